@@ -1,0 +1,49 @@
+/**
+ * @file Every error this package throws on purpose. A message says what was wrong, what was expected and
+ * got, and what to do. The command line prints it as one line and exits 2.
+ */
+
+/** Base of all errors that describe a problem the caller can act on. */
+export class AcditError extends Error {
+  override name = 'AcditError';
+}
+
+/** Tensors or symbolic tensors whose shapes or dtypes do not fit an operation. */
+export class ShapeError extends AcditError {
+  override name = 'ShapeError' as const;
+}
+
+/** A model or recipe configuration that is not valid. */
+export class ConfigError extends AcditError {
+  override name = 'ConfigError' as const;
+}
+
+/** A file that cannot be read as the format it should have: truncated, foreign or malicious. */
+export class FormatError extends AcditError {
+  override name = 'FormatError' as const;
+}
+
+/** A well-formed checkpoint that does not hold the model it should. */
+export class CheckpointError extends AcditError {
+  override name = 'CheckpointError' as const;
+}
+
+/** A dataset that is missing, empty, or mostly unreadable. */
+export class DatasetError extends AcditError {
+  override name = 'DatasetError' as const;
+}
+
+/** An argument of a function or of the command line that is out of its range. */
+export class ArgumentError extends AcditError {
+  override name = 'ArgumentError' as const;
+}
+
+/** Training that cannot go on, such as a loss that became NaN. */
+export class TrainingError extends AcditError {
+  override name = 'TrainingError' as const;
+}
+
+/** A device or runtime that is not available here or failed. */
+export class DeviceError extends AcditError {
+  override name = 'DeviceError' as const;
+}
