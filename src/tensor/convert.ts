@@ -63,8 +63,8 @@ export function float32ToBfloat16(values: Float32Array): Uint16Array {
   const out = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = bits[i];
-    const isNaN = (value & 0x7fffffff) > 0x7f800000;
-    out[i] = isNaN ? (value >>> 16) | 0x40 : (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
+    const notANumber = (value & 0x7fffffff) > 0x7f800000;
+    out[i] = notANumber ? (value >>> 16) | 0x40 : (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
   }
   return out;
 }

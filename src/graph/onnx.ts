@@ -1,0 +1,152 @@
+/**
+ * @file ONNX bytes of a graph. Field numbers are those of onnx.proto (IR version 10); only the messages a
+ * graph of ours needs are written.
+ */
+
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { ShapeError } from '../errors.ts';
+import { type Tensor, tensorBytes } from '../tensor/tensor.ts';
+import { type Attribute, type Node, type Shape, showShape, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
+
+/** What a program takes and gives. */
+export interface Graph {
+  readonly inputs: readonly SymbolicTensor[];
+  readonly outputs: Readonly<Record<string, SymbolicTensor>>;
+}
+
+const IR_VERSION = 10;
+const OPSETS: Readonly<Record<string, number>> = { '': 21, 'com.microsoft': 1 };
+const ELEMENT_TYPES: Readonly<Record<string, number>> = { float32: 1, int64: 7, bool: 9 };
+const ATTRIBUTE_TYPES = { float: 1, int: 2, string: 3, ints: 7 } as const;
+
+type Message = (writer: BinaryWriter) => void;
+
+function nested(writer: BinaryWriter, field: number, write: Message): void {
+  writer.tag(field, WireType.LengthDelimited).fork();
+  write(writer);
+  writer.join();
+}
+
+function text(writer: BinaryWriter, field: number, value: string): void {
+  writer.tag(field, WireType.LengthDelimited).string(value);
+}
+
+function integer(writer: BinaryWriter, field: number, value: number): void {
+  writer.tag(field, WireType.Varint).int64(value);
+}
+
+function writeAttribute(writer: BinaryWriter, name: string, value: Attribute): void {
+  text(writer, 1, name);
+  if (typeof value === 'string') {
+    text(writer, 4, value);
+    integer(writer, 20, ATTRIBUTE_TYPES.string);
+  } else if (typeof value === 'number') {
+    integer(writer, 3, value);
+    integer(writer, 20, ATTRIBUTE_TYPES.int);
+  } else if ('float' in value) {
+    writer.tag(2, WireType.Bit32).float(value.float);
+    integer(writer, 20, ATTRIBUTE_TYPES.float);
+  } else {
+    for (const item of value) integer(writer, 8, item);
+    integer(writer, 20, ATTRIBUTE_TYPES.ints);
+  }
+}
+
+function writeNode(writer: BinaryWriter, node: Node, nameOf: (symbol: SymbolicTensor) => string): void {
+  for (const symbol of node.inputs) text(writer, 1, nameOf(symbol));
+  for (const symbol of node.outputs) text(writer, 2, nameOf(symbol));
+  text(writer, 4, node.operator);
+  for (const [name, value] of Object.entries(node.attributes)) {
+    nested(writer, 5, (attribute) => writeAttribute(attribute, name, value));
+  }
+  if (node.domain) text(writer, 7, node.domain);
+}
+
+function writeTensor(writer: BinaryWriter, name: string, value: Tensor): void {
+  for (const dim of value.shape) integer(writer, 1, dim);
+  integer(writer, 2, ELEMENT_TYPES[value.dtype]);
+  text(writer, 8, name);
+  writer.tag(9, WireType.LengthDelimited).bytes(tensorBytes(value));
+}
+
+function writeValueInfo(writer: BinaryWriter, name: string, dtype: string, shape: Shape): void {
+  text(writer, 1, name);
+  nested(writer, 2, (type) =>
+    nested(type, 1, (tensorType) => {
+      integer(tensorType, 1, ELEMENT_TYPES[dtype]);
+      nested(tensorType, 2, (shapeMessage) => {
+        for (const dim of shape) {
+          nested(shapeMessage, 1, (dimension) => {
+            if (typeof dim === 'number') integer(dimension, 1, dim);
+            else text(dimension, 2, dim);
+          });
+        }
+      });
+    }),
+  );
+}
+
+/** Names for every symbol of a graph: inputs keep theirs, outputs get the caller's, the rest a number. */
+function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, string> {
+  const names = new Map<SymbolicTensor, string>();
+  for (const symbol of graph.inputs) {
+    if (symbol.source.kind !== 'input') throw new ShapeError('graph: an input of a graph must be made by input()');
+    if (symbol.source.name in graph.outputs) {
+      throw new ShapeError(`graph: '${symbol.source.name}' names both an input and an output; rename one`);
+    }
+    names.set(symbol, symbol.source.name);
+  }
+  for (const [name, symbol] of Object.entries(graph.outputs)) {
+    if (symbol.source.kind === 'node' && !names.has(symbol)) names.set(symbol, name);
+  }
+  const used = nodes.flatMap((node) => [...node.inputs, ...node.outputs]);
+  for (const symbol of [...used, ...Object.values(graph.outputs)]) {
+    if (names.has(symbol)) continue;
+    if (symbol.source.kind === 'input') {
+      throw new ShapeError(
+        `graph: '${symbol.source.name}' ${showShape(symbol.shape)} is used but not listed among the inputs`,
+      );
+    }
+    names.set(symbol, `_${names.size}`);
+  }
+  return names;
+}
+
+/** Serialise a graph as an ONNX ModelProto. Nodes that no output needs are left out. */
+export function encodeOnnx(graph: Graph): Uint8Array {
+  const nodes = topologicalOrder(Object.values(graph.outputs));
+  const names = assignNames(graph, nodes);
+  const nameOf = (symbol: SymbolicTensor): string => names.get(symbol)!;
+  const writer = new BinaryWriter();
+  integer(writer, 1, IR_VERSION);
+  nested(writer, 7, (graphMessage) => {
+    for (const node of nodes) nested(graphMessage, 1, (message) => writeNode(message, node, nameOf));
+    // An output that is no node's own name (an input passed through, or named twice) needs a copy.
+    for (const [name, symbol] of Object.entries(graph.outputs)) {
+      if (nameOf(symbol) === name) continue;
+      nested(graphMessage, 1, (message) => {
+        text(message, 1, nameOf(symbol));
+        text(message, 2, name);
+        text(message, 4, 'Identity');
+      });
+    }
+    text(graphMessage, 2, 'acdit');
+    for (const [symbol, name] of names) {
+      const { source } = symbol;
+      if (source.kind === 'constant') nested(graphMessage, 5, (message) => writeTensor(message, name, source.value));
+    }
+    for (const symbol of graph.inputs) {
+      nested(graphMessage, 11, (message) => writeValueInfo(message, nameOf(symbol), symbol.dtype, symbol.shape));
+    }
+    for (const [name, symbol] of Object.entries(graph.outputs)) {
+      nested(graphMessage, 12, (message) => writeValueInfo(message, name, symbol.dtype, symbol.shape));
+    }
+  });
+  for (const [domain, version] of Object.entries(OPSETS)) {
+    nested(writer, 8, (opset) => {
+      if (domain) text(opset, 1, domain);
+      integer(opset, 2, version);
+    });
+  }
+  return writer.finish();
+}

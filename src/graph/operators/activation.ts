@@ -1,0 +1,47 @@
+/** @file Activations with their gradients in few passes over memory. */
+
+import { apply, type SymbolicTensor } from '../symbolic.ts';
+import { add, multiply, scale, shift, sigmoid, square, subtract } from './elementwise.ts';
+import { reduceSum } from './reduction.ts';
+
+/** x * sigmoid(x). */
+export function silu(x: SymbolicTensor): SymbolicTensor {
+  return multiply(x, sigmoid(x));
+}
+
+/** 2 sqrt(2/pi): tanh(u) = 2 sigmoid(2u) - 1 turns GELU's tanh form into x * sigmoid(2u). */
+const GELU_LINEAR = 2 * Math.sqrt(2 / Math.PI);
+const GELU_CUBIC = GELU_LINEAR * 0.044715;
+
+/** GELU in its tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))). */
+export function gelu(x: SymbolicTensor): SymbolicTensor {
+  return apply({
+    operator: 'Gelu',
+    inputs: [x],
+    attributes: { approximate: 'tanh' },
+    outputs: [{ shape: x.shape }],
+    gradient: ([g]) => {
+      if (!g) return [];
+      // y = x s with s = sigmoid(x (a + b x²)), so y' = s + (y - y s)(a + 3 b x²).
+      const squared = square(x);
+      const s = sigmoid(multiply(x, shift(scale(squared, GELU_CUBIC), GELU_LINEAR)));
+      const y = multiply(x, s);
+      const slope = shift(scale(squared, 3 * GELU_CUBIC), GELU_LINEAR);
+      return [multiply(g, add(s, multiply(subtract(y, multiply(y, s)), slope)))];
+    },
+  })[0];
+}
+
+/** Softmax over the last axis. */
+export function softmax(x: SymbolicTensor): SymbolicTensor {
+  return apply({
+    operator: 'Softmax',
+    inputs: [x],
+    attributes: { axis: -1 },
+    outputs: [{ shape: x.shape }],
+    gradient: ([g], [p]) => {
+      if (!g) return [];
+      return [multiply(p, subtract(g, reduceSum(multiply(g, p), [-1], true)))];
+    },
+  })[0];
+}

@@ -1,0 +1,56 @@
+/** @file Scaled dot-product attention; the scale is expected to be folded into the queries. */
+
+import { ShapeError } from '../../errors.ts';
+import { apply, type Shape, showShape, type SymbolicTensor } from '../symbolic.ts';
+import { add, multiply, subtract } from './elementwise.ts';
+import { matmulTransposed, transposedMatmul } from './linear-algebra.ts';
+import { reduceSum } from './reduction.ts';
+
+/**
+ * softmax(q kᵀ + bias) v, with q (..., Q, D), k (..., K, D), v (..., K, D) of the same leading dims.
+ * @param bias added to the scores, such as a mask of 0 and -infinity that leaves every query a key; (Q, K),
+ * no gradient.
+ */
+export function attention(
+  q: SymbolicTensor,
+  k: SymbolicTensor,
+  v: SymbolicTensor,
+  bias?: SymbolicTensor,
+): SymbolicTensor {
+  const products = matmulTransposed(q, k);
+  return weightedValues(rowSoftmax(bias ? add(products, bias) : products), v);
+}
+
+/**
+ * Softmax whose gradient rule passes through: {@link weightedValues}, its only reader, already gives the
+ * gradient of the scores. P (dP - rowsum(dP P)) needs a pass over all scores for the sum, but
+ * rowsum(dP P) = rowsum(dO O), and O is D wide instead of K.
+ */
+function rowSoftmax(scores: SymbolicTensor): SymbolicTensor {
+  return apply({
+    operator: 'Softmax',
+    inputs: [scores],
+    attributes: { axis: -1 },
+    outputs: [{ shape: scores.shape }],
+    gradient: ([g]) => [g],
+  })[0];
+}
+
+function weightedValues(probabilities: SymbolicTensor, v: SymbolicTensor): SymbolicTensor {
+  const keys = probabilities.shape[probabilities.shape.length - 1];
+  if (v.shape[v.shape.length - 2] !== keys) {
+    throw new ShapeError(`attention: ${showShape(probabilities.shape)} weights do not fit values ${showShape(v.shape)}`);
+  }
+  const shape: Shape = [...probabilities.shape.slice(0, -1), v.shape[v.shape.length - 1]];
+  return apply({
+    operator: 'MatMul',
+    inputs: [probabilities, v],
+    outputs: [{ shape }],
+    gradient: ([g], [out]) => {
+      if (!g) return [];
+      const rowSums = reduceSum(multiply(g, out), [-1], true);
+      const scoreGradient = multiply(probabilities, subtract(matmulTransposed(g, v), rowSums));
+      return [scoreGradient, transposedMatmul(probabilities, g)];
+    },
+  })[0];
+}

@@ -1,0 +1,118 @@
+/** @file Element-by-element arithmetic with NumPy broadcasting, and its gradients. */
+
+import { ShapeError } from '../../errors.ts';
+import { broadcast, sameShape } from '../shapes.ts';
+import { apply, type Shape, type SymbolicTensor, scalar, showShape } from '../symbolic.ts';
+import { reshape } from './layout.ts';
+import { reduceSum } from './reduction.ts';
+
+function requireFloat(operator: string, ...symbols: SymbolicTensor[]): void {
+  for (const { dtype, shape } of symbols) {
+    if (dtype !== 'float32') throw new ShapeError(`${operator}: expected float32, got ${dtype} ${showShape(shape)}`);
+  }
+}
+
+/** Undo broadcasting: sum `gradient` over the axes along which `shape` was repeated. */
+export function sumTo(gradient: SymbolicTensor, shape: Shape): SymbolicTensor {
+  if (sameShape(gradient.shape, shape)) return gradient;
+  const extra = gradient.shape.length - shape.length;
+  const axes = gradient.shape.flatMap((dim, axis) =>
+    axis < extra || (shape[axis - extra] === 1 && dim !== 1) ? [axis] : [],
+  );
+  const summed = axes.length > 0 ? reduceSum(gradient, axes, true) : gradient;
+  return extra > 0 ? reshape(summed, shape) : summed;
+}
+
+function binary(
+  operator: string,
+  a: SymbolicTensor,
+  b: SymbolicTensor,
+  gradient: (g: SymbolicTensor, out: SymbolicTensor) => [SymbolicTensor, SymbolicTensor],
+): SymbolicTensor {
+  requireFloat(operator, a, b);
+  return apply({
+    operator,
+    inputs: [a, b],
+    outputs: [{ shape: broadcast(operator, a.shape, b.shape) }],
+    gradient: ([g], [out]) => {
+      if (!g) return [];
+      const [gradientA, gradientB] = gradient(g, out);
+      return [sumTo(gradientA, a.shape), sumTo(gradientB, b.shape)];
+    },
+  })[0];
+}
+
+function unary(
+  operator: string,
+  x: SymbolicTensor,
+  gradient: (g: SymbolicTensor, out: SymbolicTensor) => SymbolicTensor,
+): SymbolicTensor {
+  requireFloat(operator, x);
+  return apply({
+    operator,
+    inputs: [x],
+    outputs: [{ shape: x.shape }],
+    gradient: ([g], [out]) => [g && gradient(g, out)],
+  })[0];
+}
+
+export function add(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
+  return binary('Add', a, b, (g) => [g, g]);
+}
+
+export function subtract(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
+  return binary('Sub', a, b, (g) => [g, negate(g)]);
+}
+
+export function multiply(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
+  return binary('Mul', a, b, (g) => [multiply(g, b), multiply(g, a)]);
+}
+
+export function divide(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
+  return binary('Div', a, b, (g, out) => {
+    const gradientA = divide(g, b);
+    return [gradientA, negate(multiply(gradientA, out))];
+  });
+}
+
+export function negate(x: SymbolicTensor): SymbolicTensor {
+  return unary('Neg', x, negate);
+}
+
+/** x * factor. */
+export function scale(x: SymbolicTensor, factor: number): SymbolicTensor {
+  return multiply(x, scalar(factor));
+}
+
+/** x + offset. */
+export function shift(x: SymbolicTensor, offset: number): SymbolicTensor {
+  return add(x, scalar(offset));
+}
+
+export function square(x: SymbolicTensor): SymbolicTensor {
+  return multiply(x, x);
+}
+
+export function squareRoot(x: SymbolicTensor): SymbolicTensor {
+  return unary('Sqrt', x, (g, out) => divide(scale(g, 0.5), out));
+}
+
+export function exponential(x: SymbolicTensor): SymbolicTensor {
+  return unary('Exp', x, (g, out) => multiply(g, out));
+}
+
+export function sine(x: SymbolicTensor): SymbolicTensor {
+  return unary('Sin', x, (g) => multiply(g, cosine(x)));
+}
+
+export function cosine(x: SymbolicTensor): SymbolicTensor {
+  return unary('Cos', x, (g) => negate(multiply(g, sine(x))));
+}
+
+export function sigmoid(x: SymbolicTensor): SymbolicTensor {
+  return unary('Sigmoid', x, (g, out) => multiply(g, subtract(out, square(out))));
+}
+
+export function tanh(x: SymbolicTensor): SymbolicTensor {
+  return unary('Tanh', x, (g, out) => subtract(g, multiply(g, square(out))));
+}

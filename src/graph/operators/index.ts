@@ -1,0 +1,26 @@
+/** @file Every operator of the graph language. */
+
+export { gelu, silu, softmax } from './activation.ts';
+export { attention } from './attention.ts';
+export {
+  add,
+  cosine,
+  divide,
+  exponential,
+  multiply,
+  negate,
+  scale,
+  shift,
+  sigmoid,
+  sine,
+  square,
+  squareRoot,
+  subtract,
+  sumTo,
+  tanh,
+} from './elementwise.ts';
+export { concat, constantZeros, expand, reshape, slice, split, transpose } from './layout.ts';
+export { linear, matmul, matmulTransposed, transposedMatmul } from './linear-algebra.ts';
+export { gatherRows } from './lookup.ts';
+export { rmsNorm } from './normalization.ts';
+export { reduceMean, reduceSum } from './reduction.ts';

@@ -1,0 +1,102 @@
+/** @file Matrix products, in the form the CPU kernels like and with PyTorch's weight layout. */
+
+import { ShapeError } from '../../errors.ts';
+import { broadcast, countElements } from '../shapes.ts';
+import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { sumTo } from './elementwise.ts';
+import { reshape } from './layout.ts';
+import { reduceSum } from './reduction.ts';
+
+/** Batched matrix product (..., M, K) x (..., K, N), batch dims broadcast. */
+export function matmul(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
+  const rankA = a.shape.length;
+  const rankB = b.shape.length;
+  if (rankA < 2 || rankB < 2 || a.shape[rankA - 1] !== b.shape[rankB - 2]) {
+    throw new ShapeError(`MatMul: shapes ${showShape(a.shape)} and ${showShape(b.shape)} do not fit`);
+  }
+  const batch = broadcast('MatMul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  return apply({
+    operator: 'MatMul',
+    inputs: [a, b],
+    outputs: [{ shape: [...batch, a.shape[rankA - 2], b.shape[rankB - 1]] }],
+    gradient: ([g]) =>
+      g ? [sumTo(matmulTransposed(g, b), a.shape), sumTo(transposedMatmul(a, g), b.shape)] : [],
+  })[0];
+}
+
+/** a x b with the last two axes of `b` swapped: (..., M, K) x (..., N, K) -> (..., M, N), times `alpha`. */
+export function matmulTransposed(a: SymbolicTensor, b: SymbolicTensor, alpha = 1): SymbolicTensor {
+  return fusedMatmul(a, b, false, true, alpha);
+}
+
+/** a x b with the last two axes of `a` swapped: (..., K, M) x (..., K, N) -> (..., M, N). */
+export function transposedMatmul(a: SymbolicTensor, b: SymbolicTensor, alpha = 1): SymbolicTensor {
+  return fusedMatmul(a, b, true, false, alpha);
+}
+
+function fusedMatmul(a: SymbolicTensor, b: SymbolicTensor, transA: boolean, transB: boolean, alpha: number): SymbolicTensor {
+  const [rows, innerA] = lastTwo(a.shape, transA);
+  const [innerB, columns] = lastTwo(b.shape, transB);
+  if (innerA !== innerB) {
+    throw new ShapeError(
+      `FusedMatMul: shapes ${showShape(a.shape)}${transA ? ' transposed' : ''} and ${showShape(b.shape)}${transB ? ' transposed' : ''} do not fit`,
+    );
+  }
+  const batch = broadcast('FusedMatMul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  return apply({
+    operator: 'FusedMatMul',
+    domain: 'com.microsoft',
+    inputs: [a, b],
+    attributes: { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } },
+    outputs: [{ shape: [...batch, rows, columns] }],
+    gradient: ([g]) => {
+      if (!g) return [];
+      const gradientA = transA ? fusedMatmul(b, g, transB, true, alpha) : fusedMatmul(g, b, false, !transB, alpha);
+      const gradientB = transB ? fusedMatmul(g, a, true, transA, alpha) : fusedMatmul(a, g, !transA, false, alpha);
+      return [sumTo(gradientA, a.shape), sumTo(gradientB, b.shape)];
+    },
+  })[0];
+}
+
+function lastTwo(shape: Shape, swap: boolean): Shape {
+  const [first, second] = shape.slice(-2);
+  return swap ? [second, first] : [first, second];
+}
+
+/** One Gemm: 2-D product with either side transposed, and an optional bias row. */
+function gemm(a: SymbolicTensor, b: SymbolicTensor, transA: boolean, transB: boolean, bias?: SymbolicTensor): SymbolicTensor {
+  const [rows, innerA] = lastTwo(a.shape, transA);
+  const [innerB, columns] = lastTwo(b.shape, transB);
+  if (a.shape.length !== 2 || b.shape.length !== 2 || innerA !== innerB) {
+    throw new ShapeError(`Gemm: shapes ${showShape(a.shape)} and ${showShape(b.shape)} do not fit`);
+  }
+  return apply({
+    operator: 'Gemm',
+    inputs: bias ? [a, b, bias] : [a, b],
+    attributes: { transA: Number(transA), transB: Number(transB) },
+    outputs: [{ shape: [rows, columns] }],
+    gradient: ([g]) => {
+      if (!g) return [];
+      const gradientA = transA ? gemm(b, g, transB, true) : gemm(g, b, false, !transB);
+      const gradientB = transB ? gemm(g, a, true, transA) : gemm(a, g, !transA, false);
+      return [gradientA, gradientB, bias && reduceSum(g, [0])];
+    },
+  })[0];
+}
+
+/**
+ * x Wᵀ + b on the last axis: (..., K) with PyTorch's weight (N, K) -> (..., N).
+ * The leading axes are flattened to rows, which costs nothing.
+ */
+export function linear(x: SymbolicTensor, weight: SymbolicTensor, bias?: SymbolicTensor): SymbolicTensor {
+  const inner = x.shape[x.shape.length - 1];
+  const [outputs, inputs] = weight.shape;
+  if (weight.shape.length !== 2 || inputs !== inner || (bias && bias.shape[0] !== outputs)) {
+    throw new ShapeError(`linear: input ${showShape(x.shape)} does not fit weight ${showShape(weight.shape)}`);
+  }
+  const leading = x.shape.slice(0, -1);
+  if (leading.length === 1) return gemm(x, weight, false, true, bias);
+  const { known, unknown } = countElements(leading);
+  if (unknown) throw new ShapeError(`linear: the leading dims of ${showShape(x.shape)} must be known`);
+  return reshape(gemm(reshape(x, [known, inner]), weight, false, true, bias), [...leading, outputs]);
+}

@@ -1,0 +1,108 @@
+/**
+ * @file Cut a function and its gradient into a forward and a backward program that run at different times,
+ * choosing what the first saves for the second: the results of matrix products are saved, everything cheap
+ * is computed again (activation checkpointing, Chen et al. 2016), or nothing is saved at all.
+ */
+
+import { ShapeError } from '../errors.ts';
+import { backpropagate } from './gradient.ts';
+import type { Graph } from './onnx.ts';
+import { input, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
+
+/** A function of named tensors. */
+export interface Stage {
+  readonly inputs: readonly SymbolicTensor[];
+  readonly outputs: Readonly<Record<string, SymbolicTensor>>;
+}
+
+export type SavePolicy = 'products' | 'nothing';
+
+export interface DifferentiableStage {
+  /** Gives the stage's outputs, and what the backward program needs as `saved.N`. */
+  readonly forward: Graph;
+  /** Takes the stage's inputs, `saved.N`, and `d.<output>`; gives `d.<input>`. */
+  readonly backward: Graph;
+  /** Shapes of what is saved. */
+  readonly saved: readonly SymbolicTensor[];
+}
+
+/** Operators whose results cost too much to compute twice. */
+const EXPENSIVE = new Set(['Gemm', 'MatMul', 'FusedMatMul', 'Softmax']);
+
+/**
+ * Differentiate a stage.
+ * @param targets names of the inputs whose gradients are wanted.
+ */
+export function differentiate(stage: Stage, targets: readonly string[], policy: SavePolicy): DifferentiableStage {
+  const inputNamed = new Map(stage.inputs.map((symbol) => [inputName(symbol), symbol]));
+  const seeds = Object.entries(stage.outputs).map(([name, output]) => ({
+    output,
+    gradient: input(`d.${name}`, output.shape, output.dtype),
+  }));
+  const wanted = targets.map((name) => {
+    const symbol = inputNamed.get(name);
+    if (!symbol) throw new ShapeError(`differentiate: '${name}' is not an input of the stage`);
+    return symbol;
+  });
+  const gradients = backpropagate(seeds, wanted);
+  const forwardNodes = new Set(topologicalOrder(Object.values(stage.outputs)));
+  const saved = policy === 'nothing' ? [] : chooseSaved(gradients, forwardNodes);
+  const replacements = new Map(saved.map((symbol, i) => [symbol, input(`saved.${i}`, symbol.shape, symbol.dtype)]));
+  const backwardOutputs = substitute(gradients, replacements);
+  const available = [...stage.inputs, ...replacements.values(), ...seeds.map((seed) => seed.gradient)];
+  const used = new Set(topologicalOrder(backwardOutputs).flatMap((node) => node.inputs));
+  for (const output of backwardOutputs) used.add(output);
+  return {
+    forward: {
+      inputs: stage.inputs,
+      outputs: { ...stage.outputs, ...Object.fromEntries(saved.map((symbol, i) => [`saved.${i}`, symbol])) },
+    },
+    backward: {
+      inputs: available.filter((symbol) => used.has(symbol)),
+      outputs: Object.fromEntries(targets.map((name, i) => [`d.${name}`, backwardOutputs[i]])),
+    },
+    saved,
+  };
+}
+
+function inputName(symbol: SymbolicTensor): string {
+  if (symbol.source.kind !== 'input') throw new ShapeError('differentiate: a stage input must be made by input()');
+  return symbol.source.name;
+}
+
+/** The expensive forward results met first when walking back from the gradients. */
+function chooseSaved(gradients: readonly SymbolicTensor[], forwardNodes: ReadonlySet<Node>): SymbolicTensor[] {
+  const saved = new Set<SymbolicTensor>();
+  const seen = new Set<SymbolicTensor>();
+  const stack = [...gradients];
+  while (stack.length > 0) {
+    const symbol = stack.pop()!;
+    if (seen.has(symbol) || symbol.source.kind !== 'node') continue;
+    seen.add(symbol);
+    const { node } = symbol.source;
+    if (forwardNodes.has(node) && EXPENSIVE.has(node.operator)) saved.add(symbol);
+    else stack.push(...node.inputs);
+  }
+  return [...saved];
+}
+
+/** The same graph with some symbols replaced. */
+function substitute(
+  outputs: readonly SymbolicTensor[],
+  replacements: ReadonlyMap<SymbolicTensor, SymbolicTensor>,
+): SymbolicTensor[] {
+  const replaced = new Map(replacements);
+  const resolve = (symbol: SymbolicTensor): SymbolicTensor => replaced.get(symbol) ?? symbol;
+  for (const node of topologicalOrder(outputs)) {
+    const inputs = node.inputs.map(resolve);
+    if (inputs.every((symbol, i) => symbol === node.inputs[i])) continue;
+    const copies: SymbolicTensor[] = [];
+    const copy: Node = { ...node, inputs, outputs: copies };
+    for (const [index, output] of node.outputs.entries()) {
+      const twin: SymbolicTensor = { ...output, source: { kind: 'node', node: copy, index } };
+      copies.push(twin);
+      if (!replacements.has(output)) replaced.set(output, twin);
+    }
+  }
+  return outputs.map(resolve);
+}

@@ -1,0 +1,126 @@
+/**
+ * @file Symbolic tensors: what a program computes, before it runs. A symbol is an input, a constant, or an
+ * output of a node; following the nodes back from the outputs gives the whole graph, so there is no
+ * builder object and no global state.
+ */
+
+import { ShapeError } from '../errors.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** A known size, or the name of one that is known only when the program runs. */
+export type Dim = number | string;
+export type Shape = readonly Dim[];
+
+/** Element types that graphs compute with. */
+export type SymbolType = 'float32' | 'int64' | 'bool';
+
+/** A tensor that a program will hold. */
+export interface SymbolicTensor {
+  readonly dtype: SymbolType;
+  readonly shape: Shape;
+  readonly source: Source;
+}
+
+export type Source =
+  | { readonly kind: 'input'; readonly name: string }
+  | { readonly kind: 'constant'; readonly value: Tensor }
+  | { readonly kind: 'node'; readonly node: Node; readonly index: number };
+
+export type Attribute = number | string | readonly number[] | { readonly float: number };
+
+/**
+ * Gradients of a node's inputs from the gradients of its outputs. An undefined output gradient is zero; an
+ * undefined input gradient means none flows there.
+ */
+export type GradientRule = (outputGradients: readonly (SymbolicTensor | undefined)[]) => readonly (SymbolicTensor | undefined)[];
+
+/** One application of an ONNX operator. */
+export interface Node {
+  readonly operator: string;
+  readonly domain: string;
+  readonly inputs: readonly SymbolicTensor[];
+  readonly outputs: readonly SymbolicTensor[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+  /** Absent where no gradient passes, such as through a comparison. */
+  readonly gradient?: GradientRule;
+}
+
+/** A tensor fed to the program under `name`. */
+export function input(name: string, shape: Shape, dtype: SymbolType = 'float32'): SymbolicTensor {
+  return { dtype, shape, source: { kind: 'input', name } };
+}
+
+/** A tensor that is part of the program. */
+export function constant(value: Tensor): SymbolicTensor {
+  const { dtype, shape } = value;
+  if (dtype !== 'float32' && dtype !== 'int64' && dtype !== 'bool') {
+    throw new ShapeError(`constant: graphs hold float32, int64 or bool, got ${dtype}; convert it first`);
+  }
+  return { dtype, shape, source: { kind: 'constant', value } };
+}
+
+/** A float32 scalar constant. */
+export function scalar(value: number): SymbolicTensor {
+  return constant({ dtype: 'float32', shape: [], data: Float32Array.of(value) });
+}
+
+/** A vector of int64, as ONNX wants for axes, shapes and indices. */
+export function integers(values: readonly number[]): SymbolicTensor {
+  return constant({ dtype: 'int64', shape: [values.length], data: BigInt64Array.from(values.map(BigInt)) });
+}
+
+/** What {@link apply} needs to know of a node. */
+export interface NodeSpec {
+  operator: string;
+  domain?: string;
+  inputs: readonly SymbolicTensor[];
+  attributes?: Readonly<Record<string, Attribute>>;
+  outputs: readonly { shape: Shape; dtype?: SymbolType }[];
+  /** Gets the node's own outputs too, for rules that reuse them. */
+  gradient?: (gradients: readonly (SymbolicTensor | undefined)[], outputs: readonly SymbolicTensor[]) => readonly (SymbolicTensor | undefined)[];
+}
+
+/** Add a node and return its outputs. */
+export function apply(spec: NodeSpec): readonly SymbolicTensor[] {
+  const outputs: SymbolicTensor[] = [];
+  const rule = spec.gradient;
+  const node: Node = {
+    operator: spec.operator,
+    domain: spec.domain ?? '',
+    inputs: spec.inputs,
+    attributes: spec.attributes ?? {},
+    outputs,
+    ...(rule && { gradient: (gradients) => rule(gradients, outputs) }),
+  };
+  for (const [index, { shape, dtype = 'float32' }] of spec.outputs.entries()) {
+    outputs.push({ dtype, shape, source: { kind: 'node', node, index } });
+  }
+  return outputs;
+}
+
+/** Every node that the given symbols depend on, each after the nodes it depends on. */
+export function topologicalOrder(outputs: readonly SymbolicTensor[]): Node[] {
+  const order: Node[] = [];
+  const seen = new Set<Node>();
+  // An explicit stack: a deep graph would overflow a recursive walk.
+  const stack: { node: Node; next: number }[] = [];
+  const enter = (symbol: SymbolicTensor): void => {
+    if (symbol.source.kind !== 'node' || seen.has(symbol.source.node)) return;
+    seen.add(symbol.source.node);
+    stack.push({ node: symbol.source.node, next: 0 });
+  };
+  for (const output of outputs) {
+    enter(output);
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1];
+      if (top.next < top.node.inputs.length) enter(top.node.inputs[top.next++]);
+      else order.push(stack.pop()!.node);
+    }
+  }
+  return order;
+}
+
+/** `[2, 256, cached]`, for messages. */
+export function showShape(shape: Shape): string {
+  return `[${shape.join(', ')}]`;
+}

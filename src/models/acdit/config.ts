@@ -1,0 +1,128 @@
+/** @file What an ACDiT is: its size, what it generates, and how that is cut into tokens and blocks. */
+
+import { ConfigError } from '../../errors.ts';
+
+/** The configuration as `config.json` holds it. */
+export interface AcditConfig {
+  readonly modelType: 'acdit';
+  /** Transformer layers. */
+  readonly layers: number;
+  /** Hidden size, a multiple of `heads`. */
+  readonly hidden: number;
+  readonly heads: number;
+  /** Hidden size of the feed-forward network, over `hidden`. */
+  readonly mlpRatio: number;
+  /** Classes; the label `classes` itself stands for "no class". */
+  readonly classes: number;
+  readonly classNames?: readonly string[];
+  /** What tokens are cut from: pixels in [-1, 1], or the scaled latents of an autoencoder. */
+  readonly space: 'pixels' | 'latents';
+  readonly channels: number;
+  /** 1 for images. */
+  readonly frames: number;
+  /** Height and width of the picture or its latents, before patching. */
+  readonly height: number;
+  readonly width: number;
+  /** Side of the square patch that makes one token. */
+  readonly patch: number;
+  /** Tokens a block. */
+  readonly blockSize: number;
+  /** Blocks in the sequence: the autoregressive length. */
+  readonly blocks: number;
+  /** Blocks are squares of the token grid (images) rather than runs of tokens in row-major order (videos). */
+  readonly squareBlocks: boolean;
+  /** Shares of the head dimension that rotate by each axis: [height, width] or [time, height, width]. */
+  readonly positionSplit: readonly number[];
+}
+
+export interface AcditSize {
+  readonly layers: number;
+  readonly hidden: number;
+  readonly heads: number;
+}
+
+/** The paper's sizes (its table 1). */
+export const ACDIT_SIZES: Readonly<Record<'B' | 'L' | 'XL' | 'H', AcditSize>> = {
+  B: { layers: 12, hidden: 768, heads: 12 },
+  L: { layers: 24, hidden: 1024, heads: 16 },
+  XL: { layers: 28, hidden: 1152, heads: 18 },
+  H: { layers: 32, hidden: 1280, heads: 20 },
+};
+
+/** Size of one token: the values of a patch. */
+export function tokenSize(config: AcditConfig): number {
+  return config.channels * config.patch ** 2;
+}
+
+/** Tokens of a whole picture or clip. */
+export function tokenCount(config: AcditConfig): number {
+  return config.blocks * config.blockSize;
+}
+
+export function headSize(config: AcditConfig): number {
+  return config.hidden / config.heads;
+}
+
+/** Tokens along each position axis: [height, width], with the frames first if positions have a time axis. */
+export function gridLengths(config: AcditConfig): number[] {
+  const grid = [config.height / config.patch, config.width / config.patch];
+  return config.positionSplit.length === 3 ? [config.frames, ...grid] : grid;
+}
+
+/**
+ * Check a configuration as a whole.
+ * @throws {ConfigError} naming the first field that does not fit.
+ */
+export function validateConfig(config: AcditConfig): AcditConfig {
+  const fail = (problem: string): never => {
+    throw new ConfigError(`model configuration: ${problem}`);
+  };
+  const counts = ['layers', 'hidden', 'heads', 'classes', 'channels', 'frames', 'height', 'width', 'patch', 'blockSize', 'blocks'] as const;
+  for (const field of counts) {
+    const value = config[field];
+    if (!Number.isSafeInteger(value) || value < 1) fail(`${field} must be a whole number above 0, got ${value}`);
+  }
+  const { hidden, heads, height, width, patch, frames, blocks, blockSize, positionSplit } = config;
+  if (!(config.mlpRatio > 0) || !Number.isInteger(config.mlpRatio * hidden)) {
+    fail(`mlpRatio times hidden must be a whole number above 0, got ${config.mlpRatio} times ${hidden}`);
+  }
+  if (hidden % heads !== 0) fail(`hidden (${hidden}) must be a multiple of heads (${heads})`);
+  if (height % patch !== 0 || width % patch !== 0) {
+    fail(`height and width (${height}x${width}) must be multiples of patch (${patch})`);
+  }
+  const tokens = (frames * height * width) / patch ** 2;
+  if (tokens !== blocks * blockSize) {
+    fail(`blocks x blockSize must be the ${tokens} tokens there are, got ${blocks} x ${blockSize}`);
+  }
+  if (positionSplit.length !== 3 && !(positionSplit.length === 2 && frames === 1)) {
+    fail(`positionSplit needs 2 entries (height, width) or 3 (time, height, width), got [${positionSplit}] for ${frames} frames`);
+  }
+  rotaryDims(config);
+  if (config.squareBlocks) {
+    const side = Math.sqrt(blockSize);
+    const fits = frames === 1 && Number.isInteger(side) && (height / patch) % side === 0 && (width / patch) % side === 0;
+    if (!fits) fail(`square blocks of ${blockSize} tokens do not tile ${frames} x ${height / patch} x ${width / patch} tokens`);
+  }
+  const names = config.classNames;
+  if (names && names.length !== config.classes) fail(`classNames has ${names.length} names for ${config.classes} classes`);
+  return config;
+}
+
+/**
+ * Dimensions of a head that rotate by each axis: 2 split_i floor((D/2) / sum(split)), which must use up the
+ * head (released code, `RopeND`).
+ * @throws {ConfigError} if they do not.
+ */
+export function rotaryDims(config: AcditConfig): number[] {
+  const { positionSplit } = config;
+  const size = headSize(config);
+  const sum = positionSplit.reduce((total, share) => total + share, 0);
+  const dims = positionSplit.map((share) => 2 * share * Math.floor(size / 2 / sum));
+  if (positionSplit.some((share) => !Number.isSafeInteger(share) || share < 1) || dims.reduce((a, b) => a + b, 0) !== size) {
+    throw new ConfigError(
+      `model configuration: positionSplit [${positionSplit}] does not divide a head of ${size} dimensions; ` +
+        `its sum must divide ${size / 2}`,
+    );
+  }
+  return dims;
+}

@@ -1,0 +1,96 @@
+/** @file Between pictures and sequences: patches become tokens, and tokens are ordered block by block. */
+
+import { ShapeError } from '../../errors.ts';
+import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
+import { type AcditConfig, tokenCount, tokenSize } from './config.ts';
+
+/**
+ * For each token in block order, its place in the row-major order of the grid.
+ * Square blocks follow each other in raster order, and so do the tokens inside one.
+ */
+export function blockOrder(config: AcditConfig): Int32Array {
+  const order = Int32Array.from({ length: tokenCount(config) }, (_, i) => i);
+  if (!config.squareBlocks) return order;
+  const columns = config.width / config.patch;
+  const side = Math.sqrt(config.blockSize);
+  const blocksAcross = columns / side;
+  return order.map((token) => {
+    const block = Math.floor(token / config.blockSize);
+    const inside = token % config.blockSize;
+    const row = Math.floor(block / blocksAcross) * side + Math.floor(inside / side);
+    const column = (block % blocksAcross) * side + (inside % side);
+    return row * columns + column;
+  });
+}
+
+/** Position of each token, in block order, along each axis of `positionSplit`. */
+export function tokenPositions(config: AcditConfig): Int32Array[] {
+  const rows = config.height / config.patch;
+  const columns = config.width / config.patch;
+  const order = blockOrder(config);
+  const time = order.map((place) => Math.floor(place / (rows * columns)));
+  const row = order.map((place) => Math.floor(place / columns) % rows);
+  const column = order.map((place) => place % columns);
+  return config.positionSplit.length === 3 ? [time, row, column] : [row, column];
+}
+
+/** Calls `visit` for every value, with its offset in a token sequence and in a (frames, channels, H, W) picture. */
+function forEachValue(config: AcditConfig, visit: (inTokens: number, inPicture: number) => void): void {
+  const { channels, patch, height, width } = config;
+  const columns = width / patch;
+  const perFrame = (height / patch) * columns;
+  let inTokens = 0;
+  for (const place of blockOrder(config)) {
+    const frame = Math.floor(place / perFrame);
+    const top = Math.floor((place % perFrame) / columns) * patch;
+    const left = (place % columns) * patch;
+    for (let y = 0; y < patch; y++) {
+      for (let x = 0; x < patch; x++) {
+        for (let channel = 0; channel < channels; channel++) {
+          visit(inTokens++, ((frame * channels + channel) * height + top + y) * width + left + x);
+        }
+      }
+    }
+  }
+}
+
+/** Offsets in a (frames, channels, H, W) picture of each value of its token sequence. */
+export function tokenOffsets(config: AcditConfig): Int32Array {
+  const offsets = new Int32Array(tokenCount(config) * tokenSize(config));
+  forEachValue(config, (inTokens, inPicture) => {
+    offsets[inTokens] = inPicture;
+  });
+  return offsets;
+}
+
+function requireElements(what: string, value: Tensor, expected: number): void {
+  if (elementCount(value.shape) % expected !== 0 || value.data.length === 0) {
+    throw new ShapeError(`${what}: shape [${value.shape}] holds no whole number of samples of ${expected} values`);
+  }
+}
+
+/** (N, frames, channels, H, W) pictures, or (N, channels, H, W), to tokens (N, T, B, C); channels vary fastest in a token. */
+export function patchify(config: AcditConfig, pictures: Tensor<'float32'>): Tensor<'float32'> {
+  const offsets = tokenOffsets(config);
+  requireElements('patchify', pictures, offsets.length);
+  const count = pictures.data.length / offsets.length;
+  const out = new Float32Array(pictures.data.length);
+  for (let n = 0; n < count; n++) {
+    const start = n * offsets.length;
+    for (let i = 0; i < offsets.length; i++) out[start + i] = pictures.data[start + offsets[i]];
+  }
+  return float32([count, config.blocks, config.blockSize, tokenSize(config)], out);
+}
+
+/** Tokens (N, T, B, C) back to pictures (N, frames, channels, H, W). */
+export function unpatchify(config: AcditConfig, tokens: Tensor<'float32'>): Tensor<'float32'> {
+  const offsets = tokenOffsets(config);
+  requireElements('unpatchify', tokens, offsets.length);
+  const count = tokens.data.length / offsets.length;
+  const out = new Float32Array(tokens.data.length);
+  for (let n = 0; n < count; n++) {
+    const start = n * offsets.length;
+    for (let i = 0; i < offsets.length; i++) out[start + offsets[i]] = tokens.data[start + i];
+  }
+  return float32([count, config.frames, config.channels, config.height, config.width], out);
+}

@@ -1,0 +1,58 @@
+/**
+ * @file RoPE-ND exactly as the released code computes it, which is not quite a rotation: the partner of
+ * dimension j is j + D/2 of the whole head, though the two may turn by different axes.
+ */
+
+import { float32, type Tensor } from '../../tensor/tensor.ts';
+import { type AcditConfig, gridLengths, headSize, rotaryDims } from './config.ts';
+import { tokenPositions } from './layout.ts';
+
+/** Cosines and sines for each token. */
+export interface RopeTables {
+  /** (tokens, D) */
+  readonly cos: Tensor<'float32'>;
+  /** (tokens, D) */
+  readonly sin: Tensor<'float32'>;
+}
+
+/** The base of an axis's frequencies grows with its length, in steps of 100 (released code, `auto_base`). */
+export function axisBase(length: number): number {
+  return (Math.floor((8 * length) / Math.PI / 100) + 1) * 100;
+}
+
+/** base^(-e) for e from 0 to 1, both included, in float32 as PyTorch computes them. */
+function axisFrequencies(dim: number, base: number): Float32Array {
+  const count = dim / 2;
+  return Float32Array.from({ length: count }, (_, i) => base ** -(count > 1 ? i / (count - 1) : 0));
+}
+
+/** Tables for every token of the model, in block order. */
+export function ropeTables(config: AcditConfig): RopeTables {
+  const size = headSize(config);
+  const dims = rotaryDims(config);
+  const lengths = gridLengths(config);
+  const positions = tokenPositions(config);
+  const tokens = positions[0].length;
+  const cos = new Float32Array(tokens * size);
+  const sin = new Float32Array(tokens * size);
+  let offset = 0;
+  for (const [axis, dim] of dims.entries()) {
+    const frequencies = axisFrequencies(dim, axisBase(lengths[axis]));
+    for (let token = 0; token < tokens; token++) {
+      for (let j = 0; j < dim; j++) {
+        const angle = Math.fround(positions[axis][token] * frequencies[j % frequencies.length]);
+        cos[token * size + offset + j] = Math.cos(angle);
+        sin[token * size + offset + j] = Math.sin(angle);
+      }
+    }
+    offset += dim;
+  }
+  return { cos: float32([tokens, size], cos), sin: float32([tokens, size], sin) };
+}
+
+/** Tables with the first half of each sine negated, so that x' = x cos + swapHalves(x) sin. */
+export function signedTables(tables: RopeTables): RopeTables {
+  const [, size] = tables.sin.shape;
+  const sin = tables.sin.data.map((value, i) => (i % size < size / 2 ? -value : value));
+  return { cos: tables.cos, sin: float32(tables.sin.shape, sin) };
+}

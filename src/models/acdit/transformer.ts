@@ -1,0 +1,234 @@
+/**
+ * @file ACDiT's layers as functions of symbolic tensors (paper section 3, figure 2). Clean and noised tokens
+ * walk the same path: a clean one is modulated with shift 0, scale 0 and gate 1.
+ */
+
+import {
+  add,
+  attention,
+  concat,
+  gatherRows,
+  gelu,
+  linear,
+  multiply,
+  reshape,
+  rmsNorm,
+  shift,
+  silu,
+  slice,
+  split,
+  transpose,
+} from '../../graph/operators/index.ts';
+import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
+import { float32 } from '../../tensor/tensor.ts';
+import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
+import { type AcditConfig, headSize } from './config.ts';
+import { layerWeightShapes } from './weights.ts';
+
+const NORM_EPSILON = 1e-6;
+
+/** Weights of a layer by the names of `layerWeights`. */
+export type LayerSymbols = Readonly<Record<string, SymbolicTensor>>;
+
+/** Cosine and signed sine tables of the sequence's tokens, (S, D) each. */
+export interface RopeSymbols {
+  readonly cos: SymbolicTensor;
+  readonly sin: SymbolicTensor;
+}
+
+/** How queries meet keys and values, all (N, H, S, D): a plan in training, a cache in sampling. */
+export type Attend = (q: SymbolicTensor, k: SymbolicTensor, v: SymbolicTensor) => SymbolicTensor;
+
+/** Inputs for the weights of one layer, all of them or those whose name passes `keep`. */
+export function layerInputs(config: AcditConfig, keep: (name: string) => boolean = () => true): LayerSymbols {
+  const names = [...layerWeightShapes(config)].filter(([name]) => keep(name));
+  return Object.fromEntries(names.map(([name, shape]) => [name, input(name, shape)]));
+}
+
+/**
+ * One layer. Blocks (N, G, B, C) with modulations (N, G, 6, C).
+ * @param firstQuery blocks before it are only keys and values: they are not in the result.
+ * @returns blocks (N, G - firstQuery, B, C)
+ */
+export function transformerLayer(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  modulation: SymbolicTensor,
+  rope: RopeSymbols,
+  attend: Attend,
+  firstQuery = 0,
+): SymbolicTensor {
+  const [shiftAttention, scaleAttention, gateAttention, shiftMlp, scaleMlp, gateMlp] = split(
+    modulation,
+    2,
+    [1, 1, 1, 1, 1, 1],
+  );
+  const groups = Number(blocks.shape[1]);
+  const asking = (x: SymbolicTensor): SymbolicTensor => slice(x, 1, firstQuery, groups);
+  const normalized = modulate(blocks, weights['norm1.weight'], shiftAttention, scaleAttention);
+  const attended = selfAttention(config, weights, normalized, rope, attend, firstQuery);
+  const middle = add(asking(blocks), multiply(asking(gateAttention), attended));
+  const mlp = feedForward(
+    weights,
+    modulate(middle, weights['norm2.weight'], asking(shiftMlp), asking(scaleMlp)),
+  );
+  return add(middle, multiply(asking(gateMlp), mlp));
+}
+
+/** RMSNorm(x) w (1 + scale) + shift, with the small product w (1 + scale) taken first. */
+function modulate(
+  x: SymbolicTensor,
+  weight: SymbolicTensor,
+  shiftBy: SymbolicTensor,
+  scaleBy: SymbolicTensor,
+): SymbolicTensor {
+  return add(multiply(rmsNorm(x, NORM_EPSILON), multiply(weight, shift(scaleBy, 1))), shiftBy);
+}
+
+function feedForward(weights: LayerSymbols, x: SymbolicTensor): SymbolicTensor {
+  const wide = linear(x, weights['mlp.fc1.weight'], weights['mlp.fc1.bias']);
+  return linear(gelu(wide), weights['mlp.fc2.weight'], weights['mlp.fc2.bias']);
+}
+
+function selfAttention(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  rope: RopeSymbols,
+  attend: Attend,
+  firstQuery: number,
+): SymbolicTensor {
+  const [samples, groups, size, hidden] = blocks.shape.map(Number);
+  const asking = groups - firstQuery;
+  const queryRope = {
+    cos: slice(rope.cos, 0, firstQuery * size, groups * size),
+    sin: slice(rope.sin, 0, firstQuery * size, groups * size),
+  };
+  const queries = project(weights, 'query', slice(blocks, 1, firstQuery, groups));
+  const { key, value } = keysAndValues(config, weights, blocks, rope);
+  const query = rotaryHeads(config, queries, weights['attn.q_norm.weight'], queryRope, 1 / Math.sqrt(headSize(config)));
+  const attended = attend(query, key, value);
+  const rows = reshape(transpose(attended, [0, 2, 1, 3]), [samples, asking, size, hidden]);
+  return linear(rows, weights['attn.proj.weight'], weights['attn.proj.bias']);
+}
+
+/** Keys and values of blocks (N, G, B, C) that are already modulated: (N, H, S, D), keys normalised and rotated. */
+function keysAndValues(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  rope: RopeSymbols,
+): { key: SymbolicTensor; value: SymbolicTensor } {
+  const keys = project(weights, 'key', blocks);
+  const values = project(weights, 'value', blocks);
+  return {
+    key: rotaryHeads(config, keys, weights['attn.k_norm.weight'], rope, 1),
+    value: transpose(heads(config, values), [0, 2, 1, 3]),
+  };
+}
+
+/** Keys and values that a layer adds to the cache for clean blocks, without computing the rest of the layer. */
+export function cleanKeysAndValues(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  rope: RopeSymbols,
+): { key: SymbolicTensor; value: SymbolicTensor } {
+  const normalized = multiply(rmsNorm(blocks, NORM_EPSILON), weights['norm1.weight']);
+  return keysAndValues(config, weights, normalized, rope);
+}
+
+function project(weights: LayerSymbols, part: 'query' | 'key' | 'value', blocks: SymbolicTensor): SymbolicTensor {
+  return linear(blocks, weights[`attn.${part}.weight`], weights[`attn.${part}.bias`]);
+}
+
+/** (N, G, B, C) as (N, S, H, D). */
+function heads(config: AcditConfig, x: SymbolicTensor): SymbolicTensor {
+  const [samples, groups, size] = x.shape.map(Number);
+  return reshape(x, [samples, groups * size, config.heads, headSize(config)]);
+}
+
+/**
+ * QK-norm, then RoPE-ND, then heads first: (N, G, B, C) to (N, H, S, D). The norm's weight and `factor` are
+ * folded into the small tables: x' = x̂ (w cos) + swapHalves(x̂) (swapHalves(w) sin).
+ */
+function rotaryHeads(
+  config: AcditConfig,
+  x: SymbolicTensor,
+  weight: SymbolicTensor,
+  rope: RopeSymbols,
+  factor: number,
+): SymbolicTensor {
+  const size = headSize(config);
+  const tokens = Number(rope.cos.shape[0]);
+  const scaled = factor === 1 ? weight : multiply(weight, constant(float32([1], [factor])));
+  const cos = reshape(multiply(rope.cos, scaled), [tokens, 1, size]);
+  const sin = reshape(multiply(rope.sin, swapHalves(scaled)), [tokens, 1, size]);
+  const normalized = rmsNorm(heads(config, x), NORM_EPSILON);
+  const rotated = add(multiply(normalized, cos), multiply(swapHalves(normalized), sin));
+  return transpose(rotated, [0, 2, 1, 3]);
+}
+
+function swapHalves(x: SymbolicTensor): SymbolicTensor {
+  const size = Number(x.shape[x.shape.length - 1]);
+  const [first, second] = split(x, -1, [size / 2, size / 2]);
+  return concat([second, first], -1);
+}
+
+/** Attention by a plan over the whole sequence: q, k, v (N, H, S, D); q may hold only the plan's queries. */
+export function planAttention(plan: AttentionPlan): Attend {
+  return (q, k, v) => {
+    const atoms = keyAtoms(plan);
+    const sizes = atoms.map(({ start, end }) => end - start);
+    const keys = split(k, 2, sizes);
+    const values = split(v, 2, sizes);
+    const queries = split(q, 2, plan.tiles.map((tile) => tile.queries.end - tile.queries.start));
+    const results = plan.tiles.map((tile, i) => {
+      const seen = atoms.flatMap((atom, j) =>
+        tile.keys.some(({ start, end }) => atom.start >= start && atom.end <= end) ? [j] : [],
+      );
+      const pick = (parts: readonly SymbolicTensor[]): SymbolicTensor =>
+        concat(seen.map((j) => parts[j]), 2);
+      return attention(queries[i], pick(keys), pick(values), maskOf(tile));
+    });
+    return concat(results, 2);
+  };
+}
+
+function maskOf({ queries, allowed }: AttentionPlan['tiles'][number]): SymbolicTensor | undefined {
+  if (!allowed) return undefined;
+  const rows = queries.end - queries.start;
+  const bias = Float32Array.from(allowed, (value) => (value ? 0 : Number.NEGATIVE_INFINITY));
+  return constant(float32([rows, allowed.length / rows], bias));
+}
+
+/**
+ * Condition vectors: timestep embedding plus label embedding.
+ * @param features (K, 256) from `timestepFeatures`
+ * @param labels (K) int64
+ * @returns (K, C)
+ */
+export function conditions(weights: LayerSymbols, features: SymbolicTensor, labels: SymbolicTensor): SymbolicTensor {
+  const wide = silu(linear(features, weights['t_embedder.mlp.0.weight'], weights['t_embedder.mlp.0.bias']));
+  const time = linear(wide, weights['t_embedder.mlp.2.weight'], weights['t_embedder.mlp.2.bias']);
+  return add(time, gatherRows(weights['y_embedder.embedding_table.weight'], labels));
+}
+
+/** adaLN-Zero: `count` modulation vectors for each condition, (K, C) to (K, count, C). */
+export function modulations(
+  weight: SymbolicTensor,
+  bias: SymbolicTensor,
+  condition: SymbolicTensor,
+  count: number,
+): SymbolicTensor {
+  const [rows, hidden] = condition.shape;
+  return reshape(linear(silu(condition), weight, bias), [rows, count, hidden]);
+}
+
+/** The predicted noise: blocks (N, G, B, C) with modulations (N, G, 2, C) to (N, G, B, token size). */
+export function finalLayer(weights: LayerSymbols, blocks: SymbolicTensor, modulation: SymbolicTensor): SymbolicTensor {
+  const [shiftBy, scaleBy] = split(modulation, 2, [1, 1]);
+  const normalized = modulate(blocks, weights['final_layer.norm_final.weight'], shiftBy, scaleBy);
+  return linear(normalized, weights['final_layer.linear.weight'], weights['final_layer.linear.bias']);
+}

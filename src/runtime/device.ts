@@ -1,0 +1,26 @@
+/** @file What the rest of the package sees of a device: compile graphs, run them, let go of them. */
+
+import type { Graph } from '../graph/onnx.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+export type Feeds = Readonly<Record<string, Tensor>>;
+
+/** A compiled graph. */
+export interface Program {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /**
+   * Run once. Tensors given in `into` are filled in place and returned; other outputs are new.
+   * @throws {DeviceError} if a feed is missing, unknown, or of the wrong shape.
+   */
+  run(feeds: Feeds, into?: Feeds): Promise<Record<string, Tensor>>;
+  dispose(): Promise<void>;
+}
+
+export interface Device {
+  readonly name: string;
+  readonly threads: number;
+  compile(graph: Graph): Promise<Program>;
+  /** Frees every program compiled here. */
+  dispose(): Promise<void>;
+}

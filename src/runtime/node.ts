@@ -1,0 +1,117 @@
+/** @file ONNX Runtime on Node. The only file that imports it. */
+
+import { availableParallelism } from 'node:os';
+import * as ort from 'onnxruntime-node';
+import { DeviceError } from '../errors.ts';
+import { encodeOnnx, type Graph } from '../graph/onnx.ts';
+import { type Shape, showShape } from '../graph/symbolic.ts';
+import type { DType, Tensor } from '../tensor/tensor.ts';
+import type { Device, Feeds, Program } from './device.ts';
+
+export interface DeviceOptions {
+  /** CPU threads; all cores by default. */
+  readonly threads?: number;
+}
+
+/** The CPU, through ONNX Runtime's own kernels. */
+export function openCpu(options: DeviceOptions = {}): Device {
+  const threads = options.threads ?? availableParallelism();
+  const programs = new Set<Program>();
+  return {
+    name: 'cpu',
+    threads,
+    async compile(graph) {
+      const program = await compile(graph, sessionOptions(threads), () => programs.delete(program));
+      programs.add(program);
+      return program;
+    },
+    async dispose() {
+      for (const program of [...programs]) await program.dispose();
+    },
+  };
+}
+
+function sessionOptions(threads: number): ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    // A memory pattern is one block for the whole run: 1.5 GB more on a training graph.
+    enableMemPattern: false,
+    // Many programs take turns: a pool that goes on spinning after its run would steal a core from the next.
+    extra: { session: { force_spinning_stop: '1' } },
+    logSeverityLevel: 3,
+  };
+}
+
+async function compile(
+  graph: Graph,
+  options: ort.InferenceSession.SessionOptions,
+  onDispose: () => void,
+): Promise<Program> {
+  const session = await createSession(encodeOnnx(graph), options);
+  const shapes = new Map(
+    graph.inputs.map((symbol) => [symbol.source.kind === 'input' ? symbol.source.name : '', symbol.shape]),
+  );
+  let disposed = false;
+  return {
+    inputNames: session.inputNames,
+    outputNames: session.outputNames,
+    async run(feeds, into = {}) {
+      if (disposed) throw new DeviceError('run: the program was disposed; compile it again');
+      checkFeeds(feeds, shapes);
+      const given = toRuntime(feeds);
+      const fetches = Object.fromEntries(
+        session.outputNames.map((name) => [name, into[name] ? runtimeTensor(into[name]) : null]),
+      );
+      const results = await session.run(given, fetches);
+      return Object.fromEntries(
+        session.outputNames.map((name) => [name, into[name] ?? fromRuntime(results[name])]),
+      );
+    },
+    async dispose() {
+      if (disposed) return;
+      disposed = true;
+      onDispose();
+      await session.release();
+    },
+  };
+}
+
+async function createSession(
+  bytes: Uint8Array,
+  options: ort.InferenceSession.SessionOptions,
+): Promise<ort.InferenceSession> {
+  try {
+    return await ort.InferenceSession.create(bytes, options);
+  } catch (cause) {
+    throw new DeviceError(`ONNX Runtime refused a program: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function checkFeeds(feeds: Feeds, shapes: ReadonlyMap<string, Shape>): void {
+  for (const [name, shape] of shapes) {
+    const feed = feeds[name];
+    if (!feed) throw new DeviceError(`run: input '${name}' ${showShape(shape)} was not given`);
+    const fits =
+      feed.shape.length === shape.length &&
+      shape.every((dim, axis) => typeof dim === 'string' || dim === feed.shape[axis]);
+    if (!fits) {
+      throw new DeviceError(`run: input '${name}' must have shape ${showShape(shape)}, got ${showShape(feed.shape)}`);
+    }
+  }
+  const unknown = Object.keys(feeds).find((name) => !shapes.has(name));
+  if (unknown !== undefined) throw new DeviceError(`run: the program has no input '${unknown}'`);
+}
+
+function toRuntime(tensors: Feeds): Record<string, ort.Tensor> {
+  return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, runtimeTensor(value)]));
+}
+
+function runtimeTensor({ dtype, shape, data }: Tensor): ort.Tensor {
+  return new ort.Tensor(dtype as 'float32', data as Float32Array, shape);
+}
+
+function fromRuntime(value: ort.Tensor): Tensor {
+  return { dtype: value.type as DType, shape: value.dims, data: value.data as Float32Array };
+}

@@ -1,0 +1,182 @@
+/**
+ * @file The loss of one batch and its gradient: embed, layer by layer forward, loss, layer by layer back.
+ * One program serves every layer, run with that layer's weights, so that memory holds one layer's
+ * intermediates and the pass can be cancelled between layers.
+ */
+
+import { gradientsOf } from '../graph/gradient.ts';
+import type { Graph } from '../graph/onnx.ts';
+import { concat, expand, linear, reduceMean, reshape, square, subtract } from '../graph/operators/index.ts';
+import { type DifferentiableStage, differentiate, type SavePolicy } from '../graph/partition.ts';
+import { constant, input, type SymbolicTensor } from '../graph/symbolic.ts';
+import { compilePlan, skipCausal } from '../models/acdit/attention-plan.ts';
+import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import { type RopeTables, ropeTables, signedTables } from '../models/acdit/rope.ts';
+import {
+  conditions,
+  finalLayer,
+  type LayerSymbols,
+  layerInputs,
+  modulations,
+  planAttention,
+  type RopeSymbols,
+  transformerLayer,
+} from '../models/acdit/transformer.ts';
+import { LAYER_MODULATIONS, layerWeightShapes, parameters, rowsOf, TIMESTEP_FEATURES } from '../models/acdit/weights.ts';
+import { float32 } from '../tensor/tensor.ts';
+
+/** Graphs of one training step for batches of a fixed size. */
+export interface GradientGraphs {
+  readonly conditions: DifferentiableStage;
+  readonly embed: DifferentiableStage;
+  readonly layer: DifferentiableStage;
+  /** The last layer asks for noised blocks only; clean ones serve as keys and values. */
+  readonly lastLayer: DifferentiableStage;
+  /** Loss, prediction and the first gradients at once. */
+  readonly loss: Graph;
+}
+
+export const CONDITION_WEIGHTS = [
+  't_embedder.mlp.0.weight',
+  't_embedder.mlp.0.bias',
+  't_embedder.mlp.2.weight',
+  't_embedder.mlp.2.bias',
+  'y_embedder.embedding_table.weight',
+] as const;
+
+export const FINAL_WEIGHTS = [
+  'final_layer.norm_final.weight',
+  'final_layer.linear.weight',
+  'final_layer.linear.bias',
+  'final_layer.adaLN_modulation.1.weight',
+  'final_layer.adaLN_modulation.1.bias',
+] as const;
+
+/**
+ * Clean blocks in the training sequence. Only the last noised block could have attended the last clean one
+ * if it came later, so that one is left out: same loss, same gradients, a block less.
+ */
+export function cleanBlocks(config: AcditConfig): number {
+  return config.blocks - 1;
+}
+
+/** Build the graphs for batches of `samples`. */
+export function gradientGraphs(config: AcditConfig, samples: number, policy: SavePolicy): GradientGraphs {
+  return {
+    conditions: conditionStage(config, samples, policy),
+    embed: embedStage(config, samples),
+    layer: layerStage(config, samples, policy, false),
+    lastLayer: layerStage(config, samples, policy, true),
+    loss: lossGraph(config, samples),
+  };
+}
+
+function weightInputs(config: AcditConfig, names: readonly string[]): LayerSymbols {
+  const shapes = parameters(config);
+  return Object.fromEntries(names.map((name) => [name, input(name, shapes.get(name)!)]));
+}
+
+function conditionStage(config: AcditConfig, samples: number, policy: SavePolicy): DifferentiableStage {
+  const weights = weightInputs(config, CONDITION_WEIGHTS);
+  const rows = samples * config.blocks;
+  const features = input('features', [rows, TIMESTEP_FEATURES]);
+  const labels = input('labels', [rows], 'int64');
+  const stage = {
+    inputs: [features, labels, ...Object.values(weights)],
+    outputs: { result: conditions(weights, features, labels) },
+  };
+  return differentiate(stage, CONDITION_WEIGHTS, policy);
+}
+
+/** Tokens of clean and noised blocks (N, G, B, token size) to hidden vectors (N, G, B, C). */
+function embedStage(config: AcditConfig, samples: number): DifferentiableStage {
+  const groups = cleanBlocks(config) + config.blocks;
+  const tokens = input('tokens', [samples, groups, config.blockSize, tokenSize(config)]);
+  const weight = input('x_embedder.weight', [config.hidden, tokenSize(config)]);
+  const stage = { inputs: [tokens, weight], outputs: { result: linear(tokens, weight) } };
+  return differentiate(stage, ['x_embedder.weight'], 'products');
+}
+
+function layerStage(config: AcditConfig, samples: number, policy: SavePolicy, last: boolean): DifferentiableStage {
+  const clean = cleanBlocks(config);
+  const groups = clean + config.blocks;
+  const firstQuery = last ? clean : 0;
+  const plan = compilePlan(groups, config.blockSize, skipCausal(clean), { firstQuery });
+  const weights = layerInputs(config);
+  const blocks = input('blocks', [samples, groups, config.blockSize, config.hidden]);
+  const condition = input('condition', [samples * config.blocks, config.hidden]);
+  const output = transformerLayer(
+    config,
+    weights,
+    blocks,
+    streamModulations(config, weights, condition, samples),
+    sequenceRope(config),
+    planAttention(plan),
+    firstQuery,
+  );
+  const stage = { inputs: [blocks, condition, ...Object.values(weights)], outputs: { result: output } };
+  return differentiate(stage, ['blocks', 'condition', ...layerWeightShapes(config).keys()], policy);
+}
+
+/** Modulations of the whole sequence, (N, G, 6, C): identity for clean blocks, adaLN for noised ones. */
+function streamModulations(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  condition: SymbolicTensor,
+  samples: number,
+): SymbolicTensor {
+  const { blocks, hidden } = config;
+  const noised = modulations(
+    weights['adaLN_modulation.1.weight'],
+    weights['adaLN_modulation.1.bias'],
+    condition,
+    LAYER_MODULATIONS,
+  );
+  const shaped = reshape(noised, [samples, blocks, LAYER_MODULATIONS, hidden]);
+  const clean = cleanBlocks(config);
+  if (clean === 0) return shaped;
+  return concat([expand(identityModulation(), [samples, clean, LAYER_MODULATIONS, hidden]), shaped], 1);
+}
+
+/** Shift 0, scale 0, gate 1, twice. */
+function identityModulation(): SymbolicTensor {
+  return constant(float32([1, 1, LAYER_MODULATIONS, 1], [0, 0, 1, 0, 0, 1]));
+}
+
+/** Tables for the clean blocks, then the noised ones: both copies of a block have the same positions. */
+function sequenceRope(config: AcditConfig): RopeSymbols {
+  const tables = signedTables(ropeTables(config));
+  const clean = cleanBlocks(config) * config.blockSize;
+  const doubled = (table: RopeTables['cos']): SymbolicTensor => {
+    const both = clean > 0 ? concat([constant(rowsOf(table, 0, clean)), constant(table)], 0) : constant(table);
+    return both;
+  };
+  return { cos: doubled(tables.cos), sin: doubled(tables.sin) };
+}
+
+/** Mean squared error of the predicted noise, and its gradients. */
+function lossGraph(config: AcditConfig, samples: number): Graph {
+  const { blocks, blockSize, hidden } = config;
+  const weights = weightInputs(config, FINAL_WEIGHTS);
+  const stream = input('blocks', [samples, blocks, blockSize, hidden]);
+  const condition = input('condition', [samples * blocks, hidden]);
+  const noise = input('noise', [samples, blocks, blockSize, tokenSize(config)]);
+  const modulation = modulations(
+    weights['final_layer.adaLN_modulation.1.weight'],
+    weights['final_layer.adaLN_modulation.1.bias'],
+    condition,
+    2,
+  );
+  const prediction = finalLayer(weights, stream, reshape(modulation, [samples, blocks, 2, hidden]));
+  const loss = reduceMean(square(subtract(prediction, noise)), [0, 1, 2, 3]);
+  const targets = { blocks: stream, condition, ...weights };
+  const gradients = gradientsOf(loss, Object.values(targets));
+  return {
+    inputs: [stream, condition, noise, ...Object.values(weights)],
+    outputs: {
+      loss,
+      prediction,
+      ...Object.fromEntries(Object.keys(targets).map((name, i) => [`d.${name}`, gradients[i]])),
+    },
+  };
+}
