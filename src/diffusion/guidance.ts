@@ -1,0 +1,17 @@
+/** @file Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598). */
+
+import { ShapeError } from '../errors.ts';
+
+/**
+ * Guided noise prediction u + scale (c - u), any shape. Scale 1 is the conditional prediction, 0 the
+ * unconditional one; ACDiT guides all channels.
+ * @throws {ShapeError} if the lengths differ.
+ */
+export function guide(conditional: Float32Array, unconditional: Float32Array, scale: number): Float32Array {
+  if (conditional.length !== unconditional.length) {
+    throw new ShapeError(
+      `guide: ${conditional.length} conditional values but ${unconditional.length} unconditional ones`,
+    );
+  }
+  return conditional.map((value, i) => unconditional[i] + scale * (value - unconditional[i]));
+}

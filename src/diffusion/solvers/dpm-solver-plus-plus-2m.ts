@@ -1,0 +1,93 @@
+/**
+ * @file DPM-Solver++ 2M (Lu et al. 2022, arXiv 2211.01095, algorithm 2), as ACDiT's sampling scripts run it:
+ * diffusers' DPMSolverMultistepScheduler with linspace spacing, midpoint, final sigma zero. The first and
+ * last steps are of first order. Scalars are rounded to float32 wherever diffusers holds them so.
+ */
+
+import type { NoiseSchedule } from '../noise-schedule.ts';
+import { checkStep, checkSteps, type Solver } from './solver.ts';
+
+const { fround } = Math;
+
+/** A point of the path: alpha signal, sigma noise, and lambda, half the log signal-to-noise ratio. */
+interface Level {
+  readonly alpha: number;
+  readonly sigma: number;
+  readonly lambda: number;
+}
+
+/** @throws {ArgumentError} if the number of steps is no integer from 1 to the schedule's timesteps. */
+export function dpmSolverPlusPlus2M(schedule: NoiseSchedule, steps: number): Solver {
+  const name = 'dpm-solver-plus-plus-2m';
+  checkSteps(name, schedule, steps);
+  const timesteps = linspaceTimesteps(schedule, steps);
+  const levels = [...timesteps.map((timestep) => noiseToSignal(schedule, timestep)), 0].map(levelOf);
+
+  const solver: Solver = {
+    name,
+    timesteps,
+    stochastic: false,
+    initialState: () => ({}),
+    step(index, x, epsilon, { previousClean }) {
+      checkStep(solver, index, x, epsilon);
+      const clean = predictClean(levels[index], x, epsilon);
+      const { keep, pull, slope } = coefficients(levels, index);
+      const out = new Float32Array(x.length);
+      if (previousClean && slope !== 0) {
+        for (let i = 0; i < out.length; i++) {
+          out[i] = keep * x[i] + pull * clean[i] + slope * (clean[i] - previousClean[i]);
+        }
+      } else {
+        for (let i = 0; i < out.length; i++) out[i] = keep * x[i] + pull * clean[i];
+      }
+      return { x: out, state: { previousClean: clean } };
+    },
+  };
+  return solver;
+}
+
+/** n of the n + 1 points that divide 0..last evenly, falling and without 0; halves go to the even integer. */
+function linspaceTimesteps(schedule: NoiseSchedule, steps: number): number[] {
+  const last = schedule.trainSteps - 1;
+  const stride = last / steps;
+  return Array.from({ length: steps }, (_, i) => (i === 0 ? last : roundHalfToEven((steps - i) * stride)));
+}
+
+function roundHalfToEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+function noiseToSignal(schedule: NoiseSchedule, timestep: number): number {
+  const remaining = schedule.alphasCumprod[timestep];
+  return fround(Math.sqrt(fround(fround(1 - remaining) / remaining)));
+}
+
+function levelOf(noiseToSignalRatio: number): Level {
+  const square = fround(noiseToSignalRatio * noiseToSignalRatio);
+  const alpha = fround(1 / fround(Math.sqrt(fround(square + 1))));
+  const sigma = fround(noiseToSignalRatio * alpha);
+  const lambda = fround(fround(Math.log(alpha)) - fround(Math.log(sigma)));
+  return { alpha, sigma, lambda };
+}
+
+function predictClean({ alpha, sigma }: Level, x: Float32Array, epsilon: Float32Array): Float32Array {
+  return x.map((value, i) => fround(value - fround(sigma * epsilon[i])) / alpha);
+}
+
+/**
+ * Factors of x, of the clean prediction, and of its change since the previous step. The slope is 0 where the
+ * step is of first order: without history, at the end, and after a step of no length. The last only happens
+ * at 1000 steps, which visit timestep 500 twice; diffusers divides by zero there and returns NaN.
+ */
+function coefficients(levels: readonly Level[], index: number) {
+  const [from, to] = [levels[index], levels[index + 1]];
+  const h = fround(to.lambda - from.lambda);
+  const pull = fround(-fround(to.alpha * fround(fround(Math.exp(-h)) - 1)));
+  const keep = fround(to.sigma / from.sigma);
+  const previous = index > 0 ? fround(from.lambda - levels[index - 1].lambda) : 0;
+  const isLast = index === levels.length - 2;
+  return { keep, pull, slope: isLast || previous === 0 ? 0 : (0.5 * pull) / fround(previous / h) };
+}
