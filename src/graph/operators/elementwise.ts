@@ -4,7 +4,7 @@ import { ShapeError } from '../../errors.ts';
 import { broadcast, sameShape } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, scalar, showShape } from '../symbolic.ts';
 import { reshape } from './layout.ts';
-import { reduceSum } from './reduction.ts';
+import { reduceSum, sumRows } from './reduction.ts';
 
 function requireFloat(operator: string, ...symbols: SymbolicTensor[]): void {
   for (const { dtype, shape } of symbols) {
@@ -19,6 +19,7 @@ export function sumTo(gradient: SymbolicTensor, shape: Shape): SymbolicTensor {
   const axes = gradient.shape.flatMap((dim, axis) =>
     axis < extra || (shape[axis - extra] === 1 && dim !== 1) ? [axis] : [],
   );
+  if (shape.length === 1 && axes.length === extra && extra > 0) return sumRows(gradient);
   const summed = axes.length > 0 ? reduceSum(gradient, axes, true) : gradient;
   return extra > 0 ? reshape(summed, shape) : summed;
 }

@@ -5,7 +5,7 @@ import { broadcast, countElements } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { sumTo } from './elementwise.ts';
 import { reshape } from './layout.ts';
-import { reduceSum } from './reduction.ts';
+import { sumRows } from './reduction.ts';
 
 /** Batched matrix product (..., M, K) x (..., K, N), batch dims broadcast. */
 export function matmul(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
@@ -79,7 +79,7 @@ function gemm(a: SymbolicTensor, b: SymbolicTensor, transA: boolean, transB: boo
       if (!g) return [];
       const gradientA = transA ? gemm(b, g, transB, true) : gemm(g, b, false, !transB);
       const gradientB = transB ? gemm(g, a, true, transA) : gemm(a, g, !transA, false);
-      return [gradientA, gradientB, bias && reduceSum(g, [0])];
+      return [gradientA, gradientB, bias && sumRows(g)];
     },
   })[0];
 }

@@ -3,31 +3,52 @@
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
 import { apply, constant, showShape, type SymbolicTensor } from '../symbolic.ts';
-import { multiply, subtract } from './elementwise.ts';
-import { reduceMean } from './reduction.ts';
+import { multiply, scale, subtract, sumTo } from './elementwise.ts';
+import { reduceSum } from './reduction.ts';
 
 /** x / sqrt(mean(x²) + epsilon) * weight over the last axis; the weight, of the last axis's size, defaults to ones. */
 export function rmsNorm(x: SymbolicTensor, epsilon: number, weight?: SymbolicTensor): SymbolicTensor {
   const size = x.shape[x.shape.length - 1];
   if (typeof size !== 'number' || (weight && (weight.shape.length !== 1 || weight.shape[0] !== size))) {
-    throw new ShapeError(`rmsNorm: input ${showShape(x.shape)} does not fit weight ${weight ? showShape(weight.shape) : '(none)'}`);
+    throw new ShapeError(
+      `rmsNorm: input ${showShape(x.shape)} does not fit weight ${weight ? showShape(weight.shape) : '(none)'}`,
+    );
   }
-  const normalized = normalize(x, size, epsilon);
-  return weight ? multiply(normalized, weight) : normalized;
+  return normalize(x, epsilon, weight ?? ones(size), (g) => {
+    const [normalized, inverse] = normalizeParts(x, epsilon, size);
+    const along = multiply(g, normalized);
+    const weighted = weight ? multiply(along, weight) : along;
+    const mean = scale(reduceSum(weighted, [-1], true), 1 / size);
+    const scaled = weight ? multiply(g, weight) : g;
+    const gradient = multiply(subtract(scaled, multiply(normalized, mean)), inverse);
+    return [gradient, weight && sumTo(along, weight.shape)];
+  });
 }
 
-function normalize(x: SymbolicTensor, size: number, epsilon: number): SymbolicTensor {
-  const ones = zeros('float32', [size]);
-  ones.data.fill(1);
+function ones(size: number): SymbolicTensor {
+  const value = zeros('float32', [size]);
+  value.data.fill(1);
+  return constant(value);
+}
+
+type Rule = (g: SymbolicTensor) => readonly (SymbolicTensor | undefined)[];
+
+function normalize(x: SymbolicTensor, epsilon: number, weight: SymbolicTensor, rule: Rule): SymbolicTensor {
   return apply({
     operator: 'SimplifiedLayerNormalization',
-    inputs: [x, constant(ones)],
+    inputs: [x, weight],
+    attributes: { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
+    outputs: [{ shape: x.shape }],
+    gradient: ([g]) => (g ? rule(g) : []),
+  })[0];
+}
+
+/** x without its magnitude, and 1 / that magnitude; for the gradient, which needs no gradient of its own. */
+function normalizeParts(x: SymbolicTensor, epsilon: number, size: number): readonly SymbolicTensor[] {
+  return apply({
+    operator: 'SimplifiedLayerNormalization',
+    inputs: [x, ones(size)],
     attributes: { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
     outputs: [{ shape: x.shape }, { shape: [...x.shape.slice(0, -1), 1] }],
-    gradient: ([g], [normalized, inverse]) => {
-      if (!g) return [];
-      const along = reduceMean(multiply(g, normalized), [-1], true);
-      return [multiply(subtract(g, multiply(normalized, along)), inverse)];
-    },
-  })[0];
+  });
 }

@@ -13,6 +13,7 @@ import {
   multiply,
   reshape,
   rmsNorm,
+  scale,
   shift,
   silu,
   slice,
@@ -149,10 +150,7 @@ function heads(config: AcditConfig, x: SymbolicTensor): SymbolicTensor {
   return reshape(x, [samples, groups * size, config.heads, headSize(config)]);
 }
 
-/**
- * QK-norm, then RoPE-ND, then heads first: (N, G, B, C) to (N, H, S, D). The norm's weight and `factor` are
- * folded into the small tables: x' = x̂ (w cos) + swapHalves(x̂) (swapHalves(w) sin).
- */
+/** QK-norm, then RoPE-ND, then heads first: (N, G, B, C) to (N, H, S, D), times `factor`. */
 function rotaryHeads(
   config: AcditConfig,
   x: SymbolicTensor,
@@ -160,13 +158,12 @@ function rotaryHeads(
   rope: RopeSymbols,
   factor: number,
 ): SymbolicTensor {
-  const size = headSize(config);
-  const tokens = Number(rope.cos.shape[0]);
-  const scaled = factor === 1 ? weight : multiply(weight, constant(float32([1], [factor])));
-  const cos = reshape(multiply(rope.cos, scaled), [tokens, 1, size]);
-  const sin = reshape(multiply(rope.sin, swapHalves(scaled)), [tokens, 1, size]);
-  const normalized = rmsNorm(heads(config, x), NORM_EPSILON);
-  const rotated = add(multiply(normalized, cos), multiply(swapHalves(normalized), sin));
+  const [tokens, size] = rope.cos.shape;
+  // The factor costs nothing on the small tables.
+  const table = (values: SymbolicTensor): SymbolicTensor =>
+    reshape(factor === 1 ? values : scale(values, factor), [tokens, 1, size]);
+  const normalized = rmsNorm(heads(config, x), NORM_EPSILON, weight);
+  const rotated = add(multiply(normalized, table(rope.cos)), multiply(swapHalves(normalized), table(rope.sin)));
   return transpose(rotated, [0, 2, 1, 3]);
 }
 
