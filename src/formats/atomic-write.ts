@@ -1,0 +1,76 @@
+/**
+ * @file Writing a file so that at any moment, also after a crash or on a full disk, its name holds either the
+ * whole old content or the whole new one (Node only).
+ */
+
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, open, realpath, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { AcditError } from '../errors.ts';
+
+/** One system call writes at most 2^31 - 1 bytes. */
+const LARGEST_WRITE = 2 ** 30;
+
+/** Appends bytes to the file being written. */
+export type WriteBytes = (bytes: Uint8Array) => Promise<void>;
+
+/**
+ * Write `path` through a temporary file in the same folder: written, flushed to disk, then renamed. If `produce` or
+ * the disk fails, the temporary file is removed and whatever was at `path` stays as it is.
+ * @param produce is called once and writes the content, in order.
+ * @throws {AcditError} if the file cannot be written; whatever `produce` throws is passed on.
+ */
+export async function writeFileAtomically(
+  path: string,
+  produce: (write: WriteBytes) => Promise<void>,
+): Promise<void> {
+  const target = await realpath(path).catch(() => path); // a link stays a link
+  const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  const file = await explained(path, () => open(temporary, 'wx'));
+  try {
+    try {
+      await produce((bytes) => explained(path, () => writeAll(file, bytes)));
+      await explained(path, () => file.sync());
+    } finally {
+      await explained(path, () => file.close());
+    }
+    await explained(path, () => rename(temporary, target));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined); // the first error is the one to report
+    throw error;
+  }
+  await flushFolder(dirname(target));
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, done, Math.min(LARGEST_WRITE, bytes.length - done));
+    done += bytesWritten;
+  }
+}
+
+/** Make the rename itself survive a power cut, where the system lets folders be flushed. */
+async function flushFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r').catch(() => undefined);
+  await handle?.sync().catch(() => undefined);
+  await handle?.close();
+}
+
+const writeProblems: Record<string, string> = {
+  ENOSPC: 'the disk is full; free some space',
+  EDQUOT: 'the disk quota is used up; free some space',
+  ENOENT: 'its folder does not exist; create it first',
+  EACCES: 'this user may not write there',
+  EPERM: 'this user may not write there',
+  EROFS: 'the disk is read-only',
+  EISDIR: 'it is a directory',
+};
+
+async function explained<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    const { code = '', message } = cause as NodeJS.ErrnoException;
+    throw new AcditError(`cannot write ${path}: ${writeProblems[code] ?? message}`, { cause });
+  }
+}

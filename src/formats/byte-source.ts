@@ -1,0 +1,88 @@
+/** @file Random access to the bytes of a file, a Blob or memory, so that readers fetch only what they need. */
+
+import { FormatError } from '../errors.ts';
+
+/** Something that can be read by byte ranges. */
+export interface ByteSource {
+  /** What to call it in messages: a path or a URL. */
+  readonly name: string;
+  /** Length in bytes. */
+  readonly size: number;
+  /**
+   * Read exactly `length` bytes from `offset` into a buffer of their own, which the caller may keep and change.
+   * @throws {FormatError} if the range is not inside the source or cannot be read.
+   */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Free what the source holds. It cannot be read afterwards. */
+  close(): Promise<void>;
+}
+
+/**
+ * Check that a range lies inside a source. Every source does so before it reads.
+ * @throws {FormatError} if it does not.
+ */
+export function checkRange(source: Pick<ByteSource, 'name' | 'size'>, offset: number, length: number): void {
+  const end = offset + length;
+  if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(length)) || offset < 0 || length < 0) {
+    throw new FormatError(
+      `${source.name}: ${length} bytes at ${offset} is no valid range: the file is damaged`,
+    );
+  }
+  if (end > source.size) {
+    throw new FormatError(
+      `${source.name}: needs bytes ${offset} to ${end} but the file ends at ${source.size}: it is truncated or damaged`,
+    );
+  }
+}
+
+/**
+ * A fresh buffer for data read from `name`.
+ * @throws {FormatError} if there is no memory for it.
+ */
+export function allocateBytes(length: number, name: string): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(length);
+  } catch (cause) {
+    throw new FormatError(`${name}: there is no memory for a piece of ${length} bytes`, { cause });
+  }
+}
+
+/** Bytes in memory as a source. */
+export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
+  return {
+    name,
+    size: bytes.byteLength,
+    async read(offset, length) {
+      checkRange(this, offset, length);
+      return bytes.slice(offset, offset + length);
+    },
+    async close() {},
+  };
+}
+
+/** A Blob or File as a source. */
+export function blobSource(blob: Blob, name = 'name' in blob ? String(blob.name) : 'blob'): ByteSource {
+  return {
+    name,
+    size: blob.size,
+    async read(offset, length) {
+      checkRange(this, offset, length);
+      try {
+        return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+      } catch (cause) {
+        throw new FormatError(`${name}: cannot be read: ${String(cause)}`, { cause });
+      }
+    },
+    async close() {},
+  };
+}
+
+/** Open `source` with `open`, closing it if that fails. */
+export async function closingOnError<T>(source: ByteSource, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}

@@ -1,0 +1,88 @@
+/** @file Files on disk as byte sources (Node only). */
+
+import { type FileHandle, open } from 'node:fs/promises';
+import { FormatError } from '../errors.ts';
+import { allocateBytes, type ByteSource, checkRange } from './byte-source.ts';
+
+/** One system call reads at most 2^31 - 1 bytes. */
+const LARGEST_READ = 2 ** 30;
+
+/**
+ * Open a file for reading.
+ * @throws {FormatError} if it is missing, unreadable or no regular file.
+ */
+export async function openFile(path: string): Promise<ByteSource> {
+  const file = await openHandle(path);
+  try {
+    const stat = await file.stat();
+    if (stat.isDirectory()) throw new FormatError(`${path}: is a directory; give the path of a file in it`);
+    if (!stat.isFile()) throw new FormatError(`${path}: is no regular file`);
+    return fileSource(file, path, stat.size);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function fileSource(file: FileHandle, name: string, size: number): ByteSource {
+  let closing: Promise<void> | undefined;
+  return {
+    name,
+    size,
+    async read(offset, length) {
+      checkRange(this, offset, length);
+      const bytes = allocateBytes(length, name);
+      await fill(file, name, bytes, offset);
+      return bytes;
+    },
+    close() {
+      closing ??= file.close();
+      return closing;
+    },
+  };
+}
+
+/** Read from `position` until `bytes` is full. */
+async function fill(file: FileHandle, name: string, bytes: Uint8Array, position: number): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const length = Math.min(LARGEST_READ, bytes.length - done);
+    const bytesRead = await readOnce(file, name, bytes, done, length, position + done);
+    if (bytesRead === 0) {
+      throw new FormatError(`${name}: ended at byte ${position + done} while being read: did it change?`);
+    }
+    done += bytesRead;
+  }
+}
+
+async function readOnce(
+  file: FileHandle,
+  name: string,
+  bytes: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): Promise<number> {
+  try {
+    return (await file.read(bytes, offset, length, position)).bytesRead;
+  } catch (cause) {
+    throw new FormatError(`${name}: cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+const openProblems: Record<string, string> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+  EACCES: 'this user may not read it',
+  EPERM: 'this user may not read it',
+  EISDIR: 'is a directory; give the path of a file in it',
+};
+
+async function openHandle(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'r');
+  } catch (cause) {
+    const { code = '', message } = cause as NodeJS.ErrnoException;
+    throw new FormatError(`${path}: ${openProblems[code] ?? message}`, { cause });
+  }
+}

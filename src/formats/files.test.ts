@@ -1,0 +1,131 @@
+import { mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { AcditError, FormatError } from '../errors.ts';
+import { writeFileAtomically } from './atomic-write.ts';
+import { type ByteSource, blobSource, bytesSource } from './byte-source.ts';
+import { openFile } from './file-source.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'acdit-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const content = Uint8Array.from({ length: 100 }, (_, i) => i);
+
+const makers: [string, () => Promise<ByteSource>][] = [
+  ['bytes', async () => bytesSource(content, 'it')],
+  ['a Blob', async () => blobSource(new Blob([content]), 'it')],
+  [
+    'a file',
+    async () => {
+      await writeFile(join(folder, 'it'), content);
+      return openFile(join(folder, 'it'));
+    },
+  ],
+];
+
+describe.each(makers)('a source over %s', (_, make) => {
+  it('reads ranges into buffers of their own', async () => {
+    const source = await make();
+    expect(source.size).toBe(100);
+    const bytes = await source.read(10, 5);
+    expect([...bytes]).toEqual([10, 11, 12, 13, 14]);
+    expect(bytes.byteOffset).toBe(0);
+    bytes.fill(0);
+    expect([...(await source.read(10, 1))]).toEqual([10]);
+    expect((await source.read(100, 0)).length).toBe(0);
+    await source.close();
+  });
+
+  it.each([
+    [-1, 5],
+    [0, -1],
+    [0.5, 1],
+    [99, 2],
+    [0, 2 ** 60],
+    [Number.NaN, 1],
+  ])('refuses to read at %s, %s bytes', async (offset, length) => {
+    const source = await make();
+    await expect(source.read(offset, length)).rejects.toThrow(FormatError);
+    await source.close();
+  });
+});
+
+describe('openFile', () => {
+  it('says what is wrong with a path', async () => {
+    await expect(openFile(join(folder, 'none'))).rejects.toThrow(/none: there is no such file$/);
+    await expect(openFile(folder)).rejects.toThrow(/is a directory/);
+    await expect(openFile(join(folder, 'none'))).rejects.toBeInstanceOf(FormatError);
+  });
+
+  it('notices a file cut while it is open', async () => {
+    const path = join(folder, 'x');
+    await writeFile(path, content);
+    const source = await openFile(path);
+    await writeFile(path, content.subarray(0, 20));
+    await expect(source.read(0, 50)).rejects.toThrow(/ended at byte 20 while being read/);
+    await source.close();
+    await source.close();
+  });
+});
+
+describe('writeFileAtomically', () => {
+  it('replaces the file when all is written, and leaves nothing else', async () => {
+    const path = join(folder, 'x');
+    await writeFile(path, 'old');
+    await writeFileAtomically(path, async (write) => {
+      await write(new TextEncoder().encode('ne'));
+      expect(await readFile(path, 'utf8')).toBe('old');
+      await write(new TextEncoder().encode('w'));
+    });
+    expect(await readFile(path, 'utf8')).toBe('new');
+    expect(await readdir(folder)).toEqual(['x']);
+  });
+
+  it('keeps the old file and removes the temporary one on failure', async () => {
+    const path = join(folder, 'x');
+    await writeFile(path, 'old');
+    const failing = writeFileAtomically(path, async (write) => {
+      await write(content);
+      throw new Error('stop');
+    });
+    await expect(failing).rejects.toThrow('stop');
+    expect(await readFile(path, 'utf8')).toBe('old');
+    expect(await readdir(folder)).toEqual(['x']);
+  });
+
+  it('writes through a link', async () => {
+    await writeFile(join(folder, 'x'), 'old');
+    await symlink('x', join(folder, 'link'));
+    await writeFileAtomically(join(folder, 'link'), (write) => write(new TextEncoder().encode('new')));
+    expect(await readFile(join(folder, 'x'), 'utf8')).toBe('new');
+    expect((await readdir(folder)).sort()).toEqual(['link', 'x']);
+  });
+
+  it('explains a folder that is missing and a target that is a folder', async () => {
+    const write = (path: string) => writeFileAtomically(path, (writeBytes) => writeBytes(content));
+    await expect(write(join(folder, 'none', 'x'))).rejects.toThrow(/its folder does not exist/);
+    await expect(write(join(folder, 'none', 'x'))).rejects.toBeInstanceOf(AcditError);
+    await expect(write(folder)).rejects.toThrow(/^cannot write/);
+  });
+
+  it('explains a full disk, and keeps the old file', async () => {
+    const path = join(folder, 'x');
+    await writeFile(path, 'old');
+    const probe = await open(path);
+    const write = vi.spyOn(Object.getPrototypeOf(probe), 'write');
+    await probe.close();
+    write.mockRejectedValueOnce(Object.assign(new Error('no space'), { code: 'ENOSPC' }));
+    try {
+      const failing = writeFileAtomically(path, (writeBytes) => writeBytes(content));
+      await expect(failing).rejects.toThrow(`cannot write ${path}: the disk is full; free some space`);
+    } finally {
+      write.mockRestore();
+    }
+    expect(await readFile(path, 'utf8')).toBe('old');
+    expect(await readdir(folder)).toEqual(['x']);
+  });
+});

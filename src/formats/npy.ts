@@ -1,0 +1,143 @@
+/** @file NumPy's `.npy` format, versions 1 to 3 (numpy.lib.format). */
+
+import { FormatError } from '../errors.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import { bytesPerElement, type DType, type Tensor, tensorBytes } from '../tensor/tensor.ts';
+import { checkedElementCount, gatherStrided, rowMajorStrides, tensorFromBytes } from './elements.ts';
+import { printable } from './printable.ts';
+
+/** NumPy's kind and size of each dtype; it has no bfloat16. */
+const numpyTypes: Partial<Record<DType, string>> = {
+  bool: 'b1',
+  int8: 'i1',
+  uint8: 'u1',
+  int16: 'i2',
+  uint16: 'u2',
+  int32: 'i4',
+  uint32: 'u4',
+  int64: 'i8',
+  uint64: 'u8',
+  float16: 'f2',
+  float32: 'f4',
+  float64: 'f8',
+};
+const dtypes = new Map(Object.entries(numpyTypes).map(([dtype, code]) => [code, dtype as DType]));
+
+const MAGIC = '\x93NUMPY';
+/** NumPy itself refuses to parse longer headers from files it does not trust. */
+const MAX_HEADER = 10_000;
+
+interface Header {
+  dtype: DType;
+  bigEndian: boolean;
+  fortranOrder: boolean;
+  shape: number[];
+  dataOffset: number;
+}
+
+/**
+ * The array in the bytes of a `.npy` file, in row-major order. Big-endian and Fortran-order arrays are converted.
+ * The tensor may share memory with `bytes`.
+ * @param name what to call it in messages.
+ * @throws {FormatError} if it is no `.npy` file, is truncated, or holds objects, records, text or complex numbers.
+ */
+export function parseNpy(bytes: Uint8Array, name = 'npy'): Tensor {
+  const { dtype, bigEndian, fortranOrder, shape, dataOffset } = parseHeader(bytes, name);
+  const expected = checkedElementCount(shape, name) * bytesPerElement(dtype);
+  const data = bytes.subarray(dataOffset);
+  if (data.length !== expected) {
+    throw new FormatError(
+      `${name}: shape [${shape}] of ${dtype} takes ${expected} bytes but there are ${data.length}; it is damaged`,
+    );
+  }
+  const stored = tensorFromBytes(dtype, shape, ownElements(data, dtype, bigEndian));
+  if (!fortranOrder || shape.length < 2) return stored;
+  const strides = rowMajorStrides(shape.toReversed()).reverse();
+  return gatherStrided(dtype, shape, strides, stored.data, name);
+}
+
+/**
+ * A tensor as a `.npy` file. NumPy has no bfloat16: such a tensor is written as float32, without loss.
+ */
+export function encodeNpy(value: Tensor): Uint8Array<ArrayBuffer> {
+  const code = numpyTypes[value.dtype];
+  if (!code) return encodeNpy(toFloat32(value));
+  const shape = `(${value.shape.join(', ')}${value.shape.length === 1 ? ',' : ''})`;
+  const descr = `${bytesPerElement(value.dtype) === 1 ? '|' : '<'}${code}`;
+  const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
+  const dataOffset = Math.ceil((10 + header.length + 1) / 64) * 64;
+  const data = tensorBytes(value);
+  const out = new Uint8Array(dataOffset + data.length);
+  out.set(latin1Bytes(`${MAGIC}\x01\x00`));
+  new DataView(out.buffer).setUint16(8, dataOffset - 10, true);
+  out.set(latin1Bytes(`${header.padEnd(dataOffset - 11)}\n`), 10);
+  out.set(data, dataOffset);
+  return out;
+}
+
+function parseHeader(bytes: Uint8Array, name: string): Header {
+  if (bytes.length < 10 || latin1Text(bytes.subarray(0, 6)) !== MAGIC) {
+    throw new FormatError(`${name}: is no .npy file: it does not start with \\x93NUMPY`);
+  }
+  const version = bytes[6];
+  if (version < 1 || version > 3) {
+    throw new FormatError(`${name}: .npy version ${version} is not known; versions 1 to 3 are`);
+  }
+  const start = version === 1 ? 10 : 12;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = version === 1 ? view.getUint16(8, true) : bytes.length < 12 ? 0 : view.getUint32(8, true);
+  if (length > MAX_HEADER || start + length > bytes.length) {
+    throw new FormatError(`${name}: its .npy header of ${length} bytes is cut off or absurdly long`);
+  }
+  const header = latin1Text(bytes.subarray(start, start + length));
+  return { ...parseDescription(header, name), dataOffset: start + length };
+}
+
+/** The header is a Python dict literal with exactly these three keys. */
+function parseDescription(header: string, name: string): Omit<Header, 'dataOffset'> {
+  const descr = /['"]descr['"]\s*:\s*(['"])(.*?)\1/.exec(header)?.[2];
+  const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(header)?.[1];
+  const shape = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(header)?.[1];
+  if (descr === undefined && header.includes('descr')) {
+    throw new FormatError(
+      `${name}: holds records, not a plain array; save its fields as arrays of their own`,
+    );
+  }
+  if (descr === undefined || order === undefined || shape === undefined) {
+    throw new FormatError(`${name}: its .npy header lacks descr, fortran_order or shape; it is damaged`);
+  }
+  const dtype = dtypes.get(descr.slice(1));
+  if (!dtype || !/^[<>|=]/.test(descr)) {
+    throw new FormatError(
+      `${name}: arrays of type '${printable(descr)}' cannot be read; use bool, int, uint or float`,
+    );
+  }
+  const dims = shape.split(',').map((dim) => dim.trim().replace(/L$/, '')); // Python 2 wrote 3L
+  return {
+    dtype,
+    bigEndian: descr[0] === '>',
+    fortranOrder: order === 'True',
+    shape: dims.filter((dim) => dim !== '').map(Number),
+  };
+}
+
+/** The data as little-endian bytes that may be changed in place where their dtype needs that. */
+function ownElements(data: Uint8Array, dtype: DType, bigEndian: boolean): Uint8Array {
+  if (bigEndian) return swapBytes(data, bytesPerElement(dtype));
+  return dtype === 'bool' ? data.slice() : data;
+}
+
+function swapBytes(bytes: Uint8Array, size: number): Uint8Array {
+  const out = new Uint8Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) out[i] = bytes[i - (i % size) + (size - 1 - (i % size))];
+  return out;
+}
+
+/** One character a byte. Headers are short, so spreading them into arguments is safe. */
+function latin1Text(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
+function latin1Bytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}

@@ -1,0 +1,64 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { countingSource } from '../../test/support/counting-source.ts';
+import { FormatError } from '../errors.ts';
+import { float32, tensor } from '../tensor/tensor.ts';
+import { bytesSource } from './byte-source.ts';
+import { encodeNpz, openNpz } from './npz.ts';
+import { encodeZip } from './zip.ts';
+
+const golden = (name: string) => readFile(new URL(`../../test/fixtures/golden/${name}`, import.meta.url));
+
+describe('npz', () => {
+  it.each([false, true])('gives back what it wrote (compressed: %s)', async (compress) => {
+    const arrays = {
+      a: float32([2, 500], new Float32Array(1000)),
+      'b/c': tensor('int64', [], BigInt64Array.of(-5n)),
+    };
+    const bytes = await encodeNpz(arrays, { compress });
+    const npz = await openNpz(bytesSource(bytes));
+    expect(npz.names).toEqual(['a', 'b/c']);
+    expect(await npz.read('a')).toEqual(arrays.a);
+    expect(await npz.read('b/c')).toEqual(arrays['b/c']);
+    expect(await encodeNpz(arrays, { compress })).toEqual(bytes);
+  });
+
+  it('reads what numpy wrote', async () => {
+    const npz = await openNpz(bytesSource(await golden('pickle-zoo-expected.npz')));
+    expect(npz.names).toEqual(['f32', 'transposed', 'slice', 'view_a', 'view_b']);
+    expect(await npz.read('slice')).toEqual(float32([2, 2], [4, 6, 8, 10]));
+    expect(npz.has('slice')).toBe(true);
+    expect(npz.has('slice.npy')).toBe(false);
+  });
+
+  it('reads a large one lazily', async () => {
+    const counting = countingSource(bytesSource(await golden('image-tiny.npz')));
+    const npz = await openNpz(counting.source);
+    expect((await npz.read('sample.noise')).shape).toEqual([2, 4, 16, 4]);
+    expect(counting.bytesRead).toBeLessThan(counting.source.size / 4);
+  });
+
+  it('says what is wrong', async () => {
+    const npz = await openNpz(bytesSource(await encodeNpz({ a: float32([1], [1]) }), 'x.npz'));
+    await expect(npz.read('b')).rejects.toThrow("x.npz: holds no array 'b'; it has a");
+    const foreign = await encodeZip([['a.npy', new Uint8Array(20)]], false);
+    await expect((await openNpz(bytesSource(foreign, 'y.npz'))).read('a')).rejects.toThrow(
+      'y.npz/a: is no .npy file',
+    );
+    await expect(openNpz(bytesSource(new Uint8Array(100)))).rejects.toThrow(FormatError);
+  });
+
+  it('notices a flipped bit and a missing end', async () => {
+    const bytes = await encodeNpz({ a: float32([100], new Float32Array(100)) });
+    const flipped = bytes.slice();
+    flipped[300] ^= 4;
+    await expect((await openNpz(bytesSource(flipped))).read('a')).rejects.toThrow(FormatError);
+    await expect(openNpz(bytesSource(bytes.subarray(0, -30)))).rejects.toThrow(FormatError);
+  });
+
+  it('closes the source when it cannot be opened', async () => {
+    const counting = countingSource(bytesSource(new Uint8Array(9)));
+    await expect(openNpz(counting.source)).rejects.toThrow(FormatError);
+    expect(counting.closed).toBe(true);
+  });
+});

@@ -1,0 +1,60 @@
+/** @file NumPy's `.npz` format: a zip archive of `.npy` files. */
+
+import { FormatError } from '../errors.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { type ByteSource, closingOnError } from './byte-source.ts';
+import { encodeNpy, parseNpy } from './npy.ts';
+import { printable } from './printable.ts';
+import { encodeZip, openZip } from './zip.ts';
+
+/** The arrays of an `.npz` file, each read when asked for. */
+export interface Npz {
+  /** Names of the arrays, without `.npy`. */
+  readonly names: readonly string[];
+  has(name: string): boolean;
+  /** @throws {FormatError} if there is no such array or it is damaged. */
+  read(name: string): Promise<Tensor>;
+  /** Close the source. */
+  close(): Promise<void>;
+}
+
+const SUFFIX = '.npy';
+
+/**
+ * Open an `.npz` file. It takes over the source, closing it on failure.
+ * @throws {FormatError} if it is no zip archive or is damaged.
+ */
+export function openNpz(source: ByteSource): Promise<Npz> {
+  return closingOnError(source, async () => {
+    const members = await openZip(source);
+    const arrays = [...members.keys()].filter((name) => name.endsWith(SUFFIX));
+    return {
+      names: arrays.map((name) => name.slice(0, -SUFFIX.length)),
+      has: (name) => members.has(name + SUFFIX),
+      async read(name) {
+        const member = members.get(name + SUFFIX);
+        if (!member)
+          throw new FormatError(`${source.name}: holds no array '${name}'; it has ${listed(arrays)}`);
+        return parseNpy(await member.read(), `${source.name}/${name}`);
+      },
+      close: () => source.close(),
+    };
+  });
+}
+
+/** Named tensors as an `.npz` file, as `numpy.savez` (or, with `compress`, `numpy.savez_compressed`) writes it. */
+export function encodeNpz(
+  arrays: Readonly<Record<string, Tensor>>,
+  options: { compress?: boolean } = {},
+): Promise<Uint8Array> {
+  const files = Object.entries(arrays).map(([name, value]): [string, Uint8Array] => [
+    name + SUFFIX,
+    encodeNpy(value),
+  ]);
+  return encodeZip(files, options.compress ?? false);
+}
+
+function listed(arrays: readonly string[]): string {
+  const names = arrays.slice(0, 5).map((name) => printable(name.slice(0, -SUFFIX.length)));
+  return names.length === 0 ? 'none' : names.join(', ') + (arrays.length > 5 ? ', ...' : '');
+}

@@ -1,0 +1,373 @@
+/**
+ * @file Python pickles, protocols 2 to 5, read without executing anything (Lib/pickletools.py defines the opcodes).
+ * Python's own reader imports and calls whatever a pickle names. Here names and calls go to a host with a fixed list
+ * of meanings; opcodes that could do more are refused.
+ */
+
+import { PickleReader } from './pickle-reader.ts';
+
+/**
+ * A value from a pickle. Tuples and frozen sets are frozen arrays, lists and sets are plain ones, dicts are Maps,
+ * `None` is null, and integers beyond 2^53 are bigints. `H` are the objects that the host makes.
+ */
+export type PickleValue<H extends object> =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | readonly PickleValue<H>[]
+  | Map<PickleValue<H>, PickleValue<H>>
+  | H;
+
+/** Gives meaning to what a pickle names. Every method throws a FormatError for what it does not know. */
+export interface PickleHost<H extends object> {
+  /** What a pickle calls `module.name`. */
+  global(module: string, name: string): PickleValue<H>;
+  /** The result of calling a global, or of making an instance of it. */
+  call(callee: PickleValue<H>, args: readonly PickleValue<H>[]): PickleValue<H>;
+  /** Set the state of an object (`__setstate__`). */
+  build(target: PickleValue<H>, state: PickleValue<H>): void;
+  /** An object stored outside the pickle. */
+  persistent(id: PickleValue<H>): PickleValue<H>;
+}
+
+const Op = {
+  MARK: 0x28,
+  EMPTY_TUPLE: 0x29,
+  STOP: 0x2e,
+  POP: 0x30,
+  POP_MARK: 0x31,
+  DUP: 0x32,
+  BINBYTES: 0x42,
+  SHORT_BINBYTES: 0x43,
+  BINFLOAT: 0x47,
+  BININT: 0x4a,
+  BININT1: 0x4b,
+  BININT2: 0x4d,
+  NONE: 0x4e,
+  BINPERSID: 0x51,
+  REDUCE: 0x52,
+  BINSTRING: 0x54,
+  SHORT_BINSTRING: 0x55,
+  BINUNICODE: 0x58,
+  EMPTY_LIST: 0x5d,
+  APPEND: 0x61,
+  BUILD: 0x62,
+  GLOBAL: 0x63,
+  APPENDS: 0x65,
+  BINGET: 0x68,
+  LONG_BINGET: 0x6a,
+  LIST: 0x6c,
+  DICT: 0x64,
+  BINPUT: 0x71,
+  LONG_BINPUT: 0x72,
+  SETITEM: 0x73,
+  TUPLE: 0x74,
+  SETITEMS: 0x75,
+  EMPTY_DICT: 0x7d,
+  PROTO: 0x80,
+  NEWOBJ: 0x81,
+  TUPLE1: 0x85,
+  TUPLE2: 0x86,
+  TUPLE3: 0x87,
+  NEWTRUE: 0x88,
+  NEWFALSE: 0x89,
+  LONG1: 0x8a,
+  LONG4: 0x8b,
+  SHORT_BINUNICODE: 0x8c,
+  BINUNICODE8: 0x8d,
+  BINBYTES8: 0x8e,
+  EMPTY_SET: 0x8f,
+  ADDITEMS: 0x90,
+  FROZENSET: 0x91,
+  STACK_GLOBAL: 0x93,
+  MEMOIZE: 0x94,
+  FRAME: 0x95,
+  BYTEARRAY8: 0x96,
+} as const;
+
+/**
+ * The value a pickle describes. It may contain cycles and be far larger written out than in memory: see `checkTree`.
+ * @param name what to call the file in messages.
+ * @throws {FormatError} if the pickle is damaged, uses an opcode outside protocols 2 to 5 or one that is refused,
+ * or names something that the host does not know.
+ */
+export function unpickle<H extends object>(
+  bytes: Uint8Array,
+  host: PickleHost<H>,
+  name = 'pickle',
+): PickleValue<H> {
+  const reader = new PickleReader(bytes, name);
+  const stack = new PickleStack<H>(reader);
+  for (;;) {
+    const opcode = reader.uint8();
+    if (opcode === Op.STOP) return stack.finish();
+    execute(opcode, reader, stack, host);
+  }
+}
+
+/** The unpickler's stack with its marks, and its memo. Nothing is popped from below the last mark. */
+class PickleStack<H extends object> {
+  readonly #reader: PickleReader;
+  readonly #items: PickleValue<H>[] = [];
+  readonly #marks: number[] = [];
+  readonly #memo = new Map<number, PickleValue<H>>();
+
+  constructor(reader: PickleReader) {
+    this.#reader = reader;
+  }
+
+  push(value: PickleValue<H>): void {
+    this.#items.push(value);
+  }
+
+  top(): PickleValue<H> {
+    if (this.#items.length <= (this.#marks.at(-1) ?? 0))
+      throw this.#reader.problem('takes from an empty stack');
+    return this.#items[this.#items.length - 1];
+  }
+
+  pop(): PickleValue<H> {
+    const value = this.top();
+    this.#items.pop();
+    return value;
+  }
+
+  /** The top `count` values, in the order they were pushed. */
+  popMany(count: number): PickleValue<H>[] {
+    return Array.from({ length: count }, () => this.pop()).reverse();
+  }
+
+  /** Python pops the mark when there is nothing above it. */
+  popItemOrMark(): void {
+    if (this.#marks.length > 0 && this.#marks.at(-1) === this.#items.length) this.#marks.pop();
+    else this.pop();
+  }
+
+  mark(): void {
+    this.#marks.push(this.#items.length);
+  }
+
+  popToMark(): PickleValue<H>[] {
+    const mark = this.#marks.pop();
+    if (mark === undefined) throw this.#reader.problem('takes from a mark that was never set');
+    return this.#items.splice(mark);
+  }
+
+  memoize(index = this.#memo.size): void {
+    this.#memo.set(index, this.top());
+  }
+
+  recall(index: number): void {
+    const value = this.#memo.get(index);
+    if (value === undefined) throw this.#reader.problem(`recalls value ${index}, which was never stored`);
+    this.push(value);
+  }
+
+  finish(): PickleValue<H> {
+    const value = this.pop();
+    if (this.#items.length > 0 || this.#marks.length > 0) throw this.#reader.problem('leaves values over');
+    return value;
+  }
+}
+
+function execute<H extends object>(
+  opcode: number,
+  reader: PickleReader,
+  stack: PickleStack<H>,
+  host: PickleHost<H>,
+): void {
+  switch (opcode) {
+    case Op.PROTO:
+      checkProtocol(reader);
+      break;
+    case Op.FRAME:
+      reader.frame(reader.uint64());
+      break;
+    case Op.MARK:
+      stack.mark();
+      break;
+    case Op.POP:
+      stack.popItemOrMark();
+      break;
+    case Op.POP_MARK:
+      stack.popToMark();
+      break;
+    case Op.DUP:
+      stack.push(stack.top());
+      break;
+    case Op.MEMOIZE:
+      stack.memoize();
+      break;
+    case Op.BINPUT:
+      stack.memoize(reader.uint8());
+      break;
+    case Op.LONG_BINPUT:
+      stack.memoize(reader.uint32());
+      break;
+    case Op.BINGET:
+      stack.recall(reader.uint8());
+      break;
+    case Op.LONG_BINGET:
+      stack.recall(reader.uint32());
+      break;
+    case Op.APPEND:
+      append(reader, stack, [stack.pop()]);
+      break;
+    case Op.APPENDS:
+    case Op.ADDITEMS:
+      append(reader, stack, stack.popToMark());
+      break;
+    case Op.SETITEM:
+      setItems(reader, stack, stack.popMany(2));
+      break;
+    case Op.SETITEMS:
+      setItems(reader, stack, stack.popToMark());
+      break;
+    case Op.GLOBAL:
+      stack.push(host.global(reader.line(), reader.line()));
+      break;
+    case Op.STACK_GLOBAL:
+      stackGlobal(reader, stack, host);
+      break;
+    case Op.REDUCE:
+    case Op.NEWOBJ:
+      call(reader, stack, host);
+      break;
+    case Op.BUILD: {
+      const state = stack.pop();
+      host.build(stack.top(), state);
+      break;
+    }
+    case Op.BINPERSID:
+      stack.push(host.persistent(stack.pop()));
+      break;
+    default:
+      stack.push(literal(opcode, reader, stack));
+  }
+}
+
+/** Opcodes that push plain data. */
+function literal<H extends object>(
+  opcode: number,
+  reader: PickleReader,
+  stack: PickleStack<H>,
+): PickleValue<H> {
+  switch (opcode) {
+    case Op.NONE:
+      return null;
+    case Op.NEWTRUE:
+      return true;
+    case Op.NEWFALSE:
+      return false;
+    case Op.BININT:
+      return reader.int32();
+    case Op.BININT1:
+      return reader.uint8();
+    case Op.BININT2:
+      return reader.uint16();
+    case Op.LONG1:
+      return reader.long(reader.uint8());
+    case Op.LONG4:
+      return reader.long(reader.uint32());
+    case Op.BINFLOAT:
+      return reader.float64();
+    case Op.SHORT_BINUNICODE:
+    case Op.SHORT_BINSTRING: // a Python 2 string; any that matters here is ASCII
+      return reader.text(reader.uint8());
+    case Op.BINUNICODE:
+    case Op.BINSTRING:
+      return reader.text(reader.uint32());
+    case Op.BINUNICODE8:
+      return reader.text(reader.uint64());
+    case Op.SHORT_BINBYTES:
+      return reader.bytes(reader.uint8());
+    case Op.BINBYTES:
+      return reader.bytes(reader.uint32());
+    case Op.BINBYTES8:
+    case Op.BYTEARRAY8:
+      return reader.bytes(reader.uint64());
+    case Op.EMPTY_TUPLE:
+      return Object.freeze([]);
+    case Op.TUPLE1:
+    case Op.TUPLE2:
+    case Op.TUPLE3:
+      return Object.freeze(stack.popMany(opcode - Op.TUPLE1 + 1));
+    case Op.TUPLE:
+    case Op.FROZENSET:
+      return Object.freeze(stack.popToMark());
+    case Op.EMPTY_LIST:
+    case Op.EMPTY_SET:
+      return [];
+    case Op.LIST:
+      return stack.popToMark();
+    case Op.EMPTY_DICT:
+      return new Map();
+    case Op.DICT:
+      return withItems(reader, new Map(), stack.popToMark());
+    default:
+      throw reader.problem(`opcode 0x${opcode.toString(16).padStart(2, '0')} is unknown or not allowed here`);
+  }
+}
+
+function checkProtocol(reader: PickleReader): void {
+  const protocol = reader.uint8();
+  if (protocol < 2 || protocol > 5)
+    throw reader.problem(`pickle protocol ${protocol} is not known; 2 to 5 are`);
+}
+
+function append<H extends object>(
+  reader: PickleReader,
+  stack: PickleStack<H>,
+  items: PickleValue<H>[],
+): void {
+  const list = stack.top();
+  if (!Array.isArray(list) || Object.isFrozen(list))
+    throw reader.problem('appends to something that is no list');
+  for (const item of items) list.push(item);
+}
+
+function setItems<H extends object>(
+  reader: PickleReader,
+  stack: PickleStack<H>,
+  items: PickleValue<H>[],
+): void {
+  const dict = stack.top();
+  if (!(dict instanceof Map)) throw reader.problem('sets items of something that is no dict');
+  withItems(reader, dict, items);
+}
+
+function withItems<H extends object>(
+  reader: PickleReader,
+  dict: Map<PickleValue<H>, PickleValue<H>>,
+  items: PickleValue<H>[],
+): Map<PickleValue<H>, PickleValue<H>> {
+  if (items.length % 2 !== 0) throw reader.problem('a dict key has no value');
+  for (let i = 0; i < items.length; i += 2) {
+    const key = items[i];
+    if (key instanceof Map || (Array.isArray(key) && !Object.isFrozen(key))) {
+      throw reader.problem('a list or dict cannot be a dict key');
+    }
+    dict.set(key, items[i + 1]);
+  }
+  return dict;
+}
+
+function stackGlobal<H extends object>(
+  reader: PickleReader,
+  stack: PickleStack<H>,
+  host: PickleHost<H>,
+): void {
+  const [module, name] = stack.popMany(2);
+  if (typeof module !== 'string' || typeof name !== 'string')
+    throw reader.problem('a global is named by no strings');
+  stack.push(host.global(module, name));
+}
+
+function call<H extends object>(reader: PickleReader, stack: PickleStack<H>, host: PickleHost<H>): void {
+  const [callee, args] = stack.popMany(2);
+  if (!Array.isArray(args) || !Object.isFrozen(args)) throw reader.problem('calls something without a tuple');
+  stack.push(host.call(callee, args));
+}

@@ -1,0 +1,200 @@
+/** @file The safetensors format (https://github.com/huggingface/safetensors): reading by ranges, and encoding. */
+
+import { FormatError } from '../errors.ts';
+import { bytesPerElement, type DType, elementCount, type Tensor, tensorBytes } from '../tensor/tensor.ts';
+import { type ByteSource, closingOnError } from './byte-source.ts';
+import { checkedElementCount, tensorFromBytes } from './elements.ts';
+import { printable } from './printable.ts';
+import type { TensorArchive, TensorInfo } from './tensor-archive.ts';
+
+const codes: Record<DType, string> = {
+  float64: 'F64',
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+  int64: 'I64',
+  int32: 'I32',
+  int16: 'I16',
+  int8: 'I8',
+  uint64: 'U64',
+  uint32: 'U32',
+  uint16: 'U16',
+  uint8: 'U8',
+  bool: 'BOOL',
+};
+const dtypes = new Map(Object.entries(codes).map(([dtype, code]) => [code, dtype as DType]));
+
+/** The same cap as the reference implementation's. */
+const MAX_HEADER = 100_000_000;
+const METADATA = '__metadata__';
+
+/** Where a tensor is, counted from the end of the header. */
+interface Entry extends TensorInfo {
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * Open a safetensors file: only its header is read. It takes over the source, closing it on failure.
+ * @throws {FormatError} if the header is damaged, or its tensors overlap, leave gaps or reach beyond the file.
+ */
+export function openSafetensors(source: ByteSource): Promise<TensorArchive> {
+  return closingOnError(source, async () => {
+    const { header, dataOffset } = await readHeader(source);
+    const entries = new Map<string, Entry>();
+    for (const [name, value] of Object.entries(header)) {
+      if (name !== METADATA) entries.set(name, parseEntry(value, `${source.name}/${printable(name)}`));
+    }
+    checkCoverage(entries, source.size - dataOffset, source.name);
+    const entry = (name: string): Entry => {
+      const found = entries.get(name);
+      if (!found) throw new FormatError(`${source.name}: holds no tensor '${name}'`);
+      return found;
+    };
+    return {
+      metadata: parseMetadata(header[METADATA], source.name),
+      names: [...entries.keys()],
+      has: (name) => entries.has(name),
+      info: (name) => ({ dtype: entry(name).dtype, shape: entry(name).shape }),
+      async read(name) {
+        const { dtype, shape, begin, end } = entry(name);
+        return tensorFromBytes(dtype, shape, await source.read(dataOffset + begin, end - begin));
+      },
+      close: () => source.close(),
+    };
+  });
+}
+
+async function readHeader(
+  source: ByteSource,
+): Promise<{ header: Record<string, unknown>; dataOffset: number }> {
+  if (source.size < 8) throw new FormatError(`${source.name}: is too short for a safetensors file`);
+  const prefix = await source.read(0, 8);
+  const length = Number(new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true));
+  if (length > MAX_HEADER || length > source.size - 8) {
+    throw new FormatError(
+      `${source.name}: is no whole safetensors file: its header should take ${length} bytes of ${source.size}`,
+    );
+  }
+  return { header: parseJson(await source.read(8, length), source.name), dataOffset: 8 + length };
+}
+
+function parseJson(bytes: Uint8Array, name: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    if (isRecord(value)) return value;
+  } catch (cause) {
+    throw new FormatError(`${name}: its safetensors header is no valid JSON`, { cause });
+  }
+  throw new FormatError(`${name}: its safetensors header is no JSON object`);
+}
+
+function parseMetadata(value: unknown, name: string): Record<string, string> {
+  if (value === undefined) return {};
+  if (!isRecord(value) || !Object.values(value).every((text) => typeof text === 'string')) {
+    throw new FormatError(`${name}: ${METADATA} must map names to strings`);
+  }
+  return value as Record<string, string>;
+}
+
+function parseEntry(value: unknown, where: string): Entry {
+  const { dtype: code, shape, data_offsets: offsets } = isRecord(value) ? value : {};
+  if (typeof code !== 'string' || !Array.isArray(shape) || !isRange(offsets)) {
+    throw new FormatError(`${where}: needs dtype, shape and data_offsets; the header is damaged`);
+  }
+  const dtype = dtypes.get(code);
+  if (!dtype)
+    throw new FormatError(
+      `${where}: dtype ${printable(code)} is not supported; use ${[...dtypes.keys()].join(', ')}`,
+    );
+  const expected = checkedElementCount(shape, where) * bytesPerElement(dtype);
+  const [begin, end] = offsets;
+  if (end - begin !== expected) {
+    throw new FormatError(
+      `${where}: [${shape}] of ${code} takes ${expected} bytes but is given ${end - begin}`,
+    );
+  }
+  return { dtype, shape, begin, end };
+}
+
+/** The format wants every data byte to belong to exactly one tensor, so that nothing can hide or be read twice. */
+function checkCoverage(entries: ReadonlyMap<string, Entry>, dataSize: number, source: string): void {
+  const inOrder = [...entries].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
+  let position = 0;
+  for (const [name, { begin, end }] of inOrder) {
+    if (begin !== position) {
+      throw new FormatError(
+        `${source}/${printable(name)}: starts at ${begin}, not at ${position}: tensors overlap or leave gaps`,
+      );
+    }
+    position = end;
+  }
+  if (position !== dataSize) {
+    throw new FormatError(`${source}: its tensors take ${position} bytes but ${dataSize} follow the header`);
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isRange(value: unknown): value is [number, number] {
+  return (
+    Array.isArray(value) && value.length === 2 && value.every((end) => Number.isSafeInteger(end) && end >= 0)
+  );
+}
+
+/** Tensors as the bytes of a safetensors file. */
+export function encodeSafetensors(
+  tensors: Iterable<readonly [string, Tensor]>,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
+  const ordered = inFileOrder(tensors);
+  const parts = [encodeHeader(ordered, metadata), ...ordered.map(([, value]) => tensorBytes(value))];
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    out.set(part, offset);
+    offset += part.length;
+  }
+  return out;
+}
+
+/** Tensors in the order they are written: larger element types first, which keeps all of them aligned. */
+export function inFileOrder<T extends TensorInfo>(
+  tensors: Iterable<readonly [string, T]>,
+): (readonly [string, T])[] {
+  const ordered = [...tensors];
+  const names = new Set<string>();
+  for (const [name] of ordered) {
+    if (names.has(name) || name === METADATA)
+      throw new FormatError(`safetensors: cannot name two tensors '${name}'`);
+    names.add(name);
+  }
+  return ordered.sort(([, a], [, b]) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype));
+}
+
+/** Bytes a tensor takes in the file. */
+export function byteCount({ dtype, shape }: TensorInfo): number {
+  return elementCount(shape) * bytesPerElement(dtype);
+}
+
+/** Everything before the first tensor of a safetensors file. */
+export function encodeHeader(
+  tensors: readonly (readonly [string, TensorInfo])[],
+  metadata: Readonly<Record<string, string>>,
+): Uint8Array {
+  let position = 0;
+  const described = tensors.map(([name, info]) => {
+    const begin = position;
+    position += byteCount(info);
+    return [name, { dtype: codes[info.dtype], shape: info.shape, data_offsets: [begin, position] }] as const;
+  });
+  const head = Object.keys(metadata).length > 0 ? [[METADATA, metadata] as const] : [];
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries([...head, ...described])));
+  const length = Math.ceil(json.length / 8) * 8;
+  const out = new Uint8Array(8 + length).fill(0x20); // spaces after the JSON keep the data aligned
+  new DataView(out.buffer).setBigUint64(0, BigInt(length), true);
+  out.set(json, 8);
+  return out;
+}

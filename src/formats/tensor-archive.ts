@@ -1,0 +1,28 @@
+/** @file Named tensors in a file, read one at a time: what safetensors and PyTorch checkpoints have in common. */
+
+import type { DType, Tensor } from '../tensor/tensor.ts';
+
+/** What is known of a tensor before it is read. */
+export interface TensorInfo {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** A tensor that is still in its file. */
+export interface LazyTensor extends TensorInfo {
+  read(): Promise<Tensor>;
+}
+
+/** Named tensors of a file, each read when asked for. */
+export interface TensorArchive {
+  /** Free-form strings stored with the tensors. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly names: readonly string[];
+  has(name: string): boolean;
+  /** @throws {FormatError} if there is no such tensor. */
+  info(name: string): TensorInfo;
+  /** @throws {FormatError} if there is no such tensor or its bytes cannot be read. */
+  read(name: string): Promise<Tensor>;
+  /** Close the file behind it. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,226 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { countingSource } from '../../test/support/counting-source.ts';
+import {
+  checkpoint,
+  int,
+  long,
+  pickle,
+  reduce,
+  tensor as tensorOp,
+  text,
+  tuple,
+} from '../../test/support/pickle-writer.ts';
+import { FormatError } from '../errors.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import { float32, tensor, tensorBytes } from '../tensor/tensor.ts';
+import { bytesSource } from './byte-source.ts';
+import { openNpz } from './npz.ts';
+import { openTorchCheckpoint, stateDict, type TorchValue } from './torch-checkpoint.ts';
+
+const golden = (name: string) => readFile(new URL(`../../test/fixtures/golden/${name}`, import.meta.url));
+
+async function open(bytes: Uint8Array): Promise<TorchValue> {
+  return (await openTorchCheckpoint(bytesSource(bytes, 'm.pt'))).value;
+}
+
+/** Follow keys through dicts, lists and a Namespace. */
+function at(value: TorchValue | undefined, ...path: (string | number)[]): TorchValue | undefined {
+  return path.reduce<TorchValue | undefined>((inner, key) => {
+    if (inner instanceof Map) return inner.get(key);
+    if (Array.isArray(inner)) return (inner as readonly TorchValue[])[key as number];
+    if (typeof inner === 'object' && inner !== null && 'attributes' in inner)
+      return inner.attributes.get(String(key));
+    return undefined;
+  }, value);
+}
+
+const storage = tensorBytes(float32([4], [1, 2, 3, 4])).slice();
+
+describe.each(['pickle-zoo.pt', ...[2, 3, 4, 5].map((n) => `pickle-zoo-proto${n}.pt`)])('%s', (name) => {
+  it('has the tensors that PyTorch saved', async () => {
+    const model = stateDict(at(await open(await golden(name)), 'model'));
+    const expected = await openNpz(bytesSource(await golden('pickle-zoo-expected.npz')));
+    for (const array of expected.names) expect(await model.read(array)).toEqual(await expected.read(array));
+    const f32 = await model.read('f32');
+    for (const other of ['f16', 'bf16', 'f64']) expect(toFloat32(await model.read(other))).toEqual(f32);
+    expect(model.info('bf16')).toEqual({ dtype: 'bfloat16', shape: [3, 4] });
+    expect((await model.read('i64')).data).toEqual(BigInt64Array.of(0n, 1n, 2n, 3n, 4n));
+    expect(await model.read('u8')).toMatchObject({ dtype: 'uint8', shape: [5] });
+    expect((await model.read('boolean')).dtype).toBe('bool');
+    expect(await model.read('empty')).toEqual(float32([0, 4], []));
+    expect((await model.read('scalar')).shape).toEqual([]);
+    expect((await model.read('param')).shape).toEqual([2]);
+  });
+
+  it('has the rest of what PyTorch saved', async () => {
+    const value = await open(await golden(name));
+    expect(at(value, 'ema')).toEqual(new Map());
+    expect(at(value, 'lrs', 'last_epoch')).toBe(3);
+    expect(at(value, 'opt', 'param_groups', 0, 'betas')).toEqual([0.9, 0.95]);
+    expect(at(value, 'opt', 'param_groups', 0, 'params')).toEqual([0, 1]);
+    expect(at(value, 'opt', 'state', 0, 'step')).toMatchObject({ kind: 'tensor', shape: [] });
+    expect(at(value, 'args')).toEqual({
+      kind: 'namespace',
+      attributes: new Map<string, TorchValue>([
+        ['model', 'ACDiT-B'],
+        ['nd_split', '1_1'],
+        ['lr', 1e-4],
+        ['square_block', true],
+        ['none', null],
+        ['big', 12345678901234567890n],
+        ['text', 'né中'],
+      ]),
+    });
+  });
+});
+
+describe('a checkpoint of the official trainer', () => {
+  it('opens by its directory and pickle alone', async () => {
+    const counting = countingSource(bytesSource(await golden('image-tiny.pt')));
+    const { value, close } = await openTorchCheckpoint(counting.source);
+    expect(counting.bytesRead).toBeLessThan(counting.source.size / 10);
+    expect(at(value, 'args', 'block_size')).toBe(16);
+    const model = stateDict(at(value, 'model'), close);
+    expect(model.names).toHaveLength(39);
+    expect((await model.read('t_embedder.mlp.0.weight')).shape).toEqual([128, 256]);
+    await model.close();
+    expect(counting.closed).toBe(true);
+  });
+});
+
+describe('tensors in hand-made checkpoints', () => {
+  it('reads compressed storages', async () => {
+    const value = await open(await checkpoint(pickle(tensorOp()), { 0: storage }, { compress: true }));
+    expect(await stateDict(new Map([['a', value]])).read('a')).toEqual(float32([4], [1, 2, 3, 4]));
+  });
+
+  it('expands strides of 0 and ignores strides of axes of length 1', async () => {
+    const expanded = tensorOp({ shape: [int(2), int(2)], strides: [int(0), int(3)] });
+    const single = tensorOp({ shape: [int(1), int(2)], strides: [int(77), int(1)], offset: int(2) });
+    const value = await open(await checkpoint(pickle(tuple(expanded, single)), { 0: storage }));
+    const model = stateDict(
+      new Map([
+        ['a', at(value, 0)!],
+        ['b', at(value, 1)!],
+      ]),
+    );
+    expect(await model.read('a')).toEqual(float32([2, 2], [1, 4, 1, 4]));
+    expect(await model.read('b')).toEqual(float32([1, 2], [3, 4]));
+  });
+
+  it('reads untyped storages with a dtype, as newer PyTorch writes uint16', async () => {
+    const id = tuple(text('storage'), 'ctorch.storage\nUntypedStorage\n', text('0'), text('cpu'), int(16));
+    const hooks = reduce('collections', 'OrderedDict', ')');
+    const args = tuple(`${id}Q`, int(1), tuple(int(2)), tuple(int(1)), '\x89', hooks, 'ctorch\nuint16\n');
+    const value = await open(
+      await checkpoint(pickle(reduce('torch._utils', '_rebuild_tensor_v3', args)), { 0: storage }),
+    );
+    expect(await stateDict(new Map([['a', value]])).read('a')).toEqual(
+      tensor('uint16', [2], Uint16Array.of(0x3f80, 0)),
+    );
+  });
+
+  it('reads sizes, devices, dtypes and bytes', async () => {
+    const values = tuple(
+      reduce('torch', 'Size', tuple(tuple(int(2), int(3)))),
+      reduce('torch', 'device', tuple(text('cuda'), int(1))),
+      'ctorch\nbfloat16\n',
+      reduce('_codecs', 'encode', tuple(text('ab'), text('latin1'))),
+    );
+    const value = await open(await checkpoint(pickle(values), {}, { byteorder: 'little' }));
+    expect(value).toEqual([[2, 3], 'cuda:1', 'torch.bfloat16', Uint8Array.of(97, 98)]);
+  });
+});
+
+describe('bad checkpoints', () => {
+  it('knows the old format', async () => {
+    await expect(open(await golden('pickle-zoo-legacy.pt'))).rejects.toThrow(
+      /old format \(before 1.6\); re-save it/,
+    );
+  });
+
+  it('refuses big-endian files', async () => {
+    await expect(open(await checkpoint(pickle('N'), {}, { byteorder: 'big' }))).rejects.toThrow(
+      /is big-endian/,
+    );
+  });
+
+  it('refuses other files', async () => {
+    await expect(open(new Uint8Array(50))).rejects.toThrow(/no zip archive/);
+    await expect(open(new Uint8Array(0))).rejects.toThrow(FormatError);
+    await expect(open(await golden('pickle-zoo-expected.npz'))).rejects.toThrow(/should hold one data.pkl/);
+  });
+
+  it('finds no tensors in what is no state dict', () => {
+    expect(() => stateDict(null)).toThrow(/should be a dict of tensors/);
+    expect(() => stateDict(new Map([['a', 1]]))).toThrow(/its keys are a/);
+    expect(() => stateDict(undefined)).toThrow(FormatError);
+  });
+
+  it.each<[string, string, RegExp]>([
+    [
+      'os.system',
+      reduce('os', 'system', tuple(text('true'))),
+      /asks for os.system, which is not on the list/,
+    ],
+    ['builtins.eval', reduce('builtins', 'eval', tuple(text('1'))), /builtins.eval/],
+    ['a global by STACK_GLOBAL', `${text('posix')}${text('system')}\x93`, /posix.system/],
+    ['terminal codes in a name', 'ca\x1b[2J\nb\n', /asks for a\?\[2J.b/],
+    ['names from Object.prototype', 'cconstructor\n__proto__\n', /constructor.__proto__/],
+    ['INST', '(ios\nsystem\n', /opcode 0x69/],
+    ['extension codes', '\x82\x01', /opcode 0x82/],
+    ['a call of no global', `${text('x')})R`, /calls what cannot be called/],
+    ['a storage as a value', 'ctorch\nFloatStorage\n', /holds torch.FloatStorage as a value/],
+    ['a call of a storage type', 'ctorch\nFloatStorage\n)R', /calls what cannot be called/],
+    ['a missing storage', tensorOp({ key: '7' }), /storage 7 is missing/],
+    ['a storage of another size', tensorOp({ count: int(5) }), /should have 20 bytes but has 16/],
+    ['an offset out of range', tensorOp({ offset: int(1) }), /reaches beyond its storage of 4/],
+    ['a negative offset', tensorOp({ offset: int(-1) }), /is not valid/],
+    ['a stride out of range', tensorOp({ shape: [int(2)], strides: [int(4)] }), /reaches beyond/],
+    ['a negative stride', tensorOp({ strides: [int(-1)] }), /is not valid/],
+    ['fewer strides than dimensions', tensorOp({ strides: [] }), /is not valid/],
+    ['a huge offset', tensorOp({ offset: long(2n ** 53n - 1n) }), /reaches beyond/],
+    ['a bigint offset', tensorOp({ offset: long(2n ** 62n) }), /is not valid/],
+    ['an absurd shape', tensorOp({ shape: [long(2n ** 50n), int(99)], strides: [int(0), int(0)] }), /absurd/],
+    [
+      'an exploding view',
+      tensorOp({ shape: [int(2 ** 25)], strides: [int(0)] }),
+      /absurdly larger than its storage/,
+    ],
+    ['state for a list', `]}b`, /sets the state of an object without any/],
+    ['a huge LONG', '\x8b\xff\xff\xff\x7f', /is absurd/],
+    ['a string beyond the end', 'X\xff\xff\xff\x7fabc', /truncated/],
+    ['an unhashable key', '}]Ns', /cannot be a dict key/],
+    ['a key without a value', '}(Nu', /has no value/],
+    ['appending to a tuple', ')Na', /no list/],
+    ['an empty stack', '0', /empty stack/],
+    ['popping below a mark', 'N(a', /empty stack/],
+    ['a mark never set', 'Nt', /never set/],
+    ['a memo never set', 'h\x05', /never stored/],
+    ['values left over', 'NN', /leaves values over/],
+    ['invalid UTF-8', 'U\x01\xff', /UTF-8/],
+    ['protocol 9', '\x80\x09N', /protocol 9/],
+    ['a list that contains itself', ']q\x00h\x00a', /contains itself/],
+    [
+      'a Namespace that contains itself',
+      `cargparse\nNamespace\n)\x81q\x00}${text('a')}h\x00sb`,
+      /contains itself/,
+    ],
+    ['deep nesting', `${'('.repeat(100_000)}${'t'.repeat(100_000)}`, /nested more than 200/],
+    ['depth hidden by sharing', `(${')q\x00'}${'h\x00\x85q\x00'.repeat(300)}t`, /nested more than 200/],
+    [
+      'a memo bomb',
+      `]q\x000${`(${'h\x00'.repeat(8)}lq\x000`.repeat(30)}h\x00`,
+      /holds more than 10000000 values once written out/,
+    ],
+  ])('refuses %s', async (_, code, message) => {
+    const bytes = await checkpoint(pickle(code), { 0: storage });
+    await expect(open(bytes)).rejects.toThrow(message);
+    await expect(open(bytes)).rejects.toBeInstanceOf(FormatError);
+  });
+
+  it('refuses a truncated pickle', async () => {
+    await expect(open(await checkpoint(pickle('N').slice(0, -1)))).rejects.toThrow(/truncated/);
+  });
+});

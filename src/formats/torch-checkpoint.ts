@@ -1,0 +1,121 @@
+/** @file PyTorch checkpoints (`torch.save`, zip format of PyTorch 1.6 and later), read lazily and without running code. */
+
+import { FormatError } from '../errors.ts';
+import { type ByteSource, closingOnError } from './byte-source.ts';
+import { printable } from './printable.ts';
+import type { TensorArchive } from './tensor-archive.ts';
+import { type TorchTensor, type TorchValue, unpickleTorch } from './torch-pickle.ts';
+import { openZip, type ZipMember } from './zip.ts';
+
+export type { TorchNamespace, TorchTensor, TorchValue } from './torch-pickle.ts';
+
+/** An open checkpoint. Its tensors are read from the file when asked for, until it is closed. */
+export interface TorchCheckpoint {
+  readonly value: TorchValue;
+  close(): Promise<void>;
+}
+
+/** The pickle describes tensors but does not hold them: real ones take less than 1 MB. */
+const MAX_PICKLE = 64 * 2 ** 20;
+
+/** How files of PyTorch before 1.6 begin: a pickled magic number. */
+const OLD_MAGIC = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+const ZIP_MAGIC = [0x50, 0x4b];
+
+/**
+ * Open a `.pt` file: its description is read and checked, its tensors are not. It takes over the source, closing it
+ * on failure.
+ * @throws {FormatError} if it is no PyTorch checkpoint, is in the format before 1.6, is damaged or big-endian, or names
+ * anything but tensors, plain data and an argparse.Namespace.
+ */
+export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint> {
+  return closingOnError(source, async () => {
+    await checkMagic(source);
+    const members = await openZip(source);
+    const folder = checkpointFolder(members, source.name);
+    await checkByteOrder(members.get(`${folder}byteorder`), source.name);
+    const pickle = await readPickle(members.get(`${folder}data.pkl`), source.name);
+    const value = unpickleTorch(pickle, (key) => members.get(`${folder}data/${key}`), source.name);
+    return { value, close: () => source.close() };
+  });
+}
+
+/**
+ * The tensors of a dict, such as a checkpoint's `model`, as an archive. Entries that are no tensors are left out.
+ * @param close what closing the archive should close.
+ * @throws {FormatError} if the value is no dict with tensors.
+ */
+export function stateDict(
+  value: TorchValue | undefined,
+  close = async (): Promise<void> => {},
+): TensorArchive {
+  if (!(value instanceof Map)) throw new FormatError('a state dict should be a dict of tensors');
+  const tensors = new Map<string, TorchTensor>();
+  for (const [name, item] of value)
+    if (typeof name === 'string' && isTorchTensor(item)) tensors.set(name, item);
+  if (tensors.size === 0) {
+    throw new FormatError(
+      `a state dict should hold tensors; its keys are ${printable([...value.keys()].slice(0, 8).join(', '))}`,
+    );
+  }
+  const find = (name: string): TorchTensor => {
+    const found = tensors.get(name);
+    if (!found) throw new FormatError(`the state dict holds no tensor '${name}'`);
+    return found;
+  };
+  return {
+    metadata: {},
+    names: [...tensors.keys()],
+    has: (name) => tensors.has(name),
+    info: (name) => ({ dtype: find(name).dtype, shape: find(name).shape }),
+    read: async (name) => find(name).read(),
+    close,
+  };
+}
+
+/** Whether a value of a checkpoint is a tensor. */
+export function isTorchTensor(value: TorchValue | undefined): value is TorchTensor {
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'tensor';
+}
+
+async function checkMagic(source: ByteSource): Promise<void> {
+  const start = await source.read(0, Math.min(source.size, OLD_MAGIC.length));
+  const startsWith = (magic: number[]) => magic.every((byte, i) => start[i] === byte);
+  if (startsWith(OLD_MAGIC)) {
+    throw new FormatError(
+      `${source.name}: is in PyTorch's old format (before 1.6); re-save it: torch.save(torch.load(f), f)`,
+    );
+  }
+  if (!startsWith(ZIP_MAGIC)) {
+    throw new FormatError(
+      `${source.name}: is no PyTorch checkpoint: it is no zip archive as torch.save makes`,
+    );
+  }
+}
+
+/** Everything is in one folder, whose name varies. */
+function checkpointFolder(members: ReadonlyMap<string, ZipMember>, name: string): string {
+  const pickles = [...members.keys()].filter((member) => /^[^/]+\/data\.pkl$/.test(member));
+  if (pickles.length !== 1) {
+    throw new FormatError(
+      `${name}: is no PyTorch checkpoint: it should hold one data.pkl but has ${pickles.length}`,
+    );
+  }
+  return pickles[0].slice(0, -'data.pkl'.length);
+}
+
+async function checkByteOrder(member: ZipMember | undefined, name: string): Promise<void> {
+  if (!member) return; // not written before PyTorch 2.1
+  const order = member.size <= 16 ? new TextDecoder().decode(await member.read()) : 'damaged';
+  if (order === 'little') return;
+  throw new FormatError(
+    `${name}: its byte order is ${order === 'big' ? 'big-endian' : 'not known'}; re-save it on a little-endian machine`,
+  );
+}
+
+async function readPickle(member: ZipMember | undefined, name: string): Promise<Uint8Array> {
+  if (!member || member.size > MAX_PICKLE) {
+    throw new FormatError(`${name}: its data.pkl of ${member?.size} bytes is absurdly large`);
+  }
+  return member.read();
+}

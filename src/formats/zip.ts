@@ -1,0 +1,140 @@
+/** @file Zip archives read by ranges, and written, over zip.js: what `.npz` and PyTorch checkpoints are made of. */
+
+import {
+  type FileEntry,
+  Reader,
+  Uint8ArrayReader,
+  Uint8ArrayWriter,
+  ZipReader,
+  ZipWriter,
+} from '@zip.js/zip.js';
+import { FormatError } from '../errors.ts';
+import { type ByteSource, checkRange } from './byte-source.ts';
+import { printable } from './printable.ts';
+
+/** A file in a zip archive. */
+export interface ZipMember {
+  readonly name: string;
+  /** Length in bytes once inflated. */
+  readonly size: number;
+  /**
+   * The whole content, inflated and checked against its CRC.
+   * @throws {FormatError} if it is damaged.
+   */
+  read(): Promise<Uint8Array>;
+  /**
+   * Part of the content. Read straight from the archive, with no CRC, unless the member is compressed.
+   * @throws {FormatError} if it is damaged or the range lies outside it.
+   */
+  readRange(offset: number, length: number): Promise<Uint8Array>;
+}
+
+const LOCAL_HEADER_SIGNATURE = 0x04034b50;
+const LOCAL_HEADER_LENGTH = 30;
+/** Deflate cannot make data smaller than this. */
+const MAX_DEFLATE_RATIO = 1032;
+
+const readerOptions = { useWebWorkers: false, checkCrc32: true };
+
+/**
+ * The files of a zip archive (zip64 as well) by name.
+ * @throws {FormatError} if it is no zip archive, is damaged or encrypted, or names a file twice.
+ */
+export async function openZip(source: ByteSource): Promise<Map<string, ZipMember>> {
+  const entries = await zipErrors(source, () =>
+    new ZipReader(new SourceReader(source), readerOptions).getEntries(),
+  );
+  const members = new Map<string, ZipMember>();
+  for (const entry of entries) {
+    if (entry.directory) continue;
+    if (members.has(entry.filename)) {
+      throw new FormatError(
+        `${source.name}: holds '${printable(entry.filename)}' twice; it is damaged or malicious`,
+      );
+    }
+    members.set(entry.filename, zipMember(source, entry));
+  }
+  return members;
+}
+
+/** Files as a zip archive. Its bytes depend on nothing but the files. */
+export async function encodeZip(
+  files: Iterable<[string, Uint8Array]>,
+  compress: boolean,
+): Promise<Uint8Array> {
+  const writer = new ZipWriter(new Uint8ArrayWriter(), {
+    useWebWorkers: false,
+    level: compress ? 6 : 0,
+    extendedTimestamp: false,
+    lastModDate: new Date(1980, 0, 1),
+  });
+  for (const [name, bytes] of files) await writer.add(name, new Uint8ArrayReader(bytes));
+  return writer.close();
+}
+
+/** Lets zip.js read from a byte source. */
+class SourceReader extends Reader<ByteSource> {
+  readonly source: ByteSource;
+
+  constructor(source: ByteSource) {
+    super(source);
+    this.source = source;
+    this.size = source.size;
+  }
+
+  override readUint8Array(index: number, length: number): Promise<Uint8Array> {
+    const available = Math.max(0, Math.min(length, this.source.size - index));
+    return this.source.read(index, available);
+  }
+}
+
+function zipMember(source: ByteSource, entry: FileEntry): ZipMember {
+  const where = { name: `${source.name}/${printable(entry.filename)}`, size: entry.uncompressedSize };
+  checkEntry(source, entry, where.name);
+  const read = () =>
+    zipErrors(source, () => entry.getData(new Uint8ArrayWriter(), readerOptions), printable(entry.filename));
+  return {
+    name: entry.filename,
+    size: where.size,
+    read,
+    async readRange(offset, length) {
+      checkRange(where, offset, length);
+      if (entry.compressionMethod !== 0) return (await read()).slice(offset, offset + length);
+      return source.read((await dataOffset(source, entry)) + offset, length);
+    },
+  };
+}
+
+function checkEntry(source: ByteSource, entry: FileEntry, name: string): void {
+  const { compressedSize, uncompressedSize, compressionMethod, offset, encrypted } = entry;
+  if (encrypted) throw new FormatError(`${name}: is encrypted; decrypt the archive first`);
+  checkRange(source, offset, compressedSize);
+  const largest = compressionMethod === 0 ? compressedSize : compressedSize * MAX_DEFLATE_RATIO;
+  if (uncompressedSize > largest || (compressionMethod === 0 && uncompressedSize < compressedSize)) {
+    throw new FormatError(
+      `${name}: ${compressedSize} bytes cannot hold its ${uncompressedSize}; it is damaged`,
+    );
+  }
+}
+
+/** Where a stored member's data starts: after its local header, whose length may differ from the directory's. */
+async function dataOffset(source: ByteSource, entry: FileEntry): Promise<number> {
+  const header = await source.read(entry.offset, LOCAL_HEADER_LENGTH);
+  const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
+  if (view.getUint32(0, true) !== LOCAL_HEADER_SIGNATURE || view.getUint16(8, true) !== 0) {
+    throw new FormatError(`${source.name}/${printable(entry.filename)}: its local header is damaged`);
+  }
+  const offset = entry.offset + LOCAL_HEADER_LENGTH + view.getUint16(26, true) + view.getUint16(28, true);
+  checkRange(source, offset, entry.compressedSize);
+  return offset;
+}
+
+async function zipErrors<T>(source: ByteSource, action: () => Promise<T>, member?: string): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
+    const where = member === undefined ? source.name : `${source.name}/${member}`;
+    throw new FormatError(`${where}: is no readable zip archive: ${(cause as Error).message}`, { cause });
+  }
+}

@@ -1,0 +1,138 @@
+/** @file Whatever bytes the readers get, they give a value or a named error: no crash, hang or bare RangeError. */
+
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { FormatError, ShapeError } from '../src/errors.ts';
+import { bytesSource } from '../src/formats/byte-source.ts';
+import { encodeNpy, parseNpy } from '../src/formats/npy.ts';
+import { encodeNpz, openNpz } from '../src/formats/npz.ts';
+import { encodeSafetensors, openSafetensors } from '../src/formats/safetensors.ts';
+import type { TensorArchive } from '../src/formats/tensor-archive.ts';
+import { isTorchTensor, openTorchCheckpoint, type TorchValue } from '../src/formats/torch-checkpoint.ts';
+import { unpickleTorch } from '../src/formats/torch-pickle.ts';
+import { openZip } from '../src/formats/zip.ts';
+import { float32, tensor } from '../src/tensor/tensor.ts';
+
+const zoo = (name: string) => readFile(new URL(`fixtures/golden/${name}`, import.meta.url));
+
+const values = {
+  weight: float32([2, 3], [1, 2, 3, 4, 5, 6]),
+  count: tensor('int64', [], BigInt64Array.of(7n)),
+  mask: tensor('bool', [3], Uint8Array.of(1, 0, 1)),
+};
+
+/** Everything in a file is read, as far as it gets. */
+type Consume = (bytes: Uint8Array) => Promise<unknown>;
+
+async function consumeArchive(archive: Pick<TensorArchive, 'names' | 'read'>): Promise<void> {
+  for (const name of archive.names) await archive.read(name);
+}
+
+async function consumeTree(value: TorchValue): Promise<void> {
+  if (isTorchTensor(value)) await value.read();
+  else if (value instanceof Map) for (const item of value.values()) await consumeTree(item);
+  else if (Array.isArray(value)) for (const item of value as readonly TorchValue[]) await consumeTree(item);
+  else if (typeof value === 'object' && value !== null && 'attributes' in value) {
+    for (const item of value.attributes.values()) await consumeTree(item);
+  }
+}
+
+async function pickleOf(name: string): Promise<{ data: Uint8Array; consume: Consume }> {
+  const members = await openZip(bytesSource(await zoo(name)));
+  const folder = name.replace('.pt', '');
+  return {
+    data: await members.get(`${folder}/data.pkl`)!.read(),
+    consume: async (bytes) =>
+      consumeTree(unpickleTorch(bytes, (key) => members.get(`${folder}/data/${key}`), 'x')),
+  };
+}
+
+const readers: [string, () => Promise<{ data: Uint8Array; consume: Consume }>][] = [
+  ['npy', async () => ({ data: encodeNpy(values.weight), consume: async (bytes) => parseNpy(bytes) })],
+  ...[false, true].map((compress): (typeof readers)[number] => [
+    `npz (compressed: ${compress})`,
+    async () => ({
+      data: await encodeNpz(values, { compress }),
+      consume: async (bytes) => consumeArchive(await openNpz(bytesSource(bytes))),
+    }),
+  ]),
+  [
+    'safetensors',
+    async () => ({
+      data: encodeSafetensors(Object.entries(values), { step: '1' }),
+      consume: async (bytes) => consumeArchive(await openSafetensors(bytesSource(bytes))),
+    }),
+  ],
+  [
+    'a PyTorch checkpoint',
+    async () => ({
+      data: await zoo('pickle-zoo.pt'),
+      consume: async (bytes) => consumeTree((await openTorchCheckpoint(bytesSource(bytes))).value),
+    }),
+  ],
+  ['a pickle of protocol 2', () => pickleOf('pickle-zoo-proto2.pt')],
+  ['a pickle of protocol 4', () => pickleOf('pickle-zoo-proto4.pt')],
+];
+
+/** xorshift32: the same damage in every run. */
+function randomIntegers(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+function damaged(data: Uint8Array, random: (below: number) => number): Uint8Array {
+  const out = data.slice();
+  for (let flips = 1 + random(4); flips > 0; flips--) {
+    // Half of the new bytes are extreme ones, which make lengths and offsets absurd.
+    out[random(out.length)] = random(2) ? random(256) : [0, 0x7f, 0x80, 0xff][random(4)];
+  }
+  return out;
+}
+
+/** `undefined` if the reader behaved, else the error it should not have thrown. */
+async function misbehaviour(consume: Consume, bytes: Uint8Array): Promise<unknown> {
+  try {
+    await consume(bytes);
+    return undefined;
+  } catch (error) {
+    return error instanceof FormatError || error instanceof ShapeError ? undefined : error;
+  }
+}
+
+describe.each(readers)('%s', (_, make) => {
+  it('reads the undamaged file', async () => {
+    const { data, consume } = await make();
+    await consume(data);
+  });
+
+  it('is cut anywhere', async () => {
+    const { data, consume } = await make();
+    const step = Math.max(1, Math.floor(data.length / 150));
+    for (let length = 0; length < data.length; length += step) {
+      const cut = data.slice(0, length);
+      await expect(consume(cut), `cut at ${length}`).rejects.toThrow(FormatError);
+    }
+  });
+
+  it('has bytes changed anywhere', async () => {
+    const { data, consume } = await make();
+    const random = randomIntegers(20260101);
+    for (let run = 0; run < 400; run++) {
+      expect(await misbehaviour(consume, damaged(data, random)), `run ${run}`).toBeUndefined();
+    }
+  });
+
+  it('is noise', async () => {
+    const { data, consume } = await make();
+    const random = randomIntegers(7);
+    for (let run = 0; run < 50; run++) {
+      const noise = Uint8Array.from({ length: random(300) }, (_unused, i) => (i < 8 ? data[i] : random(256)));
+      expect(await misbehaviour(consume, noise), `run ${run}`).toBeUndefined();
+    }
+  });
+});
