@@ -1,0 +1,142 @@
+/**
+ * @file One line of progress: a bar that is rewritten in place on a terminal, a plain line every few seconds
+ * elsewhere, nothing when quiet.
+ */
+
+/** What of a stream is used; `process.stderr` is one. */
+export interface ProgressStream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface ProgressOptions {
+  readonly stream: ProgressStream;
+  /** Steps of the whole work. */
+  readonly total: number;
+  /** Steps done before, as when training is resumed. Default 0. */
+  readonly start?: number;
+  /** Before the bar, such as "train". */
+  readonly label: string;
+  /** What is counted, for the speed: "step" gives "2.1 steps/s". Default "step". */
+  readonly unit?: string;
+  /** Write nothing but messages logged. */
+  readonly quiet?: boolean;
+  /** Seconds between plain lines where there is no terminal; default 5. */
+  readonly plainInterval?: number;
+  /** Milliseconds, for tests. */
+  readonly now?: () => number;
+}
+
+export interface Progress {
+  /** `done` steps of the total are done; `fields`, such as `{ loss: '0.1' }`, are shown beside the bar. */
+  update(done: number, fields?: Readonly<Record<string, string>>): void;
+  /** Write a line of its own, above the bar. Also when quiet. */
+  log(message: string): void;
+  /** Leave the last state on a line of its own. */
+  finish(): void;
+}
+
+/** The state of some work at one moment. */
+export interface ProgressState {
+  readonly label: string;
+  readonly done: number;
+  readonly total: number;
+  readonly unit: string;
+  /** Steps a second; `undefined` until it is known. */
+  readonly speed: number | undefined;
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+const BAR_WIDTH = 24;
+/** A terminal line is rewritten at most this often, in milliseconds. */
+const REDRAW_INTERVAL = 100;
+/** The speed is that of about the last this many seconds. */
+const SPEED_WINDOW = 20;
+const CLEAR_LINE = '\r\u001b[K';
+
+/** Follow some work on a stream. */
+export function startProgress(options: ProgressOptions): Progress {
+  const { stream, total, start = 0, label, unit = 'step', quiet = false, now = Date.now } = options;
+  const isTerminal = stream.isTTY === true;
+  const interval = isTerminal ? REDRAW_INTERVAL : (options.plainInterval ?? 5) * 1000;
+  const meter = speedMeter(start, now());
+  let state: ProgressState = { label, done: start, total, unit, speed: undefined, fields: {} };
+  let lastShown = Number.NEGATIVE_INFINITY;
+  let shown: ProgressState | undefined;
+
+  const show = () => {
+    if (quiet || shown === state) return;
+    if (isTerminal) stream.write(CLEAR_LINE + terminalLine(state, stream.columns ?? 80));
+    else stream.write(`${plainLine(state)}\n`);
+    shown = state;
+    lastShown = now();
+  };
+  return {
+    update(done, fields = state.fields) {
+      state = { ...state, done, fields, speed: meter(done, now()) };
+      if (now() - lastShown >= interval) show();
+    },
+    log(message) {
+      const redraw = isTerminal && shown !== undefined;
+      stream.write(`${redraw ? CLEAR_LINE : ''}${message}\n`);
+      if (redraw) stream.write(terminalLine(shown ?? state, stream.columns ?? 80));
+    },
+    finish() {
+      show();
+      if (isTerminal && shown) stream.write('\n');
+    },
+  };
+}
+
+/** Cut to the terminal's width, because a line that wraps cannot be rewritten in place. */
+export function terminalLine(state: ProgressState, columns: number): string {
+  const share = state.total > 0 ? Math.min(state.done / state.total, 1) : 1;
+  const filled = Math.round(share * BAR_WIDTH);
+  const bar = '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled);
+  const parts = [`${state.label} ${bar} ${state.done}/${state.total}`, ...details(state)];
+  return parts.join('  ').slice(0, Math.max(columns - 1, 1));
+}
+
+/** The same without the bar. */
+export function plainLine(state: ProgressState): string {
+  return [`${state.label} ${state.done}/${state.total}`, ...details(state)].join('  ');
+}
+
+/** Seconds as "42s", "3m05s", "2h07m" or "1d03h". */
+export function formatDuration(seconds: number): string {
+  const two = (value: number) => String(value).padStart(2, '0');
+  const s = Math.max(Math.round(seconds), 0);
+  if (s < 60) return `${s}s`;
+  if (s < 3600) return `${Math.floor(s / 60)}m${two(s % 60)}s`;
+  if (s < 86400) return `${Math.floor(s / 3600)}h${two(Math.floor(s / 60) % 60)}m`;
+  return `${Math.floor(s / 86400)}d${two(Math.floor(s / 3600) % 24)}h`;
+}
+
+/** Steps a second or, of slow work, seconds a step. */
+export function formatSpeed(speed: number, unit: string): string {
+  return speed >= 1 ? `${significant(speed)} ${unit}s/s` : `${significant(1 / speed)} s/${unit}`;
+}
+
+function significant(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+function details({ fields, speed, unit, done, total }: ProgressState): string[] {
+  const named = Object.entries(fields).map(([name, value]) => `${name} ${value}`);
+  if (!speed) return named;
+  const left = done < total ? [`${formatDuration((total - done) / speed)} left`] : [];
+  return [...named, formatSpeed(speed, unit), ...left];
+}
+
+/** Speed over the last seconds; `undefined` until time has passed. */
+function speedMeter(start: number, startTime: number) {
+  const marks = [{ done: start, time: startTime }];
+  return (done: number, time: number): number | undefined => {
+    // One mark a second is enough, however fast the steps are.
+    if (time - marks[marks.length - 1].time >= 1000) marks.push({ done, time });
+    while (marks.length > 2 && time - marks[1].time > SPEED_WINDOW * 1000) marks.shift();
+    const [{ done: doneThen, time: then }] = marks;
+    return time > then && done > doneThen ? ((done - doneThen) * 1000) / (time - then) : undefined;
+  };
+}

@@ -1,0 +1,33 @@
+/** @file Several logs at once, and those that every training keeps. */
+
+import { join } from 'node:path';
+import { openJsonlTracker } from './jsonl.ts';
+import { openTensorBoardTracker } from './tensorboard.ts';
+import type { Tracker } from './tracker.ts';
+
+/** One tracker that reports to several. */
+export function combineTrackers(trackers: readonly Tracker[]): Tracker {
+  return {
+    scalars(step, record) {
+      for (const tracker of trackers) tracker.scalars(step, record);
+    },
+    image(step, name, png) {
+      for (const tracker of trackers) tracker.image(step, name, png);
+    },
+    close() {
+      for (const tracker of trackers) tracker.close();
+    },
+  };
+}
+
+/**
+ * The logs of a training folder: `metrics.jsonl` and TensorBoard's event files in `tensorboard/`.
+ * @param resumedStep the step of the checkpoint that training goes on from; 0 starts anew. What was logged
+ * after that step is dropped.
+ */
+export function openTrackers(folder: string, resumedStep = 0): Tracker {
+  return combineTrackers([
+    openJsonlTracker(join(folder, 'metrics.jsonl'), resumedStep),
+    openTensorBoardTracker(join(folder, 'tensorboard'), resumedStep),
+  ]);
+}
