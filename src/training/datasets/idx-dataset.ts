@@ -17,7 +17,7 @@ export interface IdxOptions {
   /** 3 repeats the grey value. Default 1. */
   readonly channels?: 1 | 3;
   /** Default: the labels as numbers, or those of Fashion-MNIST if folder or file say "fashion". */
-  readonly classNames?: readonly string[];
+  readonly classNames?: readonly string[] | undefined;
 }
 
 const FASHION_CLASSES = [

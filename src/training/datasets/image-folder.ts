@@ -16,7 +16,7 @@ export interface ImageFolderOptions {
   /** Grey or RGB; default 3. */
   readonly channels?: 1 | 3;
   /** Default: the names of the folders. */
-  readonly classNames?: readonly string[];
+  readonly classNames?: readonly string[] | undefined;
   /** Share of corrupt images, of those read so far but at least 40, above which reading fails; default 0.05. */
   readonly maximumCorruptShare?: number;
   /** Told once of each corrupt image. */

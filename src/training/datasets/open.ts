@@ -11,14 +11,14 @@ export interface DatasetOptions {
   /** A folder, or an IDX images file. */
   readonly path: string;
   /** Default: `idx` where the path holds IDX image files, else `image-folder`. */
-  readonly kind?: 'idx' | 'image-folder';
+  readonly kind?: 'idx' | 'image-folder' | undefined;
   /** Default `train`. Of an image folder, the subfolder `train` or `test`, `val`, `validation`. */
   readonly split?: Split;
   /** Side of the images in pixels. Needed for image folders; IDX images have a size and may be padded to a larger one. */
   readonly imageSize?: number;
   /** Default: 1 for IDX, 3 for image folders. */
   readonly channels?: 1 | 3;
-  readonly classNames?: readonly string[];
+  readonly classNames?: readonly string[] | undefined;
   /** See {@link openImageFolder}. */
   readonly maximumCorruptShare?: number;
   readonly warn?: (message: string) => void;
