@@ -3,7 +3,7 @@
 import { ShapeError } from '../errors.ts';
 import { add, constantZeros } from './operators/index.ts';
 import { sameShape } from './shapes.ts';
-import { type Node, scalar, showShape, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
+import { type Node, type SymbolicTensor, scalar, showShape, topologicalOrder } from './symbolic.ts';
 
 /** An output and the gradient of the final scalar with respect to it. */
 export interface Seed {

@@ -6,7 +6,14 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { ShapeError } from '../errors.ts';
 import { type Tensor, tensorBytes } from '../tensor/tensor.ts';
-import { type Attribute, type Node, type Shape, showShape, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
+import {
+  type Attribute,
+  type Node,
+  type Shape,
+  type SymbolicTensor,
+  showShape,
+  topologicalOrder,
+} from './symbolic.ts';
 
 /** What a program takes and gives. */
 export interface Graph {
@@ -90,7 +97,8 @@ function writeValueInfo(writer: BinaryWriter, name: string, dtype: string, shape
 function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, string> {
   const names = new Map<SymbolicTensor, string>();
   for (const symbol of graph.inputs) {
-    if (symbol.source.kind !== 'input') throw new ShapeError('graph: an input of a graph must be made by input()');
+    if (symbol.source.kind !== 'input')
+      throw new ShapeError('graph: an input of a graph must be made by input()');
     if (symbol.source.name in graph.outputs) {
       throw new ShapeError(`graph: '${symbol.source.name}' names both an input and an output; rename one`);
     }
@@ -133,10 +141,13 @@ export function encodeOnnx(graph: Graph): Uint8Array {
     text(graphMessage, 2, 'acdit');
     for (const [symbol, name] of names) {
       const { source } = symbol;
-      if (source.kind === 'constant') nested(graphMessage, 5, (message) => writeTensor(message, name, source.value));
+      if (source.kind === 'constant')
+        nested(graphMessage, 5, (message) => writeTensor(message, name, source.value));
     }
     for (const symbol of graph.inputs) {
-      nested(graphMessage, 11, (message) => writeValueInfo(message, nameOf(symbol), symbol.dtype, symbol.shape));
+      nested(graphMessage, 11, (message) =>
+        writeValueInfo(message, nameOf(symbol), symbol.dtype, symbol.shape),
+      );
     }
     for (const [name, symbol] of Object.entries(graph.outputs)) {
       nested(graphMessage, 12, (message) => writeValueInfo(message, name, symbol.dtype, symbol.shape));

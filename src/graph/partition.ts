@@ -33,7 +33,11 @@ const EXPENSIVE = new Set(['Gemm', 'MatMul', 'FusedMatMul', 'Softmax']);
  * Differentiate a stage.
  * @param targets names of the inputs whose gradients are wanted.
  */
-export function differentiate(stage: Stage, targets: readonly string[], policy: SavePolicy): DifferentiableStage {
+export function differentiate(
+  stage: Stage,
+  targets: readonly string[],
+  policy: SavePolicy,
+): DifferentiableStage {
   const inputNamed = new Map(stage.inputs.map((symbol) => [inputName(symbol), symbol]));
   const seeds = Object.entries(stage.outputs).map(([name, output]) => ({
     output,
@@ -47,7 +51,9 @@ export function differentiate(stage: Stage, targets: readonly string[], policy: 
   const gradients = backpropagate(seeds, wanted);
   const forwardNodes = new Set(topologicalOrder(Object.values(stage.outputs)));
   const saved = policy === 'nothing' ? [] : chooseSaved(gradients, forwardNodes);
-  const replacements = new Map(saved.map((symbol, i) => [symbol, input(`saved.${i}`, symbol.shape, symbol.dtype)]));
+  const replacements = new Map(
+    saved.map((symbol, i) => [symbol, input(`saved.${i}`, symbol.shape, symbol.dtype)]),
+  );
   const backwardOutputs = substitute(gradients, replacements);
   const available = [...stage.inputs, ...replacements.values(), ...seeds.map((seed) => seed.gradient)];
   const used = new Set(topologicalOrder(backwardOutputs).flatMap((node) => node.inputs));
@@ -66,12 +72,16 @@ export function differentiate(stage: Stage, targets: readonly string[], policy: 
 }
 
 function inputName(symbol: SymbolicTensor): string {
-  if (symbol.source.kind !== 'input') throw new ShapeError('differentiate: a stage input must be made by input()');
+  if (symbol.source.kind !== 'input')
+    throw new ShapeError('differentiate: a stage input must be made by input()');
   return symbol.source.name;
 }
 
 /** The expensive forward results met first when walking back from the gradients. */
-function chooseSaved(gradients: readonly SymbolicTensor[], forwardNodes: ReadonlySet<Node>): SymbolicTensor[] {
+function chooseSaved(
+  gradients: readonly SymbolicTensor[],
+  forwardNodes: ReadonlySet<Node>,
+): SymbolicTensor[] {
   const saved = new Set<SymbolicTensor>();
   const seen = new Set<SymbolicTensor>();
   const stack = [...gradients];

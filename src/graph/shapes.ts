@@ -41,7 +41,13 @@ export function addDims(a: Dim, b: Dim): Dim {
 
 /** The element count split into its known factor and its sorted unknown factors. */
 export function countElements(shape: Shape): { known: number; unknown: string } {
-  const known = shape.reduce<number>((product, dim) => (typeof dim === 'number' ? product * dim : product), 1);
-  const unknown = shape.filter((dim) => typeof dim === 'string').sort().join('*');
+  const known = shape.reduce<number>(
+    (product, dim) => (typeof dim === 'number' ? product * dim : product),
+    1,
+  );
+  const unknown = shape
+    .filter((dim) => typeof dim === 'string')
+    .sort()
+    .join('*');
   return { known, unknown };
 }

@@ -32,7 +32,9 @@ export type Attribute = number | string | readonly number[] | { readonly float: 
  * Gradients of a node's inputs from the gradients of its outputs. An undefined output gradient is zero; an
  * undefined input gradient means none flows there.
  */
-export type GradientRule = (outputGradients: readonly (SymbolicTensor | undefined)[]) => readonly (SymbolicTensor | undefined)[];
+export type GradientRule = (
+  outputGradients: readonly (SymbolicTensor | undefined)[],
+) => readonly (SymbolicTensor | undefined)[];
 
 /** One application of an ONNX operator. */
 export interface Node {
@@ -77,7 +79,10 @@ export interface NodeSpec {
   attributes?: Readonly<Record<string, Attribute>>;
   outputs: readonly { shape: Shape; dtype?: SymbolType }[];
   /** Gets the node's own outputs too, for rules that reuse them. */
-  gradient?: (gradients: readonly (SymbolicTensor | undefined)[], outputs: readonly SymbolicTensor[]) => readonly (SymbolicTensor | undefined)[];
+  gradient?: (
+    gradients: readonly (SymbolicTensor | undefined)[],
+    outputs: readonly SymbolicTensor[],
+  ) => readonly (SymbolicTensor | undefined)[];
 }
 
 /** Add a node and return its outputs. */

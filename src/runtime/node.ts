@@ -97,7 +97,9 @@ function checkFeeds(feeds: Feeds, shapes: ReadonlyMap<string, Shape>): void {
       feed.shape.length === shape.length &&
       shape.every((dim, axis) => typeof dim === 'string' || dim === feed.shape[axis]);
     if (!fits) {
-      throw new DeviceError(`run: input '${name}' must have shape ${showShape(shape)}, got ${showShape(feed.shape)}`);
+      throw new DeviceError(
+        `run: input '${name}' must have shape ${showShape(shape)}, got ${showShape(feed.shape)}`,
+      );
     }
   }
   const unknown = Object.keys(feeds).find((name) => !shapes.has(name));

@@ -22,7 +22,13 @@ import {
   type RopeSymbols,
   transformerLayer,
 } from '../models/acdit/transformer.ts';
-import { LAYER_MODULATIONS, layerWeightShapes, parameters, rowsOf, TIMESTEP_FEATURES } from '../models/acdit/weights.ts';
+import {
+  LAYER_MODULATIONS,
+  layerWeightShapes,
+  parameters,
+  rowsOf,
+  TIMESTEP_FEATURES,
+} from '../models/acdit/weights.ts';
 import { float32 } from '../tensor/tensor.ts';
 
 /** Graphs of one training step for batches of a fixed size. */
@@ -97,7 +103,12 @@ function embedStage(config: AcditConfig, samples: number): DifferentiableStage {
   return differentiate(stage, ['x_embedder.weight'], 'products');
 }
 
-function layerStage(config: AcditConfig, samples: number, policy: SavePolicy, last: boolean): DifferentiableStage {
+function layerStage(
+  config: AcditConfig,
+  samples: number,
+  policy: SavePolicy,
+  last: boolean,
+): DifferentiableStage {
   const clean = cleanBlocks(config);
   const groups = clean + config.blocks;
   const firstQuery = last ? clean : 0;
@@ -148,7 +159,8 @@ function sequenceRope(config: AcditConfig): RopeSymbols {
   const tables = signedTables(ropeTables(config));
   const clean = cleanBlocks(config) * config.blockSize;
   const doubled = (table: RopeTables['cos']): SymbolicTensor => {
-    const both = clean > 0 ? concat([constant(rowsOf(table, 0, clean)), constant(table)], 0) : constant(table);
+    const both =
+      clean > 0 ? concat([constant(rowsOf(table, 0, clean)), constant(table)], 0) : constant(table);
     return both;
   };
   return { cos: doubled(tables.cos), sin: doubled(tables.sin) };

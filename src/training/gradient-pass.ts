@@ -1,12 +1,12 @@
 /** @file Running the gradient graphs: weights and a noised batch in, loss and gradients out. */
 
-import { type DifferentiableStage, type SavePolicy } from '../graph/partition.ts';
+import type { DifferentiableStage, SavePolicy } from '../graph/partition.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
 import { layerWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
-import { cleanBlocks, CONDITION_WEIGHTS, FINAL_WEIGHTS, gradientGraphs } from './gradient-graphs.ts';
+import { CONDITION_WEIGHTS, cleanBlocks, FINAL_WEIGHTS, gradientGraphs } from './gradient-graphs.ts';
 
 /** Noised blocks and what was added to them. All (N, T, B, C) but the timesteps (N, T) and labels (N). */
 export interface NoisedBatch {
@@ -27,7 +27,12 @@ export interface GradientResult {
 export interface GradientPass {
   readonly samples: number;
   /** Fills `gradients`, which has the names and shapes of `weights`. */
-  run(weights: Weights, batch: NoisedBatch, gradients: Weights, signal?: AbortSignal): Promise<GradientResult>;
+  run(
+    weights: Weights,
+    batch: NoisedBatch,
+    gradients: Weights,
+    signal?: AbortSignal,
+  ): Promise<GradientResult>;
   dispose(): Promise<void>;
 }
 
@@ -39,12 +44,18 @@ interface StagePrograms {
 }
 
 async function compileStage(device: Device, stage: DifferentiableStage): Promise<StagePrograms> {
-  return { stage, forward: await device.compile(stage.forward), backward: await device.compile(stage.backward) };
+  return {
+    stage,
+    forward: await device.compile(stage.forward),
+    backward: await device.compile(stage.backward),
+  };
 }
 
 /** Room for what a forward program saves, reused by every step: fresh memory would cost a page fault each 4 KB. */
 function savedRoom({ stage }: StagePrograms): Record<string, Tensor<'float32'>> {
-  return Object.fromEntries(stage.saved.map(({ shape }, i) => [`saved.${i}`, zeros('float32', shape.map(Number))]));
+  return Object.fromEntries(
+    stage.saved.map(({ shape }, i) => [`saved.${i}`, zeros('float32', shape.map(Number))]),
+  );
 }
 
 function pick(feeds: Feeds, names: readonly string[]): Feeds {
@@ -74,7 +85,9 @@ export async function compileGradientPass(
   const streamShape = [samples, clean + blocks, blockSize, hidden];
   const noisedShape = [samples, blocks, blockSize, hidden];
   /** What enters each layer; the last entry is what leaves the last layer. */
-  const streams = Array.from({ length: layers + 1 }, (_, i) => zeros('float32', i < layers ? streamShape : noisedShape));
+  const streams = Array.from({ length: layers + 1 }, (_, i) =>
+    zeros('float32', i < layers ? streamShape : noisedShape),
+  );
   const saved = Array.from({ length: layers }, (_, i) => savedRoom(stageOf(i)));
   const savedCondition = savedRoom(conditionStage);
   const savedEmbed = savedRoom(embed);
@@ -104,7 +117,12 @@ export async function compileGradientPass(
     return { ...conditionFeeds, tokens };
   }
 
-  async function backward(weights: Weights, gradients: Weights, feeds: Feeds, signal?: AbortSignal): Promise<void> {
+  async function backward(
+    weights: Weights,
+    gradients: Weights,
+    feeds: Feeds,
+    signal?: AbortSignal,
+  ): Promise<void> {
     for (let i = layers - 1; i >= 0; i--) {
       signal?.throwIfAborted();
       const incoming = i === layers - 1 ? noisedGradient : streamGradients[(i + 1) % 2];
@@ -123,7 +141,12 @@ export async function compileGradientPass(
       });
       addInto(conditionGradient.data, conditionGradientPart.data);
     }
-    const embedFeeds = { ...feeds, ...named(weights, ['x_embedder.weight']), ...savedEmbed, 'd.result': streamGradients[0] };
+    const embedFeeds = {
+      ...feeds,
+      ...named(weights, ['x_embedder.weight']),
+      ...savedEmbed,
+      'd.result': streamGradients[0],
+    };
     await embed.backward.run(
       pick(embedFeeds, embed.backward.inputNames),
       prefixed(named(gradients, ['x_embedder.weight'])),

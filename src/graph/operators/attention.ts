@@ -1,7 +1,7 @@
 /** @file Scaled dot-product attention; the scale is expected to be folded into the queries. */
 
 import { ShapeError } from '../../errors.ts';
-import { apply, type Shape, showShape, type SymbolicTensor } from '../symbolic.ts';
+import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { add, multiply, subtract } from './elementwise.ts';
 import { matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 import { reduceSum } from './reduction.ts';
@@ -39,7 +39,9 @@ function rowSoftmax(scores: SymbolicTensor): SymbolicTensor {
 function weightedValues(probabilities: SymbolicTensor, v: SymbolicTensor): SymbolicTensor {
   const keys = probabilities.shape[probabilities.shape.length - 1];
   if (v.shape[v.shape.length - 2] !== keys) {
-    throw new ShapeError(`attention: ${showShape(probabilities.shape)} weights do not fit values ${showShape(v.shape)}`);
+    throw new ShapeError(
+      `attention: ${showShape(probabilities.shape)} weights do not fit values ${showShape(v.shape)}`,
+    );
   }
   const shape: Shape = [...probabilities.shape.slice(0, -1), v.shape[v.shape.length - 1]];
   return apply({

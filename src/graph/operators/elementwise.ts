@@ -8,7 +8,8 @@ import { reduceSum, sumRows } from './reduction.ts';
 
 function requireFloat(operator: string, ...symbols: SymbolicTensor[]): void {
   for (const { dtype, shape } of symbols) {
-    if (dtype !== 'float32') throw new ShapeError(`${operator}: expected float32, got ${dtype} ${showShape(shape)}`);
+    if (dtype !== 'float32')
+      throw new ShapeError(`${operator}: expected float32, got ${dtype} ${showShape(shape)}`);
   }
 }
 

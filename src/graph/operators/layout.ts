@@ -3,7 +3,15 @@
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
 import { addDims, broadcast, countElements, resolveAxis, sameShape } from '../shapes.ts';
-import { apply, constant, integers, type Dim, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import {
+  apply,
+  constant,
+  type Dim,
+  integers,
+  type Shape,
+  type SymbolicTensor,
+  showShape,
+} from '../symbolic.ts';
 import { sumTo } from './elementwise.ts';
 
 /** ONNX's target for a reshape: 0 copies the dim at the same place, -1 infers one. */
@@ -40,7 +48,9 @@ export function reshape(x: SymbolicTensor, shape: Shape): SymbolicTensor {
 /** Axis i of the result is axis `permutation[i]` of x. */
 export function transpose(x: SymbolicTensor, permutation: readonly number[]): SymbolicTensor {
   if ([...permutation].sort((a, b) => a - b).join() !== x.shape.map((_, axis) => axis).join()) {
-    throw new ShapeError(`Transpose: [${permutation}] is no permutation of the axes of ${showShape(x.shape)}`);
+    throw new ShapeError(
+      `Transpose: [${permutation}] is no permutation of the axes of ${showShape(x.shape)}`,
+    );
   }
   const inverse = permutation.map((_, axis) => permutation.indexOf(axis));
   return apply({
@@ -59,7 +69,8 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
   const resolved = resolveAxis('Concat', axis, first.shape);
   const shape: Dim[] = [...first.shape];
   for (const part of rest) {
-    const fits = part.shape.length === shape.length && part.shape.every((dim, i) => i === resolved || dim === shape[i]);
+    const fits =
+      part.shape.length === shape.length && part.shape.every((dim, i) => i === resolved || dim === shape[i]);
     if (!fits) {
       throw new ShapeError(
         `Concat: shapes ${showShape(first.shape)} and ${showShape(part.shape)} differ beside axis ${resolved}`,
@@ -72,7 +83,14 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
     inputs: parts,
     attributes: { axis: resolved },
     outputs: [{ shape, dtype: first.dtype }],
-    gradient: ([g]) => (g ? split(g, resolved, parts.map((part) => Number(part.shape[resolved]))) : []),
+    gradient: ([g]) =>
+      g
+        ? split(
+            g,
+            resolved,
+            parts.map((part) => Number(part.shape[resolved])),
+          )
+        : [],
   })[0];
 }
 
@@ -82,7 +100,9 @@ export function split(x: SymbolicTensor, axis: number, sizes: readonly number[])
   if (sizes.length === 1) return [x];
   const total = sizes.reduce((sum, size) => sum + size, 0);
   if (!(total === x.shape[resolved])) {
-    throw new ShapeError(`Split: sizes [${sizes}] do not add up to axis ${resolved} of ${showShape(x.shape)}`);
+    throw new ShapeError(
+      `Split: sizes [${sizes}] do not add up to axis ${resolved} of ${showShape(x.shape)}`,
+    );
   }
   const pieceShape = (size: number): Shape => x.shape.map((dim, i) => (i === resolved ? size : dim));
   return apply({
@@ -91,7 +111,10 @@ export function split(x: SymbolicTensor, axis: number, sizes: readonly number[])
     attributes: { axis: resolved },
     outputs: sizes.map((size) => ({ shape: pieceShape(size), dtype: x.dtype })),
     gradient: (gradients) => [
-      concat(gradients.map((g, i) => g ?? constantZeros(pieceShape(sizes[i]))), resolved),
+      concat(
+        gradients.map((g, i) => g ?? constantZeros(pieceShape(sizes[i]))),
+        resolved,
+      ),
     ],
   });
 }
@@ -122,7 +145,10 @@ export function slice(x: SymbolicTensor, axis: number, start: number, end: numbe
 /** Repeat dims of 1 to the given shape. */
 export function expand(x: SymbolicTensor, shape: Shape): SymbolicTensor {
   if (sameShape(x.shape, shape)) return x;
-  if (!sameShape(broadcast('Expand', x.shape, shape), shape) || shape.some((dim) => typeof dim !== 'number')) {
+  if (
+    !sameShape(broadcast('Expand', x.shape, shape), shape) ||
+    shape.some((dim) => typeof dim !== 'number')
+  ) {
     throw new ShapeError(`Expand: ${showShape(x.shape)} does not expand to ${showShape(shape)}`);
   }
   return apply({
@@ -135,5 +161,13 @@ export function expand(x: SymbolicTensor, shape: Shape): SymbolicTensor {
 
 /** Zeros of a known shape, kept as one element and expanded when run. */
 export function constantZeros(shape: Shape): SymbolicTensor {
-  return expand(constant(zeros('float32', shape.map(() => 1))), shape);
+  return expand(
+    constant(
+      zeros(
+        'float32',
+        shape.map(() => 1),
+      ),
+    ),
+    shape,
+  );
 }

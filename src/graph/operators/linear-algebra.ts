@@ -34,7 +34,13 @@ export function transposedMatmul(a: SymbolicTensor, b: SymbolicTensor, alpha = 1
   return fusedMatmul(a, b, true, false, alpha);
 }
 
-function fusedMatmul(a: SymbolicTensor, b: SymbolicTensor, transA: boolean, transB: boolean, alpha: number): SymbolicTensor {
+function fusedMatmul(
+  a: SymbolicTensor,
+  b: SymbolicTensor,
+  transA: boolean,
+  transB: boolean,
+  alpha: number,
+): SymbolicTensor {
   const [rows, innerA] = lastTwo(a.shape, transA);
   const [innerB, columns] = lastTwo(b.shape, transB);
   if (innerA !== innerB) {
@@ -51,8 +57,12 @@ function fusedMatmul(a: SymbolicTensor, b: SymbolicTensor, transA: boolean, tran
     outputs: [{ shape: [...batch, rows, columns] }],
     gradient: ([g]) => {
       if (!g) return [];
-      const gradientA = transA ? fusedMatmul(b, g, transB, true, alpha) : fusedMatmul(g, b, false, !transB, alpha);
-      const gradientB = transB ? fusedMatmul(g, a, true, transA, alpha) : fusedMatmul(a, g, !transA, false, alpha);
+      const gradientA = transA
+        ? fusedMatmul(b, g, transB, true, alpha)
+        : fusedMatmul(g, b, false, !transB, alpha);
+      const gradientB = transB
+        ? fusedMatmul(g, a, true, transA, alpha)
+        : fusedMatmul(a, g, !transA, false, alpha);
       return [sumTo(gradientA, a.shape), sumTo(gradientB, b.shape)];
     },
   })[0];
@@ -64,7 +74,13 @@ function lastTwo(shape: Shape, swap: boolean): Shape {
 }
 
 /** One Gemm: 2-D product with either side transposed, and an optional bias row. */
-function gemm(a: SymbolicTensor, b: SymbolicTensor, transA: boolean, transB: boolean, bias?: SymbolicTensor): SymbolicTensor {
+function gemm(
+  a: SymbolicTensor,
+  b: SymbolicTensor,
+  transA: boolean,
+  transB: boolean,
+  bias?: SymbolicTensor,
+): SymbolicTensor {
   const [rows, innerA] = lastTwo(a.shape, transA);
   const [innerB, columns] = lastTwo(b.shape, transB);
   if (a.shape.length !== 2 || b.shape.length !== 2 || innerA !== innerB) {
@@ -92,7 +108,9 @@ export function linear(x: SymbolicTensor, weight: SymbolicTensor, bias?: Symboli
   const inner = x.shape[x.shape.length - 1];
   const [outputs, inputs] = weight.shape;
   if (weight.shape.length !== 2 || inputs !== inner || (bias && bias.shape[0] !== outputs)) {
-    throw new ShapeError(`linear: input ${showShape(x.shape)} does not fit weight ${showShape(weight.shape)}`);
+    throw new ShapeError(
+      `linear: input ${showShape(x.shape)} does not fit weight ${showShape(weight.shape)}`,
+    );
   }
   const leading = x.shape.slice(0, -1);
   if (leading.length === 1) return gemm(x, weight, false, true, bias);

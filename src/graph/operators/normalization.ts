@@ -2,7 +2,7 @@
 
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
-import { apply, constant, showShape, type SymbolicTensor } from '../symbolic.ts';
+import { apply, constant, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { multiply, scale, subtract, sumTo } from './elementwise.ts';
 import { reduceSum } from './reduction.ts';
 

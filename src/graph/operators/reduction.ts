@@ -36,6 +36,9 @@ export function sumRows(x: SymbolicTensor): SymbolicTensor {
 
 /** Mean over axes of known size. */
 export function reduceMean(x: SymbolicTensor, axes: readonly number[], keepDims = false): SymbolicTensor {
-  const count = axes.reduce((product, axis) => product * Number(x.shape[resolveAxis('mean', axis, x.shape)]), 1);
+  const count = axes.reduce(
+    (product, axis) => product * Number(x.shape[resolveAxis('mean', axis, x.shape)]),
+    1,
+  );
   return scale(reduceSum(x, axes, keepDims), 1 / count);
 }

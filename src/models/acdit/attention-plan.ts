@@ -138,7 +138,9 @@ export function keyAtoms(plan: AttentionPlan): TokenRange[] {
 export function denseMask(plan: AttentionPlan): Uint8Array {
   const mask = new Uint8Array(plan.tokens ** 2);
   for (const { queries, keys, allowed } of plan.tiles) {
-    const columns = keys.flatMap(({ start, end }) => Array.from({ length: end - start }, (_, i) => start + i));
+    const columns = keys.flatMap(({ start, end }) =>
+      Array.from({ length: end - start }, (_, i) => start + i),
+    );
     for (let query = queries.start; query < queries.end; query++) {
       const row = (query - queries.start) * columns.length;
       for (const [j, key] of columns.entries()) {

@@ -77,10 +77,23 @@ export function validateConfig(config: AcditConfig): AcditConfig {
   const fail = (problem: string): never => {
     throw new ConfigError(`model configuration: ${problem}`);
   };
-  const counts = ['layers', 'hidden', 'heads', 'classes', 'channels', 'frames', 'height', 'width', 'patch', 'blockSize', 'blocks'] as const;
+  const counts = [
+    'layers',
+    'hidden',
+    'heads',
+    'classes',
+    'channels',
+    'frames',
+    'height',
+    'width',
+    'patch',
+    'blockSize',
+    'blocks',
+  ] as const;
   for (const field of counts) {
     const value = config[field];
-    if (!Number.isSafeInteger(value) || value < 1) fail(`${field} must be a whole number above 0, got ${value}`);
+    if (!Number.isSafeInteger(value) || value < 1)
+      fail(`${field} must be a whole number above 0, got ${value}`);
   }
   const { hidden, heads, height, width, patch, frames, blocks, blockSize, positionSplit } = config;
   if (!(config.mlpRatio > 0) || !Number.isInteger(config.mlpRatio * hidden)) {
@@ -95,16 +108,23 @@ export function validateConfig(config: AcditConfig): AcditConfig {
     fail(`blocks x blockSize must be the ${tokens} tokens there are, got ${blocks} x ${blockSize}`);
   }
   if (positionSplit.length !== 3 && !(positionSplit.length === 2 && frames === 1)) {
-    fail(`positionSplit needs 2 entries (height, width) or 3 (time, height, width), got [${positionSplit}] for ${frames} frames`);
+    fail(
+      `positionSplit needs 2 entries (height, width) or 3 (time, height, width), got [${positionSplit}] for ${frames} frames`,
+    );
   }
   rotaryDims(config);
   if (config.squareBlocks) {
     const side = Math.sqrt(blockSize);
-    const fits = frames === 1 && Number.isInteger(side) && (height / patch) % side === 0 && (width / patch) % side === 0;
-    if (!fits) fail(`square blocks of ${blockSize} tokens do not tile ${frames} x ${height / patch} x ${width / patch} tokens`);
+    const fits =
+      frames === 1 && Number.isInteger(side) && (height / patch) % side === 0 && (width / patch) % side === 0;
+    if (!fits)
+      fail(
+        `square blocks of ${blockSize} tokens do not tile ${frames} x ${height / patch} x ${width / patch} tokens`,
+      );
   }
   const names = config.classNames;
-  if (names && names.length !== config.classes) fail(`classNames has ${names.length} names for ${config.classes} classes`);
+  if (names && names.length !== config.classes)
+    fail(`classNames has ${names.length} names for ${config.classes} classes`);
   return config;
 }
 
@@ -118,7 +138,10 @@ export function rotaryDims(config: AcditConfig): number[] {
   const size = headSize(config);
   const sum = positionSplit.reduce((total, share) => total + share, 0);
   const dims = positionSplit.map((share) => 2 * share * Math.floor(size / 2 / sum));
-  if (positionSplit.some((share) => !Number.isSafeInteger(share) || share < 1) || dims.reduce((a, b) => a + b, 0) !== size) {
+  if (
+    positionSplit.some((share) => !Number.isSafeInteger(share) || share < 1) ||
+    dims.reduce((a, b) => a + b, 0) !== size
+  ) {
     throw new ConfigError(
       `model configuration: positionSplit [${positionSplit}] does not divide a head of ${size} dimensions; ` +
         `its sum must divide ${size / 2}`,

@@ -65,7 +65,9 @@ export function tokenOffsets(config: AcditConfig): Int32Array {
 
 function requireElements(what: string, value: Tensor, expected: number): void {
   if (elementCount(value.shape) % expected !== 0 || value.data.length === 0) {
-    throw new ShapeError(`${what}: shape [${value.shape}] holds no whole number of samples of ${expected} values`);
+    throw new ShapeError(
+      `${what}: shape [${value.shape}] holds no whole number of samples of ${expected} values`,
+    );
   }
 }
 

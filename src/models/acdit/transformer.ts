@@ -108,7 +108,13 @@ function selfAttention(
   };
   const queries = project(weights, 'query', slice(blocks, 1, firstQuery, groups));
   const { key, value } = keysAndValues(config, weights, blocks, rope);
-  const query = rotaryHeads(config, queries, weights['attn.q_norm.weight'], queryRope, 1 / Math.sqrt(headSize(config)));
+  const query = rotaryHeads(
+    config,
+    queries,
+    weights['attn.q_norm.weight'],
+    queryRope,
+    1 / Math.sqrt(headSize(config)),
+  );
   const attended = attend(query, key, value);
   const rows = reshape(transpose(attended, [0, 2, 1, 3]), [samples, asking, size, hidden]);
   return linear(rows, weights['attn.proj.weight'], weights['attn.proj.bias']);
@@ -140,7 +146,11 @@ export function cleanKeysAndValues(
   return keysAndValues(config, weights, normalized, rope);
 }
 
-function project(weights: LayerSymbols, part: 'query' | 'key' | 'value', blocks: SymbolicTensor): SymbolicTensor {
+function project(
+  weights: LayerSymbols,
+  part: 'query' | 'key' | 'value',
+  blocks: SymbolicTensor,
+): SymbolicTensor {
   return linear(blocks, weights[`attn.${part}.weight`], weights[`attn.${part}.bias`]);
 }
 
@@ -163,7 +173,10 @@ function rotaryHeads(
   const table = (values: SymbolicTensor): SymbolicTensor =>
     reshape(factor === 1 ? values : scale(values, factor), [tokens, 1, size]);
   const normalized = rmsNorm(heads(config, x), NORM_EPSILON, weight);
-  const rotated = add(multiply(normalized, table(rope.cos)), multiply(swapHalves(normalized), table(rope.sin)));
+  const rotated = add(
+    multiply(normalized, table(rope.cos)),
+    multiply(swapHalves(normalized), table(rope.sin)),
+  );
   return transpose(rotated, [0, 2, 1, 3]);
 }
 
@@ -180,13 +193,20 @@ export function planAttention(plan: AttentionPlan): Attend {
     const sizes = atoms.map(({ start, end }) => end - start);
     const keys = split(k, 2, sizes);
     const values = split(v, 2, sizes);
-    const queries = split(q, 2, plan.tiles.map((tile) => tile.queries.end - tile.queries.start));
+    const queries = split(
+      q,
+      2,
+      plan.tiles.map((tile) => tile.queries.end - tile.queries.start),
+    );
     const results = plan.tiles.map((tile, i) => {
       const seen = atoms.flatMap((atom, j) =>
         tile.keys.some(({ start, end }) => atom.start >= start && atom.end <= end) ? [j] : [],
       );
       const pick = (parts: readonly SymbolicTensor[]): SymbolicTensor =>
-        concat(seen.map((j) => parts[j]), 2);
+        concat(
+          seen.map((j) => parts[j]),
+          2,
+        );
       return attention(queries[i], pick(keys), pick(values), maskOf(tile));
     });
     return concat(results, 2);
@@ -206,7 +226,11 @@ function maskOf({ queries, allowed }: AttentionPlan['tiles'][number]): SymbolicT
  * @param labels (K) int64
  * @returns (K, C)
  */
-export function conditions(weights: LayerSymbols, features: SymbolicTensor, labels: SymbolicTensor): SymbolicTensor {
+export function conditions(
+  weights: LayerSymbols,
+  features: SymbolicTensor,
+  labels: SymbolicTensor,
+): SymbolicTensor {
   const wide = silu(linear(features, weights['t_embedder.mlp.0.weight'], weights['t_embedder.mlp.0.bias']));
   const time = linear(wide, weights['t_embedder.mlp.2.weight'], weights['t_embedder.mlp.2.bias']);
   return add(time, gatherRows(weights['y_embedder.embedding_table.weight'], labels));
@@ -224,7 +248,11 @@ export function modulations(
 }
 
 /** The predicted noise: blocks (N, G, B, C) with modulations (N, G, 2, C) to (N, G, B, token size). */
-export function finalLayer(weights: LayerSymbols, blocks: SymbolicTensor, modulation: SymbolicTensor): SymbolicTensor {
+export function finalLayer(
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  modulation: SymbolicTensor,
+): SymbolicTensor {
   const [shiftBy, scaleBy] = split(modulation, 2, [1, 1]);
   const normalized = modulate(blocks, weights['final_layer.norm_final.weight'], shiftBy, scaleBy);
   return linear(normalized, weights['final_layer.linear.weight'], weights['final_layer.linear.bias']);

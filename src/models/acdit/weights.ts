@@ -11,6 +11,9 @@ export type Weights = ReadonlyMap<string, Tensor<'float32'>>;
 /** Width of the sinusoidal timestep embedding. */
 export const TIMESTEP_FEATURES = 256;
 
+/** Dimensions of a head in every released model. */
+export const HEAD_SIZE = 64;
+
 /** Modulation vectors of a layer: shift, scale and gate of the attention, then of the feed-forward network. */
 export const LAYER_MODULATIONS = 6;
 
@@ -88,13 +91,20 @@ export function initializeWeights(config: AcditConfig, generator: Generator): Ma
   const initialize = (name: string, shape: number[]): Tensor<'float32'> => {
     const count = elementCount(shape);
     const isBias = name.endsWith('bias');
-    if (isBias || name.includes('adaLN_modulation') || name === 'final_layer.linear.weight') return zeros('float32', shape);
+    if (isBias || name.includes('adaLN_modulation') || name === 'final_layer.linear.weight')
+      return zeros('float32', shape);
     if (shape.length === 1) return float32(shape, new Float32Array(count).fill(1));
     if (name.startsWith('y_embedder') || name.startsWith('t_embedder')) {
-      return float32(shape, generator.randn(count).map((value) => value * 0.02));
+      return float32(
+        shape,
+        generator.randn(count).map((value) => value * 0.02),
+      );
     }
     const bound = Math.sqrt(6 / (shape[0] + shape[1]));
-    return float32(shape, generator.rand(count).map((value) => (value * 2 - 1) * bound));
+    return float32(
+      shape,
+      generator.rand(count).map((value) => (value * 2 - 1) * bound),
+    );
   };
   return new Map([...parameters(config)].map(([name, shape]) => [name, initialize(name, shape)]));
 }
@@ -134,7 +144,10 @@ export function layerWeightShapes(config: AcditConfig): Map<string, number[]> {
   return new Map(
     layerParameters(config).flatMap(([name, shape]): [string, number[]][] =>
       name.startsWith('attn.qkv.')
-        ? ['query', 'key', 'value'].map((part) => [name.replace('qkv', part), [config.hidden, ...shape.slice(1)]])
+        ? ['query', 'key', 'value'].map((part) => [
+            name.replace('qkv', part),
+            [config.hidden, ...shape.slice(1)],
+          ])
         : [[name, shape]],
     ),
   );

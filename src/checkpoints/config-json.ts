@@ -1,0 +1,51 @@
+/** @file `config.json`: checked on the way in, since anyone may have written it. */
+
+import { z } from 'zod';
+import { CheckpointError, ConfigError } from '../errors.ts';
+import { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
+
+const schema = z.object({
+  modelType: z.literal('acdit'),
+  layers: z.number(),
+  hidden: z.number(),
+  heads: z.number(),
+  mlpRatio: z.number(),
+  classes: z.number(),
+  classNames: z.array(z.string()).optional(),
+  space: z.enum(['pixels', 'latents']),
+  channels: z.number(),
+  frames: z.number(),
+  height: z.number(),
+  width: z.number(),
+  patch: z.number(),
+  blockSize: z.number(),
+  blocks: z.number(),
+  squareBlocks: z.boolean(),
+  positionSplit: z.array(z.number()),
+});
+
+/**
+ * Parse the text of a `config.json`.
+ * @throws {CheckpointError} if it is not one; {ConfigError} if its numbers do not fit together.
+ */
+export function parseConfig(text: string, name: string): AcditConfig {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new CheckpointError(`${name}: not valid JSON (${(cause as Error).message})`, { cause });
+  }
+  const result = schema.safeParse(json);
+  if (!result.success) {
+    const problems = result.error.issues.map(
+      (issue) => `${issue.path.join('.') || 'file'}: ${issue.message}`,
+    );
+    throw new CheckpointError(`${name}: not the configuration of an ACDiT: ${problems.join('; ')}`);
+  }
+  const { classNames, ...rest } = result.data;
+  try {
+    return validateConfig(classNames ? { ...rest, classNames } : rest);
+  } catch (cause) {
+    throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause });
+  }
+}

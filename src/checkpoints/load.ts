@@ -1,0 +1,103 @@
+/** @file Opening a model, whatever it is stored as: a model folder, its safetensors file, or an official `.pt`. */
+
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { CheckpointError } from '../errors.ts';
+import { openFile } from '../formats/file-source.ts';
+import { openSafetensors } from '../formats/safetensors.ts';
+import type { TensorArchive } from '../formats/tensor-archive.ts';
+import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { parseConfig } from './config-json.ts';
+import { openOfficial } from './official.ts';
+
+export const CONFIG_FILE = 'config.json';
+export const WEIGHTS_FILE = 'model.safetensors';
+
+/** A model whose weights are still in its file. */
+export interface StoredModel {
+  readonly config: AcditConfig;
+  readonly archive: TensorArchive;
+}
+
+/**
+ * Open a model without reading its weights.
+ * @param path a folder with `config.json` and `model.safetensors`, that safetensors file, or an official `.pt`.
+ * @throws {CheckpointError} if it is missing or no ACDiT; {FormatError} if a file is damaged.
+ */
+export async function openModel(path: string): Promise<StoredModel> {
+  const stats = await stat(path).catch(() => undefined);
+  if (!stats) {
+    throw new CheckpointError(
+      `${path}: no such model; give a model folder, a .safetensors file or an official .pt`,
+    );
+  }
+  if (stats.isDirectory()) return openFolder(path);
+  if (path.endsWith('.safetensors')) return openFolder(dirname(path), basename(path));
+  const checkpoint = await openTorchCheckpoint(await openFile(path));
+  return closingOnError(checkpoint, () => checked(path, openOfficial(checkpoint, path)));
+}
+
+async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<StoredModel> {
+  const configPath = join(folder, CONFIG_FILE);
+  const text = await readFile(configPath, 'utf8').catch((cause) => {
+    throw new CheckpointError(
+      `${configPath}: cannot be read (${cause.code}); a model folder holds ${CONFIG_FILE} and ${WEIGHTS_FILE}`,
+      { cause },
+    );
+  });
+  const config = parseConfig(text, configPath);
+  const path = join(folder, weightsFile);
+  const archive = await openSafetensors(await openFile(path));
+  return closingOnError(archive, () => checked(path, { config, archive }));
+}
+
+function checked(path: string, model: StoredModel): StoredModel {
+  const { config, archive } = model;
+  try {
+    checkWeights(config, new Map(archive.names.map((name) => [name, archive.info(name).shape])));
+  } catch (cause) {
+    throw new CheckpointError(`${path}: ${(cause as Error).message}`, { cause });
+  }
+  return model;
+}
+
+async function closingOnError<T>(resource: { close(): Promise<void> }, use: () => T): Promise<T> {
+  try {
+    return use();
+  } catch (error) {
+    await resource.close();
+    throw error;
+  }
+}
+
+/** Read all weights as float32. @param onProgress gets the share read so far, 0 to 1. */
+export async function readWeights(
+  { config, archive }: StoredModel,
+  { signal, onProgress }: { signal?: AbortSignal; onProgress?: (share: number) => void } = {},
+): Promise<Weights> {
+  const names = [...parameters(config).keys()];
+  const weights = new Map<string, Tensor<'float32'>>();
+  for (const [i, name] of names.entries()) {
+    signal?.throwIfAborted();
+    weights.set(name, toFloat32(await archive.read(name)));
+    onProgress?.((i + 1) / names.length);
+  }
+  return weights;
+}
+
+/** Open a model, read its weights, and close its file. */
+export async function loadModel(
+  path: string,
+  signal?: AbortSignal,
+): Promise<{ config: AcditConfig; weights: Weights }> {
+  const model = await openModel(path);
+  try {
+    return { config: model.config, weights: await readWeights(model, signal ? { signal } : {}) };
+  } finally {
+    await model.archive.close();
+  }
+}

@@ -1,0 +1,20 @@
+/** @file The nearest of some known words, for "did you mean". */
+
+/** Levenshtein's edit distance. */
+export function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    }
+    row = next;
+  }
+  return row[b.length];
+}
+
+/** The candidate with the smallest edit distance to `word`, letter case aside. */
+export function nearest(word: string, candidates: readonly string[]): string {
+  const distance = (candidate: string): number => editDistance(word.toLowerCase(), candidate.toLowerCase());
+  return candidates.reduce((best, candidate) => (distance(candidate) < distance(best) ? candidate : best));
+}

@@ -1,0 +1,144 @@
+/** @file Training recipes: JSON files that say what to train, on what, and how. */
+
+import { z } from 'zod';
+import { ConfigError } from '../errors.ts';
+import { ACDIT_SIZES, type AcditConfig, validateConfig } from '../models/acdit/config.ts';
+import { nearest } from '../nearest.ts';
+
+const count = z.int().positive();
+const share = z.number().min(0).max(1);
+
+const modelSchema = z.strictObject({
+  /** A size of the paper, or give layers, hidden and heads. */
+  size: z.enum(['B', 'L', 'XL', 'H']).optional(),
+  layers: count.optional(),
+  hidden: count.optional(),
+  heads: count.optional(),
+  mlpRatio: z.number().positive().default(4),
+  /** Side of the patch that makes one token. */
+  patch: count,
+  /** The autoregressive length: how many blocks a picture is generated in. */
+  blocks: count,
+  /** Blocks are squares of the token grid, or else runs of tokens in row-major order. */
+  squareBlocks: z.boolean().default(true),
+  positionSplit: z.array(count).min(2).max(3).default([1, 1]),
+});
+
+const dataSchema = z.strictObject({
+  path: z.string().min(1),
+  kind: z.enum(['idx', 'image-folder']).optional(),
+  split: z.enum(['train', 'test']).default('train'),
+  /** Side of the square training images in pixels. */
+  imageSize: count,
+  channels: z.union([z.literal(1), z.literal(3)]).default(3),
+  /** Mirror half of the images. */
+  flip: z.boolean().default(false),
+  /** Pad by this many pixels and cut out at a random place. */
+  crop: z.int().nonnegative().default(0),
+  classNames: z.array(z.string()).optional(),
+});
+
+const trainingSchema = z.strictObject({
+  steps: count,
+  /** Samples a micro-batch: what is in memory at once. */
+  batch: count,
+  /** Micro-batches an optimizer step. */
+  accumulate: count.default(1),
+  learningRate: z.number().positive().default(3e-4),
+  schedule: z.enum(['constant', 'cosine', 'wsd']).default('wsd'),
+  warmupSteps: z.int().nonnegative().default(0),
+  /** Share of the steps over which wsd decays. */
+  decayFraction: share.default(0.15),
+  betas: z.tuple([share, share]).default([0.9, 0.95]),
+  epsilon: z.number().positive().default(1e-8),
+  weightDecay: z.number().nonnegative().default(0),
+  /** Largest gradient norm. */
+  clip: z.number().positive().default(1),
+  /** Decay of the moving average of the weights, the ones that are shipped. */
+  ema: share.default(0.9999),
+  /** Share of samples trained without their label, for guidance. */
+  labelDrop: share.default(0.1),
+  seed: z.int().nonnegative().default(0),
+  /** `save` is fastest; `recompute` takes the least memory. */
+  activations: z.enum(['save', 'recompute']).default('save'),
+});
+
+const outputSchema = z.strictObject({
+  folder: z.string().min(1),
+  /** Optimizer steps between checkpoints, log lines, and sample grids (0: none). */
+  checkpointEvery: count.default(500),
+  logEvery: count.default(10),
+  sampleEvery: z.int().nonnegative().default(0),
+  /** Sampler of the grids: solver steps a block and guidance. */
+  sampleSteps: count.default(25),
+  cfg: z.number().min(1).default(1.5),
+});
+
+const recipeSchema = z.strictObject({
+  model: modelSchema,
+  data: dataSchema,
+  training: trainingSchema,
+  output: outputSchema,
+});
+
+export type Recipe = z.infer<typeof recipeSchema>;
+
+/** Keys of the schema at a path, for suggestions. */
+function keysAt(path: readonly PropertyKey[]): string[] {
+  if (path.length === 0) return Object.keys(recipeSchema.shape);
+  const section = recipeSchema.shape[path[0] as keyof typeof recipeSchema.shape];
+  return section ? Object.keys(section.shape) : [];
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const at = issue.path.join('.');
+  if (issue.code !== 'unrecognized_keys') return `${at || 'recipe'}: ${issue.message}`;
+  const known = keysAt(issue.path);
+  return issue.keys
+    .map((key) => `unknown key '${[...issue.path, key].join('.')}'; did you mean '${nearest(key, known)}'?`)
+    .join(' ');
+}
+
+/**
+ * Check a parsed recipe and fill in defaults.
+ * @throws {ConfigError} naming every unknown key, with the nearest valid one, and every wrong value.
+ */
+export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
+  const result = recipeSchema.safeParse(json);
+  if (!result.success) throw new ConfigError(`${name}: ${result.error.issues.map(describeIssue).join('; ')}`);
+  return result.data;
+}
+
+/** The model that a recipe trains on images with the given classes. @throws {ConfigError} if they do not fit. */
+export function recipeModel(recipe: Recipe, classNames: readonly string[]): AcditConfig {
+  const { model, data } = recipe;
+  const named = model.size ? ACDIT_SIZES[model.size] : undefined;
+  const { layers = named?.layers, hidden = named?.hidden, heads = named?.heads } = model;
+  if (!layers || !hidden || !heads)
+    throw new ConfigError('recipe: model needs a size, or layers, hidden and heads');
+  const tokens = (data.imageSize / model.patch) ** 2;
+  if (!Number.isInteger(tokens) || tokens % model.blocks !== 0) {
+    throw new ConfigError(
+      `recipe: images of ${data.imageSize} pixels in patches of ${model.patch} do not divide into ${model.blocks} blocks`,
+    );
+  }
+  return validateConfig({
+    modelType: 'acdit',
+    layers,
+    hidden,
+    heads,
+    mlpRatio: model.mlpRatio,
+    classes: classNames.length,
+    classNames,
+    space: 'pixels',
+    channels: data.channels,
+    frames: 1,
+    height: data.imageSize,
+    width: data.imageSize,
+    patch: model.patch,
+    blockSize: tokens / model.blocks,
+    blocks: model.blocks,
+    squareBlocks: model.squareBlocks,
+    positionSplit: model.positionSplit,
+  });
+}

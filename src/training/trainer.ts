@@ -1,0 +1,175 @@
+/** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. */
+
+import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { TrainingError } from '../errors.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { patchify } from '../models/acdit/layout.ts';
+import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
+import type { Device } from '../runtime/device.ts';
+import { Generator } from '../tensor/generator.ts';
+import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
+import { type Batch, batches } from './datasets/batches.ts';
+import type { Dataset } from './datasets/dataset.ts';
+import { compileGradientPass, type GradientPass } from './gradient-pass.ts';
+import { learningRate } from './learning-rate.ts';
+import { noiseBatch } from './noising.ts';
+import { adamwStep, clipFactor, gradientNorm, initialState, zerosLike } from './optimizer.ts';
+import type { Recipe } from './recipe.ts';
+
+/** Streams of random numbers derived from the seed, so that none repeats another. */
+const WEIGHTS_STREAM = 1;
+const NOISE_STREAM = 2;
+
+export interface StepReport {
+  /** Optimizer steps done, this one included. */
+  readonly step: number;
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly samplesPerSecond: number;
+}
+
+export interface TrainingHooks {
+  onStart?(point: TrainingPoint): void;
+  onStep?(report: StepReport): void | Promise<void>;
+  onCheckpoint?(step: number): void;
+  /** Called every `sampleEvery` steps with the EMA weights. */
+  onSample?(step: number, ema: Weights): Promise<void>;
+}
+
+export interface TrainingOptions {
+  readonly recipe: Recipe;
+  readonly config: AcditConfig;
+  readonly dataset: Dataset;
+  readonly device: Device;
+  /** Start at step 0 although the folder holds a state. */
+  readonly fresh?: boolean;
+  readonly signal?: AbortSignal;
+  readonly hooks?: TrainingHooks;
+}
+
+/**
+ * Train, from the newest state in the recipe's folder if there is one, to the recipe's last step. When `signal`
+ * aborts, the present step is given up, the state after the last whole step is saved, and this returns.
+ * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
+ */
+export async function train(options: TrainingOptions): Promise<TrainingPoint> {
+  const { recipe, config, dataset, device, signal, hooks = {} } = options;
+  const { training, output } = recipe;
+  const resumed = options.fresh ? undefined : await resumeTraining(output.folder, config, recipe);
+  let point = resumed ?? startingPoint(config, training.seed);
+  let savedStep = resumed ? point.step : -1;
+  hooks.onStart?.(point);
+  const save = async (): Promise<void> => {
+    if (savedStep === point.step) return;
+    await saveTraining(output.folder, config, recipe, point);
+    savedStep = point.step;
+    hooks.onCheckpoint?.(point.step);
+  };
+  const pass = await compileGradientPass(
+    device,
+    config,
+    training.batch,
+    training.activations === 'save' ? 'products' : 'nothing',
+  );
+  const stepper = createStepper(recipe, config, pass, point.state.weights);
+  const source = batches(dataset, {
+    batchSize: training.batch,
+    seed: training.seed,
+    position: point.position,
+    augmentation: { horizontalFlip: recipe.data.flip, cropPadding: recipe.data.crop },
+    ...(signal && { signal }),
+  });
+  try {
+    while (point.step < training.steps) {
+      const started = performance.now();
+      const report = await stepper(point, source, signal);
+      const seconds = (performance.now() - started) / 1000;
+      const samples = training.batch * training.accumulate;
+      point = { ...point, step: point.step + 1, position: point.position + samples };
+      await hooks.onStep?.({ ...report, step: point.step, samplesPerSecond: samples / seconds });
+      if (point.step % output.checkpointEvery === 0) await save();
+      if (output.sampleEvery > 0 && point.step % output.sampleEvery === 0) {
+        await hooks.onSample?.(point.step, point.state.ema);
+      }
+    }
+    await save();
+  } catch (error) {
+    if (!signal?.aborted) throw error;
+    await save();
+  } finally {
+    await source.return(undefined as never);
+    await pass.dispose();
+  }
+  return point;
+}
+
+function startingPoint(config: AcditConfig, seed: number): TrainingPoint {
+  const weights = initializeWeights(config, Generator.seeded(seed, WEIGHTS_STREAM));
+  return { step: 0, position: 0, state: initialState(weights) };
+}
+
+type Stepper = (
+  point: TrainingPoint,
+  source: AsyncGenerator<Batch>,
+  signal?: AbortSignal,
+) => Promise<Pick<StepReport, 'loss' | 'gradientNorm' | 'learningRate'>>;
+
+/** One optimizer step over `accumulate` micro-batches. The state changes only after the last of them. */
+function createStepper(recipe: Recipe, config: AcditConfig, pass: GradientPass, weights: Weights): Stepper {
+  const { training } = recipe;
+  const schedule: NoiseSchedule = linearNoiseSchedule();
+  const gradients = zerosLike(weights);
+  const part = training.accumulate > 1 ? zerosLike(weights) : gradients;
+  const rates = {
+    kind: training.schedule,
+    peak: training.learningRate,
+    totalSteps: training.steps,
+    warmupSteps: training.warmupSteps,
+    decayFraction: training.decayFraction,
+  } as const;
+
+  return async ({ step, state }, source, signal) => {
+    let loss = 0;
+    for (let micro = 0; micro < training.accumulate; micro++) {
+      const next = await source.next();
+      if (next.done) throw new TrainingError(`step ${step + 1}: the data came to an end`);
+      const { images, labels } = next.value;
+      const generator = Generator.seeded(training.seed, NOISE_STREAM, step, micro);
+      const batch = noiseBatch(
+        config,
+        schedule,
+        patchify(config, images),
+        labels,
+        training.labelDrop,
+        generator,
+      );
+      const result = await pass.run(state.weights, batch, part, signal);
+      loss += result.loss / training.accumulate;
+      if (part !== gradients) accumulate(gradients, part, micro === 0);
+    }
+    const norm = gradientNorm(gradients) / training.accumulate;
+    requireFinite(step + 1, loss, norm);
+    const rate = learningRate(rates, step);
+    const scale = clipFactor(norm, training.clip) / training.accumulate;
+    adamwStep(state, gradients, training, rate, step + 1, scale);
+    return { loss, gradientNorm: norm, learningRate: rate };
+  };
+}
+
+function accumulate(sum: Weights, part: Weights, first: boolean): void {
+  for (const [name, { data }] of part) {
+    const target = sum.get(name)!.data;
+    if (first) target.set(data);
+    else for (let i = 0; i < target.length; i++) target[i] += data[i];
+  }
+}
+
+function requireFinite(step: number, loss: number, norm: number): void {
+  if (Number.isFinite(loss) && Number.isFinite(norm)) return;
+  throw new TrainingError(
+    `step ${step}: the loss is ${loss} and the gradient norm ${norm}; the last checkpoint is untouched. ` +
+      'Try a lower learningRate, more warmupSteps, or a smaller clip',
+  );
+}
