@@ -1,0 +1,125 @@
+/** @file What may be asked of a sampler, checked and spelled out block by block. */
+
+import type { SolverName } from '../diffusion/solvers/index.ts';
+import { ArgumentError } from '../errors.ts';
+import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import { Generator } from '../tensor/generator.ts';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+
+/** A value for all blocks, or one a block. */
+export type PerBlock = number | readonly number[];
+
+export interface SampleRequest {
+  /** A class for each sample, or one for each of its blocks; `classes` itself stands for "no class". */
+  readonly labels: readonly PerBlock[];
+  /** Solver steps for each block; 25 by default. */
+  readonly steps?: PerBlock;
+  /** Guidance scale; above 1 each step costs two passes. 1.5 by default. */
+  readonly cfg?: PerBlock;
+  readonly solver?: SolverName;
+  /** Of the starting noise, and of what stochastic solvers draw; 0 by default. */
+  readonly seed?: number;
+  /** Starting noise (N, T, B, C), instead of the seed's. */
+  readonly noise?: Tensor<'float32'>;
+  readonly signal?: AbortSignal;
+}
+
+/** A request with nothing left open. */
+export interface SamplePlan {
+  readonly samples: number;
+  /** `labels[block][sample]` */
+  readonly labels: readonly (readonly number[])[];
+  /** One a block. */
+  readonly steps: readonly number[];
+  /** One a block. */
+  readonly cfg: readonly number[];
+  readonly solver: SolverName;
+  /** One (N, B, C) a block. */
+  readonly noise: readonly Tensor<'float32'>[];
+  readonly generator: Generator;
+}
+
+const DEFAULT_STEPS = 25;
+const DEFAULT_CFG = 1.5;
+
+/** @throws {ArgumentError} naming what is out of range, the range, and what was given. */
+export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
+  const samples = request.labels.length;
+  if (samples === 0) throw new ArgumentError('sample: give at least one label');
+  const bySample = request.labels.map((label) => perBlock(config, 'labels', label));
+  for (const label of bySample.flat()) {
+    if (!Number.isInteger(label) || label < 0 || label > config.classes) {
+      throw new ArgumentError(
+        `sample: label ${label} is outside 0 to ${config.classes - 1} (${config.classes} for no class)`,
+      );
+    }
+  }
+  const cfg = perBlock(config, 'cfg', request.cfg ?? DEFAULT_CFG);
+  for (const scale of cfg) {
+    if (!Number.isFinite(scale) || scale < 0)
+      throw new ArgumentError(`sample: cfg must be 0 or more, got ${scale}`);
+  }
+  const generator = new Generator(request.seed ?? 0);
+  return {
+    samples,
+    labels: Array.from({ length: config.blocks }, (_, block) => bySample.map((labels) => labels[block])),
+    steps: perBlock(config, 'steps', request.steps ?? DEFAULT_STEPS),
+    cfg,
+    solver: request.solver ?? 'dpm-solver-plus-plus-2m',
+    noise: blockNoise(config, samples, request.noise, generator),
+    generator,
+  };
+}
+
+function perBlock(config: AcditConfig, what: string, value: PerBlock): number[] {
+  if (typeof value === 'number') return Array<number>(config.blocks).fill(value);
+  if (value.length !== config.blocks) {
+    throw new ArgumentError(
+      `sample: ${what} needs one value, or one for each of ${config.blocks} blocks, got ${value.length}`,
+    );
+  }
+  return [...value];
+}
+
+/** Injected noise cut into blocks, or drawn block by block as the official scripts do. */
+function blockNoise(
+  config: AcditConfig,
+  samples: number,
+  given: Tensor<'float32'> | undefined,
+  generator: Generator,
+): Tensor<'float32'>[] {
+  const { blocks, blockSize } = config;
+  const shape = [samples, blockSize, tokenSize(config)];
+  const blockIndices = Array.from({ length: blocks }, (_, block) => block);
+  if (!given) return blockIndices.map(() => float32(shape, generator.randn(elementCount(shape))));
+  const expected = [samples, blocks, blockSize, tokenSize(config)];
+  if (given.shape.join() !== expected.join()) {
+    throw new ArgumentError(`sample: noise must have shape [${expected}], got [${given.shape}]`);
+  }
+  return blockIndices.map((block) => blockOf(given, block));
+}
+
+/** Block number `block` of (N, T, B, C), as (N, B, C). */
+export function blockOf(value: Tensor<'float32'>, block: number): Tensor<'float32'> {
+  const [samples, blocks, ...inner] = value.shape;
+  const size = elementCount(inner);
+  const out = new Float32Array(samples * size);
+  for (let n = 0; n < samples; n++) {
+    const start = (n * blocks + block) * size;
+    out.set(value.data.subarray(start, start + size), n * size);
+  }
+  return float32([samples, ...inner], out);
+}
+
+/** T blocks of (N, B, C) as (N, T, B, C). */
+export function stackBlocks(blocks: readonly Tensor<'float32'>[]): Tensor<'float32'> {
+  const [samples, ...inner] = blocks[0].shape;
+  const size = elementCount(inner);
+  const out = new Float32Array(samples * blocks.length * size);
+  for (const [b, { data }] of blocks.entries()) {
+    for (let n = 0; n < samples; n++) {
+      out.set(data.subarray(n * size, (n + 1) * size), (n * blocks.length + b) * size);
+    }
+  }
+  return float32([samples, blocks.length, ...inner], out);
+}

@@ -1,0 +1,152 @@
+/**
+ * @file Generation block by block (paper section 3.3): each block starts as noise and is denoised while it attends
+ * the finished blocks through the cache; then it joins them.
+ */
+
+import { guide } from '../diffusion/guidance.ts';
+import { linearNoiseSchedule, type NoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { createSolver } from '../diffusion/solvers/index.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import type { Weights } from '../models/acdit/weights.ts';
+import type { Device } from '../runtime/device.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
+import { type Condition, type ModulationTable, modulationSize } from './modulation-table.ts';
+import { planSampling, type SamplePlan, type SampleRequest, stackBlocks } from './request.ts';
+import { EMPTY_CACHE, type KeyValueCache, openTrunk, type Trunk } from './trunk.ts';
+
+export type { PerBlock, SampleRequest } from './request.ts';
+
+/** What happens while sampling. Latents are (N, B, C) of one block, in the end (N, T, B, C) of all. */
+export type SampleEvent =
+  | {
+      readonly kind: 'step';
+      readonly block: number;
+      /** Steps done in this block, and of how many. */
+      readonly step: number;
+      readonly steps: number;
+      readonly latents: Tensor<'float32'>;
+    }
+  | { readonly kind: 'block'; readonly block: number; readonly latents: Tensor<'float32'> }
+  | { readonly kind: 'done'; readonly latents: Tensor<'float32'> };
+
+export interface Sampler {
+  readonly config: AcditConfig;
+  /**
+   * Sample; the work is done while the events are asked for, and stops when they no longer are.
+   * @throws {ArgumentError} for a label, step count, guidance or noise that does not fit the model
+   * @throws the signal's reason once it is aborted
+   */
+  sample(request: SampleRequest): AsyncGenerator<SampleEvent, void, void>;
+  dispose(): Promise<void>;
+}
+
+/** Prepare a model for sampling. */
+export async function createSampler(options: {
+  readonly config: AcditConfig;
+  readonly weights: Weights;
+  readonly device: Device;
+}): Promise<Sampler> {
+  const trunk = await openTrunk(options.device, options.config, options.weights);
+  const schedule = linearNoiseSchedule();
+  return {
+    config: options.config,
+    sample: (request) => sampleBlocks(trunk, schedule, planSampling(options.config, request), request.signal),
+    dispose: () => trunk.dispose(),
+  };
+}
+
+async function* sampleBlocks(
+  trunk: Trunk,
+  schedule: NoiseSchedule,
+  plan: SamplePlan,
+  signal?: AbortSignal,
+): AsyncGenerator<SampleEvent, void, void> {
+  const { blocks } = trunk.config;
+  const modulations = modulationSource(trunk, schedule, plan);
+  const finished: Tensor<'float32'>[] = [];
+  let cache: KeyValueCache = EMPTY_CACHE;
+  for (let block = 0; block < blocks; block++) {
+    const solver = createSolver(plan.solver, schedule, plan.steps[block]);
+    let latents = plan.noise[block];
+    let state = solver.initialState();
+    for (const [index, timestep] of solver.timesteps.entries()) {
+      signal?.throwIfAborted();
+      const conditions = stepConditions(trunk.config, plan, block, timestep);
+      const table = await modulations(block, index, conditions);
+      const predicted = await trunk.denoise(latents, conditions, table, cache, signal);
+      const noise = guidedNoise(predicted, plan.cfg[block]);
+      const next = solver.step(index, latents.data, noise, state, plan.generator);
+      latents = float32(latents.shape, next.x);
+      state = next.state;
+      yield { kind: 'step', block, step: index + 1, steps: solver.timesteps.length, latents };
+    }
+    finished.push(latents);
+    yield { kind: 'block', block, latents };
+    // Nothing attends the last block.
+    if (block < blocks - 1) cache = await trunk.append(latents, cache, signal);
+  }
+  yield { kind: 'done', latents: stackBlocks(finished) };
+}
+
+/** With guidance each sample has two branches, its label and none; without, one pass does. */
+function stepConditions(config: AcditConfig, plan: SamplePlan, block: number, timestep: number): Condition[] {
+  const guided = plan.cfg[block] > 1;
+  return plan.labels[block].flatMap((label) =>
+    guided
+      ? [
+          { timestep, label },
+          { timestep, label: config.classes },
+        ]
+      : [{ timestep, label }],
+  );
+}
+
+/** Predicted noise (N, R, B, C) to the guided one, N x B x C values. */
+function guidedNoise(predicted: Tensor<'float32'>, cfg: number): Float32Array {
+  const [samples, branches, tokens, size] = predicted.shape;
+  if (branches === 1) return predicted.data;
+  const length = tokens * size;
+  const out = new Float32Array(samples * length);
+  for (let n = 0; n < samples; n++) {
+    const start = n * branches * length;
+    const conditional = predicted.data.subarray(start, start + length);
+    const unconditional = predicted.data.subarray(start + length, start + 2 * length);
+    out.set(guide(conditional, unconditional, cfg), n * length);
+  }
+  return out;
+}
+
+/** Most bytes of modulations held at a time. */
+const TABLE_BYTES = 256e6;
+
+/**
+ * Gives each step the table with its modulations: one table for the whole run where that fits in memory, else one
+ * for as many steps as do.
+ */
+function modulationSource(
+  trunk: Trunk,
+  schedule: NoiseSchedule,
+  plan: SamplePlan,
+): (block: number, step: number, conditions: readonly Condition[]) => Promise<ModulationTable> {
+  const capacity = Math.floor(TABLE_BYTES / 4 / modulationSize(trunk.config));
+  const upcoming = function* (fromBlock: number, fromStep: number): Generator<Condition[]> {
+    for (let block = fromBlock; block < trunk.config.blocks; block++) {
+      const { timesteps } = createSolver(plan.solver, schedule, plan.steps[block]);
+      for (const timestep of timesteps.slice(block === fromBlock ? fromStep : 0)) {
+        yield stepConditions(trunk.config, plan, block, timestep);
+      }
+    }
+  };
+  let table: ModulationTable | undefined;
+  return async (block, step, conditions) => {
+    if (table && conditions.every(table.has)) return table;
+    const wanted = new Map<string, Condition>();
+    for (const group of upcoming(block, step)) {
+      const added = group.filter(({ timestep, label }) => !wanted.has(`${timestep}/${label}`));
+      if (wanted.size > 0 && wanted.size + added.length > capacity) break;
+      for (const condition of added) wanted.set(`${condition.timestep}/${condition.label}`, condition);
+    }
+    table = await trunk.modulations([...wanted.values()]);
+    return table;
+  };
+}
