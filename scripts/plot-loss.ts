@@ -1,0 +1,135 @@
+/**
+ * @file Draws the loss of a training run, raw and smoothed, over steps: the picture in the README.
+ *
+ *     npm run plot-loss -- runs/fashion-mnist/metrics.jsonl docs/images/fashion-mnist-loss.png
+ */
+
+import sharp from 'sharp';
+import { blankImage, type Image, paste, textImage, writePng } from '../src/media/index.ts';
+import { readMetrics } from '../src/training/index.ts';
+
+interface Point {
+  readonly step: number;
+  readonly loss: number;
+}
+
+/** From data to pixels, and the lines to draw across. */
+interface Axis {
+  readonly toPixel: (value: number) => number;
+  readonly ticks: readonly number[];
+}
+
+const WIDTH = 960;
+const HEIGHT = 480;
+const FRAME = { left: 90, right: WIDTH - 30, top: 50, bottom: HEIGHT - 70 };
+const TEXT_SCALE = 2;
+
+function readLosses(path: string): Point[] {
+  const points = readMetrics(path).flatMap(({ step, loss }) =>
+    typeof loss === 'number' && loss > 0 ? [{ step, loss }] : [],
+  );
+  if (points.length < 2)
+    throw new Error(`${path}: expected at least two lines with a loss, got ${points.length}`);
+  return points;
+}
+
+/** Geometric mean over a centred window of about 2% of the points. */
+function smooth(points: readonly Point[]): Point[] {
+  const half = Math.max(1, Math.round(points.length / 100));
+  return points.map(({ step }, i) => {
+    const window = points.slice(Math.max(0, i - half), i + half + 1);
+    const mean = window.reduce((sum, { loss }) => sum + Math.log(loss), 0) / window.length;
+    return { step, loss: Math.exp(mean) };
+  });
+}
+
+/** 1, 2 or 5 times a power of ten: the smallest such step that gives at most `count` ticks. */
+function tickStep(range: number, count: number): number {
+  const power = 10 ** Math.floor(Math.log10(range / count));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => range / step <= count)!;
+}
+
+function stepAxis(points: readonly Point[]): Axis {
+  const last = points[points.length - 1].step;
+  const every = tickStep(last, 10);
+  return {
+    toPixel: (step) => FRAME.left + (step / last) * (FRAME.right - FRAME.left),
+    ticks: Array.from({ length: Math.floor(last / every) + 1 }, (_, i) => i * every),
+  };
+}
+
+/** Logarithmic: a loss falls fast at first, and what counts happens close to its end. */
+function lossAxis(points: readonly Point[]): Axis {
+  const losses = points.map(({ loss }) => loss);
+  const low = Math.min(...losses) * 0.95;
+  const high = Math.max(...losses) * 1.05;
+  const decades = [-4, -3, -2, -1, 0, 1];
+  const candidates = decades.flatMap((decade) => [1, 2, 3, 5, 7].map((factor) => factor * 10 ** decade));
+  return {
+    toPixel: (loss) =>
+      FRAME.bottom - (Math.log(loss / low) / Math.log(high / low)) * (FRAME.bottom - FRAME.top),
+    ticks: candidates.filter((value) => value >= low && value <= high),
+  };
+}
+
+function polyline(points: readonly Point[], x: Axis, y: Axis, stroke: string, width: number): string {
+  const path = points.map(({ step, loss }) => `${x.toPixel(step).toFixed(1)},${y.toPixel(loss).toFixed(1)}`);
+  return `<polyline points="${path.join(' ')}" fill="none" stroke="${stroke}" stroke-width="${width}"/>`;
+}
+
+function drawLines(points: readonly Point[], x: Axis, y: Axis): string {
+  const { left, right, top, bottom } = FRAME;
+  const line = (x1: number, y1: number, x2: number, y2: number, stroke: string): string =>
+    `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" stroke="${stroke}" stroke-width="1"/>`;
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}">`,
+    '<rect width="100%" height="100%" fill="white"/>',
+    ...x.ticks.map((tick) => line(x.toPixel(tick), top, x.toPixel(tick), bottom, '#e6e6e6')),
+    ...y.ticks.map((tick) => line(left, y.toPixel(tick), right, y.toPixel(tick), '#e6e6e6')),
+    polyline(points, x, y, '#a9c9ec', 1),
+    polyline(smooth(points), x, y, '#1f5fa8', 2.5),
+    line(left, bottom, right, bottom, '#333333'),
+    line(left, top, left, bottom, '#333333'),
+    '</svg>',
+  ].join('\n');
+}
+
+async function rasterize(svg: string): Promise<Image> {
+  const { data, info } = await sharp(Buffer.from(svg))
+    .removeAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  const image = blankImage(info.width, info.height, 3);
+  image.data.set(data);
+  return image;
+}
+
+/** Text with its anchor at (x, y): -1 right-aligned, 0 centred, 1 left-aligned. The pixel font needs none installed. */
+function write(target: Image, text: string, x: number, y: number, align: -1 | 0 | 1): void {
+  const image = textImage(text, { scale: TEXT_SCALE, channels: 3, color: 50 });
+  const shift = { '-1': image.width, '0': image.width / 2, '1': 0 }[align];
+  paste(target, image, Math.round(x - shift), Math.round(y - image.height / 2));
+}
+
+function writeLabels(image: Image, points: readonly Point[], x: Axis, y: Axis): void {
+  for (const tick of x.ticks) write(image, String(tick), x.toPixel(tick), FRAME.bottom + 18, 0);
+  for (const tick of y.ticks)
+    write(image, String(Number(tick.toPrecision(2))), FRAME.left - 10, y.toPixel(tick), -1);
+  write(image, 'optimizer steps', (FRAME.left + FRAME.right) / 2, HEIGHT - 22, 0);
+  const final = smooth(points)[points.length - 1];
+  const title = 'mean squared error of the predicted noise (log scale)';
+  write(image, `${title}, ${final.loss.toFixed(4)} at ${final.step}`, FRAME.left, 24, 1);
+}
+
+async function main(metrics: string | undefined, output: string | undefined): Promise<void> {
+  if (!metrics || !output) throw new Error('usage: npm run plot-loss -- METRICS.jsonl OUT.png');
+  const points = readLosses(metrics);
+  const x = stepAxis(points);
+  const y = lossAxis(points);
+  const image = await rasterize(drawLines(points, x, y));
+  writeLabels(image, points, x, y);
+  await writePng(output, image);
+  console.log(output);
+}
+
+await main(process.argv[2], process.argv[3]);

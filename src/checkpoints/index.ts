@@ -1,0 +1,4 @@
+/** @file Models on disk: model folders, their safetensors, and the official `.pt` checkpoints. */
+
+export { loadModel, openModel, readWeights, type StoredModel } from './load.ts';
+export { type SaveOptions, saveModel } from './save.ts';

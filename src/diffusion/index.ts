@@ -1,0 +1,20 @@
+/** @file Diffusion without a network: noise schedules, solvers as pure steps, guidance. */
+
+export { guide } from './guidance.ts';
+export {
+  addNoise,
+  type LinearScheduleOptions,
+  linearNoiseSchedule,
+  type NoiseLevel,
+  type NoiseSchedule,
+  noiseLevel,
+} from './noise-schedule.ts';
+export {
+  createSolver,
+  type Solver,
+  type SolverName,
+  type SolverOptions,
+  type SolverState,
+  type SolverStep,
+  solverNames,
+} from './solvers/index.ts';

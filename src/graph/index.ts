@@ -1,0 +1,26 @@
+/**
+ * @file Programs as data: symbolic tensors, operators that know their shapes and gradients, reverse-mode
+ * differentiation, cutting a program into forward and backward parts, and ONNX bytes.
+ */
+
+export { backpropagate, gradientsOf, type Seed } from './gradient.ts';
+export { encodeOnnx, type Graph } from './onnx.ts';
+export * from './operators/index.ts';
+export { type DifferentiableStage, differentiate, type SavePolicy, type Stage } from './partition.ts';
+export {
+  type Attribute,
+  apply,
+  constant,
+  type Dim,
+  type GradientRule,
+  input,
+  integers,
+  type Node,
+  type NodeSpec,
+  type Shape,
+  type Source,
+  type SymbolicTensor,
+  type SymbolType,
+  scalar,
+  topologicalOrder,
+} from './symbolic.ts';

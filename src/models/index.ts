@@ -1,0 +1,47 @@
+/** @file ACDiT itself: configuration, token layout, positions, attention plans, layers and parameters. */
+
+export {
+  type AttentionPlan,
+  type AttentionTile,
+  type BlockPredicate,
+  blockCausal,
+  compilePlan,
+  denseMask,
+  full,
+  type PlanOptions,
+  planCost,
+  skipCausal,
+  type TokenRange,
+  windowed,
+} from './acdit/attention-plan.ts';
+export {
+  ACDIT_SIZES,
+  type AcditConfig,
+  type AcditSize,
+  tokenCount,
+  tokenSize,
+  validateConfig,
+} from './acdit/config.ts';
+export { blockOrder, patchify, tokenPositions, unpatchify } from './acdit/layout.ts';
+export { type RopeTables, ropeTables } from './acdit/rope.ts';
+export { timestepFeatures } from './acdit/timestep.ts';
+export {
+  type Attend,
+  cleanKeysAndValues,
+  conditions,
+  finalLayer,
+  type LayerSymbols,
+  layerInputs,
+  modulations,
+  planAttention,
+  type RopeSymbols,
+  transformerLayer,
+} from './acdit/transformer.ts';
+export {
+  checkWeights,
+  initializeWeights,
+  layerWeights,
+  parameterCount,
+  parameters,
+  type Weights,
+} from './acdit/weights.ts';
