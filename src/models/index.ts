@@ -27,7 +27,6 @@ export { type RopeTables, ropeTables } from './acdit/rope.ts';
 export { timestepFeatures } from './acdit/timestep.ts';
 export {
   type Attend,
-  cleanKeysAndValues,
   conditions,
   finalLayer,
   type LayerSymbols,
