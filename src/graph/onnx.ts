@@ -69,13 +69,6 @@ function writeNode(writer: BinaryWriter, node: Node, nameOf: (symbol: SymbolicTe
   if (node.domain) text(writer, 7, node.domain);
 }
 
-function writeTensor(writer: BinaryWriter, name: string, value: Tensor): void {
-  for (const dim of value.shape) integer(writer, 1, dim);
-  integer(writer, 2, ELEMENT_TYPES[value.dtype]);
-  text(writer, 8, name);
-  writer.tag(9, WireType.LengthDelimited).bytes(tensorBytes(value));
-}
-
 function writeValueInfo(writer: BinaryWriter, name: string, dtype: string, shape: Shape): void {
   text(writer, 1, name);
   nested(writer, 2, (type) =>
@@ -120,44 +113,87 @@ function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, 
   return names;
 }
 
-/** Serialise a graph as an ONNX ModelProto. Nodes that no output needs are left out. */
-export function encodeOnnx(graph: Graph): Uint8Array {
+/**
+ * Serialise a graph as an ONNX ModelProto. Nodes that no output needs are left out.
+ * @param bound values for some inputs, by name: they become part of the program.
+ */
+export function encodeOnnx(graph: Graph, bound: Readonly<Record<string, Tensor>> = {}): Uint8Array {
   const nodes = topologicalOrder(Object.values(graph.outputs));
   const names = assignNames(graph, nodes);
-  const nameOf = (symbol: SymbolicTensor): string => names.get(symbol)!;
+  const isBound = (symbol: SymbolicTensor): boolean => names.get(symbol)! in bound;
+  const initializers = [...names].flatMap(([symbol, name]): [string, Tensor][] => {
+    const { source } = symbol;
+    if (source.kind === 'constant') return [[name, source.value]];
+    return source.kind === 'input' && isBound(symbol) ? [[name, bound[name]]] : [];
+  });
+  const structure = encodeStructure(
+    { ...graph, inputs: graph.inputs.filter((symbol) => !isBound(symbol)) },
+    nodes,
+    (symbol) => names.get(symbol)!,
+  );
+  const tensors = initializers.flatMap(([name, value]) => tensorParts(name, value));
+  const graphLength = [structure, ...tensors].reduce((sum, { length }) => sum + length, 0);
+  return joinBytes([modelStart(graphLength), structure, ...tensors]);
+}
+
+/** Everything of a ModelProto but the content of its graph, which follows. */
+function modelStart(graphLength: number): Uint8Array {
   const writer = new BinaryWriter();
   integer(writer, 1, IR_VERSION);
-  nested(writer, 7, (graphMessage) => {
-    for (const node of nodes) nested(graphMessage, 1, (message) => writeNode(message, node, nameOf));
-    // An output that is no node's own name (an input passed through, or named twice) needs a copy.
-    for (const [name, symbol] of Object.entries(graph.outputs)) {
-      if (nameOf(symbol) === name) continue;
-      nested(graphMessage, 1, (message) => {
-        text(message, 1, nameOf(symbol));
-        text(message, 2, name);
-        text(message, 4, 'Identity');
-      });
-    }
-    text(graphMessage, 2, 'acdit');
-    for (const [symbol, name] of names) {
-      const { source } = symbol;
-      if (source.kind === 'constant')
-        nested(graphMessage, 5, (message) => writeTensor(message, name, source.value));
-    }
-    for (const symbol of graph.inputs) {
-      nested(graphMessage, 11, (message) =>
-        writeValueInfo(message, nameOf(symbol), symbol.dtype, symbol.shape),
-      );
-    }
-    for (const [name, symbol] of Object.entries(graph.outputs)) {
-      nested(graphMessage, 12, (message) => writeValueInfo(message, name, symbol.dtype, symbol.shape));
-    }
-  });
   for (const [domain, version] of Object.entries(OPSETS)) {
     nested(writer, 8, (opset) => {
       if (domain) text(opset, 1, domain);
       integer(opset, 2, version);
     });
   }
+  return writer.tag(7, WireType.LengthDelimited).uint32(graphLength).finish();
+}
+
+/** A GraphProto without its tensors. */
+function encodeStructure(
+  graph: Graph,
+  nodes: readonly Node[],
+  nameOf: (symbol: SymbolicTensor) => string,
+): Uint8Array {
+  const writer = new BinaryWriter();
+  for (const node of nodes) nested(writer, 1, (message) => writeNode(message, node, nameOf));
+  // An output that is no node's own name (an input passed through, or named twice) needs a copy.
+  for (const [name, symbol] of Object.entries(graph.outputs)) {
+    if (nameOf(symbol) === name) continue;
+    nested(writer, 1, (message) => {
+      text(message, 1, nameOf(symbol));
+      text(message, 2, name);
+      text(message, 4, 'Identity');
+    });
+  }
+  text(writer, 2, 'acdit');
+  for (const symbol of graph.inputs) {
+    nested(writer, 11, (message) => writeValueInfo(message, nameOf(symbol), symbol.dtype, symbol.shape));
+  }
+  for (const [name, symbol] of Object.entries(graph.outputs)) {
+    nested(writer, 12, (message) => writeValueInfo(message, name, symbol.dtype, symbol.shape));
+  }
   return writer.finish();
+}
+
+/** A tensor field of a GraphProto, its data apart so that weights are copied only once. */
+function tensorParts(name: string, value: Tensor): Uint8Array[] {
+  const data = tensorBytes(value);
+  const fields = new BinaryWriter();
+  for (const dim of value.shape) integer(fields, 1, dim);
+  integer(fields, 2, ELEMENT_TYPES[value.dtype]);
+  text(fields, 8, name);
+  const start = fields.tag(9, WireType.LengthDelimited).uint32(data.length).finish();
+  const length = start.length + data.length;
+  return [new BinaryWriter().tag(5, WireType.LengthDelimited).uint32(length).finish(), start, data];
+}
+
+function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    out.set(part, offset);
+    offset += part.length;
+  }
+  return out;
 }

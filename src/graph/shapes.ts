@@ -39,15 +39,28 @@ export function addDims(a: Dim, b: Dim): Dim {
   return `${a}+${b}`;
 }
 
+/** Factors of a dim such as `256*groups`: the known one, and the names. */
+function factors(dim: Dim): { known: number; names: string[] } {
+  if (typeof dim === 'number') return { known: dim, names: [] };
+  const parts = dim.split('*');
+  const names = parts.filter((part) => !/^\d+$/.test(part));
+  const known = parts.reduce((product, part) => (/^\d+$/.test(part) ? product * Number(part) : product), 1);
+  return { known, names };
+}
+
 /** The element count split into its known factor and its sorted unknown factors. */
 export function countElements(shape: Shape): { known: number; unknown: string } {
-  const known = shape.reduce<number>(
-    (product, dim) => (typeof dim === 'number' ? product * dim : product),
-    1,
-  );
-  const unknown = shape
-    .filter((dim) => typeof dim === 'string')
+  const all = shape.map(factors);
+  const known = all.reduce((product, dim) => product * dim.known, 1);
+  const unknown = all
+    .flatMap(({ names }) => names)
     .sort()
     .join('*');
   return { known, unknown };
+}
+
+/** The product of dims; a name such as `256*groups` when some are not known yet. */
+export function productDim(shape: Shape): Dim {
+  const { known, unknown } = countElements(shape);
+  return unknown === '' ? known : `${known}*${unknown}`;
 }

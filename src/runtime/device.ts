@@ -20,7 +20,11 @@ export interface Program {
 export interface Device {
   readonly name: string;
   readonly threads: number;
-  compile(graph: Graph): Promise<Program>;
+  /**
+   * @param bound values for some of the graph's inputs, which become part of the program. The device keeps a copy of
+   * its own, arranged as its kernels like best, so the caller need not keep them.
+   */
+  compile(graph: Graph, bound?: Feeds): Promise<Program>;
   /** Frees every program compiled here. */
   dispose(): Promise<void>;
 }

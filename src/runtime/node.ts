@@ -20,8 +20,13 @@ export function openCpu(options: DeviceOptions = {}): Device {
   return {
     name: 'cpu',
     threads,
-    async compile(graph) {
-      const program = await compile(graph, sessionOptions(threads), () => programs.delete(program));
+    async compile(graph, bound = {}) {
+      const program = await compile(
+        graph,
+        bound,
+        sessionOptions(threads, Object.keys(bound).length === 0),
+        () => programs.delete(program),
+      );
       programs.add(program);
       return program;
     },
@@ -31,13 +36,16 @@ export function openCpu(options: DeviceOptions = {}): Device {
   };
 }
 
-function sessionOptions(threads: number): ort.InferenceSession.SessionOptions {
+function sessionOptions(threads: number, arena: boolean): ort.InferenceSession.SessionOptions {
   return {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     // A memory pattern is one block for the whole run: 1.5 GB more on a training graph.
     enableMemPattern: false,
+    // Programs with weights come by the dozen: an arena for each would hold as much memory as the weights, and be cold
+    // in the cache when its turn comes. The others are few and take large scores again and again.
+    enableCpuMemArena: arena,
     // Many programs take turns: a pool that goes on spinning after its run would steal a core from the next.
     extra: { session: { force_spinning_stop: '1' } },
     logSeverityLevel: 3,
@@ -46,12 +54,15 @@ function sessionOptions(threads: number): ort.InferenceSession.SessionOptions {
 
 async function compile(
   graph: Graph,
+  bound: Feeds,
   options: ort.InferenceSession.SessionOptions,
   onDispose: () => void,
 ): Promise<Program> {
-  const session = await createSession(encodeOnnx(graph), options);
+  const session = await createSession(encodeOnnx(graph, bound), options);
   const shapes = new Map(
-    graph.inputs.map((symbol) => [symbol.source.kind === 'input' ? symbol.source.name : '', symbol.shape]),
+    graph.inputs.flatMap(({ source, shape }): [string, Shape][] =>
+      source.kind === 'input' && !(source.name in bound) ? [[source.name, shape]] : [],
+    ),
   );
   let disposed = false;
   return {

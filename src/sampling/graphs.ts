@@ -1,21 +1,28 @@
-/** @file The graphs that sampling runs: embed, one layer, the last projection, and the modulations apart from them. */
+/**
+ * @file The graphs that sampling runs. Between two attentions everything happens row by row, so the trunk is cut
+ * there: a segment holds one layer's end and the next layer's beginning, with their weights as part of the program,
+ * and serves any number of samples and branches; attention has no weights and serves every layer.
+ */
 
 import type { Graph } from '../graph/onnx.ts';
-import { attention, concat, expand, linear, reshape, split } from '../graph/operators/index.ts';
+import { attention, concat, linear, reshape, split } from '../graph/operators/index.ts';
 import { input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import {
-  type Attend,
-  cleanKeysAndValues,
+  type AttentionInputs,
+  afterAttention,
+  attentionInputs,
   conditions,
   finalLayer,
   type LayerSymbols,
-  layerInputs,
   modulations,
-  type RopeSymbols,
-  transformerLayer,
 } from '../models/acdit/transformer.ts';
-import { LAYER_MODULATIONS, parameters, TIMESTEP_FEATURES } from '../models/acdit/weights.ts';
+import {
+  LAYER_MODULATIONS,
+  layerWeightShapes,
+  parameters,
+  TIMESTEP_FEATURES,
+} from '../models/acdit/weights.ts';
 
 export const CONDITION_WEIGHTS = [
   't_embedder.mlp.0.weight',
@@ -31,16 +38,20 @@ export const FINAL_WEIGHTS = [
   'final_layer.linear.bias',
 ] as const;
 
-/** Samples, and guidance branches of each: 2 with guidance, 1 without. */
-export interface BatchShape {
-  readonly samples: number;
-  readonly branches: number;
-}
+/** Names of a layer's weights up to its attention, and after it; modulation weights belong to neither. */
+const BEFORE_ATTENTION = /^(norm1|attn\.(query|key|value|q_norm|k_norm))\./;
+const AFTER_ATTENTION = /^(norm2|attn\.proj|mlp\.fc[12])\./;
 
 /** Inputs for weights by their official names. */
-export function weightInputs(config: AcditConfig, names: readonly string[]): LayerSymbols {
+function weightInputs(config: AcditConfig, names: readonly string[]): LayerSymbols {
   const shapes = parameters(config);
   return Object.fromEntries(names.map((name) => [name, input(name, shapes.get(name)!)]));
+}
+
+/** Inputs named `prefix` and a layer weight's own name, for those that fit `pattern`. */
+function layerSymbols(config: AcditConfig, prefix: string, pattern: RegExp): LayerSymbols {
+  const entries = [...layerWeightShapes(config)].filter(([name]) => pattern.test(name));
+  return Object.fromEntries(entries.map(([name, shape]) => [name, input(prefix + name, shape)]));
 }
 
 /** Condition vectors of (timestep, label) pairs: `features` (K, 256) and `labels` (K) to `condition` (K, C). */
@@ -65,132 +76,142 @@ export function modulationGraph({ hidden }: AcditConfig, count: number): Graph {
   };
 }
 
-/** `tokens` (N, B, token size) to hidden vectors `result` (N, R, B, C), the same for every branch. */
-export function embedGraph(config: AcditConfig, { samples, branches }: BatchShape): Graph {
-  const { blockSize, hidden } = config;
-  const tokens = input('tokens', [samples, blockSize, tokenSize(config)]);
-  const weight = input('x_embedder.weight', [hidden, tokenSize(config)]);
-  const embedded = reshape(linear(tokens, weight), [samples, 1, blockSize, hidden]);
-  return {
-    inputs: [tokens, weight],
-    outputs: { result: expand(embedded, [samples, branches, blockSize, hidden]) },
+/**
+ * Segment number `index` of 0 to `layers`. A group is one block of one sample in one branch.
+ *
+ * - 0: `tokens` (groups, B, token size) are embedded, and layer 0 begins;
+ * - between: layer index - 1 ends from `blocks` and `attended`, and layer index begins;
+ * - `layers`: the last layer ends, and the final layer predicts `noise` (groups, 1, B, token size).
+ *
+ * A beginning gives `query`, `key` and `value` (groups, H, B, D), and the hidden vectors `nextBlocks`
+ * (groups, 1, B, C) to go on with. Weight inputs are `end.*` and `begin.*`, or official names outside the layers.
+ */
+export function segmentGraph(config: AcditConfig, index: number): Graph {
+  const { blockSize, hidden, heads, layers } = config;
+  const inputs: SymbolicTensor[] = [];
+  const take = (symbol: SymbolicTensor): SymbolicTensor => {
+    inputs.push(symbol);
+    return symbol;
   };
-}
-
-/** `blocks` (N, R, B, C) and `modulation` (N, R, 2, C) to the predicted noise `result` (N, R, B, token size). */
-export function finalGraph(config: AcditConfig, { samples, branches }: BatchShape): Graph {
-  const weights = weightInputs(config, FINAL_WEIGHTS);
-  const blocks = input('blocks', [samples, branches, config.blockSize, config.hidden]);
-  const modulation = input('modulation', [samples, branches, 2, config.hidden]);
-  return {
-    inputs: [blocks, modulation, ...Object.values(weights)],
-    outputs: { result: finalLayer(weights, blocks, modulation) },
+  const takeAll = (symbols: LayerSymbols): LayerSymbols => {
+    inputs.push(...Object.values(symbols));
+    return symbols;
   };
-}
+  const modulationInput = (name: string, count: number): SymbolicTensor =>
+    take(input(name, ['groups', 1, count, hidden]));
 
-interface LayerInterface {
-  readonly blocks: SymbolicTensor;
-  readonly modulation: SymbolicTensor;
-  readonly rope: RopeSymbols;
-  readonly cachedKeys: SymbolicTensor;
-  readonly cachedValues: SymbolicTensor;
-}
-
-function layerInterface(config: AcditConfig, { samples, branches }: BatchShape): LayerInterface {
-  const { blockSize, hidden, heads } = config;
-  const head = headSize(config);
-  return {
-    blocks: input('blocks', [samples, branches, blockSize, hidden]),
-    modulation: input('modulation', [samples, branches, LAYER_MODULATIONS, hidden]),
-    rope: { cos: input('cos', [blockSize, head]), sin: input('sin', [blockSize, head]) },
-    cachedKeys: input('cachedKeys', [samples, heads, 'cached', head]),
-    cachedValues: input('cachedValues', [samples, heads, 'cached', head]),
+  let blocks: SymbolicTensor;
+  if (index === 0) {
+    const tokens = take(input('tokens', ['groups', 1, blockSize, tokenSize(config)]));
+    blocks = linear(tokens, takeAll(weightInputs(config, ['x_embedder.weight']))['x_embedder.weight']);
+  } else {
+    const before = take(input('blocks', ['groups', 1, blockSize, hidden]));
+    const attended = take(input('attended', ['groups', heads, blockSize, headSize(config)]));
+    const weights = takeAll(layerSymbols(config, 'end.', AFTER_ATTENTION));
+    blocks = afterAttention(
+      config,
+      weights,
+      before,
+      modulationInput('endModulation', LAYER_MODULATIONS),
+      attended,
+    );
+  }
+  if (index === layers) {
+    const weights = takeAll(weightInputs(config, FINAL_WEIGHTS));
+    return { inputs, outputs: { noise: finalLayer(weights, blocks, modulationInput('finalModulation', 2)) } };
+  }
+  const rope = {
+    cos: take(input('cos', [blockSize, headSize(config)])),
+    sin: take(input('sin', [blockSize, headSize(config)])),
   };
+  const weights = takeAll(layerSymbols(config, 'begin.', BEFORE_ATTENTION));
+  const modulation = modulationInput('beginModulation', LAYER_MODULATIONS);
+  const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope);
+  return { inputs, outputs: { nextBlocks: blocks, query, key, value } };
 }
 
-/** Each branch's queries attend the clean blocks, whose keys and values all branches share, and their own block. */
-function cacheAttention(given: LayerInterface, cached: boolean): Attend {
-  return (q, k, v) => {
-    const branches = Number(given.blocks.shape[1]);
-    const sizes = Array<number>(branches).fill(Number(given.blocks.shape[2]));
-    const [queries, keys, values] = [q, k, v].map((x) => split(x, 2, sizes));
-    const results = queries.map((query, branch) => {
-      const seenKeys = cached ? concat([given.cachedKeys, keys[branch]], 2) : keys[branch];
-      const seenValues = cached ? concat([given.cachedValues, values[branch]], 2) : values[branch];
-      return attention(query, seenKeys, seenValues);
-    });
-    return concat(results, 2);
-  };
+/** Samples, and guidance branches of each: 2 with guidance, 1 without. */
+export interface BatchShape {
+  readonly samples: number;
+  readonly branches: number;
 }
 
-/** Modulation weights are used before the run, by {@link modulationGraph}. */
-function trunkWeights(config: AcditConfig): LayerSymbols {
-  return layerInputs(config, (name) => !name.startsWith('adaLN'));
+function attentionSymbols(config: AcditConfig, groups: number): AttentionInputs {
+  const shape = [groups, config.heads, config.blockSize, headSize(config)];
+  return { query: input('query', shape), key: input('key', shape), value: input('value', shape) };
 }
 
-/** One layer of a denoising step. @param cached whether there are clean blocks to attend. */
-export function denoiseLayerGraph(config: AcditConfig, batch: BatchShape, cached: boolean): Graph {
-  const given = layerInterface(config, batch);
-  const weights = trunkWeights(config);
-  const repeat = (table: SymbolicTensor): SymbolicTensor =>
-    concat(Array<SymbolicTensor>(batch.branches).fill(table), 0);
-  const rope = { cos: repeat(given.rope.cos), sin: repeat(given.rope.sin) };
-  const attend = cacheAttention(given, cached);
-  const result = transformerLayer(config, weights, given.blocks, given.modulation, rope, attend);
-  const cache = cached ? [given.cachedKeys, given.cachedValues] : [];
+/** Keys and values of the clean blocks, (N, H, cached, D). */
+function cacheSymbols(
+  config: AcditConfig,
+  samples: number,
+): { keys: SymbolicTensor; values: SymbolicTensor } {
+  const shape = [samples, config.heads, 'cached', headSize(config)];
+  return { keys: input('cachedKeys', shape), values: input('cachedValues', shape) };
+}
+
+/** Bytes of scores at a time: a few heads' worth stays in the processor's cache from product to softmax to product. */
+const SCORE_BYTES = 6.5e6;
+
+/** Sizes that share out `heads` so that the scores of (samples x B) queries and up to `keys` keys stay small. */
+function headGroups({ heads, blockSize }: AcditConfig, samples: number, keys: number): number[] {
+  const most = Math.max(1, Math.floor(SCORE_BYTES / (4 * samples * blockSize * keys)));
+  return Array.from({ length: Math.ceil(heads / most) }, (_, i) => Math.min(most, heads - i * most));
+}
+
+/**
+ * Attention of a denoising step: each branch attends the clean blocks, whose keys and values all branches share,
+ * and its own block. Groups are samples x branches. @param cached whether there are clean blocks.
+ */
+export function denoiseAttentionGraph(config: AcditConfig, batch: BatchShape, cached: boolean): Graph {
+  const { samples, branches } = batch;
+  const own = attentionSymbols(config, samples * branches);
+  const cache = cacheSymbols(config, samples);
+  const inner = own.query.shape.slice(1);
+  const branchesOf = (x: SymbolicTensor): SymbolicTensor[] =>
+    split(reshape(x, [samples, branches, ...inner]), 1, Array<number>(branches).fill(1)).map((part) =>
+      reshape(part, [samples, ...inner]),
+    );
+  const longest = config.blockSize * (cached ? config.blocks : 1);
+  const sizes = headGroups(config, samples, longest);
+  const byHeads = (x: SymbolicTensor): readonly SymbolicTensor[] => split(x, 1, sizes);
+  const cachedKeys = cached ? byHeads(cache.keys) : [];
+  const cachedValues = cached ? byHeads(cache.values) : [];
+  const [queries, keys, values] = [own.query, own.key, own.value].map(branchesOf);
+  const results = queries.map((query, branch) => {
+    const ownKeys = byHeads(keys[branch]);
+    const ownValues = byHeads(values[branch]);
+    const parts = byHeads(query).map((part, i) =>
+      attention(
+        part,
+        cached ? concat([cachedKeys[i], ownKeys[i]], 2) : ownKeys[i],
+        cached ? concat([cachedValues[i], ownValues[i]], 2) : ownValues[i],
+      ),
+    );
+    return reshape(concat(parts, 1), [samples, 1, ...inner]);
+  });
   return {
-    inputs: [
-      given.blocks,
-      given.modulation,
-      given.rope.cos,
-      given.rope.sin,
-      ...cache,
-      ...Object.values(weights),
-    ],
-    outputs: { result },
+    inputs: [own.query, own.key, own.value, ...(cached ? [cache.keys, cache.values] : [])],
+    outputs: { attended: reshape(concat(results, 1), own.query.shape) },
   };
 }
 
 /**
- * One layer over a finished block: the same path with shift 0, scale 0 and gate 1, which also gives the cache
- * with the block's keys and values behind it.
- * @param last only keys and values are wanted: nothing reads the last layer's result.
+ * Attention of finished blocks, which join the cache: `keys` and `values` are the cache with theirs behind it.
+ * @param attend false where only the cache is wanted: nothing reads the last layer's result.
  */
-export function appendLayerGraph(
+export function appendAttentionGraph(
   config: AcditConfig,
   samples: number,
   cached: boolean,
-  last: boolean,
+  attend: boolean,
 ): Graph {
-  const given = layerInterface(config, { samples, branches: 1 });
-  const cache = cached ? [given.cachedKeys, given.cachedValues] : [];
-  const longer = (before: SymbolicTensor, added: SymbolicTensor): SymbolicTensor =>
-    cached ? concat([before, added], 2) : added;
-  if (last) {
-    const weights = layerInputs(config, (name) => /^(norm1|attn\.k)|^attn\.value/.test(name));
-    const { key, value } = cleanKeysAndValues(config, weights, given.blocks, given.rope);
-    return {
-      inputs: [given.blocks, given.rope.cos, given.rope.sin, ...cache, ...Object.values(weights)],
-      outputs: { keys: longer(given.cachedKeys, key), values: longer(given.cachedValues, value) },
-    };
-  }
-  const weights = trunkWeights(config);
-  const added: { keys?: SymbolicTensor; values?: SymbolicTensor } = {};
-  const attend: Attend = (q, k, v) => {
-    added.keys = longer(given.cachedKeys, k);
-    added.values = longer(given.cachedValues, v);
-    return attention(q, added.keys, added.values);
-  };
-  const result = transformerLayer(config, weights, given.blocks, given.modulation, given.rope, attend);
-  return {
-    inputs: [
-      given.blocks,
-      given.modulation,
-      given.rope.cos,
-      given.rope.sin,
-      ...cache,
-      ...Object.values(weights),
-    ],
-    outputs: { result, keys: added.keys!, values: added.values! },
-  };
+  const { query, key, value } = attentionSymbols(config, samples);
+  const cache = cacheSymbols(config, samples);
+  const keys = cached ? concat([cache.keys, key], 2) : key;
+  const values = cached ? concat([cache.values, value], 2) : value;
+  const inputs = [key, value, ...(cached ? [cache.keys, cache.values] : [])];
+  return attend
+    ? { inputs: [query, ...inputs], outputs: { keys, values, attended: attention(query, keys, values) } }
+    : { inputs, outputs: { keys, values } };
 }

@@ -5,10 +5,11 @@
 
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
-import { LAYER_MODULATIONS, type Weights } from '../models/acdit/weights.ts';
-import type { Device, Program } from '../runtime/device.ts';
+import { LAYER_MODULATIONS } from '../models/acdit/weights.ts';
+import type { Device } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { CONDITION_WEIGHTS, conditionGraph, modulationGraph } from './graphs.ts';
+import type { WeightSource } from './segments.ts';
 
 /** What a noised block is conditioned on. The label `classes` stands for "no class". */
 export interface Condition {
@@ -19,12 +20,12 @@ export interface Condition {
 /** Modulations of some conditions. */
 export interface ModulationTable {
   has(condition: Condition): boolean;
-  /** (N, R, 6, C) of a layer for N x R conditions, or (N, R, 2, C) of the final layer if `layer` is `layers`. */
-  gather(layer: number, conditions: readonly Condition[], branches: number): Tensor<'float32'>;
+  /** (groups, 1, 6, C) of a layer, a condition a group; (groups, 1, 2, C) of the final layer if `layer` is `layers`. */
+  gather(layer: number, conditions: readonly Condition[]): Tensor<'float32'>;
 }
 
 export interface ModulationPrograms {
-  compute(weights: Weights, conditions: readonly Condition[]): Promise<ModulationTable>;
+  compute(conditions: readonly Condition[]): Promise<ModulationTable>;
   dispose(): Promise<void>;
 }
 
@@ -33,12 +34,25 @@ export function modulationSize({ layers, hidden }: AcditConfig): number {
   return (layers * LAYER_MODULATIONS + 2) * hidden;
 }
 
-export async function compileModulations(device: Device, config: AcditConfig): Promise<ModulationPrograms> {
+/** Compile the conditioning; its weights stay in memory as they are, for they are used once a run. */
+export async function compileModulations(
+  device: Device,
+  config: AcditConfig,
+  source: WeightSource,
+): Promise<ModulationPrograms> {
   const condition = await device.compile(conditionGraph(config));
   const layer = await device.compile(modulationGraph(config, LAYER_MODULATIONS));
   const final = await device.compile(modulationGraph(config, 2));
+  const conditionWeights: Record<string, Tensor> = {};
+  for (const name of CONDITION_WEIGHTS) conditionWeights[name] = await source(name);
+  const prefixes = [...Array.from({ length: config.layers }, (_, i) => `blocks.${i}.`), 'final_layer.'];
+  const stages: { weight: Tensor; bias: Tensor }[] = [];
+  for (const prefix of prefixes) {
+    const name = `${prefix}adaLN_modulation.1.`;
+    stages.push({ weight: await source(`${name}weight`), bias: await source(`${name}bias`) });
+  }
   return {
-    async compute(weights, conditions) {
+    async compute(conditions) {
       const feeds = {
         features: timestepFeatures(conditions.map(({ timestep }) => timestep)),
         labels: tensor(
@@ -46,34 +60,20 @@ export async function compileModulations(device: Device, config: AcditConfig): P
           [conditions.length],
           BigInt64Array.from(conditions, ({ label }) => BigInt(label)),
         ),
-        ...Object.fromEntries(CONDITION_WEIGHTS.map((name) => [name, weights.get(name)!])),
       };
-      const { condition: vectors } = await condition.run(feeds);
+      const { condition: vectors } = await condition.run({ ...feeds, ...conditionWeights });
       const tables: Tensor<'float32'>[] = [];
-      for (let i = 0; i < config.layers; i++) {
-        tables.push(await modulate(layer, weights, `blocks.${i}.`, vectors));
+      for (const [i, stage] of stages.entries()) {
+        const program = i < config.layers ? layer : final;
+        const { modulation } = await program.run({ condition: vectors, ...stage });
+        tables.push(modulation as Tensor<'float32'>);
       }
-      tables.push(await modulate(final, weights, 'final_layer.', vectors));
       return createTable(conditions, tables);
     },
     async dispose() {
       for (const program of [condition, layer, final]) await program.dispose();
     },
   };
-}
-
-async function modulate(
-  program: Program,
-  weights: Weights,
-  prefix: string,
-  vectors: Tensor,
-): Promise<Tensor<'float32'>> {
-  const { modulation } = await program.run({
-    condition: vectors,
-    weight: weights.get(`${prefix}adaLN_modulation.1.weight`)!,
-    bias: weights.get(`${prefix}adaLN_modulation.1.bias`)!,
-  });
-  return modulation as Tensor<'float32'>;
 }
 
 function keyOf({ timestep, label }: Condition): string {
@@ -87,7 +87,7 @@ function createTable(
   const rows = new Map(conditions.map((condition, row) => [keyOf(condition), row]));
   return {
     has: (condition) => rows.has(keyOf(condition)),
-    gather(layer, wanted, branches) {
+    gather(layer, wanted) {
       const { shape, data } = tables[layer];
       const inner = shape.slice(1);
       const size = elementCount(inner);
@@ -96,7 +96,7 @@ function createTable(
         const row = rows.get(keyOf(condition))!;
         out.set(data.subarray(row * size, (row + 1) * size), i * size);
       }
-      return float32([wanted.length / branches, branches, ...inner], out);
+      return float32([wanted.length, 1, ...inner], out);
     },
   };
 }

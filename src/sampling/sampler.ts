@@ -12,6 +12,7 @@ import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { type Condition, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { planSampling, type SamplePlan, type SampleRequest, stackBlocks } from './request.ts';
+import type { CompileOptions, WeightSource } from './segments.ts';
 import { EMPTY_CACHE, type KeyValueCache, openTrunk, type Trunk } from './trunk.ts';
 
 export type { PerBlock, SampleRequest } from './request.ts';
@@ -40,13 +41,16 @@ export interface Sampler {
   dispose(): Promise<void>;
 }
 
-/** Prepare a model for sampling. */
-export async function createSampler(options: {
+export interface SamplerOptions extends CompileOptions {
   readonly config: AcditConfig;
-  readonly weights: Weights;
+  /** The weights, or what reads one from a file: the sampler keeps its own copy. */
+  readonly weights: Weights | WeightSource;
   readonly device: Device;
-}): Promise<Sampler> {
-  const trunk = await openTrunk(options.device, options.config, options.weights);
+}
+
+/** Prepare a model for sampling. */
+export async function createSampler(options: SamplerOptions): Promise<Sampler> {
+  const trunk = await openTrunk(options.device, options.config, options.weights, options);
   const schedule = linearNoiseSchedule();
   return {
     config: options.config,

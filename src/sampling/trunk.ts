@@ -1,23 +1,17 @@
 /**
  * @file The model as sampling uses it: predict the noise of a block that attends the cache, and append a finished
- * block to the cache. Every layer runs the same program with its own weights, which exist once in memory.
+ * block to the cache. Both walk the same segments; a finished block does so with shift 0, scale 0 and gate 1.
  */
 
 import type { Graph } from '../graph/onnx.ts';
-import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import { ropeTables, signedTables } from '../models/acdit/rope.ts';
-import { LAYER_MODULATIONS, layerWeights, rowsOf, type Weights } from '../models/acdit/weights.ts';
+import { LAYER_MODULATIONS, rowsOf, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import {
-  appendLayerGraph,
-  type BatchShape,
-  denoiseLayerGraph,
-  embedGraph,
-  FINAL_WEIGHTS,
-  finalGraph,
-} from './graphs.ts';
+import { appendAttentionGraph, denoiseAttentionGraph } from './graphs.ts';
 import { type Condition, compileModulations, type ModulationTable } from './modulation-table.ts';
+import { type CompileOptions, compileSegments, type WeightSource, weightsInMemory } from './segments.ts';
 
 /** Keys and values of the finished blocks, (N, H, cached, D) for each layer; shared by all guidance branches. */
 export interface KeyValueCache {
@@ -51,108 +45,173 @@ export interface Trunk {
   dispose(): Promise<void>;
 }
 
-/** Prepare a model for sampling. Programs are compiled when first needed. */
-export async function openTrunk(device: Device, config: AcditConfig, weights: Weights): Promise<Trunk> {
-  const modulationPrograms = await compileModulations(device, config);
-  const programs = new Map<string, Promise<Program>>();
-  const rope = signedTables(ropeTables(config));
-  const layers = Array.from({ length: config.layers }, (_, i) => layerWeights(weights, i));
+/** What passes from segment to segment, reused by every layer and step: fresh memory costs a page fault each 4 KB. */
+interface Workspace {
+  /** Hidden vectors in and out of a segment take turns. */
+  readonly blocks: readonly [Tensor, Tensor];
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+  readonly attended: Tensor;
+}
 
-  function program(key: string, build: () => Graph): Promise<Program> {
-    const known = programs.get(key) ?? device.compile(build());
-    programs.set(key, known);
+function createWorkspace({ blockSize, hidden, heads }: AcditConfig, groups: number): Workspace {
+  const stream = (): Tensor => zeros('float32', [groups, 1, blockSize, hidden]);
+  const perHead = (): Tensor => zeros('float32', [groups, heads, blockSize, hidden / heads]);
+  return {
+    blocks: [stream(), stream()],
+    query: perHead(),
+    key: perHead(),
+    value: perHead(),
+    attended: perHead(),
+  };
+}
+
+/** Prepare a model for sampling: compile its segments with the weights. Attention is compiled when first needed. */
+export async function openTrunk(
+  device: Device,
+  config: AcditConfig,
+  weights: Weights | WeightSource,
+  options: CompileOptions = {},
+): Promise<Trunk> {
+  const { layers, blockSize } = config;
+  const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
+  const modulationPrograms = await compileModulations(device, config, source);
+  const segments = await compileSegments(device, config, source, options);
+  const attentions = new Map<string, Promise<Program>>();
+  const workspaces = new Map<number, Workspace>();
+  const rope = signedTables(ropeTables(config));
+
+  function attentionProgram(key: string, build: () => Graph): Promise<Program> {
+    const known = attentions.get(key) ?? device.compile(build());
+    attentions.set(key, known);
+    return known;
+  }
+
+  function workspaceFor(groups: number): Workspace {
+    const known = workspaces.get(groups) ?? createWorkspace(config, groups);
+    workspaces.set(groups, known);
     return known;
   }
 
   function positions(block: number): { cos: Tensor<'float32'>; sin: Tensor<'float32'> } {
-    const start = block * config.blockSize;
-    const end = start + config.blockSize;
-    return { cos: rowsOf(rope.cos, start, end), sin: rowsOf(rope.sin, start, end) };
+    const start = block * blockSize;
+    return {
+      cos: rowsOf(rope.cos, start, start + blockSize),
+      sin: rowsOf(rope.sin, start, start + blockSize),
+    };
   }
 
   function cacheFeeds({ blocks, keys, values }: KeyValueCache, layer: number): Feeds {
     return blocks > 0 ? { cachedKeys: keys[layer], cachedValues: values[layer] } : {};
   }
 
-  async function embed(latents: Tensor<'float32'>, batch: BatchShape): Promise<Tensor> {
-    const { samples, branches } = batch;
-    const embedding = await program(`embed ${samples} ${branches}`, () => embedGraph(config, batch));
-    const feeds = { tokens: latents, 'x_embedder.weight': weights.get('x_embedder.weight')! };
-    return (await embedding.run(feeds)).result;
+  /** Run segment `index` up to its layer's attention inputs, which land in the workspace. */
+  async function beginLayer(
+    index: number,
+    tokens: Tensor,
+    modulation: (layer: number) => Tensor,
+    block: number,
+    workspace: Workspace,
+  ): Promise<void> {
+    const { query, key, value, attended, blocks } = workspace;
+    const beginning = { beginModulation: modulation(index), ...positions(block) };
+    const before: Feeds =
+      index === 0
+        ? { tokens }
+        : { blocks: blocks[index % 2], attended, endModulation: modulation(index - 1) };
+    await segments[index].run(
+      { ...before, ...beginning },
+      { nextBlocks: blocks[(index + 1) % 2], query, key, value },
+    );
   }
 
   return {
     config,
-    modulations: (conditions) => modulationPrograms.compute(weights, conditions),
+    modulations: (conditions) => modulationPrograms.compute(conditions),
 
     async denoise(latents, conditions, table, cache, signal) {
       const [samples] = latents.shape;
       const branches = conditions.length / samples;
-      const batch = { samples, branches };
+      const groups = conditions.length;
       const cached = cache.blocks > 0;
-      const layer = await program(`denoise ${samples} ${branches} ${cached}`, () =>
-        denoiseLayerGraph(config, batch, cached),
+      const attention = await attentionProgram(`denoise ${samples} ${branches} ${cached}`, () =>
+        denoiseAttentionGraph(config, { samples, branches }, cached),
       );
-      const final = await program(`final ${samples} ${branches}`, () => finalGraph(config, batch));
-      let blocks = await embed(latents, batch);
-      // Two tensors take turns: fresh memory for each layer would cost a page fault each 4 KB.
-      let spare: Tensor = zeros('float32', blocks.shape);
-      for (let i = 0; i < config.layers; i++) {
+      const workspace = workspaceFor(groups);
+      const { query, key, value, attended, blocks } = workspace;
+      const tokens = repeatSamples(latents, branches);
+      const modulation = (layer: number): Tensor => table.gather(layer, conditions);
+      for (let layer = 0; layer < layers; layer++) {
         signal?.throwIfAborted();
-        const feeds = {
-          blocks,
-          modulation: table.gather(i, conditions, branches),
-          ...positions(cache.blocks),
-          ...cacheFeeds(cache, i),
-        };
-        const { result } = await layer.run(pick(layer, { ...feeds, ...layers[i] }), { result: spare });
-        [blocks, spare] = [result, blocks];
+        await beginLayer(layer, tokens, modulation, cache.blocks, workspace);
+        await attention.run({ query, key, value, ...cacheFeeds(cache, layer) }, { attended });
       }
-      const modulation = table.gather(config.layers, conditions, branches);
-      const finalWeights = Object.fromEntries(FINAL_WEIGHTS.map((name) => [name, weights.get(name)!]));
-      const { result } = await final.run({ blocks, modulation, ...finalWeights });
-      return result as Tensor<'float32'>;
+      const { noise } = await segments[layers].run({
+        blocks: blocks[layers % 2],
+        attended,
+        endModulation: modulation(layers - 1),
+        finalModulation: modulation(layers),
+      });
+      return float32([samples, branches, blockSize, tokenSize(config)], noise.data as Float32Array);
     },
 
     async append(latents, cache, signal) {
       const [samples] = latents.shape;
       const cached = cache.blocks > 0;
-      const modulation = identityModulation(samples, config.hidden);
+      const workspace = workspaceFor(samples);
+      const { query, key, value, attended } = workspace;
+      const identity = identityModulation(samples, config.hidden);
+      const tokens = repeatSamples(latents, 1);
       const keys: Tensor<'float32'>[] = [];
       const values: Tensor<'float32'>[] = [];
-      let blocks = await embed(latents, { samples, branches: 1 });
-      for (let i = 0; i < config.layers; i++) {
+      for (let layer = 0; layer < layers; layer++) {
         signal?.throwIfAborted();
-        const last = i === config.layers - 1;
-        const layer = await program(`append ${samples} ${cached} ${last}`, () =>
-          appendLayerGraph(config, samples, cached, last),
+        await beginLayer(layer, tokens, () => identity, cache.blocks, workspace);
+        const attend = layer < layers - 1;
+        const attention = await attentionProgram(`append ${samples} ${cached} ${attend}`, () =>
+          appendAttentionGraph(config, samples, cached, attend),
         );
-        const feeds = {
-          blocks,
-          modulation,
-          ...positions(cache.blocks),
-          ...cacheFeeds(cache, i),
-          ...layers[i],
-        };
-        const outputs = await layer.run(pick(layer, feeds));
-        keys.push(outputs.keys as Tensor<'float32'>);
-        values.push(outputs.values as Tensor<'float32'>);
-        blocks = outputs.result;
+        const feeds = { key, value, ...cacheFeeds(cache, layer) };
+        const room = cacheRoom(config, samples, cache.blocks + 1);
+        await (attend
+          ? attention.run({ query, ...feeds }, { ...room, attended })
+          : attention.run(feeds, room));
+        keys.push(room.keys);
+        values.push(room.values);
       }
       return { blocks: cache.blocks + 1, keys, values };
     },
 
     async dispose() {
       await modulationPrograms.dispose();
-      for (const compiled of programs.values()) await (await compiled).dispose();
-      programs.clear();
+      for (const segment of segments) await segment.dispose();
+      for (const program of attentions.values()) await (await program).dispose();
+      attentions.clear();
+      workspaces.clear();
     },
   };
 }
 
-/** The feeds that a program takes. */
-function pick(program: Program, feeds: Feeds): Feeds {
-  return Object.fromEntries(program.inputNames.map((name) => [name, feeds[name]]));
+function cacheRoom(
+  config: AcditConfig,
+  samples: number,
+  blocks: number,
+): Record<'keys' | 'values', Tensor<'float32'>> {
+  const shape = [samples, config.heads, blocks * config.blockSize, headSize(config)];
+  return { keys: zeros('float32', shape), values: zeros('float32', shape) };
+}
+
+/** (N, B, token size) once for each branch: (N x R, 1, B, token size). */
+function repeatSamples(latents: Tensor<'float32'>, branches: number): Tensor<'float32'> {
+  const [samples, tokens, size] = latents.shape;
+  const length = tokens * size;
+  const out = new Float32Array(samples * branches * length);
+  for (let group = 0; group < samples * branches; group++) {
+    const start = Math.floor(group / branches) * length;
+    out.set(latents.data.subarray(start, start + length), group * length);
+  }
+  return float32([samples * branches, 1, tokens, size], out);
 }
 
 /** What makes a clean token of a noised one's path: shift 0, scale 0, gate 1, twice. */
@@ -160,9 +219,4 @@ function identityModulation(samples: number, hidden: number): Tensor<'float32'> 
   const row = [0, 0, 1, 0, 0, 1].flatMap((value) => Array<number>(hidden).fill(value));
   const data = Float32Array.from({ length: samples * row.length }, (_, i) => row[i % row.length]);
   return float32([samples, 1, LAYER_MODULATIONS, hidden], data);
-}
-
-/** Shape of one block's latents for `samples`. */
-export function blockShape(config: AcditConfig, samples: number): number[] {
-  return [samples, config.blockSize, tokenSize(config)];
 }

@@ -3,8 +3,8 @@ import { loadModel } from '../../src/checkpoints/load.ts';
 import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { openCpu } from '../../src/runtime/node.ts';
-import { createSampler, type SampleEvent } from '../../src/sampling/sampler.ts';
 import { blockOf } from '../../src/sampling/request.ts';
+import { createSampler, type SampleEvent } from '../../src/sampling/sampler.ts';
 import { EMPTY_CACHE, openTrunk } from '../../src/sampling/trunk.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { golden, relativeError } from '../support/golden.ts';
@@ -43,17 +43,26 @@ describe.each(['image-tiny', 'video-tiny'])('%s sampled as the official code doe
     const latents = (await numbers.read('sample.latents')) as Float;
     let cache = EMPTY_CACHE;
     for (let block = 0; block < config.blocks; block++) {
-      for (const [when, timestep] of [['first', timesteps[0]], ['last', timesteps[timesteps.length - 1]]] as const) {
+      for (const [when, timestep] of [
+        ['first', timesteps[0]],
+        ['last', timesteps[timesteps.length - 1]],
+      ] as const) {
         const x = (await numbers.read(`sample.block${block}.${when}.x`)) as Float;
         // The official batch is [conditional; unconditional], so each branch is run as samples of its own.
         const input = { ...x, shape: [labels.length, config.blockSize, x.shape[3]] };
         const expected = await numbers.read(`sample.block${block}.${when}.eps`);
         const half = expected.data.length / 2;
-        for (const [branch, of] of [[0, (label: number) => label], [1, () => config.classes]] as const) {
+        for (const [branch, of] of [
+          [0, (label: number) => label],
+          [1, () => config.classes],
+        ] as const) {
           const conditions = labels.map((label) => ({ timestep, label: of(label) }));
           const table = await trunk.modulations(conditions);
           const predicted = await trunk.denoise(input, conditions, table, cache);
-          const part = { ...expected, data: expected.data.slice(branch * half, (branch + 1) * half) } as Tensor;
+          const part = {
+            ...expected,
+            data: expected.data.slice(branch * half, (branch + 1) * half),
+          } as Tensor;
           expect(relativeError(predicted, part)).toBeLessThan(1e-4);
         }
       }

@@ -1,7 +1,7 @@
 /** @file Matrix products, in the form the CPU kernels like and with PyTorch's weight layout. */
 
 import { ShapeError } from '../../errors.ts';
-import { broadcast, countElements } from '../shapes.ts';
+import { broadcast, productDim } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { sumTo } from './elementwise.ts';
 import { reshape } from './layout.ts';
@@ -114,7 +114,8 @@ export function linear(x: SymbolicTensor, weight: SymbolicTensor, bias?: Symboli
   }
   const leading = x.shape.slice(0, -1);
   if (leading.length === 1) return gemm(x, weight, false, true, bias);
-  const { known, unknown } = countElements(leading);
-  if (unknown) throw new ShapeError(`linear: the leading dims of ${showShape(x.shape)} must be known`);
-  return reshape(gemm(reshape(x, [known, inner]), weight, false, true, bias), [...leading, outputs]);
+  return reshape(gemm(reshape(x, [productDim(leading), inner]), weight, false, true, bias), [
+    ...leading,
+    outputs,
+  ]);
 }

@@ -20,11 +20,12 @@ import {
   split,
   transpose,
 } from '../../graph/operators/index.ts';
+import { productDim } from '../../graph/shapes.ts';
 import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
 import { type AcditConfig, headSize } from './config.ts';
-import { layerWeightShapes } from './weights.ts';
+import { LAYER_MODULATIONS, layerWeightShapes } from './weights.ts';
 
 const NORM_EPSILON = 1e-6;
 
@@ -46,6 +47,13 @@ export function layerInputs(config: AcditConfig, keep: (name: string) => boolean
   return Object.fromEntries(names.map(([name, shape]) => [name, input(name, shape)]));
 }
 
+/** Queries, keys and values of some blocks, all (N, H, S, D); there may be fewer queries. */
+export interface AttentionInputs {
+  readonly query: SymbolicTensor;
+  readonly key: SymbolicTensor;
+  readonly value: SymbolicTensor;
+}
+
 /**
  * One layer. Blocks (N, G, B, C) with modulations (N, G, 6, C).
  * @param firstQuery blocks before it are only keys and values: they are not in the result.
@@ -60,21 +68,61 @@ export function transformerLayer(
   attend: Attend,
   firstQuery = 0,
 ): SymbolicTensor {
-  const [shiftAttention, scaleAttention, gateAttention, shiftMlp, scaleMlp, gateMlp] = split(
-    modulation,
-    2,
-    [1, 1, 1, 1, 1, 1],
-  );
-  const groups = Number(blocks.shape[1]);
-  const asking = (x: SymbolicTensor): SymbolicTensor => slice(x, 1, firstQuery, groups);
-  const normalized = modulate(blocks, weights['norm1.weight'], shiftAttention, scaleAttention);
-  const attended = selfAttention(config, weights, normalized, rope, attend, firstQuery);
-  const middle = add(asking(blocks), multiply(asking(gateAttention), attended));
-  const mlp = feedForward(
-    weights,
-    modulate(middle, weights['norm2.weight'], asking(shiftMlp), asking(scaleMlp)),
-  );
-  return add(middle, multiply(asking(gateMlp), mlp));
+  const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope, firstQuery);
+  return afterAttention(config, weights, blocks, modulation, attend(query, key, value), firstQuery);
+}
+
+/** A layer up to its attention: modulated norm, projections, QK-norm and rotation. */
+export function attentionInputs(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  modulation: SymbolicTensor,
+  rope: RopeSymbols,
+  firstQuery = 0,
+): AttentionInputs {
+  const [shiftBy, scaleBy] = split(modulation, 2, [1, 1, LAYER_MODULATIONS - 2]);
+  const normalized = modulate(blocks, weights['norm1.weight'], shiftBy, scaleBy);
+  const [, groups, size] = blocks.shape.map(Number);
+  const queryRope = {
+    cos: slice(rope.cos, 0, firstQuery * size, groups * size),
+    sin: slice(rope.sin, 0, firstQuery * size, groups * size),
+  };
+  const queries = project(weights, 'query', slice(normalized, 1, firstQuery, groups));
+  return {
+    query: rotaryHeads(
+      config,
+      queries,
+      weights['attn.q_norm.weight'],
+      queryRope,
+      1 / Math.sqrt(headSize(config)),
+    ),
+    ...keysAndValues(config, weights, normalized, rope),
+  };
+}
+
+/** A layer from its attention's result (N, H, S, D) on: output projection and feed-forward network, each gated. */
+export function afterAttention(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  modulation: SymbolicTensor,
+  attended: SymbolicTensor,
+  firstQuery = 0,
+): SymbolicTensor {
+  const [samples, groups, size] = blocks.shape;
+  const asking = (x: SymbolicTensor): SymbolicTensor => slice(x, 1, firstQuery, Number(groups));
+  const [, gateAttention, shiftMlp, scaleMlp, gateMlp] = split(asking(modulation), 2, [2, 1, 1, 1, 1]);
+  const rows = reshape(transpose(attended, [0, 2, 1, 3]), [
+    samples,
+    Number(groups) - firstQuery,
+    size,
+    config.hidden,
+  ]);
+  const projected = linear(rows, weights['attn.proj.weight'], weights['attn.proj.bias']);
+  const middle = add(asking(blocks), multiply(gateAttention, projected));
+  const mlp = feedForward(weights, modulate(middle, weights['norm2.weight'], shiftMlp, scaleMlp));
+  return add(middle, multiply(gateMlp, mlp));
 }
 
 /** RMSNorm(x) w (1 + scale) + shift, with the small product w (1 + scale) taken first. */
@@ -92,34 +140,6 @@ function feedForward(weights: LayerSymbols, x: SymbolicTensor): SymbolicTensor {
   return linear(gelu(wide), weights['mlp.fc2.weight'], weights['mlp.fc2.bias']);
 }
 
-function selfAttention(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
-  rope: RopeSymbols,
-  attend: Attend,
-  firstQuery: number,
-): SymbolicTensor {
-  const [samples, groups, size, hidden] = blocks.shape.map(Number);
-  const asking = groups - firstQuery;
-  const queryRope = {
-    cos: slice(rope.cos, 0, firstQuery * size, groups * size),
-    sin: slice(rope.sin, 0, firstQuery * size, groups * size),
-  };
-  const queries = project(weights, 'query', slice(blocks, 1, firstQuery, groups));
-  const { key, value } = keysAndValues(config, weights, blocks, rope);
-  const query = rotaryHeads(
-    config,
-    queries,
-    weights['attn.q_norm.weight'],
-    queryRope,
-    1 / Math.sqrt(headSize(config)),
-  );
-  const attended = attend(query, key, value);
-  const rows = reshape(transpose(attended, [0, 2, 1, 3]), [samples, asking, size, hidden]);
-  return linear(rows, weights['attn.proj.weight'], weights['attn.proj.bias']);
-}
-
 /** Keys and values of blocks (N, G, B, C) that are already modulated: (N, H, S, D), keys normalised and rotated. */
 function keysAndValues(
   config: AcditConfig,
@@ -135,17 +155,6 @@ function keysAndValues(
   };
 }
 
-/** Keys and values that a layer adds to the cache for clean blocks, without computing the rest of the layer. */
-export function cleanKeysAndValues(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
-  rope: RopeSymbols,
-): { key: SymbolicTensor; value: SymbolicTensor } {
-  const normalized = multiply(rmsNorm(blocks, NORM_EPSILON), weights['norm1.weight']);
-  return keysAndValues(config, weights, normalized, rope);
-}
-
 function project(
   weights: LayerSymbols,
   part: 'query' | 'key' | 'value',
@@ -156,8 +165,8 @@ function project(
 
 /** (N, G, B, C) as (N, S, H, D). */
 function heads(config: AcditConfig, x: SymbolicTensor): SymbolicTensor {
-  const [samples, groups, size] = x.shape.map(Number);
-  return reshape(x, [samples, groups * size, config.heads, headSize(config)]);
+  const [samples, groups, size] = x.shape;
+  return reshape(x, [samples, productDim([groups, size]), config.heads, headSize(config)]);
 }
 
 /** QK-norm, then RoPE-ND, then heads first: (N, G, B, C) to (N, H, S, D), times `factor`. */

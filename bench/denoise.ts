@@ -1,0 +1,70 @@
+/**
+ * @file One denoising step of the paper's image models, as a share of the machine's matrix-product speed.
+ * Usage: npm run bench:denoise -- [B|L|XL|H] [repeats]
+ * Two guidance branches of 256 tokens attend 0, 256, 512 and 768 cached tokens. Only the arithmetic that the method
+ * needs is counted: products with the weights, and of queries with keys and values.
+ */
+
+import { parameters } from '../src/models/acdit/weights.ts';
+import { openCpu } from '../src/runtime/node.ts';
+import { EMPTY_CACHE, openTrunk } from '../src/sampling/trunk.ts';
+import { Generator } from '../src/tensor/generator.ts';
+import { float32 } from '../src/tensor/tensor.ts';
+import { formulaTensor, paperImageConfig } from '../test/support/formula-weights.ts';
+import { compileMatrixSpeed, median, time } from './matrix-speed.ts';
+
+const BRANCHES = 2;
+const size = (process.argv[2] ?? 'XL') as 'B' | 'L' | 'XL' | 'H';
+const repeats = Number(process.argv[3] ?? 7);
+
+const config = paperImageConfig(size);
+const device = openCpu();
+const reference = await compileMatrixSpeed(device);
+const shapes = parameters(config);
+// One tensor at a time, as from a file: the trunk keeps its own copy.
+const trunk = await openTrunk(device, config, async (name) => formulaTensor(name, shapes.get(name)!));
+
+/** Operations of one step: 2 for each multiply-add. */
+function stepOperations(cachedTokens: number): number {
+  const { layers, hidden, mlpRatio, blockSize, channels, patch } = config;
+  const rows = BRANCHES * blockSize;
+  const products = (4 + 2 * mlpRatio) * hidden ** 2 * rows;
+  const attention = 2 * rows * (cachedTokens + blockSize) * hidden;
+  const ends = 2 * rows * hidden * channels * patch ** 2;
+  return 2 * (layers * (products + attention) + ends);
+}
+
+const latents = float32(
+  [1, config.blockSize, config.channels],
+  new Generator(0).randn(config.blockSize * config.channels),
+);
+const conditions = [
+  { timestep: 500, label: 207 },
+  { timestep: 500, label: config.classes },
+];
+const table = await trunk.modulations(conditions);
+let cache = EMPTY_CACHE;
+console.log(`ACDiT-${size}, ${config.layers} layers of ${config.hidden}, ${device.threads} threads`);
+for (let block = 0; block < config.blocks; block++) {
+  const step = (): Promise<unknown> => trunk.denoise(latents, conditions, table, cache);
+  for (let i = 0; i < 2; i++) await step();
+  const steps: number[] = [];
+  const speeds: number[] = [];
+  const shares: number[] = [];
+  for (let i = 0; i < repeats; i++) {
+    const before = await reference.measure();
+    const milliseconds = await time(step);
+    const speed = (before + (await reference.measure())) / 2;
+    steps.push(milliseconds);
+    speeds.push(speed);
+    shares.push(stepOperations(cache.blocks * config.blockSize) / milliseconds / 1e6 / speed);
+  }
+  console.log(
+    `${String(cache.blocks * config.blockSize).padStart(4)} cached: step ${median(steps).toFixed(0)} ms, ` +
+      `product ${median(speeds).toFixed(0)} GFLOP/s, share ${(median(shares) * 100).toFixed(1)}% ` +
+      `(${shares.map((share) => (share * 100).toFixed(0)).join(' ')})`,
+  );
+  cache = await trunk.append(latents, cache);
+}
+console.log(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`);
+await device.dispose();
