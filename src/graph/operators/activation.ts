@@ -1,8 +1,8 @@
 /** @file Activations with their gradients in few passes over memory. */
 
 import { apply, type SymbolicTensor } from '../symbolic.ts';
+import { reduceSum } from './broadcasting.ts';
 import { add, multiply, scale, shift, sigmoid, square, subtract } from './elementwise.ts';
-import { reduceSum } from './reduction.ts';
 
 /** x * sigmoid(x). */
 export function silu(x: SymbolicTensor): SymbolicTensor {

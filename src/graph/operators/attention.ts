@@ -2,9 +2,9 @@
 
 import { ShapeError } from '../../errors.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { reduceSum } from './broadcasting.ts';
 import { add, multiply, subtract } from './elementwise.ts';
 import { matmulTransposed, transposedMatmul } from './linear-algebra.ts';
-import { reduceSum } from './reduction.ts';
 
 /**
  * softmax(q kᵀ + bias) v, with q (..., Q, D), k (..., K, D), v (..., K, D) of the same leading dims.

@@ -1,28 +1,15 @@
 /** @file Element-by-element arithmetic with NumPy broadcasting, and its gradients. */
 
 import { ShapeError } from '../../errors.ts';
-import { broadcast, sameShape } from '../shapes.ts';
-import { apply, type Shape, type SymbolicTensor, scalar, showShape } from '../symbolic.ts';
-import { reshape } from './layout.ts';
-import { reduceSum, sumRows } from './reduction.ts';
+import { broadcast } from '../shapes.ts';
+import { apply, type SymbolicTensor, scalar, showShape } from '../symbolic.ts';
+import { sumTo } from './broadcasting.ts';
 
 function requireFloat(operator: string, ...symbols: SymbolicTensor[]): void {
   for (const { dtype, shape } of symbols) {
     if (dtype !== 'float32')
       throw new ShapeError(`${operator}: expected float32, got ${dtype} ${showShape(shape)}`);
   }
-}
-
-/** Undo broadcasting: sum `gradient` over the axes along which `shape` was repeated. */
-export function sumTo(gradient: SymbolicTensor, shape: Shape): SymbolicTensor {
-  if (sameShape(gradient.shape, shape)) return gradient;
-  const extra = gradient.shape.length - shape.length;
-  const axes = gradient.shape.flatMap((dim, axis) =>
-    axis < extra || (shape[axis - extra] === 1 && dim !== 1) ? [axis] : [],
-  );
-  if (shape.length === 1 && axes.length === extra && extra > 0) return sumRows(gradient);
-  const summed = axes.length > 0 ? reduceSum(gradient, axes, true) : gradient;
-  return extra > 0 ? reshape(summed, shape) : summed;
 }
 
 function binary(

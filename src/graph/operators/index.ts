@@ -2,6 +2,7 @@
 
 export { gelu, silu, softmax } from './activation.ts';
 export { attention } from './attention.ts';
+export { constantZeros, expand, reduceSum, reshape, sumTo } from './broadcasting.ts';
 export {
   add,
   cosine,
@@ -16,11 +17,10 @@ export {
   square,
   squareRoot,
   subtract,
-  sumTo,
   tanh,
 } from './elementwise.ts';
-export { concat, constantZeros, expand, reshape, slice, split, transpose } from './layout.ts';
+export { concat, slice, split, transpose } from './layout.ts';
 export { linear, matmul, matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 export { gatherRows } from './lookup.ts';
 export { rmsNorm } from './normalization.ts';
-export { reduceMean, reduceSum } from './reduction.ts';
+export { reduceMean } from './reduction.ts';

@@ -1,49 +1,9 @@
-/** @file Operators that move elements without changing them. */
+/** @file Operators that reorder, join and cut. */
 
 import { ShapeError } from '../../errors.ts';
-import { zeros } from '../../tensor/tensor.ts';
-import { addDims, broadcast, countElements, resolveAxis, sameShape } from '../shapes.ts';
-import {
-  apply,
-  constant,
-  type Dim,
-  integers,
-  type Shape,
-  type SymbolicTensor,
-  showShape,
-} from '../symbolic.ts';
-import { sumTo } from './elementwise.ts';
-
-/** ONNX's target for a reshape: 0 copies the dim at the same place, -1 infers one. */
-function reshapeTarget(from: Shape, to: Shape): number[] {
-  let inferred = 0;
-  const target = to.map((dim, axis) => {
-    if (typeof dim === 'number') return dim;
-    if (from[axis] === dim) return 0;
-    inferred++;
-    return -1;
-  });
-  if (inferred > 1) {
-    throw new ShapeError(`Reshape: ${showShape(from)} to ${showShape(to)} moves more than one unknown dim`);
-  }
-  return target;
-}
-
-/** The same elements, in order, in another shape. */
-export function reshape(x: SymbolicTensor, shape: Shape): SymbolicTensor {
-  if (sameShape(x.shape, shape)) return x;
-  const from = countElements(x.shape);
-  const to = countElements(shape);
-  if (from.known !== to.known || from.unknown !== to.unknown) {
-    throw new ShapeError(`Reshape: ${showShape(x.shape)} does not fit into ${showShape(shape)}`);
-  }
-  return apply({
-    operator: 'Reshape',
-    inputs: [x, integers(reshapeTarget(x.shape, shape))],
-    outputs: [{ shape, dtype: x.dtype }],
-    gradient: ([g]) => [g && reshape(g, x.shape)],
-  })[0];
-}
+import { addDims, resolveAxis } from '../shapes.ts';
+import { apply, type Dim, integers, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { constantZeros } from './broadcasting.ts';
 
 /** Axis i of the result is axis `permutation[i]` of x. */
 export function transpose(x: SymbolicTensor, permutation: readonly number[]): SymbolicTensor {
@@ -140,34 +100,4 @@ export function slice(x: SymbolicTensor, axis: number, start: number, end: numbe
       return [concat(parts, resolved)];
     },
   })[0];
-}
-
-/** Repeat dims of 1 to the given shape. */
-export function expand(x: SymbolicTensor, shape: Shape): SymbolicTensor {
-  if (sameShape(x.shape, shape)) return x;
-  if (
-    !sameShape(broadcast('Expand', x.shape, shape), shape) ||
-    shape.some((dim) => typeof dim !== 'number')
-  ) {
-    throw new ShapeError(`Expand: ${showShape(x.shape)} does not expand to ${showShape(shape)}`);
-  }
-  return apply({
-    operator: 'Expand',
-    inputs: [x, integers(shape.map(Number))],
-    outputs: [{ shape, dtype: x.dtype }],
-    gradient: ([g]) => [g && sumTo(g, x.shape)],
-  })[0];
-}
-
-/** Zeros of a known shape, kept as one element and expanded when run. */
-export function constantZeros(shape: Shape): SymbolicTensor {
-  return expand(
-    constant(
-      zeros(
-        'float32',
-        shape.map(() => 1),
-      ),
-    ),
-    shape,
-  );
 }

@@ -3,9 +3,7 @@
 import { ShapeError } from '../../errors.ts';
 import { broadcast, productDim } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
-import { sumTo } from './elementwise.ts';
-import { reshape } from './layout.ts';
-import { sumRows } from './reduction.ts';
+import { reshape, sumRows, sumTo } from './broadcasting.ts';
 
 /** Batched matrix product (..., M, K) x (..., K, N), batch dims broadcast. */
 export function matmul(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {

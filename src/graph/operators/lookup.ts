@@ -3,7 +3,7 @@
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
 import { apply, constant, type SymbolicTensor, showShape } from '../symbolic.ts';
-import { expand } from './layout.ts';
+import { expand } from './broadcasting.ts';
 
 /** Rows of a table: (R, C) and int64 indices (N) -> (N, C). The gradient adds up where an index repeats. */
 export function gatherRows(table: SymbolicTensor, indices: SymbolicTensor): SymbolicTensor {

@@ -3,8 +3,8 @@
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
 import { apply, constant, type SymbolicTensor, showShape } from '../symbolic.ts';
-import { multiply, scale, subtract, sumTo } from './elementwise.ts';
-import { reduceSum } from './reduction.ts';
+import { reduceSum, sumTo } from './broadcasting.ts';
+import { multiply, scale, subtract } from './elementwise.ts';
 
 /** x / sqrt(mean(x²) + epsilon) * weight over the last axis; the weight, of the last axis's size, defaults to ones. */
 export function rmsNorm(x: SymbolicTensor, epsilon: number, weight?: SymbolicTensor): SymbolicTensor {
