@@ -89,6 +89,13 @@ export async function readWeights(
   return weights;
 }
 
+/** Reads single weights as float32 while the model is open: what a sampler loads a model from. */
+export function weightSource({
+  archive,
+}: StoredModel): (name: string, room?: Uint8Array) => Promise<Tensor<'float32'>> {
+  return async (name, room) => toFloat32(await archive.read(name, room));
+}
+
 /** Open a model, read its weights, and close its file. */
 export async function loadModel(
   path: string,

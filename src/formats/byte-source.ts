@@ -10,9 +10,11 @@ export interface ByteSource {
   readonly size: number;
   /**
    * Read exactly `length` bytes from `offset` into a buffer of their own, which the caller may keep and change.
+   * @param room where a source may put the bytes instead, if it can and they fit: loading a large model into the same
+   * memory again and again keeps the process small.
    * @throws {FormatError} if the range is not inside the source or cannot be read.
    */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  read(offset: number, length: number, room?: Uint8Array): Promise<Uint8Array>;
   /** Free what the source holds. It cannot be read afterwards. */
   close(): Promise<void>;
 }

@@ -29,9 +29,9 @@ function fileSource(file: FileHandle, name: string, size: number): ByteSource {
   return {
     name,
     size,
-    async read(offset, length) {
+    async read(offset, length, room) {
       checkRange(this, offset, length);
-      const bytes = allocateBytes(length, name);
+      const bytes = room && room.length >= length ? room.subarray(0, length) : allocateBytes(length, name);
       await fill(file, name, bytes, offset);
       return bytes;
     },

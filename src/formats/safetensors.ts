@@ -56,9 +56,9 @@ export function openSafetensors(source: ByteSource): Promise<TensorArchive> {
       names: [...entries.keys()],
       has: (name) => entries.has(name),
       info: (name) => ({ dtype: entry(name).dtype, shape: entry(name).shape }),
-      async read(name) {
+      async read(name, room) {
         const { dtype, shape, begin, end } = entry(name);
-        return tensorFromBytes(dtype, shape, await source.read(dataOffset + begin, end - begin));
+        return tensorFromBytes(dtype, shape, await source.read(dataOffset + begin, end - begin, room));
       },
       close: () => source.close(),
     };

@@ -21,8 +21,11 @@ export interface TensorArchive {
   has(name: string): boolean;
   /** @throws {FormatError} if there is no such tensor. */
   info(name: string): TensorInfo;
-  /** @throws {FormatError} if there is no such tensor or its bytes cannot be read. */
-  read(name: string): Promise<Tensor>;
+  /**
+   * @param room memory that may hold the tensor's data, if its bytes fit; else it gets memory of its own.
+   * @throws {FormatError} if there is no such tensor or its bytes cannot be read.
+   */
+  read(name: string, room?: Uint8Array): Promise<Tensor>;
   /** Close the file behind it. */
   close(): Promise<void>;
 }

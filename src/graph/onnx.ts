@@ -113,49 +113,58 @@ function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, 
   return names;
 }
 
+/** Values for some of a graph's inputs, by name. */
+export type Bound = Readonly<Record<string, Tensor>>;
+
 /**
  * Serialise a graph as an ONNX ModelProto. Nodes that no output needs are left out.
- * @param bound values for some inputs, by name: they become part of the program.
+ * @param bound become part of the program. Large ones are only named, as external data whose location is the input's
+ * name, so that weights need not be copied into the message: see {@link isExternal}.
  */
-export function encodeOnnx(graph: Graph, bound: Readonly<Record<string, Tensor>> = {}): Uint8Array {
+export function encodeOnnx(graph: Graph, bound: Bound = {}): Uint8Array<ArrayBuffer> {
   const nodes = topologicalOrder(Object.values(graph.outputs));
   const names = assignNames(graph, nodes);
   const isBound = (symbol: SymbolicTensor): boolean => names.get(symbol)! in bound;
-  const initializers = [...names].flatMap(([symbol, name]): [string, Tensor][] => {
+  const initializers = [...names].flatMap(([symbol, name]): Message[] => {
     const { source } = symbol;
-    if (source.kind === 'constant') return [[name, source.value]];
-    return source.kind === 'input' && isBound(symbol) ? [[name, bound[name]]] : [];
+    if (source.kind === 'constant') return [(writer) => writeTensor(writer, name, source.value, false)];
+    if (source.kind !== 'input' || !isBound(symbol)) return [];
+    return [(writer) => writeTensor(writer, name, bound[name], isExternal(bound[name]))];
   });
-  const structure = encodeStructure(
-    { ...graph, inputs: graph.inputs.filter((symbol) => !isBound(symbol)) },
-    nodes,
-    (symbol) => names.get(symbol)!,
+  const inputs = graph.inputs.filter((symbol) => !isBound(symbol));
+  return encodeModel((writer) =>
+    writeGraph(writer, { ...graph, inputs }, nodes, initializers, (symbol) => names.get(symbol)!),
   );
-  const tensors = initializers.flatMap(([name, value]) => tensorParts(name, value));
-  const graphLength = [structure, ...tensors].reduce((sum, { length }) => sum + length, 0);
-  return joinBytes([modelStart(graphLength), structure, ...tensors]);
 }
 
-/** Everything of a ModelProto but the content of its graph, which follows. */
-function modelStart(graphLength: number): Uint8Array {
+/** Bytes from which on a bound tensor is external data. */
+const EXTERNAL_BYTES = 65536;
+
+/** Whether {@link encodeOnnx} leaves a bound tensor's data out of the message. */
+export function isExternal(value: Tensor): boolean {
+  return value.data.byteLength >= EXTERNAL_BYTES;
+}
+
+function encodeModel(graph: Message): Uint8Array<ArrayBuffer> {
   const writer = new BinaryWriter();
   integer(writer, 1, IR_VERSION);
+  nested(writer, 7, graph);
   for (const [domain, version] of Object.entries(OPSETS)) {
     nested(writer, 8, (opset) => {
       if (domain) text(opset, 1, domain);
       integer(opset, 2, version);
     });
   }
-  return writer.tag(7, WireType.LengthDelimited).uint32(graphLength).finish();
+  return writer.finish();
 }
 
-/** A GraphProto without its tensors. */
-function encodeStructure(
+function writeGraph(
+  writer: BinaryWriter,
   graph: Graph,
   nodes: readonly Node[],
+  initializers: readonly Message[],
   nameOf: (symbol: SymbolicTensor) => string,
-): Uint8Array {
-  const writer = new BinaryWriter();
+): void {
   for (const node of nodes) nested(writer, 1, (message) => writeNode(message, node, nameOf));
   // An output that is no node's own name (an input passed through, or named twice) needs a copy.
   for (const [name, symbol] of Object.entries(graph.outputs)) {
@@ -167,33 +176,34 @@ function encodeStructure(
     });
   }
   text(writer, 2, 'acdit');
+  for (const write of initializers) nested(writer, 5, write);
   for (const symbol of graph.inputs) {
     nested(writer, 11, (message) => writeValueInfo(message, nameOf(symbol), symbol.dtype, symbol.shape));
   }
   for (const [name, symbol] of Object.entries(graph.outputs)) {
     nested(writer, 12, (message) => writeValueInfo(message, name, symbol.dtype, symbol.shape));
   }
-  return writer.finish();
 }
 
-/** A tensor field of a GraphProto, its data apart so that weights are copied only once. */
-function tensorParts(name: string, value: Tensor): Uint8Array[] {
-  const data = tensorBytes(value);
-  const fields = new BinaryWriter();
-  for (const dim of value.shape) integer(fields, 1, dim);
-  integer(fields, 2, ELEMENT_TYPES[value.dtype]);
-  text(fields, 8, name);
-  const start = fields.tag(9, WireType.LengthDelimited).uint32(data.length).finish();
-  const length = start.length + data.length;
-  return [new BinaryWriter().tag(5, WireType.LengthDelimited).uint32(length).finish(), start, data];
-}
+const EXTERNAL_LOCATION = 1;
 
-function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    out.set(part, offset);
-    offset += part.length;
+function writeTensor(writer: BinaryWriter, name: string, value: Tensor, external: boolean): void {
+  for (const dim of value.shape) integer(writer, 1, dim);
+  integer(writer, 2, ELEMENT_TYPES[value.dtype]);
+  text(writer, 8, name);
+  if (!external) {
+    writer.tag(9, WireType.LengthDelimited).bytes(tensorBytes(value));
+    return;
   }
-  return out;
+  for (const [key, entry] of Object.entries({
+    location: name,
+    offset: '0',
+    length: String(value.data.byteLength),
+  })) {
+    nested(writer, 13, (message) => {
+      text(message, 1, key);
+      text(message, 2, entry);
+    });
+  }
+  integer(writer, 14, EXTERNAL_LOCATION);
 }

@@ -3,9 +3,9 @@
 import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import { DeviceError } from '../errors.ts';
-import { encodeOnnx, type Graph } from '../graph/onnx.ts';
+import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
 import { type Shape, showShape } from '../graph/symbolic.ts';
-import type { DType, Tensor } from '../tensor/tensor.ts';
+import { type DType, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import type { Device, Feeds, Program } from './device.ts';
 
 export interface DeviceOptions {
@@ -58,12 +58,11 @@ async function compile(
   options: ort.InferenceSession.SessionOptions,
   onDispose: () => void,
 ): Promise<Program> {
-  const session = await createSession(encodeOnnx(graph, bound), options);
-  const shapes = new Map(
-    graph.inputs.flatMap(({ source, shape }): [string, Shape][] =>
-      source.kind === 'input' && !(source.name in bound) ? [[source.name, shape]] : [],
-    ),
-  );
+  const session = await createSession(encodeOnnx(graph, bound), {
+    ...options,
+    externalData: externalData(bound),
+  });
+  const shapes = unboundShapes(graph, bound);
   let disposed = false;
   return {
     inputNames: session.inputNames,
@@ -87,6 +86,22 @@ async function compile(
       await session.release();
     },
   };
+}
+
+/** A function of its own, so that no closure of the program keeps the bound weights alive. */
+function unboundShapes(graph: Graph, bound: Feeds): Map<string, Shape> {
+  return new Map(
+    graph.inputs.flatMap(({ source, shape }): [string, Shape][] =>
+      source.kind === 'input' && !(source.name in bound) ? [[source.name, shape]] : [],
+    ),
+  );
+}
+
+/** Bound tensors that the message only names. ONNX Runtime has copied them once the session is there. */
+function externalData(bound: Feeds): { path: string; data: Uint8Array }[] {
+  return Object.entries(bound)
+    .filter(([, value]) => isExternal(value))
+    .map(([path, value]) => ({ path, data: tensorBytes(value) }));
 }
 
 async function createSession(

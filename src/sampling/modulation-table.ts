@@ -6,7 +6,7 @@
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
 import { LAYER_MODULATIONS } from '../models/acdit/weights.ts';
-import type { Device } from '../runtime/device.ts';
+import type { Device, Program } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { CONDITION_WEIGHTS, conditionGraph, modulationGraph } from './graphs.ts';
 import type { WeightSource } from './segments.ts';
@@ -34,7 +34,10 @@ export function modulationSize({ layers, hidden }: AcditConfig): number {
   return (layers * LAYER_MODULATIONS + 2) * hidden;
 }
 
-/** Compile the conditioning; its weights stay in memory as they are, for they are used once a run. */
+/**
+ * Compile the conditioning. Its weights are asked for when conditions are computed and not kept: they are used once a
+ * run, and a third of the model.
+ */
 export async function compileModulations(
   device: Device,
   config: AcditConfig,
@@ -43,17 +46,9 @@ export async function compileModulations(
   const condition = await device.compile(conditionGraph(config));
   const layer = await device.compile(modulationGraph(config, LAYER_MODULATIONS));
   const final = await device.compile(modulationGraph(config, 2));
-  const conditionWeights: Record<string, Tensor> = {};
-  for (const name of CONDITION_WEIGHTS) conditionWeights[name] = await source(name);
-  const prefixes = [...Array.from({ length: config.layers }, (_, i) => `blocks.${i}.`), 'final_layer.'];
-  const stages: { weight: Tensor; bias: Tensor }[] = [];
-  for (const prefix of prefixes) {
-    const name = `${prefix}adaLN_modulation.1.`;
-    stages.push({ weight: await source(`${name}weight`), bias: await source(`${name}bias`) });
-  }
   return {
     async compute(conditions) {
-      const feeds = {
+      const feeds: Record<string, Tensor> = {
         features: timestepFeatures(conditions.map(({ timestep }) => timestep)),
         labels: tensor(
           'int64',
@@ -61,13 +56,18 @@ export async function compileModulations(
           BigInt64Array.from(conditions, ({ label }) => BigInt(label)),
         ),
       };
-      const { condition: vectors } = await condition.run({ ...feeds, ...conditionWeights });
+      for (const name of CONDITION_WEIGHTS) feeds[name] = await source(name);
+      const { condition: vectors } = await condition.run(feeds);
+      const room = new Uint8Array(4 * LAYER_MODULATIONS * config.hidden ** 2);
+      const modulate = async (program: Program, prefix: string): Promise<Tensor<'float32'>> => {
+        const weight = await source(`${prefix}adaLN_modulation.1.weight`, room);
+        const bias = await source(`${prefix}adaLN_modulation.1.bias`);
+        const { modulation } = await program.run({ condition: vectors, weight, bias });
+        return modulation as Tensor<'float32'>;
+      };
       const tables: Tensor<'float32'>[] = [];
-      for (const [i, stage] of stages.entries()) {
-        const program = i < config.layers ? layer : final;
-        const { modulation } = await program.run({ condition: vectors, ...stage });
-        tables.push(modulation as Tensor<'float32'>);
-      }
+      for (let i = 0; i < config.layers; i++) tables.push(await modulate(layer, `blocks.${i}.`));
+      tables.push(await modulate(final, 'final_layer.'));
       return createTable(conditions, tables);
     },
     async dispose() {

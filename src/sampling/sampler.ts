@@ -43,7 +43,10 @@ export interface Sampler {
 
 export interface SamplerOptions extends CompileOptions {
   readonly config: AcditConfig;
-  /** The weights, or what reads one from a file: the sampler keeps its own copy. */
+  /**
+   * The weights, or what reads one from a file. The sampler keeps its own copy of the layers, and asks for the
+   * modulation's weights again at each run: a file must stay open until the sampler is disposed of.
+   */
   readonly weights: Weights | WeightSource;
   readonly device: Device;
 }

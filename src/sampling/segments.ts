@@ -3,11 +3,14 @@
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerParameters, layerWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import { FINAL_WEIGHTS, segmentGraph } from './graphs.ts';
 
-/** Gives a parameter by its official name, from memory or from a file. */
-export type WeightSource = (name: string) => Promise<Tensor<'float32'>>;
+/**
+ * Gives a parameter by its official name, from memory or from a file.
+ * @param room memory that may hold it: its owner reads it before it asks for the next into the same room.
+ */
+export type WeightSource = (name: string, room?: Uint8Array) => Promise<Tensor<'float32'>>;
 
 /** A source over weights in memory. */
 export function weightsInMemory(weights: Weights): WeightSource {
@@ -31,10 +34,11 @@ export async function compileSegments(
   { signal, onProgress }: CompileOptions = {},
 ): Promise<Program[]> {
   const programs: Program[] = [];
+  const rooms = [layerRooms(config), layerRooms(config)] as const;
   let ending: Feeds = {};
   for (let index = 0; index <= config.layers; index++) {
     signal?.throwIfAborted();
-    const beginning = index < config.layers ? await readLayer(config, source, index) : {};
+    const beginning = index < config.layers ? await readLayer(source, index, rooms[index % 2]) : {};
     const outer = index === 0 ? ['x_embedder.weight'] : index === config.layers ? FINAL_WEIGHTS : [];
     const bound = {
       ...renamed(ending, 'end.'),
@@ -62,12 +66,27 @@ async function compileSegment(
   return device.compile(graph, bound);
 }
 
-/** A layer's weights without its modulation. */
-async function readLayer(config: AcditConfig, source: WeightSource, layer: number): Promise<Feeds> {
-  const names = layerParameters(config).flatMap(([name]) =>
-    name.startsWith('adaLN') ? [] : [`blocks.${layer}.${name}`],
-  );
-  return layerWeights(new Map(Object.entries(await readNamed(source, names))), layer);
+/**
+ * Memory for each weight of a layer but its modulation, by its name in the layer. Two layers at a time are there, and
+ * every other one is read into the same memory: new arrays for each would leave the heap in pieces half as large as
+ * the model.
+ */
+function layerRooms(config: AcditConfig): Map<string, Uint8Array> {
+  const entries = layerParameters(config).filter(([name]) => !name.startsWith('adaLN'));
+  return new Map(entries.map(([name, shape]) => [name, new Uint8Array(elementCount(shape) * 4)]));
+}
+
+async function readLayer(
+  source: WeightSource,
+  layer: number,
+  rooms: ReadonlyMap<string, Uint8Array>,
+): Promise<Feeds> {
+  const weights = new Map<string, Tensor<'float32'>>();
+  for (const [name, room] of rooms) {
+    const fullName = `blocks.${layer}.${name}`;
+    weights.set(fullName, await source(fullName, room));
+  }
+  return layerWeights(weights, layer);
 }
 
 async function readNamed(

@@ -1,6 +1,7 @@
 /** @file Scaled dot-product attention; the scale is expected to be folded into the queries. */
 
 import { ShapeError } from '../../errors.ts';
+import { sameShape } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reduceSum } from './broadcasting.ts';
 import { add, multiply, subtract } from './elementwise.ts';
@@ -17,6 +18,12 @@ export function attention(
   v: SymbolicTensor,
   bias?: SymbolicTensor,
 ): SymbolicTensor {
+  const leading = q.shape.slice(0, -2);
+  if (!sameShape(k.shape.slice(0, -2), leading) || !sameShape(v.shape.slice(0, -2), leading)) {
+    throw new ShapeError(
+      `attention: queries ${showShape(q.shape)}, keys ${showShape(k.shape)} and values ${showShape(v.shape)} differ in their leading dims`,
+    );
+  }
   const products = matmulTransposed(q, k);
   return weightedValues(rowSoftmax(bias ? add(products, bias) : products), v);
 }

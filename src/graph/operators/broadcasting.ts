@@ -76,6 +76,10 @@ function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean):
 /** Sum over `axes`; they stay as dims of 1 if `keepDims`. */
 export function reduceSum(x: SymbolicTensor, axes: readonly number[], keepDims = false): SymbolicTensor {
   const resolved = axes.map((axis) => resolveAxis('ReduceSum', axis, x.shape));
+  if (new Set(resolved).size < resolved.length) {
+    throw new ShapeError(`ReduceSum: axes [${axes}] of ${showShape(x.shape)} name one axis twice`);
+  }
+  if (resolved.length === 0) return x; // ONNX would take none for all
   return apply({
     operator: 'ReduceSum',
     inputs: [x, integers(resolved)],
@@ -105,6 +109,9 @@ export function sumRows(x: SymbolicTensor): SymbolicTensor {
 /** Undo broadcasting: sum `gradient` over the axes along which `shape` was repeated. */
 export function sumTo(gradient: SymbolicTensor, shape: Shape): SymbolicTensor {
   if (sameShape(gradient.shape, shape)) return gradient;
+  if (!sameShape(broadcast('sumTo', gradient.shape, shape), gradient.shape)) {
+    throw new ShapeError(`sumTo: ${showShape(gradient.shape)} is no repetition of ${showShape(shape)}`);
+  }
   const extra = gradient.shape.length - shape.length;
   const axes = gradient.shape.flatMap((dim, axis) =>
     axis < extra || (shape[axis - extra] === 1 && dim !== 1) ? [axis] : [],

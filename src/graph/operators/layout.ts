@@ -57,13 +57,13 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
 /** Cut into pieces of the given known sizes along an axis. */
 export function split(x: SymbolicTensor, axis: number, sizes: readonly number[]): readonly SymbolicTensor[] {
   const resolved = resolveAxis('Split', axis, x.shape);
-  if (sizes.length === 1) return [x];
   const total = sizes.reduce((sum, size) => sum + size, 0);
   if (!(total === x.shape[resolved])) {
     throw new ShapeError(
       `Split: sizes [${sizes}] do not add up to axis ${resolved} of ${showShape(x.shape)}`,
     );
   }
+  if (sizes.length === 1) return [x];
   const pieceShape = (size: number): Shape => x.shape.map((dim, i) => (i === resolved ? size : dim));
   return apply({
     operator: 'Split',

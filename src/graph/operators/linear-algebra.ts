@@ -1,7 +1,7 @@
 /** @file Matrix products, in the form the CPU kernels like and with PyTorch's weight layout. */
 
 import { ShapeError } from '../../errors.ts';
-import { broadcast, productDim } from '../shapes.ts';
+import { broadcast, productDim, sameShape } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reshape, sumRows, sumTo } from './broadcasting.ts';
 
@@ -41,7 +41,7 @@ function fusedMatmul(
 ): SymbolicTensor {
   const [rows, innerA] = lastTwo(a.shape, transA);
   const [innerB, columns] = lastTwo(b.shape, transB);
-  if (innerA !== innerB) {
+  if (a.shape.length < 2 || b.shape.length < 2 || innerA !== innerB) {
     throw new ShapeError(
       `FusedMatMul: shapes ${showShape(a.shape)}${transA ? ' transposed' : ''} and ${showShape(b.shape)}${transB ? ' transposed' : ''} do not fit`,
     );
@@ -105,9 +105,10 @@ function gemm(
 export function linear(x: SymbolicTensor, weight: SymbolicTensor, bias?: SymbolicTensor): SymbolicTensor {
   const inner = x.shape[x.shape.length - 1];
   const [outputs, inputs] = weight.shape;
-  if (weight.shape.length !== 2 || inputs !== inner || (bias && bias.shape[0] !== outputs)) {
+  const biasFits = !bias || sameShape(bias.shape, [outputs]);
+  if (x.shape.length === 0 || weight.shape.length !== 2 || inputs !== inner || !biasFits) {
     throw new ShapeError(
-      `linear: input ${showShape(x.shape)} does not fit weight ${showShape(weight.shape)}`,
+      `linear: input ${showShape(x.shape)} does not fit weight ${showShape(weight.shape)} and bias ${bias ? showShape(bias.shape) : '(none)'}`,
     );
   }
   const leading = x.shape.slice(0, -1);

@@ -1,9 +1,8 @@
 /** @file Table look-up by integer index. */
 
 import { ShapeError } from '../../errors.ts';
-import { zeros } from '../../tensor/tensor.ts';
-import { apply, constant, type SymbolicTensor, showShape } from '../symbolic.ts';
-import { expand } from './broadcasting.ts';
+import { apply, constant, type Dim, integers, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { transposedMatmul } from './linear-algebra.ts';
 
 /** Rows of a table: (R, C) and int64 indices (N) -> (N, C). The gradient adds up where an index repeats. */
 export function gatherRows(table: SymbolicTensor, indices: SymbolicTensor): SymbolicTensor {
@@ -18,22 +17,20 @@ export function gatherRows(table: SymbolicTensor, indices: SymbolicTensor): Symb
     inputs: [table, indices],
     attributes: { axis: 0 },
     outputs: [{ shape: [count, table.shape[1]] }],
-    gradient: ([g]) => [g && scatterRows(g, indices, table)],
+    gradient: ([g]) => [g && scatterRows(g, indices, table.shape[0])],
   })[0];
 }
 
-function scatterRows(rows: SymbolicTensor, indices: SymbolicTensor, table: SymbolicTensor): SymbolicTensor {
-  const empty = expand(constant(zeros('float32', [1, 1])), table.shape);
-  const column = apply({
-    operator: 'Unsqueeze',
-    inputs: [indices, constant({ dtype: 'int64', shape: [1], data: BigInt64Array.of(1n) })],
-    outputs: [{ shape: [...indices.shape, 1], dtype: 'int64' }],
+/**
+ * Each row added to the table's row of its index, as a product with one-hot rows. ScatterND would do it directly, but
+ * ONNX Runtime's adds from several threads at once and loses sums where an index repeats.
+ */
+function scatterRows(rows: SymbolicTensor, indices: SymbolicTensor, count: Dim): SymbolicTensor {
+  const offAndOn = constant({ dtype: 'float32', shape: [2], data: Float32Array.of(0, 1) });
+  const oneHot = apply({
+    operator: 'OneHot',
+    inputs: [indices, integers([Number(count)]), offAndOn],
+    outputs: [{ shape: [...indices.shape, count] }],
   })[0];
-  return apply({
-    operator: 'ScatterND',
-    inputs: [empty, column, rows],
-    attributes: { reduction: 'add' },
-    outputs: [{ shape: table.shape }],
-    gradient: ([g]) => [undefined, undefined, g && gatherRows(g, indices)],
-  })[0];
+  return transposedMatmul(oneHot, rows);
 }
