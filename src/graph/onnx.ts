@@ -89,17 +89,22 @@ function writeValueInfo(writer: BinaryWriter, name: string, dtype: string, shape
 /** Names for every symbol of a graph: inputs keep theirs, outputs get the caller's, the rest a number. */
 function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, string> {
   const names = new Map<SymbolicTensor, string>();
+  const taken = new Set(Object.keys(graph.outputs));
   for (const symbol of graph.inputs) {
     if (symbol.source.kind !== 'input')
       throw new ShapeError('graph: an input of a graph must be made by input()');
-    if (symbol.source.name in graph.outputs) {
-      throw new ShapeError(`graph: '${symbol.source.name}' names both an input and an output; rename one`);
+    const { name } = symbol.source;
+    if (taken.has(name)) {
+      const both = Object.hasOwn(graph.outputs, name) ? 'both an input and an output' : 'two inputs';
+      throw new ShapeError(`graph: '${name}' names ${both}; rename one`);
     }
-    names.set(symbol, symbol.source.name);
+    taken.add(name);
+    names.set(symbol, name);
   }
   for (const [name, symbol] of Object.entries(graph.outputs)) {
     if (symbol.source.kind === 'node' && !names.has(symbol)) names.set(symbol, name);
   }
+  let number = 0;
   const used = nodes.flatMap((node) => [...node.inputs, ...node.outputs]);
   for (const symbol of [...used, ...Object.values(graph.outputs)]) {
     if (names.has(symbol)) continue;
@@ -108,7 +113,8 @@ function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, 
         `graph: '${symbol.source.name}' ${showShape(symbol.shape)} is used but not listed among the inputs`,
       );
     }
-    names.set(symbol, `_${names.size}`);
+    while (taken.has(`_${number}`)) number++;
+    names.set(symbol, `_${number++}`);
   }
   return names;
 }
@@ -124,7 +130,7 @@ export type Bound = Readonly<Record<string, Tensor>>;
 export function encodeOnnx(graph: Graph, bound: Bound = {}): Uint8Array<ArrayBuffer> {
   const nodes = topologicalOrder(Object.values(graph.outputs));
   const names = assignNames(graph, nodes);
-  const isBound = (symbol: SymbolicTensor): boolean => names.get(symbol)! in bound;
+  const isBound = (symbol: SymbolicTensor): boolean => Object.hasOwn(bound, names.get(symbol)!);
   const initializers = [...names].flatMap(([symbol, name]): Message[] => {
     const { source } = symbol;
     if (source.kind === 'constant') return [(writer) => writeTensor(writer, name, source.value, false)];

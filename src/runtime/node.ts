@@ -48,7 +48,8 @@ function sessionOptions(threads: number, arena: boolean): ort.InferenceSession.S
     enableCpuMemArena: arena,
     // Many programs take turns: a pool that goes on spinning after its run would steal a core from the next.
     extra: { session: { force_spinning_stop: '1' } },
-    logSeverityLevel: 3,
+    // Errors are thrown, so they need not be printed too.
+    logSeverityLevel: 4,
   };
 }
 
@@ -58,6 +59,7 @@ async function compile(
   options: ort.InferenceSession.SessionOptions,
   onDispose: () => void,
 ): Promise<Program> {
+  checkBound(graph, bound);
   const session = await createSession(encodeOnnx(graph, bound), {
     ...options,
     externalData: externalData(bound),
@@ -70,11 +72,9 @@ async function compile(
     async run(feeds, into = {}) {
       if (disposed) throw new DeviceError('run: the program was disposed; compile it again');
       checkFeeds(feeds, shapes);
-      const given = toRuntime(feeds);
-      const fetches = Object.fromEntries(
-        session.outputNames.map((name) => [name, into[name] ? runtimeTensor(into[name]) : null]),
-      );
-      const results = await session.run(given, fetches);
+      const stray = Object.keys(into).find((name) => !session.outputNames.includes(name));
+      if (stray !== undefined) throw new DeviceError(`run: the program has no output '${stray}'`);
+      const results = await runSession(session, feeds, into);
       return Object.fromEntries(
         session.outputNames.map((name) => [name, into[name] ?? fromRuntime(results[name])]),
       );
@@ -92,7 +92,7 @@ async function compile(
 function unboundShapes(graph: Graph, bound: Feeds): Map<string, Shape> {
   return new Map(
     graph.inputs.flatMap(({ source, shape }): [string, Shape][] =>
-      source.kind === 'input' && !(source.name in bound) ? [[source.name, shape]] : [],
+      source.kind === 'input' && !Object.hasOwn(bound, source.name) ? [[source.name, shape]] : [],
     ),
   );
 }
@@ -115,18 +115,43 @@ async function createSession(
   }
 }
 
+async function runSession(
+  session: ort.InferenceSession,
+  feeds: Feeds,
+  into: Feeds,
+): Promise<Record<string, ort.Tensor>> {
+  try {
+    const fetches = session.outputNames.map((name) => [name, into[name] ? runtimeTensor(into[name]) : null]);
+    return await session.run(toRuntime(feeds), Object.fromEntries(fetches));
+  } catch (cause) {
+    throw new DeviceError(`ONNX Runtime could not run a program: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function requireFit(action: string, name: string, value: Tensor, shape: Shape): void {
+  const fits =
+    value.shape.length === shape.length &&
+    shape.every((dim, axis) => typeof dim === 'string' || dim === value.shape[axis]);
+  if (fits) return;
+  throw new DeviceError(
+    `${action}: input '${name}' must have shape ${showShape(shape)}, got ${showShape(value.shape)}`,
+  );
+}
+
+function checkBound(graph: Graph, bound: Feeds): void {
+  const shapes = unboundShapes(graph, {});
+  for (const [name, value] of Object.entries(bound)) {
+    const shape = shapes.get(name);
+    if (!shape) throw new DeviceError(`compile: the program has no input '${name}' to bind`);
+    requireFit('compile', name, value, shape);
+  }
+}
+
 function checkFeeds(feeds: Feeds, shapes: ReadonlyMap<string, Shape>): void {
   for (const [name, shape] of shapes) {
     const feed = feeds[name];
     if (!feed) throw new DeviceError(`run: input '${name}' ${showShape(shape)} was not given`);
-    const fits =
-      feed.shape.length === shape.length &&
-      shape.every((dim, axis) => typeof dim === 'string' || dim === feed.shape[axis]);
-    if (!fits) {
-      throw new DeviceError(
-        `run: input '${name}' must have shape ${showShape(shape)}, got ${showShape(feed.shape)}`,
-      );
-    }
+    requireFit('run', name, feed, shape);
   }
   const unknown = Object.keys(feeds).find((name) => !shapes.has(name));
   if (unknown !== undefined) throw new DeviceError(`run: the program has no input '${unknown}'`);

@@ -25,12 +25,16 @@ export function transpose(x: SymbolicTensor, permutation: readonly number[]): Sy
 /** Join along an axis. */
 export function concat(parts: readonly SymbolicTensor[], axis: number): SymbolicTensor {
   const [first, ...rest] = parts;
-  if (rest.length === 0) return first;
+  if (!first) throw new ShapeError('Concat: there are no parts to join');
   const resolved = resolveAxis('Concat', axis, first.shape);
+  if (rest.length === 0) return first;
   const shape: Dim[] = [...first.shape];
   for (const part of rest) {
     const fits =
       part.shape.length === shape.length && part.shape.every((dim, i) => i === resolved || dim === shape[i]);
+    if (part.dtype !== first.dtype) {
+      throw new ShapeError(`Concat: cannot join ${first.dtype} and ${part.dtype}`);
+    }
     if (!fits) {
       throw new ShapeError(
         `Concat: shapes ${showShape(first.shape)} and ${showShape(part.shape)} differ beside axis ${resolved}`,
@@ -58,7 +62,7 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
 export function split(x: SymbolicTensor, axis: number, sizes: readonly number[]): readonly SymbolicTensor[] {
   const resolved = resolveAxis('Split', axis, x.shape);
   const total = sizes.reduce((sum, size) => sum + size, 0);
-  if (!(total === x.shape[resolved])) {
+  if (total !== x.shape[resolved] || sizes.some((size) => !(size >= 0))) {
     throw new ShapeError(
       `Split: sizes [${sizes}] do not add up to axis ${resolved} of ${showShape(x.shape)}`,
     );
