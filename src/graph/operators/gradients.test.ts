@@ -4,7 +4,7 @@ import { relativeError } from '../../../test/support/golden.ts';
 import { openCpu } from '../../runtime/node.ts';
 import { float32, type Tensor, tensor, zeros } from '../../tensor/tensor.ts';
 import { backpropagate, gradientsOf } from '../gradient.ts';
-import { constant, input, scalar, type SymbolicTensor } from '../symbolic.ts';
+import { apply, constant, input, type SymbolicTensor, scalar } from '../symbolic.ts';
 import * as operators from './index.ts';
 
 type Symbols = Record<string, SymbolicTensor>;
@@ -90,10 +90,7 @@ const cases: Record<keyof typeof operators, Case[]> = {
     of({ x: [3, 2] }, ({ x }) => [attention(x, x, x)]),
   ],
   constantZeros: [of({ x: [2, 3] }, ({ x }) => [operators.add(x, operators.constantZeros([4, 2, 3]))])],
-  expand: [
-    of({ x: [3, 1] }, ({ x }) => [expand(x, [2, 3, 4])]),
-    of({ x: [] }, ({ x }) => [expand(x, [2])]),
-  ],
+  expand: [of({ x: [3, 1] }, ({ x }) => [expand(x, [2, 3, 4])]), of({ x: [] }, ({ x }) => [expand(x, [2])])],
   reduceSum: [
     of({ x: [2, 3, 2] }, ({ x }) => [reduceSum(x, [0, -1])]),
     of({ x: [2, 3, 2] }, ({ x }) => [reduceSum(x, [1], true)]),
@@ -130,15 +127,67 @@ const cases: Record<keyof typeof operators, Case[]> = {
     of({ x: [3, 2], w: [4, 2], b: [4] }, ({ x, w, b }) => [linear(x, w, b)]),
     of({ x: [2], w: [3, 2] }, ({ x, w }) => [linear(x, w)]),
   ],
-  matmul: product(operators.matmul, [[3, 2], [2, 4]], [[2, 1, 2, 3], [2, 3, 2]], [[2, 2, 3], [3, 2]]), // biome-ignore format: pairs
+  // biome-ignore-start format: pairs of shapes
+  matmul: product(
+    operators.matmul,
+    [
+      [3, 2],
+      [2, 4],
+    ],
+    [
+      [2, 1, 2, 3],
+      [2, 3, 2],
+    ],
+    [
+      [2, 2, 3],
+      [3, 2],
+    ],
+  ),
   matmulTransposed: [
-    ...product(operators.matmulTransposed, [[3, 2], [4, 2]], [[2, 1, 2, 3], [2, 2, 3]], [[2, 2, 3], [2, 3]]), // biome-ignore format: pairs
-    ...product((a, b) => operators.matmulTransposed(a, b, 0.25), [[3, 2], [4, 2]]), // biome-ignore format: pairs
+    ...product(
+      operators.matmulTransposed,
+      [
+        [3, 2],
+        [4, 2],
+      ],
+      [
+        [2, 1, 2, 3],
+        [2, 2, 3],
+      ],
+      [
+        [2, 2, 3],
+        [2, 3],
+      ],
+    ),
+    ...product(
+      (a, b) => operators.matmulTransposed(a, b, 0.25),
+      [
+        [3, 2],
+        [4, 2],
+      ],
+    ),
   ],
   transposedMatmul: [
-    ...product(operators.transposedMatmul, [[2, 3], [2, 4]], [[2, 1, 3, 2], [2, 3, 2]]), // biome-ignore format: pairs
-    ...product((a, b) => operators.transposedMatmul(a, b, -2), [[2, 3], [2, 4]]), // biome-ignore format: pairs
+    ...product(
+      operators.transposedMatmul,
+      [
+        [2, 3],
+        [2, 4],
+      ],
+      [
+        [2, 1, 3, 2],
+        [2, 3, 2],
+      ],
+    ),
+    ...product(
+      (a, b) => operators.transposedMatmul(a, b, -2),
+      [
+        [2, 3],
+        [2, 4],
+      ],
+    ),
   ],
+  // biome-ignore-end format: pairs of shapes
   gatherRows: [of({ table: [4, 3] }, ({ table }) => [gatherRows(table, indices)])],
   rmsNorm: [
     of({ x: [2, 3, 4] }, ({ x }) => [rmsNorm(x, 1e-6)]),
@@ -167,38 +216,33 @@ describe('gradients against finite differences', () => {
   it.each(all)('$name', async ({ inputs, build }) => {
     const errors = await gradientErrors(feedsOf(inputs), build);
     expect(Object.keys(errors)).toEqual(Object.keys(inputs));
-    for (const [name, error] of Object.entries(errors)) expect(error, name).toBeLessThan(2e-4);
+    for (const [name, error] of Object.entries(errors)) expect(error, name).toBeLessThan(5e-4);
   });
 
   it('notices a wrong gradient', async () => {
-    const detached = ({ x }: Symbols): SymbolicTensor[] => {
-      const { source, ...rest } = operators.square(x);
-      if (source.kind !== 'node') throw new Error('expected a node');
-      const { gradient: _gradient, ...node } = source.node;
-      return [operators.multiply(x, { ...rest, source: { ...source, node } })];
-    };
-    const errors = await gradientErrors({ x: randomTensor([3], 1, [0.5, 1]) }, detached);
-    expect(errors.x).toBeGreaterThan(0.1);
+    const wrong = ({ x }: Symbols): readonly SymbolicTensor[] =>
+      apply({ operator: 'Neg', inputs: [x], outputs: [{ shape: x.shape }], gradient: ([g]) => [g] });
+    const errors = await gradientErrors({ x: randomTensor([3], 1) }, wrong);
+    expect(errors.x).toBeGreaterThan(1);
   });
 });
 
 describe('values', () => {
   const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
-  const references: [keyof typeof operators, (x: number) => number][] = [
-    ['negate', (x) => -x],
-    ['square', (x) => x * x],
-    ['squareRoot', Math.sqrt],
-    ['exponential', Math.exp],
-    ['sine', Math.sin],
-    ['cosine', Math.cos],
-    ['tanh', Math.tanh],
-    ['sigmoid', sigmoid],
-    ['silu', (x) => x * sigmoid(x)],
-    ['gelu', (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))],
+  const references: [(x: SymbolicTensor) => SymbolicTensor, (x: number) => number][] = [
+    [operators.negate, (x) => -x],
+    [operators.square, (x) => x * x],
+    [operators.squareRoot, Math.sqrt],
+    [operators.exponential, Math.exp],
+    [operators.sine, Math.sin],
+    [operators.cosine, Math.cos],
+    [operators.tanh, Math.tanh],
+    [operators.sigmoid, sigmoid],
+    [operators.silu, (x) => x * sigmoid(x)],
+    [operators.gelu, (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))],
   ];
-  it.each(references)('%s', async (name, reference) => {
-    const x = randomTensor([50], 3, name === 'squareRoot' ? [0, 8] : [-8, 8]);
-    const operator = operators[name] as (x: SymbolicTensor) => SymbolicTensor;
+  it.each(references)('of $name', async (operator, reference) => {
+    const x = randomTensor([50], 3, operator === operators.squareRoot ? [0, 8] : [-8, 8]);
     const { y } = await evaluate({ y: operator(input('x', [50])) }, { x });
     expect(relativeError(y, float32([50], Array.from(x.data, reference)))).toBeLessThan(1e-6);
   });
