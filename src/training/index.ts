@@ -18,12 +18,13 @@ export { openTensorBoardTracker } from './logging/tensorboard.ts';
 export type { Tracker } from './logging/tracker.ts';
 export { noiseBatch, noiseBlocks } from './noising.ts';
 export {
-  adamwStep,
   clipFactor,
-  gradientNorm,
+  compileOptimizer,
   initialState,
+  type Optimizer,
   type OptimizerOptions,
   type OptimizerState,
+  type StepOptions,
 } from './optimizer.ts';
 export { parseRecipe, type Recipe, recipeModel } from './recipe.ts';
 export { type StepReport, type TrainingHooks, type TrainingOptions, train } from './trainer.ts';

@@ -14,7 +14,7 @@ import type { Dataset } from './datasets/dataset.ts';
 import { compileGradientPass, type GradientPass } from './gradient-pass.ts';
 import { learningRate } from './learning-rate.ts';
 import { noiseBatch } from './noising.ts';
-import { adamwStep, clipFactor, gradientNorm, initialState, zerosLike } from './optimizer.ts';
+import { clipFactor, compileOptimizer, initialState, type Optimizer, zerosLike } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 
 /** Streams of random numbers derived from the seed, so that none repeats another. */
@@ -73,7 +73,8 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
     training.batch,
     training.activations === 'save' ? 'products' : 'nothing',
   );
-  const stepper = createStepper(recipe, config, pass, point.state.weights);
+  const optimizer = await compileOptimizer(device, training);
+  const stepper = createStepper(recipe, config, pass, optimizer, point.state.weights);
   const source = batches(dataset, {
     batchSize: training.batch,
     seed: training.seed,
@@ -101,6 +102,7 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   } finally {
     await source.return(undefined as never);
     await pass.dispose();
+    await optimizer.dispose();
   }
   return point;
 }
@@ -117,7 +119,13 @@ type Stepper = (
 ) => Promise<Pick<StepReport, 'loss' | 'gradientNorm' | 'learningRate'>>;
 
 /** One optimizer step over `accumulate` micro-batches. The state changes only after the last of them. */
-function createStepper(recipe: Recipe, config: AcditConfig, pass: GradientPass, weights: Weights): Stepper {
+function createStepper(
+  recipe: Recipe,
+  config: AcditConfig,
+  pass: GradientPass,
+  optimizer: Optimizer,
+  weights: Weights,
+): Stepper {
   const { training } = recipe;
   const schedule: NoiseSchedule = linearNoiseSchedule();
   const gradients = zerosLike(weights);
@@ -149,11 +157,11 @@ function createStepper(recipe: Recipe, config: AcditConfig, pass: GradientPass, 
       loss += result.loss / training.accumulate;
       if (part !== gradients) accumulate(gradients, part, micro === 0);
     }
-    const norm = gradientNorm(gradients) / training.accumulate;
+    const norm = (await optimizer.norm(gradients)) / training.accumulate;
     requireFinite(step + 1, loss, norm);
     const rate = learningRate(rates, step);
-    const scale = clipFactor(norm, training.clip) / training.accumulate;
-    adamwStep(state, gradients, training, rate, step + 1, scale);
+    const gradientScale = clipFactor(norm, training.clip) / training.accumulate;
+    await optimizer.step(state, gradients, { learningRate: rate, step: step + 1, gradientScale });
     return { loss, gradientNorm: norm, learningRate: rate };
   };
 }
