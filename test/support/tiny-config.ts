@@ -1,0 +1,28 @@
+/** @file Small models for tests. */
+
+import { type AcditConfig, validateConfig } from '../../src/models/acdit/config.ts';
+
+/** A model of 8 x 8 gray pixels in 4 square blocks of 4 tokens, changed as told. */
+export function tinyConfig(changes: Partial<AcditConfig> = {}): AcditConfig {
+  return validateConfig({ ...tinyFields, ...changes });
+}
+
+/** The fields of {@link tinyConfig}, unchecked. */
+export const tinyFields: AcditConfig = {
+  modelType: 'acdit',
+  layers: 2,
+  hidden: 24,
+  heads: 3,
+  mlpRatio: 2,
+  classes: 3,
+  space: 'pixels',
+  channels: 1,
+  frames: 1,
+  height: 8,
+  width: 8,
+  patch: 2,
+  blockSize: 4,
+  blocks: 4,
+  squareBlocks: true,
+  positionSplit: [1, 1],
+};
