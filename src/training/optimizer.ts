@@ -120,6 +120,9 @@ function factorsOf(options: OptimizerOptions, { learningRate, step, gradientScal
   ];
 }
 
+/** Too small to move a weight, and its reciprocal is still a float32. */
+const SMALLEST_RATE = 1e-30;
+
 /** Views of at most {@link PIECE} elements that cover a tensor. */
 function* pieces(length: number): Generator<[start: number, end: number]> {
   for (let start = 0; start < length; start += PIECE) yield [start, Math.min(start + PIECE, length)];
@@ -131,24 +134,26 @@ function view(weights: Weights, name: string, start: number, end: number): Tenso
 
 export async function compileOptimizer(device: Device, options: OptimizerOptions): Promise<Optimizer> {
   const update = await device.compile(stepGraph());
-  const values = input('values', ['count']);
-  const sumOfSquares = await device.compile({
+  const values = input('values', ['rows', 'columns']);
+  const sumsOfSquares = await device.compile({
     inputs: [values],
-    outputs: { sum: reduceSum(square(values), [0]) },
+    outputs: { sums: reduceSum(square(values), [1]) },
   });
   return {
     async norm(gradients) {
       let sum = 0;
-      for (const { data } of gradients.values()) {
-        const result = await sumOfSquares.run({ values: float32([data.length], data) });
-        sum += Number(result.sum.data[0]);
+      for (const { shape, data } of gradients.values()) {
+        const columns = shape[shape.length - 1];
+        // Row by row, then in doubles: one float32 sum over millions would lose the small ones.
+        const { sums } = await sumsOfSquares.run({ values: float32([data.length / columns, columns], data) });
+        for (const row of sums.data) sum += Number(row);
       }
       return Math.sqrt(sum);
     },
 
     async step(state, gradients, stepOptions) {
       // At a learning rate of 0 only the moments and the average move; the folded factors would divide by it.
-      const learningRate = Math.max(stepOptions.learningRate, Number.MIN_VALUE);
+      const learningRate = Math.max(stepOptions.learningRate, SMALLEST_RATE);
       const factors = factorsOf(options, { ...stepOptions, learningRate });
       const feeds = Object.fromEntries(FACTORS.map((name, i) => [name, float32([1], [factors[i]])]));
       for (const [name, { data }] of state.weights) {
@@ -170,7 +175,7 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
 
     async dispose() {
       await update.dispose();
-      await sumOfSquares.dispose();
+      await sumsOfSquares.dispose();
     },
   };
 }
