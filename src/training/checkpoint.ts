@@ -8,18 +8,20 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { saveModel } from '../checkpoints/save.ts';
-import { CheckpointError } from '../errors.ts';
+import { CheckpointError, FormatError } from '../errors.ts';
 import { openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
+import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { OptimizerState } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 
 const TRAINER_FOLDER = 'trainer';
 const FILE_PATTERN = /^step-(\d+)\.safetensors$/;
+const UNFINISHED_PATTERN = /^\.(step-\d+|model)\.safetensors\.[0-9a-f]+\.tmp$/;
 const PARTS = ['weights', 'ema', 'firstMoments', 'secondMoments'] as const;
 
 /** Training at a point in time. */
@@ -57,6 +59,15 @@ export async function saveTraining(
   for (const older of await stateFiles(trainer)) {
     if (older !== file) await rm(join(trainer, older), { force: true });
   }
+  await removeUnfinished(trainer);
+  await removeUnfinished(folder);
+}
+
+/** What a kill in the middle of writing left behind: temporary files as large as the state. */
+async function removeUnfinished(folder: string): Promise<void> {
+  for (const file of await readdir(folder)) {
+    if (UNFINISHED_PATTERN.test(file)) await rm(join(folder, file), { force: true });
+  }
 }
 
 function stateTensors(state: OptimizerState): [string, Tensor][] {
@@ -73,8 +84,9 @@ async function stateFiles(trainer: string): Promise<string[]> {
 }
 
 /**
- * The newest state in a run's folder; undefined if there is none.
- * @throws {CheckpointError} if it belongs to another recipe or model.
+ * The newest whole state in a run's folder; undefined if there is none. A damaged one, such as a failing disk leaves,
+ * is passed over for the one before it.
+ * @throws {CheckpointError} if it belongs to another recipe or model, or all are damaged.
  */
 export async function resumeTraining(
   folder: string,
@@ -82,8 +94,20 @@ export async function resumeTraining(
   recipe: Recipe,
 ): Promise<TrainingPoint | undefined> {
   const trainer = join(folder, TRAINER_FOLDER);
-  const [newest] = await stateFiles(trainer);
-  return newest ? readState(join(trainer, newest), config, recipe) : undefined;
+  let damage: FormatError | undefined;
+  for (const file of await stateFiles(trainer)) {
+    try {
+      return await readState(join(trainer, file), config, recipe);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      damage ??= error;
+    }
+  }
+  if (!damage) return undefined;
+  throw new CheckpointError(
+    `${damage.message}; the state is damaged and there is no older one: put back a copy, or start over with --fresh`,
+    { cause: damage },
+  );
 }
 
 async function readState(path: string, config: AcditConfig, recipe: Recipe): Promise<TrainingPoint> {
@@ -96,6 +120,9 @@ async function readState(path: string, config: AcditConfig, recipe: Recipe): Pro
           'give another output folder, or start over with --fresh',
       );
     }
+    if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {
+      throw new CheckpointError(`${path}: does not say its step and position; start over with --fresh`);
+    }
     const readPart = async (part: (typeof PARTS)[number]): Promise<Weights> => {
       const prefix = `${part}.`;
       const names = archive.names.filter((name) => name.startsWith(prefix));
@@ -105,7 +132,7 @@ async function readState(path: string, config: AcditConfig, recipe: Recipe): Pro
       );
       const values = new Map<string, Tensor<'float32'>>();
       for (const name of parameters(config).keys()) {
-        values.set(name, (await archive.read(prefix + name)) as Tensor<'float32'>);
+        values.set(name, toFloat32(await archive.read(prefix + name)));
       }
       return values;
     };

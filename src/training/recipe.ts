@@ -7,6 +7,8 @@ import { nearest } from '../nearest.ts';
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
+/** At 1 there would be nothing to correct the bias of the moments by. */
+const beta = z.number().min(0).lt(1);
 
 const modelSchema = z.strictObject({
   /** A size of the paper, or give layers, hidden and heads. */
@@ -38,30 +40,35 @@ const dataSchema = z.strictObject({
   classNames: z.array(z.string()).optional(),
 });
 
-const trainingSchema = z.strictObject({
-  steps: count,
-  /** Samples a micro-batch: what is in memory at once. */
-  batch: count,
-  /** Micro-batches an optimizer step. */
-  accumulate: count.default(1),
-  learningRate: z.number().positive().default(3e-4),
-  schedule: z.enum(['constant', 'cosine', 'wsd']).default('wsd'),
-  warmupSteps: z.int().nonnegative().default(0),
-  /** Share of the steps over which wsd decays. */
-  decayFraction: share.default(0.15),
-  betas: z.tuple([share, share]).default([0.9, 0.95]),
-  epsilon: z.number().positive().default(1e-8),
-  weightDecay: z.number().nonnegative().default(0),
-  /** Largest gradient norm. */
-  clip: z.number().positive().default(1),
-  /** Decay of the moving average of the weights, the ones that are shipped. */
-  ema: share.default(0.9999),
-  /** Share of samples trained without their label, for guidance. */
-  labelDrop: share.default(0.1),
-  seed: z.int().nonnegative().default(0),
-  /** `save` is fastest; `recompute` takes the least memory. */
-  activations: z.enum(['save', 'recompute']).default('save'),
-});
+const trainingSchema = z
+  .strictObject({
+    steps: count,
+    /** Samples a micro-batch: what is in memory at once. */
+    batch: count,
+    /** Micro-batches an optimizer step. */
+    accumulate: count.default(1),
+    learningRate: z.number().positive().default(3e-4),
+    schedule: z.enum(['constant', 'cosine', 'wsd']).default('wsd'),
+    warmupSteps: z.int().nonnegative().default(0),
+    /** Share of the steps over which wsd decays. */
+    decayFraction: share.default(0.15),
+    betas: z.tuple([beta, beta]).default([0.9, 0.95]),
+    epsilon: z.number().positive().default(1e-8),
+    weightDecay: z.number().nonnegative().default(0),
+    /** Largest gradient norm. */
+    clip: z.number().positive().default(1),
+    /** Decay of the moving average of the weights, the ones that are shipped. */
+    ema: share.default(0.9999),
+    /** Share of samples trained without their label, for guidance. */
+    labelDrop: share.default(0.1),
+    seed: z.int().nonnegative().default(0),
+    /** `save` is fastest; `recompute` takes the least memory. */
+    activations: z.enum(['save', 'recompute']).default('save'),
+  })
+  .refine(({ steps, warmupSteps }) => warmupSteps <= steps, {
+    path: ['warmupSteps'],
+    error: 'must be at most steps',
+  });
 
 const outputSchema = z.strictObject({
   folder: z.string().min(1),

@@ -59,7 +59,7 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   const { training, output } = recipe;
   const resumed = options.fresh ? undefined : await resumeTraining(output.folder, config, recipe);
   let point = resumed ?? startingPoint(config, training.seed);
-  let savedStep = resumed ? point.step : -1;
+  let savedStep = point.step;
   hooks.onStart?.(point);
   const save = async (): Promise<void> => {
     if (savedStep === point.step) return;

@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import { ConfigError } from '../errors.ts';
+import { parseRecipe, recipeModel } from './recipe.ts';
+
+const valid = {
+  model: { size: 'B', patch: 2, blocks: 4 },
+  data: { path: 'data', imageSize: 8 },
+  training: { steps: 10, batch: 2 },
+  output: { folder: 'out' },
+};
+
+/** The valid recipe with one section changed. */
+function changed(section: keyof typeof valid, changes: object): unknown {
+  return { ...valid, [section]: { ...valid[section], ...changes } };
+}
+
+describe('a recipe', () => {
+  it('gets defaults, and keeps what it says', () => {
+    const recipe = parseRecipe(changed('training', { ema: 0.5 }));
+    expect(recipe.training).toMatchObject({
+      steps: 10,
+      ema: 0.5,
+      betas: [0.9, 0.95],
+      clip: 1,
+      accumulate: 1,
+    });
+    expect(recipe.model).toMatchObject({ squareBlocks: true, positionSplit: [1, 1], mlpRatio: 4 });
+    expect(parseRecipe(recipe)).toEqual(recipe);
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    [
+      'an unknown key',
+      changed('training', { learningrate: 1 }),
+      /'training.learningrate'; did you mean 'learningRate'/,
+    ],
+    [
+      'two unknown keys',
+      changed('data', { pth: 1, chanels: 1 }),
+      /'data.pth'.*'path'.*'data.chanels'.*'channels'/,
+    ],
+    ['an unknown section', { ...valid, trainin: {} }, /'trainin'; did you mean 'training'/],
+    ['a missing section', { ...valid, data: undefined }, /data: /],
+    ['a missing key', changed('output', { folder: undefined }), /output.folder: /],
+    ['a wrong type', changed('training', { steps: '10' }), /training.steps: .*number/],
+    [
+      'a wrong choice',
+      changed('training', { schedule: 'linear' }),
+      /training.schedule: .*"constant"\|"cosine"\|"wsd"/,
+    ],
+    ['a fraction of a step', changed('training', { steps: 1.5 }), /training.steps: /],
+    ['no step', changed('training', { steps: 0 }), /training.steps: /],
+    ['a share beyond 1', changed('training', { labelDrop: 1.1 }), /training.labelDrop: /],
+    ['a beta of 1', changed('training', { betas: [0.9, 1] }), /training.betas.1: /],
+    [
+      'a warm-up beyond the end',
+      changed('training', { warmupSteps: 11 }),
+      /training.warmupSteps: must be at most steps/,
+    ],
+    ['one beta', changed('training', { betas: [0.9] }), /training.betas: /],
+    ['a wrong size', changed('model', { size: 'S' }), /model.size: .*"B"/],
+    ['no object', [], /object/],
+    ['nothing', undefined, /object/],
+  ])('is refused with %s', (_, json, message) => {
+    expect(() => parseRecipe(json, 'my.json')).toThrow(ConfigError);
+    expect(() => parseRecipe(json, 'my.json')).toThrow(message);
+    expect(() => parseRecipe(json, 'my.json')).toThrow(/^my\.json: [^\n]*$/);
+  });
+});
+
+describe("a recipe's model", () => {
+  const names = ['a', 'b', 'c'];
+  const model = (changes: object, data: object = {}) =>
+    recipeModel(
+      parseRecipe({ ...valid, model: { ...valid.model, ...changes }, data: { ...valid.data, ...data } }),
+      names,
+    );
+
+  it('has the size of the paper, or its own', () => {
+    expect(model({})).toMatchObject({
+      layers: 12,
+      hidden: 768,
+      heads: 12,
+      blockSize: 4,
+      blocks: 4,
+      classNames: names,
+    });
+    expect(model({ layers: 3 })).toMatchObject({ layers: 3, hidden: 768 });
+    expect(model({ size: undefined, layers: 1, hidden: 8, heads: 1 }, { channels: 1 })).toMatchObject({
+      layers: 1,
+      hidden: 8,
+      classes: 3,
+      channels: 1,
+      height: 8,
+      space: 'pixels',
+    });
+  });
+
+  it.each<[object, RegExp]>([
+    [{ size: undefined, layers: 2 }, /needs a size, or layers, hidden and heads/],
+    [{ patch: 3 }, /8 pixels in patches of 3 do not divide into 4 blocks/],
+    [{ blocks: 5 }, /do not divide into 5 blocks/],
+    [{ blocks: 2 }, /square blocks of 8/],
+    [{ heads: 7 }, /multiple of heads/],
+    [{ positionSplit: [1, 2] }, /positionSplit/],
+  ])('is refused with %j', (changes, message) => {
+    expect(() => model(changes)).toThrow(ConfigError);
+    expect(() => model(changes)).toThrow(message);
+  });
+});

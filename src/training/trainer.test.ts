@@ -1,0 +1,164 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { writeIdxDataset } from '../../test/support/idx-files.ts';
+import { temporaryFolder } from '../../test/support/temporary-folder.ts';
+import { loadModel } from '../checkpoints/load.ts';
+import { TrainingError } from '../errors.ts';
+import { openCpu } from '../runtime/node.ts';
+import type { TrainingPoint } from './checkpoint.ts';
+import type { Dataset } from './datasets/dataset.ts';
+import { openDataset } from './datasets/open.ts';
+import { parseRecipe, type Recipe, recipeModel } from './recipe.ts';
+import { type StepReport, type TrainingHooks, train } from './trainer.ts';
+
+const device = openCpu();
+afterAll(() => device.dispose());
+
+interface Run {
+  readonly recipe: Recipe;
+  readonly dataset: Dataset;
+  readonly out: string;
+  readonly states: () => string[];
+}
+
+/** Six steps of two micro-batches of two, with everything random that there is. */
+async function setUp(training: object = {}, output: object = {}): Promise<Run> {
+  const folder = temporaryFolder();
+  const data = writeIdxDataset(join(folder, 'data'), { count: 7, side: 8, classes: 3 });
+  const out = join(folder, 'run');
+  const recipe = parseRecipe({
+    model: { layers: 2, hidden: 24, heads: 3, patch: 2, blocks: 4, mlpRatio: 2 },
+    data: { path: data, imageSize: 8, channels: 1, flip: true, crop: 1 },
+    training: {
+      steps: 6,
+      batch: 2,
+      accumulate: 2,
+      warmupSteps: 2,
+      ema: 0.9,
+      weightDecay: 0.05,
+      seed: 5,
+      ...training,
+    },
+    output: { folder: out, checkpointEvery: 3, ...output },
+  });
+  const dataset = await openDataset({ path: data, channels: 1 });
+  return { recipe, dataset, out, states: () => readdirSync(join(out, 'trainer')).sort() };
+}
+
+interface Changes {
+  readonly training?: Partial<Recipe['training']>;
+  readonly folder?: string;
+  readonly dataset?: Dataset;
+  readonly fresh?: boolean;
+  readonly signal?: AbortSignal;
+  readonly hooks?: TrainingHooks;
+}
+
+function start(
+  { recipe, dataset }: Run,
+  { training, folder, ...rest }: Changes = {},
+): Promise<TrainingPoint> {
+  const changed = {
+    ...recipe,
+    training: { ...recipe.training, ...training },
+    output: { ...recipe.output, ...(folder && { folder }) },
+  };
+  const config = recipeModel(recipe, dataset.classNames);
+  return train({ recipe: changed, config, dataset, device, ...rest });
+}
+
+/** A dataset that calls `onRead` with the number of each read, counted from 1. */
+function watched(dataset: Dataset, onRead: (count: number) => void): Dataset {
+  let count = 0;
+  return {
+    ...dataset,
+    read(index) {
+      onRead(++count);
+      return dataset.read(index);
+    },
+  };
+}
+
+describe('training', () => {
+  it('goes on bit for bit where it stopped', async () => {
+    const run = await setUp();
+    const straight = await start(run, { folder: `${run.out}-straight` });
+    expect(straight).toMatchObject({ step: 6, position: 24 });
+
+    const reports: StepReport[] = [];
+    const saved: number[] = [];
+    const hooks: TrainingHooks = {
+      onStep: (report) => void reports.push(report),
+      onCheckpoint: (step) => void saved.push(step),
+    };
+    // Aborting after step 3, and in the middle of step 5.
+    const first = new AbortController();
+    const stopAfter3 = { ...hooks, onStep: (report: StepReport) => report.step === 3 && first.abort() };
+    expect((await start(run, { signal: first.signal, hooks: stopAfter3 as TrainingHooks })).step).toBe(3);
+    const second = new AbortController();
+    const dataset = watched(run.dataset, (count) => count === 4 * 2 + 1 && second.abort());
+    const stopped = await start(run, { signal: second.signal, dataset, hooks });
+    expect(stopped.step).toBeLessThan(6);
+    expect(run.states()).toEqual([`step-0000000${stopped.step}.safetensors`]);
+    expect(await start(run, { hooks })).toEqual(straight);
+    expect(reports.map(({ step }) => step)).toEqual([4, 5, 6]);
+    expect(saved[saved.length - 1]).toBe(6);
+
+    // Nothing is left to do: the same state, read from its file.
+    expect(await start(run)).toEqual(straight);
+    const model = await loadModel(run.out);
+    expect(model.weights).toEqual(straight.state.ema);
+    expect(model.config).toEqual(recipeModel(run.recipe, run.dataset.classNames));
+  });
+
+  it('takes micro-batches of 1, computing activations again, and learns', async () => {
+    const training = { batch: 1, accumulate: 1, steps: 40, learningRate: 3e-3, activations: 'recompute' };
+    const losses: number[] = [];
+    const hooks = { onStep: ({ loss }: StepReport) => void losses.push(loss) };
+    await start(await setUp(training), { hooks });
+    const mean = (values: number[]): number => values.reduce((a, b) => a + b) / values.length;
+    expect(losses).toHaveLength(40);
+    expect(losses[0]).toBeGreaterThan(0.7); // an untrained model predicts 0 of unit noise
+    expect(mean(losses.slice(-10))).toBeLessThan(0.9 * mean(losses.slice(0, 10)));
+  });
+
+  it('leaves everything as it was when aborted before the first step, and starts over when asked to', async () => {
+    const run = await setUp({ accumulate: 1, steps: 2 });
+    expect((await start(run, { signal: AbortSignal.abort() })).step).toBe(0);
+    expect(existsSync(run.out)).toBe(false);
+    const before = await start(run);
+    expect((await start(run, { fresh: true, signal: AbortSignal.abort() })).step).toBe(0);
+    expect(await start(run)).toEqual(before);
+    const steps: number[] = [];
+    const hooks = { onStep: ({ step }: StepReport) => void steps.push(step) };
+    expect(await start(run, { fresh: true, hooks })).toEqual(before);
+    expect(steps).toEqual([1, 2]);
+  });
+
+  it('stops at a loss that is no number, naming the step and keeping the checkpoint', async () => {
+    const run = await setUp({ accumulate: 1 }, { checkpointEvery: 2 });
+    let reads = 0;
+    const dataset: Dataset = {
+      ...run.dataset,
+      read: async () => ({ values: new Float32Array(64).fill(++reads > 6 ? Number.NaN : 0), label: 0 }),
+    };
+    const running = start(run, { dataset });
+    await expect(running).rejects.toThrow(TrainingError);
+    await expect(running).rejects.toThrow(/step 4: the loss is NaN/);
+    expect(run.states()).toEqual(['step-00000002.safetensors']);
+    expect(
+      [...(await loadModel(run.out)).weights.values()].every(({ data }) => data.every(Number.isFinite)),
+    ).toBe(true);
+    expect((await start(run)).step).toBe(6);
+  });
+
+  it('passes on what goes wrong in a hook, keeping the checkpoint', async () => {
+    const run = await setUp({ accumulate: 1 });
+    const onSample = async (): Promise<void> => Promise.reject(new Error('no room'));
+    const hooks = { onSample };
+    const sampling = { ...run, recipe: { ...run.recipe, output: { ...run.recipe.output, sampleEvery: 4 } } };
+    await expect(start(sampling, { hooks })).rejects.toThrow('no room');
+    expect(run.states()).toEqual(['step-00000003.safetensors']);
+  });
+});
