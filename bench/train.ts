@@ -1,0 +1,89 @@
+/**
+ * @file One training step of the paper's image models (batch 1, 1024 tokens), as a share of the machine's
+ * matrix-product speed: forward, backward, clipping, AdamW and moving average.
+ * Usage: npm run bench:train -- [B|L|XL|H] [repeats] [save|recompute]
+ * Only the arithmetic that the method needs is counted: products with the weights, of queries with keys and values
+ * that the mask allows, and twice that for the gradients. What is computed again counts against us.
+ */
+
+import { linearNoiseSchedule } from '../src/diffusion/noise-schedule.ts';
+import { openCpu } from '../src/runtime/node.ts';
+import { Generator } from '../src/tensor/generator.ts';
+import { float32 } from '../src/tensor/tensor.ts';
+import { compileGradientPass } from '../src/training/gradient-pass.ts';
+import { noiseBatch } from '../src/training/noising.ts';
+import { clipFactor, compileOptimizer, initialState, zerosLike } from '../src/training/optimizer.ts';
+import { formulaWeights, paperImageConfig } from '../test/support/formula-weights.ts';
+import { compileMatrixSpeed, median, time } from './matrix-speed.ts';
+
+const size = (process.argv[2] ?? 'B') as 'B' | 'L' | 'XL' | 'H';
+const repeats = Number(process.argv[3] ?? 5);
+const policy = process.argv[4] === 'recompute' ? 'nothing' : 'products';
+
+const config = paperImageConfig(size);
+const device = openCpu();
+const reference = await compileMatrixSpeed(device);
+const state = initialState(formulaWeights(config));
+const gradients = zerosLike(state.weights);
+const pass = await compileGradientPass(device, config, 1, policy);
+const optimizer = await compileOptimizer(device, {
+  betas: [0.9, 0.95],
+  epsilon: 1e-8,
+  weightDecay: 0,
+  ema: 0.9999,
+});
+const tokens = [1, config.blocks, config.blockSize, config.channels];
+const clean = float32(tokens, new Generator(1).randn(config.blocks * config.blockSize * config.channels));
+const batch = noiseBatch(config, linearNoiseSchedule(), clean, [207], 0.1, new Generator(2));
+
+/** Operations of a step: 2 for each multiply-add, once forward and twice back. */
+function stepOperations(): number {
+  const { layers, hidden, mlpRatio, blocks, blockSize } = config;
+  const clean = (blocks - 1) * blockSize;
+  const noised = blocks * blockSize;
+  const keysAndValues = 2 * hidden ** 2;
+  const rest = (2 + 2 * mlpRatio) * hidden ** 2;
+  const products =
+    layers * keysAndValues * (clean + noised) + rest * (layers * noised + (layers - 1) * clean);
+  const noisedPairs = (blocks * (blocks + 1)) / 2;
+  const cleanPairs = (blocks * (blocks - 1)) / 2;
+  const attention = 2 * hidden * blockSize ** 2 * (layers * noisedPairs + (layers - 1) * cleanPairs);
+  return 2 * 3 * (products + attention);
+}
+
+let count = 0;
+async function step(): Promise<void> {
+  await pass.run(state.weights, batch, gradients);
+  const norm = await optimizer.norm(gradients);
+  count++;
+  await optimizer.step(state, gradients, {
+    learningRate: 1e-4,
+    step: count,
+    gradientScale: clipFactor(norm, 1),
+  });
+}
+
+for (let i = 0; i < 2; i++) await step();
+const steps: number[] = [];
+const speeds: number[] = [];
+const shares: number[] = [];
+for (let i = 0; i < repeats; i++) {
+  const before = await reference.measure();
+  const milliseconds = await time(step);
+  const speed = (before + (await reference.measure())) / 2;
+  steps.push(milliseconds);
+  speeds.push(speed);
+  shares.push(stepOperations() / milliseconds / 1e6 / speed);
+}
+const optimizing = await time(async () => {
+  await optimizer.norm(gradients);
+  await optimizer.step(state, gradients, { learningRate: 0, step: ++count, gradientScale: 1 });
+});
+console.log(
+  `ACDiT-${size} training step, ${policy === 'nothing' ? 'recomputing' : 'saving'} activations, ${device.threads} threads: ` +
+    `${median(steps).toFixed(0)} ms, product ${median(speeds).toFixed(0)} GFLOP/s, ` +
+    `share ${(median(shares) * 100).toFixed(1)}% (${shares.map((share) => (share * 100).toFixed(0)).join(' ')}), ` +
+    `of which clipping, AdamW and EMA ${optimizing.toFixed(0)} ms`,
+);
+console.log(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`);
+await device.dispose();
