@@ -123,6 +123,18 @@ describe('training', () => {
     expect(mean(losses.slice(-10))).toBeLessThan(0.9 * mean(losses.slice(0, 10)));
   });
 
+  it('draws new noise for every step and micro-batch', async () => {
+    // An untrained model predicts 0, so each loss is the mean square of the noise that was drawn.
+    const lossesOf = async (accumulate: number): Promise<number[]> => {
+      const losses: number[] = [];
+      const hooks = { onStep: ({ loss }: StepReport) => void losses.push(loss) };
+      await start(await setUp({ accumulate, steps: 2, learningRate: 1e-12 }), { hooks });
+      return losses;
+    };
+    const [one, two] = [await lossesOf(1), await lossesOf(2)];
+    expect(new Set([...one, ...two].map((loss) => loss.toFixed(6))).size).toBe(4);
+  });
+
   it('leaves everything as it was when aborted before the first step, and starts over when asked to', async () => {
     const run = await setUp({ accumulate: 1, steps: 2 });
     expect((await start(run, { signal: AbortSignal.abort() })).step).toBe(0);
