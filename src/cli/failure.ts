@@ -1,0 +1,31 @@
+/** @file The one place that turns errors into messages and exit codes. */
+
+import { AcditError } from '../errors.ts';
+import type { Terminal } from './command.ts';
+
+/** Exit codes. A check that ran and failed, as of `verify`, is 1 too. */
+export const EXIT = { failure: 1, badInput: 2, interrupted: 130 } as const;
+
+/** Report an error, and give the exit code for it. */
+export function reportFailure(error: unknown, verbose: boolean, { stderr, signal }: Terminal): number {
+  if (signal.aborted && error === signal.reason) return EXIT.interrupted;
+  const expected = error instanceof AcditError || isSystemError(error);
+  if (!expected) {
+    stderr.write(`acdit: this is a bug in acdit, please report it\n${stackOf(error)}\n`);
+    return EXIT.failure;
+  }
+  stderr.write(`acdit: ${error.message.replace(/\s*\n\s*/g, ' ')}\n`);
+  if (verbose) stderr.write(`${stackOf(error)}\n`);
+  return EXIT.badInput;
+}
+
+/** What the operating system refused, such as a file without permission: nothing a stack would explain. */
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error && 'code' in error;
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause === undefined ? '' : `\ncaused by ${stackOf(error.cause)}`;
+  return `${error.stack ?? error.message}${cause}`;
+}

@@ -1,0 +1,103 @@
+/** @file `acdit info`: a model's size and layout, and its attention plan as text and as a drawing. */
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { openModel } from '../checkpoints/load.ts';
+import { ArgumentError } from '../errors.ts';
+import { bundledModel } from './bundled-model.ts';
+import { defineCommand, type Terminal } from './command.ts';
+import type { Flags, FlagValues } from './flags.ts';
+import {
+  type ModelSummary,
+  paperConfig,
+  SIZE_NAMES,
+  type SizeName,
+  summarizeModel,
+  summaryText,
+} from './model-summary.ts';
+import { type BlockPlan, blockPlan, PREDICATES, planNumbers } from './plan-cells.ts';
+import { planSvg } from './plan-drawing.ts';
+import { planText } from './plan-text.ts';
+import { choice, wholeNumber } from './values.ts';
+
+const infoFlags = {
+  size: {
+    type: 'string',
+    value: 'NAME',
+    help: `a model of the paper instead of a file: ${SIZE_NAMES.join(', ')}`,
+  },
+  video: { type: 'boolean', help: 'with --size: the video model' },
+  plan: { type: 'boolean', help: 'draw who attends whom in training' },
+  predicate: { type: 'string', value: 'NAME', help: `of the plan: ${PREDICATES.join(', ')}` },
+  window: { type: 'string', value: 'N', help: 'blocks that a windowed plan looks back (1)' },
+  svg: { type: 'string', value: 'FILE', help: 'draw the plan into an SVG file' },
+  png: { type: 'string', value: 'FILE', help: 'draw the plan into a PNG file' },
+  json: { type: 'boolean', help: 'print all as JSON' },
+} as const satisfies Flags;
+
+export const infoCommand = defineCommand({
+  name: 'info',
+  positionals: ['[MODEL]'],
+  summary: 'Describe a model: parameters by part, tokens, blocks. Without MODEL, the bundled one.',
+  flags: infoFlags,
+  run: ({ values, positionals }, terminal) => info(positionals[0], values, terminal),
+});
+
+type InfoValues = FlagValues<typeof infoFlags>;
+
+async function info(path: string | undefined, values: InfoValues, { stdout }: Terminal): Promise<undefined> {
+  const { predicate = 'scam', window = '1', svg, png } = values;
+  const predicateName = choice('predicate', predicate, PREDICATES);
+  const windowSize = wholeNumber('window', window, 0);
+  const summary = await readSummary(path, values);
+  const wanted = values.plan || svg !== undefined || png !== undefined || values.predicate !== undefined;
+  const plan = wanted ? blockPlan(summary.config, predicateName, windowSize) : undefined;
+  const files: string[] = [];
+  if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
+  if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
+  if (values.json) {
+    stdout.write(`${JSON.stringify({ ...summary, ...(plan && { plan: planReport(plan) }) })}\n`);
+    return;
+  }
+  const parts = [summaryText(summary), ...(plan ? [planText(plan)] : [])];
+  stdout.write(`${parts.join('\n\n')}\n`);
+  for (const file of files) stdout.write(`${file}\n`);
+}
+
+async function readSummary(path: string | undefined, { size, video }: InfoValues): Promise<ModelSummary> {
+  if (size !== undefined) {
+    if (path !== undefined) throw new ArgumentError(`give a model (${path}) or --size, not both`);
+    const name: SizeName = choice('size', size, SIZE_NAMES);
+    const kind = video ? 'video' : 'image';
+    return summarizeModel(`ACDiT-${name} ${kind}`, paperConfig(name, kind));
+  }
+  if (video) throw new ArgumentError('--video only goes with --size');
+  const model = path ?? bundledModel();
+  const { config, archive } = await openModel(model);
+  try {
+    return summarizeModel(model, config, (name) => archive.info(name).dtype);
+  } finally {
+    await archive.close();
+  }
+}
+
+async function writeDrawing(path: string, content: string | Uint8Array): Promise<string> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, content);
+  return path;
+}
+
+async function rasterize(svg: string): Promise<Uint8Array> {
+  const { default: sharp } = await import('sharp');
+  return sharp(Buffer.from(svg), { density: 144 }).png().toBuffer();
+}
+
+function planReport(plan: BlockPlan) {
+  const { predicate, blocks, clean, blockSize } = plan;
+  const tiles = plan.plan.tiles.map(({ queries, keys, allowed }) => ({
+    queries,
+    keys,
+    masked: allowed !== undefined,
+  }));
+  return { predicate, blocks, clean, blockSize, ...planNumbers(plan), tiles };
+}

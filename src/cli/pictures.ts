@@ -1,0 +1,85 @@
+/** @file Sampled pixels as PNG files: one a sample, and a grid with one row a label. */
+
+import { join } from 'node:path';
+import { blankImage, enlarge, grid, type Image, imageFromSamples, paste, writePng } from '../media/image.ts';
+import { labelRows } from '../media/text.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { unpatchify } from '../models/acdit/layout.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** Small images are enlarged to about this many pixels in a grid. */
+const GRID_CELL = 64;
+/** A grid shows at most so many of each label, and so many labels. */
+const MOST_COLUMNS = 32;
+const MOST_ROWS = 128;
+
+/** A sample's picture beside the name of its label. */
+export interface NamedImage {
+  readonly name: string;
+  readonly image: Image;
+}
+
+/** Latents (N, T, B, C) of a pixel-space model as one image a sample; the frames of a clip side by side. */
+export function picturesOf(config: AcditConfig, latents: Tensor<'float32'>): Image[] {
+  const { frames, channels, height, width } = config;
+  const { shape, data } = unpatchify(config, latents);
+  const size = channels * height * width;
+  const frame = (index: number): Image =>
+    imageFromSamples(data.subarray(index * size, (index + 1) * size), [channels, height, width]);
+  return Array.from({ length: shape[0] }, (_, n) => {
+    if (frames === 1) return frame(n);
+    const strip = blankImage(width * frames, height, channels === 1 ? 1 : 3);
+    for (let t = 0; t < frames; t++) paste(strip, frame(n * frames + t), t * width, 0);
+    return strip;
+  });
+}
+
+/** `007-t-shirt-top.png` */
+export function fileName(index: number, name: string): string {
+  const slug = name
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, '-')
+    .replace(/^-+|-+$/g, '');
+  return `${String(index).padStart(3, '0')}-${slug.slice(0, 80) || 'sample'}.png`;
+}
+
+/** Write one image; gives its path. */
+export async function writeNamed(
+  folder: string,
+  index: number,
+  { name, image }: NamedImage,
+): Promise<string> {
+  const path = join(folder, fileName(index, name));
+  await writePng(path, image);
+  return path;
+}
+
+/** A grid with one row for each run of samples with the same name, named at the left. */
+export function labelledGrid(samples: readonly NamedImage[]): Image {
+  const rows = rowsByName(samples).slice(0, MOST_ROWS);
+  const columns = Math.min(MOST_COLUMNS, Math.max(...rows.map(({ images }) => images.length)));
+  const [first] = rows[0].images;
+  const blank = blankImage(first.width, first.height, first.channels, 255);
+  const cells = rows.flatMap(({ images }) =>
+    Array.from({ length: columns }, (_, column) => images[column] ?? blank),
+  );
+  const factor = Math.max(1, Math.round(GRID_CELL / first.height));
+  const image = grid(
+    cells.map((cell) => enlarge(cell, factor)),
+    { columns, padding: 2 * factor },
+  );
+  return labelRows(
+    image,
+    rows.map(({ name }) => name),
+  );
+}
+
+function rowsByName(samples: readonly NamedImage[]): { name: string; images: Image[] }[] {
+  const rows: { name: string; images: Image[] }[] = [];
+  for (const { name, image } of samples) {
+    const last = rows[rows.length - 1];
+    if (last?.name === name) last.images.push(image);
+    else rows.push({ name, images: [image] });
+  }
+  return rows;
+}

@@ -1,0 +1,94 @@
+/** @file The recipe of `acdit train`: a JSON file, flags that replace parts of it, or flags alone. */
+
+import { readFile } from 'node:fs/promises';
+import { ArgumentError, ConfigError } from '../errors.ts';
+import { parseRecipe, type Recipe } from '../training/recipe.ts';
+import type { Flags } from './flags.ts';
+
+/** Short names of what is changed most. */
+const SHORT_NAMES = {
+  data: 'data.path',
+  out: 'output.folder',
+  steps: 'training.steps',
+  batch: 'training.batch',
+  accumulate: 'training.accumulate',
+  'learning-rate': 'training.learningRate',
+  seed: 'training.seed',
+} as const;
+
+/** Any key of a recipe: `--training.warmupSteps 100`. */
+export const RECIPE_KEY = /^(model|data|training|output)\./;
+
+/** Texts even if they look like numbers. */
+const TEXT_KEYS = new Set(['data.path', 'output.folder']);
+
+export const recipeFlags = {
+  data: { type: 'string', value: 'DIR', help: 'dataset: image folder or IDX files (data.path)' },
+  out: { type: 'string', value: 'DIR', help: 'folder of the run (output.folder)' },
+  steps: { type: 'string', value: 'N', help: 'optimizer steps (training.steps)' },
+  batch: { type: 'string', value: 'N', help: 'samples a micro-batch (training.batch)' },
+  accumulate: { type: 'string', value: 'N', help: 'micro-batches a step (training.accumulate)' },
+  'learning-rate': { type: 'string', value: 'X', help: 'largest learning rate (training.learningRate)' },
+  seed: { type: 'string', value: 'N', help: 'of weights, noise and order (training.seed)' },
+} as const satisfies Flags;
+
+type JsonObject = Record<string, unknown>;
+
+/**
+ * Read a recipe, replace what flags say, and check the whole.
+ * @param path the JSON file; without it all must come from flags.
+ * @throws {ArgumentError} if the file cannot be read; {ConfigError} if the recipe is not valid.
+ */
+export async function readRecipe(
+  path: string | undefined,
+  short: Readonly<Partial<Record<keyof typeof SHORT_NAMES, string>>>,
+  dotted: readonly (readonly [key: string, value: string])[],
+): Promise<Recipe> {
+  const overrides = [
+    ...dotted,
+    ...Object.entries(SHORT_NAMES).flatMap(([name, key]) => {
+      const value = short[name as keyof typeof SHORT_NAMES];
+      return value === undefined ? [] : [[key, value] as const];
+    }),
+  ];
+  if (path === undefined && overrides.length === 0) {
+    throw new ArgumentError('train needs a RECIPE.json, such as recipes/fashion-mnist.json, or flags');
+  }
+  const base = path === undefined ? emptyRecipe() : await readJson(path);
+  for (const [key, value] of overrides) replace(base, key, value);
+  return parseRecipe(base, path ?? 'flags');
+}
+
+function emptyRecipe(): JsonObject {
+  return { model: {}, data: {}, training: {}, output: {} };
+}
+
+async function readJson(path: string): Promise<JsonObject> {
+  const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new ArgumentError(`recipe ${path} cannot be read (${cause.code}); give a JSON file`, { cause });
+  });
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new ConfigError(`${path}: not valid JSON (${(cause as Error).message})`, { cause });
+  }
+  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as JsonObject;
+  throw new ConfigError(`${path}: a recipe is a JSON object with model, data, training and output`);
+}
+
+function replace(recipe: JsonObject, key: string, value: string): void {
+  const [section, name] = [key.slice(0, key.indexOf('.')), key.slice(key.indexOf('.') + 1)];
+  const before = recipe[section] ?? {};
+  if (typeof before !== 'object') return; // checking the recipe says so
+  recipe[section] = { ...before, [name]: TEXT_KEYS.has(key) ? value : parseValue(value) };
+}
+
+/** Numbers, true, false and lists as JSON; the rest as text. */
+function parseValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,79 @@
+/** @file The command line as a function: arguments in, exit code out. Each command is loaded when it is called. */
+
+import { readFile } from 'node:fs/promises';
+import { ArgumentError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+import type { Command, Terminal } from './command.ts';
+import { reportFailure } from './failure.ts';
+
+interface CommandEntry {
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+const commands: Readonly<Record<string, CommandEntry>> = {
+  sample: {
+    summary: 'sample images from a model',
+    load: async () => (await import('./sample.ts')).sampleCommand,
+  },
+  train: {
+    summary: 'train a model by a recipe, or go on with a training',
+    load: async () => (await import('./train.ts')).trainCommand,
+  },
+  verify: {
+    summary: 'check a model against golden numbers of the official code',
+    load: async () => (await import('./verify.ts')).verifyCommand,
+  },
+  info: {
+    summary: 'describe a model, and draw its attention plan',
+    load: async () => (await import('./info.ts')).infoCommand,
+  },
+};
+
+/** Run the command that `args` name. Errors are reported on the terminal. */
+export async function runCli(args: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    return await dispatch(args, terminal);
+  } catch (error) {
+    return reportFailure(error, args.includes('--verbose'), terminal);
+  }
+}
+
+async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {
+  const [name = '--help', ...rest] = args;
+  if (name === '--version') {
+    terminal.stdout.write(`${await packageVersion()}\n`);
+    return 0;
+  }
+  if (name === 'help' && rest.length > 0) return dispatch([...rest, '--help'], terminal);
+  if (name === '--help' || name === '-h' || name === 'help') {
+    terminal.stdout.write(overview());
+    return 0;
+  }
+  if (!Object.hasOwn(commands, name)) {
+    const what = name.startsWith('-') ? `expected a command before ${name}` : `unknown command '${name}'`;
+    const known = Object.keys(commands);
+    throw new ArgumentError(`${what}; did you mean ${nearest(name, known)}? There are ${known.join(', ')}`);
+  }
+  const command = await commands[name].load();
+  return command.execute(rest, terminal);
+}
+
+function overview(): string {
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+  return [
+    'acdit COMMAND [flags]',
+    '',
+    'ACDiT: block-wise autoregressive conditional diffusion transformers.',
+    '',
+    ...lines,
+    '',
+    'acdit COMMAND --help shows the flags of a command, acdit --version the version.',
+    '',
+  ].join('\n');
+}
+
+async function packageVersion(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

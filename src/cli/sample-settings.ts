@@ -1,0 +1,139 @@
+/** @file The flags of `acdit sample`, checked against the model before its weights are read. */
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { createSolver, solverNames } from '../diffusion/solvers/index.ts';
+import { ArgumentError } from '../errors.ts';
+import { parseNpy } from '../formats/npy.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { deviceFlags } from './device.ts';
+import type { Flags, FlagValues } from './flags.ts';
+import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.ts';
+import { type BatchedRequest, defaultBatch, latentShape } from './sample-batches.ts';
+import { choice, guidanceScale, perBlock, wholeNumber } from './values.ts';
+
+export const sampleFlags = {
+  labels: {
+    type: 'string',
+    value: 'LIST',
+    help: 'classes by number or name, with commas between; by block with slashes: 3/3/7/7 (all of a small model)',
+  },
+  'per-class': { type: 'string', value: 'N', help: 'samples of each label (1; 8 without --labels)' },
+  count: { type: 'string', value: 'N', help: 'samples in all, divided among the labels' },
+  steps: {
+    type: 'string',
+    value: 'N',
+    help: 'solver steps a block (25); by block: 25/10/10/10',
+    aliases: ['sample_step'],
+  },
+  cfg: { type: 'string', value: 'X', help: 'guidance scale (1.5; video 2.5); by block: 1.5/2/2/2' },
+  seed: { type: 'string', value: 'N', help: 'of the noise (42)', aliases: ['global_seed'] },
+  solver: { type: 'string', value: 'NAME', help: solverNames.join(', ') },
+  out: { type: 'string', value: 'DIR', help: 'folder of the pictures (samples)' },
+  noise: { type: 'string', value: 'F.npy', help: 'starting noise (N, T, B, C), instead of the seed' },
+  latents: { type: 'string', value: 'F.npy', help: 'write the final latents (N, T, B, C)' },
+  'no-decode': { type: 'boolean', help: 'write latents only, by default to latents.npy in --out' },
+  vae: { type: 'string', value: 'DIR', help: 'autoencoder; not available yet', aliases: ['vae_path'] },
+  batch: { type: 'string', value: 'N', help: 'samples at a time (16, or what has a cache of 1 GB)' },
+  ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
+  precision: { type: 'string', value: 'NAME', help: 'fp32; int8 is not available yet' },
+  ...deviceFlags,
+  json: { type: 'boolean', help: 'print what was made as JSON, and no progress' },
+} as const satisfies Flags;
+
+export type SampleValues = FlagValues<typeof sampleFlags>;
+
+export interface SampleSettings {
+  readonly request: BatchedRequest;
+  readonly folder: string;
+  /** Write pictures. */
+  readonly decode: boolean;
+  /** Where latents go, if anywhere. */
+  readonly latentsFile: string | undefined;
+}
+
+const DEFAULT_STEPS = 25;
+const DEFAULT_CFG = { image: 1.5, video: 2.5 } as const;
+/** The official scripts' seed. */
+const DEFAULT_SEED = 42;
+/** Of each class, when no labels are given. */
+const DEFAULT_PER_CLASS = 8;
+
+/** @throws {ArgumentError} for the first flag that does not fit the model. */
+export async function sampleSettings(config: AcditConfig, values: SampleValues): Promise<SampleSettings> {
+  requirePrecision(values.precision);
+  const labels = chooseLabels(config, values);
+  const { batch, seed, solver = solverNames[0] } = values;
+  const request = {
+    labels,
+    steps: perBlock('steps', values.steps ?? String(DEFAULT_STEPS), config.blocks, wholeNumber),
+    cfg: perBlock('cfg', values.cfg ?? String(defaultCfg(config)), config.blocks, guidanceScale),
+    solver: choice('solver', solver, solverNames),
+    seed: seed === undefined ? DEFAULT_SEED : wholeNumber('seed', seed, 0),
+    noise: values.noise === undefined ? undefined : await readNoise(config, values.noise, labels.length),
+    batch: batch === undefined ? defaultBatch(config) : wholeNumber('batch', batch),
+  };
+  // The solver knows how many steps it can take.
+  for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
+  return { request, ...outputs(config, values) };
+}
+
+function requirePrecision(precision = 'fp32'): void {
+  if (choice('precision', precision, ['fp32', 'int8']) === 'int8') {
+    throw new ArgumentError('--precision int8 is not available yet; use fp32');
+  }
+}
+
+function defaultCfg({ frames }: AcditConfig): number {
+  return frames > 1 ? DEFAULT_CFG.video : DEFAULT_CFG.image;
+}
+
+function chooseLabels(config: AcditConfig, values: SampleValues): Label[] {
+  const { labels, count } = values;
+  const perClass = values['per-class'];
+  if (count !== undefined && perClass !== undefined) {
+    throw new ArgumentError('--count and --per-class exclude each other; give one of them');
+  }
+  const distinct = labels === undefined ? defaultLabels(config) : parseLabels(config, labels);
+  const fallback = labels === undefined && config.space === 'pixels' ? DEFAULT_PER_CLASS : 1;
+  return repeatLabels(
+    distinct,
+    perClass === undefined ? fallback : wholeNumber('per-class', perClass),
+    count === undefined ? undefined : wholeNumber('count', count),
+  );
+}
+
+async function readNoise(config: AcditConfig, path: string, samples: number): Promise<Tensor<'float32'>> {
+  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new ArgumentError(`--noise ${path} cannot be read (${cause.code}); give a .npy file`, { cause });
+  });
+  const noise = toFloat32(parseNpy(bytes, path));
+  const expected = latentShape(config, samples);
+  if (noise.shape.join() !== expected.join()) {
+    throw new ArgumentError(
+      `--noise ${path} must have shape [${expected}] (samples, blocks, tokens, token size), got [${noise.shape}]`,
+    );
+  }
+  return noise;
+}
+
+function outputs(config: AcditConfig, values: SampleValues): Omit<SampleSettings, 'request'> {
+  const { out: folder = 'samples', latents } = values;
+  const latentsOnly = values['no-decode'] === true;
+  if (values.vae !== undefined && !latentsOnly) {
+    throw new ArgumentError(
+      '--vae: decoding with an autoencoder is not available yet; use --latents F.npy --no-decode',
+    );
+  }
+  if (config.space === 'latents' && !latentsOnly && latents === undefined) {
+    throw new ArgumentError(
+      'this model makes latents, and decoding them needs an autoencoder, which is not available yet; ' +
+        'use --latents F.npy --no-decode',
+    );
+  }
+  const decode = !latentsOnly && config.space === 'pixels';
+  return { folder, decode, latentsFile: latents ?? (decode ? undefined : join(folder, 'latents.npy')) };
+}

@@ -1,0 +1,188 @@
+/** @file `acdit sample`: pictures from a model. */
+
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { openModel, type StoredModel } from '../checkpoints/load.ts';
+import { ArgumentError } from '../errors.ts';
+import { writeFileAtomically } from '../formats/atomic-write.ts';
+import { encodeNpy } from '../formats/npy.ts';
+import { writePng } from '../media/image.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import type { Device } from '../runtime/device.ts';
+import { createSampler } from '../sampling/sampler.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
+import { bundledModel } from './bundled-model.ts';
+import { defineCommand, type Terminal } from './command.ts';
+import { openDevice } from './device.ts';
+import { labelName } from './labels.ts';
+import { labelledGrid, type NamedImage, picturesOf, writeNamed } from './pictures.ts';
+import { formatDuration, startProgress } from './progress.ts';
+import { type BatchedRequest, latentShape, sampleBatches } from './sample-batches.ts';
+import { type SampleSettings, type SampleValues, sampleFlags, sampleSettings } from './sample-settings.ts';
+
+export const sampleCommand = defineCommand({
+  name: 'sample',
+  positionals: ['[MODEL]'],
+  summary:
+    'Sample images: a PNG each, and a grid whose path is printed last. MODEL is a model folder, a .safetensors file\n' +
+    'in one, or an official .pt; without it, the bundled model.',
+  flags: sampleFlags,
+  run: ({ values, positionals }, terminal) =>
+    sample(modelPath(positionals[0], values.ckpt), values, terminal),
+});
+
+function modelPath(positional: string | undefined, ckpt: string | undefined): string {
+  if (positional !== undefined && ckpt !== undefined) {
+    throw new ArgumentError(`both MODEL (${positional}) and --ckpt (${ckpt}) name a model; give one of them`);
+  }
+  return positional ?? ckpt ?? bundledModel();
+}
+
+async function sample(path: string, values: SampleValues, terminal: Terminal): Promise<undefined> {
+  const started = performance.now();
+  const device = openDevice(values);
+  const model = await openModel(path);
+  try {
+    const settings = await sampleSettings(model.config, values);
+    await mkdir(settings.folder, { recursive: true });
+    const results = await collect(model, settings, device, values.json === true, terminal);
+    const seconds = (performance.now() - started) / 1000;
+    const written = await writeResults(model.config, settings, results);
+    if (values.json) {
+      const report = describe(path, model.config, settings.request, results, written, seconds);
+      terminal.stdout.write(`${JSON.stringify(report)}\n`);
+    } else summarize(settings.request, results, written, seconds, terminal);
+    terminal.signal.throwIfAborted();
+  } finally {
+    await model.archive.close();
+  }
+}
+
+/** Everything that is finished. */
+interface Results {
+  readonly pictures: NamedImage[];
+  /** Paths of the pictures. */
+  readonly files: string[];
+  /** One (N, T, B, C) a batch, if they are to be written. */
+  readonly latents: Tensor<'float32'>[];
+  finished: number;
+}
+
+/** Sample, and write each batch's pictures as it is finished. Ends early, with what there is, when interrupted. */
+async function collect(
+  model: StoredModel,
+  { request, folder, decode, latentsFile }: SampleSettings,
+  device: Device,
+  quiet: boolean,
+  { stderr, signal }: Terminal,
+): Promise<Results> {
+  const { config, archive } = model;
+  const results: Results = { pictures: [], files: [], latents: [], finished: 0 };
+  const progress = startProgress({
+    stream: stderr,
+    total: stepCount(config, request),
+    label: 'sample',
+    quiet,
+  });
+  let steps = 0;
+  try {
+    const weights = async (name: string) => toFloat32(await archive.read(name));
+    const sampler = await createSampler({ config, weights, device, signal });
+    const batches = sampleBatches(sampler, request, {
+      signal,
+      onEvent(event, first) {
+        if (event.kind !== 'step') return;
+        const last = Math.min(first + request.batch, request.labels.length);
+        const samples = `${first + 1}-${last}/${request.labels.length}`;
+        progress.update(++steps, { samples, block: `${event.block + 1}/${config.blocks}` });
+      },
+    });
+    for await (const latents of batches) {
+      if (latentsFile !== undefined) results.latents.push(latents);
+      for (const image of decode ? picturesOf(config, latents) : []) {
+        const index = results.pictures.length;
+        const picture = { name: labelName(config, request.labels[index]), image };
+        results.files.push(await writeNamed(folder, index, picture));
+        results.pictures.push(picture);
+      }
+      results.finished += latents.shape[0];
+    }
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+  } finally {
+    progress.finish();
+    await device.dispose();
+  }
+  return results;
+}
+
+/** Solver steps of all batches. */
+function stepCount({ blocks }: AcditConfig, { steps, labels, batch }: BatchedRequest): number {
+  const ofSample = typeof steps === 'number' ? steps * blocks : steps.reduce((sum, n) => sum + n, 0);
+  return ofSample * Math.ceil(labels.length / batch);
+}
+
+interface Written {
+  readonly grid: string | undefined;
+  readonly latents: string | undefined;
+}
+
+async function writeResults(
+  config: AcditConfig,
+  { folder, latentsFile }: SampleSettings,
+  { pictures, latents, finished }: Results,
+): Promise<Written> {
+  const grid = pictures.length > 0 ? join(folder, 'grid.png') : undefined;
+  if (grid) await writePng(grid, labelledGrid(pictures));
+  if (latents.length === 0 || latentsFile === undefined) return { grid, latents: undefined };
+  const all = new Float32Array(latents.reduce((sum, { data }) => sum + data.length, 0));
+  let offset = 0;
+  for (const { data } of latents) {
+    all.set(data, offset);
+    offset += data.length;
+  }
+  await mkdir(dirname(latentsFile), { recursive: true });
+  const bytes = encodeNpy(float32(latentShape(config, finished), all));
+  await writeFileAtomically(latentsFile, (write) => write(bytes));
+  return { grid, latents: latentsFile };
+}
+
+function describe(
+  model: string,
+  config: AcditConfig,
+  { labels, steps, cfg, solver, seed }: BatchedRequest,
+  { files, finished }: Results,
+  { grid, latents }: Written,
+  seconds: number,
+) {
+  return {
+    model,
+    samples: labels.slice(0, finished).map((label, index) => ({
+      label,
+      name: labelName(config, label),
+      ...(files[index] !== undefined && { file: files[index] }),
+    })),
+    ...(grid !== undefined && { grid }),
+    ...(latents !== undefined && { latents }),
+    steps,
+    cfg,
+    solver,
+    seed,
+    seconds,
+  };
+}
+
+function summarize(
+  { labels }: BatchedRequest,
+  { finished }: Results,
+  { grid, latents }: Written,
+  seconds: number,
+  { stdout, stderr, signal }: Terminal,
+): void {
+  const what = signal.aborted
+    ? `stopped after ${finished} of ${labels.length} samples`
+    : `${finished} samples`;
+  stderr.write(`${what} in ${formatDuration(seconds)}\n`);
+  for (const path of [latents, grid]) if (path !== undefined) stdout.write(`${path}\n`);
+}

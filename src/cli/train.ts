@@ -1,0 +1,200 @@
+/** @file `acdit train`: train a model by a recipe, or go on where it stopped. */
+
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ArgumentError } from '../errors.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { parameterCount } from '../models/acdit/weights.ts';
+import type { Dataset } from '../training/datasets/dataset.ts';
+import { openDataset } from '../training/datasets/open.ts';
+import { openTrackers } from '../training/logging/open.ts';
+import type { Tracker } from '../training/logging/tracker.ts';
+import { type Recipe, recipeModel } from '../training/recipe.ts';
+import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
+import { defineCommand, type Terminal } from './command.ts';
+import { deviceFlags, openDevice } from './device.ts';
+import type { Flags, FlagValues } from './flags.ts';
+import { formatDuration, type Progress, startProgress } from './progress.ts';
+import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
+import { logSamples, type TrainingSampleOptions } from './training-samples.ts';
+
+const trainFlags = {
+  ...recipeFlags,
+  fresh: { type: 'boolean', help: 'start at step 0 instead of going on' },
+  overwrite: { type: 'boolean', help: 'with --fresh: discard the run that the folder holds' },
+  ...deviceFlags,
+  quiet: { type: 'boolean', help: 'no progress' },
+  json: { type: 'boolean', help: 'print what happens as JSON lines, and no progress' },
+} as const satisfies Flags;
+
+export const trainCommand = defineCommand({
+  name: 'train',
+  positionals: ['[RECIPE.json]'],
+  summary:
+    'Train a model. A run that was interrupted goes on where it stopped; Ctrl-C saves and stops. The path of the model\n' +
+    '(its EMA weights) is printed last.',
+  flags: trainFlags,
+  freeForm: RECIPE_KEY,
+  notes: 'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true.',
+  run: async ({ values, positionals, free }, terminal) => {
+    const recipe = await readRecipe(positionals[0], values, free);
+    return runTraining(recipe, values, terminal);
+  },
+});
+
+type TrainValues = FlagValues<typeof trainFlags>;
+
+async function runTraining(recipe: Recipe, values: TrainValues, terminal: Terminal): Promise<undefined> {
+  if (values.overwrite && !values.fresh) throw new ArgumentError('--overwrite only goes with --fresh');
+  const { folder } = recipe.output;
+  const device = openDevice(values);
+  const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
+  const dataset = await openDataset({ ...recipe.data, warn });
+  const config = recipeModel(recipe, dataset.classNames);
+  if (values.fresh) await makeRoom(folder, values.overwrite === true);
+  const options = { recipe, config, device, signal: terminal.signal };
+  const { hooks, close } = reportTo(terminal, values, options, dataset);
+  try {
+    const fresh = values.fresh === true;
+    const { step } = await train({ ...options, dataset, fresh, hooks });
+    close(step);
+  } catch (error) {
+    close();
+    throw error;
+  } finally {
+    await device.dispose();
+  }
+  terminal.signal.throwIfAborted();
+}
+
+/** What a run leaves in its folder, apart from the model itself. */
+const RUN_FILES = ['trainer', 'metrics.jsonl', 'tensorboard', 'samples'];
+
+/** A fresh start must not mix with, nor silently discard, an earlier run. */
+async function makeRoom(folder: string, overwrite: boolean): Promise<void> {
+  const present = RUN_FILES.map((name) => join(folder, name)).filter((path) => existsSync(path));
+  if (present.length === 0) return;
+  if (!overwrite) {
+    throw new ArgumentError(
+      `${folder} already holds a run (${present[0]}); ` +
+        'give another folder with --out, go on with it by leaving --fresh out, or discard it with --fresh --overwrite',
+    );
+  }
+  for (const path of present) await rm(path, { recursive: true });
+}
+
+/** Hooks that log to files and tell the terminal; `close` says how it ended if it ended at a step. */
+function reportTo(
+  terminal: Terminal,
+  { quiet, json }: TrainValues,
+  options: TrainingSampleOptions,
+  dataset: Dataset,
+): { hooks: TrainingHooks; close: (step?: number) => void } {
+  const { recipe, config } = options;
+  const { output, training } = recipe;
+  const silent = quiet === true || json === true;
+  const say = (message: string): unknown => silent || terminal.stderr.write(`${message}\n`);
+  const emit = (event: object): unknown => json && terminal.stdout.write(`${JSON.stringify(event)}\n`);
+  const mean = meanOfLosses();
+  const started = performance.now();
+  let tracker: Tracker | undefined;
+  let progress: Progress | undefined;
+
+  const hooks: TrainingHooks = {
+    onStart({ step }) {
+      tracker = openTrackers(output.folder, step);
+      say(describeRun(recipe, config, dataset, step));
+      emit({ kind: 'start', step, steps: training.steps, parameters: parameterCount(config) });
+      progress = startProgress({
+        stream: terminal.stderr,
+        total: training.steps,
+        start: step,
+        label: 'train',
+        quiet: silent,
+      });
+    },
+    onStep(report) {
+      mean.add(report.loss);
+      progress?.update(report.step, progressFields(report, mean.recent()));
+      if (report.step % output.logEvery !== 0) return;
+      const { step, loss: _loss, ...rest } = report;
+      const record = { loss: mean.take(), ...rest };
+      tracker?.scalars(step, record);
+      emit({ kind: 'step', step, ...record });
+    },
+    onCheckpoint(step) {
+      emit({ kind: 'checkpoint', step, model: output.folder });
+    },
+    async onSample(step, ema) {
+      const path = await logSamples(options, ema, step, tracker!);
+      if (!silent) progress?.log(`samples of step ${step}: ${path}`);
+      emit({ kind: 'samples', step, file: path });
+    },
+  };
+  return {
+    hooks,
+    close(step) {
+      progress?.finish();
+      tracker?.close();
+      if (step === undefined) return;
+      const done = !terminal.signal.aborted;
+      const corrupt = dataset.corruptCount;
+      if (corrupt > 0) say(`${corrupt} corrupt images were skipped`);
+      const time = formatDuration((performance.now() - started) / 1000);
+      say(
+        done
+          ? `trained to step ${step} in ${time}`
+          : `saved at step ${step}; the same command goes on from there`,
+      );
+      emit({ kind: done ? 'done' : 'interrupted', step, model: output.folder, corruptImages: corrupt });
+      if (!json) terminal.stdout.write(`${output.folder}\n`);
+    },
+  };
+}
+
+function describeRun(
+  { training, output }: Recipe,
+  config: AcditConfig,
+  { name, size, classNames }: Dataset,
+  step: number,
+): string {
+  const millions = (parameterCount(config) / 1e6).toFixed(1);
+  const what = `${millions}M parameters, ${size} images of ${classNames.length} classes from ${name}`;
+  if (step >= training.steps) {
+    return `${output.folder} is already trained to step ${step}; give more --steps to go on`;
+  }
+  return step === 0 ? `training ${what}` : `going on at step ${step}: ${what}`;
+}
+
+function progressFields(report: StepReport, loss: number): Record<string, string> {
+  return {
+    loss: loss.toFixed(4),
+    lr: report.learningRate.toExponential(1),
+    'images/s': report.samplesPerSecond.toPrecision(3),
+  };
+}
+
+/** Weight of the newest loss in the mean that is shown; one loss alone jumps with its timesteps. */
+const NEWEST = 0.05;
+
+/** Means of the loss: since the last log line, and the recent one. */
+function meanOfLosses() {
+  let sum = 0;
+  let count = 0;
+  let recent: number | undefined;
+  return {
+    add(loss: number): void {
+      sum += loss;
+      count++;
+      recent = recent === undefined ? loss : recent + NEWEST * (loss - recent);
+    },
+    recent: (): number => recent ?? Number.NaN,
+    take(): number {
+      const mean = sum / count;
+      sum = 0;
+      count = 0;
+      return mean;
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/** @file The sample grids of a training: always the same noise, so that steps can be compared. */
+
+import { join } from 'node:path';
+import { encodePng, type Image, writePng } from '../media/image.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import type { Weights } from '../models/acdit/weights.ts';
+import type { Device } from '../runtime/device.ts';
+import { createSampler } from '../sampling/sampler.ts';
+import type { Tracker } from '../training/logging/tracker.ts';
+import type { Recipe } from '../training/recipe.ts';
+import { labelName } from './labels.ts';
+import { labelledGrid, type NamedImage, picturesOf } from './pictures.ts';
+import { sampleBatches } from './sample-batches.ts';
+
+const MOST_CLASSES = 10;
+const PER_CLASS = 4;
+const BATCH = 8;
+
+export interface TrainingSampleOptions {
+  readonly recipe: Recipe;
+  readonly config: AcditConfig;
+  readonly device: Device;
+  readonly signal: AbortSignal;
+}
+
+/** Sample a grid with the moving average of the weights. */
+async function sampleGrid(
+  { recipe, config, device, signal }: TrainingSampleOptions,
+  weights: Weights,
+): Promise<Image> {
+  const classes = Math.min(config.classes, MOST_CLASSES);
+  const labels = Array.from({ length: classes * PER_CLASS }, (_, i) => Math.floor(i / PER_CLASS));
+  const { sampleSteps: steps, cfg } = recipe.output;
+  const { seed } = recipe.training;
+  const sampler = await createSampler({ config, weights, device, signal });
+  try {
+    const request = { labels, steps, cfg, seed, solver: 'dpm-solver-plus-plus-2m', batch: BATCH } as const;
+    const samples: NamedImage[] = [];
+    for await (const latents of sampleBatches(sampler, request, { signal })) {
+      for (const image of picturesOf(config, latents)) {
+        samples.push({ name: labelName(config, labels[samples.length]), image });
+      }
+    }
+    return labelledGrid(samples);
+  } finally {
+    await sampler.dispose();
+  }
+}
+
+/** Sample, write `samples/step-N.png` in the run's folder, and log it. Gives the file's path. */
+export async function logSamples(
+  options: TrainingSampleOptions,
+  weights: Weights,
+  step: number,
+  tracker: Tracker,
+): Promise<string> {
+  const image = await sampleGrid(options, weights);
+  const path = join(options.recipe.output.folder, 'samples', `step-${String(step).padStart(8, '0')}.png`);
+  await writePng(path, image);
+  tracker.image(step, 'samples', await encodePng(image));
+  return path;
+}

@@ -1,0 +1,54 @@
+/** @file Flags' texts as numbers, choices and per-block values, with messages that name the flag. */
+
+import { ArgumentError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+
+/** A whole number of at least `minimum`. @throws {ArgumentError} */
+export function wholeNumber(flag: string, text: string, minimum = 1): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < minimum) {
+    throw new ArgumentError(`--${flag} must be a whole number of at least ${minimum}, got '${text}'`);
+  }
+  return value;
+}
+
+/** One of some words. @throws {ArgumentError} naming the nearest. */
+export function choice<C extends string>(flag: string, text: string, choices: readonly C[]): C {
+  const found = choices.find((word) => word === text);
+  if (found !== undefined) return found;
+  throw new ArgumentError(
+    `--${flag} must be one of ${choices.join(', ')}, got '${text}'; did you mean ${nearest(text, choices)}?`,
+  );
+}
+
+/**
+ * One value for all blocks, or one a block with slashes between: `25` or `25/10/10/10`.
+ * @throws {ArgumentError} if their number is not that of the blocks.
+ */
+export function perBlock(
+  flag: string,
+  text: string,
+  blocks: number,
+  parse: (flag: string, text: string) => number,
+): number | number[] {
+  if (!text.includes('/')) return parse(flag, text);
+  const parts = text.split('/');
+  requireOneABlock(flag, text, parts.length, blocks);
+  return parts.map((part) => parse(flag, part));
+}
+
+export function requireOneABlock(flag: string, text: string, count: number, blocks: number): void {
+  if (count === blocks) return;
+  throw new ArgumentError(
+    `--${flag} '${text}' has ${count} values; give one, or one for each of the model's ${blocks} blocks`,
+  );
+}
+
+/** A guidance scale, 0 or more. @throws {ArgumentError} */
+export function guidanceScale(flag: string, text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
+    throw new ArgumentError(`--${flag} must be a number of at least 0, got '${text}'`);
+  }
+  return value;
+}

@@ -1,0 +1,143 @@
+/** @file Golden numbers of sampling: predicted noise at the first and last step of each block, and the latents. */
+
+import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { createSolver } from '../diffusion/solvers/index.ts';
+import { FormatError } from '../errors.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import type { Weights } from '../models/acdit/weights.ts';
+import type { Device } from '../runtime/device.ts';
+import { blockOf } from '../sampling/request.ts';
+import { createSampler } from '../sampling/sampler.ts';
+import { EMPTY_CACHE, type KeyValueCache, openTrunk, type Trunk } from '../sampling/trunk.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+import { type Check, check, type GoldenNumbers, TOLERANCE } from './check.ts';
+import { readIndices, readLatents, readScalar } from './golden-inputs.ts';
+
+interface SamplingChecks {
+  readonly config: AcditConfig;
+  readonly weights: Weights;
+  readonly golden: GoldenNumbers;
+  readonly device: Device;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What was asked of the official sampler, and what it gave. */
+interface OfficialRun {
+  readonly labels: readonly number[];
+  readonly cfg: number;
+  readonly steps: number;
+  readonly timesteps: readonly number[];
+  readonly noise: Tensor<'float32'>;
+  readonly latents: Tensor<'float32'>;
+}
+
+/** Check what `golden` has of sampling. */
+export async function* checkSampling(options: SamplingChecks): AsyncGenerator<Check> {
+  const { config, golden } = options;
+  if (!golden.has('sample.noise')) return;
+  const run = await readRun(config, golden);
+  if (golden.has('sample.timesteps')) {
+    const name = 'sample.timesteps';
+    yield check(name, run.timesteps, await golden.read(name), TOLERANCE.table);
+  }
+  yield* checkPredictions(options, run);
+  yield* checkLatents(options, run);
+}
+
+async function readRun(config: AcditConfig, golden: GoldenNumbers): Promise<OfficialRun> {
+  const noise = await readLatents(config, golden, 'sample.noise');
+  const steps = await readScalar(golden, 'sample.steps');
+  return {
+    labels: await readIndices(golden, 'sample.labels', config.classes + 1, noise.shape[0]),
+    cfg: await readScalar(golden, 'sample.cfg'),
+    steps,
+    timesteps: createSolver('dpm-solver-plus-plus-2m', linearNoiseSchedule(), steps).timesteps,
+    noise,
+    latents: await readLatents(config, golden, 'sample.latents'),
+  };
+}
+
+/** Each block is predicted behind the official latents of those before it, so that no error adds up. */
+async function* checkPredictions(
+  { config, weights, golden, device, signal }: SamplingChecks,
+  run: OfficialRun,
+): AsyncGenerator<Check> {
+  if (!golden.has('sample.block0.first.eps')) return;
+  const trunk = await openTrunk(device, config, weights, { signal });
+  try {
+    let cache = EMPTY_CACHE;
+    for (let block = 0; block < config.blocks; block++) {
+      for (const when of ['first', 'last'] as const) {
+        const name = `sample.block${block}.${when}`;
+        if (!golden.has(`${name}.eps`)) continue;
+        const timestep = when === 'first' ? run.timesteps[0] : run.timesteps[run.timesteps.length - 1];
+        const expected = await golden.read(`${name}.eps`);
+        const branches = expected.data.length / (run.noise.data.length / config.blocks);
+        const x = oneBlock(toFloat32(await golden.read(`${name}.x`)), run.noise, name);
+        const predicted = await predict(trunk, cache, x, run.labels, timestep, branches, signal);
+        yield check(`${name}.eps`, predicted, expected, TOLERANCE.sampling);
+      }
+      if (block < config.blocks - 1) {
+        cache = await trunk.append(blockOf(run.latents, block), cache, signal);
+      }
+    }
+  } finally {
+    await trunk.dispose();
+  }
+}
+
+/** A block's input as (N, B, C), whatever axes of one it was stored with. */
+function oneBlock(x: Tensor<'float32'>, noise: Tensor<'float32'>, name: string): Tensor<'float32'> {
+  const [samples, , tokens, size] = noise.shape;
+  if (x.data.length !== samples * tokens * size) {
+    throw new FormatError(
+      `golden ${name}.x has shape [${x.shape}] instead of [${samples},1,${tokens},${size}]`,
+    );
+  }
+  return float32([samples, tokens, size], x.data);
+}
+
+/** Predicted noise in the official order: all samples with their labels, then all without. */
+async function predict(
+  trunk: Trunk,
+  cache: KeyValueCache,
+  x: Tensor<'float32'>,
+  labels: readonly number[],
+  timestep: number,
+  branches: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  const { classes } = trunk.config;
+  const conditions = labels.flatMap((label) =>
+    [label, classes].slice(0, branches).map((branch) => ({ timestep, label: branch })),
+  );
+  const table = await trunk.modulations(conditions);
+  const { data, shape } = await trunk.denoise(x, conditions, table, cache, signal);
+  const size = elementCount(shape.slice(2));
+  const out = new Float32Array(data.length);
+  for (let n = 0; n < labels.length; n++) {
+    for (let branch = 0; branch < branches; branch++) {
+      const start = (n * branches + branch) * size;
+      out.set(data.subarray(start, start + size), (branch * labels.length + n) * size);
+    }
+  }
+  return out;
+}
+
+async function* checkLatents(
+  { config, weights, golden, device, signal }: SamplingChecks,
+  { labels, cfg, steps, noise }: OfficialRun,
+): AsyncGenerator<Check> {
+  const sampler = await createSampler({ config, weights, device, signal });
+  try {
+    const request = { labels, cfg, steps, noise, ...(signal && { signal }) };
+    for await (const event of sampler.sample(request)) {
+      if (event.kind !== 'done') continue;
+      const name = 'sample.latents';
+      yield check(name, event.latents.data, await golden.read(name), TOLERANCE.sampling);
+    }
+  } finally {
+    await sampler.dispose();
+  }
+}

@@ -1,0 +1,107 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readImage } from '../../src/media/image.ts';
+import { runInProcess, spawnCli } from '../support/cli.ts';
+import { golden } from '../support/golden.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
+
+/** Parameters of the official code's models. */
+const OFFICIAL = {
+  image: { B: 130_305_028, L: 457_851_908, XL: 674_856_708, H: 950_959_620 },
+  video: { B: 129_633_040, L: 456_955_920, XL: 673_848_720, H: 949_839_632 },
+} as const;
+
+const json = async (...args: string[]) => {
+  const { code, stdout } = await runInProcess(['info', ...args, '--json']);
+  expect(code).toBe(0);
+  return JSON.parse(stdout);
+};
+
+describe('acdit info', () => {
+  it('describes a model folder', async () => {
+    const model = await saveTiny(join(temporaryFolder(), 'model'), tinyPixels);
+    const { code, stdout, stderr } = await spawnCli(['info', model, '--plan']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    for (const text of ['8 x 8 pixels', 'T-shirt/top', 'float32', '4 of 4 tokens', 'modulation (adaLN)']) {
+      expect(stdout).toContain(text);
+    }
+    expect(stdout).toContain('3 clean and 4 noised blocks of 4 tokens');
+  });
+
+  it('describes an official checkpoint', async () => {
+    const summary = await json(golden('video-tiny.pt'));
+    expect(summary.config).toMatchObject({ layers: 2, hidden: 128, frames: 4, blocks: 2, classes: 7 });
+    expect(summary.dtypes).toEqual(['float32']);
+  });
+
+  it.each(['image', 'video'] as const)(
+    'counts the parameters of the %s models as the official code',
+    async (kind) => {
+      for (const [size, expected] of Object.entries(OFFICIAL[kind])) {
+        const summary = await json('--size', size, ...(kind === 'video' ? ['--video'] : []));
+        expect(summary.parameters).toBe(expected);
+        const parts: number[] = Object.values(summary.parametersByPart);
+        expect(parts.reduce((a, b) => a + b)).toBe(expected);
+      }
+    },
+  );
+
+  it('draws the skip-causal mask as text', async () => {
+    const { stdout } = await runInProcess(['info', '--size', 'B', '--plan']);
+    const rows = stdout.split('\n').filter((line) => /^ *(clean|noised) \d/.test(line));
+    expect(rows.map((row) => row.trim().replace(/\s+/g, ' '))).toEqual([
+      'clean 0 # . . . . . .',
+      'clean 1 # # . . . . .',
+      'clean 2 # # # . . . .',
+      'noised 0 . . . # . . .',
+      'noised 1 # . . . # . .',
+      'noised 2 # # . . . # .',
+      'noised 3 # # # . . . #',
+    ]);
+    expect(stdout).toContain('100.0% of them needed');
+  });
+
+  it.each([
+    ['full', 16],
+    ['block-causal', 10],
+    ['windowed', 7],
+  ])('plans %s attention', async (predicate, pairs) => {
+    const { plan } = await json('--size', 'B', '--predicate', predicate);
+    expect(plan).toMatchObject({ predicate, blocks: 4, clean: 0, needed: pairs * 256 ** 2 });
+  });
+
+  it('draws the plan into SVG and PNG files', async () => {
+    const folder = temporaryFolder();
+    const [svg, png] = [join(folder, 'new', 'plan.svg'), join(folder, 'plan.png')];
+    const { code, stdout } = await runInProcess(['info', '--size', 'B', '--svg', svg, '--png', png]);
+    expect(code).toBe(0);
+    expect(stdout.trimEnd().split('\n').slice(-2)).toEqual([svg, png]);
+    expect(readFileSync(svg, 'utf8')).toMatch(/^<svg [\s\S]*attention plan scam[\s\S]*<\/svg>\n$/);
+    const image = await readImage(png);
+    expect(image.width).toBeGreaterThan(700);
+    // Queries of the last clean block attend the first: blue at a known place; the clean ones no noised key: grey.
+    const colorAt = (x: number, y: number): number[] => {
+      const at =
+        (Math.round((y * image.height) / 824) * image.width + Math.round((x * image.width) / 760)) * 3;
+      return [...image.data.subarray(at, at + 3)];
+    };
+    expect(colorAt(96 + 45, 112 + 230)).toEqual([0x2f, 0x6d, 0xb3]);
+    expect(colorAt(96 + 600, 112 + 45)).toEqual([0xf1, 0xf3, 0xf5]);
+  });
+
+  it.each([
+    [['no-such-model'], 'no such model'],
+    [['--size', 'XXL'], 'did you mean XL?'],
+    [['some', '--size', 'B'], 'not both'],
+    [['--video'], '--video only goes with --size'],
+    [['--size', 'B', '--predicate', 'scan'], 'did you mean scam?'],
+    [['--size', 'B', '--plan', '--window', 'x'], '--window must be a whole number'],
+  ])('%j is bad input', async (args, message) => {
+    const { code, stderr } = await runInProcess(['info', ...args]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+});

@@ -1,0 +1,261 @@
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { openFile } from '../../src/formats/file-source.ts';
+import { encodeNpy, parseNpy } from '../../src/formats/npy.ts';
+import { openNpz } from '../../src/formats/npz.ts';
+import { readImage } from '../../src/media/image.ts';
+import { Generator } from '../../src/tensor/generator.ts';
+import { float32 } from '../../src/tensor/tensor.ts';
+import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import { golden, relativeError } from '../support/golden.ts';
+import { checkpoint, pickle, reduce, text, tuple } from '../support/pickle-writer.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { saveTiny, tinyLatents, tinyPixels } from '../support/tiny-model.ts';
+
+let folder: string;
+let pixels: string;
+let latents: string;
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  pixels = await saveTiny(join(folder, 'pixels'), tinyPixels);
+  latents = await saveTiny(join(folder, 'latents'), tinyLatents);
+});
+
+const inFolder = (...names: string[]): string => join(folder, ...names);
+const sample = (...args: string[]): Promise<CliResult> => runInProcess(['sample', ...args]);
+/** What `--latents` wrote. */
+const npy = (name: string) => parseNpy(readFileSync(inFolder(name)));
+
+function expectBadInput({ code, stderr }: CliResult, ...messages: string[]): void {
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  for (const message of messages) expect(stderr).toContain(message);
+  expect(code).toBe(2);
+}
+
+describe('acdit sample', () => {
+  it('writes a picture each and a grid, whose path it prints last', async () => {
+    const args = ['sample', 'pixels', '--labels', 'bag,0,Sneaker', '--per-class', '2', '--steps', '2'];
+    const { code, stdout } = await spawnCli(args, folder);
+    expect(code).toBe(0);
+    expect(lastLine(stdout)).toBe(join('samples', 'grid.png'));
+    expect(readdirSync(inFolder('samples')).sort()).toEqual([
+      '000-bag.png',
+      '001-bag.png',
+      '002-t-shirt-top.png',
+      '003-t-shirt-top.png',
+      '004-sneaker.png',
+      '005-sneaker.png',
+      'grid.png',
+    ]);
+    const single = await readImage(inFolder('samples', '000-bag.png'));
+    expect(single).toMatchObject({ width: 8, height: 8, channels: 1 });
+    // Three rows of two pictures of 8 x 8, eight times enlarged, padded by 16, with names at the left.
+    const grid = await readImage(inFolder('samples', 'grid.png'));
+    expect(grid.height).toBe(3 * (64 + 16) + 16);
+    expect(grid.width).toBeGreaterThan(2 * (64 + 16) + 16 + 'T-shirt/top'.length * 6);
+  });
+
+  it('samples eight of each class of a small model by default', async () => {
+    const { stdout } = await sample(pixels, '--steps', '1', '--out', inFolder('out'), '--json');
+    const report = JSON.parse(stdout);
+    expect(report.samples.map(({ label }: { label: number }) => label)).toEqual(
+      [0, 1, 2].flatMap((label) => Array(8).fill(label)),
+    );
+    expect(report).toMatchObject({ steps: 1, cfg: 1.5, seed: 42, grid: inFolder('out', 'grid.png') });
+  });
+
+  it('divides --count among the labels', async () => {
+    const { stdout } = await sample(
+      pixels,
+      '--count',
+      '4',
+      '--steps',
+      '1',
+      '--out',
+      inFolder('out'),
+      '--json',
+    );
+    const names = JSON.parse(stdout).samples.map(({ name }: { name: string }) => name);
+    expect(names).toEqual(['T-shirt/top', 'T-shirt/top', 'Sneaker', 'Bag']);
+  });
+
+  it.each(['dpm-solver-plus-plus-2m', 'ddim'])(
+    'gives the same with any batch size, by %s',
+    async (solver) => {
+      const common = [pixels, '--labels', '0,1,2,1,0', '--steps', '3', '--solver', solver, '--no-decode'];
+      await sample(...common, '--batch', '5', '--latents', inFolder('whole.npy'));
+      await sample(...common, '--batch', '2', '--latents', inFolder('parts.npy'));
+      await sample(...common, '--seed', '43', '--latents', inFolder('other.npy'));
+      expect(npy('whole.npy').shape).toEqual([5, 4, 4, 4]);
+      expect(relativeError(npy('parts.npy'), npy('whole.npy'))).toBeLessThan(1e-5);
+      expect(relativeError(npy('other.npy'), npy('whole.npy'))).toBeGreaterThan(0.01);
+    },
+  );
+
+  it('starts from injected noise; the same as the seed makes', async () => {
+    const draws = [0, 1].flatMap((index) => [...Generator.seeded(7, index).randn(4 * 4 * 4)]);
+    writeFileSync(inFolder('noise.npy'), encodeNpy(float32([2, 4, 4, 4], draws)));
+    const common = [pixels, '--labels', '2,0', '--steps', '2', '--out', inFolder('out')];
+    await sample(...common, '--noise', inFolder('noise.npy'), '--latents', inFolder('injected.npy'));
+    await sample(...common, '--seed', '7', '--latents', inFolder('seeded.npy'));
+    expect(npy('injected.npy')).toEqual(npy('seeded.npy'));
+  });
+
+  it('reaches the official latents with the flags of the official script', async () => {
+    const numbers = ['sample.noise', 'sample.latents'];
+    const npz = await openNpz(await openFile(golden('image-tiny.npz')));
+    const [noise, expected] = await Promise.all(numbers.map((name) => npz.read(name)));
+    await npz.close();
+    writeFileSync(inFolder('noise.npy'), encodeNpy(noise));
+    const { code } = await sample(
+      ...[
+        '--ckpt',
+        golden('image-tiny.pt'),
+        '--vae_path',
+        'none',
+        '--sample_step',
+        '25',
+        '--global_seed',
+        '1',
+      ],
+      ...['--labels', '3,7', '--cfg', '1.5', '--noise', inFolder('noise.npy')],
+      ...['--latents', inFolder('out.npy'), '--no-decode'],
+    );
+    expect(code).toBe(0);
+    expect(relativeError(npy('out.npy'), expected)).toBeLessThan(1e-3);
+  });
+
+  it('takes steps, guidance and labels by block', async () => {
+    const args = ['--labels', '0/0/bag/none', '--steps', '3/2/1/2', '--cfg', '1/2/2/1.5'];
+    const { code, stdout } = await sample(pixels, ...args, '--out', inFolder('out'), '--json');
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ steps: [3, 2, 1, 2], cfg: [1, 2, 2, 1.5] });
+    expect(report.samples).toEqual([
+      expect.objectContaining({ label: [0, 0, 2, 3], name: 'T-shirt/top / T-shirt/top / Bag / none' }),
+    ]);
+  });
+
+  it('writes the latents of a latent-space model', async () => {
+    const { code, stdout } = await sample(latents, '--steps', '1', '--no-decode', '--out', inFolder('out'));
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${inFolder('out', 'latents.npy')}\n` });
+    expect(npy(join('out', 'latents.npy')).shape).toEqual([3, 4, 4, 16]);
+    expect(readdirSync(inFolder('out'))).toEqual(['latents.npy']);
+  });
+
+  it('puts the frames of a clip side by side', async () => {
+    const video = {
+      ...tinyPixels,
+      frames: 2,
+      blocks: 2,
+      blockSize: 16,
+      squareBlocks: false,
+      positionSplit: [2, 1, 1],
+    };
+    const model = await saveTiny(inFolder('video'), video);
+    const { stdout } = await sample(
+      model,
+      '--count',
+      '3',
+      '--steps',
+      '1',
+      '--out',
+      inFolder('out'),
+      '--json',
+    );
+    expect(JSON.parse(stdout).cfg).toBe(2.5);
+    const strip = await readImage(inFolder('out', '002-bag.png'));
+    expect(strip).toMatchObject({ width: 16, height: 8 });
+  });
+
+  it('keeps finished pictures when interrupted', async () => {
+    const args = ['sample', pixels, '--per-class', '200', '--batch', '1', '--steps', '50', '--json'];
+    const running = startCli([...args, '--out', inFolder('out')]);
+    while (!readdirSync(folder).includes('out') || readdirSync(inFolder('out')).length < 2) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    running.child.kill('SIGINT');
+    const { code, stdout, stderr } = await running.result;
+    expect({ code, stderr }).toEqual({ code: 130, stderr: '' });
+    const { samples, grid } = JSON.parse(stdout);
+    expect(samples.length).toBeLessThan(600);
+    expect(readdirSync(inFolder('out'))).toHaveLength(samples.length + 1);
+    expect((await readImage(grid)).height).toBeGreaterThan(0);
+  });
+});
+
+describe('acdit sample with bad input', () => {
+  it.each([
+    [['--labels', '3'], 'label 3 is outside 0 to 2'],
+    [['--labels', '0,-1'], 'label -1 is outside 0 to 2'],
+    [['--labels', 'sneeker'], "unknown class 'sneeker'; did you mean 'Sneaker'?"],
+    [['--labels', '0/1'], "--labels '0/1' has 2 values; give one, or one for each of the model's 4 blocks"],
+    [['--labels', '0,,1'], "unknown class ''"],
+    [['--steps', '0'], "--steps must be a whole number of at least 1, got '0'"],
+    [['--steps', '1.5'], "got '1.5'"],
+    [['--steps', '1001'], '1001'],
+    [['--steps', '3/3'], "--steps '3/3' has 2 values"],
+    [['--cfg', 'high'], "--cfg must be a number of at least 0, got 'high'"],
+    [['--cfg', '-1'], "got '-1'"],
+    [['--seed', 'x'], '--seed must be a whole number'],
+    [['--solver', 'ddip'], 'did you mean ddim?'],
+    [['--precision', 'int8'], '--precision int8 is not available yet'],
+    [['--device', 'cuda'], '--device cuda is not available yet; use cpu'],
+    [['--device', 'gpu'], '--device must be one of'],
+    [['--threads', '0'], '--threads must be a whole number'],
+    [['--count', '3', '--per-class', '2'], '--count and --per-class exclude each other'],
+    [['--count', '0'], '--count must be'],
+    [['--batch', '0'], '--batch must be'],
+    [['--vae', 'vae'], 'autoencoder is not available yet'],
+    [['--ckpt', 'other'], 'both MODEL'],
+  ])('%j', async (args, message) => {
+    expectBadInput(await sample(pixels, '--out', inFolder('out'), ...args), message);
+    expect(readdirSync(folder)).not.toContain('out');
+  });
+
+  it('says what to do with a model of latents', async () => {
+    expectBadInput(await sample(latents), 'needs an autoencoder', '--latents F.npy --no-decode');
+    expectBadInput(
+      await sample(latents, '--labels', 'bag', '--no-decode'),
+      'have no names; give numbers from 0 to 2',
+    );
+  });
+
+  it('names both shapes of noise that does not fit, and noise that is none', async () => {
+    writeFileSync(inFolder('noise.npy'), encodeNpy(float32([1, 4, 4, 3], new Float32Array(48))));
+    writeFileSync(inFolder('text.npy'), 'no array');
+    const withNoise = (name: string) => sample(pixels, '--labels', '0', '--noise', inFolder(name));
+    expectBadInput(await withNoise('noise.npy'), 'must have shape [1,4,4,4]', 'got [1,4,4,3]');
+    expectBadInput(await withNoise('text.npy'), 'text.npy', 'no .npy file');
+    expectBadInput(await withNoise('missing.npy'), 'missing.npy cannot be read (ENOENT)');
+  });
+
+  it('refuses models that are missing, truncated, foreign or malicious', async () => {
+    const weights = join(pixels, 'model.safetensors');
+    const bytes = readFileSync(weights);
+    expectBadInput(await sample(inFolder('none')), 'none: no such model');
+    expectBadInput(await sample(golden('pickle-zoo.pt')), 'no ACDiT');
+    const malicious = pickle(reduce('os', 'system', tuple(text(`touch ${inFolder('broken-in')}`))));
+    writeFileSync(inFolder('malicious.pt'), await checkpoint(malicious));
+    expectBadInput(await sample(inFolder('malicious.pt')), 'os.system');
+    expect(readdirSync(folder)).not.toContain('broken-in');
+    writeFileSync(inFolder('text.pt'), 'hello');
+    expectBadInput(await sample(inFolder('text.pt')), 'text.pt');
+    writeFileSync(weights, bytes.subarray(0, bytes.length - 100));
+    expectBadInput(await sample(pixels, '--labels', '0'), 'model.safetensors');
+    writeFileSync(join(pixels, 'config.json'), '{"modelType": "gpt"}');
+    expectBadInput(await sample(pixels), 'not the configuration of an ACDiT');
+  });
+
+  it('says that a folder cannot be made', async () => {
+    writeFileSync(inFolder('file'), '');
+    expectBadInput(await sample(pixels, '--out', inFolder('file', 'out')), 'file');
+    mkdirSync(inFolder('taken.npy'));
+    const args = ['--labels', '0', '--steps', '1', '--no-decode', '--out', inFolder('out')];
+    const { code, stderr } = await sample(pixels, ...args, '--latents', inFolder('taken.npy'));
+    expect(code).toBe(2);
+    expect(lastLine(stderr)).toContain('it is a directory');
+  });
+});
