@@ -25,12 +25,12 @@ export function planSvg(blockPlan: BlockPlan): string {
   const height = MARGIN.top + SIDE + MARGIN.bottom;
   const title = headline(blockPlan);
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" shape-rendering="crispEdges">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
     `<title>${title.replace('\n', '; ')}</title>`,
     rect(0, 0, width, height, '#ffffff'),
     ...title.split('\n').map((line, i) => text(line, MARGIN.left, 16 + 22 * i, 1.5)),
     ...axes(blockPlan),
-    `<g transform="translate(${MARGIN.left} ${MARGIN.top})">`,
+    `<g transform="translate(${MARGIN.left} ${MARGIN.top})" shape-rendering="crispEdges">`,
     rect(0, 0, SIDE, SIDE, COLORS.skipped),
     ...cellRuns(blockPlan),
     ...tileOutlines(blockPlan),

@@ -2,7 +2,7 @@
 
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { openModel, type StoredModel } from '../checkpoints/load.ts';
+import { openModel, type StoredModel, weightSource } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
 import { writeFileAtomically } from '../formats/atomic-write.ts';
 import { encodeNpy } from '../formats/npy.ts';
@@ -10,7 +10,6 @@ import { writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
-import { toFloat32 } from '../tensor/convert.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { bundledModel } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
@@ -77,7 +76,7 @@ async function collect(
   quiet: boolean,
   { stderr, signal }: Terminal,
 ): Promise<Results> {
-  const { config, archive } = model;
+  const { config } = model;
   const results: Results = { pictures: [], files: [], latents: [], finished: 0 };
   const progress = startProgress({
     stream: stderr,
@@ -87,8 +86,7 @@ async function collect(
   });
   let steps = 0;
   try {
-    const weights = async (name: string) => toFloat32(await archive.read(name));
-    const sampler = await createSampler({ config, weights, device, signal });
+    const sampler = await createSampler({ config, weights: weightSource(model), device, signal });
     const batches = sampleBatches(sampler, request, {
       signal,
       onEvent(event, first) {
