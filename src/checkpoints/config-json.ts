@@ -22,6 +22,7 @@ const schema = z.object({
   blocks: z.number(),
   squareBlocks: z.boolean(),
   positionSplit: z.array(z.number()),
+  guidance: z.number().optional(),
 });
 
 /**
@@ -42,9 +43,13 @@ export function parseConfig(text: string, name: string): AcditConfig {
     );
     throw new CheckpointError(`${name}: not the configuration of an ACDiT: ${problems.join('; ')}`);
   }
-  const { classNames, ...rest } = result.data;
+  const { classNames, guidance, ...rest } = result.data;
   try {
-    return validateConfig(classNames ? { ...rest, classNames } : rest);
+    return validateConfig({
+      ...rest,
+      ...(classNames && { classNames }),
+      ...(guidance !== undefined && { guidance }),
+    });
   } catch (cause) {
     throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause });
   }

@@ -6,7 +6,7 @@ import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver, solverNames } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { deviceFlags } from './device.ts';
@@ -29,7 +29,11 @@ export const sampleFlags = {
     help: 'solver steps a block (25); by block: 25/10/10/10',
     aliases: ['sample_step'],
   },
-  cfg: { type: 'string', value: 'X', help: 'guidance scale (1.5; video 2.5); by block: 1.5/2/2/2' },
+  cfg: {
+    type: 'string',
+    value: 'X',
+    help: "guidance scale (the model's own, else 1.5, video 2.5); by block: 1.5/2/2/2",
+  },
   seed: { type: 'string', value: 'N', help: 'of the noise (42)', aliases: ['global_seed'] },
   solver: { type: 'string', value: 'NAME', help: solverNames.join(', ') },
   out: { type: 'string', value: 'DIR', help: 'folder of the pictures (samples)' },
@@ -56,7 +60,6 @@ export interface SampleSettings {
 }
 
 const DEFAULT_STEPS = 25;
-const DEFAULT_CFG = { image: 1.5, video: 2.5 } as const;
 /** The official scripts' seed. */
 const DEFAULT_SEED = 42;
 /** Of each class, when no labels are given. */
@@ -70,7 +73,7 @@ export async function sampleSettings(config: AcditConfig, values: SampleValues):
   const request = {
     labels,
     steps: perBlock('steps', values.steps ?? String(DEFAULT_STEPS), config.blocks, wholeNumber),
-    cfg: perBlock('cfg', values.cfg ?? String(defaultCfg(config)), config.blocks, guidanceScale),
+    cfg: perBlock('cfg', values.cfg ?? String(defaultGuidance(config)), config.blocks, guidanceScale),
     solver: choice('solver', solver, solverNames),
     seed: seed === undefined ? DEFAULT_SEED : wholeNumber('seed', seed, 0),
     noise: values.noise === undefined ? undefined : await readNoise(config, values.noise, labels.length),
@@ -85,10 +88,6 @@ function requirePrecision(precision = 'fp32'): void {
   if (choice('precision', precision, ['fp32', 'int8']) === 'int8') {
     throw new ArgumentError('--precision int8 is not available yet; use fp32');
   }
-}
-
-function defaultCfg({ frames }: AcditConfig): number {
-  return frames > 1 ? DEFAULT_CFG.video : DEFAULT_CFG.image;
 }
 
 function chooseLabels(config: AcditConfig, values: SampleValues): Label[] {

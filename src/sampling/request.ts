@@ -2,7 +2,7 @@
 
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
-import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 
@@ -14,7 +14,7 @@ export interface SampleRequest {
   readonly labels: readonly PerBlock[];
   /** Solver steps for each block; 25 by default. */
   readonly steps?: PerBlock;
-  /** Guidance scale; above 1 each step costs two passes. 1.5 by default. */
+  /** Guidance scale; above 1 each step costs two passes. The model's own by default. */
   readonly cfg?: PerBlock;
   readonly solver?: SolverName;
   /** Of the starting noise, and of what stochastic solvers draw; 0 by default. */
@@ -40,7 +40,6 @@ export interface SamplePlan {
 }
 
 const DEFAULT_STEPS = 25;
-const DEFAULT_CFG = 1.5;
 
 /** @throws {ArgumentError} naming what is out of range, the range, and what was given. */
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
@@ -54,7 +53,7 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
       );
     }
   }
-  const cfg = perBlock(config, 'cfg', request.cfg ?? DEFAULT_CFG);
+  const cfg = perBlock(config, 'cfg', request.cfg ?? defaultGuidance(config));
   for (const scale of cfg) {
     if (!Number.isFinite(scale) || scale < 0)
       throw new ArgumentError(`sample: cfg must be 0 or more, got ${scale}`);

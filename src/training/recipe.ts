@@ -76,7 +76,7 @@ const outputSchema = z.strictObject({
   checkpointEvery: count.default(500),
   logEvery: count.default(10),
   sampleEvery: z.int().nonnegative().default(0),
-  /** Sampler of the grids: solver steps a block and guidance. */
+  /** Sampler of the grids: solver steps a block, and guidance, which becomes the model's default. */
   sampleSteps: count.default(25),
   cfg: z.number().min(1).default(1.5),
 });
@@ -147,5 +147,6 @@ export function recipeModel(recipe: Recipe, classNames: readonly string[]): Acdi
     blocks: model.blocks,
     squareBlocks: model.squareBlocks,
     positionSplit: model.positionSplit,
+    guidance: recipe.output.cfg,
   });
 }

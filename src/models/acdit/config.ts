@@ -31,6 +31,8 @@ export interface AcditConfig {
   readonly blocks: number;
   /** Blocks are squares of the token grid (images) rather than runs of tokens in row-major order (videos). */
   readonly squareBlocks: boolean;
+  /** Guidance scale to sample with unless another is asked for. */
+  readonly guidance?: number;
   /** Shares of the head dimension that rotate by each axis: [height, width] or [time, height, width]. */
   readonly positionSplit: readonly number[];
 }
@@ -48,6 +50,11 @@ export const ACDIT_SIZES: Readonly<Record<'B' | 'L' | 'XL' | 'H', AcditSize>> = 
   XL: { layers: 28, hidden: 1152, heads: 18 },
   H: { layers: 32, hidden: 1280, heads: 20 },
 };
+
+/** The guidance that suits a model: its own, or else the paper's, 1.5 for images and 2.5 for videos (section 4). */
+export function defaultGuidance({ guidance, frames }: AcditConfig): number {
+  return guidance ?? (frames > 1 ? 2.5 : 1.5);
+}
 
 /** Size of one token: the values of a patch. */
 export function tokenSize(config: AcditConfig): number {
@@ -121,6 +128,9 @@ export function validateConfig(config: AcditConfig): AcditConfig {
       fail(
         `square blocks of ${blockSize} tokens do not tile ${frames} x ${height / patch} x ${width / patch} tokens`,
       );
+  }
+  if (config.guidance !== undefined && !(config.guidance >= 0 && Number.isFinite(config.guidance))) {
+    fail(`guidance must be 0 or more, got ${config.guidance}`);
   }
   const names = config.classNames;
   if (names && names.length !== config.classes)
