@@ -16,21 +16,14 @@ import {
   finalLayer,
   type LayerSymbols,
   modulations,
+  weightInputs,
 } from '../models/acdit/transformer.ts';
 import {
+  CONDITION_WEIGHTS,
   LAYER_MODULATIONS,
   layerWeightShapes,
-  parameters,
   TIMESTEP_FEATURES,
 } from '../models/acdit/weights.ts';
-
-export const CONDITION_WEIGHTS = [
-  't_embedder.mlp.0.weight',
-  't_embedder.mlp.0.bias',
-  't_embedder.mlp.2.weight',
-  't_embedder.mlp.2.bias',
-  'y_embedder.embedding_table.weight',
-] as const;
 
 export const FINAL_WEIGHTS = [
   'final_layer.norm_final.weight',
@@ -41,12 +34,6 @@ export const FINAL_WEIGHTS = [
 /** Names of a layer's weights up to its attention, and after it; modulation weights belong to neither. */
 const BEFORE_ATTENTION = /^(norm1|attn\.(query|key|value|q_norm|k_norm))\./;
 const AFTER_ATTENTION = /^(norm2|attn\.proj|mlp\.fc[12])\./;
-
-/** Inputs for weights by their official names. */
-function weightInputs(config: AcditConfig, names: readonly string[]): LayerSymbols {
-  const shapes = parameters(config);
-  return Object.fromEntries(names.map((name) => [name, input(name, shapes.get(name)!)]));
-}
 
 /** Inputs named `prefix` and a layer weight's own name, for those that fit `pattern`. */
 function layerSymbols(config: AcditConfig, prefix: string, pattern: RegExp): LayerSymbols {

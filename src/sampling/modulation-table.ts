@@ -5,10 +5,10 @@
 
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
-import { LAYER_MODULATIONS } from '../models/acdit/weights.ts';
+import { CONDITION_WEIGHTS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
-import { CONDITION_WEIGHTS, conditionGraph, modulationGraph } from './graphs.ts';
+import { conditionGraph, modulationGraph } from './graphs.ts';
 import type { WeightSource } from './segments.ts';
 
 /** What a noised block is conditioned on. The label `classes` stands for "no class". */

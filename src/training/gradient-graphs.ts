@@ -21,11 +21,12 @@ import {
   planAttention,
   type RopeSymbols,
   transformerLayer,
+  weightInputs,
 } from '../models/acdit/transformer.ts';
 import {
+  CONDITION_WEIGHTS,
   LAYER_MODULATIONS,
   layerWeightShapes,
-  parameters,
   rowsOf,
   TIMESTEP_FEATURES,
 } from '../models/acdit/weights.ts';
@@ -41,14 +42,6 @@ export interface GradientGraphs {
   /** Loss, prediction and the first gradients at once. */
   readonly loss: Graph;
 }
-
-export const CONDITION_WEIGHTS = [
-  't_embedder.mlp.0.weight',
-  't_embedder.mlp.0.bias',
-  't_embedder.mlp.2.weight',
-  't_embedder.mlp.2.bias',
-  'y_embedder.embedding_table.weight',
-] as const;
 
 export const FINAL_WEIGHTS = [
   'final_layer.norm_final.weight',
@@ -75,11 +68,6 @@ export function gradientGraphs(config: AcditConfig, samples: number, policy: Sav
     lastLayer: layerStage(config, samples, policy, true),
     loss: lossGraph(config, samples),
   };
-}
-
-function weightInputs(config: AcditConfig, names: readonly string[]): LayerSymbols {
-  const shapes = parameters(config);
-  return Object.fromEntries(names.map((name) => [name, input(name, shapes.get(name)!)]));
 }
 
 function conditionStage(config: AcditConfig, samples: number, policy: SavePolicy): DifferentiableStage {

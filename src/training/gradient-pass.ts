@@ -3,10 +3,10 @@
 import type { DifferentiableStage, SavePolicy } from '../graph/partition.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
-import { layerWeights, type Weights } from '../models/acdit/weights.ts';
+import { CONDITION_WEIGHTS, layerWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
-import { CONDITION_WEIGHTS, cleanBlocks, FINAL_WEIGHTS, gradientGraphs } from './gradient-graphs.ts';
+import { cleanBlocks, FINAL_WEIGHTS, gradientGraphs } from './gradient-graphs.ts';
 
 /** Noised blocks and what was added to them. All (N, T, B, C) but the timesteps (N, T) and labels (N). */
 export interface NoisedBatch {

@@ -25,12 +25,18 @@ import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
 import { type AcditConfig, headSize } from './config.ts';
-import { LAYER_MODULATIONS, layerWeightShapes } from './weights.ts';
+import { LAYER_MODULATIONS, layerWeightShapes, parameters } from './weights.ts';
 
 const NORM_EPSILON = 1e-6;
 
 /** Weights of a layer by the names of `layerWeights`. */
 export type LayerSymbols = Readonly<Record<string, SymbolicTensor>>;
+
+/** Inputs for weights outside the layers, by their official names. */
+export function weightInputs(config: AcditConfig, names: readonly string[]): LayerSymbols {
+  const shapes = parameters(config);
+  return Object.fromEntries(names.map((name) => [name, input(name, shapes.get(name)!)]));
+}
 
 /** Cosine and signed sine tables of the sequence's tokens, (S, D) each. */
 export interface RopeSymbols {

@@ -11,6 +11,15 @@ export type Weights = ReadonlyMap<string, Tensor<'float32'>>;
 /** Width of the sinusoidal timestep embedding. */
 export const TIMESTEP_FEATURES = 256;
 
+/** Weights that make a condition vector of a timestep and a label. */
+export const CONDITION_WEIGHTS = [
+  't_embedder.mlp.0.weight',
+  't_embedder.mlp.0.bias',
+  't_embedder.mlp.2.weight',
+  't_embedder.mlp.2.bias',
+  'y_embedder.embedding_table.weight',
+] as const;
+
 /** Dimensions of a head in every released model. */
 export const HEAD_SIZE = 64;
 
