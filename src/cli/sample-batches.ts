@@ -3,9 +3,8 @@
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
-import type { SampleEvent, Sampler } from '../sampling/sampler.ts';
-import { Generator } from '../tensor/generator.ts';
-import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+import type { SampleEvent, SampleRequest, Sampler } from '../sampling/sampler.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { Label } from './labels.ts';
 
 export interface BatchedRequest {
@@ -20,8 +19,6 @@ export interface BatchedRequest {
   readonly batch: number;
 }
 
-/** Keys of the stream of random numbers that stochastic solvers draw from; noise has one key only. */
-const SOLVER_STREAM = 1;
 /** Most bytes of keys and values that a batch caches by default. */
 const CACHE_BYTES = 1e9;
 const LARGEST_DEFAULT_BATCH = 16;
@@ -37,22 +34,8 @@ export function defaultBatch({ layers, hidden, blocks, blockSize }: AcditConfig)
   return Math.max(1, Math.min(LARGEST_DEFAULT_BATCH, Math.floor(CACHE_BYTES / Math.max(cacheBytes, 1))));
 }
 
-/** Starting noise (N, T, B, C) of the samples from number `first` on, each from the seed and its number alone. */
-export function seededNoise(
-  config: AcditConfig,
-  seed: number,
-  first: number,
-  samples: number,
-): Tensor<'float32'> {
-  const shape = latentShape(config, samples);
-  const size = elementCount(shape.slice(1));
-  const out = new Float32Array(samples * size);
-  for (let n = 0; n < samples; n++) out.set(Generator.seeded(seed, first + n).randn(size), n * size);
-  return float32(shape, out);
-}
-
 /** What `sampler.sample` is asked for the batch that starts at sample `first`. */
-export function batchRequest(config: AcditConfig, request: BatchedRequest, first: number) {
+function batchRequest(request: BatchedRequest, first: number): SampleRequest {
   const { seed, batch, noise, steps, cfg, solver } = request;
   const labels = request.labels.slice(first, first + batch);
   return {
@@ -60,10 +43,9 @@ export function batchRequest(config: AcditConfig, request: BatchedRequest, first
     steps,
     cfg,
     solver,
-    seed: Generator.seeded(seed, first, SOLVER_STREAM).randint(0, 2 ** 31, 1)[0],
-    noise: noise
-      ? rowsOf(noise, first, first + labels.length)
-      : seededNoise(config, seed, first, labels.length),
+    seed,
+    first,
+    ...(noise && { noise: rowsOf(noise, first, first + labels.length) }),
   };
 }
 
@@ -74,7 +56,7 @@ export async function* sampleBatches(
   { signal, onEvent }: { signal: AbortSignal; onEvent?: (event: SampleEvent, first: number) => void },
 ): AsyncGenerator<Tensor<'float32'>, void, void> {
   for (let first = 0; first < request.labels.length; first += request.batch) {
-    for await (const event of sampler.sample({ ...batchRequest(sampler.config, request, first), signal })) {
+    for await (const event of sampler.sample({ ...batchRequest(request, first), signal })) {
       onEvent?.(event, first);
       if (event.kind === 'done') yield event.latents;
     }

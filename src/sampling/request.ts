@@ -1,6 +1,6 @@
 /** @file What may be asked of a sampler, checked and spelled out block by block. */
 
-import type { SolverName } from '../diffusion/solvers/index.ts';
+import type { NormalSource, SolverName } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -17,8 +17,13 @@ export interface SampleRequest {
   /** Guidance scale; above 1 each step costs two passes. The model's own by default. */
   readonly cfg?: PerBlock;
   readonly solver?: SolverName;
-  /** Of the starting noise, and of what stochastic solvers draw; 0 by default. */
+  /**
+   * Of the starting noise, and of what stochastic solvers draw; 0 by default. Both depend on the seed and the
+   * sample's number alone, so a sample is the same in any batch.
+   */
   readonly seed?: number;
+  /** Number of the first sample, where a request is one batch of many; 0 by default. */
+  readonly first?: number;
   /** Starting noise (N, T, B, C), instead of the seed's. */
   readonly noise?: Tensor<'float32'>;
   readonly signal?: AbortSignal;
@@ -36,7 +41,8 @@ export interface SamplePlan {
   readonly solver: SolverName;
   /** One (N, B, C) a block. */
   readonly noise: readonly Tensor<'float32'>[];
-  readonly generator: Generator;
+  /** What stochastic solvers draw from: each sample's share comes from a generator of its own. */
+  readonly solverNoise: NormalSource;
 }
 
 const DEFAULT_STEPS = 25;
@@ -58,15 +64,15 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
     if (!Number.isFinite(scale) || scale < 0)
       throw new ArgumentError(`sample: cfg must be 0 or more, got ${scale}`);
   }
-  const generator = new Generator(request.seed ?? 0);
+  const { seed = 0, first = 0 } = request;
   return {
     samples,
     labels: Array.from({ length: config.blocks }, (_, block) => bySample.map((labels) => labels[block])),
     steps: perBlock(config, 'steps', request.steps ?? DEFAULT_STEPS),
     cfg,
     solver: request.solver ?? 'dpm-solver-plus-plus-2m',
-    noise: blockNoise(config, samples, request.noise, generator),
-    generator,
+    noise: startingNoise(config, samples, request.noise, (n) => Generator.seeded(seed, first + n)),
+    solverNoise: perSampleNoise(samples, (n) => Generator.seeded(seed, first + n, SOLVER_STREAM)),
   };
 }
 
@@ -80,22 +86,36 @@ function perBlock(config: AcditConfig, what: string, value: PerBlock): number[] 
   return [...value];
 }
 
-/** Injected noise cut into blocks, or drawn block by block as the official scripts do. */
-function blockNoise(
+/** Keeps what stochastic solvers draw apart from the starting noise, which has a shorter key. */
+const SOLVER_STREAM = 1;
+
+/** Injected noise, or each sample's own, cut into blocks. */
+function startingNoise(
   config: AcditConfig,
   samples: number,
   given: Tensor<'float32'> | undefined,
-  generator: Generator,
+  generatorOf: (sample: number) => Generator,
 ): Tensor<'float32'>[] {
   const { blocks, blockSize } = config;
-  const shape = [samples, blockSize, tokenSize(config)];
-  const blockIndices = Array.from({ length: blocks }, (_, block) => block);
-  if (!given) return blockIndices.map(() => float32(shape, generator.randn(elementCount(shape))));
-  const expected = [samples, blocks, blockSize, tokenSize(config)];
-  if (given.shape.join() !== expected.join()) {
-    throw new ArgumentError(`sample: noise must have shape [${expected}], got [${given.shape}]`);
+  const shape = [samples, blocks, blockSize, tokenSize(config)];
+  if (given && given.shape.join() !== shape.join()) {
+    throw new ArgumentError(`sample: noise must have shape [${shape}], got [${given.shape}]`);
   }
-  return blockIndices.map((block) => blockOf(given, block));
+  const noise = given ?? float32(shape, perSampleNoise(samples, generatorOf).randn(elementCount(shape)));
+  return Array.from({ length: blocks }, (_, block) => blockOf(noise, block));
+}
+
+/** Draws for a batch, sample after sample, each from its own generator. */
+function perSampleNoise(samples: number, generatorOf: (sample: number) => Generator): NormalSource {
+  const generators = Array.from({ length: samples }, (_, n) => generatorOf(n));
+  return {
+    randn(count) {
+      const out = new Float32Array(count);
+      const size = count / samples;
+      for (const [n, generator] of generators.entries()) out.set(generator.randn(size), n * size);
+      return out;
+    },
+  };
 }
 
 /** Block number `block` of (N, T, B, C), as (N, B, C). */

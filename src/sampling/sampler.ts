@@ -82,7 +82,7 @@ async function* sampleBlocks(
       const table = await modulations(block, index, conditions);
       const predicted = await trunk.denoise(latents, conditions, table, cache, signal);
       const noise = guidedNoise(predicted, plan.cfg[block]);
-      const next = solver.step(index, latents.data, noise, state, plan.generator);
+      const next = solver.step(index, latents.data, noise, state, plan.solverNoise);
       latents = float32(latents.shape, next.x);
       state = next.state;
       yield { kind: 'step', block, step: index + 1, steps: solver.timesteps.length, latents };

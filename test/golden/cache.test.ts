@@ -114,6 +114,26 @@ describe.each(Object.entries(shapes))('%s', (_, change) => {
   });
 });
 
+describe('seeds', () => {
+  it.each(['dpm-solver-plus-plus-2m', 'ddim', 'ddpm'] as const)(
+    'give a sample the same numbers in any batch (%s)',
+    async (solver) => {
+      const config = validateConfig(base);
+      const device = openCpu({ threads: 1 });
+      const sampler = await createSampler({ config, weights: formulaWeights(config), device });
+      const run = async (labels: number[], first: number): Promise<Tensor<'float32'>> => {
+        const request = { labels, first, seed: 7, steps: 4, solver };
+        for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents;
+        throw new Error('sampling did not end');
+      };
+      const together = await run([0, 1, 2], 0);
+      const alone = await run([2], 2);
+      expect(relativeError(alone, { data: together.data.slice(-alone.data.length) })).toBeLessThan(1e-5);
+      await device.dispose();
+    },
+  );
+});
+
 describe('guidance', () => {
   it('of 1 costs one pass and equals the conditional prediction', async () => {
     const config = validateConfig(base);

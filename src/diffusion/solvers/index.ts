@@ -37,4 +37,4 @@ export function createSolver(
   }
 }
 
-export type { Solver, SolverState, SolverStep } from './solver.ts';
+export type { NormalSource, Solver, SolverState, SolverStep } from './solver.ts';

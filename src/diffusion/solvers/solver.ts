@@ -1,8 +1,12 @@
 /** @file What every solver is: timesteps, and a pure step from one noise level to the next. */
 
 import { ArgumentError, ShapeError } from '../../errors.ts';
-import type { Generator } from '../../tensor/generator.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
+
+/** What draws standard normal numbers, such as a `Generator`. */
+export interface NormalSource {
+  randn(count: number): Float32Array;
+}
 
 /** What a solver carries from step to step. Never changed in place. */
 export interface SolverState {
@@ -38,7 +42,7 @@ export interface Solver {
     x: Float32Array,
     epsilon: Float32Array,
     state: SolverState,
-    generator?: Generator,
+    generator?: NormalSource,
   ): SolverStep;
 }
 
@@ -82,7 +86,7 @@ export function leadingAlphas(schedule: NoiseSchedule, timesteps: readonly numbe
 }
 
 /** Standard normal noise for a stochastic step. */
-export function drawNoise(name: string, generator: Generator | undefined, count: number): Float32Array {
+export function drawNoise(name: string, generator: NormalSource | undefined, count: number): Float32Array {
   if (!generator) throw new ArgumentError(`${name}: this solver draws noise; pass a Generator to step()`);
   return generator.randn(count);
 }
