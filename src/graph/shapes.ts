@@ -31,18 +31,55 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((dim, i) => dim === b[i]);
 }
 
-/** The sum of two dims; a name such as `cached+256` when one is not known yet. */
-export function addDims(a: Dim, b: Dim): Dim {
-  if (typeof a === 'number' && typeof b === 'number') return a + b;
-  if (a === 0) return b;
-  if (b === 0) return a;
-  return `${a}+${b}`;
+/** Signs outside parentheses: a sum in a product stands in them, as one factor. */
+const PRODUCT_SIGN = /\*(?![^(]*\))/;
+const SUM_SIGN = /\+(?![^(]*\))/;
+
+/** A dim as a number plus multiples of names: `2*rows+1` is 1 plus 2 times `rows`. */
+function terms(dim: Dim): { known: number; multiples: Map<string, number> } {
+  const multiples = new Map<string, number>();
+  let known = 0;
+  for (const term of String(dim).split(SUM_SIGN)) {
+    const { known: factor, names } = factors(/^-?\d+$/.test(term) ? Number(term) : term);
+    const name = names.join('*');
+    if (name === '') known += factor;
+    else multiples.set(name, (multiples.get(name) ?? 0) + factor);
+  }
+  return { known, multiples };
 }
 
-/** Factors of a dim such as `256*groups`: the known one, and the names. */
+function dimOf(known: number, multiples: ReadonlyMap<string, number>): Dim {
+  if (multiples.size === 0) return known;
+  const shown = [...multiples].map(([name, factor]) => (factor === 1 ? name : `${factor}*${name}`)).sort();
+  return [...shown, ...(known === 0 ? [] : [known])].join('+');
+}
+
+/** The sum of two dims; a name such as `cached+256` when one is not known yet. */
+export function addDims(a: Dim, b: Dim): Dim {
+  const sum = terms(a);
+  const other = terms(b);
+  for (const [name, factor] of other.multiples) {
+    sum.multiples.set(name, (sum.multiples.get(name) ?? 0) + factor);
+  }
+  return dimOf(sum.known + other.known, sum.multiples);
+}
+
+/**
+ * The dim divided by a whole number and rounded down, where that is known: `2*rows+1` by 2 is `rows`.
+ * @returns undefined where it depends on what a name stands for
+ */
+export function divideDim(dim: Dim, divisor: number): Dim | undefined {
+  const { known, multiples } = terms(dim);
+  if ([...multiples.values()].some((factor) => factor % divisor !== 0)) return undefined;
+  const divided = [...multiples].map(([name, factor]) => [name, factor / divisor] as const);
+  return dimOf(Math.floor(known / divisor), new Map(divided));
+}
+
+/** Factors of a dim such as `256*groups`: the known one, and the names; a sum in parentheses is a name. */
 function factors(dim: Dim): { known: number; names: string[] } {
   if (typeof dim === 'number') return { known: dim, names: [] };
-  const parts = dim.split('*');
+  if (SUM_SIGN.test(dim)) return { known: 1, names: [`(${dim})`] };
+  const parts = dim.split(PRODUCT_SIGN);
   const names = parts.filter((part) => !/^\d+$/.test(part));
   const known = parts.reduce((product, part) => (/^\d+$/.test(part) ? product * Number(part) : product), 1);
   return { known, names };

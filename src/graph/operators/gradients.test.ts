@@ -15,8 +15,8 @@ interface Case {
   readonly build: (symbols: Symbols) => readonly SymbolicTensor[];
 }
 
-const { attention, concat, expand, gatherRows, linear, reduceMean, reduceSum, reshape } = operators;
-const { rmsNorm, slice, split, sumTo, transpose } = operators;
+const { attention, concat, conv2d, expand, gatherRows, linear, reduceMean, reduceSum, reshape } = operators;
+const { rmsNorm, slice, split, sumTo, transpose, upsampleNearest } = operators;
 
 const of = (inputs: Case['inputs'], build: Case['build']): Case => ({ inputs, build });
 
@@ -188,6 +188,22 @@ const cases: Record<keyof typeof operators, Case[]> = {
     ),
   ],
   // biome-ignore-end format: pairs of shapes
+  conv2d: [
+    of({ x: [2, 2, 3, 4], w: [3, 2, 3, 2], b: [3] }, ({ x, w, b }) => [conv2d(x, w, b)]),
+    of({ x: [1, 2, 3, 3], w: [2, 2, 3, 3] }, ({ x, w }) => [
+      conv2d(x, w, undefined, { padding: [1, 1, 1, 1] }),
+    ]),
+    of({ x: [1, 2, 5, 4], w: [2, 2, 3, 3] }, ({ x, w }) => [
+      conv2d(x, w, undefined, { stride: 2, padding: [0, 0, 1, 1] }),
+    ]),
+    of({ x: [2, 1, 7, 6], w: [2, 1, 2, 3], b: [2] }, ({ x, w, b }) => [
+      conv2d(x, w, b, { stride: 3, padding: [0, 1, 0, 0] }),
+    ]),
+  ],
+  upsampleNearest: [
+    of({ x: [2, 1, 2, 3] }, ({ x }) => [upsampleNearest(x, 2, 2)]),
+    of({ x: [1, 2, 2, 1] }, ({ x }) => [upsampleNearest(x, 1, 3)]),
+  ],
   gatherRows: [of({ table: [4, 3] }, ({ table }) => [gatherRows(table, indices)])],
   rmsNorm: [
     of({ x: [2, 3, 4] }, ({ x }) => [rmsNorm(x, 1e-6)]),

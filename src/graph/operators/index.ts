@@ -3,6 +3,7 @@
 export { gelu, silu, softmax } from './activation.ts';
 export { attention } from './attention.ts';
 export { constantZeros, expand, reduceSum, reshape, sumTo } from './broadcasting.ts';
+export { type ConvolutionOptions, conv2d, upsampleNearest } from './convolution.ts';
 export {
   add,
   cosine,

@@ -6,9 +6,10 @@ import * as operators from './index.ts';
 
 const of = (...shape: (number | string)[]): SymbolicTensor => input('x', shape);
 const whole = input('i', [3], 'int64');
-const { add, attention, concat, divide, expand, gatherRows, linear, matmul, matmulTransposed } = operators;
+const { add, attention, concat, conv2d, divide, expand, gatherRows, linear, matmul, matmulTransposed } =
+  operators;
 const { multiply, reduceMean, reduceSum, reshape, rmsNorm, slice, split, subtract, sumTo } = operators;
-const { tanh, transpose, transposedMatmul } = operators;
+const { tanh, transpose, transposedMatmul, upsampleNearest } = operators;
 
 /** Name in the message, what is tried, and what the message must show: shapes, axes or sizes. */
 const misfits: [operator: string, build: () => unknown, shown: string[]][] = [
@@ -54,6 +55,17 @@ const misfits: [operator: string, build: () => unknown, shown: string[]][] = [
   ['Concat', () => concat([of(2, 3)], 2), ['2', '[2, 3]']],
   ['Concat', () => concat([of(3), whole], 0), ['float32', 'int64']],
   ['Concat', () => concat([], 0), ['no parts']],
+  ['conv2d', () => conv2d(of(1, 2, 4, 4), of(3, 4, 3, 3)), ['[1, 2, 4, 4]', '[3, 4, 3, 3]']],
+  ['conv2d', () => conv2d(of(2, 4, 4), of(3, 2, 3, 3)), ['[2, 4, 4]']],
+  ['conv2d', () => conv2d(of(1, 2, 2, 4), of(3, 2, 3, 3)), ['[1, 2, 2, 4]', '[3, 2, 3, 3]']],
+  ['conv2d', () => conv2d(of(1, 2, 4, 4), of(3, 2, 3, 3), of(2)), ['[2]']],
+  [
+    'conv2d',
+    () => conv2d(of(1, 2, 'n', 4), of(3, 2, 1, 1), undefined, { stride: 2 }),
+    ['[1, 2, n, 4]', 'stride 2'],
+  ],
+  ['upsampleNearest', () => upsampleNearest(of(2, 3), 2, 2), ['[2, 3]']],
+  ['upsampleNearest', () => upsampleNearest(of(1, 1, 2, 3), 1.5, 2), ['1.5 x 2']],
   ['Split', () => split(of(2, 5), 1, [2, 2]), ['[2,2]', '[2, 5]']],
   ['Split', () => split(of(2, 5), 1, [4]), ['[4]', '[2, 5]']],
   ['Split', () => split(of(2, 'n'), 1, [2, 2]), ['[2,2]', '[2, n]']],
