@@ -126,8 +126,9 @@ export type Bound = Readonly<Record<string, Tensor>>;
  * Serialise a graph as an ONNX ModelProto. Nodes that no output needs are left out.
  * @param bound become part of the program. Large ones are only named, as external data whose location is the input's
  * name, so that weights need not be copied into the message: see {@link isExternal}.
+ * @param marker name of an extra first output: an empty sequence, for a runtime that has a use for one that is no tensor.
  */
-export function encodeOnnx(graph: Graph, bound: Bound = {}): Uint8Array<ArrayBuffer> {
+export function encodeOnnx(graph: Graph, bound: Bound = {}, marker?: string): Uint8Array<ArrayBuffer> {
   const nodes = topologicalOrder(Object.values(graph.outputs));
   const names = assignNames(graph, nodes);
   const isBound = (symbol: SymbolicTensor): boolean => Object.hasOwn(bound, names.get(symbol)!);
@@ -138,9 +139,28 @@ export function encodeOnnx(graph: Graph, bound: Bound = {}): Uint8Array<ArrayBuf
     return [(writer) => writeTensor(writer, name, bound[name], isExternal(bound[name]))];
   });
   const inputs = graph.inputs.filter((symbol) => !isBound(symbol));
-  return encodeModel((writer) =>
-    writeGraph(writer, { ...graph, inputs }, nodes, initializers, (symbol) => names.get(symbol)!),
-  );
+  return encodeModel((writer) => {
+    if (marker !== undefined) writeMarker(writer, marker);
+    writeGraph(writer, { ...graph, inputs }, nodes, initializers, (symbol) => names.get(symbol)!);
+  });
+}
+
+/** An output that is an empty sequence of tensors. */
+function writeMarker(writer: BinaryWriter, name: string): void {
+  nested(writer, 1, (message) => {
+    text(message, 2, name);
+    text(message, 4, 'SequenceEmpty');
+  });
+  nested(writer, 12, (message) => {
+    text(message, 1, name);
+    nested(message, 2, (type) =>
+      nested(type, 4, (sequence) =>
+        nested(sequence, 1, (element) =>
+          nested(element, 1, (tensorType) => integer(tensorType, 1, ELEMENT_TYPES.float32)),
+        ),
+      ),
+    );
+  });
 }
 
 /** Bytes from which on a bound tensor is external data. */
