@@ -7,6 +7,7 @@ import {
   validateConfig,
 } from '../../src/models/acdit/config.ts';
 import { parameters, type Weights } from '../../src/models/acdit/weights.ts';
+import type { AutoencoderConfig } from '../../src/models/autoencoder/config.ts';
 import { elementCount, float32, type Tensor } from '../../src/tensor/tensor.ts';
 
 /** FNV-1a, 32 bit, of the UTF-8 name. */
@@ -62,3 +63,17 @@ export function paperImageConfig(size: keyof typeof ACDIT_SIZES): AcditConfig {
     positionSplit: [1, 1],
   });
 }
+
+/** Stable Diffusion's autoencoder, which the paper's models use. */
+export const stableDiffusionAutoencoder: AutoencoderConfig = {
+  inChannels: 3,
+  outChannels: 3,
+  latentChannels: 4,
+  blockChannels: [128, 256, 512, 512],
+  layersPerBlock: 2,
+  groups: 32,
+  midAttention: true,
+  quantConv: true,
+  postQuantConv: true,
+  scalingFactor: 0.18215,
+};

@@ -1,0 +1,189 @@
+/**
+ * @file AutoencoderKL (Rombach et al. 2022), the autoencoder of latent diffusion models: pictures to latents an eighth
+ * as high and wide, and back. Pictures pass one after the other, and in strips; see planes.ts.
+ */
+
+import { ArgumentError, ShapeError } from '../../errors.ts';
+import type { Device } from '../../runtime/device.ts';
+import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
+import { type AutoencoderConfig, downsampling, validateAutoencoder } from './config.ts';
+import { createPlanePool, planeOf } from './planes.ts';
+import { type CompiledStage, compileStage, type ParameterSource, STRIP_PIXELS } from './programs.ts';
+import { beginsWithNorm, type Part, stagesOf } from './stages.ts';
+
+/** A Gaussian for each latent, (N, latent channels, h, w) each. */
+export interface LatentDistribution {
+  readonly mean: Tensor<'float32'>;
+  /** Clamped to [-30, 20], as in diffusers. */
+  readonly logVariance: Tensor<'float32'>;
+}
+
+export interface CodingOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Gets the share done, 0 to 1. */
+  readonly onProgress?: ((share: number) => void) | undefined;
+}
+
+export interface Autoencoder {
+  readonly config: AutoencoderConfig;
+  /**
+   * @param images (N, channels, H, W) in [-1, 1]; H and W multiples of the downsampling.
+   * @throws {ShapeError} if they are not.
+   */
+  encode(images: Tensor<'float32'>, options?: CodingOptions): Promise<LatentDistribution>;
+  /**
+   * @param latents (N, latent channels, h, w), unscaled: what a diffusion model makes, over the scaling factor.
+   * @returns images (N, channels, H, W), about in [-1, 1]
+   * @throws {ShapeError} if they have another shape.
+   */
+  decode(latents: Tensor<'float32'>, options?: CodingOptions): Promise<Tensor<'float32'>>;
+  dispose(): Promise<void>;
+}
+
+export interface AutoencoderOptions {
+  readonly config: AutoencoderConfig;
+  /** Read once, while the autoencoder is made. */
+  readonly weights: ParameterSource;
+  readonly device: Device;
+  /** What it is to do; both by default. */
+  readonly parts?: readonly Part[];
+  /** Pixels that are worked on at a time, 8192 by default. Changes memory and speed, but no result. */
+  readonly stripPixels?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const LOG_VARIANCE_RANGE = [-30, 20] as const;
+
+/** Compile an autoencoder with its weights, of which it keeps a copy. */
+export async function createAutoencoder(options: AutoencoderOptions): Promise<Autoencoder> {
+  const { parts = ['encoder', 'decoder'] } = options;
+  const config = validateAutoencoder(options.config);
+  const programs = trackedDevice(options.device);
+  try {
+    const encoder = parts.includes('encoder')
+      ? await compilePart(options, programs.device, 'encoder')
+      : undefined;
+    const decoder = parts.includes('decoder')
+      ? await compilePart(options, programs.device, 'decoder')
+      : undefined;
+    return {
+      config,
+      async encode(images, coding = {}) {
+        requireImages(config, images);
+        const factor = downsampling(config);
+        const moments = await required(encoder, 'encoder')(
+          images,
+          2 * config.latentChannels,
+          1 / factor,
+          coding,
+        );
+        return splitMoments(moments);
+      },
+      async decode(latents, coding = {}) {
+        requireChannels('decode: latents', latents, config.latentChannels);
+        return required(decoder, 'decoder')(latents, config.outChannels, downsampling(config), coding);
+      },
+      dispose: programs.dispose,
+    };
+  } catch (error) {
+    await programs.dispose();
+    throw error;
+  }
+}
+
+/** A device that remembers what it compiled, so that this much can be freed and no more. */
+function trackedDevice(device: Device): { device: Device; dispose: () => Promise<void> } {
+  const programs: { dispose(): Promise<void> }[] = [];
+  return {
+    device: {
+      ...device,
+      async compile(graph, bound) {
+        const program = await device.compile(graph, bound);
+        programs.push(program);
+        return program;
+      },
+    },
+    async dispose() {
+      for (const program of programs.splice(0)) await program.dispose();
+    },
+  };
+}
+
+/** Takes pictures (N, C, H, W) through one part, one after the other. */
+type Walk = (
+  pictures: Tensor<'float32'>,
+  channels: number,
+  factor: number,
+  options: CodingOptions,
+) => Promise<Tensor<'float32'>>;
+
+async function compilePart(
+  { config, weights, signal, stripPixels = STRIP_PIXELS }: AutoencoderOptions,
+  device: Device,
+  part: Part,
+): Promise<Walk> {
+  const pool = createPlanePool();
+  const context = { device, source: weights, pool, groups: config.groups, stripPixels };
+  const stages = stagesOf(config, part);
+  const compiled: CompiledStage[] = [];
+  for (const [i, stage] of stages.entries()) {
+    signal?.throwIfAborted();
+    compiled.push(await compileStage(context, stage, beginsWithNorm(stages[i + 1])));
+  }
+  return async ({ shape, data }, channels, factor, { signal, onProgress }) => {
+    const [count, , height, width] = shape;
+    const size = elementCount(shape.slice(1));
+    const result = float32(
+      [count, channels, height * factor, width * factor],
+      new Float32Array(count * channels * height * width * factor ** 2),
+    );
+    for (let n = 0; n < count; n++) {
+      // A copy: stages hand their input back to the pool.
+      let plane = planeOf(data.slice(n * size, (n + 1) * size), shape.slice(1));
+      for (const [i, stage] of compiled.entries()) {
+        plane = await stage.run(plane, signal);
+        onProgress?.((n + (i + 1) / compiled.length) / count);
+      }
+      const whole = pool.recut(plane, plane.height);
+      result.data.set(whole.data, n * whole.data.length);
+      pool.give(whole);
+    }
+    return result;
+  };
+}
+
+function required(walk: Walk | undefined, part: Part): Walk {
+  if (walk) return walk;
+  throw new ArgumentError(`this autoencoder was made without its ${part}; list it among the parts`);
+}
+
+function requireChannels(what: string, { shape, data }: Tensor<'float32'>, channels: number): void {
+  if (shape.length === 4 && shape[1] === channels && data.length > 0) return;
+  throw new ShapeError(`${what} must have shape [N, ${channels}, height, width], got [${shape}]`);
+}
+
+function requireImages(config: AutoencoderConfig, images: Tensor<'float32'>): void {
+  requireChannels('encode: images', images, config.inChannels);
+  const factor = downsampling(config);
+  const [, , height, width] = images.shape;
+  if (height % factor === 0 && width % factor === 0) return;
+  throw new ShapeError(`encode: height and width must be multiples of ${factor}, got ${height} x ${width}`);
+}
+
+/** Moments (N, 2C, h, w): means, then log variances. */
+function splitMoments({ shape, data }: Tensor<'float32'>): LatentDistribution {
+  const [count, channels, height, width] = shape;
+  const half = [count, channels / 2, height, width];
+  const size = elementCount(half) / count;
+  const pick = (start: number): Float32Array => {
+    const out = new Float32Array(count * size);
+    for (let n = 0; n < count; n++) {
+      const from = 2 * n * size + start;
+      out.set(data.subarray(from, from + size), n * size);
+    }
+    return out;
+  };
+  const [least, most] = LOG_VARIANCE_RANGE;
+  const logVariances = pick(size).map((value) => Math.min(Math.max(value, least), most));
+  return { mean: float32(half, pick(0)), logVariance: float32(half, logVariances) };
+}

@@ -1,0 +1,169 @@
+/**
+ * @file Pictures of many channels, cut into strips of rows. Each strip is contiguous in memory and is a program's whole
+ * input or output, so memory beyond the picture itself stays small, however large the picture is. A convolution of a
+ * strip also reads one row of each neighbour. What a norm needs of the whole picture is measured strip by strip and
+ * put together, so strips change no result.
+ */
+
+import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
+
+/** What a norm needs to know of a strip: for each group of channels, its mean and the squared distances from it. */
+export interface Measure {
+  /** Values in a group. */
+  readonly count: number;
+  readonly means: Float32Array;
+  /** Sums of squared distances. */
+  readonly squares: Float32Array;
+}
+
+/** A picture (C, H, W) as strips (C, rows, W), one after the other; the last may have fewer rows. */
+export interface Plane {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly rows: number;
+  readonly data: Float32Array;
+  /** One for each strip it was made in, if a norm follows. */
+  readonly measures: readonly Measure[];
+}
+
+export function stripCount({ height, rows }: Pick<Plane, 'height' | 'rows'>): number {
+  return Math.ceil(height / rows);
+}
+
+/** Rows of a strip. */
+function rowsOf({ height, rows }: Plane, index: number): number {
+  return Math.min(rows, height - index * rows);
+}
+
+/** A strip (1, C, rows, W), sharing memory with the plane. */
+export function strip(plane: Plane, index: number): Tensor<'float32'> {
+  const { channels, width, rows, data } = plane;
+  const shape = [1, channels, rowsOf(plane, index), width];
+  const start = index * rows * channels * width;
+  return float32(shape, data.subarray(start, start + elementCount(shape)));
+}
+
+/** Copy row `row` of strip `index` into (C, 1, W), or clear it where there is no such strip. */
+export function copyEdge(plane: Plane, index: number, edge: 'first' | 'last', into: Float32Array): void {
+  if (index < 0 || index >= stripCount(plane)) {
+    into.fill(0);
+    return;
+  }
+  const { width } = plane;
+  const { shape, data } = strip(plane, index);
+  const [, channels, rows] = shape;
+  for (let channel = 0; channel < channels; channel++) {
+    const start = (channel * rows + (edge === 'first' ? 0 : rows - 1)) * width;
+    into.set(data.subarray(start, start + width), channel * width);
+  }
+}
+
+/** Copy the picture of `from` into `to`, which differs in its strips alone. */
+function copyRows(from: Plane, to: Plane): void {
+  const { width, channels, height } = from;
+  for (let row = 0; row < height; ) {
+    const source = strip(from, Math.floor(row / from.rows));
+    const target = strip(to, Math.floor(row / to.rows));
+    const [inSource, inTarget] = [row % from.rows, row % to.rows];
+    const count = Math.min(source.shape[2] - inSource, target.shape[2] - inTarget);
+    for (let channel = 0; channel < channels; channel++) {
+      const start = (channel * source.shape[2] + inSource) * width;
+      const at = (channel * target.shape[2] + inTarget) * width;
+      target.data.set(source.data.subarray(start, start + count * width), at);
+    }
+    row += count;
+  }
+}
+
+/** Memory of planes, used again for later ones: fresh memory costs a page fault every 4 KB. */
+export interface PlanePool {
+  /** A plane of arbitrary content. */
+  take(channels: number, height: number, width: number, rows: number): Plane;
+  /** The same picture in strips of `rows`. The plane it is given is handed back, unless it is the result. */
+  recut(plane: Plane, rows: number): Plane;
+  /** Hand a plane back. */
+  give(plane: Plane): void;
+}
+
+export function createPlanePool(): PlanePool {
+  let free: ArrayBufferLike[] = [];
+
+  /** The smallest free piece that is large enough. Where none is, those there are go, as planes grow on the way. */
+  function memory(length: number): Float32Array {
+    const bytes = 4 * length;
+    const fitting = free.filter(({ byteLength }) => byteLength >= bytes);
+    if (fitting.length === 0) {
+      free = [];
+      return new Float32Array(length);
+    }
+    const best = fitting.reduce((a, b) => (b.byteLength < a.byteLength ? b : a));
+    free = free.filter((piece) => piece !== best);
+    return new Float32Array(best, 0, length);
+  }
+
+  const pool: PlanePool = {
+    take(channels, height, width, rows) {
+      const data = memory(channels * height * width);
+      return { channels, height, width, rows: Math.min(rows, height), data, measures: [] };
+    },
+    recut(plane, rows) {
+      const { channels, height, width, measures } = plane;
+      if (Math.min(rows, height) === plane.rows) return plane;
+      const result = { ...pool.take(channels, height, width, rows), measures };
+      if (stripCount(plane) === 1 && stripCount(result) === 1) result.data.set(plane.data);
+      else copyRows(plane, result);
+      pool.give(plane);
+      return result;
+    },
+    give({ data }) {
+      free.push(data.buffer);
+    },
+  };
+  return pool;
+}
+
+/** A picture that is given as (C, H, W). */
+export function planeOf(values: Float32Array, [channels, height, width]: readonly number[]): Plane {
+  return { channels, height, width, rows: height, data: values, measures: [] };
+}
+
+/** A norm's weights, one a channel. */
+export interface NormWeights {
+  readonly weight: Float32Array;
+  readonly bias: Float32Array;
+}
+
+/** Norm as one multiplication and one addition a channel: norm(x) = scale x + shift. */
+export interface Affine {
+  readonly scale: Float32Array;
+  readonly shift: Float32Array;
+}
+
+const EPSILON = 1e-6;
+
+/**
+ * Group normalisation of a plane, from what was measured of its strips. Means and squared distances of parts are put
+ * together without cancellation (Chan, Golub and LeVeque 1979).
+ */
+export function normalization({ measures }: Plane, { weight, bias }: NormWeights): Affine {
+  const groups = measures[0].means.length;
+  const channelsInGroup = weight.length / groups;
+  const total = measures.reduce((sum, { count }) => sum + count, 0);
+  const scale = new Float32Array(weight.length);
+  const shift = new Float32Array(weight.length);
+  for (let group = 0; group < groups; group++) {
+    const mean = measures.reduce((sum, { count, means }) => sum + (count / total) * means[group], 0);
+    const squares = measures.reduce(
+      (sum, part) => sum + part.squares[group] + part.count * (part.means[group] - mean) ** 2,
+      0,
+    );
+    const inverse = 1 / Math.sqrt(squares / total + EPSILON);
+    for (let i = 0; i < channelsInGroup; i++) {
+      const channel = group * channelsInGroup + i;
+      scale[channel] = weight[channel] * inverse;
+      shift[channel] = bias[channel] - mean * weight[channel] * inverse;
+    }
+  }
+  return { scale, shift };
+}
