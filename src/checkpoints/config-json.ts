@@ -23,6 +23,7 @@ const schema = z.object({
   squareBlocks: z.boolean(),
   positionSplit: z.array(z.number()),
   guidance: z.number().optional(),
+  downsampling: z.number().optional(),
 });
 
 /**
@@ -43,12 +44,13 @@ export function parseConfig(text: string, name: string): AcditConfig {
     );
     throw new CheckpointError(`${name}: not the configuration of an ACDiT: ${problems.join('; ')}`);
   }
-  const { classNames, guidance, ...rest } = result.data;
+  const { classNames, guidance, downsampling, ...rest } = result.data;
   try {
     return validateConfig({
       ...rest,
       ...(classNames && { classNames }),
       ...(guidance !== undefined && { guidance }),
+      ...(downsampling !== undefined && { downsampling }),
     });
   } catch (cause) {
     throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause });

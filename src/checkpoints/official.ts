@@ -8,7 +8,7 @@ import {
   type TorchNamespace,
   type TorchValue,
 } from '../formats/torch-checkpoint.ts';
-import { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
+import { type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { HEAD_SIZE } from '../models/acdit/weights.ts';
 
 /** What is read of the trainer's arguments. */
@@ -77,7 +77,8 @@ function officialConfig(args: Arguments, archive: TensorArchive, name: string): 
     ? shapeOf('blocks.0.attn.q_norm.weight')
     : [HEAD_SIZE];
   const patch = wholeNumber(args, 'patch_size', name);
-  const side = wholeNumber(args, 'image_size', name) / wholeNumber(args, 'vae_patch_pixels', name, 8);
+  const downsampling = wholeNumber(args, 'vae_patch_pixels', name, PAPER_DOWNSAMPLING);
+  const side = wholeNumber(args, 'image_size', name) / downsampling;
   const frames = wholeNumber(args, 'num_frames', name, 1);
   const split = positionSplit(args, name, frames > 1);
   const square = args.get('square_block');
@@ -91,6 +92,7 @@ function officialConfig(args: Arguments, archive: TensorArchive, name: string): 
     space: 'latents',
     channels: tokenSize / patch ** 2,
     frames,
+    ...(downsampling !== PAPER_DOWNSAMPLING && { downsampling }),
     height: side,
     width: side,
     patch,

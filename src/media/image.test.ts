@@ -32,6 +32,12 @@ describe('imageFromSamples', () => {
     });
   });
 
+  it('rounds every step to float32 as PyTorch does, which float64 would not', () => {
+    const values = Float32Array.of(-0.9960784316062927, -0.4941176474094391, -0.47843137383461);
+    expect([...imageFromSamples(values, [1, 1, 3]).data]).toEqual([1, 65, 67]);
+    expect(Array.from(values, (x) => Math.trunc((x + 1) * 127.5 + 0.5))).toEqual([0, 64, 66]);
+  });
+
   it('is the inverse of samplesFromImage', () => {
     fc.assert(
       fc.property(

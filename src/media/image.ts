@@ -38,8 +38,8 @@ export function blankImage(width: number, height: number, channels: Channels, va
 }
 
 /**
- * One sample (C, H, W) in [-1, 1] as an image, values outside clamped. Rounds as torchvision's `save_image`:
- * x * 255 + 0.5, clamped, truncated.
+ * One sample (C, H, W) in [-1, 1] as an image, values outside clamped. Rounds as torchvision's `save_image`, and as the
+ * official video script, which comes to the same: (x + 1) / 2 * 255 + 0.5, each step in float32, clamped, truncated.
  * @throws {ShapeError} if the shape is no (1, H, W) or (3, H, W) of as many values.
  */
 export function imageFromSamples(values: Float32Array, shape: readonly number[]): Image {
@@ -53,7 +53,8 @@ export function imageFromSamples(values: Float32Array, shape: readonly number[])
   const image = blankImage(width, height, channels);
   for (let c = 0; c < channels; c++) {
     for (let i = 0; i < pixels; i++) {
-      const scaled = (values[c * pixels + i] + 1) * 127.5 + 0.5;
+      const share = Math.fround(values[c * pixels + i] + 1) / 2;
+      const scaled = Math.fround(Math.fround(share * 255) + 0.5);
       image.data[i * channels + c] = Math.min(Math.max(scaled, 0), 255);
     }
   }

@@ -1,4 +1,7 @@
-/** @file ACDiT itself: configuration, token layout, positions, attention plans, layers and parameters. */
+/**
+ * @file ACDiT itself: configuration, token layout, positions, attention plans, layers and parameters; and the
+ * autoencoder whose latents it generates.
+ */
 
 export {
   type AttentionPlan,
@@ -44,3 +47,13 @@ export {
   parameters,
   type Weights,
 } from './acdit/weights.ts';
+export {
+  type Autoencoder,
+  type AutoencoderOptions,
+  type CodingOptions,
+  createAutoencoder,
+  type LatentDistribution,
+} from './autoencoder/autoencoder.ts';
+export { type AutoencoderConfig, downsampling, validateAutoencoder } from './autoencoder/config.ts';
+export type { ParameterSource } from './autoencoder/programs.ts';
+export { autoencoderParameters, type Part } from './autoencoder/stages.ts';

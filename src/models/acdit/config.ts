@@ -20,6 +20,8 @@ export interface AcditConfig {
   readonly channels: number;
   /** 1 for images. */
   readonly frames: number;
+  /** Pixels along the side of the square that one latent stands for; that of the paper's autoencoder by default. */
+  readonly downsampling?: number;
   /** Height and width of the picture or its latents, before patching. */
   readonly height: number;
   readonly width: number;
@@ -50,6 +52,9 @@ export const ACDIT_SIZES: Readonly<Record<'B' | 'L' | 'XL' | 'H', AcditSize>> = 
   XL: { layers: 28, hidden: 1152, heads: 18 },
   H: { layers: 32, hidden: 1280, heads: 20 },
 };
+
+/** Of Stable Diffusion's autoencoder, which the paper's models use. */
+export const PAPER_DOWNSAMPLING = 8;
 
 /** The guidance that suits a model: its own, or else the paper's, 1.5 for images and 2.5 for videos (section 4). */
 export function defaultGuidance({ guidance, frames }: AcditConfig): number {
@@ -131,6 +136,10 @@ export function validateConfig(config: AcditConfig): AcditConfig {
   }
   if (config.guidance !== undefined && !(config.guidance >= 0 && Number.isFinite(config.guidance))) {
     fail(`guidance must be 0 or more, got ${config.guidance}`);
+  }
+  const { downsampling } = config;
+  if (downsampling !== undefined && !(Number.isSafeInteger(downsampling) && downsampling >= 1)) {
+    fail(`downsampling must be a whole number above 0, got ${downsampling}`);
   }
   const names = config.classNames;
   if (names && names.length !== config.classes)
