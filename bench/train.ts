@@ -18,14 +18,14 @@ import { compileMatrixSpeed, median, time } from './matrix-speed.ts';
 
 const size = (process.argv[2] ?? 'B') as 'B' | 'L' | 'XL' | 'H';
 const repeats = Number(process.argv[3] ?? 5);
-const policy = process.argv[4] === 'recompute' ? 'nothing' : 'products';
+const activations = process.argv[4] === 'recompute' ? 'recompute' : 'save';
 
 const config = paperImageConfig(size);
 const device = openCpu();
 const reference = await compileMatrixSpeed(device);
 const state = initialState(formulaWeights(config));
 const gradients = zerosLike(state.weights);
-const pass = await compileGradientPass(device, config, 1, policy);
+const pass = await compileGradientPass(device, config, 1, activations);
 const optimizer = await compileOptimizer(device, {
   betas: [0.9, 0.95],
   epsilon: 1e-8,
@@ -80,7 +80,7 @@ const optimizing = await time(async () => {
   await optimizer.step(state, gradients, { learningRate: 0, step: ++count, gradientScale: 1 });
 });
 console.log(
-  `ACDiT-${size} training step, ${policy === 'nothing' ? 'recomputing' : 'saving'} activations, ${device.threads} threads: ` +
+  `ACDiT-${size} training step, ${activations === 'recompute' ? 'recomputing' : 'saving'} activations, ${device.threads} threads: ` +
     `${median(steps).toFixed(0)} ms, product ${median(speeds).toFixed(0)} GFLOP/s, ` +
     `share ${(median(shares) * 100).toFixed(1)}% (${shares.map((share) => (share * 100).toFixed(0)).join(' ')}), ` +
     `of which clipping, AdamW and EMA ${optimizing.toFixed(0)} ms`,

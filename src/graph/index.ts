@@ -6,7 +6,7 @@
 export { backpropagate, gradientsOf, type Seed } from './gradient.ts';
 export { encodeOnnx, type Graph } from './onnx.ts';
 export * from './operators/index.ts';
-export { type DifferentiableStage, differentiate, type SavePolicy, type Stage } from './partition.ts';
+export { type DifferentiableStage, differentiate, type Stage } from './partition.ts';
 export {
   type Attribute,
   apply,

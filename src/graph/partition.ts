@@ -1,21 +1,19 @@
 /**
  * @file Cut a function and its gradient into a forward and a backward program that run at different times,
  * choosing what the first saves for the second: the results of matrix products are saved, everything cheap
- * is computed again (activation checkpointing, Chen et al. 2016), or nothing is saved at all.
+ * is computed again (activation checkpointing, Chen et al. 2016).
  */
 
 import { ShapeError } from '../errors.ts';
 import { backpropagate } from './gradient.ts';
 import type { Graph } from './onnx.ts';
-import { input, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
+import { apply, input, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
 
 /** A function of named tensors. */
 export interface Stage {
   readonly inputs: readonly SymbolicTensor[];
   readonly outputs: Readonly<Record<string, SymbolicTensor>>;
 }
-
-export type SavePolicy = 'products' | 'nothing';
 
 export interface DifferentiableStage {
   /** Gives the stage's outputs, and what the backward program needs as `saved.N`. */
@@ -26,18 +24,19 @@ export interface DifferentiableStage {
   readonly saved: readonly SymbolicTensor[];
 }
 
-/** Operators whose results cost too much to compute twice. */
-const EXPENSIVE = new Set(['Gemm', 'MatMul', 'FusedMatMul', 'Softmax']);
+/** Operators whose results cost too much to compute twice; an Identity stands behind what {@link remember} marks. */
+const EXPENSIVE = new Set(['Gemm', 'MatMul', 'FusedMatMul', 'Softmax', 'Identity']);
+
+/** The same values, which the forward program is to save although no single operator behind them is expensive. */
+export function remember(x: SymbolicTensor): SymbolicTensor {
+  return apply({ operator: 'Identity', inputs: [x], outputs: [x], gradient: (gradients) => gradients })[0];
+}
 
 /**
  * Differentiate a stage.
  * @param targets names of the inputs whose gradients are wanted.
  */
-export function differentiate(
-  stage: Stage,
-  targets: readonly string[],
-  policy: SavePolicy,
-): DifferentiableStage {
+export function differentiate(stage: Stage, targets: readonly string[]): DifferentiableStage {
   const inputNamed = new Map(stage.inputs.map((symbol) => [inputName(symbol), symbol]));
   const seeds = Object.entries(stage.outputs).map(([name, output]) => ({
     output,
@@ -50,7 +49,7 @@ export function differentiate(
   });
   const gradients = backpropagate(seeds, wanted);
   const forwardNodes = new Set(topologicalOrder(Object.values(stage.outputs)));
-  const saved = policy === 'nothing' ? [] : chooseSaved(gradients, forwardNodes);
+  const saved = chooseSaved(gradients, forwardNodes);
   const replacements = new Map(
     saved.map((symbol, i) => [symbol, input(`saved.${i}`, symbol.shape, symbol.dtype)]),
   );

@@ -1,12 +1,12 @@
 /** @file Running the gradient graphs: weights and a noised batch in, loss and gradients out. */
 
-import type { DifferentiableStage, SavePolicy } from '../graph/partition.ts';
+import type { DifferentiableStage } from '../graph/partition.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
 import { CONDITION_WEIGHTS, layerWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
-import { cleanBlocks, FINAL_WEIGHTS, gradientGraphs } from './gradient-graphs.ts';
+import { cleanBlocks, FINAL_WEIGHTS, gradientGraphs, type LayerStages } from './gradient-graphs.ts';
 
 /** Noised blocks and what was added to them. All (N, T, B, C) but the timesteps (N, T) and labels (N). */
 export interface NoisedBatch {
@@ -36,6 +36,11 @@ export interface GradientPass {
   dispose(): Promise<void>;
 }
 
+/** `save` keeps what every layer's backward pass needs; `recompute` computes a layer again before its backward pass. */
+export type Activations = 'save' | 'recompute';
+
+type Named = Record<string, Tensor<'float32'>>;
+
 /** A stage's two programs. */
 interface StagePrograms {
   readonly forward: Program;
@@ -52,52 +57,134 @@ async function compileStage(device: Device, stage: DifferentiableStage): Promise
 }
 
 /** Room for what a forward program saves, reused by every step: fresh memory would cost a page fault each 4 KB. */
-function savedRoom({ stage }: StagePrograms): Record<string, Tensor<'float32'>> {
+function savedRoom({ stage }: StagePrograms): Named {
   return Object.fromEntries(
     stage.saved.map(({ shape }, i) => [`saved.${i}`, zeros('float32', shape.map(Number))]),
   );
 }
 
-function pick(feeds: Feeds, names: readonly string[]): Feeds {
-  return Object.fromEntries(names.map((name) => [name, feeds[name]]));
+/** The programs of a layer. */
+interface LayerPrograms {
+  readonly widen: StagePrograms;
+  readonly narrow: StagePrograms;
+}
+
+/** What a layer's forward pass leaves for its backward pass. */
+interface LayerRoom {
+  readonly wide: Tensor<'float32'>;
+  readonly gate: Tensor<'float32'>;
+  readonly widen: Named;
+  readonly narrow: Named;
+}
+
+function layerRoom({ widen, narrow }: LayerPrograms): LayerRoom {
+  const room = (name: string): Tensor<'float32'> =>
+    zeros('float32', widen.stage.forward.outputs[name].shape.map(Number));
+  return { wide: room('wide'), gate: room('gate'), widen: savedRoom(widen), narrow: savedRoom(narrow) };
 }
 
 /**
- * Compile the pass for batches of `samples`.
- * @param policy what the forward pass saves: `products` is fastest, `nothing` takes the least memory.
+ * Elements of a run of the activation's gradient: few enough for its dozen passes to stay in the processor's cache,
+ * enough to be worth a run.
  */
+const PIECE = 196608;
+
+/** Run a program on tensors of one size as vectors, `piece` elements at a time. */
+async function runFlat(program: Program, feeds: Named, into: Named, piece = Infinity): Promise<void> {
+  const [{ data }] = Object.values(feeds);
+  for (let start = 0; start < data.length; start += piece) {
+    const end = Math.min(start + piece, data.length);
+    const views = (tensors: Named): Named =>
+      mapValues(tensors, ({ data }) => float32([end - start], data.subarray(start, end)));
+    await program.run(views(feeds), views(into));
+  }
+}
+
+function mapValues(tensors: Named, change: (value: Tensor<'float32'>) => Tensor<'float32'>): Named {
+  return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [name, change(value)]));
+}
+
+/** Those of `available` that a program takes. */
+function feedsFor({ inputNames }: Program, available: Feeds): Feeds {
+  return Object.fromEntries(inputNames.map((name) => [name, available[name]]));
+}
+
+/** Compile the pass for batches of `samples`. */
 export async function compileGradientPass(
   device: Device,
   config: AcditConfig,
   samples: number,
-  policy: SavePolicy = 'products',
+  activations: Activations = 'save',
 ): Promise<GradientPass> {
-  const { layers, blocks, blockSize, hidden } = config;
+  const { layers, blocks, blockSize, hidden, mlpRatio } = config;
   const clean = cleanBlocks(config);
-  const graphs = gradientGraphs(config, samples, policy);
+  const graphs = gradientGraphs(config, samples);
+  const compileLayer = async ({ widen, narrow }: LayerStages): Promise<LayerPrograms> => ({
+    widen: await compileStage(device, widen),
+    narrow: await compileStage(device, narrow),
+  });
   const conditionStage = await compileStage(device, graphs.conditions);
   const embed = await compileStage(device, graphs.embed);
-  const layer = await compileStage(device, graphs.layer);
-  const lastLayer = await compileStage(device, graphs.lastLayer);
+  const layer = await compileLayer(graphs.layer);
+  const lastLayer = await compileLayer(graphs.lastLayer);
+  const activation = await compileStage(device, graphs.activation);
   const loss = await device.compile(graphs.loss);
 
-  const stageOf = (index: number): StagePrograms => (index === layers - 1 ? lastLayer : layer);
+  const programsOf = (index: number): LayerPrograms => (index === layers - 1 ? lastLayer : layer);
   const streamShape = [samples, clean + blocks, blockSize, hidden];
   const noisedShape = [samples, blocks, blockSize, hidden];
+  const wideShape = [samples * (clean + blocks) * blockSize, mlpRatio * hidden];
   /** What enters each layer; the last entry is what leaves the last layer. */
   const streams = Array.from({ length: layers + 1 }, (_, i) =>
     zeros('float32', i < layers ? streamShape : noisedShape),
   );
-  const saved = Array.from({ length: layers }, (_, i) => savedRoom(stageOf(i)));
+  const sharedRoom = activations === 'recompute' ? layerRoom(layer) : undefined;
+  const lastRoom = layerRoom(lastLayer);
+  const rooms = Array.from({ length: layers }, (_, i) =>
+    i === layers - 1 ? lastRoom : (sharedRoom ?? layerRoom(layer)),
+  );
   const savedCondition = savedRoom(conditionStage);
   const savedEmbed = savedRoom(embed);
   const condition = zeros('float32', [samples * blocks, hidden]);
   const conditionGradient = zeros('float32', condition.shape);
   const conditionGradientPart = zeros('float32', condition.shape);
-  const noisedGradient = zeros('float32', noisedShape);
-  // A layer reads one and writes the other.
-  const streamGradients = [zeros('float32', streamShape), zeros('float32', streamShape)];
   const prediction = zeros('float32', [samples, blocks, blockSize, tokenSize(config)]);
+
+  /** What only one layer at a time needs; the last one has fewer blocks and takes the front. */
+  const scratch = {
+    middle: zeros('float32', streamShape),
+    activated: zeros('float32', wideShape),
+    wideGradient: zeros('float32', wideShape),
+    gateGradient: zeros('float32', [samples, clean + blocks, 1, hidden]),
+    // A layer reads one and writes the other.
+    streamGradients: [zeros('float32', streamShape), zeros('float32', streamShape)],
+    noisedGradient: zeros('float32', noisedShape),
+  };
+  const partOf = (whole: Tensor<'float32'>, index: number): Tensor<'float32'> =>
+    index < layers - 1 ? whole : front(whole, [samples, blocks, ...whole.shape.slice(2)]);
+
+  async function runLayer(index: number, weights: Weights, into: Tensor<'float32'>): Promise<void> {
+    const { widen, narrow } = programsOf(index);
+    const room = rooms[index];
+    const middle = partOf(scratch.middle, index);
+    const activated = front(scratch.activated, room.wide.shape);
+    const available = {
+      blocks: streams[index],
+      condition,
+      middle,
+      activated,
+      gate: room.gate,
+      ...layerWeights(weights, index),
+    };
+    await widen.forward.run(feedsFor(widen.forward, available), {
+      middle,
+      wide: room.wide,
+      gate: room.gate,
+      ...room.widen,
+    });
+    await runFlat(activation.forward, { wide: room.wide }, { activated });
+    await narrow.forward.run(feedsFor(narrow.forward, available), { result: into, ...room.narrow });
+  }
 
   async function forward(weights: Weights, batch: NoisedBatch, signal?: AbortSignal): Promise<Feeds> {
     const conditionFeeds: Feeds = {
@@ -111,10 +198,57 @@ export async function compileGradientPass(
     await embed.forward.run(embedFeeds, { result: streams[0], ...savedEmbed });
     for (let i = 0; i < layers; i++) {
       signal?.throwIfAborted();
-      const feeds = { blocks: streams[i], condition, ...layerWeights(weights, i) };
-      await stageOf(i).forward.run(feeds, { result: streams[i + 1], ...saved[i] });
+      await runLayer(i, weights, streams[i + 1]);
     }
     return { ...conditionFeeds, tokens };
+  }
+
+  async function backLayer(index: number, weights: Weights, gradients: Weights): Promise<void> {
+    const { widen, narrow } = programsOf(index);
+    const room = rooms[index];
+    const isLast = index === layers - 1;
+    const incoming = isLast ? scratch.noisedGradient : scratch.streamGradients[(index + 1) % 2];
+    const activated = front(scratch.activated, room.wide.shape);
+    const wideGradient = front(scratch.wideGradient, room.wide.shape);
+    const gateGradient = partOf(scratch.gateGradient, index);
+    // The last layer's activations are still there.
+    if (activations === 'recompute' && !isLast) await runLayer(index, weights, streams[index + 1]);
+    else if (!isLast) await runFlat(activation.forward, { wide: room.wide }, { activated });
+    const available = {
+      blocks: streams[index],
+      condition,
+      activated,
+      gate: room.gate,
+      ...layerWeights(weights, index),
+    };
+    const into = prefixed(layerWeights(gradients, index));
+    const intoOf = ({ outputNames }: Program, own: Named): Named =>
+      Object.fromEntries(outputNames.map((name) => [name, own[name] ?? into[name]]));
+    await narrow.backward.run(
+      feedsFor(narrow.backward, { ...available, ...room.narrow, 'd.result': incoming }),
+      intoOf(narrow.backward, { 'd.activated': wideGradient, 'd.gate': gateGradient }),
+    );
+    // In place: the incoming gradient is a factor of the last product.
+    await runFlat(
+      activation.backward,
+      { wide: room.wide, 'd.activated': wideGradient },
+      { 'd.wide': wideGradient },
+      PIECE,
+    );
+    await widen.backward.run(
+      feedsFor(widen.backward, {
+        ...available,
+        ...room.widen,
+        'd.middle': incoming,
+        'd.wide': wideGradient,
+        'd.gate': gateGradient,
+      }),
+      intoOf(widen.backward, {
+        'd.blocks': scratch.streamGradients[index % 2],
+        'd.condition': conditionGradientPart,
+      }),
+    );
+    addInto(conditionGradient.data, conditionGradientPart.data);
   }
 
   async function backward(
@@ -125,35 +259,21 @@ export async function compileGradientPass(
   ): Promise<void> {
     for (let i = layers - 1; i >= 0; i--) {
       signal?.throwIfAborted();
-      const incoming = i === layers - 1 ? noisedGradient : streamGradients[(i + 1) % 2];
-      const available = {
-        blocks: streams[i],
-        condition,
-        'd.result': incoming,
-        ...layerWeights(weights, i),
-        ...saved[i],
-      };
-      const { backward: program } = stageOf(i);
-      await program.run(pick(available, program.inputNames), {
-        'd.blocks': streamGradients[i % 2],
-        'd.condition': conditionGradientPart,
-        ...prefixed(layerWeights(gradients, i)),
-      });
-      addInto(conditionGradient.data, conditionGradientPart.data);
+      await backLayer(i, weights, gradients);
     }
     const embedFeeds = {
       ...feeds,
       ...named(weights, ['x_embedder.weight']),
       ...savedEmbed,
-      'd.result': streamGradients[0],
+      'd.result': scratch.streamGradients[0],
     };
     await embed.backward.run(
-      pick(embedFeeds, embed.backward.inputNames),
+      feedsFor(embed.backward, embedFeeds),
       prefixed(named(gradients, ['x_embedder.weight'])),
     );
     const conditionFeeds = { ...feeds, ...savedCondition, 'd.result': conditionGradient };
     await conditionStage.backward.run(
-      pick(conditionFeeds, conditionStage.backward.inputNames),
+      feedsFor(conditionStage.backward, conditionFeeds),
       prefixed(named(gradients, CONDITION_WEIGHTS)),
     );
   }
@@ -166,7 +286,7 @@ export async function compileGradientPass(
         { blocks: streams[layers], condition, noise: batch.noise, ...named(weights, FINAL_WEIGHTS) },
         {
           prediction,
-          'd.blocks': noisedGradient,
+          'd.blocks': scratch.noisedGradient,
           'd.condition': conditionGradient,
           ...prefixed(named(gradients, FINAL_WEIGHTS)),
         },
@@ -175,8 +295,8 @@ export async function compileGradientPass(
       return { loss: Number(results.loss.data[0]), prediction };
     },
     async dispose() {
-      const stages = [conditionStage, embed, layer, lastLayer];
-      for (const { forward, backward } of stages) {
+      const layerStages = [layer, lastLayer].flatMap(({ widen, narrow }) => [widen, narrow]);
+      for (const { forward, backward } of [conditionStage, embed, activation, ...layerStages]) {
         await forward.dispose();
         await backward.dispose();
       }
@@ -185,12 +305,12 @@ export async function compileGradientPass(
   };
 }
 
-function named(weights: Weights, names: readonly string[]): Record<string, Tensor<'float32'>> {
+function named(weights: Weights, names: readonly string[]): Named {
   return Object.fromEntries(names.map((name) => [name, weights.get(name)!]));
 }
 
 /** Gradient outputs are named after what they are the gradient of. */
-function prefixed(tensors: Feeds): Feeds {
+function prefixed(tensors: Named): Named {
   return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [`d.${name}`, value]));
 }
 
@@ -212,6 +332,11 @@ function joinStream(batch: NoisedBatch, clean: number, blocks: number): Tensor<'
     out.set(batch.noised.data.subarray(from, from + blocks * size), start + clean * size);
   }
   return float32([samples, clean + blocks, ...inner], out);
+}
+
+/** The beginning of a tensor's memory as a smaller tensor. */
+function front({ data }: Tensor<'float32'>, shape: readonly number[]): Tensor<'float32'> {
+  return float32(shape, data.subarray(0, elementCount(shape)));
 }
 
 function addInto(sum: Float32Array, part: Float32Array): void {

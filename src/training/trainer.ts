@@ -67,12 +67,7 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
     savedStep = point.step;
     hooks.onCheckpoint?.(point.step);
   };
-  const pass = await compileGradientPass(
-    device,
-    config,
-    training.batch,
-    training.activations === 'save' ? 'products' : 'nothing',
-  );
+  const pass = await compileGradientPass(device, config, training.batch, training.activations);
   const optimizer = await compileOptimizer(device, training);
   const stepper = createStepper(recipe, config, pass, optimizer, point.state.weights);
   const source = batches(dataset, {

@@ -3,10 +3,9 @@ import { loadModel } from '../../src/checkpoints/load.ts';
 import { linearNoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
 import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
-import type { SavePolicy } from '../../src/graph/partition.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
-import { compileGradientPass } from '../../src/training/gradient-pass.ts';
+import { type Activations, compileGradientPass } from '../../src/training/gradient-pass.ts';
 import { noiseBlocks } from '../../src/training/noising.ts';
 import { clipFactor, compileOptimizer, initialState, zerosLike } from '../../src/training/optimizer.ts';
 import { golden, relativeError } from '../support/golden.ts';
@@ -46,12 +45,12 @@ describe.each(['image-tiny', 'video-tiny'])('%s trained as the official code doe
     await close();
   });
 
-  it.each<SavePolicy>(['products', 'nothing'])(
-    'saving %s, meets gradients and three steps',
-    async (policy) => {
+  it.each<Activations>(['save', 'recompute'])(
+    'with activations to %s, meets gradients and three steps',
+    async (activations) => {
       const { batch, read, number, names, close } = await readGolden(name);
       const { config, weights } = await loadModel(golden(`${name}.pt`));
-      const pass = await compileGradientPass(device, config, batch.labels.length, policy);
+      const pass = await compileGradientPass(device, config, batch.labels.length, activations);
       const optimizer = await compileOptimizer(device, {
         betas: [0.9, 0.95],
         epsilon: 1e-8,

@@ -23,9 +23,13 @@ function reshapeTarget(from: Shape, to: Shape): number[] {
   return target;
 }
 
-/** The same elements, in order, in another shape. */
+/** The same elements, in order, in another shape. Of a reshape and its way back nothing is left. */
 export function reshape(x: SymbolicTensor, shape: Shape): SymbolicTensor {
   if (sameShape(x.shape, shape)) return x;
+  if (x.source.kind === 'node' && x.source.node.operator === 'Reshape') {
+    const [origin] = x.source.node.inputs;
+    if (sameShape(origin.shape, shape)) return origin;
+  }
   const from = countElements(x.shape);
   const to = countElements(shape);
   if (from.known !== to.known || from.unknown !== to.unknown) {

@@ -2,7 +2,7 @@
 
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
-import { apply, constant, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { apply, constant, type NodeSpec, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reduceSum, sumTo } from './broadcasting.ts';
 import { multiply, scale, subtract } from './elementwise.ts';
 
@@ -14,41 +14,44 @@ export function rmsNorm(x: SymbolicTensor, epsilon: number, weight?: SymbolicTen
       `rmsNorm: input ${showShape(x.shape)} does not fit weight ${weight ? showShape(weight.shape) : '(none)'}`,
     );
   }
-  return normalize(x, epsilon, weight ?? ones(size), (g) => {
-    const [normalized, inverse] = normalizeParts(x, epsilon, size);
-    const along = multiply(g, normalized);
-    const weighted = weight ? multiply(along, weight) : along;
-    const mean = scale(reduceSum(weighted, [-1], true), 1 / size);
-    const scaled = weight ? multiply(g, weight) : g;
-    const gradient = multiply(subtract(scaled, multiply(normalized, mean)), inverse);
-    return [gradient, weight && sumTo(along, weight.shape)];
-  });
-}
-
-function ones(size: number): SymbolicTensor {
-  const value = zeros('float32', [size]);
-  value.data.fill(1);
-  return constant(value);
-}
-
-type Rule = (g: SymbolicTensor) => readonly (SymbolicTensor | undefined)[];
-
-function normalize(x: SymbolicTensor, epsilon: number, weight: SymbolicTensor, rule: Rule): SymbolicTensor {
+  if (!weight) return normalize(x, epsilon, size)[0];
   return apply({
-    operator: 'SimplifiedLayerNormalization',
-    inputs: [x, weight],
-    attributes: { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
+    ...normalization(x, weight, epsilon),
     outputs: [{ shape: x.shape }],
-    gradient: ([g]) => (g ? rule(g) : []),
+    gradient: ([g]) => {
+      if (!g) return [];
+      const [normalized, inverse] = normalize(x, epsilon, size);
+      const along = multiply(g, normalized);
+      const mean = scale(reduceSum(multiply(along, weight), [-1], true), 1 / size);
+      const gradient = multiply(subtract(multiply(g, weight), multiply(normalized, mean)), inverse);
+      return [gradient, sumTo(along, weight.shape)];
+    },
   })[0];
 }
 
-/** x without its magnitude, and 1 / that magnitude; for the gradient, which needs no gradient of its own. */
-function normalizeParts(x: SymbolicTensor, epsilon: number, size: number): readonly SymbolicTensor[] {
+/** x without its magnitude, and 1 / that magnitude, through which no gradient flows. */
+function normalize(x: SymbolicTensor, epsilon: number, size: number): readonly SymbolicTensor[] {
+  const ones = zeros('float32', [size]);
+  ones.data.fill(1);
   return apply({
-    operator: 'SimplifiedLayerNormalization',
-    inputs: [x, ones(size)],
-    attributes: { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
+    ...normalization(x, constant(ones), epsilon),
     outputs: [{ shape: x.shape }, { shape: [...x.shape.slice(0, -1), 1] }],
+    gradient: ([g], [normalized, inverse]) => {
+      if (!g) return [];
+      const mean = scale(reduceSum(multiply(g, normalized), [-1], true), 1 / size);
+      return [multiply(subtract(g, multiply(normalized, mean)), inverse)];
+    },
   });
+}
+
+function normalization(
+  x: SymbolicTensor,
+  weight: SymbolicTensor,
+  epsilon: number,
+): Pick<NodeSpec, 'operator' | 'inputs' | 'attributes'> {
+  return {
+    operator: 'SimplifiedLayerNormalization',
+    inputs: [x, weight],
+    attributes: { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
+  };
 }

@@ -33,10 +33,20 @@ export interface AcditConfig {
   readonly blocks: number;
   /** Blocks are squares of the token grid (images) rather than runs of tokens in row-major order (videos). */
   readonly squareBlocks: boolean;
+  /** Which autoencoder's latents the model makes, where it is known. */
+  readonly autoencoder?: LatentOrigin;
   /** Guidance scale to sample with unless another is asked for. */
   readonly guidance?: number;
   /** Shares of the head dimension that rotate by each axis: [height, width] or [time, height, width]. */
   readonly positionSplit: readonly number[];
+}
+
+/** What tells an autoencoder from others. */
+export interface LatentOrigin {
+  /** Of its weights; see `autoencoderFingerprint`. */
+  readonly fingerprint: string;
+  /** A model's latents are the autoencoder's times this. */
+  readonly scalingFactor: number;
 }
 
 export interface AcditSize {

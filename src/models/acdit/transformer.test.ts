@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { evaluate, gradientErrors, graphOf, randomTensor } from '../../../test/support/evaluate.ts';
 import { relativeError } from '../../../test/support/golden.ts';
 import { backpropagate } from '../../graph/gradient.ts';
-import { differentiate, type SavePolicy, type Stage } from '../../graph/partition.ts';
+import { differentiate, type Stage } from '../../graph/partition.ts';
 import { constant, input, type SymbolicTensor, topologicalOrder } from '../../graph/symbolic.ts';
 import { tensor } from '../../tensor/tensor.ts';
 import { compilePlan, skipCausal } from './attention-plan.ts';
@@ -124,41 +124,36 @@ describe('a layer cut into a forward and a backward program', () => {
   const expensive = (outputs: Readonly<Record<string, SymbolicTensor>>): number =>
     topologicalOrder(Object.values(outputs)).filter(({ operator }) => products.includes(operator)).length;
 
-  it.each<SavePolicy>(['products', 'nothing'])(
-    'saving %s, gives the gradients of the joint graph',
-    async (policy) => {
-      const { forward, backward, saved } = differentiate(stage, names, policy);
-      expect(saved.length > 0).toBe(policy === 'products');
-      const joint = backpropagate([{ output: result, gradient: constant(seed) }], Object.values(symbols));
-      const expected = await evaluate(
-        { result, ...Object.fromEntries(names.map((name, i) => [`d.${name}`, joint[i]])) },
-        feeds,
-      );
-      const first = await evaluate(forward.outputs, feeds);
-      const second = await evaluate(backward.outputs, { ...feeds, ...first, 'd.result': seed });
-      expect(first.result).toEqual(expected.result);
-      for (const name of names) {
-        expect(relativeError(second[`d.${name}`], expected[`d.${name}`]), name).toBeLessThan(1e-5);
-      }
-      // The listed inputs are those that are needed, no more and no less.
-      const listed = new Set(backward.inputs);
-      expect(new Set(graphOf(backward.outputs).inputs)).toEqual(listed);
-    },
-  );
+  it('gives the gradients of the joint graph', async () => {
+    const { forward, backward, saved } = differentiate(stage, names);
+    expect(saved.length).toBeGreaterThan(0);
+    const joint = backpropagate([{ output: result, gradient: constant(seed) }], Object.values(symbols));
+    const expected = await evaluate(
+      { result, ...Object.fromEntries(names.map((name, i) => [`d.${name}`, joint[i]])) },
+      feeds,
+    );
+    const first = await evaluate(forward.outputs, feeds);
+    const second = await evaluate(backward.outputs, { ...feeds, ...first, 'd.result': seed });
+    expect(first.result).toEqual(expected.result);
+    for (const name of names) {
+      expect(relativeError(second[`d.${name}`], expected[`d.${name}`]), name).toBeLessThan(1e-5);
+    }
+    // The listed inputs are those that are needed, no more and no less.
+    const listed = new Set(backward.inputs);
+    expect(new Set(graphOf(backward.outputs).inputs)).toEqual(listed);
+  });
 
-  it('saving products, computes none of them twice', () => {
+  it('computes no product twice', () => {
     const joint = backpropagate([{ output: result, gradient: constant(seed) }], Object.values(symbols));
     const all = expensive({ result, ...Object.fromEntries(names.map((name, i) => [name, joint[i]])) });
-    const { forward, backward } = differentiate(stage, names, 'products');
+    const { forward, backward } = differentiate(stage, names);
     expect(expensive(forward.outputs) + expensive(backward.outputs)).toBe(all);
-    const recomputing = differentiate(stage, names, 'nothing');
-    expect(expensive(recomputing.backward.outputs)).toBeGreaterThan(expensive(backward.outputs));
   });
 
   it('gives only the gradients asked for, and refuses what is no input', () => {
-    const { backward } = differentiate(stage, ['blocks'], 'products');
+    const { backward } = differentiate(stage, ['blocks']);
     expect(Object.keys(backward.outputs)).toEqual(['d.blocks']);
-    expect(() => differentiate(stage, ['nonsense'], 'products')).toThrow(/'nonsense'/);
-    expect(() => differentiate({ ...stage, inputs: [result] }, [], 'products')).toThrow(/input\(\)/);
+    expect(() => differentiate(stage, ['nonsense'])).toThrow(/'nonsense'/);
+    expect(() => differentiate({ ...stage, inputs: [result] }, [])).toThrow(/input\(\)/);
   });
 });

@@ -116,9 +116,32 @@ export function afterAttention(
   attended: SymbolicTensor,
   firstQuery = 0,
 ): SymbolicTensor {
+  const { middle, wide, gate } = widen(config, weights, blocks, modulation, attended, firstQuery);
+  return narrow(weights, middle, gelu(wide), gate);
+}
+
+/** A layer between its attention and its activation, all (N, G, B, ...). */
+export interface Widened {
+  /** Hidden vectors after the attention's half of the layer (.., C). */
+  readonly middle: SymbolicTensor;
+  /** The feed-forward network's wide vectors, before the activation (.., mlpRatio C). */
+  readonly wide: SymbolicTensor;
+  /** What the feed-forward network's result is to be multiplied by (N, G, 1, C). */
+  readonly gate: SymbolicTensor;
+}
+
+/** A layer from its attention's result (N, H, S, D) up to its activation. */
+export function widen(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  modulation: SymbolicTensor,
+  attended: SymbolicTensor,
+  firstQuery = 0,
+): Widened {
   const [samples, groups, size] = blocks.shape;
   const asking = (x: SymbolicTensor): SymbolicTensor => slice(x, 1, firstQuery, Number(groups));
-  const [, gateAttention, shiftMlp, scaleMlp, gateMlp] = split(asking(modulation), 2, [2, 1, 1, 1, 1]);
+  const [, gateAttention, shiftMlp, scaleMlp, gate] = split(asking(modulation), 2, [2, 1, 1, 1, 1]);
   const rows = reshape(transpose(attended, [0, 2, 1, 3]), [
     samples,
     Number(groups) - firstQuery,
@@ -127,8 +150,19 @@ export function afterAttention(
   ]);
   const projected = linear(rows, weights['attn.proj.weight'], weights['attn.proj.bias']);
   const middle = add(asking(blocks), multiply(gateAttention, projected));
-  const mlp = feedForward(weights, modulate(middle, weights['norm2.weight'], shiftMlp, scaleMlp));
-  return add(middle, multiply(gateMlp, mlp));
+  const normalized = modulate(middle, weights['norm2.weight'], shiftMlp, scaleMlp);
+  return { middle, wide: linear(normalized, weights['mlp.fc1.weight'], weights['mlp.fc1.bias']), gate };
+}
+
+/** A layer from its activation on; the activated wide vectors may be rows of a matrix. */
+export function narrow(
+  weights: LayerSymbols,
+  middle: SymbolicTensor,
+  activated: SymbolicTensor,
+  gate: SymbolicTensor,
+): SymbolicTensor {
+  const projected = linear(activated, weights['mlp.fc2.weight'], weights['mlp.fc2.bias']);
+  return add(middle, multiply(gate, reshape(projected, middle.shape)));
 }
 
 /** RMSNorm(x) w (1 + scale) + shift, with the small product w (1 + scale) taken first. */
@@ -139,11 +173,6 @@ function modulate(
   scaleBy: SymbolicTensor,
 ): SymbolicTensor {
   return add(multiply(rmsNorm(x, NORM_EPSILON), multiply(weight, shift(scaleBy, 1))), shiftBy);
-}
-
-function feedForward(weights: LayerSymbols, x: SymbolicTensor): SymbolicTensor {
-  const wide = linear(x, weights['mlp.fc1.weight'], weights['mlp.fc1.bias']);
-  return linear(gelu(wide), weights['mlp.fc2.weight'], weights['mlp.fc2.bias']);
 }
 
 /** Keys and values of blocks (N, G, B, C) that are already modulated: (N, H, S, D), keys normalised and rotated. */

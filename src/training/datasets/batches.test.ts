@@ -15,7 +15,6 @@ function numbers(size: number, corrupt: readonly number[] = []) {
     imageShape: [1, 1, 2],
     classNames: Array.from({ length: size }, (_, i) => String(i)),
     corruptCount: 0,
-    label: (index) => index,
     async read(index) {
       reads.push(index);
       return corrupt.includes(index)

@@ -32,7 +32,7 @@ export interface BatchOptions {
 
 /** Keys that keep the streams made from one seed apart. */
 const ORDER_STREAM = 1;
-const AUGMENTATION_STREAM = 2;
+const SAMPLE_STREAM = 2;
 
 /** The order of the samples in an epoch. */
 export function epochOrder(size: number, seed: number, epoch: number): Int32Array {
@@ -79,9 +79,9 @@ async function readBatch(
   const numbers = Array.from({ length: batchSize }, (_, i) => position + i);
   const samples = await Promise.all(
     numbers.map(async (number) => {
-      const sample = await readGood(dataset, orderOf, number);
+      const generator = Generator.seeded(seed, SAMPLE_STREAM, number);
+      const sample = await readGood(dataset, orderOf, number, generator);
       if (!augmentation) return sample;
-      const generator = Generator.seeded(seed, AUGMENTATION_STREAM, number);
       return { ...sample, values: augment(sample.values, dataset.imageShape, augmentation, generator) };
     }),
   );
@@ -98,11 +98,16 @@ async function readBatch(
 }
 
 /** The sample at a place of the order or, if it is corrupt, the next good one, around the end if need be. */
-async function readGood(dataset: Dataset, orderOf: OrderOf, number: number): Promise<Sample> {
+async function readGood(
+  dataset: Dataset,
+  orderOf: OrderOf,
+  number: number,
+  generator: Generator,
+): Promise<Sample> {
   const { size } = dataset;
   const order = orderOf(Math.floor(number / size));
   for (let i = 0; i < size; i++) {
-    const sample = await dataset.read(order[(number + i) % size]);
+    const sample = await dataset.read(order[(number + i) % size], generator);
     if (sample) return sample;
   }
   throw new DatasetError(`${dataset.name}: none of its ${size} images can be read`);

@@ -1,10 +1,11 @@
 /** @file Datasets of the MNIST family: two IDX files, images and labels, kept in memory as bytes. */
 
+import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatasetError } from '../../errors.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { Dataset } from './dataset.ts';
+import type { ImageDataset } from './dataset.ts';
 import { parseIdx, unpackGzip } from './idx.ts';
 
 /** Which of the two sets: `test` is the `t10k` files. */
@@ -13,9 +14,9 @@ export type Split = 'train' | 'test';
 export interface IdxOptions {
   readonly split?: Split;
   /** Side of the square images: larger than the files' pads with the background, centred. Default: as in the files. */
-  readonly imageSize?: number;
+  readonly imageSize?: number | undefined;
   /** 3 repeats the grey value. Default 1. */
-  readonly channels?: 1 | 3;
+  readonly channels?: 1 | 3 | undefined;
   /** Default: the labels as numbers, or those of Fashion-MNIST if folder or file say "fashion". */
   readonly classNames?: readonly string[] | undefined;
 }
@@ -63,7 +64,7 @@ export async function findIdxImages(path: string, split: Split): Promise<string[
  * @throws {DatasetError} if the files are not there, do not belong together or are not as asked for.
  * @throws {FormatError} if a file is damaged.
  */
-export async function loadIdxDataset(path: string, options: IdxOptions = {}): Promise<Dataset> {
+export async function loadIdxDataset(path: string, options: IdxOptions = {}): Promise<ImageDataset> {
   const { split = 'train', channels = 1 } = options;
   const imagesFile = onlyOne(await findIdxImages(path, split), path, split);
   const images = await readIdx(imagesFile, 3);
@@ -86,7 +87,9 @@ export async function loadIdxDataset(path: string, options: IdxOptions = {}): Pr
     imageShape,
     classNames: checkedClassNames(imagesFile, classCount, options.classNames),
     corruptCount: 0,
-    label: (index) => labels.data[index],
+    async fingerprint() {
+      return createHash('sha256').update(images.data).update(labels.data).digest('hex').slice(0, 16);
+    },
     async read(index) {
       const pixels = images.data.subarray(index * height * width, (index + 1) * height * width);
       return {

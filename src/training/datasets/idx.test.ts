@@ -64,7 +64,7 @@ describe('loadIdxDataset', () => {
     expect(dataset).toMatchObject({ size: 256, imageShape: [1, 3, 3], classNames: ['0', '1', '2', '3'] });
     expect(await dataset.read(255)).toEqual({ values: new Float32Array(9).fill(1), label: 3 });
     expect((await dataset.read(0))?.values).toEqual(new Float32Array(9).fill(-1));
-    expect(dataset.label(6)).toBe(2);
+    expect((await dataset.read(6))?.label).toBe(2);
   });
 
   it('pads with the background around the image', async () => {

@@ -40,7 +40,7 @@ describe('openImageFolder', () => {
     expect(dataset).toMatchObject({ size: 2, imageShape: [3, 4, 4], classNames: ['cat', 'dog'] });
     expect(await dataset.read(0)).toEqual({ values: new Float32Array(48).fill(1), label: 0 });
     expect(await dataset.read(1)).toEqual({ values: new Float32Array(48).fill(51 / 127.5 - 1), label: 1 });
-    expect([dataset.label(0), dataset.label(1)]).toEqual([0, 1]);
+    expect([(await dataset.read(0))?.label, (await dataset.read(1))?.label]).toEqual([0, 1]);
   });
 
   it('makes images grey and renames classes', async () => {

@@ -3,18 +3,19 @@
  * torchvision's `ImageFolder`. Images are decoded when asked for.
  */
 
+import { createHash } from 'node:crypto';
 import { readdir, realpath, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { extname, join, relative, sep } from 'node:path';
 import { DatasetError } from '../../errors.ts';
 import { readImage, samplesFromImage, withChannels } from '../../media/image.ts';
 import { centerCrop } from '../../media/resize.ts';
-import type { Dataset, Sample } from './dataset.ts';
+import type { ImageDataset, Sample } from './dataset.ts';
 
 export interface ImageFolderOptions {
   /** Side of the square that ADM's centre crop makes of each image. */
   readonly imageSize: number;
   /** Grey or RGB; default 3. */
-  readonly channels?: 1 | 3;
+  readonly channels?: 1 | 3 | undefined;
   /** Default: the names of the folders. */
   readonly classNames?: readonly string[] | undefined;
   /** Share of corrupt images, of those read so far but at least 40, above which reading fails; default 0.05. */
@@ -42,7 +43,7 @@ const CORRUPT = 2;
  * List the images of a folder of class folders. Classes are the folders in order of their names.
  * @throws {DatasetError} if there are no class folders, one has no image, or the folder cannot be read.
  */
-export async function openImageFolder(path: string, options: ImageFolderOptions): Promise<Dataset> {
+export async function openImageFolder(path: string, options: ImageFolderOptions): Promise<ImageDataset> {
   const { imageSize, channels = 3 } = options;
   const folders = await classFolders(path);
   const files: ImageFile[] = [];
@@ -70,7 +71,7 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
     get corruptCount() {
       return ledger.corrupt;
     },
-    label: (index) => files[index].label,
+    fingerprint: () => fingerprintOf(path, files),
     async read(index) {
       if (ledger.isCorrupt(index)) return undefined;
       try {
@@ -83,6 +84,25 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
       }
     },
   };
+}
+
+/** Files whose lengths are asked for at once. */
+const STATS_AT_ONCE = 256;
+
+/** Of names and lengths: reading every byte would take as long as encoding reads. */
+async function fingerprintOf(root: string, files: readonly ImageFile[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (let i = 0; i < files.length; i += STATS_AT_ONCE) {
+    const lines = files.slice(i, i + STATS_AT_ONCE).map(async ({ path, label }) => {
+      const length = await stat(path).then(
+        ({ size }) => size,
+        () => 'missing',
+      );
+      return `${label} ${length} ${relative(root, path).split(sep).join('/')}\n`;
+    });
+    hash.update((await Promise.all(lines)).join(''));
+  }
+  return hash.digest('hex').slice(0, 16);
 }
 
 /** Keeps count of the corrupt files and says when they are too many. */

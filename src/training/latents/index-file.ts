@@ -1,0 +1,142 @@
+/**
+ * @file The index of a set of latents: `index.json` in its folder, beside the shards. It says what the set is and was
+ * made of, so that encoding can go on later and a reader knows everything before it opens a shard.
+ */
+
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { DatasetError, FormatError } from '../../errors.ts';
+import { writeFileAtomically } from '../../formats/atomic-write.ts';
+
+export const INDEX_FILE = 'index.json';
+const FORMAT = 'acdit-latents';
+const VERSION = 1;
+/** An index of millions of images takes less than a megabyte; more is no index. */
+const LARGEST_INDEX = 64 * 2 ** 20;
+/** A random order has at most so many places. */
+const MOST_IMAGES = 2 ** 31 - 1;
+/** Values of one image's latents; those of 4096 x 4096 pixels are a sixteenth of it. */
+const MOST_VALUES = 2 ** 24;
+
+const size = z.int().min(1).max(65536);
+const count = z.int().min(0).max(MOST_IMAGES);
+
+const schema = z.strictObject({
+  format: z.literal(FORMAT),
+  version: z.literal(VERSION),
+  /** Of the classes, by label. */
+  classNames: z.array(z.string()).min(1),
+  /** Images of the source, the corrupt ones included. */
+  images: z.int().min(1).max(MOST_IMAGES),
+  /** Fingerprint of the source. */
+  source: z.string(),
+  /** Side of the square pictures that were encoded. */
+  imageSize: size,
+  /** Channels, height and width of a sample's latents. */
+  latentShape: z.tuple([size, size, size]),
+  dtype: z.enum(['float16', 'float32']),
+  /** Whether the mirrored images were encoded too. */
+  flips: z.boolean(),
+  autoencoder: z.strictObject({ fingerprint: z.string(), scalingFactor: z.number().positive() }),
+  /** Images of the source a shard; the last has what is left. */
+  shardSize: z.int().min(1).max(MOST_IMAGES),
+  /** The finished ones: samples they hold, and corrupt images they would have held. */
+  shards: z.array(z.strictObject({ samples: count, skipped: count })),
+});
+
+export type LatentsIndex = Readonly<z.infer<typeof schema>>;
+/** What is known before anything is encoded; encoding goes on only where it is the same. */
+export type LatentsSettings = Omit<LatentsIndex, 'format' | 'version' | 'shards'>;
+
+/** An index with nothing encoded yet. */
+export function newIndex(settings: LatentsSettings): LatentsIndex {
+  return { format: FORMAT, version: VERSION, ...settings, shards: [] };
+}
+
+/** Shards of the whole set. */
+export function shardCount({ images, shardSize }: Pick<LatentsIndex, 'images' | 'shardSize'>): number {
+  return Math.ceil(images / shardSize);
+}
+
+/** The source's images that go into a shard: from `first` up to `end`. */
+export function shardRange(
+  { images, shardSize }: Pick<LatentsIndex, 'images' | 'shardSize'>,
+  shard: number,
+): { first: number; end: number } {
+  return { first: shard * shardSize, end: Math.min((shard + 1) * shardSize, images) };
+}
+
+export function shardFile(folder: string, shard: number): string {
+  return join(folder, `shard-${String(shard).padStart(5, '0')}.safetensors`);
+}
+
+/** Sums over the finished shards. */
+export function finishedCounts({ shards }: Pick<LatentsIndex, 'shards'>): { samples: number; skipped: number } {
+  return shards.reduce(
+    (sum, shard) => ({ samples: sum.samples + shard.samples, skipped: sum.skipped + shard.skipped }),
+    { samples: 0, skipped: 0 },
+  );
+}
+
+/** Whether a folder has an index of latents, be it a good one or not. */
+export async function hasIndex(folder: string): Promise<boolean> {
+  return (await stat(join(folder, INDEX_FILE)).catch(() => undefined))?.isFile() ?? false;
+}
+
+/**
+ * Read and check a folder's index.
+ * @throws {DatasetError} if it cannot be read; {FormatError} if it is none, or its numbers do not fit together.
+ */
+export async function readIndex(folder: string): Promise<LatentsIndex> {
+  const path = join(folder, INDEX_FILE);
+  try {
+    if ((await stat(path)).size <= LARGEST_INDEX) return parseIndex(await readFile(path, 'utf8'), path);
+  } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
+    throw new DatasetError(`${path}: cannot be read (${(cause as Error).message})`, { cause });
+  }
+  throw new FormatError(`${path}: is far too large for an index of latents`);
+}
+
+/** @throws {FormatError} if it is no index, or its numbers do not fit together. */
+export function parseIndex(text: string, name: string): LatentsIndex {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new FormatError(`${name}: not valid JSON (${(cause as Error).message})`, { cause });
+  }
+  const result = schema.safeParse(json);
+  if (!result.success) {
+    const problems = result.error.issues.map(({ path, message }) => `${path.join('.') || 'file'}: ${message}`);
+    throw new FormatError(`${name}: no index of latents (version ${VERSION}): ${problems.slice(0, 5).join('; ')}`);
+  }
+  const problem = inconsistency(result.data);
+  if (problem) throw new FormatError(`${name}: ${problem}; the index is damaged`);
+  return result.data;
+}
+
+function inconsistency(index: LatentsIndex): string | undefined {
+  const { latentShape, shards } = index;
+  if (latentShape.reduce((product, dim) => product * dim, 1) > MOST_VALUES) {
+    return `latents of [${latentShape}] are absurdly large`;
+  }
+  const most = shardCount(index);
+  if (shards.length > most) return `lists ${shards.length} shards where there can be ${most}`;
+  const wrong = shards.findIndex(({ samples, skipped }, shard) => {
+    const { first, end } = shardRange(index, shard);
+    return samples + skipped !== end - first;
+  });
+  if (wrong < 0) return undefined;
+  const { samples, skipped } = shards[wrong];
+  const { first, end } = shardRange(index, wrong);
+  return `shard ${wrong} counts ${samples} samples and ${skipped} skipped where there are ${end - first} images`;
+}
+
+/** Replace a folder's index as a whole. */
+export async function writeIndex(folder: string, index: LatentsIndex): Promise<void> {
+  await writeFileAtomically(join(folder, INDEX_FILE), async (write) => {
+    await write(new TextEncoder().encode(`${JSON.stringify(index, null, 1)}\n`));
+  });
+}
