@@ -24,6 +24,7 @@ const schema = z.object({
   positionSplit: z.array(z.number()),
   guidance: z.number().optional(),
   downsampling: z.number().optional(),
+  autoencoder: z.object({ fingerprint: z.string(), scalingFactor: z.number().positive() }).optional(),
 });
 
 /**
@@ -44,13 +45,14 @@ export function parseConfig(text: string, name: string): AcditConfig {
     );
     throw new CheckpointError(`${name}: not the configuration of an ACDiT: ${problems.join('; ')}`);
   }
-  const { classNames, guidance, downsampling, ...rest } = result.data;
+  const { classNames, guidance, downsampling, autoencoder, ...rest } = result.data;
   try {
     return validateConfig({
       ...rest,
       ...(classNames && { classNames }),
       ...(guidance !== undefined && { guidance }),
       ...(downsampling !== undefined && { downsampling }),
+      ...(autoencoder && { autoencoder }),
     });
   } catch (cause) {
     throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause });

@@ -51,7 +51,7 @@ async function runTraining(recipe: Recipe, values: TrainValues, terminal: Termin
   const device = openDevice(values);
   const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
   const dataset = await openDataset({ ...recipe.data, warn });
-  const config = recipeModel(recipe, dataset.classNames);
+  const config = recipeModel(recipe, dataset);
   if (values.fresh) await makeRoom(folder, values.overwrite === true);
   const options = { recipe, config, device, signal: terminal.signal };
   const { hooks, close } = reportTo(terminal, values, options, dataset);

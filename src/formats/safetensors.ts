@@ -34,11 +34,20 @@ interface Entry extends TensorInfo {
   readonly end: number;
 }
 
+/** A safetensors file, whose tensors can be read in parts. */
+export interface SafetensorsArchive extends TensorArchive {
+  /**
+   * Rows `first` to `first + count` of a tensor, along its first dimension.
+   * @throws {FormatError} if there is no such tensor, it has no such rows, or they cannot be read.
+   */
+  readRows(name: string, first: number, count: number): Promise<Tensor>;
+}
+
 /**
  * Open a safetensors file: only its header is read. It takes over the source, closing it on failure.
  * @throws {FormatError} if the header is damaged, or its tensors overlap, leave gaps or reach beyond the file.
  */
-export function openSafetensors(source: ByteSource): Promise<TensorArchive> {
+export function openSafetensors(source: ByteSource): Promise<SafetensorsArchive> {
   return closingOnError(source, async () => {
     const { header, dataOffset } = await readHeader(source);
     const entries = new Map<string, Entry>();
@@ -59,6 +68,18 @@ export function openSafetensors(source: ByteSource): Promise<TensorArchive> {
       async read(name, room) {
         const { dtype, shape, begin, end } = entry(name);
         return tensorFromBytes(dtype, shape, await source.read(dataOffset + begin, end - begin, room));
+      },
+      async readRows(name, first, count) {
+        const { dtype, shape, begin, end } = entry(name);
+        const [rows, ...row] = shape;
+        if (!(first >= 0 && count >= 0 && first + count <= (rows ?? 0))) {
+          throw new FormatError(
+            `${source.name}/${printable(name)}: has shape [${shape}], so no rows ${first} to ${first + count}`,
+          );
+        }
+        const rowBytes = rows === 0 ? 0 : (end - begin) / rows;
+        const bytes = await source.read(dataOffset + begin + first * rowBytes, count * rowBytes);
+        return tensorFromBytes(dtype, [count, ...row], bytes);
       },
       close: () => source.close(),
     };

@@ -53,7 +53,12 @@ export async function saveTraining(
   const trainer = join(folder, TRAINER_FOLDER);
   await mkdir(trainer, { recursive: true });
   const file = `step-${String(step).padStart(8, '0')}.safetensors`;
-  const metadata = { step: String(step), position: String(position), recipe: recipeFingerprint(recipe) };
+  const metadata = {
+    step: String(step),
+    position: String(position),
+    recipe: recipeFingerprint(recipe),
+    ...(config.autoencoder && { autoencoder: config.autoencoder.fingerprint }),
+  };
   await writeSafetensors(join(trainer, file), stateTensors(state), metadata);
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
   for (const older of await stateFiles(trainer)) {
@@ -113,11 +118,18 @@ export async function resumeTraining(
 async function readState(path: string, config: AcditConfig, recipe: Recipe): Promise<TrainingPoint> {
   const archive = await openSafetensors(await openFile(path));
   try {
-    const { step, position, recipe: fingerprint } = archive.metadata;
+    const { step, position, recipe: fingerprint, autoencoder } = archive.metadata;
     if (fingerprint !== recipeFingerprint(recipe)) {
       throw new CheckpointError(
         `${path}: was trained with another recipe, so it cannot be resumed with this one; ` +
           'give another output folder, or start over with --fresh',
+      );
+    }
+    const { fingerprint: present } = config.autoencoder ?? {};
+    if (autoencoder !== present) {
+      throw new CheckpointError(
+        `${path}: was trained on latents of autoencoder ${autoencoder ?? 'none'}, and the data is now of ` +
+          `${present ?? 'none'}; use the data it was trained on, or start over with --fresh`,
       );
     }
     if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../errors.ts';
-import { parseRecipe, recipeModel } from './recipe.ts';
+import { type DatasetTraits, parseRecipe, recipeModel } from './recipe.ts';
 
 const valid = {
   model: { size: 'B', patch: 2, blocks: 4 },
@@ -70,11 +70,12 @@ describe('a recipe', () => {
 
 describe("a recipe's model", () => {
   const names = ['a', 'b', 'c'];
-  const model = (changes: object, data: object = {}) =>
-    recipeModel(
-      parseRecipe({ ...valid, model: { ...valid.model, ...changes }, data: { ...valid.data, ...data } }),
-      names,
-    );
+  const model = (changes: object, data: Partial<DatasetTraits> = {}) =>
+    recipeModel(parseRecipe(changed('model', changes)), {
+      classNames: names,
+      imageShape: [3, 8, 8],
+      ...data,
+    });
 
   it('has the size of the paper, or its own', () => {
     expect(model({})).toMatchObject({
@@ -86,7 +87,9 @@ describe("a recipe's model", () => {
       classNames: names,
     });
     expect(model({ layers: 3 })).toMatchObject({ layers: 3, hidden: 768 });
-    expect(model({ size: undefined, layers: 1, hidden: 8, heads: 1 }, { channels: 1 })).toMatchObject({
+    expect(
+      model({ size: undefined, layers: 1, hidden: 8, heads: 1 }, { imageShape: [1, 8, 8] }),
+    ).toMatchObject({
       layers: 1,
       hidden: 8,
       classes: 3,
@@ -96,9 +99,19 @@ describe("a recipe's model", () => {
     });
   });
 
+  it('makes latents where the data is latents, and knows whose', () => {
+    const autoencoder = { fingerprint: 'abc', scalingFactor: 0.5 };
+    const latents = { imageShape: [4, 32, 16], autoencoder: { ...autoencoder, downsampling: 8 } } as const;
+    const expected = { space: 'latents', channels: 4, height: 32, width: 16, autoencoder };
+    expect(model({ blocks: 8 }, latents)).toMatchObject({ ...expected, blockSize: 16 });
+    expect(model({ blocks: 8 }, latents).downsampling).toBeUndefined(); // that of the paper
+    const other = { ...latents, autoencoder: { ...latents.autoencoder, downsampling: 4 } };
+    expect(model({ blocks: 8 }, other)).toMatchObject({ ...expected, downsampling: 4 });
+  });
+
   it.each<[object, RegExp]>([
     [{ size: undefined, layers: 2 }, /needs a size, or layers, hidden and heads/],
-    [{ patch: 3 }, /8 pixels in patches of 3 do not divide into 4 blocks/],
+    [{ patch: 3 }, /images of 8 x 8 in patches of 3 do not divide into 4 blocks/],
     [{ blocks: 5 }, /do not divide into 5 blocks/],
     [{ blocks: 2 }, /square blocks of 8/],
     [{ heads: 7 }, /multiple of heads/],

@@ -2,8 +2,9 @@
 
 import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
-import { ACDIT_SIZES, type AcditConfig, validateConfig } from '../models/acdit/config.ts';
+import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { nearest } from '../nearest.ts';
+import type { Dataset } from './datasets/dataset.ts';
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -28,11 +29,12 @@ const modelSchema = z.strictObject({
 
 const dataSchema = z.strictObject({
   path: z.string().min(1),
-  kind: z.enum(['idx', 'image-folder']).optional(),
+  kind: z.enum(['idx', 'image-folder', 'latents']).optional(),
   split: z.enum(['train', 'test']).default('train'),
-  /** Side of the square training images in pixels. */
-  imageSize: count,
-  channels: z.union([z.literal(1), z.literal(3)]).default(3),
+  /** Side of the square training images in pixels, or of those that latents were encoded from. */
+  imageSize: count.optional(),
+  /** Of images; by default 3, of IDX files 1. */
+  channels: z.union([z.literal(1), z.literal(3)]).optional(),
   /** Mirror half of the images. */
   flip: z.boolean().default(false),
   /** Pad by this many pixels and cut out at a random place. */
@@ -79,6 +81,8 @@ const outputSchema = z.strictObject({
   /** Sampler of the grids: solver steps a block, and guidance, which becomes the model's default. */
   sampleSteps: count.default(25),
   cfg: z.number().min(1).default(1.5),
+  /** Autoencoder that draws the grids of a model of latents; without it there are none. */
+  vae: z.string().min(1).optional(),
 });
 
 const recipeSchema = z.strictObject({
@@ -116,17 +120,23 @@ export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
   return result.data;
 }
 
-/** The model that a recipe trains on images with the given classes. @throws {ConfigError} if they do not fit. */
-export function recipeModel(recipe: Recipe, classNames: readonly string[]): AcditConfig {
-  const { model, data } = recipe;
+/** What a model must know of the data that it learns. */
+export type DatasetTraits = Pick<Dataset, 'classNames' | 'imageShape' | 'autoencoder'>;
+
+/** The model that a recipe trains on such data. @throws {ConfigError} if they do not fit. */
+export function recipeModel(recipe: Recipe, data: DatasetTraits): AcditConfig {
+  const { model } = recipe;
+  const { classNames, autoencoder } = data;
+  const [channels, height, width] = data.imageShape;
   const named = model.size ? ACDIT_SIZES[model.size] : undefined;
   const { layers = named?.layers, hidden = named?.hidden, heads = named?.heads } = model;
   if (!layers || !hidden || !heads)
     throw new ConfigError('recipe: model needs a size, or layers, hidden and heads');
-  const tokens = (data.imageSize / model.patch) ** 2;
-  if (!Number.isInteger(tokens) || tokens % model.blocks !== 0) {
+  const tokens = (height / model.patch) * (width / model.patch);
+  if (height % model.patch !== 0 || width % model.patch !== 0 || tokens % model.blocks !== 0) {
     throw new ConfigError(
-      `recipe: images of ${data.imageSize} pixels in patches of ${model.patch} do not divide into ${model.blocks} blocks`,
+      `recipe: ${autoencoder ? 'latents' : 'images'} of ${height} x ${width} in patches of ${model.patch} ` +
+        `do not divide into ${model.blocks} blocks`,
     );
   }
   return validateConfig({
@@ -137,11 +147,12 @@ export function recipeModel(recipe: Recipe, classNames: readonly string[]): Acdi
     mlpRatio: model.mlpRatio,
     classes: classNames.length,
     classNames,
-    space: 'pixels',
-    channels: data.channels,
+    space: autoencoder ? 'latents' : 'pixels',
+    channels,
     frames: 1,
-    height: data.imageSize,
-    width: data.imageSize,
+    ...(autoencoder && latentFields(autoencoder)),
+    height,
+    width,
     patch: model.patch,
     blockSize: tokens / model.blocks,
     blocks: model.blocks,
@@ -149,4 +160,8 @@ export function recipeModel(recipe: Recipe, classNames: readonly string[]): Acdi
     positionSplit: model.positionSplit,
     guidance: recipe.output.cfg,
   });
+}
+
+function latentFields({ downsampling, ...autoencoder }: NonNullable<DatasetTraits['autoencoder']>) {
+  return { autoencoder, ...(downsampling !== PAPER_DOWNSAMPLING && { downsampling }) };
 }

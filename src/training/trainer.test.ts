@@ -64,7 +64,7 @@ function start(
     training: { ...recipe.training, ...training },
     output: { ...recipe.output, ...(folder && { folder }) },
   };
-  const config = recipeModel(recipe, dataset.classNames);
+  const config = recipeModel(recipe, dataset);
   return train({ recipe: changed, config, dataset, device, ...rest });
 }
 
@@ -73,9 +73,9 @@ function watched(dataset: Dataset, onRead: (count: number) => void): Dataset {
   let count = 0;
   return {
     ...dataset,
-    read(index) {
+    read(index, generator) {
       onRead(++count);
-      return dataset.read(index);
+      return dataset.read(index, generator);
     },
   };
 }
@@ -109,7 +109,7 @@ describe('training', () => {
     expect(await start(run)).toEqual(straight);
     const model = await loadModel(run.out);
     expect(model.weights).toEqual(straight.state.ema);
-    expect(model.config).toEqual(recipeModel(run.recipe, run.dataset.classNames));
+    expect(model.config).toEqual(recipeModel(run.recipe, run.dataset));
   });
 
   it('takes micro-batches of 1, computing activations again, and learns', async () => {

@@ -2,7 +2,7 @@
 
 import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
-import { TrainingError } from '../errors.ts';
+import { ConfigError, TrainingError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { patchify } from '../models/acdit/layout.ts';
 import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
@@ -53,10 +53,12 @@ export interface TrainingOptions {
  * Train, from the newest state in the recipe's folder if there is one, to the recipe's last step. When `signal`
  * aborts, the present step is given up, the state after the last whole step is saved, and this returns.
  * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
+ * @throws {ConfigError} if the model does not fit the dataset.
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   const { recipe, config, dataset, device, signal, hooks = {} } = options;
   const { training, output } = recipe;
+  requireFit(config, dataset);
   const resumed = options.fresh ? undefined : await resumeTraining(output.folder, config, recipe);
   let point = resumed ?? startingPoint(config, training.seed);
   let savedStep = point.step;
@@ -74,7 +76,10 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
     batchSize: training.batch,
     seed: training.seed,
     position: point.position,
-    augmentation: { horizontalFlip: recipe.data.flip, cropPadding: recipe.data.crop },
+    // Latents are mirrored before they are encoded, and chosen when they are read.
+    ...(!dataset.autoencoder && {
+      augmentation: { horizontalFlip: recipe.data.flip, cropPadding: recipe.data.crop },
+    }),
     ...(signal && { signal }),
   });
   try {
@@ -100,6 +105,24 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
     await optimizer.dispose();
   }
   return point;
+}
+
+function requireFit(config: AcditConfig, dataset: Dataset): void {
+  const { space, channels, height, width, classes } = config;
+  const fail = (what: string, expected: unknown, got: unknown): never => {
+    throw new ConfigError(
+      `${dataset.name} does not fit the model: ${what} ${expected}, the dataset's ${got}`,
+    );
+  };
+  const [datasetSpace, shape] = [dataset.autoencoder ? 'latents' : 'pixels', dataset.imageShape];
+  if (space !== datasetSpace) fail("the model's space is", space, datasetSpace);
+  if (shape.join() !== [channels, height, width].join()) {
+    fail("the model's channels, height and width are", `[${[channels, height, width]}]`, `[${shape}]`);
+  }
+  if (classes !== dataset.classNames.length)
+    fail("the model's classes are", classes, dataset.classNames.length);
+  const [made, used] = [config.autoencoder?.fingerprint, dataset.autoencoder?.fingerprint];
+  if (made !== undefined && made !== used) fail("the model's autoencoder is", made, used);
 }
 
 function startingPoint(config: AcditConfig, seed: number): TrainingPoint {

@@ -3,7 +3,8 @@
  * made of, so that encoding can go on later and a reader knows everything before it opens a shard.
  */
 
-import { readFile, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { DatasetError, FormatError } from '../../errors.ts';
@@ -72,16 +73,28 @@ export function shardFile(folder: string, shard: number): string {
 }
 
 /** Sums over the finished shards. */
-export function finishedCounts({ shards }: Pick<LatentsIndex, 'shards'>): { samples: number; skipped: number } {
+export function finishedCounts({ shards }: Pick<LatentsIndex, 'shards'>): {
+  samples: number;
+  skipped: number;
+} {
   return shards.reduce(
     (sum, shard) => ({ samples: sum.samples + shard.samples, skipped: sum.skipped + shard.skipped }),
     { samples: 0, skipped: 0 },
   );
 }
 
-/** Whether a folder has an index of latents, be it a good one or not. */
+/** Whether a folder has an index of latents, be it a good one or not, and not just a file of that name. */
 export async function hasIndex(folder: string): Promise<boolean> {
-  return (await stat(join(folder, INDEX_FILE)).catch(() => undefined))?.isFile() ?? false;
+  const file = await open(join(folder, INDEX_FILE)).catch(() => undefined);
+  if (!file) return false;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(256), 0, 256, 0);
+    return buffer.toString('utf8', 0, bytesRead).includes(FORMAT) || existsSync(shardFile(folder, 0));
+  } catch {
+    return false; // a folder of that name
+  } finally {
+    await file.close();
+  }
 }
 
 /**
@@ -109,8 +122,12 @@ export function parseIndex(text: string, name: string): LatentsIndex {
   }
   const result = schema.safeParse(json);
   if (!result.success) {
-    const problems = result.error.issues.map(({ path, message }) => `${path.join('.') || 'file'}: ${message}`);
-    throw new FormatError(`${name}: no index of latents (version ${VERSION}): ${problems.slice(0, 5).join('; ')}`);
+    const problems = result.error.issues.map(
+      ({ path, message }) => `${path.join('.') || 'file'}: ${message}`,
+    );
+    throw new FormatError(
+      `${name}: no index of latents (version ${VERSION}): ${problems.slice(0, 5).join('; ')}`,
+    );
   }
   const problem = inconsistency(result.data);
   if (problem) throw new FormatError(`${name}: ${problem}; the index is damaged`);

@@ -30,7 +30,7 @@ const OPEN_SHARDS = 256;
 const STATS_AT_ONCE = 256;
 
 /**
- * Open a set of latents. The dataset holds files open until it is garbage.
+ * Open a set of latents. Its dataset holds files open and has to be closed.
  * @throws {DatasetError} if it is not finished, or a shard is missing; {FormatError} if its index is damaged;
  * {ConfigError} if an option does not fit it.
  */
@@ -48,7 +48,8 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
     imageShape: latentShape,
     classNames: options.classNames ?? index.classNames,
     corruptCount: 0,
-    autoencoder,
+    autoencoder: { ...autoencoder, downsampling: index.imageSize / latentShape[1] },
+    close: () => pool.close(),
     async read(sample, generator) {
       const shard = lastAtMost(starts, sample);
       const row = sample - starts[shard];
@@ -63,7 +64,11 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
 }
 
 /** A draw from N(mean, variance), scaled; `moments` are means and then as many log variances. */
-export function samplePosterior(moments: Float32Array, scalingFactor: number, generator: Generator): Float32Array {
+export function samplePosterior(
+  moments: Float32Array,
+  scalingFactor: number,
+  generator: Generator,
+): Float32Array {
   const count = moments.length / 2;
   const values = generator.randn(count);
   for (let i = 0; i < count; i++) {
@@ -164,6 +169,12 @@ export function createShardPool(open: (shard: number) => Promise<Shard>, limit: 
         entry.users--;
         makeRoom();
       }
+    },
+    /** Nothing may be in use any more. */
+    async close(): Promise<void> {
+      const all = [...pooled.values()];
+      pooled.clear();
+      for (const { shard } of all) await shard.then((opened) => opened.close()).catch(() => {});
     },
   };
 }

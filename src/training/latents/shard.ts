@@ -83,7 +83,9 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
     const labels = (await archive.read(LABELS)).data as Int32Array;
     const wrong = labels.find((label) => !(label >= 0 && label < index.classNames.length));
     if (wrong !== undefined) {
-      throw new FormatError(`${path}: holds the label ${wrong}, but there are ${index.classNames.length} classes`);
+      throw new FormatError(
+        `${path}: holds the label ${wrong}, but there are ${index.classNames.length} classes`,
+      );
     }
     return {
       labels,

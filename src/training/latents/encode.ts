@@ -1,0 +1,238 @@
+/**
+ * @file Encoding a dataset of pictures to latents, shard by shard. A shard's images and place are known beforehand, so
+ * whatever interrupts the work, it goes on with the first shard that is not finished and ends with the same bytes.
+ */
+
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
+import type { LatentOrigin } from '../../models/acdit/config.ts';
+import type { Autoencoder, LatentDistribution } from '../../models/autoencoder/autoencoder.ts';
+import { downsampling } from '../../models/autoencoder/config.ts';
+import { elementCount, float32 } from '../../tensor/tensor.ts';
+import { flipHorizontally } from '../datasets/augment.ts';
+import type { ImageDataset, Sample } from '../datasets/dataset.ts';
+import {
+  hasIndex,
+  INDEX_FILE,
+  type LatentsIndex,
+  type LatentsSettings,
+  newIndex,
+  readIndex,
+  shardCount,
+  shardRange,
+  writeIndex,
+} from './index-file.ts';
+import { type EncodedImage, openShard, writeShard } from './shard.ts';
+
+export interface EncodeOptions {
+  readonly source: ImageDataset;
+  /** Encodes; its latents times the scaling factor are what models learn. */
+  readonly encoder: Pick<Autoencoder, 'config' | 'encode'>;
+  readonly autoencoder: LatentOrigin;
+  /** Where index.json and the shards go. */
+  readonly folder: string;
+  /** Encode mirrored images too; default true. */
+  readonly flips?: boolean;
+  /** Default float16: its rounding is far below the noise that is added in training. */
+  readonly dtype?: 'float16' | 'float32';
+  /** Images a shard; default 512. A kill loses at most one shard's work. */
+  readonly shardSize?: number;
+  readonly signal?: AbortSignal;
+  readonly hooks?: EncodeHooks;
+}
+
+export interface EncodeHooks {
+  /** Before the first image: what is finished already, and of which shards the files have to be made anew. */
+  onStart?(index: LatentsIndex, damaged: readonly string[]): void;
+  /** Images done, corrupt ones and those of finished shards included. */
+  onImage?(done: number): void;
+  onShard?(shard: number, index: LatentsIndex): void;
+}
+
+const DEFAULT_SHARD_SIZE = 512;
+/** Images decoded ahead of the encoder, which takes far longer for one. */
+const READ_AHEAD = 8;
+const UNFINISHED_PATTERN = /^\.(shard-\d+\.safetensors|index\.json)\.[0-9a-f]+\.tmp$/;
+const SHARD_PATTERN = /^shard-\d+\.safetensors$/;
+
+/**
+ * Encode a dataset, or go on with it. Finished shards are kept; one that is damaged or missing is made anew.
+ * @returns the index of the finished set.
+ * @throws {ConfigError} if the folder was encoded with other settings, or the pictures do not fit the autoencoder.
+ * @throws {DatasetError} if too many pictures are corrupt; {AcditError} if a file cannot be written.
+ * @throws the signal's reason once it is aborted; what is finished stays.
+ */
+export async function encodeLatents(options: EncodeOptions): Promise<LatentsIndex> {
+  const { source, folder, signal, hooks = {} } = options;
+  let index = await startingIndex(folder, await settingsOf(options));
+  await removeUnfinished(folder);
+  const damage = await damagedShards(folder, index);
+  hooks.onStart?.(index, [...damage.values()]);
+  for (let shard = 0; shard < shardCount(index); shard++) {
+    const { first, end } = shardRange(index, shard);
+    if (shard < index.shards.length && !damage.has(shard)) {
+      hooks.onImage?.(end);
+      continue;
+    }
+    const images: EncodedImage[] = [];
+    let done = first;
+    for await (const sample of readAhead(source, first, end)) {
+      signal?.throwIfAborted();
+      if (sample) images.push(await encodeImage(options, index, sample, done));
+      hooks.onImage?.(++done);
+    }
+    await writeShard(folder, index, shard, images);
+    const shards = [...index.shards];
+    shards[shard] = { samples: images.length, skipped: end - first - images.length };
+    index = { ...index, shards };
+    await writeIndex(folder, index);
+    hooks.onShard?.(shard, index);
+  }
+  return index;
+}
+
+async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
+  const { source, encoder, autoencoder, flips = true, dtype = 'float16' } = options;
+  const [channels, imageSize, width] = source.imageShape;
+  const factor = downsampling(encoder.config);
+  const { inChannels, latentChannels } = encoder.config;
+  if (imageSize !== width || imageSize % factor !== 0) {
+    throw new ConfigError(`the size of images must be a multiple of ${factor}, got ${imageSize} x ${width}`);
+  }
+  if (channels !== inChannels) {
+    throw new ConfigError(`the autoencoder takes images of ${inChannels} channels, got ${channels}`);
+  }
+  return {
+    classNames: [...source.classNames],
+    images: source.size,
+    source: await source.fingerprint(),
+    imageSize,
+    latentShape: [latentChannels, imageSize / factor, imageSize / factor],
+    dtype,
+    flips,
+    autoencoder: { fingerprint: autoencoder.fingerprint, scalingFactor: autoencoder.scalingFactor },
+    shardSize: options.shardSize ?? DEFAULT_SHARD_SIZE,
+  };
+}
+
+/** What the folder's index says, or a new one. @throws {ConfigError} if it was made with other settings. */
+async function startingIndex(folder: string, settings: LatentsSettings): Promise<LatentsIndex> {
+  await mkdir(folder, { recursive: true });
+  const fresh = newIndex(settings);
+  if (await hasIndex(folder)) {
+    const index = await readIndex(folder);
+    requireSame(folder, index, fresh);
+    return index;
+  }
+  const strangers = (await readdir(folder)).filter((name) => name === INDEX_FILE || SHARD_PATTERN.test(name));
+  if (strangers.length > 0) {
+    throw new DatasetError(
+      `${folder}: holds ${strangers[0]} but no index of latents; give a new folder, or remove what is in this one`,
+    );
+  }
+  await writeIndex(folder, fresh);
+  return fresh;
+}
+
+/** What settings are called in messages. */
+const SETTING_NAMES = {
+  classNames: 'the classes',
+  images: 'the number of images',
+  source: 'the data (names and lengths of its files, as a fingerprint)',
+  imageSize: 'the image size',
+  latentShape: 'the shape of latents',
+  dtype: 'the dtype',
+  flips: 'whether there are flips',
+  autoencoder: 'the autoencoder',
+  shardSize: 'the shard size',
+} as const satisfies Record<keyof LatentsSettings, string>;
+
+function requireSame(folder: string, before: LatentsIndex, now: LatentsIndex): void {
+  const show = (value: unknown): string => {
+    const text = JSON.stringify(value);
+    return text.length > 100 ? `${text.slice(0, 100)}...` : text;
+  };
+  for (const [key, name] of Object.entries(SETTING_NAMES) as [keyof LatentsSettings, string][]) {
+    if (JSON.stringify(before[key]) === JSON.stringify(now[key])) continue;
+    throw new ConfigError(
+      `${folder} was encoded with other settings: ${name} was ${show(before[key])} and is now ${show(now[key])}; ` +
+        'use the same settings to go on, or give another folder',
+    );
+  }
+}
+
+/** What a kill in the middle of writing left behind. */
+async function removeUnfinished(folder: string): Promise<void> {
+  for (const file of await readdir(folder)) {
+    if (UNFINISHED_PATTERN.test(file)) await rm(join(folder, file), { force: true });
+  }
+}
+
+/** Listed shards whose files are not what they should be, with what is wrong. */
+async function damagedShards(folder: string, index: LatentsIndex): Promise<Map<number, string>> {
+  const damage = new Map<number, string>();
+  for (let shard = 0; shard < index.shards.length; shard++) {
+    try {
+      await (await openShard(folder, index, shard)).close();
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      damage.set(shard, error.message);
+    }
+  }
+  return damage;
+}
+
+/** The pictures `first` to `end` in order; the next ones are decoded meanwhile, on other threads. */
+async function* readAhead(
+  source: ImageDataset,
+  first: number,
+  end: number,
+): AsyncGenerator<Sample | undefined, void, void> {
+  const ahead: Promise<Sample | undefined>[] = [];
+  for (let next = first; next < end || ahead.length > 0; ) {
+    while (next < end && ahead.length < READ_AHEAD) {
+      const sample = source.read(next++);
+      // Seen when its turn comes; until then a failure must not count as unhandled.
+      sample.catch(() => {});
+      ahead.push(sample);
+    }
+    yield await ahead.shift();
+  }
+}
+
+async function encodeImage(
+  { source, encoder, signal }: EncodeOptions,
+  { flips, dtype }: LatentsIndex,
+  { values, label }: Sample,
+  number: number,
+): Promise<EncodedImage> {
+  const { imageShape } = source;
+  const variants = flips ? [values, flipHorizontally(values, imageShape)] : [values];
+  const pictures = new Float32Array(variants.length * values.length);
+  variants.forEach((variant, i) => {
+    pictures.set(variant, i * values.length);
+  });
+  const distribution = await encoder.encode(float32([variants.length, ...imageShape], pictures), { signal });
+  const [moments, flipped] = momentsOf(distribution);
+  const largest = dtype === 'float16' ? 65504 : Number.MAX_VALUE;
+  for (const variant of flipped ? [moments, flipped] : [moments]) {
+    if (variant.every((value) => Math.abs(value) <= largest)) continue;
+    throw new AcditError(
+      `${source.name}: image ${number} gives latents beyond what ${dtype} holds; ` +
+        'the autoencoder may be broken, else use --dtype fp32',
+    );
+  }
+  return { moments, flipped, label };
+}
+
+/** Means and then log variances of each picture. */
+function momentsOf({ mean, logVariance }: LatentDistribution): Float32Array[] {
+  const size = elementCount(mean.shape.slice(1));
+  return Array.from({ length: mean.shape[0] }, (_, n) => {
+    const moments = new Float32Array(2 * size);
+    moments.set(mean.data.subarray(n * size, (n + 1) * size));
+    moments.set(logVariance.data.subarray(n * size, (n + 1) * size), size);
+    return moments;
+  });
+}
