@@ -1,10 +1,8 @@
-/** @file Sampled pixels as PNG files: one a sample, and a grid with one row a label. */
+/** @file Samples as PNG files: one a sample, and a grid with one row a label. */
 
 import { join } from 'node:path';
 import { blankImage, enlarge, grid, type Image, imageFromSamples, paste, writePng } from '../media/image.ts';
 import { labelRows } from '../media/text.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
-import { unpatchify } from '../models/acdit/layout.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** Small images are enlarged to about this many pixels in a grid. */
@@ -19,10 +17,9 @@ export interface NamedImage {
   readonly image: Image;
 }
 
-/** Latents (N, T, B, C) of a pixel-space model as one image a sample; the frames of a clip side by side. */
-export function picturesOf(config: AcditConfig, latents: Tensor<'float32'>): Image[] {
-  const { frames, channels, height, width } = config;
-  const { shape, data } = unpatchify(config, latents);
+/** Pictures (N, frames, C, H, W) in [-1, 1] as one image a sample; the frames of a clip side by side. */
+export function picturesOf({ shape, data }: Tensor<'float32'>): Image[] {
+  const [, frames, channels, height, width] = shape;
   const size = channels * height * width;
   const frame = (index: number): Image =>
     imageFromSamples(data.subarray(index * size, (index + 1) * size), [channels, height, width]);

@@ -13,6 +13,7 @@ import { deviceFlags } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.ts';
 import { type BatchedRequest, defaultBatch, latentShape } from './sample-batches.ts';
+import { vaePath } from './vae-path.ts';
 import { choice, guidanceScale, perBlock, wholeNumber } from './values.ts';
 
 export const sampleFlags = {
@@ -40,7 +41,12 @@ export const sampleFlags = {
   noise: { type: 'string', value: 'F.npy', help: 'starting noise (N, T, B, C), instead of the seed' },
   latents: { type: 'string', value: 'F.npy', help: 'write the final latents (N, T, B, C)' },
   'no-decode': { type: 'boolean', help: 'write latents only, by default to latents.npy in --out' },
-  vae: { type: 'string', value: 'DIR', help: 'autoencoder; not available yet', aliases: ['vae_path'] },
+  vae: {
+    type: 'string',
+    value: 'DIR',
+    help: 'autoencoder of a model of latents: a diffusers folder',
+    aliases: ['vae_path'],
+  },
   batch: { type: 'string', value: 'N', help: 'samples at a time (16, or what has a cache of 1 GB)' },
   ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
   precision: { type: 'string', value: 'NAME', help: 'fp32; int8 is not available yet' },
@@ -55,6 +61,8 @@ export interface SampleSettings {
   readonly folder: string;
   /** Write pictures. */
   readonly decode: boolean;
+  /** Folder of the autoencoder that decodes, for a model of latents. */
+  readonly vae: string | undefined;
   /** Where latents go, if anywhere. */
   readonly latentsFile: string | undefined;
 }
@@ -81,7 +89,7 @@ export async function sampleSettings(config: AcditConfig, values: SampleValues):
   };
   // The solver knows how many steps it can take.
   for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
-  return { request, ...outputs(config, values) };
+  return { request, ...(await outputs(config, values)) };
 }
 
 function requirePrecision(precision = 'fp32'): void {
@@ -119,20 +127,18 @@ async function readNoise(config: AcditConfig, path: string, samples: number): Pr
   return noise;
 }
 
-function outputs(config: AcditConfig, values: SampleValues): Omit<SampleSettings, 'request'> {
+async function outputs(config: AcditConfig, values: SampleValues): Promise<Omit<SampleSettings, 'request'>> {
   const { out: folder = 'samples', latents } = values;
-  const latentsOnly = values['no-decode'] === true;
-  if (values.vae !== undefined && !latentsOnly) {
-    throw new ArgumentError(
-      '--vae: decoding with an autoencoder is not available yet; use --latents F.npy --no-decode',
-    );
+  const ofLatents = config.space === 'latents';
+  if (values.vae !== undefined && !ofLatents) {
+    throw new ArgumentError('--vae decodes latents, but this model makes pixels; leave it out');
   }
-  if (config.space === 'latents' && !latentsOnly && latents === undefined) {
-    throw new ArgumentError(
-      'this model makes latents, and decoding them needs an autoencoder, which is not available yet; ' +
-        'use --latents F.npy --no-decode',
-    );
-  }
-  const decode = !latentsOnly && config.space === 'pixels';
-  return { folder, decode, latentsFile: latents ?? (decode ? undefined : join(folder, 'latents.npy')) };
+  // Whoever asks for latents and names no autoencoder wants no pictures.
+  const decode = !(values['no-decode'] || (ofLatents && latents !== undefined && values.vae === undefined));
+  return {
+    folder,
+    decode,
+    vae: decode && ofLatents ? await vaePath(values.vae) : undefined,
+    latentsFile: latents ?? (decode ? undefined : join(folder, 'latents.npy')),
+  };
 }

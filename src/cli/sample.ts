@@ -13,6 +13,7 @@ import { createSampler } from '../sampling/sampler.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { bundledModel } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
+import { type Decoder, localDecoder, pixelDecoder, processDecoder, requireAutoencoder } from './decoder.ts';
 import { openDevice } from './device.ts';
 import { labelName } from './labels.ts';
 import { labelledGrid, type NamedImage, picturesOf, writeNamed } from './pictures.ts';
@@ -44,6 +45,7 @@ async function sample(path: string, values: SampleValues, terminal: Terminal): P
   const model = await openModel(path);
   try {
     const settings = await sampleSettings(model.config, values);
+    if (settings.vae !== undefined) await requireAutoencoder(model.config, settings.vae);
     await mkdir(settings.folder, { recursive: true });
     const results = await collect(model, settings, device, values.json === true, terminal);
     const seconds = (performance.now() - started) / 1000;
@@ -58,6 +60,19 @@ async function sample(path: string, values: SampleValues, terminal: Terminal): P
   }
 }
 
+/** What makes pictures, if any are wanted. With several batches, it works while the next one is sampled. */
+function openDecoder(
+  config: AcditConfig,
+  { decode, vae, request }: SampleSettings,
+  { threads }: Device,
+  signal: AbortSignal,
+): Decoder | undefined {
+  if (!decode) return undefined;
+  if (vae === undefined) return pixelDecoder(config);
+  const open = request.labels.length > request.batch ? processDecoder : localDecoder;
+  return open({ config, vae, threads }, signal);
+}
+
 /** Everything that is finished. */
 interface Results {
   readonly pictures: NamedImage[];
@@ -65,19 +80,29 @@ interface Results {
   readonly files: string[];
   /** One (N, T, B, C) a batch, if they are to be written. */
   readonly latents: Tensor<'float32'>[];
-  finished: number;
+}
+
+/** Samples of which there is anything. */
+function finishedCount({ pictures, latents }: Results): number {
+  return Math.max(pictures.length, sampleCount(latents));
+}
+
+function sampleCount(batches: readonly Tensor[]): number {
+  return batches.reduce((sum, { shape }) => sum + shape[0], 0);
 }
 
 /** Sample, and write each batch's pictures as it is finished. Ends early, with what there is, when interrupted. */
 async function collect(
   model: StoredModel,
-  { request, folder, decode, latentsFile }: SampleSettings,
+  settings: SampleSettings,
   device: Device,
   quiet: boolean,
   { stderr, signal }: Terminal,
 ): Promise<Results> {
   const { config } = model;
-  const results: Results = { pictures: [], files: [], latents: [], finished: 0 };
+  const { request, folder, latentsFile } = settings;
+  const results: Results = { pictures: [], files: [], latents: [] };
+  const decoder = openDecoder(config, settings, device, signal);
   const progress = startProgress({
     stream: stderr,
     total: stepCount(config, request),
@@ -85,6 +110,19 @@ async function collect(
     quiet,
   });
   let steps = 0;
+  const finish = async (latents: Tensor<'float32'>): Promise<void> => {
+    if (latentsFile !== undefined) results.latents.push(latents);
+    const images = await decoder?.decode(latents, (share) =>
+      progress.update(steps, { decoded: `${Math.floor(share * 100)}%` }),
+    );
+    for (const image of images ? picturesOf(images) : []) {
+      const index = results.pictures.length;
+      const picture = { name: labelName(config, request.labels[index]), image };
+      results.files.push(await writeNamed(folder, index, picture));
+      results.pictures.push(picture);
+    }
+  };
+  let finishing = Promise.resolve();
   try {
     const sampler = await createSampler({ config, weights: weightSource(model), device, signal });
     const batches = sampleBatches(sampler, request, {
@@ -97,19 +135,19 @@ async function collect(
       },
     });
     for await (const latents of batches) {
-      if (latentsFile !== undefined) results.latents.push(latents);
-      for (const image of decode ? picturesOf(config, latents) : []) {
-        const index = results.pictures.length;
-        const picture = { name: labelName(config, request.labels[index]), image };
-        results.files.push(await writeNamed(folder, index, picture));
-        results.pictures.push(picture);
-      }
-      results.finished += latents.shape[0];
+      await finishing;
+      // One batch is finished while the next is sampled.
+      finishing = finish(latents);
+      finishing.catch(() => {}); // it is waited for below
     }
+    await sampler.dispose(); // makes room for decoding
+    await finishing;
   } catch (error) {
+    await finishing.catch(() => {});
     if (!signal.aborted || error !== signal.reason) throw error;
   } finally {
     progress.finish();
+    await decoder?.close();
     await device.dispose();
   }
   return results;
@@ -129,7 +167,7 @@ interface Written {
 async function writeResults(
   config: AcditConfig,
   { folder, latentsFile }: SampleSettings,
-  { pictures, latents, finished }: Results,
+  { pictures, latents }: Results,
 ): Promise<Written> {
   const grid = pictures.length > 0 ? join(folder, 'grid.png') : undefined;
   if (grid) await writePng(grid, labelledGrid(pictures));
@@ -141,7 +179,7 @@ async function writeResults(
     offset += data.length;
   }
   await mkdir(dirname(latentsFile), { recursive: true });
-  const bytes = encodeNpy(float32(latentShape(config, finished), all));
+  const bytes = encodeNpy(float32(latentShape(config, sampleCount(latents)), all));
   await writeFileAtomically(latentsFile, (write) => write(bytes));
   return { grid, latents: latentsFile };
 }
@@ -150,16 +188,16 @@ function describe(
   model: string,
   config: AcditConfig,
   { labels, steps, cfg, solver, seed }: BatchedRequest,
-  { files, finished }: Results,
+  results: Results,
   { grid, latents }: Written,
   seconds: number,
 ) {
   return {
     model,
-    samples: labels.slice(0, finished).map((label, index) => ({
+    samples: labels.slice(0, finishedCount(results)).map((label, index) => ({
       label,
       name: labelName(config, label),
-      ...(files[index] !== undefined && { file: files[index] }),
+      ...(results.files[index] !== undefined && { file: results.files[index] }),
     })),
     ...(grid !== undefined && { grid }),
     ...(latents !== undefined && { latents }),
@@ -173,11 +211,12 @@ function describe(
 
 function summarize(
   { labels }: BatchedRequest,
-  { finished }: Results,
+  results: Results,
   { grid, latents }: Written,
   seconds: number,
   { stdout, stderr, signal }: Terminal,
 ): void {
+  const finished = finishedCount(results);
   const what = signal.aborted
     ? `stopped after ${finished} of ${labels.length} samples`
     : `${finished} samples`;

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { encodePng, type Image, writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { unpatchify } from '../models/acdit/layout.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
@@ -37,7 +38,7 @@ async function sampleGrid(
     const request = { labels, steps, cfg, seed, solver: 'dpm-solver-plus-plus-2m', batch: BATCH } as const;
     const samples: NamedImage[] = [];
     for await (const latents of sampleBatches(sampler, request, { signal })) {
-      for (const image of picturesOf(config, latents)) {
+      for (const image of picturesOf(unpatchify(config, latents))) {
         samples.push({ name: labelName(config, labels[samples.length]), image });
       }
     }

@@ -208,7 +208,7 @@ describe('acdit sample with bad input', () => {
     [['--count', '3', '--per-class', '2'], '--count and --per-class exclude each other'],
     [['--count', '0'], '--count must be'],
     [['--batch', '0'], '--batch must be'],
-    [['--vae', 'vae'], 'autoencoder is not available yet'],
+    [['--vae', 'vae'], '--vae decodes latents, but this model makes pixels'],
     [['--ckpt', 'other'], 'both MODEL'],
   ])('%j', async (args, message) => {
     expectBadInput(await sample(pixels, '--out', inFolder('out'), ...args), message);
@@ -216,7 +216,7 @@ describe('acdit sample with bad input', () => {
   });
 
   it('says what to do with a model of latents', async () => {
-    expectBadInput(await sample(latents), 'needs an autoencoder', '--latents F.npy --no-decode');
+    expectBadInput(await sample(latents), '--vae DIR', 'config.json', '--latents F.npy --no-decode');
     expectBadInput(
       await sample(latents, '--labels', 'bag', '--no-decode'),
       'have no names; give numbers from 0 to 2',
