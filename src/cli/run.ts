@@ -20,6 +20,10 @@ const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'train a model by a recipe, or go on with a training',
     load: async () => (await import('./train.ts')).trainCommand,
   },
+  encode: {
+    summary: 'encode images to latents to train on',
+    load: async () => (await import('./encode.ts')).encodeCommand,
+  },
   verify: {
     summary: 'check a model against golden numbers of the official code',
     load: async () => (await import('./verify.ts')).verifyCommand,

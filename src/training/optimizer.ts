@@ -64,7 +64,7 @@ export function clipFactor(norm: number, clip: number): number {
 }
 
 /** Elements a run: few enough for the pieces of all parts to share the cache, enough to be worth a run. */
-const PIECE = 196608;
+const PIECE = 393216;
 
 const PARTS = ['weights', 'gradients', 'firstMoments', 'secondMoments', 'ema'] as const;
 

@@ -37,14 +37,14 @@ export interface EncodeOptions {
   /** Default float16: its rounding is far below the noise that is added in training. */
   readonly dtype?: 'float16' | 'float32';
   /** Images a shard; default 512. A kill loses at most one shard's work. */
-  readonly shardSize?: number;
+  readonly shardSize?: number | undefined;
   readonly signal?: AbortSignal;
   readonly hooks?: EncodeHooks;
 }
 
 export interface EncodeHooks {
   /** Before the first image: what is finished already, and of which shards the files have to be made anew. */
-  onStart?(index: LatentsIndex, damaged: readonly string[]): void;
+  onStart?(index: LatentsIndex, damaged: readonly string[]): void | Promise<void>;
   /** Images done, corrupt ones and those of finished shards included. */
   onImage?(done: number): void;
   onShard?(shard: number, index: LatentsIndex): void;
@@ -68,7 +68,7 @@ export async function encodeLatents(options: EncodeOptions): Promise<LatentsInde
   let index = await startingIndex(folder, await settingsOf(options));
   await removeUnfinished(folder);
   const damage = await damagedShards(folder, index);
-  hooks.onStart?.(index, [...damage.values()]);
+  await hooks.onStart?.(index, [...damage.values()]);
   for (let shard = 0; shard < shardCount(index); shard++) {
     const { first, end } = shardRange(index, shard);
     if (shard < index.shards.length && !damage.has(shard)) {

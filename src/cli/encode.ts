@@ -1,0 +1,229 @@
+/** @file `acdit encode`: a dataset of pictures to the latents that models of latents are trained on. */
+
+import { statfs } from 'node:fs/promises';
+import { openAutoencoder } from '../checkpoints/autoencoder.ts';
+import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import { ArgumentError } from '../errors.ts';
+import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
+import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
+import type { ImageDataset } from '../training/datasets/dataset.ts';
+import { openImages } from '../training/datasets/open.ts';
+import { type EncodeHooks, encodeLatents } from '../training/latents/encode.ts';
+import {
+  finishedCounts,
+  hasIndex,
+  type LatentsIndex,
+  shardCount,
+  shardRange,
+} from '../training/latents/index-file.ts';
+import { sampleBytes } from '../training/latents/shard.ts';
+import { defineCommand, type Terminal } from './command.ts';
+import { deviceFlags, openDevice } from './device.ts';
+import type { Flags, FlagValues } from './flags.ts';
+import { formatDuration, type Progress, startProgress } from './progress.ts';
+import { vaePath } from './vae-path.ts';
+import { choice, wholeNumber } from './values.ts';
+
+const DTYPES = { fp16: 'float16', fp32: 'float32' } as const;
+const SPLITS = ['train', 'test'] as const;
+
+const encodeFlags = {
+  vae: { type: 'string', value: 'DIR', help: 'autoencoder: a diffusers folder', aliases: ['vae_path'] },
+  size: {
+    type: 'string',
+    value: 'N',
+    help: "side of the square that ADM's centre crop makes of each image (256)",
+  },
+  split: { type: 'string', value: 'NAME', help: 'train (also a folder without splits) or test' },
+  'no-flip': { type: 'boolean', help: 'leave out the mirrored images: half the time and half the disk' },
+  dtype: { type: 'string', value: 'NAME', help: 'fp16 (default) or fp32' },
+  'shard-size': {
+    type: 'string',
+    value: 'N',
+    help: 'images a file (512); a kill loses at most that much work',
+  },
+  ...deviceFlags,
+  quiet: { type: 'boolean', help: 'no progress' },
+  json: { type: 'boolean', help: 'print what happens as JSON lines, and no progress' },
+} as const satisfies Flags;
+
+type EncodeValues = FlagValues<typeof encodeFlags>;
+
+export const encodeCommand = defineCommand({
+  name: 'encode',
+  positionals: ['DATA', 'OUT'],
+  summary:
+    'Encode images to latents for `acdit train --data OUT`. DATA has one folder of images a class, or IDX files.\n' +
+    'The same command goes on where it was interrupted. The path of the latents is printed last.',
+  flags: encodeFlags,
+  run: async ({ values, positionals }, terminal) => {
+    const [data, folder] = positionals;
+    if (data === undefined || folder === undefined) {
+      throw new ArgumentError('encode needs DATA and OUT: acdit encode images latents --vae DIR');
+    }
+    return encode(data, folder, values, terminal);
+  },
+});
+
+interface Settings {
+  readonly size: number;
+  readonly split: (typeof SPLITS)[number];
+  readonly flips: boolean;
+  readonly dtype: 'float16' | 'float32';
+  readonly shardSize: number | undefined;
+  readonly vae: string;
+}
+
+async function settingsOf(values: EncodeValues): Promise<Settings> {
+  const { size = '256', split = 'train', dtype = 'fp16' } = values;
+  const shardSize = values['shard-size'];
+  if (values.vae === undefined)
+    throw new ArgumentError('encode needs an autoencoder: give its folder with --vae DIR');
+  return {
+    size: wholeNumber('size', size),
+    split: choice('split', split, SPLITS),
+    flips: values['no-flip'] !== true,
+    dtype: DTYPES[choice('dtype', dtype, Object.keys(DTYPES) as (keyof typeof DTYPES)[])],
+    shardSize: shardSize === undefined ? undefined : wholeNumber('shard-size', shardSize),
+    vae: await vaePath(values.vae),
+  };
+}
+
+async function encode(
+  data: string,
+  folder: string,
+  values: EncodeValues,
+  terminal: Terminal,
+): Promise<undefined> {
+  const { vae, ...settings } = await settingsOf(values);
+  const { signal } = terminal;
+  const { hooks, close } = reportTo(terminal, values, folder);
+  const device = openDevice(values);
+  const stored = await openAutoencoder(vae);
+  const { config } = stored;
+  try {
+    const source = await openSource(data, settings, config, terminal);
+    const fingerprint = await autoencoderFingerprint(stored);
+    const encoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
+    const autoencoder = { fingerprint, scalingFactor: config.scalingFactor };
+    close(await encodeLatents({ ...settings, source, encoder, autoencoder, folder, signal, hooks }));
+  } catch (error) {
+    close();
+    throw error;
+  } finally {
+    await stored.close();
+    await device.dispose();
+  }
+}
+
+async function openSource(
+  data: string,
+  { size, split }: Pick<Settings, 'size' | 'split'>,
+  config: AutoencoderConfig,
+  { stderr }: Terminal,
+): Promise<ImageDataset> {
+  const factor = downsampling(config);
+  if (size % factor !== 0) throw new ArgumentError(`--size must be a multiple of ${factor}, got ${size}`);
+  if (config.inChannels !== 1 && config.inChannels !== 3) {
+    throw new ArgumentError(
+      `--vae takes images of ${config.inChannels} channels; only 1 and 3 are supported`,
+    );
+  }
+  if (await hasIndex(data))
+    throw new ArgumentError(`${data}: holds latents already; give a folder of images`);
+  const warn = (message: string): unknown => stderr.write(`warning: ${message}\n`);
+  return openImages({ path: data, imageSize: size, channels: config.inChannels, split, warn });
+}
+
+/** Hooks that tell the terminal what happens; `close` says how it ended. */
+function reportTo(
+  { stdout, stderr, signal }: Terminal,
+  { quiet, json }: EncodeValues,
+  folder: string,
+): { hooks: EncodeHooks; close: (index?: LatentsIndex) => void } {
+  const silent = quiet === true || json === true;
+  const say = (message: string): unknown => silent || stderr.write(`${message}\n`);
+  const emit = (event: object): unknown => json && stdout.write(`${JSON.stringify(event)}\n`);
+  const started = performance.now();
+  let progress: Progress | undefined;
+  let finished = 0;
+  let total = 0;
+
+  const hooks: EncodeHooks = {
+    async onStart(index, damaged) {
+      total = shardCount(index);
+      finished = index.shards.length;
+      const done = imagesOf(index);
+      say(describe(index, done));
+      for (const problem of damaged) stderr.write(`warning: ${problem}; the shard is made anew\n`);
+      const { images, latentShape, dtype, flips } = index;
+      emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips });
+      progress = startProgress({
+        stream: stderr,
+        total: images,
+        start: done,
+        label: 'encode',
+        unit: 'image',
+        quiet: silent,
+      });
+      await warnOfSpace(folder, index, done, stderr);
+    },
+    onImage(done) {
+      progress?.update(done, { shard: `${finished}/${total}` });
+    },
+    onShard(shard, index) {
+      finished = Math.max(finished, shard + 1);
+      emit({ kind: 'shard', shard, ...index.shards[shard], done: imagesOf(index) });
+    },
+  };
+  return {
+    hooks,
+    close(index) {
+      progress?.finish();
+      const seconds = (performance.now() - started) / 1000;
+      if (index) {
+        const { samples, skipped } = finishedCounts(index);
+        if (skipped > 0) say(`${skipped} corrupt images were skipped`);
+        say(`${samples} images are encoded, in ${formatDuration(seconds)}`);
+        emit({ kind: 'done', folder, samples, skipped, seconds });
+        if (!json) stdout.write(`${folder}\n`);
+      } else if (signal.aborted && progress) {
+        say(`stopped; ${finished} of ${total} shards are finished, and the same command goes on from there`);
+        emit({ kind: 'interrupted', folder, shards: finished });
+      }
+    },
+  };
+}
+
+/** Images of the finished shards, the corrupt ones included. */
+function imagesOf(index: LatentsIndex): number {
+  const { length } = index.shards;
+  return length === 0 ? 0 : shardRange(index, length - 1).end;
+}
+
+function describe(index: LatentsIndex, done: number): string {
+  const { images, classNames, latentShape } = index;
+  const what =
+    `${images} images of ${classNames.length} classes to latents of ${latentShape.join(' x ')}: ` +
+    `${shardCount(index)} shards, ${gigabytes(images * sampleBytes(index))}`;
+  if (done === images) return `already encoded: ${what}`;
+  return done === 0 ? `encoding ${what}` : `going on after image ${done}: ${what}`;
+}
+
+function gigabytes(bytes: number): string {
+  return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+/** Days of work should not end at a full disk that could be foreseen. */
+async function warnOfSpace(
+  folder: string,
+  index: LatentsIndex,
+  done: number,
+  stderr: Terminal['stderr'],
+): Promise<void> {
+  const needed = (index.images - done) * sampleBytes(index);
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= needed) return;
+  const free = gigabytes(bavail * bsize);
+  stderr.write(`warning: ${gigabytes(needed)} are needed in ${folder}, and ${free} are free\n`);
+}
