@@ -1,21 +1,23 @@
-/** @file What tells one autoencoder from another, whatever file it is in. */
+/** @file What tells the latents of one autoencoder from those of another, whatever file it is in. */
 
 import { createHash } from 'node:crypto';
 import { autoencoderParameters } from '../models/autoencoder/stages.ts';
-import { tensorBytes } from '../tensor/tensor.ts';
+import { float32ToFloat16 } from '../tensor/convert.ts';
 import type { StoredAutoencoder } from './autoencoder.ts';
 
 /**
- * Hash of the names and float32 values of all parameters: the same for `.safetensors` and `.bin`, and for old names and
- * new ones. Reads the whole file.
+ * Hash of the encoder's parameters, rounded to half precision: the same for `.safetensors` and `.bin`, for old names and
+ * new ones, for fp16 and fp32 files, and for autoencoders that share an encoder, as several of Stable Diffusion do. All
+ * of these have the same latents. Reads the encoder's part of the file.
  */
 export async function autoencoderFingerprint({
   config,
   weights,
 }: Pick<StoredAutoencoder, 'config' | 'weights'>): Promise<string> {
   const hash = createHash('sha256').update(`groups ${config.groups}`);
-  for (const name of autoencoderParameters(config).keys()) {
-    hash.update(name).update(tensorBytes(await weights(name)));
+  for (const name of autoencoderParameters(config, ['encoder']).keys()) {
+    const { data } = await weights(name);
+    hash.update(name).update(float32ToFloat16(data));
   }
   return hash.digest('hex').slice(0, 16);
 }

@@ -7,9 +7,10 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { openAutoencoder } from '../checkpoints/autoencoder.ts';
-import { AcditError, DeviceError } from '../errors.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { openAutoencoder, type StoredAutoencoder } from '../checkpoints/autoencoder.ts';
+import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import { AcditError, ConfigError, DeviceError } from '../errors.ts';
+import type { AcditConfig, LatentOrigin } from '../models/acdit/config.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import { type Autoencoder, createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import type { Device } from '../runtime/device.ts';
@@ -39,13 +40,29 @@ export function pixelDecoder(config: AcditConfig): Decoder {
 }
 
 /**
- * Check that an autoencoder is there, whole, and the model's, without reading its weights.
+ * Check that an autoencoder is there, whole, and the model's. Its weights are read only if the model knows which it is.
  * @throws {AcditError} if it is not.
  */
 export async function requireAutoencoder(config: AcditConfig, vae: string): Promise<void> {
   const stored = await openAutoencoder(vae);
-  await stored.close();
-  checkAutoencoder(config, stored.config);
+  try {
+    checkAutoencoder(config, stored.config);
+    if (config.autoencoder) await requireOrigin(config.autoencoder, stored, vae);
+  } finally {
+    await stored.close();
+  }
+}
+
+async function requireOrigin(origin: LatentOrigin, stored: StoredAutoencoder, vae: string): Promise<void> {
+  const { scalingFactor } = stored.config;
+  const fingerprint = await autoencoderFingerprint(stored);
+  if (fingerprint === origin.fingerprint && scalingFactor === origin.scalingFactor) return;
+  const describe = ({ fingerprint, scalingFactor }: LatentOrigin): string =>
+    `${fingerprint} with scaling factor ${scalingFactor}`;
+  throw new ConfigError(
+    `${vae} is not the autoencoder that the model was trained with: its encoder is ` +
+      `${describe({ fingerprint, scalingFactor })}, the model's ${describe(origin)}; give the one of acdit encode`,
+  );
 }
 
 /** A decoder in this process. It reads the autoencoder when it is first needed. */

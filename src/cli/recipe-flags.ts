@@ -20,10 +20,10 @@ const SHORT_NAMES = {
 export const RECIPE_KEY = /^(model|data|training|output)\./;
 
 /** Texts even if they look like numbers. */
-const TEXT_KEYS = new Set(['data.path', 'output.folder']);
+const TEXT_KEYS = new Set(['data.path', 'output.folder', 'output.vae']);
 
 export const recipeFlags = {
-  data: { type: 'string', value: 'DIR', help: 'dataset: image folder or IDX files (data.path)' },
+  data: { type: 'string', value: 'DIR', help: 'dataset: image folder, IDX files or latents (data.path)' },
   out: { type: 'string', value: 'DIR', help: 'folder of the run (output.folder)' },
   steps: { type: 'string', value: 'N', help: 'optimizer steps (training.steps)' },
   batch: { type: 'string', value: 'N', help: 'samples a micro-batch (training.batch)' },

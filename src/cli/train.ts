@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ArgumentError } from '../errors.ts';
+import { ArgumentError, ConfigError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import type { Dataset } from '../training/datasets/dataset.ts';
@@ -13,11 +13,12 @@ import type { Tracker } from '../training/logging/tracker.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { defineCommand, type Terminal } from './command.ts';
+import { requireAutoencoder } from './decoder.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { formatDuration, type Progress, startProgress } from './progress.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
-import { logSamples, type TrainingSampleOptions } from './training-samples.ts';
+import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
 
 const trainFlags = {
   ...recipeFlags,
@@ -52,6 +53,7 @@ async function runTraining(recipe: Recipe, values: TrainValues, terminal: Termin
   const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
   const dataset = await openDataset({ ...recipe.data, warn });
   const config = recipeModel(recipe, dataset);
+  if (recipe.output.vae !== undefined) await requireVae(config, recipe.output.vae);
   if (values.fresh) await makeRoom(folder, values.overwrite === true);
   const options = { recipe, config, device, signal: terminal.signal };
   const { hooks, close } = reportTo(terminal, values, options, dataset);
@@ -63,9 +65,16 @@ async function runTraining(recipe: Recipe, values: TrainValues, terminal: Termin
     close();
     throw error;
   } finally {
+    await dataset.close?.();
     await device.dispose();
   }
   terminal.signal.throwIfAborted();
+}
+
+/** Before the training, not at its first grid hours later. */
+async function requireVae(config: AcditConfig, vae: string): Promise<void> {
+  if (config.space === 'latents') return requireAutoencoder(config, vae);
+  throw new ConfigError('recipe: output.vae draws latents, but the data is images; leave it out');
 }
 
 /** What a run leaves in its folder, apart from the model itself. */
@@ -105,6 +114,9 @@ function reportTo(
     onStart({ step }) {
       tracker = openTrackers(output.folder, step);
       say(describeRun(recipe, config, dataset, step));
+      if (output.sampleEvery > 0 && !canDraw(options)) {
+        say('no samples are drawn on the way: latents need an autoencoder, which output.vae would name');
+      }
       emit({ kind: 'start', step, steps: training.steps, parameters: parameterCount(config) });
       progress = startProgress({
         stream: terminal.stderr,
@@ -127,6 +139,7 @@ function reportTo(
       emit({ kind: 'checkpoint', step, model: output.folder });
     },
     async onSample(step, ema) {
+      if (!canDraw(options)) return;
       const path = await logSamples(options, ema, step, tracker!);
       if (!silent) progress?.log(`samples of step ${step}: ${path}`);
       emit({ kind: 'samples', step, file: path });

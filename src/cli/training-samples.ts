@@ -3,12 +3,12 @@
 import { join } from 'node:path';
 import { encodePng, type Image, writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { unpatchify } from '../models/acdit/layout.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
+import { localDecoder, pixelDecoder } from './decoder.ts';
 import { labelName } from './labels.ts';
 import { labelledGrid, type NamedImage, picturesOf } from './pictures.ts';
 import { sampleBatches } from './sample-batches.ts';
@@ -24,6 +24,11 @@ export interface TrainingSampleOptions {
   readonly signal: AbortSignal;
 }
 
+/** Whether samples can be drawn: latents only with an autoencoder. */
+export function canDraw({ recipe, config }: Pick<TrainingSampleOptions, 'recipe' | 'config'>): boolean {
+  return config.space === 'pixels' || recipe.output.vae !== undefined;
+}
+
 /** Sample a grid with the moving average of the weights. */
 async function sampleGrid(
   { recipe, config, device, signal }: TrainingSampleOptions,
@@ -33,18 +38,22 @@ async function sampleGrid(
   const labels = Array.from({ length: classes * PER_CLASS }, (_, i) => Math.floor(i / PER_CLASS));
   const { sampleSteps: steps, cfg } = recipe.output;
   const { seed } = recipe.training;
+  const { vae } = recipe.output;
+  const decoder =
+    vae === undefined ? pixelDecoder(config) : localDecoder({ config, vae, threads: device.threads }, signal);
   const sampler = await createSampler({ config, weights, device, signal });
   try {
     const request = { labels, steps, cfg, seed, solver: 'dpm-solver-plus-plus-2m', batch: BATCH } as const;
     const samples: NamedImage[] = [];
     for await (const latents of sampleBatches(sampler, request, { signal })) {
-      for (const image of picturesOf(unpatchify(config, latents))) {
+      for (const image of picturesOf(await decoder.decode(latents))) {
         samples.push({ name: labelName(config, labels[samples.length]), image });
       }
     }
     return labelledGrid(samples);
   } finally {
     await sampler.dispose();
+    await decoder.close();
   }
 }
 
