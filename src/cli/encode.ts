@@ -9,13 +9,7 @@ import { type AutoencoderConfig, downsampling } from '../models/autoencoder/conf
 import type { ImageDataset } from '../training/datasets/dataset.ts';
 import { openImages } from '../training/datasets/open.ts';
 import { type EncodeHooks, encodeLatents } from '../training/latents/encode.ts';
-import {
-  finishedCounts,
-  hasIndex,
-  type LatentsIndex,
-  shardCount,
-  shardRange,
-} from '../training/latents/index-file.ts';
+import { finishedCounts, hasIndex, type LatentsIndex, shardCount } from '../training/latents/index-file.ts';
 import { sampleBytes } from '../training/latents/shard.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
@@ -150,12 +144,11 @@ function reportTo(
   let total = 0;
 
   const hooks: EncodeHooks = {
-    async onStart(index, damaged) {
+    async onStart({ index, done, damage }) {
       total = shardCount(index);
-      finished = index.shards.length;
-      const done = imagesOf(index);
+      finished = index.shards.length - damage.length;
       say(describe(index, done));
-      for (const problem of damaged) stderr.write(`warning: ${problem}; the shard is made anew\n`);
+      for (const problem of damage) stderr.write(`warning: ${problem}; the shard is made anew\n`);
       const { images, latentShape, dtype, flips } = index;
       emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips });
       progress = startProgress({
@@ -172,8 +165,8 @@ function reportTo(
       progress?.update(done, { shard: `${finished}/${total}` });
     },
     onShard(shard, index) {
-      finished = Math.max(finished, shard + 1);
-      emit({ kind: 'shard', shard, ...index.shards[shard], done: imagesOf(index) });
+      finished++;
+      emit({ kind: 'shard', shard, ...index.shards[shard] });
     },
   };
   return {
@@ -193,12 +186,6 @@ function reportTo(
       }
     },
   };
-}
-
-/** Images of the finished shards, the corrupt ones included. */
-function imagesOf(index: LatentsIndex): number {
-  const { length } = index.shards;
-  return length === 0 ? 0 : shardRange(index, length - 1).end;
 }
 
 function describe(index: LatentsIndex, done: number): string {

@@ -87,7 +87,7 @@ function layerRoom({ widen, narrow }: LayerPrograms): LayerRoom {
  * Elements of a run of the activation's gradient: few enough for its dozen passes to stay in the processor's cache,
  * enough to be worth a run.
  */
-const PIECE = 196608;
+const PIECE = 294912;
 
 /** Run a program on tensors of one size as vectors, `piece` elements at a time. */
 async function runFlat(program: Program, feeds: Named, into: Named, piece = Infinity): Promise<void> {

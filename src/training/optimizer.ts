@@ -5,7 +5,15 @@
  */
 
 import type { Graph } from '../graph/onnx.ts';
-import { add, divide, multiply, reduceSum, square, squareRoot, subtract } from '../graph/operators/index.ts';
+import {
+  add,
+  divide,
+  multiply,
+  square,
+  squareRoot,
+  subtract,
+  sumOfSquares,
+} from '../graph/operators/index.ts';
 import { input } from '../graph/symbolic.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
@@ -84,17 +92,25 @@ const FACTORS = [
   'restAverage',
 ] as const;
 
-function stepGraph(): Graph {
+/** @param decays whether weights shrink; without, a pass less. */
+function stepGraph(decays: boolean): Graph {
   const [weight, gradient, first, second, average] = PARTS.map((name) => input(name, ['count']));
   const factors = FACTORS.map((name) => input(name, [1]));
   const [beta1, rest1, beta2, rest2, root, epsilon, keep, keepAverage, restAverage] = factors;
   const momentum = add(multiply(first, beta1), multiply(gradient, rest1));
   const variance = add(multiply(second, beta2), square(multiply(gradient, rest2)));
   const denominator = add(multiply(squareRoot(variance), root), epsilon);
-  const updated = subtract(multiply(weight, keep), divide(momentum, denominator));
+  const updated = subtract(decays ? multiply(weight, keep) : weight, divide(momentum, denominator));
   const nextAverage = add(multiply(average, keepAverage), multiply(updated, restAverage));
   return {
-    inputs: [weight, gradient, first, second, average, ...factors],
+    inputs: [
+      weight,
+      gradient,
+      first,
+      second,
+      average,
+      ...factors.filter((factor) => decays || factor !== keep),
+    ],
     outputs: {
       'next.weights': updated,
       'next.firstMoments': momentum,
@@ -133,11 +149,12 @@ function view(weights: Weights, name: string, start: number, end: number): Tenso
 }
 
 export async function compileOptimizer(device: Device, options: OptimizerOptions): Promise<Optimizer> {
-  const update = await device.compile(stepGraph());
+  const decays = options.weightDecay > 0;
+  const update = await device.compile(stepGraph(decays));
   const values = input('values', ['rows', 'columns']);
   const sumsOfSquares = await device.compile({
     inputs: [values],
-    outputs: { sums: reduceSum(square(values), [1]) },
+    outputs: { sums: sumOfSquares(values) },
   });
   return {
     async norm(gradients) {
@@ -155,7 +172,11 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
       // At a learning rate of 0 only the moments and the average move; the folded factors would divide by it.
       const learningRate = Math.max(stepOptions.learningRate, SMALLEST_RATE);
       const factors = factorsOf(options, { ...stepOptions, learningRate });
-      const feeds = Object.fromEntries(FACTORS.map((name, i) => [name, float32([1], [factors[i]])]));
+      const feeds = Object.fromEntries(
+        FACTORS.flatMap((name, i) =>
+          update.inputNames.includes(name) ? [[name, float32([1], [factors[i]])]] : [],
+        ),
+      );
       for (const [name, { data }] of state.weights) {
         for (const [start, end] of pieces(data.length)) {
           const parts = {

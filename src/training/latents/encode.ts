@@ -42,9 +42,18 @@ export interface EncodeOptions {
   readonly hooks?: EncodeHooks;
 }
 
+/** Where encoding starts, or goes on. */
+export interface EncodeStart {
+  readonly index: LatentsIndex;
+  /** Images of finished shards. */
+  readonly done: number;
+  /** What is wrong with shards that were finished and have to be made anew. */
+  readonly damage: readonly string[];
+}
+
 export interface EncodeHooks {
-  /** Before the first image: what is finished already, and of which shards the files have to be made anew. */
-  onStart?(index: LatentsIndex, damaged: readonly string[]): void | Promise<void>;
+  /** Before the first image. */
+  onStart?(start: EncodeStart): void | Promise<void>;
   /** Images done, corrupt ones and those of finished shards included. */
   onImage?(done: number): void;
   onShard?(shard: number, index: LatentsIndex): void;
@@ -68,18 +77,18 @@ export async function encodeLatents(options: EncodeOptions): Promise<LatentsInde
   let index = await startingIndex(folder, await settingsOf(options));
   await removeUnfinished(folder);
   const damage = await damagedShards(folder, index);
-  await hooks.onStart?.(index, [...damage.values()]);
+  const kept = new Set([...index.shards.keys()].filter((shard) => !damage.has(shard)));
+  let done = [...kept].reduce((sum, shard) => sum + imagesOf(index, shard), 0);
+  await hooks.onStart?.({ index, done, damage: [...damage.values()] });
   for (let shard = 0; shard < shardCount(index); shard++) {
+    if (kept.has(shard)) continue;
     const { first, end } = shardRange(index, shard);
-    if (shard < index.shards.length && !damage.has(shard)) {
-      hooks.onImage?.(end);
-      continue;
-    }
     const images: EncodedImage[] = [];
-    let done = first;
+    let number = first;
     for await (const sample of readAhead(source, first, end)) {
       signal?.throwIfAborted();
-      if (sample) images.push(await encodeImage(options, index, sample, done));
+      if (sample) images.push(await encodeImage(options, index, sample, number));
+      number++;
       hooks.onImage?.(++done);
     }
     await writeShard(folder, index, shard, images);
@@ -90,6 +99,11 @@ export async function encodeLatents(options: EncodeOptions): Promise<LatentsInde
     hooks.onShard?.(shard, index);
   }
   return index;
+}
+
+function imagesOf(index: LatentsIndex, shard: number): number {
+  const { first, end } = shardRange(index, shard);
+  return end - first;
 }
 
 async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {

@@ -17,7 +17,7 @@ import { Generator } from '../../tensor/generator.ts';
 import { type Batch, batches } from '../datasets/batches.ts';
 import type { Dataset, ImageDataset } from '../datasets/dataset.ts';
 import { openDataset, openImages } from '../datasets/open.ts';
-import { type EncodeOptions, encodeLatents } from './encode.ts';
+import { type EncodeOptions, type EncodeStart, encodeLatents } from './encode.ts';
 import { createShardPool, type LatentsOptions, openLatents, samplePosterior } from './latents-dataset.ts';
 import type { Shard } from './shard.ts';
 
@@ -192,9 +192,15 @@ describe('encoding', () => {
     truncateSync(join(folder, 'shard-00001.safetensors'), 500);
     rmSync(join(folder, 'shard-00002.safetensors'));
     const damaged: string[] = [];
-    const hooks = { onStart: (_: unknown, problems: readonly string[]) => void damaged.push(...problems) };
+    const images: number[] = [];
+    const hooks = {
+      onStart: ({ damage, done }: EncodeStart) => void damaged.push(String(done), ...damage),
+      onImage: (done: number) => void images.push(done),
+    };
     await encodeTo(folder, { encoder, hooks });
+    expect(images).toEqual([5, 6, 7, 8, 9, 10, 11]);
     expect(damaged).toEqual([
+      '4',
       expect.stringContaining('shard-00001.safetensors'),
       expect.stringContaining('shard-00002.safetensors'),
     ]);
