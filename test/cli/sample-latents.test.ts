@@ -14,6 +14,7 @@ import type { Tensor } from '../../src/tensor/tensor.ts';
 import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { saveAutoencoder, tinyAutoencoder } from '../support/tiny-autoencoder.ts';
 
 const model = golden('image-tiny.pt');
 const vae = golden('vae-tiny');
@@ -102,6 +103,11 @@ describe('acdit sample --vae', () => {
     configured('', '');
     truncateSync(join(copy, 'diffusion_pytorch_model.safetensors'), 1e6);
     await refuse(copy, 'diffusion_pytorch_model.safetensors: its tensors take');
+    const wide = { ...tinyAutoencoder, latentChannels: 8, blockChannels: [8, 8, 8, 16] };
+    const tooWide = await saveAutoencoder(inFolder('wide'), { config: wide });
+    await refuse(tooWide, "latents have channels: 4, the autoencoder's 8");
+    const shallow = await saveAutoencoder(inFolder('shallow'));
+    await refuse(shallow, "each stand for a square of pixels of side 8, the autoencoder's 2");
     expect(readdirSync(folder)).not.toContain('out');
   });
 });
