@@ -107,6 +107,9 @@ export async function readIndex(folder: string): Promise<LatentsIndex> {
     if ((await stat(path)).size <= LARGEST_INDEX) return parseIndex(await readFile(path, 'utf8'), path);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new DatasetError(`${path}: does not exist; make a set of latents with acdit encode`, { cause });
+    }
     throw new DatasetError(`${path}: cannot be read (${(cause as Error).message})`, { cause });
   }
   throw new FormatError(`${path}: is far too large for an index of latents`);

@@ -296,7 +296,7 @@ describe('a set of latents', () => {
     expect(dataset.autoencoder?.fingerprint).toBe('abc');
     const nothing = temporaryFolder();
     await expect(openDataset({ path: nothing, kind: 'latents' })).rejects.toThrow(
-      /index\.json: cannot be read/,
+      /index\.json: does not exist; .*acdit encode/,
     );
   });
 

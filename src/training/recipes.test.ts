@@ -1,0 +1,70 @@
+/** @file The recipes that are shipped. */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parameterCount } from '../models/acdit/weights.ts';
+import { learningRate } from './learning-rate.ts';
+import { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from './recipe.ts';
+
+const FOLDER = new URL('../../recipes/', import.meta.url);
+const files = readdirSync(FOLDER);
+
+const read = (file: string): Recipe =>
+  parseRecipe(JSON.parse(readFileSync(new URL(file, FOLDER), 'utf8')), file);
+const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `class ${i}`);
+
+const imageNet: DatasetTraits = {
+  classNames: names(1000),
+  imageShape: [4, 32, 32],
+  autoencoder: { fingerprint: 'of stable diffusion', scalingFactor: 0.18215, downsampling: 8 },
+};
+/** What each recipe's data is like, by its path. */
+const data: Readonly<Record<string, DatasetTraits>> = {
+  '/usr/share/datasets/fashion-mnist': { classNames: names(10), imageShape: [1, 32, 32] },
+  'data/imagenet256-latents': imageNet,
+};
+
+describe('the recipes that are shipped', () => {
+  it.each(files)('%s is valid and makes a model', (file) => {
+    expect(file).toMatch(/\.json$/);
+    const recipe = read(file);
+    expect(Object.keys(data)).toContain(recipe.data.path);
+    const config = recipeModel(recipe, data[recipe.data.path]);
+    expect(recipe.output.folder).toBe(`runs/${file.slice(0, -'.json'.length)}`);
+    if (recipe.data.imageSize !== undefined) {
+      expect(recipe.data.imageSize).toBe(config.height * (config.space === 'latents' ? 8 : 1));
+    }
+  });
+
+  it.each([
+    ['b', 130_305_028],
+    ['l', 457_851_908],
+    ['xl', 674_856_708],
+    ['h', 950_959_620],
+  ])("imagenet256-%s has the paper's settings and size", (size, parameters) => {
+    const { training, data, ...recipe } = read(`imagenet256-${size}.json`);
+    expect(training.batch * training.accumulate).toBe(1024);
+    expect(training).toMatchObject({
+      steps: 1_200_000,
+      warmupSteps: 0,
+      betas: [0.9, 0.95],
+      weightDecay: 0,
+      clip: 1,
+      ema: 0.9999,
+      labelDrop: 0.1,
+    });
+    const rates = {
+      kind: training.schedule,
+      peak: training.learningRate,
+      totalSteps: training.steps,
+      decayFraction: training.decayFraction,
+    };
+    const rateAt = (step: number): number => learningRate(rates, step) / 3e-4;
+    expect([0, 1_020_000, 1_110_000, 1_200_000].map(rateAt)).toEqual([1, 1, 1 / 8, 1 / 64]);
+    expect(data).toMatchObject({ flip: true, crop: 0, imageSize: 256 });
+    expect(recipe.output.cfg).toBe(1.5);
+    const config = recipeModel({ training, data, ...recipe }, imageNet);
+    expect(config).toMatchObject({ patch: 1, blocks: 4, blockSize: 256, squareBlocks: true, channels: 4 });
+    expect(parameterCount(config)).toBe(parameters);
+  });
+});
