@@ -7,7 +7,7 @@
 import { ShapeError } from '../errors.ts';
 import { backpropagate } from './gradient.ts';
 import type { Graph } from './onnx.ts';
-import { apply, input, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
+import { input, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
 
 /** A function of named tensors. */
 export interface Stage {
@@ -24,12 +24,18 @@ export interface DifferentiableStage {
   readonly saved: readonly SymbolicTensor[];
 }
 
-/** Operators whose results cost too much to compute twice; an Identity stands behind what {@link remember} marks. */
-const EXPENSIVE = new Set(['Gemm', 'MatMul', 'FusedMatMul', 'Softmax', 'Identity']);
+/** Operators whose results cost too much to compute twice. */
+const EXPENSIVE = new Set(['Gemm', 'MatMul', 'FusedMatMul', 'Softmax']);
 
 /** The same values, which the forward program is to save although no single operator behind them is expensive. */
 export function remember(x: SymbolicTensor): SymbolicTensor {
-  return apply({ operator: 'Identity', inputs: [x], outputs: [x], gradient: (gradients) => gradients })[0];
+  if (x.source.kind !== 'node') return x;
+  const outputs: SymbolicTensor[] = [];
+  const node: Node = { ...x.source.node, outputs, remembered: true };
+  for (const [index, output] of x.source.node.outputs.entries()) {
+    outputs.push({ ...output, source: { kind: 'node', node, index } });
+  }
+  return outputs[x.source.index];
 }
 
 /**
@@ -89,7 +95,7 @@ function chooseSaved(
     if (seen.has(symbol) || symbol.source.kind !== 'node') continue;
     seen.add(symbol);
     const { node } = symbol.source;
-    if (forwardNodes.has(node) && EXPENSIVE.has(node.operator)) saved.add(symbol);
+    if (forwardNodes.has(node) && (node.remembered || EXPENSIVE.has(node.operator))) saved.add(symbol);
     else stack.push(...node.inputs);
   }
   return [...saved];

@@ -45,6 +45,8 @@ export interface Node {
   readonly attributes: Readonly<Record<string, Attribute>>;
   /** Absent where no gradient passes, such as through a comparison. */
   readonly gradient?: GradientRule;
+  /** Worth saving for a backward program. */
+  readonly remembered?: boolean;
 }
 
 /** A tensor fed to the program under `name`. */

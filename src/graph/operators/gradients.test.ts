@@ -16,7 +16,7 @@ interface Case {
 }
 
 const { attention, concat, conv2d, expand, gatherRows, linear, reduceMean, reduceSum, reshape } = operators;
-const { rmsNorm, slice, split, sumTo, transpose, upsampleNearest } = operators;
+const { rmsNorm, slice, split, sumOfSquares, sumTo, transpose, upsampleNearest } = operators;
 
 const of = (inputs: Case['inputs'], build: Case['build']): Case => ({ inputs, build });
 
@@ -96,6 +96,7 @@ const cases: Record<keyof typeof operators, Case[]> = {
     of({ x: [2, 3, 2] }, ({ x }) => [reduceSum(x, [1], true)]),
     of({ x: [2, 3] }, ({ x }) => [reduceSum(x, [])]),
   ],
+  sumOfSquares: [of({ x: [2, 3, 2] }, ({ x }) => [sumOfSquares(x)])],
   reduceMean: [
     of({ x: [2, 3, 2] }, ({ x }) => [reduceMean(x, [0, -1])]),
     of({ x: [2, 3, 2] }, ({ x }) => [reduceMean(x, [1], true)]),

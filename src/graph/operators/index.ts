@@ -24,4 +24,4 @@ export { concat, slice, split, transpose } from './layout.ts';
 export { linear, matmul, matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 export { gatherRows } from './lookup.ts';
 export { rmsNorm } from './normalization.ts';
-export { reduceMean } from './reduction.ts';
+export { reduceMean, sumOfSquares } from './reduction.ts';
