@@ -1,11 +1,11 @@
 /**
  * @file The graphs that sampling runs. Between two attentions everything happens row by row, so the trunk is cut
  * there: a segment holds one layer's end and the next layer's beginning, with their weights as part of the program,
- * and serves any number of samples and branches; attention has no weights and serves every layer.
+ * and serves any number of samples and branches; attention has no weights and serves every layer and branch.
  */
 
 import type { Graph } from '../graph/onnx.ts';
-import { attention, concat, linear, reshape, split } from '../graph/operators/index.ts';
+import { attention, concat, linear, split } from '../graph/operators/index.ts';
 import { input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import {
@@ -117,14 +117,8 @@ export function segmentGraph(config: AcditConfig, index: number): Graph {
   return { inputs, outputs: { nextBlocks: blocks, query, key, value } };
 }
 
-/** Samples, and guidance branches of each: 2 with guidance, 1 without. */
-export interface BatchShape {
-  readonly samples: number;
-  readonly branches: number;
-}
-
-function attentionSymbols(config: AcditConfig, groups: number): AttentionInputs {
-  const shape = [groups, config.heads, config.blockSize, headSize(config)];
+function attentionSymbols(config: AcditConfig, samples: number): AttentionInputs {
+  const shape = [samples, config.heads, config.blockSize, headSize(config)];
   return { query: input('query', shape), key: input('key', shape), value: input('value', shape) };
 }
 
@@ -147,39 +141,26 @@ function headGroups({ heads, blockSize }: AcditConfig, samples: number, keys: nu
 }
 
 /**
- * Attention of a denoising step: each branch attends the clean blocks, whose keys and values all branches share,
- * and its own block. Groups are samples x branches. @param cached whether there are clean blocks.
+ * Attention of a denoising step in one guidance branch: `query`, `key` and `value` (N, H, B, D) of the block in
+ * progress, behind the clean blocks' keys and values. @param cached whether there are clean blocks.
  */
-export function denoiseAttentionGraph(config: AcditConfig, batch: BatchShape, cached: boolean): Graph {
-  const { samples, branches } = batch;
-  const own = attentionSymbols(config, samples * branches);
+export function denoiseAttentionGraph(config: AcditConfig, samples: number, cached: boolean): Graph {
+  const { query, key, value } = attentionSymbols(config, samples);
   const cache = cacheSymbols(config, samples);
-  const inner = own.query.shape.slice(1);
-  const branchesOf = (x: SymbolicTensor): SymbolicTensor[] =>
-    split(reshape(x, [samples, branches, ...inner]), 1, Array<number>(branches).fill(1)).map((part) =>
-      reshape(part, [samples, ...inner]),
-    );
   const longest = config.blockSize * (cached ? config.blocks : 1);
   const sizes = headGroups(config, samples, longest);
   const byHeads = (x: SymbolicTensor): readonly SymbolicTensor[] => split(x, 1, sizes);
-  const cachedKeys = cached ? byHeads(cache.keys) : [];
-  const cachedValues = cached ? byHeads(cache.values) : [];
-  const [queries, keys, values] = [own.query, own.key, own.value].map(branchesOf);
-  const results = queries.map((query, branch) => {
-    const ownKeys = byHeads(keys[branch]);
-    const ownValues = byHeads(values[branch]);
-    const parts = byHeads(query).map((part, i) =>
-      attention(
-        part,
-        cached ? concat([cachedKeys[i], ownKeys[i]], 2) : ownKeys[i],
-        cached ? concat([cachedValues[i], ownValues[i]], 2) : ownValues[i],
-      ),
-    );
-    return reshape(concat(parts, 1), [samples, 1, ...inner]);
-  });
+  const behind = (past: SymbolicTensor, own: SymbolicTensor): readonly SymbolicTensor[] => {
+    if (!cached) return byHeads(own);
+    const pasts = byHeads(past);
+    return byHeads(own).map((part, i) => concat([pasts[i], part], 2));
+  };
+  const keys = behind(cache.keys, key);
+  const values = behind(cache.values, value);
+  const results = byHeads(query).map((part, i) => attention(part, keys[i], values[i]));
   return {
-    inputs: [own.query, own.key, own.value, ...(cached ? [cache.keys, cache.values] : [])],
-    outputs: { attended: reshape(concat(results, 1), own.query.shape) },
+    inputs: [query, key, value, ...(cached ? [cache.keys, cache.values] : [])],
+    outputs: { attended: concat(results, 1) },
   };
 }
 

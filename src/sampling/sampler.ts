@@ -95,32 +95,18 @@ async function* sampleBlocks(
   yield { kind: 'done', latents: stackBlocks(finished) };
 }
 
-/** With guidance each sample has two branches, its label and none; without, one pass does. */
+/** With guidance there are two branches, the samples with their labels and the samples without; else the first. */
 function stepConditions(config: AcditConfig, plan: SamplePlan, block: number, timestep: number): Condition[] {
-  const guided = plan.cfg[block] > 1;
-  return plan.labels[block].flatMap((label) =>
-    guided
-      ? [
-          { timestep, label },
-          { timestep, label: config.classes },
-        ]
-      : [{ timestep, label }],
-  );
+  const labelled = plan.labels[block].map((label) => ({ timestep, label }));
+  if (plan.cfg[block] <= 1) return labelled;
+  return [...labelled, ...labelled.map(() => ({ timestep, label: config.classes }))];
 }
 
-/** Predicted noise (N, R, B, C) to the guided one, N x B x C values. */
-function guidedNoise(predicted: Tensor<'float32'>, cfg: number): Float32Array {
-  const [samples, branches, tokens, size] = predicted.shape;
-  if (branches === 1) return predicted.data;
-  const length = tokens * size;
-  const out = new Float32Array(samples * length);
-  for (let n = 0; n < samples; n++) {
-    const start = n * branches * length;
-    const conditional = predicted.data.subarray(start, start + length);
-    const unconditional = predicted.data.subarray(start + length, start + 2 * length);
-    out.set(guide(conditional, unconditional, cfg), n * length);
-  }
-  return out;
+/** Predicted noise (R, N, B, C) to the guided one, N x B x C values. */
+function guidedNoise({ shape, data }: Tensor<'float32'>, cfg: number): Float32Array {
+  if (shape[0] === 1) return data;
+  const half = data.length / 2;
+  return guide(data.subarray(0, half), data.subarray(half), cfg);
 }
 
 /** Most bytes of modulations held at a time. */

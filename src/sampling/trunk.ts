@@ -30,8 +30,8 @@ export interface Trunk {
   /**
    * Predicted noise of block number `cache.blocks`.
    * @param latents (N, B, token size)
-   * @param conditions N x R of them, a sample's branches together
-   * @returns (N, R, B, token size)
+   * @param conditions R x N of them, a guidance branch's samples together, as in the official batch
+   * @returns (R, N, B, token size)
    */
   denoise(
     latents: Tensor<'float32'>,
@@ -49,15 +49,15 @@ export interface Trunk {
 interface Workspace {
   /** Hidden vectors in and out of a segment take turns. */
   readonly blocks: readonly [Tensor, Tensor];
-  readonly query: Tensor;
-  readonly key: Tensor;
-  readonly value: Tensor;
-  readonly attended: Tensor;
+  readonly query: Tensor<'float32'>;
+  readonly key: Tensor<'float32'>;
+  readonly value: Tensor<'float32'>;
+  readonly attended: Tensor<'float32'>;
 }
 
 function createWorkspace({ blockSize, hidden, heads }: AcditConfig, groups: number): Workspace {
   const stream = (): Tensor => zeros('float32', [groups, 1, blockSize, hidden]);
-  const perHead = (): Tensor => zeros('float32', [groups, heads, blockSize, hidden / heads]);
+  const perHead = (): Tensor<'float32'> => zeros('float32', [groups, heads, blockSize, hidden / heads]);
   return {
     blocks: [stream(), stream()],
     query: perHead(),
@@ -135,17 +135,24 @@ export async function openTrunk(
       const branches = conditions.length / samples;
       const groups = conditions.length;
       const cached = cache.blocks > 0;
-      const attention = await attentionProgram(`denoise ${samples} ${branches} ${cached}`, () =>
-        denoiseAttentionGraph(config, { samples, branches }, cached),
+      const attention = await attentionProgram(`denoise ${samples} ${cached}`, () =>
+        denoiseAttentionGraph(config, samples, cached),
       );
       const workspace = workspaceFor(groups);
       const { query, key, value, attended, blocks } = workspace;
+      const views = Array.from({ length: branches }, (_, branch) => {
+        const viewOf = (whole: Tensor<'float32'>) => rowsOf(whole, branch * samples, (branch + 1) * samples);
+        const inputs = { query: viewOf(query), key: viewOf(key), value: viewOf(value) };
+        return { inputs, outputs: { attended: viewOf(attended) } };
+      });
       const tokens = repeatSamples(latents, branches);
       const modulation = (layer: number): Tensor => table.gather(layer, conditions);
       for (let layer = 0; layer < layers; layer++) {
         signal?.throwIfAborted();
         await beginLayer(layer, tokens, modulation, cache.blocks, workspace);
-        await attention.run({ query, key, value, ...cacheFeeds(cache, layer) }, { attended });
+        for (const { inputs, outputs } of views) {
+          await attention.run({ ...inputs, ...cacheFeeds(cache, layer) }, outputs);
+        }
       }
       const { noise } = await segments[layers].run({
         blocks: blocks[layers % 2],
@@ -153,7 +160,7 @@ export async function openTrunk(
         endModulation: modulation(layers - 1),
         finalModulation: modulation(layers),
       });
-      return float32([samples, branches, blockSize, tokenSize(config)], noise.data as Float32Array);
+      return float32([branches, samples, blockSize, tokenSize(config)], noise.data as Float32Array);
     },
 
     async append(latents, cache, signal) {
@@ -202,16 +209,12 @@ function cacheRoom(
   return { keys: zeros('float32', shape), values: zeros('float32', shape) };
 }
 
-/** (N, B, token size) once for each branch: (N x R, 1, B, token size). */
+/** (N, B, token size) once for each branch: (R x N, 1, B, token size). */
 function repeatSamples(latents: Tensor<'float32'>, branches: number): Tensor<'float32'> {
   const [samples, tokens, size] = latents.shape;
-  const length = tokens * size;
-  const out = new Float32Array(samples * branches * length);
-  for (let group = 0; group < samples * branches; group++) {
-    const start = Math.floor(group / branches) * length;
-    out.set(latents.data.subarray(start, start + length), group * length);
-  }
-  return float32([samples * branches, 1, tokens, size], out);
+  const out = new Float32Array(branches * latents.data.length);
+  for (let branch = 0; branch < branches; branch++) out.set(latents.data, branch * latents.data.length);
+  return float32([branches * samples, 1, tokens, size], out);
 }
 
 /** What makes a clean token of a noised one's path: shift 0, scale 0, gate 1, twice. */

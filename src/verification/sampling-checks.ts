@@ -10,7 +10,7 @@ import { blockOf } from '../sampling/request.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { EMPTY_CACHE, type KeyValueCache, openTrunk, type Trunk } from '../sampling/trunk.ts';
 import { toFloat32 } from '../tensor/convert.ts';
-import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
 import { type Check, check, type GoldenNumbers, TOLERANCE } from './check.ts';
 import { readIndices, readLatents, readScalar } from './golden-inputs.ts';
 
@@ -109,20 +109,11 @@ async function predict(
   signal?: AbortSignal,
 ): Promise<Float32Array> {
   const { classes } = trunk.config;
-  const conditions = labels.flatMap((label) =>
-    [label, classes].slice(0, branches).map((branch) => ({ timestep, label: branch })),
-  );
+  const conditions = [labels, labels.map(() => classes)]
+    .slice(0, branches)
+    .flatMap((branch) => branch.map((label) => ({ timestep, label })));
   const table = await trunk.modulations(conditions);
-  const { data, shape } = await trunk.denoise(x, conditions, table, cache, signal);
-  const size = elementCount(shape.slice(2));
-  const out = new Float32Array(data.length);
-  for (let n = 0; n < labels.length; n++) {
-    for (let branch = 0; branch < branches; branch++) {
-      const start = (n * branches + branch) * size;
-      out.set(data.subarray(start, start + size), (branch * labels.length + n) * size);
-    }
-  }
-  return out;
+  return (await trunk.denoise(x, conditions, table, cache, signal)).data;
 }
 
 async function* checkLatents(

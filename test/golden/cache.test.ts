@@ -145,7 +145,7 @@ describe('guidance', () => {
     const one = await trunk.denoise(latents, conditions, await trunk.modulations(conditions), EMPTY_CACHE);
     const two = await trunk.denoise(latents, both, await trunk.modulations(both), EMPTY_CACHE);
     expect(one.shape).toEqual([1, 1, 4, 4]);
-    expect(two.shape).toEqual([1, 2, 4, 4]);
+    expect(two.shape).toEqual([2, 1, 4, 4]);
     expect(relativeError(one, { data: two.data.subarray(0, one.data.length) })).toBeLessThan(1e-6);
     await device.dispose();
   });
