@@ -21,6 +21,7 @@ export {
   ACDIT_SIZES,
   type AcditConfig,
   type AcditSize,
+  type LatentOrigin,
   tokenCount,
   tokenSize,
   validateConfig,

@@ -3,14 +3,17 @@
 export { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
 export type { Augmentation } from './datasets/augment.ts';
 export { type Batch, type BatchOptions, batches } from './datasets/batches.ts';
-export type { Dataset, ImageShape, Sample } from './datasets/dataset.ts';
-export { type DatasetOptions, openDataset } from './datasets/open.ts';
+export type { Dataset, ImageDataset, ImageShape, Sample } from './datasets/dataset.ts';
+export { type DatasetKind, type DatasetOptions, openDataset, openImages } from './datasets/open.ts';
 export {
   compileGradientPass,
   type GradientPass,
   type GradientResult,
   type NoisedBatch,
 } from './gradient-pass.ts';
+export { type EncodeHooks, type EncodeOptions, type EncodeStart, encodeLatents } from './latents/encode.ts';
+export type { LatentsIndex } from './latents/index-file.ts';
+export { type LatentsOptions, openLatents } from './latents/latents-dataset.ts';
 export { type LearningRateSchedule, learningRate } from './learning-rate.ts';
 export { type MetricsLine, openJsonlTracker, readMetrics } from './logging/jsonl.ts';
 export { combineTrackers, openTrackers } from './logging/open.ts';
@@ -26,5 +29,5 @@ export {
   type OptimizerState,
   type StepOptions,
 } from './optimizer.ts';
-export { parseRecipe, type Recipe, recipeModel } from './recipe.ts';
+export { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from './recipe.ts';
 export { type StepReport, type TrainingHooks, type TrainingOptions, train } from './trainer.ts';

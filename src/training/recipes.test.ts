@@ -24,6 +24,18 @@ const data: Readonly<Record<string, DatasetTraits>> = {
   'data/imagenet256-latents': imageNet,
 };
 
+describe('the recipes of docs/training.md', () => {
+  const text = readFileSync(new URL('../../docs/training.md', import.meta.url), 'utf8');
+  const blocks = [...text.matchAll(/```json\n(.*?)```/gs)].map(([, json]) => JSON.parse(json));
+  it('are two', () => expect(blocks).toHaveLength(2));
+  it.each(blocks)('$data.path: valid, and make a model', (json) => {
+    const recipe = parseRecipe(json);
+    const { imageSize } = recipe.data;
+    const pictures = { classNames: names(3), imageShape: [3, imageSize ?? 0, imageSize ?? 0] } as const;
+    expect(recipeModel(recipe, imageSize ? pictures : imageNet)).toMatchObject({ blocks: 4, blockSize: 64 });
+  });
+});
+
 describe('the recipes that are shipped', () => {
   it.each(files)('%s is valid and makes a model', (file) => {
     expect(file).toMatch(/\.json$/);
