@@ -24,7 +24,9 @@ const schema = z.object({
   positionSplit: z.array(z.number()),
   guidance: z.number().optional(),
   downsampling: z.number().optional(),
-  autoencoder: z.object({ fingerprint: z.string(), scalingFactor: z.number().positive() }).optional(),
+  autoencoder: z
+    .object({ fingerprint: z.string().regex(/^[\w-]{1,64}$/), scalingFactor: z.number().positive() })
+    .optional(),
 });
 
 /**

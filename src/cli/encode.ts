@@ -1,6 +1,7 @@
 /** @file `acdit encode`: a dataset of pictures to the latents that models of latents are trained on. */
 
 import { statfs } from 'node:fs/promises';
+import { resolve, sep } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { ArgumentError } from '../errors.ts';
@@ -89,6 +90,7 @@ async function encode(
   values: EncodeValues,
   terminal: Terminal,
 ): Promise<undefined> {
+  requireApart(data, folder);
   const { vae, ...settings } = await settingsOf(values);
   const { signal } = terminal;
   const { hooks, close } = reportTo(terminal, values, folder);
@@ -108,6 +110,14 @@ async function encode(
     await stored.close();
     await device.dispose();
   }
+}
+
+/** Latents among the pictures would be taken for a class of them. */
+function requireApart(data: string, folder: string): void {
+  if (!`${resolve(folder)}${sep}`.startsWith(`${resolve(data)}${sep}`)) return;
+  throw new ArgumentError(
+    `${folder} is inside ${data}; give a folder for the latents that is not among the images`,
+  );
 }
 
 async function openSource(

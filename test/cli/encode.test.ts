@@ -239,6 +239,8 @@ describe('acdit encode', () => {
     expectBadInput(await runInProcess(['encode', inFolder('none'), 'x', '--vae', vae]), 'does not exist');
     mkdirSync(inFolder('empty'));
     expectBadInput(await runInProcess(['encode', inFolder('empty'), 'x', '--vae', vae]), 'is empty');
+    expectBadInput(await encode('images'), 'is inside');
+    expectBadInput(await encode(join('images', 'latents')), 'is inside');
     expect(existsSync(inFolder('out'))).toBe(false);
     writeFileSync(inFolder('file'), '');
     expectBadInput(await encode('file'), 'file');

@@ -23,7 +23,7 @@ import {
   shardRange,
   writeIndex,
 } from './index-file.ts';
-import { type EncodedImage, openShard, writeShard } from './shard.ts';
+import { type EncodedImage, openShard, sampleBytes, writeShard } from './shard.ts';
 
 export interface EncodeOptions {
   readonly source: ImageDataset;
@@ -60,6 +60,8 @@ export interface EncodeHooks {
 }
 
 const DEFAULT_SHARD_SIZE = 512;
+/** In bytes. */
+const LARGEST_SHARD = 2 ** 30;
 /** Images decoded ahead of the encoder, which takes far longer for one. */
 const READ_AHEAD = 8;
 const UNFINISHED_PATTERN = /^\.(shard-\d+\.safetensors|index\.json)\.[0-9a-f]+\.tmp$/;
@@ -74,7 +76,9 @@ const SHARD_PATTERN = /^shard-\d+\.safetensors$/;
  */
 export async function encodeLatents(options: EncodeOptions): Promise<LatentsIndex> {
   const { source, folder, signal, hooks = {} } = options;
-  let index = await startingIndex(folder, await settingsOf(options));
+  const settings = await settingsOf(options);
+  requireModestShards(settings);
+  let index = await startingIndex(folder, settings);
   await removeUnfinished(folder);
   const damage = await damagedShards(folder, index);
   const kept = new Set([...index.shards.keys()].filter((shard) => !damage.has(shard)));
@@ -128,6 +132,13 @@ async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
     autoencoder: { fingerprint: autoencoder.fingerprint, scalingFactor: autoencoder.scalingFactor },
     shardSize: options.shardSize ?? DEFAULT_SHARD_SIZE,
   };
+}
+
+/** A shard is in memory until it is written. */
+function requireModestShards(settings: LatentsSettings): void {
+  const most = Math.floor(LARGEST_SHARD / sampleBytes(settings));
+  if (Math.min(settings.shardSize, settings.images) <= most) return;
+  throw new ConfigError(`shards of ${settings.shardSize} images are too large; take at most ${most}`);
 }
 
 /** What the folder's index says, or a new one. @throws {ConfigError} if it was made with other settings. */

@@ -61,6 +61,7 @@ describe('an index', () => {
     ['a huge product', { latentShape: [65536, 65536, 65536] }, /absurdly large/],
     ['an unknown dtype', { dtype: 'float8' }, /dtype/],
     ['a scaling factor of 0', { autoencoder: { fingerprint: 'a', scalingFactor: 0 } }, /scalingFactor/],
+    ['a fingerprint that is none', { source: '\u001b[2J' }, /source/],
     ['no scaling factor', { autoencoder: { fingerprint: 'a' } }, /scalingFactor/],
     ['shards of no image', { shardSize: 0 }, /shardSize/],
     ['too many shards', { shards: [...index.shards, ...index.shards] }, /6 shards where there can be 3/],

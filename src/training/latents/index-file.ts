@@ -20,6 +20,8 @@ const MOST_IMAGES = 2 ** 31 - 1;
 /** Values of one image's latents; those of 4096 x 4096 pixels are a sixteenth of it. */
 const MOST_VALUES = 2 ** 24;
 
+/** Shown in messages, so nothing that a terminal would take for a command. */
+const fingerprint = z.string().regex(/^[\w-]{1,64}$/);
 const size = z.int().min(1).max(65536);
 const count = z.int().min(0).max(MOST_IMAGES);
 
@@ -31,7 +33,7 @@ const schema = z.strictObject({
   /** Images of the source, the corrupt ones included. */
   images: z.int().min(1).max(MOST_IMAGES),
   /** Fingerprint of the source. */
-  source: z.string(),
+  source: fingerprint,
   /** Side of the square pictures that were encoded. */
   imageSize: size,
   /** Channels, height and width of a sample's latents. */
@@ -39,7 +41,7 @@ const schema = z.strictObject({
   dtype: z.enum(['float16', 'float32']),
   /** Whether the mirrored images were encoded too. */
   flips: z.boolean(),
-  autoencoder: z.strictObject({ fingerprint: z.string(), scalingFactor: z.number().positive() }),
+  autoencoder: z.strictObject({ fingerprint, scalingFactor: z.number().positive() }),
   /** Images of the source a shard; the last has what is left. */
   shardSize: z.int().min(1).max(MOST_IMAGES),
   /** The finished ones: samples they hold, and corrupt images they would have held. */

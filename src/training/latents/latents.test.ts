@@ -237,6 +237,10 @@ describe('encoding', () => {
     await expect(encodeTo(folder, { source: odd })).rejects.toThrow(/multiple of 2, got 9 x 9/);
     const colour = { ...ramps(), imageShape: [3, 8, 8] } as const;
     await expect(encodeTo(folder, { source: colour })).rejects.toThrow(/takes images of 1 channels, got 3/);
+    const huge = { ...ramps(), size: 2 ** 30 };
+    await expect(encodeTo(folder, { source: huge, shardSize: 2 ** 29 })).rejects.toThrow(
+      /take at most 8388608/,
+    );
     expect(readdirSync(folder)).toEqual([]);
   });
 

@@ -5,6 +5,7 @@
 
 import { FormatError } from '../../errors.ts';
 import { openFile } from '../../formats/file-source.ts';
+import { printable } from '../../formats/printable.ts';
 import { openSafetensors, type SafetensorsArchive } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-writer.ts';
 import { float32ToFloat16, toFloat32 } from '../../tensor/convert.ts';
@@ -21,7 +22,11 @@ export function momentsShape({ latentShape: [channels, height, width] }: Pick<La
 }
 
 /** What the values of one image take, in bytes. */
-export function sampleBytes({ latentShape, dtype, flips }: LatentsIndex): number {
+export function sampleBytes({
+  latentShape,
+  dtype,
+  flips,
+}: Pick<LatentsIndex, 'latentShape' | 'dtype' | 'flips'>): number {
   return 2 * elementCount(latentShape) * bytesPerElement(dtype) * (flips ? 2 : 1);
 }
 
@@ -122,7 +127,7 @@ function checkShard(archive: SafetensorsArchive, index: LatentsIndex, shard: num
     const actual = archive.metadata[key];
     if (actual !== value) {
       throw new FormatError(
-        `${path}: belongs to another set of latents: its ${key} is ${actual}, the index says ${value}`,
+        `${path}: belongs to another set of latents: its ${key} is ${printable(String(actual))}, the index says ${value}`,
       );
     }
   }
