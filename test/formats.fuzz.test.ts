@@ -43,7 +43,7 @@ async function pickleOf(name: string): Promise<{ data: Uint8Array; consume: Cons
   return {
     data: await members.get(`${folder}/data.pkl`)!.read(),
     consume: async (bytes) =>
-      consumeTree(unpickleTorch(bytes, (key) => members.get(`${folder}/data/${key}`), 'x')),
+      consumeTree(unpickleTorch(bytes, (key) => members.get(`${folder}/data/${key}`), 'x').value),
   };
 }
 
@@ -67,6 +67,13 @@ const readers: [string, () => Promise<{ data: Uint8Array; consume: Consume }>][]
     'a PyTorch checkpoint',
     async () => ({
       data: await zoo('pickle-zoo.pt'),
+      consume: async (bytes) => consumeTree((await openTorchCheckpoint(bytesSource(bytes))).value),
+    }),
+  ],
+  [
+    'a PyTorch checkpoint in the old format',
+    async () => ({
+      data: await zoo('pickle-zoo-legacy.pt'),
       consume: async (bytes) => consumeTree((await openTorchCheckpoint(bytesSource(bytes))).value),
     }),
   ],

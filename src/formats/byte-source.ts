@@ -56,7 +56,7 @@ export function bytesSource(bytes: Uint8Array, name = 'bytes'): ByteSource {
     size: bytes.byteLength,
     async read(offset, length) {
       checkRange(this, offset, length);
-      return bytes.slice(offset, offset + length);
+      return new Uint8Array(bytes.subarray(offset, offset + length)); // a Buffer's own slice would share memory
     },
     async close() {},
   };

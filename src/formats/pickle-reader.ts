@@ -7,22 +7,31 @@ const MAX_LONG_BYTES = 1024;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
+/** The bytes end before the pickle does. */
+export class TruncatedPickle extends FormatError {}
+
 /** Reads a pickle's bytes in order. */
 export class PickleReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #name: string;
-  #position = 0;
+  #position: number;
 
-  constructor(bytes: Uint8Array, name: string) {
+  constructor(bytes: Uint8Array, name: string, start = 0) {
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#name = name;
+    this.#position = start;
+  }
+
+  /** Where the next byte is read. */
+  get position(): number {
+    return this.#position;
   }
 
   /** A FormatError that says where in the pickle the problem is. */
   problem(what: string): FormatError {
-    return new FormatError(`${this.#name}: ${what} (near byte ${this.#position} of the pickle)`);
+    return new FormatError(this.#described(what));
   }
 
   uint8(): number {
@@ -69,7 +78,7 @@ export class PickleReader {
   /** Up to the next newline, which is passed over. */
   line(): string {
     const end = this.#bytes.indexOf(0x0a, this.#position);
-    if (end < 0) throw this.problem('a line never ends');
+    if (end < 0) throw new TruncatedPickle(this.#described('a line never ends'));
     const line = this.text(end - this.#position);
     this.#position++;
     return line;
@@ -86,13 +95,21 @@ export class PickleReader {
 
   /** Check that a frame of `length` bytes fits; frames carry no other meaning. */
   frame(length: number): void {
-    if (length > this.#bytes.length - this.#position) throw this.problem('a frame reaches beyond the end');
+    if (length > this.#bytes.length - this.#position) {
+      throw new TruncatedPickle(this.#described('a frame reaches beyond the end'));
+    }
   }
 
   #advance(length: number): number {
     const start = this.#position;
-    if (length > this.#bytes.length - start) throw this.problem('ends too early: it is truncated');
+    if (length > this.#bytes.length - start) {
+      throw new TruncatedPickle(this.#described('ends too early: it is truncated'));
+    }
     this.#position = start + length;
     return start;
+  }
+
+  #described(what: string): string {
+    return `${this.#name}: ${what} (near byte ${this.#position} of the pickle)`;
   }
 }

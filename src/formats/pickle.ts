@@ -88,8 +88,15 @@ const Op = {
   BYTEARRAY8: 0x96,
 } as const;
 
+/** What a pickle describes, and where it ends. */
+export interface Unpickled<H extends object> {
+  readonly value: PickleValue<H>;
+  readonly end: number;
+}
+
 /**
- * The value a pickle describes. It may contain cycles and be far larger written out than in memory: see `checkTree`.
+ * The value of the pickle that begins at `start`. It may contain cycles and be far larger written out than in memory:
+ * see `checkTree`.
  * @param name what to call the file in messages.
  * @throws {FormatError} if the pickle is damaged, uses an opcode outside protocols 2 to 5 or one that is refused,
  * or names something that the host does not know.
@@ -98,12 +105,13 @@ export function unpickle<H extends object>(
   bytes: Uint8Array,
   host: PickleHost<H>,
   name = 'pickle',
-): PickleValue<H> {
-  const reader = new PickleReader(bytes, name);
+  start = 0,
+): Unpickled<H> {
+  const reader = new PickleReader(bytes, name, start);
   const stack = new PickleStack<H>(reader);
   for (;;) {
     const opcode = reader.uint8();
-    if (opcode === Op.STOP) return stack.finish();
+    if (opcode === Op.STOP) return { value: stack.finish(), end: reader.position };
     execute(opcode, reader, stack, host);
   }
 }

@@ -1,9 +1,10 @@
-/** @file PyTorch checkpoints (`torch.save`, zip format of PyTorch 1.6 and later), read lazily and without running code. */
+/** @file PyTorch checkpoints (`torch.save`, in its zip format and in the one before it), read lazily and without running code. */
 
 import { FormatError } from '../errors.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
 import { printable } from './printable.ts';
 import type { TensorArchive } from './tensor-archive.ts';
+import { isLegacyCheckpoint, LEGACY_MAGIC_LENGTH, readLegacyCheckpoint } from './torch-legacy.ts';
 import { type TorchTensor, type TorchValue, unpickleTorch } from './torch-pickle.ts';
 import { openZip, type ZipMember } from './zip.ts';
 
@@ -18,24 +19,26 @@ export interface TorchCheckpoint {
 /** The pickle describes tensors but does not hold them: real ones take less than 1 MB. */
 const MAX_PICKLE = 64 * 2 ** 20;
 
-/** How files of PyTorch before 1.6 begin: a pickled magic number. */
-const OLD_MAGIC = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const ZIP_MAGIC = [0x50, 0x4b];
 
 /**
  * Open a `.pt` file: its description is read and checked, its tensors are not. It takes over the source, closing it
  * on failure.
- * @throws {FormatError} if it is no PyTorch checkpoint, is in the format before 1.6, is damaged or big-endian, or names
- * anything but tensors, plain data and an argparse.Namespace.
+ * @throws {FormatError} if it is no PyTorch checkpoint, is damaged or big-endian, or names anything but tensors, plain
+ * data and an argparse.Namespace.
  */
 export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint> {
   return closingOnError(source, async () => {
-    await checkMagic(source);
+    const start = await source.read(0, Math.min(source.size, LEGACY_MAGIC_LENGTH));
+    if (isLegacyCheckpoint(start)) {
+      return { value: await readLegacyCheckpoint(source), close: () => source.close() };
+    }
+    checkMagic(start, source.name);
     const members = await openZip(source);
     const folder = checkpointFolder(members, source.name);
     await checkByteOrder(members.get(`${folder}byteorder`), source.name);
     const pickle = await readPickle(members.get(`${folder}data.pkl`), source.name);
-    const value = unpickleTorch(pickle, (key) => members.get(`${folder}data/${key}`), source.name);
+    const { value } = unpickleTorch(pickle, (key) => members.get(`${folder}data/${key}`), source.name);
     return { value, close: () => source.close() };
   });
 }
@@ -78,19 +81,11 @@ export function isTorchTensor(value: TorchValue | undefined): value is TorchTens
   return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'tensor';
 }
 
-async function checkMagic(source: ByteSource): Promise<void> {
-  const start = await source.read(0, Math.min(source.size, OLD_MAGIC.length));
-  const startsWith = (magic: number[]) => magic.every((byte, i) => start[i] === byte);
-  if (startsWith(OLD_MAGIC)) {
-    throw new FormatError(
-      `${source.name}: is in PyTorch's old format (before 1.6); re-save it: torch.save(torch.load(f), f)`,
-    );
-  }
-  if (!startsWith(ZIP_MAGIC)) {
-    throw new FormatError(
-      `${source.name}: is no PyTorch checkpoint: it is no zip archive as torch.save makes`,
-    );
-  }
+function checkMagic(start: Uint8Array, name: string): void {
+  if (ZIP_MAGIC.every((byte, i) => start[i] === byte)) return;
+  throw new FormatError(
+    `${name}: is no PyTorch checkpoint: it is neither a zip archive nor an older file as torch.save makes`,
+  );
 }
 
 /** Everything is in one folder, whose name varies. */

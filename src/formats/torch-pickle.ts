@@ -35,6 +35,9 @@ export interface StorageFile {
   readRange(offset: number, length: number): Promise<Uint8Array>;
 }
 
+/** Finds a storage by its key. @param size the bytes that it should have. */
+export type FindStorage = (key: string, size: number) => StorageFile | undefined;
+
 interface Storage {
   readonly kind: 'storage';
   readonly dtype: DType | undefined; // undefined for UntypedStorage
@@ -100,18 +103,19 @@ const globals = new Map<string, Global>(
 );
 
 /**
- * The value of a checkpoint's pickle. Storages are looked up, and their sizes checked, but not read.
- * @param storages finds a storage's file by its key.
+ * The value of a checkpoint's pickle, and where it ends. Storages are looked up, and their sizes checked, but not read.
  * @param name what to call the checkpoint in messages.
+ * @param start where in `bytes` the pickle begins.
  * @throws {FormatError} if the pickle is damaged or malicious, or names anything outside the fixed list.
  */
 export function unpickleTorch(
   bytes: Uint8Array,
-  storages: (key: string) => StorageFile | undefined,
+  storages: FindStorage,
   name: string,
-): TorchValue {
+  start = 0,
+): { value: TorchValue; end: number } {
   const problem = (what: string) => new FormatError(`${name}: ${what}`);
-  const value = unpickle(bytes, torchHost(storages, name), name);
+  const { value, end } = unpickle(bytes, torchHost(storages, name), name, start);
   checkTree(
     value,
     (object) => {
@@ -122,10 +126,10 @@ export function unpickleTorch(
     },
     problem,
   );
-  return value as TorchValue; // checkTree saw that no storages and globals are left
+  return { value: value as TorchValue, end }; // checkTree saw that no storages and globals are left
 }
 
-function torchHost(storages: (key: string) => StorageFile | undefined, name: string): PickleHost<HostObject> {
+function torchHost(storages: FindStorage, name: string): PickleHost<HostObject> {
   return {
     global(module, attribute) {
       const full = `${module}.${attribute}`;
@@ -155,9 +159,12 @@ function torchHost(storages: (key: string) => StorageFile | undefined, name: str
   };
 }
 
-/** A persistent id is the tuple ('storage', type, key, location, element count). */
-function findStorage(id: Value, storages: (key: string) => StorageFile | undefined, name: string): Storage {
-  const [tag, type, key, , count] = Array.isArray(id) ? (id as readonly Value[]) : [];
+/**
+ * A persistent id is the tuple ('storage', type, key, location, element count). Before PyTorch 1.6 it ended with null
+ * or, for a storage that is part of another, (key of the part, offset, element count of the part).
+ */
+function findStorage(id: Value, storages: FindStorage, name: string): Storage {
+  const [tag, type, key, , count, part] = Array.isArray(id) ? (id as readonly Value[]) : [];
   if (
     tag !== 'storage' ||
     !isKind(type, 'global') ||
@@ -168,15 +175,28 @@ function findStorage(id: Value, storages: (key: string) => StorageFile | undefin
     throw new FormatError(`${name}: refers to a storage in a way that is not known; the file is damaged`);
   }
   const { dtype } = type.storage;
-  const file = storages(key);
+  const elementSize = dtype ? bytesPerElement(dtype) : 1;
+  const expected = count * elementSize;
+  const file = storages(key, expected);
   if (!file) throw new FormatError(`${name}: storage ${printable(key)} is missing; the file is damaged`);
-  const expected = count * (dtype ? bytesPerElement(dtype) : 1);
   if (file.size !== expected) {
     throw new FormatError(
       `${name}: storage ${printable(key)} should have ${expected} bytes but has ${file.size}`,
     );
   }
-  return { kind: 'storage', dtype, file };
+  if (part === undefined || part === null) return { kind: 'storage', dtype, file };
+  return { kind: 'storage', dtype, file: partOfStorage(file, part, elementSize, name) };
+}
+
+function partOfStorage(file: StorageFile, part: Value, elementSize: number, name: string): StorageFile {
+  const [, offset, count] = Array.isArray(part) ? (part as readonly Value[]) : [];
+  if (!isCount(offset) || !isCount(count) || (offset + count) * elementSize > file.size) {
+    throw new FormatError(`${name}: a part of a storage reaches beyond it; the file is damaged`);
+  }
+  return {
+    size: count * elementSize,
+    readRange: (start, length) => file.readRange(offset * elementSize + start, length),
+  };
 }
 
 /** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`; v3 adds a dtype for untyped storages. */
