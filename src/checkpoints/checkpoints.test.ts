@@ -1,16 +1,20 @@
 import { copyFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { countingSource } from '../../test/support/counting-source.ts';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { golden, relativeError } from '../../test/support/golden.ts';
 import { checkpoint, int, pickle, tensor, text, tuple } from '../../test/support/pickle-writer.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { tinyConfig } from '../../test/support/tiny-config.ts';
 import { AcditError, CheckpointError, ConfigError, FormatError } from '../errors.ts';
+import { bytesSource } from '../formats/byte-source.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
+import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
 import { parameters } from '../models/acdit/weights.ts';
-import { elementCount, float32 } from '../tensor/tensor.ts';
+import { elementCount, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { loadModel, openModel, readWeights } from './load.ts';
+import { openOfficial } from './official.ts';
 import { saveModel } from './save.ts';
 
 const config = tinyConfig({ classNames: ['a', 'b', 'c'] });
@@ -61,6 +65,32 @@ describe('a model folder', () => {
     expect((await loadModel(folder)).config).toEqual(other);
   });
 
+  it('of a training has the weights as trained last, too', async () => {
+    const folder = await savedModel();
+    await expect(openModel(folder, { weights: 'model' })).rejects.toThrow(/no trainer\/ state/);
+    mkdirSync(join(folder, 'trainer'));
+    for (const [step, factor] of [
+      ['00000001', 3],
+      ['00000010', 2],
+    ] as const) {
+      const trained = [...weights].map(([name, { shape, data }]): [string, Tensor] => [
+        `weights.${name}`,
+        float32(
+          shape,
+          data.map((value) => factor * value),
+        ),
+      ]);
+      await writeSafetensors(join(folder, 'trainer', `step-${step}.safetensors`), [
+        ...trained,
+        ['ema.other', float32([1], [0])],
+      ]);
+    }
+    const { weights: read } = await loadModel(folder, { weights: 'model' });
+    const name = 'x_embedder.weight';
+    expect(read.get(name)!.data).toEqual(weights.get(name)!.data.map((value) => 2 * value));
+    expect(await loadModel(folder, { weights: 'ema' })).toEqual({ config, weights });
+  });
+
   it('is refused if it is not there or not whole', async () => {
     const folder = await savedModel();
     await expectRefusal(
@@ -97,7 +127,7 @@ describe('a model folder', () => {
       'is of other weights',
       (text) => text.replace('"layers": 2', '"layers": 3'),
       CheckpointError,
-      /blocks.2.norm1.weight is missing/,
+      /missing: blocks.2.norm1.weight, blocks.2/,
     ],
     [
       'has other sizes',
@@ -118,11 +148,13 @@ describe('a model folder', () => {
     const folder = await savedModel();
     const changed = new Map(weights);
     changed.delete('x_embedder.weight');
+    for (const layer of [0, 1]) changed.delete(`blocks.${layer}.norm2.weight`);
     changed.set('extra', float32([1], [0]));
+    changed.set('more', float32([1], [0]));
     changed.set('final_layer.linear.bias', float32([1], [0]));
     await writeSafetensors(join(folder, 'model.safetensors'), [...changed]);
     const message =
-      /x_embedder.weight is missing; final_layer.linear.bias has shape \[1\] instead of \[4\]; extra is unknown/;
+      /missing: x_embedder.weight, blocks.\{0,1\}.norm2.weight; of shape \[1\] instead of \[4\]: final_layer.linear.bias; unknown: extra, more$/;
     await expectRefusal(folder, CheckpointError, message);
   });
 });
@@ -193,6 +225,42 @@ describe('an official checkpoint', () => {
   ])('is refused with %s', async (_, more, message) => {
     const path = await written(dict({ model, args: namespace({ ...args, ...more }) }));
     await expectRefusal(path, AcditError, message);
+  });
+
+  /** The parameters, over a storage of their own, with something before their names. */
+  function stateDict(key: string, prefix: string): string {
+    const entries = [...parameters(config)].map(([name, shape]): [string, string] => {
+      const strides = shape.map((_, axis) => int(elementCount(shape.slice(axis + 1))));
+      return [prefix + name, tensor({ key, count: int(largest), shape: shape.map(int), strides })];
+    });
+    return dict(Object.fromEntries(entries));
+  }
+
+  it.each(['module.', '_orig_mod.', 'module._orig_mod.'])('may have %s before its names', async (prefix) => {
+    const path = await written(dict({ model: stateDict('0', prefix), args: namespace(args) }));
+    expect([...(await loadModel(path)).weights.keys()]).toEqual([...parameters(config).keys()]);
+  });
+
+  it('of a training has weights and their moving average, of which one is read', async () => {
+    const filled = (value: number): Uint8Array => tensorBytes(float32([largest], Array(largest).fill(value)));
+    const value = dict({ model: stateDict('0', ''), ema: stateDict('1', ''), args: namespace(args) });
+    const path = join(temporaryFolder(), 'model.pt');
+    writeFileSync(path, await checkpoint(pickle(value), { 0: filled(1), 1: filled(2) }));
+    const first = async (choice?: 'model' | 'ema'): Promise<number> =>
+      (await loadModel(path, { weights: choice })).weights.get('x_embedder.weight')!.data[0];
+    expect([await first(), await first('model'), await first('ema')]).toEqual([1, 1, 2]);
+    const counting = countingSource(bytesSource(readFileSync(path)));
+    const { archive } = openOfficial(await openTorchCheckpoint(counting.source), path, 'ema');
+    const opened = counting.bytesRead;
+    const bias = await archive.read('final_layer.linear.bias');
+    expect(counting.bytesRead - opened).toBeLessThan(bias.data.byteLength + 200);
+  });
+
+  it('without the moving average says what it holds', async () => {
+    const path = await written(dict({ model, args: namespace(args), lrs: '}' }));
+    await expect(openModel(path, { weights: 'ema' })).rejects.toThrow(
+      /holds no 'ema' weights; it is a dict with model, args, lrs/,
+    );
   });
 
   it.each<[string, string, RegExp]>([

@@ -2,5 +2,6 @@
 
 export { openAutoencoder, parseAutoencoderConfig, type StoredAutoencoder } from './autoencoder.ts';
 export { autoencoderFingerprint } from './autoencoder-fingerprint.ts';
-export { loadModel, openModel, readWeights, type StoredModel } from './load.ts';
+export { loadModel, type OpenOptions, openModel, readWeights, type StoredModel } from './load.ts';
+export type { WeightsChoice } from './official.ts';
 export { type SaveOptions, saveModel } from './save.ts';

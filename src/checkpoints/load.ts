@@ -1,21 +1,24 @@
 /** @file Opening a model, whatever it is stored as: a model folder, its safetensors file, or an official `.pt`. */
 
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
-import type { TensorArchive } from '../formats/tensor-archive.ts';
+import { renamedArchive, type TensorArchive } from '../formats/tensor-archive.ts';
 import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { parseConfig } from './config-json.ts';
-import { openOfficial } from './official.ts';
+import { openOfficial, type WeightsChoice } from './official.ts';
 
 export const CONFIG_FILE = 'config.json';
 export const WEIGHTS_FILE = 'model.safetensors';
+/** Where a training keeps its state, and how the names of the weights in it begin. */
+export const TRAINER_FOLDER = 'trainer';
+const TRAINED = 'weights.';
 
 /** A model whose weights are still in its file. */
 export interface StoredModel {
@@ -23,25 +26,60 @@ export interface StoredModel {
   readonly archive: TensorArchive;
 }
 
+export interface OpenOptions {
+  /**
+   * Of what training left: its weights, or their moving average. By default what a checkpoint calls its model, which
+   * in a model folder is the average.
+   */
+  readonly weights?: WeightsChoice | undefined;
+}
+
 /**
  * Open a model without reading its weights.
  * @param path a folder with `config.json` and `model.safetensors`, that safetensors file, or an official `.pt`.
  * @throws {CheckpointError} if it is missing or no ACDiT; {FormatError} if a file is damaged.
  */
-export async function openModel(path: string): Promise<StoredModel> {
+export async function openModel(path: string, { weights }: OpenOptions = {}): Promise<StoredModel> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats) {
     throw new CheckpointError(
       `${path}: no such model; give a model folder, a .safetensors file or an official .pt`,
     );
   }
-  if (stats.isDirectory()) return openFolder(path);
+  if (stats.isDirectory()) return weights === 'model' ? openTraining(path) : openFolder(path);
   if (path.endsWith('.safetensors')) return openFolder(dirname(path), basename(path));
   const checkpoint = await openTorchCheckpoint(await openFile(path));
-  return closingOnError(checkpoint, () => checked(path, openOfficial(checkpoint, path)));
+  return closingOnError(checkpoint, () => checked(path, openOfficial(checkpoint, path, weights)));
 }
 
 async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<StoredModel> {
+  const config = await readConfig(folder);
+  const path = join(folder, weightsFile);
+  const archive = await openSafetensors(await openFile(path));
+  return closingOnError(archive, () => checked(path, { config, archive }));
+}
+
+/** The weights that a training goes on from, in the newest of its states. */
+async function openTraining(folder: string): Promise<StoredModel> {
+  const config = await readConfig(folder);
+  const files = await readdir(join(folder, TRAINER_FOLDER)).catch(() => []);
+  const file = files
+    .filter((name) => name.endsWith('.safetensors'))
+    .sort()
+    .at(-1);
+  if (file === undefined) {
+    throw new CheckpointError(
+      `${folder}: holds the moving average of the weights only, no ${TRAINER_FOLDER}/ state; leave out the choice of weights`,
+    );
+  }
+  const path = join(folder, TRAINER_FOLDER, file);
+  const state = await openSafetensors(await openFile(path));
+  const stored = state.names.filter((name) => name.startsWith(TRAINED));
+  const archive = renamedArchive(state, new Map(stored.map((name) => [name.slice(TRAINED.length), name])));
+  return closingOnError(archive, () => checked(path, { config, archive }));
+}
+
+async function readConfig(folder: string): Promise<AcditConfig> {
   const configPath = join(folder, CONFIG_FILE);
   const text = await readFile(configPath, 'utf8').catch((cause) => {
     throw new CheckpointError(
@@ -49,10 +87,7 @@ async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<S
       { cause },
     );
   });
-  const config = parseConfig(text, configPath);
-  const path = join(folder, weightsFile);
-  const archive = await openSafetensors(await openFile(path));
-  return closingOnError(archive, () => checked(path, { config, archive }));
+  return parseConfig(text, configPath);
 }
 
 function checked(path: string, model: StoredModel): StoredModel {
@@ -99,9 +134,9 @@ export function weightSource({
 /** Open a model, read its weights, and close its file. */
 export async function loadModel(
   path: string,
-  signal?: AbortSignal,
+  { signal, weights }: OpenOptions & { readonly signal?: AbortSignal } = {},
 ): Promise<{ config: AcditConfig; weights: Weights }> {
-  const model = await openModel(path);
+  const model = await openModel(path, { weights });
   try {
     return { config: model.config, weights: await readWeights(model, signal ? { signal } : {}) };
   } finally {

@@ -1,7 +1,8 @@
 /** @file Official checkpoints: a state dict `model` beside the trainer's `args` (released code, `train.py`). */
 
 import { CheckpointError } from '../errors.ts';
-import type { TensorArchive } from '../formats/tensor-archive.ts';
+import { printable } from '../formats/printable.ts';
+import { renamedArchive, type TensorArchive } from '../formats/tensor-archive.ts';
 import {
   stateDict,
   type TorchCheckpoint,
@@ -14,18 +15,26 @@ import { HEAD_SIZE } from '../models/acdit/weights.ts';
 /** What is read of the trainer's arguments. */
 type Arguments = TorchNamespace['attributes'];
 
+/** Which weights of a training checkpoint: as trained last, or their moving average. */
+export type WeightsChoice = 'model' | 'ema';
+
 /** The model in an open official checkpoint. @throws {CheckpointError} if it is none. */
 export function openOfficial(
   checkpoint: TorchCheckpoint,
   name: string,
+  choice: WeightsChoice = 'model',
 ): { config: AcditConfig; archive: TensorArchive } {
   const { value } = checkpoint;
+  const keys =
+    value instanceof Map ? `a dict with ${[...value.keys()].slice(0, 8).join(', ')}` : typeof value;
   if (!(value instanceof Map) || !(value.get('model') instanceof Map)) {
-    const got =
-      value instanceof Map ? `a dict with ${[...value.keys()].slice(0, 8).join(', ')}` : typeof value;
     throw new CheckpointError(
-      `${name}: expected a dict with 'model' and 'args' as the official trainer saves, got ${got}`,
+      `${name}: expected a dict with 'model' and 'args' as the official trainer saves, got ${printable(keys)}`,
     );
+  }
+  const weights = value.get(choice);
+  if (!(weights instanceof Map) || weights.size === 0) {
+    throw new CheckpointError(`${name}: holds no '${choice}' weights; it is ${printable(keys)}`);
   }
   const args = value.get('args');
   if (typeof args !== 'object' || args === null || !('kind' in args) || args.kind !== 'namespace') {
@@ -33,8 +42,16 @@ export function openOfficial(
       `${name}: 'args' is no argparse.Namespace, so the layout of the model is unknown`,
     );
   }
-  const archive = stateDict(value.get('model'), () => checkpoint.close());
+  const archive = withoutWrappers(stateDict(weights, () => checkpoint.close()));
   return { config: officialConfig(args.attributes, archive, name), archive };
+}
+
+/** What DistributedDataParallel and torch.compile put before every name. */
+const WRAPPERS = /^(?:module\.|_orig_mod\.)+/;
+
+function withoutWrappers(archive: TensorArchive): TensorArchive {
+  if (!archive.names.some((name) => WRAPPERS.test(name))) return archive;
+  return renamedArchive(archive, new Map(archive.names.map((name) => [name.replace(WRAPPERS, ''), name])));
 }
 
 function wholeNumber(args: Arguments, key: string, name: string, fallback?: number): number {

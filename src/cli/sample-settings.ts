@@ -15,6 +15,7 @@ import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.t
 import { type BatchedRequest, defaultBatch, latentShape } from './sample-batches.ts';
 import { vaePath } from './vae-path.ts';
 import { choice, guidanceScale, perBlock, wholeNumber } from './values.ts';
+import { weightsFlags } from './weights-flag.ts';
 
 export const sampleFlags = {
   labels: {
@@ -49,6 +50,7 @@ export const sampleFlags = {
   },
   batch: { type: 'string', value: 'N', help: 'samples at a time (16, or what has a cache of 1 GB)' },
   ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
+  ...weightsFlags,
   precision: { type: 'string', value: 'NAME', help: 'fp32; int8 is not available yet' },
   ...deviceFlags,
   json: { type: 'boolean', help: 'print what was made as JSON, and no progress' },

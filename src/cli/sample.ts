@@ -20,6 +20,7 @@ import { labelledGrid, type NamedImage, picturesOf, writeNamed } from './picture
 import { formatDuration, startProgress } from './progress.ts';
 import { type BatchedRequest, latentShape, sampleBatches } from './sample-batches.ts';
 import { type SampleSettings, type SampleValues, sampleFlags, sampleSettings } from './sample-settings.ts';
+import { weightsChoice } from './weights-flag.ts';
 
 export const sampleCommand = defineCommand({
   name: 'sample',
@@ -42,7 +43,7 @@ function modelPath(positional: string | undefined, ckpt: string | undefined): st
 async function sample(path: string, values: SampleValues, terminal: Terminal): Promise<undefined> {
   const started = performance.now();
   const device = openDevice(values);
-  const model = await openModel(path);
+  const model = await openModel(path, { weights: weightsChoice(values) });
   try {
     const settings = await sampleSettings(model.config, values);
     if (settings.vae !== undefined) await requireAutoencoder(model.config, settings.vae);

@@ -11,8 +11,10 @@ import { deviceFlags, openDevice } from './device.ts';
 import { EXIT } from './failure.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { startProgress } from './progress.ts';
+import { weightsChoice, weightsFlags } from './weights-flag.ts';
 
 const verifyFlags = {
+  ...weightsFlags,
   ...deviceFlags,
   json: { type: 'boolean', help: 'print all checks as JSON, and no progress' },
 } as const satisfies Flags;
@@ -50,7 +52,7 @@ async function verify(
         `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
       );
     }
-    const { config, weights } = await loadModel(model, signal);
+    const { config, weights } = await loadModel(model, { signal, weights: weightsChoice(values) });
     const progress = startProgress({
       stream: stderr,
       total: names.length,

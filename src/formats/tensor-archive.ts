@@ -29,3 +29,16 @@ export interface TensorArchive {
   /** Close the file behind it. */
   close(): Promise<void>;
 }
+
+/** An archive in which tensors have other names. @param stored from each name to the one in `archive`. */
+export function renamedArchive(archive: TensorArchive, stored: ReadonlyMap<string, string>): TensorArchive {
+  const inside = (name: string): string => stored.get(name) ?? name;
+  return {
+    metadata: archive.metadata,
+    names: [...stored.keys()],
+    has: (name) => stored.has(name),
+    info: (name) => archive.info(inside(name)),
+    read: (name, room) => archive.read(inside(name), room),
+    close: () => archive.close(),
+  };
+}

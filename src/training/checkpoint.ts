@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { TRAINER_FOLDER } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
 import { openFile } from '../formats/file-source.ts';
@@ -19,7 +20,6 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { OptimizerState } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 
-const TRAINER_FOLDER = 'trainer';
 const FILE_PATTERN = /^step-(\d+)\.safetensors$/;
 const UNFINISHED_PATTERN = /^\.(step-\d+|model)\.safetensors\.[0-9a-f]+\.tmp$/;
 const PARTS = ['weights', 'ema', 'firstMoments', 'secondMoments'] as const;

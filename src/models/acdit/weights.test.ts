@@ -35,7 +35,7 @@ describe('parameters', () => {
     shapes.set('blocks.1.norm2.weight', [5]);
     expect(() => checkWeights(config, shapes)).toThrow(CheckpointError);
     expect(() => checkWeights(config, shapes)).toThrow(
-      /x_embedder.weight is missing.*norm2.weight has shape \[5\] instead of \[24\].*more is unknown/,
+      /missing: x_embedder.weight; of shape \[5\] instead of \[24\]: .*norm2.weight; unknown: more/,
     );
   });
 });

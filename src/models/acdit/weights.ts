@@ -82,13 +82,32 @@ export function parameterCount(config: AcditConfig): number {
  */
 export function checkWeights(config: AcditConfig, shapes: ReadonlyMap<string, readonly number[]>): void {
   const expected = parameters(config);
-  const problems = [...expected].flatMap(([name, shape]) => {
+  const problems = new Map<string, string[]>();
+  const note = (problem: string, name: string): void => {
+    problems.set(problem, [...(problems.get(problem) ?? []), name]);
+  };
+  for (const [name, shape] of expected) {
     const got = shapes.get(name);
-    if (!got) return [`${name} is missing`];
-    return got.join() === shape.join() ? [] : [`${name} has shape [${got}] instead of [${shape}]`];
-  });
-  for (const name of shapes.keys()) if (!expected.has(name)) problems.push(`${name} is unknown`);
-  if (problems.length > 0) throw new CheckpointError(`weights do not fit the model: ${problems.join('; ')}`);
+    if (!got) note('missing', name);
+    else if (got.join() !== shape.join()) note(`of shape [${got}] instead of [${shape}]`, name);
+  }
+  for (const name of shapes.keys()) if (!expected.has(name)) note('unknown', name);
+  if (problems.size === 0) return;
+  const listed = [...problems].map(([problem, names]) => `${problem}: ${groupLayers(names).join(', ')}`);
+  throw new CheckpointError(`weights do not fit the model: ${listed.join('; ')}`);
+}
+
+/** All names, those that differ in the layer only as one: `blocks.{0,1,2}.norm1.weight`. */
+function groupLayers(names: readonly string[]): string[] {
+  const groups = new Map<string, string[]>();
+  for (const name of names) {
+    const [, layer, rest] = /^blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
+    const key = layer === undefined ? name : `blocks.{}.${rest}`;
+    groups.set(key, [...(groups.get(key) ?? []), layer ?? '']);
+  }
+  return [...groups].map(([key, layers]) =>
+    key.replace('{}', layers.length > 1 ? `{${layers.join(',')}}` : layers[0]),
+  );
 }
 
 /**
