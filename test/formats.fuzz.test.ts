@@ -13,7 +13,9 @@ import { unpickleTorch } from '../src/formats/torch-pickle.ts';
 import { openZip } from '../src/formats/zip.ts';
 import { float32, tensor } from '../src/tensor/tensor.ts';
 
-const zoo = (name: string) => readFile(new URL(`fixtures/golden/${name}`, import.meta.url));
+/** A copy of its own: a Buffer's slices would share their damage. */
+const zoo = async (name: string): Promise<Uint8Array> =>
+  new Uint8Array(await readFile(new URL(`fixtures/golden/${name}`, import.meta.url)));
 
 const values = {
   weight: float32([2, 3], [1, 2, 3, 4, 5, 6]),
