@@ -20,7 +20,7 @@ const SHORT_NAMES = {
 export const RECIPE_KEY = /^(model|data|training|output)\./;
 
 /** Texts even if they look like numbers. */
-const TEXT_KEYS = new Set(['data.path', 'output.folder', 'output.vae']);
+const TEXT_KEYS = new Set(['data.path', 'training.initFrom', 'output.folder', 'output.vae']);
 
 export const recipeFlags = {
   data: { type: 'string', value: 'DIR', help: 'dataset: image folder, IDX files or latents (data.path)' },

@@ -64,6 +64,8 @@ const trainingSchema = z
     /** Share of samples trained without their label, for guidance. */
     labelDrop: share.default(0.1),
     seed: z.int().nonnegative().default(0),
+    /** A model to begin with the weights of, instead of random ones. */
+    initFrom: z.string().min(1).optional(),
     /** `save` is fastest; `recompute` takes the least memory. */
     activations: z.enum(['save', 'recompute']).default('save'),
   })

@@ -123,6 +123,29 @@ describe('training', () => {
     expect(mean(losses.slice(-10))).toBeLessThan(0.9 * mean(losses.slice(0, 10)));
   });
 
+  it('begins with the weights of another model, which may have other blocks', async () => {
+    const run = await setUp();
+    const { state } = await start(run);
+    const other = await setUp({ initFrom: run.out });
+    const recipe = { ...other.recipe, model: { ...other.recipe.model, blocks: 1 } };
+    const begun = new AbortController();
+    const hooks: TrainingHooks = {
+      onStart({ step, state: first }) {
+        expect(step).toBe(0);
+        expect(first.weights).toEqual(state.ema);
+        expect(first.ema).toEqual(state.ema);
+        begun.abort();
+      },
+    };
+    await start({ ...other, recipe }, { hooks, signal: begun.signal });
+    expect(begun.signal.aborted).toBe(true);
+
+    const wider = { ...recipe, model: { ...recipe.model, hidden: 48 } };
+    await expect(start({ ...other, recipe: wider, out: `${other.out}-wider` })).rejects.toThrow(
+      /training\.initFrom .*does not fit the model: .*of shape \[24/,
+    );
+  });
+
   it('draws new noise for every step and micro-batch', async () => {
     // An untrained model predicts 0, so each loss is the mean square of the noise that was drawn.
     const lossesOf = async (accumulate: number): Promise<number[]> => {

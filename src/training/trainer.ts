@@ -1,11 +1,12 @@
 /** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. */
 
+import { loadModel } from '../checkpoints/load.ts';
 import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { ConfigError, TrainingError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { patchify } from '../models/acdit/layout.ts';
-import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
+import { checkWeights, initializeWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
@@ -60,7 +61,7 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   const { training, output } = recipe;
   requireFit(config, dataset);
   const resumed = options.fresh ? undefined : await resumeTraining(output.folder, config, recipe);
-  let point = resumed ?? startingPoint(config, training.seed);
+  let point = resumed ?? (await startingPoint(config, training, signal));
   let savedStep = point.step;
   hooks.onStart?.(point);
   const save = async (): Promise<void> => {
@@ -125,9 +126,29 @@ function requireFit(config: AcditConfig, dataset: Dataset): void {
   if (made !== undefined && made !== used) fail("the model's autoencoder is", made, used);
 }
 
-function startingPoint(config: AcditConfig, seed: number): TrainingPoint {
-  const weights = initializeWeights(config, Generator.seeded(seed, WEIGHTS_STREAM));
+async function startingPoint(
+  config: AcditConfig,
+  { seed, initFrom }: Recipe['training'],
+  signal?: AbortSignal,
+): Promise<TrainingPoint> {
+  const weights =
+    initFrom === undefined
+      ? initializeWeights(config, Generator.seeded(seed, WEIGHTS_STREAM))
+      : await weightsOf(initFrom, config, signal);
   return { step: 0, position: 0, state: initialState(weights) };
+}
+
+/** Another model's weights. It may have other blocks: no weight depends on how a picture is divided. */
+async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal): Promise<Weights> {
+  const { weights } = await loadModel(path, signal ? { signal } : {});
+  try {
+    checkWeights(config, new Map([...weights].map(([name, { shape }]) => [name, shape])));
+  } catch (cause) {
+    throw new ConfigError(`training.initFrom ${path} does not fit the model: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  return weights;
 }
 
 type Stepper = (
