@@ -28,6 +28,11 @@ export class CheckpointError extends AcditError {
   override name = 'CheckpointError' as const;
 }
 
+/** A file of the Hugging Face Hub that cannot be had: no network, no such file, no access, damaged, or no room for it. */
+export class HubError extends AcditError {
+  override name = 'HubError' as const;
+}
+
 /** A dataset that is missing, empty, or mostly unreadable. */
 export class DatasetError extends AcditError {
   override name = 'DatasetError' as const;

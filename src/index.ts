@@ -22,6 +22,7 @@ export {
   DatasetError,
   DeviceError,
   FormatError,
+  HubError,
   ShapeError,
   TrainingError,
 } from './errors.ts';

@@ -19,7 +19,7 @@ import { toFloat32 } from '../tensor/convert.ts';
 import { elementCount, float32 } from '../tensor/tensor.ts';
 
 /** Names of the weights that diffusers writes, the best first. */
-const WEIGHTS_FILES = ['safetensors', 'bin', 'fp16.safetensors', 'fp16.bin'].map(
+export const AUTOENCODER_WEIGHTS = ['safetensors', 'bin', 'fp16.safetensors', 'fp16.bin'].map(
   (ending) => `diffusion_pytorch_model.${ending}`,
 );
 
@@ -69,14 +69,14 @@ async function autoencoderFolder(path: string): Promise<string> {
   // A whole pipeline's folder may have a configuration of another part.
   for (const folder of [inside, path]) if (await isFile(join(folder, 'config.json'))) return folder;
   throw new CheckpointError(
-    `${path}: no autoencoder; give a folder with config.json and ${WEIGHTS_FILES[0]} (or .bin), ` +
+    `${path}: no autoencoder; give a folder with config.json and ${AUTOENCODER_WEIGHTS[0]} (or .bin), ` +
       'or one with such a folder named vae',
   );
 }
 
 async function weightsFile(folder: string): Promise<string> {
-  for (const name of WEIGHTS_FILES) if (await isFile(join(folder, name))) return join(folder, name);
-  throw new CheckpointError(`${folder}: holds no weights; expected ${WEIGHTS_FILES.join(', or ')}`);
+  for (const name of AUTOENCODER_WEIGHTS) if (await isFile(join(folder, name))) return join(folder, name);
+  throw new CheckpointError(`${folder}: holds no weights; expected ${AUTOENCODER_WEIGHTS.join(', or ')}`);
 }
 
 async function openWeights(path: string): Promise<TensorArchive> {

@@ -1,0 +1,178 @@
+/** @file A file of the hub as a file on this machine: from the cache, or downloaded into it. */
+
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { HubError } from '../errors.ts';
+import {
+  blobPath,
+  COMMIT,
+  expectedPath,
+  isWhole,
+  linkSnapshot,
+  rememberCommit,
+  repoFolder,
+  snapshotPath,
+} from './cache.ts';
+import { hasChecksum } from './checksum.ts';
+import { type Hub, openHub } from './connection.ts';
+import type { HubOptions } from './events.ts';
+import { type FileInfo, lookUp } from './file-info.ts';
+import { takeLock } from './lock.ts';
+import { describeLocation, type HubLocation, requireLocation } from './names.ts';
+import { missingFile } from './refusals.ts';
+import { formatBytes } from './sizes.ts';
+import { transfer } from './transfer.ts';
+
+/** What became of a file that was asked for. */
+export type Outcome =
+  /** @property commit of the hub's answer, if it was asked */
+  | { readonly kind: 'found'; readonly path: string; readonly commit?: string }
+  /** The hub has no such file. */
+  | { readonly kind: 'missing' }
+  /** It is not in the cache, and the hub cannot be asked. */
+  | { readonly kind: 'absent'; readonly reason: string; readonly expected: string };
+
+/**
+ * A file of the hub on this machine. It is downloaded if the cache does not hold its present version, going on where an
+ * earlier download was interrupted, and checked against the hub's checksum. If the hub cannot be reached, what the
+ * cache holds is used.
+ * @param location `revision` is a branch, a tag or a commit.
+ * @returns the path in the cache's `snapshots`
+ * @throws {HubError} if it cannot be had.
+ */
+export async function downloadFile(
+  location: Omit<HubLocation, 'revision'> & Partial<HubLocation>,
+  options: HubOptions = {},
+): Promise<string> {
+  const hub = await openHub(options);
+  const place = { revision: 'main', ...location };
+  const outcome = await ensureFile(hub, place);
+  if (outcome.kind === 'found') return outcome.path;
+  if (outcome.kind === 'missing') throw await missingFile(hub, place);
+  throw new HubError(
+    `${describeLocation(place)}: ${outcome.reason}, and it is not in the cache; put the file at ${outcome.expected}`,
+  );
+}
+
+/** @throws {HubError} for all that `Outcome` does not tell */
+export async function ensureFile(hub: Hub, location: HubLocation): Promise<Outcome> {
+  requireLocation(location);
+  const { cache, offline } = hub.settings;
+  // A commit never changes.
+  const known = COMMIT.test(location.revision) ? snapshotPath(cache, location, location.revision) : undefined;
+  if (known !== undefined && (await isFile(known))) return cachedAt(hub, location, known);
+  const answer = offline
+    ? ({ kind: 'unreachable', reason: 'HF_HUB_OFFLINE is set' } as const)
+    : await lookUp(hub, location);
+  if (answer.kind === 'missing') return answer;
+  if (answer.kind === 'unreachable') return cachedFile(hub, location, answer.reason);
+  const { info } = answer;
+  const path = await ensureSnapshot(hub, location, info);
+  return { kind: 'found', path, commit: info.commit };
+}
+
+async function cachedFile(hub: Hub, location: HubLocation, reason: string): Promise<Outcome> {
+  const path = await expectedPath(hub.settings.cache, location);
+  if (!(await isFile(path))) return { kind: 'absent', reason, expected: path };
+  if (!hub.settings.offline) hub.emit({ kind: 'unreachable', file: describeLocation(location), reason });
+  return cachedAt(hub, location, path);
+}
+
+function cachedAt(hub: Hub, location: HubLocation, path: string): Outcome {
+  hub.emit({ kind: 'cached', file: describeLocation(location), path });
+  return { kind: 'found', path };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
+}
+
+async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): Promise<string> {
+  const { cache } = hub.settings;
+  const file = describeLocation(location);
+  const path = snapshotPath(cache, location, info.commit);
+  const present = await isWhole(path, info.size);
+  try {
+    if (!present) await linkSnapshot(await ensureBlob(hub, location, info), path);
+    await rememberCommit(cache, location, info.commit);
+  } catch (cause) {
+    const { syscall, message } = cause as NodeJS.ErrnoException;
+    if (syscall === undefined) throw cause;
+    throw new HubError(
+      `${file}: cannot write into the cache ${repoFolder(cache, location.repo)} (${message}); ` +
+        'set HF_HOME to a folder that can be written to',
+      { cause },
+    );
+  }
+  hub.emit({ kind: present ? 'cached' : 'done', file, path });
+  return path;
+}
+
+async function ensureBlob(hub: Hub, location: HubLocation, info: FileInfo): Promise<string> {
+  const blob = blobPath(hub.settings.cache, location.repo, info.checksum);
+  if (await isWhole(blob, info.size)) return blob;
+  await mkdir(dirname(blob), { recursive: true });
+  const release = await takeLock(`${blob}.acdit-lock`, {
+    signal: hub.signal,
+    onWait: () => hub.emit({ kind: 'waiting', file: describeLocation(location) }),
+  });
+  try {
+    if (!(await isWhole(blob, info.size))) await downloadBlob(hub, location, info, blob);
+  } finally {
+    await release();
+  }
+  return blob;
+}
+
+/** Download under another name, check, rename. */
+async function downloadBlob(hub: Hub, location: HubLocation, info: FileInfo, blob: string): Promise<void> {
+  const incomplete = `${blob}.incomplete`;
+  const target = await open(incomplete, constants.O_RDWR | constants.O_CREAT, 0o666);
+  try {
+    const start = await resumePoint(target, info);
+    await requireSpace(dirname(blob), info.size - start, location);
+    hub.emit({ kind: 'start', file: describeLocation(location), done: start, size: info.size });
+    await transfer(hub, location, info, target, start);
+    await target.sync();
+    await verify(hub, location, info, target, incomplete);
+  } finally {
+    await target.close();
+  }
+  await rename(incomplete, blob);
+}
+
+/** How much of the file is there already. */
+async function resumePoint(target: FileHandle, { size }: FileInfo): Promise<number> {
+  const { size: present } = await target.stat();
+  if (present <= size) return present;
+  await target.truncate(0); // whatever it is, it is not this file
+  return 0;
+}
+
+/** A download should not end at a full disk that could be foreseen. */
+async function requireSpace(folder: string, needed: number, location: HubLocation): Promise<void> {
+  const { bavail, bsize, blocks } = await statfs(folder);
+  const free = bavail * bsize;
+  if (blocks === 0 || free >= needed) return; // some file systems do not say
+  throw new HubError(
+    `${describeLocation(location)}: ${formatBytes(needed)} are needed in ${folder}, and ${formatBytes(free)} are free; ` +
+      'free some space, or set HF_HOME to a folder on another disk',
+  );
+}
+
+async function verify(
+  hub: Hub,
+  location: HubLocation,
+  { checksum, size }: FileInfo,
+  target: FileHandle,
+  incomplete: string,
+): Promise<void> {
+  const file = describeLocation(location);
+  const onProgress = (done: number): void => hub.emit({ kind: 'verify', file, done, size });
+  if (await hasChecksum(target, size, checksum, { signal: hub.signal, onProgress })) return;
+  await rm(incomplete, { force: true });
+  throw new HubError(
+    `${file}: the download is damaged: its checksum is not ${checksum}; it is deleted, and the same command begins anew`,
+  );
+}

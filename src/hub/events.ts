@@ -1,0 +1,33 @@
+/** @file What happens while something is fetched from the hub, for those who want to show it. */
+
+/** One event of a download. Sizes are in bytes. */
+export type HubEvent =
+  /** It is in the cache already. */
+  | { readonly kind: 'cached'; readonly file: string; readonly path: string }
+  /** The hub cannot be asked, so the copy in the cache is used, which may not be the newest. */
+  | { readonly kind: 'unreachable'; readonly file: string; readonly reason: string }
+  /** Another process is downloading the same file; its download will be used. */
+  | { readonly kind: 'waiting'; readonly file: string }
+  /** `done` bytes are left from an interrupted download. */
+  | { readonly kind: 'start'; readonly file: string; readonly done: number; readonly size: number }
+  | { readonly kind: 'progress'; readonly file: string; readonly done: number; readonly size: number }
+  /** The connection broke; the download goes on after `delay` milliseconds. */
+  | { readonly kind: 'retry'; readonly file: string; readonly reason: string; readonly delay: number }
+  /** The checksum is computed. */
+  | { readonly kind: 'verify'; readonly file: string; readonly done: number; readonly size: number }
+  /** It is in the cache now. */
+  | { readonly kind: 'done'; readonly file: string; readonly path: string };
+
+export interface HubOptions {
+  /** Environment variables to read settings from; default `process.env`. */
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Used instead of the global one, for example to go through a proxy. */
+  readonly fetch?: typeof fetch | undefined;
+  /** Stops a download. What is there of it is kept, and the next download goes on from there. */
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: HubEvent) => void) | undefined;
+  /** Milliseconds before the first new attempt after a broken connection; doubled with each. Default 1000. */
+  readonly retryDelay?: number | undefined;
+  /** Milliseconds without a byte after which a connection counts as broken. Default 30,000. */
+  readonly stallTimeout?: number | undefined;
+}

@@ -1,0 +1,115 @@
+/** @file Models and autoencoders of the hub, by name, as paths that `openModel` and `openAutoencoder` take. */
+
+import { dirname, join } from 'node:path';
+import { AUTOENCODER_WEIGHTS } from '../checkpoints/autoencoder.ts';
+import { CONFIG_FILE, WEIGHTS_FILE } from '../checkpoints/load.ts';
+import { HubError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+import { expectedPath } from './cache.ts';
+import { type Hub, openHub } from './connection.ts';
+import { ensureFile, type Outcome } from './download-file.ts';
+import type { HubOptions } from './events.ts';
+import { describeLocation, type HubLocation, inFolder, parseHubName, RELEASED_MODELS } from './names.ts';
+import { missingFile } from './refusals.ts';
+
+/** Endings of names that are files; other names are folders. */
+const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors)$/;
+
+/**
+ * Fetch a model from the Hugging Face Hub, unless the cache holds it.
+ * @param name a released model, such as `ACDiT-XL-img`; a file, `owner/repo/file.pt`; or a model folder, `owner/repo` or
+ * `owner/repo/folder`. A revision may follow the repository: `owner/repo@v1/file.pt`.
+ * @returns the path of the file or folder in the cache
+ * @throws {HubError} if there is no such model or it cannot be had; it names what there is, or where to put the file.
+ * @example
+ * ```ts
+ * const path = await fetchModel('ACDiT-XL-img', { signal, onEvent: (event) => console.log(event.kind) });
+ * const { config, weights } = await loadModel(path);
+ * ```
+ */
+export async function fetchModel(name: string, options: HubOptions = {}): Promise<string> {
+  const location = requireName(name);
+  const hub = await openHub(options);
+  if (!MODEL_FILE.test(location.path)) {
+    return dirname(await requireFiles(hub, location, [CONFIG_FILE, WEIGHTS_FILE]));
+  }
+  if (!location.path.endsWith('.safetensors')) return requireFiles(hub, parent(location), [last(location)]);
+  const config = await requireFiles(hub, parent(location), [CONFIG_FILE, last(location)]);
+  return join(dirname(config), last(location));
+}
+
+/**
+ * Fetch an autoencoder in diffusers' layout from the Hugging Face Hub, unless the cache holds it.
+ * @param name `owner/repo` or `owner/repo/folder`, where the autoencoder is in this folder or one named `vae` in it.
+ * @returns the path of the folder in the cache
+ * @throws {HubError} as {@link fetchModel} does.
+ */
+export async function fetchAutoencoder(name: string, options: HubOptions = {}): Promise<string> {
+  const location = requireName(name);
+  const hub = await openHub(options);
+  const inside = inFolder(location, 'vae');
+  const folders = last(location) === 'vae' ? [location] : [inside, location];
+  for (const folder of folders) {
+    const config = await ensureFile(hub, inFolder(folder, CONFIG_FILE));
+    if (config.kind !== 'found') continue;
+    const pinned = pinnedTo(config, folder);
+    for (const weights of AUTOENCODER_WEIGHTS) {
+      const outcome = await ensureFile(hub, inFolder(pinned, weights));
+      if (outcome.kind === 'found') return dirname(config.path);
+    }
+    return dirname(await requireFiles(hub, folder, [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
+  }
+  return dirname(await requireFiles(hub, folders[folders.length - 1], [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
+}
+
+function requireName(name: string): HubLocation {
+  const location = parseHubName(name);
+  if (location) return location;
+  throw new HubError(
+    `${name}: no such model; did you mean ${nearest(name, RELEASED_MODELS)}? Released are ${RELEASED_MODELS.join(', ')}, ` +
+      'and other models of the Hugging Face Hub are named owner/repo or owner/repo/file',
+  );
+}
+
+function parent(location: HubLocation): HubLocation {
+  return { ...location, path: location.path.split('/').slice(0, -1).join('/') };
+}
+
+function last({ path }: HubLocation): string {
+  return path.split('/').at(-1)!;
+}
+
+/** Files of one folder belong to one commit. */
+function pinnedTo(outcome: Outcome, folder: HubLocation): HubLocation {
+  return outcome.kind === 'found' && outcome.commit !== undefined
+    ? { ...folder, revision: outcome.commit }
+    : folder;
+}
+
+/** @returns the path of the first of these files, when all are there. @throws {HubError} if one cannot be had. */
+async function requireFiles(hub: Hub, folder: HubLocation, names: readonly string[]): Promise<string> {
+  const first = await ensureFile(hub, inFolder(folder, names[0]));
+  const pinned = pinnedTo(first, folder);
+  for (const name of names) {
+    const outcome = name === names[0] ? first : await ensureFile(hub, inFolder(pinned, name));
+    if (outcome.kind === 'missing') throw await missingFile(hub, inFolder(folder, name));
+    if (outcome.kind === 'absent') throw await absent(hub, folder, names, outcome.reason);
+  }
+  return (first as Outcome & { kind: 'found' }).path;
+}
+
+async function absent(
+  hub: Hub,
+  folder: HubLocation,
+  names: readonly string[],
+  reason: string,
+): Promise<HubError> {
+  const path = await expectedPath(hub.settings.cache, inFolder(folder, names[0]));
+  const [what, where] =
+    names.length === 1
+      ? [inFolder(folder, names[0]), `put it at ${path}`]
+      : [folder, `put ${names.join(' and ')} into ${dirname(path)}`];
+  return new HubError(
+    `${describeLocation(what)} is not in the cache, and ${reason}; ${where}, or give the path of a copy`,
+  );
+}
