@@ -1,0 +1,327 @@
+/** @file Downloads from a hub on loopback that does what it should, and what it should not. */
+
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { HubError } from '../src/errors.ts';
+import { downloadFile, type HubEvent, type HubOptions } from '../src/hub/index.ts';
+import { gitHash, type Hub, sha256, startHub } from './support/hub-server.ts';
+import { temporaryFolder } from './support/temporary-folder.ts';
+
+/** Bytes that are the same each time. */
+function pattern(length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8) * 17) & 255);
+}
+
+const large = pattern(300_000);
+const small = new TextEncoder().encode('{"model_type": "acdit"}\n');
+
+let hub: Hub;
+let home: string;
+let events: HubEvent[];
+
+beforeEach(async () => {
+  hub = await startHub({ 'owner/repo/big.pt': large, 'owner/repo/sub/config.json': small });
+  home = temporaryFolder();
+  events = [];
+});
+
+const environment = (): Record<string, string> => ({ HF_HOME: home, HF_ENDPOINT: hub.endpoint });
+const options = (more: HubOptions = {}): HubOptions => ({
+  environment: environment(),
+  retryDelay: 1,
+  onEvent: (event) => events.push(event),
+  ...more,
+});
+const big = { repo: 'owner/repo', path: 'big.pt' };
+const download = (more?: HubOptions, location = big): Promise<string> =>
+  downloadFile(location, options(more));
+const kinds = (): string[] => events.map(({ kind }) => kind).filter((kind, i, all) => kind !== all[i - 1]);
+const repoPath = (...names: string[]): string => join(home, 'hub', 'models--owner--repo', ...names);
+const blob = (): string => repoPath('blobs', sha256(large));
+const incomplete = (): string => `${blob()}.incomplete`;
+/** Checksums, since long arrays are slow to compare. */
+const checksumOf = (path: string): string => sha256(readFileSync(path));
+const expectWhole = (path: string): void => expect(checksumOf(path)).toBe(sha256(large));
+
+async function refusal(promise: Promise<unknown>): Promise<string> {
+  const error = await promise.then(
+    () => expect.fail('should have been refused'),
+    (reason) => reason,
+  );
+  expect(error).toBeInstanceOf(HubError);
+  expect(error.message).not.toContain('\n');
+  return error.message;
+}
+
+describe('downloadFile', () => {
+  it('keeps large and small files in the layout of the Python library', async () => {
+    const path = await download();
+    expect(path).toBe(repoPath('snapshots', hub.commit, 'big.pt'));
+    expectWhole(path);
+    expect(readlinkSync(path)).toBe(`../../blobs/${sha256(large)}`);
+    expect(readFileSync(repoPath('refs', 'main'), 'utf8')).toBe(hub.commit);
+    expect(kinds()).toEqual(['start', 'progress', 'verify', 'done']);
+
+    const config = await download({}, { repo: 'owner/repo', path: 'sub/config.json' });
+    expect(config).toBe(repoPath('snapshots', hub.commit, 'sub', 'config.json'));
+    expect(readlinkSync(config)).toBe(`../../../blobs/${gitHash(small)}`);
+    expect(checksumOf(config)).toBe(sha256(small));
+    expect(readdirSync(repoPath('blobs')).sort()).toEqual([gitHash(small), sha256(large)].sort());
+  });
+
+  it('downloads once, and again what is damaged or gone', async () => {
+    await download();
+    await download();
+    expect(hub.contentRequests()).toHaveLength(1);
+    expect(kinds().at(-1)).toBe('cached');
+    truncateSync(blob(), 1000);
+    expectWhole(await download());
+    rmSync(blob());
+    expectWhole(await download());
+    expect(hub.contentRequests()).toHaveLength(3);
+    rmSync(repoPath('snapshots'), { recursive: true }); // the blob is still there
+    expectWhole(await download());
+    expect(hub.contentRequests()).toHaveLength(3);
+  });
+
+  it('takes a file by branch or commit', async () => {
+    const atCommit = { ...big, revision: hub.commit };
+    const path = await downloadFile(atCommit, options());
+    expect(existsSync(repoPath('refs'))).toBe(false);
+    const asked = hub.requests.length;
+    expect(await downloadFile(atCommit, options())).toBe(path);
+    expect(hub.requests).toHaveLength(asked); // a commit never changes
+    expect(await refusal(downloadFile({ ...big, revision: 'v2' }, options()))).toContain("no revision 'v2'");
+  });
+
+  it('goes on where a dropped connection ended, several times', async () => {
+    hub.faults.drops = [100_000, 50_000, 0];
+    expectWhole(await download());
+    const ranges = hub.contentRequests().map((request) => /\[(.*)\]/.exec(request)?.[1]);
+    expect(ranges).toEqual([undefined, 'bytes=100000-', 'bytes=150000-', 'bytes=150000-']);
+    expect(events.filter(({ kind }) => kind === 'retry')).toHaveLength(3);
+  });
+
+  it('gives up after a few attempts that bring nothing, and keeps what there is', async () => {
+    hub.faults.drops = [100_000, 0, 0, 0, 0, 0, 0];
+    const message = await refusal(download());
+    expect(message).toContain('100 kB of 300 kB are kept');
+    expect(checksumOf(incomplete())).toBe(sha256(large.subarray(0, 100_000)));
+    hub.faults.drops = [];
+    expectWhole(await download());
+    expect(hub.contentRequests().at(-1)).toContain('[bytes=100000-]');
+  });
+
+  it('tries again when the server is busy', async () => {
+    hub.faults.lookupStatuses = [503, 429];
+    hub.faults.contentStatuses = [500, 429];
+    expectWhole(await download());
+  });
+
+  it('takes a connection that brings nothing for broken', async () => {
+    hub.faults.stallAfter = 1000;
+    const stalled = download({ stallTimeout: 300 });
+    await expect.poll(() => kinds()).toContain('retry');
+    delete hub.faults.stallAfter;
+    expectWhole(await stalled);
+  });
+
+  it('stops when aborted, keeps what there is, and goes on from there', async () => {
+    hub.faults.trickle = 10_000;
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const onEvent = (event: HubEvent): void => {
+      if (event.kind === 'progress' && event.done >= 50_000) controller.abort(reason);
+    };
+    await expect(download({ signal: controller.signal, onEvent })).rejects.toBe(reason);
+    const kept = readFileSync(incomplete());
+    expect(kept.length).toBeGreaterThanOrEqual(50_000);
+    expect(sha256(kept)).toBe(sha256(large.subarray(0, kept.length)));
+    expect(readdirSync(repoPath('blobs'))).toHaveLength(1); // no lock is left
+    hub.faults.trickle = 0;
+    expectWhole(await download());
+    expect(hub.contentRequests().at(-1)).toContain(`[bytes=${kept.length}-]`);
+    await expect(download({ signal: controller.signal })).rejects.toBe(reason);
+  });
+
+  it('stops at once when aborted between attempts', async () => {
+    hub.faults.contentStatuses = [500];
+    const controller = new AbortController();
+    const onEvent = (event: HubEvent): void => {
+      if (event.kind === 'retry') setTimeout(() => controller.abort('enough'), 10);
+    };
+    const started = Date.now();
+    await expect(download({ signal: controller.signal, onEvent, retryDelay: 60_000 })).rejects.toBe('enough');
+    expect(Date.now() - started).toBeLessThan(20_000);
+  });
+
+  it('gets along with a server that knows no ranges', async () => {
+    hub.faults.ignoreRange = true;
+    hub.faults.drops = [100_000, 150_000];
+    expectWhole(await download());
+  });
+
+  it('deletes a download that is damaged', async () => {
+    hub.faults.corrupt = true;
+    expect(await refusal(download())).toMatch(/damaged: its checksum is not \w{64}; it is deleted/);
+    expect(readdirSync(repoPath('blobs'))).toEqual([]);
+    expect(await refusal(download({}, { repo: 'owner/repo', path: 'sub/config.json' }))).toMatch(
+      /checksum is not \w{40};/,
+    );
+    hub.faults.corrupt = false;
+    expectWhole(await download());
+  });
+
+  it('does not trust what an earlier download left', async () => {
+    mkdirSync(dirname(incomplete()), { recursive: true });
+    writeFileSync(incomplete(), new Uint8Array(1000));
+    expect(await refusal(download())).toContain('damaged');
+    writeFileSync(incomplete(), new Uint8Array(large.length + 1));
+    expectWhole(await download());
+    rmSync(blob());
+    rmSync(repoPath('snapshots'), { recursive: true });
+    writeFileSync(incomplete(), large); // complete, but not checked
+    const before = hub.contentRequests().length;
+    expectWhole(await download());
+    expect(hub.contentRequests()).toHaveLength(before);
+  });
+
+  it.each([5, -5])('refuses a length that is wrong by %d', async (lie) => {
+    hub.faults.lie = lie;
+    const message = await refusal(download());
+    expect(message).toContain(`300000 bytes by the hub's word, but the server has ${300_000 + lie}`);
+  });
+
+  it('sends the token to the hub only', async () => {
+    hub.faults.token = 'secret';
+    expect(await refusal(download())).toMatch(/private or gated \(401\).*set HF_TOKEN/);
+    const withToken = (HF_TOKEN: string) => download({ environment: { ...environment(), HF_TOKEN } });
+    expect(await refusal(withToken('wrong'))).toContain('the token in HF_TOKEN was refused');
+    hub.faults.denial = { status: 403, code: 'GatedRepo' };
+    expect(await refusal(download())).toMatch(/denied \(403\); accept the terms on .*owner\/repo.*HF_TOKEN/);
+    expectWhole(await withToken('secret'));
+    rmSync(join(home, 'hub'), { recursive: true });
+    writeFileSync(join(home, 'token'), 'secret\n');
+    expectWhole(await download());
+    expect(hub.leakedTokens).toEqual([]);
+  });
+
+  it('says what there is instead of what is missing', async () => {
+    const missing = await refusal(download({}, { repo: 'owner/repo', path: 'bag.pt' }));
+    expect(missing).toContain('did you mean owner/repo/big.pt? It holds big.pt, sub/config.json');
+    expect(await refusal(download({}, { repo: 'owner/other', path: 'big.pt' }))).toContain(
+      'has no repository owner/other',
+    );
+    hub.faults.noApi = true;
+    expect(await refusal(download({}, { repo: 'owner/repo', path: 'bag.pt' }))).toContain('holds no bag.pt');
+    expect(await refusal(download({}, { repo: 'owner/repo', path: '../../big.pt' }))).toContain(
+      'is no file on the hub',
+    );
+  });
+
+  it('asks the API for what the headers do not say', async () => {
+    hub.faults.hide = ['x-linked-etag', 'x-linked-size', 'x-repo-commit'];
+    expect(await download()).toBe(repoPath('snapshots', hub.commit, 'big.pt'));
+    hub.faults.noApi = true;
+    expect(await refusal(download())).toContain('HF_ENDPOINT');
+  });
+
+  it('uses what the cache holds without a network, and says where to put a file otherwise', async () => {
+    const offline = () => download({ environment: { ...environment(), HF_HUB_OFFLINE: '1' } });
+    const byHand = repoPath('snapshots', 'main', 'big.pt');
+    expect(await refusal(offline())).toContain(
+      `HF_HUB_OFFLINE is set, and it is not in the cache; put the file at ${byHand}`,
+    );
+    mkdirSync(dirname(byHand), { recursive: true });
+    writeFileSync(byHand, large);
+    expect(await offline()).toBe(byHand);
+    expect(hub.requests).toEqual([]);
+
+    rmSync(join(home, 'hub'), { recursive: true });
+    const path = await download();
+    expect(await offline()).toBe(path);
+    await hub.close();
+    events = [];
+    expect(await download()).toBe(path);
+    expect(events[0]).toMatchObject({ kind: 'unreachable', reason: expect.stringContaining('refused') });
+    const other = { repo: 'owner/repo', path: 'other.pt' };
+    expect(await refusal(download({}, other))).toContain(
+      `cannot reach ${hub.endpoint}: the connection was refused, and it is not in the cache; ` +
+        `put the file at ${repoPath('snapshots', hub.commit, 'other.pt')}`,
+    );
+  });
+
+  it('keeps what there is when the disk is full', async ({ skip }) => {
+    skip(!existsSync('/dev/full'), 'there is no /dev/full here');
+    mkdirSync(dirname(incomplete()), { recursive: true });
+    symlinkSync('/dev/full', incomplete()); // any write to it fails with ENOSPC
+    const message = await refusal(download());
+    expect(message).toContain('the disk is full, 300 kB more are needed; what is there is kept');
+    expect(lstatSync(incomplete()).isSymbolicLink()).toBe(true);
+  });
+
+  it('begins no download for which there is no room', async () => {
+    const fetchHuge: typeof fetch = async (input, init) => {
+      const { status, headers } = await fetch(input, init);
+      const changed = new Headers(headers);
+      changed.set('X-Linked-Size', String(2 ** 52));
+      return new Response(null, { status, headers: changed });
+    };
+    expect(await refusal(download({ fetch: fetchHuge }))).toMatch(/4503599.6 GB are needed in .* are free/);
+    expect(hub.contentRequests()).toEqual([]);
+  });
+
+  it('says what to do about a cache that cannot be written', async () => {
+    writeFileSync(join(home, 'hub'), 'a file where the folder should be');
+    expect(await refusal(download())).toMatch(/cannot write into the cache .*models--owner--repo.*HF_HOME/);
+  });
+
+  it('lets others wait for a download, and use it', async () => {
+    hub.faults.trickle = 20_000;
+    const paths = await Promise.all([download(), download(), download()]);
+    expect(new Set(paths).size).toBe(1);
+    expectWhole(paths[0]);
+    expect(hub.contentRequests()).toHaveLength(1);
+    expect(kinds()).toContain('waiting');
+  });
+
+  it('takes over from a process that died', async () => {
+    const child = spawn(process.execPath, ['-e', '']);
+    await new Promise((resolve) => child.on('exit', resolve));
+    mkdirSync(dirname(blob()), { recursive: true });
+    writeFileSync(incomplete(), large.subarray(0, 1000));
+    writeFileSync(`${blob()}.acdit-lock`, JSON.stringify({ host: hostname(), pid: child.pid }));
+    expectWhole(await download());
+    expect(hub.contentRequests()).toEqual([expect.stringContaining('[bytes=1000-]')]);
+    expect(readdirSync(repoPath('blobs'))).toEqual([sha256(large)]);
+  });
+
+  it('takes over from another machine that gives no sign of life', async () => {
+    mkdirSync(dirname(blob()), { recursive: true });
+    const lock = `${blob()}.acdit-lock`;
+    writeFileSync(lock, JSON.stringify({ host: 'elsewhere', pid: 1 }));
+    const waiting = new AbortController();
+    const onEvent = (event: HubEvent): void => {
+      if (event.kind === 'waiting') waiting.abort('waited');
+    };
+    await expect(download({ signal: waiting.signal, onEvent })).rejects.toBe('waited');
+    const longAgo = new Date(Date.now() - 60_000);
+    utimesSync(lock, longAgo, longAgo);
+    expectWhole(await download());
+  });
+});
