@@ -27,9 +27,14 @@ const MAGIC = '\x93NUMPY';
 /** NumPy itself refuses to parse longer headers from files it does not trust. */
 const MAX_HEADER = 10_000;
 
+/** An element type as NumPy describes it. */
+export interface NumpyType {
+  readonly dtype: DType;
+  readonly order: '<' | '>';
+}
+
 interface Header {
-  dtype: DType;
-  bigEndian: boolean;
+  type: NumpyType;
   fortranOrder: boolean;
   shape: number[];
   dataOffset: number;
@@ -42,15 +47,28 @@ interface Header {
  * @throws {FormatError} if it is no `.npy` file, is truncated, or holds objects, records, text or complex numbers.
  */
 export function parseNpy(bytes: Uint8Array, name = 'npy'): Tensor {
-  const { dtype, bigEndian, fortranOrder, shape, dataOffset } = parseHeader(bytes, name);
+  const { type, fortranOrder, shape, dataOffset } = parseHeader(bytes, name);
+  return arrayFromNumpy(type, fortranOrder, shape, bytes.subarray(dataOffset), name);
+}
+
+/**
+ * An array of NumPy's as a tensor in row-major order. It may share memory with `data`.
+ * @throws {FormatError} if shape and data do not fit.
+ */
+export function arrayFromNumpy(
+  { dtype, order }: NumpyType,
+  fortranOrder: boolean,
+  shape: readonly number[],
+  data: Uint8Array,
+  name: string,
+): Tensor {
   const expected = checkedElementCount(shape, name) * bytesPerElement(dtype);
-  const data = bytes.subarray(dataOffset);
   if (data.length !== expected) {
     throw new FormatError(
       `${name}: shape [${shape}] of ${dtype} takes ${expected} bytes but there are ${data.length}; it is damaged`,
     );
   }
-  const stored = tensorFromBytes(dtype, shape, ownElements(data, dtype, bigEndian));
+  const stored = tensorFromBytes(dtype, shape, ownElements(data, dtype, order === '>'));
   if (!fortranOrder || shape.length < 2) return stored;
   const strides = rowMajorStrides(shape.toReversed()).reverse();
   return gatherStrided(dtype, shape, strides, stored.data, name);
@@ -106,19 +124,23 @@ function parseDescription(header: string, name: string): Omit<Header, 'dataOffse
   if (descr === undefined || order === undefined || shape === undefined) {
     throw new FormatError(`${name}: its .npy header lacks descr, fortran_order or shape; it is damaged`);
   }
+  const dims = shape.split(',').map((dim) => dim.trim().replace(/L$/, '')); // Python 2 wrote 3L
+  return {
+    type: numpyType(descr, name),
+    fortranOrder: order === 'True',
+    shape: dims.filter((dim) => dim !== '').map(Number),
+  };
+}
+
+/** The element type that NumPy calls `descr`, such as `<f4`. @throws {FormatError} for one that is not supported. */
+export function numpyType(descr: string, name: string): NumpyType {
   const dtype = dtypes.get(descr.slice(1));
   if (!dtype || !/^[<>|=]/.test(descr)) {
     throw new FormatError(
       `${name}: arrays of type '${printable(descr)}' cannot be read; use bool, int, uint or float`,
     );
   }
-  const dims = shape.split(',').map((dim) => dim.trim().replace(/L$/, '')); // Python 2 wrote 3L
-  return {
-    dtype,
-    bigEndian: descr[0] === '>',
-    fortranOrder: order === 'True',
-    shape: dims.filter((dim) => dim !== '').map(Number),
-  };
+  return { dtype, order: descr[0] === '>' ? '>' : '<' };
 }
 
 /** The data as little-endian bytes that may be changed in place where their dtype needs that. */

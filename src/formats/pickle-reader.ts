@@ -87,9 +87,8 @@ export class PickleReader {
   /** A little-endian two's complement integer: a number where that is exact, else a bigint. */
   long(length: number): number | bigint {
     if (length > MAX_LONG_BYTES) throw this.problem(`an integer of ${length} bytes is absurd`);
-    let value = 0n;
-    for (const byte of this.bytes(length).reverse()) value = (value << 8n) | BigInt(byte);
-    const signed = BigInt.asIntN(8 * length, value);
+    const digits = Array.from(this.bytes(length).reverse(), (byte) => byte.toString(16).padStart(2, '0'));
+    const signed = BigInt.asIntN(8 * length, BigInt(`0x0${digits.join('')}`));
     return Number.isSafeInteger(Number(signed)) ? Number(signed) : signed;
   }
 

@@ -4,6 +4,8 @@
  * of meanings; opcodes that could do more are refused.
  */
 
+import { PickleBudget } from './pickle-budget.ts';
+import { COSTS, Op } from './pickle-opcodes.ts';
 import { PickleReader } from './pickle-reader.ts';
 
 /**
@@ -33,61 +35,6 @@ export interface PickleHost<H extends object> {
   persistent(id: PickleValue<H>): PickleValue<H>;
 }
 
-const Op = {
-  MARK: 0x28,
-  EMPTY_TUPLE: 0x29,
-  STOP: 0x2e,
-  POP: 0x30,
-  POP_MARK: 0x31,
-  DUP: 0x32,
-  BINBYTES: 0x42,
-  SHORT_BINBYTES: 0x43,
-  BINFLOAT: 0x47,
-  BININT: 0x4a,
-  BININT1: 0x4b,
-  BININT2: 0x4d,
-  NONE: 0x4e,
-  BINPERSID: 0x51,
-  REDUCE: 0x52,
-  BINSTRING: 0x54,
-  SHORT_BINSTRING: 0x55,
-  BINUNICODE: 0x58,
-  EMPTY_LIST: 0x5d,
-  APPEND: 0x61,
-  BUILD: 0x62,
-  GLOBAL: 0x63,
-  APPENDS: 0x65,
-  BINGET: 0x68,
-  LONG_BINGET: 0x6a,
-  LIST: 0x6c,
-  DICT: 0x64,
-  BINPUT: 0x71,
-  LONG_BINPUT: 0x72,
-  SETITEM: 0x73,
-  TUPLE: 0x74,
-  SETITEMS: 0x75,
-  EMPTY_DICT: 0x7d,
-  PROTO: 0x80,
-  NEWOBJ: 0x81,
-  TUPLE1: 0x85,
-  TUPLE2: 0x86,
-  TUPLE3: 0x87,
-  NEWTRUE: 0x88,
-  NEWFALSE: 0x89,
-  LONG1: 0x8a,
-  LONG4: 0x8b,
-  SHORT_BINUNICODE: 0x8c,
-  BINUNICODE8: 0x8d,
-  BINBYTES8: 0x8e,
-  EMPTY_SET: 0x8f,
-  ADDITEMS: 0x90,
-  FROZENSET: 0x91,
-  STACK_GLOBAL: 0x93,
-  MEMOIZE: 0x94,
-  FRAME: 0x95,
-  BYTEARRAY8: 0x96,
-} as const;
-
 /** What a pickle describes, and where it ends. */
 export interface Unpickled<H extends object> {
   readonly value: PickleValue<H>;
@@ -99,7 +46,7 @@ export interface Unpickled<H extends object> {
  * see `checkTree`.
  * @param name what to call the file in messages.
  * @throws {FormatError} if the pickle is damaged, uses an opcode outside protocols 2 to 5 or one that is refused,
- * or names something that the host does not know.
+ * names something that the host does not know, or describes absurdly much.
  */
 export function unpickle<H extends object>(
   bytes: Uint8Array,
@@ -109,10 +56,12 @@ export function unpickle<H extends object>(
 ): Unpickled<H> {
   const reader = new PickleReader(bytes, name, start);
   const stack = new PickleStack<H>(reader);
+  const budget = new PickleBudget(reader);
   for (;;) {
     const opcode = reader.uint8();
     if (opcode === Op.STOP) return { value: stack.finish(), end: reader.position };
-    execute(opcode, reader, stack, host);
+    budget.spend(COSTS[opcode]);
+    execute(opcode, reader, stack, host, budget);
   }
 }
 
@@ -186,6 +135,7 @@ function execute<H extends object>(
   reader: PickleReader,
   stack: PickleStack<H>,
   host: PickleHost<H>,
+  budget: PickleBudget,
 ): void {
   switch (opcode) {
     case Op.PROTO:
@@ -242,10 +192,11 @@ function execute<H extends object>(
       break;
     case Op.REDUCE:
     case Op.NEWOBJ:
-      call(reader, stack, host);
+      call(reader, stack, host, budget);
       break;
     case Op.BUILD: {
       const state = stack.pop();
+      budget.spendOnArguments(state);
       host.build(stack.top(), state);
       break;
     }
@@ -374,8 +325,14 @@ function stackGlobal<H extends object>(
   stack.push(host.global(module, name));
 }
 
-function call<H extends object>(reader: PickleReader, stack: PickleStack<H>, host: PickleHost<H>): void {
+function call<H extends object>(
+  reader: PickleReader,
+  stack: PickleStack<H>,
+  host: PickleHost<H>,
+  budget: PickleBudget,
+): void {
   const [callee, args] = stack.popMany(2);
   if (!Array.isArray(args) || !Object.isFrozen(args)) throw reader.problem('calls something without a tuple');
+  budget.spendOnArguments(args);
   stack.push(host.call(callee, args));
 }

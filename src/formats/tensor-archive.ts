@@ -10,7 +10,8 @@ export interface TensorInfo {
 
 /** A tensor that is still in its file. */
 export interface LazyTensor extends TensorInfo {
-  read(): Promise<Tensor>;
+  /** @param room memory that may hold its data, if its bytes fit. */
+  read(room?: Uint8Array): Promise<Tensor>;
 }
 
 /** Named tensors of a file, each read when asked for. */

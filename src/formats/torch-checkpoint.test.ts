@@ -7,13 +7,14 @@ import {
   long,
   pickle,
   reduce,
+  storage as storageOp,
   tensor as tensorOp,
   text,
   tuple,
 } from '../../test/support/pickle-writer.ts';
 import { FormatError } from '../errors.ts';
 import { toFloat32 } from '../tensor/convert.ts';
-import { float32, tensor, tensorBytes } from '../tensor/tensor.ts';
+import { float32, type Tensor, tensor, tensorBytes } from '../tensor/tensor.ts';
 import { bytesSource } from './byte-source.ts';
 import { openNpz } from './npz.ts';
 import { openTorchCheckpoint, stateDict, type TorchValue } from './torch-checkpoint.ts';
@@ -135,6 +136,197 @@ describe('tensors in hand-made checkpoints', () => {
   });
 });
 
+describe('what other versions of PyTorch write', () => {
+  const onUntyped = (dtype: string, ...more: string[]): string => {
+    const id = tuple(text('storage'), 'ctorch.storage\nUntypedStorage\n', text('0'), text('cpu'), int(16));
+    const hooks = reduce('collections', 'OrderedDict', ')');
+    const args = [`${id}Q`, int(0), tuple(int(2)), tuple(int(1)), '\x89', hooks, `ctorch\n${dtype}\n`];
+    return reduce('torch._utils', '_rebuild_tensor_v3', tuple(...args, ...more));
+  };
+  const readAt = async (code: string): Promise<Tensor> => {
+    const value = await open(await checkpoint(pickle(code), { 0: storage }));
+    return stateDict(new Map([['a', value]])).read('a');
+  };
+
+  it.each<[string, string]>([
+    [
+      'a parameter with attributes',
+      reduce('torch._utils', '_rebuild_parameter_with_state', tuple(tensorOp(), '\x88', ')', '}')),
+    ],
+    [
+      'a tensor with attributes',
+      reduce(
+        'torch._tensor',
+        '_rebuild_from_type_v2',
+        tuple(
+          'ctorch._utils\n_rebuild_tensor\n',
+          'ctorch\nTensor\n',
+          tuple(storageOp(), int(0), tuple(int(4)), tuple(int(1))),
+          '}',
+        ),
+      ),
+    ],
+    ['a tensor with metadata', tensorOp({ metadata: `}${text('conj')}\x89s` })],
+  ])('reads %s', async (_, code) => {
+    expect(await readAt(code)).toEqual(float32([4], [1, 2, 3, 4]));
+  });
+
+  it('reads untyped storages with metadata', async () => {
+    expect(await readAt(onUntyped('float32', '}'))).toEqual(float32([2], [1, 2]));
+  });
+
+  it.each<[string, string, RegExp]>([
+    ['float8', onUntyped('float8_e4m3fn'), /holds a tensor of torch.float8_e4m3fn, which is not supported/],
+    ['complex', tensorOp({ type: 'ComplexFloatStorage', count: int(2), shape: [int(2)] }), /torch.complex64/],
+    ['negated', tensorOp({ metadata: `}${text('neg')}\x88s` }), /its neg bit set/],
+    ['of no dtype', onUntyped('Size'), /does not say its dtype/],
+    [
+      'of unknown makers',
+      reduce(
+        'torch._tensor',
+        '_rebuild_from_type_v2',
+        tuple('cargparse\nNamespace\n', 'ctorch\nTensor\n', ')', '}'),
+      ),
+      /in a way that is not known/,
+    ],
+  ])('refuses tensors that are %s', async (_, code, message) => {
+    await expect(readAt(code)).rejects.toThrow(message);
+  });
+
+  it('reads the old format in protocol 4, which frames its magic number', async () => {
+    const old = await golden('pickle-zoo-legacy.pt');
+    const framed = Uint8Array.from([0x80, 4, 0x95, 13, 0, 0, 0, 0, 0, 0, 0, ...old.subarray(2)]);
+    expect(at(await open(framed), 'lrs', 'last_epoch')).toBe(3);
+  });
+
+  it('reads members whose CRC was not computed', async () => {
+    const bytes = await checkpoint(pickle(tensorOp()), { 0: storage });
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    for (let i = 0; i + 4 < bytes.length; i++) {
+      const signature = view.getUint32(i, true);
+      if (signature === 0x04034b50) view.setUint32(i + 14, 0, true);
+      if (signature === 0x02014b50) view.setUint32(i + 16, 0, true);
+    }
+    expect(await stateDict(new Map([['a', await open(bytes)]])).read('a')).toEqual(
+      float32([4], [1, 2, 3, 4]),
+    );
+  });
+
+  it('reads values of NumPy', async () => {
+    const dtype = (code: string, order = '<'): string =>
+      `${reduce('numpy', 'dtype', tuple(text(code), '\x89', '\x88'))}${tuple(int(3), text(order), 'N')}b`;
+    const scalar = (code: string, ...bytes: number[]): string =>
+      reduce(
+        'numpy._core.multiarray',
+        'scalar',
+        tuple(dtype(code), `C${String.fromCharCode(bytes.length, ...bytes)}`),
+      );
+    const empty = reduce(
+      'numpy.core.multiarray',
+      '_reconstruct',
+      tuple('cnumpy\nndarray\n', tuple(int(0)), 'C\x01b'),
+    );
+    const array = `${empty}${tuple(int(1), tuple(int(2)), dtype('i2', '>'), '\x89', 'C\x04\x00\x01\x00\x02')}b`;
+    const buffer = reduce(
+      'numpy._core.numeric',
+      '_frombuffer',
+      tuple('C\x02\x01\x00', dtype('b1', '|'), tuple(int(1), int(2)), text('C')),
+    );
+    const value = await open(
+      await checkpoint(
+        pickle(
+          tuple(scalar('i8', 7, 0, 0, 0, 0, 0, 0, 0), scalar('f2', 0, 0x38), scalar('b1', 1), array, buffer),
+        ),
+      ),
+    );
+    expect([0, 1, 2].map((index) => at(value, index))).toEqual([7, 0.5, true]);
+    const arrays = stateDict(new Map([3, 4].map((index) => [String(index), at(value, index)!])));
+    expect(await arrays.read('3')).toEqual(tensor('int16', [2], Int16Array.of(1, 2)));
+    expect(await arrays.read('4')).toEqual(tensor('bool', [1, 2], Uint8Array.of(1, 0)));
+  });
+
+  it.each<[string, string, RegExp]>([
+    ['object arrays', tuple(int(1), tuple(int(1)), 'N', '\x89', ']'), /damaged or of objects/],
+    [
+      'arrays too short',
+      tuple(int(1), tuple(int(9)), `${reduce('numpy', 'dtype', tuple(text('f8')))}`, '\x89', 'C\x01a'),
+      /takes 72 bytes/,
+    ],
+    [
+      'arrays of records',
+      tuple(int(1), tuple(int(0)), `${reduce('numpy', 'dtype', tuple(text('V8')))}`, '\x89', 'C\x00'),
+      /'<V8' cannot be read/,
+    ],
+  ])('refuses %s', async (_, state, message) => {
+    const code = `${reduce('numpy.core.multiarray', '_reconstruct', ')')}${state}b`;
+    await expect(open(await checkpoint(pickle(code)))).rejects.toThrow(message);
+  });
+});
+
+/** A pickle of `repeats` times `part`, behind `before`. */
+const repeated = (before: string, part: string, repeats: number, after = ''): string =>
+  `${before}${part.repeat(repeats)}${after}`;
+
+describe('checkpoints that ask for more than they are', () => {
+  const million = 1_000_000;
+  const long20 = `X${String.fromCharCode(0, 0, 0x10, 0)}${'x'.repeat(2 ** 20)}q\x00`; // a megabyte of text
+  it.each<[string, string]>([
+    ['empty lists', repeated('(', ']', 3 * million, 't')],
+    ['duplicates', repeated('N', '2', 20 * million)],
+    ['memo entries', repeated('\x80\x04N', '\x94', 20 * million)],
+    ['marks', repeated('', '(', 20 * million)],
+    ['copies of a text', repeated(long20, `0c_codecs\nencode\nh\x00${text('latin1')}\x86R`, 2000)],
+    [
+      'states of one dict',
+      repeated(
+        `}q\x00(${Array.from({ length: 2000 }, (_, i) => `${text(`k${i}`)}N`).join('')}u0cargparse\nNamespace\n)R`,
+        'h\x00b',
+        million,
+      ),
+    ],
+    [
+      'sizes of one tuple',
+      repeated(`(${'K\x01'.repeat(5000)}tq\x00ctorch\nSize\nq\x010`, 'h\x01h\x00\x85R0', million),
+    ],
+    [
+      'storages',
+      repeated(
+        `${tuple(text('storage'), 'ctorch\nFloatStorage\n', text('0'), text('cpu'), int(4))}q\x000(`,
+        'h\x00Q',
+        4 * million,
+        't',
+      ),
+    ],
+  ])('%s', async (_, code) => {
+    const bytes = await checkpoint(pickle(code), { 0: storage });
+    const before = process.memoryUsage().rss;
+    const start = performance.now();
+    await expect(open(bytes)).rejects.toThrow(/describes far more than a checkpoint does/);
+    expect(performance.now() - start).toBeLessThan(30_000);
+    expect(process.memoryUsage().rss - before).toBeLessThan(1.5e9);
+  });
+
+  it('is bounded for huge integers', async () => {
+    const code = `(${`\x8b\x00\x04\x00\x00${'\x7f'.repeat(1024)}`.repeat(2000)}t`;
+    expect(await open(await checkpoint(pickle(code)))).toHaveLength(2000);
+  });
+
+  it('stops inflating where the size said to', async () => {
+    const zeros = await checkpoint(
+      pickle(`B${String.fromCharCode(0, 0, 0, 3)}${'\0'.repeat(3 * 2 ** 24)}`),
+      {},
+      { compress: true },
+    );
+    const view = new DataView(zeros.buffer, zeros.byteOffset);
+    for (let i = 0; i + 4 < zeros.length; i++) {
+      if (view.getUint32(i, true) === 0x04034b50) view.setUint32(i + 22, 100, true);
+      if (view.getUint32(i, true) === 0x02014b50) view.setUint32(i + 24, 100, true);
+    }
+    const counting = countingSource(bytesSource(zeros, 'm.pt'));
+    await expect(openTorchCheckpoint(counting.source)).rejects.toThrow(FormatError);
+  });
+});
+
 describe('bad checkpoints', () => {
   it('refuses big-endian files', async () => {
     await expect(open(await checkpoint(pickle('N'), {}, { byteorder: 'big' }))).rejects.toThrow(
@@ -185,6 +377,7 @@ describe('bad checkpoints', () => {
       /absurdly larger than its storage/,
     ],
     ['state for a list', `]}b`, /sets the state of an object without any/],
+    ['no dict for a Namespace', `cargparse\nNamespace\n)R]b`, /attributes to no dict/],
     ['a huge LONG', '\x8b\xff\xff\xff\x7f', /is absurd/],
     ['a string beyond the end', 'X\xff\xff\xff\x7fabc', /truncated/],
     ['an unhashable key', '}]Ns', /cannot be a dict key/],

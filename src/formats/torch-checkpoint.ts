@@ -71,7 +71,7 @@ export function stateDict(
     names: [...tensors.keys()],
     has: (name) => tensors.has(name),
     info: (name) => ({ dtype: find(name).dtype, shape: find(name).shape }),
-    read: async (name) => find(name).read(),
+    read: async (name, room) => find(name).read(room),
     close,
   };
 }

@@ -7,13 +7,15 @@
 import { FormatError } from '../errors.ts';
 import { type ByteSource, checkRange } from './byte-source.ts';
 import { type PickleHost, type PickleValue, unpickle } from './pickle.ts';
+import { Op } from './pickle-opcodes.ts';
 import { TruncatedPickle } from './pickle-reader.ts';
 import { printable } from './printable.ts';
 import { type FindStorage, type StorageFile, type TorchValue, unpickleTorch } from './torch-pickle.ts';
 
-/** How such files begin: the pickled magic number, with a protocol of its own before it. */
+/** How such files begin: the pickled magic number, with its protocol and, from protocol 4 on, a frame before it. */
 const MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
-const PROTO = 0x80;
+const PROTO_BYTES = 2;
+const FRAME_BYTES = 9;
 const VERSION = 1001;
 
 /** Bytes read at first; a checkpoint's pickles are seldom larger. */
@@ -24,11 +26,13 @@ const COUNT_BYTES = 8;
 
 /** Whether a file that begins with `start` is in the old format. */
 export function isLegacyCheckpoint(start: Uint8Array): boolean {
-  return start[0] === PROTO && MAGIC.every((byte, i) => start[i + 2] === byte);
+  if (start[0] !== Op.PROTO) return false;
+  const magic = start.subarray(PROTO_BYTES + (start[PROTO_BYTES] === Op.FRAME ? FRAME_BYTES : 0));
+  return MAGIC.every((byte, i) => magic[i] === byte);
 }
 
 /** Length that {@link isLegacyCheckpoint} looks at. */
-export const LEGACY_MAGIC_LENGTH = MAGIC.length + 2;
+export const LEGACY_MAGIC_LENGTH = PROTO_BYTES + FRAME_BYTES + MAGIC.length;
 
 /**
  * The value of a checkpoint in the old format. Its tensors are read from the source when asked for.
@@ -105,7 +109,7 @@ class LegacyStorages {
   readonly find: FindStorage = (key, size): StorageFile => {
     const known = this.#sizes.get(key) ?? size;
     this.#sizes.set(key, known);
-    return { size: known, readRange: (offset, length) => this.#read(key, offset, length) };
+    return { size: known, readRange: (offset, length, room) => this.#read(key, offset, length, room) };
   };
 
   /** Begin again. */
@@ -144,7 +148,7 @@ class LegacyStorages {
     );
   }
 
-  #read(key: string, offset: number, length: number): Promise<Uint8Array> {
-    return this.#source.read((this.#offsets.get(key) ?? Number.NaN) + offset, length);
+  #read(key: string, offset: number, length: number, room?: Uint8Array): Promise<Uint8Array> {
+    return this.#source.read((this.#offsets.get(key) ?? Number.NaN) + offset, length, room);
   }
 }

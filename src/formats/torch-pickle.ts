@@ -4,12 +4,24 @@
  */
 
 import { FormatError } from '../errors.ts';
-import { bytesPerElement, type DType, type Tensor } from '../tensor/tensor.ts';
-import { checkedElementCount, gatherStrided, isContiguous, lastIndex, tensorFromBytes } from './elements.ts';
+import { bytesPerElement, type DType } from '../tensor/tensor.ts';
+import { checkedElementCount } from './elements.ts';
+import {
+  arrayFromBuffer,
+  makeDtype,
+  makeEmptyArray,
+  makeScalar,
+  type NumpyArray,
+  type NumpyDtype,
+  setArrayState,
+  setDtypeState,
+} from './numpy-pickle.ts';
 import { type PickleHost, type PickleValue, unpickle } from './pickle.ts';
 import { checkTree } from './pickle-tree.ts';
 import { printable } from './printable.ts';
+import { pythonCalls, pythonTypes } from './python-objects.ts';
 import type { LazyTensor } from './tensor-archive.ts';
+import { checkView, readView, type StorageFile, type View } from './torch-view.ts';
 
 /** A tensor of a checkpoint, still in its file. Strides are in elements, as in PyTorch. */
 export interface TorchTensor extends LazyTensor {
@@ -29,18 +41,17 @@ export interface TorchNamespace {
  */
 export type TorchValue = PickleValue<TorchTensor | TorchNamespace>;
 
-/** The bytes of one storage, outside the pickle. */
-export interface StorageFile {
-  readonly size: number;
-  readRange(offset: number, length: number): Promise<Uint8Array>;
-}
+export type { StorageFile } from './torch-view.ts';
 
 /** Finds a storage by its key. @param size the bytes that it should have. */
 export type FindStorage = (key: string, size: number) => StorageFile | undefined;
 
+/** `torch.float32`; PyTorch names the dtypes that this package has as it does. */
+type DTypeName = `torch.${string}`;
+
 interface Storage {
   readonly kind: 'storage';
-  readonly dtype: DType | undefined; // undefined for UntypedStorage
+  readonly dtype: DTypeName | undefined; // undefined for UntypedStorage
   readonly file: StorageFile;
 }
 
@@ -53,15 +64,12 @@ interface NamespaceObject {
 interface Global {
   readonly kind: 'global';
   readonly name: string;
-  readonly storage?: { readonly dtype: DType | undefined };
+  readonly storage?: { readonly dtype: DTypeName | undefined };
   readonly call?: (args: readonly Value[], name: string) => Value;
 }
 
-type HostObject = TorchTensor | NamespaceObject | Storage | Global;
+type HostObject = TorchTensor | NamespaceObject | Storage | Global | NumpyDtype;
 type Value = PickleValue<HostObject>;
-
-/** A view that repeats its storage (stride 0) may have this many elements, whatever the storage's size. */
-const MAX_EXPANDED = 2 ** 24;
 
 /** PyTorch's storage classes. */
 export const storageTypes: Readonly<Record<string, DType>> = {
@@ -77,28 +85,68 @@ export const storageTypes: Readonly<Record<string, DType>> = {
   BoolStorage: 'bool',
 };
 
-/** PyTorch names its dtypes as this package does. */
-const torchDtypes = new Map<string, DType>(
+/** Storage classes whose elements this package has no type for. Such tensors are named, but not read. */
+const otherStorageTypes: Readonly<Record<string, string>> = {
+  ComplexFloatStorage: 'complex64',
+  ComplexDoubleStorage: 'complex128',
+  QInt8Storage: 'qint8',
+  QInt32Storage: 'qint32',
+  QUInt8Storage: 'quint8',
+  QUInt4x2Storage: 'quint4x2',
+  QUInt2x4Storage: 'quint2x4',
+};
+
+const dtypes = new Map<string, DType>(
   ([...Object.values(storageTypes), 'uint16', 'uint32', 'uint64'] as const).map((dtype) => [
     `torch.${dtype}`,
     dtype,
   ]),
 );
 
+/** A dtype's name as a value is the string itself. */
+const OTHER_DTYPE =
+  /^torch\.(complex(32|64|128)|float8_\w{1,12}|float4_\w{1,12}|q?u?int\d\w{0,3}|bits\d\w{0,5})$/;
+
+function isDTypeName(name: string): name is DTypeName {
+  return dtypes.has(name) || OTHER_DTYPE.test(name);
+}
+
+/** NumPy renamed its inner modules in version 2. */
+const NUMPY_MODULES = ['numpy.core', 'numpy._core'];
+
 const globals = new Map<string, Global>(
   (
     [
-      ...Object.entries(storageTypes).map(([type, dtype]) => ({ name: `torch.${type}`, storage: { dtype } })),
+      ...Object.entries({ ...storageTypes, ...otherStorageTypes }).map(([type, dtype]) => ({
+        name: `torch.${type}`,
+        storage: { dtype: `torch.${dtype}` as const },
+      })),
       { name: 'torch.UntypedStorage', storage: { dtype: undefined } },
       { name: 'torch.storage.UntypedStorage', storage: { dtype: undefined } },
-      { name: 'torch._utils._rebuild_tensor_v2', call: rebuildTensor },
-      { name: 'torch._utils._rebuild_tensor_v3', call: rebuildTensor },
-      { name: 'torch._utils._rebuild_parameter', call: rebuildParameter },
+      { name: 'torch._utils._rebuild_tensor', call: rebuildTensor },
+      { name: 'torch._utils._rebuild_tensor_v2', call: rebuildTensorV2 },
+      { name: 'torch._utils._rebuild_tensor_v3', call: rebuildTensorV3 },
+      { name: 'torch._utils._rebuild_parameter', call: firstTensor },
+      { name: 'torch._utils._rebuild_parameter_with_state', call: firstTensor },
+      { name: 'torch._utils._rebuild_device_tensor_from_numpy', call: firstTensor },
+      { name: 'torch._utils._rebuild_device_tensor_from_cpu_tensor', call: firstTensor },
+      { name: 'torch._tensor._rebuild_from_type_v2', call: rebuildFromType },
+      { name: 'torch.Tensor' },
+      { name: 'torch.nn.parameter.Parameter' },
+      { name: 'torch.nn.parameter.Buffer' },
       { name: 'torch.Size', call: makeSize },
       { name: 'torch.device', call: makeDevice },
-      { name: 'collections.OrderedDict', call: makeOrderedDict },
+      { name: 'torch.serialization._get_layout', call: makeLayout },
       { name: 'argparse.Namespace', call: makeNamespace },
-      { name: '_codecs.encode', call: encodeLatin1 }, // how protocol 2 writes bytes
+      ...Object.entries(pythonCalls).map(([name, call]) => ({ name, call })),
+      ...pythonTypes.map((name) => ({ name })),
+      { name: 'numpy.dtype', call: makeDtype },
+      { name: 'numpy.ndarray' },
+      ...NUMPY_MODULES.flatMap((module) => [
+        { name: `${module}.multiarray.scalar`, call: makeScalar<HostObject> },
+        { name: `${module}.multiarray._reconstruct`, call: makeEmptyArray },
+        { name: `${module}.numeric._frombuffer`, call: arrayFromBuffer },
+      ]),
     ] satisfies Omit<Global, 'kind'>[]
   ).map((entry) => [entry.name, { kind: 'global', ...entry }]),
 );
@@ -122,7 +170,7 @@ export function unpickleTorch(
     (object) => {
       if (object.kind === 'namespace') return object.attributes.values();
       if (object.kind === 'tensor') return [];
-      const what = object.kind === 'global' ? object.name : 'a storage without a tensor';
+      const what = 'name' in object ? object.name : `a ${object.kind} of its own`;
       throw problem(`holds ${what} as a value, which is not supported`);
     },
     problem,
@@ -134,7 +182,7 @@ function torchHost(storages: FindStorage, name: string): PickleHost<HostObject> 
   return {
     global(module, attribute) {
       const full = `${module}.${attribute}`;
-      const found = torchDtypes.has(full) ? full : globals.get(full);
+      const found = isDTypeName(full) ? full : globals.get(full);
       if (found !== undefined) return found;
       throw new FormatError(
         `${name}: asks for ${printable(full)}, which is not on the list of safe names; re-save it with plain tensors only`,
@@ -145,19 +193,27 @@ function torchHost(storages: FindStorage, name: string): PickleHost<HostObject> 
         throw new FormatError(`${name}: calls what cannot be called`);
       return callee.call(args, name);
     },
-    build(target, state) {
-      if (!(state instanceof Map)) throw new FormatError(`${name}: sets an object's state to no dict`);
-      if (target instanceof Map) return; // attributes of an OrderedDict: PyTorch's _metadata, of no use here
-      if (!isKind(target, 'namespace'))
-        throw new FormatError(`${name}: sets the state of an object without any`);
-      for (const [key, value] of state) {
-        if (typeof key !== 'string')
-          throw new FormatError(`${name}: a Namespace attribute is not named by a string`);
-        target.attributes.set(key, value);
-      }
-    },
+    build: (target, state) => setState(target, state, name),
     persistent: (id) => findStorage(id, storages, name),
   };
+}
+
+function setState(target: Value, state: Value, name: string): void {
+  if (target instanceof Map) return; // attributes of an OrderedDict: PyTorch's _metadata, of no use here
+  if (isKind(target, 'numpy-dtype')) setDtypeState(target, state, name);
+  else if (isKind(target, 'tensor') && isNumpyArray(target)) setArrayState(target, state, name);
+  else if (isKind(target, 'namespace')) setAttributes(target, state, name);
+  else throw new FormatError(`${name}: sets the state of an object without any`);
+}
+
+function setAttributes({ attributes }: NamespaceObject, state: Value, name: string): void {
+  if (!(state instanceof Map)) throw new FormatError(`${name}: sets a Namespace's attributes to no dict`);
+  for (const [key, value] of state) {
+    if (typeof key !== 'string') {
+      throw new FormatError(`${name}: a Namespace attribute is not named by a string`);
+    }
+    attributes.set(key, value);
+  }
 }
 
 /**
@@ -176,7 +232,7 @@ function findStorage(id: Value, storages: FindStorage, name: string): Storage {
     throw new FormatError(`${name}: refers to a storage in a way that is not known; the file is damaged`);
   }
   const { dtype } = type.storage;
-  const elementSize = dtype ? bytesPerElement(dtype) : 1;
+  const elementSize = dtype === undefined ? 1 : storedSize(dtype);
   const expected = count * elementSize;
   const file = storages(key, expected);
   if (!file) throw new FormatError(`${name}: storage ${printable(key)} is missing; the file is damaged`);
@@ -189,6 +245,13 @@ function findStorage(id: Value, storages: FindStorage, name: string): Storage {
   return { kind: 'storage', dtype, file: partOfStorage(file, part, elementSize, name) };
 }
 
+/** Bytes of an element in its storage, for dtypes too that are not read. */
+function storedSize(name: DTypeName): number {
+  const dtype = dtypes.get(name);
+  if (dtype) return bytesPerElement(dtype);
+  return { 'torch.complex64': 8, 'torch.complex128': 16, 'torch.qint32': 4 }[name as string] ?? 1;
+}
+
 function partOfStorage(file: StorageFile, part: Value, elementSize: number, name: string): StorageFile {
   const [, offset, count] = Array.isArray(part) ? (part as readonly Value[]) : [];
   if (!isCount(offset) || !isCount(count) || (offset + count) * elementSize > file.size) {
@@ -196,61 +259,75 @@ function partOfStorage(file: StorageFile, part: Value, elementSize: number, name
   }
   return {
     size: count * elementSize,
-    readRange: (start, length) => file.readRange(offset * elementSize + start, length),
+    readRange: (start, length, room) => file.readRange(offset * elementSize + start, length, room),
   };
 }
 
-/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`; v3 adds a dtype for untyped storages. */
-function rebuildTensor(args: readonly Value[], name: string): TorchTensor {
-  const [storage, offset, shape, strides, , , dtypeName] = args;
+/** `_rebuild_tensor(storage, offset, size, stride)`, and how newer versions of it begin. */
+function rebuildTensor(
+  [storage, offset, shape, strides]: readonly Value[],
+  name: string,
+  dtypeName = isKind(storage, 'storage') ? storage.dtype : undefined,
+): TorchTensor {
   if (!isKind(storage, 'storage') || !isCount(offset) || !isCounts(shape) || !isCounts(strides)) {
     throw new FormatError(
       `${name}: a tensor's storage, offset, size or stride is not valid; the file is damaged`,
     );
   }
-  const dtype = (typeof dtypeName === 'string' ? torchDtypes.get(dtypeName) : undefined) ?? storage.dtype;
-  if (!dtype) throw new FormatError(`${name}: a tensor on an untyped storage does not say its dtype`);
-  const view: View = { dtype, shape, strides, offset, count: checkedElementCount(shape, name) };
-  checkView(view, storage.file.size, name);
-  return { kind: 'tensor', dtype, shape, strides, read: () => readView(view, storage.file, name) };
-}
-
-/** Part of a storage, seen through strides; offset and strides in elements. */
-interface View {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-  readonly offset: number;
-  readonly count: number;
-}
-
-function checkView({ dtype, shape, strides, offset, count }: View, storageBytes: number, name: string): void {
-  const elements = Math.floor(storageBytes / bytesPerElement(dtype));
-  const described = `a tensor of shape [${shape}], strides [${strides}] and offset ${offset}`;
-  if (strides.length !== shape.length) throw new FormatError(`${name}: ${described} is not valid`);
-  if (count > 0 && !(offset + lastIndex(shape, strides) < elements)) {
-    throw new FormatError(`${name}: ${described} reaches beyond its storage of ${elements} elements`);
+  if (dtypeName === undefined) {
+    throw new FormatError(`${name}: a tensor on an untyped storage does not say its dtype`);
   }
-  if (count > Math.max(elements, MAX_EXPANDED)) {
+  const dtype = dtypes.get(dtypeName);
+  if (!dtype) {
     throw new FormatError(
-      `${name}: ${described} is absurdly larger than its storage of ${elements} elements`,
+      `${name}: holds a tensor of ${dtypeName}, which is not supported; leave it out, or convert it to ${[...dtypes.keys()].join(', ')}`,
     );
   }
+  const view: View = { dtype, shape, strides, offset, count: checkedElementCount(shape, name) };
+  checkView(view, storage.file.size, name);
+  return { kind: 'tensor', dtype, shape, strides, read: (room) => readView(view, storage.file, name, room) };
 }
 
-async function readView(view: View, file: StorageFile, name: string): Promise<Tensor> {
-  const { dtype, shape, strides, offset, count } = view;
-  const size = bytesPerElement(dtype);
-  const contiguous = isContiguous(shape, strides);
-  const span = contiguous ? count : lastIndex(shape, strides) + 1;
-  const bytes = await file.readRange(count === 0 ? 0 : offset * size, span * size);
-  const stored = tensorFromBytes(dtype, contiguous ? shape : [span], bytes);
-  return contiguous ? stored : gatherStrided(dtype, shape, strides, stored.data, name);
+/** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks, metadata)` */
+function rebuildTensorV2(args: readonly Value[], name: string): TorchTensor {
+  checkMetadata(args[6], name);
+  return rebuildTensor(args, name);
 }
 
-function rebuildParameter([data]: readonly Value[], name: string): TorchTensor {
+/** `_rebuild_tensor_v3(storage, offset, size, stride, requires_grad, hooks, dtype, metadata)`, of untyped storages. */
+function rebuildTensorV3(args: readonly Value[], name: string): TorchTensor {
+  const [, , , , , , dtype, metadata] = args;
+  checkMetadata(metadata, name);
+  if (typeof dtype !== 'string' || !isDTypeName(dtype)) {
+    throw new FormatError(`${name}: a tensor on an untyped storage does not say its dtype`);
+  }
+  return rebuildTensor(args, name, dtype);
+}
+
+/** Bits that change what a storage means, such as `neg` of an imaginary part. */
+function checkMetadata(metadata: Value | undefined, name: string): void {
+  if (!(metadata instanceof Map)) return;
+  const bit = ['conj', 'neg'].find((key) => metadata.get(key) === true);
+  if (bit === undefined) return;
+  throw new FormatError(`${name}: holds a tensor with its ${bit} bit set; save a resolved copy of it`);
+}
+
+/** A parameter, or a tensor of another device: what else is said of it does not matter here. */
+function firstTensor([data]: readonly Value[], name: string): TorchTensor {
   if (!isKind(data, 'tensor')) throw new FormatError(`${name}: a parameter holds no tensor`);
   return data;
+}
+
+/** `_rebuild_from_type_v2(function, type, arguments, state)`: a tensor that has attributes, which are left out. */
+function rebuildFromType([callee, type, args]: readonly Value[], name: string): Value {
+  const known =
+    isKind(callee, 'global') &&
+    callee.call &&
+    /^torch\._utils\._rebuild_(tensor|parameter)/.test(callee.name);
+  if (!known || !isKind(type, 'global') || !Array.isArray(args)) {
+    throw new FormatError(`${name}: rebuilds a tensor in a way that is not known`);
+  }
+  return callee.call(args, name);
 }
 
 function makeSize([dims]: readonly Value[], name: string): Value {
@@ -263,10 +340,9 @@ function makeDevice([type, index]: readonly Value[], name: string): string {
   return isCount(index) ? `${type}:${index}` : type;
 }
 
-function makeOrderedDict(args: readonly Value[], name: string): Value {
-  if (args.length > 0)
-    throw new FormatError(`${name}: an OrderedDict is made with arguments, which is not supported`);
-  return new Map();
+function makeLayout([layout]: readonly Value[], name: string): string {
+  if (typeof layout !== 'string') throw new FormatError(`${name}: a layout has no name`);
+  return layout;
 }
 
 function makeNamespace(args: readonly Value[], name: string): NamespaceObject {
@@ -275,11 +351,8 @@ function makeNamespace(args: readonly Value[], name: string): NamespaceObject {
   return { kind: 'namespace', attributes: new Map() };
 }
 
-function encodeLatin1([text, encoding]: readonly Value[], name: string): Uint8Array {
-  if (typeof text !== 'string' || encoding !== 'latin1') {
-    throw new FormatError(`${name}: _codecs.encode is supported for latin1 text only`);
-  }
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+function isNumpyArray(tensor: TorchTensor): tensor is NumpyArray {
+  return 'isNumpyArray' in tensor;
 }
 
 function isKind<K extends HostObject['kind']>(

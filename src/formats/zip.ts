@@ -24,15 +24,21 @@ export interface ZipMember {
   read(): Promise<Uint8Array>;
   /**
    * Part of the content. Read straight from the archive, with no CRC, unless the member is compressed.
+   * @param room memory that may be filled, as for {@link ByteSource.read}.
    * @throws {FormatError} if it is damaged or the range lies outside it.
    */
-  readRange(offset: number, length: number): Promise<Uint8Array>;
+  readRange(offset: number, length: number, room?: Uint8Array): Promise<Uint8Array>;
 }
 
 const LOCAL_HEADER_SIGNATURE = 0x04034b50;
 const LOCAL_HEADER_LENGTH = 30;
 /** Deflate cannot make data smaller than this. */
 const MAX_DEFLATE_RATIO = 1032;
+
+/** `torch.serialization.set_crc32_options(False)` makes PyTorch write this. */
+const NO_CRC = 0;
+/** The directory of a checkpoint with 100,000 storages takes less. */
+const MAX_DIRECTORY = 16 * 2 ** 20;
 
 const readerOptions = { useWebWorkers: false, checkCrc32: true };
 
@@ -84,6 +90,9 @@ class SourceReader extends Reader<ByteSource> {
 
   override readUint8Array(index: number, length: number): Promise<Uint8Array> {
     const available = Math.max(0, Math.min(length, this.source.size - index));
+    if (available > MAX_DIRECTORY) {
+      throw new FormatError(`${this.source.name}: its directory of ${available} bytes is absurdly large`);
+    }
     return this.source.read(index, available);
   }
 }
@@ -91,16 +100,25 @@ class SourceReader extends Reader<ByteSource> {
 function zipMember(source: ByteSource, entry: FileEntry): ZipMember {
   const where = { name: `${source.name}/${printable(entry.filename)}`, size: entry.uncompressedSize };
   checkEntry(source, entry, where.name);
-  const read = () =>
-    zipErrors(source, () => entry.getData(new Uint8ArrayWriter(), readerOptions), printable(entry.filename));
+  const isStored = entry.compressionMethod === 0;
+  const readStored = async (offset: number, length: number, room?: Uint8Array) =>
+    source.read((await dataOffset(source, entry)) + offset, length, room);
+  const read = () => {
+    if (isStored && entry.crc32 === NO_CRC) return readStored(0, where.size);
+    return zipErrors(
+      source,
+      () => entry.getData(new Uint8ArrayWriter(), readerOptions),
+      printable(entry.filename),
+    );
+  };
   return {
     name: entry.filename,
     size: where.size,
     read,
-    async readRange(offset, length) {
+    async readRange(offset, length, room) {
       checkRange(where, offset, length);
-      if (entry.compressionMethod !== 0) return (await read()).slice(offset, offset + length);
-      return source.read((await dataOffset(source, entry)) + offset, length);
+      if (isStored) return readStored(offset, length, room);
+      return (await read()).slice(offset, offset + length);
     },
   };
 }

@@ -4,11 +4,8 @@ import { encodeZip } from '../../src/formats/zip.ts';
 
 /** A pickle from opcodes: text is taken as one byte a character, numbers as bytes. Ends with STOP. */
 export function pickle(...parts: (string | number)[]): Uint8Array {
-  return Uint8Array.from([0x80, 2, ...parts.flatMap(partBytes), 0x2e]);
-}
-
-function partBytes(part: string | number): number[] {
-  return typeof part === 'number' ? [part] : [...part].map((character) => character.charCodeAt(0));
+  const code = parts.map((part) => (typeof part === 'number' ? String.fromCharCode(part) : part)).join('');
+  return new Uint8Array(Buffer.from(`\x80\x02${code}.`, 'latin1'));
 }
 
 /** The opcode that pushes a short string. */
@@ -36,6 +33,11 @@ export function reduce(module: string, name: string, args: string): string {
   return `c${module}\n${name}\n${args}R`;
 }
 
+/** A storage as torch.save refers to it. */
+export function storage({ key = '0', type = 'FloatStorage', count = int(4) } = {}): string {
+  return `${tuple(text('storage'), `ctorch\n${type}\n`, text(key), text('cpu'), count)}Q`;
+}
+
 /** A tensor as torch.save describes it. Sizes and strides are opcodes too. */
 export function tensor(
   options: {
@@ -45,17 +47,16 @@ export function tensor(
     offset?: string;
     shape?: string[];
     strides?: string[];
+    metadata?: string;
   } = {},
 ): string {
-  const { key = '0', type = 'FloatStorage', count = int(4) } = options;
-  const storage = `${tuple(text('storage'), `ctorch\n${type}\n`, text(key), text('cpu'), count)}Q`;
   const shape = tuple(...(options.shape ?? [int(4)]));
   const strides = tuple(...(options.strides ?? [int(1)]));
   const hooks = reduce('collections', 'OrderedDict', ')');
   return reduce(
     'torch._utils',
     '_rebuild_tensor_v2',
-    tuple(storage, options.offset ?? int(0), shape, strides, '\x89', hooks),
+    tuple(storage(options), options.offset ?? int(0), shape, strides, '\x89', hooks, options.metadata ?? ''),
   );
 }
 
