@@ -11,6 +11,7 @@ import {
 } from '../formats/torch-checkpoint.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { HEAD_SIZE } from '../models/acdit/weights.ts';
+import { parseConfig } from './config-json.ts';
 
 /** What is read of the trainer's arguments. */
 type Arguments = TorchNamespace['attributes'];
@@ -43,7 +44,16 @@ export function openOfficial(
     );
   }
   const archive = withoutWrappers(stateDict(weights, () => checkpoint.close()));
-  return { config: officialConfig(args.attributes, archive, name), archive };
+  const config = recordedConfig(args.attributes, name) ?? officialConfig(args.attributes, archive, name);
+  return { config, archive };
+}
+
+/** An argument of our own, which the official code passes over: the configuration as `config.json` holds it. */
+export const CONFIG_ARGUMENT = 'acdit_config';
+
+function recordedConfig(args: Arguments, name: string): AcditConfig | undefined {
+  const text = args.get(CONFIG_ARGUMENT);
+  return typeof text === 'string' ? parseConfig(text, `${name}: args.${CONFIG_ARGUMENT}`) : undefined;
 }
 
 /** What DistributedDataParallel and torch.compile put before every name. */
@@ -81,7 +91,11 @@ function positionSplit(args: Arguments, name: string, isVideo: boolean): number[
 }
 
 /** The name in `args.model` may be in no registry: the sizes are read off the tensors. */
-function officialConfig(args: Arguments, archive: TensorArchive, name: string): AcditConfig {
+export function officialConfig(
+  args: Arguments,
+  archive: Pick<TensorArchive, 'names' | 'has' | 'info'>,
+  name: string,
+): AcditConfig {
   const shapeOf = (parameter: string): readonly number[] => {
     if (!archive.has(parameter)) throw new CheckpointError(`${name}: no ACDiT: '${parameter}' is missing`);
     return archive.info(parameter).shape;

@@ -4,8 +4,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, realpath, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { type FileHandle, mkdir, open, realpath, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { AcditError } from '../errors.ts';
 
 /** One system call writes at most 2^31 - 1 bytes. */
@@ -25,7 +25,7 @@ export async function writeFileAtomically(
   produce: (write: WriteBytes) => Promise<void>,
 ): Promise<void> {
   const target = await realpath(path).catch(() => path); // a link stays a link
-  const temporary = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = temporaryName(target);
   const file = await explained(path, () => open(temporary, 'wx'));
   try {
     try {
@@ -40,6 +40,33 @@ export async function writeFileAtomically(
     throw error;
   }
   await flushFolder(dirname(target));
+}
+
+/**
+ * Make a new folder with all its files, or nothing: they are written to a temporary folder beside it, which is then
+ * renamed.
+ * @param produce writes the files into the folder that it gets.
+ * @throws {AcditError} if the folder cannot be made; whatever `produce` throws is passed on.
+ */
+export async function writeFolderAtomically(
+  path: string,
+  produce: (folder: string) => Promise<void>,
+): Promise<void> {
+  const target = resolve(path);
+  const temporary = temporaryName(target);
+  await explained(path, () => mkdir(temporary));
+  try {
+    await produce(temporary);
+    await explained(path, () => rename(temporary, target));
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
+  await flushFolder(dirname(target));
+}
+
+function temporaryName(target: string): string {
+  return join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
@@ -64,6 +91,7 @@ const writeProblems: Record<string, string> = {
   EPERM: 'this user may not write there',
   EROFS: 'the disk is read-only',
   EISDIR: 'it is a directory',
+  ENOTDIR: 'its folder is a file',
 };
 
 async function explained<T>(path: string, action: () => Promise<T>): Promise<T> {

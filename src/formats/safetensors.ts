@@ -200,6 +200,20 @@ export function byteCount({ dtype, shape }: TensorInfo): number {
   return elementCount(shape) * bytesPerElement(dtype);
 }
 
+/** Where the bytes of each tensor begin, in the file that is written of tensors in this order. */
+export function fileOffsets(
+  tensors: readonly (readonly [string, TensorInfo])[],
+  metadata: Readonly<Record<string, string>>,
+): Map<string, number> {
+  let position = encodeHeader(tensors, metadata).length;
+  const offsets = new Map<string, number>();
+  for (const [name, info] of tensors) {
+    offsets.set(name, position);
+    position += byteCount(info);
+  }
+  return offsets;
+}
+
 /** Everything before the first tensor of a safetensors file. */
 export function encodeHeader(
   tensors: readonly (readonly [string, TensorInfo])[],

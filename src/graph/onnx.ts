@@ -119,13 +119,24 @@ function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, 
   return names;
 }
 
+/** A tensor that is a range of bytes of a file beside the program's own. */
+export interface FileTensor {
+  readonly dtype: 'float32';
+  readonly shape: readonly number[];
+  /** The file's path, relative to the program's folder. */
+  readonly file: string;
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** Values for some of a graph's inputs, by name. */
-export type Bound = Readonly<Record<string, Tensor>>;
+export type Bound = Readonly<Record<string, Tensor | FileTensor>>;
 
 /**
  * Serialise a graph as an ONNX ModelProto. Nodes that no output needs are left out.
  * @param bound become part of the program. Large ones are only named, as external data whose location is the input's
- * name, so that weights need not be copied into the message: see {@link isExternal}.
+ * name, so that weights need not be copied into the message: see {@link isExternal}. So are those in a file, where they
+ * are.
  * @param marker name of an extra first output: an empty sequence, for a runtime that has a use for one that is no tensor.
  */
 export function encodeOnnx(graph: Graph, bound: Bound = {}, marker?: string): Uint8Array<ArrayBuffer> {
@@ -134,9 +145,11 @@ export function encodeOnnx(graph: Graph, bound: Bound = {}, marker?: string): Ui
   const isBound = (symbol: SymbolicTensor): boolean => Object.hasOwn(bound, names.get(symbol)!);
   const initializers = [...names].flatMap(([symbol, name]): Message[] => {
     const { source } = symbol;
-    if (source.kind === 'constant') return [(writer) => writeTensor(writer, name, source.value, false)];
+    if (source.kind === 'constant') return [(writer) => writeTensor(writer, name, source.value)];
     if (source.kind !== 'input' || !isBound(symbol)) return [];
-    return [(writer) => writeTensor(writer, name, bound[name], isExternal(bound[name]))];
+    const value = bound[name];
+    if ('file' in value || isExternal(value)) return [(writer) => writeExternalTensor(writer, name, value)];
+    return [(writer) => writeTensor(writer, name, value)];
   });
   const inputs = graph.inputs.filter((symbol) => !isBound(symbol));
   return encodeModel((writer) => {
@@ -213,22 +226,30 @@ function writeGraph(
 
 const EXTERNAL_LOCATION = 1;
 
-function writeTensor(writer: BinaryWriter, name: string, value: Tensor, external: boolean): void {
-  for (const dim of value.shape) integer(writer, 1, dim);
-  integer(writer, 2, ELEMENT_TYPES[value.dtype]);
+function writeTensorInfo(
+  writer: BinaryWriter,
+  name: string,
+  { shape, dtype }: Pick<Tensor, 'shape' | 'dtype'>,
+): void {
+  for (const dim of shape) integer(writer, 1, dim);
+  integer(writer, 2, ELEMENT_TYPES[dtype]);
   text(writer, 8, name);
-  if (!external) {
-    writer.tag(9, WireType.LengthDelimited).bytes(tensorBytes(value));
-    return;
-  }
-  for (const [key, entry] of Object.entries({
-    location: name,
-    offset: '0',
-    length: String(value.data.byteLength),
-  })) {
+}
+
+function writeTensor(writer: BinaryWriter, name: string, value: Tensor): void {
+  writeTensorInfo(writer, name, value);
+  writer.tag(9, WireType.LengthDelimited).bytes(tensorBytes(value));
+}
+
+/** A tensor whose data is elsewhere: in a file, or given beside the program under its own name. */
+function writeExternalTensor(writer: BinaryWriter, name: string, value: Tensor | FileTensor): void {
+  writeTensorInfo(writer, name, value);
+  const [location, offset, length] =
+    'file' in value ? [value.file, value.offset, value.length] : [name, 0, value.data.byteLength];
+  for (const [key, entry] of Object.entries({ location, offset, length })) {
     nested(writer, 13, (message) => {
       text(message, 1, key);
-      text(message, 2, entry);
+      text(message, 2, String(entry));
     });
   }
   integer(writer, 14, EXTERNAL_LOCATION);

@@ -79,3 +79,15 @@ export function toFloat32(value: Tensor): Tensor<'float32'> {
   for (let i = 0; i < data.length; i++) out[i] = Number(data[i]);
   return tensor('float32', shape, out);
 }
+
+/** Element types that weights are stored in. */
+export type FloatType = 'float32' | 'float16' | 'bfloat16';
+
+/** A tensor in another element type, rounded to the nearest, ties to even; the same object if it has it already. */
+export function toFloatType(value: Tensor, dtype: FloatType): Tensor {
+  if (value.dtype === dtype) return value;
+  const { shape, data } = toFloat32(value);
+  if (dtype === 'float16') return tensor(dtype, shape, float32ToFloat16(data));
+  if (dtype === 'bfloat16') return tensor(dtype, shape, float32ToBfloat16(data));
+  return { dtype, shape, data };
+}

@@ -1,0 +1,121 @@
+/** @file Writing official checkpoints, which the released code loads: `model` beside the trainer's `args`. */
+
+import { isDeepStrictEqual } from 'node:util';
+import { CheckpointError } from '../errors.ts';
+import { type TorchInput, writeTorchCheckpoint } from '../formats/torch-writer.ts';
+import { ACDIT_SIZES, type AcditConfig, headSize, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { HEAD_SIZE, parameters } from '../models/acdit/weights.ts';
+import { CONFIG_ARGUMENT, officialConfig } from './official.ts';
+import type { StoredWeights } from './save.ts';
+
+/** Values of the official arguments, which are plain. */
+type Arguments = ReadonlyMap<string, string | number | boolean | null>;
+
+/**
+ * Write an official checkpoint, atomically and one tensor at a time.
+ * @throws {CheckpointError} if the format has no words for the model: see {@link officialArguments}.
+ */
+export async function saveOfficial(
+  path: string,
+  config: AcditConfig,
+  weights: StoredWeights,
+  signal?: AbortSignal,
+): Promise<void> {
+  const checkpoint: TorchInput = new Map<string, TorchInput>([
+    ['model', { kind: 'ordered-dict', entries: weights }],
+    ['args', { kind: 'namespace', entries: officialArguments(config) }],
+  ]);
+  await writeTorchCheckpoint(path, checkpoint, signal);
+}
+
+/** What positions are split into unless `nd_split` says otherwise. */
+function defaultSplit({ frames }: AcditConfig): readonly number[] {
+  return frames > 1 ? [2, 3, 3] : [1, 1];
+}
+
+/**
+ * The arguments that the official scripts read. Where they cannot say all of the configuration, such as names of classes,
+ * it is added as a whole, as one more argument that is ours.
+ * @throws {CheckpointError} for pictures that are not square.
+ */
+export function officialArguments(config: AcditConfig): Arguments {
+  const { height, width, downsampling = PAPER_DOWNSAMPLING, positionSplit } = config;
+  if (height !== width) {
+    throw new CheckpointError(
+      `official checkpoints know square pictures only, and this model makes ${height} x ${width}; convert it to a folder`,
+    );
+  }
+  const pixels = config.space === 'pixels' ? 1 : downsampling;
+  const args: Arguments = new Map<string, string | number | boolean | null>([
+    ['model', officialName(config)],
+    ['vae_latent_size', config.channels],
+    ['patch_size', config.patch],
+    ['block_size', config.blockSize],
+    ['ar_len', config.blocks],
+    ['num_frames', config.frames],
+    ['image_size', height * pixels],
+    ['vae_patch_pixels', pixels],
+    ['nd_split', positionSplit.join() === defaultSplit(config).join() ? null : positionSplit.join('_')],
+    ['square_block', config.squareBlocks],
+    ['num_classes', config.classes],
+    ['dataset', config.squareBlocks ? 'ImageNet' : 'UCF101'], // the trainer makes square blocks of the former
+  ]);
+  return saysAll(args, config) ? args : new Map([...args, [CONFIG_ARGUMENT, JSON.stringify(config)]]);
+}
+
+/** Whether the configuration can be read back from the arguments and the parameters' shapes. */
+function saysAll(args: Arguments, config: AcditConfig): boolean {
+  const shapes = parameters(config);
+  const archive = {
+    names: [...shapes.keys()],
+    has: (name: string) => shapes.has(name),
+    info: (name: string) => ({ dtype: 'float32', shape: shapes.get(name)! }) as const,
+  };
+  return isDeepStrictEqual(officialConfig(args, archive, 'args'), config);
+}
+
+/** The size's name in the released code, or one of the same kind. */
+function officialName({ layers, hidden, heads }: AcditConfig): string {
+  return `ACDiT-${sizeName({ layers, hidden, heads }) ?? `${layers}x${hidden}`}`;
+}
+
+function sizeName(size: Pick<AcditConfig, 'layers' | 'hidden' | 'heads'>): string | undefined {
+  return Object.entries(ACDIT_SIZES).find(([, known]) => isDeepStrictEqual(known, size))?.[0];
+}
+
+/** Numbers of classes that the official scripts write into the model, whatever the checkpoint says. */
+const SCRIPT_CLASSES = { image: 1000, video: 101 };
+
+/** What the official code takes for granted and is not so in this model, with what to change there. */
+export function officialLimits(config: AcditConfig): string[] {
+  const { layers, hidden, heads, classes, frames, space, squareBlocks, positionSplit } = config;
+  const kind = frames > 1 ? 'video' : 'image';
+  const limits: string[] = [];
+  const size = { layers, hidden, heads };
+  if (sizeName(size) === undefined || config.mlpRatio !== 4) {
+    limits.push(
+      `add its size to ACDiT_models, as '${officialName(config)}' with depth=${layers}, hidden_size=${hidden}, num_heads=${heads}, mlp_ratio=${config.mlpRatio}`,
+    );
+  }
+  if (headSize(config) !== HEAD_SIZE) {
+    limits.push(
+      `let ACDiT make its RopeND for heads of ${headSize(config)} dimensions instead of ${HEAD_SIZE}`,
+    );
+  }
+  if (classes !== SCRIPT_CLASSES[kind]) {
+    limits.push(`put num_classes=${classes} into the sampling script, instead of ${SCRIPT_CLASSES[kind]}`);
+  }
+  if (squareBlocks !== (kind === 'image')) {
+    limits.push(`put square_block=${squareBlocks ? 'True' : 'False'} into the sampling script`);
+  }
+  if (positionSplit.length !== defaultSplit(config).length) {
+    limits.push('give images a time axis among their positions, as the model has');
+  }
+  if (space === 'pixels') limits.push('leave out the decoding: the model makes pixels in [-1, 1]');
+  else if (config.downsampling !== undefined && kind === 'image') {
+    limits.push(
+      `divide image_size by ${config.downsampling} in sample_img.py, instead of ${PAPER_DOWNSAMPLING}`,
+    );
+  }
+  return limits;
+}
