@@ -24,6 +24,10 @@ const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'encode images to latents to train on',
     load: async () => (await import('./encode.ts')).encodeCommand,
   },
+  convert: {
+    summary: 'convert a model: official checkpoint, model folder, ONNX',
+    load: async () => (await import('./convert.ts')).convertCommand,
+  },
   verify: {
     summary: 'check a model against golden numbers of the official code',
     load: async () => (await import('./verify.ts')).verifyCommand,
