@@ -5,6 +5,8 @@ export default defineConfig({
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     // ONNX Runtime aborts when a worker thread that used it ends early: one process a file instead.
     pool: 'forks',
+    // No test may reach the network, nor a cache outside the repository.
+    env: { HF_ENDPOINT: 'http://127.0.0.1:1', HF_HOME: 'no-such-folder' },
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

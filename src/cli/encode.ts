@@ -15,15 +15,20 @@ import { sampleBytes } from '../training/latents/shard.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { autoencoderPath } from './model-path.ts';
 import { formatDuration, type Progress, startProgress } from './progress.ts';
-import { vaePath } from './vae-path.ts';
 import { choice, wholeNumber } from './values.ts';
 
 const DTYPES = { fp16: 'float16', fp32: 'float32' } as const;
 const SPLITS = ['train', 'test'] as const;
 
 const encodeFlags = {
-  vae: { type: 'string', value: 'DIR', help: 'autoencoder: a diffusers folder', aliases: ['vae_path'] },
+  vae: {
+    type: 'string',
+    value: 'DIR',
+    help: 'autoencoder: a diffusers folder, or owner/repo/folder of the Hugging Face Hub',
+    aliases: ['vae_path'],
+  },
   size: {
     type: 'string',
     value: 'N',
@@ -69,7 +74,7 @@ interface Settings {
   readonly vae: string;
 }
 
-async function settingsOf(values: EncodeValues): Promise<Settings> {
+function settingsOf(values: EncodeValues): Settings {
   const { size = '256', split = 'train', dtype = 'fp16' } = values;
   const shardSize = values['shard-size'];
   if (values.vae === undefined)
@@ -80,7 +85,7 @@ async function settingsOf(values: EncodeValues): Promise<Settings> {
     flips: values['no-flip'] !== true,
     dtype: DTYPES[choice('dtype', dtype, Object.keys(DTYPES) as (keyof typeof DTYPES)[])],
     shardSize: shardSize === undefined ? undefined : wholeNumber('shard-size', shardSize),
-    vae: await vaePath(values.vae),
+    vae: values.vae,
   };
 }
 
@@ -91,11 +96,12 @@ async function encode(
   terminal: Terminal,
 ): Promise<undefined> {
   requireApart(data, folder);
-  const { vae, ...settings } = await settingsOf(values);
+  const { vae, ...settings } = settingsOf(values);
   const { signal } = terminal;
+  const vaePath = await autoencoderPath(vae, terminal, values.quiet === true || values.json === true);
   const { hooks, close } = reportTo(terminal, values, folder);
   const device = openDevice(values);
-  const stored = await openAutoencoder(vae);
+  const stored = await openAutoencoder(vaePath);
   const { config } = stored;
   try {
     const source = await openSource(data, settings, config, terminal);

@@ -7,6 +7,7 @@ import { ArgumentError } from '../errors.ts';
 import { bundledModel } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { modelPath } from './model-path.ts';
 import {
   type ModelSummary,
   paperConfig,
@@ -45,11 +46,12 @@ export const infoCommand = defineCommand({
 
 type InfoValues = FlagValues<typeof infoFlags>;
 
-async function info(path: string | undefined, values: InfoValues, { stdout }: Terminal): Promise<undefined> {
+async function info(path: string | undefined, values: InfoValues, terminal: Terminal): Promise<undefined> {
+  const { stdout } = terminal;
   const { predicate = 'scam', window = '1', svg, png } = values;
   const predicateName = choice('predicate', predicate, PREDICATES);
   const windowSize = wholeNumber('window', window, 0);
-  const summary = await readSummary(path, values);
+  const summary = await readSummary(path, values, terminal);
   const wanted = values.plan || svg !== undefined || png !== undefined || values.predicate !== undefined;
   const plan = wanted ? blockPlan(summary.config, predicateName, windowSize) : undefined;
   const files: string[] = [];
@@ -64,7 +66,11 @@ async function info(path: string | undefined, values: InfoValues, { stdout }: Te
   for (const file of files) stdout.write(`${file}\n`);
 }
 
-async function readSummary(path: string | undefined, { size, video }: InfoValues): Promise<ModelSummary> {
+async function readSummary(
+  path: string | undefined,
+  { size, video, json }: InfoValues,
+  terminal: Terminal,
+): Promise<ModelSummary> {
   if (size !== undefined) {
     if (path !== undefined) throw new ArgumentError(`give a model (${path}) or --size, not both`);
     const name: SizeName = choice('size', size, SIZE_NAMES);
@@ -73,7 +79,7 @@ async function readSummary(path: string | undefined, { size, video }: InfoValues
   }
   if (video) throw new ArgumentError('--video only goes with --size');
   const model = path ?? bundledModel();
-  const { config, archive } = await openModel(model);
+  const { config, archive } = await openModel(await modelPath(model, terminal, json === true));
   try {
     return summarizeModel(model, config, (name) => archive.info(name).dtype);
   } finally {

@@ -113,9 +113,10 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(s / 86400)}d${two(Math.floor(s / 3600) % 24)}h`;
 }
 
-/** Steps a second or, of slow work, seconds a step. */
+/** Steps a second or, of slow work, seconds a step. Symbols of units, such as MB, have no plural. */
 export function formatSpeed(speed: number, unit: string): string {
-  return speed >= 1 ? `${significant(speed)} ${unit}s/s` : `${significant(1 / speed)} s/${unit}`;
+  const units = /^[kMG]?B$/.test(unit) ? unit : `${unit}s`;
+  return speed >= 1 ? `${significant(speed)} ${units}/s` : `${significant(1 / speed)} s/${unit}`;
 }
 
 function significant(value: number): string {

@@ -9,6 +9,7 @@ import { parseNpy } from '../formats/npy.ts';
 import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { Terminal } from './command.ts';
 import { deviceFlags } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.ts';
@@ -45,7 +46,7 @@ export const sampleFlags = {
   vae: {
     type: 'string',
     value: 'DIR',
-    help: 'autoencoder of a model of latents: a diffusers folder',
+    help: 'autoencoder of a model of latents: a diffusers folder, or owner/repo/folder of the Hugging Face Hub',
     aliases: ['vae_path'],
   },
   batch: { type: 'string', value: 'N', help: 'samples at a time (16, or what has a cache of 1 GB)' },
@@ -76,7 +77,11 @@ const DEFAULT_SEED = 42;
 const DEFAULT_PER_CLASS = 8;
 
 /** @throws {ArgumentError} for the first flag that does not fit the model. */
-export async function sampleSettings(config: AcditConfig, values: SampleValues): Promise<SampleSettings> {
+export async function sampleSettings(
+  config: AcditConfig,
+  values: SampleValues,
+  terminal: Terminal,
+): Promise<SampleSettings> {
   requirePrecision(values.precision);
   const labels = chooseLabels(config, values);
   const { batch, seed, solver = solverNames[0] } = values;
@@ -91,7 +96,7 @@ export async function sampleSettings(config: AcditConfig, values: SampleValues):
   };
   // The solver knows how many steps it can take.
   for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
-  return { request, ...(await outputs(config, values)) };
+  return { request, ...(await outputs(config, values, terminal)) };
 }
 
 function requirePrecision(precision = 'fp32'): void {
@@ -129,7 +134,11 @@ async function readNoise(config: AcditConfig, path: string, samples: number): Pr
   return noise;
 }
 
-async function outputs(config: AcditConfig, values: SampleValues): Promise<Omit<SampleSettings, 'request'>> {
+async function outputs(
+  config: AcditConfig,
+  values: SampleValues,
+  terminal: Terminal,
+): Promise<Omit<SampleSettings, 'request'>> {
   const { out: folder = 'samples', latents } = values;
   const ofLatents = config.space === 'latents';
   if (values.vae !== undefined && !ofLatents) {
@@ -140,7 +149,7 @@ async function outputs(config: AcditConfig, values: SampleValues): Promise<Omit<
   return {
     folder,
     decode,
-    vae: decode && ofLatents ? await vaePath(values.vae) : undefined,
+    vae: decode && ofLatents ? await vaePath(config, values.vae, terminal, values.json === true) : undefined,
     latentsFile: latents ?? (decode ? undefined : join(folder, 'latents.npy')),
   };
 }

@@ -16,6 +16,7 @@ import { defineCommand, type Terminal } from './command.ts';
 import { type Decoder, localDecoder, pixelDecoder, processDecoder, requireAutoencoder } from './decoder.ts';
 import { openDevice } from './device.ts';
 import { labelName } from './labels.ts';
+import { modelPath } from './model-path.ts';
 import { labelledGrid, type NamedImage, picturesOf, writeNamed } from './pictures.ts';
 import { formatDuration, startProgress } from './progress.ts';
 import { type BatchedRequest, latentShape, sampleBatches } from './sample-batches.ts';
@@ -27,32 +28,34 @@ export const sampleCommand = defineCommand({
   positionals: ['[MODEL]'],
   summary:
     'Sample images: a PNG each, and a grid whose path is printed last. MODEL is a model folder, a .safetensors file\n' +
-    'in one, or an official .pt; without it, the bundled model.',
+    'in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img, owner/repo/file. Without it, the bundled\n' +
+    'model.',
   flags: sampleFlags,
   run: ({ values, positionals }, terminal) =>
-    sample(modelPath(positionals[0], values.ckpt), values, terminal),
+    sample(modelName(positionals[0], values.ckpt), values, terminal),
 });
 
-function modelPath(positional: string | undefined, ckpt: string | undefined): string {
+function modelName(positional: string | undefined, ckpt: string | undefined): string {
   if (positional !== undefined && ckpt !== undefined) {
     throw new ArgumentError(`both MODEL (${positional}) and --ckpt (${ckpt}) name a model; give one of them`);
   }
   return positional ?? ckpt ?? bundledModel();
 }
 
-async function sample(path: string, values: SampleValues, terminal: Terminal): Promise<undefined> {
+async function sample(name: string, values: SampleValues, terminal: Terminal): Promise<undefined> {
+  const path = await modelPath(name, terminal, values.json === true);
   const started = performance.now();
   const device = openDevice(values);
   const model = await openModel(path, { weights: weightsChoice(values) });
   try {
-    const settings = await sampleSettings(model.config, values);
+    const settings = await sampleSettings(model.config, values, terminal);
     if (settings.vae !== undefined) await requireAutoencoder(model.config, settings.vae);
     await mkdir(settings.folder, { recursive: true });
     const results = await collect(model, settings, device, values.json === true, terminal);
     const seconds = (performance.now() - started) / 1000;
     const written = await writeResults(model.config, settings, results);
     if (values.json) {
-      const report = describe(path, model.config, settings.request, results, written, seconds);
+      const report = describe(name, model.config, settings.request, results, written, seconds);
       terminal.stdout.write(`${JSON.stringify(report)}\n`);
     } else summarize(settings.request, results, written, seconds, terminal);
     terminal.signal.throwIfAborted();

@@ -16,6 +16,7 @@ import { defineCommand, type Terminal } from './command.ts';
 import { requireAutoencoder } from './decoder.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { autoencoderPath, modelPath } from './model-path.ts';
 import { formatDuration, type Progress, startProgress } from './progress.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
@@ -46,20 +47,23 @@ export const trainCommand = defineCommand({
 
 type TrainValues = FlagValues<typeof trainFlags>;
 
-async function runTraining(recipe: Recipe, values: TrainValues, terminal: Terminal): Promise<undefined> {
+async function runTraining(given: Recipe, values: TrainValues, terminal: Terminal): Promise<undefined> {
   if (values.overwrite && !values.fresh) throw new ArgumentError('--overwrite only goes with --fresh');
-  const { folder } = recipe.output;
+  const { folder } = given.output;
+  const quiet = values.quiet === true || values.json === true;
   const device = openDevice(values);
   const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
-  const dataset = await openDataset({ ...recipe.data, warn });
-  const config = recipeModel(recipe, dataset);
-  if (recipe.output.vae !== undefined) await requireVae(config, recipe.output.vae);
+  const dataset = await openDataset({ ...given.data, warn });
+  const config = recipeModel(given, dataset);
+  const vae = given.output.vae && (await trainingVae(config, given.output.vae, terminal, quiet));
+  const recipe: Recipe = { ...given, output: { ...given.output, vae } };
   if (values.fresh) await makeRoom(folder, values.overwrite === true);
   const options = { recipe, config, device, signal: terminal.signal };
   const { hooks, close } = reportTo(terminal, values, options, dataset);
   try {
     const fresh = values.fresh === true;
-    const { step } = await train({ ...options, dataset, fresh, hooks });
+    const locateModel = (name: string): Promise<string> => modelPath(name, terminal, quiet);
+    const { step } = await train({ ...options, dataset, fresh, hooks, locateModel });
     close(step);
   } catch (error) {
     close();
@@ -72,9 +76,18 @@ async function runTraining(recipe: Recipe, values: TrainValues, terminal: Termin
 }
 
 /** Before the training, not at its first grid hours later. */
-async function requireVae(config: AcditConfig, vae: string): Promise<void> {
-  if (config.space === 'latents') return requireAutoencoder(config, vae);
-  throw new ConfigError('recipe: output.vae draws latents, but the data is images; leave it out');
+async function trainingVae(
+  config: AcditConfig,
+  vae: string,
+  terminal: Terminal,
+  quiet: boolean,
+): Promise<string> {
+  if (config.space !== 'latents') {
+    throw new ConfigError('recipe: output.vae draws latents, but the data is images; leave it out');
+  }
+  const path = await autoencoderPath(vae, terminal, quiet);
+  await requireAutoencoder(config, path);
+  return path;
 }
 
 /** What a run leaves in its folder, apart from the model itself. */

@@ -1,13 +1,38 @@
 /** @file Which autoencoder decodes the latents. */
 
-import { ArgumentError } from '../errors.ts';
+import { ArgumentError, HubError } from '../errors.ts';
+import { RELEASED_AUTOENCODER } from '../hub/names.ts';
+import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import type { Terminal } from './command.ts';
+import { autoencoderPath } from './model-path.ts';
 
-/** The folder of the autoencoder that `--vae` names. @throws {ArgumentError} if it names none. */
-export async function vaePath(vae: string | undefined): Promise<string> {
-  if (vae !== undefined) return vae;
-  throw new ArgumentError(
-    'this model makes latents, and decoding them needs an autoencoder: give its folder with --vae DIR (config.json and ' +
-      'diffusion_pytorch_model.safetensors or .bin, as in facebook/DiT-XL-2-256/vae or stabilityai/sd-vae-ft-ema on ' +
-      'the Hugging Face Hub), or use --latents F.npy --no-decode',
-  );
+const NEEDED =
+  'this model makes latents, and decoding them needs an autoencoder: give its folder or its name on the Hugging Face Hub ' +
+  'with --vae DIR (config.json and diffusion_pytorch_model.safetensors or .bin, as in ' +
+  `${RELEASED_AUTOENCODER}), or use --latents F.npy --no-decode`;
+
+/** Channels of the latents that the released models make. */
+const RELEASED_CHANNELS = 4;
+
+/**
+ * The folder of the autoencoder that `--vae` names. Without it, models that may have been trained like the released ones
+ * get the autoencoder of these.
+ * @throws {ArgumentError} if there is none.
+ */
+export async function vaePath(
+  config: AcditConfig,
+  vae: string | undefined,
+  terminal: Terminal,
+  quiet: boolean,
+): Promise<string> {
+  if (vae !== undefined) return autoencoderPath(vae, terminal, quiet);
+  const { autoencoder, channels, downsampling = PAPER_DOWNSAMPLING } = config;
+  const likeReleased = channels === RELEASED_CHANNELS && downsampling === PAPER_DOWNSAMPLING;
+  if (autoencoder !== undefined || !likeReleased) throw new ArgumentError(NEEDED);
+  try {
+    return await autoencoderPath(RELEASED_AUTOENCODER, terminal, quiet);
+  } catch (cause) {
+    if (!(cause instanceof HubError)) throw cause;
+    throw new ArgumentError(`${NEEDED}; the released models' own cannot be had: ${cause.message}`, { cause });
+  }
 }

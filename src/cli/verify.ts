@@ -10,6 +10,7 @@ import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { EXIT } from './failure.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { modelPath } from './model-path.ts';
 import { startProgress } from './progress.ts';
 import { weightsChoice, weightsFlags } from './weights-flag.ts';
 
@@ -41,8 +42,10 @@ async function verify(
   model: string,
   goldenPath: string,
   values: VerifyValues,
-  { stdout, stderr, signal }: Terminal,
+  terminal: Terminal,
 ): Promise<number | undefined> {
+  const { stdout, stderr, signal } = terminal;
+  const path = await modelPath(model, terminal, values.json === true);
   const device = openDevice(values);
   const golden = await openNpz(await openFile(goldenPath));
   try {
@@ -52,7 +55,7 @@ async function verify(
         `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
       );
     }
-    const { config, weights } = await loadModel(model, { signal, weights: weightsChoice(values) });
+    const { config, weights } = await loadModel(path, { signal, weights: weightsChoice(values) });
     const progress = startProgress({
       stream: stderr,
       total: names.length,

@@ -9,7 +9,14 @@ import { expectedPath } from './cache.ts';
 import { type Hub, openHub } from './connection.ts';
 import { ensureFile, type Outcome } from './download-file.ts';
 import type { HubOptions } from './events.ts';
-import { describeLocation, type HubLocation, inFolder, parseHubName, RELEASED_MODELS } from './names.ts';
+import {
+  describeLocation,
+  type HubLocation,
+  inFolder,
+  parseHubName,
+  RELEASED_AUTOENCODER,
+  RELEASED_MODELS,
+} from './names.ts';
 import { missingFile } from './refusals.ts';
 
 /** Endings of names that are files; other names are folders. */
@@ -28,7 +35,14 @@ const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors)$/;
  * ```
  */
 export async function fetchModel(name: string, options: HubOptions = {}): Promise<string> {
-  const location = requireName(name);
+  const location = parseHubName(name);
+  if (!location) {
+    throw new HubError(
+      `${name}: no such model on this machine, nor a released one; did you mean ${nearest(name, RELEASED_MODELS)}? ` +
+        `There are ${RELEASED_MODELS.join(', ')}, and other models of the Hugging Face Hub are named owner/repo or ` +
+        'owner/repo/file',
+    );
+  }
   const hub = await openHub(options);
   if (!MODEL_FILE.test(location.path)) {
     return dirname(await requireFiles(hub, location, [CONFIG_FILE, WEIGHTS_FILE]));
@@ -45,7 +59,10 @@ export async function fetchModel(name: string, options: HubOptions = {}): Promis
  * @throws {HubError} as {@link fetchModel} does.
  */
 export async function fetchAutoencoder(name: string, options: HubOptions = {}): Promise<string> {
-  const location = requireName(name);
+  const location = parseHubName(name);
+  if (!location) {
+    throw new HubError(`${name}: expected owner/repo or owner/repo/folder, such as ${RELEASED_AUTOENCODER}`);
+  }
   const hub = await openHub(options);
   const inside = inFolder(location, 'vae');
   const folders = last(location) === 'vae' ? [location] : [inside, location];
@@ -60,15 +77,6 @@ export async function fetchAutoencoder(name: string, options: HubOptions = {}): 
     return dirname(await requireFiles(hub, folder, [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
   }
   return dirname(await requireFiles(hub, folders[folders.length - 1], [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
-}
-
-function requireName(name: string): HubLocation {
-  const location = parseHubName(name);
-  if (location) return location;
-  throw new HubError(
-    `${name}: no such model; did you mean ${nearest(name, RELEASED_MODELS)}? Released are ${RELEASED_MODELS.join(', ')}, ` +
-      'and other models of the Hugging Face Hub are named owner/repo or owner/repo/file',
-  );
 }
 
 function parent(location: HubLocation): HubLocation {

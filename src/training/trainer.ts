@@ -44,6 +44,8 @@ export interface TrainingOptions {
   readonly config: AcditConfig;
   readonly dataset: Dataset;
   readonly device: Device;
+  /** Where the model that `initFrom` names is; by default that is its path. */
+  readonly locateModel?: (name: string) => Promise<string>;
   /** Start at step 0 although the folder holds a state. */
   readonly fresh?: boolean;
   readonly signal?: AbortSignal;
@@ -61,7 +63,7 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   const { training, output } = recipe;
   requireFit(config, dataset);
   const resumed = options.fresh ? undefined : await resumeTraining(output.folder, config, recipe);
-  let point = resumed ?? (await startingPoint(config, training, signal));
+  let point = resumed ?? (await startingPoint(options));
   let savedStep = point.step;
   hooks.onStart?.(point);
   const save = async (): Promise<void> => {
@@ -126,15 +128,13 @@ function requireFit(config: AcditConfig, dataset: Dataset): void {
   if (made !== undefined && made !== used) fail("the model's autoencoder is", made, used);
 }
 
-async function startingPoint(
-  config: AcditConfig,
-  { seed, initFrom }: Recipe['training'],
-  signal?: AbortSignal,
-): Promise<TrainingPoint> {
+async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
+  const { config, signal, locateModel = async (name) => name } = options;
+  const { seed, initFrom } = options.recipe.training;
   const weights =
     initFrom === undefined
       ? initializeWeights(config, Generator.seeded(seed, WEIGHTS_STREAM))
-      : await weightsOf(initFrom, config, signal);
+      : await weightsOf(await locateModel(initFrom), config, signal);
   return { step: 0, position: 0, state: initialState(weights) };
 }
 

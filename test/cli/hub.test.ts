@@ -1,0 +1,204 @@
+/** @file Commands that are given the name of a model on the hub. The hub is on loopback. */
+
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import { golden } from '../support/golden.ts';
+import { type Hub, sha256, startHub } from '../support/hub-server.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
+
+const checkpoint = readFileSync(golden('image-tiny.pt'));
+const VAE_FILES = ['config.json', 'diffusion_pytorch_model.safetensors'];
+let folder: string;
+
+beforeEach(() => {
+  folder = temporaryFolder();
+  vi.stubEnv('HF_HOME', join(folder, 'hf'));
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+  });
+});
+
+const inFolder = (...names: string[]): string => join(folder, ...names);
+const blob = (repo: string): string => inFolder('hf/hub', `models--${repo}`, 'blobs', sha256(checkpoint));
+
+async function hubWith(files: Record<string, Uint8Array>): Promise<Hub> {
+  const hub = await startHub(files);
+  vi.stubEnv('HF_ENDPOINT', hub.endpoint);
+  return hub;
+}
+
+function filesOf(path: string, prefix: string, names: readonly string[]): Record<string, Uint8Array> {
+  return Object.fromEntries(names.map((name) => [`${prefix}/${name}`, readFileSync(join(path, name))]));
+}
+
+/** Two steps of sampling to latents. */
+const latents = (model: string, file: string): string[] => [
+  ...['sample', model, '--labels', '1,2', '--steps', '2', '--no-decode', '--latents', inFolder(file)],
+];
+
+function expectBadInput({ code, stderr }: CliResult, ...messages: string[]): void {
+  for (const message of messages) expect(stderr).toContain(message);
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  expect(code).toBe(2);
+}
+
+describe('a model of the hub', () => {
+  it('samples what the same file samples, and without a network the next time', async () => {
+    const hub = await hubWith({ 'owner/repo/models/image-tiny.pt': checkpoint });
+    const name = 'owner/repo/models/image-tiny.pt';
+    expect(await runInProcess(latents(golden('image-tiny.pt'), 'local.npy'))).toMatchObject({ code: 0 });
+    hub.faults.drops = [1_000_000];
+    const first = await spawnCli(latents(name, 'hub.npy'));
+    expect(first.code).toBe(0);
+    expect(first.stdout).toBe(`${inFolder('hub.npy')}\n`);
+    expect(first.stderr).toContain('download image-tiny.pt');
+    expect(first.stderr).toContain('the connection was closed; trying again');
+    expect(hub.contentRequests()).toHaveLength(2);
+    expect(readFileSync(inFolder('hub.npy'))).toEqual(readFileSync(inFolder('local.npy')));
+    await hub.close();
+    const second = await runInProcess(latents(name, 'again.npy'));
+    expect(second.code).toBe(0);
+    expect(second.stderr).toMatch(/^warning: cannot reach .* is taken from the cache\n/);
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    const third = await runInProcess([...latents(name, 'offline.npy'), '--json']);
+    expect(third).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(third.stdout)).toMatchObject({ model: name });
+    expect(readFileSync(inFolder('offline.npy'))).toEqual(readFileSync(inFolder('local.npy')));
+  });
+
+  it('may be named as released, or be a folder', async () => {
+    const model = await saveTiny(inFolder('model'), tinyPixels);
+    const hub = await hubWith({
+      'JamesHujy/ACDiT/ACDiT-XL-img.pt': checkpoint,
+      ...filesOf(model, 'owner/pixels', readdirSync(model)),
+      ...filesOf(model, 'owner/many/one', readdirSync(model)),
+    });
+    const info = async (name: string) => {
+      const { code, stdout } = await runInProcess(['info', name, '--json']);
+      expect(code).toBe(0);
+      return JSON.parse(stdout).config;
+    };
+    expect(await info('ACDiT-XL-img')).toMatchObject({ hidden: 128, space: 'latents' });
+    const { config: expected } = JSON.parse((await runInProcess(['info', model, '--json'])).stdout);
+    for (const name of ['owner/pixels', 'owner/many/one', `owner/many@${hub.commit}/one/model.safetensors`]) {
+      expect(await info(name)).toEqual(expected);
+    }
+    const verified = await runInProcess(['verify', 'ACDiT-XL-img', golden('image-tiny.npz')]);
+    expect(verified).toMatchObject({ code: 0 });
+  });
+
+  it('gives way to a path of that name', async () => {
+    const hub = await hubWith({ 'owner/repo/image-tiny.pt': checkpoint });
+    mkdirSync(inFolder('owner/repo'), { recursive: true });
+    writeFileSync(inFolder('owner/repo/image-tiny.pt'), 'no checkpoint');
+    const { code, stderr } = await spawnCli(['info', 'owner/repo/image-tiny.pt'], folder);
+    expect({ code, requests: hub.requests }).toEqual({ code: 2, requests: [] });
+    expect(stderr).toContain('image-tiny.pt');
+  });
+
+  it('keeps what there is on Ctrl-C, and goes on from there', async () => {
+    const hub = await hubWith({ 'owner/repo/image-tiny.pt': checkpoint });
+    hub.faults.trickle = 20_000;
+    const running = startCli(latents('owner/repo/image-tiny.pt', 'hub.npy'));
+    await new Promise((resolve) => running.child.stderr.once('data', resolve));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    running.child.kill('SIGINT');
+    const { code, stderr } = await running.result;
+    expect(code).toBe(130);
+    expect(stderr).toMatch(/ of 2\.7 MB are kept; the same command goes on from there\n$/);
+    const kept = readFileSync(`${blob('owner--repo')}.incomplete`).length;
+    expect(kept).toBeGreaterThan(0);
+    expect(kept).toBeLessThan(checkpoint.length);
+    hub.faults.trickle = 0;
+    const resumed = await runInProcess(latents('owner/repo/image-tiny.pt', 'hub.npy'));
+    expect(resumed).toMatchObject({ code: 0 });
+    expect(resumed.stderr).toContain('are there already');
+    expect(hub.contentRequests().at(-1)).toContain(`[bytes=${kept}-]`);
+  });
+
+  it('is downloaded once by two commands at the same time', async () => {
+    const hub = await hubWith({ 'owner/repo/image-tiny.pt': checkpoint });
+    hub.faults.trickle = 20_000;
+    const names = ['a.npy', 'b.npy'];
+    const results = await Promise.all(
+      names.map((name) => spawnCli(latents('owner/repo/image-tiny.pt', name))),
+    );
+    for (const { code } of results) expect(code).toBe(0);
+    expect(hub.contentRequests()).toHaveLength(1);
+    expect(readdirSync(join(blob('owner--repo'), '..'))).toEqual([sha256(checkpoint)]);
+    expect(readFileSync(inFolder('a.npy'))).toEqual(readFileSync(inFolder('b.npy')));
+  });
+
+  it('says what is wrong in one line', async () => {
+    const hub = await hubWith({ 'owner/repo/image-tiny.pt': checkpoint });
+    const info = (name: string): Promise<CliResult> => runInProcess(['info', name, '--json']);
+    expectBadInput(await info('ACDiT-XL-image'), 'no such model', 'did you mean ACDiT-XL-img?');
+    expectBadInput(
+      await info('owner/repo/image.pt'),
+      'no such path',
+      'did you mean owner/repo/image-tiny.pt?',
+    );
+    expectBadInput(await info('owner/repo'), 'holds no config.json', 'It holds image-tiny.pt');
+    hub.faults.corrupt = true;
+    expectBadInput(await info('owner/repo/image-tiny.pt'), 'the download is damaged', 'it is deleted');
+    await hub.close();
+    const expected = inFolder('hf/hub/models--JamesHujy--ACDiT/snapshots/main/ACDiT-H-vid.pt');
+    expectBadInput(await info('ACDiT-H-vid'), `cannot reach ${hub.endpoint}`, `put it at ${expected}`);
+    mkdirSync(join(expected, '..'), { recursive: true });
+    writeFileSync(expected, checkpoint);
+    expect(await info('ACDiT-H-vid')).toMatchObject({ code: 0 });
+  });
+});
+
+describe('an autoencoder of the hub', () => {
+  const pictures = (out: string): Buffer[] =>
+    readdirSync(inFolder(out))
+      .sort()
+      .map((name) => readFileSync(inFolder(out, name)));
+  const sample = (out: string, ...more: string[]): Promise<CliResult> =>
+    runInProcess([
+      ...['sample', golden('image-tiny.pt'), '--labels', '1', '--steps', '1', '--out', inFolder(out)],
+      ...more,
+    ]);
+
+  it('decodes as the same folder does, by name or as the one of the released models', async () => {
+    const vae = golden('vae-tiny');
+    await hubWith({
+      ...filesOf(vae, 'owner/sd/vae', VAE_FILES),
+      ...filesOf(vae, 'owner/plain', VAE_FILES),
+      ...filesOf(vae, 'facebook/DiT-XL-2-256/vae', VAE_FILES),
+    });
+    expect(await sample('local', '--vae', vae)).toMatchObject({ code: 0 });
+    const runs = {
+      sd: ['--vae', 'owner/sd'],
+      sdVae: ['--vae', 'owner/sd/vae'],
+      plain: ['--vae', 'owner/plain'],
+      own: [],
+    };
+    for (const [out, more] of Object.entries(runs)) {
+      expect(await sample(out, ...more)).toMatchObject({ code: 0 });
+      expect(pictures(out)).toEqual(pictures('local'));
+    }
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    expect(await sample('offline')).toMatchObject({ code: 0 });
+    expect(pictures('offline')).toEqual(pictures('local'));
+  });
+
+  it('says what to do when it cannot be had', async () => {
+    const hub = await hubWith({ 'owner/plain/config.json': readFileSync(golden('vae-tiny/config.json')) });
+    const refused = await sample('out', '--vae', 'owner/plain');
+    expectBadInput(
+      refused,
+      'owner/plain holds no diffusion_pytorch_model.safetensors',
+      'It holds config.json',
+    );
+    await hub.close();
+    const into = inFolder('hf/hub/models--facebook--DiT-XL-2-256/snapshots/main/vae');
+    const absent = await sample('out');
+    expectBadInput(absent, '--vae DIR', '--no-decode', `diffusion_pytorch_model.safetensors into ${into}`);
+    expect(readdirSync(folder)).not.toContain('out');
+  });
+});
