@@ -4,6 +4,7 @@ import { FormatError } from '../errors.ts';
 import { bytesPerElement, type DType, elementCount, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
 import { checkedElementCount, tensorFromBytes } from './elements.ts';
+import { LOOKED_AT, mistakenFile } from './mistaken-file.ts';
 import { printable } from './printable.ts';
 import type { TensorArchive, TensorInfo } from './tensor-archive.ts';
 
@@ -26,6 +27,8 @@ const dtypes = new Map(Object.entries(codes).map(([dtype, code]) => [code, dtype
 
 /** The same cap as the reference implementation's. */
 const MAX_HEADER = 100_000_000;
+/** Bytes of the header's length. */
+const PREFIX = 8;
 const METADATA = '__metadata__';
 
 /** Where a tensor is, counted from the end of the header. */
@@ -89,15 +92,18 @@ export function openSafetensors(source: ByteSource): Promise<SafetensorsArchive>
 async function readHeader(
   source: ByteSource,
 ): Promise<{ header: Record<string, unknown>; dataOffset: number }> {
-  if (source.size < 8) throw new FormatError(`${source.name}: is too short for a safetensors file`);
-  const prefix = await source.read(0, 8);
-  const length = Number(new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true));
-  if (length > MAX_HEADER || length > source.size - 8) {
+  const start = await source.read(0, Math.min(source.size, LOOKED_AT));
+  if (source.size < PREFIX) {
     throw new FormatError(
-      `${source.name}: is no whole safetensors file: its header should take ${length} bytes of ${source.size}`,
+      `${source.name}: ${mistakenFile(start, 'safetensors') ?? 'is too short for a safetensors file'}`,
     );
   }
-  return { header: parseJson(await source.read(8, length), source.name), dataOffset: 8 + length };
+  const length = Number(new DataView(start.buffer, start.byteOffset).getBigUint64(0, true));
+  if (length > MAX_HEADER || length > source.size - PREFIX) {
+    const broken = `is no whole safetensors file: its header should take ${length} bytes of ${source.size}`;
+    throw new FormatError(`${source.name}: ${mistakenFile(start, 'safetensors') ?? broken}`);
+  }
+  return { header: parseJson(await source.read(PREFIX, length), source.name), dataOffset: PREFIX + length };
 }
 
 function parseJson(bytes: Uint8Array, name: string): Record<string, unknown> {

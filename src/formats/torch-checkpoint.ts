@@ -2,9 +2,10 @@
 
 import { FormatError } from '../errors.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
+import { LOOKED_AT, mistakenFile } from './mistaken-file.ts';
 import { printable } from './printable.ts';
 import type { TensorArchive } from './tensor-archive.ts';
-import { isLegacyCheckpoint, LEGACY_MAGIC_LENGTH, readLegacyCheckpoint } from './torch-legacy.ts';
+import { isLegacyCheckpoint, readLegacyCheckpoint } from './torch-legacy.ts';
 import { type TorchTensor, type TorchValue, unpickleTorch } from './torch-pickle.ts';
 import { openZip, type ZipMember } from './zip.ts';
 
@@ -29,7 +30,7 @@ const ZIP_MAGIC = [0x50, 0x4b];
  */
 export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint> {
   return closingOnError(source, async () => {
-    const start = await source.read(0, Math.min(source.size, LEGACY_MAGIC_LENGTH));
+    const start = await source.read(0, Math.min(source.size, LOOKED_AT));
     if (isLegacyCheckpoint(start)) {
       return { value: await readLegacyCheckpoint(source), close: () => source.close() };
     }
@@ -83,8 +84,11 @@ export function isTorchTensor(value: TorchValue | undefined): value is TorchTens
 
 function checkMagic(start: Uint8Array, name: string): void {
   if (ZIP_MAGIC.every((byte, i) => start[i] === byte)) return;
+  const mistaken = mistakenFile(start, 'torch');
   throw new FormatError(
-    `${name}: is no PyTorch checkpoint: it is neither a zip archive nor an older file as torch.save makes`,
+    mistaken === undefined
+      ? `${name}: is no PyTorch checkpoint: it is neither a zip archive nor an older file as torch.save makes`
+      : `${name}: ${mistaken}`,
   );
 }
 

@@ -31,9 +31,6 @@ export function isLegacyCheckpoint(start: Uint8Array): boolean {
   return MAGIC.every((byte, i) => magic[i] === byte);
 }
 
-/** Length that {@link isLegacyCheckpoint} looks at. */
-export const LEGACY_MAGIC_LENGTH = PROTO_BYTES + FRAME_BYTES + MAGIC.length;
-
 /**
  * The value of a checkpoint in the old format. Its tensors are read from the source when asked for.
  * @throws {FormatError} if it is damaged, malicious or big-endian, or names anything but tensors and plain data.

@@ -1,6 +1,7 @@
 /** @file Zip archives read by ranges, and written, over zip.js: what `.npz` and PyTorch checkpoints are made of. */
 
 import {
+  ERR_EOCDR_NOT_FOUND,
   type FileEntry,
   Reader,
   Uint8ArrayReader,
@@ -153,6 +154,12 @@ async function zipErrors<T>(source: ByteSource, action: () => Promise<T>, member
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     const where = member === undefined ? source.name : `${source.name}/${member}`;
-    throw new FormatError(`${where}: is no readable zip archive: ${(cause as Error).message}`, { cause });
+    const { message } = cause as Error;
+    throw new FormatError(
+      message === ERR_EOCDR_NOT_FOUND
+        ? `${where}: is cut off: a zip archive ends with a directory, and it does not; get the whole file`
+        : `${where}: is no readable zip archive: ${message}`,
+      { cause },
+    );
   }
 }
