@@ -43,8 +43,8 @@ export function backpropagate(seeds: readonly Seed[], targets: readonly Symbolic
   return targets.map((target) => gradients.get(target) ?? constantZeros(target.shape));
 }
 
-/** Nodes through which some target reaches the outputs; the others need no gradient. */
-function dependents(order: readonly Node[], targets: readonly SymbolicTensor[]): Set<Node> {
+/** Of nodes in topological order, those that depend on some target. */
+export function dependents(order: readonly Node[], targets: readonly SymbolicTensor[]): Set<Node> {
   const wanted = new Set(targets);
   const needed = new Set<Node>();
   for (const node of order) {

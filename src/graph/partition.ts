@@ -5,7 +5,7 @@
  */
 
 import { ShapeError } from '../errors.ts';
-import { backpropagate } from './gradient.ts';
+import { backpropagate, dependents } from './gradient.ts';
 import type { Graph } from './onnx.ts';
 import { input, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
 
@@ -27,17 +27,6 @@ export interface DifferentiableStage {
 /** Operators whose results cost too much to compute twice. */
 const EXPENSIVE = new Set(['Gemm', 'MatMul', 'FusedMatMul', 'Softmax']);
 
-/** The same values, which the forward program is to save although no single operator behind them is expensive. */
-export function remember(x: SymbolicTensor): SymbolicTensor {
-  if (x.source.kind !== 'node') return x;
-  const outputs: SymbolicTensor[] = [];
-  const node: Node = { ...x.source.node, outputs, remembered: true };
-  for (const [index, output] of x.source.node.outputs.entries()) {
-    outputs.push({ ...output, source: { kind: 'node', node, index } });
-  }
-  return outputs[x.source.index];
-}
-
 /**
  * Differentiate a stage.
  * @param targets names of the inputs whose gradients are wanted.
@@ -55,12 +44,13 @@ export function differentiate(stage: Stage, targets: readonly string[]): Differe
   });
   const gradients = backpropagate(seeds, wanted);
   const forwardNodes = new Set(topologicalOrder(Object.values(stage.outputs)));
-  const saved = chooseSaved(gradients, forwardNodes);
+  const incoming = seeds.map((seed) => seed.gradient);
+  const saved = chooseSaved(gradients, forwardNodes, dependents(topologicalOrder(gradients), incoming));
   const replacements = new Map(
     saved.map((symbol, i) => [symbol, input(`saved.${i}`, symbol.shape, symbol.dtype)]),
   );
   const backwardOutputs = substitute(gradients, replacements);
-  const available = [...stage.inputs, ...replacements.values(), ...seeds.map((seed) => seed.gradient)];
+  const available = [...stage.inputs, ...replacements.values(), ...incoming];
   const used = new Set(topologicalOrder(backwardOutputs).flatMap((node) => node.inputs));
   for (const output of backwardOutputs) used.add(output);
   return {
@@ -82,11 +72,17 @@ function inputName(symbol: SymbolicTensor): string {
   return symbol.source.name;
 }
 
-/** The expensive forward results met first when walking back from the gradients. */
+/**
+ * What is met first when walking back from the gradients: expensive forward results, and whatever was remembered, even
+ * if only the gradients need it, so long as it does not depend on what comes in from behind.
+ */
 function chooseSaved(
   gradients: readonly SymbolicTensor[],
   forwardNodes: ReadonlySet<Node>,
+  afterIncoming: ReadonlySet<Node>,
 ): SymbolicTensor[] {
+  const isWorthSaving = (node: Node): boolean =>
+    node.remembered ? !afterIncoming.has(node) : forwardNodes.has(node) && EXPENSIVE.has(node.operator);
   const saved = new Set<SymbolicTensor>();
   const seen = new Set<SymbolicTensor>();
   const stack = [...gradients];
@@ -95,7 +91,7 @@ function chooseSaved(
     if (seen.has(symbol) || symbol.source.kind !== 'node') continue;
     seen.add(symbol);
     const { node } = symbol.source;
-    if (forwardNodes.has(node) && (node.remembered || EXPENSIVE.has(node.operator))) saved.add(symbol);
+    if (isWorthSaving(node)) saved.add(symbol);
     else stack.push(...node.inputs);
   }
   return [...saved];

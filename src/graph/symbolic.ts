@@ -105,6 +105,17 @@ export function apply(spec: NodeSpec): readonly SymbolicTensor[] {
   return outputs;
 }
 
+/** The same values, worth saving for a backward program although no single operator behind them is expensive. */
+export function remember(x: SymbolicTensor): SymbolicTensor {
+  if (x.source.kind !== 'node') return x;
+  const outputs: SymbolicTensor[] = [];
+  const node: Node = { ...x.source.node, outputs, remembered: true };
+  for (const [index, output] of x.source.node.outputs.entries()) {
+    outputs.push({ ...output, source: { kind: 'node', node, index } });
+  }
+  return outputs[x.source.index];
+}
+
 /** Every node that the given symbols depend on, each after the nodes it depends on. */
 export function topologicalOrder(outputs: readonly SymbolicTensor[]): Node[] {
   const order: Node[] = [];

@@ -47,7 +47,11 @@ function sessionOptions(threads: number, arena: boolean): ort.InferenceSession.S
     // in the cache when its turn comes. The others are few and take large scores again and again.
     enableCpuMemArena: arena,
     // Many programs take turns: a pool that goes on spinning after its run would steal a core from the next.
-    extra: { session: { force_spinning_stop: '1' } },
+    extra: {
+      session: { force_spinning_stop: '1' },
+      // Where a graph transposes before a product, it is because that is faster.
+      optimization: { disable_specified_optimizers: 'GemmTransposeFusion;MatmulTransposeFusion' },
+    },
     // Errors are thrown, so they need not be printed too.
     logSeverityLevel: 4,
   };

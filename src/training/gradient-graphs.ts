@@ -17,9 +17,9 @@ import {
   square,
   subtract,
 } from '../graph/operators/index.ts';
-import { type DifferentiableStage, differentiate, remember } from '../graph/partition.ts';
+import { type DifferentiableStage, differentiate } from '../graph/partition.ts';
 import { productDim } from '../graph/shapes.ts';
-import { constant, input, type SymbolicTensor } from '../graph/symbolic.ts';
+import { constant, input, remember, type SymbolicTensor } from '../graph/symbolic.ts';
 import { compilePlan, skipCausal } from '../models/acdit/attention-plan.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { type RopeTables, ropeTables, signedTables } from '../models/acdit/rope.ts';

@@ -71,20 +71,29 @@ interface LayerPrograms {
 
 /** What a layer's forward pass leaves for its backward pass. */
 interface LayerRoom {
-  readonly wide: Tensor<'float32'>;
+  readonly activated: Tensor<'float32'>;
+  /** The activation's slope. */
+  readonly activation: Named;
   readonly gate: Tensor<'float32'>;
   readonly widen: Named;
   readonly narrow: Named;
 }
 
-function layerRoom({ widen, narrow }: LayerPrograms): LayerRoom {
-  const room = (name: string): Tensor<'float32'> =>
-    zeros('float32', widen.stage.forward.outputs[name].shape.map(Number));
-  return { wide: room('wide'), gate: room('gate'), widen: savedRoom(widen), narrow: savedRoom(narrow) };
+function layerRoom({ widen, narrow }: LayerPrograms, activation: StagePrograms): LayerRoom {
+  const { wide, gate } = widen.stage.forward.outputs;
+  const wideShape = wide.shape.map(Number);
+  const ofWideShape = activation.stage.saved.map((_, i) => [`saved.${i}`, zeros('float32', wideShape)]);
+  return {
+    activated: zeros('float32', wideShape),
+    activation: Object.fromEntries(ofWideShape),
+    gate: zeros('float32', gate.shape.map(Number)),
+    widen: savedRoom(widen),
+    narrow: savedRoom(narrow),
+  };
 }
 
 /**
- * Elements of a run of the activation's gradient: few enough for its dozen passes to stay in the processor's cache,
+ * Elements of a run of the activation: few enough for the dozen passes of its slope to stay in the processor's cache,
  * enough to be worth a run.
  */
 const PIECE = 294912;
@@ -138,10 +147,11 @@ export async function compileGradientPass(
   const streams = Array.from({ length: layers + 1 }, (_, i) =>
     zeros('float32', i < layers ? streamShape : noisedShape),
   );
-  const sharedRoom = activations === 'recompute' ? layerRoom(layer) : undefined;
-  const lastRoom = layerRoom(lastLayer);
+  const roomOf = (programs: LayerPrograms): LayerRoom => layerRoom(programs, activation);
+  const sharedRoom = activations === 'recompute' ? roomOf(layer) : undefined;
+  const lastRoom = roomOf(lastLayer);
   const rooms = Array.from({ length: layers }, (_, i) =>
-    i === layers - 1 ? lastRoom : (sharedRoom ?? layerRoom(layer)),
+    i === layers - 1 ? lastRoom : (sharedRoom ?? roomOf(layer)),
   );
   const savedCondition = savedRoom(conditionStage);
   const savedEmbed = savedRoom(embed);
@@ -153,7 +163,7 @@ export async function compileGradientPass(
   /** What only one layer at a time needs; the last one has fewer blocks and takes the front. */
   const scratch = {
     middle: zeros('float32', streamShape),
-    activated: zeros('float32', wideShape),
+    wide: zeros('float32', wideShape),
     wideGradient: zeros('float32', wideShape),
     gateGradient: zeros('float32', [samples, clean + blocks, 1, hidden]),
     // A layer reads one and writes the other.
@@ -167,22 +177,22 @@ export async function compileGradientPass(
     const { widen, narrow } = programsOf(index);
     const room = rooms[index];
     const middle = partOf(scratch.middle, index);
-    const activated = front(scratch.activated, room.wide.shape);
+    const wide = front(scratch.wide, room.activated.shape);
     const available = {
       blocks: streams[index],
       condition,
       middle,
-      activated,
+      activated: room.activated,
       gate: room.gate,
       ...layerWeights(weights, index),
     };
     await widen.forward.run(feedsFor(widen.forward, available), {
       middle,
-      wide: room.wide,
+      wide,
       gate: room.gate,
       ...room.widen,
     });
-    await runFlat(activation.forward, { wide: room.wide }, { activated });
+    await runFlat(activation.forward, { wide }, { activated: room.activated, ...room.activation }, PIECE);
     await narrow.forward.run(feedsFor(narrow.forward, available), { result: into, ...room.narrow });
   }
 
@@ -208,16 +218,14 @@ export async function compileGradientPass(
     const room = rooms[index];
     const isLast = index === layers - 1;
     const incoming = isLast ? scratch.noisedGradient : scratch.streamGradients[(index + 1) % 2];
-    const activated = front(scratch.activated, room.wide.shape);
-    const wideGradient = front(scratch.wideGradient, room.wide.shape);
+    const wideGradient = front(scratch.wideGradient, room.activated.shape);
     const gateGradient = partOf(scratch.gateGradient, index);
     // The last layer's activations are still there.
     if (activations === 'recompute' && !isLast) await runLayer(index, weights, streams[index + 1]);
-    else if (!isLast) await runFlat(activation.forward, { wide: room.wide }, { activated });
     const available = {
       blocks: streams[index],
       condition,
-      activated,
+      activated: room.activated,
       gate: room.gate,
       ...layerWeights(weights, index),
     };
@@ -231,9 +239,8 @@ export async function compileGradientPass(
     // In place: the incoming gradient is a factor of the last product.
     await runFlat(
       activation.backward,
-      { wide: room.wide, 'd.activated': wideGradient },
+      { ...room.activation, 'd.activated': wideGradient },
       { 'd.wide': wideGradient },
-      PIECE,
     );
     await widen.backward.run(
       feedsFor(widen.backward, {

@@ -1,6 +1,6 @@
 /** @file Activations with their gradients in few passes over memory. */
 
-import { apply, type SymbolicTensor } from '../symbolic.ts';
+import { apply, remember, type SymbolicTensor } from '../symbolic.ts';
 import { reduceSum } from './broadcasting.ts';
 import { add, multiply, scale, shift, sigmoid, square, subtract } from './elementwise.ts';
 
@@ -20,16 +20,16 @@ export function gelu(x: SymbolicTensor): SymbolicTensor {
     inputs: [x],
     attributes: { approximate: 'tanh' },
     outputs: [{ shape: x.shape }],
-    gradient: ([g]) => {
-      if (!g) return [];
-      // y = x s with s = sigmoid(x (a + b x²)), so y' = s + (y - y s)(a + 3 b x²).
-      const squared = square(x);
-      const s = sigmoid(multiply(x, shift(scale(squared, GELU_CUBIC), GELU_LINEAR)));
-      const y = multiply(x, s);
-      const slope = shift(scale(squared, 3 * GELU_CUBIC), GELU_LINEAR);
-      return [multiply(g, add(s, multiply(subtract(y, multiply(y, s)), slope)))];
-    },
+    // The slope takes a dozen passes. A forward program, which has x in the processor's cache, can save it in its place.
+    gradient: ([g], [y]) => [g && multiply(g, remember(geluSlope(x, y)))],
   })[0];
+}
+
+/** y = x s with s = sigmoid(x (a + b x²)), so y' = s + (y - y s)(a + 3 b x²). */
+function geluSlope(x: SymbolicTensor, y: SymbolicTensor): SymbolicTensor {
+  const cubic = scale(square(x), GELU_CUBIC);
+  const s = sigmoid(multiply(x, shift(cubic, GELU_LINEAR)));
+  return add(s, multiply(subtract(y, multiply(y, s)), shift(scale(cubic, 3), GELU_LINEAR)));
 }
 
 /** Softmax over the last axis. */

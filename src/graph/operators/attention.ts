@@ -3,8 +3,9 @@
 import { ShapeError } from '../../errors.ts';
 import { sameShape } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
-import { reduceSum } from './broadcasting.ts';
-import { add, multiply, subtract } from './elementwise.ts';
+import { constantOnes, reduceSum } from './broadcasting.ts';
+import { add, multiply, negate } from './elementwise.ts';
+import { concat } from './layout.ts';
 import { matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 
 /**
@@ -58,8 +59,10 @@ function weightedValues(probabilities: SymbolicTensor, v: SymbolicTensor): Symbo
     gradient: ([g], [out]) => {
       if (!g) return [];
       const rowSums = reduceSum(multiply(g, out), [-1], true);
-      const scoreGradient = multiply(probabilities, subtract(matmulTransposed(g, v), rowSums));
-      return [scoreGradient, transposedMatmul(probabilities, g)];
+      // g vᵀ - rowSums as one product, [g, -rowSums] [v, 1]ᵀ: a pass over all scores less.
+      const columnOfOnes = constantOnes([...v.shape.slice(0, -1), 1]);
+      const inner = matmulTransposed(concat([g, negate(rowSums)], -1), concat([v, columnOfOnes], -1));
+      return [multiply(probabilities, inner), transposedMatmul(probabilities, g)];
     },
   })[0];
 }

@@ -4,7 +4,7 @@
  */
 
 import { ShapeError } from '../../errors.ts';
-import { elementCount, float32, zeros } from '../../tensor/tensor.ts';
+import { elementCount, float32 } from '../../tensor/tensor.ts';
 import { broadcast, countElements, resolveAxis, sameShape } from '../shapes.ts';
 import { apply, constant, integers, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 
@@ -62,15 +62,20 @@ export function expand(x: SymbolicTensor, shape: Shape): SymbolicTensor {
 
 /** Zeros of a known shape, kept as one element and expanded when run. */
 export function constantZeros(shape: Shape): SymbolicTensor {
-  return expand(
-    constant(
-      zeros(
-        'float32',
-        shape.map(() => 1),
-      ),
-    ),
-    shape,
+  return filled(shape, 0);
+}
+
+/** Ones of a known shape, kept as one element and expanded when run. */
+export function constantOnes(shape: Shape): SymbolicTensor {
+  return filled(shape, 1);
+}
+
+function filled(shape: Shape, value: number): SymbolicTensor {
+  const one = float32(
+    shape.map(() => 1),
+    [value],
   );
+  return expand(constant(one), shape);
 }
 
 function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean): Shape {

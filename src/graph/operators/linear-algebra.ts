@@ -103,21 +103,19 @@ function gemm(
   }
 }
 
+/** Rows of a left side from which on transposing it costs less than reading it transposed. */
+const MANY_ROWS = 64;
+
 /**
  * a^T x b of (K, M) and (K, N). The matrix kernels read a transposed left side a tenth to a fifth slower than a plain
  * one, which is more than it costs to transpose the smaller of the two beforehand: b^T x a is the result transposed.
  */
 function leftTransposedProduct(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
-  const [rows, columns] = [a.shape[1], b.shape[1]];
-  return rows <= columns
-    ? gemm(transposedCopy(a), b, false, false)
-    : transposedCopy(gemm(transposedCopy(b), a, false, false));
-}
-
-/** (M, N) as (N, M), by a permutation that ONNX Runtime does not recognise and put back into the product. */
-function transposedCopy(x: SymbolicTensor): SymbolicTensor {
-  const [rows, columns] = x.shape;
-  return reshape(transpose(reshape(x, [rows, columns, 1]), [1, 2, 0]), [columns, rows]);
+  const [inner, rows] = a.shape;
+  if (Number(inner) < MANY_ROWS) return gemm(a, b, true, false);
+  return rows <= b.shape[1]
+    ? gemm(transpose(a, [1, 0]), b, false, false)
+    : transpose(gemm(transpose(b, [1, 0]), a, false, false), [1, 0]);
 }
 
 /**

@@ -3,8 +3,9 @@
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
 import { apply, constant, type NodeSpec, type SymbolicTensor, showShape } from '../symbolic.ts';
-import { reduceSum, sumTo } from './broadcasting.ts';
+import { reduceSum, reshape, sumTo } from './broadcasting.ts';
 import { multiply, scale, subtract } from './elementwise.ts';
+import { matmul } from './linear-algebra.ts';
 
 /** x / sqrt(mean(x²) + epsilon) * weight over the last axis; the weight, of the last axis's size, defaults to ones. */
 export function rmsNorm(x: SymbolicTensor, epsilon: number, weight?: SymbolicTensor): SymbolicTensor {
@@ -22,11 +23,18 @@ export function rmsNorm(x: SymbolicTensor, epsilon: number, weight?: SymbolicTen
       if (!g) return [];
       const [normalized, inverse] = normalize(x, epsilon, size);
       const along = multiply(g, normalized);
-      const mean = scale(reduceSum(multiply(along, weight), [-1], true), 1 / size);
+      const mean = weightedSum(along, scale(weight, 1 / size));
       const gradient = multiply(subtract(multiply(g, weight), multiply(normalized, mean)), inverse);
       return [gradient, sumTo(along, weight.shape)];
     },
   })[0];
+}
+
+/** Sum over the last axis of x * weight, in one pass: a product with a column. The axis stays as a dim of 1. */
+function weightedSum(x: SymbolicTensor, weight: SymbolicTensor): SymbolicTensor {
+  const [size] = weight.shape;
+  const rows = x.shape.length > 1 ? x : reshape(x, [1, size]);
+  return reshape(matmul(rows, reshape(weight, [size, 1])), [...x.shape.slice(0, -1), 1]);
 }
 
 /** x without its magnitude, and 1 / that magnitude, through which no gradient flows. */
