@@ -10,9 +10,10 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
+import { allFinite, notFinite } from './finite.ts';
 import { type Condition, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { planSampling, type SamplePlan, type SampleRequest, stackBlocks } from './request.ts';
-import type { CompileOptions, WeightSource } from './segments.ts';
+import { type CompileOptions, type WeightSource, weightsInMemory } from './segments.ts';
 import { EMPTY_CACHE, type KeyValueCache, openTrunk, type Trunk } from './trunk.ts';
 
 export type { PerBlock, SampleRequest } from './request.ts';
@@ -35,6 +36,7 @@ export interface Sampler {
   /**
    * Sample; the work is done while the events are asked for, and stops when they no longer are.
    * @throws {ArgumentError} for a label, step count, guidance or noise that does not fit the model
+   * @throws {CheckpointError} if weights turn out to be NaN or infinite
    * @throws the signal's reason once it is aborted
    */
   sample(request: SampleRequest): AsyncGenerator<SampleEvent, void, void>;
@@ -55,15 +57,18 @@ export interface SamplerOptions extends CompileOptions {
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const trunk = await openTrunk(options.device, options.config, options.weights, options);
   const schedule = linearNoiseSchedule();
+  const { config, weights } = options;
+  const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
   return {
-    config: options.config,
-    sample: (request) => sampleBlocks(trunk, schedule, planSampling(options.config, request), request.signal),
+    config,
+    sample: (request) => sampleBlocks(trunk, source, schedule, planSampling(config, request), request.signal),
     dispose: () => trunk.dispose(),
   };
 }
 
 async function* sampleBlocks(
   trunk: Trunk,
+  weights: WeightSource,
   schedule: NoiseSchedule,
   plan: SamplePlan,
   signal?: AbortSignal,
@@ -85,6 +90,9 @@ async function* sampleBlocks(
       const next = solver.step(index, latents.data, noise, state, plan.solverNoise);
       latents = float32(latents.shape, next.x);
       state = next.state;
+      if (!allFinite(next.x)) {
+        throw await notFinite(trunk.config, weights, { block, step: index, cfg: plan.cfg[block] });
+      }
       yield { kind: 'step', block, step: index + 1, steps: solver.timesteps.length, latents };
     }
     finished.push(latents);

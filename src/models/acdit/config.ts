@@ -91,6 +91,9 @@ export function gridLengths(config: AcditConfig): number[] {
   return config.positionSplit.length === 3 ? [config.frames, ...grid] : grid;
 }
 
+/** More than attention can be computed of; a configuration with more is damaged or malicious. */
+const MAX_TOKENS = 2 ** 20;
+
 /**
  * Check a configuration as a whole.
  * @throws {ConfigError} naming the first field that does not fit.
@@ -126,6 +129,7 @@ export function validateConfig(config: AcditConfig): AcditConfig {
     fail(`height and width (${height}x${width}) must be multiples of patch (${patch})`);
   }
   const tokens = (frames * height * width) / patch ** 2;
+  if (tokens > MAX_TOKENS) fail(`${tokens} tokens are more than the ${MAX_TOKENS} that are supported`);
   if (tokens !== blocks * blockSize) {
     fail(`blocks x blockSize must be the ${tokens} tokens there are, got ${blocks} x ${blockSize}`);
   }

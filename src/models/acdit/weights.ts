@@ -98,7 +98,7 @@ export function checkWeights(config: AcditConfig, shapes: ReadonlyMap<string, re
 }
 
 /** All names, those that differ in the layer only as one: `blocks.{0,1,2}.norm1.weight`. */
-function groupLayers(names: readonly string[]): string[] {
+export function groupLayers(names: readonly string[]): string[] {
   const groups = new Map<string, string[]>();
   for (const name of names) {
     const [, layer, rest] = /^blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
