@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
+import { scanCacheDir } from '@huggingface/hub';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { HubError } from '../src/errors.ts';
 import { downloadFile, type HubEvent, type HubOptions } from '../src/hub/index.ts';
@@ -82,6 +83,14 @@ describe('downloadFile', () => {
     expect(readlinkSync(config)).toBe(`../../../blobs/${gitHash(small)}`);
     expect(checksumOf(config)).toBe(sha256(small));
     expect(readdirSync(repoPath('blobs')).sort()).toEqual([gitHash(small), sha256(large)].sort());
+
+    // The library's own reader of caches finds its way about.
+    const { repos, warnings } = await scanCacheDir(join(home, 'hub'));
+    expect(warnings).toEqual([]);
+    expect(repos).toMatchObject([
+      { id: { name: 'owner/repo', type: 'model' }, revisions: [{ commitOid: hub.commit, refs: ['main'] }] },
+    ]);
+    expect(repos[0].revisions[0].files).toMatchObject([{ path, blob: { path: blob(), size: large.length } }]);
   });
 
   it('downloads once, and again what is damaged or gone', async () => {
@@ -131,6 +140,16 @@ describe('downloadFile', () => {
     hub.faults.lookupStatuses = [503, 429];
     hub.faults.contentStatuses = [500, 429];
     expectWhole(await download());
+  });
+
+  it('asks again when the connection is closed instead of an answer', async () => {
+    hub.faults.lookupDrops = 2;
+    expectWhole(await download());
+    hub.faults.lookupDrops = 3;
+    await download();
+    expect(events).toContainEqual(
+      expect.objectContaining({ kind: 'unreachable', reason: expect.stringContaining('was closed') }),
+    );
   });
 
   it('takes a connection that brings nothing for broken', async () => {

@@ -14,6 +14,7 @@ import { parameters } from '../models/acdit/weights.ts';
 import type { FloatType } from '../tensor/convert.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { modelPath } from './model-path.ts';
 import { formatDuration, startProgress } from './progress.ts';
 import { choice } from './values.ts';
 import { weightsChoice, weightsFlags } from './weights-flag.ts';
@@ -38,9 +39,10 @@ export const convertCommand = defineCommand({
   name: 'convert',
   positionals: ['IN', 'OUT'],
   summary:
-    'Convert a model. IN is a model folder, its .safetensors, or an official checkpoint (.pt). What OUT becomes is\n' +
-    'told by its name: NAME.pt a checkpoint for the official code, NAME.onnx a program for ONNX Runtime, with\n' +
-    'NAME.onnx.data beside it, and any other name a model folder. The path of OUT is printed last.',
+    'Convert a model. IN is a model folder, its .safetensors, an official checkpoint (.pt), or a model of the Hugging\n' +
+    'Face Hub. What OUT becomes is told by its name: NAME.pt a checkpoint for the official code, NAME.onnx a program\n' +
+    'for ONNX Runtime, with NAME.onnx.data beside it, and any other name a model folder. The path of OUT is printed\n' +
+    'last.',
   flags: convertFlags,
   run: async ({ values, positionals }, terminal) => {
     const [from, to] = positionals;
@@ -63,7 +65,8 @@ async function convert(
   const dtype = dtypeOf(values, kind);
   const weights = weightsChoice(values);
   await requireFree(to, kind, values.overwrite === true);
-  const model = await openModel(from, { weights });
+  const quiet = values.quiet === true || values.json === true;
+  const model = await openModel(await modelPath(from, terminal, quiet), { weights });
   try {
     if (kind === 'pt') officialArguments(model.config); // fails before anything is written
     await write(model, { from, to, kind, dtype }, values, terminal);

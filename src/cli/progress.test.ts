@@ -116,3 +116,8 @@ it.each([
 ])('formatSpeed(%d) is %s', (speed, expected) => {
   expect(formatSpeed(speed, 'step')).toBe(expected);
 });
+
+it('formatSpeed gives symbols of units no plural', () => {
+  expect(formatSpeed(12.345, 'MB')).toBe('12.3 MB/s');
+  expect(formatSpeed(0.5, 'kB')).toBe('2.00 s/kB');
+});

@@ -42,7 +42,15 @@ function withToken(plain: typeof fetch, { endpoint, token }: HubSettings): typeo
 }
 
 /** A connection that was lost or never came about. Another attempt may succeed. */
-export class ConnectionProblem extends Error {}
+export class ConnectionProblem extends Error {
+  /** There was a connection, and it was closed: a server does that to connections that were idle for a while. */
+  readonly closed: boolean;
+
+  constructor(message: string, { closed = false, ...options }: ErrorOptions & { closed?: boolean } = {}) {
+    super(message, options);
+    this.closed = closed;
+  }
+}
 
 /**
  * Do something with a connection, which counts as lost when `alive` is not called for the hub's stall timeout.
@@ -67,8 +75,7 @@ export async function connected<T>(
     signal?.throwIfAborted();
     if (stalled.signal.aborted) throw stalled.signal.reason;
     // All that fetch throws for the network is a TypeError with the cause in it.
-    if (error instanceof TypeError && error.cause !== undefined)
-      throw new ConnectionProblem(reasonOf(error), { cause: error });
+    if (error instanceof TypeError && error.cause !== undefined) throw problemOf(error);
     throw error;
   } finally {
     clearTimeout(timer);
@@ -76,21 +83,24 @@ export async function connected<T>(
   }
 }
 
+const CLOSED = 'the connection was closed';
+
 const reasons: Record<string, string> = {
   ENOTFOUND: 'its name cannot be found: is there a network?',
   EAI_AGAIN: 'its name cannot be looked up: is there a network?',
   ECONNREFUSED: 'the connection was refused',
-  ECONNRESET: 'the connection was closed',
-  UND_ERR_SOCKET: 'the connection was closed',
+  ECONNRESET: CLOSED,
+  UND_ERR_SOCKET: CLOSED,
   ENETUNREACH: 'there is no network',
   EHOSTUNREACH: 'there is no way to it',
   ETIMEDOUT: 'no answer',
   UND_ERR_CONNECT_TIMEOUT: 'no answer',
 };
 
-function reasonOf(error: Error): string {
-  const cause = error.cause as NodeJS.ErrnoException | undefined;
-  return reasons[cause?.code ?? ''] ?? cause?.message ?? error.message;
+function problemOf(error: Error): ConnectionProblem {
+  const { code = '', message } = error.cause as NodeJS.ErrnoException;
+  const closed = reasons[code] === CLOSED;
+  return new ConnectionProblem(reasons[code] ?? (message || error.message), { cause: error, closed });
 }
 
 /** Waits before another attempt, longer each time. */

@@ -50,7 +50,11 @@ export async function lookUp(hub: Hub, location: HubLocation): Promise<Lookup> {
       if (error instanceof ConnectionProblem) return error;
       throw error;
     });
-    if (answer instanceof ConnectionProblem) return unreachable(answer.message);
+    if (answer instanceof ConnectionProblem) {
+      if (!answer.closed || failures === ATTEMPTS) return unreachable(answer.message);
+      await pause(attemptDelay(hub, failures), hub.signal);
+      continue;
+    }
     const { status, headers } = answer;
     if (status < 400 || status === 405 || status === 501) return completed(hub, location, headers);
     const code = headers.get('X-Error-Code');

@@ -3,9 +3,10 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
 import { type Hub, sha256, startHub } from '../support/hub-server.ts';
+import { writePictureFolder } from '../support/picture-folder.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 
@@ -86,6 +87,9 @@ describe('a model of the hub', () => {
     for (const name of ['owner/pixels', 'owner/many/one', `owner/many@${hub.commit}/one/model.safetensors`]) {
       expect(await info(name)).toEqual(expected);
     }
+    const converted = ['convert', 'ACDiT-XL-img', inFolder('converted')];
+    expect(await runInProcess(converted)).toMatchObject({ code: 0 });
+    expect(await info(inFolder('converted'))).toMatchObject({ hidden: 128 });
     const verified = await runInProcess(['verify', 'ACDiT-XL-img', golden('image-tiny.npz')]);
     expect(verified).toMatchObject({ code: 0 });
   });
@@ -202,3 +206,46 @@ describe('an autoencoder of the hub', () => {
     expect(readdirSync(folder)).not.toContain('out');
   });
 });
+
+describe('training with the hub', () => {
+  it('begins with a model of it and decodes samples by its autoencoder, whatever the hub does later', async () => {
+    const data = await writePictureFolder(inFolder('images'), 4, 16);
+    const files = filesOf(golden('vae-tiny'), 'owner/sd/vae', VAE_FILES);
+    const first = await hubWith(files);
+    const encoded = ['encode', data, inFolder('latents'), '--size', '16', '--vae', 'owner/sd'];
+    expect(await runInProcess(encoded)).toMatchObject({ code: 0 });
+    const recipe = {
+      model: { layers: 1, hidden: 32, heads: 1, mlpRatio: 2, patch: 1, blocks: 1 },
+      training: { steps: 2, batch: 4, schedule: 'constant' },
+      data: { flip: true },
+      output: { sampleEvery: 2, sampleSteps: 1, vae: 'owner/sd' },
+    };
+    writeFileSync(inFolder('recipe.json'), JSON.stringify(recipe));
+    const train = (out: string, ...more: string[]): Promise<CliResult> =>
+      runInProcess([
+        ...['train', inFolder('recipe.json'), '--data', inFolder('latents'), '--out', inFolder(out)],
+        ...more,
+      ]);
+    expect(await train('first')).toMatchObject({ code: 0 });
+    await first.close();
+    const model = filesOf(inFolder('first'), 'owner/model', ['config.json', 'model.safetensors']);
+    const second = await hubWith({ ...files, ...model });
+    const initFrom = ['--training.initFrom', 'owner/model'];
+    expect(await train('second', ...initFrom)).toMatchObject({ code: 0 });
+    expect(readdirSync(inFolder('second', 'samples'))).toEqual(['step-00000002.png']);
+    await second.close();
+    const resumed = await train('second', ...initFrom, '--steps', '4');
+    expect(resumed).toMatchObject({ code: 0 });
+    expect(resumed.stderr).toContain('going on at step 2');
+    expectBadLine(
+      await train('third', '--training.initFrom', 'owner/other'),
+      'owner/other: there is no such path',
+    );
+  });
+});
+
+/** Other lines, such as of a warning, may go before. */
+function expectBadLine({ code, stderr }: CliResult, message: string): void {
+  expect(lastLine(stderr)).toContain(message);
+  expect(code).toBe(2);
+}

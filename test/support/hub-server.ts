@@ -26,6 +26,8 @@ export interface Faults {
   contentStatuses?: number[];
   /** Answer questions about files with these statuses. */
   lookupStatuses?: number[];
+  /** Close this many connections instead of answering a question about a file. */
+  lookupDrops?: number;
   /** Ask for this token; without it the answer is `denial`. */
   token?: string;
   denial?: { readonly status: number; readonly code: string };
@@ -128,7 +130,10 @@ function answer(request: IncomingMessage, response: ServerResponse, state: State
     const refuse = (status: number, code: string): unknown =>
       response.writeHead(status, { 'X-Error-Code': code }).end();
     const status = request.method === 'HEAD' ? faults.lookupStatuses?.shift() : undefined;
-    if (status !== undefined) response.writeHead(status).end();
+    if (request.method === 'HEAD' && faults.lookupDrops) {
+      faults.lookupDrops--;
+      request.socket.destroy();
+    } else if (status !== undefined) response.writeHead(status).end();
     else if (!Object.keys(state.files).some((name) => name.startsWith(`${repo}/`)))
       refuse(404, 'RepoNotFound');
     else if (revision !== 'main' && revision !== commit) refuse(404, 'RevisionNotFound');
