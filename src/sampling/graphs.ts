@@ -117,20 +117,6 @@ export function segmentGraph(config: AcditConfig, index: number): Graph {
   return { inputs, outputs: { nextBlocks: blocks, query, key, value } };
 }
 
-function attentionSymbols(config: AcditConfig, samples: number): AttentionInputs {
-  const shape = [samples, config.heads, config.blockSize, headSize(config)];
-  return { query: input('query', shape), key: input('key', shape), value: input('value', shape) };
-}
-
-/** Keys and values of the clean blocks, (N, H, cached, D). */
-function cacheSymbols(
-  config: AcditConfig,
-  samples: number,
-): { keys: SymbolicTensor; values: SymbolicTensor } {
-  const shape = [samples, config.heads, 'cached', headSize(config)];
-  return { keys: input('cachedKeys', shape), values: input('cachedValues', shape) };
-}
-
 /** Bytes of scores at a time: a few heads' worth stays in the processor's cache from product to softmax to product. */
 const SCORE_BYTES = 6.5e6;
 
@@ -140,32 +126,78 @@ function headGroups({ heads, blockSize }: AcditConfig, samples: number, keys: nu
   return Array.from({ length: Math.ceil(heads / most) }, (_, i) => Math.min(most, heads - i * most));
 }
 
-/**
- * Attention of a denoising step in one guidance branch: `query`, `key` and `value` (N, H, B, D) of the block in
- * progress, behind the clean blocks' keys and values. @param cached whether there are clean blocks.
- */
-export function denoiseAttentionGraph(config: AcditConfig, samples: number, cached: boolean): Graph {
-  const { query, key, value } = attentionSymbols(config, samples);
-  const cache = cacheSymbols(config, samples);
-  const longest = config.blockSize * (cached ? config.blocks : 1);
-  const sizes = headGroups(config, samples, longest);
-  const byHeads = (x: SymbolicTensor): readonly SymbolicTensor[] => split(x, 1, sizes);
-  const behind = (past: SymbolicTensor, own: SymbolicTensor): readonly SymbolicTensor[] => {
-    if (!cached) return byHeads(own);
-    const pasts = byHeads(past);
-    return byHeads(own).map((part, i) => concat([pasts[i], part], 2));
-  };
-  const keys = behind(cache.keys, key);
-  const values = behind(cache.values, value);
-  const results = byHeads(query).map((part, i) => attention(part, keys[i], values[i]));
+/** Heads in each of the cache's groups, in which attention takes them too: a group is read as it is. */
+export function cacheGroups(config: AcditConfig, samples: number): number[] {
+  return headGroups(config, samples, config.blockSize * config.blocks);
+}
+
+/** The name of one of several inputs or outputs of a kind. */
+export const numbered = (name: string, index: number): string => `${name}.${index}`;
+
+/** One guidance branch's queries, keys and values (N, H, B, D), named with `suffix`. */
+function attentionSymbols(config: AcditConfig, samples: number, suffix = ''): AttentionInputs {
+  const shape = [samples, config.heads, config.blockSize, headSize(config)];
   return {
-    inputs: [query, key, value, ...(cached ? [cache.keys, cache.values] : [])],
-    outputs: { attended: concat(results, 1) },
+    query: input(`query${suffix}`, shape),
+    key: input(`key${suffix}`, shape),
+    value: input(`value${suffix}`, shape),
+  };
+}
+
+/** Keys or values of the clean blocks, (N, heads of the group, cached, D) for each group. */
+function cacheSymbols(config: AcditConfig, samples: number, name: string): SymbolicTensor[] {
+  return cacheGroups(config, samples).map((heads, group) =>
+    input(numbered(name, group), [samples, heads, 'cached', headSize(config)]),
+  );
+}
+
+/** What stands behind the cached keys or values, by groups of heads. */
+function behind(past: readonly SymbolicTensor[], own: SymbolicTensor): SymbolicTensor[] {
+  const heads = past.map(({ shape }) => Number(shape[1]));
+  return split(own, 1, heads).map((part, group) => concat([past[group], part], 2));
+}
+
+/** Attention of all heads, in groups as `keys` and `values` come. */
+function attendByGroups(
+  query: SymbolicTensor,
+  keys: readonly SymbolicTensor[],
+  values: readonly SymbolicTensor[],
+): SymbolicTensor {
+  const heads = keys.map(({ shape }) => Number(shape[1]));
+  return concat(
+    split(query, 1, heads).map((part, group) => attention(part, keys[group], values[group])),
+    1,
+  );
+}
+
+/**
+ * Attention of a denoising step: for each guidance branch b, `query.b`, `key.b` and `value.b` (N, H, B, D) of the block
+ * in progress, behind the clean blocks' `cachedKeys.g` and `cachedValues.g`, give `attended.b`.
+ * @param cached whether there are clean blocks.
+ */
+export function denoiseAttentionGraph(
+  config: AcditConfig,
+  samples: number,
+  branches: number,
+  cached: boolean,
+): Graph {
+  const own = Array.from({ length: branches }, (_, b) => attentionSymbols(config, samples, `.${b}`));
+  const pastKeys = cached ? cacheSymbols(config, samples, 'cachedKeys') : [];
+  const pastValues = cached ? cacheSymbols(config, samples, 'cachedValues') : [];
+  const alone = headGroups(config, samples, config.blockSize);
+  const results = own.map(({ query, key, value }) =>
+    cached
+      ? attendByGroups(query, behind(pastKeys, key), behind(pastValues, value))
+      : attendByGroups(query, split(key, 1, alone), split(value, 1, alone)),
+  );
+  return {
+    inputs: [...own.flatMap(({ query, key, value }) => [query, key, value]), ...pastKeys, ...pastValues],
+    outputs: Object.fromEntries(results.map((attended, b) => [numbered('attended', b), attended])),
   };
 }
 
 /**
- * Attention of finished blocks, which join the cache: `keys` and `values` are the cache with theirs behind it.
+ * Attention of finished blocks, which join the cache: `keys.g` and `values.g` are the cache with theirs behind it.
  * @param attend false where only the cache is wanted: nothing reads the last layer's result.
  */
 export function appendAttentionGraph(
@@ -175,11 +207,16 @@ export function appendAttentionGraph(
   attend: boolean,
 ): Graph {
   const { query, key, value } = attentionSymbols(config, samples);
-  const cache = cacheSymbols(config, samples);
-  const keys = cached ? concat([cache.keys, key], 2) : key;
-  const values = cached ? concat([cache.values, value], 2) : value;
-  const inputs = [key, value, ...(cached ? [cache.keys, cache.values] : [])];
+  const groups = cacheGroups(config, samples);
+  const pastKeys = cached ? cacheSymbols(config, samples, 'cachedKeys') : [];
+  const pastValues = cached ? cacheSymbols(config, samples, 'cachedValues') : [];
+  const keys = cached ? behind(pastKeys, key) : split(key, 1, groups);
+  const values = cached ? behind(pastValues, value) : split(value, 1, groups);
+  const named = (name: string, parts: readonly SymbolicTensor[]): [string, SymbolicTensor][] =>
+    parts.map((part, group) => [numbered(name, group), part]);
+  const outputs = Object.fromEntries([...named('keys', keys), ...named('values', values)]);
+  const inputs = [key, value, ...pastKeys, ...pastValues];
   return attend
-    ? { inputs: [query, ...inputs], outputs: { keys, values, attended: attention(query, keys, values) } }
-    : { inputs, outputs: { keys, values } };
+    ? { inputs: [query, ...inputs], outputs: { ...outputs, attended: attendByGroups(query, keys, values) } }
+    : { inputs, outputs };
 }

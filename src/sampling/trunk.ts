@@ -9,16 +9,19 @@ import { ropeTables, signedTables } from '../models/acdit/rope.ts';
 import { LAYER_MODULATIONS, rowsOf, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import { appendAttentionGraph, denoiseAttentionGraph } from './graphs.ts';
+import { appendAttentionGraph, cacheGroups, denoiseAttentionGraph, numbered } from './graphs.ts';
 import { type Condition, compileModulations, type ModulationTable } from './modulation-table.ts';
 import { type CompileOptions, compileSegments, type WeightSource, weightsInMemory } from './segments.ts';
 
-/** Keys and values of the finished blocks, (N, H, cached, D) for each layer; shared by all guidance branches. */
+/**
+ * Keys and values of the finished blocks, for each layer and each of its groups of heads (N, heads of the group,
+ * cached, D); shared by all guidance branches.
+ */
 export interface KeyValueCache {
   /** Finished blocks. */
   readonly blocks: number;
-  readonly keys: readonly Tensor<'float32'>[];
-  readonly values: readonly Tensor<'float32'>[];
+  readonly keys: readonly (readonly Tensor<'float32'>[])[];
+  readonly values: readonly (readonly Tensor<'float32'>[])[];
 }
 
 export const EMPTY_CACHE: KeyValueCache = { blocks: 0, keys: [], values: [] };
@@ -103,7 +106,8 @@ export async function openTrunk(
   }
 
   function cacheFeeds({ blocks, keys, values }: KeyValueCache, layer: number): Feeds {
-    return blocks > 0 ? { cachedKeys: keys[layer], cachedValues: values[layer] } : {};
+    if (blocks === 0) return {};
+    return { ...numberedAll('cachedKeys', keys[layer]), ...numberedAll('cachedValues', values[layer]) };
   }
 
   /** Run segment `index` up to its layer's attention inputs, which land in the workspace. */
@@ -135,24 +139,25 @@ export async function openTrunk(
       const branches = conditions.length / samples;
       const groups = conditions.length;
       const cached = cache.blocks > 0;
-      const attention = await attentionProgram(`denoise ${samples} ${cached}`, () =>
-        denoiseAttentionGraph(config, samples, cached),
+      const attention = await attentionProgram(`denoise ${samples} ${branches} ${cached}`, () =>
+        denoiseAttentionGraph(config, samples, branches, cached),
       );
       const workspace = workspaceFor(groups);
       const { query, key, value, attended, blocks } = workspace;
-      const views = Array.from({ length: branches }, (_, branch) => {
-        const viewOf = (whole: Tensor<'float32'>) => rowsOf(whole, branch * samples, (branch + 1) * samples);
-        const inputs = { query: viewOf(query), key: viewOf(key), value: viewOf(value) };
-        return { inputs, outputs: { attended: viewOf(attended) } };
-      });
+      // A branch is a run of memory.
+      const byBranch = (name: string, whole: Tensor<'float32'>): Record<string, Tensor<'float32'>> =>
+        numberedAll(
+          name,
+          Array.from({ length: branches }, (_, b) => rowsOf(whole, b * samples, (b + 1) * samples)),
+        );
+      const own = { ...byBranch('query', query), ...byBranch('key', key), ...byBranch('value', value) };
+      const results = byBranch('attended', attended);
       const tokens = repeatSamples(latents, branches);
       const modulation = (layer: number): Tensor => table.gather(layer, conditions);
       for (let layer = 0; layer < layers; layer++) {
         signal?.throwIfAborted();
         await beginLayer(layer, tokens, modulation, cache.blocks, workspace);
-        for (const { inputs, outputs } of views) {
-          await attention.run({ ...inputs, ...cacheFeeds(cache, layer) }, outputs);
-        }
+        await attention.run({ ...own, ...cacheFeeds(cache, layer) }, results);
       }
       const { noise } = await segments[layers].run({
         blocks: blocks[layers % 2],
@@ -170,8 +175,8 @@ export async function openTrunk(
       const { query, key, value, attended } = workspace;
       const identity = identityModulation(samples, config.hidden);
       const tokens = repeatSamples(latents, 1);
-      const keys: Tensor<'float32'>[] = [];
-      const values: Tensor<'float32'>[] = [];
+      const keys: Tensor<'float32'>[][] = [];
+      const values: Tensor<'float32'>[][] = [];
       for (let layer = 0; layer < layers; layer++) {
         signal?.throwIfAborted();
         await beginLayer(layer, tokens, () => identity, cache.blocks, workspace);
@@ -180,12 +185,14 @@ export async function openTrunk(
           appendAttentionGraph(config, samples, cached, attend),
         );
         const feeds = { key, value, ...cacheFeeds(cache, layer) };
-        const room = cacheRoom(config, samples, cache.blocks + 1);
+        const nextKeys = cacheRoom(config, samples, cache.blocks + 1);
+        const nextValues = cacheRoom(config, samples, cache.blocks + 1);
+        const room = { ...numberedAll('keys', nextKeys), ...numberedAll('values', nextValues) };
         await (attend
           ? attention.run({ query, ...feeds }, { ...room, attended })
           : attention.run(feeds, room));
-        keys.push(room.keys);
-        values.push(room.values);
+        keys.push(nextKeys);
+        values.push(nextValues);
       }
       return { blocks: cache.blocks + 1, keys, values };
     },
@@ -200,13 +207,16 @@ export async function openTrunk(
   };
 }
 
-function cacheRoom(
-  config: AcditConfig,
-  samples: number,
-  blocks: number,
-): Record<'keys' | 'values', Tensor<'float32'>> {
-  const shape = [samples, config.heads, blocks * config.blockSize, headSize(config)];
-  return { keys: zeros('float32', shape), values: zeros('float32', shape) };
+/** Room for one layer's keys or values of so many finished blocks, by groups of heads. */
+function cacheRoom(config: AcditConfig, samples: number, blocks: number): Tensor<'float32'>[] {
+  return cacheGroups(config, samples).map((heads) =>
+    zeros('float32', [samples, heads, blocks * config.blockSize, headSize(config)]),
+  );
+}
+
+/** `name.0`, `name.1` and so on. */
+function numberedAll(name: string, tensors: readonly Tensor<'float32'>[]): Record<string, Tensor<'float32'>> {
+  return Object.fromEntries(tensors.map((value, index) => [numbered(name, index), value]));
 }
 
 /** (N, B, token size) once for each branch: (R x N, 1, B, token size). */

@@ -128,6 +128,10 @@ const cases: Record<keyof typeof operators, Case[]> = {
     of({ x: [3, 2], w: [4, 2], b: [4] }, ({ x, w, b }) => [linear(x, w, b)]),
     of({ x: [2], w: [3, 2] }, ({ x, w }) => [linear(x, w)]),
   ],
+  linearOnto: [
+    of({ sum: [2, 3, 4], x: [2, 3, 2], w: [4, 2] }, ({ sum, x, w }) => [operators.linearOnto(sum, x, w)]),
+    of({ x: [3, 2], w: [2, 2] }, ({ x, w }) => [operators.linearOnto(x, x, w)]),
+  ],
   // biome-ignore-start format: pairs of shapes
   matmul: product(
     operators.matmul,

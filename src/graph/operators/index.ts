@@ -21,7 +21,7 @@ export {
   tanh,
 } from './elementwise.ts';
 export { concat, slice, split, transpose } from './layout.ts';
-export { linear, matmul, matmulTransposed, transposedMatmul } from './linear-algebra.ts';
+export { linear, linearOnto, matmul, matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 export { gatherRows } from './lookup.ts';
 export { rmsNorm } from './normalization.ts';
 export { reduceMean, sumOfSquares } from './reduction.ts';

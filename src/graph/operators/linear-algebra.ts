@@ -3,7 +3,7 @@
 import { ShapeError } from '../../errors.ts';
 import { broadcast, productDim, sameShape } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
-import { reshape, sumRows, sumTo } from './broadcasting.ts';
+import { reshape, sumTo } from './broadcasting.ts';
 import { transpose } from './layout.ts';
 
 /** Batched matrix product (..., M, K) x (..., K, N), batch dims broadcast. */
@@ -72,7 +72,7 @@ function lastTwo(shape: Shape, swap: boolean): Shape {
   return swap ? [second, first] : [first, second];
 }
 
-/** One Gemm: 2-D product with either side transposed, and an optional bias row. */
+/** One Gemm: 2-D product with either side transposed, onto an optional bias row or matrix. */
 function gemm(
   a: SymbolicTensor,
   b: SymbolicTensor,
@@ -93,7 +93,7 @@ function gemm(
     gradient: ([g]) => {
       if (!g) return [];
       const gradientA = transA ? gemm(b, g, transB, true) : gemm(g, b, false, !transB);
-      return [gradientA, gradientOfRight(g), bias && sumRows(g)];
+      return [gradientA, gradientOfRight(g), bias && sumTo(g, bias.shape)];
     },
   })[0];
 
@@ -137,4 +137,22 @@ export function linear(x: SymbolicTensor, weight: SymbolicTensor, bias?: Symboli
     ...leading,
     outputs,
   ]);
+}
+
+/** sum + x Wᵀ: one more term of a product whose inner axis is taken in pieces. (..., N), (..., K), (N, K) -> (..., N). */
+export function linearOnto(sum: SymbolicTensor, x: SymbolicTensor, weight: SymbolicTensor): SymbolicTensor {
+  const [outputs, inner] = weight.shape;
+  const leading = x.shape.slice(0, -1);
+  if (
+    weight.shape.length !== 2 ||
+    !sameShape(x.shape, [...leading, inner]) ||
+    !sameShape(sum.shape, [...leading, outputs])
+  ) {
+    throw new ShapeError(
+      `linearOnto: ${showShape(x.shape)} times weight ${showShape(weight.shape)} does not fit onto ${showShape(sum.shape)}`,
+    );
+  }
+  const rows = productDim(leading);
+  const product = gemm(reshape(x, [rows, inner]), weight, false, true, reshape(sum, [rows, outputs]));
+  return reshape(product, sum.shape);
 }

@@ -6,8 +6,19 @@ import * as operators from './index.ts';
 
 const of = (...shape: (number | string)[]): SymbolicTensor => input('x', shape);
 const whole = input('i', [3], 'int64');
-const { add, attention, concat, conv2d, divide, expand, gatherRows, linear, matmul, matmulTransposed } =
-  operators;
+const {
+  add,
+  attention,
+  concat,
+  conv2d,
+  divide,
+  expand,
+  gatherRows,
+  linear,
+  linearOnto,
+  matmul,
+  matmulTransposed,
+} = operators;
 const { multiply, reduceMean, reduceSum, reshape, rmsNorm, slice, split, subtract, sumTo } = operators;
 const { tanh, transpose, transposedMatmul, upsampleNearest } = operators;
 
@@ -30,6 +41,9 @@ const misfits: [operator: string, build: () => unknown, shown: string[]][] = [
   ['linear', () => linear(of(2, 3), of(4, 3), of(3)), ['[4, 3]', '[3]']],
   ['linear', () => linear(of(2, 3), of(4, 3), of(4, 1)), ['[4, 3]', '[4, 1]']],
   ['linear', () => linear(of(), of(4, 3)), ['[]', '[4, 3]']],
+  ['linearOnto', () => linearOnto(of(2, 4), of(2, 3), of(4, 2)), ['[2, 3]', '[4, 2]', '[2, 4]']],
+  ['linearOnto', () => linearOnto(of(2, 3), of(2, 3), of(4, 3)), ['[2, 3]', '[4, 3]']],
+  ['linearOnto', () => linearOnto(of(4), of(2, 3), of(4, 3)), ['[2, 3]', '[4]']],
   ['attention', () => attention(of(2, 3, 4), of(1, 5, 4), of(1, 5, 4)), ['[2, 3, 4]', '[1, 5, 4]']],
   ['attention', () => attention(of(3, 4), of(5, 4), of(6, 4)), ['[3, 5]', '[6, 4]']],
   ['FusedMatMul', () => attention(of(3, 4), of(5, 2), of(5, 4)), ['[3, 4]', '[5, 2]']],

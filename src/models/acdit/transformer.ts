@@ -10,6 +10,7 @@ import {
   gatherRows,
   gelu,
   linear,
+  linearOnto,
   multiply,
   reshape,
   rmsNorm,
@@ -116,8 +117,37 @@ export function afterAttention(
   attended: SymbolicTensor,
   firstQuery = 0,
 ): SymbolicTensor {
-  const { middle, wide, gate } = widen(config, weights, blocks, modulation, attended, firstQuery);
-  return narrow(weights, middle, gelu(wide), gate);
+  const { middle, normalized, gate } = betweenHalves(
+    config,
+    weights,
+    blocks,
+    modulation,
+    attended,
+    firstQuery,
+  );
+  return add(middle, multiply(gate, feedForward(config, weights, normalized)));
+}
+
+/**
+ * The feed-forward network in pieces of C wide neurons, each of which adds its share to the result: what passes between
+ * the two products then fits the processor's cache. With weights that are part of the program, cutting them costs
+ * nothing when it runs.
+ */
+function feedForward(config: AcditConfig, weights: LayerSymbols, x: SymbolicTensor): SymbolicTensor {
+  const neurons = Number(weights['mlp.fc1.weight'].shape[0]);
+  const sizes = Array.from({ length: Math.ceil(neurons / config.hidden) }, (_, i) =>
+    Math.min(config.hidden, neurons - i * config.hidden),
+  );
+  const widening = split(weights['mlp.fc1.weight'], 0, sizes);
+  const biases = split(weights['mlp.fc1.bias'], 0, sizes);
+  const narrowing = split(weights['mlp.fc2.weight'], 1, sizes);
+  const piece = (i: number): SymbolicTensor => gelu(linear(x, widening[i], biases[i]));
+  return sizes
+    .slice(1)
+    .reduce(
+      (sum, _, i) => linearOnto(sum, piece(i + 1), narrowing[i + 1]),
+      linear(piece(0), narrowing[0], weights['mlp.fc2.bias']),
+    );
 }
 
 /** A layer between its attention and its activation, all (N, G, B, ...). */
@@ -139,6 +169,26 @@ export function widen(
   attended: SymbolicTensor,
   firstQuery = 0,
 ): Widened {
+  const { middle, normalized, gate } = betweenHalves(
+    config,
+    weights,
+    blocks,
+    modulation,
+    attended,
+    firstQuery,
+  );
+  return { middle, wide: linear(normalized, weights['mlp.fc1.weight'], weights['mlp.fc1.bias']), gate };
+}
+
+/** A layer from its attention's result (N, H, S, D) up to the feed-forward network's input `normalized` (N, G, B, C). */
+function betweenHalves(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  modulation: SymbolicTensor,
+  attended: SymbolicTensor,
+  firstQuery: number,
+): Record<'middle' | 'normalized' | 'gate', SymbolicTensor> {
   const [samples, groups, size] = blocks.shape;
   const asking = (x: SymbolicTensor): SymbolicTensor => slice(x, 1, firstQuery, Number(groups));
   const [, gateAttention, shiftMlp, scaleMlp, gate] = split(asking(modulation), 2, [2, 1, 1, 1, 1]);
@@ -151,7 +201,7 @@ export function widen(
   const projected = linear(rows, weights['attn.proj.weight'], weights['attn.proj.bias']);
   const middle = add(asking(blocks), multiply(gateAttention, projected));
   const normalized = modulate(middle, weights['norm2.weight'], shiftMlp, scaleMlp);
-  return { middle, wide: linear(normalized, weights['mlp.fc1.weight'], weights['mlp.fc1.bias']), gate };
+  return { middle, normalized, gate };
 }
 
 /** A layer from its activation on; the activated wide vectors may be rows of a matrix. */
