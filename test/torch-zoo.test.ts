@@ -10,16 +10,7 @@ import { openFile } from '../src/formats/file-source.ts';
 import { isTorchTensor, openTorchCheckpoint, type TorchValue } from '../src/formats/torch-checkpoint.ts';
 import { toFloat32 } from '../src/tensor/convert.ts';
 import type { Tensor } from '../src/tensor/tensor.ts';
-
-/** The system's own Python may be another than the first in the path. */
-const python = ['python3', '/usr/bin/python3'].find(
-  (command) => spawnSync(command, ['-c', 'import torch, numpy']).status === 0,
-);
-if (python === undefined) {
-  console.warn(
-    'SKIPPED: no python3 with torch and numpy here, so no checkpoints fresh from PyTorch are read',
-  );
-}
+import { pythonWithTorch } from './support/python-torch.ts';
 
 const SCRIPT = fileURLToPath(new URL('support/torch-zoo.py', import.meta.url));
 
@@ -55,7 +46,7 @@ async function described(value: TorchValue | undefined): Promise<Described> {
   return { dtype: tensor.dtype, shape: tensor.shape, values: numbers(tensor) };
 }
 
-describe.skipIf(python === undefined)('checkpoints fresh from PyTorch', () => {
+describe.skipIf(pythonWithTorch === undefined)('checkpoints fresh from PyTorch', () => {
   let folder: string;
   let expected: {
     readonly model: Readonly<Record<string, Described>>;
@@ -68,7 +59,7 @@ describe.skipIf(python === undefined)('checkpoints fresh from PyTorch', () => {
 
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'acdit-torch-'));
-    const { status, stderr } = spawnSync(python!, [SCRIPT, folder], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(pythonWithTorch!, [SCRIPT, folder], { encoding: 'utf8' });
     expect(status, stderr).toBe(0);
     expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'));
   });
