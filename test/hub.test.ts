@@ -253,6 +253,12 @@ describe('downloadFile', () => {
     );
   });
 
+  it('follows redirections of small files', async () => {
+    hub.faults.redirectSmall = true;
+    const config = await download({}, { repo: 'owner/repo', path: 'sub/config.json' });
+    expect(checksumOf(config)).toBe(sha256(small));
+  });
+
   it('asks the API for what the headers do not say', async () => {
     hub.faults.hide = ['x-linked-etag', 'x-linked-size', 'x-repo-commit'];
     expect(await download()).toBe(repoPath('snapshots', hub.commit, 'big.pt'));

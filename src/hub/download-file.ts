@@ -95,7 +95,9 @@ async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): 
   const present = await isWhole(path, info.size);
   try {
     if (!present) await linkSnapshot(await ensureBlob(hub, location, info), path);
-    await rememberCommit(cache, location, info.commit);
+    await rememberCommit(cache, location, info.commit).catch((error) => {
+      if (!present) throw error; // a cache that others share may be read-only
+    });
   } catch (cause) {
     const { syscall, message } = cause as NodeJS.ErrnoException;
     if (syscall === undefined) throw cause;

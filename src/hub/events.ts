@@ -1,5 +1,7 @@
 /** @file What happens while something is fetched from the hub, for those who want to show it. */
 
+import type { Environment } from './settings.ts';
+
 /** One event of a download. Sizes are in bytes. */
 export type HubEvent =
   /** It is in the cache already. */
@@ -18,9 +20,10 @@ export type HubEvent =
   /** It is in the cache now. */
   | { readonly kind: 'done'; readonly file: string; readonly path: string };
 
+/** How to reach the hub, and who hears of it. */
 export interface HubOptions {
   /** Environment variables to read settings from; default `process.env`. */
-  readonly environment?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly environment?: Environment | undefined;
   /** Used instead of the global one, for example to go through a proxy. */
   readonly fetch?: typeof fetch | undefined;
   /** Stops a download. What is there of it is kept, and the next download goes on from there. */

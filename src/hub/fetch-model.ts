@@ -1,6 +1,6 @@
 /** @file Models and autoencoders of the hub, by name, as paths that `openModel` and `openAutoencoder` take. */
 
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { AUTOENCODER_WEIGHTS } from '../checkpoints/autoencoder.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../checkpoints/load.ts';
 import { HubError } from '../errors.ts';
@@ -47,9 +47,8 @@ export async function fetchModel(name: string, options: HubOptions = {}): Promis
   if (!MODEL_FILE.test(location.path)) {
     return dirname(await requireFiles(hub, location, [CONFIG_FILE, WEIGHTS_FILE]));
   }
-  if (!location.path.endsWith('.safetensors')) return requireFiles(hub, parent(location), [last(location)]);
-  const config = await requireFiles(hub, parent(location), [CONFIG_FILE, last(location)]);
-  return join(dirname(config), last(location));
+  const file = last(location);
+  return requireFiles(hub, parent(location), file.endsWith('.safetensors') ? [CONFIG_FILE, file] : [file]);
 }
 
 /**
@@ -94,16 +93,18 @@ function pinnedTo(outcome: Outcome, folder: HubLocation): HubLocation {
     : folder;
 }
 
-/** @returns the path of the first of these files, when all are there. @throws {HubError} if one cannot be had. */
+/** @returns the path of the last of these files. @throws {HubError} if one of them cannot be had. */
 async function requireFiles(hub: Hub, folder: HubLocation, names: readonly string[]): Promise<string> {
-  const first = await ensureFile(hub, inFolder(folder, names[0]));
-  const pinned = pinnedTo(first, folder);
+  let place = folder;
+  let path = '';
   for (const name of names) {
-    const outcome = name === names[0] ? first : await ensureFile(hub, inFolder(pinned, name));
+    const outcome = await ensureFile(hub, inFolder(place, name));
     if (outcome.kind === 'missing') throw await missingFile(hub, inFolder(folder, name));
     if (outcome.kind === 'absent') throw await absent(hub, folder, names, outcome.reason);
+    place = pinnedTo(outcome, place);
+    path = outcome.path;
   }
-  return (first as Outcome & { kind: 'found' }).path;
+  return path;
 }
 
 async function absent(

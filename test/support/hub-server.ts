@@ -31,6 +31,8 @@ export interface Faults {
   /** Ask for this token; without it the answer is `denial`. */
   token?: string;
   denial?: { readonly status: number; readonly code: string };
+  /** Redirect small files to another path, which has their checksum. */
+  redirectSmall?: boolean;
   /** Leave out these headers, in small letters. */
   hide?: string[];
   /** Know no API. */
@@ -125,7 +127,7 @@ function answer(request: IncomingMessage, response: ServerResponse, state: State
   const api = /^\/api\/models\/([^/]+\/[^/]+)\/(tree|paths-info)\/([^/?]+)/.exec(url);
   if (api) answerApi(request, response, state, api[1], api[2]);
   else {
-    const [, repo, revision, path] = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(url) ?? [];
+    const [, repo, revision, path] = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?]+)/.exec(url) ?? [];
     const bytes = state.files[`${repo}/${path}`];
     const refuse = (status: number, code: string): unknown =>
       response.writeHead(status, { 'X-Error-Code': code }).end();
@@ -156,7 +158,10 @@ function resolve(request: IncomingMessage, response: ServerResponse, state: Stat
   }).filter(([name]) => !faults.hide?.includes(name.toLowerCase()));
   for (const [name, value] of headers) response.setHeader(name, value);
   if (large) response.writeHead(302, { 'Content-Length': 5 }).end('moved');
-  else if (request.method === 'HEAD') response.writeHead(200, { 'Content-Length': bytes.length }).end();
+  else if (faults.redirectSmall && !request.url?.endsWith('?cache')) {
+    response.removeHeader('ETag');
+    response.writeHead(307, { Location: `${request.url}?cache`, 'Content-Length': 5 }).end('moved');
+  } else if (request.method === 'HEAD') response.writeHead(200, { 'Content-Length': bytes.length }).end();
   else sendContent(request, response, bytes, faults, requests);
 }
 
