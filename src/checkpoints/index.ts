@@ -1,7 +1,9 @@
-/** @file Models on disk: model folders, their safetensors, and the official `.pt` checkpoints. */
+/** @file Models on disk: model folders, their safetensors, the official `.pt` checkpoints, and ONNX programs. */
 
 export { openAutoencoder, parseAutoencoderConfig, type StoredAutoencoder } from './autoencoder.ts';
 export { autoencoderFingerprint } from './autoencoder-fingerprint.ts';
 export { loadModel, type OpenOptions, openModel, readWeights, type StoredModel } from './load.ts';
 export type { WeightsChoice } from './official.ts';
-export { type SaveOptions, saveModel } from './save.ts';
+export { saveOfficial } from './official-writer.ts';
+export { saveOnnx } from './onnx-writer.ts';
+export { type SaveOptions, type StoredWeights, saveModel } from './save.ts';

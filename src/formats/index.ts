@@ -1,4 +1,4 @@
-/** @file Files of tensors: npy and npz, safetensors, and PyTorch checkpoints read without running their code. */
+/** @file Files of tensors: npy and npz, safetensors, and PyTorch checkpoints, read without running their code. */
 
 export { writeFileAtomically } from './atomic-write.ts';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.ts';
@@ -17,3 +17,4 @@ export {
   type TorchTensor,
   type TorchValue,
 } from './torch-checkpoint.ts';
+export { type TorchInput, type TorchObject, writeTorchCheckpoint } from './torch-writer.ts';

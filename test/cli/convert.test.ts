@@ -15,6 +15,7 @@ import {
   type TorchNamespace,
   type TorchValue,
 } from '../../src/formats/torch-checkpoint.ts';
+import { type TorchInput, writeTorchCheckpoint } from '../../src/formats/torch-writer.ts';
 import { blankImage, writePng } from '../../src/media/image.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { toFloat32, toFloatType } from '../../src/tensor/convert.ts';
@@ -43,21 +44,23 @@ const configOf = (model: string): unknown => JSON.parse(readFileSync(join(model,
 const sameBytes = (one: string, other: string): boolean => readFileSync(one).equals(readFileSync(other));
 
 /** A model's configuration and digests of its weights. */
-async function summary(path: string, choice?: WeightsChoice): Promise<object> {
+async function summary(path: string, choice?: WeightsChoice) {
   const { config, weights } = await loadModel(path, { weights: choice });
   return { config, weights: digests(weights) };
 }
 
+async function trainerArguments(path: string): Promise<TorchNamespace> {
+  const { value, close } = await openTorchCheckpoint(await openFile(path));
+  await close();
+  return (value as Map<string, TorchValue>).get('args') as TorchNamespace;
+}
+
 /** Shapes of a checkpoint's tensors, and its arguments. */
-async function opened(
-  path: string,
-): Promise<{ shapes: Record<string, string>; args: Record<string, TorchValue> }> {
-  const checkpoint = await openTorchCheckpoint(await openFile(path));
+async function opened(path: string) {
   const { archive } = await openModel(path);
   const shapes = Object.fromEntries(archive.names.map((name) => [name, archive.info(name).shape.join()]));
-  await Promise.all([archive.close(), checkpoint.close()]);
-  const args = (checkpoint.value as Map<string, TorchValue>).get('args') as TorchNamespace;
-  return { shapes, args: Object.fromEntries(args.attributes) };
+  await archive.close();
+  return { shapes, args: Object.fromEntries((await trainerArguments(path)).attributes) };
 }
 
 describe('acdit convert', () => {
@@ -136,6 +139,24 @@ describe('acdit convert', () => {
       expect(digest(await full.read(name))).toBe(digest(toFloat32(await half.read(name))));
     }
     await Promise.all([full.close(), half.close()]);
+  });
+
+  it('takes the average or the last weights of a training checkpoint', async () => {
+    const { attributes } = await trainerArguments(golden('image-tiny.pt'));
+    const model = (await loadModel(golden('image-tiny.pt'))).weights;
+    const ema = new Map(
+      [...model].map(([name, value]) => [name, { ...value, data: value.data.map((x) => x / 2) }]),
+    );
+    const entries = { model, ema, opt: new Map(), args: { kind: 'namespace', entries: attributes } };
+    const path = inFolder('training.pt');
+    await writeTorchCheckpoint(path, new Map(Object.entries(entries)) as ReadonlyMap<string, TorchInput>);
+    for (const [choice, expected] of [
+      ['ema', ema],
+      ['model', model],
+    ] as const) {
+      await converted(path, inFolder(`${choice}.pt`), '--weights', choice);
+      expect((await summary(inFolder(`${choice}.pt`))).weights).toEqual(digests(expected));
+    }
   });
 
   it('tells what happens as JSON lines', async () => {
