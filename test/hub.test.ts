@@ -19,7 +19,7 @@ import { dirname, join } from 'node:path';
 import { scanCacheDir } from '@huggingface/hub';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { HubError } from '../src/errors.ts';
-import { downloadFile, type HubEvent, type HubOptions } from '../src/hub/index.ts';
+import { downloadFile, fetchAutoencoder, type HubEvent, type HubOptions } from '../src/hub/index.ts';
 import { gitHash, type Hub, sha256, startHub } from './support/hub-server.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
 
@@ -348,5 +348,34 @@ describe('downloadFile', () => {
     const longAgo = new Date(Date.now() - 60_000);
     utimesSync(lock, longAgo, longAgo);
     expectWhole(await download());
+  });
+});
+
+describe('fetchAutoencoder', () => {
+  it('finds the folder and the best weights, of one commit', async () => {
+    const weights = (ending: string): string => `diffusion_pytorch_model.${ending}`;
+    hub = await startHub({
+      'owner/plain/config.json': small,
+      [`owner/plain/${weights('bin')}`]: large,
+      [`owner/plain/${weights('fp16.safetensors')}`]: large,
+      'owner/pipeline/config.json': small, // of another part
+      'owner/pipeline/vae/config.json': small,
+      [`owner/pipeline/vae/${weights('safetensors')}`]: large,
+      'owner/empty/vae/config.json': small,
+    });
+    const fetched = async (name: string): Promise<[string, string[]]> => {
+      const path = await fetchAutoencoder(name, options());
+      return [path.slice(join(home, 'hub').length), readdirSync(path).sort()];
+    };
+    const snapshot = (repo: string): string => `/models--owner--${repo}/snapshots/${hub.commit}`;
+    const files = (ending: string): string[] => ['config.json', weights(ending)];
+    expect(await fetched('owner/plain')).toEqual([snapshot('plain'), files('bin')]);
+    for (const name of ['owner/pipeline', 'owner/pipeline/vae']) {
+      expect(await fetched(name)).toEqual([`${snapshot('pipeline')}/vae`, files('safetensors')]);
+    }
+    expect(await refusal(fetchAutoencoder('owner/empty', options()))).toContain(
+      'holds no vae/diffusion_pytorch_model.safetensors',
+    );
+    expect(await refusal(fetchAutoencoder('vae', options()))).toContain('expected owner/repo');
   });
 });

@@ -172,16 +172,10 @@ describe('an autoencoder of the hub', () => {
     const vae = golden('vae-tiny');
     await hubWith({
       ...filesOf(vae, 'owner/sd/vae', VAE_FILES),
-      ...filesOf(vae, 'owner/plain', VAE_FILES),
       ...filesOf(vae, 'facebook/DiT-XL-2-256/vae', VAE_FILES),
     });
     expect(await sample('local', '--vae', vae)).toMatchObject({ code: 0 });
-    const runs = {
-      sd: ['--vae', 'owner/sd'],
-      sdVae: ['--vae', 'owner/sd/vae'],
-      plain: ['--vae', 'owner/plain'],
-      own: [],
-    };
+    const runs = { named: ['--vae', 'owner/sd'], own: [] };
     for (const [out, more] of Object.entries(runs)) {
       expect(await sample(out, ...more)).toMatchObject({ code: 0 });
       expect(pictures(out)).toEqual(pictures('local'));
