@@ -4,18 +4,13 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { openModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
+import { paperConfig, SIZE_NAMES, type SizeName } from '../models/acdit/paper-models.ts';
 import { bundledModel } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { modelNeeds, needsText } from './model-needs.ts';
 import { modelPath } from './model-path.ts';
-import {
-  type ModelSummary,
-  paperConfig,
-  SIZE_NAMES,
-  type SizeName,
-  summarizeModel,
-  summaryText,
-} from './model-summary.ts';
+import { type ModelSummary, summarizeModel, summaryText } from './model-summary.ts';
 import { type BlockPlan, blockPlan, PREDICATES, planNumbers } from './plan-cells.ts';
 import { planSvg } from './plan-drawing.ts';
 import { planText } from './plan-text.ts';
@@ -28,6 +23,8 @@ const infoFlags = {
     help: `a model of the paper instead of a file: ${SIZE_NAMES.join(', ')}`,
   },
   video: { type: 'boolean', help: 'with --size: the video model' },
+  batch: { type: 'string', value: 'N', help: 'samples at a time, of which the memory is told (1)' },
+  steps: { type: 'string', value: 'N', help: 'solver steps a block, of which the arithmetic is told (25)' },
   plan: { type: 'boolean', help: 'draw who attends whom in training' },
   predicate: { type: 'string', value: 'NAME', help: `of the plan: ${PREDICATES.join(', ')}` },
   window: { type: 'string', value: 'N', help: 'blocks that a windowed plan looks back (1)' },
@@ -39,7 +36,9 @@ const infoFlags = {
 export const infoCommand = defineCommand({
   name: 'info',
   positionals: ['[MODEL]'],
-  summary: 'Describe a model: parameters by part, tokens, blocks. Without MODEL, the bundled one.',
+  summary:
+    'Describe a model: parameters by part, tokens, blocks, and what it needs to sample and to train. Its weights are\n' +
+    'not read. Without MODEL, the bundled one.',
   flags: infoFlags,
   run: ({ values, positionals }, terminal) => info(positionals[0], values, terminal),
 });
@@ -48,20 +47,22 @@ type InfoValues = FlagValues<typeof infoFlags>;
 
 async function info(path: string | undefined, values: InfoValues, terminal: Terminal): Promise<undefined> {
   const { stdout } = terminal;
-  const { predicate = 'scam', window = '1', svg, png } = values;
+  const { predicate = 'scam', window = '1', batch = '1', steps = '25', svg, png } = values;
   const predicateName = choice('predicate', predicate, PREDICATES);
   const windowSize = wholeNumber('window', window, 0);
+  const [batchSize, stepCount] = [wholeNumber('batch', batch), wholeNumber('steps', steps)];
   const summary = await readSummary(path, values, terminal);
+  const needs = modelNeeds(summary.config, batchSize, stepCount);
   const wanted = values.plan || svg !== undefined || png !== undefined || values.predicate !== undefined;
   const plan = wanted ? blockPlan(summary.config, predicateName, windowSize) : undefined;
   const files: string[] = [];
   if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
   if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
   if (values.json) {
-    stdout.write(`${JSON.stringify({ ...summary, ...(plan && { plan: planReport(plan) }) })}\n`);
+    stdout.write(`${JSON.stringify({ ...summary, needs, ...(plan && { plan: planReport(plan) }) })}\n`);
     return;
   }
-  const parts = [summaryText(summary), ...(plan ? [planText(plan)] : [])];
+  const parts = [summaryText(summary), needsText(needs), ...(plan ? [planText(plan)] : [])];
   stdout.write(`${parts.join('\n\n')}\n`);
   for (const file of files) stdout.write(`${file}\n`);
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { paperConfig } from '../models/acdit/paper-models.ts';
 import { defaultLabels, labelName, parseLabels, repeatLabels } from './labels.ts';
-import { paperConfig } from './model-summary.ts';
 
 const config = {
   ...paperConfig('B', 'image'),

@@ -1,44 +1,8 @@
 /** @file What `acdit info` says of a model: parameters by part, and how pictures become tokens and blocks. */
 
-import { ACDIT_SIZES, type AcditConfig, headSize, tokenCount, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, headSize, tokenCount, tokenSize } from '../models/acdit/config.ts';
 import { parameterCount, parameters } from '../models/acdit/weights.ts';
 import { bytesPerElement, type DType, elementCount } from '../tensor/tensor.ts';
-
-export type SizeName = keyof typeof ACDIT_SIZES;
-export const SIZE_NAMES = Object.keys(ACDIT_SIZES) as SizeName[];
-
-/** The models of the paper: ImageNet at 256 pixels and UCF-101 with 16 frames, in latents of 32 x 32. */
-export function paperConfig(size: SizeName, kind: 'image' | 'video'): AcditConfig {
-  const common = {
-    modelType: 'acdit',
-    ...ACDIT_SIZES[size],
-    mlpRatio: 4,
-    space: 'latents',
-    channels: 4,
-    height: 32,
-    width: 32,
-    blocks: 4,
-  } as const;
-  return kind === 'image'
-    ? {
-        ...common,
-        classes: 1000,
-        frames: 1,
-        patch: 1,
-        blockSize: 256,
-        squareBlocks: true,
-        positionSplit: [1, 1],
-      }
-    : {
-        ...common,
-        classes: 101,
-        frames: 16,
-        patch: 2,
-        blockSize: 1024,
-        squareBlocks: false,
-        positionSplit: [2, 3, 3],
-      };
-}
 
 /** First pattern that fits a parameter's name says to which part it belongs. */
 const PARTS: readonly (readonly [part: string, pattern: RegExp])[] = [

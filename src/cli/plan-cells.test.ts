@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { denseMask } from '../models/acdit/attention-plan.ts';
-import { paperConfig } from './model-summary.ts';
+import { paperConfig } from '../models/acdit/paper-models.ts';
 import { blockPlan, CELL, PREDICATES, planCells, planNumbers } from './plan-cells.ts';
 import { planSvg } from './plan-drawing.ts';
 import { planText } from './plan-text.ts';

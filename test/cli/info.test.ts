@@ -13,6 +13,20 @@ const OFFICIAL = {
   video: { B: 129_633_040, L: 456_955_920, XL: 673_848_720, H: 949_839_632 },
 } as const;
 
+/** Peak memory of processes, in GB: `acdit sample` of models with formula weights, guidance 1.5. */
+const MEASURED_SAMPLING: readonly (readonly [args: string[], gigabytes: number])[] = [
+  [['models/fashion-mnist', '--batch', '1', '--steps', '2'], 0.211],
+  [['models/fashion-mnist', '--batch', '16', '--steps', '2'], 0.241],
+  [['--size', 'B', '--steps', '2'], 0.827],
+  [['--size', 'XL', '--steps', '2'], 3.12],
+];
+
+/** And of bench/train.ts. */
+const MEASURED_TRAINING = [
+  ['B', 'save', 4.7],
+  ['XL', 'recompute', 14.7],
+] as const;
+
 const json = async (...args: string[]) => {
   const { code, stdout } = await runInProcess(['info', ...args, '--json']);
   expect(code).toBe(0);
@@ -47,6 +61,35 @@ describe('acdit info', () => {
       }
     },
   );
+
+  it('tells what a model needs, for a batch size and steps', async () => {
+    const one = await json('--size', 'XL');
+    expect(one.needs.macs.sequence / 1e9).toBeCloseTo(524.5, 1); // counted from the official code
+    expect(one.needs.macs.sample.plain / 1e12).toBeCloseTo(12.86, 1);
+    expect(one.needs.macs.lastBlockStep.guided).toBe(2 * one.needs.macs.lastBlockStep.plain);
+    const eight = await json('--size', 'XL', '--batch', '8', '--steps', '50');
+    const { sampling, training } = eight.needs.memory;
+    expect(sampling.weights).toBe(one.needs.memory.sampling.weights);
+    expect(sampling.cache).toBe(8 * one.needs.memory.sampling.cache);
+    expect(training.save.activations / one.needs.memory.training.save.activations).toBeCloseTo(8, 5);
+    expect(training.recompute.total).toBeLessThan(training.save.total);
+    expect(eight.needs.macs.sample.plain / one.needs.macs.sample.plain).toBeCloseTo(2, 1);
+    const { stdout } = await runInProcess(['info', '--size', 'XL']);
+    expect(stdout).toMatch(/all tokens in one pass +524\.\d G +1\.049 T/);
+    expect(stdout).toMatch(/memory for 1 at a time/);
+  });
+
+  it('estimates the memory that was measured', async () => {
+    for (const [args, measured] of MEASURED_SAMPLING) {
+      const { needs } = await json(...args);
+      expect(Math.abs(needs.memory.sampling.total / 1e9 / measured - 1), args.join(' ')).toBeLessThan(0.15);
+    }
+    for (const [size, activations, measured] of MEASURED_TRAINING) {
+      const { needs } = await json('--size', size);
+      const { total } = needs.memory.training[activations];
+      expect(Math.abs(total / 1e9 / measured - 1), size).toBeLessThan(0.15);
+    }
+  });
 
   it('draws the skip-causal mask as text', async () => {
     const { stdout } = await runInProcess(['info', '--size', 'B', '--plan']);
@@ -98,6 +141,7 @@ describe('acdit info', () => {
     [['--video'], '--video only goes with --size'],
     [['--size', 'B', '--predicate', 'scan'], 'did you mean scam?'],
     [['--size', 'B', '--plan', '--window', 'x'], '--window must be a whole number'],
+    [['--size', 'B', '--batch', '0'], '--batch must be'],
   ])('%j is bad input', async (args, message) => {
     const { code, stderr } = await runInProcess(['info', ...args]);
     expect(code).toBe(2);

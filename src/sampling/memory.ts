@@ -1,0 +1,54 @@
+/** @file The memory that sampling takes, from the sizes of what it holds; checked against measured peaks. */
+
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { layerParameters, parameters } from '../models/acdit/weights.ts';
+import { elementCount } from '../tensor/tensor.ts';
+import { modulationSize } from './modulation-table.ts';
+
+/** Bytes at the peak, by what they are for. */
+export interface SamplingMemory {
+  /** The layers as ONNX Runtime arranges them, with what it arranged them from and does not give back. */
+  readonly weights: number;
+  /** Keys and values of the finished blocks. */
+  readonly cache: number;
+  readonly modulations: number;
+  /** What passes through a layer. */
+  readonly activations: number;
+  /** Node, ONNX Runtime, and this package. */
+  readonly program: number;
+  readonly total: number;
+}
+
+const FLOAT = 4;
+/** Of a process that has loaded everything and sampled from a model of nearly no size. */
+const PROGRAM = 190e6;
+/** Weights that are bound to a program, in bytes of memory per byte of theirs. */
+const BOUND = 1.3;
+/** (N, B, C) vectors that are there at once: in, out, query, key, value, attended, and four of the feed-forward's width. */
+const VECTORS = 6;
+const WIDE_VECTORS = 2;
+
+/** @param steps a block, whose modulations are computed at once. */
+export function samplingMemory(
+  config: AcditConfig,
+  samples: number,
+  { guided, steps }: { readonly guided: boolean; readonly steps: number },
+): SamplingMemory {
+  const { layers, hidden, mlpRatio, blocks, blockSize } = config;
+  const layer = layerParameters(config).filter(([name]) => !name.startsWith('adaLN'));
+  const layerBytes = FLOAT * layer.reduce((sum, [, shape]) => sum + elementCount(shape), 0);
+  const largest = FLOAT * Math.max(...[...parameters(config).values()].map(elementCount));
+  const branches = guided ? 2 : 1;
+  const tokens = samples * blockSize;
+  // While a block joins the cache, the cache without it is still there.
+  const cachedBlocks = Math.max(0, 2 * blocks - 3);
+  const conditions = Math.min(branches * samples, config.classes + 1) * steps;
+  const parts = {
+    weights: BOUND * layers * layerBytes + 2 * layerBytes + largest,
+    cache: FLOAT * 2 * layers * hidden * tokens * cachedBlocks,
+    modulations: FLOAT * modulationSize(config) * conditions,
+    activations: FLOAT * branches * tokens * hidden * (VECTORS + WIDE_VECTORS * mlpRatio),
+    program: PROGRAM,
+  };
+  return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
