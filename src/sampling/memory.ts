@@ -23,10 +23,13 @@ const FLOAT = 4;
 /** Of a process that has loaded everything and sampled from a model of nearly no size. */
 const PROGRAM = 190e6;
 /** Weights that are bound to a program, in bytes of memory per byte of theirs. */
-const BOUND = 1.3;
-/** (N, B, C) vectors that are there at once: in, out, query, key, value, attended, and four of the feed-forward's width. */
+const BOUND = 1.4;
+/** (N, B, C) tensors that are there at once: in, out, query, key, value and attended, */
 const VECTORS = 6;
-const WIDE_VECTORS = 2;
+/** and those inside a layer's feed-forward network. */
+const WIDE_VECTORS = 4;
+/** A layer's keys and values of all blocks: cut by heads, joined, and the slack of ONNX Runtime's arena. */
+const ATTENTION_COPIES = 4;
 
 /** @param steps a block, whose modulations are computed at once. */
 export function samplingMemory(
@@ -47,7 +50,9 @@ export function samplingMemory(
     weights: BOUND * layers * layerBytes + 2 * layerBytes + largest,
     cache: FLOAT * 2 * layers * hidden * tokens * cachedBlocks,
     modulations: FLOAT * modulationSize(config) * conditions,
-    activations: FLOAT * branches * tokens * hidden * (VECTORS + WIDE_VECTORS * mlpRatio),
+    activations:
+      FLOAT * branches * tokens * hidden * (VECTORS + WIDE_VECTORS * mlpRatio) +
+      FLOAT * ATTENTION_COPIES * 2 * tokens * blocks * hidden,
     program: PROGRAM,
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };

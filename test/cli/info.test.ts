@@ -18,7 +18,9 @@ const MEASURED_SAMPLING: readonly (readonly [args: string[], gigabytes: number])
   [['models/fashion-mnist', '--batch', '1', '--steps', '2'], 0.211],
   [['models/fashion-mnist', '--batch', '16', '--steps', '2'], 0.241],
   [['--size', 'B', '--steps', '2'], 0.827],
-  [['--size', 'XL', '--steps', '2'], 3.12],
+  [['--size', 'B', '--batch', '8', '--steps', '1'], 1.996],
+  [['--size', 'XL', '--steps', '2'], 3.33],
+  [['--size', 'H', '--steps', '1'], 4.61],
 ];
 
 /** And of bench/train.ts. */
