@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, realpath, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AcditError } from '../errors.ts';
 
@@ -65,6 +65,18 @@ export async function writeFolderAtomically(
   await flushFolder(dirname(target));
 }
 
+/**
+ * Make a folder in one that exists; it may be there already.
+ * @throws {AcditError} if it cannot be made.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  await explained(path, async () => {
+    await mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;
+    });
+  });
+}
+
 function temporaryName(target: string): string {
   return join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
 }
@@ -91,6 +103,7 @@ const writeProblems: Record<string, string> = {
   EPERM: 'this user may not write there',
   EROFS: 'the disk is read-only',
   EISDIR: 'it is a directory',
+  EEXIST: 'a file of that name is there',
   ENOTDIR: 'its folder is a file',
 };
 

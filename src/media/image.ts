@@ -192,6 +192,7 @@ function describe({ width, height, channels }: Image): string {
   return `${width}x${height} with ${channels} channel${channels === 1 ? '' : 's'}`;
 }
 
-async function loadSharp() {
+/** sharp, loaded on first use. */
+export async function loadSharp() {
   return (await import('sharp')).default;
 }

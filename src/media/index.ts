@@ -1,4 +1,4 @@
-/** @file Images in memory and in files: pixels to and from samples, resizing, grids, text, PNG. */
+/** @file Images in memory and in files: pixels to and from samples, resizing, grids, text, PNG; videos in files. */
 
 export {
   blankImage,
@@ -17,3 +17,12 @@ export {
 } from './image.ts';
 export { centerCrop, crop, resize } from './resize.ts';
 export { labelRows, type TextOptions, textImage } from './text.ts';
+export { probeVideo, type ReadFramesOptions, readFrames, type VideoInfo } from './video-reader.ts';
+export {
+  openVideoWriter,
+  VIDEO_FORMATS,
+  type VideoFormat,
+  type VideoOptions,
+  type VideoWriter,
+  videoFormat,
+} from './video-writer.ts';

@@ -1,0 +1,165 @@
+/**
+ * @file Videos as files: MP4, animated WebP, animated GIF, or a folder of PNG frames. Frames may come block by block;
+ * after each of them the file is a whole video of the frames so far (Node only).
+ */
+
+import { readdir, rm } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { ArgumentError } from '../errors.ts';
+import { makeFolder, writeFileAtomically } from '../formats/atomic-write.ts';
+import { encodePng, enlarge, type Image } from './image.ts';
+import { gifAnimation, webpAnimation } from './video-animation.ts';
+
+/** Kinds of video files; `png` is a folder of frames. */
+export const VIDEO_FORMATS = ['mp4', 'webp', 'gif', 'png'] as const;
+export type VideoFormat = (typeof VIDEO_FORMATS)[number];
+
+/** What a video is like. */
+export interface VideoOptions {
+  /** Size of the frames that are added, in pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** Frames a second. */
+  readonly fps: number;
+  /** Default: by the path's extension; a path without one is a folder of PNG frames. */
+  readonly format?: VideoFormat;
+  /** Every pixel becomes a square of `scale` x `scale`, a whole number; default 1. */
+  readonly scale?: number;
+}
+
+/** A video being written. Calls must not overlap: await each before the next. */
+export interface VideoWriter {
+  readonly format: VideoFormat;
+  /** Append frames; when it is done, the file holds all frames so far. */
+  add(frames: readonly Image[]): Promise<void>;
+  /** Close the video. */
+  finish(): Promise<void>;
+  /** Give up: remove what was written. */
+  discard(): Promise<void>;
+}
+
+/**
+ * Start a video. Nothing is written, and a file that is there stays, until the first frames are added. The file is then
+ * replaced as a whole each time, by renaming: a kill or a full disk at any moment leaves a playable video. Of the
+ * frames only their compressed form is kept in memory.
+ *
+ * Grey frames become RGB. GIF has 256 colours a frame and at most 50 frames a second.
+ *
+ * @param path its folder must exist. Frames of a PNG folder are `frames-0001.png` and so on; frames of an earlier video
+ * in that folder are removed.
+ * @throws {ArgumentError} if an option is out of range, or a frame is of another size.
+ * @throws {AcditError} if the file cannot be written: disk full, no such folder, no permission.
+ */
+export async function openVideoWriter(path: string, options: VideoOptions): Promise<VideoWriter> {
+  const format = options.format ?? videoFormat(path);
+  checkOptions(path, format, options);
+  const { width, height, scale = 1 } = options;
+  const sink = openSink(path, format, { ...options, width: width * scale, height: height * scale });
+  let count = 0;
+  return {
+    format,
+    async add(frames) {
+      for (const frame of frames) checkFrame(path, frame, count++, options);
+      if (frames.length > 0) await sink.add(frames.map((frame) => enlarge(frame, scale)));
+    },
+    async finish() {
+      if (count === 0) throw new ArgumentError(`${path}: a video needs at least one frame, none was added`);
+    },
+    discard: () => sink.remove(),
+  };
+}
+
+/**
+ * The format that a path's extension names.
+ * @throws {ArgumentError} if it names none.
+ */
+export function videoFormat(path: string): VideoFormat {
+  const extension = extname(path).slice(1).toLowerCase();
+  if (extension === '') return 'png';
+  const format = VIDEO_FORMATS.find((name) => name === extension && name !== 'png');
+  if (format !== undefined) return format;
+  throw new ArgumentError(
+    `${path}: no video can be written as .${extension}; use .mp4, .webp, .gif, or a folder's name for PNG frames`,
+  );
+}
+
+/** Where the frames go. */
+interface Sink {
+  add(frames: readonly Image[]): Promise<void>;
+  remove(): Promise<void>;
+}
+
+function openSink(path: string, format: VideoFormat, options: VideoOptions): Sink {
+  if (format === 'png') return folderSink(path);
+  const { width, height, fps } = options;
+  if (format === 'mp4') throw new ArgumentError(`${path}: MP4 is not there yet`);
+  const animation = { webp: webpAnimation, gif: gifAnimation }[format](width, height, fps);
+    width,
+    height,
+    fps,
+  );
+  return {
+    async add(frames) {
+      for (const frame of frames) await animation.add(frame);
+      await writeFileAtomically(path, async (write) => {
+        for (const bytes of animation.file()) await write(bytes);
+      });
+    },
+    remove: () => rm(path, { force: true }),
+  };
+}
+
+const FRAME_NAME = /^frames-\d{4,}\.png$/;
+
+function folderSink(path: string): Sink {
+  let count = 0;
+  const remove = async (): Promise<void> => {
+    const names = await readdir(path).catch(() => []);
+    for (const name of names) if (FRAME_NAME.test(name)) await rm(join(path, name), { force: true });
+  };
+  return {
+    async add(frames) {
+      await makeFolder(path);
+      if (count === 0) await remove();
+      for (const frame of frames) {
+        const name = `frames-${String(++count).padStart(4, '0')}.png`;
+        const bytes = await encodePng(frame);
+        await writeFileAtomically(join(path, name), (write) => write(bytes));
+      }
+    },
+    remove,
+  };
+}
+
+/** Limits of the formats, in pixels a side and frames a second. */
+const LIMITS: Record<VideoFormat, { readonly side: number; readonly fps: number }> = {
+  mp4: { side: 4096, fps: 240 },
+  webp: { side: 16383, fps: 1000 },
+  gif: { side: 65535, fps: 50 },
+  png: { side: 65535, fps: Number.POSITIVE_INFINITY },
+};
+
+function checkOptions(path: string, format: VideoFormat, options: VideoOptions): void {
+  const { width, height, fps, scale = 1 } = options;
+  const limits = LIMITS[format];
+  const isSide = (side: number) => Number.isInteger(side) && side >= 1 && side * scale <= limits.side;
+  if (!Number.isInteger(scale) || scale < 1) {
+    throw new ArgumentError(`${path}: scale must be a whole number from 1 on, got ${scale}`);
+  }
+  if (!isSide(width) || !isSide(height)) {
+    throw new ArgumentError(
+      `${path}: frames of ${format} are from 1x1 to ${limits.side}x${limits.side} pixels, ` +
+        `got ${width}x${height}${scale > 1 ? ` times ${scale}` : ''}`,
+    );
+  }
+  if (!(fps > 0 && fps <= limits.fps)) {
+    throw new ArgumentError(`${path}: fps of ${format} is above 0 and at most ${limits.fps}, got ${fps}`);
+  }
+}
+
+function checkFrame(path: string, frame: Image, index: number, { width, height }: VideoOptions): void {
+  if (frame.width === width && frame.height === height) return;
+  throw new ArgumentError(
+    `${path}: frame ${index} is ${frame.width}x${frame.height}, the video is ${width}x${height}`,
+  );
+}
