@@ -6,7 +6,7 @@
 
 import type { Graph } from '../graph/onnx.ts';
 import { attention, concat, linear, split } from '../graph/operators/index.ts';
-import { input, type SymbolicTensor } from '../graph/symbolic.ts';
+import { type Dim, input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import {
   type AttentionInputs,
@@ -16,6 +16,8 @@ import {
   finalLayer,
   type LayerSymbols,
   modulations,
+  type RopeSymbols,
+  rotate,
   weightInputs,
 } from '../models/acdit/transformer.ts';
 import {
@@ -107,10 +109,9 @@ export function segmentGraph(config: AcditConfig, index: number): Graph {
     const weights = takeAll(weightInputs(config, FINAL_WEIGHTS));
     return { inputs, outputs: { noise: finalLayer(weights, blocks, modulationInput('finalModulation', 2)) } };
   }
-  const rope = {
-    cos: take(input('cos', [blockSize, headSize(config)])),
-    sin: take(input('sin', [blockSize, headSize(config)])),
-  };
+  const rope = ropeInputs(config, blockSize);
+  take(rope.cos);
+  take(rope.sin);
   const weights = takeAll(layerSymbols(config, 'begin.', BEFORE_ATTENTION));
   const modulation = modulationInput('beginModulation', LAYER_MODULATIONS);
   const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope);
@@ -196,27 +197,62 @@ export function denoiseAttentionGraph(
   };
 }
 
-/**
- * Attention of finished blocks, which join the cache: `keys.g` and `values.g` are the cache with theirs behind it.
- * @param attend false where only the cache is wanted: nothing reads the last layer's result.
- */
+/** What {@link appendAttentionGraph} is made for. */
+export interface AppendOptions {
+  readonly samples: number;
+  /** Whether there are clean blocks already. */
+  readonly cached: boolean;
+  /** False where only the cache is wanted: nothing reads the last layer's result. */
+  readonly attend: boolean;
+  /** Whether the cache also keeps keys before rotation, `plainKeys.g`; queries and keys then come unrotated. */
+  readonly sliding: boolean;
+}
+
+/** Attention of finished blocks, which join the cache: `keys.g` and `values.g` are the cache with theirs behind it. */
 export function appendAttentionGraph(
   config: AcditConfig,
-  samples: number,
-  cached: boolean,
-  attend: boolean,
+  { samples, cached, attend, sliding }: AppendOptions,
 ): Graph {
-  const { query, key, value } = attentionSymbols(config, samples);
-  const groups = cacheGroups(config, samples);
-  const pastKeys = cached ? cacheSymbols(config, samples, 'cachedKeys') : [];
-  const pastValues = cached ? cacheSymbols(config, samples, 'cachedValues') : [];
-  const keys = cached ? behind(pastKeys, key) : split(key, 1, groups);
-  const values = cached ? behind(pastValues, value) : split(value, 1, groups);
+  const own = attentionSymbols(config, samples);
+  const rope = ropeInputs(config, config.blockSize);
+  const turn = (x: SymbolicTensor): SymbolicTensor => (sliding ? rotate(x, rope) : x);
+  const past = (name: string): SymbolicTensor[] => (cached ? cacheSymbols(config, samples, name) : []);
+  const [pastKeys, pastValues] = [past('cachedKeys'), past('cachedValues')];
+  const pastPlain = sliding ? past('cachedPlainKeys') : [];
+  const joined = (earlier: readonly SymbolicTensor[], x: SymbolicTensor): readonly SymbolicTensor[] =>
+    cached ? behind(earlier, x) : split(x, 1, cacheGroups(config, samples));
+  const keys = joined(pastKeys, turn(own.key));
+  const values = joined(pastValues, own.value);
+  const plainKeys = sliding ? joined(pastPlain, own.key) : [];
   const named = (name: string, parts: readonly SymbolicTensor[]): [string, SymbolicTensor][] =>
     parts.map((part, group) => [numbered(name, group), part]);
-  const outputs = Object.fromEntries([...named('keys', keys), ...named('values', values)]);
-  const inputs = [key, value, ...pastKeys, ...pastValues];
-  return attend
-    ? { inputs: [query, ...inputs], outputs: { ...outputs, attended: attendByGroups(query, keys, values) } }
-    : { inputs, outputs };
+  return {
+    inputs: [
+      ...(attend ? [own.query] : []),
+      own.key,
+      own.value,
+      ...(sliding ? [rope.cos, rope.sin] : []),
+      ...pastKeys,
+      ...pastValues,
+      ...pastPlain,
+    ],
+    outputs: Object.fromEntries([
+      ...named('keys', keys),
+      ...named('values', values),
+      ...named('plainKeys', plainKeys),
+      ...(attend ? [['attended', attendByGroups(turn(own.query), keys, values)] as const] : []),
+    ]),
+  };
+}
+
+function ropeInputs(config: AcditConfig, tokens: Dim): RopeSymbols {
+  const shape = [tokens, headSize(config)];
+  return { cos: input('cos', shape), sin: input('sin', shape) };
+}
+
+/** A group's `plainKeys` (N, heads of the group, kept, D), rotated to `keys` by tables of their tokens' places. */
+export function rotateKeysGraph(config: AcditConfig, samples: number, heads: number): Graph {
+  const plain = input('plainKeys', [samples, heads, 'kept', headSize(config)]);
+  const rope = ropeInputs(config, 'kept');
+  return { inputs: [plain, rope.cos, rope.sin], outputs: { keys: rotate(plain, rope) } };
 }

@@ -26,12 +26,27 @@ export interface SampleRequest {
   readonly first?: number;
   /** Starting noise (N, T, B, C), instead of the seed's. */
   readonly noise?: Tensor<'float32'>;
+  /** Finished blocks (N, K, B, C) to go on from: the first K blocks of each sample. */
+  readonly given?: Tensor<'float32'>;
+  /**
+   * Blocks to end with, T; the model's own by default. A video may have more: each block then attends the last `window`
+   * ones as if they were the first of a clip. No model is trained for that.
+   */
+  readonly blocks?: number;
+  /** How many finished blocks are attended at most; by default all that the model was trained with. */
+  readonly window?: number;
   readonly signal?: AbortSignal;
 }
 
 /** A request with nothing left open. */
 export interface SamplePlan {
   readonly samples: number;
+  /** Blocks of each sample, those given included. */
+  readonly blocks: number;
+  /** Most finished blocks that are attended. */
+  readonly window: number;
+  /** One (N, B, C) for each block that is given. */
+  readonly given: readonly Tensor<'float32'>[];
   /** `labels[block][sample]` */
   readonly labels: readonly (readonly number[])[];
   /** One a block. */
@@ -51,7 +66,8 @@ const DEFAULT_STEPS = 25;
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
   const samples = request.labels.length;
   if (samples === 0) throw new ArgumentError('sample: give at least one label');
-  const bySample = request.labels.map((label) => perBlock(config, 'labels', label));
+  const blocks = plannedBlocks(config, request.blocks);
+  const bySample = request.labels.map((label) => perBlock(blocks, 'labels', label));
   for (const label of bySample.flat()) {
     if (!Number.isInteger(label) || label < 0 || label > config.classes) {
       throw new ArgumentError(
@@ -59,28 +75,76 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
       );
     }
   }
-  const cfg = perBlock(config, 'cfg', request.cfg ?? defaultGuidance(config));
+  const cfg = perBlock(blocks, 'cfg', request.cfg ?? defaultGuidance(config));
   for (const scale of cfg) {
     if (!Number.isFinite(scale) || scale < 0)
       throw new ArgumentError(`sample: cfg must be 0 or more, got ${scale}`);
   }
   const { seed = 0, first = 0 } = request;
+  const shape = [samples, blocks, config.blockSize, tokenSize(config)];
   return {
     samples,
-    labels: Array.from({ length: config.blocks }, (_, block) => bySample.map((labels) => labels[block])),
-    steps: perBlock(config, 'steps', request.steps ?? DEFAULT_STEPS),
+    blocks,
+    window: plannedWindow(config, blocks, request.window),
+    given: givenBlocks(shape, request.given),
+    labels: Array.from({ length: blocks }, (_, block) => bySample.map((labels) => labels[block])),
+    steps: perBlock(blocks, 'steps', request.steps ?? DEFAULT_STEPS),
     cfg,
     solver: request.solver ?? 'dpm-solver-plus-plus-2m',
-    noise: startingNoise(config, samples, request.noise, (n) => Generator.seeded(seed, first + n)),
+    noise: startingNoise(shape, request.noise, (n) => Generator.seeded(seed, first + n)),
     solverNoise: perSampleNoise(samples, (n) => Generator.seeded(seed, first + n, SOLVER_STREAM)),
   };
 }
 
-function perBlock(config: AcditConfig, what: string, value: PerBlock): number[] {
-  if (typeof value === 'number') return Array<number>(config.blocks).fill(value);
-  if (value.length !== config.blocks) {
+/** Only clips go on: the blocks of a picture fill it. */
+function plannedBlocks({ blocks: own, frames }: AcditConfig, blocks = own): number {
+  if (!Number.isInteger(blocks) || blocks < 1) {
+    throw new ArgumentError(`sample: blocks must be 1 or more, got ${blocks}`);
+  }
+  if (frames === 1 && blocks !== own) {
+    throw new ArgumentError(`sample: a picture of this model has ${own} blocks, got ${blocks}`);
+  }
+  if (own === 1 && blocks > 1) {
     throw new ArgumentError(
-      `sample: ${what} needs one value, or one for each of ${config.blocks} blocks, got ${value.length}`,
+      `sample: this model makes clips in one block, and cannot go on from it; got ${blocks} blocks`,
+    );
+  }
+  return blocks;
+}
+
+function plannedWindow({ blocks: own }: AcditConfig, blocks: number, window = Math.max(own - 1, 1)): number {
+  if (!Number.isInteger(window) || window < 1 || (window > own - 1 && blocks > 1)) {
+    throw new ArgumentError(
+      `sample: window must be 1 to ${own - 1}, the finished blocks that the model was trained to attend, got ${window}`,
+    );
+  }
+  return window;
+}
+
+function givenBlocks(
+  [samples, blocks, ...inner]: readonly number[],
+  given: Tensor<'float32'> | undefined,
+): Tensor<'float32'>[] {
+  if (!given) return [];
+  const [count, kept] = given.shape;
+  if (given.shape.length !== 4 || given.shape.join() !== [samples, kept, ...inner].join()) {
+    throw new ArgumentError(
+      `sample: given blocks must have shape [${[samples, 'K', ...inner].join()}], got [${given.shape}]`,
+    );
+  }
+  if (kept >= blocks) {
+    throw new ArgumentError(
+      `sample: ${kept} of ${blocks} blocks are given, which leaves none to make; give fewer, or ask for more blocks`,
+    );
+  }
+  return Array.from({ length: count > 0 ? kept : 0 }, (_, block) => blockOf(given, block));
+}
+
+function perBlock(blocks: number, what: string, value: PerBlock): number[] {
+  if (typeof value === 'number') return Array<number>(blocks).fill(value);
+  if (value.length !== blocks) {
+    throw new ArgumentError(
+      `sample: ${what} needs one value, or one for each of ${blocks} blocks, got ${value.length}`,
     );
   }
   return [...value];
@@ -91,13 +155,11 @@ const SOLVER_STREAM = 1;
 
 /** Injected noise, or each sample's own, cut into blocks. */
 function startingNoise(
-  config: AcditConfig,
-  samples: number,
+  shape: readonly number[],
   given: Tensor<'float32'> | undefined,
   generatorOf: (sample: number) => Generator,
 ): Tensor<'float32'>[] {
-  const { blocks, blockSize } = config;
-  const shape = [samples, blocks, blockSize, tokenSize(config)];
+  const [samples, blocks] = shape;
   if (given && given.shape.join() !== shape.join()) {
     throw new ArgumentError(`sample: noise must have shape [${shape}], got [${given.shape}]`);
   }

@@ -14,7 +14,7 @@ import { allFinite, notFinite } from './finite.ts';
 import { type Condition, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { planSampling, type SamplePlan, type SampleRequest, stackBlocks } from './request.ts';
 import { type CompileOptions, type WeightSource, weightsInMemory } from './segments.ts';
-import { EMPTY_CACHE, type KeyValueCache, openTrunk, type Trunk } from './trunk.ts';
+import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache, openTrunk, type Trunk } from './trunk.ts';
 
 export type { PerBlock, SampleRequest } from './request.ts';
 
@@ -28,7 +28,13 @@ export type SampleEvent =
       readonly steps: number;
       readonly latents: Tensor<'float32'>;
     }
-  | { readonly kind: 'block'; readonly block: number; readonly latents: Tensor<'float32'> }
+  | {
+      readonly kind: 'block';
+      readonly block: number;
+      readonly latents: Tensor<'float32'>;
+      /** The block was not made but given, to go on from. */
+      readonly given?: boolean;
+    }
   | { readonly kind: 'done'; readonly latents: Tensor<'float32'> };
 
 export interface Sampler {
@@ -73,11 +79,15 @@ async function* sampleBlocks(
   plan: SamplePlan,
   signal?: AbortSignal,
 ): AsyncGenerator<SampleEvent, void, void> {
-  const { blocks } = trunk.config;
+  const { blocks, window, given } = plan;
   const modulations = modulationSource(trunk, schedule, plan);
-  const finished: Tensor<'float32'>[] = [];
-  let cache: KeyValueCache = EMPTY_CACHE;
-  for (let block = 0; block < blocks; block++) {
+  const finished = [...given];
+  let cache: KeyValueCache = blocks - 1 > window ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
+  for (const [block, latents] of given.entries()) {
+    yield { kind: 'block', block, latents, given: true };
+    cache = await extend(trunk, cache, latents, window, signal);
+  }
+  for (let block = given.length; block < blocks; block++) {
     const solver = createSolver(plan.solver, schedule, plan.steps[block]);
     let latents = plan.noise[block];
     let state = solver.initialState();
@@ -98,9 +108,21 @@ async function* sampleBlocks(
     finished.push(latents);
     yield { kind: 'block', block, latents };
     // Nothing attends the last block.
-    if (block < blocks - 1) cache = await trunk.append(latents, cache, signal);
+    if (block < blocks - 1) cache = await extend(trunk, cache, latents, window, signal);
   }
   yield { kind: 'done', latents: stackBlocks(finished) };
+}
+
+/** The cache with a finished block behind it, and with the last `window` ones at most. */
+async function extend(
+  trunk: Trunk,
+  cache: KeyValueCache,
+  latents: Tensor<'float32'>,
+  window: number,
+  signal?: AbortSignal,
+): Promise<KeyValueCache> {
+  const extended = await trunk.append(latents, cache, signal);
+  return extended.blocks > window ? trunk.slide(extended) : extended;
 }
 
 /** With guidance there are two branches, the samples with their labels and the samples without; else the first. */
@@ -131,7 +153,7 @@ function modulationSource(
 ): (block: number, step: number, conditions: readonly Condition[]) => Promise<ModulationTable> {
   const capacity = Math.floor(TABLE_BYTES / 4 / modulationSize(trunk.config));
   const upcoming = function* (fromBlock: number, fromStep: number): Generator<Condition[]> {
-    for (let block = fromBlock; block < trunk.config.blocks; block++) {
+    for (let block = fromBlock; block < plan.blocks; block++) {
       const { timesteps } = createSolver(plan.solver, schedule, plan.steps[block]);
       for (const timestep of timesteps.slice(block === fromBlock ? fromStep : 0)) {
         yield stepConditions(trunk.config, plan, block, timestep);

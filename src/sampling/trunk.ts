@@ -3,28 +3,38 @@
  * block to the cache. Both walk the same segments; a finished block does so with shift 0, scale 0 and gate 1.
  */
 
+import { ArgumentError } from '../errors.ts';
 import type { Graph } from '../graph/onnx.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
-import { ropeTables, signedTables } from '../models/acdit/rope.ts';
+import { type RopeTables, ropeTables, signedTables } from '../models/acdit/rope.ts';
 import { LAYER_MODULATIONS, rowsOf, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import { appendAttentionGraph, cacheGroups, denoiseAttentionGraph, numbered } from './graphs.ts';
+import {
+  appendAttentionGraph,
+  cacheGroups,
+  denoiseAttentionGraph,
+  numbered,
+  rotateKeysGraph,
+} from './graphs.ts';
 import { type Condition, compileModulations, type ModulationTable } from './modulation-table.ts';
 import { type CompileOptions, compileSegments, type WeightSource, weightsInMemory } from './segments.ts';
 
-/**
- * Keys and values of the finished blocks, for each layer and each of its groups of heads (N, heads of the group,
- * cached, D); shared by all guidance branches.
- */
+/** For each layer and each of its groups of heads (N, heads of the group, cached, D). */
+type ByLayer = readonly (readonly Tensor<'float32'>[])[];
+
+/** Keys and values of the finished blocks, shared by all guidance branches. */
 export interface KeyValueCache {
   /** Finished blocks. */
   readonly blocks: number;
-  readonly keys: readonly (readonly Tensor<'float32'>[])[];
-  readonly values: readonly (readonly Tensor<'float32'>[])[];
+  readonly keys: ByLayer;
+  readonly values: ByLayer;
+  /** Keys before rotation, only in a cache that can lose its oldest blocks: the others then change places. */
+  readonly plainKeys?: ByLayer;
 }
 
 export const EMPTY_CACHE: KeyValueCache = { blocks: 0, keys: [], values: [] };
+export const EMPTY_SLIDING_CACHE: KeyValueCache = { ...EMPTY_CACHE, plainKeys: [] };
 
 export interface Trunk {
   readonly config: AcditConfig;
@@ -45,6 +55,8 @@ export interface Trunk {
   ): Promise<Tensor<'float32'>>;
   /** The cache with the finished block (N, B, token size) behind it. */
   append(latents: Tensor<'float32'>, cache: KeyValueCache, signal?: AbortSignal): Promise<KeyValueCache>;
+  /** A sliding cache without its oldest block; the others move a place towards the beginning. */
+  slide(cache: KeyValueCache): Promise<KeyValueCache>;
   dispose(): Promise<void>;
 }
 
@@ -85,6 +97,12 @@ export async function openTrunk(
   const workspaces = new Map<number, Workspace>();
   const rope = signedTables(ropeTables(config));
 
+  /** No rotation. */
+  const still: RopeTables = {
+    cos: float32([blockSize, headSize(config)], new Float32Array(blockSize * headSize(config)).fill(1)),
+    sin: zeros('float32', [blockSize, headSize(config)]),
+  };
+
   function attentionProgram(key: string, build: () => Graph): Promise<Program> {
     const known = attentions.get(key) ?? device.compile(build());
     attentions.set(key, known);
@@ -97,12 +115,10 @@ export async function openTrunk(
     return known;
   }
 
-  function positions(block: number): { cos: Tensor<'float32'>; sin: Tensor<'float32'> } {
-    const start = block * blockSize;
-    return {
-      cos: rowsOf(rope.cos, start, start + blockSize),
-      sin: rowsOf(rope.sin, start, start + blockSize),
-    };
+  /** Tables of the tokens of `count` blocks from number `block` on. */
+  function positions(block: number, count = 1): RopeTables {
+    const [start, end] = [block * blockSize, (block + count) * blockSize];
+    return { cos: rowsOf(rope.cos, start, end), sin: rowsOf(rope.sin, start, end) };
   }
 
   function cacheFeeds({ blocks, keys, values }: KeyValueCache, layer: number): Feeds {
@@ -115,11 +131,11 @@ export async function openTrunk(
     index: number,
     tokens: Tensor,
     modulation: (layer: number) => Tensor,
-    block: number,
+    places: RopeTables,
     workspace: Workspace,
   ): Promise<void> {
     const { query, key, value, attended, blocks } = workspace;
-    const beginning = { beginModulation: modulation(index), ...positions(block) };
+    const beginning = { beginModulation: modulation(index), ...places };
     const before: Feeds =
       index === 0
         ? { tokens }
@@ -153,10 +169,11 @@ export async function openTrunk(
       const own = { ...byBranch('query', query), ...byBranch('key', key), ...byBranch('value', value) };
       const results = byBranch('attended', attended);
       const tokens = repeatSamples(latents, branches);
+      const places = positions(cache.blocks);
       const modulation = (layer: number): Tensor => table.gather(layer, conditions);
       for (let layer = 0; layer < layers; layer++) {
         signal?.throwIfAborted();
-        await beginLayer(layer, tokens, modulation, cache.blocks, workspace);
+        await beginLayer(layer, tokens, modulation, places, workspace);
         await attention.run({ ...own, ...cacheFeeds(cache, layer) }, results);
       }
       const { noise } = await segments[layers].run({
@@ -171,30 +188,59 @@ export async function openTrunk(
     async append(latents, cache, signal) {
       const [samples] = latents.shape;
       const cached = cache.blocks > 0;
+      const sliding = cache.plainKeys !== undefined;
       const workspace = workspaceFor(samples);
       const { query, key, value, attended } = workspace;
       const identity = identityModulation(samples, config.hidden);
       const tokens = repeatSamples(latents, 1);
-      const keys: Tensor<'float32'>[][] = [];
-      const values: Tensor<'float32'>[][] = [];
+      const places = positions(cache.blocks);
+      const room = (): Tensor<'float32'>[][] =>
+        Array.from({ length: layers }, () => cacheRoom(config, samples, cache.blocks + 1));
+      const next = { keys: room(), values: room(), ...(sliding && { plainKeys: room() }) };
       for (let layer = 0; layer < layers; layer++) {
         signal?.throwIfAborted();
-        await beginLayer(layer, tokens, () => identity, cache.blocks, workspace);
+        // A sliding cache needs keys before rotation, so its attention rotates.
+        await beginLayer(layer, tokens, () => identity, sliding ? still : places, workspace);
         const attend = layer < layers - 1;
-        const attention = await attentionProgram(`append ${samples} ${cached} ${attend}`, () =>
-          appendAttentionGraph(config, samples, cached, attend),
+        const attention = await attentionProgram(`append ${samples} ${cached} ${attend} ${sliding}`, () =>
+          appendAttentionGraph(config, { samples, cached, attend, sliding }),
         );
-        const feeds = { key, value, ...cacheFeeds(cache, layer) };
-        const nextKeys = cacheRoom(config, samples, cache.blocks + 1);
-        const nextValues = cacheRoom(config, samples, cache.blocks + 1);
-        const room = { ...numberedAll('keys', nextKeys), ...numberedAll('values', nextValues) };
+        const plain = cached && sliding ? numberedAll('cachedPlainKeys', cache.plainKeys[layer]) : {};
+        const feeds = { key, value, ...(sliding && places), ...cacheFeeds(cache, layer), ...plain };
+        const into = {
+          ...numberedAll('keys', next.keys[layer]),
+          ...numberedAll('values', next.values[layer]),
+          ...numberedAll('plainKeys', next.plainKeys?.[layer] ?? []),
+        };
         await (attend
-          ? attention.run({ query, ...feeds }, { ...room, attended })
-          : attention.run(feeds, room));
-        keys.push(nextKeys);
-        values.push(nextValues);
+          ? attention.run({ query, ...feeds }, { ...into, attended })
+          : attention.run(feeds, into));
       }
-      return { blocks: cache.blocks + 1, keys, values };
+      return { blocks: cache.blocks + 1, ...next };
+    },
+
+    async slide({ blocks: before, values, plainKeys }) {
+      if (!plainKeys) throw new ArgumentError('slide: the cache keeps no keys before rotation');
+      const blocks = before - 1;
+      const withoutOldest = (parts: readonly Tensor<'float32'>[]): Tensor<'float32'>[] =>
+        parts.map((part) => withoutFirst(part, blockSize));
+      const plain = plainKeys.map(withoutOldest);
+      const places = positions(0, blocks);
+      const keys: Tensor<'float32'>[][] = [];
+      for (const parts of blocks > 0 ? plain : []) {
+        const rotated: Tensor<'float32'>[] = [];
+        for (const part of parts) {
+          const [samples, heads] = part.shape;
+          const rotation = await attentionProgram(`rotate ${samples} ${heads}`, () =>
+            rotateKeysGraph(config, samples, heads),
+          );
+          const into = { keys: zeros('float32', part.shape) };
+          await rotation.run({ plainKeys: part, ...places }, into);
+          rotated.push(into.keys);
+        }
+        keys.push(rotated);
+      }
+      return { blocks, keys, values: values.map(withoutOldest), plainKeys: plain };
     },
 
     async dispose() {
@@ -212,6 +258,18 @@ function cacheRoom(config: AcditConfig, samples: number, blocks: number): Tensor
   return cacheGroups(config, samples).map((heads) =>
     zeros('float32', [samples, heads, blocks * config.blockSize, headSize(config)]),
   );
+}
+
+/** (N, H, S, D) without the first tokens. */
+function withoutFirst({ shape, data }: Tensor<'float32'>, tokens: number): Tensor<'float32'> {
+  const [samples, heads, length, size] = shape;
+  const kept = (length - tokens) * size;
+  const out = new Float32Array(samples * heads * kept);
+  for (let row = 0; row < samples * heads; row++) {
+    const end = (row + 1) * length * size;
+    out.set(data.subarray(end - kept, end), row * kept);
+  }
+  return float32([samples, heads, length - tokens, size], out);
 }
 
 /** `name.0`, `name.1` and so on. */

@@ -254,7 +254,7 @@ function heads(config: AcditConfig, x: SymbolicTensor): SymbolicTensor {
   return reshape(x, [samples, productDim([groups, size]), config.heads, headSize(config)]);
 }
 
-/** QK-norm, then RoPE-ND, then heads first: (N, G, B, C) to (N, H, S, D), times `factor`. */
+/** QK-norm, then heads first, then RoPE-ND: (N, G, B, C) to (N, H, S, D), times `factor`. */
 function rotaryHeads(
   config: AcditConfig,
   x: SymbolicTensor,
@@ -262,16 +262,15 @@ function rotaryHeads(
   rope: RopeSymbols,
   factor: number,
 ): SymbolicTensor {
-  const [tokens, size] = rope.cos.shape;
   // The factor costs nothing on the small tables.
-  const table = (values: SymbolicTensor): SymbolicTensor =>
-    reshape(factor === 1 ? values : scale(values, factor), [tokens, 1, size]);
+  const table = (values: SymbolicTensor): SymbolicTensor => (factor === 1 ? values : scale(values, factor));
   const normalized = rmsNorm(heads(config, x), NORM_EPSILON, weight);
-  const rotated = add(
-    multiply(normalized, table(rope.cos)),
-    multiply(swapHalves(normalized), table(rope.sin)),
-  );
-  return transpose(rotated, [0, 2, 1, 3]);
+  return rotate(transpose(normalized, [0, 2, 1, 3]), { cos: table(rope.cos), sin: table(rope.sin) });
+}
+
+/** RoPE-ND of queries or keys (N, H, S, D), by tables of their tokens. */
+export function rotate(x: SymbolicTensor, { cos, sin }: RopeSymbols): SymbolicTensor {
+  return add(multiply(x, cos), multiply(swapHalves(x), sin));
 }
 
 function swapHalves(x: SymbolicTensor): SymbolicTensor {
