@@ -94,10 +94,6 @@ function openSink(path: string, format: VideoFormat, options: VideoOptions): Sin
   const { width, height, fps } = options;
   if (format === 'mp4') throw new ArgumentError(`${path}: MP4 is not there yet`);
   const animation = { webp: webpAnimation, gif: gifAnimation }[format](width, height, fps);
-    width,
-    height,
-    fps,
-  );
   return {
     async add(frames) {
       for (const frame of frames) await animation.add(frame);
