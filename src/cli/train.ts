@@ -119,6 +119,7 @@ function reportTo(
   const say = (message: string): unknown => silent || terminal.stderr.write(`${message}\n`);
   const emit = (event: object): unknown => json && terminal.stdout.write(`${JSON.stringify(event)}\n`);
   const mean = meanOfLosses();
+  const unit = unitOf(config);
   const started = performance.now();
   let tracker: Tracker | undefined;
   let progress: Progress | undefined;
@@ -141,7 +142,7 @@ function reportTo(
     },
     onStep(report) {
       mean.add(report.loss);
-      progress?.update(report.step, progressFields(report, mean.recent()));
+      progress?.update(report.step, progressFields(report, mean.recent(), unit));
       if (report.step % output.logEvery !== 0) return;
       const { step, loss: _loss, ...rest } = report;
       const record = { loss: mean.take(), ...rest };
@@ -166,7 +167,7 @@ function reportTo(
       if (step === undefined) return;
       const done = !terminal.signal.aborted;
       const corrupt = dataset.corruptCount;
-      if (corrupt > 0) say(`${corrupt} corrupt images were skipped`);
+      if (corrupt > 0) say(`${corrupt} corrupt ${unit} were skipped`);
       const time = formatDuration((performance.now() - started) / 1000);
       say(
         done
@@ -186,18 +187,23 @@ function describeRun(
   step: number,
 ): string {
   const millions = (parameterCount(config) / 1e6).toFixed(1);
-  const what = `${millions}M parameters, ${size} images of ${classNames.length} classes from ${name}`;
+  const what = `${millions}M parameters, ${size} ${unitOf(config)} of ${classNames.length} classes from ${name}`;
   if (step >= training.steps) {
     return `${output.folder} is already trained to step ${step}; give more --steps to go on`;
   }
   return step === 0 ? `training ${what}` : `going on at step ${step}: ${what}`;
 }
 
-function progressFields(report: StepReport, loss: number): Record<string, string> {
+/** What samples are called. */
+function unitOf({ frames }: AcditConfig): 'images' | 'clips' {
+  return frames > 1 ? 'clips' : 'images';
+}
+
+function progressFields(report: StepReport, loss: number, unit: string): Record<string, string> {
   return {
     loss: loss.toFixed(4),
     lr: report.learningRate.toExponential(1),
-    'images/s': report.samplesPerSecond.toPrecision(3),
+    [`${unit}/s`]: report.samplesPerSecond.toPrecision(3),
   };
 }
 

@@ -6,6 +6,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
 import { localDecoder, pixelDecoder } from './decoder.ts';
@@ -14,6 +15,7 @@ import { labelledGrid, type NamedImage, picturesOf } from './pictures.ts';
 import { sampleBatches } from './sample-batches.ts';
 
 const MOST_CLASSES = 10;
+/** Pictures; of clips one, whose frames take a row. */
 const PER_CLASS = 4;
 const BATCH = 8;
 
@@ -35,7 +37,8 @@ async function sampleGrid(
   weights: Weights,
 ): Promise<Image> {
   const classes = Math.min(config.classes, MOST_CLASSES);
-  const labels = Array.from({ length: classes * PER_CLASS }, (_, i) => Math.floor(i / PER_CLASS));
+  const perClass = config.frames > 1 ? 1 : PER_CLASS;
+  const labels = Array.from({ length: classes * perClass }, (_, i) => Math.floor(i / perClass));
   const { sampleSteps: steps, cfg } = recipe.output;
   const { seed } = recipe.training;
   const { vae } = recipe.output;
@@ -46,8 +49,9 @@ async function sampleGrid(
     const request = { labels, steps, cfg, seed, solver: 'dpm-solver-plus-plus-2m', batch: BATCH } as const;
     const samples: NamedImage[] = [];
     for await (const latents of sampleBatches(sampler, request, { signal })) {
-      for (const image of picturesOf(await decoder.decode(latents))) {
-        samples.push({ name: labelName(config, labels[samples.length]), image });
+      for (const image of picturesOf(framesApart(await decoder.decode(latents)))) {
+        const sample = Math.floor(samples.length / config.frames);
+        samples.push({ name: labelName(config, labels[sample]), image });
       }
     }
     return labelledGrid(samples);
@@ -55,6 +59,11 @@ async function sampleGrid(
     await sampler.dispose();
     await decoder.close();
   }
+}
+
+/** Clips (N, frames, C, H, W) as pictures (N frames, 1, C, H, W). */
+function framesApart({ shape: [clips, frames, ...picture], data }: Tensor<'float32'>): Tensor<'float32'> {
+  return float32([clips * frames, 1, ...picture], data);
 }
 
 /** Sample, write `samples/step-N.png` in the run's folder, and log it. Gives the file's path. */

@@ -15,7 +15,7 @@ const recipe = parseRecipe({
   training: { steps: 5, batch: 1 },
   output: { folder: 'out' },
 });
-const config = recipeModel(recipe, { classNames: ['a', 'b'], imageShape: [1, 8, 8] });
+const config = recipeModel(recipe, { classNames: ['a', 'b'], sampleShape: [1, 1, 8, 8] });
 
 function pointAt(step: number): TrainingPoint {
   const state = initialState(formulaWeights(config));

@@ -73,7 +73,7 @@ describe("a recipe's model", () => {
   const model = (changes: object, data: Partial<DatasetTraits> = {}) =>
     recipeModel(parseRecipe(changed('model', changes)), {
       classNames: names,
-      imageShape: [3, 8, 8],
+      sampleShape: [1, 3, 8, 8],
       ...data,
     });
 
@@ -88,7 +88,7 @@ describe("a recipe's model", () => {
     });
     expect(model({ layers: 3 })).toMatchObject({ layers: 3, hidden: 768 });
     expect(
-      model({ size: undefined, layers: 1, hidden: 8, heads: 1 }, { imageShape: [1, 8, 8] }),
+      model({ size: undefined, layers: 1, hidden: 8, heads: 1 }, { sampleShape: [1, 1, 8, 8] }),
     ).toMatchObject({
       layers: 1,
       hidden: 8,
@@ -101,7 +101,10 @@ describe("a recipe's model", () => {
 
   it('makes latents where the data is latents, and knows whose', () => {
     const autoencoder = { fingerprint: 'abc', scalingFactor: 0.5 };
-    const latents = { imageShape: [4, 32, 16], autoencoder: { ...autoencoder, downsampling: 8 } } as const;
+    const latents = {
+      sampleShape: [1, 4, 32, 16],
+      autoencoder: { ...autoencoder, downsampling: 8 },
+    } as const;
     const expected = { space: 'latents', channels: 4, height: 32, width: 16, autoencoder };
     expect(model({ blocks: 8 }, latents)).toMatchObject({ ...expected, blockSize: 16 });
     expect(model({ blocks: 8 }, latents).downsampling).toBeUndefined(); // that of the paper

@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.ts';
 import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { nearest } from '../nearest.ts';
 import type { Dataset } from './datasets/dataset.ts';
+import { DATASET_KINDS } from './datasets/kinds.ts';
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -20,18 +21,19 @@ const modelSchema = z.strictObject({
   mlpRatio: z.number().positive().default(4),
   /** Side of the patch that makes one token. */
   patch: count,
-  /** The autoregressive length: how many blocks a picture is generated in. */
+  /** The autoregressive length: how many blocks a picture or clip is generated in. */
   blocks: count,
-  /** Blocks are squares of the token grid, or else runs of tokens in row-major order. */
-  squareBlocks: z.boolean().default(true),
-  positionSplit: z.array(count).min(2).max(3).default([1, 1]),
+  /** Blocks are squares of the token grid, or else runs of tokens in row-major order. By default of pictures, not of clips. */
+  squareBlocks: z.boolean().optional(),
+  /** By default the paper's: [1, 1] of pictures, [2, 3, 3] of clips. */
+  positionSplit: z.array(count).min(2).max(3).optional(),
 });
 
 const dataSchema = z.strictObject({
   path: z.string().min(1),
-  kind: z.enum(['idx', 'image-folder', 'latents']).optional(),
+  kind: z.enum(DATASET_KINDS).optional(),
   split: z.enum(['train', 'test']).default('train'),
-  /** Side of the square training images in pixels, or of those that latents were encoded from. */
+  /** Side of the square training images and frames in pixels, or of those that latents were encoded from. */
   imageSize: count.optional(),
   /** Of images; by default 3, of IDX files 1. */
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
@@ -40,6 +42,12 @@ const dataSchema = z.strictObject({
   /** Pad by this many pixels and cut out at a random place. */
   crop: z.int().nonnegative().default(0),
   classNames: z.array(z.string()).optional(),
+  /** Frames a clip: the data is videos, or pictures set in motion. */
+  frames: count.optional(),
+  /** Of moving items: how many a clip, their side in pixels, and the slowest and fastest in pixels a frame. */
+  items: count.optional(),
+  itemSize: count.optional(),
+  speed: z.tuple([z.number().nonnegative(), z.number().nonnegative()]).optional(),
 });
 
 const trainingSchema = z
@@ -80,9 +88,9 @@ const outputSchema = z.strictObject({
   checkpointEvery: count.default(500),
   logEvery: count.default(10),
   sampleEvery: z.int().nonnegative().default(0),
-  /** Sampler of the grids: solver steps a block, and guidance, which becomes the model's default. */
+  /** Sampler of the grids: solver steps a block, and guidance, which becomes the model's default (the paper's if absent). */
   sampleSteps: count.default(25),
-  cfg: z.number().min(1).default(1.5),
+  cfg: z.number().min(1).optional(),
   /** Autoencoder that draws the grids of a model of latents; without it there are none. */
   vae: z.string().min(1).optional(),
 });
@@ -94,7 +102,13 @@ const recipeSchema = z.strictObject({
   output: outputSchema,
 });
 
-export type Recipe = z.infer<typeof recipeSchema>;
+type ParsedRecipe = z.infer<typeof recipeSchema>;
+
+/** A checked recipe, with all defaults. */
+export type Recipe = ParsedRecipe & {
+  readonly model: { readonly squareBlocks: boolean; readonly positionSplit: readonly number[] };
+  readonly output: { readonly cfg: number };
+};
 
 /** Keys of the schema at a path, for suggestions. */
 function keysAt(path: readonly PropertyKey[]): string[] {
@@ -119,25 +133,38 @@ function describeIssue(issue: z.core.$ZodIssue): string {
 export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
   const result = recipeSchema.safeParse(json);
   if (!result.success) throw new ConfigError(`${name}: ${result.error.issues.map(describeIssue).join('; ')}`);
-  return result.data;
+  return withDefaults(result.data);
+}
+
+/** What is different for clips. */
+function withDefaults(recipe: ParsedRecipe): Recipe {
+  const clips = recipe.data.frames !== undefined && recipe.data.frames > 1;
+  const { squareBlocks = !clips, positionSplit = clips ? [2, 3, 3] : [1, 1], ...model } = recipe.model;
+  const { cfg = clips ? 2.5 : 1.5 } = recipe.output;
+  return {
+    ...recipe,
+    model: { ...model, squareBlocks, positionSplit: [...positionSplit] },
+    output: { ...recipe.output, cfg },
+  };
 }
 
 /** What a model must know of the data that it learns. */
-export type DatasetTraits = Pick<Dataset, 'classNames' | 'imageShape' | 'autoencoder'>;
+export type DatasetTraits = Pick<Dataset, 'classNames' | 'sampleShape' | 'autoencoder'>;
 
 /** The model that a recipe trains on such data. @throws {ConfigError} if they do not fit. */
 export function recipeModel(recipe: Recipe, data: DatasetTraits): AcditConfig {
   const { model } = recipe;
   const { classNames, autoencoder } = data;
-  const [channels, height, width] = data.imageShape;
+  const [frames, channels, height, width] = data.sampleShape;
   const named = model.size ? ACDIT_SIZES[model.size] : undefined;
   const { layers = named?.layers, hidden = named?.hidden, heads = named?.heads } = model;
   if (!layers || !hidden || !heads)
     throw new ConfigError('recipe: model needs a size, or layers, hidden and heads');
-  const tokens = (height / model.patch) * (width / model.patch);
+  const tokens = frames * (height / model.patch) * (width / model.patch);
   if (height % model.patch !== 0 || width % model.patch !== 0 || tokens % model.blocks !== 0) {
     throw new ConfigError(
-      `recipe: ${autoencoder ? 'latents' : 'images'} of ${height} x ${width} in patches of ${model.patch} ` +
+      `recipe: ${frames > 1 ? `${frames} frames of ` : ''}${autoencoder ? 'latents' : 'images'} ` +
+        `of ${height} x ${width} in patches of ${model.patch} ` +
         `do not divide into ${model.blocks} blocks`,
     );
   }
@@ -151,7 +178,7 @@ export function recipeModel(recipe: Recipe, data: DatasetTraits): AcditConfig {
     classNames,
     space: autoencoder ? 'latents' : 'pixels',
     channels,
-    frames: 1,
+    frames,
     ...(autoencoder && latentFields(autoencoder)),
     height,
     width,

@@ -15,12 +15,12 @@ const names = (count: number): string[] => Array.from({ length: count }, (_, i) 
 
 const imageNet: DatasetTraits = {
   classNames: names(1000),
-  imageShape: [4, 32, 32],
+  sampleShape: [1, 4, 32, 32],
   autoencoder: { fingerprint: 'of stable diffusion', scalingFactor: 0.18215, downsampling: 8 },
 };
 /** What each recipe's data is like, by its path. */
 const data: Readonly<Record<string, DatasetTraits>> = {
-  '/usr/share/datasets/fashion-mnist': { classNames: names(10), imageShape: [1, 32, 32] },
+  '/usr/share/datasets/fashion-mnist': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
   'data/imagenet256-latents': imageNet,
 };
 
@@ -31,7 +31,7 @@ describe('the recipes of docs/training.md', () => {
   it.each(blocks)('$data.path: valid, and make a model', (json) => {
     const recipe = parseRecipe(json);
     const { imageSize } = recipe.data;
-    const pictures = { classNames: names(3), imageShape: [3, imageSize ?? 0, imageSize ?? 0] } as const;
+    const pictures = { classNames: names(3), sampleShape: [1, 3, imageSize ?? 0, imageSize ?? 0] } as const;
     expect(recipeModel(recipe, imageSize ? pictures : imageNet)).toMatchObject({ blocks: 4, blockSize: 64 });
   });
 });

@@ -111,16 +111,20 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
 }
 
 function requireFit(config: AcditConfig, dataset: Dataset): void {
-  const { space, channels, height, width, classes } = config;
+  const { space, frames, channels, height, width, classes } = config;
   const fail = (what: string, expected: unknown, got: unknown): never => {
     throw new ConfigError(
       `${dataset.name} does not fit the model: ${what} ${expected}, the dataset's ${got}`,
     );
   };
-  const [datasetSpace, shape] = [dataset.autoencoder ? 'latents' : 'pixels', dataset.imageShape];
+  const [datasetSpace, shape] = [dataset.autoencoder ? 'latents' : 'pixels', dataset.sampleShape];
   if (space !== datasetSpace) fail("the model's space is", space, datasetSpace);
-  if (shape.join() !== [channels, height, width].join()) {
-    fail("the model's channels, height and width are", `[${[channels, height, width]}]`, `[${shape}]`);
+  if (shape.join() !== [frames, channels, height, width].join()) {
+    fail(
+      "the model's frames, channels, height and width are",
+      `[${[frames, channels, height, width]}]`,
+      `[${shape}]`,
+    );
   }
   if (classes !== dataset.classNames.length)
     fail("the model's classes are", classes, dataset.classNames.length);
@@ -182,12 +186,12 @@ function createStepper(
     for (let micro = 0; micro < training.accumulate; micro++) {
       const next = await source.next();
       if (next.done) throw new TrainingError(`step ${step + 1}: the data came to an end`);
-      const { images, labels } = next.value;
+      const { samples, labels } = next.value;
       const generator = Generator.seeded(training.seed, NOISE_STREAM, step, micro);
       const batch = noiseBatch(
         config,
         schedule,
-        patchify(config, images),
+        patchify(config, samples),
         labels,
         training.labelDrop,
         generator,

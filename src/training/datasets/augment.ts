@@ -1,7 +1,7 @@
-/** @file Random changes to training images that leave the class as it is. */
+/** @file Random changes to training samples that leave the class as it is. */
 
 import type { Generator } from '../../tensor/generator.ts';
-import type { ImageShape } from './dataset.ts';
+import type { SampleShape } from './dataset.ts';
 
 export interface Augmentation {
   /** Mirror half of the images left to right. Default false. */
@@ -13,12 +13,12 @@ export interface Augmentation {
 }
 
 /**
- * One image (C, H, W) changed as the generator decides; the same array if nothing changes. For each image one
- * uniform number is drawn for the flip and two integers for the crop, each only if asked for.
+ * One sample (frames, C, H, W) changed as the generator decides, all frames alike; the same array if nothing changes. For each
+ * sample one uniform number is drawn for the flip and two integers for the crop, each only if asked for.
  */
 export function augment(
   values: Float32Array,
-  shape: ImageShape,
+  shape: SampleShape,
   options: Augmentation,
   generator: Generator,
 ): Float32Array {
@@ -33,7 +33,7 @@ export function augment(
 }
 
 /** Mirrored left to right. */
-export function flipHorizontally(values: Float32Array, [, , width]: ImageShape): Float32Array {
+export function flipHorizontally(values: Float32Array, [, , , width]: SampleShape): Float32Array {
   const out = new Float32Array(values.length);
   for (let row = 0; row < values.length; row += width) {
     for (let x = 0; x < width; x++) out[row + x] = values[row + width - 1 - x];
@@ -44,7 +44,7 @@ export function flipHorizontally(values: Float32Array, [, , width]: ImageShape):
 /** Moved down and right (negative: up and left); what comes in from outside is `fill`. */
 export function shift(
   values: Float32Array,
-  [channels, height, width]: ImageShape,
+  [frames, channels, height, width]: SampleShape,
   down: number,
   right: number,
   fill: number,
@@ -52,10 +52,10 @@ export function shift(
   const out = new Float32Array(values.length).fill(fill);
   const kept = width - Math.abs(right);
   if (kept <= 0) return out;
-  for (let c = 0; c < channels; c++) {
+  for (let plane = 0; plane < frames * channels; plane++) {
     for (let y = Math.max(down, 0); y < Math.min(height + down, height); y++) {
-      const from = (c * height + y - down) * width + Math.max(-right, 0);
-      out.set(values.subarray(from, from + kept), (c * height + y) * width + Math.max(right, 0));
+      const from = (plane * height + y - down) * width + Math.max(-right, 0);
+      out.set(values.subarray(from, from + kept), (plane * height + y) * width + Math.max(right, 0));
     }
   }
   return out;

@@ -4,7 +4,7 @@ import { ArgumentError, DatasetError } from '../../errors.ts';
 import { Generator } from '../../tensor/generator.ts';
 import { augment, flipHorizontally, shift } from './augment.ts';
 import { type Batch, type BatchOptions, batches, epochOrder } from './batches.ts';
-import type { Dataset, ImageShape } from './dataset.ts';
+import type { Dataset, SampleShape } from './dataset.ts';
 
 /** Image i has the values i, i + 1000 and label i; those in `corrupt` cannot be read. */
 function numbers(size: number, corrupt: readonly number[] = []) {
@@ -12,7 +12,7 @@ function numbers(size: number, corrupt: readonly number[] = []) {
   const dataset: Dataset = {
     name: 'numbers',
     size,
-    imageShape: [1, 1, 2],
+    sampleShape: [1, 1, 1, 2],
     classNames: Array.from({ length: size }, (_, i) => String(i)),
     corruptCount: 0,
     async read(index) {
@@ -45,10 +45,10 @@ describe('batches', () => {
     expect(taken).not.toEqual(labelsOf(await take(5, numbers(10).dataset, { batchSize: 4, seed: 2 })));
   });
 
-  it('hold images (N, C, H, W), labels and their position', async () => {
+  it('hold samples (N, frames, C, H, W), labels and their position', async () => {
     const [first, second] = await take(2, numbers(10).dataset, { batchSize: 3, seed: 1 });
-    expect(first.images.shape).toEqual([3, 1, 1, 2]);
-    expect([...first.images.data]).toEqual([...first.labels].flatMap((label) => [label, label + 1000]));
+    expect(first.samples.shape).toEqual([3, 1, 1, 1, 2]);
+    expect([...first.samples.data]).toEqual([...first.labels].flatMap((label) => [label, label + 1000]));
     expect([first.position, second.position]).toEqual([0, 3]);
   });
 
@@ -104,7 +104,7 @@ describe('batches', () => {
 });
 
 describe('augment', () => {
-  const shape: ImageShape = [1, 2, 3];
+  const shape: SampleShape = [1, 1, 2, 3];
   const image = Float32Array.of(1, 2, 3, 4, 5, 6);
 
   it('mirrors rows', () => {
@@ -123,9 +123,9 @@ describe('augment', () => {
     expect([...shift(image, shape, down, right, 9)]).toEqual(expected);
   });
 
-  it('moves each channel by itself', () => {
-    expect([...shift(image, [2, 1, 3], 0, 1, 0)]).toEqual([0, 1, 2, 0, 4, 5]);
-    expect([...shift(image, [2, 3, 1], 1, 0, 0)]).toEqual([0, 1, 2, 0, 4, 5]);
+  it('moves each channel and frame by itself', () => {
+    expect([...shift(image, [1, 2, 1, 3], 0, 1, 0)]).toEqual([0, 1, 2, 0, 4, 5]);
+    expect([...shift(image, [2, 1, 3, 1], 1, 0, 0)]).toEqual([0, 1, 2, 0, 4, 5]);
   });
 
   it('flips about half of the images', () => {

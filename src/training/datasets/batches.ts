@@ -9,10 +9,10 @@ import { type Tensor, tensor } from '../../tensor/tensor.ts';
 import { type Augmentation, augment } from './augment.ts';
 import type { Dataset, Sample } from './dataset.ts';
 
-/** Images and labels of one training step. */
+/** Samples and labels of one training step. */
 export interface Batch {
-  /** (N, C, H, W) in [-1, 1]. */
-  readonly images: Tensor<'float32'>;
+  /** (N, frames, C, H, W) in [-1, 1], or scaled latents. */
+  readonly samples: Tensor<'float32'>;
   /** (N). */
   readonly labels: Int32Array;
   /** Number of the first sample, counted from the start of the training. */
@@ -82,7 +82,7 @@ async function readBatch(
       const generator = Generator.seeded(seed, SAMPLE_STREAM, number);
       const sample = await readGood(dataset, orderOf, number, generator);
       if (!augmentation) return sample;
-      return { ...sample, values: augment(sample.values, dataset.imageShape, augmentation, generator) };
+      return { ...sample, values: augment(sample.values, dataset.sampleShape, augmentation, generator) };
     }),
   );
   const sampleLength = samples[0].values.length;
@@ -91,7 +91,7 @@ async function readBatch(
     data.set(values, i * sampleLength);
   });
   return {
-    images: tensor('float32', [batchSize, ...dataset.imageShape], data),
+    samples: tensor('float32', [batchSize, ...dataset.sampleShape], data),
     labels: Int32Array.from(samples, ({ label }) => label),
     position,
   };
@@ -110,7 +110,7 @@ async function readGood(
     const sample = await dataset.read(order[(number + i) % size], generator);
     if (sample) return sample;
   }
-  throw new DatasetError(`${dataset.name}: none of its ${size} images can be read`);
+  throw new DatasetError(`${dataset.name}: none of its ${size} samples can be read`);
 }
 
 /** A function that remembers its last two results: a batch touches two epochs at most, unless they are tiny. */

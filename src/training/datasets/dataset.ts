@@ -1,36 +1,36 @@
-/** @file What training asks of a set of labelled images: random access by index. */
+/** @file What training asks of a set of labelled pictures or clips: random access by index. */
 
 import type { LatentOrigin } from '../../models/acdit/config.ts';
 import type { Generator } from '../../tensor/generator.ts';
 
-/** One image and its class. */
+/** One picture or clip, and its class. */
 export interface Sample {
-  /** The image in [-1, 1], or its scaled latents; shape (C, H, W). */
+  /** In [-1, 1], or scaled latents; shape (frames, C, H, W). */
   readonly values: Float32Array;
   /** 0 to the number of classes - 1. */
   readonly label: number;
 }
 
-/** Channels, height and width. */
-export type ImageShape = readonly [channels: number, height: number, width: number];
+/** Frames (1 for pictures), channels, height and width. */
+export type SampleShape = readonly [frames: number, channels: number, height: number, width: number];
 
-/** Labelled images that can be read in any order, again and again, and several at once. */
+/** Labelled pictures or clips that can be read in any order, again and again, and several at once. */
 export interface Dataset {
   /** For messages: usually the folder. */
   readonly name: string;
-  /** Number of images, the corrupt ones included. */
+  /** Number of samples, the corrupt ones included. */
   readonly size: number;
   /** The shape of every sample. */
-  readonly imageShape: ImageShape;
+  readonly sampleShape: SampleShape;
   /** One name a label. */
   readonly classNames: readonly string[];
-  /** Images found corrupt so far. */
+  /** Samples found corrupt so far. */
   readonly corruptCount: number;
   /** Samples are latents of this autoencoder. Absent: they are pixels. */
   readonly autoencoder?: LatentOrigin & { readonly downsampling: number };
   /**
-   * Image `index`; `undefined` if its file is corrupt.
-   * @param generator decides where a sample is random, as latents are.
+   * Sample `index`; `undefined` if its file is corrupt.
+   * @param generator decides where a sample is random, as latents and the beginnings of clips are.
    * @throws {DatasetError} if too many are corrupt.
    */
   read(index: number, generator: Generator): Promise<Sample | undefined>;

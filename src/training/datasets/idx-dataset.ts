@@ -84,7 +84,7 @@ export async function loadIdxDataset(path: string, options: IdxOptions = {}): Pr
   return {
     name: path,
     size,
-    imageShape,
+    sampleShape: [1, ...imageShape],
     classNames: checkedClassNames(imagesFile, classCount, options.classNames),
     corruptCount: 0,
     async fingerprint() {

@@ -61,7 +61,7 @@ describe('loadIdxDataset', () => {
   it.each([true, false])('reads samples in [-1, 1] (gzip %s)', async (gzip) => {
     const folder = writeIdxDataset(temporaryFolder(), { count: 256, side: 3, classes: 4, gzip });
     const dataset = await loadIdxDataset(folder);
-    expect(dataset).toMatchObject({ size: 256, imageShape: [1, 3, 3], classNames: ['0', '1', '2', '3'] });
+    expect(dataset).toMatchObject({ size: 256, sampleShape: [1, 1, 3, 3], classNames: ['0', '1', '2', '3'] });
     expect(await dataset.read(255)).toEqual({ values: new Float32Array(9).fill(1), label: 3 });
     expect((await dataset.read(0))?.values).toEqual(new Float32Array(9).fill(-1));
     expect((await dataset.read(6))?.label).toBe(2);
@@ -71,7 +71,7 @@ describe('loadIdxDataset', () => {
     const folder = writeIdxDataset(temporaryFolder(), { count: 256, side: 1, classes: 2 });
     const dataset = await loadIdxDataset(folder, { imageSize: 3, channels: 3 });
     const plane = [-1, -1, -1, -1, 1, -1, -1, -1, -1];
-    expect(dataset.imageShape).toEqual([3, 3, 3]);
+    expect(dataset.sampleShape).toEqual([1, 3, 3, 3]);
     expect([...(await dataset.read(255))!.values]).toEqual([...plane, ...plane, ...plane]);
   });
 

@@ -37,7 +37,7 @@ describe('openImageFolder', () => {
       'readme.txt': corrupt,
     });
     const dataset = await openImageFolder(folder, { imageSize: 4 });
-    expect(dataset).toMatchObject({ size: 2, imageShape: [3, 4, 4], classNames: ['cat', 'dog'] });
+    expect(dataset).toMatchObject({ size: 2, sampleShape: [1, 3, 4, 4], classNames: ['cat', 'dog'] });
     expect(await dataset.read(0)).toEqual({ values: new Float32Array(48).fill(1), label: 0 });
     expect(await dataset.read(1)).toEqual({ values: new Float32Array(48).fill(51 / 127.5 - 1), label: 1 });
     expect([(await dataset.read(0))?.label, (await dataset.read(1))?.label]).toEqual([0, 1]);
@@ -104,9 +104,9 @@ describe('openImageFolder', () => {
 describe('openDataset', () => {
   it('tells the kinds apart', async () => {
     const idx = writeIdxDataset(temporaryFolder(), { count: 3, side: 2, classes: 2 });
-    expect((await openDataset({ path: idx })).imageShape).toEqual([1, 2, 2]);
+    expect((await openDataset({ path: idx })).sampleShape).toEqual([1, 1, 2, 2]);
     const images = folderOf({ 'a/1.png': grey });
-    expect((await openDataset({ path: images, imageSize: 4 })).imageShape).toEqual([3, 4, 4]);
+    expect((await openDataset({ path: images, imageSize: 4 })).sampleShape).toEqual([1, 3, 4, 4]);
   });
 
   it('takes the subfolder of a split', async () => {

@@ -66,7 +66,7 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
   return {
     name: path,
     size: files.length,
-    imageShape: [channels, imageSize, imageSize],
+    sampleShape: [1, channels, imageSize, imageSize],
     classNames,
     get corruptCount() {
       return ledger.corrupt;

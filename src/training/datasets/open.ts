@@ -1,5 +1,6 @@
 /** @file Open a dataset by its path, whatever its kind. */
 
+import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError, DatasetError } from '../../errors.ts';
@@ -8,17 +9,20 @@ import { openLatents } from '../latents/latents-dataset.ts';
 import type { Dataset, ImageDataset } from './dataset.ts';
 import { findIdxImages, loadIdxDataset, type Split } from './idx-dataset.ts';
 import { openImageFolder } from './image-folder.ts';
+import { type ClipOptions, type DatasetKind, requireFrames, requireOptionsOfKind } from './kinds.ts';
+import { movingItems } from './moving-items.ts';
 
-export type DatasetKind = 'idx' | 'image-folder' | 'latents';
-
-export interface DatasetOptions {
+export interface DatasetOptions extends ClipOptions {
   /** A folder, or an IDX images file. */
   readonly path: string;
-  /** Default: `latents` where there is their index.json, `idx` where there are IDX image files, else `image-folder`. */
+  /**
+   * Default: `latents` where there is their index.json, `idx` where there are IDX image files, else `image-folder`; and
+   * if `frames` are asked for, `moving-idx` instead of `idx`, and of folders `ucf101` or `video-folder`.
+   */
   readonly kind?: DatasetKind | undefined;
   /** Default `train`. Of an image folder, the subfolder `train` or `test`, `val`, `validation`. */
   readonly split?: Split;
-  /** Side of the images in pixels. Needed for image folders; IDX images have a size and may be padded to a larger one. */
+  /** Side of the images or frames in pixels. Needed but for IDX images, which may be padded to a larger one. */
   readonly imageSize?: number | undefined;
   /** Default: 1 for IDX, 3 for image folders. Not for latents. */
   readonly channels?: 1 | 3 | undefined;
@@ -38,20 +42,22 @@ const splitFolderNames = { train: ['train'], test: ['test', 'val', 'validation']
  * Open a dataset.
  * @throws {DatasetError} if it is missing, empty, unfinished or not of the kind it should be.
  * @throws {FormatError} if an IDX file or an index of latents is damaged.
- * @throws {ConfigError} if options do not fit the kind, or an image folder is opened without `imageSize`.
+ * @throws {ConfigError} if options do not fit the kind, or one that it needs is missing.
  */
 export async function openDataset(options: DatasetOptions): Promise<Dataset> {
-  const { path, kind } = options;
-  if (kind === 'latents' || (kind === undefined && (await hasIndex(path)))) return openLatents(path, options);
-  return openImages(options);
+  const { path } = options;
+  const kind = options.kind ?? (await detectKind(options));
+  requireOptionsOfKind(path, kind, options);
+  if (kind === 'latents') return openLatents(path, options);
+  if (kind === 'moving-idx') return openMovingItems(options);
+  return openImages({ ...options, kind });
 }
 
-/** Open a dataset of pictures; see {@link openDataset}. */
+/** Open a dataset of images; see {@link openDataset}. */
 export async function openImages(options: DatasetOptions): Promise<ImageDataset> {
   const { path, split = 'train', imageSize } = options;
-  const stats = await stat(path).catch(() => undefined);
-  if (!stats) throw new DatasetError(`${path}: does not exist; give the folder of a dataset`);
-  const kind = options.kind ?? (await detectKind(path, split));
+  const kind = options.kind ?? (await detectKind(options));
+  const stats = await requirePath(path);
   if (kind === 'idx') return loadIdxDataset(path, options);
   if (!stats.isDirectory()) {
     throw new DatasetError(`${path}: expected a folder with one folder of images a class, or IDX images`);
@@ -60,6 +66,25 @@ export async function openImages(options: DatasetOptions): Promise<ImageDataset>
     throw new ConfigError(`${path}: imageSize is missing; say to what size its images shall be cropped`);
   }
   return openImageFolder(await splitFolder(path, split), { ...options, imageSize });
+}
+
+async function openMovingItems(options: DatasetOptions): Promise<Dataset> {
+  const { path, imageSize: canvas } = options;
+  const frames = requireFrames(path, options);
+  if (canvas === undefined) {
+    throw new ConfigError(
+      `${path}: imageSize is missing; say how large the canvas is that items move on, such as 64`,
+    );
+  }
+  await requirePath(path);
+  const pictures = await loadIdxDataset(path, { ...options, imageSize: undefined });
+  return movingItems(pictures, { ...options, frames, canvas });
+}
+
+async function requirePath(path: string): Promise<Stats> {
+  const stats = await stat(path).catch(() => undefined);
+  if (!stats) throw new DatasetError(`${path}: does not exist; give the folder of a dataset`);
+  return stats;
 }
 
 /** The subfolder of a split; a folder without any is all training images. */
@@ -74,6 +99,10 @@ async function splitFolder(path: string, split: Split): Promise<string> {
   );
 }
 
-async function detectKind(path: string, split: Split): Promise<'idx' | 'image-folder'> {
-  return (await findIdxImages(path, split)).length > 0 ? 'idx' : 'image-folder';
+async function detectKind({ path, split = 'train', frames }: DatasetOptions): Promise<DatasetKind> {
+  if (await hasIndex(path)) return 'latents';
+  await requirePath(path);
+  const isIdx = (await findIdxImages(path, split)).length > 0;
+  if (frames === undefined) return isIdx ? 'idx' : 'image-folder';
+  return 'moving-idx';
 }

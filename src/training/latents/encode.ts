@@ -112,7 +112,7 @@ function imagesOf(index: LatentsIndex, shard: number): number {
 
 async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
   const { source, encoder, autoencoder, flips = true, dtype = 'float16' } = options;
-  const [channels, imageSize, width] = source.imageShape;
+  const [, channels, imageSize, width] = source.sampleShape;
   const factor = downsampling(encoder.config);
   const { inChannels, latentChannels } = encoder.config;
   if (imageSize !== width || imageSize % factor !== 0) {
@@ -232,13 +232,15 @@ async function encodeImage(
   { values, label }: Sample,
   number: number,
 ): Promise<EncodedImage> {
-  const { imageShape } = source;
-  const variants = flips ? [values, flipHorizontally(values, imageShape)] : [values];
+  const { sampleShape } = source;
+  const variants = flips ? [values, flipHorizontally(values, sampleShape)] : [values];
   const pictures = new Float32Array(variants.length * values.length);
   variants.forEach((variant, i) => {
     pictures.set(variant, i * values.length);
   });
-  const distribution = await encoder.encode(float32([variants.length, ...imageShape], pictures), { signal });
+  const distribution = await encoder.encode(float32([variants.length, ...sampleShape.slice(1)], pictures), {
+    signal,
+  });
   const [moments, flipped] = momentsOf(distribution);
   const largest = dtype === 'float16' ? 65504 : Number.MAX_VALUE;
   for (const variant of flipped ? [moments, flipped] : [moments]) {

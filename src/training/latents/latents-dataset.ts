@@ -45,7 +45,7 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
   return {
     name: folder,
     size: finishedCounts(index).samples,
-    imageShape: latentShape,
+    sampleShape: [1, ...latentShape],
     classNames: options.classNames ?? index.classNames,
     corruptCount: 0,
     autoencoder: { ...autoencoder, downsampling: index.imageSize / latentShape[1] },

@@ -29,7 +29,7 @@ function ramps(corrupt: readonly number[] = []): ImageDataset {
   return {
     name: 'ramps',
     size: COUNT,
-    imageShape: [1, 8, 8],
+    sampleShape: [1, 1, 8, 8],
     classNames: ['a', 'b', 'c'],
     corruptCount: 0,
     fingerprint: async () => 'ramps',
@@ -73,7 +73,7 @@ describe('encoded images', () => {
     const dataset = await open(folder);
     expect(dataset).toMatchObject({
       size: COUNT,
-      imageShape: [1, 4, 4],
+      sampleShape: [1, 1, 4, 4],
       classNames: ['a', 'b', 'c'],
       autoencoder: { ...autoencoder, downsampling: 2 },
     });
@@ -138,7 +138,7 @@ describe('encoded images', () => {
     const whole = await take(0, 8);
     expect(await take(12, 5)).toEqual(whole.slice(3));
     // Another epoch draws the same image anew.
-    const values = new Set(whole.flatMap(({ images }) => [0, 1, 2, 3].map((n) => images.data[16 * n])));
+    const values = new Set(whole.flatMap(({ samples }) => [0, 1, 2, 3].map((n) => samples.data[16 * n])));
     expect(values.size).toBe(32);
   });
 
@@ -216,7 +216,7 @@ describe('encoding', () => {
     ],
     ['classes', { source: { ...ramps(), classNames: ['a', 'b', 'd'] } }, /the classes was/],
     ['number of images', { source: { ...ramps(), size: 12 } }, /the number of images was 11 and is now 12/],
-    ['size', { source: { ...ramps(), imageShape: [1, 16, 16] } }, /the image size was 8 and is now 16/],
+    ['size', { source: { ...ramps(), sampleShape: [1, 1, 16, 16] } }, /the image size was 8 and is now 16/],
     ['dtype', { dtype: 'float32' }, /the dtype was "float16"/],
     ['flips', { flips: false }, /whether there are flips was true/],
     ['autoencoder', { autoencoder: { ...autoencoder, fingerprint: 'x' } }, /the autoencoder was/],
@@ -233,9 +233,9 @@ describe('encoding', () => {
 
   it('refuses what does not fit the autoencoder', async () => {
     const folder = temporaryFolder();
-    const odd = { ...ramps(), imageShape: [1, 9, 9] } as const;
+    const odd = { ...ramps(), sampleShape: [1, 1, 9, 9] } as const;
     await expect(encodeTo(folder, { source: odd })).rejects.toThrow(/multiple of 2, got 9 x 9/);
-    const colour = { ...ramps(), imageShape: [3, 8, 8] } as const;
+    const colour = { ...ramps(), sampleShape: [1, 3, 8, 8] } as const;
     await expect(encodeTo(folder, { source: colour })).rejects.toThrow(/takes images of 1 channels, got 3/);
     const huge = { ...ramps(), size: 2 ** 30 };
     await expect(encodeTo(folder, { source: huge, shardSize: 2 ** 29 })).rejects.toThrow(

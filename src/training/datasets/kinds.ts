@@ -1,0 +1,42 @@
+/** @file The kinds of datasets, and which options belong to which. */
+
+import { ConfigError } from '../../errors.ts';
+
+export const DATASET_KINDS = ['idx', 'image-folder', 'moving-idx', 'latents'] as const;
+
+export type DatasetKind = (typeof DATASET_KINDS)[number];
+
+/** What is only asked of clips. */
+export interface ClipOptions {
+  /** Frames a clip: the data is videos, or pictures set in motion. */
+  readonly frames?: number | undefined;
+  /** Of moving items: how many a clip. Default 1. */
+  readonly items?: number | undefined;
+  /** Of moving items: pixels along their longer side. Default: as in the files. */
+  readonly itemSize?: number | undefined;
+  /** Of moving items: the slowest and the fastest, in pixels a frame. */
+  readonly speed?: readonly [slowest: number, fastest: number] | undefined;
+}
+
+const KINDS_WITH: Readonly<Record<keyof ClipOptions, readonly DatasetKind[]>> = {
+  frames: ['moving-idx'],
+  items: ['moving-idx'],
+  itemSize: ['moving-idx'],
+  speed: ['moving-idx'],
+};
+
+/** @throws {ConfigError} naming the first option that means nothing for data of this kind. */
+export function requireOptionsOfKind(path: string, kind: DatasetKind, options: ClipOptions): void {
+  for (const [key, kinds] of Object.entries(KINDS_WITH) as [keyof ClipOptions, DatasetKind[]][]) {
+    if (options[key] === undefined || kinds.includes(kind)) continue;
+    throw new ConfigError(
+      `${path}: ${key} is for data of kind ${kinds.join(', ')}, and this is ${kind}; leave it out or name the kind`,
+    );
+  }
+}
+
+/** The frames of a clip. @throws {ConfigError} if they are not given. */
+export function requireFrames(path: string, { frames }: ClipOptions): number {
+  if (frames !== undefined) return frames;
+  throw new ConfigError(`${path}: frames is missing; say how many frames a clip has, such as 16`);
+}
