@@ -5,6 +5,7 @@
 
 import { FormatError } from '../errors.ts';
 import { type Image, loadSharp, withChannels } from './image.ts';
+import type { VideoEncoder } from './video-encoder.ts';
 
 /** An animation's frame: compressed, and how long it is shown. */
 interface Frame {
@@ -19,27 +20,23 @@ const LOSSLESS_PIXELS = 128 * 128;
 /** Repeat for ever. */
 const FOREVER = 0;
 
-/** The animation so far, in pieces. */
-export interface Animation {
-  add(image: Image): Promise<void>;
-  file(): Uint8Array[];
-}
-
 /**
  * An animated WebP. Frames of up to 128 x 128 pixels are without loss, larger ones of quality 90.
  * Source of the layout: RFC 9649, section 2.7.
  */
-export function webpAnimation(width: number, height: number, fps: number): Animation {
+export function webpEncoder(width: number, height: number, fps: number): VideoEncoder {
+  const lossless = width * height <= LOSSLESS_PIXELS;
   const frames: Frame[] = [];
   return {
-    async add(image) {
-      const lossless = image.width * image.height <= LOSSLESS_PIXELS;
-      const picture = await compress(image, (raw) =>
-        raw.webp({ lossless, quality: lossless ? 100 : 90, smartSubsample: true }),
-      );
-      frames.push({ data: webpBitstream(picture), duration: durationOf(frames.length, 1000 / fps) });
+    async add(images) {
+      for (const image of images) {
+        const picture = await compress(image, (raw) =>
+          raw.webp(lossless ? { lossless } : { quality: 90, smartSubsample: true }),
+        );
+        frames.push({ data: webpBitstream(picture), duration: durationOf(frames.length, 1000 / fps) });
+      }
     },
-    file() {
+    async file() {
       const size = [...uint24(width - 1), ...uint24(height - 1)];
       const chunks = [
         chunk('VP8X', Uint8Array.of(2, 0, 0, 0, ...size)), // 2: there is an animation
@@ -55,14 +52,16 @@ export function webpAnimation(width: number, height: number, fps: number): Anima
 }
 
 /** An animated GIF, each frame with its own palette of 256 colours. Source of the layout: GIF89a specification. */
-export function gifAnimation(width: number, height: number, fps: number): Animation {
+export function gifEncoder(width: number, height: number, fps: number): VideoEncoder {
   const frames: Frame[] = [];
   return {
-    async add(image) {
-      const picture = await compress(image, (raw) => raw.gif({ effort: 7 }));
-      frames.push({ data: gifImage(picture), duration: durationOf(frames.length, 100 / fps) });
+    async add(images) {
+      for (const image of images) {
+        const picture = await compress(image, (raw) => raw.gif());
+        frames.push({ data: gifImage(picture), duration: durationOf(frames.length, 100 / fps) });
+      }
     },
-    file() {
+    async file() {
       const screen = Uint8Array.of(...uint16(width), ...uint16(height), 0, 0, 0);
       const loop = [0x21, 0xff, 11, ...ascii('NETSCAPE2.0'), 3, 1, ...uint16(FOREVER), 0];
       return [

@@ -8,7 +8,9 @@ import { extname, join } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { makeFolder, writeFileAtomically } from '../formats/atomic-write.ts';
 import { encodePng, enlarge, type Image } from './image.ts';
-import { gifAnimation, webpAnimation } from './video-animation.ts';
+import { gifEncoder, webpEncoder } from './video-animation.ts';
+import type { VideoEncoder } from './video-encoder.ts';
+import { mp4Encoder } from './video-mp4.ts';
 
 /** Kinds of video files; `png` is a folder of frames. */
 export const VIDEO_FORMATS = ['mp4', 'webp', 'gif', 'png'] as const;
@@ -91,18 +93,25 @@ interface Sink {
 
 function openSink(path: string, format: VideoFormat, options: VideoOptions): Sink {
   if (format === 'png') return folderSink(path);
-  const { width, height, fps } = options;
-  if (format === 'mp4') throw new ArgumentError(`${path}: MP4 is not there yet`);
-  const animation = { webp: webpAnimation, gif: gifAnimation }[format](width, height, fps);
+  const encoder = openEncoder(format, options);
   return {
     async add(frames) {
-      for (const frame of frames) await animation.add(frame);
+      await encoder.add(frames);
+      const file = await encoder.file();
       await writeFileAtomically(path, async (write) => {
-        for (const bytes of animation.file()) await write(bytes);
+        for (const bytes of file) await write(bytes);
       });
     },
     remove: () => rm(path, { force: true }),
   };
+}
+
+function openEncoder(
+  format: Exclude<VideoFormat, 'png'>,
+  { width, height, fps }: VideoOptions,
+): VideoEncoder {
+  if (format === 'mp4') return mp4Encoder(fps);
+  return format === 'webp' ? webpEncoder(width, height, fps) : gifEncoder(width, height, fps);
 }
 
 const FRAME_NAME = /^frames-\d{4,}\.png$/;
