@@ -3,7 +3,7 @@
 import type { PickleReader } from './pickle-reader.ts';
 
 /** Units that a pickle may spend. Optimizer states of thousands of tensors take some 300,000. */
-const MAX_WORK = 16_000_000;
+const MAX_WORK = 8_000_000;
 
 /** Characters or bytes that cost as much as an opcode. */
 const TEXT_PER_UNIT = 8;

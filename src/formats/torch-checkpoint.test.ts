@@ -271,11 +271,11 @@ describe('checkpoints that ask for more than they are', () => {
   const million = 1_000_000;
   const long20 = `X${String.fromCharCode(0, 0, 0x10, 0)}${'x'.repeat(2 ** 20)}q\x00`; // a megabyte of text
   it.each<[string, string]>([
-    ['empty lists', repeated('(', ']', 3 * million, 't')],
-    ['duplicates', repeated('N', '2', 20 * million)],
-    ['memo entries', repeated('\x80\x04N', '\x94', 20 * million)],
-    ['marks', repeated('', '(', 20 * million)],
-    ['copies of a text', repeated(long20, `0c_codecs\nencode\nh\x00${text('latin1')}\x86R`, 2000)],
+    ['empty lists', repeated('(', ']', 1.1 * million, 't')],
+    ['duplicates', repeated('N', '2', 9 * million)],
+    ['memo entries', repeated('\x80\x04N', '\x94', 3 * million)],
+    ['marks', repeated('', '(', 9 * million)],
+    ['copies of a text', repeated(long20, `0c_codecs\nencode\nh\x00${text('latin1')}\x86R`, 100)],
     [
       'states of one dict',
       repeated(
@@ -300,9 +300,9 @@ describe('checkpoints that ask for more than they are', () => {
   ])('%s', async (_, code) => {
     const bytes = await checkpoint(pickle(code), { 0: storage });
     const before = process.memoryUsage().rss;
-    const start = performance.now();
+    const start = process.cpuUsage(); // a busy machine takes longer, but computes no more
     await expect(open(bytes)).rejects.toThrow(/describes far more than a checkpoint does/);
-    expect(performance.now() - start).toBeLessThan(30_000);
+    expect(process.cpuUsage(start).user / 1e6).toBeLessThan(20);
     expect(process.memoryUsage().rss - before).toBeLessThan(1.5e9);
   });
 
