@@ -32,12 +32,12 @@ export function defaultLabels({ classes, frames }: AcditConfig): number[] {
  * `3,7`, `sneaker,bag` or, by block, `3/3/7/7`. Case and punctuation of names do not matter.
  * @throws {ArgumentError} naming the range of numbers, or the nearest name.
  */
-export function parseLabels(config: AcditConfig, text: string): Label[] {
+export function parseLabels(config: AcditConfig, text: string, blocks = config.blocks): Label[] {
   return text.split(',').map((item) => {
     const whole = findLabel(config, item.trim());
     if (whole !== undefined || !item.includes('/')) return whole ?? unknownClass(config, item.trim());
     const parts = item.split('/').map((part) => part.trim());
-    requireOneABlock('labels', item.trim(), parts.length, config.blocks);
+    requireOneABlock('labels', item.trim(), parts.length, blocks);
     return parts.map((part) => findLabel(config, part) ?? unknownClass(config, part));
   });
 }

@@ -23,21 +23,27 @@ export function picturesOf({ shape, data }: Tensor<'float32'>): Image[] {
   const size = channels * height * width;
   const frame = (index: number): Image =>
     imageFromSamples(data.subarray(index * size, (index + 1) * size), [channels, height, width]);
-  return Array.from({ length: shape[0] }, (_, n) => {
-    if (frames === 1) return frame(n);
-    const strip = blankImage(width * frames, height, channels === 1 ? 1 : 3);
-    for (let t = 0; t < frames; t++) paste(strip, frame(n * frames + t), t * width, 0);
-    return strip;
-  });
+  return Array.from({ length: shape[0] }, (_, n) =>
+    strip(Array.from({ length: frames }, (_, t) => frame(n * frames + t))),
+  );
 }
 
-/** `007-t-shirt-top.png` */
-export function fileName(index: number, name: string): string {
+/** Images of one size, side by side. */
+export function strip(images: readonly Image[]): Image {
+  const [first] = images;
+  if (images.length === 1) return first;
+  const out = blankImage(first.width * images.length, first.height, first.channels);
+  for (const [i, image] of images.entries()) paste(out, image, i * first.width, 0);
+  return out;
+}
+
+/** `007-t-shirt-top` */
+export function fileStem(index: number, name: string): string {
   const slug = name
     .toLowerCase()
     .replace(/[^\p{L}\p{N}]+/gu, '-')
     .replace(/^-+|-+$/g, '');
-  return `${String(index).padStart(3, '0')}-${slug.slice(0, 80) || 'sample'}.png`;
+  return `${String(index).padStart(3, '0')}-${slug.slice(0, 80) || 'sample'}`;
 }
 
 /** Write one image; gives its path. */
@@ -46,7 +52,7 @@ export async function writeNamed(
   index: number,
   { name, image }: NamedImage,
 ): Promise<string> {
-  const path = join(folder, fileName(index, name));
+  const path = join(folder, `${fileStem(index, name)}.png`);
   await writePng(path, image);
   return path;
 }

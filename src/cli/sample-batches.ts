@@ -3,8 +3,8 @@
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
-import type { SampleEvent, SampleRequest, Sampler } from '../sampling/sampler.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import type { SampleRequest, Sampler } from '../sampling/sampler.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { Label } from './labels.ts';
 
 export interface BatchedRequest {
@@ -15,6 +15,12 @@ export interface BatchedRequest {
   readonly seed: number;
   /** Starting noise (N, T, B, C), instead of the seed's. */
   readonly noise?: Tensor<'float32'> | undefined;
+  /** Finished blocks (1, K, B, C) that every sample goes on from. */
+  readonly given?: Tensor<'float32'> | undefined;
+  /** Blocks of a sample; the model's own by default. */
+  readonly blocks?: number | undefined;
+  /** Most finished blocks that are attended; by default all that the model was trained with. */
+  readonly window?: number | undefined;
   /** Samples at a time. */
   readonly batch: number;
 }
@@ -24,8 +30,8 @@ const CACHE_BYTES = 1e9;
 const LARGEST_DEFAULT_BATCH = 16;
 
 /** The shape (N, T, B, C) of the latents of `samples`. */
-export function latentShape(config: AcditConfig, samples: number): number[] {
-  return [samples, config.blocks, config.blockSize, tokenSize(config)];
+export function latentShape(config: AcditConfig, samples: number, blocks = config.blocks): number[] {
+  return [samples, blocks, config.blockSize, tokenSize(config)];
 }
 
 /** As many samples as have a cache of at most a gigabyte, up to 16. */
@@ -34,31 +40,41 @@ export function defaultBatch({ layers, hidden, blocks, blockSize }: AcditConfig)
   return Math.max(1, Math.min(LARGEST_DEFAULT_BATCH, Math.floor(CACHE_BYTES / Math.max(cacheBytes, 1))));
 }
 
-/** What `sampler.sample` is asked for the batch that starts at sample `first`. */
-function batchRequest(request: BatchedRequest, first: number): SampleRequest {
-  const { seed, batch, noise, steps, cfg, solver } = request;
-  const labels = request.labels.slice(first, first + batch);
-  return {
-    labels,
-    steps,
-    cfg,
-    solver,
-    seed,
-    first,
-    ...(noise && { noise: rowsOf(noise, first, first + labels.length) }),
-  };
+/** What a sampler is asked for, batch after batch. */
+export function* batchRequests(request: BatchedRequest, signal: AbortSignal): Generator<SampleRequest> {
+  const { seed, batch, noise, given, steps, cfg, solver, blocks, window } = request;
+  for (let first = 0; first < request.labels.length; first += batch) {
+    const labels = request.labels.slice(first, first + batch);
+    yield {
+      labels,
+      steps,
+      cfg,
+      solver,
+      seed,
+      first,
+      signal,
+      ...(blocks !== undefined && { blocks }),
+      ...(window !== undefined && { window }),
+      ...(noise && { noise: rowsOf(noise, first, first + labels.length) }),
+      ...(given && { given: repeated(given, labels.length) }),
+    };
+  }
+}
+
+/** (1, ...) as (times, ...). */
+function repeated({ shape, data }: Tensor<'float32'>, times: number): Tensor<'float32'> {
+  const out = new Float32Array(times * data.length);
+  for (let n = 0; n < times; n++) out.set(data, n * data.length);
+  return float32([times, ...shape.slice(1)], out);
 }
 
 /** Sample batch after batch; gives the latents (N, T, B, C) of each. */
 export async function* sampleBatches(
   sampler: Sampler,
   request: BatchedRequest,
-  { signal, onEvent }: { signal: AbortSignal; onEvent?: (event: SampleEvent, first: number) => void },
+  { signal }: { signal: AbortSignal },
 ): AsyncGenerator<Tensor<'float32'>, void, void> {
-  for (let first = 0; first < request.labels.length; first += request.batch) {
-    for await (const event of sampler.sample({ ...batchRequest(request, first), signal })) {
-      onEvent?.(event, first);
-      if (event.kind === 'done') yield event.latents;
-    }
+  for (const batch of batchRequests(request, signal)) {
+    for await (const event of sampler.sample(batch)) if (event.kind === 'done') yield event.latents;
   }
 }

@@ -6,10 +6,14 @@ import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver, solverNames } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
+import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
+import { planSampling } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { ClipSettings } from './clips.ts';
 import type { Terminal } from './command.ts';
+import type { Continuation } from './continuation.ts';
 import { deviceFlags } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.ts';
@@ -39,7 +43,29 @@ export const sampleFlags = {
   },
   seed: { type: 'string', value: 'N', help: 'of the noise (42)', aliases: ['global_seed'] },
   solver: { type: 'string', value: 'NAME', help: solverNames.join(', ') },
-  out: { type: 'string', value: 'DIR', help: 'folder of the pictures (samples)' },
+  out: { type: 'string', value: 'DIR', help: 'folder of the pictures or clips (samples)' },
+  continue: {
+    type: 'string',
+    value: 'PATH',
+    help: 'go on from the first blocks of a picture, a video, or a folder of frames',
+  },
+  keep: { type: 'string', value: 'K', help: 'blocks that --continue keeps (all but one)' },
+  blocks: {
+    type: 'string',
+    value: 'N',
+    help: "blocks of a clip (the model's own); more are made over a sliding window, which no model is trained for",
+  },
+  window: {
+    type: 'string',
+    value: 'N',
+    help: 'finished blocks that each block attends (all that were trained)',
+  },
+  format: {
+    type: 'string',
+    value: 'NAME',
+    help: `of clips: ${VIDEO_FORMATS.join(', ')} (mp4); png is a folder of frames`,
+  },
+  fps: { type: 'string', value: 'X', help: 'frames of a clip a second (4)' },
   noise: { type: 'string', value: 'F.npy', help: 'starting noise (N, T, B, C), instead of the seed' },
   latents: { type: 'string', value: 'F.npy', help: 'write the final latents (N, T, B, C)' },
   'no-decode': { type: 'boolean', help: 'write latents only, by default to latents.npy in --out' },
@@ -64,13 +90,19 @@ export interface SampleSettings {
   readonly folder: string;
   /** Write pictures. */
   readonly decode: boolean;
-  /** Folder of the autoencoder that decodes, for a model of latents. */
+  /** Folder of the autoencoder, for a model of latents. */
   readonly vae: string | undefined;
   /** Where latents go, if anywhere. */
   readonly latentsFile: string | undefined;
+  /** How clips are written, if the model makes any. */
+  readonly clips: ClipSettings | undefined;
+  /** What is gone on from, if anything. */
+  readonly continuation: Pick<Continuation, 'path' | 'keep'> | undefined;
 }
 
 const DEFAULT_STEPS = 25;
+/** The official script's. */
+const DEFAULT_FPS = 4;
 /** The official scripts' seed. */
 const DEFAULT_SEED = 42;
 /** Of each class, when no labels are given. */
@@ -83,20 +115,54 @@ export async function sampleSettings(
   terminal: Terminal,
 ): Promise<SampleSettings> {
   requirePrecision(values.precision);
-  const labels = chooseLabels(config, values);
-  const { batch, seed, solver = solverNames[0] } = values;
+  const blocks = values.blocks === undefined ? config.blocks : wholeNumber('blocks', values.blocks);
+  const labels = chooseLabels(config, values, blocks);
+  const { batch, seed, window, noise, solver = solverNames[0] } = values;
   const request = {
     labels,
-    steps: perBlock('steps', values.steps ?? String(DEFAULT_STEPS), config.blocks, wholeNumber),
-    cfg: perBlock('cfg', values.cfg ?? String(defaultGuidance(config)), config.blocks, guidanceScale),
+    steps: perBlock('steps', values.steps ?? String(DEFAULT_STEPS), blocks, wholeNumber),
+    cfg: perBlock('cfg', values.cfg ?? String(defaultGuidance(config)), blocks, guidanceScale),
     solver: choice('solver', solver, solverNames),
     seed: seed === undefined ? DEFAULT_SEED : wholeNumber('seed', seed, 0),
-    noise: values.noise === undefined ? undefined : await readNoise(config, values.noise, labels.length),
+    noise:
+      noise === undefined ? undefined : await readNoise(noise, latentShape(config, labels.length, blocks)),
+    blocks,
+    window: window === undefined ? undefined : wholeNumber('window', window),
     batch: batch === undefined ? defaultBatch(config) : wholeNumber('batch', batch),
   };
   // The solver knows how many steps it can take.
   for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
-  return { request, ...(await outputs(config, values, terminal)) };
+  requireBlocks(config, request);
+  return {
+    request,
+    clips: clipSettings(config, values),
+    continuation: continuationOf(values),
+    ...(await outputs(config, values, terminal)),
+  };
+}
+
+/** The sampler would say the same, but only once the weights are read. */
+function requireBlocks(config: AcditConfig, { blocks, window }: BatchedRequest): void {
+  planSampling(config, { labels: [0], steps: 1, ...(blocks && { blocks }), ...(window && { window }) });
+}
+
+function clipSettings(config: AcditConfig, { format, fps }: SampleValues): ClipSettings | undefined {
+  if (config.frames === 1) {
+    const stray = format !== undefined ? '--format' : fps !== undefined ? '--fps' : undefined;
+    if (stray) throw new ArgumentError(`${stray} is for clips, but this model makes pictures; leave it out`);
+    return undefined;
+  }
+  const rate = fps === undefined ? DEFAULT_FPS : Number(fps);
+  if (!(rate > 0) || !Number.isFinite(rate)) {
+    throw new ArgumentError(`--fps must be a number above 0, got '${fps}'`);
+  }
+  return { format: choice('format', format ?? 'mp4', VIDEO_FORMATS), fps: rate };
+}
+
+function continuationOf({ continue: path, keep }: SampleValues): SampleSettings['continuation'] {
+  if (path !== undefined) return { path, keep: keep === undefined ? undefined : wholeNumber('keep', keep) };
+  if (keep === undefined) return undefined;
+  throw new ArgumentError('--keep says how much of --continue is kept; give both, or leave it out');
 }
 
 function requirePrecision(precision = 'fp32'): void {
@@ -105,13 +171,13 @@ function requirePrecision(precision = 'fp32'): void {
   }
 }
 
-function chooseLabels(config: AcditConfig, values: SampleValues): Label[] {
+function chooseLabels(config: AcditConfig, values: SampleValues, blocks: number): Label[] {
   const { labels, count } = values;
   const perClass = values['per-class'];
   if (count !== undefined && perClass !== undefined) {
     throw new ArgumentError('--count and --per-class exclude each other; give one of them');
   }
-  const distinct = labels === undefined ? defaultLabels(config) : parseLabels(config, labels);
+  const distinct = labels === undefined ? defaultLabels(config) : parseLabels(config, labels, blocks);
   const fallback = labels === undefined && config.space === 'pixels' ? DEFAULT_PER_CLASS : 1;
   return repeatLabels(
     distinct,
@@ -120,12 +186,11 @@ function chooseLabels(config: AcditConfig, values: SampleValues): Label[] {
   );
 }
 
-async function readNoise(config: AcditConfig, path: string, samples: number): Promise<Tensor<'float32'>> {
+async function readNoise(path: string, expected: readonly number[]): Promise<Tensor<'float32'>> {
   const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new ArgumentError(`--noise ${path} cannot be read (${cause.code}); give a .npy file`, { cause });
   });
   const noise = toFloat32(parseNpy(bytes, path));
-  const expected = latentShape(config, samples);
   if (noise.shape.join() !== expected.join()) {
     throw new ArgumentError(
       `--noise ${path} must have shape [${expected}] (samples, blocks, tokens, token size), got [${noise.shape}]`,
@@ -138,7 +203,7 @@ async function outputs(
   config: AcditConfig,
   values: SampleValues,
   terminal: Terminal,
-): Promise<Omit<SampleSettings, 'request'>> {
+): Promise<Pick<SampleSettings, 'folder' | 'decode' | 'vae' | 'latentsFile'>> {
   const { out: folder = 'samples', latents } = values;
   const ofLatents = config.space === 'latents';
   if (values.vae !== undefined && !ofLatents) {
@@ -146,10 +211,11 @@ async function outputs(
   }
   // Whoever asks for latents and names no autoencoder wants no pictures.
   const decode = !(values['no-decode'] || (ofLatents && latents !== undefined && values.vae === undefined));
+  const needsAutoencoder = ofLatents && (decode || values.continue !== undefined);
   return {
     folder,
     decode,
-    vae: decode && ofLatents ? await vaePath(config, values.vae, terminal, values.json === true) : undefined,
+    vae: needsAutoencoder ? await vaePath(config, values.vae, terminal, values.json === true) : undefined,
     latentsFile: latents ?? (decode ? undefined : join(folder, 'latents.npy')),
   };
 }

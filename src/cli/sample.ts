@@ -9,17 +9,20 @@ import { encodeNpy } from '../formats/npy.ts';
 import { writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
-import { createSampler } from '../sampling/sampler.ts';
+import { streamFrames } from '../sampling/frames.ts';
+import { createSampler, type SampleEvent, type Sampler } from '../sampling/sampler.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { bundledModel } from './bundled-model.ts';
+import { type ClipSettings, openClips } from './clips.ts';
 import { defineCommand, type Terminal } from './command.ts';
+import { readGiven } from './continuation.ts';
 import { type Decoder, localDecoder, pixelDecoder, processDecoder, requireAutoencoder } from './decoder.ts';
 import { openDevice } from './device.ts';
 import { labelName } from './labels.ts';
 import { modelPath } from './model-path.ts';
 import { labelledGrid, type NamedImage, picturesOf, writeNamed } from './pictures.ts';
 import { formatDuration, startProgress } from './progress.ts';
-import { type BatchedRequest, latentShape, sampleBatches } from './sample-batches.ts';
+import { type BatchedRequest, batchRequests, latentShape } from './sample-batches.ts';
 import { type SampleSettings, type SampleValues, sampleFlags, sampleSettings } from './sample-settings.ts';
 import { weightsChoice } from './weights-flag.ts';
 
@@ -27,7 +30,7 @@ export const sampleCommand = defineCommand({
   name: 'sample',
   positionals: ['[MODEL]'],
   summary:
-    'Sample images: a PNG each, and a grid whose path is printed last. MODEL is a model folder, a .safetensors file\n' +
+    'Sample images, a PNG each, or clips, a video each, and a grid whose path is printed last. MODEL is a model folder, a .safetensors file\n' +
     'in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img, owner/repo/file. Without it, the bundled\n' +
     'model.',
   flags: sampleFlags,
@@ -48,8 +51,7 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
   const device = openDevice(values);
   const model = await openModel(path, { weights: weightsChoice(values) });
   try {
-    const settings = await sampleSettings(model.config, values, terminal);
-    if (settings.vae !== undefined) await requireAutoencoder(model.config, settings.vae);
+    const settings = await prepare(model.config, values, device, terminal);
     await mkdir(settings.folder, { recursive: true });
     const results = await collect(model, settings, device, values.json === true, terminal);
     const seconds = (performance.now() - started) / 1000;
@@ -57,14 +59,34 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
     if (values.json) {
       const report = describe(name, model.config, settings.request, results, written, seconds);
       terminal.stdout.write(`${JSON.stringify(report)}\n`);
-    } else summarize(settings.request, results, written, seconds, terminal);
+    } else summarize(model.config, settings.request, results, written, seconds, terminal);
     terminal.signal.throwIfAborted();
   } finally {
     await model.archive.close();
   }
 }
 
-/** What makes pictures, if any are wanted. With several batches, it works while the next one is sampled. */
+/** Settings with everything read that is gone on from. */
+async function prepare(
+  config: AcditConfig,
+  values: SampleValues,
+  { threads }: Device,
+  terminal: Terminal,
+): Promise<SampleSettings> {
+  const settings = await sampleSettings(config, values, terminal);
+  const { vae, continuation, request } = settings;
+  if (vae !== undefined) await requireAutoencoder(config, vae);
+  if (!continuation) return settings;
+  const { blocks = config.blocks } = request;
+  const { signal } = terminal;
+  const given = await readGiven(config, { ...continuation, blocks, vae, threads, signal });
+  return { ...settings, request: { ...request, given } };
+}
+
+/**
+ * What makes pictures, if any are wanted. With several batches, or clips of several blocks, it works while sampling goes
+ * on.
+ */
 function openDecoder(
   config: AcditConfig,
   { decode, vae, request }: SampleSettings,
@@ -73,14 +95,15 @@ function openDecoder(
 ): Decoder | undefined {
   if (!decode) return undefined;
   if (vae === undefined) return pixelDecoder(config);
-  const open = request.labels.length > request.batch ? processDecoder : localDecoder;
-  return open({ config, vae, threads }, signal);
+  const goesOn = request.labels.length > request.batch || config.frames > 1;
+  return (goesOn ? processDecoder : localDecoder)({ config, vae, threads }, signal);
 }
 
 /** Everything that is finished. */
 interface Results {
+  /** Of clips, their first frames side by side. */
   readonly pictures: NamedImage[];
-  /** Paths of the pictures. */
+  /** Paths of the pictures or clips. */
   readonly files: string[];
   /** One (N, T, B, C) a batch, if they are to be written. */
   readonly latents: Tensor<'float32'>[];
@@ -95,7 +118,18 @@ function sampleCount(batches: readonly Tensor[]): number {
   return batches.reduce((sum, { shape }) => sum + shape[0], 0);
 }
 
-/** Sample, and write each batch's pictures as it is finished. Ends early, with what there is, when interrupted. */
+/** A run: what is asked for, what comes out, and how far it is. */
+interface Run {
+  readonly config: AcditConfig;
+  readonly settings: SampleSettings;
+  readonly decoder: Decoder | undefined;
+  readonly results: Results;
+  /** Called at each step; and with what else is to be shown. */
+  onStep(event: SampleEvent, first: number): void;
+  show(fields: Record<string, string>): void;
+}
+
+/** Sample, and write what is finished as it is. Ends early, with what there is, when interrupted. */
 async function collect(
   model: StoredModel,
   settings: SampleSettings,
@@ -104,50 +138,32 @@ async function collect(
   { stderr, signal }: Terminal,
 ): Promise<Results> {
   const { config } = model;
-  const { request, folder, latentsFile } = settings;
+  const { request } = settings;
   const results: Results = { pictures: [], files: [], latents: [] };
   const decoder = openDecoder(config, settings, device, signal);
-  const progress = startProgress({
-    stream: stderr,
-    total: stepCount(config, request),
-    label: 'sample',
-    quiet,
-  });
+  const total = stepCount(config, request);
+  const progress = startProgress({ stream: stderr, total, label: 'sample', quiet });
+  const { blocks = config.blocks } = request;
   let steps = 0;
-  const finish = async (latents: Tensor<'float32'>): Promise<void> => {
-    if (latentsFile !== undefined) results.latents.push(latents);
-    const images = await decoder?.decode(latents, (share) =>
-      progress.update(steps, { decoded: `${Math.floor(share * 100)}%` }),
-    );
-    for (const image of images ? picturesOf(images) : []) {
-      const index = results.pictures.length;
-      const picture = { name: labelName(config, request.labels[index]), image };
-      results.files.push(await writeNamed(folder, index, picture));
-      results.pictures.push(picture);
-    }
+  const run: Run = {
+    config,
+    settings,
+    decoder,
+    results,
+    onStep(event, first) {
+      if (event.kind !== 'step') return;
+      const last = Math.min(first + request.batch, request.labels.length);
+      const samples = `${first + 1}-${last}/${request.labels.length}`;
+      progress.update(++steps, { samples, block: `${event.block + 1}/${blocks}` });
+    },
+    show: (fields) => progress.update(steps, fields),
   };
-  let finishing = Promise.resolve();
   try {
     const sampler = await createSampler({ config, weights: weightSource(model), device, signal });
-    const batches = sampleBatches(sampler, request, {
-      signal,
-      onEvent(event, first) {
-        if (event.kind !== 'step') return;
-        const last = Math.min(first + request.batch, request.labels.length);
-        const samples = `${first + 1}-${last}/${request.labels.length}`;
-        progress.update(++steps, { samples, block: `${event.block + 1}/${config.blocks}` });
-      },
-    });
-    for await (const latents of batches) {
-      await finishing;
-      // One batch is finished while the next is sampled.
-      finishing = finish(latents);
-      finishing.catch(() => {}); // it is waited for below
-    }
-    await sampler.dispose(); // makes room for decoding
-    await finishing;
+    await (decoder && settings.clips
+      ? sampleClips(run, decoder, sampler, settings.clips, signal)
+      : samplePictures(run, sampler, signal));
   } catch (error) {
-    await finishing.catch(() => {});
     if (!signal.aborted || error !== signal.reason) throw error;
   } finally {
     progress.finish();
@@ -157,9 +173,81 @@ async function collect(
   return results;
 }
 
+/** Pictures, or latents alone: one batch is finished while the next is sampled. */
+async function samplePictures(run: Run, sampler: Sampler, signal: AbortSignal): Promise<void> {
+  let finishing = Promise.resolve();
+  try {
+    for (const batch of batchRequests(run.settings.request, signal)) {
+      for await (const event of sampler.sample(batch)) {
+        run.onStep(event, batch.first ?? 0);
+        if (event.kind !== 'done') continue;
+        await finishing;
+        finishing = finishPictures(run, event.latents);
+        finishing.catch(() => {}); // it is waited for below
+      }
+    }
+    await sampler.dispose(); // makes room for decoding
+  } catch (error) {
+    await finishing.catch(() => {});
+    throw error;
+  }
+  await finishing;
+}
+
+async function finishPictures(
+  { config, settings, decoder, results, show }: Run,
+  latents: Tensor<'float32'>,
+): Promise<void> {
+  if (settings.latentsFile !== undefined) results.latents.push(latents);
+  const images = await decoder?.decode(latents, (share) => show({ decoded: `${Math.floor(share * 100)}%` }));
+  for (const image of images ? picturesOf(images) : []) {
+    const index = results.pictures.length;
+    const picture = { name: labelName(config, settings.request.labels[index]), image };
+    results.files.push(await writeNamed(settings.folder, index, picture));
+    results.pictures.push(picture);
+  }
+}
+
+/** Clips, whose files grow block by block. */
+async function sampleClips(
+  run: Run,
+  decoder: Decoder,
+  sampler: Sampler,
+  clipSettings: ClipSettings,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, settings, results } = run;
+  for (const batch of batchRequests(settings.request, signal)) {
+    const { first = 0, labels } = batch;
+    const names = labels.map((label) => labelName(config, label));
+    const clips = openClips(settings.folder, first, names, clipSettings);
+    try {
+      for await (const event of streamFrames(config, sampler.sample(batch), decoder.decode)) {
+        if (event.kind === 'frames') {
+          await clips.add(event.frames);
+          run.show({ frames: String(event.first + event.frames.shape[1]) });
+        } else {
+          run.onStep(event, first);
+          if (event.kind === 'done' && settings.latentsFile !== undefined)
+            results.latents.push(event.latents);
+        }
+      }
+    } finally {
+      await clips.finish();
+      results.files.push(...clips.files);
+      results.pictures.push(...clips.strips().map((image, i) => ({ name: names[i], image })));
+    }
+  }
+}
+
 /** Solver steps of all batches. */
-function stepCount({ blocks }: AcditConfig, { steps, labels, batch }: BatchedRequest): number {
-  const ofSample = typeof steps === 'number' ? steps * blocks : steps.reduce((sum, n) => sum + n, 0);
+function stepCount(
+  config: AcditConfig,
+  { steps, labels, batch, given, blocks = config.blocks }: BatchedRequest,
+): number {
+  const kept = given?.shape[1] ?? 0;
+  const ofBlocks = typeof steps === 'number' ? Array<number>(blocks).fill(steps) : steps;
+  const ofSample = ofBlocks.slice(kept).reduce((sum, n) => sum + n, 0);
   return ofSample * Math.ceil(labels.length / batch);
 }
 
@@ -170,11 +258,13 @@ interface Written {
 
 async function writeResults(
   config: AcditConfig,
-  { folder, latentsFile }: SampleSettings,
+  { folder, latentsFile, request }: SampleSettings,
   { pictures, latents }: Results,
 ): Promise<Written> {
   const grid = pictures.length > 0 ? join(folder, 'grid.png') : undefined;
-  if (grid) await writePng(grid, labelledGrid(pictures));
+  // An interrupted clip is shorter than the others.
+  const width = Math.max(...pictures.map(({ image }) => image.width));
+  if (grid) await writePng(grid, labelledGrid(pictures.filter(({ image }) => image.width === width)));
   if (latents.length === 0 || latentsFile === undefined) return { grid, latents: undefined };
   const all = new Float32Array(latents.reduce((sum, { data }) => sum + data.length, 0));
   let offset = 0;
@@ -183,7 +273,7 @@ async function writeResults(
     offset += data.length;
   }
   await mkdir(dirname(latentsFile), { recursive: true });
-  const bytes = encodeNpy(float32(latentShape(config, sampleCount(latents)), all));
+  const bytes = encodeNpy(float32(latentShape(config, sampleCount(latents), request.blocks), all));
   await writeFileAtomically(latentsFile, (write) => write(bytes));
   return { grid, latents: latentsFile };
 }
@@ -191,11 +281,12 @@ async function writeResults(
 function describe(
   model: string,
   config: AcditConfig,
-  { labels, steps, cfg, solver, seed }: BatchedRequest,
+  request: BatchedRequest,
   results: Results,
   { grid, latents }: Written,
   seconds: number,
 ) {
+  const { labels, steps, cfg, solver, seed, given } = request;
   return {
     model,
     samples: labels.slice(0, finishedCount(results)).map((label, index) => ({
@@ -209,21 +300,33 @@ function describe(
     cfg,
     solver,
     seed,
+    ...(given && { keptBlocks: given.shape[1] }),
+    ...(isUntrained(config, request) && { untrained: UNTRAINED }),
     seconds,
   };
 }
 
+const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
+
+function isUntrained(config: AcditConfig, { blocks = config.blocks, window }: BatchedRequest): boolean {
+  return blocks - 1 > (window ?? Math.max(config.blocks - 1, 1));
+}
+
 function summarize(
-  { labels }: BatchedRequest,
+  config: AcditConfig,
+  request: BatchedRequest,
   results: Results,
   { grid, latents }: Written,
   seconds: number,
   { stdout, stderr, signal }: Terminal,
 ): void {
+  const { labels } = request;
   const finished = finishedCount(results);
+  if (isUntrained(config, request)) stderr.write(`note: ${UNTRAINED}\n`);
   const what = signal.aborted
     ? `stopped after ${finished} of ${labels.length} samples`
     : `${finished} samples`;
   stderr.write(`${what} in ${formatDuration(seconds)}\n`);
-  for (const path of [latents, grid]) if (path !== undefined) stdout.write(`${path}\n`);
+  const clips = config.frames > 1 ? results.files : [];
+  for (const path of [latents, ...clips, grid]) if (path !== undefined) stdout.write(`${path}\n`);
 }

@@ -40,7 +40,7 @@ export function perBlock(
 export function requireOneABlock(flag: string, text: string, count: number, blocks: number): void {
   if (count === blocks) return;
   throw new ArgumentError(
-    `--${flag} '${text}' has ${count} values; give one, or one for each of the model's ${blocks} blocks`,
+    `--${flag} '${text}' has ${count} values; give one, or one for each of ${blocks} blocks`,
   );
 }
 

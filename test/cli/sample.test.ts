@@ -191,7 +191,7 @@ describe('acdit sample with bad input', () => {
     [['--labels', '3'], 'label 3 is outside 0 to 2'],
     [['--labels', '0,-1'], 'label -1 is outside 0 to 2'],
     [['--labels', 'sneeker'], "unknown class 'sneeker'; did you mean 'Sneaker'?"],
-    [['--labels', '0/1'], "--labels '0/1' has 2 values; give one, or one for each of the model's 4 blocks"],
+    [['--labels', '0/1'], "--labels '0/1' has 2 values; give one, or one for each of 4 blocks"],
     [['--labels', '0,,1'], "unknown class ''"],
     [['--steps', '0'], "--steps must be a whole number of at least 1, got '0'"],
     [['--steps', '1.5'], "got '1.5'"],

@@ -76,6 +76,11 @@ export function tokenSize(config: AcditConfig): number {
   return config.channels * config.patch ** 2;
 }
 
+/** Tokens of a picture, or of a frame of a clip. */
+export function tokensPerFrame({ height, width, patch }: AcditConfig): number {
+  return (height * width) / patch ** 2;
+}
+
 /** Tokens of a whole picture or clip. */
 export function tokenCount(config: AcditConfig): number {
   return config.blocks * config.blockSize;

@@ -2,7 +2,7 @@
 
 import { ShapeError } from '../../errors.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
-import { type AcditConfig, tokenCount, tokenSize } from './config.ts';
+import { type AcditConfig, tokenCount, tokenSize, tokensPerFrame } from './config.ts';
 
 /**
  * For each token in block order, its place in the row-major order of the grid.
@@ -84,9 +84,11 @@ export function patchify(config: AcditConfig, pictures: Tensor<'float32'>): Tens
   return float32([count, config.blocks, config.blockSize, tokenSize(config)], out);
 }
 
-/** Tokens (N, T, B, C) back to pictures (N, frames, channels, H, W). */
+/** Tokens (N, T, B, C) back to pictures (N, frames, channels, H, W). Of clips there may be any number of whole frames. */
 export function unpatchify(config: AcditConfig, tokens: Tensor<'float32'>): Tensor<'float32'> {
-  const offsets = tokenOffsets(config);
+  const layout = clipLayout(config, tokens.shape);
+  const { frames, channels, height, width } = layout;
+  const offsets = tokenOffsets(layout);
   requireElements('unpatchify', tokens, offsets.length);
   const count = tokens.data.length / offsets.length;
   const out = new Float32Array(tokens.data.length);
@@ -94,5 +96,12 @@ export function unpatchify(config: AcditConfig, tokens: Tensor<'float32'>): Tens
     const start = n * offsets.length;
     for (let i = 0; i < offsets.length; i++) out[start + offsets[i]] = tokens.data[start + i];
   }
-  return float32([count, config.frames, config.channels, config.height, config.width], out);
+  return float32([count, frames, channels, height, width], out);
+}
+
+/** The layout of (N, T, B, C) tokens that may be fewer or more frames than the model's own. */
+function clipLayout(config: AcditConfig, [, blocks, blockSize]: readonly number[]): AcditConfig {
+  const frames = (blocks * blockSize) / tokensPerFrame(config);
+  if (config.squareBlocks || config.frames === 1 || !Number.isInteger(frames)) return config;
+  return { ...config, frames, blocks, blockSize };
 }

@@ -1,0 +1,144 @@
+/** @file Pictures and clips to go on from: their first blocks, as the model knows blocks. */
+
+import { openAutoencoder } from '../checkpoints/autoencoder.ts';
+import { ArgumentError } from '../errors.ts';
+import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
+import { centerCrop } from '../media/resize.ts';
+import { readFrames } from '../media/video-reader.ts';
+import { type AcditConfig, PAPER_DOWNSAMPLING, tokensPerFrame } from '../models/acdit/config.ts';
+import { patchify } from '../models/acdit/layout.ts';
+import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
+import { openCpu } from '../runtime/node.ts';
+import { checkAutoencoder } from '../sampling/latents-to-images.ts';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+
+export interface Continuation {
+  /** A picture, a video, or a folder of frames. */
+  readonly path: string;
+  /** Blocks to keep; by default all but one, as far as there are frames. */
+  readonly keep: number | undefined;
+  /** Blocks of the result. */
+  readonly blocks: number;
+  /** Folder of the autoencoder, for a model of latents. */
+  readonly vae: string | undefined;
+  readonly threads: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The blocks (1, K, B, C) that are kept.
+ * @throws {ArgumentError} if there are too few frames, they are too small, or nothing would be left to make.
+ * @throws {FormatError} if the file cannot be read.
+ */
+export async function readGiven(config: AcditConfig, options: Continuation): Promise<Tensor<'float32'>> {
+  const { path, blocks, signal } = options;
+  const most = Math.min(options.keep ?? blocks - 1, blocks);
+  const frames: Image[] = [];
+  for await (const frame of readFrames(path, { signal })) {
+    frames.push(fitted(config, frame, path));
+    if (frames.length >= framesOf(config, most)) break;
+  }
+  const keep = options.keep ?? wholeBlocks(config, frames.length);
+  requireEnough(config, path, keep, frames.length);
+  if (keep >= blocks) {
+    throw new ArgumentError(
+      `--keep ${keep} leaves nothing to make of ${blocks} blocks; keep fewer${config.frames > 1 ? ', or give more --blocks' : ''}`,
+    );
+  }
+  const pictures = stack(frames);
+  return firstBlocks(
+    config,
+    config.space === 'latents' ? await encoded(config, pictures, options) : pictures,
+    keep,
+  );
+}
+
+/** Frames that some blocks take part in. */
+function framesOf(config: AcditConfig, blocks: number): number {
+  return config.frames === 1 ? 1 : Math.ceil((blocks * config.blockSize) / tokensPerFrame(config));
+}
+
+/** Blocks that so many frames fill; a picture is whole, but its last block is to be made. */
+function wholeBlocks(config: AcditConfig, frames: number): number {
+  if (config.frames === 1) return config.blocks - 1;
+  return Math.floor((frames * tokensPerFrame(config)) / config.blockSize);
+}
+
+function requireEnough(config: AcditConfig, path: string, keep: number, frames: number): void {
+  const needed = framesOf(config, Math.max(keep, 1));
+  if (keep >= 1 && frames >= needed) return;
+  throw new ArgumentError(
+    `--continue ${path}: ${Math.max(keep, 1)} blocks are ${needed} frames, and it has ${frames}; ` +
+      'give a longer clip, or keep fewer blocks with --keep',
+  );
+}
+
+/** A frame in the model's channels and size. */
+function fitted(config: AcditConfig, frame: Image, path: string): Image {
+  const { downsampling = PAPER_DOWNSAMPLING } = config;
+  const factor = config.space === 'latents' ? downsampling : 1;
+  const [width, height] = [config.width * factor, config.height * factor];
+  const image = withChannels(frame, config.space === 'pixels' && config.channels === 1 ? 1 : 3);
+  if (image.width === width && image.height === height) return image;
+  if (image.width < width || image.height < height) {
+    throw new ArgumentError(
+      `--continue ${path}: is ${image.width} x ${image.height} pixels, and the model makes ${width} x ${height}; give a larger one`,
+    );
+  }
+  if (width !== height) {
+    throw new ArgumentError(
+      `--continue ${path}: is ${image.width} x ${image.height} pixels; this model needs exactly ${width} x ${height}`,
+    );
+  }
+  return centerCrop(image, width);
+}
+
+/** (frames, C, H, W) in [-1, 1]. */
+function stack(images: readonly Image[]): Tensor<'float32'> {
+  const [{ width, height, channels }] = images;
+  const out = float32(
+    [images.length, channels, height, width],
+    new Float32Array(elementCount([images.length, channels, height, width])),
+  );
+  const size = channels * height * width;
+  for (const [i, image] of images.entries()) out.data.set(samplesFromImage(image), i * size);
+  return out;
+}
+
+/** The means of their latents, scaled as the model knows them. */
+async function encoded(
+  config: AcditConfig,
+  pictures: Tensor<'float32'>,
+  { vae, threads, signal }: Continuation,
+): Promise<Tensor<'float32'>> {
+  if (vae === undefined) {
+    throw new ArgumentError('--continue needs the autoencoder of a model of latents; give --vae DIR');
+  }
+  const device = openCpu({ threads });
+  const stored = await openAutoencoder(vae);
+  try {
+    checkAutoencoder(config, stored.config);
+    const autoencoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
+    const { mean } = await autoencoder.encode(pictures, { signal });
+    return float32(
+      mean.shape,
+      mean.data.map((value) => value * stored.config.scalingFactor),
+    );
+  } finally {
+    await stored.close();
+    await device.dispose();
+  }
+}
+
+/** The first blocks (1, K, B, C) of (frames, C, H, W). */
+function firstBlocks(config: AcditConfig, pictures: Tensor<'float32'>, keep: number): Tensor<'float32'> {
+  const [frames, ...inner] = pictures.shape;
+  const layout =
+    config.frames === 1
+      ? config
+      : { ...config, frames, blocks: 1, blockSize: frames * tokensPerFrame(config) };
+  const tokens = patchify(layout, float32([1, frames, ...inner], pictures.data));
+  const size = tokens.shape[3];
+  const count = keep * config.blockSize * size;
+  return float32([1, keep, config.blockSize, size], tokens.data.slice(0, count));
+}

@@ -1,0 +1,109 @@
+/**
+ * @file Frames of clips as they are finished: those of a block are decoded while the next one is denoised, if decoding
+ * happens on another thread or in another process.
+ */
+
+import { type AcditConfig, tokensPerFrame } from '../models/acdit/config.ts';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+import type { SampleEvent } from './sampler.ts';
+
+/** Frames (N, frames, channels, H, W) in [-1, 1]; `first` is the number of the first of them in its clip. */
+export interface FramesEvent {
+  readonly kind: 'frames';
+  readonly first: number;
+  readonly frames: Tensor<'float32'>;
+}
+
+/** Tokens (N, T, B, C) of whole frames to pictures (N, frames, channels, H, W). */
+export type DecodeFrames = (tokens: Tensor<'float32'>) => Promise<Tensor<'float32'>>;
+
+/**
+ * A sampler's events, and the frames of each finished block as soon as they are decoded: at the latest before `done`.
+ * A block that ends within a frame leaves it to the next one.
+ * @throws what `decode` throws
+ */
+export async function* streamFrames(
+  config: AcditConfig,
+  events: AsyncIterable<SampleEvent>,
+  decode: DecodeFrames,
+): AsyncGenerator<SampleEvent | FramesEvent, void, void> {
+  const cutter = frameCutter(config);
+  const ready: FramesEvent[] = [];
+  let decoding: Promise<void> = Promise.resolve();
+  let failure: { readonly error: unknown } | undefined;
+  /** Blocks are decoded one after the other. */
+  const enqueue = (first: number, tokens: Tensor<'float32'>): void => {
+    decoding = decoding
+      .then(async () => {
+        if (!failure) ready.push({ kind: 'frames', first, frames: await decode(tokens) });
+      })
+      .catch((error) => {
+        failure ??= { error };
+      });
+  };
+  for await (const event of events) {
+    if (event.kind === 'block') {
+      const whole = cutter.add(event.latents);
+      if (whole) enqueue(whole.first, whole.tokens);
+    }
+    if (event.kind === 'done') await decoding;
+    else await otherWork();
+    if (failure) throw failure.error;
+    while (ready.length > 0) yield ready.shift()!;
+    yield event;
+  }
+}
+
+/** Lets messages from elsewhere come in: the sampler's own awaiting does not. */
+function otherWork(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** Gathers tokens of blocks (N, B, C), and gives those of frames that are whole, (N, 1, tokens, C). */
+function frameCutter(config: AcditConfig) {
+  const perFrame = tokensPerFrame(config);
+  let first = 0;
+  let waiting: Tensor<'float32'> | undefined;
+  return {
+    add(block: Tensor<'float32'>): { first: number; tokens: Tensor<'float32'> } | undefined {
+      const all = waiting ? joinTokens(waiting, block) : block;
+      const [samples, count, size] = all.shape;
+      const frames = Math.floor(count / perFrame);
+      const whole = tokensOf(all, 0, frames * perFrame);
+      waiting = frames * perFrame < count ? tokensOf(all, frames * perFrame, count) : undefined;
+      if (frames === 0) return undefined;
+      const tokens = float32([samples, 1, frames * perFrame, size], whole.data);
+      const event = { first, tokens };
+      first += frames;
+      return event;
+    },
+  };
+}
+
+/** (N, S, C) and (N, R, C) as (N, S + R, C). */
+function joinTokens(a: Tensor<'float32'>, b: Tensor<'float32'>): Tensor<'float32'> {
+  const [samples, before, size] = a.shape;
+  const count = before + b.shape[1];
+  const out = new Float32Array(samples * count * size);
+  for (let n = 0; n < samples; n++) {
+    out.set(a.data.subarray(n * before * size, (n + 1) * before * size), n * count * size);
+    out.set(b.data.subarray(n * b.shape[1] * size, (n + 1) * b.shape[1] * size), (n * count + before) * size);
+  }
+  return float32([samples, count, size], out);
+}
+
+/** Tokens `start` up to `end` of (N, S, C). */
+function tokensOf({ shape, data }: Tensor<'float32'>, start: number, end: number): Tensor<'float32'> {
+  const [samples, count, size] = shape;
+  const out = float32(
+    [samples, end - start, size],
+    new Float32Array(elementCount([samples, end - start, size])),
+  );
+  for (let n = 0; n < samples; n++) {
+    out.data.set(
+      data.subarray((n * count + start) * size, (n * count + end) * size),
+      n * (end - start) * size,
+    );
+  }
+  return out;
+}
