@@ -38,6 +38,11 @@ export class DatasetError extends AcditError {
   override name = 'DatasetError' as const;
 }
 
+/** There is no decoder for videos on this machine, or it does not start. */
+export class VideoDecoderError extends AcditError {
+  override name = 'VideoDecoderError' as const;
+}
+
 /** An argument of a function or of the command line that is out of its range. */
 export class ArgumentError extends AcditError {
   override name = 'ArgumentError' as const;

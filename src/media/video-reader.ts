@@ -1,20 +1,22 @@
 /**
- * @file Frames of videos: files that ffmpeg decodes, animated GIF and WebP, single images, and folders of images
- * (Node only).
+ * @file Frames of videos: files that ffmpeg decodes, animated GIF and WebP and single images that sharp does, and
+ * folders of images (Node only).
  */
 
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { FormatError } from '../errors.ts';
 import { type Image, loadSharp, readImage } from './image.ts';
+import { decodeFrames, probeStream } from './video-ffmpeg.ts';
 
 /** What a video is, as far as its header tells. */
 export interface VideoInfo {
+  /** In pixels, upright. */
   readonly width: number;
   readonly height: number;
-  /** Frames a second; undefined for folders and single images. */
+  /** Frames a second, on average; undefined for folders and single images. */
   readonly fps: number | undefined;
-  /** Frames in it, where the file says. */
+  /** Frames in it, where the header says: MP4 and AVI usually do, WebM and Matroska do not. */
   readonly frames: number | undefined;
 }
 
@@ -24,44 +26,127 @@ export interface ReadFramesOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Extensions of files that sharp reads. */
+/** Extensions of files that sharp reads; all others are ffmpeg's. */
 const IMAGE_EXTENSIONS = new Set(['.png', '.jpg', '.jpeg', '.webp', '.gif', '.tif', '.tiff', '.avif']);
 
+/** Frames of an animation that are decoded at once: few for memory, and not one, since each time starts from frame 0. */
+const ANIMATION_FRAMES = 16;
+
+/**
+ * Size, rate and length of a video, an animation, an image or a folder of images, from its header.
+ * @throws what {@link readFrames} throws.
+ */
 export async function probeVideo(path: string, options: ReadFramesOptions = {}): Promise<VideoInfo> {
-  options.signal?.throwIfAborted();
-  const { width, height } = await firstOf(readFrames(path, options), path);
-  return { width, height, fps: undefined, frames: undefined };
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const kind = await kindOf(path);
+  if (kind === 'video') {
+    const { width, height, fps, frames } = await probeStream(path, signal);
+    return { width, height, fps, frames };
+  }
+  if (kind === 'image') return await probeImage(path);
+  const names = await imagesIn(path);
+  const { width, height } = await probeImage(join(path, names[0]));
+  return { width, height, fps: undefined, frames: names.length };
 }
 
-/** The frames of a video in RGB or grey, one after the other. */
+/**
+ * The frames of a video, one after the other, all of one size: in RGB, or as {@link readImage} gives them for single
+ * images and for folders, which are read in the order of their names (`frame-2.png` before `frame-10.png`). A file
+ * is decoded while frames are asked for; leave the loop and decoding stops.
+ *
+ * Animated GIF and WebP, images and folders of them need nothing installed. Everything else (MP4, MOV, WebM, Matroska,
+ * AVI, ...) is decoded by ffmpeg: `ffmpeg` and `ffprobe` of the search path, or what the environment variables
+ * FFMPEG_PATH and FFPROBE_PATH name.
+ *
+ * @throws {FormatError} if it holds no video that can be decoded, or frames of different sizes; if it is damaged or
+ * cut short, after the frames before that.
+ * @throws {VideoDecoderError} if ffmpeg is needed and not there.
+ */
 export async function* readFrames(path: string, options: ReadFramesOptions = {}): AsyncGenerator<Image> {
   const { signal } = options;
-  if ((await stat(path)).isDirectory()) {
-    const names = (await readdir(path)).filter((name) => isImage(name)).sort();
-    for (const name of names) {
-      signal?.throwIfAborted();
-      yield await readImage(join(path, name));
+  signal?.throwIfAborted();
+  const kind = await kindOf(path);
+  const read = { video: decodeFrames, image: animationFrames, folder: folderFrames }[kind];
+  let first: Image | undefined;
+  let index = 0;
+  for await (const frame of read(path, signal)) {
+    first ??= frame;
+    if (frame.width !== first.width || frame.height !== first.height) {
+      throw new FormatError(
+        `${path}: frame ${index} is ${frame.width}x${frame.height}, the first is ${first.width}x${first.height}; ` +
+          'all must be of one size',
+      );
     }
-    return;
-  }
-  const sharp = await loadSharp();
-  const { pages = 1 } = await sharp(path).metadata();
-  for (let page = 0; page < pages; page++) {
+    yield frame;
+    index++;
     signal?.throwIfAborted();
-    const { data, info } = await sharp(path, { page })
-      .removeAlpha()
-      .toColourspace('srgb')
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    yield { width: info.width, height: info.height, channels: 3, data };
   }
+}
+
+async function kindOf(path: string): Promise<'video' | 'image' | 'folder'> {
+  const found = await stat(path);
+  if (found.isDirectory()) return 'folder';
+  if (!found.isFile()) throw new FormatError(`${path}: expected a video file or a folder, it is neither`);
+  if (found.size === 0) throw new FormatError(`${path}: the file is empty`);
+  return isImage(path) ? 'image' : 'video';
 }
 
 function isImage(name: string): boolean {
   return IMAGE_EXTENSIONS.has(extname(name).toLowerCase());
 }
 
-async function firstOf(frames: AsyncGenerator<Image>, path: string): Promise<Image> {
-  for await (const frame of frames) return frame;
-  throw new FormatError(`${path}: there are no frames in it`);
+/** Names of a folder's images, in the order of the numbers in them. */
+async function imagesIn(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => isImage(name) && !name.startsWith('.'));
+  if (names.length === 0) throw new FormatError(`${folder}: there are no images in this folder`);
+  return names.sort(new Intl.Collator('en', { numeric: true }).compare);
+}
+
+async function* folderFrames(folder: string): AsyncGenerator<Image> {
+  for (const name of await imagesIn(folder)) yield await readImage(join(folder, name));
+}
+
+async function probeImage(path: string): Promise<VideoInfo> {
+  const sharp = await loadSharp();
+  const metadata = await readable(path, () => sharp(path).metadata());
+  const { pages: frames = 1, delay = [] } = metadata;
+  const { width, height } = metadata.autoOrient;
+  const milliseconds = delay.reduce((sum, time) => sum + time, 0);
+  const fps = frames > 1 && milliseconds > 0 ? (1000 * frames) / milliseconds : undefined;
+  return { width, height: metadata.pageHeight ?? height, fps, frames };
+}
+
+/** The frames of an animation, or the one of an image. */
+async function* animationFrames(path: string): AsyncGenerator<Image> {
+  const { frames = 1, width, height } = await probeImage(path);
+  if (frames === 1) {
+    yield await readImage(path);
+    return;
+  }
+  const sharp = await loadSharp();
+  const size = 3 * width * height;
+  for (let page = 0; page < frames; page += ANIMATION_FRAMES) {
+    const pages = Math.min(ANIMATION_FRAMES, frames - page);
+    // The frames come one below the other.
+    const strip = await readable(path, () =>
+      sharp(path, { page, pages, failOn: 'error' })
+        .removeAlpha()
+        .toColourspace('srgb')
+        .raw({ depth: 'uchar' })
+        .toBuffer(),
+    );
+    for (let i = 0; i < pages; i++) {
+      yield { width, height, channels: 3, data: new Uint8Array(strip.subarray(i * size, (i + 1) * size)) };
+    }
+  }
+}
+
+async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    throw new FormatError(`${path}: no readable image or animation (${reason})`, { cause });
+  }
 }

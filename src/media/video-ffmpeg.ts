@@ -1,0 +1,245 @@
+/**
+ * @file Decoding by the ffmpeg that is installed, as a process of its own (Node only). File names never reach a shell
+ * and are never taken for options, addresses or playlists.
+ */
+
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { FormatError, VideoDecoderError } from '../errors.ts';
+import { blankImage, type Image } from './image.ts';
+
+/** What a video's header tells. */
+export interface StreamInfo {
+  readonly codec: string;
+  readonly width: number;
+  readonly height: number;
+  readonly fps: number | undefined;
+  readonly frames: number | undefined;
+}
+
+/** A decoder that is asked for a frame and gives nothing for so long is stuck. */
+const PATIENCE_MS = 60_000;
+/** So much of what the decoder complains about is kept. */
+const COMPLAINT_BYTES = 8192;
+/** The containers that may be opened: none that refers to other files or addresses, as playlists do. */
+const CONTAINERS =
+  'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,ogg,flv,asf,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,nut,yuv4mpegpipe';
+
+/** Local files only, whatever the name looks like. */
+const inputOf = (path: string): string[] => [
+  ...['-protocol_whitelist', 'file,pipe', '-format_whitelist', CONTAINERS],
+  ...['-i', `file:${resolve(path)}`],
+];
+
+/**
+ * The frames of a video's first video stream in RGB, each coded frame once, upright, all of the first one's size.
+ * @throws {FormatError} if there is no video in it that can be decoded; after the frames before it, where it is
+ * damaged or cut short.
+ * @throws {VideoDecoderError} if there is no ffmpeg.
+ */
+export async function* decodeFrames(path: string, signal?: AbortSignal): AsyncGenerator<Image> {
+  const decoder = start('ffmpeg', [
+    ...['-nostdin', '-v', 'error', '-xerror', '-threads', '2', ...inputOf(path), '-map', '0:V:0'],
+    // Times that count frames: none is repeated or left out to keep a rate.
+    ...['-vf', 'settb=1/25,setpts=N', '-r', '25', '-sws_flags', 'bicubic+accurate_rnd+full_chroma_int'],
+    ...['-f', 'image2pipe', '-c:v', 'ppm', '-pix_fmt', 'rgb24', 'pipe:1'],
+  ]);
+  let frames = 0;
+  try {
+    for await (const image of ppmImages(waited(decoder.output, path, signal))) {
+      yield image;
+      frames++;
+    }
+    const failed = (await decoder.exit) !== 0;
+    if (failed || frames === 0) throw await explain(path, frames, decoder.complaint(), signal);
+  } finally {
+    await decoder.stop();
+  }
+}
+
+/**
+ * What the header says of a video's first video stream.
+ * @throws {FormatError} if there is none.
+ * @throws {VideoDecoderError} if there is no ffprobe.
+ */
+export async function probeStream(path: string, signal?: AbortSignal): Promise<StreamInfo> {
+  const entries =
+    'stream=codec_name,codec_tag_string,width,height,avg_frame_rate,r_frame_rate,nb_frames:stream_side_data=rotation';
+  const prober = start('ffprobe', [
+    ...['-v', 'error', '-select_streams', 'V:0', '-show_entries', entries, '-of', 'json', ...inputOf(path)],
+  ]);
+  try {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of waited(prober.output, path, signal)) chunks.push(chunk);
+    if ((await prober.exit) !== 0) {
+      throw new FormatError(`${path}: no readable video (${firstComplaint(prober.complaint(), path)})`);
+    }
+    const [stream] = (JSON.parse(Buffer.concat(chunks).toString()) as Probed).streams ?? [];
+    if (stream === undefined) throw new FormatError(`${path}: there is no video stream in it`);
+    return streamInfo(stream);
+  } finally {
+    await prober.stop();
+  }
+}
+
+/** ffprobe's report, as far as it is read. */
+interface Probed {
+  readonly streams?: readonly ProbedStream[];
+}
+interface ProbedStream {
+  readonly codec_name?: string;
+  readonly codec_tag_string?: string;
+  readonly width?: number;
+  readonly height?: number;
+  readonly avg_frame_rate?: string;
+  readonly r_frame_rate?: string;
+  readonly nb_frames?: string;
+  readonly side_data_list?: readonly { readonly rotation?: number }[];
+}
+
+function streamInfo(stream: ProbedStream): StreamInfo {
+  const { codec_name, codec_tag_string, width = 0, height = 0, nb_frames, side_data_list = [] } = stream;
+  const onItsSide = side_data_list.some(({ rotation = 0 }) => rotation % 180 !== 0);
+  return {
+    codec: codec_name && codec_name !== 'unknown' ? codec_name : (codec_tag_string ?? 'unknown'),
+    width: onItsSide ? height : width,
+    height: onItsSide ? width : height,
+    fps: rate(stream.avg_frame_rate) ?? rate(stream.r_frame_rate),
+    frames: Number(nb_frames) || undefined,
+  };
+}
+
+/** A fraction such as `30000/1001`. */
+function rate(text = ''): number | undefined {
+  const [numerator, denominator = 1] = text.split('/').map(Number);
+  return numerator / denominator || undefined;
+}
+
+/** Why a video gave no more frames. */
+async function explain(
+  path: string,
+  frames: number,
+  complaint: string,
+  signal: AbortSignal | undefined,
+): Promise<Error> {
+  const reason = firstComplaint(complaint, path);
+  if (frames > 0) return new FormatError(`${path}: damaged or cut short after ${frames} frames (${reason})`);
+  const { codec } = await probeStream(path, signal); // says so itself if there is no video at all
+  if (/decoder.* not found|no decoder/i.test(complaint)) {
+    return new FormatError(`${path}: this ffmpeg has no decoder for its codec, ${codec}`);
+  }
+  return new FormatError(`${path}: no frame of its ${codec} video can be decoded (${reason})`);
+}
+
+/** The first line of what the decoder said, without addresses in memory and the file's name. */
+function firstComplaint(complaint: string, path: string): string {
+  const [line = ''] = complaint.split('\n').filter((text) => text.trim() !== '');
+  const text = line.replace(/^(\[[^\]]* @ 0x[0-9a-f]+\]\s*)+/, '').replace(`file:${resolve(path)}: `, '');
+  return text.trim() || 'the decoder gives no reason';
+}
+
+/** A running tool of ffmpeg. */
+interface Tool {
+  readonly output: Readable;
+  /** Its exit code; rejected if it could not be started. */
+  readonly exit: Promise<number | null>;
+  /** What it has complained about so far. */
+  complaint(): string;
+  /** End it if it still runs, and wait until it has. */
+  stop(): Promise<void>;
+}
+
+function start(name: 'ffmpeg' | 'ffprobe', args: readonly string[]): Tool {
+  const command = process.env[`${name.toUpperCase()}_PATH`] || name;
+  const child: ChildProcessByStdio<null, Readable, Readable> = spawn(command, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, AV_LOG_FORCE_NOCOLOR: '1' },
+    windowsHide: true,
+  });
+  let complaint = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(0, COMPLAINT_BYTES);
+  });
+  const exit = new Promise<number | null>((settle, reject) => {
+    child.on('close', settle);
+    child.on('error', (cause) => reject(cannotStart(name, command, cause)));
+  });
+  exit.catch(() => {}); // it is waited for after the output
+  return {
+    output: child.stdout,
+    exit,
+    complaint: () => complaint,
+    async stop() {
+      child.kill('SIGKILL');
+      await exit.catch(() => {});
+    },
+  };
+}
+
+function cannotStart(name: string, command: string, cause: NodeJS.ErrnoException): VideoDecoderError {
+  const what =
+    cause.code === 'ENOENT'
+      ? `reading videos needs ${name}, and ${command} is not there`
+      : `${command} does not start (${cause.message})`;
+  return new VideoDecoderError(
+    `${what}; install ffmpeg (apt-get install ffmpeg, brew install ffmpeg, winget install ffmpeg), or name its ` +
+      `programs in FFMPEG_PATH and FFPROBE_PATH; GIF, WebP and folders of images need none`,
+    { cause },
+  );
+}
+
+/** A tool's output, given up when the signal says so or nothing comes for too long. */
+async function* waited(
+  output: Readable,
+  path: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  signal?.throwIfAborted();
+  const abort = (): void => void output.destroy(signal?.reason);
+  signal?.addEventListener('abort', abort);
+  const chunks = output[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const stuck = (): void =>
+        void output.destroy(new FormatError(`${path}: its decoder gave nothing for ${PATIENCE_MS / 1000} s`));
+      const timer = setTimeout(stuck, PATIENCE_MS);
+      const { value, done } = await chunks.next().finally(() => clearTimeout(timer));
+      if (done) break;
+      yield value;
+    }
+    signal?.throwIfAborted();
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    output.destroy();
+  }
+}
+
+/** A stream of binary PPM images (`P6`, RGB of 8 bits), as images. Source: ppm(5) of Netpbm. */
+async function* ppmImages(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Image> {
+  let header = '';
+  let image: Image | undefined;
+  let filled = 0;
+  for await (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; ) {
+      if (image === undefined) {
+        header += String.fromCharCode(chunk[at++]);
+        const size = /^P6\s(\d+)\s(\d+)\s255\s$/.exec(header);
+        if (size) {
+          image = blankImage(Number(size[1]), Number(size[2]), 3);
+          [header, filled] = ['', 0];
+        } else if (header.length > 64)
+          throw new VideoDecoderError('ffmpeg wrote something that is no PPM image');
+        continue;
+      }
+      const part = chunk.subarray(at, at + image.data.length - filled);
+      image.data.set(part, filled);
+      filled += part.length;
+      at += part.length;
+      if (filled === image.data.length) {
+        yield image;
+        image = undefined;
+      }
+    }
+  }
+}
