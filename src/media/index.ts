@@ -15,7 +15,7 @@ export {
   withChannels,
   writePng,
 } from './image.ts';
-export { centerCrop, crop, resize } from './resize.ts';
+export { centerCrop, crop, resize, shortSideCrop } from './resize.ts';
 export { labelRows, type TextOptions, textImage } from './text.ts';
 export { probeVideo, type ReadFramesOptions, readFrames, type VideoInfo } from './video-reader.ts';
 export {

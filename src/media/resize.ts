@@ -26,7 +26,9 @@ const bicubic: Filter = {
   },
 };
 
-const filters = { box, bicubic } as const;
+const bilinear: Filter = { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) };
+
+const filters = { box, bilinear, bicubic } as const;
 
 /** Fixed point: 32 bits less 8 of the result and 2 for overshoot. */
 const ONE = 2 ** 22;
@@ -123,6 +125,23 @@ export function centerCrop(image: Image, size: number): Image {
   const left = Math.floor((current.width - size) / 2);
   const top = Math.floor((current.height - size) / 2);
   return crop(current, left, top, size, size);
+}
+
+/**
+ * The short side brought to `size` by bilinear filtering, and the middle square cut out: what the paper does to the
+ * frames of videos, as torchvision's `Resize` and `CenterCrop`.
+ * @throws {ArgumentError} if `size` is no positive integer.
+ */
+export function shortSideCrop(image: Image, size: number): Image {
+  if (!Number.isInteger(size) || size < 1) {
+    throw new ArgumentError(`shortSideCrop: size must be a positive integer, got ${size}`);
+  }
+  const scale = size / Math.min(image.width, image.height);
+  const side = (length: number): number => Math.max(size, Math.floor(length * scale));
+  const resized = resize(image, side(image.width), side(image.height), 'bilinear');
+  const left = roundHalfEven((resized.width - size) / 2);
+  const top = roundHalfEven((resized.height - size) / 2);
+  return crop(resized, left, top, size, size);
 }
 
 /** Python's `round`. */

@@ -12,15 +12,18 @@ import type { Image } from './image.ts';
 import type { VideoEncoder } from './video-encoder.ts';
 import { yuv420 } from './video-yuv.ts';
 
-/**
- * Quantization of the encoder, from 10 (best) to 51. With 14, luma is off by less than 1 in 255 on average, as small
- * pictures need; the clips of these models stay small all the same.
- */
-const QUANTIZATION = 14;
-/** 0 is the slowest; 5 is several times faster, with the same quality and size. */
-const SPEED = 5;
-/** Frames from one that can be decoded alone to the next. */
-const KEY_FRAMES = 48;
+/** Settings of the encoder. */
+const SETTINGS = {
+  // From 10 (best) to 51. With 14, luma is off by less than 1 in 255 on average, as small pictures need; the clips of
+  // these models stay small all the same.
+  quantizationParameter: 14,
+  // 0 is the slowest. 5 is several times faster, with the same quality and size.
+  speed: 5,
+  // Frames from one that can be decoded alone to the next.
+  groupOfPictures: 48,
+  // Whole numbers only. It serves to hold a bit rate, which is not asked for; the file has the rate that was.
+  frameRate: 25,
+} as const;
 
 /** What `yuv420` makes; without this, players guess. */
 const colorSpace = {
@@ -46,7 +49,7 @@ export function mp4Encoder(fps: number): VideoEncoder {
   let config: VideoDecoderConfig | undefined;
   return {
     async add(frames) {
-      const added = await compress(frames, fps);
+      const added = await compress(frames);
       config ??= { ...added.config, colorSpace };
       packets.push(...added.packets);
     },
@@ -57,27 +60,23 @@ export function mp4Encoder(fps: number): VideoEncoder {
 }
 
 /** Compress frames by an encoder of their own. Its memory is freed at the end; its code is compiled once. */
-async function compress(frames: readonly Image[], fps: number): Promise<Compressed> {
+async function compress(frames: readonly Image[]): Promise<Compressed> {
   const encoder = await createEncoder();
-  encoder.outputFilename = `${randomUUID()}.mp4`; // all encoders share one file system, in memory
   try {
-    for (const [index, frame] of frames.entries()) {
-      const { width, height, data } = yuv420(frame);
-      if (index === 0) {
-        const settings = { width, height, frameRate: fps, speed: SPEED };
-        Object.assign(encoder, settings, {
-          quantizationParameter: QUANTIZATION,
-          groupOfPictures: KEY_FRAMES,
-        });
-        encoder.initialize();
-      }
-      encoder.addFrameYuv(data);
+    // All encoders share one file system, in memory.
+    const outputFilename = `${randomUUID()}.mp4`;
+    const { width, height } = yuv420(frames[0]);
+    Object.assign(encoder, { outputFilename, width, height, ...SETTINGS });
+    encoder.initialize();
+    for (const frame of frames) {
+      encoder.addFrameYuv(yuv420(frame).data);
       await setImmediate(); // let signals and progress through
     }
     encoder.finalize();
-    return await demux(encoder.FS.readFile(encoder.outputFilename));
+    const file = encoder.FS.readFile(outputFilename);
+    encoder.FS.unlink(outputFilename);
+    return await demux(file);
   } finally {
-    encoder.FS.unlink(encoder.outputFilename);
     encoder.delete();
   }
 }
@@ -119,9 +118,22 @@ async function mux({ packets, config }: Compressed, fps: number): Promise<Uint8A
   const track = new EncodedVideoPacketSource('avc');
   output.addVideoTrack(track, { frameRate: fps });
   await output.start();
-  for (const [index, { data, type }] of packets.entries()) {
+  for (const [index, { data }] of packets.entries()) {
+    const type = isKeyFrame(data) ? 'key' : 'delta'; // the encoder's own file calls all of them key frames
     await track.add(new EncodedPacket(data, type, index / fps, 1 / fps), { decoderConfig: config });
   }
   await output.finalize();
   return new Uint8Array(target.buffer!);
+}
+
+/**
+ * Whether a compressed frame can be decoded alone: whether there is a slice of an IDR picture among its units, each of
+ * which follows its length in 4 bytes. Sources: ISO/IEC 14496-15, section 5.3; H.264, table 7-1.
+ */
+function isKeyFrame(frame: Uint8Array): boolean {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  for (let at = 0; at + 4 < frame.length; at += 4 + view.getUint32(at)) {
+    if ((frame[at + 4] & 31) === 5) return true;
+  }
+  return false;
 }

@@ -3,7 +3,7 @@
  * folders of images (Node only).
  */
 
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { FormatError } from '../errors.ts';
 import { type Image, loadSharp, readImage } from './image.ts';
@@ -108,18 +108,26 @@ async function* folderFrames(folder: string): AsyncGenerator<Image> {
 }
 
 async function probeImage(path: string): Promise<VideoInfo> {
+  return await imageInfo(path, await readFile(path));
+}
+
+async function imageInfo(path: string, bytes: Uint8Array): Promise<VideoInfo> {
   const sharp = await loadSharp();
-  const metadata = await readable(path, () => sharp(path).metadata());
-  const { pages: frames = 1, delay = [] } = metadata;
-  const { width, height } = metadata.autoOrient;
+  const {
+    pages: frames = 1,
+    delay = [],
+    pageHeight,
+    autoOrient,
+  } = await readable(path, () => sharp(bytes).metadata());
   const milliseconds = delay.reduce((sum, time) => sum + time, 0);
   const fps = frames > 1 && milliseconds > 0 ? (1000 * frames) / milliseconds : undefined;
-  return { width, height: metadata.pageHeight ?? height, fps, frames };
+  return { width: autoOrient.width, height: pageHeight ?? autoOrient.height, fps, frames };
 }
 
 /** The frames of an animation, or the one of an image. */
 async function* animationFrames(path: string): AsyncGenerator<Image> {
-  const { frames = 1, width, height } = await probeImage(path);
+  const bytes = await readFile(path); // sharp, given a path, may show what it remembers of an earlier file there
+  const { frames = 1, width, height } = await imageInfo(path, bytes);
   if (frames === 1) {
     yield await readImage(path);
     return;
@@ -130,7 +138,7 @@ async function* animationFrames(path: string): AsyncGenerator<Image> {
     const pages = Math.min(ANIMATION_FRAMES, frames - page);
     // The frames come one below the other.
     const strip = await readable(path, () =>
-      sharp(path, { page, pages, failOn: 'error' })
+      sharp(bytes, { page, pages, failOn: 'error' })
         .removeAlpha()
         .toColourspace('srgb')
         .raw({ depth: 'uchar' })

@@ -3,7 +3,7 @@
  * after each of them the file is a whole video of the frames so far (Node only).
  */
 
-import { readdir, rm } from 'node:fs/promises';
+import { readdir, rm, rmdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { makeFolder, writeFileAtomically } from '../formats/atomic-write.ts';
@@ -36,7 +36,7 @@ export interface VideoWriter {
   add(frames: readonly Image[]): Promise<void>;
   /** Close the video. */
   finish(): Promise<void>;
-  /** Give up: remove what was written. */
+  /** Give up: remove what was written, if anything was. */
   discard(): Promise<void>;
 }
 
@@ -61,8 +61,11 @@ export async function openVideoWriter(path: string, options: VideoOptions): Prom
   return {
     format,
     async add(frames) {
-      for (const frame of frames) checkFrame(path, frame, count++, options);
+      frames.forEach((frame, i) => {
+        checkFrame(path, frame, count + i, options);
+      });
       if (frames.length > 0) await sink.add(frames.map((frame) => enlarge(frame, scale)));
+      count += frames.length;
     },
     async finish() {
       if (count === 0) throw new ArgumentError(`${path}: a video needs at least one frame, none was added`);
@@ -94,6 +97,7 @@ interface Sink {
 function openSink(path: string, format: VideoFormat, options: VideoOptions): Sink {
   if (format === 'png') return folderSink(path);
   const encoder = openEncoder(format, options);
+  let written = false;
   return {
     async add(frames) {
       await encoder.add(frames);
@@ -101,8 +105,11 @@ function openSink(path: string, format: VideoFormat, options: VideoOptions): Sin
       await writeFileAtomically(path, async (write) => {
         for (const bytes of file) await write(bytes);
       });
+      written = true;
     },
-    remove: () => rm(path, { force: true }),
+    async remove() {
+      if (written) await rm(path, { force: true });
+    },
   };
 }
 
@@ -118,22 +125,28 @@ const FRAME_NAME = /^frames-\d{4,}\.png$/;
 
 function folderSink(path: string): Sink {
   let count = 0;
-  const remove = async (): Promise<void> => {
-    const names = await readdir(path).catch(() => []);
-    for (const name of names) if (FRAME_NAME.test(name)) await rm(join(path, name), { force: true });
-  };
   return {
     async add(frames) {
       await makeFolder(path);
-      if (count === 0) await remove();
+      if (count === 0) await removeFrames(path);
       for (const frame of frames) {
         const name = `frames-${String(++count).padStart(4, '0')}.png`;
         const bytes = await encodePng(frame);
         await writeFileAtomically(join(path, name), (write) => write(bytes));
       }
     },
-    remove,
+    async remove() {
+      if (count === 0) return;
+      await removeFrames(path);
+      await rmdir(path).catch(() => {}); // it holds something else
+    },
   };
+}
+
+async function removeFrames(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (FRAME_NAME.test(name)) await rm(join(folder, name), { force: true });
+  }
 }
 
 /** Limits of the formats, in pixels a side and frames a second. */
