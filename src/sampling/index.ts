@@ -1,5 +1,6 @@
 /** @file Sampling block by block, as an async iterator of events. */
 
+export { type DecodeFrames, type FramesEvent, streamFrames } from './frames.ts';
 export { checkAutoencoder, latentsToImages } from './latents-to-images.ts';
 export {
   createSampler,
