@@ -11,8 +11,8 @@ import type { Tensor } from '../tensor/tensor.ts';
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
-/** Element types that graphs compute with. */
-export type SymbolType = 'float32' | 'int64' | 'bool';
+/** Element types that graphs compute with. The operators of `operators/` compute in float32. */
+export type SymbolType = 'float32' | 'float64' | 'int64' | 'bool';
 
 /** A tensor that a program will hold. */
 export interface SymbolicTensor {

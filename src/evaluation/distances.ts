@@ -1,0 +1,90 @@
+/** @file Squared Euclidean distances of all pairs, tile by tile, in float64 or with float16's rounding. */
+
+import type { Device } from '../runtime/device.ts';
+import { float16ToFloat32, float32ToFloat16 } from '../tensor/convert.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { type Features, forEachTile, type Tile, type TileOptions } from './products.ts';
+
+/** Points between which distances are taken. */
+export interface Points {
+  readonly features: Features;
+  /** |x|^2 of each, with the centre subtracted. */
+  readonly squares: Float64Array;
+}
+
+/** How distances are computed. */
+export interface Metric {
+  /** Subtracted from all points, so that little is lost to rounding where they are far from the origin. */
+  readonly centre?: Float64Array;
+  /**
+   * Round points, squares, products and distances to float16, as the ADM evaluator does: near 300 they are then
+   * multiples of 1/4, which gives more neighbours. A tile with an overflow is computed without.
+   */
+  readonly half?: boolean;
+}
+
+/** Prepare a set's points for distances. */
+export function pointsOf(features: Features, { centre, half = false }: Metric): Points {
+  const rounded = half ? rounding(features) : features;
+  const [n, dims] = rounded.shape;
+  const squares = new Float64Array(n);
+  for (let i = 0; i < n; i++) {
+    for (let d = 0; d < dims; d++) squares[i] += (rounded.data[i * dims + d] - (centre?.[d] ?? 0)) ** 2;
+  }
+  return { features: rounded, squares };
+}
+
+/** Visit the squared distances (N, M) between two sets. See {@link forEachTile}. */
+export async function forEachDistance(
+  device: Device,
+  a: Points,
+  b: Points,
+  metric: Metric,
+  options: Omit<TileOptions, 'centre'>,
+  visit: (tile: Tile) => void,
+): Promise<void> {
+  await forEachTile(device, a.features, b.features, { ...options, centre: metric.centre }, (tile) => {
+    const values = (metric.half && halfDistances(tile, a.squares, b.squares)) || undefined;
+    if (values) visit({ ...tile, values });
+    else {
+      toDistances(tile, a.squares, b.squares);
+      visit(tile);
+    }
+  });
+}
+
+/** Below this share of |x|^2 + |y|^2 a squared distance is a rounding error of 0. */
+const ZERO = 2 ** -40;
+
+/** Turn a tile of products into squared distances, in place. */
+function toDistances({ row, column, rows, columns, values }: Tile, a: Float64Array, b: Float64Array): void {
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      const squares = a[row + i] + b[column + j];
+      const distance = squares - 2 * values[i * columns + j];
+      values[i * columns + j] = distance > ZERO * squares ? distance : 0;
+    }
+  }
+}
+
+/** The same as float16 has it: max(|x|^2 - 2 x.y + |y|^2, 0), every step rounded; undefined if one overflows. */
+function halfDistances(
+  { row, column, rows, columns, values }: Tile,
+  a: Float64Array,
+  b: Float64Array,
+): Float64Array | undefined {
+  const [left, right] = [toHalf(a.subarray(row, row + rows)), toHalf(b.subarray(column, column + columns))];
+  const products = toHalf(values);
+  const differences = toHalf(products.map((product, at) => left[Math.floor(at / columns)] - 2 * product));
+  const distances = toHalf(differences.map((difference, at) => difference + right[at % columns]));
+  const overflows = !distances.every(Number.isFinite);
+  return overflows ? undefined : Float64Array.from(distances, (distance) => Math.max(distance, 0));
+}
+
+function toHalf(values: Float32Array | Float64Array): Float32Array {
+  return float16ToFloat32(float32ToFloat16(Float32Array.from(values)));
+}
+
+function rounding({ shape, data }: Features): Tensor<'float32'> {
+  return tensor('float32', shape, toHalf(data));
+}

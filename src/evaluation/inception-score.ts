@@ -1,0 +1,54 @@
+/** @file The Inception Score (Salimans et al. 2016), by consecutive chunks in the file's order as the ADM evaluator does. */
+
+import { ArgumentError } from '../errors.ts';
+import type { Features } from './products.ts';
+
+/** Rows a chunk in the ADM evaluator. */
+export const INCEPTION_SCORE_CHUNK = 5000;
+
+/**
+ * Mean over chunks of exp(mean KL(p(y|x) || p(y))). The last chunk may be shorter and counts the same.
+ * @param logits (N, classes); the ADM evaluator's are without the bias.
+ * @throws {ArgumentError} if there are no rows, or the chunk is no positive number of them.
+ */
+export function inceptionScore(
+  { shape: [n, classes], data }: Features,
+  chunk = INCEPTION_SCORE_CHUNK,
+): number {
+  if (n === 0 || !Number.isSafeInteger(chunk) || chunk < 1) {
+    throw new ArgumentError(
+      `inceptionScore: needs rows and a chunk of at least 1, got ${n} rows and ${chunk}`,
+    );
+  }
+  let sum = 0;
+  for (let start = 0; start < n; start += chunk) {
+    sum += chunkScore(data.subarray(start * classes, Math.min(start + chunk, n) * classes), classes);
+  }
+  return sum / Math.ceil(n / chunk);
+}
+
+/** The mean of KL(p || mean p) is the entropy of the mean less the mean entropy. */
+function chunkScore(logits: Float32Array | Float64Array, classes: number): number {
+  const rows = logits.length / classes;
+  const mean = new Float64Array(classes);
+  let negativeEntropy = 0;
+  for (let at = 0; at < logits.length; at += classes) {
+    const logSum = logSumExp(logits.subarray(at, at + classes));
+    for (let c = 0; c < classes; c++) {
+      const logProbability = logits[at + c] - logSum;
+      const probability = Math.exp(logProbability);
+      mean[c] += probability / rows;
+      if (probability > 0) negativeEntropy += probability * logProbability;
+    }
+  }
+  const meanEntropy = mean.reduce((total, p) => (p > 0 ? total - p * Math.log(p) : total), 0);
+  return Math.exp(meanEntropy + negativeEntropy / rows);
+}
+
+function logSumExp(values: Float32Array | Float64Array): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const value of values) largest = Math.max(largest, value);
+  let sum = 0;
+  for (const value of values) sum += Math.exp(value - largest);
+  return largest + Math.log(sum);
+}

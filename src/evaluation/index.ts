@@ -1,0 +1,14 @@
+/** @file Metrics of generated samples, on features that are given: distances of distributions, coverage, scores. */
+
+export { frechetDistance } from './frechet.ts';
+export { type Gaussian, gaussianOf } from './gaussian.ts';
+export { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
+export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
+export {
+  compareManifolds,
+  DENSITY_NEIGHBOUR,
+  type ManifoldOptions,
+  type Manifolds,
+  PRECISION_NEIGHBOUR,
+} from './manifolds.ts';
+export type { Features, WorkOptions } from './products.ts';

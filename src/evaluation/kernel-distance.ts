@@ -1,0 +1,93 @@
+/**
+ * @file The kernel distance: the unbiased estimate of MMD^2 with the kernel (x.y / D + 1)^3. On the features of the FID
+ * network it is the KID (Bińkowski et al. 2018). It may be slightly negative.
+ */
+
+import { ArgumentError } from '../errors.ts';
+import type { Device } from '../runtime/device.ts';
+import { Generator } from '../tensor/generator.ts';
+import { tensor } from '../tensor/tensor.ts';
+import { type Features, forEachTile, type WorkOptions } from './products.ts';
+
+export interface KernelDistanceOptions extends WorkOptions {
+  /** Number of random subsets; 0 takes all samples at once. Default 100. */
+  readonly subsets?: number | undefined;
+  /** Samples of each set in a subset, at most as many as the smaller set has. Default 1000. */
+  readonly subsetSize?: number | undefined;
+  /** Of the choice of subsets; default 0. */
+  readonly seed?: number | undefined;
+}
+
+export interface KernelDistance {
+  readonly mean: number;
+  /** Standard deviation over the subsets; 0 of all samples at once. */
+  readonly deviation: number;
+}
+
+/**
+ * Kernel distance of two sets of features (N, D) and (M, D).
+ * @throws {ArgumentError} if a set or a subset has fewer than two samples.
+ */
+export async function kernelDistance(
+  device: Device,
+  a: Features,
+  b: Features,
+  options: KernelDistanceOptions = {},
+): Promise<KernelDistance> {
+  const { subsets = 100, subsetSize = 1000, seed = 0, onProgress, ...work } = options;
+  const size = Math.min(subsets === 0 ? Number.POSITIVE_INFINITY : subsetSize, a.shape[0], b.shape[0]);
+  if (size < 2) throw new ArgumentError(`kernelDistance: needs at least 2 samples of each set, got ${size}`);
+  if (subsets === 0) return { mean: await squaredMmd(device, a, b, { ...work, onProgress }), deviation: 0 };
+  const generator = new Generator(seed);
+  const values: number[] = [];
+  for (let i = 0; i < subsets; i++) {
+    values.push(await squaredMmd(device, draw(a, size, generator), draw(b, size, generator), work));
+    onProgress?.((i + 1) / subsets);
+  }
+  const mean = values.reduce((sum, value) => sum + value, 0) / subsets;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / subsets;
+  return { mean, deviation: Math.sqrt(variance) };
+}
+
+async function squaredMmd(device: Device, a: Features, b: Features, options: WorkOptions): Promise<number> {
+  const [n, m] = [a.shape[0], b.shape[0]];
+  const pairs = n * n + m * m + 2 * n * m;
+  let done = 0;
+  const sum = async (x: Features, y: Features): Promise<number> => {
+    const share = ((x === y ? 1 : 2) * x.shape[0] * y.shape[0]) / pairs;
+    const total = await kernelSum(device, x, y, {
+      signal: options.signal,
+      onProgress: (part) => options.onProgress?.(done + part * share),
+    });
+    done += share;
+    return total;
+  };
+  return (
+    (await sum(a, a)) / (n * (n - 1)) + (await sum(b, b)) / (m * (m - 1)) - (2 * (await sum(a, b))) / (n * m)
+  );
+}
+
+/** Sum of the kernel over all pairs; within one set, over those of different samples. */
+async function kernelSum(device: Device, a: Features, b: Features, options: WorkOptions): Promise<number> {
+  const dims = a.shape[1];
+  const symmetric = a === b;
+  let sum = 0;
+  await forEachTile(device, a, b, { ...options, symmetric }, ({ row, column, rows, columns, values }) => {
+    for (let i = 0; i < rows; i++) {
+      const first = symmetric && row === column ? i + 1 : 0;
+      for (let j = first; j < columns; j++) {
+        const base = values[i * columns + j] / dims + 1;
+        sum += base * base * base;
+      }
+    }
+  });
+  return symmetric ? 2 * sum : sum;
+}
+
+/** Some different rows, in random order. */
+function draw({ shape: [n, dims], data }: Features, size: number, generator: Generator): Features {
+  const out = new Float64Array(size * dims);
+  const order = generator.randperm(n);
+  for (let i = 0; i < size; i++) out.set(data.subarray(order[i] * dims, (order[i] + 1) * dims), i * dims);
+  return tensor('float64', [size, dims], out);
+}
