@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { noiseImage } from '../../test/support/noise-image.ts';
 import { ArgumentError } from '../errors.ts';
 import { blankImage } from './image.ts';
-import { centerCrop, resize } from './resize.ts';
+import { centerCrop, resize, shortSideCrop } from './resize.ts';
 
 describe('resize', () => {
   // Pillow 9.4: Image.frombytes('L', (7, 5), noise).resize((3, 8), Image.BOX or Image.BICUBIC)
@@ -20,6 +20,29 @@ describe('resize', () => {
       101, 105, 93, 140, 124, 68, 176, 149, 50, 102, 155, 124, 78, 119, 160, 107, 52, 144, 54, 61, 114, 11,
       79, 94,
     ]);
+  });
+});
+
+describe('shortSideCrop', () => {
+  it('filters linearly', () => {
+    const image = { ...blankImage(2, 2, 1), data: Uint8Array.of(0, 100, 0, 100) };
+    expect([...shortSideCrop(image, 4).data.slice(0, 4)]).toEqual([0, 25, 75, 100]);
+  });
+
+  it('keeps the middle of the long side', () => {
+    const image = blankImage(9, 3, 1);
+    for (let i = 0; i < 27; i++) image.data[i] = 10 * (i % 9);
+    expect([...shortSideCrop(image, 3).data]).toEqual([30, 40, 50, 30, 40, 50, 30, 40, 50]);
+  });
+
+  it('is always the square asked for and keeps one colour', () => {
+    const side = fc.integer({ min: 1, max: 70 });
+    fc.assert(
+      fc.property(side, side, fc.integer({ min: 1, max: 40 }), (width, height, size) => {
+        expect(shortSideCrop(blankImage(width, height, 1, 77), size)).toEqual(blankImage(size, size, 1, 77));
+      }),
+    );
+    expect(() => shortSideCrop(blankImage(4, 4, 1), 0)).toThrow(ArgumentError);
   });
 });
 

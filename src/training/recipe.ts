@@ -44,6 +44,10 @@ const dataSchema = z.strictObject({
   classNames: z.array(z.string()).optional(),
   /** Frames a clip: the data is videos, or pictures set in motion. */
   frames: count.optional(),
+  /** Of videos: every how many-th frame is taken. */
+  frameInterval: count.optional(),
+  /** Of UCF-101: which of its pairs of lists. */
+  fold: z.int().min(1).max(3).optional(),
   /** Of moving items: how many a clip, their side in pixels, and the slowest and fastest in pixels a frame. */
   items: count.optional(),
   itemSize: count.optional(),

@@ -38,6 +38,26 @@ export interface Dataset {
   close?(): Promise<void>;
 }
 
+/** A file that cannot be read to its end, which its dataset has counted as corrupt. */
+export class CorruptVideo extends Error {
+  override name = 'CorruptVideo';
+}
+
+/** All frames of a video, and its class. */
+export interface Recording {
+  readonly label: number;
+  /** (C, H, W) each, in [-1, 1], in order; throws {@link CorruptVideo} where the file cannot be read any further. */
+  readonly frames: AsyncIterable<Float32Array>;
+}
+
+/** A dataset of videos themselves. */
+export interface VideoDataset extends Dataset {
+  /** The whole video `index`, which nothing is random about. */
+  record(index: number): Recording;
+  /** Changes when videos are added, removed, renamed or of another length. */
+  fingerprint(): Promise<string>;
+}
+
 /** A dataset of pictures themselves. */
 export interface ImageDataset extends Dataset {
   /** The picture `index`, which nothing is random about. */

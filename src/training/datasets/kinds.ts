@@ -2,7 +2,14 @@
 
 import { ConfigError } from '../../errors.ts';
 
-export const DATASET_KINDS = ['idx', 'image-folder', 'moving-idx', 'latents'] as const;
+export const DATASET_KINDS = [
+  'idx',
+  'image-folder',
+  'moving-idx',
+  'video-folder',
+  'ucf101',
+  'latents',
+] as const;
 
 export type DatasetKind = (typeof DATASET_KINDS)[number];
 
@@ -10,6 +17,10 @@ export type DatasetKind = (typeof DATASET_KINDS)[number];
 export interface ClipOptions {
   /** Frames a clip: the data is videos, or pictures set in motion. */
   readonly frames?: number | undefined;
+  /** Of videos: every how many-th frame is taken. Default 1. */
+  readonly frameInterval?: number | undefined;
+  /** Of UCF-101: which of its three pairs of lists. Default 1. */
+  readonly fold?: number | undefined;
   /** Of moving items: how many a clip. Default 1. */
   readonly items?: number | undefined;
   /** Of moving items: pixels along their longer side. Default: as in the files. */
@@ -19,7 +30,9 @@ export interface ClipOptions {
 }
 
 const KINDS_WITH: Readonly<Record<keyof ClipOptions, readonly DatasetKind[]>> = {
-  frames: ['moving-idx'],
+  frames: ['moving-idx', 'video-folder', 'ucf101', 'latents'],
+  frameInterval: ['video-folder', 'ucf101', 'latents'],
+  fold: ['ucf101'],
   items: ['moving-idx'],
   itemSize: ['moving-idx'],
   speed: ['moving-idx'],

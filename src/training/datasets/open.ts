@@ -6,11 +6,15 @@ import { join } from 'node:path';
 import { ConfigError, DatasetError } from '../../errors.ts';
 import { hasIndex } from '../latents/index-file.ts';
 import { openLatents } from '../latents/latents-dataset.ts';
-import type { Dataset, ImageDataset } from './dataset.ts';
+import { isFolder } from './class-folders.ts';
+import type { Dataset, ImageDataset, VideoDataset } from './dataset.ts';
 import { findIdxImages, loadIdxDataset, type Split } from './idx-dataset.ts';
 import { openImageFolder } from './image-folder.ts';
 import { type ClipOptions, type DatasetKind, requireFrames, requireOptionsOfKind } from './kinds.ts';
 import { movingItems } from './moving-items.ts';
+import type { ClipReader } from './videos/clip-reader.ts';
+import { findUcfLists, openUcf101 } from './videos/ucf101.ts';
+import { openVideoFolder } from './videos/video-folder.ts';
 
 export interface DatasetOptions extends ClipOptions {
   /** A folder, or an IDX images file. */
@@ -30,6 +34,8 @@ export interface DatasetOptions extends ClipOptions {
   /** See {@link openImageFolder}. */
   readonly maximumCorruptShare?: number;
   readonly warn?: (message: string) => void;
+  /** Reads clips of videos. Default: one in a process of its own. */
+  readonly clipReader?: ClipReader | undefined;
   /** Of latents: whether samples are mirrored at random. Pictures are mirrored as an {@link Augmentation}. */
   readonly flip?: boolean;
   /** Of pictures only, and here just to be refused for latents. */
@@ -50,35 +56,48 @@ export async function openDataset(options: DatasetOptions): Promise<Dataset> {
   requireOptionsOfKind(path, kind, options);
   if (kind === 'latents') return openLatents(path, options);
   if (kind === 'moving-idx') return openMovingItems(options);
+  if (kind === 'video-folder' || kind === 'ucf101') return openVideos({ ...options, kind });
   return openImages({ ...options, kind });
 }
 
 /** Open a dataset of images; see {@link openDataset}. */
 export async function openImages(options: DatasetOptions): Promise<ImageDataset> {
-  const { path, split = 'train', imageSize } = options;
+  const { path, split = 'train' } = options;
   const kind = options.kind ?? (await detectKind(options));
   const stats = await requirePath(path);
   if (kind === 'idx') return loadIdxDataset(path, options);
   if (!stats.isDirectory()) {
     throw new DatasetError(`${path}: expected a folder with one folder of images a class, or IDX images`);
   }
-  if (imageSize === undefined) {
-    throw new ConfigError(`${path}: imageSize is missing; say to what size its images shall be cropped`);
+  const imageSize = requireSize(options, 'say to what size its images shall be cropped');
+  return openImageFolder(await splitFolder(path, split, 'images'), { ...options, imageSize });
+}
+
+/** Open a dataset of videos; see {@link openDataset}. */
+export async function openVideos(options: DatasetOptions): Promise<VideoDataset> {
+  const { path, split = 'train', channels = 3, frameInterval: interval = 1 } = options;
+  if (!(await requirePath(path)).isDirectory()) {
+    throw new DatasetError(`${path}: expected a folder with one folder of videos a class`);
   }
-  return openImageFolder(await splitFolder(path, split), { ...options, imageSize });
+  const kind = options.kind ?? (await detectVideoKind(path));
+  const size = requireSize(options, 'say to what size its frames shall be cropped');
+  const settings = { ...options, channels, interval, size, frames: requireFrames(path, options) };
+  if (kind === 'ucf101') return openUcf101(path, settings);
+  return openVideoFolder(await splitFolder(path, split, 'videos'), settings);
 }
 
 async function openMovingItems(options: DatasetOptions): Promise<Dataset> {
-  const { path, imageSize: canvas } = options;
+  const { path } = options;
   const frames = requireFrames(path, options);
-  if (canvas === undefined) {
-    throw new ConfigError(
-      `${path}: imageSize is missing; say how large the canvas is that items move on, such as 64`,
-    );
-  }
+  const canvas = requireSize(options, 'say how large the canvas is that items move on, such as 64');
   await requirePath(path);
   const pictures = await loadIdxDataset(path, { ...options, imageSize: undefined });
   return movingItems(pictures, { ...options, frames, canvas });
+}
+
+function requireSize({ path, imageSize }: DatasetOptions, advice: string): number {
+  if (imageSize !== undefined) return imageSize;
+  throw new ConfigError(`${path}: imageSize is missing; ${advice}`);
 }
 
 async function requirePath(path: string): Promise<Stats> {
@@ -88,14 +107,13 @@ async function requirePath(path: string): Promise<Stats> {
 }
 
 /** The subfolder of a split; a folder without any is all training images. */
-async function splitFolder(path: string, split: Split): Promise<string> {
+async function splitFolder(path: string, split: Split, unit: string): Promise<string> {
   for (const name of splitFolderNames[split]) {
-    const stats = await stat(join(path, name)).catch(() => undefined);
-    if (stats?.isDirectory()) return join(path, name);
+    if (await isFolder(join(path, name))) return join(path, name);
   }
   if (split === 'train') return path;
   throw new DatasetError(
-    `${path}: has no test images; expected a subfolder ${splitFolderNames.test.join(', ')}`,
+    `${path}: has no test ${unit}; expected a subfolder ${splitFolderNames.test.join(', ')}`,
   );
 }
 
@@ -104,5 +122,9 @@ async function detectKind({ path, split = 'train', frames }: DatasetOptions): Pr
   await requirePath(path);
   const isIdx = (await findIdxImages(path, split)).length > 0;
   if (frames === undefined) return isIdx ? 'idx' : 'image-folder';
-  return 'moving-idx';
+  return isIdx ? 'moving-idx' : detectVideoKind(path);
+}
+
+async function detectVideoKind(path: string): Promise<'ucf101' | 'video-folder'> {
+  return (await findUcfLists(path)) ? 'ucf101' : 'video-folder';
 }

@@ -1,0 +1,119 @@
+/** @file Files in one folder a class, at any depth below: the layout of ImageNet and of torchvision's `ImageFolder`. */
+
+import { createHash } from 'node:crypto';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { extname, join, relative, sep } from 'node:path';
+import { DatasetError } from '../../errors.ts';
+
+export interface LabelledFile {
+  readonly path: string;
+  readonly label: number;
+}
+
+export interface ClassFiles {
+  readonly files: readonly LabelledFile[];
+  /** One name a label. */
+  readonly classNames: readonly string[];
+}
+
+/**
+ * List the files with these extensions. Classes are the folders in order of their names.
+ * @param unit what the files are, such as `images`.
+ * @param names other names of the classes.
+ * @throws {DatasetError} if there are no class folders, one has no such file, or a folder cannot be read.
+ */
+export async function listClassFiles(
+  root: string,
+  extensions: ReadonlySet<string>,
+  unit: string,
+  names: readonly string[] | undefined,
+): Promise<ClassFiles> {
+  const folders = await classFolders(root, unit);
+  const files: LabelledFile[] = [];
+  for (const [label, folder] of folders.entries()) {
+    const found = await filesBelow(join(root, folder), extensions);
+    if (found.length === 0) {
+      throw new DatasetError(
+        `${join(root, folder)}: class folder without ${unit}; add some or remove the folder`,
+      );
+    }
+    files.push(...found.map((path) => ({ path, label })));
+  }
+  return { files, classNames: renamed(root, folders, names) };
+}
+
+/** @throws {DatasetError} if there is not one name a class. */
+export function renamed(
+  root: string,
+  classes: readonly string[],
+  names: readonly string[] = classes,
+): readonly string[] {
+  if (names.length === classes.length) return names;
+  throw new DatasetError(`${root}: has ${classes.length} classes, got ${names.length} classNames`);
+}
+
+/** Files whose lengths are asked for at once. */
+const STATS_AT_ONCE = 256;
+
+/** Of names and lengths: reading every byte would take as long as encoding reads. */
+export async function fingerprintOf(root: string, files: readonly LabelledFile[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (let i = 0; i < files.length; i += STATS_AT_ONCE) {
+    const lines = files.slice(i, i + STATS_AT_ONCE).map(async ({ path, label }) => {
+      const length = await stat(path).then(
+        ({ size }) => size,
+        () => 'missing',
+      );
+      return `${label} ${length} ${relative(root, path).split(sep).join('/')}\n`;
+    });
+    hash.update((await Promise.all(lines)).join(''));
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+async function classFolders(path: string, unit: string): Promise<string[]> {
+  const names = await listFolder(path);
+  const folders: string[] = [];
+  for (const name of names) if (await isFolder(join(path, name))) folders.push(name);
+  if (folders.length > 0) return folders;
+  throw new DatasetError(
+    names.length === 0
+      ? `${path}: is empty; expected one folder of ${unit} a class`
+      : `${path}: has no folders; expected one folder of ${unit} a class`,
+  );
+}
+
+/** All files with these extensions at any depth, sorted, links followed but no folder entered twice. */
+async function filesBelow(
+  folder: string,
+  extensions: ReadonlySet<string>,
+  seen = new Set<string>(),
+): Promise<string[]> {
+  const real = await realpath(folder);
+  if (seen.has(real)) return [];
+  seen.add(real);
+  const files: string[] = [];
+  for (const name of await listFolder(folder)) {
+    const path = join(folder, name);
+    if (extensions.has(extname(name).toLowerCase())) files.push(path);
+    else if (await isFolder(path)) files.push(...(await filesBelow(path, extensions, seen)));
+  }
+  return files;
+}
+
+/** Whether a path leads to a folder; a broken link leads nowhere. */
+export async function isFolder(path: string): Promise<boolean> {
+  const stats = await stat(path).catch(() => undefined);
+  return stats?.isDirectory() ?? false;
+}
+
+/** Sorted names, without hidden ones (macOS leaves `._x.jpg` files that are no images). */
+async function listFolder(path: string): Promise<string[]> {
+  try {
+    return (await readdir(path)).filter((name) => !name.startsWith('.')).sort();
+  } catch (error) {
+    throw new DatasetError(`${path}: cannot be read as a folder (${(error as Error).message})`, {
+      cause: error,
+    });
+  }
+}
