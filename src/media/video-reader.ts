@@ -56,8 +56,8 @@ export async function probeVideo(path: string, options: ReadFramesOptions = {}):
  * is decoded while frames are asked for; leave the loop and decoding stops.
  *
  * Animated GIF and WebP, images and folders of them need nothing installed. Everything else (MP4, MOV, WebM, Matroska,
- * AVI, ...) is decoded by ffmpeg: `ffmpeg` and `ffprobe` of the search path, or what the environment variables
- * FFMPEG_PATH and FFPROBE_PATH name.
+ * AVI, ...) is decoded by ffmpeg, each coded frame once, of the size it is stored in: by `ffmpeg` and `ffprobe` of the
+ * search path, or what the environment variables FFMPEG_PATH and FFPROBE_PATH name.
  *
  * @throws {FormatError} if it holds no video that can be decoded, or frames of different sizes; if it is damaged or
  * cut short, after the frames before that.

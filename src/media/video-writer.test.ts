@@ -1,5 +1,9 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { framesOf, hasFfmpeg, movingSquare, psnr } from '../../test/support/ffmpeg.ts';
 import { noiseImage } from '../../test/support/noise-image.ts';
@@ -162,3 +166,33 @@ it('the format is named by the extension', () => {
   ]);
   expect(() => videoFormat('frame.png')).toThrow(ArgumentError);
 });
+
+it.each(hasFfmpeg ? ['clip.mp4', 'clip.webp'] : ['clip.webp'])(
+  'a kill at any moment leaves %s whole',
+  async (name) => {
+    const path = join(temporaryFolder(), name);
+    const modules = ['./video-writer.ts', '../../test/support/noise-image.ts'];
+    const script = `
+    const [{ openVideoWriter }, { noiseImage }] = await Promise.all(
+      ${JSON.stringify(modules.map((module) => new URL(module, import.meta.url).href))}.map((url) => import(url)));
+    const writer = await openVideoWriter(process.argv[1], { width: 32, height: 32, fps: 4 });
+    for (;;) await writer.add([noiseImage(32, 32, 3), noiseImage(32, 32, 1)]);`;
+    const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+    const child = spawn(process.execPath, [
+      '--import',
+      loader,
+      '--input-type=module',
+      '--eval',
+      script,
+      path,
+    ]);
+    const closed = new Promise((resolve) => child.on('close', resolve));
+    while (child.exitCode === null && !existsSync(path)) await setTimeout(5);
+    await setTimeout(200);
+    child.kill('SIGKILL');
+    await closed;
+    const frames = await framesOf(path);
+    expect(frames.length).toBeGreaterThan(0);
+    expect(frames.length % 2).toBe(0);
+  },
+);

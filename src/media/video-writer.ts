@@ -32,7 +32,7 @@ export interface VideoOptions {
 /** A video being written. Calls must not overlap: await each before the next. */
 export interface VideoWriter {
   readonly format: VideoFormat;
-  /** Append frames; when it is done, the file holds all frames so far. */
+  /** Append frames; when it is done, the file holds all frames so far. If it fails, the file is as before: give up. */
   add(frames: readonly Image[]): Promise<void>;
   /** Close the video. */
   finish(): Promise<void>;
@@ -45,7 +45,10 @@ export interface VideoWriter {
  * replaced as a whole each time, by renaming: a kill or a full disk at any moment leaves a playable video. Of the
  * frames only their compressed form is kept in memory.
  *
- * Grey frames become RGB. GIF has 256 colours a frame and at most 50 frames a second.
+ * MP4 is H.264 that browsers and QuickTime play (baseline profile, yuv420p, index in front), compressed with little
+ * loss. It has half as many values of colour a side, so small colourful pictures look better enlarged (`scale`), and
+ * sizes are even: an odd last row or column is repeated. WebP is without loss up to 128 x 128 pixels and of quality 90
+ * above. GIF has 256 colours a frame and at most 50 frames a second. PNG frames are without loss, and grey if they were.
  *
  * @param path its folder must exist. Frames of a PNG folder are `frames-0001.png` and so on; frames of an earlier video
  * in that folder are removed.
