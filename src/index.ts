@@ -25,6 +25,7 @@ export {
   HubError,
   ShapeError,
   TrainingError,
+  VideoDecoderError,
 } from './errors.ts';
 export { grid, imageFromSamples, writePng } from './media/index.ts';
 export { type AcditConfig, unpatchify, type Weights } from './models/index.ts';
