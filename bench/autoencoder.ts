@@ -11,7 +11,7 @@ import { openCpu } from '../src/runtime/node.ts';
 import { Generator } from '../src/tensor/generator.ts';
 import { elementCount, float32 } from '../src/tensor/tensor.ts';
 import { formulaTensor, stableDiffusionAutoencoder } from '../test/support/formula-weights.ts';
-import { compileMatrixSpeed, median, time } from './matrix-speed.ts';
+import { compareWithProduct, compileMatrixSpeed, describeComparison } from './matrix-speed.ts';
 
 const part: Part = process.argv[2] === 'encode' ? 'encoder' : 'decoder';
 const size = Number(process.argv[3] ?? 256);
@@ -50,19 +50,11 @@ const work = (): Promise<unknown> =>
 const giga = multiplyAdds(config) / 1e9;
 console.log(`${part}, ${size} x ${size}, ${giga.toFixed(0)} GMACs an image, ${device.threads} threads`);
 await work();
-const shares: number[] = [];
-const seconds: number[] = [];
-for (let i = 0; i < images; i++) {
-  const before = await reference.measure();
-  const milliseconds = await time(work);
-  const speed = (before + (await reference.measure())) / 2;
-  seconds.push(milliseconds / 1000);
-  shares.push((2 * giga * 1000) / milliseconds / speed);
-}
-console.log(
-  `${median(seconds).toFixed(2)} s an image, ${((2 * giga) / median(seconds)).toFixed(0)} GFLOP/s, ` +
-    `share of the product's speed ${(median(shares) * 100).toFixed(1)}% ` +
-    `(${shares.map((share) => (share * 100).toFixed(0)).join(' ')})`,
-);
+const comparison = await compareWithProduct(reference, work, {
+  operations: 2e9 * giga,
+  repeats: images,
+  products: 6,
+});
+console.log(`an image: ${describeComparison(comparison)}`);
 console.log(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`);
 await device.dispose();

@@ -11,11 +11,11 @@ import { EMPTY_CACHE, openTrunk } from '../src/sampling/trunk.ts';
 import { Generator } from '../src/tensor/generator.ts';
 import { float32 } from '../src/tensor/tensor.ts';
 import { formulaTensor, paperImageConfig } from '../test/support/formula-weights.ts';
-import { compileMatrixSpeed, median, time } from './matrix-speed.ts';
+import { compareWithProduct, compileMatrixSpeed, describeComparison } from './matrix-speed.ts';
 
 const BRANCHES = 2;
 const size = (process.argv[2] ?? 'XL') as 'B' | 'L' | 'XL' | 'H';
-const repeats = Number(process.argv[3] ?? 7);
+const repeats = Number(process.argv[3] ?? 25);
 
 const config = paperImageConfig(size);
 const device = openCpu();
@@ -48,26 +48,13 @@ console.log(`ACDiT-${size}, ${config.layers} layers of ${config.hidden}, ${devic
 for (let block = 0; block < config.blocks; block++) {
   const step = (): Promise<unknown> => trunk.denoise(latents, conditions, table, cache);
   for (let i = 0; i < 2; i++) await step();
-  // Steps follow each other, as they do in sampling.
-  const steps4 = async (): Promise<void> => {
-    for (let i = 0; i < 4; i++) await step();
-  };
-  const steps: number[] = [];
-  const speeds: number[] = [];
-  const shares: number[] = [];
-  for (let i = 0; i < repeats; i++) {
-    const before = await reference.measure();
-    const milliseconds = (await time(steps4)) / 4;
-    const speed = (before + (await reference.measure())) / 2;
-    steps.push(milliseconds);
-    speeds.push(speed);
-    shares.push(stepOperations(cache.blocks * config.blockSize) / milliseconds / 1e6 / speed);
-  }
-  console.log(
-    `${String(cache.blocks * config.blockSize).padStart(4)} cached: step ${median(steps).toFixed(0)} ms, ` +
-      `product ${median(speeds).toFixed(0)} GFLOP/s, share ${(median(shares) * 100).toFixed(1)}% ` +
-      `(${shares.map((share) => (share * 100).toFixed(0)).join(' ')})`,
-  );
+  const comparison = await compareWithProduct(reference, step, {
+    operations: stepOperations(cache.blocks * config.blockSize),
+    repeats,
+    products: 2,
+  });
+  const cached = String(cache.blocks * config.blockSize).padStart(4);
+  console.log(`${cached} cached: step ${describeComparison(comparison)}`);
   cache = await trunk.append(latents, cache);
 }
 console.log(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`);

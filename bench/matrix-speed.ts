@@ -10,9 +10,12 @@ const ROWS = 1024;
 const INNER = 1152;
 const COLUMNS = 4608;
 
+/** Operations of the product: 2 for each multiply-add. */
+const OPERATIONS = 2 * ROWS * INNER * COLUMNS;
+
 export interface MatrixSpeed {
-  /** Runs the product a few times and returns the GFLOP/s of the median, as what is compared with it is a median. */
-  measure(): Promise<number>;
+  /** Runs the product `count` times and returns the milliseconds of each. */
+  measure(count: number): Promise<number[]>;
 }
 
 export async function compileMatrixSpeed(device: Device): Promise<MatrixSpeed> {
@@ -24,12 +27,57 @@ export async function compileMatrixSpeed(device: Device): Promise<MatrixSpeed> {
     for (let i = 0; i < data.length; i++) data[i] = (i % 17) / 17 - 0.5;
   const into = { product: zeros('float32', [ROWS, COLUMNS]) };
   return {
-    async measure() {
+    async measure(count) {
       const runs: number[] = [];
-      for (let i = 0; i < 7; i++) runs.push(await time(() => program.run(feeds, into)));
-      return (2 * ROWS * INNER * COLUMNS) / median(runs) / 1e6;
+      for (let i = 0; i < count; i++) runs.push(await time(() => program.run(feeds, into)));
+      return runs;
     },
   };
+}
+
+/** How work compares with the product. */
+export interface Comparison {
+  /** Of the work, median. */
+  readonly milliseconds: number;
+  /** Of the product, in GFLOP/s, median. */
+  readonly speed: number;
+  /** The work's needed operations a second, as a share of the product's: of the medians, and of the quicker quarters. */
+  readonly share: number;
+  readonly undisturbedShare: number;
+}
+
+/**
+ * Time `work` that needs so many operations, in turns with the product: what else the machine does, such as its other
+ * guests, then slows both alike.
+ * @param products runs of the product after each run of the work
+ */
+export async function compareWithProduct(
+  reference: MatrixSpeed,
+  work: () => Promise<unknown>,
+  { operations, repeats, products }: { operations: number; repeats: number; products: number },
+): Promise<Comparison> {
+  const runs: number[] = [];
+  const references = await reference.measure(products);
+  for (let i = 0; i < repeats; i++) {
+    runs.push(await time(work));
+    references.push(...(await reference.measure(products)));
+  }
+  const shareAt = (part: number): number =>
+    operations / quantile(runs, part) / (OPERATIONS / quantile(references, part));
+  return {
+    milliseconds: median(runs),
+    speed: OPERATIONS / median(references) / 1e6,
+    share: shareAt(0.5),
+    undisturbedShare: shareAt(0.25),
+  };
+}
+
+export function describeComparison({ milliseconds, speed, share, undisturbedShare }: Comparison): string {
+  const percent = (value: number): string => `${(value * 100).toFixed(1)}%`;
+  return (
+    `${milliseconds.toFixed(0)} ms, product ${speed.toFixed(0)} GFLOP/s, share ${percent(share)} ` +
+    `(of the quicker quarters ${percent(undisturbedShare)})`
+  );
 }
 
 /** Milliseconds that `work` takes. */
@@ -40,6 +88,9 @@ export async function time(work: () => Promise<unknown>): Promise<number> {
 }
 
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
+  return quantile(values, 0.5);
+}
+
+function quantile(values: readonly number[], part: number): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length * part)];
 }

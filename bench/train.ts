@@ -14,10 +14,10 @@ import { compileGradientPass } from '../src/training/gradient-pass.ts';
 import { noiseBatch } from '../src/training/noising.ts';
 import { clipFactor, compileOptimizer, initialState, zerosLike } from '../src/training/optimizer.ts';
 import { formulaWeights, paperImageConfig } from '../test/support/formula-weights.ts';
-import { compileMatrixSpeed, median, time } from './matrix-speed.ts';
+import { compareWithProduct, compileMatrixSpeed, describeComparison, time } from './matrix-speed.ts';
 
 const size = (process.argv[2] ?? 'B') as 'B' | 'L' | 'XL' | 'H';
-const repeats = Number(process.argv[3] ?? 5);
+const repeats = Number(process.argv[3] ?? 7);
 const activations = process.argv[4] === 'recompute' ? 'recompute' : 'save';
 
 const config = paperImageConfig(size);
@@ -64,26 +64,18 @@ async function step(): Promise<void> {
 }
 
 for (let i = 0; i < 2; i++) await step();
-const steps: number[] = [];
-const speeds: number[] = [];
-const shares: number[] = [];
-for (let i = 0; i < repeats; i++) {
-  const before = await reference.measure();
-  const milliseconds = await time(step);
-  const speed = (before + (await reference.measure())) / 2;
-  steps.push(milliseconds);
-  speeds.push(speed);
-  shares.push(stepOperations() / milliseconds / 1e6 / speed);
-}
+const comparison = await compareWithProduct(reference, step, {
+  operations: stepOperations(),
+  repeats,
+  products: 12,
+});
 const optimizing = await time(async () => {
   await optimizer.norm(gradients);
-  await optimizer.step(state, gradients, { learningRate: 0, step: ++count, gradientScale: 1 });
+  await optimizer.step(state, gradients, { learningRate: 1e-4, step: ++count, gradientScale: 1 });
 });
 console.log(
   `ACDiT-${size} training step, ${activations === 'recompute' ? 'recomputing' : 'saving'} activations, ${device.threads} threads: ` +
-    `${median(steps).toFixed(0)} ms, product ${median(speeds).toFixed(0)} GFLOP/s, ` +
-    `share ${(median(shares) * 100).toFixed(1)}% (${shares.map((share) => (share * 100).toFixed(0)).join(' ')}), ` +
-    `of which clipping, AdamW and EMA ${optimizing.toFixed(0)} ms`,
+    `${describeComparison(comparison)}, of which clipping, AdamW and EMA ${optimizing.toFixed(0)} ms`,
 );
 console.log(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`);
 await device.dispose();
