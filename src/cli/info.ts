@@ -1,9 +1,9 @@
 /** @file `acdit info`: a model's size and layout, and its attention plan as text and as a drawing. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { openModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
+import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { paperConfig, SIZE_NAMES, type SizeName } from '../models/acdit/paper-models.ts';
 import { bundledModel } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
@@ -14,7 +14,7 @@ import { type ModelSummary, summarizeModel, summaryText } from './model-summary.
 import { type BlockPlan, blockPlan, PREDICATES, planNumbers } from './plan-cells.ts';
 import { planSvg } from './plan-drawing.ts';
 import { planText } from './plan-text.ts';
-import { choice, wholeNumber } from './values.ts';
+import { choice, outputFile, wholeNumber } from './values.ts';
 
 const infoFlags = {
   size: {
@@ -47,7 +47,9 @@ type InfoValues = FlagValues<typeof infoFlags>;
 
 async function info(path: string | undefined, values: InfoValues, terminal: Terminal): Promise<undefined> {
   const { stdout } = terminal;
-  const { predicate = 'scam', window = '1', batch = '1', steps = '25', svg, png } = values;
+  const { predicate = 'scam', window = '1', batch = '1', steps = '25' } = values;
+  const svg = values.svg === undefined ? undefined : outputFile('svg', values.svg, '.svg');
+  const png = values.png === undefined ? undefined : outputFile('png', values.png, '.png');
   const predicateName = choice('predicate', predicate, PREDICATES);
   const windowSize = wholeNumber('window', window, 0);
   const [batchSize, stepCount] = [wholeNumber('batch', batch), wholeNumber('steps', steps)];
@@ -89,8 +91,9 @@ async function readSummary(
 }
 
 async function writeDrawing(path: string, content: string | Uint8Array): Promise<string> {
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, content);
+  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  await makeFolders(dirname(path));
+  await writeFileAtomically(path, (write) => write(bytes));
   return path;
 }
 

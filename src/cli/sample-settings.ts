@@ -19,7 +19,7 @@ import type { Flags, FlagValues } from './flags.ts';
 import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.ts';
 import { type BatchedRequest, defaultBatch, latentShape } from './sample-batches.ts';
 import { vaePath } from './vae-path.ts';
-import { choice, guidanceScale, perBlock, wholeNumber } from './values.ts';
+import { choice, guidanceScale, outputFile, perBlock, wholeNumber } from './values.ts';
 import { weightsFlags } from './weights-flag.ts';
 
 export const sampleFlags = {
@@ -204,7 +204,8 @@ async function outputs(
   values: SampleValues,
   terminal: Terminal,
 ): Promise<Pick<SampleSettings, 'folder' | 'decode' | 'vae' | 'latentsFile'>> {
-  const { out: folder = 'samples', latents } = values;
+  const { out: folder = 'samples' } = values;
+  const latents = values.latents === undefined ? undefined : outputFile('latents', values.latents, '.npy');
   const ofLatents = config.space === 'latents';
   if (values.vae !== undefined && !ofLatents) {
     throw new ArgumentError('--vae decodes latents, but this model makes pixels; leave it out');

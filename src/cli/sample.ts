@@ -1,10 +1,9 @@
 /** @file `acdit sample`: pictures from a model. */
 
-import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { openModel, type StoredModel, weightSource } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
-import { writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { encodeNpy } from '../formats/npy.ts';
 import { writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -52,7 +51,7 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
   const model = await openModel(path, { weights: weightsChoice(values) });
   try {
     const settings = await prepare(model.config, values, device, terminal);
-    await mkdir(settings.folder, { recursive: true });
+    await makeFolders(settings.folder);
     const results = await collect(model, settings, device, values.json === true, terminal);
     const seconds = (performance.now() - started) / 1000;
     const written = await writeResults(model.config, settings, results);
@@ -272,7 +271,7 @@ async function writeResults(
     all.set(data, offset);
     offset += data.length;
   }
-  await mkdir(dirname(latentsFile), { recursive: true });
+  await makeFolders(dirname(latentsFile));
   const bytes = encodeNpy(float32(latentShape(config, sampleCount(latents), request.blocks), all));
   await writeFileAtomically(latentsFile, (write) => write(bytes));
   return { grid, latents: latentsFile };

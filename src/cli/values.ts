@@ -12,6 +12,16 @@ export function wholeNumber(flag: string, text: string, minimum = 1): number {
   return value;
 }
 
+/**
+ * A file to write, told from others by the end of its name: a flag whose value was forgotten takes the next word,
+ * which may be a model.
+ * @throws {ArgumentError}
+ */
+export function outputFile(flag: string, path: string, ending: string): string {
+  if (path.toLowerCase().endsWith(ending)) return path;
+  throw new ArgumentError(`--${flag} names a file to write, which must end in ${ending}, got '${path}'`);
+}
+
 /** One of some words. @throws {ArgumentError} naming the nearest. */
 export function choice<C extends string>(flag: string, text: string, choices: readonly C[]): C {
   const found = choices.find((word) => word === text);

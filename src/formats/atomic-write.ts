@@ -77,6 +77,14 @@ export async function makeFolder(path: string): Promise<void> {
   });
 }
 
+/**
+ * Make a folder, with those around it; all may be there already.
+ * @throws {AcditError} if it cannot be made.
+ */
+export async function makeFolders(path: string): Promise<void> {
+  await explained(path, () => mkdir(path, { recursive: true }));
+}
+
 function temporaryName(target: string): string {
   return join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
 }

@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import sharp from 'sharp';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { noiseImage } from '../../test/support/noise-image.ts';
 import { ArgumentError, FormatError, ShapeError } from '../errors.ts';
 import {
@@ -130,6 +130,30 @@ describe('image files', () => {
       await expect(readImage(path)).rejects.toThrow(FormatError);
       await expect(readImage(path)).rejects.toThrow(path);
     } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('are written as a whole or not at all', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'acdit-image-'));
+    const path = join(folder, 'a.png');
+    await writePng(path, noiseImage(3, 2, 3));
+    const before = await readFile(path);
+    const probe = await open(path);
+    const write = vi.spyOn(Object.getPrototypeOf(probe), 'write');
+    await probe.close();
+    write.mockRejectedValueOnce(Object.assign(new Error('no space'), { code: 'ENOSPC' }));
+    try {
+      const failing = writePng(path, noiseImage(8, 8, 3));
+      await expect(failing).rejects.toThrow(`cannot write ${path}: the disk is full; free some space`);
+      expect((await readFile(path)).equals(before)).toBe(true);
+      expect(await readdir(folder)).toEqual(['a.png']);
+      const under = join(path, 'under', 'b.png');
+      await expect(writePng(under, noiseImage(3, 2, 3))).rejects.toThrow(
+        /^cannot write .*under: its folder is a file$/,
+      );
+    } finally {
+      write.mockRestore();
       await rm(folder, { recursive: true });
     }
   });

@@ -4,9 +4,10 @@
  * most commands do.
  */
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ArgumentError, FormatError, ShapeError } from '../errors.ts';
+import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 
 /** Grey or RGB. */
 export type Channels = 1 | 3;
@@ -152,11 +153,14 @@ export async function encodePng(image: Image): Promise<Uint8Array> {
   return (channels === 1 ? raw.toColourspace('b-w') : raw).png().toBuffer();
 }
 
-/** Write a PNG file, making its folder if need be. */
+/**
+ * Write a PNG file, as a whole or not at all, making its folder if need be.
+ * @throws {AcditError} if it cannot be written, as on a full disk.
+ */
 export async function writePng(path: string, image: Image): Promise<void> {
   const bytes = await encodePng(image);
-  await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, bytes);
+  await makeFolders(dirname(path));
+  await writeFileAtomically(path, (write) => write(bytes));
 }
 
 /**

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readImage } from '../../src/media/image.ts';
@@ -136,6 +136,19 @@ describe('acdit info', () => {
     expect(colorAt(96 + 600, 112 + 45)).toEqual([0xf1, 0xf3, 0xf5]);
   });
 
+  it('overwrites no model that follows a drawing flag without a value', async () => {
+    const model = join(temporaryFolder(), 'model.pt');
+    for (const flag of ['--svg', '--png']) {
+      copyFileSync(golden('image-tiny.pt'), model);
+      const { code, stderr } = await runInProcess(['info', flag, model]);
+      expect({ code, stderr }).toEqual({
+        code: 2,
+        stderr: `acdit: ${flag} names a file to write, which must end in .${flag.slice(2)}, got '${model}'\n`,
+      });
+      expect(readFileSync(model).equals(readFileSync(golden('image-tiny.pt')))).toBe(true);
+    }
+  });
+
   it.each([
     [['no-such-model'], 'no such model'],
     [['--size', 'XXL'], 'did you mean XL?'],
@@ -144,6 +157,7 @@ describe('acdit info', () => {
     [['--size', 'B', '--predicate', 'scan'], 'did you mean scam?'],
     [['--size', 'B', '--plan', '--window', 'x'], '--window must be a whole number'],
     [['--size', 'B', '--batch', '0'], '--batch must be'],
+    [['--size', 'B', '--png', 'plan.svg'], "which must end in .png, got 'plan.svg'"],
   ])('%j is bad input', async (args, message) => {
     const { code, stderr } = await runInProcess(['info', ...args]);
     expect(code).toBe(2);

@@ -210,6 +210,7 @@ describe('acdit sample with bad input', () => {
     [['--batch', '0'], '--batch must be'],
     [['--vae', 'vae'], '--vae decodes latents, but this model makes pixels'],
     [['--ckpt', 'other'], 'both MODEL'],
+    [['--latents', 'model.pt'], "--latents names a file to write, which must end in .npy, got 'model.pt'"],
   ])('%j', async (args, message) => {
     expectBadInput(await sample(pixels, '--out', inFolder('out'), ...args), message);
     expect(readdirSync(folder)).not.toContain('out');
