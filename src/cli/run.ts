@@ -32,6 +32,10 @@ const commands: Readonly<Record<string, CommandEntry>> = {
     summary: 'check a model against golden numbers of the official code',
     load: async () => (await import('./verify.ts')).verifyCommand,
   },
+  evaluate: {
+    summary: 'compare samples with a reference: Fréchet distance, precision, recall and more',
+    load: async () => (await import('./evaluate.ts')).evaluateCommand,
+  },
   info: {
     summary: 'describe a model, and draw its attention plan',
     load: async () => (await import('./info.ts')).infoCommand,

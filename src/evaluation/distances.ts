@@ -1,6 +1,6 @@
 /** @file Squared Euclidean distances of all pairs, tile by tile, in float64 or with float16's rounding. */
 
-import type { Device } from '../runtime/device.ts';
+import type { Program } from '../runtime/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../tensor/convert.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Features, forEachTile, type Tile, type TileOptions } from './products.ts';
@@ -36,14 +36,14 @@ export function pointsOf(features: Features, { centre, half = false }: Metric): 
 
 /** Visit the squared distances (N, M) between two sets. See {@link forEachTile}. */
 export async function forEachDistance(
-  device: Device,
+  program: Program,
   a: Points,
   b: Points,
   metric: Metric,
   options: Omit<TileOptions, 'centre'>,
   visit: (tile: Tile) => void,
 ): Promise<void> {
-  await forEachTile(device, a.features, b.features, { ...options, centre: metric.centre }, (tile) => {
+  await forEachTile(program, a.features, b.features, { ...options, centre: metric.centre }, (tile) => {
     const values = (metric.half && halfDistances(tile, a.squares, b.squares)) || undefined;
     if (values) visit({ ...tile, values });
     else {

@@ -1,5 +1,7 @@
 /** @file Metrics of generated samples, on features that are given: distances of distributions, coverage, scores. */
 
+export { type EvaluateOptions, evaluate, type Metrics } from './evaluate.ts';
+export { type EvaluationSet, FID_NETWORK, readEvaluationSet } from './evaluation-set.ts';
 export { frechetDistance } from './frechet.ts';
 export { type Gaussian, gaussianOf } from './gaussian.ts';
 export { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';

@@ -4,10 +4,10 @@
  */
 
 import { ArgumentError } from '../errors.ts';
-import type { Device } from '../runtime/device.ts';
+import type { Device, Program } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import { tensor } from '../tensor/tensor.ts';
-import { type Features, forEachTile, type WorkOptions } from './products.ts';
+import { type Features, forEachTile, type WorkOptions, withTileProgram } from './products.ts';
 
 export interface KernelDistanceOptions extends WorkOptions {
   /** Number of random subsets; 0 takes all samples at once. Default 100. */
@@ -34,14 +34,27 @@ export async function kernelDistance(
   b: Features,
   options: KernelDistanceOptions = {},
 ): Promise<KernelDistance> {
-  const { subsets = 100, subsetSize = 1000, seed = 0, onProgress, ...work } = options;
+  const { subsets = 100, subsetSize = 1000 } = options;
   const size = Math.min(subsets === 0 ? Number.POSITIVE_INFINITY : subsetSize, a.shape[0], b.shape[0]);
   if (size < 2) throw new ArgumentError(`kernelDistance: needs at least 2 samples of each set, got ${size}`);
-  if (subsets === 0) return { mean: await squaredMmd(device, a, b, { ...work, onProgress }), deviation: 0 };
+  return withTileProgram(device, a.shape[1], async (program) =>
+    subsets === 0
+      ? { mean: await squaredMmd(program, a, b, options), deviation: 0 }
+      : overSubsets(program, a, b, { ...options, subsets, size }),
+  );
+}
+
+async function overSubsets(
+  program: Program,
+  a: Features,
+  b: Features,
+  options: KernelDistanceOptions & { readonly subsets: number; readonly size: number },
+): Promise<KernelDistance> {
+  const { subsets, size, seed = 0, signal, onProgress } = options;
   const generator = new Generator(seed);
   const values: number[] = [];
   for (let i = 0; i < subsets; i++) {
-    values.push(await squaredMmd(device, draw(a, size, generator), draw(b, size, generator), work));
+    values.push(await squaredMmd(program, draw(a, size, generator), draw(b, size, generator), { signal }));
     onProgress?.((i + 1) / subsets);
   }
   const mean = values.reduce((sum, value) => sum + value, 0) / subsets;
@@ -49,13 +62,13 @@ export async function kernelDistance(
   return { mean, deviation: Math.sqrt(variance) };
 }
 
-async function squaredMmd(device: Device, a: Features, b: Features, options: WorkOptions): Promise<number> {
+async function squaredMmd(program: Program, a: Features, b: Features, options: WorkOptions): Promise<number> {
   const [n, m] = [a.shape[0], b.shape[0]];
   const pairs = n * n + m * m + 2 * n * m;
   let done = 0;
   const sum = async (x: Features, y: Features): Promise<number> => {
     const share = ((x === y ? 1 : 2) * x.shape[0] * y.shape[0]) / pairs;
-    const total = await kernelSum(device, x, y, {
+    const total = await kernelSum(program, x, y, {
       signal: options.signal,
       onProgress: (part) => options.onProgress?.(done + part * share),
     });
@@ -68,11 +81,11 @@ async function squaredMmd(device: Device, a: Features, b: Features, options: Wor
 }
 
 /** Sum of the kernel over all pairs; within one set, over those of different samples. */
-async function kernelSum(device: Device, a: Features, b: Features, options: WorkOptions): Promise<number> {
+async function kernelSum(program: Program, a: Features, b: Features, options: WorkOptions): Promise<number> {
   const dims = a.shape[1];
   const symmetric = a === b;
   let sum = 0;
-  await forEachTile(device, a, b, { ...options, symmetric }, ({ row, column, rows, columns, values }) => {
+  await forEachTile(program, a, b, { ...options, symmetric }, ({ row, column, rows, columns, values }) => {
     for (let i = 0; i < rows; i++) {
       const first = symmetric && row === column ? i + 1 : 0;
       for (let j = first; j < columns; j++) {

@@ -11,10 +11,10 @@
  */
 
 import { ArgumentError } from '../errors.ts';
-import type { Device } from '../runtime/device.ts';
+import type { Device, Program } from '../runtime/device.ts';
 import { forEachDistance, type Metric, type Points, pointsOf } from './distances.ts';
 import { meanOf } from './gaussian.ts';
-import type { Features, Tile, WorkOptions } from './products.ts';
+import { type Features, type Tile, type WorkOptions, withTileProgram } from './products.ts';
 
 /** The neighbour that ADM's evaluator takes. */
 export const PRECISION_NEIGHBOUR = 3;
@@ -57,20 +57,22 @@ export async function compareManifolds(
       `compareManifolds: needs a neighbour of at least 1 and more samples than that, got neighbour ${neighbours} of ${fewest}`,
     );
   }
-  const metric: Metric = half ? { half } : { centre: meanOf(reference) };
-  const [real, fake] = [pointsOf(reference, metric), pointsOf(samples, metric)];
-  const stages = stagesOf(real.squares.length, fake.squares.length, options);
-  const realNearest = await nearest(device, real, neighbours, metric, stages(0));
-  const fakeNearest = await nearest(device, fake, k, metric, stages(1));
-  const counts = newCounts(real.squares.length, fake.squares.length);
-  const radii = { real: realNearest(k), fake: fakeNearest(k), density: realNearest(densityNeighbour) };
-  await forEachDistance(device, real, fake, metric, stages(2), (tile) => count(tile, radii, counts));
-  return {
-    precision: mean(counts.precise),
-    recall: mean(counts.recalled),
-    density: counts.inBalls / (densityNeighbour * fake.squares.length),
-    coverage: mean(counts.covered),
-  };
+  return withTileProgram(device, reference.shape[1], async (program) => {
+    const metric: Metric = half ? { half } : { centre: meanOf(reference) };
+    const [real, fake] = [pointsOf(reference, metric), pointsOf(samples, metric)];
+    const stages = stagesOf(real.squares.length, fake.squares.length, options);
+    const realNearest = await nearest(program, real, neighbours, metric, stages(0));
+    const fakeNearest = await nearest(program, fake, k, metric, stages(1));
+    const radii = { real: realNearest(k), fake: fakeNearest(k), density: realNearest(densityNeighbour) };
+    const counts = newCounts(real.squares.length, fake.squares.length);
+    await forEachDistance(program, real, fake, metric, stages(2), (tile) => count(tile, radii, counts));
+    return {
+      precision: mean(counts.precise),
+      recall: mean(counts.recalled),
+      density: counts.inBalls / (densityNeighbour * fake.squares.length),
+      coverage: mean(counts.covered),
+    };
+  });
 }
 
 /** Squared radii of the balls. */
@@ -115,7 +117,7 @@ function count({ row, column, rows, columns, values }: Tile, radii: Radii, count
 
 /** For each point the squared distances to its nearest others; the result gives those to the k-th. */
 async function nearest(
-  device: Device,
+  program: Program,
   points: Points,
   neighbours: number,
   metric: Metric,
@@ -131,7 +133,7 @@ async function nearest(
     for (; at > point * width && smallest[at - 1] > distance; at--) smallest[at] = smallest[at - 1];
     smallest[at] = distance;
   };
-  await forEachDistance(device, points, points, metric, { ...options, symmetric: true }, (tile) => {
+  await forEachDistance(program, points, points, metric, { ...options, symmetric: true }, (tile) => {
     const { row, column, rows, columns, values } = tile;
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < columns; j++) {

@@ -5,7 +5,7 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { apply, input, type Shape, type SymbolicTensor } from '../graph/symbolic.ts';
-import type { Device } from '../runtime/device.ts';
+import type { Device, Program } from '../runtime/device.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 
 /** Rows of features (N, D). */
@@ -95,9 +95,25 @@ export interface TileOptions extends WorkOptions {
   readonly tileRows?: number;
 }
 
+/** Do some work with the program that {@link forEachTile} runs, for features of some dimensions. */
+export async function withTileProgram<T>(
+  device: Device,
+  dims: number,
+  work: (program: Program) => Promise<T>,
+): Promise<T> {
+  const [a, b] = [input64('a', ['rows', dims]), input64('b', ['columns', dims])];
+  const product = product64({ a, b, transposeB: true });
+  const program = await device.compile({ inputs: [a, b], outputs: { product } });
+  try {
+    return await work(program);
+  } finally {
+    await program.dispose();
+  }
+}
+
 /** Visit all inner products of the rows of `a` with those of `b`, tile by tile: (N, D), (M, D) -> tiles of (N, M). */
 export async function forEachTile(
-  device: Device,
+  program: Program,
   a: Features,
   b: Features,
   options: TileOptions,
@@ -108,28 +124,18 @@ export async function forEachTile(
   const room = (matrixRows: number, columns: number) =>
     new Float64Array(Math.min(matrixRows, tileRows) * columns);
   const [left, right, values] = [room(n, dims), room(m, dims), room(n, Math.min(m, tileRows))];
-  const program = await compileProduct(device, dims);
-  try {
-    for (let row = 0; row < n; row += tileRows) {
-      const rows = Math.min(tileRows, n - row);
-      const feed = copyRows(a, row, rows, left, centre);
-      for (let column = symmetric ? row : 0; column < m; column += tileRows) {
-        await setImmediate(); // let signals and progress through
-        signal?.throwIfAborted();
-        const columns = Math.min(tileRows, m - column);
-        const into = { product: matrix64(rows, columns, values) };
-        await program.run({ a: feed, b: copyRows(b, column, columns, right, centre) }, into);
-        visit({ row, column, rows, columns, values: into.product.data });
-      }
-      const remaining = (n - row - rows) / n;
-      onProgress?.(1 - (symmetric ? remaining ** 2 : remaining));
+  for (let row = 0; row < n; row += tileRows) {
+    const rows = Math.min(tileRows, n - row);
+    const feed = copyRows(a, row, rows, left, centre);
+    for (let column = symmetric ? row : 0; column < m; column += tileRows) {
+      await setImmediate(); // let signals and progress through
+      signal?.throwIfAborted();
+      const columns = Math.min(tileRows, m - column);
+      const into = { product: matrix64(rows, columns, values) };
+      await program.run({ a: feed, b: copyRows(b, column, columns, right, centre) }, into);
+      visit({ row, column, rows, columns, values: into.product.data });
     }
-  } finally {
-    await program.dispose();
+    const remaining = (n - row - rows) / n;
+    onProgress?.(1 - (symmetric ? remaining ** 2 : remaining));
   }
-}
-
-function compileProduct(device: Device, dims: number) {
-  const [a, b] = [input64('a', ['rows', dims]), input64('b', ['columns', dims])];
-  return device.compile({ inputs: [a, b], outputs: { product: product64({ a, b, transposeB: true }) } });
 }

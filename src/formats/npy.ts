@@ -34,7 +34,8 @@ export interface NumpyType {
 }
 
 interface Header {
-  type: NumpyType;
+  /** The element type as NumPy writes it, such as `<f4`. */
+  descr: string;
   fortranOrder: boolean;
   shape: number[];
   dataOffset: number;
@@ -47,8 +48,33 @@ interface Header {
  * @throws {FormatError} if it is no `.npy` file, is truncated, or holds objects, records, text or complex numbers.
  */
 export function parseNpy(bytes: Uint8Array, name = 'npy'): Tensor {
-  const { type, fortranOrder, shape, dataOffset } = parseHeader(bytes, name);
-  return arrayFromNumpy(type, fortranOrder, shape, bytes.subarray(dataOffset), name);
+  const { descr, fortranOrder, shape, dataOffset } = parseHeader(bytes, name);
+  return arrayFromNumpy(numpyType(descr, name), fortranOrder, shape, bytes.subarray(dataOffset), name);
+}
+
+/**
+ * The text in the bytes of a `.npy` file that holds one, as `numpy.savez(..., network='name')` writes it.
+ * @param name what to call it in messages.
+ * @throws {FormatError} if it holds anything else.
+ */
+export function parseNpyText(bytes: Uint8Array, name = 'npy'): string {
+  const { descr, shape, dataOffset } = parseHeader(bytes, name);
+  const [, order, kind, length] = /^([<>|=])([US])(\d+)$/.exec(descr) ?? [];
+  if (kind === undefined || checkedElementCount(shape, name) !== 1) {
+    throw new FormatError(
+      `${name}: expected one text, got an array of type '${printable(descr)}' and shape [${shape}]`,
+    );
+  }
+  const size = Number(length) * (kind === 'U' ? 4 : 1);
+  const data = bytes.subarray(dataOffset);
+  if (data.length !== size) {
+    throw new FormatError(`${name}: a text of ${size} bytes has ${data.length}; it is damaged`);
+  }
+  if (kind === 'S') return new TextDecoder().decode(data).replace(/\0+$/, '');
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const points = Array.from({ length: Number(length) }, (_, i) => view.getUint32(4 * i, order !== '>'));
+  if (points.some((point) => point > 0x10ffff)) throw new FormatError(`${name}: holds no valid Unicode`);
+  return String.fromCodePoint(...points).replace(/\0+$/, '');
 }
 
 /**
@@ -126,7 +152,7 @@ function parseDescription(header: string, name: string): Omit<Header, 'dataOffse
   }
   const dims = shape.split(',').map((dim) => dim.trim().replace(/L$/, '')); // Python 2 wrote 3L
   return {
-    type: numpyType(descr, name),
+    descr,
     fortranOrder: order === 'True',
     shape: dims.filter((dim) => dim !== '').map(Number),
   };

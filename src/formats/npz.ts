@@ -3,7 +3,7 @@
 import { FormatError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
-import { encodeNpy, parseNpy } from './npy.ts';
+import { encodeNpy, parseNpy, parseNpyText } from './npy.ts';
 import { printable } from './printable.ts';
 import { encodeZip, openZip } from './zip.ts';
 
@@ -14,6 +14,8 @@ export interface Npz {
   has(name: string): boolean;
   /** @throws {FormatError} if there is no such array or it is damaged. */
   read(name: string): Promise<Tensor>;
+  /** The text that an array is. @throws {FormatError} if there is no such array, or it is no single text. */
+  readText(name: string): Promise<string>;
   /** Close the source. */
   close(): Promise<void>;
 }
@@ -28,15 +30,16 @@ export function openNpz(source: ByteSource): Promise<Npz> {
   return closingOnError(source, async () => {
     const members = await openZip(source);
     const arrays = [...members.keys()].filter((name) => name.endsWith(SUFFIX));
+    const content = (name: string): Promise<Uint8Array> => {
+      const member = members.get(name + SUFFIX);
+      if (member) return member.read();
+      throw new FormatError(`${source.name}: holds no array '${name}'; it has ${listed(arrays)}`);
+    };
     return {
       names: arrays.map((name) => name.slice(0, -SUFFIX.length)),
       has: (name) => members.has(name + SUFFIX),
-      async read(name) {
-        const member = members.get(name + SUFFIX);
-        if (!member)
-          throw new FormatError(`${source.name}: holds no array '${name}'; it has ${listed(arrays)}`);
-        return parseNpy(await member.read(), `${source.name}/${name}`);
-      },
+      read: async (name) => parseNpy(await content(name), `${source.name}/${name}`),
+      readText: async (name) => parseNpyText(await content(name), `${source.name}/${name}`),
       close: () => source.close(),
     };
   });

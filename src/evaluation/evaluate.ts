@@ -1,0 +1,202 @@
+/** @file All metrics that two sets allow. */
+
+import { ArgumentError } from '../errors.ts';
+import type { Device } from '../runtime/device.ts';
+import { type EvaluationSet, FID_NETWORK } from './evaluation-set.ts';
+import { frechetDistance } from './frechet.ts';
+import { type Gaussian, gaussianOf } from './gaussian.ts';
+import { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
+import { kernelDistance } from './kernel-distance.ts';
+import { compareManifolds, DENSITY_NEIGHBOUR } from './manifolds.ts';
+
+/** Only what could be computed. */
+export interface Metrics {
+  /** The Fréchet distance, if both sets are known to be features of the FID network. */
+  readonly fid?: number;
+  /** The Fréchet distance on other features. */
+  readonly frechetDistance?: number;
+  /** The Fréchet distance of the FID network's spatial features. */
+  readonly sfid?: number;
+  readonly inceptionScore?: number;
+  readonly precision?: number;
+  readonly recall?: number;
+  readonly kid?: number;
+  readonly density?: number;
+  readonly coverage?: number;
+}
+
+export interface EvaluateOptions {
+  /** See {@link kernelDistance}. */
+  readonly kidSubsets?: number | undefined;
+  readonly kidSubsetSize?: number | undefined;
+  readonly seed?: number | undefined;
+  /** Samples a chunk of the Inception Score; default 5000. */
+  readonly inceptionScoreChunk?: number | undefined;
+  /** Precision and recall with float16's rounding, as the ADM evaluator has them; without density and coverage. */
+  readonly halfPrecision?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Gets the metric under way, and the share of it that is done. */
+  readonly onProgress?: ((metric: string, done: number) => void) | undefined;
+  /** Gets what to know of the numbers, such as that there are few samples. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/**
+ * Every metric that the two sets have what it takes for.
+ * @throws {ArgumentError} if the sets do not go together, or nothing can be computed.
+ */
+export async function evaluate(
+  device: Device,
+  reference: EvaluationSet,
+  samples: EvaluationSet,
+  options: EvaluateOptions = {},
+): Promise<Metrics> {
+  checkPair(reference, samples);
+  const metrics: Metrics = {
+    ...(await distances(device, reference, samples, options)),
+    ...scores(samples, options),
+    ...(await neighbourMetrics(device, reference, samples, options)),
+    ...(await kernelMetrics(device, reference, samples, options)),
+  };
+  if (Object.keys(metrics).length === 0) {
+    throw new ArgumentError(`${samples.name}: there are too few samples for any metric`);
+  }
+  return metrics;
+}
+
+function checkPair(reference: EvaluationSet, samples: EvaluationSet): void {
+  const dims = (set: EvaluationSet): number | undefined =>
+    set.features?.shape[1] ?? set.gaussian?.mean.length;
+  if (dims(reference) !== dims(samples)) {
+    throw new ArgumentError(
+      `${samples.name}: its features have ${dims(samples)} dimensions, those of ${reference.name} ${dims(reference)}; ` +
+        'both must be of the same network',
+    );
+  }
+  if (
+    reference.network !== undefined &&
+    samples.network !== undefined &&
+    reference.network !== samples.network
+  ) {
+    throw new ArgumentError(
+      `${samples.name}: its features are of the network '${samples.network}', those of ${reference.name} of ` +
+        `'${reference.network}'; both must be of the same`,
+    );
+  }
+}
+
+async function distances(
+  device: Device,
+  reference: EvaluationSet,
+  samples: EvaluationSet,
+  options: EvaluateOptions,
+): Promise<Metrics> {
+  const a = await statistics(device, reference, options);
+  const b = await statistics(device, samples, options);
+  const ofFidNetwork = reference.network === FID_NETWORK && samples.network === FID_NETWORK;
+  const unnamed = [reference, samples].find(({ network }) => network === undefined);
+  if (unnamed && (reference.network ?? samples.network) === FID_NETWORK) {
+    options.onWarning?.(
+      `${unnamed.name} does not say that its features are of the FID network (text 'network', ` +
+        `'${FID_NETWORK}'), so the Fréchet distance is not called FID`,
+    );
+  }
+  const metrics: { fid?: number; frechetDistance?: number; sfid?: number } = {};
+  if (a && b) {
+    const distance = await frechetDistance(device, a, b, work('Fréchet distance', options));
+    metrics[ofFidNetwork ? 'fid' : 'frechetDistance'] = distance;
+  }
+  if (ofFidNetwork && reference.spatial && samples.spatial) {
+    metrics.sfid = await frechetDistance(device, reference.spatial, samples.spatial, work('sFID', options));
+  }
+  return metrics;
+}
+
+/** Stored statistics, or those of the features. */
+async function statistics(
+  device: Device,
+  { name, gaussian, features }: EvaluationSet,
+  options: EvaluateOptions,
+): Promise<Gaussian | undefined> {
+  if (gaussian || !features) return gaussian;
+  const [n, dims] = features.shape;
+  if (n < 2) {
+    options.onWarning?.(`${name}: a Fréchet distance needs at least 2 samples, got ${n}; it is left out`);
+    return undefined;
+  }
+  if (n <= dims) {
+    options.onWarning?.(
+      `${name}: ${n} samples are few for a Fréchet distance in ${dims} dimensions, which is then too large; ` +
+        'papers take 50000',
+    );
+  }
+  return gaussianOf(device, features, work('statistics', options));
+}
+
+function scores({ name, logits }: EvaluationSet, options: EvaluateOptions): Metrics {
+  if (!logits) return {};
+  const { inceptionScoreChunk: chunk = INCEPTION_SCORE_CHUNK } = options;
+  if (logits.shape[0] < chunk) {
+    options.onWarning?.(
+      `${name}: ${logits.shape[0]} samples are few for an Inception Score, which is then too small; papers take ` +
+        `10 chunks of ${INCEPTION_SCORE_CHUNK}`,
+    );
+  }
+  return { inceptionScore: inceptionScore(logits, chunk) };
+}
+
+async function neighbourMetrics(
+  device: Device,
+  reference: EvaluationSet,
+  samples: EvaluationSet,
+  options: EvaluateOptions,
+): Promise<Metrics> {
+  if (!reference.features || !samples.features) return {};
+  const fewest = Math.min(reference.features.shape[0], samples.features.shape[0]);
+  if (fewest <= DENSITY_NEIGHBOUR) {
+    options.onWarning?.(
+      `precision, recall, density and coverage need more than ${DENSITY_NEIGHBOUR} samples of each set, got ${fewest}; ` +
+        'they are left out',
+    );
+    return {};
+  }
+  const manifolds = await compareManifolds(device, reference.features, samples.features, {
+    half: options.halfPrecision,
+    ...work('neighbours', options),
+  });
+  const { precision, recall } = manifolds;
+  return options.halfPrecision ? { precision, recall } : manifolds;
+}
+
+async function kernelMetrics(
+  device: Device,
+  reference: EvaluationSet,
+  samples: EvaluationSet,
+  options: EvaluateOptions,
+): Promise<Metrics> {
+  if (!reference.features || !samples.features) return {};
+  const fewest = Math.min(reference.features.shape[0], samples.features.shape[0]);
+  const { kidSubsets: subsets = 100, kidSubsetSize: subsetSize = 1000, seed } = options;
+  if (fewest < 2) {
+    options.onWarning?.(
+      `the kernel distance needs at least 2 samples of each set, got ${fewest}; it is left out`,
+    );
+    return {};
+  }
+  if (subsets > 0 && fewest < subsetSize) {
+    options.onWarning?.(
+      `kernel distance: subsets have all ${fewest} samples of the smaller set, not ${subsetSize}`,
+    );
+  }
+  const { mean } = await kernelDistance(device, reference.features, samples.features, {
+    subsets,
+    subsetSize,
+    seed,
+    ...work('kernel distance', options),
+  });
+  return { kid: mean };
+}
+
+function work(metric: string, { signal, onProgress }: EvaluateOptions) {
+  return { signal, onProgress: (done: number) => onProgress?.(metric, done) };
+}

@@ -1,0 +1,133 @@
+/**
+ * @file What a file says of a set of samples: an `.npz` with `features` (N, D) and perhaps `logits` (N, classes), or with
+ * stored statistics `mu` (D) and `sigma` (D, D), and perhaps those of spatial features, `mu_s` and `sigma_s`. A file may
+ * have both: then the statistics are not computed from its features, as they may be those of more samples. The text
+ * `network` says what the features are of.
+ */
+
+import { FormatError } from '../errors.ts';
+import type { Npz } from '../formats/npz.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { Gaussian } from './gaussian.ts';
+import type { Features } from './products.ts';
+
+/** What `network` is for the network of the FID: a Fréchet distance on its features may be called so. */
+export const FID_NETWORK = 'inception-2015-12-05';
+
+/** Dimensions of the pooled and of the spatial features in the ADM suite's reference files, which name no network. */
+const ADM_DIMS = [2048, 2023] as const;
+
+export interface EvaluationSet {
+  /** What to call it in messages. */
+  readonly name: string;
+  /** The network that the features are of, if the file says so. */
+  readonly network?: string | undefined;
+  readonly features?: Features | undefined;
+  readonly logits?: Features | undefined;
+  /** Stored statistics. */
+  readonly gaussian?: Gaussian | undefined;
+  /** Stored statistics of spatial features. */
+  readonly spatial?: Gaussian | undefined;
+}
+
+/**
+ * Read a set, with features of float16 as float32.
+ * @param name what to call it in messages.
+ * @throws {FormatError} if it has neither features nor statistics, or they are of the wrong type or shape, or not finite.
+ */
+export async function readEvaluationSet(npz: Npz, name: string): Promise<EvaluationSet> {
+  if (!npz.has('features') && !npz.has('mu')) throw new FormatError(missing(npz, name));
+  const matrix = async (member: string): Promise<Features | undefined> =>
+    npz.has(member) ? checkedRows(await npz.read(member), `${name}: '${member}'`) : undefined;
+  const gaussian = await storedGaussian(npz, name, 'mu', 'sigma');
+  const spatial = await storedGaussian(npz, name, 'mu_s', 'sigma_s');
+  const features = await matrix('features');
+  const logits = await matrix('logits');
+  if (features && logits && features.shape[0] !== logits.shape[0]) {
+    throw new FormatError(
+      `${name}: has 'features' of ${features.shape[0]} samples but 'logits' of ${logits.shape[0]}`,
+    );
+  }
+  if (features && gaussian && features.shape[1] !== gaussian.mean.length) {
+    throw new FormatError(
+      `${name}: has 'features' of ${features.shape[1]} dimensions but 'mu' of ${gaussian.mean.length}`,
+    );
+  }
+  const isAdm = gaussian?.mean.length === ADM_DIMS[0] && spatial?.mean.length === ADM_DIMS[1];
+  const network = npz.has('network') ? await npz.readText('network') : isAdm ? FID_NETWORK : undefined;
+  return { name, network, features, logits, gaussian, spatial };
+}
+
+function missing(npz: Npz, name: string): string {
+  const expected = "'features' (N, D), or 'mu' (D) and 'sigma' (D, D)";
+  return npz.has('arr_0')
+    ? `${name}: holds images (arr_0), whose features need the Inception network, which is not there yet; give ${expected}`
+    : `${name}: holds no ${expected}; it has ${npz.names.slice(0, 5).join(', ') || 'no arrays'}`;
+}
+
+async function storedGaussian(
+  npz: Npz,
+  name: string,
+  meanName: string,
+  covarianceName: string,
+): Promise<Gaussian | undefined> {
+  if (!npz.has(meanName) && !npz.has(covarianceName)) return undefined;
+  const mean = await npz.read(meanName);
+  const covariance = await npz.read(covarianceName);
+  const dims = mean.shape[0] ?? 0;
+  const fits = mean.shape.length === 1 && dims > 0 && String(covariance.shape) === String([dims, dims]);
+  if (!fits) {
+    throw new FormatError(
+      `${name}: '${meanName}' and '${covarianceName}' must have shapes [D] and [D, D], ` +
+        `got [${mean.shape}] and [${covariance.shape}]`,
+    );
+  }
+  const gaussian = {
+    mean: Float64Array.from(checkedFloats(mean, `${name}: '${meanName}'`).data),
+    covariance: Float64Array.from(checkedFloats(covariance, `${name}: '${covarianceName}'`).data),
+  };
+  if (!isCovariance(gaussian.covariance, dims)) {
+    throw new FormatError(
+      `${name}: '${covarianceName}' is no covariance: it is not symmetric, or has negative variances`,
+    );
+  }
+  return gaussian;
+}
+
+/** Differences that rounding to float32 makes are no fault. */
+const ASYMMETRY = 1e-5;
+
+function isCovariance(matrix: Float64Array, dims: number): boolean {
+  const variance = (d: number): number => matrix[d * dims + d];
+  for (let i = 0; i < dims; i++) {
+    if (variance(i) < 0) return false;
+    for (let j = 0; j < i; j++) {
+      const difference = Math.abs(matrix[i * dims + j] - matrix[j * dims + i]);
+      if (difference > ASYMMETRY * Math.sqrt(variance(i) * variance(j))) return false;
+    }
+  }
+  return true;
+}
+
+function checkedRows(value: Tensor, where: string): Features {
+  const { shape } = value;
+  if (shape.length !== 2 || shape.includes(0)) {
+    throw new FormatError(`${where} must have shape [N, D], a row a sample, got [${shape}]`);
+  }
+  return checkedFloats(value, where);
+}
+
+function checkedFloats(value: Tensor, where: string): Features {
+  const { dtype, shape } = value;
+  if (dtype !== 'float16' && dtype !== 'float32' && dtype !== 'float64') {
+    throw new FormatError(`${where} must be float16, float32 or float64, got ${dtype}`);
+  }
+  const floats = dtype === 'float64' ? (value as Tensor<'float64'>) : toFloat32(value);
+  const bad = floats.data.findIndex((element) => !Number.isFinite(element));
+  if (bad >= 0) {
+    const row = Math.floor(bad / (shape.at(-1) || 1));
+    throw new FormatError(`${where} must be finite, got ${floats.data[bad]} in row ${row}`);
+  }
+  return floats;
+}
