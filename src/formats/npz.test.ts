@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { countingSource } from '../../test/support/counting-source.ts';
+import { npyText } from '../../test/support/npy-text.ts';
 import { FormatError } from '../errors.ts';
 import { float32, tensor } from '../tensor/tensor.ts';
 import { bytesSource } from './byte-source.ts';
+import { encodeNpy } from './npy.ts';
 import { encodeNpz, openNpz } from './npz.ts';
 import { encodeZip } from './zip.ts';
 
@@ -29,6 +31,20 @@ describe('npz', () => {
     expect(await npz.read('slice')).toEqual(float32([2, 2], [4, 6, 8, 10]));
     expect(npz.has('slice')).toBe(true);
     expect(npz.has('slice.npy')).toBe(false);
+  });
+
+  it.each(['U', 'S'] as const)('reads texts (numpy kind %s)', async (kind) => {
+    const files: [string, Uint8Array][] = [
+      ['name.npy', npyText('inception\0\0', kind)],
+      ['many.npy', npyText('ab', kind, '(2,)')],
+      ['cut.npy', npyText('abc', kind).subarray(0, -1)],
+      ['number.npy', encodeNpy(float32([], [1]))],
+    ];
+    const npz = await openNpz(bytesSource(await encodeZip(files, false)));
+    expect(await npz.readText('name')).toBe('inception');
+    for (const name of ['many', 'cut', 'number', 'missing'])
+      await expect(npz.readText(name)).rejects.toThrow(FormatError);
+    await expect(npz.read('name')).rejects.toThrow(FormatError);
   });
 
   it('reads a large one lazily', async () => {
