@@ -7,11 +7,11 @@ import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.t
 import { ArgumentError } from '../errors.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
-import type { ImageDataset } from '../training/datasets/dataset.ts';
-import { openImages } from '../training/datasets/open.ts';
+import type { ImageDataset, VideoDataset } from '../training/datasets/dataset.ts';
+import { openImages, openVideos } from '../training/datasets/open.ts';
 import { type EncodeHooks, encodeLatents } from '../training/latents/encode.ts';
 import { finishedCounts, hasIndex, type LatentsIndex, shardCount } from '../training/latents/index-file.ts';
-import { sampleBytes } from '../training/latents/shard.ts';
+import { frameBytes } from '../training/latents/shard.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
@@ -32,15 +32,17 @@ const encodeFlags = {
   size: {
     type: 'string',
     value: 'N',
-    help: "side of the square that ADM's centre crop makes of each image (256)",
+    help: 'side of the square that a centre crop makes of each image or frame (256)',
   },
+  video: { type: 'boolean', help: 'DATA is videos: one folder a class, or UCF-101 with its lists' },
+  fold: { type: 'string', value: 'N', help: 'of UCF-101: which of its three pairs of lists (1)' },
   split: { type: 'string', value: 'NAME', help: 'train (also a folder without splits) or test' },
   'no-flip': { type: 'boolean', help: 'leave out the mirrored images: half the time and half the disk' },
   dtype: { type: 'string', value: 'NAME', help: 'fp16 (default) or fp32' },
   'shard-size': {
     type: 'string',
     value: 'N',
-    help: 'images a file (512); a kill loses at most that much work',
+    help: 'images (512) or videos (8) a file; a kill loses at most that much work',
   },
   ...deviceFlags,
   quiet: { type: 'boolean', help: 'no progress' },
@@ -53,7 +55,8 @@ export const encodeCommand = defineCommand({
   name: 'encode',
   positionals: ['DATA', 'OUT'],
   summary:
-    'Encode images to latents for `acdit train --data OUT`. DATA has one folder of images a class, or IDX files.\n' +
+    'Encode images or videos to latents for `acdit train --data OUT`. DATA has one folder of images (or with --video, of\n' +
+    'videos) a class, or IDX files. ' +
     'The same command goes on where it was interrupted. The path of the latents is printed last.',
   flags: encodeFlags,
   run: async ({ values, positionals }, terminal) => {
@@ -68,6 +71,8 @@ export const encodeCommand = defineCommand({
 interface Settings {
   readonly size: number;
   readonly split: (typeof SPLITS)[number];
+  readonly video: boolean;
+  readonly fold: number | undefined;
   readonly flips: boolean;
   readonly dtype: 'float16' | 'float32';
   readonly shardSize: number | undefined;
@@ -82,11 +87,19 @@ function settingsOf(values: EncodeValues): Settings {
   return {
     size: wholeNumber('size', size),
     split: choice('split', split, SPLITS),
+    video: values.video === true,
+    fold: foldOf(values),
     flips: values['no-flip'] !== true,
     dtype: DTYPES[choice('dtype', dtype, Object.keys(DTYPES) as (keyof typeof DTYPES)[])],
     shardSize: shardSize === undefined ? undefined : wholeNumber('shard-size', shardSize),
     vae: values.vae,
   };
+}
+
+function foldOf({ video, fold }: EncodeValues): number | undefined {
+  if (fold === undefined) return undefined;
+  if (!video) throw new ArgumentError('--fold is for UCF-101, so it goes with --video');
+  return Number(choice('fold', fold, ['1', '2', '3'] as const));
 }
 
 async function encode(
@@ -128,21 +141,22 @@ function requireApart(data: string, folder: string): void {
 
 async function openSource(
   data: string,
-  { size, split }: Pick<Settings, 'size' | 'split'>,
+  { size, split, video, fold }: Pick<Settings, 'size' | 'split' | 'video' | 'fold'>,
   config: AutoencoderConfig,
   { stderr }: Terminal,
-): Promise<ImageDataset> {
+): Promise<ImageDataset | VideoDataset> {
   const factor = downsampling(config);
   if (size % factor !== 0) throw new ArgumentError(`--size must be a multiple of ${factor}, got ${size}`);
-  if (config.inChannels !== 1 && config.inChannels !== 3) {
-    throw new ArgumentError(
-      `--vae takes images of ${config.inChannels} channels; only 1 and 3 are supported`,
-    );
+  const { inChannels: channels } = config;
+  if (channels !== 1 && channels !== 3) {
+    throw new ArgumentError(`--vae takes images of ${channels} channels; only 1 and 3 are supported`);
   }
   if (await hasIndex(data))
-    throw new ArgumentError(`${data}: holds latents already; give a folder of images`);
+    throw new ArgumentError(`${data}: holds latents already; give a folder of images or videos`);
   const warn = (message: string): unknown => stderr.write(`warning: ${message}\n`);
-  return openImages({ path: data, imageSize: size, channels: config.inChannels, split, warn });
+  const options = { path: data, imageSize: size, channels, split, warn } as const;
+  // Whole videos are encoded, so clips may be as short as can be.
+  return video ? openVideos({ ...options, frames: 1, fold }) : openImages(options);
 }
 
 /** Hooks that tell the terminal what happens; `close` says how it ended. */
@@ -158,10 +172,14 @@ function reportTo(
   let progress: Progress | undefined;
   let finished = 0;
   let total = 0;
+  let items = 0;
+  let unit = 'images';
 
   const hooks: EncodeHooks = {
     async onStart({ index, done, damage }) {
       total = shardCount(index);
+      items = done;
+      unit = unitOf(index);
       finished = index.shards.length - damage.length;
       say(describe(index, done));
       for (const problem of damage) stderr.write(`warning: ${problem}; the shard is made anew\n`);
@@ -172,13 +190,17 @@ function reportTo(
         total: images,
         start: done,
         label: 'encode',
-        unit: 'image',
+        unit: unit.slice(0, -1),
         quiet: silent,
       });
       await warnOfSpace(folder, index, done, stderr);
     },
     onImage(done) {
+      items = done;
       progress?.update(done, { shard: `${finished}/${total}` });
+    },
+    onFrame(frame) {
+      if (unit === 'videos') progress?.update(items, { shard: `${finished}/${total}`, frame: String(frame) });
     },
     onShard(shard, index) {
       finished++;
@@ -192,8 +214,8 @@ function reportTo(
       const seconds = (performance.now() - started) / 1000;
       if (index) {
         const { samples, skipped } = finishedCounts(index);
-        if (skipped > 0) say(`${skipped} corrupt images were skipped`);
-        say(`${samples} images are encoded, in ${formatDuration(seconds)}`);
+        if (skipped > 0) say(`${skipped} corrupt ${unit} were skipped`);
+        say(`${samples} ${unit} are encoded, in ${formatDuration(seconds)}`);
         emit({ kind: 'done', folder, samples, skipped, seconds });
         if (!json) stdout.write(`${folder}\n`);
       } else if (signal.aborted && progress) {
@@ -205,15 +227,21 @@ function reportTo(
 }
 
 function describe(index: LatentsIndex, done: number): string {
-  const { images, classNames, latentShape } = index;
+  const { images, classNames, latentShape, clips } = index;
   const what =
-    `${images} images of ${classNames.length} classes to latents of ${latentShape.join(' x ')}: ` +
-    `${shardCount(index)} shards, ${gigabytes(images * sampleBytes(index))}`;
-  if (done === images) return `already encoded: ${what}`;
-  return done === 0 ? `encoding ${what}` : `going on after image ${done}: ${what}`;
+    `${images} ${unitOf(index)} of ${classNames.length} classes to latents of ${latentShape.join(' x ')}: ` +
+    `${shardCount(index)} shards, ${gigabytes(clips ? frameBytes(index) : images * frameBytes(index))}`;
+  const all = clips ? `${what} a frame` : what;
+  if (done === images) return `already encoded: ${all}`;
+  return done === 0 ? `encoding ${all}` : `going on after ${unitOf(index).slice(0, -1)} ${done}: ${all}`;
+}
+
+function unitOf({ clips }: LatentsIndex): 'images' | 'videos' {
+  return clips ? 'videos' : 'images';
 }
 
 function gigabytes(bytes: number): string {
+  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`;
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
@@ -224,7 +252,8 @@ async function warnOfSpace(
   done: number,
   stderr: Terminal['stderr'],
 ): Promise<void> {
-  const needed = (index.images - done) * sampleBytes(index);
+  if (index.clips) return; // nobody knows how long they are
+  const needed = (index.images - done) * frameBytes(index);
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= needed) return;
   const free = gigabytes(bavail * bsize);

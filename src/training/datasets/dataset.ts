@@ -47,7 +47,7 @@ export class CorruptVideo extends Error {
 export interface Recording {
   readonly label: number;
   /** (C, H, W) each, in [-1, 1], in order; throws {@link CorruptVideo} where the file cannot be read any further. */
-  readonly frames: AsyncIterable<Float32Array>;
+  readonly frames: AsyncIterable<Float32Array> | Iterable<Float32Array>;
 }
 
 /** A dataset of videos themselves. */

@@ -80,6 +80,7 @@ export async function openVideos(options: DatasetOptions): Promise<VideoDataset>
     throw new DatasetError(`${path}: expected a folder with one folder of videos a class`);
   }
   const kind = options.kind ?? (await detectVideoKind(path));
+  requireOptionsOfKind(path, kind, options);
   const size = requireSize(options, 'say to what size its frames shall be cropped');
   const settings = { ...options, channels, interval, size, frames: requireFrames(path, options) };
   if (kind === 'ucf101') return openUcf101(path, settings);

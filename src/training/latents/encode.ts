@@ -1,5 +1,5 @@
 /**
- * @file Encoding a dataset of pictures to latents, shard by shard. A shard's images and place are known beforehand, so
+ * @file Encoding a dataset of pictures or videos to latents, shard by shard. A shard's images and place are known beforehand, so
  * whatever interrupts the work, it goes on with the first shard that is not finished and ends with the same bytes.
  */
 
@@ -11,7 +11,7 @@ import type { Autoencoder, LatentDistribution } from '../../models/autoencoder/a
 import { downsampling } from '../../models/autoencoder/config.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
 import { flipHorizontally } from '../datasets/augment.ts';
-import type { ImageDataset, Sample } from '../datasets/dataset.ts';
+import { CorruptVideo, type ImageDataset, type Recording, type VideoDataset } from '../datasets/dataset.ts';
 import {
   hasIndex,
   INDEX_FILE,
@@ -23,10 +23,10 @@ import {
   shardRange,
   writeIndex,
 } from './index-file.ts';
-import { type EncodedImage, openShard, sampleBytes, writeShard } from './shard.ts';
+import { type EncodedFrame, type EncodedSample, frameBytes, openShard, writeShard } from './shard.ts';
 
 export interface EncodeOptions {
-  readonly source: ImageDataset;
+  readonly source: ImageDataset | VideoDataset;
   /** Encodes; its latents times the scaling factor are what models learn. */
   readonly encoder: Pick<Autoencoder, 'config' | 'encode'>;
   readonly autoencoder: LatentOrigin;
@@ -36,7 +36,7 @@ export interface EncodeOptions {
   readonly flips?: boolean;
   /** Default float16: its rounding is far below the noise that is added in training. */
   readonly dtype?: 'float16' | 'float32';
-  /** Images a shard; default 512. A kill loses at most one shard's work. */
+  /** Images a shard, default 512, or videos, default 8. A kill loses at most one shard's work. */
   readonly shardSize?: number | undefined;
   readonly signal?: AbortSignal;
   readonly hooks?: EncodeHooks;
@@ -54,15 +54,17 @@ export interface EncodeStart {
 export interface EncodeHooks {
   /** Before the first image. */
   onStart?(start: EncodeStart): void | Promise<void>;
-  /** Images done, corrupt ones and those of finished shards included. */
+  /** Images or videos done, corrupt ones and those of finished shards included. */
   onImage?(done: number): void;
+  /** Frames of the present video done. */
+  onFrame?(frames: number): void;
   onShard?(shard: number, index: LatentsIndex): void;
 }
 
-const DEFAULT_SHARD_SIZE = 512;
+const DEFAULT_SHARD_SIZE = { images: 512, videos: 8 } as const;
 /** In bytes. */
 const LARGEST_SHARD = 2 ** 30;
-/** Images decoded ahead of the encoder, which takes far longer for one. */
+/** Images decoded ahead of the encoder, which takes far longer for one. Videos are decoded while they are encoded. */
 const READ_AHEAD = 8;
 const UNFINISHED_PATTERN = /^\.(shard-\d+\.safetensors|index\.json)\.[0-9a-f]+\.tmp$/;
 const SHARD_PATTERN = /^shard-\d+\.safetensors$/;
@@ -87,17 +89,21 @@ export async function encodeLatents(options: EncodeOptions): Promise<LatentsInde
   for (let shard = 0; shard < shardCount(index); shard++) {
     if (kept.has(shard)) continue;
     const { first, end } = shardRange(index, shard);
-    const images: EncodedImage[] = [];
+    const samples: EncodedSample[] = [];
     let number = first;
-    for await (const sample of readAhead(source, first, end)) {
+    for await (const recording of readAhead(source, first, end)) {
       signal?.throwIfAborted();
-      if (sample) images.push(await encodeImage(options, index, sample, number));
+      const sample = recording && (await encodeRecording(options, index, recording, number));
+      if (sample) samples.push(sample);
+      requireRoom(index, samples);
       number++;
       hooks.onImage?.(++done);
     }
-    await writeShard(folder, index, shard, images);
+    await writeShard(folder, index, shard, samples);
     const shards = [...index.shards];
-    shards[shard] = { samples: images.length, skipped: end - first - images.length };
+    const frames = frameCount(samples);
+    const skipped = end - first - samples.length;
+    shards[shard] = { samples: samples.length, skipped, ...(index.clips && { frames }) };
     index = { ...index, shards };
     await writeIndex(folder, index);
     hooks.onShard?.(shard, index);
@@ -123,6 +129,7 @@ async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
   }
   return {
     classNames: [...source.classNames],
+    ...(isVideos(source) && { clips: true }),
     images: source.size,
     source: await source.fingerprint(),
     imageSize,
@@ -130,15 +137,31 @@ async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
     dtype,
     flips,
     autoencoder: { fingerprint: autoencoder.fingerprint, scalingFactor: autoencoder.scalingFactor },
-    shardSize: options.shardSize ?? DEFAULT_SHARD_SIZE,
+    shardSize: options.shardSize ?? DEFAULT_SHARD_SIZE[isVideos(source) ? 'videos' : 'images'],
   };
 }
 
 /** A shard is in memory until it is written. */
 function requireModestShards(settings: LatentsSettings): void {
-  const most = Math.floor(LARGEST_SHARD / sampleBytes(settings));
-  if (Math.min(settings.shardSize, settings.images) <= most) return;
+  const most = Math.floor(LARGEST_SHARD / frameBytes(settings));
+  if (settings.clips || Math.min(settings.shardSize, settings.images) <= most) return;
   throw new ConfigError(`shards of ${settings.shardSize} images are too large; take at most ${most}`);
+}
+
+/** The length of videos is known only when they are encoded. */
+function requireRoom(index: LatentsIndex, samples: readonly EncodedSample[]): void {
+  if (!index.clips || frameCount(samples) * frameBytes(index) <= LARGEST_SHARD) return;
+  throw new ConfigError(
+    `shards of ${index.shardSize} videos are too large; take fewer, or cut long videos into pieces`,
+  );
+}
+
+function frameCount(samples: readonly EncodedSample[]): number {
+  return samples.reduce((sum, { frames }) => sum + frames.length, 0);
+}
+
+function isVideos(source: ImageDataset | VideoDataset): source is VideoDataset {
+  return 'record' in source;
 }
 
 /** What the folder's index says, or a new one. @throws {ConfigError} if it was made with other settings. */
@@ -163,6 +186,7 @@ async function startingIndex(folder: string, settings: LatentsSettings): Promise
 /** What settings are called in messages. */
 const SETTING_NAMES = {
   classNames: 'the classes',
+  clips: 'whether it is of videos',
   images: 'the number of images',
   source: 'the data (names and lengths of its files, as a fingerprint)',
   imageSize: 'the image size',
@@ -208,30 +232,61 @@ async function damagedShards(folder: string, index: LatentsIndex): Promise<Map<n
   return damage;
 }
 
-/** The pictures `first` to `end` in order; the next ones are decoded meanwhile, on other threads. */
+/** An image as its one frame, or a video. */
+async function recordingOf(
+  source: ImageDataset | VideoDataset,
+  index: number,
+): Promise<Recording | undefined> {
+  if (isVideos(source)) return source.record(index);
+  const sample = await source.read(index);
+  return sample && { label: sample.label, frames: [sample.values] };
+}
+
+/** What is at `first` to `end` in order; the next images are decoded meanwhile, on other threads. */
 async function* readAhead(
-  source: ImageDataset,
+  source: ImageDataset | VideoDataset,
   first: number,
   end: number,
-): AsyncGenerator<Sample | undefined, void, void> {
-  const ahead: Promise<Sample | undefined>[] = [];
+): AsyncGenerator<Recording | undefined, void, void> {
+  const ahead: Promise<Recording | undefined>[] = [];
   for (let next = first; next < end || ahead.length > 0; ) {
     while (next < end && ahead.length < READ_AHEAD) {
-      const sample = source.read(next++);
+      const recording = recordingOf(source, next++);
       // Seen when its turn comes; until then a failure must not count as unhandled.
-      sample.catch(() => {});
-      ahead.push(sample);
+      recording.catch(() => {});
+      ahead.push(recording);
     }
     yield await ahead.shift();
   }
 }
 
-async function encodeImage(
+/** Frame by frame, so that pictures take the memory of one; undefined if it cannot be read to its end. */
+async function encodeRecording(
+  options: EncodeOptions,
+  index: LatentsIndex,
+  { frames, label }: Recording,
+  number: number,
+): Promise<EncodedSample | undefined> {
+  const encoded: EncodedFrame[] = [];
+  try {
+    for await (const frame of frames) {
+      options.signal?.throwIfAborted();
+      encoded.push(await encodeFrame(options, index, frame, number));
+      options.hooks?.onFrame?.(encoded.length);
+    }
+  } catch (error) {
+    if (error instanceof CorruptVideo) return undefined;
+    throw error;
+  }
+  return { frames: encoded, label };
+}
+
+async function encodeFrame(
   { source, encoder, signal }: EncodeOptions,
   { flips, dtype }: LatentsIndex,
-  { values, label }: Sample,
+  values: Float32Array,
   number: number,
-): Promise<EncodedImage> {
+): Promise<EncodedFrame> {
   const { sampleShape } = source;
   const variants = flips ? [values, flipHorizontally(values, sampleShape)] : [values];
   const pictures = new Float32Array(variants.length * values.length);
@@ -246,11 +301,11 @@ async function encodeImage(
   for (const variant of flipped ? [moments, flipped] : [moments]) {
     if (variant.every((value) => Math.abs(value) <= largest)) continue;
     throw new AcditError(
-      `${source.name}: image ${number} gives latents beyond what ${dtype} holds; ` +
+      `${source.name}: ${isVideos(source) ? 'video' : 'image'} ${number} gives latents beyond what ${dtype} holds; ` +
         'the autoencoder may be broken, else use --dtype fp32',
     );
   }
-  return { moments, flipped, label };
+  return { moments, flipped };
 }
 
 /** Means and then log variances of each picture. */

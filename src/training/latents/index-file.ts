@@ -30,13 +30,15 @@ const schema = z.strictObject({
   version: z.literal(VERSION),
   /** Of the classes, by label. */
   classNames: z.array(z.string()).min(1),
-  /** Images of the source, the corrupt ones included. */
+  /** Samples are videos: each has frames of its own number, whose latents follow each other. Absent: they are images. */
+  clips: z.literal(true).optional(),
+  /** Images or videos of the source, the corrupt ones included. */
   images: z.int().min(1).max(MOST_IMAGES),
   /** Fingerprint of the source. */
   source: fingerprint,
   /** Side of the square pictures that were encoded. */
   imageSize: size,
-  /** Channels, height and width of a sample's latents. */
+  /** Channels, height and width of an image's or a frame's latents. */
   latentShape: z.tuple([size, size, size]),
   dtype: z.enum(['float16', 'float32']),
   /** Whether the mirrored images were encoded too. */
@@ -44,8 +46,8 @@ const schema = z.strictObject({
   autoencoder: z.strictObject({ fingerprint, scalingFactor: z.number().positive() }),
   /** Images of the source a shard; the last has what is left. */
   shardSize: z.int().min(1).max(MOST_IMAGES),
-  /** The finished ones: samples they hold, and corrupt images they would have held. */
-  shards: z.array(z.strictObject({ samples: count, skipped: count })),
+  /** The finished ones: samples they hold, corrupt images they would have held, and of videos all frames together. */
+  shards: z.array(z.strictObject({ samples: count, skipped: count, frames: count.optional() })),
 });
 
 export type LatentsIndex = Readonly<z.infer<typeof schema>>;
@@ -68,6 +70,12 @@ export function shardRange(
   shard: number,
 ): { first: number; end: number } {
   return { first: shard * shardSize, end: Math.min((shard + 1) * shardSize, images) };
+}
+
+/** Images or frames that a finished shard holds. */
+export function shardFrames({ shards }: Pick<LatentsIndex, 'shards'>, shard: number): number {
+  const { samples, frames = samples } = shards[shard];
+  return frames;
 }
 
 export function shardFile(folder: string, shard: number): string {
@@ -146,6 +154,10 @@ function inconsistency(index: LatentsIndex): string | undefined {
   }
   const most = shardCount(index);
   if (shards.length > most) return `lists ${shards.length} shards where there can be ${most}`;
+  const uncounted = shards.findIndex(({ samples, frames = -1 }) =>
+    index.clips ? frames < samples : frames >= 0,
+  );
+  if (uncounted >= 0) return `shard ${uncounted} counts ${shards[uncounted].frames ?? 'no'} frames`;
   const wrong = shards.findIndex(({ samples, skipped }, shard) => {
     const { first, end } = shardRange(index, shard);
     return samples + skipped !== end - first;

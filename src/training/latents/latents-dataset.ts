@@ -6,12 +6,26 @@
 import { stat } from 'node:fs/promises';
 import { ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import type { Generator } from '../../tensor/generator.ts';
+import { CorruptFiles, type CorruptFilesOptions } from '../datasets/corrupt-files.ts';
 import type { Dataset } from '../datasets/dataset.ts';
 import type { Split } from '../datasets/idx-dataset.ts';
-import { finishedCounts, type LatentsIndex, readIndex, shardCount, shardFile } from './index-file.ts';
-import { openShard, type Shard, sampleBytes } from './shard.ts';
+import { requireFrames } from '../datasets/kinds.ts';
+import { clipSpan, clipStart, tooShort } from '../datasets/videos/clip.ts';
+import {
+  finishedCounts,
+  type LatentsIndex,
+  readIndex,
+  shardCount,
+  shardFile,
+  shardFrames,
+} from './index-file.ts';
+import { frameBytes, openShard, type Shard, startsOf } from './shard.ts';
 
-export interface LatentsOptions {
+export interface LatentsOptions extends CorruptFilesOptions {
+  /** Frames a clip; only and always of sets of videos. */
+  readonly frames?: number | undefined;
+  /** Of videos: every how many-th frame is taken. Default 1. */
+  readonly frameInterval?: number | undefined;
   /** Take the mirrored image's latents half of the time. Default false. */
   readonly flip?: boolean;
   /** Side of the pictures that were encoded; if given it must be right. */
@@ -40,27 +54,56 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
   requireFitting(folder, index, options);
   await requireShards(folder, index);
   const starts = startsOf(shards.map(({ samples }) => samples));
+  const { samples: size } = finishedCounts(index);
+  const clip = { frames: options.frames ?? 1, interval: options.frameInterval ?? 1 };
+  const short = new CorruptFiles(folder, size, 'videos', options);
   const pool = createShardPool((shard) => openShard(folder, index, shard), OPEN_SHARDS);
   const flip = flips && options.flip === true;
   return {
     name: folder,
-    size: finishedCounts(index).samples,
-    sampleShape: [1, ...latentShape],
+    size,
+    sampleShape: [clip.frames, ...latentShape],
     classNames: options.classNames ?? index.classNames,
-    corruptCount: 0,
+    get corruptCount() {
+      return short.count;
+    },
     autoencoder: { ...autoencoder, downsampling: index.imageSize / latentShape[1] },
     close: () => pool.close(),
     async read(sample, generator) {
       const shard = lastAtMost(starts, sample);
       const row = sample - starts[shard];
       const flipped = flip && generator.rand(1)[0] < 0.5;
-      const [label, moments] = await pool.use(shard, async ({ labels, read }) => [
-        labels[row],
-        await read(row, flipped),
-      ]);
-      return { values: samplePosterior(moments, autoencoder.scalingFactor, generator), label };
+      return pool.use(shard, async ({ labels, frames, read }) => {
+        const span = clipSpan(clip);
+        if (frames[row] < span) {
+          short.mark(sample, `${folder}: video ${sample}`, tooShort(frames[row], clip));
+          return undefined;
+        }
+        short.markGood(sample);
+        const start = index.clips ? clipStart(frames[row], span, generator.rand(1)[0]) : 0;
+        const moments = await read(row, start, span, flipped);
+        const values = Array.from({ length: clip.frames }, (_, t) => {
+          const at = (t * clip.interval * moments.length) / span;
+          return samplePosterior(
+            moments.subarray(at, at + moments.length / span),
+            autoencoder.scalingFactor,
+            generator,
+          );
+        });
+        return { values: joined(values), label: labels[row] };
+      });
     },
   };
+}
+
+/** Arrays of one length, one after the other. */
+function joined(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0];
+  const all = new Float32Array(parts.length * parts[0].length);
+  parts.forEach((part, i) => {
+    all.set(part, i * part.length);
+  });
+  return all;
 }
 
 /** A draw from N(mean, variance), scaled; `moments` are means and then as many log variances. */
@@ -82,6 +125,10 @@ function requireFitting(folder: string, index: LatentsIndex, options: LatentsOpt
     throw new ConfigError(`${folder}: ${problem}`);
   };
   const { imageSize, flip, channels, crop = 0, split = 'train', classNames } = options;
+  if (index.clips) requireFrames(folder, options);
+  else if (options.frames !== undefined || options.frameInterval !== undefined) {
+    fail('its latents are of images, not of videos; leave frames and frameInterval out');
+  }
   if (imageSize !== undefined && imageSize !== index.imageSize) {
     fail(`its latents are of images of ${index.imageSize} pixels, not ${imageSize}; leave imageSize out`);
   }
@@ -108,25 +155,16 @@ async function requireShards(folder: string, index: LatentsIndex): Promise<void>
   for (let first = 0; first < total; first += STATS_AT_ONCE) {
     const some = index.shards.slice(first, first + STATS_AT_ONCE);
     await Promise.all(
-      some.map(async ({ samples }, i) => {
+      some.map(async (_, i) => {
         const path = shardFile(folder, first + i);
         const stats = await stat(path).catch(() => undefined);
-        const expected = samples * sampleBytes(index);
+        const expected = shardFrames(index, first + i) * frameBytes(index);
         if (stats && stats.size >= expected) return;
         const problem = stats ? `has ${stats.size} bytes, expected more than ${expected}` : 'is missing';
         throw new FormatError(`${path}: ${problem}; run acdit encode again to make it anew`);
       }),
     );
   }
-}
-
-/** Where each part begins, if parts of these lengths follow each other. */
-function startsOf(lengths: readonly number[]): number[] {
-  let start = 0;
-  return lengths.map((length) => {
-    start += length;
-    return start - length;
-  });
 }
 
 /** The last place whose start is not beyond `value`; of several empty parts before it, the part that holds it. */

@@ -371,7 +371,12 @@ describe('a pool of shards', () => {
     const pool = createShardPool(async (number): Promise<Shard> => {
       log.push(`open ${number}`);
       const close = async (): Promise<void> => void log.push(`close ${number}`);
-      return { labels: new Int32Array(), read: async () => new Float32Array(), close };
+      return {
+        labels: new Int32Array(),
+        frames: new Int32Array(),
+        read: async () => new Float32Array(),
+        close,
+      };
     }, 2);
     const use = (number: number): Promise<unknown> => pool.use(number, async () => {});
     let finish = (): void => {};

@@ -1,6 +1,7 @@
 /**
- * @file One shard of a set of latents, a safetensors file: `moments` (N, 2C, h, w), which are means and then log
- * variances, the same of mirrored images as `moments_flipped`, and `labels` (N). A sample's moments are one range.
+ * @file One shard of a set of latents, a safetensors file: `moments` (F, 2C, h, w), which are means and then log
+ * variances, the same of mirrored images as `moments_flipped`, and `labels` (N). Of images F is N; of videos F is all
+ * their frames, and `frames` (N) says how many each has. A sample's moments are one range.
  */
 
 import { FormatError } from '../../errors.ts';
@@ -10,19 +11,20 @@ import { openSafetensors, type SafetensorsArchive } from '../../formats/safetens
 import { writeSafetensors } from '../../formats/safetensors-writer.ts';
 import { float32ToFloat16, toFloat32 } from '../../tensor/convert.ts';
 import { bytesPerElement, elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
-import { type LatentsIndex, shardFile } from './index-file.ts';
+import { type LatentsIndex, shardFile, shardFrames } from './index-file.ts';
 
 const MOMENTS = 'moments';
 const FLIPPED = 'moments_flipped';
 const LABELS = 'labels';
+const FRAMES = 'frames';
 
-/** Shape of one image's moments. */
+/** Shape of the moments of one image or frame. */
 export function momentsShape({ latentShape: [channels, height, width] }: Pick<LatentsIndex, 'latentShape'>) {
   return [2 * channels, height, width] as const;
 }
 
-/** What the values of one image take, in bytes. */
-export function sampleBytes({
+/** What the values of one image or frame take, in bytes. */
+export function frameBytes({
   latentShape,
   dtype,
   flips,
@@ -30,10 +32,15 @@ export function sampleBytes({
   return 2 * elementCount(latentShape) * bytesPerElement(dtype) * (flips ? 2 : 1);
 }
 
-/** Moments of one image, (2C, h, w) each; `flipped` of its mirror image. */
-export interface EncodedImage {
+/** Moments of one image or frame, (2C, h, w) each; `flipped` of its mirror image. */
+export interface EncodedFrame {
   readonly moments: Float32Array;
   readonly flipped: Float32Array | undefined;
+}
+
+/** An encoded image, which is one frame, or video. */
+export interface EncodedSample {
+  readonly frames: readonly EncodedFrame[];
   readonly label: number;
 }
 
@@ -42,9 +49,10 @@ export async function writeShard(
   folder: string,
   index: LatentsIndex,
   shard: number,
-  images: readonly EncodedImage[],
+  samples: readonly EncodedSample[],
 ): Promise<void> {
-  const shape = [images.length, ...momentsShape(index)];
+  const frames = samples.flatMap((sample) => sample.frames);
+  const shape = [frames.length, ...momentsShape(index)];
   const joined = (parts: readonly Float32Array[]): Tensor => {
     const all = new Float32Array(elementCount(shape));
     parts.forEach((part, i) => {
@@ -54,12 +62,14 @@ export async function writeShard(
       ? tensor('float16', shape, float32ToFloat16(all))
       : tensor('float32', shape, all);
   };
-  const labels = Int32Array.from(images, ({ label }) => label);
+  const numbers = (numberOf: (sample: EncodedSample) => number): Tensor =>
+    tensor('int32', [samples.length], Int32Array.from(samples, numberOf));
   const tensors: [string, Tensor][] = [
-    [MOMENTS, joined(images.map(({ moments }) => moments))],
-    [LABELS, tensor('int32', [images.length], labels)],
+    [MOMENTS, joined(frames.map(({ moments }) => moments))],
+    [LABELS, numbers(({ label }) => label)],
   ];
-  if (index.flips) tensors.push([FLIPPED, joined(images.map(({ flipped }) => flipped!))]);
+  if (index.flips) tensors.push([FLIPPED, joined(frames.map(({ flipped }) => flipped!))]);
+  if (index.clips) tensors.push([FRAMES, numbers((sample) => sample.frames.length)]);
   await writeSafetensors(shardFile(folder, shard), tensors, shardMetadata(index, shard));
 }
 
@@ -71,8 +81,10 @@ function shardMetadata({ source, autoencoder }: LatentsIndex, shard: number): Re
 /** An open shard. */
 export interface Shard {
   readonly labels: Int32Array;
-  /** Moments of a sample, (2C, h, w). */
-  read(row: number, flipped: boolean): Promise<Float32Array>;
+  /** How many frames each sample has: 1 if it is an image. */
+  readonly frames: Int32Array;
+  /** Moments (count, 2C, h, w) of frames of a sample, from frame `first` on. */
+  read(row: number, first: number, count: number, flipped: boolean): Promise<Float32Array>;
   close(): Promise<void>;
 }
 
@@ -92,10 +104,22 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
         `${path}: holds the label ${wrong}, but there are ${index.classNames.length} classes`,
       );
     }
+    const frames = index.clips
+      ? ((await archive.read(FRAMES)).data as Int32Array)
+      : new Int32Array(labels.length).fill(1);
+    const starts = startsOf(frames);
+    if (frames.some((count) => count < 1) || starts.at(-1)! !== shardFrames(index, shard)) {
+      throw new FormatError(
+        `${path}: its samples' frames are not the ${shardFrames(index, shard)} of its index`,
+      );
+    }
     return {
       labels,
-      async read(row, flipped) {
-        const { data } = toFloat32(await archive.readRows(flipped ? FLIPPED : MOMENTS, row, 1));
+      frames,
+      async read(row, first, count, flipped) {
+        const { data } = toFloat32(
+          await archive.readRows(flipped ? FLIPPED : MOMENTS, starts[row] + first, count),
+        );
         if (data.every(Number.isFinite)) return data;
         throw new FormatError(`${path}: sample ${row} has values that are no numbers; the file is damaged`);
       },
@@ -107,13 +131,21 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
   }
 }
 
+/** Where each part begins if parts of these lengths follow each other, and where the last one ends. */
+export function startsOf(lengths: ArrayLike<number>): number[] {
+  const starts = [0];
+  for (let i = 0; i < lengths.length; i++) starts.push(starts[i] + lengths[i]);
+  return starts;
+}
+
 function checkShard(archive: SafetensorsArchive, index: LatentsIndex, shard: number, path: string): void {
   const { samples } = index.shards[shard];
-  const moments = { dtype: index.dtype, shape: [samples, ...momentsShape(index)] };
+  const moments = { dtype: index.dtype, shape: [shardFrames(index, shard), ...momentsShape(index)] };
   const expected = {
     [MOMENTS]: moments,
     ...(index.flips && { [FLIPPED]: moments }),
     [LABELS]: { dtype: 'int32', shape: [samples] },
+    ...(index.clips && { [FRAMES]: { dtype: 'int32', shape: [samples] } }),
   };
   for (const [name, { dtype, shape }] of Object.entries(expected)) {
     const actual = archive.info(name);

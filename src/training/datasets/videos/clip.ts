@@ -35,6 +35,17 @@ export function clipSpan({ frames, interval }: Pick<ClipFormat, 'frames' | 'inte
   return (frames - 1) * interval + 1;
 }
 
+/** What is wrong with a video that no clip fits into. */
+export function tooShort(
+  length: number,
+  { frames, interval }: Pick<ClipFormat, 'frames' | 'interval'>,
+): Error {
+  const span = clipSpan({ frames, interval });
+  return new Error(
+    `has ${length} frames, and a clip of ${frames} frames at an interval of ${interval} takes ${span}`,
+  );
+}
+
 /** The first frame of a clip of `span` in a video of `length` frames. */
 export function clipStart(length: number, span: number, place: number): number {
   return Math.floor(place * (length - span + 1));
@@ -83,11 +94,7 @@ async function cutOut(
 ): Promise<{ clip?: Uint8Array; seen: number }> {
   const { path, frames, interval, size, channels } = request;
   const span = clipSpan(request);
-  if (length < span) {
-    throw new FormatError(
-      `${path}: has ${length} frames, and a clip of ${frames} frames at an interval of ${interval} takes ${span}`,
-    );
-  }
+  if (length < span) throw new FormatError(`${path}: ${tooShort(length, request).message}`);
   const start = clipStart(length, span, request.place);
   const frameSize = channels * size ** 2;
   const clip = new Uint8Array(frames * frameSize);
