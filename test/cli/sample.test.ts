@@ -145,7 +145,7 @@ describe('acdit sample', () => {
     expect(readdirSync(inFolder('out'))).toEqual(['latents.npy']);
   });
 
-  it('puts the frames of a clip side by side', async () => {
+  it('makes a video of each clip, with the guidance of video models', async () => {
     const video = {
       ...tinyPixels,
       frames: 2,
@@ -165,9 +165,9 @@ describe('acdit sample', () => {
       inFolder('out'),
       '--json',
     );
-    expect(JSON.parse(stdout).cfg).toBe(2.5);
-    const strip = await readImage(inFolder('out', '002-bag.png'));
-    expect(strip).toMatchObject({ width: 16, height: 8 });
+    const report = JSON.parse(stdout);
+    expect(report.cfg).toBe(2.5);
+    expect(report.samples[2].file).toBe(inFolder('out', '002-bag.mp4'));
   });
 
   it('keeps finished pictures when interrupted', async () => {
