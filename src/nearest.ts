@@ -13,8 +13,12 @@ export function editDistance(a: string, b: string): number {
   return row[b.length];
 }
 
-/** The candidate with the smallest edit distance to `word`, letter case aside. */
+/** The candidate that begins with `word`, or else has the smallest edit distance to it, letter case aside. */
 export function nearest(word: string, candidates: readonly string[]): string {
-  const distance = (candidate: string): number => editDistance(word.toLowerCase(), candidate.toLowerCase());
+  const wanted = word.toLowerCase();
+  const distance = (candidate: string): number =>
+    wanted !== '' && candidate.toLowerCase().startsWith(wanted)
+      ? 0
+      : editDistance(wanted, candidate.toLowerCase());
   return candidates.reduce((best, candidate) => (distance(candidate) < distance(best) ? candidate : best));
 }

@@ -43,7 +43,12 @@ export const sampleFlags = {
   },
   seed: { type: 'string', value: 'N', help: 'of the noise (42)', aliases: ['global_seed'] },
   solver: { type: 'string', value: 'NAME', help: solverNames.join(', ') },
-  out: { type: 'string', value: 'DIR', help: 'folder of the pictures or clips (samples)' },
+  out: {
+    type: 'string',
+    value: 'DIR',
+    help: 'folder of the pictures or clips (samples)',
+    aliases: ['save_dir'],
+  },
   continue: {
     type: 'string',
     value: 'PATH',

@@ -172,7 +172,9 @@ function reportTo(
       say(
         done
           ? `trained to step ${step} in ${time}`
-          : `saved at step ${step}; the same command goes on from there`,
+          : step === 0
+            ? 'stopped before the first step; nothing was saved'
+            : `saved at step ${step}; the same command goes on from there`,
       );
       emit({ kind: done ? 'done' : 'interrupted', step, model: output.folder, corruptImages: corrupt });
       if (!json) terminal.stdout.write(`${output.folder}\n`);

@@ -35,7 +35,7 @@ describe('a configuration', () => {
     [/does not divide a head of 8 .* must divide 4/, { positionSplit: [1, 2] }],
     [/does not divide/, { positionSplit: [0.5, 0.5] }],
     [/does not divide/, { positionSplit: [5, -1] }],
-    [/does not divide a head of 3/, { hidden: 9, heads: 3 }],
+    [/even number of dimensions, got 3 \(hidden 9 in 3 heads\)/, { hidden: 9, heads: 3 }],
     [/square blocks of 8 tokens do not tile/, { blocks: 2, blockSize: 8 }],
     [/square blocks .* do not tile 1 x 6 x 4/, { height: 12, blocks: 1, blockSize: 24 }],
     [/square blocks .* do not tile 2 x/, { frames: 2, blocks: 8, positionSplit: [2, 1, 1] }],

@@ -130,6 +130,11 @@ export function validateConfig(config: AcditConfig): AcditConfig {
     fail(`mlpRatio times hidden must be a whole number above 0, got ${config.mlpRatio} times ${hidden}`);
   }
   if (hidden % heads !== 0) fail(`hidden (${hidden}) must be a multiple of heads (${heads})`);
+  if ((hidden / heads) % 2 !== 0) {
+    fail(
+      `a head must have an even number of dimensions, got ${hidden / heads} (hidden ${hidden} in ${heads} heads)`,
+    );
+  }
   if (height % patch !== 0 || width % patch !== 0) {
     fail(`height and width (${height}x${width}) must be multiples of patch (${patch})`);
   }
