@@ -1,7 +1,8 @@
-/** @file The sample grids of a training: always the same noise, so that steps can be compared. */
+/** @file The sample grids of a training: always the same noise, so that steps can be compared. Clips also move. */
 
 import { join } from 'node:path';
-import { encodePng, type Image, writePng } from '../media/image.ts';
+import { encodePng, enlarge, grid, type Image, writePng } from '../media/image.ts';
+import { openVideoWriter } from '../media/video-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
@@ -18,6 +19,10 @@ const MOST_CLASSES = 10;
 /** Pictures; of clips one, whose frames take a row. */
 const PER_CLASS = 4;
 const BATCH = 8;
+/** Of animations: pixels a clip to which small ones are enlarged, clips a row, and frames a second, as the official script's. */
+const ANIMATION_CELL = 64;
+const ANIMATION_COLUMNS = 5;
+const ANIMATION_FPS = 4;
 
 export interface TrainingSampleOptions {
   readonly recipe: Recipe;
@@ -31,11 +36,11 @@ export function canDraw({ recipe, config }: Pick<TrainingSampleOptions, 'recipe'
   return config.space === 'pixels' || recipe.output.vae !== undefined;
 }
 
-/** Sample a grid with the moving average of the weights. */
-async function sampleGrid(
+/** Sample pictures, or the frames of clips one after the other, with the moving average of the weights. */
+async function drawSamples(
   { recipe, config, device, signal }: TrainingSampleOptions,
   weights: Weights,
-): Promise<Image> {
+): Promise<NamedImage[]> {
   const classes = Math.min(config.classes, MOST_CLASSES);
   const perClass = config.frames > 1 ? 1 : PER_CLASS;
   const labels = Array.from({ length: classes * perClass }, (_, i) => Math.floor(i / perClass));
@@ -54,7 +59,7 @@ async function sampleGrid(
         samples.push({ name: labelName(config, labels[sample]), image });
       }
     }
-    return labelledGrid(samples);
+    return samples;
   } finally {
     await sampler.dispose();
     await decoder.close();
@@ -66,16 +71,39 @@ function framesApart({ shape: [clips, frames, ...picture], data }: Tensor<'float
   return float32([clips * frames, 1, ...picture], data);
 }
 
-/** Sample, write `samples/step-N.png` in the run's folder, and log it. Gives the file's path. */
+/** Clips that play beside each other, given frame by frame, in a few columns. */
+async function writeAnimation(path: string, frames: readonly Image[], perClip: number): Promise<void> {
+  const factor = Math.max(1, Math.round(ANIMATION_CELL / frames[0].height));
+  const pictures = Array.from({ length: perClip }, (_, t) => {
+    const shown = frames.filter((_, i) => i % perClip === t).map((frame) => enlarge(frame, factor));
+    return grid(shown, { columns: ANIMATION_COLUMNS, padding: 2 * factor });
+  });
+  const { width, height } = pictures[0];
+  const writer = await openVideoWriter(path, { width, height, fps: ANIMATION_FPS });
+  await writer.add(pictures);
+  await writer.finish();
+}
+
+/**
+ * Sample, write `samples/step-N.png` in the run's folder, of clips also an animated `step-N.webp`, and log the former.
+ * Gives its path.
+ */
 export async function logSamples(
   options: TrainingSampleOptions,
   weights: Weights,
   step: number,
   tracker: Tracker,
 ): Promise<string> {
-  const image = await sampleGrid(options, weights);
-  const path = join(options.recipe.output.folder, 'samples', `step-${String(step).padStart(8, '0')}.png`);
+  const { recipe, config } = options;
+  const samples = await drawSamples(options, weights);
+  const image = labelledGrid(samples);
+  const stem = join(recipe.output.folder, 'samples', `step-${String(step).padStart(8, '0')}`);
+  const path = `${stem}.png`;
   await writePng(path, image);
+  if (config.frames > 1) {
+    const frames = samples.map((sample) => sample.image);
+    await writeAnimation(`${stem}.webp`, frames, config.frames);
+  }
   tracker.image(step, 'samples', await encodePng(image));
   return path;
 }

@@ -18,10 +18,17 @@ const imageNet: DatasetTraits = {
   sampleShape: [1, 4, 32, 32],
   autoencoder: { fingerprint: 'of stable diffusion', scalingFactor: 0.18215, downsampling: 8 },
 };
-/** What each recipe's data is like, by its path. */
+const ucf101: DatasetTraits = { ...imageNet, classNames: names(101), sampleShape: [16, 4, 32, 32] };
+/** What each recipe's data is like. */
 const data: Readonly<Record<string, DatasetTraits>> = {
-  '/usr/share/datasets/fashion-mnist': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
-  'data/imagenet256-latents': imageNet,
+  'fashion-mnist': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
+  'moving-fashion-mnist': { classNames: names(10), sampleShape: [16, 1, 32, 32] },
+  'imagenet256-b': imageNet,
+  'imagenet256-l': imageNet,
+  'imagenet256-xl': imageNet,
+  'imagenet256-h': imageNet,
+  'ucf101-xl': ucf101,
+  'ucf101-h': ucf101,
 };
 
 describe('the recipes of docs/training.md', () => {
@@ -40,9 +47,11 @@ describe('the recipes that are shipped', () => {
   it.each(files)('%s is valid and makes a model', (file) => {
     expect(file).toMatch(/\.json$/);
     const recipe = read(file);
-    expect(Object.keys(data)).toContain(recipe.data.path);
-    const config = recipeModel(recipe, data[recipe.data.path]);
-    expect(recipe.output.folder).toBe(`runs/${file.slice(0, -'.json'.length)}`);
+    const name = file.slice(0, -'.json'.length);
+    expect(Object.keys(data)).toContain(name);
+    const config = recipeModel(recipe, data[name]);
+    expect(recipe.data.frames ?? 1).toBe(config.frames);
+    expect(recipe.output.folder).toBe(`runs/${name}`);
     if (recipe.data.imageSize !== undefined) {
       expect(recipe.data.imageSize).toBe(config.height * (config.space === 'latents' ? 8 : 1));
     }
@@ -78,5 +87,36 @@ describe('the recipes that are shipped', () => {
     const config = recipeModel({ training, data, ...recipe }, imageNet);
     expect(config).toMatchObject({ patch: 1, blocks: 4, blockSize: 256, squareBlocks: true, channels: 4 });
     expect(parameterCount(config)).toBe(parameters);
+  });
+
+  it.each([
+    ['xl', 673_848_720],
+    ['h', 949_839_632],
+  ])("ucf101-%s has the paper's settings and size", (size, parameters) => {
+    const { training, data, ...recipe } = read(`ucf101-${size}.json`);
+    expect(training.batch * training.accumulate).toBe(96);
+    expect(training).toMatchObject({
+      steps: 400_000,
+      learningRate: 3e-4,
+      schedule: 'wsd',
+      warmupSteps: 0,
+      decayFraction: 0.15,
+      betas: [0.9, 0.95],
+      weightDecay: 0,
+      clip: 1,
+      ema: 0.9999,
+      labelDrop: 0.1,
+    });
+    expect(data).toMatchObject({ frames: 16, frameInterval: 3, flip: true, imageSize: 256 });
+    const config = recipeModel({ training, data, ...recipe }, ucf101);
+    expect(config).toMatchObject({ patch: 2, blocks: 4, blockSize: 1024, squareBlocks: false, frames: 16 });
+    expect(config).toMatchObject({ positionSplit: [2, 3, 3], guidance: 2.5 });
+    expect(parameterCount(config)).toBe(parameters);
+  });
+
+  it('moving-fashion-mnist is small enough to be shipped', () => {
+    const config = recipeModel(read('moving-fashion-mnist.json'), data['moving-fashion-mnist']);
+    expect(config).toMatchObject({ frames: 16, blocks: 4, squareBlocks: false, space: 'pixels' });
+    expect(2 * parameterCount(config)).toBeLessThan(15e6);
   });
 });

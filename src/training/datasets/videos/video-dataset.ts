@@ -36,9 +36,10 @@ export function videoDataset(
     },
     fingerprint: () => fingerprintOf(root, files),
     async read(index, generator) {
+      // Drawn for corrupt ones too, so that what follows does not depend on which are known to be.
+      const [place] = generator.rand(1);
       if (corrupt.has(index)) return undefined;
       const { path, label } = files[index];
-      const [place] = generator.rand(1);
       try {
         const length = lengths.get(index);
         const clip = await clipReader.read({ path, frames, interval, size, channels, place, length });

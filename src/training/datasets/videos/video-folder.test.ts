@@ -100,6 +100,18 @@ describe('a folder of videos', () => {
     expect(warnings.sort().at(-1)).toMatch(/rise.0\.webp: has 4 frames, and a clip of 3 frames .* takes 5/);
   });
 
+  it('shows the same in place of a corrupt one, whether or not it is known to be', async () => {
+    const folder = await writeVideos();
+    writeFileSync(join(folder, 'fall', '0.webp'), 'no video');
+    const dataset = await open(folder);
+    const standIn = async () => {
+      const generator = new Generator(6);
+      expect(await dataset.read(0, generator)).toBeUndefined();
+      return dataset.read(1, generator);
+    };
+    expect(await standIn()).toEqual(await standIn());
+  });
+
   it('fails when too many are', async () => {
     const folder = await writeVideos(3);
     for (const name of ['0', '1', '2']) writeFileSync(join(folder, 'fall', `${name}.webp`), 'no video');
