@@ -3,10 +3,17 @@
 export { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
 export type { Augmentation } from './datasets/augment.ts';
 export { type Batch, type BatchOptions, batches } from './datasets/batches.ts';
-export type { Dataset, ImageDataset, Sample, SampleShape } from './datasets/dataset.ts';
+export type {
+  Dataset,
+  ImageDataset,
+  Recording,
+  Sample,
+  SampleShape,
+  VideoDataset,
+} from './datasets/dataset.ts';
 export type { ClipOptions, DatasetKind } from './datasets/kinds.ts';
 export { type MovingItemsOptions, movingItems } from './datasets/moving-items.ts';
-export { type DatasetOptions, openDataset, openImages } from './datasets/open.ts';
+export { type DatasetOptions, openDataset, openImages, openVideos } from './datasets/open.ts';
 export {
   compileGradientPass,
   type GradientPass,

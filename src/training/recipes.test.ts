@@ -34,12 +34,13 @@ const data: Readonly<Record<string, DatasetTraits>> = {
 describe('the recipes of docs/training.md', () => {
   const text = readFileSync(new URL('../../docs/training.md', import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/```json\n(.*?)```/gs)].map(([, json]) => JSON.parse(json));
-  it('are two', () => expect(blocks).toHaveLength(2));
+  it('are three', () => expect(blocks).toHaveLength(3));
   it.each(blocks)('$data.path: valid, and make a model', (json) => {
     const recipe = parseRecipe(json);
-    const { imageSize } = recipe.data;
-    const pictures = { classNames: names(3), sampleShape: [1, 3, imageSize ?? 0, imageSize ?? 0] } as const;
-    expect(recipeModel(recipe, imageSize ? pictures : imageNet)).toMatchObject({ blocks: 4, blockSize: 64 });
+    const { imageSize, frames = 1 } = recipe.data;
+    const sampleShape = [frames, 3, imageSize ?? 0, imageSize ?? 0] as const;
+    const config = recipeModel(recipe, imageSize ? { classNames: names(3), sampleShape } : imageNet);
+    expect(config).toMatchObject({ frames, blocks: 4, blockSize: frames === 1 ? 64 : 256 });
   });
 });
 
