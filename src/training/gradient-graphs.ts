@@ -2,7 +2,7 @@
  * @file The loss of one batch and its gradient: embed, layer by layer forward, loss, layer by layer back.
  * The same programs serve every layer, run with that layer's weights, so that memory holds one layer's
  * intermediates and the pass can be cancelled between layers. A layer is three stages, cut around its activation: GELU
- * is elementwise, and in pieces that fit the processor's cache its gradient's dozen passes take half the time.
+ * is elementwise, and in pieces that fit the processor's cache the dozen passes of its slope take half the time.
  */
 
 import { gradientsOf } from '../graph/gradient.ts';
