@@ -5,6 +5,7 @@
  * needs is counted: products with the weights, and of queries with keys and values.
  */
 
+import { stepCost } from '../src/models/acdit/cost.ts';
 import { parameters } from '../src/models/acdit/weights.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { EMPTY_CACHE, openTrunk } from '../src/sampling/trunk.ts';
@@ -24,16 +25,6 @@ const shapes = parameters(config);
 // One tensor at a time, as from a file: the trunk keeps its own copy.
 const trunk = await openTrunk(device, config, async (name) => formulaTensor(name, shapes.get(name)!));
 
-/** Operations of one step: 2 for each multiply-add. */
-function stepOperations(cachedTokens: number): number {
-  const { layers, hidden, mlpRatio, blockSize, channels, patch } = config;
-  const rows = BRANCHES * blockSize;
-  const products = (4 + 2 * mlpRatio) * hidden ** 2 * rows;
-  const attention = 2 * rows * (cachedTokens + blockSize) * hidden;
-  const ends = 2 * rows * hidden * channels * patch ** 2;
-  return 2 * (layers * (products + attention) + ends);
-}
-
 const latents = float32(
   [1, config.blockSize, config.channels],
   new Generator(0).randn(config.blockSize * config.channels),
@@ -49,7 +40,7 @@ for (let block = 0; block < config.blocks; block++) {
   const step = (): Promise<unknown> => trunk.denoise(latents, conditions, table, cache);
   for (let i = 0; i < 2; i++) await step();
   const comparison = await compareWithProduct(reference, step, {
-    operations: stepOperations(cache.blocks * config.blockSize),
+    operations: 2 * BRANCHES * stepCost(config, block),
     repeats,
     products: 2,
   });

@@ -7,6 +7,7 @@
  */
 
 import { linearNoiseSchedule } from '../src/diffusion/noise-schedule.ts';
+import { trainingCost } from '../src/models/acdit/cost.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { Generator } from '../src/tensor/generator.ts';
 import { float32 } from '../src/tensor/tensor.ts';
@@ -36,21 +37,6 @@ const tokens = [1, config.blocks, config.blockSize, config.channels];
 const clean = float32(tokens, new Generator(1).randn(config.blocks * config.blockSize * config.channels));
 const batch = noiseBatch(config, linearNoiseSchedule(), clean, [207], 0.1, new Generator(2));
 
-/** Operations of a step: 2 for each multiply-add, once forward and twice back. */
-function stepOperations(): number {
-  const { layers, hidden, mlpRatio, blocks, blockSize } = config;
-  const clean = (blocks - 1) * blockSize;
-  const noised = blocks * blockSize;
-  const keysAndValues = 2 * hidden ** 2;
-  const rest = (2 + 2 * mlpRatio) * hidden ** 2;
-  const products =
-    layers * keysAndValues * (clean + noised) + rest * (layers * noised + (layers - 1) * clean);
-  const noisedPairs = (blocks * (blocks + 1)) / 2;
-  const cleanPairs = (blocks * (blocks - 1)) / 2;
-  const attention = 2 * hidden * blockSize ** 2 * (layers * noisedPairs + (layers - 1) * cleanPairs);
-  return 2 * 3 * (products + attention);
-}
-
 let count = 0;
 async function step(): Promise<void> {
   await pass.run(state.weights, batch, gradients);
@@ -65,7 +51,7 @@ async function step(): Promise<void> {
 
 for (let i = 0; i < 2; i++) await step();
 const comparison = await compareWithProduct(reference, step, {
-  operations: stepOperations(),
+  operations: 2 * trainingCost(config),
   repeats,
   products: 12,
 });

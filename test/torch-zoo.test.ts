@@ -11,6 +11,7 @@ import { isTorchTensor, openTorchCheckpoint, type TorchValue } from '../src/form
 import { toFloat32 } from '../src/tensor/convert.ts';
 import type { Tensor } from '../src/tensor/tensor.ts';
 import { pythonWithTorch } from './support/python-torch.ts';
+import { at } from './support/torch-value.ts';
 
 const SCRIPT = fileURLToPath(new URL('support/torch-zoo.py', import.meta.url));
 
@@ -19,16 +20,6 @@ interface Described {
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly values: readonly number[];
-}
-
-function at(value: TorchValue | undefined, ...path: (string | number)[]): TorchValue | undefined {
-  return path.reduce<TorchValue | undefined>((inner, key) => {
-    if (inner instanceof Map) return inner.get(key);
-    if (Array.isArray(inner)) return (inner as readonly TorchValue[])[key as number];
-    if (typeof inner === 'object' && inner !== null && 'attributes' in inner)
-      return inner.attributes.get(String(key));
-    return undefined;
-  }, value);
 }
 
 function numbers(value: Tensor): number[] {

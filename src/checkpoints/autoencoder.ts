@@ -1,10 +1,10 @@
 /** @file Autoencoders on disk, in the folder layout of diffusers: `config.json` beside the weights. */
 
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
-import { openFile } from '../formats/file-source.ts';
+import { isFile, openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { openTorchCheckpoint, stateDict } from '../formats/torch-checkpoint.ts';
@@ -58,10 +58,6 @@ export async function openAutoencoder(path: string): Promise<StoredAutoencoder> 
     await archive.close();
     throw error;
   }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
 async function autoencoderFolder(path: string): Promise<string> {

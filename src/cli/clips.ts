@@ -1,10 +1,10 @@
 /** @file Clips being written: a video file a sample, which grows frame by frame. */
 
 import { join } from 'node:path';
-import { type Image, imageFromSamples } from '../media/image.ts';
+import type { Image } from '../media/image.ts';
 import { openVideoWriter, type VideoFormat, type VideoWriter } from '../media/video-writer.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { fileStem, strip } from './pictures.ts';
+import { fileStem, framesOf, strip } from './pictures.ts';
 
 /** How clips are written. */
 export interface ClipSettings {
@@ -13,6 +13,8 @@ export interface ClipSettings {
   readonly fps: number;
 }
 
+/** Frames a second, as in the official script. */
+export const DEFAULT_FPS = 4;
 /** Clips whose frames are smaller are enlarged to about this height. */
 const LEGIBLE_HEIGHT = 256;
 /** A strip shows at most so many frames. */
@@ -61,14 +63,4 @@ export function openClips(
     },
     strips: () => shown.filter((images) => images.length > 0).map(strip),
   };
-}
-
-function framesOf({ shape, data }: Tensor<'float32'>): Image[][] {
-  const [samples, frames, channels, height, width] = shape;
-  const size = channels * height * width;
-  const frame = (index: number): Image =>
-    imageFromSamples(data.subarray(index * size, (index + 1) * size), [channels, height, width]);
-  return Array.from({ length: samples }, (_, n) =>
-    Array.from({ length: frames }, (_, t) => frame(n * frames + t)),
-  );
 }

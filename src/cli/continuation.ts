@@ -6,7 +6,7 @@ import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop } from '../media/resize.ts';
 import { readFrames } from '../media/video-reader.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING, tokensPerFrame } from '../models/acdit/config.ts';
-import { patchify } from '../models/acdit/layout.ts';
+import { framesLayout, patchify } from '../models/acdit/layout.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { openCpu } from '../runtime/node.ts';
 import { checkAutoencoder } from '../sampling/latents-to-images.ts';
@@ -133,11 +133,7 @@ async function encoded(
 /** The first blocks (1, K, B, C) of (frames, C, H, W). */
 function firstBlocks(config: AcditConfig, pictures: Tensor<'float32'>, keep: number): Tensor<'float32'> {
   const [frames, ...inner] = pictures.shape;
-  const layout =
-    config.frames === 1
-      ? config
-      : { ...config, frames, blocks: 1, blockSize: frames * tokensPerFrame(config) };
-  const tokens = patchify(layout, float32([1, frames, ...inner], pictures.data));
+  const tokens = patchify(framesLayout(config, frames), float32([1, frames, ...inner], pictures.data));
   const size = tokens.shape[3];
   const count = keep * config.blockSize * size;
   return float32([1, keep, config.blockSize, size], tokens.data.slice(0, count));

@@ -17,15 +17,20 @@ export interface NamedImage {
   readonly image: Image;
 }
 
-/** Pictures (N, frames, C, H, W) in [-1, 1] as one image a sample; the frames of a clip side by side. */
-export function picturesOf({ shape, data }: Tensor<'float32'>): Image[] {
-  const [, frames, channels, height, width] = shape;
+/** Pictures (N, frames, C, H, W) in [-1, 1] as images: each sample's frames. */
+export function framesOf({ shape, data }: Tensor<'float32'>): Image[][] {
+  const [samples, frames, channels, height, width] = shape;
   const size = channels * height * width;
   const frame = (index: number): Image =>
     imageFromSamples(data.subarray(index * size, (index + 1) * size), [channels, height, width]);
-  return Array.from({ length: shape[0] }, (_, n) =>
-    strip(Array.from({ length: frames }, (_, t) => frame(n * frames + t))),
+  return Array.from({ length: samples }, (_, n) =>
+    Array.from({ length: frames }, (_, t) => frame(n * frames + t)),
   );
+}
+
+/** The same as one image a sample; the frames of a clip side by side. */
+export function picturesOf(pictures: Tensor<'float32'>): Image[] {
+  return framesOf(pictures).map(strip);
 }
 
 /** Images of one size, side by side. */

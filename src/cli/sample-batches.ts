@@ -4,7 +4,8 @@ import type { SolverName } from '../diffusion/solvers/index.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { SampleRequest, Sampler } from '../sampling/sampler.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
+import { joinAxis } from '../tensor/axes.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { Label } from './labels.ts';
 
 export interface BatchedRequest {
@@ -56,16 +57,14 @@ export function* batchRequests(request: BatchedRequest, signal: AbortSignal): Ge
       ...(blocks !== undefined && { blocks }),
       ...(window !== undefined && { window }),
       ...(noise && { noise: rowsOf(noise, first, first + labels.length) }),
-      ...(given && { given: repeated(given, labels.length) }),
+      ...(given && {
+        given: joinAxis(
+          labels.map(() => given),
+          0,
+        ),
+      }),
     };
   }
-}
-
-/** (1, ...) as (times, ...). */
-function repeated({ shape, data }: Tensor<'float32'>, times: number): Tensor<'float32'> {
-  const out = new Float32Array(times * data.length);
-  for (let n = 0; n < times; n++) out.set(data, n * data.length);
-  return float32([times, ...shape.slice(1)], out);
 }
 
 /** Sample batch after batch; gives the latents (N, T, B, C) of each. */

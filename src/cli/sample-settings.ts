@@ -8,10 +8,10 @@ import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
-import { planSampling } from '../sampling/request.ts';
+import { planLength } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { ClipSettings } from './clips.ts';
+import { type ClipSettings, DEFAULT_FPS } from './clips.ts';
 import type { Terminal } from './command.ts';
 import type { Continuation } from './continuation.ts';
 import { deviceFlags } from './device.ts';
@@ -106,8 +106,6 @@ export interface SampleSettings {
 }
 
 const DEFAULT_STEPS = 25;
-/** The official script's. */
-const DEFAULT_FPS = 4;
 /** The official scripts' seed. */
 const DEFAULT_SEED = 42;
 /** Of each class, when no labels are given. */
@@ -135,20 +133,15 @@ export async function sampleSettings(
     window: window === undefined ? undefined : wholeNumber('window', window),
     batch: batch === undefined ? defaultBatch(config) : wholeNumber('batch', batch),
   };
-  // The solver knows how many steps it can take.
+  // The sampler would say the same, but only once the weights are read; and the solver how many steps it can take.
+  planLength(config, request);
   for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
-  requireBlocks(config, request);
   return {
     request,
     clips: clipSettings(config, values),
     continuation: continuationOf(values),
     ...(await outputs(config, values, terminal)),
   };
-}
-
-/** The sampler would say the same, but only once the weights are read. */
-function requireBlocks(config: AcditConfig, { blocks, window }: BatchedRequest): void {
-  planSampling(config, { labels: [0], steps: 1, ...(blocks && { blocks }), ...(window && { window }) });
 }
 
 function clipSettings(config: AcditConfig, { format, fps }: SampleValues): ClipSettings | undefined {

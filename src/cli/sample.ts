@@ -9,6 +9,7 @@ import { writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { streamFrames } from '../sampling/frames.ts';
+import { planLength } from '../sampling/request.ts';
 import { createSampler, type SampleEvent, type Sampler } from '../sampling/sampler.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { bundledModel } from './bundled-model.ts';
@@ -300,16 +301,12 @@ function describe(
     solver,
     seed,
     ...(given && { keptBlocks: given.shape[1] }),
-    ...(isUntrained(config, request) && { untrained: UNTRAINED }),
+    ...(planLength(config, request).slides && { untrained: UNTRAINED }),
     seconds,
   };
 }
 
 const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
-
-function isUntrained(config: AcditConfig, { blocks = config.blocks, window }: BatchedRequest): boolean {
-  return blocks - 1 > (window ?? Math.max(config.blocks - 1, 1));
-}
 
 function summarize(
   config: AcditConfig,
@@ -321,7 +318,7 @@ function summarize(
 ): void {
   const { labels } = request;
   const finished = finishedCount(results);
-  if (isUntrained(config, request)) stderr.write(`note: ${UNTRAINED}\n`);
+  if (planLength(config, request).slides) stderr.write(`note: ${UNTRAINED}\n`);
   const what = signal.aborted
     ? `stopped after ${finished} of ${labels.length} samples`
     : `${finished} samples`;

@@ -7,22 +7,21 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
+import { DEFAULT_FPS } from './clips.ts';
 import { localDecoder, pixelDecoder } from './decoder.ts';
 import { labelName } from './labels.ts';
-import { labelledGrid, type NamedImage, picturesOf } from './pictures.ts';
+import { framesOf, labelledGrid, type NamedImage } from './pictures.ts';
 import { sampleBatches } from './sample-batches.ts';
 
 const MOST_CLASSES = 10;
 /** Pictures; of clips one, whose frames take a row. */
 const PER_CLASS = 4;
 const BATCH = 8;
-/** Of animations: pixels a clip to which small ones are enlarged, clips a row, and frames a second, as the official script's. */
+/** Of animations: pixels a clip to which small ones are enlarged, and clips a row. */
 const ANIMATION_CELL = 64;
 const ANIMATION_COLUMNS = 5;
-const ANIMATION_FPS = 4;
 
 export interface TrainingSampleOptions {
   readonly recipe: Recipe;
@@ -54,7 +53,7 @@ async function drawSamples(
     const request = { labels, steps, cfg, seed, solver: 'dpm-solver-plus-plus-2m', batch: BATCH } as const;
     const samples: NamedImage[] = [];
     for await (const latents of sampleBatches(sampler, request, { signal })) {
-      for (const image of picturesOf(framesApart(await decoder.decode(latents)))) {
+      for (const image of framesOf(await decoder.decode(latents)).flat()) {
         const sample = Math.floor(samples.length / config.frames);
         samples.push({ name: labelName(config, labels[sample]), image });
       }
@@ -66,11 +65,6 @@ async function drawSamples(
   }
 }
 
-/** Clips (N, frames, C, H, W) as pictures (N frames, 1, C, H, W). */
-function framesApart({ shape: [clips, frames, ...picture], data }: Tensor<'float32'>): Tensor<'float32'> {
-  return float32([clips * frames, 1, ...picture], data);
-}
-
 /** Clips that play beside each other, given frame by frame, in a few columns. */
 async function writeAnimation(path: string, frames: readonly Image[], perClip: number): Promise<void> {
   const factor = Math.max(1, Math.round(ANIMATION_CELL / frames[0].height));
@@ -79,7 +73,7 @@ async function writeAnimation(path: string, frames: readonly Image[], perClip: n
     return grid(shown, { columns: ANIMATION_COLUMNS, padding: 2 * factor });
   });
   const { width, height } = pictures[0];
-  const writer = await openVideoWriter(path, { width, height, fps: ANIMATION_FPS });
+  const writer = await openVideoWriter(path, { width, height, fps: DEFAULT_FPS });
   await writer.add(pictures);
   await writer.finish();
 }

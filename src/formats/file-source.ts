@@ -1,11 +1,16 @@
 /** @file Files on disk as byte sources (Node only). */
 
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
 import { FormatError } from '../errors.ts';
 import { allocateBytes, type ByteSource, checkRange } from './byte-source.ts';
 
 /** One system call reads at most 2^31 - 1 bytes. */
 const LARGEST_READ = 2 ** 30;
+
+/** Whether a path leads to a file. */
+export async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
+}
 
 /**
  * Open a file for reading.
@@ -14,10 +19,10 @@ const LARGEST_READ = 2 ** 30;
 export async function openFile(path: string): Promise<ByteSource> {
   const file = await openHandle(path);
   try {
-    const stat = await file.stat();
-    if (stat.isDirectory()) throw new FormatError(`${path}: is a directory; give the path of a file in it`);
-    if (!stat.isFile()) throw new FormatError(`${path}: is no regular file`);
-    return fileSource(file, path, stat.size);
+    const stats = await file.stat();
+    if (stats.isDirectory()) throw new FormatError(`${path}: is a directory; give the path of a file in it`);
+    if (!stats.isFile()) throw new FormatError(`${path}: is no regular file`);
+    return fileSource(file, path, stats.size);
   } catch (error) {
     await file.close();
     throw error;

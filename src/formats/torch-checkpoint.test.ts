@@ -12,6 +12,7 @@ import {
   text,
   tuple,
 } from '../../test/support/pickle-writer.ts';
+import { at } from '../../test/support/torch-value.ts';
 import { FormatError } from '../errors.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { float32, type Tensor, tensor, tensorBytes } from '../tensor/tensor.ts';
@@ -23,17 +24,6 @@ const golden = (name: string) => readFile(new URL(`../../test/fixtures/golden/${
 
 async function open(bytes: Uint8Array): Promise<TorchValue> {
   return (await openTorchCheckpoint(bytesSource(bytes, 'm.pt'))).value;
-}
-
-/** Follow keys through dicts, lists and a Namespace. */
-function at(value: TorchValue | undefined, ...path: (string | number)[]): TorchValue | undefined {
-  return path.reduce<TorchValue | undefined>((inner, key) => {
-    if (inner instanceof Map) return inner.get(key);
-    if (Array.isArray(inner)) return (inner as readonly TorchValue[])[key as number];
-    if (typeof inner === 'object' && inner !== null && 'attributes' in inner)
-      return inner.attributes.get(String(key));
-    return undefined;
-  }, value);
 }
 
 const storage = tensorBytes(float32([4], [1, 2, 3, 4])).slice();

@@ -104,13 +104,10 @@ function zip64Field(...numbers: number[]): Uint8Array {
   return packed([ZIP64_FIELD, 2], [8 * large.length, 2], ...large.map((number): Field => [number, 8]));
 }
 
-function localHeader({ name, crc, size, offset }: Entry, alignment: number): Uint8Array {
-  const zip64 = zip64Field(size, size);
-  const padding = paddingField(offset + LOCAL_HEADER_LENGTH + name.length + zip64.length, alignment);
+/** What a file's header and its entry in the directory both say. @param extra bytes of its extra fields. */
+function commonFields({ name, crc, size }: Entry, extra: number): Field[] {
   const stored = Math.min(size, MAX_32);
-  const header = packed(
-    [LOCAL_HEADER, 4],
-    [zip64.length > 0 ? ZIP64_VERSION : PLAIN_VERSION, 2],
+  return [
     [UTF8_NAMES, 2],
     [0, 2], // stored
     [0, 2], // time
@@ -119,7 +116,18 @@ function localHeader({ name, crc, size, offset }: Entry, alignment: number): Uin
     [stored, 4],
     [stored, 4],
     [name.length, 2],
-    [zip64.length + padding.length, 2],
+    [extra, 2],
+  ];
+}
+
+function localHeader(entry: Entry, alignment: number): Uint8Array {
+  const { name, size, offset } = entry;
+  const zip64 = zip64Field(size, size);
+  const padding = paddingField(offset + LOCAL_HEADER_LENGTH + name.length + zip64.length, alignment);
+  const header = packed(
+    [LOCAL_HEADER, 4],
+    [zip64.length > 0 ? ZIP64_VERSION : PLAIN_VERSION, 2],
+    ...commonFields(entry, zip64.length + padding.length),
   );
   return joined(header, name, zip64, padding);
 }
@@ -130,23 +138,15 @@ function paddingField(position: number, alignment: number): Uint8Array {
   return joined(packed([PADDING_FIELD, 2], [length, 2]), new Uint8Array(length).fill(0x5a));
 }
 
-function directoryHeader({ name, crc, size, offset }: Entry): Uint8Array {
+function directoryHeader(entry: Entry): Uint8Array {
+  const { name, size, offset } = entry;
   const zip64 = zip64Field(size, size, offset);
   const version = zip64.length > 0 ? ZIP64_VERSION : PLAIN_VERSION;
-  const stored = Math.min(size, MAX_32);
   const header = packed(
     [DIRECTORY_HEADER, 4],
     [version, 2], // made by
     [version, 2], // needed
-    [UTF8_NAMES, 2],
-    [0, 2], // stored
-    [0, 2], // time
-    [DATE, 2],
-    [crc, 4],
-    [stored, 4],
-    [stored, 4],
-    [name.length, 2],
-    [zip64.length, 2],
+    ...commonFields(entry, zip64.length),
     [0, 2], // comment
     [0, 2], // disk
     [0, 2], // internal attributes

@@ -1,9 +1,10 @@
 /** @file A file of the hub as a file on this machine: from the cache, or downloaded into it. */
 
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HubError } from '../errors.ts';
+import { isFile } from '../formats/file-source.ts';
 import {
   blobPath,
   COMMIT,
@@ -82,10 +83,6 @@ async function cachedFile(hub: Hub, location: HubLocation, reason: string): Prom
 function cachedAt(hub: Hub, location: HubLocation, path: string): Outcome {
   hub.emit({ kind: 'cached', file: describeLocation(location), path });
   return { kind: 'found', path };
-}
-
-async function isFile(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
 async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): Promise<string> {

@@ -4,7 +4,8 @@
  */
 
 import { type AcditConfig, tokensPerFrame } from '../models/acdit/config.ts';
-import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+import { joinAxis, sliceAxis } from '../tensor/axes.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { SampleEvent } from './sampler.ts';
 
 /** Frames (N, frames, channels, H, W) in [-1, 1]; `first` is the number of the first of them in its clip. */
@@ -66,44 +67,16 @@ function frameCutter(config: AcditConfig) {
   let waiting: Tensor<'float32'> | undefined;
   return {
     add(block: Tensor<'float32'>): { first: number; tokens: Tensor<'float32'> } | undefined {
-      const all = waiting ? joinTokens(waiting, block) : block;
+      const all = waiting ? joinAxis([waiting, block], 1) : block;
       const [samples, count, size] = all.shape;
       const frames = Math.floor(count / perFrame);
-      const whole = tokensOf(all, 0, frames * perFrame);
-      waiting = frames * perFrame < count ? tokensOf(all, frames * perFrame, count) : undefined;
+      const end = frames * perFrame;
+      waiting = end < count ? sliceAxis(all, 1, end, count) : undefined;
       if (frames === 0) return undefined;
-      const tokens = float32([samples, 1, frames * perFrame, size], whole.data);
+      const tokens = float32([samples, 1, end, size], sliceAxis(all, 1, 0, end).data);
       const event = { first, tokens };
       first += frames;
       return event;
     },
   };
-}
-
-/** (N, S, C) and (N, R, C) as (N, S + R, C). */
-function joinTokens(a: Tensor<'float32'>, b: Tensor<'float32'>): Tensor<'float32'> {
-  const [samples, before, size] = a.shape;
-  const count = before + b.shape[1];
-  const out = new Float32Array(samples * count * size);
-  for (let n = 0; n < samples; n++) {
-    out.set(a.data.subarray(n * before * size, (n + 1) * before * size), n * count * size);
-    out.set(b.data.subarray(n * b.shape[1] * size, (n + 1) * b.shape[1] * size), (n * count + before) * size);
-  }
-  return float32([samples, count, size], out);
-}
-
-/** Tokens `start` up to `end` of (N, S, C). */
-function tokensOf({ shape, data }: Tensor<'float32'>, start: number, end: number): Tensor<'float32'> {
-  const [samples, count, size] = shape;
-  const out = float32(
-    [samples, end - start, size],
-    new Float32Array(elementCount([samples, end - start, size])),
-  );
-  for (let n = 0; n < samples; n++) {
-    out.data.set(
-      data.subarray((n * count + start) * size, (n * count + end) * size),
-      n * (end - start) * size,
-    );
-  }
-  return out;
 }

@@ -3,6 +3,7 @@
 import type { NormalSource, SolverName } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
+import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 
@@ -38,13 +39,19 @@ export interface SampleRequest {
   readonly signal?: AbortSignal;
 }
 
-/** A request with nothing left open. */
-export interface SamplePlan {
-  readonly samples: number;
+/** How long samples become, and how far back their blocks look. */
+export interface SampleLength {
   /** Blocks of each sample, those given included. */
   readonly blocks: number;
   /** Most finished blocks that are attended. */
   readonly window: number;
+  /** Some block attends the last of the blocks before it only, for which no model is trained. */
+  readonly slides: boolean;
+}
+
+/** A request with nothing left open. */
+export interface SamplePlan extends SampleLength {
+  readonly samples: number;
   /** One (N, B, C) for each block that is given. */
   readonly given: readonly Tensor<'float32'>[];
   /** `labels[block][sample]` */
@@ -66,7 +73,8 @@ const DEFAULT_STEPS = 25;
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
   const samples = request.labels.length;
   if (samples === 0) throw new ArgumentError('sample: give at least one label');
-  const blocks = plannedBlocks(config, request.blocks);
+  const length = planLength(config, request);
+  const { blocks } = length;
   const bySample = request.labels.map((label) => perBlock(blocks, 'labels', label));
   for (const label of bySample.flat()) {
     if (!Number.isInteger(label) || label < 0 || label > config.classes) {
@@ -83,9 +91,8 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
   const { seed = 0, first = 0 } = request;
   const shape = [samples, blocks, config.blockSize, tokenSize(config)];
   return {
+    ...length,
     samples,
-    blocks,
-    window: plannedWindow(config, blocks, request.window),
     given: givenBlocks(shape, request.given),
     labels: Array.from({ length: blocks }, (_, block) => bySample.map((labels) => labels[block])),
     steps: perBlock(blocks, 'steps', request.steps ?? DEFAULT_STEPS),
@@ -94,6 +101,16 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
     noise: startingNoise(shape, request.noise, (n) => Generator.seeded(seed, first + n)),
     solverNoise: perSampleNoise(samples, (n) => Generator.seeded(seed, first + n, SOLVER_STREAM)),
   };
+}
+
+/** @throws {ArgumentError} if the model makes nothing so long, or blocks that look so far back. */
+export function planLength(
+  config: AcditConfig,
+  request: { readonly blocks?: number | undefined; readonly window?: number | undefined },
+): SampleLength {
+  const blocks = plannedBlocks(config, request.blocks);
+  const window = plannedWindow(config, blocks, request.window);
+  return { blocks, window, slides: blocks - 1 > window };
 }
 
 /** Only clips go on: the blocks of a picture fill it. */
@@ -126,7 +143,7 @@ function givenBlocks(
   given: Tensor<'float32'> | undefined,
 ): Tensor<'float32'>[] {
   if (!given) return [];
-  const [count, kept] = given.shape;
+  const [, kept] = given.shape;
   if (given.shape.length !== 4 || given.shape.join() !== [samples, kept, ...inner].join()) {
     throw new ArgumentError(
       `sample: given blocks must have shape [${[samples, 'K', ...inner].join()}], got [${given.shape}]`,
@@ -137,7 +154,7 @@ function givenBlocks(
       `sample: ${kept} of ${blocks} blocks are given, which leaves none to make; give fewer, or ask for more blocks`,
     );
   }
-  return Array.from({ length: count > 0 ? kept : 0 }, (_, block) => blockOf(given, block));
+  return Array.from({ length: kept }, (_, block) => blockOf(given, block));
 }
 
 function perBlock(blocks: number, what: string, value: PerBlock): number[] {
@@ -182,25 +199,15 @@ function perSampleNoise(samples: number, generatorOf: (sample: number) => Genera
 
 /** Block number `block` of (N, T, B, C), as (N, B, C). */
 export function blockOf(value: Tensor<'float32'>, block: number): Tensor<'float32'> {
-  const [samples, blocks, ...inner] = value.shape;
-  const size = elementCount(inner);
-  const out = new Float32Array(samples * size);
-  for (let n = 0; n < samples; n++) {
-    const start = (n * blocks + block) * size;
-    out.set(value.data.subarray(start, start + size), n * size);
-  }
-  return float32([samples, ...inner], out);
+  const { shape, data } = sliceAxis(value, 1, block, block + 1);
+  const [samples, , ...inner] = shape;
+  return float32([samples, ...inner], data);
 }
 
 /** T blocks of (N, B, C) as (N, T, B, C). */
 export function stackBlocks(blocks: readonly Tensor<'float32'>[]): Tensor<'float32'> {
-  const [samples, ...inner] = blocks[0].shape;
-  const size = elementCount(inner);
-  const out = new Float32Array(samples * blocks.length * size);
-  for (const [b, { data }] of blocks.entries()) {
-    for (let n = 0; n < samples; n++) {
-      out.set(data.subarray(n * size, (n + 1) * size), (n * blocks.length + b) * size);
-    }
-  }
-  return float32([samples, blocks.length, ...inner], out);
+  return joinAxis(
+    blocks.map(({ shape: [samples, ...inner], data }) => float32([samples, 1, ...inner], data)),
+    1,
+  );
 }

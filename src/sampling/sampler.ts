@@ -61,10 +61,10 @@ export interface SamplerOptions extends CompileOptions {
 
 /** Prepare a model for sampling. */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  const trunk = await openTrunk(options.device, options.config, options.weights, options);
-  const schedule = linearNoiseSchedule();
-  const { config, weights } = options;
+  const { config, device, weights } = options;
   const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
+  const trunk = await openTrunk(device, config, source, options);
+  const schedule = linearNoiseSchedule();
   return {
     config,
     sample: (request) => sampleBlocks(trunk, source, schedule, planSampling(config, request), request.signal),
@@ -79,10 +79,10 @@ async function* sampleBlocks(
   plan: SamplePlan,
   signal?: AbortSignal,
 ): AsyncGenerator<SampleEvent, void, void> {
-  const { blocks, window, given } = plan;
+  const { blocks, window, slides, given } = plan;
   const modulations = modulationSource(trunk, schedule, plan);
   const finished = [...given];
-  let cache: KeyValueCache = blocks - 1 > window ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
+  let cache: KeyValueCache = slides ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
   for (const [block, latents] of given.entries()) {
     yield { kind: 'block', block, latents, given: true };
     cache = await extend(trunk, cache, latents, window, signal);

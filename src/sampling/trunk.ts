@@ -7,8 +7,9 @@ import { ArgumentError } from '../errors.ts';
 import type { Graph } from '../graph/onnx.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import { type RopeTables, ropeTables, signedTables } from '../models/acdit/rope.ts';
-import { LAYER_MODULATIONS, rowsOf, type Weights } from '../models/acdit/weights.ts';
+import { CLEAN_MODULATION, LAYER_MODULATIONS, rowsOf, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
+import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import {
   appendAttentionGraph,
@@ -223,7 +224,7 @@ export async function openTrunk(
       if (!plainKeys) throw new ArgumentError('slide: the cache keeps no keys before rotation');
       const blocks = before - 1;
       const withoutOldest = (parts: readonly Tensor<'float32'>[]): Tensor<'float32'>[] =>
-        parts.map((part) => withoutFirst(part, blockSize));
+        parts.map((part) => sliceAxis(part, 2, blockSize, before * blockSize));
       const plain = plainKeys.map(withoutOldest);
       const places = positions(0, blocks);
       const keys: Tensor<'float32'>[][] = [];
@@ -260,18 +261,6 @@ function cacheRoom(config: AcditConfig, samples: number, blocks: number): Tensor
   );
 }
 
-/** (N, H, S, D) without the first tokens. */
-function withoutFirst({ shape, data }: Tensor<'float32'>, tokens: number): Tensor<'float32'> {
-  const [samples, heads, length, size] = shape;
-  const kept = (length - tokens) * size;
-  const out = new Float32Array(samples * heads * kept);
-  for (let row = 0; row < samples * heads; row++) {
-    const end = (row + 1) * length * size;
-    out.set(data.subarray(end - kept, end), row * kept);
-  }
-  return float32([samples, heads, length - tokens, size], out);
-}
-
 /** `name.0`, `name.1` and so on. */
 function numberedAll(name: string, tensors: readonly Tensor<'float32'>[]): Record<string, Tensor<'float32'>> {
   return Object.fromEntries(tensors.map((value, index) => [numbered(name, index), value]));
@@ -279,15 +268,14 @@ function numberedAll(name: string, tensors: readonly Tensor<'float32'>[]): Recor
 
 /** (N, B, token size) once for each branch: (R x N, 1, B, token size). */
 function repeatSamples(latents: Tensor<'float32'>, branches: number): Tensor<'float32'> {
-  const [samples, tokens, size] = latents.shape;
-  const out = new Float32Array(branches * latents.data.length);
-  for (let branch = 0; branch < branches; branch++) out.set(latents.data, branch * latents.data.length);
-  return float32([branches * samples, 1, tokens, size], out);
+  const { shape, data } = joinAxis(Array<Tensor<'float32'>>(branches).fill(latents), 0);
+  const [groups, ...inner] = shape;
+  return float32([groups, 1, ...inner], data);
 }
 
-/** What makes a clean token of a noised one's path: shift 0, scale 0, gate 1, twice. */
+/** {@link CLEAN_MODULATION} of all samples (N, 1, 6, C). */
 function identityModulation(samples: number, hidden: number): Tensor<'float32'> {
-  const row = [0, 0, 1, 0, 0, 1].flatMap((value) => Array<number>(hidden).fill(value));
+  const row = CLEAN_MODULATION.flatMap((value) => Array<number>(hidden).fill(value));
   const data = Float32Array.from({ length: samples * row.length }, (_, i) => row[i % row.length]);
   return float32([samples, 1, LAYER_MODULATIONS, hidden], data);
 }

@@ -25,6 +25,7 @@ import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { type RopeTables, ropeTables, signedTables } from '../models/acdit/rope.ts';
 import {
   attentionInputs,
+  cleanModulation,
   conditions,
   finalLayer,
   type LayerSymbols,
@@ -37,7 +38,6 @@ import {
   widen,
 } from '../models/acdit/transformer.ts';
 import { CONDITION_WEIGHTS, LAYER_MODULATIONS, rowsOf, TIMESTEP_FEATURES } from '../models/acdit/weights.ts';
-import { float32 } from '../tensor/tensor.ts';
 
 /** Graphs of one training step for batches of a fixed size. */
 export interface GradientGraphs {
@@ -187,12 +187,7 @@ function streamModulations(
   const shaped = reshape(noised, [samples, blocks, LAYER_MODULATIONS, hidden]);
   const clean = cleanBlocks(config);
   if (clean === 0) return shaped;
-  return concat([expand(identityModulation(), [samples, clean, LAYER_MODULATIONS, hidden]), shaped], 1);
-}
-
-/** Shift 0, scale 0, gate 1, twice. */
-function identityModulation(): SymbolicTensor {
-  return constant(float32([1, 1, LAYER_MODULATIONS, 1], [0, 0, 1, 0, 0, 1]));
+  return concat([expand(cleanModulation(), [samples, clean, LAYER_MODULATIONS, hidden]), shaped], 1);
 }
 
 /** Tables for the clean blocks, then the noised ones: both copies of a block have the same positions. */

@@ -1,11 +1,7 @@
 /** @file Weights computed from their names, so that a full-size model can be checked without shipping it. */
 
-import {
-  ACDIT_SIZES,
-  type AcditConfig,
-  type AcditSize,
-  validateConfig,
-} from '../../src/models/acdit/config.ts';
+import { type AcditConfig, validateConfig } from '../../src/models/acdit/config.ts';
+import { paperConfig, type SizeName } from '../../src/models/acdit/paper-models.ts';
 import { parameters, type Weights } from '../../src/models/acdit/weights.ts';
 import type { AutoencoderConfig } from '../../src/models/autoencoder/config.ts';
 import { elementCount, float32, type Tensor } from '../../src/tensor/tensor.ts';
@@ -44,24 +40,8 @@ export function formulaWeights(config: AcditConfig): Weights {
 }
 
 /** The image model of a paper's size: 32 x 32 latents of 4 channels, patch 1, 4 blocks of 256 tokens. */
-export function paperImageConfig(size: keyof typeof ACDIT_SIZES): AcditConfig {
-  const dimensions: AcditSize = ACDIT_SIZES[size];
-  return validateConfig({
-    modelType: 'acdit',
-    ...dimensions,
-    mlpRatio: 4,
-    classes: 1000,
-    space: 'latents',
-    channels: 4,
-    frames: 1,
-    height: 32,
-    width: 32,
-    patch: 1,
-    blockSize: 256,
-    blocks: 4,
-    squareBlocks: true,
-    positionSplit: [1, 1],
-  });
+export function paperImageConfig(size: SizeName): AcditConfig {
+  return validateConfig(paperConfig(size, 'image'));
 }
 
 /** Stable Diffusion's autoencoder, which the paper's models use. */

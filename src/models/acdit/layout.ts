@@ -105,3 +105,8 @@ function clipLayout(config: AcditConfig, [, blocks, blockSize]: readonly number[
   if (config.squareBlocks || config.frames === 1 || !Number.isInteger(frames)) return config;
   return { ...config, frames, blocks, blockSize };
 }
+
+/** The layout of so many frames of a clip as one block; a picture's own. */
+export function framesLayout(config: AcditConfig, frames: number): AcditConfig {
+  return clipLayout(config, [1, 1, frames * tokensPerFrame(config)]);
+}

@@ -26,7 +26,7 @@ import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
 import { type AcditConfig, headSize } from './config.ts';
-import { LAYER_MODULATIONS, layerWeightShapes, parameters } from './weights.ts';
+import { CLEAN_MODULATION, LAYER_MODULATIONS, layerWeightShapes, parameters } from './weights.ts';
 
 const NORM_EPSILON = 1e-6;
 
@@ -338,6 +338,11 @@ export function modulations(
 ): SymbolicTensor {
   const [rows, hidden] = condition.shape;
   return reshape(linear(silu(condition), weight, bias), [rows, count, hidden]);
+}
+
+/** A clean token's modulation (1, 1, 6, 1), which fits any blocks. */
+export function cleanModulation(): SymbolicTensor {
+  return constant(float32([1, 1, LAYER_MODULATIONS, 1], CLEAN_MODULATION));
 }
 
 /** The predicted noise: blocks (N, G, B, C) with modulations (N, G, 2, C) to (N, G, B, token size). */

@@ -25,6 +25,8 @@ export const HEAD_SIZE = 64;
 
 /** Modulation vectors of a layer: shift, scale and gate of the attention, then of the feed-forward network. */
 export const LAYER_MODULATIONS = 6;
+/** What makes a clean token of a noised one's path: shift 0, scale 0, gate 1, twice. */
+export const CLEAN_MODULATION: readonly number[] = [0, 0, 1, 0, 0, 1];
 
 /** Name and shape of each parameter of one layer, without its `blocks.N.` prefix. */
 export function layerParameters(config: AcditConfig): [name: string, shape: number[]][] {

@@ -22,6 +22,7 @@ import { type AcditConfig, headSize, tokenSize } from './config.ts';
 import { ropeTables, signedTables } from './rope.ts';
 import { timestepFeatures } from './timestep.ts';
 import {
+  cleanModulation,
   conditions,
   finalLayer,
   type LayerSymbols,
@@ -124,8 +125,7 @@ function cleanOr(timesteps: SymbolicTensor): (modulation: SymbolicTensor) => Sym
     ),
   );
   const noised = reshape(gatherRows(isNoised, timesteps), ['samples', 1, 1, 1]);
-  const clean = constant(float32([1, 1, LAYER_MODULATIONS, 1], [0, 0, 1, 0, 0, 1]));
-  const share = multiply(clean, shift(negate(noised), 1));
+  const share = multiply(cleanModulation(), shift(negate(noised), 1));
   return (modulation) => add(multiply(modulation, noised), share); // exact: the factors are 0 and 1
 }
 
