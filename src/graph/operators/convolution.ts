@@ -1,135 +1,87 @@
-/** @file Convolution of images, and enlarging them; axes are (N, C, H, W), as PyTorch has them. */
+/** @file Convolution over any number of spatial axes, and enlarging images; axes are (N, C, ...), as PyTorch has them. */
 
 import { ShapeError } from '../../errors.ts';
 import { float32 } from '../../tensor/tensor.ts';
-import { addDims, divideDim, productDim, sameShape } from '../shapes.ts';
-import { apply, constant, type Dim, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { productDim, sameShape } from '../shapes.ts';
+import { apply, constant, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reduceSum, reshape } from './broadcasting.ts';
 import { slice, transpose } from './layout.ts';
-
-/** How a kernel moves over an image. */
-export interface ConvolutionOptions {
-  /** Rows and columns from one place to the next; 1 by default. */
-  readonly stride?: number;
-  /** Zeros around the image: top, left, bottom, right; none by default. */
-  readonly padding?: readonly [top: number, left: number, bottom: number, right: number];
-}
-
-type Padding = NonNullable<ConvolutionOptions['padding']>;
-
-const NO_PADDING: Padding = [0, 0, 0, 0];
-
-/** Places of a kernel along an axis. */
-function places(size: Dim, padding: number, kernel: number, stride: number): Dim | undefined {
-  const steps = divideDim(addDims(size, padding - kernel), stride);
-  return steps === undefined || Number(steps) < 0 ? undefined : addDims(steps, 1);
-}
+import {
+  requireKnown,
+  showWindow,
+  unreached,
+  type WindowOptions,
+  type Windows,
+  windowAttributes,
+  windowsOver,
+} from './windows.ts';
 
 /**
- * Convolution (cross-correlation, as in PyTorch): (N, C, H, W) with weight (K, C, h, w) and bias (K) -> (N, K, H', W').
- * @throws {ShapeError} also where H' or W' would depend on what the name of a dim stands for.
+ * Convolution (cross-correlation, as in PyTorch) over one or more spatial axes, such as (N, C, H, W) with weight
+ * (K, C, h, w) and bias (K) -> (N, K, H', W'). Padding is of zeros.
+ * @throws {ShapeError} also where a size of the result would depend on what the name of a dim stands for.
  */
-export function conv2d(
+export function convolution(
   x: SymbolicTensor,
   weight: SymbolicTensor,
   bias?: SymbolicTensor,
-  { stride = 1, padding = NO_PADDING }: ConvolutionOptions = {},
+  options: WindowOptions = {},
 ): SymbolicTensor {
-  const [samples, channels, height, width] = x.shape;
-  const [outputs, inputs, kernelHeight, kernelWidth] = weight.shape;
-  const [top, left, bottom, right] = padding;
-  const fits = x.shape.length === 4 && weight.shape.length === 4 && channels === inputs;
-  const rows = fits && places(height, top + bottom, Number(kernelHeight), stride);
-  const columns = fits && places(width, left + right, Number(kernelWidth), stride);
-  if (!rows || !columns || (bias && !sameShape(bias.shape, [outputs]))) {
+  const [samples, channels] = x.shape;
+  const [outputs, inputs, ...kernel] = weight.shape;
+  const windows = windowsOver(x.shape, kernel.map(Number), options);
+  if (!windows || channels !== inputs || (bias && !sameShape(bias.shape, [outputs]))) {
     throw new ShapeError(
-      `conv2d: input ${showShape(x.shape)} with padding [${padding}] and stride ${stride} does not fit weight ` +
+      `convolution: input ${showShape(x.shape)} with ${showWindow(options)} does not fit weight ` +
         `${showShape(weight.shape)} and bias ${bias ? showShape(bias.shape) : '(none)'}`,
     );
   }
-  return convolution(x, weight, bias, {
-    kernel: [Number(kernelHeight), Number(kernelWidth)],
-    padding,
-    stride,
-    shape: [samples, outputs, rows, columns],
-  });
-}
-
-function convolution(
-  x: SymbolicTensor,
-  weight: SymbolicTensor,
-  bias: SymbolicTensor | undefined,
-  { kernel, padding, stride, shape }: { kernel: number[]; padding: Padding; stride: number; shape: Shape },
-): SymbolicTensor {
   return apply({
     operator: 'Conv',
     inputs: bias ? [x, weight, bias] : [x, weight],
-    attributes: { kernel_shape: kernel, pads: padding, strides: [stride, stride] },
-    outputs: [{ shape }],
+    attributes: windowAttributes(windows),
+    outputs: [{ shape: [samples, outputs, ...windows.places] }],
     gradient: ([g]) => {
       if (!g) return [];
-      requireKnown(x.shape);
+      requireKnown('convolution', x.shape);
       return [
-        spread(g, weight, x.shape, padding, stride),
-        correlate(x, g, weight.shape, padding, stride),
-        bias && reduceSum(g, [0, 2, 3]),
+        spread(g, weight, x.shape, windows),
+        correlate(x, g, weight.shape, windows),
+        bias && reduceSum(g, [0, ...kernel.map((_, axis) => axis + 2)]),
       ];
     },
   })[0];
 }
 
-function requireKnown(shape: Shape): void {
-  if (shape.every((dim) => typeof dim === 'number')) return;
-  throw new ShapeError(`conv2d: the gradient needs an input of known size, got ${showShape(shape)}`);
-}
-
-/** Gradient of the input: each place's gradient spread over the pixels that its kernel read. */
-function spread(
+/** Gradient of the input: each place's gradient spread over the elements that its window read. */
+export function spread(
   g: SymbolicTensor,
   weight: SymbolicTensor,
   shape: Shape,
-  padding: Padding,
-  stride: number,
+  windows: Windows,
 ): SymbolicTensor {
-  const kernel = weight.shape.slice(2).map(Number);
-  const [top, left, bottom, right] = padding;
-  // Pixels that no kernel reached, beyond the last place.
-  const rest = [2, 3].map((axis) => {
-    const around = axis === 2 ? top + bottom : left + right;
-    return Number(shape[axis]) + around - kernel[axis - 2] - stride * (Number(g.shape[axis]) - 1);
-  });
   return apply({
     operator: 'ConvTranspose',
     inputs: [g, weight],
-    attributes: { kernel_shape: kernel, pads: padding, strides: [stride, stride], output_padding: rest },
+    attributes: { ...windowAttributes(windows), output_padding: unreached(shape, windows) },
     outputs: [{ shape }],
   })[0];
 }
 
-/** Gradient of the weight: input pixels times the gradients of the places that read them, summed over samples. */
-function correlate(
-  x: SymbolicTensor,
-  g: SymbolicTensor,
-  shape: Shape,
-  padding: Padding,
-  stride: number,
-): SymbolicTensor {
-  const [top, left, bottom, right] = padding;
-  const [, , height, width] = x.shape.map(Number);
-  const [, , rows, columns] = g.shape.map(Number);
+/** Gradient of the weight: input elements times the gradients of the places that read them, summed over samples. */
+function correlate(x: SymbolicTensor, g: SymbolicTensor, shape: Shape, windows: Windows): SymbolicTensor {
+  const { kernel, strides, padding, places } = windows;
+  const swap = [1, 0, ...kernel.map((_, axis) => axis + 2)];
+  const rest = unreached(x.shape, windows);
   // The gradient is the kernel, its places `stride` apart.
-  const reached = [
-    height + top + bottom - stride * (rows - 1),
-    width + left + right - stride * (columns - 1),
-  ];
   const swapped = apply({
     operator: 'Conv',
-    inputs: [transpose(x, [1, 0, 2, 3]), transpose(g, [1, 0, 2, 3])],
-    attributes: { kernel_shape: [rows, columns], pads: padding, dilations: [stride, stride] },
-    outputs: [{ shape: [shape[1], shape[0], ...reached] }],
+    inputs: [transpose(x, swap), transpose(g, swap)],
+    attributes: { kernel_shape: places.map(Number), pads: padding, dilations: strides },
+    outputs: [{ shape: [shape[1], shape[0], ...kernel.map((size, axis) => size + rest[axis])] }],
   })[0];
-  const cropped = slice(slice(swapped, 2, 0, Number(shape[2])), 3, 0, Number(shape[3]));
-  return transpose(cropped, [1, 0, 2, 3]);
+  const cropped = kernel.reduce((all, size, axis) => slice(all, axis + 2, 0, size), swapped);
+  return transpose(cropped, swap);
 }
 
 /** Each pixel repeated: (N, C, H, W) -> (N, C, rows H, columns W). */

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { compiled, evaluate, gradientErrors, randomTensor } from '../../../test/support/evaluate.ts';
 import { relativeError } from '../../../test/support/golden.ts';
 import { openCpu } from '../../runtime/node.ts';
-import { float32, type Tensor, tensor, zeros } from '../../tensor/tensor.ts';
+import { Generator } from '../../tensor/generator.ts';
+import { elementCount, float32, type Tensor, tensor, zeros } from '../../tensor/tensor.ts';
 import { backpropagate, gradientsOf } from '../gradient.ts';
 import { apply, constant, input, type SymbolicTensor, scalar } from '../symbolic.ts';
 import * as operators from './index.ts';
@@ -15,8 +16,19 @@ interface Case {
   readonly build: (symbols: Symbols) => readonly SymbolicTensor[];
 }
 
-const { attention, concat, conv2d, expand, gatherRows, linear, reduceMean, reduceSum, reshape } = operators;
-const { rmsNorm, slice, split, sumOfSquares, sumTo, transpose, upsampleNearest } = operators;
+const { attention, averagePool, concat, convolution, expand, gatherRows, linear, maxPool } = operators;
+const {
+  reduceMean,
+  reduceSum,
+  reshape,
+  rmsNorm,
+  slice,
+  split,
+  sumOfSquares,
+  sumTo,
+  transpose,
+  upsampleNearest,
+} = operators;
 
 const of = (inputs: Case['inputs'], build: Case['build']): Case => ({ inputs, build });
 
@@ -63,6 +75,23 @@ const mask = constant(
   ),
 );
 const heads = { q: [1, 2, 3, 2], k: [1, 2, 4, 2], v: [1, 2, 4, 3] };
+
+const small = (shape: readonly number[]): Values => ({ shape, range: [-1 / 32, 1 / 32] });
+
+/** Small values plus quarters in random order, so that a step changes no maximum. */
+function apart(x: SymbolicTensor): SymbolicTensor {
+  const shape = x.shape.map(Number);
+  const order = Generator.seeded(3).randperm(elementCount(shape));
+  return operators.add(
+    x,
+    constant(
+      float32(
+        shape,
+        Array.from(order, (place) => place / 4),
+      ),
+    ),
+  );
+}
 
 /** A case at least for every operator that the graph language has. */
 const cases: Record<keyof typeof operators, Case[]> = {
@@ -193,18 +222,39 @@ const cases: Record<keyof typeof operators, Case[]> = {
     ),
   ],
   // biome-ignore-end format: pairs of shapes
-  conv2d: [
-    of({ x: [2, 2, 3, 4], w: [3, 2, 3, 2], b: [3] }, ({ x, w, b }) => [conv2d(x, w, b)]),
+  convolution: [
+    of({ x: [2, 2, 3, 4], w: [3, 2, 3, 2], b: [3] }, ({ x, w, b }) => [convolution(x, w, b)]),
     of({ x: [1, 2, 3, 3], w: [2, 2, 3, 3] }, ({ x, w }) => [
-      conv2d(x, w, undefined, { padding: [1, 1, 1, 1] }),
+      convolution(x, w, undefined, { padding: [1, 1, 1, 1] }),
     ]),
     of({ x: [1, 2, 5, 4], w: [2, 2, 3, 3] }, ({ x, w }) => [
-      conv2d(x, w, undefined, { stride: 2, padding: [0, 0, 1, 1] }),
+      convolution(x, w, undefined, { stride: 2, padding: [0, 0, 1, 1] }),
     ]),
     of({ x: [2, 1, 7, 6], w: [2, 1, 2, 3], b: [2] }, ({ x, w, b }) => [
-      conv2d(x, w, b, { stride: 3, padding: [0, 1, 0, 0] }),
+      convolution(x, w, b, { stride: 3, padding: [0, 1, 0, 0] }),
+    ]),
+    of({ x: [2, 2, 9], w: [3, 2, 4], b: [3] }, ({ x, w, b }) => [
+      convolution(x, w, b, { stride: 2, padding: [3, 0] }),
+    ]),
+    of({ x: [1, 2, 4, 5, 3], w: [2, 2, 2, 3, 1], b: [2] }, ({ x, w, b }) => [
+      convolution(x, w, b, { stride: [1, 2, 3], padding: [0, 1, 0, 1, 0, 0] }),
     ]),
   ],
+  maxPool: [
+    of({ x: small([2, 2, 7]) }, ({ x }) => [maxPool(apart(x), [3], { stride: 2, padding: [0, 1] })]),
+    of({ x: small([2, 1, 4, 5]) }, ({ x }) => [maxPool(apart(x), [3, 2])]), // some are the largest of several windows
+    of({ x: small([1, 2, 3, 4, 2]) }, ({ x }) => [
+      maxPool(apart(x), [2, 3, 1], { stride: [1, 2, 1], padding: [0, 1, 0, 1, 0, 0] }),
+    ]),
+  ],
+  averagePool: [false, true].flatMap((countPadding) => [
+    of({ x: [2, 2, 7] }, ({ x }) => [averagePool(x, [3], { stride: 2, padding: [0, 1], countPadding })]),
+    of({ x: [2, 2, 4, 5] }, ({ x }) => [averagePool(x, [3, 3], { padding: [1, 1, 1, 1], countPadding })]),
+    of({ x: [1, 2, 3, 4, 2] }, ({ x }) => [
+      averagePool(x, [2, 3, 1], { stride: [1, 2, 1], padding: [0, 1, 0, 1, 0, 0], countPadding }),
+    ]),
+    of({ x: [1, 1, 6, 3] }, ({ x }) => [averagePool(x, [2, 3], { stride: 4, countPadding })]),
+  ]),
   upsampleNearest: [
     of({ x: [2, 1, 2, 3] }, ({ x }) => [upsampleNearest(x, 2, 2)]),
     of({ x: [1, 2, 2, 1] }, ({ x }) => [upsampleNearest(x, 1, 3)]),
@@ -284,6 +334,21 @@ describe('values', () => {
   });
 });
 
+describe('windows', () => {
+  it('padding is never the largest, and counts for the mean only where asked for', async () => {
+    const x = constant(float32([1, 1, 3], [-1, -5, -3]));
+    const padding = [1, 1];
+    const results = await evaluate({
+      largest: maxPool(x, [2], { padding }),
+      mean: averagePool(x, [2], { padding }),
+      counted: averagePool(x, [2], { padding, countPadding: true }),
+    });
+    expect(results.largest.data).toEqual(Float32Array.of(-1, -1, -3, -3));
+    expect(results.mean.data).toEqual(Float32Array.of(-1, -3, -4, -3));
+    expect(results.counted.data).toEqual(Float32Array.of(-0.5, -3, -4, -1.5));
+  });
+});
+
 describe('backpropagate', () => {
   const x = input('x', [2]);
 
@@ -298,6 +363,24 @@ describe('backpropagate', () => {
   it('refuses what is no scalar, and seeds of another shape', () => {
     expect(() => gradientsOf(x, [x])).toThrow(/gradientsOf.*\[2\]/);
     expect(() => backpropagate([{ output: x, gradient: scalar(1) }], [x])).toThrow(/\[\].*\[2\]/);
+  });
+
+  it('an element that is the largest of many windows loses nothing when several threads add', async () => {
+    const [size, x] = [100_000, input('x', [1, 1, 100_000])];
+    const gradient = input('gradient', [1, 1, size - 999]);
+    const [sum] = backpropagate([{ output: maxPool(x, [1000]), gradient }], [x]);
+    const device = openCpu({ threads: 2 });
+    const program = await device.compile({ inputs: [x, gradient], outputs: { sum } });
+    const peaks = zeros('float32', [1, 1, size]);
+    for (let i = 500; i < size; i += 1000) peaks.data[i] = 1;
+    const ones = zeros('float32', [1, 1, size - 999]);
+    ones.data.fill(1);
+    for (let run = 0; run < 5; run++) {
+      const sums = (await program.run({ x: peaks, gradient: ones })).sum.data as Float32Array;
+      expect(sums.every((sum, i) => (peaks.data[i] === 1 ? sum >= 500 : sum === 0))).toBe(true);
+      expect(sums.reduce((total, sum) => total + sum, 0)).toBe(size - 999);
+    }
+    await device.dispose();
   });
 
   it('a repeated index loses nothing when several threads add', async () => {

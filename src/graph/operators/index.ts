@@ -3,7 +3,7 @@
 export { gelu, silu, softmax } from './activation.ts';
 export { attention } from './attention.ts';
 export { constantZeros, expand, reduceSum, reshape, sumTo } from './broadcasting.ts';
-export { type ConvolutionOptions, conv2d, upsampleNearest } from './convolution.ts';
+export { convolution, upsampleNearest } from './convolution.ts';
 export {
   add,
   cosine,
@@ -24,4 +24,6 @@ export { concat, slice, split, transpose } from './layout.ts';
 export { linear, linearOnto, matmul, matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 export { gatherRows } from './lookup.ts';
 export { rmsNorm } from './normalization.ts';
+export { type AveragePoolOptions, averagePool, maxPool } from './pooling.ts';
 export { reduceMean, sumOfSquares } from './reduction.ts';
+export type { WindowOptions } from './windows.ts';

@@ -8,7 +8,7 @@ import type { Graph } from '../../graph/onnx.ts';
 import {
   add,
   concat,
-  conv2d,
+  convolution,
   matmul,
   matmulTransposed,
   multiply,
@@ -78,7 +78,7 @@ export function convolutionGraph(spec: ConvolutionSpec): Graph {
   const parts = [prepare(take('strip', [1, channels, rows, columns]), tall)];
   if (kernel === 3 && resize !== 'down') parts.unshift(edge('above', 'isAbove'));
   if (kernel === 3) parts.push(edge('below', 'isBelow'));
-  const convolved = conv2d(
+  const convolved = convolution(
     concat(parts, 2),
     take('weight', [outputs, channels, kernel, kernel]),
     take('bias', [outputs]),
@@ -98,7 +98,7 @@ function shortcut(channels: number, outputs: number, take: Take): SymbolicTensor
   const residual = take('residual', [1, channels, 'rows', 'columns']);
   if (channels === outputs) return residual;
   const weight = take('shortcutWeight', [outputs, channels, 1, 1]);
-  return conv2d(residual, weight, take('shortcutBias', [outputs]));
+  return convolution(residual, weight, take('shortcutBias', [outputs]));
 }
 
 /** Means of groups of channels, the second axis of x, and sums of squared distances from them. */

@@ -1,0 +1,136 @@
+/** @file Pooling over any number of spatial axes; axes are (N, C, ...), as PyTorch has them. */
+
+import { ShapeError } from '../../errors.ts';
+import { elementCount, float32 } from '../../tensor/tensor.ts';
+import { apply, constant, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { constantZeros, reshape } from './broadcasting.ts';
+import { spread } from './convolution.ts';
+import { multiply } from './elementwise.ts';
+import {
+  requireKnown,
+  showWindow,
+  type WindowOptions,
+  type Windows,
+  windowAttributes,
+  windowsOver,
+} from './windows.ts';
+
+export interface AveragePoolOptions extends WindowOptions {
+  /** Padding counts as zeros, rather than not at all (PyTorch's `count_include_pad`); false by default. */
+  readonly countPadding?: boolean;
+}
+
+/**
+ * The largest element of each window, such as (N, C, H, W) with kernel [h, w] -> (N, C, H', W'). Padding is never the
+ * largest. The gradient goes to that element alone, one of them where several are equal.
+ * @throws {ShapeError} also where a window might hold nothing but padding.
+ */
+export function maxPool(
+  x: SymbolicTensor,
+  kernel: readonly number[],
+  options: WindowOptions = {},
+): SymbolicTensor {
+  const windows = poolWindows('maxPool', x.shape, kernel, options);
+  const outputs = [{ shape: pooledShape(x.shape, windows) }];
+  const node = { operator: 'MaxPool', inputs: [x], attributes: windowAttributes(windows) };
+  return apply({
+    ...node,
+    outputs,
+    gradient: ([g]) => {
+      if (!g) return [];
+      requireKnown('maxPool', x.shape);
+      // Pooled once more: asked for the places of the largest, ONNX Runtime is much slower.
+      const [, places] = apply({ ...node, outputs: [...outputs, { ...outputs[0], dtype: 'int64' }] });
+      return [scatter(g, places, x.shape)];
+    },
+  })[0];
+}
+
+/** Each element added to that of a tensor of zeros whose number in row-major order `places` says. */
+function scatter(elements: SymbolicTensor, places: SymbolicTensor, shape: Shape): SymbolicTensor {
+  const count = elementCount(elements.shape.map(Number));
+  const total = elementCount(shape.map(Number));
+  const sums = apply({
+    operator: 'ScatterElements',
+    inputs: [constantZeros([total]), reshape(places, [count]), reshape(elements, [count])],
+    attributes: { axis: 0, reduction: 'add' },
+    outputs: [{ shape: [total] }],
+  })[0];
+  return reshape(sums, shape);
+}
+
+/**
+ * The mean of each window, such as (N, C, H, W) with kernel [h, w] -> (N, C, H', W').
+ * @throws {ShapeError} also where a window might hold nothing but padding.
+ */
+export function averagePool(
+  x: SymbolicTensor,
+  kernel: readonly number[],
+  { countPadding = false, ...options }: AveragePoolOptions = {},
+): SymbolicTensor {
+  const windows = poolWindows('averagePool', x.shape, kernel, options);
+  return apply({
+    operator: 'AveragePool',
+    inputs: [x],
+    attributes: { ...windowAttributes(windows), count_include_pad: Number(countPadding) },
+    outputs: [{ shape: pooledShape(x.shape, windows) }],
+    gradient: ([g]) => {
+      if (!g) return [];
+      requireKnown('averagePool', x.shape);
+      return [spreadMeans(g, x.shape, windows, countPadding)];
+    },
+  })[0];
+}
+
+/** Each window's gradient over the elements it counted, as a convolution of one channel has it. */
+function spreadMeans(
+  g: SymbolicTensor,
+  shape: Shape,
+  windows: Windows,
+  countPadding: boolean,
+): SymbolicTensor {
+  const planes = Number(shape[0]) * Number(shape[1]);
+  const shares = constant(inverseCounts(shape, windows, countPadding));
+  const ones = constant(
+    float32([1, 1, ...windows.kernel], new Float32Array(elementCount(windows.kernel)).fill(1)),
+  );
+  const shared = reshape(multiply(g, shares), [planes, 1, ...windows.places]);
+  return reshape(spread(shared, ones, [planes, 1, ...shape.slice(2)], windows), shape);
+}
+
+/** 1 over how many elements each window counts: (1, 1, places...). */
+function inverseCounts(shape: Shape, windows: Windows, countPadding: boolean) {
+  const { kernel, strides, padding } = windows;
+  const places = windows.places.map(Number);
+  const along = places.map((count, axis) =>
+    Array.from({ length: count }, (_, place) => {
+      const start = place * strides[axis] - padding[axis];
+      const end = Math.min(start + kernel[axis], Number(shape[axis + 2]));
+      return countPadding ? kernel[axis] : end - Math.max(start, 0);
+    }),
+  );
+  const counts = along.reduce((all, sizes) => all.flatMap((count) => sizes.map((size) => count * size)), [1]);
+  return float32(
+    [1, 1, ...places],
+    counts.map((count) => 1 / count),
+  );
+}
+
+/** Windows of which each holds an element at least. */
+function poolWindows(
+  operator: string,
+  shape: Shape,
+  kernel: readonly number[],
+  options: WindowOptions,
+): Windows {
+  const windows = windowsOver(shape, kernel, options);
+  if (windows?.padding.every((size, side) => size < kernel[side % kernel.length])) return windows;
+  throw new ShapeError(
+    `${operator}: windows [${kernel}] with ${showWindow(options)} do not fit input ${showShape(shape)}; each must ` +
+      'hold an element',
+  );
+}
+
+function pooledShape([samples, channels]: Shape, { places }: Windows): Shape {
+  return [samples, channels, ...places];
+}
