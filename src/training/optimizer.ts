@@ -71,8 +71,8 @@ export function clipFactor(norm: number, clip: number): number {
   return Math.min(1, clip / (norm + 1e-6));
 }
 
-/** Elements a run: few enough for the pieces of all parts to share the cache, enough to be worth a run. */
-const PIECE = 393216;
+/** Elements a run: few enough for the pieces of all parts to share a core's cache, enough to be worth a run. */
+const PIECE = 196608;
 
 const PARTS = ['weights', 'gradients', 'firstMoments', 'secondMoments', 'ema'] as const;
 
