@@ -4,6 +4,21 @@ import { apply, remember, type SymbolicTensor } from '../symbolic.ts';
 import { reduceSum } from './broadcasting.ts';
 import { add, multiply, scale, shift, sigmoid, square, subtract } from './elementwise.ts';
 
+/** max(x, 0). The gradient at 0 is 0. */
+export function relu(x: SymbolicTensor): SymbolicTensor {
+  return apply({
+    operator: 'Relu',
+    inputs: [x],
+    outputs: [{ shape: x.shape }],
+    gradient: ([g], [y]) => [g && multiply(g, signOf(y))],
+  })[0];
+}
+
+/** -1, 0 or 1; its gradient is 0. */
+function signOf(x: SymbolicTensor): SymbolicTensor {
+  return apply({ operator: 'Sign', inputs: [x], outputs: [{ shape: x.shape }] })[0];
+}
+
 /** x * sigmoid(x). */
 export function silu(x: SymbolicTensor): SymbolicTensor {
   return multiply(x, sigmoid(x));

@@ -109,6 +109,8 @@ const cases: Record<keyof typeof operators, Case[]> = {
   cosine: unary(operators.cosine),
   sigmoid: unary(operators.sigmoid),
   tanh: unary(operators.tanh),
+  // Away from its bend, which finite differences would smooth.
+  relu: [...unary(operators.relu, [0.75, 2]), ...unary(operators.relu, [-2, -0.75])],
   silu: unary(operators.silu),
   gelu: unary(operators.gelu),
   softmax: [of({ x: [2, 4] }, ({ x }) => [operators.softmax(x)])],
@@ -309,6 +311,7 @@ describe('values', () => {
     [operators.cosine, Math.cos],
     [operators.tanh, Math.tanh],
     [operators.sigmoid, sigmoid],
+    [operators.relu, (x) => Math.max(x, 0)],
     [operators.silu, (x) => x * sigmoid(x)],
     [operators.gelu, (x) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))],
   ];
