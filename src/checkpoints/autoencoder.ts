@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
 import { isFile, openFile } from '../formats/file-source.ts';
+import { parseJsonOf } from '../formats/json.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { openTorchCheckpoint, stateDict } from '../formats/torch-checkpoint.ts';
@@ -158,20 +159,7 @@ const schema = z.object({
  * fit together.
  */
 export function parseAutoencoderConfig(text: string, name: string): AutoencoderConfig {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new CheckpointError(`${name}: not valid JSON (${(cause as Error).message})`, { cause });
-  }
-  const result = schema.safeParse(json);
-  if (!result.success) {
-    const problems = result.error.issues.map(
-      (issue) => `${issue.path.join('.') || 'file'}: ${issue.message}`,
-    );
-    throw new CheckpointError(`${name}: no AutoencoderKL that is supported: ${problems.join('; ')}`);
-  }
-  const { data } = result;
+  const data = parseJsonOf(text, name, schema, 'no AutoencoderKL that is supported', CheckpointError);
   for (const types of [data.down_block_types, data.up_block_types]) {
     if (types && types.length !== data.block_out_channels.length) {
       throw new CheckpointError(

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
+import { parseJsonOf } from '../formats/json.ts';
 import { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
 
 const schema = z.object({
@@ -34,20 +35,8 @@ const schema = z.object({
  * @throws {CheckpointError} if it is not one; {ConfigError} if its numbers do not fit together.
  */
 export function parseConfig(text: string, name: string): AcditConfig {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new CheckpointError(`${name}: not valid JSON (${(cause as Error).message})`, { cause });
-  }
-  const result = schema.safeParse(json);
-  if (!result.success) {
-    const problems = result.error.issues.map(
-      (issue) => `${issue.path.join('.') || 'file'}: ${issue.message}`,
-    );
-    throw new CheckpointError(`${name}: not the configuration of an ACDiT: ${problems.join('; ')}`);
-  }
-  const { classNames, guidance, downsampling, autoencoder, ...rest } = result.data;
+  const data = parseJsonOf(text, name, schema, 'not the configuration of an ACDiT', CheckpointError);
+  const { classNames, guidance, downsampling, autoencoder, ...rest } = data;
   try {
     return validateConfig({
       ...rest,

@@ -2,6 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { ArgumentError, ConfigError } from '../errors.ts';
+import { parseJson } from '../formats/json.ts';
 import { parseRecipe, type Recipe } from '../training/recipe.ts';
 import type { Flags } from './flags.ts';
 
@@ -67,12 +68,7 @@ async function readJson(path: string): Promise<JsonObject> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new ArgumentError(`recipe ${path} cannot be read (${cause.code}); give a JSON file`, { cause });
   });
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new ConfigError(`${path}: not valid JSON (${(cause as Error).message})`, { cause });
-  }
+  const json = parseJson(text, path, ConfigError);
   if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as JsonObject;
   throw new ConfigError(`${path}: a recipe is a JSON object with model, data, training and output`);
 }

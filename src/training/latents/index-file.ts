@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { DatasetError, FormatError } from '../../errors.ts';
 import { writeFileAtomically } from '../../formats/atomic-write.ts';
+import { parseJsonOf } from '../../formats/json.ts';
 
 export const INDEX_FILE = 'index.json';
 const FORMAT = 'acdit-latents';
@@ -127,24 +128,10 @@ export async function readIndex(folder: string): Promise<LatentsIndex> {
 
 /** @throws {FormatError} if it is no index, or its numbers do not fit together. */
 export function parseIndex(text: string, name: string): LatentsIndex {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new FormatError(`${name}: not valid JSON (${(cause as Error).message})`, { cause });
-  }
-  const result = schema.safeParse(json);
-  if (!result.success) {
-    const problems = result.error.issues.map(
-      ({ path, message }) => `${path.join('.') || 'file'}: ${message}`,
-    );
-    throw new FormatError(
-      `${name}: no index of latents (version ${VERSION}): ${problems.slice(0, 5).join('; ')}`,
-    );
-  }
-  const problem = inconsistency(result.data);
+  const index = parseJsonOf(text, name, schema, `no index of latents (version ${VERSION})`, FormatError);
+  const problem = inconsistency(index);
   if (problem) throw new FormatError(`${name}: ${problem}; the index is damaged`);
-  return result.data;
+  return index;
 }
 
 function inconsistency(index: LatentsIndex): string | undefined {
