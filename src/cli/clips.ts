@@ -1,10 +1,11 @@
 /** @file Clips being written: a video file a sample, which grows frame by frame. */
 
 import { join } from 'node:path';
+import { framesOf } from '../media/frames.ts';
 import type { Image } from '../media/image.ts';
 import { openVideoWriter, type VideoFormat, type VideoWriter } from '../media/video-writer.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { fileStem, framesOf, strip } from './pictures.ts';
+import { fileStem, strip } from './pictures.ts';
 
 /** How clips are written. */
 export interface ClipSettings {

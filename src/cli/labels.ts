@@ -1,15 +1,11 @@
 /** @file Labels as users give them, class numbers or names, and as they are shown. */
 
-import { ArgumentError } from '../errors.ts';
+import { className, findClass, requireClass } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { nearest } from '../nearest.ts';
 import { requireOneABlock } from './values.ts';
 
 /** One class for a sample, or one for each of its blocks. */
 export type Label = number | readonly number[];
-
-/** Stands for "no class". */
-const NONE = 'none';
 
 /** The classes that the official sampling scripts draw. */
 const OFFICIAL_LABELS = {
@@ -34,42 +30,18 @@ export function defaultLabels({ classes, frames }: AcditConfig): number[] {
  */
 export function parseLabels(config: AcditConfig, text: string, blocks = config.blocks): Label[] {
   return text.split(',').map((item) => {
-    const whole = findLabel(config, item.trim());
-    if (whole !== undefined || !item.includes('/')) return whole ?? unknownClass(config, item.trim());
+    const whole = findClass(config, item.trim());
+    if (whole !== undefined || !item.includes('/')) return whole ?? requireClass(config, item.trim());
     const parts = item.split('/').map((part) => part.trim());
     requireOneABlock('labels', item.trim(), parts.length, blocks);
-    return parts.map((part) => findLabel(config, part) ?? unknownClass(config, part));
+    return parts.map((part) => requireClass(config, part));
   });
-}
-
-function findLabel({ classes, classNames = [] }: AcditConfig, text: string): number | undefined {
-  if (/^[-+]?\d+$/.test(text)) {
-    const label = Number(text);
-    if (label >= 0 && label < classes) return label;
-    throw new ArgumentError(`label ${text} is outside 0 to ${classes - 1}, the classes of this model`);
-  }
-  if (text.toLowerCase() === NONE) return classes;
-  const found = classNames.findIndex((name) => simplified(name) === simplified(text));
-  return found < 0 ? undefined : found;
-}
-
-function unknownClass({ classes, classNames }: AcditConfig, text: string): never {
-  const known = classNames
-    ? `did you mean '${nearest(text, classNames)}'?`
-    : `this model's classes have no names; give numbers from 0 to ${classes - 1}`;
-  throw new ArgumentError(`unknown class '${text}'; ${known}`);
-}
-
-function simplified(name: string): string {
-  const letters = name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
-  return letters === '' ? name : letters;
 }
 
 /** The name of a label, as far as the model has names. */
 export function labelName(config: AcditConfig, label: Label): string {
   if (typeof label !== 'number') return label.map((part) => labelName(config, part)).join(' / ');
-  if (label === config.classes) return NONE;
-  return config.classNames?.[label] ?? `class ${label}`;
+  return className(config, label);
 }
 
 /**

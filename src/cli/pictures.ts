@@ -1,7 +1,8 @@
 /** @file Samples as PNG files: one a sample, and a grid with one row a label. */
 
 import { join } from 'node:path';
-import { blankImage, enlarge, grid, type Image, imageFromSamples, paste, writePng } from '../media/image.ts';
+import { framesOf } from '../media/frames.ts';
+import { blankImage, enlarge, grid, type Image, paste, writePng } from '../media/image.ts';
 import { labelRows } from '../media/text.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -17,18 +18,7 @@ export interface NamedImage {
   readonly image: Image;
 }
 
-/** Pictures (N, frames, C, H, W) in [-1, 1] as images: each sample's frames. */
-export function framesOf({ shape, data }: Tensor<'float32'>): Image[][] {
-  const [samples, frames, channels, height, width] = shape;
-  const size = channels * height * width;
-  const frame = (index: number): Image =>
-    imageFromSamples(data.subarray(index * size, (index + 1) * size), [channels, height, width]);
-  return Array.from({ length: samples }, (_, n) =>
-    Array.from({ length: frames }, (_, t) => frame(n * frames + t)),
-  );
-}
-
-/** The same as one image a sample; the frames of a clip side by side. */
+/** Pictures (N, frames, C, H, W) as one image a sample; the frames of a clip side by side. */
 export function picturesOf(pictures: Tensor<'float32'>): Image[] {
   return framesOf(pictures).map(strip);
 }

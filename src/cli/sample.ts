@@ -2,6 +2,13 @@
 
 import { dirname, join } from 'node:path';
 import { openModel, type StoredModel, weightSource } from '../checkpoints/load.ts';
+import {
+  type Decoder,
+  localDecoder,
+  pixelDecoder,
+  processDecoder,
+  requireAutoencoder,
+} from '../decoding/decoder.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { encodeNpy } from '../formats/npy.ts';
@@ -16,7 +23,6 @@ import { bundledModel } from './bundled-model.ts';
 import { type ClipSettings, openClips } from './clips.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { readGiven } from './continuation.ts';
-import { type Decoder, localDecoder, pixelDecoder, processDecoder, requireAutoencoder } from './decoder.ts';
 import { openDevice } from './device.ts';
 import { labelName } from './labels.ts';
 import { modelPath } from './model-path.ts';

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
@@ -13,7 +14,6 @@ import type { Tracker } from '../training/logging/tracker.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { defineCommand, type Terminal } from './command.ts';
-import { requireAutoencoder } from './decoder.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';

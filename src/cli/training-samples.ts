@@ -1,6 +1,8 @@
 /** @file The sample grids of a training: always the same noise, so that steps can be compared. Clips also move. */
 
 import { join } from 'node:path';
+import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
+import { framesOf } from '../media/frames.ts';
 import { encodePng, enlarge, grid, type Image, writePng } from '../media/image.ts';
 import { openVideoWriter } from '../media/video-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -10,9 +12,8 @@ import { createSampler } from '../sampling/sampler.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
 import { DEFAULT_FPS } from './clips.ts';
-import { localDecoder, pixelDecoder } from './decoder.ts';
 import { labelName } from './labels.ts';
-import { framesOf, labelledGrid, type NamedImage } from './pictures.ts';
+import { labelledGrid, type NamedImage } from './pictures.ts';
 import { sampleBatches } from './sample-batches.ts';
 
 const MOST_CLASSES = 10;
