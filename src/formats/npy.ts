@@ -7,7 +7,7 @@ import { checkedElementCount, gatherStrided, rowMajorStrides, tensorFromBytes } 
 import { printable } from './printable.ts';
 
 /** NumPy's kind and size of each dtype; it has no bfloat16. */
-const numpyTypes: Partial<Record<DType, string>> = {
+const numpyTypes: Readonly<Record<Exclude<DType, 'bfloat16'>, string>> = {
   bool: 'b1',
   int8: 'i1',
   uint8: 'u1',
@@ -33,12 +33,13 @@ export interface NumpyType {
   readonly order: '<' | '>';
 }
 
-interface Header {
+/** What stands before an array's data. */
+export interface NpyHeader {
   /** The element type as NumPy writes it, such as `<f4`. */
-  descr: string;
-  fortranOrder: boolean;
-  shape: number[];
-  dataOffset: number;
+  readonly descr: string;
+  readonly fortranOrder: boolean;
+  readonly shape: readonly number[];
+  readonly dataOffset: number;
 }
 
 /**
@@ -48,7 +49,7 @@ interface Header {
  * @throws {FormatError} if it is no `.npy` file, is truncated, or holds objects, records, text or complex numbers.
  */
 export function parseNpy(bytes: Uint8Array, name = 'npy'): Tensor {
-  const { descr, fortranOrder, shape, dataOffset } = parseHeader(bytes, name);
+  const { descr, fortranOrder, shape, dataOffset } = parseNpyHeader(bytes, name);
   return arrayFromNumpy(numpyType(descr, name), fortranOrder, shape, bytes.subarray(dataOffset), name);
 }
 
@@ -58,7 +59,7 @@ export function parseNpy(bytes: Uint8Array, name = 'npy'): Tensor {
  * @throws {FormatError} if it holds anything else.
  */
 export function parseNpyText(bytes: Uint8Array, name = 'npy'): string {
-  const { descr, shape, dataOffset } = parseHeader(bytes, name);
+  const { descr, shape, dataOffset } = parseNpyHeader(bytes, name);
   const [, order, kind, length] = /^([<>|=])([US])(\d+)$/.exec(descr) ?? [];
   if (kind === undefined || checkedElementCount(shape, name) !== 1) {
     throw new FormatError(
@@ -104,22 +105,37 @@ export function arrayFromNumpy(
  * A tensor as a `.npy` file. NumPy has no bfloat16: such a tensor is written as float32, without loss.
  */
 export function encodeNpy(value: Tensor): Uint8Array<ArrayBuffer> {
-  const code = numpyTypes[value.dtype];
-  if (!code) return encodeNpy(toFloat32(value));
-  const shape = `(${value.shape.join(', ')}${value.shape.length === 1 ? ',' : ''})`;
-  const descr = `${bytesPerElement(value.dtype) === 1 ? '|' : '<'}${code}`;
-  const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${shape}, }`;
-  const dataOffset = Math.ceil((10 + header.length + 1) / 64) * 64;
+  if (value.dtype === 'bfloat16') return encodeNpy(toFloat32(value));
+  const header = npyHeader(value.dtype, value.shape);
   const data = tensorBytes(value);
-  const out = new Uint8Array(dataOffset + data.length);
-  out.set(latin1Bytes(`${MAGIC}\x01\x00`));
-  new DataView(out.buffer).setUint16(8, dataOffset - 10, true);
-  out.set(latin1Bytes(`${header.padEnd(dataOffset - 11)}\n`), 10);
-  out.set(data, dataOffset);
+  const out = new Uint8Array(header.length + data.length);
+  out.set(header);
+  out.set(data, header.length);
   return out;
 }
 
-function parseHeader(bytes: Uint8Array, name: string): Header {
+/** What comes before the elements in a `.npy` file: a multiple of 64 bytes. */
+export function npyHeader(dtype: Exclude<DType, 'bfloat16'>, shape: readonly number[]): Uint8Array {
+  const dims = `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
+  const descr = `${bytesPerElement(dtype) === 1 ? '|' : '<'}${numpyTypes[dtype]}`;
+  const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${dims}, }`;
+  const length = Math.ceil((10 + header.length + 1) / 64) * 64;
+  const out = new Uint8Array(length);
+  out.set(latin1Bytes(`${MAGIC}\x01\x00`));
+  new DataView(out.buffer).setUint16(8, length - 10, true);
+  out.set(latin1Bytes(`${header.padEnd(length - 11)}\n`), 10);
+  return out;
+}
+
+/** Bytes of a file's beginning in which the longest header ends. */
+export const LONGEST_HEADER = 12 + MAX_HEADER;
+
+/**
+ * The header of a `.npy` file.
+ * @param bytes of its beginning.
+ * @throws {FormatError} if it is none, or is cut off.
+ */
+export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
   if (bytes.length < 10 || latin1Text(bytes.subarray(0, 6)) !== MAGIC) {
     throw new FormatError(`${name}: is no .npy file: it does not start with \\x93NUMPY`);
   }
@@ -138,7 +154,7 @@ function parseHeader(bytes: Uint8Array, name: string): Header {
 }
 
 /** The header is a Python dict literal with exactly these three keys. */
-function parseDescription(header: string, name: string): Omit<Header, 'dataOffset'> {
+function parseDescription(header: string, name: string): Omit<NpyHeader, 'dataOffset'> {
   const descr = /['"]descr['"]\s*:\s*(['"])(.*?)\1/.exec(header)?.[2];
   const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(header)?.[1];
   const shape = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(header)?.[1];

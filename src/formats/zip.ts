@@ -29,6 +29,11 @@ export interface ZipMember {
    * @throws {FormatError} if it is damaged or the range lies outside it.
    */
   readRange(offset: number, length: number, room?: Uint8Array): Promise<Uint8Array>;
+  /**
+   * The content in small pieces, in order, inflated and, at its end, checked against its CRC; for members of any size.
+   * @throws {FormatError} if it is damaged.
+   */
+  stream(): AsyncGenerator<Uint8Array, void>;
 }
 
 const LOCAL_HEADER_SIGNATURE = 0x04034b50;
@@ -62,6 +67,13 @@ export async function openZip(source: ByteSource): Promise<Map<string, ZipMember
     members.set(entry.filename, zipMember(source, entry));
   }
   return members;
+}
+
+/** The comment of a zip archive; empty if it has none. @throws {FormatError} if it is no zip archive. */
+export async function zipComment(source: ByteSource): Promise<string> {
+  const reader = new ZipReader(new SourceReader(source), readerOptions);
+  await zipErrors(source, () => reader.getEntries());
+  return new TextDecoder().decode(reader.comment);
 }
 
 /** Files as a zip archive. Its bytes depend on nothing but the files. */
@@ -121,7 +133,33 @@ function zipMember(source: ByteSource, entry: FileEntry): ZipMember {
       if (isStored) return readStored(offset, length, room);
       return (await read()).slice(offset, offset + length);
     },
+    stream: () => streamEntry(source, entry),
   };
+}
+
+async function* streamEntry(source: ByteSource, entry: FileEntry): AsyncGenerator<Uint8Array, void> {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const options = { ...readerOptions, checkCrc32: entry.crc32 !== NO_CRC };
+  const written = zipErrors(source, () => entry.getData(writable, options), printable(entry.filename));
+  const ended = written.then(
+    () => undefined,
+    async (error: unknown) => {
+      await writable.abort(error).catch(() => {}); // by now it may have failed by itself
+      return error;
+    },
+  );
+  const reader = readable.getReader();
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
+  } catch (error) {
+    throw (await ended) ?? error; // which knows the file
+  } finally {
+    // Whoever stops early may close the source next.
+    await reader.cancel().catch(() => {});
+    await ended;
+  }
+  const error = await ended;
+  if (error !== undefined) throw error;
 }
 
 function checkEntry(source: ByteSource, entry: FileEntry, name: string): void {
