@@ -1,0 +1,101 @@
+/**
+ * @file ONNX Runtime in a browser, best in a worker: WebGPU where there is a graphics card, else WebAssembly, with
+ * threads where the page is cross-origin isolated. The runtime itself (14 MB, with WebGPU 27 MB) is loaded when a
+ * device is opened.
+ */
+
+import { ArgumentError, DeviceError } from '../errors.ts';
+import type { Device } from './device.ts';
+import { createDevice, messageOf, type Runtime, requireWorking, runAndCopy } from './programs.ts';
+
+/** Where the two files of a build of ONNX Runtime are, for bundlers that move them. */
+export interface RuntimeFiles {
+  /** URL of `ort-wasm-simd-threaded.mjs`, or of `ort-wasm-simd-threaded.asyncify.mjs` for WebGPU. */
+  readonly mjs: string;
+  /** URL of the `.wasm` of the same name. */
+  readonly wasm: string;
+}
+
+export const BROWSER_DEVICES = ['auto', 'webgpu', 'wasm'] as const;
+
+export interface BrowserDeviceOptions {
+  /** `auto`, the default, is WebGPU where it works, else WebAssembly. */
+  readonly device?: (typeof BROWSER_DEVICES)[number];
+  /** Threads of WebAssembly; by default all cores, and one where the page is not cross-origin isolated. */
+  readonly threads?: number;
+  /** By default the files that lie beside `onnxruntime-web`'s module. */
+  readonly files?: { readonly wasm: RuntimeFiles; readonly webgpu: RuntimeFiles };
+}
+
+/**
+ * Open a device. ONNX Runtime allows for one set of threads, so a page or worker should open one device only.
+ * @throws {DeviceError} if what was asked for is not available, or the runtime cannot be loaded.
+ */
+export async function openBrowserDevice(options: BrowserDeviceOptions = {}): Promise<Device> {
+  const { device = 'auto' } = options;
+  if (!BROWSER_DEVICES.includes(device)) {
+    throw new ArgumentError(`device must be ${BROWSER_DEVICES.join(', ')}, got '${device}'`);
+  }
+  if (device === 'wasm') return openWasm(options);
+  try {
+    return await openWebGpu(options);
+  } catch (error) {
+    if (device === 'webgpu') throw error;
+    return openWasm(options);
+  }
+}
+
+/** @throws {DeviceError} if there is no graphics card that the browser lets pages use. */
+async function openWebGpu(options: BrowserDeviceOptions): Promise<Device> {
+  const { gpu } = globalThis.navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } };
+  if (!(await gpu?.requestAdapter())) {
+    throw new DeviceError('device webgpu is not available here: the browser offers no adapter; use wasm');
+  }
+  const ort = await load('WebGPU', () => import('onnxruntime-web/webgpu'));
+  return open('webgpu', ort, options.files?.webgpu, ['webgpu'], 1);
+}
+
+async function openWasm(options: BrowserDeviceOptions): Promise<Device> {
+  const ort = await load('WebAssembly', () => import('onnxruntime-web/wasm'));
+  const cores = globalThis.crossOriginIsolated ? (globalThis.navigator.hardwareConcurrency ?? 1) : 1;
+  return open('wasm', ort, options.files?.wasm, ['wasm'], options.threads ?? cores);
+}
+
+type Ort = typeof import('onnxruntime-web/wasm');
+
+async function load(what: string, module: () => Promise<Ort>): Promise<Ort> {
+  try {
+    return await module();
+  } catch (cause) {
+    throw new DeviceError(
+      `ONNX Runtime for ${what} cannot be loaded (${messageOf(cause)}); is onnxruntime-web installed, and the page online?`,
+      { cause },
+    );
+  }
+}
+
+async function open(
+  name: string,
+  ort: Ort,
+  files: RuntimeFiles | undefined,
+  executionProviders: string[],
+  threads: number,
+): Promise<Device> {
+  ort.env.wasm.numThreads = threads;
+  if (files) ort.env.wasm.wasmPaths = { ...files };
+  const runtime: Runtime = {
+    name,
+    threads,
+    ort,
+    options: () => ({
+      executionProviders,
+      enableMemPattern: false,
+      extra: { optimization: { disable_specified_optimizers: 'GemmTransposeFusion;MatmulTransposeFusion' } },
+      logSeverityLevel: 4,
+    }),
+    run: runAndCopy,
+  };
+  const device = createDevice(runtime, { serial: true });
+  await requireWorking(device);
+  return device;
+}

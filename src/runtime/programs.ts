@@ -1,0 +1,224 @@
+/** @file What both builds of ONNX Runtime, Node's and the browser's, have in common: from graphs to programs that run. */
+
+import type * as ort from 'onnxruntime-node';
+import { DeviceError } from '../errors.ts';
+import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
+import { matmul } from '../graph/operators/linear-algebra.ts';
+import { input, type Shape, type SymbolicTensor, showShape } from '../graph/symbolic.ts';
+import { type DType, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
+import type { Device, Feeds, Program } from './device.ts';
+
+export type Session = ort.InferenceSession;
+export type SessionOptions = ort.InferenceSession.SessionOptions;
+export type RuntimeTensor = ort.Tensor;
+export type OutputType = Pick<SymbolicTensor, 'dtype' | 'shape'>;
+
+/** A build of ONNX Runtime, and how it is used best. */
+export interface Runtime {
+  /** What to call a device of it. */
+  readonly name: string;
+  /** CPU threads that it uses. */
+  readonly threads: number;
+  /** Both builds offer the same two classes. */
+  readonly ort: Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
+  /** @param bound whether the program has weights of its own. */
+  options(bound: boolean): SessionOptions;
+  /** Fills the outputs that have a place in `into`, and makes the others. */
+  run(
+    session: Session,
+    feeds: Record<string, RuntimeTensor>,
+    outputs: ReadonlyMap<string, OutputType>,
+    into: Feeds,
+  ): Promise<Record<string, Tensor>>;
+  /** Name of an extra first output of every program: see {@link encodeOnnx}. */
+  readonly marker?: string;
+}
+
+/** A device that compiles and runs by `runtime`, one thing at a time if `serial`. */
+export function createDevice(runtime: Runtime, { serial }: { readonly serial: boolean }): Device {
+  const programs = new Set<Program>();
+  const turn: Turn = serial ? createTurns() : (work) => work();
+  return {
+    name: runtime.name,
+    threads: runtime.threads,
+    async compile(graph, bound = {}) {
+      checkBound(graph, bound);
+      const session = await createSession(runtime, turn, graph, bound);
+      const program = programOf(runtime, session, graph, unboundShapes(graph, bound), turn, () =>
+        programs.delete(program),
+      );
+      programs.add(program);
+      return program;
+    },
+    async dispose() {
+      for (const program of [...programs]) await program.dispose();
+    },
+  };
+}
+
+type Turn = <T>(work: () => Promise<T>) => Promise<T>;
+
+/** Work waits for what was asked for before it. */
+function createTurns(): Turn {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = last.then(work);
+    last = mine.catch(() => {});
+    return mine;
+  };
+}
+
+/** A function of its own, so that no closure of the program keeps the bound weights alive. */
+async function createSession(runtime: Runtime, turn: Turn, graph: Graph, bound: Feeds): Promise<Session> {
+  const bytes = encodeOnnx(graph, bound, runtime.marker);
+  const options = { ...runtime.options(Object.keys(bound).length > 0), externalData: externalData(bound) };
+  try {
+    return await turn(() => runtime.ort.InferenceSession.create(bytes, options));
+  } catch (cause) {
+    throw new DeviceError(`ONNX Runtime refused a program: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function programOf(
+  runtime: Runtime,
+  session: Session,
+  graph: Graph,
+  inputs: ReadonlyMap<string, Shape>,
+  turn: Turn,
+  onDispose: () => void,
+): Program {
+  const outputs = outputTypes(graph);
+  let disposed = false;
+  return {
+    inputNames: session.inputNames,
+    outputNames: [...outputs.keys()],
+    async run(feeds, into = {}) {
+      if (disposed) throw new DeviceError('run: the program was disposed; compile it again');
+      checkFeeds(feeds, inputs);
+      const stray = Object.keys(into).find((name) => !outputs.has(name));
+      if (stray !== undefined) throw new DeviceError(`run: the program has no output '${stray}'`);
+      return turn(() => runtime.run(session, toRuntime(runtime, feeds), outputs, into));
+    },
+    async dispose() {
+      if (disposed) return;
+      disposed = true;
+      onDispose();
+      await turn(() => session.release());
+    },
+  };
+}
+
+/** What ONNX Runtime says, whatever it throws. */
+export function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function unboundShapes(graph: Graph, bound: Feeds): Map<string, Shape> {
+  return new Map(
+    graph.inputs.flatMap(({ source, shape }): [string, Shape][] =>
+      source.kind === 'input' && !Object.hasOwn(bound, source.name) ? [[source.name, shape]] : [],
+    ),
+  );
+}
+
+/** Bound tensors that the message only names. ONNX Runtime has copied them once the session is there. */
+function externalData(bound: Feeds): { path: string; data: Uint8Array }[] {
+  return Object.entries(bound)
+    .filter(([, value]) => isExternal(value))
+    .map(([path, value]) => ({ path, data: tensorBytes(value) }));
+}
+
+function outputTypes({ outputs }: Graph): Map<string, OutputType> {
+  return new Map(Object.entries(outputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }]));
+}
+
+function requireFit(action: string, name: string, value: Tensor, shape: Shape): void {
+  const fits =
+    value.shape.length === shape.length &&
+    shape.every((dim, axis) => typeof dim === 'string' || dim === value.shape[axis]);
+  if (fits) return;
+  throw new DeviceError(
+    `${action}: input '${name}' must have shape ${showShape(shape)}, got ${showShape(value.shape)}`,
+  );
+}
+
+function checkBound(graph: Graph, bound: Feeds): void {
+  const shapes = unboundShapes(graph, {});
+  for (const [name, value] of Object.entries(bound)) {
+    const shape = shapes.get(name);
+    if (!shape) throw new DeviceError(`compile: the program has no input '${name}' to bind`);
+    requireFit('compile', name, value, shape);
+  }
+}
+
+function checkFeeds(feeds: Feeds, shapes: ReadonlyMap<string, Shape>): void {
+  for (const [name, shape] of shapes) {
+    const feed = feeds[name];
+    if (!feed) throw new DeviceError(`run: input '${name}' ${showShape(shape)} was not given`);
+    requireFit('run', name, feed, shape);
+  }
+  const unknown = Object.keys(feeds).find((name) => !shapes.has(name));
+  if (unknown !== undefined) throw new DeviceError(`run: the program has no input '${unknown}'`);
+}
+
+function toRuntime({ ort }: Pick<Runtime, 'ort'>, feeds: Feeds): Record<string, RuntimeTensor> {
+  return Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, runtimeTensor(ort, value)]));
+}
+
+/** @throws {DeviceError} if shape and data do not fit together. */
+export function runtimeTensor(runtime: Runtime['ort'], { dtype, shape, data }: Tensor): RuntimeTensor {
+  try {
+    return new runtime.Tensor(dtype as 'float32', data as Float32Array, shape);
+  } catch (cause) {
+    throw new DeviceError(`ONNX Runtime could not run a program: ${messageOf(cause)}`, { cause });
+  }
+}
+
+export function fromRuntime(value: RuntimeTensor): Tensor {
+  return { dtype: value.type as DType, shape: value.dims, data: value.data as Float32Array };
+}
+
+/**
+ * A run whose results are copied to their places: of a runtime that does not fill memory that is the caller's.
+ * @throws {DeviceError} if the run fails, or an output is no tensor of its place's shape.
+ */
+export const runAndCopy: Runtime['run'] = async (session, feeds, outputs, into) => {
+  const results = await session.run(feeds).catch((cause) => {
+    throw new DeviceError(`ONNX Runtime could not run a program: ${messageOf(cause)}`, { cause });
+  });
+  return Object.fromEntries(
+    [...outputs.keys()].map((name) => [name, placed(name, fromRuntime(results[name]), into[name])]),
+  );
+};
+
+function placed(name: string, result: Tensor, place: Tensor | undefined): Tensor {
+  if (!place) return result;
+  if (place.dtype !== result.dtype || place.shape.join() !== result.shape.join()) {
+    throw new DeviceError(
+      `run: output '${name}' has shape ${showShape(result.shape)}, which is not that of its place, ${showShape(place.shape)}`,
+    );
+  }
+  (place.data as Float32Array).set(result.data as Float32Array);
+  return place;
+}
+
+/**
+ * Run a product on a device that may only pretend to work.
+ * @throws {DeviceError} if it fails, or gives a wrong result; the device is then disposed of.
+ */
+export async function requireWorking(device: Device): Promise<void> {
+  const [a, b] = [input('a', [2, 2]), input('b', [2, 2])];
+  try {
+    const program = await device.compile({ inputs: [a, b], outputs: { product: matmul(a, b) } });
+    const { product } = await program.run({
+      a: float32([2, 2], [1, 2, 3, 4]),
+      b: float32([2, 2], [5, 6, 7, 8]),
+    });
+    await program.dispose();
+    if (product.data.join() !== '19,22,43,50')
+      throw new DeviceError(`a product came out as ${product.data.join()}`);
+  } catch (cause) {
+    await device.dispose();
+    throw new DeviceError(`device ${device.name} is not available here: ${messageOf(cause)}`, { cause });
+  }
+}
