@@ -47,8 +47,7 @@ export async function openBrowserDevice(options: BrowserDeviceOptions = {}): Pro
 
 /** @throws {DeviceError} if there is no graphics card that the browser lets pages use. */
 async function openWebGpu(options: BrowserDeviceOptions): Promise<Device> {
-  const { gpu } = globalThis.navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } };
-  if (!(await gpu?.requestAdapter())) {
+  if (!(await surroundings().navigator?.gpu?.requestAdapter())) {
     throw new DeviceError('device webgpu is not available here: the browser offers no adapter; use wasm');
   }
   const ort = await load('WebGPU', () => import('onnxruntime-web/webgpu'));
@@ -57,8 +56,22 @@ async function openWebGpu(options: BrowserDeviceOptions): Promise<Device> {
 
 async function openWasm(options: BrowserDeviceOptions): Promise<Device> {
   const ort = await load('WebAssembly', () => import('onnxruntime-web/wasm'));
-  const cores = globalThis.crossOriginIsolated ? (globalThis.navigator.hardwareConcurrency ?? 1) : 1;
+  const { crossOriginIsolated, navigator } = surroundings();
+  const cores = crossOriginIsolated ? (navigator?.hardwareConcurrency ?? 1) : 1;
   return open('wasm', ort, options.files?.wasm, ['wasm'], options.threads ?? cores);
+}
+
+/** What is asked of a page or worker. */
+interface Surroundings {
+  readonly crossOriginIsolated?: boolean;
+  readonly navigator?: {
+    readonly hardwareConcurrency?: number;
+    readonly gpu?: { requestAdapter(): Promise<unknown> };
+  };
+}
+
+function surroundings(): Surroundings {
+  return globalThis as Surroundings;
 }
 
 type Ort = typeof import('onnxruntime-web/wasm');
