@@ -1,19 +1,25 @@
-/** @file The model that ships with the package. */
+/** @file The models that ship with the package. */
 
 import { existsSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CheckpointError } from '../errors.ts';
 
+/** What a model makes. */
+export type ModelKind = 'image' | 'video';
+
+/** Names of the model's folder and of its recipe. */
+const NAMES: Readonly<Record<ModelKind, string>> = { image: 'fashion-mnist', video: 'moving-fashion-mnist' };
+
 /** `src/cli` and `dist/cli` are equally deep in the package. */
-const BUNDLED = new URL('../../models/fashion-mnist', import.meta.url);
+const MODELS = new URL('../../models/', import.meta.url);
 
 /** The model's path, from the working directory where that is shorter. @throws {CheckpointError} if it is not there. */
-export function bundledModel(): string {
-  const path = fileURLToPath(BUNDLED);
+export function bundledModel(kind: ModelKind): string {
+  const path = fileURLToPath(new URL(NAMES[kind], MODELS));
   if (!existsSync(path)) {
     throw new CheckpointError(
-      `the bundled model ${path} is missing; name a model, or train it with acdit train recipes/fashion-mnist.json`,
+      `the bundled ${kind} model ${path} is missing; name a model, or train it with acdit train recipes/${NAMES[kind]}.json`,
     );
   }
   const fromHere = relative(process.cwd(), path);

@@ -81,6 +81,7 @@ export const sampleFlags = {
     aliases: ['vae_path'],
   },
   batch: { type: 'string', value: 'N', help: 'samples at a time (16, or what has a cache of 1 GB)' },
+  video: { type: 'boolean', help: 'with no MODEL: clips, by the bundled video model' },
   ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
   ...weightsFlags,
   precision: { type: 'string', value: 'NAME', help: 'fp32; int8 is not available yet' },
