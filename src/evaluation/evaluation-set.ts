@@ -7,6 +7,7 @@
 
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
+import { printable } from '../formats/printable.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Gaussian } from './gaussian.ts';
@@ -60,10 +61,11 @@ export async function readEvaluationSet(npz: Npz, name: string): Promise<Evaluat
 }
 
 function missing(npz: Npz, name: string): string {
-  const expected = "'features' (N, D), or 'mu' (D) and 'sigma' (D, D)";
-  return npz.has('arr_0')
-    ? `${name}: holds images (arr_0), whose features need the Inception network, which is not there yet; give ${expected}`
-    : `${name}: holds no ${expected}; it has ${npz.names.slice(0, 5).join(', ') || 'no arrays'}`;
+  const names = npz.names.slice(0, 5).map(printable);
+  return (
+    `${name}: holds no images 'arr_0' (N, H, W, 3), no 'features' (N, D), and no 'mu' (D) and 'sigma' (D, D); ` +
+    `it has ${names.join(', ') || 'no arrays'}`
+  );
 }
 
 async function storedGaussian(

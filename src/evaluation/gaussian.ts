@@ -3,15 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { ArgumentError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
-import {
-  copyRows,
-  type Features,
-  input64,
-  matrix64,
-  product64,
-  TILE_ROWS,
-  type WorkOptions,
-} from './products.ts';
+import { type Features, input64, matrix64, product64, TILE_ROWS, type WorkOptions } from './products.ts';
 
 /** The Gaussian that a Fréchet distance takes features for. */
 export interface Gaussian {
@@ -22,10 +14,79 @@ export interface Gaussian {
 }
 
 /** Mean of the rows: (N, D) -> (D). */
-export function meanOf({ shape: [n, dims], data }: Features): Float64Array {
+export function meanOf({ shape: [n, dims], data }: Pick<Features, 'shape' | 'data'>): Float64Array {
   const sum = new Float64Array(dims);
   for (let at = 0; at < n * dims; at += dims) for (let d = 0; d < dims; d++) sum[d] += data[at + d];
   return sum.map((value) => value / n);
+}
+
+/** A Gaussian of rows that need not be there at once. */
+export interface GaussianSums {
+  /** Count some rows (N, D) in, which may be overwritten afterwards. */
+  add(rows: Features): Promise<void>;
+  /** @throws {ArgumentError} if there were fewer than two rows. */
+  finish(): Promise<Gaussian>;
+  dispose(): Promise<void>;
+}
+
+/**
+ * Begin with no rows. The sums are of differences from the mean of the first rows, so that little is lost where values
+ * are far from 0.
+ * @param rowsAtOnce rows that are put by and added together, which is faster.
+ */
+export async function gaussianSums(
+  device: Device,
+  dims: number,
+  rowsAtOnce = TILE_ROWS,
+): Promise<GaussianSums> {
+  const [rows, sum] = [input64('rows', ['count', dims]), input64('sum', [dims, dims])];
+  const scatter = product64({ a: rows, b: rows, transposeA: true, onto: sum });
+  const program = await device.compile({ inputs: [rows, sum], outputs: { scatter } });
+  const room = new Float64Array(rowsAtOnce * dims);
+  const differences = new Float64Array(dims);
+  let total = matrix64(dims, dims, new Float64Array(dims * dims));
+  let next = matrix64(dims, dims, new Float64Array(dims * dims));
+  let centre: Float64Array | undefined;
+  let [waiting, count] = [0, 0];
+  const flush = async (): Promise<void> => {
+    const block = matrix64(waiting, dims, room);
+    centre ??= meanOf(block);
+    for (let at = 0; at < waiting * dims; at += dims) {
+      for (let d = 0; d < dims; d++) {
+        block.data[at + d] -= centre[d];
+        differences[d] += block.data[at + d];
+      }
+    }
+    await program.run({ rows: block, sum: total }, { scatter: next });
+    [total, next] = [next, total];
+    count += waiting;
+    waiting = 0;
+  };
+  return {
+    async add({ shape: [n], data }) {
+      for (let start = 0; start < n; ) {
+        const taken = Math.min(n - start, rowsAtOnce - waiting);
+        room.set(data.subarray(start * dims, (start + taken) * dims), waiting * dims);
+        waiting += taken;
+        start += taken;
+        if (waiting === rowsAtOnce) await flush();
+      }
+    },
+    async finish() {
+      if (waiting > 0) await flush();
+      if (!centre || count < 2) {
+        throw new ArgumentError(`gaussianSums: a covariance needs at least 2 samples, got ${count}`);
+      }
+      const shift = differences.map((difference) => difference / count);
+      const mean = shift.map((value, d) => value + centre![d]);
+      const covariance = total.data.map((value, at) => {
+        const [i, j] = [Math.floor(at / dims), at % dims];
+        return (value - count * shift[i] * shift[j]) / (count - 1);
+      });
+      return { mean, covariance };
+    },
+    dispose: () => program.dispose(),
+  };
 }
 
 /**
@@ -38,29 +99,18 @@ export async function gaussianOf(
   { signal, onProgress }: WorkOptions = {},
 ): Promise<Gaussian> {
   const [n, dims] = features.shape;
-  if (n < 2) throw new ArgumentError(`gaussianOf: a covariance needs at least 2 samples, got ${n}`);
-  const mean = meanOf(features);
-  const rows = input64('rows', ['count', dims]);
-  const sum = input64('sum', [dims, dims]);
-  const scatter = product64({ a: rows, b: rows, transposeA: true, onto: sum });
-  const program = await device.compile({ inputs: [rows, sum], outputs: { scatter } });
+  const sums = await gaussianSums(device, dims, Math.min(Math.max(n, 1), TILE_ROWS));
   try {
-    const room = new Float64Array(Math.min(n, TILE_ROWS) * dims);
-    let total = matrix64(dims, dims, new Float64Array(dims * dims));
-    let next = matrix64(dims, dims, new Float64Array(dims * dims));
     for (let start = 0; start < n; start += TILE_ROWS) {
       await setImmediate(); // let signals and progress through
       signal?.throwIfAborted();
       const count = Math.min(TILE_ROWS, n - start);
-      await program.run(
-        { rows: copyRows(features, start, count, room, mean), sum: total },
-        { scatter: next },
-      );
-      [total, next] = [next, total];
+      const data = features.data.subarray(start * dims, (start + count) * dims);
+      await sums.add({ ...features, shape: [count, dims], data } as Features);
       onProgress?.((start + count) / n);
     }
-    return { mean, covariance: total.data.map((value) => value / (n - 1)) };
+    return await sums.finish();
   } finally {
-    await program.dispose();
+    await sums.dispose();
   }
 }

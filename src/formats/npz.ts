@@ -4,8 +4,9 @@ import { FormatError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
 import { encodeNpy, parseNpy, parseNpyText } from './npy.ts';
+import { type NpyStream, streamNpy } from './npy-stream.ts';
 import { printable } from './printable.ts';
-import { encodeZip, openZip } from './zip.ts';
+import { encodeZip, openZip, type ZipMember } from './zip.ts';
 
 /** The arrays of an `.npz` file, each read when asked for. */
 export interface Npz {
@@ -14,6 +15,11 @@ export interface Npz {
   has(name: string): boolean;
   /** @throws {FormatError} if there is no such array or it is damaged. */
   read(name: string): Promise<Tensor>;
+  /**
+   * An array read piece by piece, which may be larger than memory.
+   * @throws {FormatError} if there is no such array, or it is in Fortran order.
+   */
+  stream(name: string): Promise<NpyStream>;
   /** The text that an array is. @throws {FormatError} if there is no such array, or it is no single text. */
   readText(name: string): Promise<string>;
   /** Close the source. */
@@ -30,16 +36,17 @@ export function openNpz(source: ByteSource): Promise<Npz> {
   return closingOnError(source, async () => {
     const members = await openZip(source);
     const arrays = [...members.keys()].filter((name) => name.endsWith(SUFFIX));
-    const content = (name: string): Promise<Uint8Array> => {
+    const find = (name: string): ZipMember => {
       const member = members.get(name + SUFFIX);
-      if (member) return member.read();
+      if (member) return member;
       throw new FormatError(`${source.name}: holds no array '${name}'; it has ${listed(arrays)}`);
     };
     return {
       names: arrays.map((name) => name.slice(0, -SUFFIX.length)),
       has: (name) => members.has(name + SUFFIX),
-      read: async (name) => parseNpy(await content(name), `${source.name}/${name}`),
-      readText: async (name) => parseNpyText(await content(name), `${source.name}/${name}`),
+      read: async (name) => parseNpy(await find(name).read(), `${source.name}/${name}`),
+      readText: async (name) => parseNpyText(await find(name).read(), `${source.name}/${name}`),
+      stream: async (name) => streamNpy(find(name).stream(), `${source.name}/${name}`),
       close: () => source.close(),
     };
   });

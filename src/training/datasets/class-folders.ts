@@ -84,7 +84,7 @@ async function classFolders(path: string, unit: string): Promise<string[]> {
 }
 
 /** All files with these extensions at any depth, sorted, links followed but no folder entered twice. */
-async function filesBelow(
+export async function filesBelow(
   folder: string,
   extensions: ReadonlySet<string>,
   seen = new Set<string>(),

@@ -15,7 +15,17 @@ export interface ImageFolderOptions extends CorruptFilesOptions {
   readonly classNames?: readonly string[] | undefined;
 }
 
-const EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.tiff', '.avif']);
+/** Endings of the names of images. */
+export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
+  '.jpg',
+  '.jpeg',
+  '.png',
+  '.webp',
+  '.gif',
+  '.tif',
+  '.tiff',
+  '.avif',
+]);
 
 /**
  * List the images of a folder of class folders. Classes are the folders in order of their names.
@@ -23,7 +33,7 @@ const EXTENSIONS = new Set(['.jpg', '.jpeg', '.png', '.webp', '.gif', '.tif', '.
  */
 export async function openImageFolder(path: string, options: ImageFolderOptions): Promise<ImageDataset> {
   const { imageSize, channels = 3 } = options;
-  const { files, classNames } = await listClassFiles(path, EXTENSIONS, 'images', options.classNames);
+  const { files, classNames } = await listClassFiles(path, IMAGE_EXTENSIONS, 'images', options.classNames);
   const corrupt = new CorruptFiles(path, files.length, 'images', options);
   async function read(index: number): Promise<Sample | undefined> {
     if (corrupt.has(index)) return undefined;

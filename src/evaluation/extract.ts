@@ -1,0 +1,87 @@
+/** @file Features of many samples, batch by batch. */
+
+import { ArgumentError } from '../errors.ts';
+import { type Channels, withChannels } from '../media/image.ts';
+import type { Device } from '../runtime/device.ts';
+import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
+import type { EvaluationSet } from './evaluation-set.ts';
+import type { FeatureNetwork } from './feature-network.ts';
+import { type GaussianSums, gaussianSums } from './gaussian.ts';
+import type { WorkOptions } from './products.ts';
+import type { SampleSource } from './sample-source.ts';
+
+/** Spatial features that are put by and added together. */
+const SPATIAL_ROWS = 512;
+
+/**
+ * What a network says of all samples of a source. Memory holds a batch of samples, features and logits in float32, and
+ * only the statistics of spatial features.
+ * @param options progress is the share of the samples.
+ * @throws {FormatError} if a sample cannot be read; {ArgumentError} where features are not finite.
+ */
+export async function extractFeatures(
+  device: Device,
+  network: FeatureNetwork,
+  source: SampleSource,
+  { signal, onProgress }: WorkOptions = {},
+): Promise<EvaluationSet> {
+  const [features, logits] = [rowCollector(source.count), rowCollector(source.count)];
+  let spatial: GaussianSums | undefined;
+  let done = 0;
+  try {
+    for await (const batch of source.batches(network.batchSize)) {
+      signal?.throwIfAborted();
+      const extracted = await network.extract(inChannels(batch, network.channels));
+      requireFinite(extracted.features, source.name, done);
+      features.add(extracted.features);
+      if (extracted.logits) logits.add(extracted.logits);
+      if (extracted.spatial) {
+        spatial ??= await gaussianSums(device, extracted.spatial.shape[1], SPATIAL_ROWS);
+        await spatial.add(extracted.spatial);
+      }
+      done += batch.shape[0];
+      onProgress?.(done / source.count);
+    }
+    return {
+      name: source.name,
+      network: network.name,
+      features: features.rows(),
+      logits: logits.rows(),
+      spatial: done >= 2 ? await spatial?.finish() : undefined,
+    };
+  } finally {
+    await spatial?.dispose();
+  }
+}
+
+/** Room for rows of `count` samples, taken when the first come. */
+function rowCollector(count: number) {
+  let all: Tensor<'float32'> | undefined;
+  let filled = 0;
+  return {
+    add({ shape: [n, dims], data }: Tensor<'float32'>): void {
+      all ??= float32([count, dims], new Float32Array(count * dims));
+      all.data.set(data, filled * dims);
+      filled += n;
+    },
+    rows: () => all,
+  };
+}
+
+/** Samples in grey or RGB; the channels are the last axis. */
+function inChannels(samples: Tensor<'uint8'>, channels: Channels): Tensor<'uint8'> {
+  const shape = samples.shape.slice(0, -1);
+  const stored = samples.shape[shape.length];
+  if (stored === channels) return samples;
+  const strip = { width: elementCount(shape), height: 1, channels: stored as Channels, data: samples.data };
+  return tensor('uint8', [...shape, channels], withChannels(strip, channels).data);
+}
+
+function requireFinite({ shape: [, dims], data }: Tensor<'float32'>, name: string, start: number): void {
+  const bad = data.findIndex((value) => !Number.isFinite(value));
+  if (bad < 0) return;
+  throw new ArgumentError(
+    `${name}: the network's features of sample ${start + Math.floor(bad / dims)} are not finite (${data[bad]}); ` +
+      'its weights may be damaged',
+  );
+}

@@ -1,0 +1,18 @@
+/** @file Where samples come from that are too many to be held at once. */
+
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** Samples of one shape, of 8 bits, in order. */
+export interface SampleSource {
+  /** What to call it in messages. */
+  readonly name: string;
+  readonly count: number;
+  /** Of one sample, the channels last: (H, W, C) of images. */
+  readonly shape: readonly number[];
+  /**
+   * All samples (N, H, W, C), so many at once; the last batch may have fewer.
+   * @throws {FormatError} if one cannot be read, or is of another shape.
+   */
+  batches(size: number): AsyncGenerator<Tensor<'uint8'>, void>;
+  close(): Promise<void>;
+}

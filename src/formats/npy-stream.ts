@@ -1,0 +1,105 @@
+/** @file Arrays in NumPy's `.npy` format read piece by piece, so that they may be larger than memory. */
+
+import { FormatError } from '../errors.ts';
+import { bytesPerElement, type DType, elementCount, type Tensor } from '../tensor/tensor.ts';
+import { checkedElementCount } from './elements.ts';
+import { arrayFromNumpy, LONGEST_HEADER, numpyType, parseNpyHeader } from './npy.ts';
+
+/** An array whose rows, the parts along its first axis, are still to come. */
+export interface NpyStream {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /**
+   * All rows in order, so many at once; the last piece may have fewer. To be called once.
+   * @throws {FormatError} if the data is damaged, or there is not as much as the shape takes.
+   */
+  pieces(rows: number): AsyncGenerator<Tensor, void>;
+  /** Stop, if not all pieces were read. */
+  close(): Promise<void>;
+}
+
+/**
+ * Read an array's header; its data is read with {@link NpyStream.pieces}.
+ * @param chunks the bytes of the file, in order.
+ * @param name what to call it in messages.
+ * @throws {FormatError} if it is no `.npy` file, has no rows, is in Fortran order, or is of a type that is not supported.
+ */
+export async function streamNpy(chunks: AsyncGenerator<Uint8Array, void>, name: string): Promise<NpyStream> {
+  const bytes = byteQueue(chunks);
+  try {
+    await bytes.wait(LONGEST_HEADER);
+    const { descr, fortranOrder, shape, dataOffset } = parseNpyHeader(bytes.first(LONGEST_HEADER), name);
+    bytes.take(dataOffset);
+    const type = numpyType(descr, name);
+    checkedElementCount(shape, name);
+    if (shape.length === 0) throw new FormatError(`${name}: is a single value; expected an array of rows`);
+    if (fortranOrder && shape.length > 1) {
+      throw new FormatError(
+        `${name}: is in Fortran order, in which rows cannot be read one by one; save numpy.ascontiguousarray of it`,
+      );
+    }
+    const [count, ...rest] = shape;
+    const rowBytes = elementCount(rest) * bytesPerElement(type.dtype);
+    return {
+      dtype: type.dtype,
+      shape,
+      close: bytes.close,
+      async *pieces(rows) {
+        for (let start = 0; start < count; start += rows) {
+          const length = Math.min(rows, count - start);
+          if (!(await bytes.wait(length * rowBytes))) {
+            throw new FormatError(`${name}: ends before row ${start + length} of ${count}; it is damaged`);
+          }
+          yield arrayFromNumpy(type, false, [length, ...rest], bytes.take(length * rowBytes), name);
+        }
+        if (await bytes.wait(1))
+          throw new FormatError(`${name}: has more data than its shape takes; it is damaged`);
+      },
+    };
+  } catch (error) {
+    await bytes.close();
+    throw error;
+  }
+}
+
+/** Bytes that come in chunks and are taken in other ones. */
+function byteQueue(chunks: AsyncGenerator<Uint8Array, void>) {
+  let waiting: Uint8Array[] = [];
+  let size = 0;
+  /** A copy of the first `length` bytes, or of all if they are fewer. */
+  const first = (length: number): Uint8Array => {
+    const out = new Uint8Array(Math.min(length, size));
+    let filled = 0;
+    for (const chunk of waiting) {
+      if (filled === out.length) break;
+      const part = chunk.subarray(0, out.length - filled);
+      out.set(part, filled);
+      filled += part.length;
+    }
+    return out;
+  };
+  return {
+    first,
+    /** Wait until there are `length` bytes; false if they end before. */
+    async wait(length: number): Promise<boolean> {
+      while (size < length) {
+        const { done, value } = await chunks.next();
+        if (done) return false;
+        waiting.push(value);
+        size += value.length;
+      }
+      return true;
+    },
+    take(length: number): Uint8Array {
+      const taken = first(length);
+      size -= taken.length;
+      let left = taken.length;
+      while (left > 0 && left >= waiting[0].length) left -= waiting.shift()!.length;
+      if (left > 0) waiting = [waiting[0].subarray(left), ...waiting.slice(1)];
+      return taken;
+    },
+    async close(): Promise<void> {
+      await chunks.return();
+    },
+  };
+}
