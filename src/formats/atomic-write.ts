@@ -89,15 +89,17 @@ function temporaryName(target: string): string {
   return join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
 }
 
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+/** Write all bytes: at a position, or after what was written before. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array, position?: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, done, Math.min(LARGEST_WRITE, bytes.length - done));
-    done += bytesWritten;
+    const length = Math.min(LARGEST_WRITE, bytes.length - done);
+    const place = position === undefined ? null : position + done;
+    done += (await file.write(bytes, done, length, place)).bytesWritten;
   }
 }
 
-/** Make the rename itself survive a power cut, where the system lets folders be flushed. */
-async function flushFolder(folder: string): Promise<void> {
+/** Make a rename itself survive a power cut, where the system lets folders be flushed. */
+export async function flushFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => undefined);
   await handle?.sync().catch(() => undefined);
   await handle?.close();
@@ -115,7 +117,8 @@ const writeProblems: Record<string, string> = {
   ENOTDIR: 'its folder is a file',
 };
 
-async function explained<T>(path: string, action: () => Promise<T>): Promise<T> {
+/** Run what writes `path`. @throws {AcditError} saying why it cannot be written */
+export async function explained<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {

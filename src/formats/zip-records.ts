@@ -28,6 +28,9 @@ const ZIP64_FIELD = 1;
 const PADDING_FIELD = 0x4246;
 const FIELD_HEADER = 4;
 
+/** Bytes of an archive's comment. */
+export const LONGEST_COMMENT = 0xffff;
+
 /** The largest number of 32 and of 16 bits mean "see zip64". */
 const MAX_32 = 0xffffffff;
 const MAX_16 = 0xffff;
@@ -121,7 +124,7 @@ export function directoryEnd(
   count: number,
   start: number,
   end: number,
-  comment = new Uint8Array(),
+  comment: Uint8Array = new Uint8Array(),
 ): Uint8Array {
   const size = end - start;
   const large = count >= MAX_16 || start >= MAX_32 || size >= MAX_32;

@@ -1,0 +1,211 @@
+import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { pythonWithNumpy, runNumpy } from '../../test/support/python-numpy.ts';
+import { temporaryFolder } from '../../test/support/temporary-folder.ts';
+import { ArgumentError, FormatError } from '../errors.ts';
+import { tensor } from '../tensor/tensor.ts';
+import { openFile } from './file-source.ts';
+import { type GrowingArray, isFinishedNpz, openGrowingNpz } from './growing-npz.ts';
+import { encodeNpz, openNpz } from './npz.ts';
+import { openZip, zipComment } from './zip.ts';
+
+const array: GrowingArray = { name: 'arr_0', dtype: 'uint8', shape: [6, 2, 3] };
+const origin = { model: 'abc', seed: 42, labels: [0, 1] };
+const rows = (...numbers: number[]): Uint8Array =>
+  Uint8Array.from(numbers.flatMap((number) => Array<number>(6).fill(number)));
+const labels = { arr_1: tensor('int64', [6], BigInt64Array.from([0n, 1n, 2n, 3n, 4n, 5n])) };
+
+let folder: string;
+let path: string;
+beforeEach(() => {
+  folder = temporaryFolder();
+  path = join(folder, 'out.npz');
+});
+
+async function writeAtOnce(file = path): Promise<Buffer> {
+  const npz = await openGrowingNpz(file, array, origin);
+  await npz.append(rows(0, 1, 2, 3, 4, 5));
+  await npz.finish(labels);
+  return readFileSync(file);
+}
+
+describe('openGrowingNpz', () => {
+  it('writes arrays that are read back, and only the finished file is left', async () => {
+    await writeAtOnce();
+    expect(readdirSync(folder)).toEqual(['out.npz']);
+    const npz = await openNpz(await openFile(path));
+    expect(npz.names).toEqual(['arr_0', 'arr_1']);
+    const images = await npz.read('arr_0'); // checks the CRC
+    expect(images).toMatchObject({ dtype: 'uint8', shape: [6, 2, 3] });
+    expect([...images.data]).toEqual([...rows(0, 1, 2, 3, 4, 5)]);
+    expect((await npz.read('arr_1')).data).toEqual(labels.arr_1.data);
+    await npz.close();
+  });
+
+  it('keeps what the arrays were made with, and puts their elements where a page may begin', async () => {
+    const bytes = await writeAtOnce();
+    const source = await openFile(path);
+    expect(JSON.parse(await zipComment(source))).toEqual({ ...origin, shape: array.shape });
+    await source.close();
+    expect(bytes.indexOf('\x93NUMPY', 0, 'latin1') % 64).toBe(0);
+  });
+
+  it('goes on after the rows that were safe, whatever was written behind them', async () => {
+    const whole = await writeAtOnce(join(folder, 'whole.npz'));
+    for (let safe = 0; safe <= 6; safe++) {
+      const first = await openGrowingNpz(path, array, origin);
+      if (safe > 0) await first.append(rows(...Array(safe).keys()));
+      await first.close();
+      // As a process leaves it that is killed while it writes.
+      const partial = `${path}.partial`;
+      writeFileSync(partial, Buffer.concat([readFileSync(partial), Buffer.alloc(safe * 5, 99)]));
+      const second = await openGrowingNpz(path, array, origin);
+      expect(second.rows).toBe(safe);
+      if (safe < 6) await second.append(rows(...[0, 1, 2, 3, 4, 5].slice(safe)));
+      await second.finish(labels);
+      expect(readFileSync(path).equals(whole)).toBe(true);
+      truncateSync(path); // so that the next round does not take it for finished
+    }
+  });
+
+  it('goes on after a kill between the end of the archive and its name', async () => {
+    const whole = await writeAtOnce(join(folder, 'whole.npz'));
+    const npz = await openGrowingNpz(path, array, origin);
+    await npz.append(rows(0, 1, 2, 3, 4, 5));
+    await npz.close();
+    writeFileSync(`${path}.partial`, whole);
+    const again = await openGrowingNpz(path, array, origin);
+    expect(again.rows).toBe(6);
+    await again.finish(labels);
+    expect(readFileSync(path).equals(whole)).toBe(true);
+  });
+
+  it('goes on only with what it was begun with, and says what differs', async () => {
+    const npz = await openGrowingNpz(path, array, origin);
+    await npz.append(rows(0));
+    await npz.close();
+    const other = { ...origin, seed: 43, cfg: 2 };
+    await expect(openGrowingNpz(path, array, other)).rejects.toThrow(
+      /partial was begun with seed 42, not 43; cfg none, not 2; .*remove/,
+    );
+    await expect(openGrowingNpz(path, { ...array, shape: [7, 2, 3] }, origin)).rejects.toThrow(
+      'shape [6,2,3], not [7,2,3]',
+    );
+  });
+
+  it('refuses what is damaged', async () => {
+    const npz = await openGrowingNpz(path, array, origin);
+    await npz.append(rows(0, 1));
+    await npz.close();
+    truncateSync(`${path}.partial`, 100);
+    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/has 100 bytes.*remove both/);
+    writeFileSync(`${path}.partial.json`, '{"rows": -1}');
+    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(FormatError);
+  });
+
+  it('takes whole rows only, and as many as there are', async () => {
+    const npz = await openGrowingNpz(path, array, origin);
+    await expect(npz.append(new Uint8Array(7))).rejects.toThrow(ArgumentError);
+    await npz.append(rows(0, 1, 2, 3, 4));
+    await expect(npz.append(rows(5, 6))).rejects.toThrow('the 1 that are left');
+    await expect(npz.finish(labels)).rejects.toThrow('only 5 of 6 rows');
+    await npz.close();
+  });
+
+  it('tells a folder that is missing', async () => {
+    await expect(openGrowingNpz(join(folder, 'none', 'out.npz'), array, origin)).rejects.toThrow(
+      'its folder does not exist',
+    );
+  });
+});
+
+describe('isFinishedNpz', () => {
+  it('knows a finished file, and takes away a journal that was left', async () => {
+    expect(await isFinishedNpz(path, array, origin)).toBe(false);
+    await writeAtOnce();
+    writeFileSync(`${path}.partial.json`, 'whatever');
+    expect(await isFinishedNpz(path, array, origin)).toBe(true);
+    expect(readdirSync(folder)).toEqual(['out.npz']);
+  });
+
+  it('refuses one with another origin, or with none', async () => {
+    await writeAtOnce();
+    await expect(isFinishedNpz(path, array, { ...origin, labels: [1] })).rejects.toThrow(
+      'is finished, but was made with labels [0,1], not [1]; give another name',
+    );
+    const foreign = await encodeNpz({ arr_0: labels.arr_1 });
+    for (const content of ['', 'hello', foreign]) {
+      writeFileSync(path, content);
+      await expect(isFinishedNpz(path, array, origin)).rejects.toThrow('does not say what it was made with');
+    }
+  });
+});
+
+describe('an array of more than 4 GB', () => {
+  const rowBytes = 2 ** 20;
+  const large: GrowingArray = { name: 'arr_0', dtype: 'uint8', shape: [4100, 2 ** 10, 2 ** 10] };
+
+  /** All rows but the first and the last are a hole in the file, and missing from its CRC. */
+  async function writeSparse(): Promise<void> {
+    const partial = `${path}.partial`;
+    const journalPath = `${partial}.json`;
+    const row = new Uint8Array(rowBytes);
+    const begun = await openGrowingNpz(path, large, origin);
+    await begun.append(row);
+    await begun.close();
+    const journal = JSON.parse(readFileSync(journalPath, 'utf8'));
+    truncateSync(partial, statSync(partial).size + 4098 * rowBytes);
+    writeFileSync(journalPath, JSON.stringify({ ...journal, rows: 4099 }));
+    const npz = await openGrowingNpz(path, large, origin);
+    await npz.append(row.fill(7));
+    await npz.finish(labels);
+  }
+
+  it('is read back', async () => {
+    await writeSparse();
+    const source = await openFile(path);
+    const members = await openZip(source);
+    const member = members.get('arr_0.npy')!;
+    expect(member.size).toBe(128 + 4100 * rowBytes);
+    expect(source.size).toBeGreaterThan(2 ** 32);
+    expect([...(await member.readRange(member.size - rowBytes - 2, 4))]).toEqual([0, 0, 7, 7]);
+    const npz = await openNpz(source);
+    expect((await npz.read('arr_1')).data).toEqual(labels.arr_1.data);
+    await npz.close();
+  });
+
+  it.skipIf(pythonWithNumpy === undefined)('is read by NumPy', async () => {
+    await writeSparse();
+    expect(runNumpy(SCRIPT, path)).toEqual({
+      names: ['arr_0', 'arr_1'],
+      size: 128 + 4100 * rowBytes,
+      shape: large.shape,
+      dtype: 'uint8',
+      ends: [0, 0, 7, 7],
+      labels: [0, 1, 2, 3, 4, 5],
+      labelType: 'int64',
+    });
+  });
+});
+
+/** Maps the large array into memory, at the place that its local header tells. */
+const SCRIPT = `
+import json, struct, sys, zipfile
+import numpy
+path = sys.argv[1]
+archive = zipfile.ZipFile(path)
+info = archive.getinfo('arr_0.npy')
+with archive.open(info) as member:
+    numpy.lib.format.read_magic(member)
+    shape, fortran, dtype = numpy.lib.format.read_array_header_1_0(member)
+    header = member.tell()
+with open(path, 'rb') as file:
+    file.seek(info.header_offset + 26)
+    start = info.header_offset + 30 + sum(struct.unpack('<HH', file.read(4))) + header
+flat = numpy.memmap(path, dtype, 'r', start, (numpy.prod(shape),))
+last = 4099 * shape[1] * shape[2]
+npz = numpy.load(path)
+print(json.dumps(dict(names=npz.files, size=info.file_size, shape=shape, dtype=str(dtype),
+    ends=flat[last - 2:last + 2].tolist(), labels=npz['arr_1'].tolist(), labelType=str(npz['arr_1'].dtype))))
+`;
