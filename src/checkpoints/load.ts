@@ -3,28 +3,22 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
+import { closingOnError } from '../formats/byte-source.ts';
 import { openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
-import { renamedArchive, type TensorArchive } from '../formats/tensor-archive.ts';
+import { renamedArchive } from '../formats/tensor-archive.ts';
 import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
-import { toFloat32 } from '../tensor/convert.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import type { Weights } from '../models/acdit/weights.ts';
 import { parseConfig } from './config-json.ts';
 import { openOfficial, type WeightsChoice } from './official.ts';
+import { CONFIG_FILE, checkedModel, readWeights, type StoredModel, WEIGHTS_FILE } from './stored-model.ts';
 
-export const CONFIG_FILE = 'config.json';
-export const WEIGHTS_FILE = 'model.safetensors';
+export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource } from './stored-model.ts';
+
 /** Where a training keeps its state, and how the names of the weights in it begin. */
 export const TRAINER_FOLDER = 'trainer';
 const TRAINED = 'weights.';
-
-/** A model whose weights are still in its file. */
-export interface StoredModel {
-  readonly config: AcditConfig;
-  readonly archive: TensorArchive;
-}
 
 export interface OpenOptions {
   /**
@@ -49,14 +43,14 @@ export async function openModel(path: string, { weights }: OpenOptions = {}): Pr
   if (stats.isDirectory()) return weights === 'model' ? openTraining(path) : openFolder(path);
   if (path.endsWith('.safetensors')) return openFolder(dirname(path), basename(path));
   const checkpoint = await openTorchCheckpoint(await openFile(path));
-  return closingOnError(checkpoint, () => checked(path, openOfficial(checkpoint, path, weights)));
+  return closingOnError(checkpoint, async () => checkedModel(path, openOfficial(checkpoint, path, weights)));
 }
 
 async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<StoredModel> {
   const config = await readConfig(folder);
   const path = join(folder, weightsFile);
   const archive = await openSafetensors(await openFile(path));
-  return closingOnError(archive, () => checked(path, { config, archive }));
+  return closingOnError(archive, async () => checkedModel(path, { config, archive }));
 }
 
 /** The weights that a training goes on from, in the newest of its states. */
@@ -76,7 +70,7 @@ async function openTraining(folder: string): Promise<StoredModel> {
   const state = await openSafetensors(await openFile(path));
   const stored = state.names.filter((name) => name.startsWith(TRAINED));
   const archive = renamedArchive(state, new Map(stored.map((name) => [name.slice(TRAINED.length), name])));
-  return closingOnError(archive, () => checked(path, { config, archive }));
+  return closingOnError(archive, async () => checkedModel(path, { config, archive }));
 }
 
 async function readConfig(folder: string): Promise<AcditConfig> {
@@ -88,47 +82,6 @@ async function readConfig(folder: string): Promise<AcditConfig> {
     );
   });
   return parseConfig(text, configPath);
-}
-
-function checked(path: string, model: StoredModel): StoredModel {
-  const { config, archive } = model;
-  try {
-    checkWeights(config, new Map(archive.names.map((name) => [name, archive.info(name).shape])));
-  } catch (cause) {
-    throw new CheckpointError(`${path}: ${(cause as Error).message}`, { cause });
-  }
-  return model;
-}
-
-async function closingOnError<T>(resource: { close(): Promise<void> }, use: () => T): Promise<T> {
-  try {
-    return use();
-  } catch (error) {
-    await resource.close();
-    throw error;
-  }
-}
-
-/** Read all weights as float32. @param onProgress gets the share read so far, 0 to 1. */
-export async function readWeights(
-  { config, archive }: StoredModel,
-  { signal, onProgress }: { signal?: AbortSignal; onProgress?: (share: number) => void } = {},
-): Promise<Weights> {
-  const names = [...parameters(config).keys()];
-  const weights = new Map<string, Tensor<'float32'>>();
-  for (const [i, name] of names.entries()) {
-    signal?.throwIfAborted();
-    weights.set(name, toFloat32(await archive.read(name)));
-    onProgress?.((i + 1) / names.length);
-  }
-  return weights;
-}
-
-/** Reads single weights as float32 while the model is open: what a sampler loads a model from. */
-export function weightSource({
-  archive,
-}: StoredModel): (name: string, room?: Uint8Array) => Promise<Tensor<'float32'>> {
-  return async (name, room) => toFloat32(await archive.read(name, room));
 }
 
 /** Open a model, read its weights, and close its file. */

@@ -80,7 +80,10 @@ export function blobSource(blob: Blob, name = 'name' in blob ? String(blob.name)
 }
 
 /** Open `source` with `open`, closing it if that fails. */
-export async function closingOnError<T>(source: ByteSource, open: () => Promise<T>): Promise<T> {
+export async function closingOnError<T>(
+  source: { close(): Promise<void> },
+  open: () => Promise<T>,
+): Promise<T> {
   try {
     return await open();
   } catch (error) {

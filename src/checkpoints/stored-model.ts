@@ -1,0 +1,72 @@
+/** @file A model whose weights are still where they are stored, be it a file or a place in the network. */
+
+import { CheckpointError } from '../errors.ts';
+import { type ByteSource, closingOnError } from '../formats/byte-source.ts';
+import { openSafetensors } from '../formats/safetensors.ts';
+import type { TensorArchive } from '../formats/tensor-archive.ts';
+import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { parseConfig } from './config-json.ts';
+import { openOfficial } from './official.ts';
+
+/** The two files of a model folder. */
+export const CONFIG_FILE = 'config.json';
+export const WEIGHTS_FILE = 'model.safetensors';
+
+/** A model whose weights are still in its file. */
+export interface StoredModel {
+  readonly config: AcditConfig;
+  readonly archive: TensorArchive;
+}
+
+/**
+ * Open a model without reading its weights, wherever its bytes are.
+ * @param weights a `.safetensors` file, or an official `.pt`.
+ * @param configText the `config.json` beside a `.safetensors` file; an official `.pt` has none.
+ * @throws {CheckpointError} if it is no ACDiT; {FormatError} if the file is damaged. `weights` is closed then.
+ */
+export function openSource(weights: ByteSource, configText?: string): Promise<StoredModel> {
+  const { name } = weights;
+  return closingOnError(weights, async () => {
+    if (configText === undefined)
+      return checkedModel(name, openOfficial(await openTorchCheckpoint(weights), name));
+    const config = parseConfig(configText, CONFIG_FILE);
+    return checkedModel(name, { config, archive: await openSafetensors(weights) });
+  });
+}
+
+/** @throws {CheckpointError} if tensors are missing, unknown, or of other shapes than the configuration says. */
+export function checkedModel(name: string, model: StoredModel): StoredModel {
+  const { config, archive } = model;
+  try {
+    checkWeights(config, new Map(archive.names.map((tensor) => [tensor, archive.info(tensor).shape])));
+  } catch (cause) {
+    throw new CheckpointError(`${name}: ${(cause as Error).message}`, { cause });
+  }
+  return model;
+}
+
+/** Read all weights as float32. @param onProgress gets the share read so far, 0 to 1. */
+export async function readWeights(
+  { config, archive }: StoredModel,
+  { signal, onProgress }: { signal?: AbortSignal; onProgress?: (share: number) => void } = {},
+): Promise<Weights> {
+  const names = [...parameters(config).keys()];
+  const weights = new Map<string, Tensor<'float32'>>();
+  for (const [i, name] of names.entries()) {
+    signal?.throwIfAborted();
+    weights.set(name, toFloat32(await archive.read(name)));
+    onProgress?.((i + 1) / names.length);
+  }
+  return weights;
+}
+
+/** Reads single weights as float32 while the model is open: what a sampler loads a model from. */
+export function weightSource({
+  archive,
+}: StoredModel): (name: string, room?: Uint8Array) => Promise<Tensor<'float32'>> {
+  return async (name, room) => toFloat32(await archive.read(name, room));
+}
