@@ -1,4 +1,7 @@
-/** @file PyTorch checkpoints (`torch.save`, in its zip format and in the one before it), read lazily and without running code. */
+/**
+ * @file PyTorch checkpoints (`torch.save`, in its zip format and in the one before it) and the modules of TorchScript
+ * archives (`torch.jit.save`), read lazily and without running code.
+ */
 
 import { FormatError } from '../errors.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
@@ -26,7 +29,7 @@ const ZIP_MAGIC = [0x50, 0x4b];
  * Open a `.pt` file: its description is read and checked, its tensors are not. It takes over the source, closing it
  * on failure.
  * @throws {FormatError} if it is no PyTorch checkpoint, is damaged or big-endian, or names anything but tensors, plain
- * data and an argparse.Namespace.
+ * data, an argparse.Namespace and TorchScript's modules.
  */
 export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint> {
   return closingOnError(source, async () => {
@@ -62,6 +65,31 @@ export function stateDict(
       `a state dict should hold tensors; its keys are ${printable([...value.keys()].slice(0, 8).join(', '))}`,
     );
   }
+  return archiveOf(tensors, close);
+}
+
+/**
+ * All tensors in a value, in the order they stand there, as an archive; each is named by the keys of the dicts and the
+ * attributes of the modules that lead to it, such as `encoder.conv.weight`.
+ * @param close what closing the archive should close.
+ */
+export function nestedTensors(value: TorchValue, close = async (): Promise<void> => {}): TensorArchive {
+  const tensors = new Map<string, TorchTensor>();
+  const collect = (path: readonly string[], item: TorchValue): void => {
+    if (isTorchTensor(item)) tensors.set(path.join('.'), item);
+    else for (const [key, inner] of namedParts(item)) collect([...path, String(key)], inner);
+  };
+  collect([], value);
+  return archiveOf(tensors, close);
+}
+
+function namedParts(value: TorchValue): Iterable<readonly [TorchValue, TorchValue]> {
+  if (value instanceof Map) return value;
+  const isNamespace = typeof value === 'object' && value !== null && 'kind' in value;
+  return isNamespace && value.kind === 'namespace' ? value.attributes : [];
+}
+
+function archiveOf(tensors: ReadonlyMap<string, TorchTensor>, close: () => Promise<void>): TensorArchive {
   const find = (name: string): TorchTensor => {
     const found = tensors.get(name);
     if (!found) throw new FormatError(`the state dict holds no tensor '${name}'`);

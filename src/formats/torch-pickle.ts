@@ -29,7 +29,7 @@ export interface TorchTensor extends LazyTensor {
   readonly strides: readonly number[];
 }
 
-/** An `argparse.Namespace`. */
+/** An `argparse.Namespace`, or a module of a TorchScript archive, whose attributes are its tensors and modules. */
 export interface TorchNamespace {
   readonly kind: 'namespace';
   readonly attributes: ReadonlyMap<string, TorchValue>;
@@ -137,6 +137,9 @@ const globals = new Map<string, Global>(
       { name: 'torch.Size', call: makeSize },
       { name: 'torch.device', call: makeDevice },
       { name: 'torch.serialization._get_layout', call: makeLayout },
+      ...['build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist', 'restore_type_tag'].map(
+        (name) => ({ name: `torch.jit._pickle.${name}`, call: typedContainer }),
+      ),
       { name: 'argparse.Namespace', call: makeNamespace },
       ...Object.entries(pythonCalls).map(([name, call]) => ({ name, call })),
       ...pythonTypes.map((name) => ({ name })),
@@ -150,6 +153,12 @@ const globals = new Map<string, Global>(
     ] satisfies Omit<Global, 'kind'>[]
   ).map((entry) => [entry.name, { kind: 'global', ...entry }]),
 );
+
+/**
+ * Classes of TorchScript's modules. Their code is text in the archive, which nothing here reads: a module is its
+ * attributes.
+ */
+const SCRIPTED_CLASS = /^__torch__\./;
 
 /**
  * The value of a checkpoint's pickle, and where it ends. Storages are looked up, and their sizes checked, but not read.
@@ -184,6 +193,7 @@ function torchHost(storages: FindStorage, name: string): PickleHost<HostObject> 
       const full = `${module}.${attribute}`;
       const found = isDTypeName(full) ? full : globals.get(full);
       if (found !== undefined) return found;
+      if (SCRIPTED_CLASS.test(full)) return { kind: 'global', name: printable(full), call: makeNamespace };
       throw new FormatError(
         `${name}: asks for ${printable(full)}, which is not on the list of safe names; re-save it with plain tensors only`,
       );
@@ -343,6 +353,12 @@ function makeDevice([type, index]: readonly Value[], name: string): string {
 function makeLayout([layout]: readonly Value[], name: string): string {
   if (typeof layout !== 'string') throw new FormatError(`${name}: a layout has no name`);
   return layout;
+}
+
+/** `build_intlist(list)` and its like, and `restore_type_tag(container, type)`: TorchScript's lists and dicts. */
+function typedContainer([container]: readonly Value[], name: string): Value {
+  if (Array.isArray(container) || container instanceof Map) return container;
+  throw new FormatError(`${name}: a typed container is made from no list and no dict`);
 }
 
 function makeNamespace(args: readonly Value[], name: string): NamespaceObject {
