@@ -2,7 +2,7 @@
 
 import { apply, remember, type SymbolicTensor } from '../symbolic.ts';
 import { reduceSum } from './broadcasting.ts';
-import { add, multiply, scale, shift, sigmoid, square, subtract } from './elementwise.ts';
+import { add, exponential, multiply, scale, shift, sigmoid, square, subtract } from './elementwise.ts';
 
 /** max(x, 0). The gradient at 0 is 0. */
 export function relu(x: SymbolicTensor): SymbolicTensor {
@@ -58,5 +58,16 @@ export function softmax(x: SymbolicTensor): SymbolicTensor {
       if (!g) return [];
       return [multiply(p, subtract(g, reduceSum(multiply(g, p), [-1], true)))];
     },
+  })[0];
+}
+
+/** The logarithm of softmax over the last axis, which does not overflow where softmax would round to 0. */
+export function logSoftmax(x: SymbolicTensor): SymbolicTensor {
+  return apply({
+    operator: 'LogSoftmax',
+    inputs: [x],
+    attributes: { axis: -1 },
+    outputs: [{ shape: x.shape }],
+    gradient: ([g], [y]) => [g && subtract(g, multiply(exponential(y), reduceSum(g, [-1], true)))],
   })[0];
 }

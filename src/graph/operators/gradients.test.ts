@@ -114,6 +114,7 @@ const cases: Record<keyof typeof operators, Case[]> = {
   silu: unary(operators.silu),
   gelu: unary(operators.gelu),
   softmax: [of({ x: [2, 4] }, ({ x }) => [operators.softmax(x)])],
+  logSoftmax: [of({ x: [2, 4] }, ({ x }) => [operators.logSoftmax(x)])],
   attention: [
     of(heads, ({ q, k, v }) => [attention(q, k, v)]),
     of(heads, ({ q, k, v }) => [attention(q, k, v, mask)]),

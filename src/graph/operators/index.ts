@@ -1,6 +1,6 @@
 /** @file Every operator of the graph language. */
 
-export { gelu, relu, silu, softmax } from './activation.ts';
+export { gelu, logSoftmax, relu, silu, softmax } from './activation.ts';
 export { attention } from './attention.ts';
 export { constantZeros, expand, reduceSum, reshape, sumTo } from './broadcasting.ts';
 export { convolution, upsampleNearest } from './convolution.ts';

@@ -1,0 +1,90 @@
+/** @file Classifiers on disk: a folder with `config.json` and `model.safetensors`. */
+
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { CheckpointError, ConfigError } from '../errors.ts';
+import { writeFileAtomically } from '../formats/atomic-write.ts';
+import { openFile } from '../formats/file-source.ts';
+import { parseJsonOf } from '../formats/json.ts';
+import { openSafetensors } from '../formats/safetensors.ts';
+import { writeSafetensors } from '../formats/safetensors-writer.ts';
+import { classifierParameters } from '../models/classifier/classifier.ts';
+import { type ClassifierConfig, validateClassifier } from '../models/classifier/config.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { CONFIG_FILE, WEIGHTS_FILE } from './load.ts';
+import { storedAs } from './save.ts';
+
+const schema = z.object({
+  modelType: z.literal('classifier'),
+  name: z.string().regex(/^[\w.-]{1,64}$/),
+  classNames: z.array(z.string()),
+  channels: z.number(),
+  imageSize: z.number(),
+  widths: z.array(z.number()),
+  testAccuracy: z.number().optional(),
+});
+
+/** A classifier in memory. */
+export interface LoadedClassifier {
+  readonly config: ClassifierConfig;
+  readonly weights: ReadonlyMap<string, Tensor<'float32'>>;
+}
+
+/**
+ * Read a classifier.
+ * @throws {CheckpointError} if the folder holds none; {FormatError} if a file is damaged; {ConfigError} if the numbers of
+ * its configuration do not fit together.
+ */
+export async function loadClassifier(folder: string): Promise<LoadedClassifier> {
+  const configPath = join(folder, CONFIG_FILE);
+  const text = await readFile(configPath, 'utf8').catch((cause) => {
+    throw new CheckpointError(
+      `${configPath}: cannot be read (${cause.code}); a classifier is a folder of ${CONFIG_FILE} and ${WEIGHTS_FILE}`,
+      { cause },
+    );
+  });
+  const config = parseClassifierConfig(text, configPath);
+  const path = join(folder, WEIGHTS_FILE);
+  const archive = await openSafetensors(await openFile(path));
+  try {
+    const weights = new Map<string, Tensor<'float32'>>();
+    for (const [name, shape] of classifierParameters(config)) {
+      const got = archive.has(name) ? archive.info(name).shape : undefined;
+      if (got?.join() !== shape.join()) {
+        throw new CheckpointError(
+          `${path}: '${name}' must have shape [${shape}], ${got ? `got [${got}]` : 'and is not there'}`,
+        );
+      }
+      weights.set(name, toFloat32(await archive.read(name)));
+    }
+    return { config, weights };
+  } finally {
+    await archive.close();
+  }
+}
+
+function parseClassifierConfig(text: string, name: string): ClassifierConfig {
+  const { testAccuracy, ...rest } = parseJsonOf(
+    text,
+    name,
+    schema,
+    'not the configuration of a classifier',
+    CheckpointError,
+  );
+  try {
+    return validateClassifier({ ...rest, ...(testAccuracy !== undefined && { testAccuracy }) });
+  } catch (cause) {
+    throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Write a classifier in half precision; each file is replaced as a whole or not at all. */
+export async function saveClassifier(folder: string, { config, weights }: LoadedClassifier): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await writeSafetensors(join(folder, WEIGHTS_FILE), storedAs(weights, 'float16'), { format: 'pt' });
+  await writeFileAtomically(join(folder, CONFIG_FILE), async (write) => {
+    await write(new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`));
+  });
+}

@@ -1,0 +1,89 @@
+/**
+ * @file A small convolutional network that tells images apart. Each stage halves the picture by a strided convolution
+ * and refines it by a residual one (He et al. 2016); the mean over the places of the last stage are the features, and
+ * one linear layer turns them into logits.
+ */
+
+import { add, convolution, linear, reduceMean, relu } from '../../graph/operators/index.ts';
+import { input, type SymbolicTensor } from '../../graph/symbolic.ts';
+import type { Generator } from '../../tensor/generator.ts';
+import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
+import type { ClassifierConfig } from './config.ts';
+
+const KERNEL = 3;
+/** Keeps the size of an image at stride 1, and halves an even one at stride 2. */
+const PADDING = [1, 1, 1, 1] as const;
+/** Axes of height and width. */
+const PLACES = [2, 3] as const;
+
+/** Name and shape of every parameter. */
+export function classifierParameters(config: ClassifierConfig): Map<string, number[]> {
+  const shapes = new Map<string, number[]>();
+  let channels = config.channels;
+  for (const [stage, width] of config.widths.entries()) {
+    for (const [name, inputs] of [
+      ['halve', channels],
+      ['refine', width],
+    ] as const) {
+      shapes.set(`stages.${stage}.${name}.weight`, [width, inputs, KERNEL, KERNEL]);
+      shapes.set(`stages.${stage}.${name}.bias`, [width]);
+    }
+    channels = width;
+  }
+  shapes.set('head.weight', [config.classNames.length, channels]);
+  shapes.set('head.bias', [config.classNames.length]);
+  return shapes;
+}
+
+/** The parameters as inputs of a graph, by name. */
+export function classifierInputs(config: ClassifierConfig): Record<string, SymbolicTensor> {
+  return Object.fromEntries(
+    [...classifierParameters(config)].map(([name, shape]) => [name, input(name, shape)]),
+  );
+}
+
+/** What a classifier says of images. */
+export interface Classification {
+  /** (N, last width) */
+  readonly features: SymbolicTensor;
+  /** (N, classes) */
+  readonly logits: SymbolicTensor;
+}
+
+/** @param images (N, channels, H, W) in [-1, 1] */
+export function classify(
+  config: ClassifierConfig,
+  weights: Readonly<Record<string, SymbolicTensor>>,
+  images: SymbolicTensor,
+): Classification {
+  let x = images;
+  for (const stage of config.widths.keys()) {
+    const convolve = (name: string, from: SymbolicTensor, stride: number): SymbolicTensor => {
+      const [weight, bias] = ['weight', 'bias'].map((part) => weights[`stages.${stage}.${name}.${part}`]);
+      return convolution(from, weight, bias, { stride, padding: PADDING });
+    };
+    x = relu(convolve('halve', x, 2));
+    x = relu(add(x, convolve('refine', x, 1)));
+  }
+  const features = reduceMean(x, PLACES);
+  return { features, logits: linear(features, weights['head.weight'], weights['head.bias']) };
+}
+
+/**
+ * Normal weights that keep the size of what passes ReLU (He et al. 2015), and zeros for biases and for what is added
+ * to a residual, so that a stage begins as its strided convolution alone.
+ */
+export function initializeClassifier(
+  config: ClassifierConfig,
+  generator: Generator,
+): Map<string, Tensor<'float32'>> {
+  const initialize = (name: string, shape: readonly number[]): Tensor<'float32'> => {
+    if (name.endsWith('bias') || name.includes('refine')) return zeros('float32', shape);
+    const deviation = Math.sqrt(2 / elementCount(shape.slice(1)));
+    return float32(
+      shape,
+      generator.randn(elementCount(shape)).map((value) => value * deviation),
+    );
+  };
+  return new Map([...classifierParameters(config)].map(([name, shape]) => [name, initialize(name, shape)]));
+}

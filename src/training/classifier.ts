@@ -1,0 +1,193 @@
+/**
+ * @file Training a classifier: cross-entropy, AdamW, a moving average of the weights. The loss and its gradient are one
+ * graph, and everything random follows from the seed, so the same call gives the same weights.
+ */
+
+import { ShapeError, TrainingError } from '../errors.ts';
+import { gradientsOf } from '../graph/gradient.ts';
+import type { Graph } from '../graph/onnx.ts';
+import { logSoftmax, multiply, negate, reduceMean, reduceSum } from '../graph/operators/index.ts';
+import { input } from '../graph/symbolic.ts';
+import { classifierInputs, classify, initializeClassifier } from '../models/classifier/classifier.ts';
+import { type Classifier, predictedClasses } from '../models/classifier/compiled.ts';
+import type { ClassifierConfig } from '../models/classifier/config.ts';
+import type { Device } from '../runtime/device.ts';
+import { Generator } from '../tensor/generator.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
+import type { Augmentation } from './datasets/augment.ts';
+import { batches } from './datasets/batches.ts';
+import type { Dataset, ImageDataset } from './datasets/dataset.ts';
+import { learningRate } from './learning-rate.ts';
+import { clipFactor, compileOptimizer, initialState, zerosLike } from './optimizer.ts';
+
+export interface ClassifierTraining {
+  readonly steps: number;
+  /** Images a step. */
+  readonly batch: number;
+  /** The highest rate; after `warmupSteps` it falls to 0 along half a cosine. */
+  readonly learningRate: number;
+  readonly warmupSteps: number;
+  readonly weightDecay: number;
+  /** Largest gradient norm. */
+  readonly clip: number;
+  /** Decay of the moving average of the weights. */
+  readonly ema: number;
+  readonly seed: number;
+  readonly augmentation?: Augmentation;
+}
+
+export interface ClassifierStep {
+  /** Optimizer steps done, this one included. */
+  readonly step: number;
+  /** Mean cross-entropy of the batch. */
+  readonly loss: number;
+  /** Share of the batch that was named rightly. */
+  readonly accuracy: number;
+}
+
+export interface ClassifierOptions {
+  readonly config: ClassifierConfig;
+  /** Images, whose labels are the places of their names in the configuration. */
+  readonly dataset: Dataset;
+  readonly device: Device;
+  readonly training: ClassifierTraining;
+  readonly signal?: AbortSignal;
+  readonly onStep?: (step: ClassifierStep) => void;
+}
+
+const BETAS = [0.9, 0.99] as const;
+const EPSILON = 1e-8;
+/** Images at a time where the accuracy is measured. */
+const ACCURACY_BATCH = 100;
+
+/**
+ * Train a classifier from random weights.
+ * @returns the moving average of the weights
+ * @throws {ShapeError} if the images or classes are not those of the configuration.
+ * @throws {TrainingError} if the loss is no longer a number.
+ * @throws the signal's reason once it is aborted.
+ */
+export async function trainClassifier(
+  options: ClassifierOptions,
+): Promise<ReadonlyMap<string, Tensor<'float32'>>> {
+  const { config, dataset, device, training, signal, onStep } = options;
+  requireFit(config, dataset);
+  const { steps, batch, seed, clip, augmentation } = training;
+  const state = initialState(initializeClassifier(config, Generator.seeded(seed)));
+  const gradients = zerosLike(state.weights);
+  const into = Object.fromEntries([...gradients].map(([name, value]) => [`d.${name}`, value]));
+  const program = await device.compile(lossGraph(config, batch));
+  const optimizer = await compileOptimizer(device, { ...training, betas: BETAS, epsilon: EPSILON });
+  const source = batches(dataset, {
+    batchSize: batch,
+    seed,
+    ...(augmentation && { augmentation }),
+    ...(signal && { signal }),
+  });
+  const schedule = {
+    kind: 'cosine',
+    peak: training.learningRate,
+    totalSteps: steps,
+    warmupSteps: training.warmupSteps,
+  } as const;
+  try {
+    for (let step = 1; step <= steps; step++) {
+      const { samples, labels } = (await source.next()).value;
+      const feeds = { images: withoutFrames(samples), targets: oneHot(labels, config.classNames.length) };
+      const { loss, logits } = await program.run({ ...feeds, ...Object.fromEntries(state.weights) }, into);
+      const norm = await optimizer.norm(gradients);
+      requireFinite(step, Number(loss.data[0]), norm);
+      await optimizer.step(state, gradients, {
+        step,
+        learningRate: learningRate(schedule, step - 1),
+        gradientScale: clipFactor(norm, clip),
+      });
+      const right = predictedClasses(logits).filter((label, i) => label === labels[i]);
+      onStep?.({ step, loss: Number(loss.data[0]), accuracy: right.length / batch });
+    }
+    return state.ema;
+  } finally {
+    await source.return(undefined as never);
+    await program.dispose();
+    await optimizer.dispose();
+  }
+}
+
+/** Share of a dataset's images that a classifier names rightly. @throws {ShapeError} if they do not go together. */
+export async function classifierAccuracy(
+  classifier: Classifier,
+  dataset: ImageDataset,
+  signal?: AbortSignal,
+): Promise<number> {
+  requireFit(classifier.config, dataset);
+  let right = 0;
+  let count = 0;
+  for (let start = 0; start < dataset.size; start += ACCURACY_BATCH) {
+    signal?.throwIfAborted();
+    const numbers = Array.from(
+      { length: Math.min(ACCURACY_BATCH, dataset.size - start) },
+      (_, i) => start + i,
+    );
+    const read = await Promise.all(numbers.map((number) => dataset.read(number)));
+    const samples = read.filter((sample) => sample !== undefined);
+    const [, ...image] = dataset.sampleShape;
+    const images = float32(
+      [samples.length, ...image],
+      samples.flatMap(({ values }) => [...values]),
+    );
+    const { logits } = await classifier.classify(images);
+    right += predictedClasses(logits).filter((label, i) => label === samples[i].label).length;
+    count += samples.length;
+  }
+  return right / count;
+}
+
+/** Mean cross-entropy of `images` (N, C, H, W) with `targets` (N, classes), and the gradients of all weights. */
+function lossGraph(config: ClassifierConfig, samples: number): Graph {
+  const weights = classifierInputs(config);
+  const images = input('images', [samples, config.channels, config.imageSize, config.imageSize]);
+  const targets = input('targets', [samples, config.classNames.length]);
+  const { logits } = classify(config, weights, images);
+  const loss = negate(reduceMean(reduceSum(multiply(targets, logSoftmax(logits)), [-1]), [0]));
+  const gradients = gradientsOf(loss, Object.values(weights));
+  return {
+    inputs: [images, targets, ...Object.values(weights)],
+    outputs: {
+      loss,
+      logits,
+      ...Object.fromEntries(Object.keys(weights).map((name, i) => [`d.${name}`, gradients[i]])),
+    },
+  };
+}
+
+function oneHot(labels: Int32Array, classes: number): Tensor<'float32'> {
+  const data = new Float32Array(labels.length * classes);
+  for (const [i, label] of labels.entries()) data[i * classes + label] = 1;
+  return float32([labels.length, classes], data);
+}
+
+/** (N, 1, C, H, W) as (N, C, H, W). */
+function withoutFrames({ shape: [samples, , ...image], data }: Tensor<'float32'>): Tensor<'float32'> {
+  return float32([samples, ...image], data);
+}
+
+function requireFit({ channels, imageSize, classNames }: ClassifierConfig, dataset: Dataset): void {
+  const expected = [1, channels, imageSize, imageSize];
+  if (dataset.sampleShape.join() !== expected.join()) {
+    throw new ShapeError(
+      `${dataset.name}: the classifier takes images of shape [${expected}], the dataset's are [${dataset.sampleShape}]`,
+    );
+  }
+  if (dataset.classNames.join() !== classNames.join()) {
+    throw new ShapeError(
+      `${dataset.name}: the classifier tells ${classNames.join(', ')} apart, the dataset ${dataset.classNames.join(', ')}`,
+    );
+  }
+}
+
+function requireFinite(step: number, loss: number, norm: number): void {
+  if (Number.isFinite(loss) && Number.isFinite(norm)) return;
+  throw new TrainingError(
+    `step ${step}: the loss is ${loss} and the gradient norm ${norm}; try a lower learningRate or more warmupSteps`,
+  );
+}
