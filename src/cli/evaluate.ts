@@ -114,11 +114,15 @@ function stageProgress(stream: Terminal['stderr'], quiet: boolean) {
   };
 }
 
-const TITLES: Readonly<Record<keyof Metrics, string>> = {
+/** Metrics of one number each. */
+type Score = Exclude<keyof Metrics, 'labelAccuracyByClass'>;
+
+const TITLES: Readonly<Record<Score, string>> = {
   fid: 'FID',
   frechetDistance: 'Fréchet distance',
   sfid: 'sFID',
   inceptionScore: 'Inception Score',
+  labelAccuracy: 'label accuracy',
   precision: 'precision',
   recall: 'recall',
   density: 'density',
@@ -127,10 +131,12 @@ const TITLES: Readonly<Record<keyof Metrics, string>> = {
 };
 
 function table(metrics: Metrics, reference: EvaluationSet, samples: EvaluationSet): string {
-  const rows = (Object.keys(TITLES) as (keyof Metrics)[]).flatMap((key): [string, string][] => {
+  const rows = (Object.keys(TITLES) as Score[]).flatMap((key): [string, string][] => {
     const value = metrics[key];
     return value === undefined ? [] : [[TITLES[key], shown(value)]];
   });
+  const byClass = Object.entries(metrics.labelAccuracyByClass ?? {});
+  rows.push(...byClass.map(([name, share]): [string, string] => [`  of ${name}`, shown(share)]));
   rows.push(['reference', described(reference)], ['samples', described(samples)]);
   const width = Math.max(...rows.map(([title]) => title.length)) + 2;
   return `${rows.map(([title, text]) => title.padEnd(width) + text).join('\n')}\n`;

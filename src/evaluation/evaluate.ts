@@ -7,7 +7,9 @@ import { frechetDistance } from './frechet.ts';
 import { type Gaussian, gaussianOf } from './gaussian.ts';
 import { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
 import { kernelDistance } from './kernel-distance.ts';
+import { labelAccuracy } from './label-accuracy.ts';
 import { compareManifolds, DENSITY_NEIGHBOUR } from './manifolds.ts';
+import type { Features } from './products.ts';
 
 /** Only what could be computed. */
 export interface Metrics {
@@ -18,6 +20,10 @@ export interface Metrics {
   /** The Fréchet distance of the FID network's spatial features. */
   readonly sfid?: number;
   readonly inceptionScore?: number;
+  /** Share of the samples that show what they were made to show, in the judgement of a classifier. */
+  readonly labelAccuracy?: number;
+  /** The same by class. */
+  readonly labelAccuracyByClass?: Readonly<Record<string, number>>;
   readonly precision?: number;
   readonly recall?: number;
   readonly kid?: number;
@@ -133,8 +139,10 @@ async function statistics(
   return gaussianOf(device, features, work('statistics', options));
 }
 
-function scores({ name, logits }: EvaluationSet, options: EvaluateOptions): Metrics {
+function scores({ name, logits, labels, classNames }: EvaluationSet, options: EvaluateOptions): Metrics {
   if (!logits) return {};
+  // An Inception Score is one of Inception's classes.
+  if (classNames) return labels ? labelScores(logits, labels, classNames) : {};
   const { inceptionScoreChunk: chunk = INCEPTION_SCORE_CHUNK } = options;
   if (logits.shape[0] < chunk) {
     options.onWarning?.(
@@ -143,6 +151,14 @@ function scores({ name, logits }: EvaluationSet, options: EvaluateOptions): Metr
     );
   }
   return { inceptionScore: inceptionScore(logits, chunk) };
+}
+
+function labelScores(logits: Features, labels: ArrayLike<number>, classNames: readonly string[]): Metrics {
+  const { accuracy, byLabel } = labelAccuracy(logits, labels);
+  const named = byLabel.flatMap((share, label) =>
+    share === undefined ? [] : [[classNames[label], share] as const],
+  );
+  return { labelAccuracy: accuracy, labelAccuracyByClass: Object.fromEntries(named) };
 }
 
 async function neighbourMetrics(

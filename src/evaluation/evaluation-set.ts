@@ -26,6 +26,10 @@ export interface EvaluationSet {
   readonly network?: string | undefined;
   readonly features?: Features | undefined;
   readonly logits?: Features | undefined;
+  /** What the logits are of, where samples' labels are of the same classes. */
+  readonly classNames?: readonly string[] | undefined;
+  /** What each sample was made to show. */
+  readonly labels?: ArrayLike<number> | undefined;
   /** Stored statistics. */
   readonly gaussian?: Gaussian | undefined;
   /** Stored statistics of spatial features. */

@@ -47,6 +47,8 @@ export async function extractFeatures(
       network: network.name,
       features: features.rows(),
       logits: logits.rows(),
+      classNames: network.classNames,
+      labels: source.labels,
       spatial: done >= 2 ? await spatial?.finish() : undefined,
     };
   } finally {

@@ -9,6 +9,8 @@ export interface FeatureNetwork {
   readonly name: string;
   /** Grey or RGB samples; others are converted. */
   readonly channels: Channels;
+  /** Of a classifier that samples' labels are meant for: what its logits are of, label by label. */
+  readonly classNames?: readonly string[];
   /** How many samples at once suit it best. */
   readonly batchSize: number;
   /** @param samples of 8 bits, the channels last: (N, H, W, C) of images. */

@@ -8,6 +8,8 @@ import type { SampleSource } from './sample-source.ts';
 
 /** What the ADM suite calls the images. */
 export const IMAGES = 'arr_0';
+/** And their labels, which not every file has. */
+const LABELS = 'arr_1';
 
 /**
  * The images of an npz file: uint8, (N, H, W, 3), or (N, H, W, 1) or (N, H, W) if they are grey.
@@ -22,6 +24,9 @@ export async function openImageArray(npz: Npz, name: string): Promise<SampleSour
     name,
     count,
     shape: [height, width, channels],
+    labels: npz.has(LABELS)
+      ? checkedLabels(await npz.read(LABELS), count, `${name}: '${LABELS}'`)
+      : undefined,
     async *batches(size) {
       const array = await npz.stream(IMAGES);
       try {
@@ -37,6 +42,15 @@ export async function openImageArray(npz: Npz, name: string): Promise<SampleSour
     },
     close: () => npz.close(),
   };
+}
+
+function checkedLabels({ shape, data }: Tensor, count: number, where: string): number[] {
+  const labels = Array.from(data as ArrayLike<number | bigint>, Number);
+  if (shape.join() === String(count) && labels.every((label) => Number.isInteger(label) && label >= 0))
+    return labels;
+  throw new FormatError(
+    `${where} must be a label for each of ${count} images, whole numbers from 0 on, got shape [${shape}]`,
+  );
 }
 
 async function withArray<T>(npz: Npz, work: (array: NpyStream) => Promise<T>): Promise<T> {

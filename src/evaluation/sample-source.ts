@@ -9,6 +9,8 @@ export interface SampleSource {
   readonly count: number;
   /** Of one sample, the channels last: (H, W, C) of images. */
   readonly shape: readonly number[];
+  /** What each sample was made to show, where that is known. */
+  readonly labels?: ArrayLike<number> | undefined;
   /**
    * All samples (N, H, W, C), so many at once; the last batch may have fewer.
    * @throws {FormatError} if one cannot be read, or is of another shape.

@@ -42,6 +42,11 @@ const imageFilePatterns = {
   test: /(^|[-_.])(t10k|test)-images[-.]idx3-ubyte(\.gz)?$/,
 } as const;
 
+/** Whether a file is named like one of IDX images. */
+export function isIdxImages(path: string): boolean {
+  return Object.values(imageFilePatterns).some((pattern) => pattern.test(basename(path)));
+}
+
 /**
  * The image files of a split in a folder, such as `train-images-idx3-ubyte.gz`; of a file and its .gz the file.
  * A path to such a file itself is returned alone.
@@ -51,7 +56,7 @@ export async function findIdxImages(path: string, split: Split): Promise<string[
     throw new DatasetError(`${path}: cannot be read (${cause.message})`, { cause });
   });
   if (stats.isFile()) {
-    return Object.values(imageFilePatterns).some((pattern) => pattern.test(basename(path))) ? [path] : [];
+    return isIdxImages(path) ? [path] : [];
   }
   const names = (await readdir(path)).filter((name) => imageFilePatterns[split].test(name)).sort();
   const unpacked = names.filter((name) => !name.endsWith('.gz') || !names.includes(name.slice(0, -3)));
