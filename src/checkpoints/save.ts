@@ -1,8 +1,7 @@
 /** @file Writing a model folder: `config.json` and `model.safetensors`. */
 
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -27,7 +26,7 @@ export async function saveModel(
   weights: StoredWeights,
   { dtype, metadata = {}, signal }: SaveOptions = {},
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   await writeSafetensors(
     join(folder, WEIGHTS_FILE),
     dtype === undefined ? weights : storedAs(weights, dtype),

@@ -5,6 +5,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
+import { makeFolders } from '../formats/atomic-write.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import type { Dataset } from '../training/datasets/dataset.ts';
@@ -58,6 +59,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   const vae = given.output.vae && (await trainingVae(config, given.output.vae, terminal, quiet));
   const recipe: Recipe = { ...given, output: { ...given.output, vae } };
   if (values.fresh) await makeRoom(folder, values.overwrite === true);
+  await makeFolders(folder);
   const options = { recipe, config, device, signal: terminal.signal };
   const { hooks, close } = reportTo(terminal, values, options, dataset);
   try {
@@ -176,7 +178,7 @@ function reportTo(
             ? 'stopped before the first step; nothing was saved'
             : `saved at step ${step}; the same command goes on from there`,
       );
-      emit({ kind: done ? 'done' : 'interrupted', step, model: output.folder, corruptImages: corrupt });
+      emit({ kind: done ? 'done' : 'interrupted', step, model: output.folder, corruptFiles: corrupt });
       if (!json) terminal.stdout.write(`${output.folder}\n`);
     },
   };

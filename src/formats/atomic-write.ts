@@ -70,19 +70,48 @@ export async function writeFolderAtomically(
  * @throws {AcditError} if it cannot be made.
  */
 export async function makeFolder(path: string): Promise<void> {
-  await explained(path, async () => {
-    await mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;
-    });
+  await explained(path, () => ensureFolder(path));
+}
+
+async function ensureFolder(path: string): Promise<void> {
+  await mkdir(path).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST' || !(await stat(path)).isDirectory()) throw error;
   });
 }
 
 /**
- * Make a folder, with those around it; all may be there already.
+ * Make a folder, with those around it; all may be there already. Node's own way never ends in a folder such as /proc,
+ * which is there and says of what is to be made in it that its folder is not.
  * @throws {AcditError} if it cannot be made.
  */
 export async function makeFolders(path: string): Promise<void> {
-  await explained(path, () => mkdir(path, { recursive: true }));
+  const missing: string[] = [];
+  let folder = resolve(path);
+  await explained(path, async () => {
+    for (; !(await isThere(folder)); folder = dirname(folder)) missing.unshift(folder);
+  });
+  if (missing.length === 0) return makeFolder(path); // which says so if it is no folder
+  for (const next of missing) {
+    await explained(path, async () => {
+      try {
+        await ensureFolder(next);
+      } catch (cause) {
+        if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+        throw new Error(`no folder can be made in ${dirname(next)}`, { cause });
+      }
+    });
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    throw error;
+  }
 }
 
 function temporaryName(target: string): string {

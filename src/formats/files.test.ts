@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AcditError, FormatError } from '../errors.ts';
-import { writeFileAtomically } from './atomic-write.ts';
+import { makeFolders, writeFileAtomically } from './atomic-write.ts';
 import { type ByteSource, blobSource, bytesSource } from './byte-source.ts';
 import { openFile } from './file-source.ts';
 
@@ -69,6 +69,33 @@ describe('openFile', () => {
     await expect(source.read(0, 50)).rejects.toThrow(/ended at byte 20 while being read/);
     await source.close();
     await source.close();
+  });
+});
+
+describe('makeFolders', () => {
+  it('makes what is missing, and takes what is there', async () => {
+    const path = join(folder, 'a', 'b', 'c');
+    await makeFolders(path);
+    await makeFolders(path);
+    await makeFolders(`${path}/`);
+    expect(await readdir(join(folder, 'a', 'b'))).toEqual(['c']);
+  });
+
+  it('explains a file on the way, and at the end', async () => {
+    await writeFile(join(folder, 'x'), '');
+    await expect(makeFolders(join(folder, 'x', 'a', 'b'))).rejects.toThrow(
+      /cannot write .*its folder is a file/,
+    );
+    await expect(makeFolders(join(folder, 'x'))).rejects.toThrow(
+      /cannot write .*a file of that name is there/,
+    );
+  });
+
+  it.runIf(process.platform === 'linux')('ends where no folder can be made', async () => {
+    await expect(makeFolders('/proc/x/y')).rejects.toThrow(
+      'cannot write /proc/x/y: no folder can be made in /proc',
+    );
+    await expect(makeFolders('/proc/x')).rejects.toBeInstanceOf(AcditError);
   });
 });
 

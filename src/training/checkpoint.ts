@@ -5,11 +5,12 @@
  */
 
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TRAINER_FOLDER } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
+import { makeFolders } from '../formats/atomic-write.ts';
 import { openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
@@ -51,7 +52,7 @@ export async function saveTraining(
   { step, position, state }: TrainingPoint,
 ): Promise<void> {
   const trainer = join(folder, TRAINER_FOLDER);
-  await mkdir(trainer, { recursive: true });
+  await makeFolders(trainer);
   const file = `step-${String(step).padStart(8, '0')}.safetensors`;
   const metadata = {
     step: String(step),

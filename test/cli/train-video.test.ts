@@ -112,7 +112,7 @@ describe('acdit train on videos', () => {
     expect(straight.code).toBe(0);
     expect(straight.stderr).toMatch(/^warning: skipped .*01\.webp: /m);
     expect(straight.stderr).toMatch(/^warning: skipped .*02\.webp: has 3 frames, and a clip of 4 frames/m);
-    expect(last(straight)).toMatchObject({ kind: 'done', corruptImages: 2 });
+    expect(last(straight)).toMatchObject({ kind: 'done', corruptFiles: 2 });
     for (const steps of ['3', '6']) expect((await train('run', '--steps', steps)).code).toBe(0);
     expect(weights('run').equals(weights('straight'))).toBe(true);
   });

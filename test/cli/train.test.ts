@@ -181,7 +181,7 @@ describe('acdit train with bad input', () => {
     const { code, stdout, stderr } = await train(...args);
     expect(code).toBe(0);
     expect(stderr).toMatch(/^warning: .*0\.png/);
-    expect(events(stdout).at(-1)).toMatchObject({ kind: 'done', corruptImages: 1 });
+    expect(events(stdout).at(-1)).toMatchObject({ kind: 'done', corruptFiles: 1 });
   });
 
   it('stops with the step and what to try when the loss is no longer a number', async () => {

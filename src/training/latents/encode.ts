@@ -3,9 +3,10 @@
  * whatever interrupts the work, it goes on with the first shard that is not finished and ends with the same bytes.
  */
 
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
+import { makeFolders } from '../../formats/atomic-write.ts';
 import type { LatentOrigin } from '../../models/acdit/config.ts';
 import type { Autoencoder, LatentDistribution } from '../../models/autoencoder/autoencoder.ts';
 import { downsampling } from '../../models/autoencoder/config.ts';
@@ -166,7 +167,7 @@ function isVideos(source: ImageDataset | VideoDataset): source is VideoDataset {
 
 /** What the folder's index says, or a new one. @throws {ConfigError} if it was made with other settings. */
 async function startingIndex(folder: string, settings: LatentsSettings): Promise<LatentsIndex> {
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   const fresh = newIndex(settings);
   if (await hasIndex(folder)) {
     const index = await readIndex(folder);
