@@ -1,43 +1,17 @@
-/** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. */
+/** @file Training in a folder: from the newest state there, to which it can go back. */
 
 import { loadModel } from '../checkpoints/load.ts';
-import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
-import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
-import { ConfigError, TrainingError } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { patchify } from '../models/acdit/layout.ts';
-import { checkWeights, initializeWeights, type Weights } from '../models/acdit/weights.ts';
+import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
-import { Generator } from '../tensor/generator.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
-import { type Batch, batches } from './datasets/batches.ts';
 import type { Dataset } from './datasets/dataset.ts';
-import { compileGradientPass, type GradientPass } from './gradient-pass.ts';
-import { learningRate } from './learning-rate.ts';
-import { noiseBatch } from './noising.ts';
-import { clipFactor, compileOptimizer, initialState, type Optimizer, zerosLike } from './optimizer.ts';
+import { initialState } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
+import { freshWeights, requireFit, runTraining, type TrainingHooks } from './training-loop.ts';
 
-/** Streams of random numbers derived from the seed, so that none repeats another. */
-const WEIGHTS_STREAM = 1;
-const NOISE_STREAM = 2;
-
-export interface StepReport {
-  /** Optimizer steps done, this one included. */
-  readonly step: number;
-  readonly loss: number;
-  readonly gradientNorm: number;
-  readonly learningRate: number;
-  readonly samplesPerSecond: number;
-}
-
-export interface TrainingHooks {
-  onStart?(point: TrainingPoint): void;
-  onStep?(report: StepReport): void | Promise<void>;
-  onCheckpoint?(step: number): void;
-  /** Called every `sampleEvery` steps with the EMA weights. */
-  onSample?(step: number, ema: Weights): Promise<void>;
-}
+export type { StepReport, TrainingHooks } from './training-loop.ts';
 
 export interface TrainingOptions {
   readonly recipe: Recipe;
@@ -60,76 +34,20 @@ export interface TrainingOptions {
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   const { recipe, config, dataset, device, signal, hooks = {} } = options;
-  const { training, output } = recipe;
+  const { folder } = recipe.output;
   requireFit(config, dataset);
-  const resumed = options.fresh ? undefined : await resumeTraining(output.folder, config, recipe);
-  let point = resumed ?? (await startingPoint(options));
-  let savedStep = point.step;
-  hooks.onStart?.(point);
-  const save = async (): Promise<void> => {
-    if (savedStep === point.step) return;
-    await saveTraining(output.folder, config, recipe, point);
-    savedStep = point.step;
-    hooks.onCheckpoint?.(point.step);
-  };
-  const pass = await compileGradientPass(device, config, training.batch, training.activations);
-  const optimizer = await compileOptimizer(device, training);
-  const stepper = createStepper(recipe, config, pass, optimizer, point.state.weights);
-  const source = batches(dataset, {
-    batchSize: training.batch,
-    seed: training.seed,
-    position: point.position,
-    // Latents are mirrored before they are encoded, and chosen when they are read.
-    ...(!dataset.autoencoder && {
-      augmentation: { horizontalFlip: recipe.data.flip, cropPadding: recipe.data.crop },
-    }),
+  const resumed = options.fresh ? undefined : await resumeTraining(folder, config, recipe);
+  const point = resumed ?? (await startingPoint(options));
+  return runTraining({
+    recipe,
+    config,
+    dataset,
+    device,
+    point,
+    hooks,
+    save: (reached) => saveTraining(folder, config, recipe, reached),
     ...(signal && { signal }),
   });
-  try {
-    while (point.step < training.steps) {
-      const started = performance.now();
-      const report = await stepper(point, source, signal);
-      const seconds = (performance.now() - started) / 1000;
-      const samples = training.batch * training.accumulate;
-      point = { ...point, step: point.step + 1, position: point.position + samples };
-      await hooks.onStep?.({ ...report, step: point.step, samplesPerSecond: samples / seconds });
-      if (point.step % output.checkpointEvery === 0) await save();
-      if (output.sampleEvery > 0 && point.step % output.sampleEvery === 0) {
-        await hooks.onSample?.(point.step, point.state.ema);
-      }
-    }
-    await save();
-  } catch (error) {
-    if (!signal?.aborted) throw error;
-    await save();
-  } finally {
-    await source.return(undefined as never);
-    await pass.dispose();
-    await optimizer.dispose();
-  }
-  return point;
-}
-
-function requireFit(config: AcditConfig, dataset: Dataset): void {
-  const { space, frames, channels, height, width, classes } = config;
-  const fail = (what: string, expected: unknown, got: unknown): never => {
-    throw new ConfigError(
-      `${dataset.name} does not fit the model: ${what} ${expected}, the dataset's ${got}`,
-    );
-  };
-  const [datasetSpace, shape] = [dataset.autoencoder ? 'latents' : 'pixels', dataset.sampleShape];
-  if (space !== datasetSpace) fail("the model's space is", space, datasetSpace);
-  if (shape.join() !== [frames, channels, height, width].join()) {
-    fail(
-      "the model's frames, channels, height and width are",
-      `[${[frames, channels, height, width]}]`,
-      `[${shape}]`,
-    );
-  }
-  if (classes !== dataset.classNames.length)
-    fail("the model's classes are", classes, dataset.classNames.length);
-  const [made, used] = [config.autoencoder?.fingerprint, dataset.autoencoder?.fingerprint];
-  if (made !== undefined && made !== used) fail("the model's autoencoder is", made, used);
 }
 
 async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
@@ -137,7 +55,7 @@ async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
   const { seed, initFrom } = options.recipe.training;
   const weights =
     initFrom === undefined
-      ? initializeWeights(config, Generator.seeded(seed, WEIGHTS_STREAM))
+      ? freshWeights(config, seed)
       : await weightsOf(await locateModel(initFrom), config, signal);
   return { step: 0, position: 0, state: initialState(weights) };
 }
@@ -153,74 +71,4 @@ async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal
     });
   }
   return weights;
-}
-
-type Stepper = (
-  point: TrainingPoint,
-  source: AsyncGenerator<Batch>,
-  signal?: AbortSignal,
-) => Promise<Pick<StepReport, 'loss' | 'gradientNorm' | 'learningRate'>>;
-
-/** One optimizer step over `accumulate` micro-batches. The state changes only after the last of them. */
-function createStepper(
-  recipe: Recipe,
-  config: AcditConfig,
-  pass: GradientPass,
-  optimizer: Optimizer,
-  weights: Weights,
-): Stepper {
-  const { training } = recipe;
-  const schedule: NoiseSchedule = linearNoiseSchedule();
-  const gradients = zerosLike(weights);
-  const part = training.accumulate > 1 ? zerosLike(weights) : gradients;
-  const rates = {
-    kind: training.schedule,
-    peak: training.learningRate,
-    totalSteps: training.steps,
-    warmupSteps: training.warmupSteps,
-    decayFraction: training.decayFraction,
-  } as const;
-
-  return async ({ step, state }, source, signal) => {
-    let loss = 0;
-    for (let micro = 0; micro < training.accumulate; micro++) {
-      const next = await source.next();
-      if (next.done) throw new TrainingError(`step ${step + 1}: the data came to an end`);
-      const { samples, labels } = next.value;
-      const generator = Generator.seeded(training.seed, NOISE_STREAM, step, micro);
-      const batch = noiseBatch(
-        config,
-        schedule,
-        patchify(config, samples),
-        labels,
-        training.labelDrop,
-        generator,
-      );
-      const result = await pass.run(state.weights, batch, part, signal);
-      loss += result.loss / training.accumulate;
-      if (part !== gradients) accumulate(gradients, part, micro === 0);
-    }
-    const norm = (await optimizer.norm(gradients)) / training.accumulate;
-    requireFinite(step + 1, loss, norm);
-    const rate = learningRate(rates, step);
-    const gradientScale = clipFactor(norm, training.clip) / training.accumulate;
-    await optimizer.step(state, gradients, { learningRate: rate, step: step + 1, gradientScale });
-    return { loss, gradientNorm: norm, learningRate: rate };
-  };
-}
-
-function accumulate(sum: Weights, part: Weights, first: boolean): void {
-  for (const [name, { data }] of part) {
-    const target = sum.get(name)!.data;
-    if (first) target.set(data);
-    else for (let i = 0; i < target.length; i++) target[i] += data[i];
-  }
-}
-
-function requireFinite(step: number, loss: number, norm: number): void {
-  if (Number.isFinite(loss) && Number.isFinite(norm)) return;
-  throw new TrainingError(
-    `step ${step}: the loss is ${loss} and the gradient norm ${norm}; the last checkpoint is untouched. ` +
-      'Try a lower learningRate, more warmupSteps, or a smaller clip',
-  );
 }
