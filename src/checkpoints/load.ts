@@ -20,6 +20,7 @@ export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource 
 export const TRAINER_FOLDER = 'trainer';
 const TRAINED = 'weights.';
 
+/** Which of a stored model's weights to take. */
 export interface OpenOptions {
   /**
    * Of what training left: its weights, or their moving average. By default what a checkpoint calls its model, which

@@ -20,7 +20,7 @@ export function onnxDataPath(path: string): string {
 }
 
 /**
- * Write the graph of {@link wholeGraph} with its weights in float32, one tensor at a time. The program is put in place
+ * Write the graph of the whole network (`wholeGraph`) with its weights in float32, one tensor at a time. The program is put in place
  * last, so where it is, its weights are whole.
  * @throws {AcditError} if a file cannot be written.
  */

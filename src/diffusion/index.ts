@@ -9,6 +9,7 @@ export {
   type NoiseSchedule,
   noiseLevel,
 } from './noise-schedule.ts';
+export type { DdimOptions } from './solvers/ddim.ts';
 export {
   createSolver,
   type Solver,
@@ -18,3 +19,4 @@ export {
   type SolverStep,
   solverNames,
 } from './solvers/index.ts';
+export type { NormalSource } from './solvers/solver.ts';

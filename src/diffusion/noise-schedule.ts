@@ -15,6 +15,7 @@ export interface NoiseSchedule {
   readonly alphasCumprod: Float32Array;
 }
 
+/** A linear schedule; by default that of the released code: 1000 steps, betas 1e-4 to 0.02. */
 export interface LinearScheduleOptions {
   readonly trainSteps?: number;
   readonly betaStart?: number;
@@ -112,4 +113,16 @@ export function addNoise(
   for (let i = 0; i < out.length; i++)
     out[i] = Math.fround(signal * clean[i]) + Math.fround(noise * epsilon[i]);
   return out;
+}
+
+/** The clean sample that noised `x` at a timestep would come from if `epsilon` were its noise: the inverse of noising. */
+export function cleanSample(
+  { alphasCumprod }: NoiseSchedule,
+  timestep: number,
+  x: Float32Array,
+  epsilon: Float32Array,
+): Float32Array {
+  const signal = Math.sqrt(alphasCumprod[timestep]);
+  const noise = Math.sqrt(1 - alphasCumprod[timestep]);
+  return x.map((value, i) => (value - noise * epsilon[i]) / signal);
 }

@@ -19,6 +19,7 @@ export const FID_NETWORK = 'inception-2015-12-05';
 /** Dimensions of the pooled and of the spatial features in the ADM suite's reference files, which name no network. */
 const ADM_DIMS = [2048, 2023] as const;
 
+/** What metrics compare: features, logits or stored statistics of a set of samples. */
 export interface EvaluationSet {
   /** What to call it in messages. */
   readonly name: string;

@@ -18,6 +18,7 @@ export interface KernelDistanceOptions extends WorkOptions {
   readonly seed?: number | undefined;
 }
 
+/** The kernel distance of two sets (KID), as a mean over subsets. */
 export interface KernelDistance {
   readonly mean: number;
   /** Standard deviation over the subsets; 0 of all samples at once. */

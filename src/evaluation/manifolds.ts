@@ -21,6 +21,7 @@ export const PRECISION_NEIGHBOUR = 3;
 /** The neighbour of the paper on density and coverage. */
 export const DENSITY_NEIGHBOUR = 5;
 
+/** How far two sets cover each other, by balls around nearest neighbours. */
 export interface Manifolds {
   readonly precision: number;
   readonly recall: number;
@@ -34,7 +35,7 @@ export interface ManifoldOptions extends WorkOptions {
   readonly precisionNeighbour?: number | undefined;
   /** The k of density and coverage; default 5. */
   readonly densityNeighbour?: number | undefined;
-  /** See {@link Metric.half}. */
+  /** Round to float16 as the ADM evaluator does. Default false. */
   readonly half?: boolean | undefined;
   readonly tileRows?: number;
 }

@@ -1,11 +1,12 @@
 /** @file Files of tensors: npy and npz, safetensors, and PyTorch checkpoints, read without running their code. */
 
-export { writeFileAtomically } from './atomic-write.ts';
+export { type WriteBytes, writeFileAtomically } from './atomic-write.ts';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.ts';
 export { openFile } from './file-source.ts';
 export { encodeNpy, parseNpy } from './npy.ts';
 export { encodeNpz, type Npz, openNpz } from './npz.ts';
-export { encodeSafetensors, openSafetensors } from './safetensors.ts';
+export type { PickleValue } from './pickle.ts';
+export { encodeSafetensors, openSafetensors, type SafetensorsArchive } from './safetensors.ts';
 export { writeSafetensors } from './safetensors-writer.ts';
 export type { LazyTensor, TensorArchive, TensorInfo } from './tensor-archive.ts';
 export {

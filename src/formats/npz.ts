@@ -12,6 +12,7 @@ import { encodeZip, openZip, type ZipMember } from './zip.ts';
 export interface Npz {
   /** Names of the arrays, without `.npy`. */
   readonly names: readonly string[];
+  /** Whether there is an array of this name. */
   has(name: string): boolean;
   /** @throws {FormatError} if there is no such array or it is damaged. */
   read(name: string): Promise<Tensor>;

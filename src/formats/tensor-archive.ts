@@ -10,7 +10,10 @@ export interface TensorInfo {
 
 /** A tensor that is still in its file. */
 export interface LazyTensor extends TensorInfo {
-  /** @param room memory that may hold its data, if its bytes fit. */
+  /**
+   * Read its elements.
+   * @param room memory that may hold its data, if its bytes fit.
+   */
   read(room?: Uint8Array): Promise<Tensor>;
 }
 
@@ -19,6 +22,7 @@ export interface TensorArchive {
   /** Free-form strings stored with the tensors. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly names: readonly string[];
+  /** Whether there is a tensor of this name. */
   has(name: string): boolean;
   /** @throws {FormatError} if there is no such tensor. */
   info(name: string): TensorInfo;

@@ -17,6 +17,7 @@ export type { TorchNamespace, TorchTensor, TorchValue } from './torch-pickle.ts'
 /** An open checkpoint. Its tensors are read from the file when asked for, until it is closed. */
 export interface TorchCheckpoint {
   readonly value: TorchValue;
+  /** Close the file behind it. */
   close(): Promise<void>;
 }
 

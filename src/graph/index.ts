@@ -4,7 +4,7 @@
  */
 
 export { backpropagate, gradientsOf, type Seed } from './gradient.ts';
-export { encodeOnnx, type Graph } from './onnx.ts';
+export { type Bound, encodeOnnx, type FileTensor, type Graph } from './onnx.ts';
 export * from './operators/index.ts';
 export { type DifferentiableStage, differentiate, type Stage } from './partition.ts';
 export {

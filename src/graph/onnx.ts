@@ -135,7 +135,7 @@ export type Bound = Readonly<Record<string, Tensor | FileTensor>>;
 /**
  * Serialise a graph as an ONNX ModelProto. Nodes that no output needs are left out.
  * @param bound become part of the program. Large ones are only named, as external data whose location is the input's
- * name, so that weights need not be copied into the message: see {@link isExternal}. So are those in a file, where they
+ * name, so that weights need not be copied into the message: see `isExternal`. So are those in a file, where they
  * are.
  * @param marker name of an extra first output: an empty sequence, for a runtime that has a use for one that is no tensor.
  */

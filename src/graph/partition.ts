@@ -15,6 +15,7 @@ export interface Stage {
   readonly outputs: Readonly<Record<string, SymbolicTensor>>;
 }
 
+/** A stage and its gradient, as two programs. */
 export interface DifferentiableStage {
   /** Gives the stage's outputs, and what the backward program needs as `saved.N`. */
   readonly forward: Graph;

@@ -9,6 +9,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 
 /** A known size, or the name of one that is known only when the program runs. */
 export type Dim = number | string;
+/** The sizes of a tensor; names are sizes that are known when a program runs. */
 export type Shape = readonly Dim[];
 
 /** Element types that graphs compute with. The operators of `operators/` compute in float32. */
@@ -21,11 +22,13 @@ export interface SymbolicTensor {
   readonly source: Source;
 }
 
+/** Where a symbolic tensor comes from. */
 export type Source =
   | { readonly kind: 'input'; readonly name: string }
   | { readonly kind: 'constant'; readonly value: Tensor }
   | { readonly kind: 'node'; readonly node: Node; readonly index: number };
 
+/** A constant setting of a node. Numbers are integers in ONNX, unless marked as `float`. */
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
 /**

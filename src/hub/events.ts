@@ -28,6 +28,7 @@ export interface HubOptions {
   readonly fetch?: typeof fetch | undefined;
   /** Stops a download. What is there of it is kept, and the next download goes on from there. */
   readonly signal?: AbortSignal | undefined;
+  /** Gets what happens, to show progress by. */
   readonly onEvent?: ((event: HubEvent) => void) | undefined;
   /** Milliseconds before the first new attempt after a broken connection; doubled with each. Default 1000. */
   readonly retryDelay?: number | undefined;

@@ -14,6 +14,7 @@ import { mp4Encoder } from './video-mp4.ts';
 
 /** Kinds of video files; `png` is a folder of frames. */
 export const VIDEO_FORMATS = ['mp4', 'webp', 'gif', 'png'] as const;
+/** One of {@link VIDEO_FORMATS}. */
 export type VideoFormat = (typeof VIDEO_FORMATS)[number];
 
 /** What a video is like. */

@@ -3,6 +3,7 @@
 import type { Graph } from '../graph/onnx.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
+/** Tensors by the names of a graph's inputs or outputs. */
 export type Feeds = Readonly<Record<string, Tensor>>;
 
 /** A compiled graph. */
@@ -14,13 +15,16 @@ export interface Program {
    * @throws {DeviceError} if a feed is missing, unknown, or of the wrong shape.
    */
   run(feeds: Feeds, into?: Feeds): Promise<Record<string, Tensor>>;
+  /** Give back its memory. */
   dispose(): Promise<void>;
 }
 
+/** What runs programs. */
 export interface Device {
   readonly name: string;
   readonly threads: number;
   /**
+   * Make a program of a graph.
    * @param bound values for some of the graph's inputs, which become part of the program. The device keeps a copy of
    * its own, arranged as its kernels like best, so the caller need not keep them.
    */

@@ -17,6 +17,7 @@ import {
   type SessionOptions,
 } from './programs.ts';
 
+/** How a CPU is used. */
 export interface DeviceOptions {
   /** CPU threads; all cores by default. */
   readonly threads?: number;

@@ -6,6 +6,7 @@
 import { type AcditConfig, tokensPerFrame } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
+import { otherWork } from './other-work.ts';
 import type { SampleEvent } from './sampler.ts';
 
 /** Frames (N, frames, channels, H, W) in [-1, 1]; `first` is the number of the first of them in its clip. */
@@ -53,11 +54,6 @@ export async function* streamFrames(
     while (ready.length > 0) yield ready.shift()!;
     yield event;
   }
-}
-
-/** Lets messages from elsewhere come in: the sampler's own awaiting does not. */
-function otherWork(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 /** Gathers tokens of blocks (N, B, C), and gives those of frames that are whole, (N, 1, tokens, C). */

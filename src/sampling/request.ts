@@ -10,6 +10,7 @@ import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 /** A value for all blocks, or one a block. */
 export type PerBlock = number | readonly number[];
 
+/** What to sample, and how. */
 export interface SampleRequest {
   /** A class for each sample, or one for each of its blocks; `classes` itself stands for "no class". */
   readonly labels: readonly PerBlock[];

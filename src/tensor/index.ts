@@ -2,6 +2,7 @@
 
 export {
   bfloat16ToFloat32,
+  type FloatType,
   float16ToFloat32,
   float32ToBfloat16,
   float32ToFloat16,

@@ -19,6 +19,7 @@ export interface ArrayOf {
   bool: Uint8Array;
 }
 
+/** An element type of host tensors. */
 export type DType = keyof ArrayOf;
 
 /** A dense array on the host. */

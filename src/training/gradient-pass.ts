@@ -18,12 +18,14 @@ export interface NoisedBatch {
   readonly labels: ArrayLike<number>;
 }
 
+/** What a pass tells besides the gradients. */
 export interface GradientResult {
   readonly loss: number;
   /** Predicted noise (N, T, B, C), valid until the next run. */
   readonly prediction: Tensor<'float32'>;
 }
 
+/** Loss and gradients of a batch, compiled for its size. */
 export interface GradientPass {
   readonly samples: number;
   /** Fills `gradients`, which has the names and shapes of `weights`. */
@@ -33,6 +35,7 @@ export interface GradientPass {
     gradients: Weights,
     signal?: AbortSignal,
   ): Promise<GradientResult>;
+  /** Give back its programs' memory. */
   dispose(): Promise<void>;
 }
 

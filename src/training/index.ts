@@ -11,10 +11,13 @@ export type {
   SampleShape,
   VideoDataset,
 } from './datasets/dataset.ts';
+export type { Split } from './datasets/idx-dataset.ts';
 export type { ClipOptions, DatasetKind } from './datasets/kinds.ts';
 export { type MovingItemsOptions, movingItems } from './datasets/moving-items.ts';
 export { type DatasetOptions, openDataset, openImages, openVideos } from './datasets/open.ts';
+export type { ClipReader } from './datasets/videos/clip-reader.ts';
 export {
+  type Activations,
   compileGradientPass,
   type GradientPass,
   type GradientResult,

@@ -2,6 +2,7 @@
 
 import { ConfigError } from '../errors.ts';
 
+/** The learning rate over the steps of a training. */
 export interface LearningRateSchedule {
   readonly kind: 'constant' | 'cosine' | 'wsd';
   /** The rate after warm-up. */

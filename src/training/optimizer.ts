@@ -19,6 +19,7 @@ import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
 
+/** Settings of AdamW and of the moving average, for a whole training. */
 export interface OptimizerOptions {
   readonly betas: readonly [number, number];
   readonly epsilon: number;
@@ -36,6 +37,7 @@ export interface OptimizerState {
   readonly secondMoments: Weights;
 }
 
+/** Settings of one step. */
 export interface StepOptions {
   readonly learningRate: number;
   /** Counts from 1. */
@@ -44,11 +46,13 @@ export interface StepOptions {
   readonly gradientScale: number;
 }
 
+/** AdamW and the moving average of weights, compiled. */
 export interface Optimizer {
   /** The L2 norm of all gradients together. */
   norm(gradients: Weights): Promise<number>;
   /** One AdamW step (Loshchilov and Hutter, 2019), as torch.optim.AdamW does it, then the moving average. */
   step(state: OptimizerState, gradients: Weights, options: StepOptions): Promise<void>;
+  /** Give back its programs' memory. */
   dispose(): Promise<void>;
 }
 
@@ -148,6 +152,7 @@ function view(weights: Weights, name: string, start: number, end: number): Tenso
   return float32([end - start], weights.get(name)!.data.subarray(start, end));
 }
 
+/** Compile the optimizer; it serves weights of any shapes. */
 export async function compileOptimizer(device: Device, options: OptimizerOptions): Promise<Optimizer> {
   const decays = options.weightDecay > 0;
   const update = await device.compile(stepGraph(decays));

@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 
 /** Golden arrays by name, as an `.npz` file holds them. */
 export interface GoldenNumbers {
+  /** Whether there is an array of this name. */
   has(name: string): boolean;
   /** @throws {FormatError} if there is no such array. */
   read(name: string): Promise<Tensor>;

@@ -8,6 +8,7 @@ import { checkSampling } from './sampling-checks.ts';
 import { checkTables } from './tables.ts';
 import { checkTraining } from './training-checks.ts';
 
+/** What is verified, and against what. */
 export interface VerificationOptions {
   readonly config: AcditConfig;
   /** Left as they are. */

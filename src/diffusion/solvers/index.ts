@@ -9,6 +9,7 @@ import type { Solver } from './solver.ts';
 
 /** Names that `createSolver` knows, the official scripts' solver first. */
 export const solverNames = ['dpm-solver-plus-plus-2m', 'ddim', 'ddpm'] as const;
+/** One of {@link solverNames}. */
 export type SolverName = (typeof solverNames)[number];
 
 /** Options of single solvers; the others ignore them. */

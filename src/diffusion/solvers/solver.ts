@@ -14,6 +14,7 @@ export interface SolverState {
   readonly previousClean?: Float32Array;
 }
 
+/** What a step gives: the sample, and what the next step must know. */
 export interface SolverStep {
   /** The sample at the next timestep; after the last step the clean sample. */
   readonly x: Float32Array;
@@ -30,6 +31,7 @@ export interface Solver {
   readonly timesteps: readonly number[];
   /** Whether `step` draws noise and so needs a generator. */
   readonly stochastic: boolean;
+  /** What the first step is given: a solver with no history. */
   initialState(): SolverState;
   /**
    * One step, any shape.

@@ -45,18 +45,22 @@ function unary(
   })[0];
 }
 
+/** a + b, broadcast like NumPy. */
 export function add(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
   return binary('Add', a, b, (g) => [g, g]);
 }
 
+/** a - b, broadcast like NumPy. */
 export function subtract(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
   return binary('Sub', a, b, (g) => [g, negate(g)]);
 }
 
+/** a * b, broadcast like NumPy. */
 export function multiply(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
   return binary('Mul', a, b, (g) => [multiply(g, b), multiply(g, a)]);
 }
 
+/** a / b, broadcast like NumPy. */
 export function divide(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
   return binary('Div', a, b, (g, out) => {
     const gradientA = divide(g, b);
@@ -64,6 +68,7 @@ export function divide(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
   });
 }
 
+/** -x. */
 export function negate(x: SymbolicTensor): SymbolicTensor {
   return unary('Neg', x, negate);
 }
@@ -78,30 +83,37 @@ export function shift(x: SymbolicTensor, offset: number): SymbolicTensor {
   return add(x, scalar(offset));
 }
 
+/** x * x. */
 export function square(x: SymbolicTensor): SymbolicTensor {
   return multiply(x, x);
 }
 
+/** The square root of each element. */
 export function squareRoot(x: SymbolicTensor): SymbolicTensor {
   return unary('Sqrt', x, (g, out) => divide(scale(g, 0.5), out));
 }
 
+/** e to the power of each element. */
 export function exponential(x: SymbolicTensor): SymbolicTensor {
   return unary('Exp', x, (g, out) => multiply(g, out));
 }
 
+/** Of angles in radians. */
 export function sine(x: SymbolicTensor): SymbolicTensor {
   return unary('Sin', x, (g) => multiply(g, cosine(x)));
 }
 
+/** Of angles in radians. */
 export function cosine(x: SymbolicTensor): SymbolicTensor {
   return unary('Cos', x, (g) => negate(multiply(g, sine(x))));
 }
 
+/** 1 / (1 + exp(-x)). */
 export function sigmoid(x: SymbolicTensor): SymbolicTensor {
   return unary('Sigmoid', x, (g, out) => multiply(g, subtract(out, square(out))));
 }
 
+/** The hyperbolic tangent. */
 export function tanh(x: SymbolicTensor): SymbolicTensor {
   return unary('Tanh', x, (g, out) => subtract(g, multiply(g, square(out))));
 }

@@ -49,6 +49,7 @@ export interface LatentOrigin {
   readonly scalingFactor: number;
 }
 
+/** What the letter in a model's name stands for. */
 export interface AcditSize {
   readonly layers: number;
   readonly hidden: number;

@@ -74,6 +74,7 @@ export function parameters(config: AcditConfig): Map<string, number[]> {
   ]);
 }
 
+/** Numbers that a model learns. */
 export function parameterCount(config: AcditConfig): number {
   return [...parameters(config).values()].reduce((sum, shape) => sum + elementCount(shape), 0);
 }

@@ -18,12 +18,14 @@ export interface LatentDistribution {
   readonly logVariance: Tensor<'float32'>;
 }
 
+/** What goes on while pictures are encoded or decoded. */
 export interface CodingOptions {
   readonly signal?: AbortSignal | undefined;
   /** Gets the share done, 0 to 1. */
   readonly onProgress?: ((share: number) => void) | undefined;
 }
 
+/** Pictures to latents, and latents to pictures. */
 export interface Autoencoder {
   readonly config: AutoencoderConfig;
   /**
@@ -37,9 +39,11 @@ export interface Autoencoder {
    * @throws {ShapeError} if they have another shape.
    */
   decode(latents: Tensor<'float32'>, options?: CodingOptions): Promise<Tensor<'float32'>>;
+  /** Give back its programs' memory. */
   dispose(): Promise<void>;
 }
 
+/** What an autoencoder is made of. */
 export interface AutoencoderOptions {
   readonly config: AutoencoderConfig;
   /** Read once, while the autoencoder is made. */

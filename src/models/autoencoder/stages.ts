@@ -32,6 +32,7 @@ export interface AttentionStage {
 
 export type Stage = ConvolutionStage | ResidualStage | AttentionStage;
 
+/** A half of an autoencoder. */
 export type Part = 'encoder' | 'decoder';
 
 /** Whether a stage begins with a norm, which needs the statistics of its whole input. */

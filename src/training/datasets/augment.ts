@@ -3,6 +3,7 @@
 import type { Generator } from '../../tensor/generator.ts';
 import type { SampleShape } from './dataset.ts';
 
+/** Random changes to the images of a batch. */
 export interface Augmentation {
   /** Mirror half of the images left to right. Default false. */
   readonly horizontalFlip?: boolean;

@@ -19,6 +19,7 @@ export interface Batch {
   readonly position: number;
 }
 
+/** Which batches, and how they are read. */
 export interface BatchOptions {
   readonly batchSize: number;
   readonly seed: number;

@@ -46,7 +46,7 @@ export class CorruptVideo extends Error {
 /** All frames of a video, and its class. */
 export interface Recording {
   readonly label: number;
-  /** (C, H, W) each, in [-1, 1], in order; throws {@link CorruptVideo} where the file cannot be read any further. */
+  /** (C, H, W) each, in [-1, 1], in order; throws `CorruptVideo` where the file cannot be read any further. */
   readonly frames: AsyncIterable<Float32Array> | Iterable<Float32Array>;
 }
 

@@ -11,6 +11,7 @@ export const DATASET_KINDS = [
   'latents',
 ] as const;
 
+/** What a folder of data holds, as a recipe says it. */
 export type DatasetKind = (typeof DATASET_KINDS)[number];
 
 /** What is only asked of clips. */

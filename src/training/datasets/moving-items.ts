@@ -9,6 +9,7 @@ import { resize } from '../../media/resize.ts';
 import type { Dataset, ImageDataset, SampleShape } from './dataset.ts';
 import { type Place, randomPath } from './motion.ts';
 
+/** How items are set in motion. */
 export interface MovingItemsOptions {
   readonly frames: number;
   /** Side of the square canvas in pixels. */

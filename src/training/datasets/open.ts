@@ -31,8 +31,9 @@ export interface DatasetOptions extends ClipOptions {
   /** Default: 1 for IDX, 3 for image folders. Not for latents. */
   readonly channels?: 1 | 3 | undefined;
   readonly classNames?: readonly string[] | undefined;
-  /** See {@link openImageFolder}. */
+  /** Opening fails if more than this share of the files is corrupt; fewer are left out. Default 0.05. */
   readonly maximumCorruptShare?: number;
+  /** Gets a line for each file that is left out. */
   readonly warn?: (message: string) => void;
   /** Reads clips of videos. Default: one in a process of its own. */
   readonly clipReader?: ClipReader | undefined;

@@ -51,6 +51,7 @@ const schema = z.strictObject({
   shards: z.array(z.strictObject({ samples: count, skipped: count, frames: count.optional() })),
 });
 
+/** The index of a set of latents: what was encoded, how, and into which shards. */
 export type LatentsIndex = Readonly<z.infer<typeof schema>>;
 /** What is known before anything is encoded; encoding goes on only where it is the same. */
 export type LatentsSettings = Omit<LatentsIndex, 'format' | 'version' | 'shards'>;

@@ -21,6 +21,7 @@ import {
 } from './index-file.ts';
 import { frameBytes, openShard, type Shard, startsOf } from './shard.ts';
 
+/** How samples are drawn from a set of latents. */
 export interface LatentsOptions extends CorruptFilesOptions {
   /** Frames a clip; only and always of sets of videos. */
   readonly frames?: number | undefined;
