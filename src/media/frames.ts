@@ -1,7 +1,7 @@
 /** @file From tensors of pictures to images. */
 
 import type { Tensor } from '../tensor/tensor.ts';
-import { type Image, imageFromSamples } from './image.ts';
+import { type Image, imageFromSamples } from './pixels.ts';
 
 /** Pictures (N, frames, C, H, W) in [-1, 1] as images: each sample's frames. */
 export function framesOf({ shape, data }: Tensor<'float32'>): Image[][] {

@@ -1,6 +1,6 @@
 /** @file What all formats of video files have in common. */
 
-import type { Image } from './image.ts';
+import type { Image } from './pixels.ts';
 
 /** A video in the making: its frames so far, compressed. */
 export interface VideoEncoder {

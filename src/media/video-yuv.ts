@@ -1,6 +1,6 @@
 /** @file RGB to the YUV of video: a plane of luma, and two planes of colour at half the width and height. */
 
-import { type Image, withChannels } from './image.ts';
+import { type Image, withChannels } from './pixels.ts';
 
 /**
  * An image as planar YUV 4:2:0 of BT.601, 8 bits, limited range (luma 16 to 235): luma (H, W), then the blue and the

@@ -1,0 +1,143 @@
+/** @file 8-bit images: from and to a model's samples in [-1, 1], enlarged, and in a grid. */
+
+import { ArgumentError, ShapeError } from '../errors.ts';
+
+/** Grey or RGB. */
+export type Channels = 1 | 3;
+
+/** An image of 8 bits a channel, row by row, channels together: (H, W, C). */
+export interface Image {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: Channels;
+  readonly data: Uint8Array;
+}
+
+/** How a grid is laid out. */
+export interface GridOptions {
+  /** Images a row; the last row may be shorter. */
+  readonly columns: number;
+  /** Pixels around and between the images; default 2, as in torchvision. */
+  readonly padding?: number;
+  /** Grey value of the padding and of missing images, 0 to 255; default 255. */
+  readonly background?: number;
+}
+
+/** Luma weights of ITU-R 601 in 16-bit fixed point, as in Pillow's conversion to "L". */
+const LUMA = { red: 19595, green: 38470, blue: 7471 } as const;
+
+/** An image of one grey value. */
+export function blankImage(width: number, height: number, channels: Channels, value = 0): Image {
+  return { width, height, channels, data: new Uint8Array(width * height * channels).fill(value) };
+}
+
+/**
+ * One sample (C, H, W) in [-1, 1] as an image, values outside clamped. Rounds as torchvision's `save_image`, and as the
+ * official video script, which comes to the same: (x + 1) / 2 * 255 + 0.5, each step in float32, clamped, truncated.
+ * @throws {ShapeError} if the shape is no (1, H, W) or (3, H, W) of as many values.
+ */
+export function imageFromSamples(values: Float32Array, shape: readonly number[]): Image {
+  const [channels, height, width] = shape;
+  const pixels = height * width;
+  if (shape.length !== 3 || (channels !== 1 && channels !== 3) || channels * pixels !== values.length) {
+    throw new ShapeError(
+      `imageFromSamples: expected shape (1 or 3, H, W), got [${shape}] for ${values.length} values`,
+    );
+  }
+  const image = blankImage(width, height, channels);
+  for (let c = 0; c < channels; c++) {
+    for (let i = 0; i < pixels; i++) {
+      const share = Math.fround(values[c * pixels + i] + 1) / 2;
+      const scaled = Math.fround(Math.fround(share * 255) + 0.5);
+      image.data[i * channels + c] = Math.min(Math.max(scaled, 0), 255);
+    }
+  }
+  return image;
+}
+
+/** An image as one sample (C, H, W) in [-1, 1], the inverse of {@link imageFromSamples}. */
+export function samplesFromImage({ width, height, channels, data }: Image): Float32Array {
+  const pixels = width * height;
+  const out = new Float32Array(channels * pixels);
+  for (let c = 0; c < channels; c++) {
+    for (let i = 0; i < pixels; i++) out[c * pixels + i] = data[i * channels + c] / 127.5 - 1;
+  }
+  return out;
+}
+
+/** The same image in grey or in RGB; grey is ITU-R 601 luma. */
+export function withChannels(image: Image, channels: Channels): Image {
+  if (image.channels === channels) return image;
+  const { width, height, data } = image;
+  const out = blankImage(width, height, channels);
+  for (let i = 0; i < width * height; i++) {
+    if (channels === 3) out.data.fill(data[i], 3 * i, 3 * i + 3);
+    else {
+      const luma = LUMA.red * data[3 * i] + LUMA.green * data[3 * i + 1] + LUMA.blue * data[3 * i + 2];
+      out.data[i] = (luma + 0x8000) >> 16;
+    }
+  }
+  return out;
+}
+
+/** Every pixel as a square of `factor` x `factor`, so that small images can be seen. */
+export function enlarge(image: Image, factor: number): Image {
+  if (factor === 1) return image;
+  const { width, height, channels, data } = image;
+  const out = blankImage(width * factor, height * factor, channels);
+  for (let y = 0; y < out.height; y++) {
+    for (let x = 0; x < out.width; x++) {
+      const from = (Math.floor(y / factor) * width + Math.floor(x / factor)) * channels;
+      const to = (y * out.width + x) * channels;
+      for (let c = 0; c < channels; c++) out.data[to + c] = data[from + c];
+    }
+  }
+  return out;
+}
+
+/** Copy `source` into `target` at column `left` and row `top`; it must fit and have as many channels. */
+export function paste(target: Image, source: Image, left: number, top: number): void {
+  const rowBytes = source.width * source.channels;
+  for (let y = 0; y < source.height; y++) {
+    const row = source.data.subarray(y * rowBytes, (y + 1) * rowBytes);
+    target.data.set(row, ((top + y) * target.width + left) * target.channels);
+  }
+}
+
+/**
+ * Images side by side, row by row, with padding around each, laid out as torchvision's `make_grid`.
+ * @throws {ArgumentError} if there is no image, they differ in size, or the layout is not possible.
+ */
+export function grid(images: readonly Image[], options: GridOptions): Image {
+  const { columns, padding = 2, background = 255 } = options;
+  if (images.length === 0 || !Number.isInteger(columns) || columns < 1 || padding < 0) {
+    throw new ArgumentError(
+      `grid: expected at least one image, columns >= 1 and padding >= 0, ` +
+        `got ${images.length} images, columns ${columns} and padding ${padding}`,
+    );
+  }
+  const { width, height, channels } = images[0];
+  const across = Math.min(columns, images.length);
+  const down = Math.ceil(images.length / columns);
+  const out = blankImage(
+    across * (width + padding) + padding,
+    down * (height + padding) + padding,
+    channels,
+    background,
+  );
+  images.forEach((image, i) => {
+    if (image.width !== width || image.height !== height || image.channels !== channels) {
+      throw new ArgumentError(
+        `grid: image ${i} is ${describe(image)} but the first is ${describe(images[0])}; all must be alike`,
+      );
+    }
+    const column = i % columns;
+    const row = Math.floor(i / columns);
+    paste(out, image, padding + column * (width + padding), padding + row * (height + padding));
+  });
+  return out;
+}
+
+function describe({ width, height, channels }: Image): string {
+  return `${width}x${height} with ${channels} channel${channels === 1 ? '' : 's'}`;
+}
