@@ -119,6 +119,7 @@ type Score = Exclude<keyof Metrics, 'labelAccuracyByClass'>;
 
 const TITLES: Readonly<Record<Score, string>> = {
   fid: 'FID',
+  fvd: 'FVD',
   frechetDistance: 'Fréchet distance',
   sfid: 'sFID',
   inceptionScore: 'Inception Score',

@@ -2,7 +2,7 @@
 
 import { ArgumentError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
-import { type EvaluationSet, FID_NETWORK } from './evaluation-set.ts';
+import { type EvaluationSet, FID_NETWORK, FVD_NETWORK } from './evaluation-set.ts';
 import { frechetDistance } from './frechet.ts';
 import { type Gaussian, gaussianOf } from './gaussian.ts';
 import { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
@@ -15,6 +15,8 @@ import type { Features } from './products.ts';
 export interface Metrics {
   /** The Fréchet distance, if both sets are known to be features of the FID network. */
   readonly fid?: number;
+  /** The Fréchet distance, if both sets are known to be features of the FVD network. */
+  readonly fvd?: number;
   /** The Fréchet distance on other features. */
   readonly frechetDistance?: number;
   /** The Fréchet distance of the FID network's spatial features. */
@@ -38,6 +40,8 @@ export interface EvaluateOptions {
   readonly seed?: number | undefined;
   /** Samples a chunk of the Inception Score; default 5000. */
   readonly inceptionScoreChunk?: number | undefined;
+  /** Covariances divided by N, as in some programs for the FVD, rather than N - 1; stored ones stay as they are. */
+  readonly divideByN?: boolean | undefined;
   /** Precision and recall with float16's rounding, as the ADM evaluator has them; without density and coverage. */
   readonly halfPrecision?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -58,6 +62,7 @@ export async function evaluate(
   options: EvaluateOptions = {},
 ): Promise<Metrics> {
   checkPair(reference, samples);
+  warnOfProtocols(reference, samples, options);
   const metrics: Metrics = {
     ...(await distances(device, reference, samples, options)),
     ...scores(samples, options),
@@ -99,29 +104,52 @@ async function distances(
 ): Promise<Metrics> {
   const a = await statistics(device, reference, options);
   const b = await statistics(device, samples, options);
-  const ofFidNetwork = reference.network === FID_NETWORK && samples.network === FID_NETWORK;
-  const unnamed = [reference, samples].find(({ network }) => network === undefined);
-  if (unnamed && (reference.network ?? samples.network) === FID_NETWORK) {
-    options.onWarning?.(
-      `${unnamed.name} does not say that its features are of the FID network (text 'network', ` +
-        `'${FID_NETWORK}'), so the Fréchet distance is not called FID`,
-    );
-  }
-  const metrics: { fid?: number; frechetDistance?: number; sfid?: number } = {};
-  if (a && b) {
-    const distance = await frechetDistance(device, a, b, work('Fréchet distance', options));
-    metrics[ofFidNetwork ? 'fid' : 'frechetDistance'] = distance;
-  }
-  if (ofFidNetwork && reference.spatial && samples.spatial) {
+  const { network } = reference;
+  const name = (network === samples.network && distanceNames.get(network ?? '')) || 'frechetDistance';
+  warnOfUnnamed(reference, samples, options);
+  const metrics: { -readonly [Name in DistanceName | 'sfid']?: number } = {};
+  if (a && b) metrics[name] = await frechetDistance(device, a, b, work('Fréchet distance', options));
+  if (name === 'fid' && reference.spatial && samples.spatial) {
     metrics.sfid = await frechetDistance(device, reference.spatial, samples.spatial, work('sFID', options));
   }
   return metrics;
 }
 
+type DistanceName = 'fid' | 'fvd' | 'frechetDistance';
+
+/** What a Fréchet distance on a network's features is called. */
+const distanceNames: ReadonlyMap<string, 'fid' | 'fvd'> = new Map([
+  [FID_NETWORK, 'fid'],
+  [FVD_NETWORK, 'fvd'],
+]);
+
+function warnOfUnnamed(reference: EvaluationSet, samples: EvaluationSet, options: EvaluateOptions): void {
+  const unnamed = [reference, samples].find(({ network }) => network === undefined);
+  const network = reference.network ?? samples.network ?? '';
+  const name = distanceNames.get(network)?.toUpperCase();
+  if (!unnamed || !name) return;
+  options.onWarning?.(
+    `${unnamed.name} does not say that its features are of the ${name} network (text 'network', '${network}'), so the ` +
+      `Fréchet distance is not called ${name}`,
+  );
+}
+
+/** Numbers of clips of another kind are not like for like. */
+function warnOfProtocols(reference: EvaluationSet, samples: EvaluationSet, options: EvaluateOptions): void {
+  const [a, b] = [reference.protocol, samples.protocol];
+  if (!a || !b) return;
+  const other = Object.keys(a).filter((key) => key in b && a[key] !== b[key]);
+  if (other.length === 0) return;
+  const differences = other.map((key) => `${key} ${a[key]} and ${b[key]}`).join(', ');
+  options.onWarning?.(
+    `${reference.name} and ${samples.name} were prepared in different ways: ${differences}`,
+  );
+}
+
 /** Stored statistics, or those of the features. */
 async function statistics(
   device: Device,
-  { name, gaussian, features }: EvaluationSet,
+  { name, network, gaussian, features }: EvaluationSet,
   options: EvaluateOptions,
 ): Promise<Gaussian | undefined> {
   if (gaussian || !features) return gaussian;
@@ -133,10 +161,12 @@ async function statistics(
   if (n <= dims) {
     options.onWarning?.(
       `${name}: ${n} samples are few for a Fréchet distance in ${dims} dimensions, which is then too large; ` +
-        'papers take 50000',
+        `papers take ${network === FVD_NETWORK ? '2048 or 10000' : '50000'}`,
     );
   }
-  return gaussianOf(device, features, work('statistics', options));
+  const result = await gaussianOf(device, features, work('statistics', options));
+  if (!options.divideByN) return result;
+  return { ...result, covariance: result.covariance.map((value) => (value * (n - 1)) / n) };
 }
 
 function scores({ name, logits, labels, classNames }: EvaluationSet, options: EvaluateOptions): Metrics {

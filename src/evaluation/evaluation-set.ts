@@ -16,6 +16,9 @@ import type { Features } from './products.ts';
 /** What `network` is for the network of the FID: a Fréchet distance on its features may be called so. */
 export const FID_NETWORK = 'inception-2015-12-05';
 
+/** What `network` is for the network of the FVD, as {@link FID_NETWORK} is for that of the FID. */
+export const FVD_NETWORK = 'i3d-kinetics-400';
+
 /** Dimensions of the pooled and of the spatial features in the ADM suite's reference files, which name no network. */
 const ADM_DIMS = [2048, 2023] as const;
 
@@ -35,7 +38,12 @@ export interface EvaluationSet {
   readonly gaussian?: Gaussian | undefined;
   /** Stored statistics of spatial features. */
   readonly spatial?: Gaussian | undefined;
+  /** How the samples were chosen and prepared, where the metrics depend on it, as those of videos do. */
+  readonly protocol?: Protocol | undefined;
 }
+
+/** Settings by their names. */
+export type Protocol = Readonly<Record<string, string | number>>;
 
 /**
  * Read a set, with features of float16 as float32.

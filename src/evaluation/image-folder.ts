@@ -6,6 +6,7 @@ import { type Image, readImage, withChannels } from '../media/image.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { filesBelow } from '../training/datasets/class-folders.ts';
 import { IMAGE_EXTENSIONS } from '../training/datasets/image-folder.ts';
+import { readAhead } from './read-ahead.ts';
 import type { SampleSource } from './sample-source.ts';
 
 /**
@@ -31,11 +32,7 @@ export async function openImageFolder(path: string): Promise<SampleSource> {
     count: files.length,
     shape: [height, width, 3],
     async *batches(size) {
-      const readAt = (start: number) => settled(files.slice(start, start + size).map(read));
-      let next = readAt(0);
-      for (let start = 0; start < files.length; start += size) {
-        const images = (await next)();
-        next = readAt(start + size); // decoded while the batch is at work
+      for await (const images of readAhead(files.length, size, (i) => read(files[i]))) {
         const data = new Uint8Array(images.length * height * width * 3);
         for (const [i, image] of images.entries()) data.set(image.data, i * image.data.length);
         yield tensor('uint8', [images.length, height, width, 3], data);
@@ -43,14 +40,4 @@ export async function openImageFolder(path: string): Promise<SampleSource> {
     },
     async close() {},
   };
-}
-
-/** All results when they are asked for, or the first failure, which is not lost if they never are. */
-async function settled<T>(work: readonly Promise<T>[]): Promise<() => T[]> {
-  const results = await Promise.allSettled(work);
-  return () =>
-    results.map((result) => {
-      if (result.status === 'rejected') throw result.reason;
-      return result.value;
-    });
 }

@@ -1,0 +1,30 @@
+/** @file I3D as a feature network: its logits are what the Fréchet Video Distance compares. */
+
+import type { StoredI3d } from '../checkpoints/i3d.ts';
+import { createI3d } from '../models/i3d/i3d.ts';
+import { type ClipResizing, preprocessClips } from '../models/i3d/preprocess.ts';
+import type { Device } from '../runtime/device.ts';
+import { FVD_NETWORK } from './evaluation-set.ts';
+import type { FeatureNetwork } from './feature-network.ts';
+
+/** Clips at once: one alone leaves the small convolutions of the last layers slow, and more take 90 MB each. */
+const BATCH = 4;
+
+/**
+ * Prepare I3D, whose weights are copied, for clips of so many frames.
+ * @throws {ArgumentError} if there are fewer frames than 9; {CheckpointError} if a weight has another shape.
+ */
+export async function i3dNetwork(
+  device: Device,
+  { parameters }: StoredI3d,
+  { frames, resizing }: { readonly frames: number; readonly resizing: ClipResizing },
+): Promise<FeatureNetwork> {
+  const i3d = await createI3d({ device, frames, parameters });
+  return {
+    name: FVD_NETWORK,
+    channels: 3,
+    batchSize: BATCH,
+    extract: async (clips) => ({ features: await i3d.logits(preprocessClips(clips, resizing)) }),
+    dispose: () => i3d.dispose(),
+  };
+}
