@@ -8,7 +8,8 @@
 import { stepCost } from '../src/models/acdit/cost.ts';
 import { parameters } from '../src/models/acdit/weights.ts';
 import { openCpu } from '../src/runtime/node.ts';
-import { EMPTY_CACHE, openTrunk } from '../src/sampling/trunk.ts';
+import { EMPTY_CACHE } from '../src/sampling/cache.ts';
+import { openTrunk } from '../src/sampling/trunk.ts';
 import { Generator } from '../src/tensor/generator.ts';
 import { float32 } from '../src/tensor/tensor.ts';
 import { formulaTensor, paperImageConfig } from '../test/support/formula-weights.ts';

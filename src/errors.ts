@@ -57,3 +57,30 @@ export class TrainingError extends AcditError {
 export class DeviceError extends AcditError {
   override name = 'DeviceError' as const;
 }
+
+/** A request to the server that is refused, or whose work cannot be finished; `status` is HTTP's. */
+export class ApiError extends AcditError {
+  override name = 'ApiError' as const;
+  readonly status: ApiErrorStatus;
+  /** What programs tell cases apart by. */
+  readonly code: string;
+  /** The field of the request that is meant, if one is. */
+  readonly param: string | undefined;
+  /** Seconds after which the same request may do better. */
+  readonly retryAfter: number | undefined;
+
+  constructor(
+    status: ApiErrorStatus,
+    code: string,
+    message: string,
+    { param, retryAfter, cause }: { param?: string; retryAfter?: number; cause?: unknown } = {},
+  ) {
+    super(message, { cause });
+    this.status = status;
+    this.code = code;
+    this.param = param;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export type ApiErrorStatus = 400 | 401 | 404 | 405 | 409 | 413 | 415 | 429 | 500 | 503 | 504;

@@ -115,14 +115,13 @@ export function addNoise(
   return out;
 }
 
-/** The clean sample that noised `x` at a timestep would come from if `epsilon` were its noise: the inverse of noising. */
+/** The clean sample that `x` at a timestep would come from if `epsilon` were its noise: the inverse of noising. */
 export function cleanSample(
-  { alphasCumprod }: NoiseSchedule,
+  schedule: NoiseSchedule,
   timestep: number,
   x: Float32Array,
   epsilon: Float32Array,
 ): Float32Array {
-  const signal = Math.sqrt(alphasCumprod[timestep]);
-  const noise = Math.sqrt(1 - alphasCumprod[timestep]);
+  const { signal, noise } = noiseLevel(schedule, timestep);
   return x.map((value, i) => (value - noise * epsilon[i]) / signal);
 }

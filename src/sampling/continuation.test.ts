@@ -8,9 +8,10 @@ import { ArgumentError } from '../errors.ts';
 import { openCpu } from '../runtime/node.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
+import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { blockOf, type SampleRequest } from './request.ts';
 import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
-import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache, openTrunk, type Trunk } from './trunk.ts';
+import { openTrunk, type Trunk } from './trunk.ts';
 
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());

@@ -73,7 +73,7 @@ export function modulationGraph({ hidden }: AcditConfig, count: number): Graph {
  * - `layers`: the last layer ends, and the final layer predicts `noise` (groups, 1, B, token size).
  *
  * A beginning gives `query`, `key` and `value` (groups, H, B, D), and the hidden vectors `nextBlocks`
- * (groups, 1, B, C) to go on with. Weight inputs are `end.*` and `begin.*`, or official names outside the layers.
+ * (groups, 1, B, C) to go on with; it takes tables `cos` and `sin` of each group's places. Weight inputs are `end.*` and `begin.*`, or official names outside the layers.
  */
 export function segmentGraph(config: AcditConfig, index: number): Graph {
   const { blockSize, hidden, heads, layers } = config;
@@ -109,9 +109,8 @@ export function segmentGraph(config: AcditConfig, index: number): Graph {
     const weights = takeAll(weightInputs(config, FINAL_WEIGHTS));
     return { inputs, outputs: { noise: finalLayer(weights, blocks, modulationInput('finalModulation', 2)) } };
   }
-  const rope = ropeInputs(config, blockSize);
-  take(rope.cos);
-  take(rope.sin);
+  const places = ['groups', 1, blockSize, headSize(config)];
+  const rope = { cos: take(input('cos', places)), sin: take(input('sin', places)) };
   const weights = takeAll(layerSymbols(config, 'begin.', BEFORE_ATTENTION));
   const modulation = modulationInput('beginModulation', LAYER_MODULATIONS);
   const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope);

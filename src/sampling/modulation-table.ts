@@ -7,7 +7,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
 import { CONDITION_WEIGHTS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
 import type { Device, Program } from '../runtime/device.ts';
-import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
+import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
 import { conditionGraph, modulationGraph } from './graphs.ts';
 import type { WeightSource } from './segments.ts';
 
@@ -20,8 +20,8 @@ export interface Condition {
 /** Modulations of some conditions. */
 export interface ModulationTable {
   has(condition: Condition): boolean;
-  /** (groups, 1, 6, C) of a layer, a condition a group; (groups, 1, 2, C) of the final layer if `layer` is `layers`. */
-  gather(layer: number, conditions: readonly Condition[]): Tensor<'float32'>;
+  /** The 6 C values of a condition in a layer; the 2 C values of the final layer if `layer` is `layers`. */
+  row(layer: number, condition: Condition): Float32Array;
 }
 
 export interface ModulationPrograms {
@@ -87,16 +87,11 @@ function createTable(
   const rows = new Map(conditions.map((condition, row) => [keyOf(condition), row]));
   return {
     has: (condition) => rows.has(keyOf(condition)),
-    gather(layer, wanted) {
+    row(layer, condition) {
       const { shape, data } = tables[layer];
-      const inner = shape.slice(1);
-      const size = elementCount(inner);
-      const out = new Float32Array(wanted.length * size);
-      for (const [i, condition] of wanted.entries()) {
-        const row = rows.get(keyOf(condition))!;
-        out.set(data.subarray(row * size, (row + 1) * size), i * size);
-      }
-      return float32([wanted.length, 1, ...inner], out);
+      const size = elementCount(shape.slice(1));
+      const row = rows.get(keyOf(condition))!;
+      return data.subarray(row * size, (row + 1) * size);
     },
   };
 }

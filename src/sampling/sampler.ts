@@ -4,17 +4,19 @@
  */
 
 import { guide } from '../diffusion/guidance.ts';
-import { linearNoiseSchedule, type NoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { cleanSample, linearNoiseSchedule, type NoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver } from '../diffusion/solvers/index.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
+import { type BatchingOptions, batchTrunk, rememberModulations } from './batching.ts';
+import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { allFinite, notFinite } from './finite.ts';
 import { type Condition, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { planSampling, type SamplePlan, type SampleRequest, stackBlocks } from './request.ts';
 import { type CompileOptions, type WeightSource, weightsInMemory } from './segments.ts';
-import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache, openTrunk, type Trunk } from './trunk.ts';
+import { openTrunk, type Trunk } from './trunk.ts';
 
 export type { PerBlock, SampleRequest } from './request.ts';
 
@@ -27,6 +29,8 @@ export type SampleEvent =
       readonly step: number;
       readonly steps: number;
       readonly latents: Tensor<'float32'>;
+      /** What the block would become if the noise predicted in this step were all there is. */
+      readonly clean: Tensor<'float32'>;
     }
   | {
       readonly kind: 'block';
@@ -57,13 +61,16 @@ export interface SamplerOptions extends CompileOptions {
    */
   readonly weights: Weights | WeightSource;
   readonly device: Device;
+  /** Requests that are sampled at the same time go through the model together. */
+  readonly batching?: BatchingOptions | undefined;
 }
 
 /** Prepare a model for sampling. */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  const { config, device, weights } = options;
+  const { config, device, weights, batching } = options;
   const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
-  const trunk = await openTrunk(device, config, source, options);
+  const own = await openTrunk(device, config, source, options);
+  const trunk = batching ? batchTrunk(rememberModulations(own), batching) : own;
   const schedule = linearNoiseSchedule();
   return {
     config,
@@ -97,13 +104,14 @@ async function* sampleBlocks(
       const table = await modulations(block, index, conditions);
       const predicted = await trunk.denoise(latents, conditions, table, cache, signal);
       const noise = guidedNoise(predicted, plan.cfg[block]);
+      const clean = float32(latents.shape, cleanSample(schedule, timestep, latents.data, noise));
       const next = solver.step(index, latents.data, noise, state, plan.solverNoise);
       latents = float32(latents.shape, next.x);
       state = next.state;
       if (!allFinite(next.x)) {
         throw await notFinite(trunk.config, weights, { block, step: index, cfg: plan.cfg[block] });
       }
-      yield { kind: 'step', block, step: index + 1, steps: solver.timesteps.length, latents };
+      yield { kind: 'step', block, step: index + 1, steps: solver.timesteps.length, latents, clean };
     }
     finished.push(latents);
     yield { kind: 'block', block, latents };

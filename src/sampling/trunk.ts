@@ -1,41 +1,27 @@
 /**
- * @file The model as sampling uses it: predict the noise of a block that attends the cache, and append a finished
- * block to the cache. Both walk the same segments; a finished block does so with shift 0, scale 0 and gate 1.
+ * @file The model as sampling uses it: predict the noise of blocks that attend their caches, and append finished blocks
+ * to caches. Both walk the same segments, a finished block with shift 0, scale 0 and gate 1; so any number of both, of
+ * sequences at any place, may go through in one pass.
  */
 
 import { ArgumentError } from '../errors.ts';
-import type { Graph } from '../graph/onnx.ts';
-import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
-import { type RopeTables, ropeTables, signedTables } from '../models/acdit/rope.ts';
-import { CLEAN_MODULATION, LAYER_MODULATIONS, rowsOf, type Weights } from '../models/acdit/weights.ts';
-import type { Device, Feeds, Program } from '../runtime/device.ts';
-import { joinAxis, sliceAxis } from '../tensor/axes.ts';
-import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import {
-  appendAttentionGraph,
-  cacheGroups,
-  denoiseAttentionGraph,
-  numbered,
-  rotateKeysGraph,
-} from './graphs.ts';
+import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import { rowsOf, type Weights } from '../models/acdit/weights.ts';
+import type { Device, Feeds } from '../runtime/device.ts';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+import { type KeyValueCache, withoutOldest } from './cache.ts';
 import { type Condition, compileModulations, type ModulationTable } from './modulation-table.ts';
+import { type AppendJob, createPassParts, type DenoiseJob, type PassPart } from './pass-parts.ts';
 import { type CompileOptions, compileSegments, type WeightSource, weightsInMemory } from './segments.ts';
+import { attentionRows, createWorkspaces, type Workspace } from './workspace.ts';
 
-/** For each layer and each of its groups of heads (N, heads of the group, cached, D). */
-type ByLayer = readonly (readonly Tensor<'float32'>[])[];
-
-/** Keys and values of the finished blocks, shared by all guidance branches. */
-export interface KeyValueCache {
-  /** Finished blocks. */
-  readonly blocks: number;
-  readonly keys: ByLayer;
-  readonly values: ByLayer;
-  /** Keys before rotation, only in a cache that can lose its oldest blocks: the others then change places. */
-  readonly plainKeys?: ByLayer;
+/** Results of a pass, in the order of its jobs. */
+export interface PassResults {
+  /** Predicted noise (R, N, B, token size) of each block in progress. */
+  readonly noise: readonly Tensor<'float32'>[];
+  /** The caches with the finished blocks behind them. */
+  readonly caches: readonly KeyValueCache[];
 }
-
-export const EMPTY_CACHE: KeyValueCache = { blocks: 0, keys: [], values: [] };
-export const EMPTY_SLIDING_CACHE: KeyValueCache = { ...EMPTY_CACHE, plainKeys: [] };
 
 export interface Trunk {
   readonly config: AcditConfig;
@@ -56,31 +42,15 @@ export interface Trunk {
   ): Promise<Tensor<'float32'>>;
   /** The cache with the finished block (N, B, token size) behind it. */
   append(latents: Tensor<'float32'>, cache: KeyValueCache, signal?: AbortSignal): Promise<KeyValueCache>;
+  /** Many jobs at once, which know nothing of each other. Passes must not overlap. */
+  pass(
+    denoising: readonly DenoiseJob[],
+    appending: readonly AppendJob[],
+    signal?: AbortSignal,
+  ): Promise<PassResults>;
   /** A sliding cache without its oldest block; the others move a place towards the beginning. */
   slide(cache: KeyValueCache): Promise<KeyValueCache>;
   dispose(): Promise<void>;
-}
-
-/** What passes from segment to segment, reused by every layer and step: fresh memory costs a page fault each 4 KB. */
-interface Workspace {
-  /** Hidden vectors in and out of a segment take turns. */
-  readonly blocks: readonly [Tensor, Tensor];
-  readonly query: Tensor<'float32'>;
-  readonly key: Tensor<'float32'>;
-  readonly value: Tensor<'float32'>;
-  readonly attended: Tensor<'float32'>;
-}
-
-function createWorkspace({ blockSize, hidden, heads }: AcditConfig, groups: number): Workspace {
-  const stream = (): Tensor => zeros('float32', [groups, 1, blockSize, hidden]);
-  const perHead = (): Tensor<'float32'> => zeros('float32', [groups, heads, blockSize, hidden / heads]);
-  return {
-    blocks: [stream(), stream()],
-    query: perHead(),
-    key: perHead(),
-    value: perHead(),
-    attended: perHead(),
-  };
 }
 
 /** Prepare a model for sampling: compile its segments with the weights. Attention is compiled when first needed. */
@@ -94,188 +64,141 @@ export async function openTrunk(
   const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
   const modulationPrograms = await compileModulations(device, config, source);
   const segments = await compileSegments(device, config, source, options);
-  const attentions = new Map<string, Promise<Program>>();
-  const workspaces = new Map<number, Workspace>();
-  const rope = signedTables(ropeTables(config));
-
-  /** No rotation. */
-  const still: RopeTables = {
-    cos: float32([blockSize, headSize(config)], new Float32Array(blockSize * headSize(config)).fill(1)),
-    sin: zeros('float32', [blockSize, headSize(config)]),
-  };
-
-  function attentionProgram(key: string, build: () => Graph): Promise<Program> {
-    const known = attentions.get(key) ?? device.compile(build());
-    attentions.set(key, known);
-    return known;
-  }
-
-  function workspaceFor(groups: number): Workspace {
-    const known = workspaces.get(groups) ?? createWorkspace(config, groups);
-    workspaces.set(groups, known);
-    return known;
-  }
-
-  /** Tables of the tokens of `count` blocks from number `block` on. */
-  function positions(block: number, count = 1): RopeTables {
-    const [start, end] = [block * blockSize, (block + count) * blockSize];
-    return { cos: rowsOf(rope.cos, start, end), sin: rowsOf(rope.sin, start, end) };
-  }
-
-  function cacheFeeds({ blocks, keys, values }: KeyValueCache, layer: number): Feeds {
-    if (blocks === 0) return {};
-    return { ...numberedAll('cachedKeys', keys[layer]), ...numberedAll('cachedValues', values[layer]) };
-  }
+  const parts = createPassParts(device, config);
+  const workspaceFor = createWorkspaces(config);
 
   /** Run segment `index` up to its layer's attention inputs, which land in the workspace. */
-  async function beginLayer(
-    index: number,
-    tokens: Tensor,
-    modulation: (layer: number) => Tensor,
-    places: RopeTables,
-    workspace: Workspace,
-  ): Promise<void> {
-    const { query, key, value, attended, blocks } = workspace;
-    const beginning = { beginModulation: modulation(index), ...places };
+  async function beginLayer(index: number, room: Workspace): Promise<void> {
+    const { tokens, cos, sin, blocks, modulations, query, key, value, attended } = room;
     const before: Feeds =
       index === 0
         ? { tokens }
-        : { blocks: blocks[index % 2], attended, endModulation: modulation(index - 1) };
+        : { blocks: blocks[index % 2], attended, endModulation: modulations[(index - 1) % 2] };
     await segments[index].run(
-      { ...before, ...beginning },
+      { ...before, beginModulation: modulations[index % 2], cos, sin },
       { nextBlocks: blocks[(index + 1) % 2], query, key, value },
     );
+  }
+
+  /** Run the last segment for the first `groups` groups: (groups, 1, B, token size). */
+  async function predictNoise(room: Workspace, groups: number): Promise<Tensor<'float32'>> {
+    const first = (value: Tensor<'float32'>): Tensor<'float32'> => rowsOf(value, 0, groups);
+    const { noise } = await segments[layers].run({
+      blocks: first(room.blocks[layers % 2]),
+      attended: first(room.attended),
+      endModulation: first(room.modulations[(layers - 1) % 2]),
+      finalModulation: first(room.finalModulation),
+    });
+    return noise as Tensor<'float32'>;
+  }
+
+  async function pass(
+    denoising: readonly DenoiseJob[],
+    appending: readonly AppendJob[],
+    signal?: AbortSignal,
+  ): Promise<PassResults> {
+    const inProgress = await Promise.all(denoising.map(parts.denoise));
+    const finished = await Promise.all(appending.map(parts.append));
+    const placed = inOrder([...inProgress, ...finished]);
+    const groups = groupsOf([...inProgress, ...finished]);
+    const room = workspaceFor(groups);
+    fillPlaces(room, placed);
+    for (let layer = 0; layer < layers; layer++) {
+      signal?.throwIfAborted();
+      fillModulation(room.modulations[layer % 2], placed, layer);
+      await beginLayer(layer, room);
+      for (const { part, start } of placed) {
+        await part.attend(layer, attentionRows(room, start, start + part.groups));
+      }
+    }
+    const caches = finished.map(({ extended }) => extended);
+    if (denoising.length === 0) return { noise: [], caches };
+    const noised = inOrder(inProgress);
+    fillModulation(room.finalModulation, noised, layers);
+    const predicted = await predictNoise(room, groupsOf(inProgress));
+    const noise = noised.map(({ part, start }, i) => {
+      const [samples] = denoising[i].latents.shape;
+      const { data } = rowsOf(predicted, start, start + part.groups);
+      return float32([part.groups / samples, samples, blockSize, tokenSize(config)], data);
+    });
+    return { noise, caches };
   }
 
   return {
     config,
     modulations: (conditions) => modulationPrograms.compute(conditions),
-
     async denoise(latents, conditions, table, cache, signal) {
-      const [samples] = latents.shape;
-      const branches = conditions.length / samples;
-      const groups = conditions.length;
-      const cached = cache.blocks > 0;
-      const attention = await attentionProgram(`denoise ${samples} ${branches} ${cached}`, () =>
-        denoiseAttentionGraph(config, samples, branches, cached),
-      );
-      const workspace = workspaceFor(groups);
-      const { query, key, value, attended, blocks } = workspace;
-      // A branch is a run of memory.
-      const byBranch = (name: string, whole: Tensor<'float32'>): Record<string, Tensor<'float32'>> =>
-        numberedAll(
-          name,
-          Array.from({ length: branches }, (_, b) => rowsOf(whole, b * samples, (b + 1) * samples)),
-        );
-      const own = { ...byBranch('query', query), ...byBranch('key', key), ...byBranch('value', value) };
-      const results = byBranch('attended', attended);
-      const tokens = repeatSamples(latents, branches);
-      const places = positions(cache.blocks);
-      const modulation = (layer: number): Tensor => table.gather(layer, conditions);
-      for (let layer = 0; layer < layers; layer++) {
-        signal?.throwIfAborted();
-        await beginLayer(layer, tokens, modulation, places, workspace);
-        await attention.run({ ...own, ...cacheFeeds(cache, layer) }, results);
-      }
-      const { noise } = await segments[layers].run({
-        blocks: blocks[layers % 2],
-        attended,
-        endModulation: modulation(layers - 1),
-        finalModulation: modulation(layers),
-      });
-      return float32([branches, samples, blockSize, tokenSize(config)], noise.data as Float32Array);
+      const { noise } = await pass([{ latents, conditions, table, cache }], [], signal);
+      return noise[0];
     },
-
     async append(latents, cache, signal) {
-      const [samples] = latents.shape;
-      const cached = cache.blocks > 0;
-      const sliding = cache.plainKeys !== undefined;
-      const workspace = workspaceFor(samples);
-      const { query, key, value, attended } = workspace;
-      const identity = identityModulation(samples, config.hidden);
-      const tokens = repeatSamples(latents, 1);
-      const places = positions(cache.blocks);
-      const room = (): Tensor<'float32'>[][] =>
-        Array.from({ length: layers }, () => cacheRoom(config, samples, cache.blocks + 1));
-      const next = { keys: room(), values: room(), ...(sliding && { plainKeys: room() }) };
-      for (let layer = 0; layer < layers; layer++) {
-        signal?.throwIfAborted();
-        // A sliding cache needs keys before rotation, so its attention rotates.
-        await beginLayer(layer, tokens, () => identity, sliding ? still : places, workspace);
-        const attend = layer < layers - 1;
-        const attention = await attentionProgram(`append ${samples} ${cached} ${attend} ${sliding}`, () =>
-          appendAttentionGraph(config, { samples, cached, attend, sliding }),
-        );
-        const plain = cached && sliding ? numberedAll('cachedPlainKeys', cache.plainKeys[layer]) : {};
-        const feeds = { key, value, ...(sliding && places), ...cacheFeeds(cache, layer), ...plain };
-        const into = {
-          ...numberedAll('keys', next.keys[layer]),
-          ...numberedAll('values', next.values[layer]),
-          ...numberedAll('plainKeys', next.plainKeys?.[layer] ?? []),
-        };
-        await (attend
-          ? attention.run({ query, ...feeds }, { ...into, attended })
-          : attention.run(feeds, into));
-      }
-      return { blocks: cache.blocks + 1, ...next };
+      const { caches } = await pass([], [{ latents, cache }], signal);
+      return caches[0];
     },
+    pass,
 
     async slide({ blocks: before, values, plainKeys }) {
       if (!plainKeys) throw new ArgumentError('slide: the cache keeps no keys before rotation');
       const blocks = before - 1;
-      const withoutOldest = (parts: readonly Tensor<'float32'>[]): Tensor<'float32'>[] =>
-        parts.map((part) => sliceAxis(part, 2, blockSize, before * blockSize));
-      const plain = plainKeys.map(withoutOldest);
-      const places = positions(0, blocks);
+      const shorter = (layer: readonly Tensor<'float32'>[]): Tensor<'float32'>[] =>
+        withoutOldest(config, layer);
+      const plain = plainKeys.map(shorter);
       const keys: Tensor<'float32'>[][] = [];
-      for (const parts of blocks > 0 ? plain : []) {
-        const rotated: Tensor<'float32'>[] = [];
-        for (const part of parts) {
-          const [samples, heads] = part.shape;
-          const rotation = await attentionProgram(`rotate ${samples} ${heads}`, () =>
-            rotateKeysGraph(config, samples, heads),
-          );
-          const into = { keys: zeros('float32', part.shape) };
-          await rotation.run({ plainKeys: part, ...places }, into);
-          rotated.push(into.keys);
-        }
-        keys.push(rotated);
-      }
-      return { blocks, keys, values: values.map(withoutOldest), plainKeys: plain };
+      for (const layer of blocks > 0 ? plain : []) keys.push(await Promise.all(layer.map(parts.rotate)));
+      return { blocks, keys, values: values.map(shorter), plainKeys: plain };
     },
 
     async dispose() {
       await modulationPrograms.dispose();
       for (const segment of segments) await segment.dispose();
-      for (const program of attentions.values()) await (await program).dispose();
-      attentions.clear();
-      workspaces.clear();
+      await parts.dispose();
     },
   };
 }
 
-/** Room for one layer's keys or values of so many finished blocks, by groups of heads. */
-function cacheRoom(config: AcditConfig, samples: number, blocks: number): Tensor<'float32'>[] {
-  return cacheGroups(config, samples).map((heads) =>
-    zeros('float32', [samples, heads, blocks * config.blockSize, headSize(config)]),
-  );
+/** A part, and the number of its first group in the pass. */
+interface PlacedPart {
+  readonly part: PassPart;
+  readonly start: number;
 }
 
-/** `name.0`, `name.1` and so on. */
-function numberedAll(name: string, tensors: readonly Tensor<'float32'>[]): Record<string, Tensor<'float32'>> {
-  return Object.fromEntries(tensors.map((value, index) => [numbered(name, index), value]));
+function inOrder(parts: readonly PassPart[]): PlacedPart[] {
+  let next = 0;
+  return parts.map((part) => {
+    const start = next;
+    next += part.groups;
+    return { part, start };
+  });
 }
 
-/** (N, B, token size) once for each branch: (R x N, 1, B, token size). */
-function repeatSamples(latents: Tensor<'float32'>, branches: number): Tensor<'float32'> {
-  const { shape, data } = joinAxis(Array<Tensor<'float32'>>(branches).fill(latents), 0);
-  const [groups, ...inner] = shape;
-  return float32([groups, 1, ...inner], data);
+function groupsOf(parts: readonly PassPart[]): number {
+  return parts.reduce((sum, { groups }) => sum + groups, 0);
 }
 
-/** {@link CLEAN_MODULATION} of all samples (N, 1, 6, C). */
-function identityModulation(samples: number, hidden: number): Tensor<'float32'> {
-  const row = CLEAN_MODULATION.flatMap((value) => Array<number>(hidden).fill(value));
-  const data = Float32Array.from({ length: samples * row.length }, (_, i) => row[i % row.length]);
-  return float32([samples, 1, LAYER_MODULATIONS, hidden], data);
+/** Tokens of all groups, and where they are. */
+function fillPlaces({ tokens, cos, sin }: Workspace, placed: readonly PlacedPart[]): void {
+  for (const { part, start } of placed) {
+    const perGroup = elementCount(tokens.shape.slice(1));
+    for (let offset = 0; offset < part.groups * perGroup; offset += part.tokens.length) {
+      tokens.data.set(part.tokens, start * perGroup + offset);
+    }
+    for (let group = start; group < start + part.groups; group++) {
+      cos.data.set(part.places.cos.data, group * part.places.cos.data.length);
+      sin.data.set(part.places.sin.data, group * part.places.sin.data.length);
+    }
+  }
+}
+
+/** A layer's modulations of all groups. */
+function fillModulation(
+  { shape, data }: Tensor<'float32'>,
+  placed: readonly PlacedPart[],
+  layer: number,
+): void {
+  const size = elementCount(shape.slice(1));
+  for (const { part, start } of placed) {
+    for (let group = 0; group < part.groups; group++) {
+      data.set(part.modulation(layer, group), (start + group) * size);
+    }
+  }
 }

@@ -3,9 +3,10 @@ import { loadModel } from '../../src/checkpoints/load.ts';
 import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { openCpu } from '../../src/runtime/node.ts';
+import { EMPTY_CACHE } from '../../src/sampling/cache.ts';
 import { blockOf } from '../../src/sampling/request.ts';
 import { createSampler, type SampleEvent } from '../../src/sampling/sampler.ts';
-import { EMPTY_CACHE, openTrunk } from '../../src/sampling/trunk.ts';
+import { openTrunk } from '../../src/sampling/trunk.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { golden, relativeError } from '../support/golden.ts';
 

@@ -39,7 +39,7 @@ export function weightInputs(config: AcditConfig, names: readonly string[]): Lay
   return Object.fromEntries(names.map((name) => [name, input(name, shapes.get(name)!)]));
 }
 
-/** Cosine and signed sine tables of the sequence's tokens, (S, D) each. */
+/** Cosine and signed sine tables of the sequence's tokens, (S, D) each, or (N, 1, S, D) where samples differ. */
 export interface RopeSymbols {
   readonly cos: SymbolicTensor;
   readonly sin: SymbolicTensor;
@@ -92,8 +92,8 @@ export function attentionInputs(
   const normalized = modulate(blocks, weights['norm1.weight'], shiftBy, scaleBy);
   const [, groups, size] = blocks.shape.map(Number);
   const queryRope = {
-    cos: slice(rope.cos, 0, firstQuery * size, groups * size),
-    sin: slice(rope.sin, 0, firstQuery * size, groups * size),
+    cos: slice(rope.cos, -2, firstQuery * size, groups * size),
+    sin: slice(rope.sin, -2, firstQuery * size, groups * size),
   };
   const queries = project(weights, 'query', slice(normalized, 1, firstQuery, groups));
   return {

@@ -1,0 +1,113 @@
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { formulaWeights } from '../../test/support/formula-weights.ts';
+import { tinyPixels } from '../../test/support/tiny-model.ts';
+import { openCpu } from '../runtime/node.ts';
+import type { PassInfo } from './batching.ts';
+import type { SampleRequest } from './request.ts';
+import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
+
+const config = { ...tinyPixels, layers: 2 };
+const device = openCpu({ threads: 1 });
+const weights = formulaWeights(config);
+const passes: PassInfo[] = [];
+const alone = await createSampler({ config, weights, device });
+const together = await createSampler({
+  config,
+  weights,
+  device,
+  batching: { groups: 16, onPass: (pass) => passes.push(pass) },
+});
+afterAll(() => device.dispose());
+
+async function finalLatents(sampler: Sampler, request: SampleRequest): Promise<Float32Array> {
+  for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents.data;
+  throw new Error('sampling ended early');
+}
+
+/** Requests of any kind, and after how many events of the first one each begins. */
+const requests = fc.array(
+  fc.record({
+    delay: fc.nat(20),
+    request: fc.record({
+      labels: fc.array(fc.nat(3), { minLength: 1, maxLength: 3 }),
+      steps: fc.integer({ min: 1, max: 5 }),
+      cfg: fc.constantFrom(1, 2),
+      seed: fc.nat(1000),
+      solver: fc.constantFrom('ddim' as const, 'ddpm' as const, 'dpm-solver-plus-plus-2m' as const),
+    }),
+  }),
+  { minLength: 1, maxLength: 6 },
+);
+
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+describe('batching', () => {
+  it('gives each request what it gets alone, whenever the others begin', async () => {
+    await fc.assert(
+      fc.asyncProperty(requests, async (all) => {
+        const results = await Promise.all(
+          all.map(async ({ delay, request }) => {
+            await turns(delay);
+            return finalLatents(together, request);
+          }),
+        );
+        for (const [i, { request }] of all.entries()) {
+          const expected = await finalLatents(alone, request);
+          const error = Math.max(...expected.map((value, j) => Math.abs(value - results[i][j])));
+          expect(error).toBeLessThan(1e-5 * Math.max(...expected.map(Math.abs)));
+        }
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it('takes requests at different blocks and steps into one pass, up to its size', async () => {
+    passes.length = 0;
+    await Promise.all(
+      [0, 1, 2, 3, 4].map(async (seed) => {
+        await turns(3 * seed);
+        await finalLatents(together, { labels: [1, 2], steps: 3 + seed, cfg: 2, seed });
+      }),
+    );
+    expect(Math.max(...passes.map(({ groups }) => groups))).toBeLessThanOrEqual(16);
+    expect(passes.filter(({ sequences }) => sequences > 1).length).toBeGreaterThan(passes.length / 2);
+    expect(passes.reduce((sum, { sequences }) => sum + sequences, 0)).toBe(4 * (3 + 4 + 5 + 6 + 7) + 5 * 3);
+  });
+
+  it('stops the work of one that is aborted within a step, and goes on with the others', async () => {
+    const controller = new AbortController();
+    const reason = new Error('nobody waits');
+    const steps: SampleEvent[] = [];
+    const aborted = (async () => {
+      for await (const event of together.sample({ labels: [0], steps: 50, signal: controller.signal })) {
+        steps.push(event);
+        if (steps.length === 3) controller.abort(reason);
+      }
+    })();
+    const other = { labels: [1], steps: 4, seed: 3 };
+    const result = finalLatents(together, other);
+    await expect(aborted).rejects.toBe(reason);
+    expect(steps).toHaveLength(3);
+    const expected = await finalLatents(alone, other);
+    for (const [i, value] of (await result).entries()) expect(value).toBeCloseTo(expected[i], 4);
+  });
+
+  it('computes modulations once, whoever asks', async () => {
+    const counting = { rows: 0 };
+    const source = async (name: string) => {
+      if (name === 'final_layer.adaLN_modulation.1.weight') counting.rows++;
+      return weights.get(name)!;
+    };
+    const sampler = await createSampler({ config, weights: source, device, batching: { groups: 4 } });
+    await finalLatents(sampler, { labels: [0, 1], steps: 3 });
+    const first = counting.rows;
+    await finalLatents(sampler, { labels: [1, 0], steps: 3, seed: 9 });
+    expect(counting.rows).toBe(first);
+    await finalLatents(sampler, { labels: [2], steps: 3 });
+    expect(counting.rows).toBe(first + 1);
+    await sampler.dispose();
+  });
+});

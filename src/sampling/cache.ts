@@ -1,0 +1,42 @@
+/** @file Keys and values of finished blocks, which later blocks attend. */
+
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { headSize } from '../models/acdit/config.ts';
+import { sliceAxis } from '../tensor/axes.ts';
+import { type Tensor, zeros } from '../tensor/tensor.ts';
+import { cacheGroups } from './graphs.ts';
+
+/** For each layer and each of its groups of heads (N, heads of the group, cached, D). */
+type ByLayer = readonly (readonly Tensor<'float32'>[])[];
+
+/** Keys and values of the finished blocks, shared by all guidance branches. */
+export interface KeyValueCache {
+  /** Finished blocks. */
+  readonly blocks: number;
+  readonly keys: ByLayer;
+  readonly values: ByLayer;
+  /** Keys before rotation, only in a cache that can lose its oldest blocks: the others then change places. */
+  readonly plainKeys?: ByLayer;
+}
+
+export const EMPTY_CACHE: KeyValueCache = { blocks: 0, keys: [], values: [] };
+export const EMPTY_SLIDING_CACHE: KeyValueCache = { ...EMPTY_CACHE, plainKeys: [] };
+
+/** Room for a cache of `samples` with one block more than `before`. */
+export function roomFor(config: AcditConfig, samples: number, before: KeyValueCache): KeyValueCache {
+  const blocks = before.blocks + 1;
+  const layer = (): Tensor<'float32'>[] =>
+    cacheGroups(config, samples).map((heads) =>
+      zeros('float32', [samples, heads, blocks * config.blockSize, headSize(config)]),
+    );
+  const room = (): Tensor<'float32'>[][] => Array.from({ length: config.layers }, layer);
+  return { blocks, keys: room(), values: room(), ...(before.plainKeys && { plainKeys: room() }) };
+}
+
+/** What a layer caches of a kind, without the oldest block. */
+export function withoutOldest(
+  { blockSize }: AcditConfig,
+  parts: readonly Tensor<'float32'>[],
+): Tensor<'float32'>[] {
+  return parts.map((part) => sliceAxis(part, 2, blockSize, part.shape[2]));
+}

@@ -1,0 +1,64 @@
+/** @file The whole server as a function from requests to answers. It knows no sockets and opens no models. */
+
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { cors } from 'hono/cors';
+import { ApiError } from '../errors.ts';
+import { PATHS } from './api.ts';
+import { requireKey } from './api-key.ts';
+import type { ServerContext } from './context.ts';
+import { imageRoutes } from './images.ts';
+import { modelRoutes } from './models.ts';
+import { errorResponse, toApiError } from './problems.ts';
+
+export interface AppOptions extends ServerContext {
+  /** What clients must send as a bearer token. */
+  readonly apiKey?: string | undefined;
+  /** Origins whose pages may use the server, or `*`. */
+  readonly cors?: readonly string[] | undefined;
+}
+
+export function createApp(options: AppOptions): Hono {
+  const { limits, log, closing, metrics } = options;
+  const app = new Hono();
+  app.use(async (c, next) => {
+    const started = performance.now();
+    await next();
+    metrics.answered(routeName(c.req.path), c.res.status, (performance.now() - started) / 1000);
+  });
+  if (options.cors) app.use(cors({ origin: [...options.cors] }));
+  app.use('/v1/*', async (_, next) => {
+    if (closing.aborted) throw closing.reason;
+    await next();
+  });
+  app.use('/v1/*', requireKey(options.apiKey));
+  app.use(
+    '/v1/*',
+    bodyLimit({
+      maxSize: limits.body,
+      onError: () => {
+        throw new ApiError(
+          413,
+          'body_too_large',
+          `the body is larger than the ${limits.body} bytes that are taken`,
+        );
+      },
+    }),
+  );
+  modelRoutes(app, options);
+  imageRoutes(app, options);
+  app.notFound((c) =>
+    errorResponse(new ApiError(404, 'not_found', `there is nothing at ${c.req.method} ${c.req.path}`)),
+  );
+  app.onError((error) => {
+    const problem = toApiError(error);
+    log(problem);
+    return errorResponse(problem);
+  });
+  return app;
+}
+
+/** The path's beginning, so that there are not as many as there are names. */
+function routeName(path: string): string {
+  return Object.values(PATHS).find((known) => path === known || path.startsWith(`${known}/`)) ?? 'other';
+}

@@ -1,0 +1,28 @@
+/** @file What the routes share. */
+
+import type { ApiError } from '../errors.ts';
+import type { Metrics } from './metrics.ts';
+import type { Limits } from './sampling-request.ts';
+import type { ServedModel } from './served-model.ts';
+import type { FileStore } from './stored-files.ts';
+
+export interface ServerContext {
+  /** At least one. */
+  readonly models: readonly ServedModel[];
+  readonly limits: ServerLimits;
+  readonly files: FileStore;
+  readonly metrics: Metrics;
+  /** Aborted when the server ends: with the error that requests get which are not finished. */
+  readonly closing: AbortSignal;
+  /** Told of errors that are the server's. */
+  readonly log: (error: ApiError) => void;
+}
+
+export interface ServerLimits extends Limits {
+  /** Bytes of a request's body. */
+  readonly body: number;
+  /** Seconds that a request may take, waiting included. */
+  readonly deadline: number;
+  /** Videos that are kept, or being made. */
+  readonly videos: number;
+}

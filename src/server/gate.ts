@@ -1,0 +1,106 @@
+/** @file Who may be worked for at once, and who waits: a bounded queue, first come, first served. */
+
+import { ApiError } from '../errors.ts';
+
+export interface GateOptions {
+  /** Samples that are worked on at once. */
+  readonly seats: number;
+  /** Requests that may wait. */
+  readonly waiting: number;
+}
+
+export interface Gate {
+  /**
+   * Wait for `samples` seats; a request for more than there are gets all of them.
+   * @param onWait told how many requests are before this one, when it has to wait and whenever that changes
+   * @returns what gives the seats back; calling it again does nothing
+   * @throws {ApiError} 429 if too many wait already
+   * @throws the signal's reason once it is aborted
+   */
+  enter(samples: number, signal: AbortSignal, onWait?: (ahead: number) => void): Promise<() => void>;
+  /** Requests that wait, and samples that are worked on. */
+  readonly depth: number;
+  readonly busy: number;
+}
+
+interface Waiting {
+  readonly samples: number;
+  admit(): void;
+  onWait?: ((ahead: number) => void) | undefined;
+}
+
+/** How much the latest request weighs in the mean time that a request takes. */
+const NEWEST = 0.2;
+const LONGEST_RETRY = 600;
+
+export function createGate({ seats, waiting: most }: GateOptions): Gate {
+  const queue: Waiting[] = [];
+  let busy = 0;
+  /** Seconds that a request takes, as a moving average. */
+  let seconds = 1;
+
+  /** Give a request its seats. */
+  function occupy(samples: number): () => void {
+    busy += samples;
+    const started = performance.now();
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      busy -= samples;
+      seconds += NEWEST * ((performance.now() - started) / 1000 - seconds);
+      admitNext();
+    };
+  }
+
+  function admitNext(): void {
+    while (queue.length > 0 && busy + queue[0].samples <= seats) queue.shift()!.admit();
+    for (const [ahead, { onWait }] of queue.entries()) onWait?.(ahead);
+  }
+
+  /** Whole seconds until a place in the queue may be free. */
+  function retryAfter(): number {
+    return Math.min(LONGEST_RETRY, Math.max(1, Math.ceil((seconds * queue.length) / seats)));
+  }
+
+  return {
+    async enter(requested, signal, onWait) {
+      signal.throwIfAborted();
+      const samples = Math.min(requested, seats);
+      if (queue.length === 0 && busy + samples <= seats) return occupy(samples);
+      if (queue.length >= most) {
+        throw new ApiError(
+          429,
+          'queue_full',
+          `${queue.length} requests wait for this model already; try again later`,
+          { retryAfter: retryAfter() },
+        );
+      }
+      return new Promise((resolve, reject) => {
+        const give = (): void => {
+          const index = queue.indexOf(entry);
+          if (index >= 0) queue.splice(index, 1);
+          reject(signal.reason);
+          admitNext();
+        };
+        const entry: Waiting = {
+          samples,
+          onWait,
+          admit() {
+            signal.removeEventListener('abort', give);
+            resolve(occupy(samples));
+          },
+        };
+        signal.addEventListener('abort', give, { once: true });
+        queue.push(entry);
+        onWait?.(queue.length - 1);
+      });
+    },
+    get depth() {
+      return queue.length;
+    },
+    get busy() {
+      return busy;
+    },
+  };
+}

@@ -1,0 +1,143 @@
+/** @file `POST /v1/images/generations`, in OpenAI's shape. */
+
+import type { Context, Hono } from 'hono';
+import { ApiError } from '../errors.ts';
+import type { SampleEvent } from '../sampling/sampler.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import {
+  type ImageEvent,
+  type ImageFormat,
+  type ImageRequest,
+  type ImagesAnswer,
+  imageRequestSchema,
+  PATHS,
+} from './api.ts';
+import { readBody } from './body.ts';
+import type { ServerContext } from './context.ts';
+import { eventStream } from './events.ts';
+import { generate } from './generation.ts';
+import { createSketch, encodePictures, picturesAt, wholePictures } from './pictures.ts';
+import { findModel, type PlannedRequest, planRequest } from './sampling-request.ts';
+import { type ServedModel, sizeName } from './served-model.ts';
+
+/** A request for images, ready to be sampled. */
+interface ImageJob {
+  readonly model: ServedModel;
+  readonly body: ImageRequest;
+  readonly request: PlannedRequest;
+}
+
+export function imageRoutes(app: Hono, context: ServerContext): void {
+  app.post(PATHS.images, async (c) => {
+    const job = planImages(context, await readBody(c, imageRequestSchema));
+    if (!job.body.stream) return c.json(await makeImages(c, job, context));
+    return eventStream(c.req.raw.signal, (signal) => streamImages(job, signal, context), context.log);
+  });
+}
+
+function planImages({ models, limits }: ServerContext, body: ImageRequest): ImageJob {
+  const model = findModel(models, body.model);
+  if (model.config.frames > 1) {
+    throw new ApiError(400, 'wrong_model', `${model.id} makes clips; use ${PATHS.videos}`, {
+      param: 'model',
+    });
+  }
+  const prompts = Array.from({ length: body.n }, () => body.prompt);
+  return { model, body, request: planRequest(model.config, prompts, body, limits) };
+}
+
+/** The whole answer, when all images are finished. */
+async function makeImages(c: Context, job: ImageJob, context: ServerContext): Promise<ImagesAnswer> {
+  const { model, body, request } = job;
+  const latents = await finalLatents(job, c.req.raw.signal, context);
+  const images = await encodePictures(await wholePictures(model, latents), body.output_format);
+  const data = images.map(([image]) =>
+    body.response_format === 'url'
+      ? { url: storeImage(c, context, image, body.output_format) }
+      : { b64_json: image },
+  );
+  return {
+    created: now(),
+    data,
+    model: model.id,
+    seed: request.seed,
+    size: sizeName(model.config),
+    output_format: body.output_format,
+  };
+}
+
+async function finalLatents(
+  { model, request }: ImageJob,
+  client: AbortSignal,
+  { limits, closing }: ServerContext,
+): Promise<Tensor<'float32'>> {
+  const signal = AbortSignal.any([client, closing]);
+  for await (const event of generate(model, request, { signal, deadline: limits.deadline })) {
+    if (event.kind === 'done') return event.latents;
+  }
+  throw new ApiError(500, 'server_error', 'sampling ended without a result');
+}
+
+/** Keep an image for whoever knows its URL. */
+function storeImage(c: Context, { files }: ServerContext, image: string, format: ImageFormat): string {
+  const name = files.add({ bytes: Buffer.from(image, 'base64'), type: `image/${format}` });
+  return new URL(`${PATHS.files}/${name}`, c.req.url).href;
+}
+
+async function* streamImages(
+  { model, body, request }: ImageJob,
+  client: AbortSignal,
+  { limits, closing }: ServerContext,
+): AsyncGenerator<ImageEvent, void, void> {
+  const { output_format, partial_images } = body;
+  const sketch = createSketch(model.config, body.n);
+  const partials = partialSteps(request.totalSteps, partial_images);
+  const signal = AbortSignal.any([client, closing]);
+  const common = { size: sizeName(model.config), output_format };
+  let done = 0;
+  for await (const event of generate(model, request, { signal, deadline: limits.deadline })) {
+    if (event.kind === 'block') sketch.place(event.block, event.latents);
+    if (event.kind === 'step') {
+      const partial_image_index = partials.indexOf(++done);
+      if (partial_image_index < 0) continue;
+      for (const [index, b64_json] of (await preview(event)).entries()) {
+        yield {
+          type: 'image_generation.partial_image',
+          b64_json,
+          created_at: now(),
+          ...common,
+          index,
+          partial_image_index,
+        };
+      }
+    }
+    if (event.kind !== 'done') continue;
+    const images = await encodePictures(await wholePictures(model, event.latents), output_format);
+    for (const [index, [b64_json]] of images.entries()) {
+      yield {
+        type: 'image_generation.completed',
+        b64_json,
+        created_at: now(),
+        ...common,
+        index,
+        model: model.id,
+        seed: request.seed,
+      };
+    }
+  }
+
+  async function preview({ block, clean }: SampleEvent & { kind: 'step' }): Promise<string[]> {
+    const pictures = await picturesAt(model, sketch.with(block, clean), block);
+    return (await encodePictures(pictures, output_format)).map(([image]) => image);
+  }
+}
+
+/** After which of the steps partial images are sent: at equal distances. */
+function partialSteps(total: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => Math.max(1, Math.round((total * (i + 1)) / (count + 1))));
+}
+
+/** Seconds since 1970. */
+function now(): number {
+  return Math.floor(Date.now() / 1000);
+}

@@ -1,0 +1,89 @@
+/** @file Latents on their way to pictures: whole ones, and those that are not finished yet. */
+
+import { framesOf } from '../media/frames.ts';
+import { encodeImage, type Image, type ImageFormat } from '../media/image.ts';
+import { type AcditConfig, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
+import { joinAxis } from '../tensor/axes.ts';
+import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
+import type { ServedModel } from './served-model.ts';
+
+/** Images of each sample: `images[sample][frame]`. */
+export interface Pictures {
+  /** The first of the frames, in the clip. */
+  readonly firstFrame: number;
+  readonly images: readonly (readonly Image[])[];
+}
+
+/** What there is of some samples. What is missing is 0, which is grey. */
+export interface Sketch {
+  readonly tokens: Tensor<'float32'>;
+  /** Put a block (N, B, C) in its place. */
+  place(block: number, latents: Tensor<'float32'>): void;
+  /** The same with another block, which does not stay. */
+  with(block: number, latents: Tensor<'float32'>): Sketch;
+}
+
+export function createSketch(config: AcditConfig, samples: number): Sketch {
+  return sketchOf(zeros('float32', [samples, config.blocks, config.blockSize, tokenSize(config)]));
+}
+
+function sketchOf(tokens: Tensor<'float32'>): Sketch {
+  const [, blocks] = tokens.shape;
+  return {
+    tokens,
+    place(block, { shape: [samples], data }) {
+      const size = data.length / samples;
+      for (let n = 0; n < samples; n++) {
+        tokens.data.set(data.subarray(n * size, (n + 1) * size), (n * blocks + block) * size);
+      }
+    },
+    with(block, latents) {
+      const copy = sketchOf(float32(tokens.shape, tokens.data.slice()));
+      copy.place(block, latents);
+      return copy;
+    },
+  };
+}
+
+/** The frames in which a block lies; a picture is one frame. */
+export async function picturesAt(model: ServedModel, { tokens }: Sketch, block: number): Promise<Pictures> {
+  const { config } = model;
+  if (config.frames === 1) return wholePictures(model, tokens);
+  const perFrame = tokensPerFrame(config);
+  const first = Math.floor((block * config.blockSize) / perFrame);
+  const end = Math.ceil(((block + 1) * config.blockSize) / perFrame);
+  return { firstFrame: first, images: await decode(model, framesBetween(tokens, perFrame, first, end)) };
+}
+
+export async function wholePictures(model: ServedModel, tokens: Tensor<'float32'>): Promise<Pictures> {
+  return { firstFrame: 0, images: await decode(model, tokens) };
+}
+
+async function decode({ decoder }: ServedModel, tokens: Tensor<'float32'>): Promise<Image[][]> {
+  return framesOf(await decoder.decode(tokens));
+}
+
+/** Tokens (N, T, B, C) of some frames, as one block. */
+function framesBetween(
+  { shape, data }: Tensor<'float32'>,
+  perFrame: number,
+  first: number,
+  end: number,
+): Tensor<'float32'> {
+  const [samples, , , size] = shape;
+  const whole = data.length / samples;
+  const [from, to] = [first * perFrame * size, end * perFrame * size];
+  const parts = Array.from({ length: samples }, (_, n) =>
+    float32([1, 1, (end - first) * perFrame, size], data.subarray(n * whole + from, n * whole + to)),
+  );
+  return joinAxis(parts, 0);
+}
+
+/** The same as files in base64. */
+export async function encodePictures({ images }: Pictures, format: ImageFormat): Promise<string[][]> {
+  return Promise.all(images.map((frames) => Promise.all(frames.map((frame) => encodeBase64(frame, format)))));
+}
+
+async function encodeBase64(image: Image, format: ImageFormat): Promise<string> {
+  return Buffer.from(await encodeImage(image, format)).toString('base64');
+}

@@ -1,0 +1,34 @@
+/** @file Errors as answers, in OpenAI's shape. */
+
+import { AcditError, ApiError, type ApiErrorStatus, ArgumentError } from '../errors.ts';
+import type { ErrorBody } from './api.ts';
+
+/** What the client is told about any error. What is not its doing, and nothing that we mean to say, stays here. */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof ArgumentError) {
+    return new ApiError(400, 'invalid_value', error.message, { cause: error });
+  }
+  const message =
+    error instanceof AcditError ? error.message : 'the server failed at this request; its log tells more';
+  return new ApiError(500, 'server_error', message, { cause: error });
+}
+
+export function errorBody({ status, message, code, param }: ApiError): ErrorBody {
+  return { error: { message, type: errorType(status), param: param ?? null, code } };
+}
+
+/** The whole answer. */
+export function errorResponse(error: ApiError): Response {
+  const headers = new Headers({ 'content-type': 'application/json' });
+  if (error.retryAfter !== undefined) headers.set('retry-after', String(error.retryAfter));
+  if (error.status === 401) headers.set('www-authenticate', 'Bearer');
+  return new Response(JSON.stringify(errorBody(error)), { status: error.status, headers });
+}
+
+/** OpenAI's kinds of errors. */
+function errorType(status: ApiErrorStatus): string {
+  if (status === 401) return 'authentication_error';
+  if (status === 429) return 'rate_limit_error';
+  return status < 500 ? 'invalid_request_error' : 'server_error';
+}

@@ -1,0 +1,124 @@
+/**
+ * @file A sampler in a process of its own, so that the server answers while it samples: ONNX Runtime's `run` blocks its
+ * thread. It is a process rather than a worker thread, because a thread that ends after it used ONNX Runtime can take
+ * the whole process with it.
+ */
+
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { AcditError, DeviceError } from '../errors.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import type { PassInfo } from '../sampling/batching.ts';
+import type { SampleEvent } from '../sampling/sampler.ts';
+import { type Channel, createChannel } from './channel.ts';
+import type { FromSampling, SamplingSettings, ToSampling } from './sampling-messages.ts';
+import type { PlannedRequest } from './sampling-request.ts';
+
+/** A sampler of requests that can be sent to another process. */
+export interface RequestSampler {
+  sample(
+    request: PlannedRequest & { readonly signal?: AbortSignal },
+  ): AsyncGenerator<SampleEvent, void, void>;
+  dispose(): Promise<void>;
+}
+
+export interface ProcessSampler extends RequestSampler {
+  readonly config: AcditConfig;
+  /** Whether the process is there. */
+  readonly alive: boolean;
+}
+
+/** The program of the sampling process, as source or compiled like this file. */
+const PROGRAM = fileURLToPath(
+  new URL(
+    import.meta.url.endsWith('.ts') ? './sampling-process.ts' : './sampling-process.js',
+    import.meta.url,
+  ),
+);
+
+/**
+ * Start a process and load the model there.
+ * @throws {AcditError} if the model cannot be loaded
+ */
+export async function openProcessSampler(
+  settings: SamplingSettings,
+  onPass?: (pass: PassInfo) => void,
+): Promise<ProcessSampler> {
+  const child = fork(PROGRAM, { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const requests = new Map<number, Channel<SampleEvent>>();
+  const send = (message: ToSampling): void => void child.send(message, () => {}); // its exit tells of failures
+  let latest = 0;
+  let alive = true;
+  const ended = (reason: string): void => {
+    alive = false;
+    for (const request of requests.values()) {
+      request.fail(new DeviceError(`the sampling process ended (${reason}); try again`));
+    }
+  };
+  child.once('error', (error) => ended(error.message));
+  child.once('exit', (code, killer) => ended(killer ?? `exit code ${code}`));
+  child.on('message', (message: FromSampling) => {
+    if (message.kind === 'pass') onPass?.(message.pass);
+    else if (message.kind === 'event') requests.get(message.id)?.push(message.event);
+    else if (message.kind === 'end') requests.get(message.id)?.end();
+    else if (message.kind === 'failure' && message.id !== undefined) {
+      requests.get(message.id)?.fail(errorOf(message));
+    }
+  });
+  const ready = firstAnswer(child);
+  send({ kind: 'open', settings });
+  const config = await ready;
+  return {
+    config,
+    get alive() {
+      return alive;
+    },
+    async *sample({ signal, ...request }) {
+      signal?.throwIfAborted();
+      if (!alive) throw new DeviceError('the sampling process has ended');
+      const id = ++latest;
+      const events = createChannel<SampleEvent>();
+      const stop = (): void => events.fail(signal?.reason);
+      signal?.addEventListener('abort', stop, { once: true });
+      requests.set(id, events);
+      send({ kind: 'sample', id, request });
+      try {
+        yield* events;
+      } finally {
+        signal?.removeEventListener('abort', stop);
+        requests.delete(id);
+        send({ kind: 'stop', id }); // of one that has ended, this says nothing
+      }
+    },
+    async dispose() {
+      if (!alive) return;
+      const exit = once(child, 'exit');
+      if (child.connected) child.disconnect();
+      await exit;
+    },
+  };
+}
+
+/** The configuration of the model once it is loaded. */
+function firstAnswer(child: ChildProcess): Promise<AcditConfig> {
+  return new Promise((resolve, reject) => {
+    child.once('error', (error) =>
+      reject(new DeviceError(`the sampling process cannot be started: ${error.message}`)),
+    );
+    child.once('exit', (code, killer) =>
+      reject(new DeviceError(`the sampling process ended while loading (${killer ?? `exit code ${code}`})`)),
+    );
+    child.once('message', (message: FromSampling) => {
+      if (message.kind === 'ready') resolve(message.config);
+      else {
+        child.kill();
+        reject(message.kind === 'failure' ? errorOf(message) : new Error('unexpected answer'));
+      }
+    });
+  });
+}
+
+function errorOf({ message, expected }: FromSampling & { kind: 'failure' }): Error {
+  return expected ? new AcditError(message) : new Error(message);
+}

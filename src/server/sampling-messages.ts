@@ -1,0 +1,34 @@
+/** @file What a server and a sampling process say to each other. */
+
+import type { AcditConfig } from '../models/acdit/config.ts';
+import type { PassInfo } from '../sampling/batching.ts';
+import type { SampleEvent } from '../sampling/sampler.ts';
+import type { PlannedRequest } from './sampling-request.ts';
+
+/** What a sampling process is made from. */
+export interface SamplingSettings {
+  /** A model folder or file. */
+  readonly model: string;
+  readonly threads: number;
+  /** Most groups of a pass. */
+  readonly groups: number;
+}
+
+export type ToSampling =
+  | { readonly kind: 'open'; readonly settings: SamplingSettings }
+  | { readonly kind: 'sample'; readonly id: number; readonly request: PlannedRequest }
+  | { readonly kind: 'stop'; readonly id: number };
+
+export type FromSampling =
+  | { readonly kind: 'ready'; readonly config: AcditConfig }
+  | { readonly kind: 'event'; readonly id: number; readonly event: SampleEvent }
+  | { readonly kind: 'end'; readonly id: number }
+  | { readonly kind: 'pass'; readonly pass: PassInfo }
+  /** Of a request, or without `id` of everything. */
+  | {
+      readonly kind: 'failure';
+      readonly id?: number;
+      readonly message: string;
+      /** One of the package's own errors, which is meant to be read. */
+      readonly expected: boolean;
+    };

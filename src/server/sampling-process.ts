@@ -1,0 +1,58 @@
+/** @file The process that samples from one model: takes requests from the server, and ends with it. See process-sampler.ts. */
+
+import { openModel, weightSource } from '../checkpoints/load.ts';
+import { AcditError } from '../errors.ts';
+import { openCpu } from '../runtime/node.ts';
+import { createSampler, type Sampler } from '../sampling/sampler.ts';
+import type { FromSampling, SamplingSettings, ToSampling } from './sampling-messages.ts';
+import type { PlannedRequest } from './sampling-request.ts';
+
+let sampler: Sampler | undefined;
+const running = new Map<number, AbortController>();
+
+function send(message: FromSampling): void {
+  process.send?.(message);
+}
+
+function sendFailure(error: unknown, id?: number): void {
+  const expected = error instanceof AcditError;
+  const { message, stack } = error as Error;
+  const text = expected ? message : (stack ?? message);
+  send({ kind: 'failure', ...(id !== undefined && { id }), message: text, expected });
+}
+
+async function open({ model: path, threads, groups }: SamplingSettings): Promise<void> {
+  const model = await openModel(path);
+  const onPass = (pass: FromSampling & { kind: 'pass' }): void => send(pass);
+  sampler = await createSampler({
+    config: model.config,
+    weights: weightSource(model),
+    device: openCpu({ threads }),
+    batching: { groups, onPass: (pass) => onPass({ kind: 'pass', pass }) },
+  });
+  send({ kind: 'ready', config: model.config });
+}
+
+async function sample(id: number, request: PlannedRequest): Promise<void> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  running.set(id, controller);
+  try {
+    if (!sampler) throw new Error('the sampling process got a request before its settings');
+    for await (const event of sampler.sample({ ...request, signal })) send({ kind: 'event', id, event });
+    send({ kind: 'end', id });
+  } catch (error) {
+    if (!signal.aborted) sendFailure(error, id); // else nobody waits for it
+  } finally {
+    running.delete(id);
+  }
+}
+
+process.on('message', (message: ToSampling) => {
+  if (message.kind === 'open') open(message.settings).catch((error) => sendFailure(error));
+  else if (message.kind === 'sample') void sample(message.id, message.request);
+  else running.get(message.id)?.abort(new Error('stopped'));
+});
+process.on('disconnect', () => process.exit());
+// A Ctrl-C in the terminal reaches all processes; the server decides what becomes of the work.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});

@@ -1,0 +1,145 @@
+/** @file What a client asks for, checked against the model and the server's limits, as what a sampler is asked for. */
+
+import { randomInt } from 'node:crypto';
+import type { SolverName } from '../diffusion/solvers/index.ts';
+import { ApiError, ArgumentError } from '../errors.ts';
+import { requireClass } from '../models/acdit/class-names.ts';
+import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
+import { nearest } from '../nearest.ts';
+import type { PerBlock, SampleRequest } from '../sampling/request.ts';
+import { joinAxis } from '../tensor/axes.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { EncodedTensor } from './api.ts';
+import { decodeTensor } from './encoding.ts';
+import { type ServedModel, sizeName } from './served-model.ts';
+
+export interface Limits {
+  /** Samples of a request. */
+  readonly samples: number;
+  /** Steps of a block. */
+  readonly steps: number;
+}
+
+/** A class, or one a block, by name or number. */
+type Prompt = string | number | readonly (string | number)[];
+
+/** Fields that all requests for samples have. */
+export interface SamplingFields {
+  readonly n: number;
+  readonly seed?: number | undefined;
+  readonly steps?: PerBlock | undefined;
+  readonly cfg_scale?: PerBlock | undefined;
+  readonly solver?: SolverName | undefined;
+  readonly size?: string | undefined;
+  readonly given?: EncodedTensor | undefined;
+}
+
+/** A request with nothing left open but the noise. */
+export interface PlannedRequest extends SampleRequest {
+  /** `labels[sample][block]` */
+  readonly labels: readonly (readonly number[])[];
+  /** One a block. */
+  readonly steps: readonly number[];
+  readonly cfg: readonly number[];
+  readonly seed: number;
+  /** Steps of all blocks that are to be made. */
+  readonly totalSteps: number;
+}
+
+const DEFAULT_STEPS = 25;
+/** Random seeds are short enough to be typed in again. */
+const RANDOM_SEEDS = 2 ** 31;
+
+/** The model that a request names; the first where it names none. @throws {ApiError} naming the nearest. */
+export function findModel(models: readonly ServedModel[], name: string | undefined): ServedModel {
+  if (name === undefined) return models[0];
+  const found = models.find(({ id }) => id === name);
+  if (found) return found;
+  const ids = models.map(({ id }) => id);
+  throw new ApiError(
+    404,
+    'model_not_found',
+    `there is no model '${name}'; did you mean '${nearest(name, ids)}'? There are ${ids.join(', ')}`,
+    { param: 'model' },
+  );
+}
+
+/**
+ * @param prompts one for each sample
+ * @throws {ApiError} for the first field that does not fit
+ */
+export function planRequest(
+  config: AcditConfig,
+  prompts: readonly Prompt[],
+  fields: Omit<SamplingFields, 'n'>,
+  limits: Limits,
+): PlannedRequest {
+  if (prompts.length > limits.samples) {
+    invalid('n', `n must be at most ${limits.samples} here, got ${prompts.length}`);
+  }
+  requireSize(config, fields.size);
+  const labels = prompts.map((prompt) => labelsOf(config, prompt));
+  const steps = perBlock(config, 'steps', fields.steps ?? DEFAULT_STEPS);
+  const most = Math.max(...steps);
+  if (most > limits.steps) invalid('steps', `steps must be at most ${limits.steps} here, got ${most}`);
+  const given = fields.given && givenBlocks(config, prompts.length, fields.given);
+  const kept = given?.shape[1] ?? 0;
+  return {
+    labels,
+    steps,
+    cfg: perBlock(config, 'cfg_scale', fields.cfg_scale ?? defaultGuidance(config)),
+    seed: fields.seed ?? randomInt(RANDOM_SEEDS),
+    totalSteps: steps.slice(kept).reduce((sum, value) => sum + value, 0),
+    ...(fields.solver && { solver: fields.solver }),
+    ...(given && { given }),
+  };
+}
+
+function invalid(param: string, message: string, code = 'invalid_value'): never {
+  throw new ApiError(400, code, message, { param });
+}
+
+function requireSize(config: AcditConfig, size = 'auto'): void {
+  const own = sizeName(config);
+  if (size === 'auto' || size === own) return;
+  invalid('size', `this model's pictures are ${own}, got ${size}; give that, or leave it out`);
+}
+
+/** A class for each block. */
+function labelsOf(config: AcditConfig, prompt: Prompt): number[] {
+  const parts = typeof prompt === 'object' ? prompt : [prompt];
+  const labels = parts.map((part) => classOf(config, part));
+  return perBlock(config, 'prompt', labels.length === 1 ? labels[0] : labels);
+}
+
+function classOf(config: AcditConfig, name: string | number): number {
+  try {
+    return requireClass(config, String(name).trim());
+  } catch (error) {
+    if (!(error instanceof ArgumentError)) throw error;
+    return invalid('prompt', error.message, 'unknown_class');
+  }
+}
+
+function perBlock({ blocks }: AcditConfig, param: string, value: PerBlock): number[] {
+  if (typeof value === 'number') return Array<number>(blocks).fill(value);
+  if (value.length === blocks) return [...value];
+  return invalid(param, `${param} needs one value, or one for each of ${blocks} blocks, got ${value.length}`);
+}
+
+/** Blocks to go on from (N, K, B, C), where those of one sample serve all. */
+function givenBlocks(config: AcditConfig, samples: number, encoded: EncodedTensor): Tensor<'float32'> {
+  const given = decodeTensor(encoded, 'given');
+  const [rows, kept, size, width] = given.shape;
+  const fits =
+    given.shape.length === 4 &&
+    (rows === samples || rows === 1) &&
+    size === config.blockSize &&
+    width === tokenSize(config) &&
+    kept < config.blocks;
+  if (!fits) {
+    const expected = `[${samples} or 1, 1 to ${config.blocks - 1}, ${config.blockSize}, ${tokenSize(config)}]`;
+    invalid('given', `given must have shape ${expected}, got [${given.shape}]`);
+  }
+  return rows === samples ? given : joinAxis(Array<Tensor<'float32'>>(samples).fill(given), 0);
+}

@@ -1,0 +1,64 @@
+/** @file A model as the server has it: what samples it, what decodes it, and who may use them. */
+
+import type { Decoder } from '../decoding/decoder.ts';
+import { type AcditConfig, defaultGuidance, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import type { Sampler } from '../sampling/sampler.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { ModelEntry } from './api.ts';
+import type { Gate } from './gate.ts';
+
+export interface ServedModel {
+  readonly id: string;
+  readonly config: AcditConfig;
+  /** When it was opened, in seconds since 1970. */
+  readonly created: number;
+  /** Takes several requests at a time. */
+  readonly sampler: Pick<Sampler, 'sample' | 'dispose'>;
+  readonly decoder: Decoder;
+  readonly gate: Gate;
+}
+
+/** Side of a picture or frame in pixels. */
+export function pictureSize({ space, downsampling = PAPER_DOWNSAMPLING, width, height }: AcditConfig): {
+  readonly width: number;
+  readonly height: number;
+} {
+  const factor = space === 'latents' ? downsampling : 1;
+  return { width: width * factor, height: height * factor };
+}
+
+/** `32x32` */
+export function sizeName(config: AcditConfig): string {
+  const { width, height } = pictureSize(config);
+  return `${width}x${height}`;
+}
+
+export function modelEntry({ id, config, created }: ServedModel): ModelEntry {
+  return {
+    id,
+    object: 'model',
+    created,
+    owned_by: 'acdit',
+    kind: config.frames > 1 ? 'video' : 'image',
+    ...pictureSize(config),
+    frames: config.frames,
+    blocks: config.blocks,
+    classes: config.classes,
+    class_names: config.classNames ? [...config.classNames] : null,
+    cfg_scale: defaultGuidance(config),
+    config: { ...config },
+  };
+}
+
+/** A decoder that may be asked again before it has answered. */
+export function inTurns(decoder: Decoder): Decoder {
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    decode(latents, onProgress) {
+      const turn: Promise<Tensor<'float32'>> = last.then(() => decoder.decode(latents, onProgress));
+      last = turn.catch(() => {}); // its caller hears of it
+      return turn;
+    },
+    close: () => decoder.close(),
+  };
+}

@@ -1,0 +1,50 @@
+/** @file Files that are kept for a while in memory, for clients to come and get. */
+
+import { randomUUID } from 'node:crypto';
+
+export interface StoredFile {
+  readonly bytes: Uint8Array;
+  readonly type: string;
+}
+
+export interface FileStore {
+  /** Keep a file; gives a name that cannot be guessed. */
+  add(file: StoredFile): string;
+  get(name: string): StoredFile | undefined;
+  remove(name: string): void;
+}
+
+export interface FileStoreOptions {
+  /** Bytes of all files; the oldest make room. */
+  readonly capacity: number;
+  /** Seconds that a file is kept. */
+  readonly lifetime: number;
+  readonly now?: () => number;
+}
+
+export function createFileStore({ capacity, lifetime, now = Date.now }: FileStoreOptions): FileStore {
+  /** The oldest first. */
+  const files = new Map<string, StoredFile & { readonly expires: number }>();
+  let size = 0;
+  function remove(name: string): void {
+    size -= files.get(name)?.bytes.length ?? 0;
+    files.delete(name);
+  }
+  function tidy(): void {
+    for (const [name, { expires }] of files) if (expires <= now() || size > capacity) remove(name);
+  }
+  return {
+    add(file) {
+      const name = randomUUID();
+      size += file.bytes.length;
+      files.set(name, { ...file, expires: now() + lifetime * 1000 });
+      tidy();
+      return name;
+    },
+    get(name) {
+      tidy();
+      return files.get(name);
+    },
+    remove,
+  };
+}
