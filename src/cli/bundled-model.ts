@@ -14,6 +14,11 @@ const NAMES: Readonly<Record<ModelKind, string>> = { image: 'fashion-mnist', vid
 /** `src/cli` and `dist/cli` are equally deep in the package. */
 const MODELS = new URL('../../models/', import.meta.url);
 
+/** The classifier of the images that the bundled image model makes. */
+export function bundledClassifier(): string {
+  return fileURLToPath(new URL('fashion-mnist-classifier', MODELS));
+}
+
 /** The model's path, from the working directory where that is shorter. @throws {CheckpointError} if it is not there. */
 export function bundledModel(kind: ModelKind): string {
   const path = fileURLToPath(new URL(NAMES[kind], MODELS));

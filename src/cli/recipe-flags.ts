@@ -18,10 +18,17 @@ const SHORT_NAMES = {
 } as const;
 
 /** Any key of a recipe: `--training.warmupSteps 100`. */
-export const RECIPE_KEY = /^(model|data|training|output)\./;
+export const RECIPE_KEY = /^(model|data|training|output|evaluation)\./;
 
 /** Texts even if they look like numbers. */
-const TEXT_KEYS = new Set(['data.path', 'training.initFrom', 'output.folder', 'output.vae']);
+const TEXT_KEYS = new Set([
+  'data.path',
+  'training.initFrom',
+  'output.folder',
+  'output.vae',
+  'evaluation.network',
+  'evaluation.reference',
+]);
 
 export const recipeFlags = {
   data: { type: 'string', value: 'DIR', help: 'dataset: image folder, IDX files or latents (data.path)' },

@@ -20,6 +20,13 @@ import type { Flags, FlagValues } from './flags.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
 import { formatDuration, type Progress, startProgress } from './progress.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
+import {
+  describeScores,
+  evaluationRecord,
+  isEvaluated,
+  openTrainingEvaluation,
+  type TrainingEvaluation,
+} from './training-evaluation.ts';
 import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
 
 const trainFlags = {
@@ -58,10 +65,11 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   const config = recipeModel(given, dataset);
   const vae = given.output.vae && (await trainingVae(config, given.output.vae, terminal, quiet));
   const recipe: Recipe = { ...given, output: { ...given.output, vae } };
+  const options = { recipe, config, device, signal: terminal.signal };
+  const evaluation = recipe.evaluation && (await openTrainingEvaluation(options, recipe.evaluation));
   if (values.fresh) await makeRoom(folder, values.overwrite === true);
   await makeFolders(folder);
-  const options = { recipe, config, device, signal: terminal.signal };
-  const { hooks, close } = reportTo(terminal, values, options, dataset);
+  const { hooks, close } = reportTo(terminal, values, { ...options, evaluation }, dataset);
   try {
     const fresh = values.fresh === true;
     const locateModel = (name: string): Promise<string> => modelPath(name, terminal, quiet);
@@ -71,6 +79,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
     close();
     throw error;
   } finally {
+    await evaluation?.dispose();
     await dataset.close?.();
     await device.dispose();
   }
@@ -112,7 +121,7 @@ async function makeRoom(folder: string, overwrite: boolean): Promise<void> {
 function reportTo(
   terminal: Terminal,
   { quiet, json }: TrainValues,
-  options: TrainingSampleOptions,
+  options: TrainingSampleOptions & { readonly evaluation: TrainingEvaluation | undefined },
   dataset: Dataset,
 ): { hooks: TrainingHooks; close: (step?: number) => void } {
   const { recipe, config } = options;
@@ -159,6 +168,16 @@ function reportTo(
       const path = await logSamples(options, ema, step, tracker!);
       if (!silent) progress?.log(`samples of step ${step}: ${path}`);
       emit({ kind: 'samples', step, file: path });
+    },
+    async onEvaluate(step, ema) {
+      // A run that goes on where it was saved may have done so before.
+      if (!options.evaluation || isEvaluated(output.folder, step)) return;
+      const scores = await options.evaluation.run(ema, (share) =>
+        progress?.update(step, { evaluated: `${Math.floor(100 * share)}%` }),
+      );
+      tracker?.scalars(step, evaluationRecord(scores));
+      if (!silent) progress?.log(`evaluation of step ${step}: ${describeScores(scores)}`);
+      emit({ kind: 'evaluation', step, ...scores });
     },
   };
   return {

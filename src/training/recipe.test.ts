@@ -57,6 +57,12 @@ describe('a recipe', () => {
       changed('training', { warmupSteps: 11 }),
       /training.warmupSteps: must be at most steps/,
     ],
+    ['an evaluation that compares nothing', { ...valid, evaluation: { every: 5 } }, /evaluation.network: /],
+    [
+      'an evaluation of clips',
+      { ...(changed('data', { frames: 4 }) as object), evaluation: { every: 5, network: 'x' } },
+      /evaluation: compares images, and the data is clips/,
+    ],
     ['one beta', changed('training', { betas: [0.9] }), /training.betas: /],
     ['a wrong size', changed('model', { size: 'S' }), /model.size: .*"B"/],
     ['no object', [], /object/],

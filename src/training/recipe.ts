@@ -99,12 +99,34 @@ const outputSchema = z.strictObject({
   vae: z.string().min(1).optional(),
 });
 
-const recipeSchema = z.strictObject({
-  model: modelSchema,
-  data: dataSchema,
-  training: trainingSchema,
-  output: outputSchema,
+const evaluationSchema = z.strictObject({
+  /** Optimizer steps between evaluations. */
+  every: count,
+  /** The network whose features are compared. */
+  network: z.string().min(1),
+  /** The `train` or `test` images of the data, or the path of another set. */
+  reference: z.string().min(1).default('test'),
+  /** How many images of the data are the reference, at most. */
+  references: z.int().min(2).default(10_000),
+  /** Images that the model makes. */
+  samples: z.int().min(2).default(1000),
+  /** Solver steps a block, and guidance; by default those of the sample grids. */
+  steps: count.optional(),
+  cfg: z.number().min(1).optional(),
 });
+
+const recipeSchema = z
+  .strictObject({
+    model: modelSchema,
+    data: dataSchema,
+    training: trainingSchema,
+    output: outputSchema,
+    evaluation: evaluationSchema.optional(),
+  })
+  .refine(({ evaluation, data }) => !evaluation || (data.frames ?? 1) === 1, {
+    path: ['evaluation'],
+    error: 'compares images, and the data is clips; leave it out',
+  });
 
 type ParsedRecipe = z.infer<typeof recipeSchema>;
 
@@ -118,7 +140,8 @@ export type Recipe = ParsedRecipe & {
 function keysAt(path: readonly PropertyKey[]): string[] {
   if (path.length === 0) return Object.keys(recipeSchema.shape);
   const section = recipeSchema.shape[path[0] as keyof typeof recipeSchema.shape];
-  return section ? Object.keys(section.shape) : [];
+  if (!section) return [];
+  return Object.keys((section instanceof z.ZodOptional ? section.unwrap() : section).shape);
 }
 
 function describeIssue(issue: z.core.$ZodIssue): string {
@@ -138,6 +161,11 @@ export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
   const result = recipeSchema.safeParse(json);
   if (!result.success) throw new ConfigError(`${name}: ${result.error.issues.map(describeIssue).join('; ')}`);
   return withDefaults(result.data);
+}
+
+/** Whether a reference is a split of the data rather than a path. */
+export function isSplit(reference: string): reference is 'train' | 'test' {
+  return reference === 'train' || reference === 'test';
 }
 
 /** What is different for clips. */

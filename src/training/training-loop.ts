@@ -36,6 +36,11 @@ export interface TrainingHooks {
   onCheckpoint?(step: number): void;
   /** Called every `sampleEvery` steps with the EMA weights. */
   onSample?(step: number, ema: Weights): Promise<void>;
+  /**
+   * Called every `evaluation.every` steps with the EMA weights. Also where a run goes on from such a step, whose
+   * evaluation may have been interrupted.
+   */
+  onEvaluate?(step: number, ema: Weights): Promise<void>;
 }
 
 export interface LoopOptions {
@@ -75,6 +80,10 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
     savedStep = point.step;
     hooks.onCheckpoint?.(point.step);
   };
+  const evaluate = async ({ step, state }: TrainingPoint): Promise<void> => {
+    const every = recipe.evaluation?.every;
+    if (every !== undefined && step > 0 && step % every === 0) await hooks.onEvaluate?.(step, state.ema);
+  };
   const pass = await compileGradientPass(device, config, training.batch, training.activations);
   const optimizer = await compileOptimizer(device, training);
   const stepper = createStepper(recipe, config, pass, optimizer, point.state.weights);
@@ -89,6 +98,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
     ...(signal && { signal }),
   });
   try {
+    await evaluate(point);
     while (point.step < training.steps) {
       const started = performance.now();
       const report = await stepper(point, source, signal);
@@ -100,6 +110,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
       if (output.sampleEvery > 0 && point.step % output.sampleEvery === 0) {
         await hooks.onSample?.(point.step, point.state.ema);
       }
+      await evaluate(point);
     }
     await save();
   } catch (error) {

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { saveClassifier } from '../../src/checkpoints/classifier.ts';
 import { loadModel } from '../../src/checkpoints/load.ts';
 import { readImage, writePng } from '../../src/media/image.ts';
 import { readMetrics } from '../../src/training/logging/jsonl.ts';
@@ -8,6 +9,7 @@ import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../s
 import { writeIdxDataset } from '../support/idx-files.ts';
 import { noiseImage } from '../support/noise-image.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { tinyClassifier } from '../support/tiny-classifier.ts';
 
 let folder: string;
 let recipe: string;
@@ -22,19 +24,20 @@ beforeEach(() => {
 });
 
 /** A recipe whose training takes about a millisecond a step. */
-function writeRecipe(training: object): void {
+function writeRecipe(training: object, sections: object = {}): void {
   const json = {
     model: { layers: 1, hidden: 32, heads: 1, mlpRatio: 2, patch: 2, blocks: 4 },
     data: { path: inFolder('data'), imageSize: 8, channels: 1, flip: true },
     training: { steps: 6, batch: 4, schedule: 'constant', learningRate: 1e-3, ema: 0.9, ...training },
     output: { folder: inFolder('run'), logEvery: 2, checkpointEvery: 1000, sampleSteps: 2 },
+    ...sections,
   };
   writeFileSync(recipe, JSON.stringify(json));
 }
 
 const train = (...args: string[]): Promise<CliResult> =>
   runInProcess(['train', recipe, '--threads', '1', ...args]);
-const events = (stdout: string): { kind: string; step: number; loss?: number }[] =>
+const events = (stdout: string): { kind: string; step: number; loss?: number; frechetDistance?: number }[] =>
   stdout
     .trimEnd()
     .split('\n')
@@ -62,6 +65,58 @@ describe('acdit train', () => {
     expect(readdirSync(inFolder('run', 'tensorboard'))).toHaveLength(1);
     const { config } = await loadModel(inFolder('run'));
     expect(config).toMatchObject({ classes: 3, blocks: 4, blockSize: 4, space: 'pixels' });
+  });
+
+  it('evaluates on the way, also where it goes on, and logs the scores', async () => {
+    writeIdxDataset(inFolder('data'), { count: 20, side: 8, classes: 3, prefix: 't10k' });
+    await saveClassifier(inFolder('classifier'), tinyClassifier(['0', '1', '2']));
+    const evaluation = { every: 3, network: inFolder('classifier'), samples: 12, steps: 2 };
+    writeRecipe({}, { evaluation });
+    const { stdout } = await train('--json');
+    const evaluations = events(stdout).filter(({ kind }) => kind === 'evaluation');
+    expect(evaluations.map(({ step }) => step)).toEqual([3, 6]);
+    expect(evaluations[0]).toMatchObject({
+      frechetDistance: expect.any(Number),
+      precision: expect.any(Number),
+      labelAccuracy: expect.any(Number),
+    });
+    const logged = () =>
+      readMetrics(inFolder('run', 'metrics.jsonl')).flatMap((line) => {
+        const distance = line['evaluation/frechetDistance'];
+        return distance === undefined ? [] : [{ step: line.step, distance }];
+      });
+    const expected = evaluations.map(({ step, frechetDistance }) => ({ step, distance: frechetDistance }));
+    expect(logged()).toEqual(expected);
+
+    // As if it had been stopped in the last evaluation.
+    const path = inFolder('run', 'metrics.jsonl');
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+    writeFileSync(
+      path,
+      lines
+        .slice(0, -1)
+        .map((line) => `${line}\n`)
+        .join(''),
+    );
+    expect(logged()).toEqual(expected.slice(0, 1));
+    const again = await train();
+    expect(again.stderr).toMatch(/evaluation of step 6: frechetDistance [\d.e-]+, labelAccuracy/);
+    expect(logged()).toEqual(expected);
+    expect((await train()).stderr).not.toContain('evaluation of');
+  });
+
+  it('says what an evaluation lacks before it trains', async () => {
+    const evaluation = { every: 2, network: inFolder('none') };
+    writeRecipe({}, { evaluation });
+    expectBadInput(await train(), 'none/config.json: cannot be read', 'a classifier is a folder');
+    await saveClassifier(inFolder('classifier'), tinyClassifier(['0', '1', '2']));
+    writeRecipe({}, { evaluation: { ...evaluation, network: inFolder('classifier') } });
+    expectBadInput(await train(), 'data: has no test images');
+    writeRecipe({}, { evaluation: { network: inFolder('classifier') } });
+    expectBadInput(await train(), 'evaluation.every');
+    writeRecipe({}, { evaluation: { every: 2, netwrok: 'x', network: 'x' } });
+    expectBadInput(await train(), "'evaluation.netwrok'; did you mean 'network'");
+    expect(existsSync(inFolder('run'))).toBe(false);
   });
 
   it('replaces parts of the recipe by flags', async () => {

@@ -5,6 +5,9 @@ import { openJsonlTracker } from './jsonl.ts';
 import { openTensorBoardTracker } from './tensorboard.ts';
 import type { Tracker } from './tracker.ts';
 
+/** The log of a training as JSON lines, in its folder. */
+export const METRICS_FILE = 'metrics.jsonl';
+
 /** One tracker that reports to several. */
 export function combineTrackers(trackers: readonly Tracker[]): Tracker {
   return {
@@ -27,7 +30,7 @@ export function combineTrackers(trackers: readonly Tracker[]): Tracker {
  */
 export function openTrackers(folder: string, resumedStep = 0): Tracker {
   return combineTrackers([
-    openJsonlTracker(join(folder, 'metrics.jsonl'), resumedStep),
+    openJsonlTracker(join(folder, METRICS_FILE), resumedStep),
     openTensorBoardTracker(join(folder, 'tensorboard'), resumedStep),
   ]);
 }
