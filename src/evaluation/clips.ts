@@ -59,7 +59,7 @@ export function clipStarts(name: string, length: number, video: number, protocol
 
 export function tooShort(name: string, length: number, protocol: ClipProtocol): FormatError {
   const { frames, stride } = protocol;
-  const interval = stride === 1 ? '' : `, every ${stride}th of the video's,`;
+  const interval = stride === 1 ? '' : ` at a stride of ${stride}`;
   return new FormatError(
     `${name}: has ${length} frames, but a clip of ${frames} frames${interval} takes ${clipSpan(protocol)}; ` +
       'remove the video, or take shorter clips',
