@@ -23,7 +23,7 @@ export interface CommandArguments<F extends Flags> {
 
 export interface CommandDefinition<F extends Flags> {
   readonly name: string;
-  /** Positional arguments as the help shows them, such as `[MODEL]`; no more than these are taken. */
+  /** Positional arguments as the help shows them, such as `[MODEL]`; no more than these, but any number of `[MODEL…]`. */
   readonly positionals: readonly string[];
   readonly summary: string;
   readonly flags: F;
@@ -54,7 +54,8 @@ export function defineCommand<const F extends Flags>(definition: CommandDefiniti
         terminal.stdout.write(`${describe(definition, flags)}\n`);
         return 0;
       }
-      if (positionals.length > definition.positionals.length) {
+      const many = definition.positionals.some((name) => name.includes('…'));
+      if (!many && positionals.length > definition.positionals.length) {
         const expected = definition.positionals.join(' ') || 'no arguments';
         const extra = positionals[definition.positionals.length];
         throw new ArgumentError(`${definition.name}: unexpected argument '${extra}'; expected ${expected}`);

@@ -1,10 +1,10 @@
 /** @file The command line as a function: arguments in, exit code out. Each command is loaded when it is called. */
 
-import { readFile } from 'node:fs/promises';
 import { ArgumentError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import type { Command, Terminal } from './command.ts';
 import { reportFailure } from './failure.ts';
+import { packageVersion } from './package-version.ts';
 
 interface CommandEntry {
   readonly summary: string;
@@ -35,6 +35,10 @@ const commands: Readonly<Record<string, CommandEntry>> = {
   evaluate: {
     summary: 'compare samples with a reference: Fréchet distance, precision, recall and more',
     load: async () => (await import('./evaluate.ts')).evaluateCommand,
+  },
+  serve: {
+    summary: 'serve models over HTTP',
+    load: async () => (await import('./serve.ts')).serveCommand,
   },
   info: {
     summary: 'describe a model, and draw its attention plan',
@@ -83,9 +87,4 @@ function overview(): string {
     'acdit COMMAND --help shows the flags of a command, acdit --version the version.',
     '',
   ].join('\n');
-}
-
-async function packageVersion(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -7,19 +7,27 @@ import { ApiError } from '../errors.ts';
 import { PATHS } from './api.ts';
 import { requireKey } from './api-key.ts';
 import type { ServerContext } from './context.ts';
-import { imageRoutes } from './images.ts';
+import { fileRoutes, imageRoutes } from './images.ts';
 import { modelRoutes } from './models.ts';
+import { openApiDocument } from './openapi.ts';
 import { errorResponse, toApiError } from './problems.ts';
+import { type StaticFiles, staticRoutes } from './static-files.ts';
+import { streamRoutes } from './stream.ts';
+import { videoRoutes } from './videos.ts';
 
 export interface AppOptions extends ServerContext {
   /** What clients must send as a bearer token. */
   readonly apiKey?: string | undefined;
   /** Origins whose pages may use the server, or `*`. */
   readonly cors?: readonly string[] | undefined;
+  /** The web app, served at the root. */
+  readonly web?: StaticFiles | undefined;
+  /** Of the package. */
+  readonly version: string;
 }
 
 export function createApp(options: AppOptions): Hono {
-  const { limits, log, closing, metrics } = options;
+  const { limits, log, stopping, metrics } = options;
   const app = new Hono();
   app.use(async (c, next) => {
     const started = performance.now();
@@ -27,11 +35,20 @@ export function createApp(options: AppOptions): Hono {
     metrics.answered(routeName(c.req.path), c.res.status, (performance.now() - started) / 1000);
   });
   if (options.cors) app.use(cors({ origin: [...options.cors] }));
+  app.get(PATHS.health, (c) => {
+    if (stopping.aborted) throw stopping.reason;
+    return c.json({ status: 'ok' });
+  });
+  app.get(PATHS.openapi, (c) => c.json(openApiDocument(options.version)));
+  fileRoutes(app, options);
   app.use('/v1/*', async (_, next) => {
-    if (closing.aborted) throw closing.reason;
+    if (stopping.aborted) throw stopping.reason;
     await next();
   });
-  app.use('/v1/*', requireKey(options.apiKey));
+  for (const path of ['/v1/*', PATHS.metrics]) app.use(path, requireKey(options.apiKey));
+  app.get(PATHS.metrics, async (c) =>
+    c.text(await metrics.text(), 200, { 'content-type': metrics.contentType }),
+  );
   app.use(
     '/v1/*',
     bodyLimit({
@@ -47,6 +64,9 @@ export function createApp(options: AppOptions): Hono {
   );
   modelRoutes(app, options);
   imageRoutes(app, options);
+  videoRoutes(app, options);
+  streamRoutes(app, options);
+  if (options.web) staticRoutes(app, options.web);
   app.notFound((c) =>
     errorResponse(new ApiError(404, 'not_found', `there is nothing at ${c.req.method} ${c.req.path}`)),
   );

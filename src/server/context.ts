@@ -12,7 +12,9 @@ export interface ServerContext {
   readonly limits: ServerLimits;
   readonly files: FileStore;
   readonly metrics: Metrics;
-  /** Aborted when the server ends: with the error that requests get which are not finished. */
+  /** Aborted when no new requests are taken any more, with the error that they get. */
+  readonly stopping: AbortSignal;
+  /** Aborted when the server ends, with the error that requests get which are not finished. */
   readonly closing: AbortSignal;
   /** Told of errors that are the server's. */
   readonly log: (error: ApiError) => void;

@@ -1,6 +1,7 @@
 /** @file Answers as server-sent events, while somebody listens. */
 
-import type { ApiError } from '../errors.ts';
+import type { Context } from 'hono';
+import type { ServerContext } from './context.ts';
 import { errorBody, toApiError } from './problems.ts';
 
 /** Often enough that no proxy takes the connection for dead. */
@@ -8,41 +9,42 @@ const HEARTBEAT_MS = 15_000;
 
 /**
  * An answer that sends events as they come, and ends with them. An error becomes the last event, of type `error`.
- * @param signal passed on to whoever makes the events; it is aborted when the client goes
- * @param report is told of errors
+ * @param events gets a signal that is aborted when the client goes
  */
 export function eventStream<E extends { readonly type: string }>(
-  client: AbortSignal,
-  events: (signal: AbortSignal) => AsyncIterable<E>,
-  report: (error: ApiError) => void,
+  c: Context,
+  { log }: ServerContext,
+  events: (client: AbortSignal) => AsyncIterable<E>,
 ): Response {
   const gone = new AbortController();
-  const signal = AbortSignal.any([client, gone.signal]);
+  const client = AbortSignal.any([c.req.raw.signal, gone.signal]);
+  const source = events(client)[Symbol.asyncIterator]();
   const encoder = new TextEncoder();
-  const source = events(signal)[Symbol.asyncIterator]();
   let heartbeat: NodeJS.Timeout | undefined;
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
-      heartbeat = setInterval(() => controller.enqueue(encoder.encode(': still here\n\n')), HEARTBEAT_MS);
+      heartbeat = setInterval(() => {
+        const reads = (controller.desiredSize ?? 0) > 0;
+        if (reads) controller.enqueue(encoder.encode(': still here\n\n'));
+      }, HEARTBEAT_MS);
       heartbeat.unref();
     },
-    // Asked for when the client has taken what there was, so a slow client slows down only its own events.
+    // Asked for when the client has taken what there was: a slow client makes nobody wait but itself.
     async pull(controller) {
-      const end = (): void => {
-        clearInterval(heartbeat);
-        controller.close();
-      };
       try {
         const { done, value } = await source.next();
-        if (done) end();
-        else controller.enqueue(encoder.encode(formatEvent(value)));
+        if (!done) {
+          controller.enqueue(encoder.encode(formatEvent(value)));
+          return;
+        }
       } catch (cause) {
-        if (signal.aborted && gone.signal.aborted) return;
+        if (gone.signal.aborted) return;
         const error = toApiError(cause);
-        report(error);
+        log(error);
         controller.enqueue(encoder.encode(formatEvent({ type: 'error', ...errorBody(error) })));
-        end();
       }
+      clearInterval(heartbeat);
+      controller.close();
     },
     async cancel() {
       clearInterval(heartbeat);

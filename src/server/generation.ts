@@ -3,6 +3,7 @@
 import { ApiError } from '../errors.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { createChannel } from './channel.ts';
+import type { ServerContext } from './context.ts';
 import type { PlannedRequest } from './sampling-request.ts';
 import type { ServedModel } from './served-model.ts';
 
@@ -13,41 +14,39 @@ export interface WaitEvent {
 }
 export type GenerationEvent = WaitEvent | { readonly kind: 'start' } | SampleEvent;
 
-export interface GenerationOptions {
-  /** Aborted when nobody waits any more, or the server ends. */
-  readonly signal: AbortSignal;
-  /** Seconds that a request may take, waiting included. */
-  readonly deadline: number;
-}
-
 /**
  * Sample when it is the request's turn.
- * @throws {ApiError} 429 if too many wait, 504 after the deadline
+ * @param client aborted when nobody waits any more
+ * @throws {ApiError} 429 if too many wait, 504 after the deadline, 503 if the server ends
  * @throws the signal's reason once it is aborted
  */
 export async function* generate(
-  { gate, sampler }: ServedModel,
+  { closing, limits, metrics }: ServerContext,
+  { id, gate, sampler }: ServedModel,
   request: PlannedRequest,
-  { signal: outer, deadline }: GenerationOptions,
+  client: AbortSignal,
 ): AsyncGenerator<GenerationEvent, void, void> {
+  const samples = request.labels.length;
   const ours = new AbortController();
-  const timer = setTimeout(() => ours.abort(overdue(deadline)), deadline * 1000);
-  const signal = AbortSignal.any([outer, ours.signal]);
+  const timer = setTimeout(() => ours.abort(overdue(limits.deadline)), limits.deadline * 1000);
+  const signal = AbortSignal.any([client, closing, ours.signal]);
   const places = createChannel<number>();
-  let leave: (() => void) | undefined;
-  gate.enter(request.labels.length, signal, places.push).then((left) => {
-    leave = left;
-    if (signal.aborted) left();
+  gate.enter(samples, signal, places.push).then((leave) => {
+    // Whoever reads no events does not come by here, so an end gives back the seats by itself.
+    signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
     places.end();
   }, places.fail);
   try {
     for await (const ahead of places) yield { kind: 'wait', ahead };
     yield { kind: 'start' };
-    yield* sampler.sample({ ...request, signal });
+    for await (const event of sampler.sample({ ...request, signal })) {
+      if (event.kind === 'done') metrics.finished(id, samples);
+      yield event;
+    }
   } finally {
     clearTimeout(timer);
-    ours.abort(); // whoever left while waiting leaves the queue
-    leave?.();
+    ours.abort();
   }
 }
 

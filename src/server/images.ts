@@ -31,7 +31,18 @@ export function imageRoutes(app: Hono, context: ServerContext): void {
   app.post(PATHS.images, async (c) => {
     const job = planImages(context, await readBody(c, imageRequestSchema));
     if (!job.body.stream) return c.json(await makeImages(c, job, context));
-    return eventStream(c.req.raw.signal, (signal) => streamImages(job, signal, context), context.log);
+    return eventStream(c, context, (client) => streamImages(job, client, context));
+  });
+}
+
+/** Pictures that were asked for as URLs. Who knows the name needs no key. */
+export function fileRoutes(app: Hono, { files }: ServerContext): void {
+  app.get(`${PATHS.files}/:name`, (c) => {
+    const file = files.get(c.req.param('name'));
+    if (!file) throw new ApiError(404, 'file_not_found', 'there is no such file; it may have expired');
+    return new Response(new Uint8Array(file.bytes), {
+      headers: { 'content-type': file.type, 'x-content-type-options': 'nosniff' },
+    });
   });
 }
 
@@ -69,10 +80,9 @@ async function makeImages(c: Context, job: ImageJob, context: ServerContext): Pr
 async function finalLatents(
   { model, request }: ImageJob,
   client: AbortSignal,
-  { limits, closing }: ServerContext,
+  context: ServerContext,
 ): Promise<Tensor<'float32'>> {
-  const signal = AbortSignal.any([client, closing]);
-  for await (const event of generate(model, request, { signal, deadline: limits.deadline })) {
+  for await (const event of generate(context, model, request, client)) {
     if (event.kind === 'done') return event.latents;
   }
   throw new ApiError(500, 'server_error', 'sampling ended without a result');
@@ -87,15 +97,14 @@ function storeImage(c: Context, { files }: ServerContext, image: string, format:
 async function* streamImages(
   { model, body, request }: ImageJob,
   client: AbortSignal,
-  { limits, closing }: ServerContext,
+  context: ServerContext,
 ): AsyncGenerator<ImageEvent, void, void> {
   const { output_format, partial_images } = body;
   const sketch = createSketch(model.config, body.n);
   const partials = partialSteps(request.totalSteps, partial_images);
-  const signal = AbortSignal.any([client, closing]);
   const common = { size: sizeName(model.config), output_format };
   let done = 0;
-  for await (const event of generate(model, request, { signal, deadline: limits.deadline })) {
+  for await (const event of generate(context, model, request, client)) {
     if (event.kind === 'block') sketch.place(event.block, event.latents);
     if (event.kind === 'step') {
       const partial_image_index = partials.indexOf(++done);

@@ -7,7 +7,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { AcditError, DeviceError } from '../errors.ts';
+import { AcditError, ArgumentError, DeviceError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { PassInfo } from '../sampling/batching.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
@@ -79,7 +79,10 @@ export async function openProcessSampler(
       if (!alive) throw new DeviceError('the sampling process has ended');
       const id = ++latest;
       const events = createChannel<SampleEvent>();
-      const stop = (): void => events.fail(signal?.reason);
+      const stop = (): void => {
+        events.fail(signal?.reason);
+        send({ kind: 'stop', id });
+      };
       signal?.addEventListener('abort', stop, { once: true });
       requests.set(id, events);
       send({ kind: 'sample', id, request });
@@ -119,6 +122,7 @@ function firstAnswer(child: ChildProcess): Promise<AcditConfig> {
   });
 }
 
-function errorOf({ message, expected }: FromSampling & { kind: 'failure' }): Error {
+function errorOf({ message, expected, invalid }: FromSampling & { kind: 'failure' }): Error {
+  if (invalid) return new ArgumentError(message);
   return expected ? new AcditError(message) : new Error(message);
 }

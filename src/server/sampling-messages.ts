@@ -31,4 +31,6 @@ export type FromSampling =
       readonly message: string;
       /** One of the package's own errors, which is meant to be read. */
       readonly expected: boolean;
+      /** It is the request's fault. */
+      readonly invalid: boolean;
     };

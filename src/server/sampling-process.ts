@@ -1,7 +1,7 @@
 /** @file The process that samples from one model: takes requests from the server, and ends with it. See process-sampler.ts. */
 
 import { openModel, weightSource } from '../checkpoints/load.ts';
-import { AcditError } from '../errors.ts';
+import { AcditError, ArgumentError } from '../errors.ts';
 import { openCpu } from '../runtime/node.ts';
 import { createSampler, type Sampler } from '../sampling/sampler.ts';
 import type { FromSampling, SamplingSettings, ToSampling } from './sampling-messages.ts';
@@ -16,19 +16,19 @@ function send(message: FromSampling): void {
 
 function sendFailure(error: unknown, id?: number): void {
   const expected = error instanceof AcditError;
+  const invalid = error instanceof ArgumentError;
   const { message, stack } = error as Error;
   const text = expected ? message : (stack ?? message);
-  send({ kind: 'failure', ...(id !== undefined && { id }), message: text, expected });
+  send({ kind: 'failure', ...(id !== undefined && { id }), message: text, expected, invalid });
 }
 
 async function open({ model: path, threads, groups }: SamplingSettings): Promise<void> {
   const model = await openModel(path);
-  const onPass = (pass: FromSampling & { kind: 'pass' }): void => send(pass);
   sampler = await createSampler({
     config: model.config,
     weights: weightSource(model),
     device: openCpu({ threads }),
-    batching: { groups, onPass: (pass) => onPass({ kind: 'pass', pass }) },
+    batching: { groups, onPass: (pass) => send({ kind: 'pass', pass }) },
   });
   send({ kind: 'ready', config: model.config });
 }

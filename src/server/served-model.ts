@@ -2,10 +2,10 @@
 
 import type { Decoder } from '../decoding/decoder.ts';
 import { type AcditConfig, defaultGuidance, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
-import type { Sampler } from '../sampling/sampler.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { ModelEntry } from './api.ts';
 import type { Gate } from './gate.ts';
+import type { RequestSampler } from './process-sampler.ts';
 
 export interface ServedModel {
   readonly id: string;
@@ -13,7 +13,7 @@ export interface ServedModel {
   /** When it was opened, in seconds since 1970. */
   readonly created: number;
   /** Takes several requests at a time. */
-  readonly sampler: Pick<Sampler, 'sample' | 'dispose'>;
+  readonly sampler: RequestSampler;
   readonly decoder: Decoder;
   readonly gate: Gate;
 }

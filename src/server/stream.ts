@@ -1,0 +1,158 @@
+/** @file `POST /v1/acdit/stream`: blocks as they are finished, and the one in progress as it is foreseen. */
+
+import type { Hono } from 'hono';
+import { ApiError } from '../errors.ts';
+import type { SampleEvent } from '../sampling/sampler.ts';
+import { PATHS, type StreamEvent, type StreamRequest, streamRequestSchema } from './api.ts';
+import { readBody } from './body.ts';
+import type { ServerContext } from './context.ts';
+import { encodeTensor } from './encoding.ts';
+import { eventStream } from './events.ts';
+import { type GenerationEvent, generate } from './generation.ts';
+import {
+  createSketch,
+  encodePictures,
+  type Pictures,
+  picturesAt,
+  type Sketch,
+  wholePictures,
+} from './pictures.ts';
+import { findModel, type PlannedRequest, planRequest } from './sampling-request.ts';
+import { type ServedModel, sizeName } from './served-model.ts';
+
+interface StreamJob {
+  readonly model: ServedModel;
+  readonly body: StreamRequest;
+  readonly request: PlannedRequest;
+}
+
+export function streamRoutes(app: Hono, context: ServerContext): void {
+  const { models, limits } = context;
+  app.post(PATHS.stream, async (c) => {
+    const body = await readBody(c, streamRequestSchema);
+    const model = findModel(models, body.model);
+    const request = planRequest(model.config, promptsOf(body), body, limits);
+    const job = { model, body, request };
+    return eventStream(c, context, (client) => streamEvents(job, generate(context, model, request, client)));
+  });
+}
+
+function promptsOf({ prompt, prompts, n }: StreamRequest): NonNullable<StreamRequest['prompts']> {
+  if ((prompt === undefined) === (prompts === undefined)) {
+    throw new ApiError(400, 'invalid_value', 'give either prompt or prompts', { param: 'prompt' });
+  }
+  return prompts ?? Array<NonNullable<typeof prompt>>(n).fill(prompt!);
+}
+
+async function* streamEvents(
+  job: StreamJob,
+  events: AsyncIterable<GenerationEvent>,
+): AsyncGenerator<StreamEvent, void, void> {
+  const { model, request } = job;
+  const sketch = createSketch(model.config, request.labels.length);
+  const previews = createPreviews(job, sketch);
+  let began = performance.now();
+  let done = 0;
+  for await (const event of events) {
+    if (event.kind === 'wait') yield { type: 'queued', ahead: event.ahead };
+    if (event.kind === 'start') {
+      began = performance.now();
+      yield started(job);
+    }
+    if (event.kind === 'step') {
+      const { block, step, steps } = event;
+      yield { type: 'step', block, step, steps, done: ++done, total: request.totalSteps };
+      yield* previews.take();
+      previews.offer(event);
+    }
+    if (event.kind === 'block') {
+      await previews.drop();
+      sketch.place(event.block, event.latents);
+      const pictures = () => picturesAt(model, sketch, event.block);
+      const { block, given = false, latents } = event;
+      yield { type: 'block', block, given, ...(await shown(job, pictures, latents)) };
+    }
+    if (event.kind === 'done') {
+      const pictures = model.config.frames === 1 ? () => wholePictures(model, event.latents) : undefined;
+      const seconds = (performance.now() - began) / 1000;
+      yield { type: 'done', ...(await shown(job, pictures, event.latents)), seed: request.seed, seconds };
+    }
+  }
+}
+
+function started({ model, body, request }: StreamJob): StreamEvent {
+  const { labels, steps, cfg, seed, given, totalSteps } = request;
+  return {
+    type: 'started',
+    model: model.id,
+    samples: labels.length,
+    blocks: model.config.blocks,
+    given: given?.shape[1] ?? 0,
+    steps: [...steps],
+    total_steps: totalSteps,
+    labels: labels.map((blocks) => [...blocks]),
+    cfg_scale: [...cfg],
+    seed,
+    size: sizeName(model.config),
+    frames: model.config.frames,
+    output_format: body.output_format,
+  };
+}
+
+/** What an event shows of the samples, as far as the client wants it. */
+async function shown(
+  { body: { output_format, latents: wanted } }: StreamJob,
+  pictures: (() => Promise<Pictures>) | undefined,
+  latents: Parameters<typeof encodeTensor>[0],
+): Promise<Pick<StreamEvent & { type: 'block' }, 'first_frame' | 'images' | 'latents'>> {
+  const made = output_format === 'none' ? undefined : await pictures?.();
+  return {
+    ...(made &&
+      output_format !== 'none' && {
+        first_frame: made.firstFrame,
+        images: await encodePictures(made, output_format),
+      }),
+    ...(wanted && { latents: encodeTensor(latents) }),
+  };
+}
+
+/**
+ * Previews are made beside the sampling, one at a time: where decoding takes longer than the steps between two previews,
+ * there are fewer of them.
+ */
+function createPreviews(job: StreamJob, sketch: Sketch) {
+  const { preview_every } = job.body;
+  const ready: StreamEvent[] = [];
+  let making: Promise<void> | undefined;
+  let failure: { readonly error: unknown } | undefined;
+
+  async function make({ block, step, clean }: SampleEvent & { kind: 'step' }): Promise<void> {
+    const pictures = () => picturesAt(job.model, sketch.with(block, clean), block);
+    ready.push({ type: 'preview', block, step, ...(await shown(job, pictures, clean)) });
+  }
+
+  return {
+    /** Begin a preview, if it is time for one. Nobody needs one of the last step: the block itself follows. */
+    offer(event: SampleEvent & { kind: 'step' }): void {
+      const { step, steps } = event;
+      if (making || preview_every === 0 || step % preview_every !== 0 || step === steps) return;
+      making = make(event)
+        .catch((error) => {
+          failure = { error };
+        })
+        .finally(() => {
+          making = undefined;
+        });
+    },
+    /** The previews that are ready. */
+    take(): StreamEvent[] {
+      if (failure) throw failure.error;
+      return ready.splice(0);
+    },
+    /** What is not sent by now is late. */
+    async drop(): Promise<void> {
+      await making;
+      ready.length = 0;
+    },
+  };
+}
