@@ -4,9 +4,9 @@
  *     npm run plot-loss -- runs/fashion-mnist/metrics.jsonl docs/images/fashion-mnist-loss.png
  */
 
-import sharp from 'sharp';
-import { blankImage, type Image, paste, textImage, writePng } from '../src/media/index.ts';
+import { type Image, writePng } from '../src/media/index.ts';
 import { readMetrics } from '../src/training/index.ts';
+import { rasterize, tickStep, write } from './drawing/drawing.ts';
 
 interface Point {
   readonly step: number;
@@ -22,7 +22,6 @@ interface Axis {
 const WIDTH = 960;
 const HEIGHT = 480;
 const FRAME = { left: 90, right: WIDTH - 30, top: 50, bottom: HEIGHT - 70 };
-const TEXT_SCALE = 2;
 
 function readLosses(path: string): Point[] {
   const points = readMetrics(path).flatMap(({ step, loss }) =>
@@ -41,12 +40,6 @@ function smooth(points: readonly Point[]): Point[] {
     const mean = window.reduce((sum, { loss }) => sum + Math.log(loss), 0) / window.length;
     return { step, loss: Math.exp(mean) };
   });
-}
-
-/** 1, 2 or 5 times a power of ten: the smallest such step that gives at most `count` ticks. */
-function tickStep(range: number, count: number): number {
-  const power = 10 ** Math.floor(Math.log10(range / count));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => range / step <= count)!;
 }
 
 function stepAxis(points: readonly Point[]): Axis {
@@ -92,23 +85,6 @@ function drawLines(points: readonly Point[], x: Axis, y: Axis): string {
     line(left, top, left, bottom, '#333333'),
     '</svg>',
   ].join('\n');
-}
-
-async function rasterize(svg: string): Promise<Image> {
-  const { data, info } = await sharp(Buffer.from(svg))
-    .removeAlpha()
-    .raw()
-    .toBuffer({ resolveWithObject: true });
-  const image = blankImage(info.width, info.height, 3);
-  image.data.set(data);
-  return image;
-}
-
-/** Text with its anchor at (x, y): -1 right-aligned, 0 centred, 1 left-aligned. The pixel font needs none installed. */
-function write(target: Image, text: string, x: number, y: number, align: -1 | 0 | 1): void {
-  const image = textImage(text, { scale: TEXT_SCALE, channels: 3, color: 50 });
-  const shift = { '-1': image.width, '0': image.width / 2, '1': 0 }[align];
-  paste(target, image, Math.round(x - shift), Math.round(y - image.height / 2));
 }
 
 function writeLabels(image: Image, points: readonly Point[], x: Axis, y: Axis): void {
