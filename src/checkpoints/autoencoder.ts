@@ -4,11 +4,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
-import { isFile, openFile } from '../formats/file-source.ts';
+import { isFile } from '../formats/file-source.ts';
 import { parseJsonOf } from '../formats/json.ts';
-import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
-import { openTorchCheckpoint, stateDict } from '../formats/torch-checkpoint.ts';
 import {
   type AutoencoderConfig,
   DEFAULT_SCALING_FACTOR,
@@ -18,6 +16,7 @@ import type { ParameterSource } from '../models/autoencoder/programs.ts';
 import { autoencoderParameters, currentName } from '../models/autoencoder/stages.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { elementCount, float32 } from '../tensor/tensor.ts';
+import { openTensorFile } from './tensor-file.ts';
 
 /** Names of the weights that diffusers writes, the best first. */
 export const AUTOENCODER_WEIGHTS = ['safetensors', 'bin', 'fp16.safetensors', 'fp16.bin'].map(
@@ -44,7 +43,7 @@ export async function openAutoencoder(path: string): Promise<StoredAutoencoder> 
   const configPath = join(folder, 'config.json');
   const config = parseAutoencoderConfig(await readFile(configPath, 'utf8'), configPath);
   const file = await weightsFile(folder);
-  const archive = await openWeights(file);
+  const archive = await openTensorFile(file);
   try {
     const names = checkedNames(archive, config, file);
     return {
@@ -75,18 +74,6 @@ async function autoencoderFolder(path: string): Promise<string> {
 async function weightsFile(folder: string): Promise<string> {
   for (const name of AUTOENCODER_WEIGHTS) if (await isFile(join(folder, name))) return join(folder, name);
   throw new CheckpointError(`${folder}: holds no weights; expected ${AUTOENCODER_WEIGHTS.join(', or ')}`);
-}
-
-async function openWeights(path: string): Promise<TensorArchive> {
-  const file = await openFile(path);
-  if (path.endsWith('.safetensors')) return openSafetensors(file);
-  const checkpoint = await openTorchCheckpoint(file);
-  try {
-    return stateDict(checkpoint.value, () => checkpoint.close());
-  } catch (cause) {
-    await checkpoint.close();
-    throw new CheckpointError(`${path}: ${(cause as Error).message}`, { cause });
-  }
 }
 
 interface StoredParameter {

@@ -1,17 +1,28 @@
 /** @file `acdit evaluate`: how good are samples, as papers measure it? */
 
 import { ArgumentError } from '../errors.ts';
-import { evaluate, type Metrics } from '../evaluation/evaluate.ts';
-import { type EvaluationSet, readEvaluationSet } from '../evaluation/evaluation-set.ts';
-import { openFile } from '../formats/file-source.ts';
-import { openNpz } from '../formats/npz.ts';
+import { evaluate } from '../evaluation/evaluate.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
+import { prepareSets } from './evaluation-sets.ts';
+import { networkFlags } from './feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { metricTable } from './metric-table.ts';
 import { type Progress, startProgress } from './progress.ts';
-import { wholeNumber } from './values.ts';
+import { outputFile, wholeNumber } from './values.ts';
 
 const evaluateFlags = {
+  ...networkFlags,
+  'save-features': {
+    type: 'string',
+    value: 'F.npz',
+    help: 'keep the features of the samples, for later runs',
+  },
+  'save-reference': {
+    type: 'string',
+    value: 'F.npz',
+    help: 'keep the features of the reference, for later runs',
+  },
   'kid-subsets': { type: 'string', value: 'N', help: 'random subsets of the KID; 0 takes all at once (100)' },
   'kid-subset-size': { type: 'string', value: 'N', help: 'samples of each set in a subset (1000)' },
   'is-chunk': { type: 'string', value: 'N', help: 'samples a chunk of the Inception Score (5000)' },
@@ -34,12 +45,16 @@ export const evaluateCommand = defineCommand({
     'as far as the two files allow.',
   flags: evaluateFlags,
   notes:
-    "Both are .npz files with 'features' (N, D) and, of the samples, 'logits' (N, classes), or with stored statistics 'mu'\n" +
-    "(D) and 'sigma' (D, D), and 'mu_s' and 'sigma_s' of spatial features. The text 'network' says what the features are\n" +
-    "of: a Fréchet distance is called FID only if it is 'inception-2015-12-05' in both.",
+    'Each is a folder of images (of one size, at any depth), an .npz file, or an IDX file of images. Of an .npz file count:\n' +
+    "images 'arr_0', uint8 (N, H, W, 3), as the ADM suite has them; or 'features' (N, D) with 'logits' (N, classes); and\n" +
+    "stored statistics 'mu' (D) and 'sigma' (D, D), and 'mu_s' and 'sigma_s' of spatial features, which are then not\n" +
+    "computed. The text 'network' says what the features are of: a Fréchet distance is called FID only if it is\n" +
+    "'inception-2015-12-05' in both.",
   run: ({ values, positionals: [reference, samples] }, terminal) => {
     if (reference === undefined || samples === undefined) {
-      throw new ArgumentError('evaluate needs REFERENCE and SAMPLES, two .npz files');
+      throw new ArgumentError(
+        'evaluate needs REFERENCE and SAMPLES, each a folder of images or an .npz file',
+      );
     }
     return runEvaluation(reference, samples, values, terminal);
   },
@@ -58,19 +73,23 @@ async function runEvaluation(
     seed: number(values, 'seed', 0),
     halfPrecision: values.float16 === true,
   };
+  const save = { reference: file(values, 'save-reference'), samples: file(values, 'save-features') };
   const device = openDevice(values);
-  const stages = stageProgress(stderr, values.json === true);
+  const quiet = values.json === true;
+  const onWarning = (message: string) => stderr.write(`warning: ${message}\n`);
+  const stages = stageProgress(stderr, quiet);
   try {
-    const reference = await readSet(referencePath);
-    const samples = await readSet(samplesPath);
+    const paths = { reference: referencePath, samples: samplesPath };
+    const context = { device, signal, stream: stderr, quiet, onWarning };
+    const { reference, samples } = await prepareSets(paths, save, values, context);
     const metrics = await evaluate(device, reference, samples, {
       ...options,
       signal,
       onProgress: stages.update,
-      onWarning: (message) => stderr.write(`warning: ${message}\n`),
+      onWarning,
     });
     stages.finish();
-    stdout.write(values.json ? `${JSON.stringify(metrics)}\n` : table(metrics, reference, samples));
+    stdout.write(values.json ? `${JSON.stringify(metrics)}\n` : metricTable(metrics, reference, samples));
   } finally {
     stages.finish();
     await device.dispose();
@@ -86,13 +105,9 @@ function number(
   return text === undefined ? undefined : wholeNumber(flag, text, minimum);
 }
 
-async function readSet(path: string): Promise<EvaluationSet> {
-  const npz = await openNpz(await openFile(path));
-  try {
-    return await readEvaluationSet(npz, path);
-  } finally {
-    await npz.close();
-  }
+function file(values: EvaluateValues, flag: 'save-features' | 'save-reference'): string | undefined {
+  const path = values[flag];
+  return path === undefined ? undefined : outputFile(flag, path, '.npz');
 }
 
 /** A progress bar for each metric that takes its time. */
@@ -112,46 +127,4 @@ function stageProgress(stream: Terminal['stderr'], quiet: boolean) {
     },
     finish,
   };
-}
-
-/** Metrics of one number each. */
-type Score = Exclude<keyof Metrics, 'labelAccuracyByClass'>;
-
-const TITLES: Readonly<Record<Score, string>> = {
-  fid: 'FID',
-  fvd: 'FVD',
-  frechetDistance: 'Fréchet distance',
-  sfid: 'sFID',
-  inceptionScore: 'Inception Score',
-  labelAccuracy: 'label accuracy',
-  precision: 'precision',
-  recall: 'recall',
-  density: 'density',
-  coverage: 'coverage',
-  kid: 'KID',
-};
-
-function table(metrics: Metrics, reference: EvaluationSet, samples: EvaluationSet): string {
-  const rows = (Object.keys(TITLES) as Score[]).flatMap((key): [string, string][] => {
-    const value = metrics[key];
-    return value === undefined ? [] : [[TITLES[key], shown(value)]];
-  });
-  const byClass = Object.entries(metrics.labelAccuracyByClass ?? {});
-  rows.push(...byClass.map(([name, share]): [string, string] => [`  of ${name}`, shown(share)]));
-  rows.push(['reference', described(reference)], ['samples', described(samples)]);
-  const width = Math.max(...rows.map(([title]) => title.length)) + 2;
-  return `${rows.map(([title, text]) => title.padEnd(width) + text).join('\n')}\n`;
-}
-
-function shown(value: number): string {
-  return Math.abs(value) >= 0.001 || value === 0
-    ? String(Number(value.toPrecision(6)))
-    : value.toExponential(3);
-}
-
-function described({ name, network, features, gaussian }: EvaluationSet): string {
-  const dims = features?.shape[1] ?? gaussian?.mean.length;
-  const count = features ? `${features.shape[0]} samples` : 'stored statistics';
-  const stored = features && gaussian ? ', statistics stored' : '';
-  return `${name}: ${count} of ${dims} dimensions${stored}, network ${network ?? 'not stated'}`;
 }

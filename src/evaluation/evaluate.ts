@@ -2,7 +2,7 @@
 
 import { ArgumentError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
-import { type EvaluationSet, FID_NETWORK, FVD_NETWORK } from './evaluation-set.ts';
+import { type EvaluationSet, FID_NETWORKS, FVD_NETWORK } from './evaluation-set.ts';
 import { frechetDistance } from './frechet.ts';
 import { type Gaussian, gaussianOf } from './gaussian.ts';
 import { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
@@ -119,7 +119,7 @@ type DistanceName = 'fid' | 'fvd' | 'frechetDistance';
 
 /** What a Fréchet distance on a network's features is called. */
 const distanceNames: ReadonlyMap<string, 'fid' | 'fvd'> = new Map([
-  [FID_NETWORK, 'fid'],
+  ...Object.values(FID_NETWORKS).map((network) => [network, 'fid'] as const),
   [FVD_NETWORK, 'fvd'],
 ]);
 

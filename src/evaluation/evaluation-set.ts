@@ -16,6 +16,9 @@ import type { Features } from './products.ts';
 /** What `network` is for the network of the FID: a Fréchet distance on its features may be called so. */
 export const FID_NETWORK = 'inception-2015-12-05';
 
+/** The same by how images are prepared for it: features of one way must not be compared with those of the other. */
+export const FID_NETWORKS = { adm: FID_NETWORK, 'pytorch-fid': `${FID_NETWORK}/pytorch-fid` } as const;
+
 /** What `network` is for the network of the FVD, as {@link FID_NETWORK} is for that of the FID. */
 export const FVD_NETWORK = 'i3d-kinetics-400';
 

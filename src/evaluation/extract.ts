@@ -7,8 +7,14 @@ import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts'
 import type { EvaluationSet } from './evaluation-set.ts';
 import type { FeatureNetwork } from './feature-network.ts';
 import { type GaussianSums, gaussianSums } from './gaussian.ts';
+import type { OpenedSet } from './open-set.ts';
 import type { WorkOptions } from './products.ts';
 import type { SampleSource } from './sample-source.ts';
+
+export interface ExtractOptions extends WorkOptions {
+  /** Leave out the logits, of which a reference needs none. */
+  readonly onlyFeatures?: boolean;
+}
 
 /** Spatial features that are put by and added together. */
 const SPATIAL_ROWS = 512;
@@ -23,7 +29,7 @@ export async function extractFeatures(
   device: Device,
   network: FeatureNetwork,
   source: SampleSource,
-  { signal, onProgress }: WorkOptions = {},
+  { signal, onProgress, onlyFeatures = false }: ExtractOptions = {},
 ): Promise<EvaluationSet> {
   const [features, logits] = [rowCollector(source.count), rowCollector(source.count)];
   let spatial: GaussianSums | undefined;
@@ -34,7 +40,7 @@ export async function extractFeatures(
       const extracted = await network.extract(inChannels(batch, network.channels));
       requireFinite(extracted.features, source.name, done);
       features.add(extracted.features);
-      if (extracted.logits) logits.add(extracted.logits);
+      if (extracted.logits && !onlyFeatures) logits.add(extracted.logits);
       if (extracted.spatial) {
         spatial ??= await gaussianSums(device, extracted.spatial.shape[1], SPATIAL_ROWS);
         await spatial.add(extracted.spatial);
@@ -54,6 +60,24 @@ export async function extractFeatures(
   } finally {
     await spatial?.dispose();
   }
+}
+
+/**
+ * An opened set with its features. Statistics that are stored beside samples are taken as they are, since they may be
+ * those of more samples, and are then the only ones.
+ */
+export async function completeSet(
+  device: Device,
+  network: FeatureNetwork,
+  opened: OpenedSet,
+  options: ExtractOptions = {},
+): Promise<EvaluationSet> {
+  if (opened.kind === 'features') return opened.set;
+  const extracted = await extractFeatures(device, network, opened.images, options);
+  const { stored } = opened;
+  if (!stored?.gaussian) return extracted;
+  const { gaussian, spatial, network: name = extracted.network } = stored;
+  return { ...extracted, network: name, gaussian, spatial };
 }
 
 /** Room for rows of `count` samples, taken when the first come. */

@@ -4,7 +4,7 @@
 export const LOOKED_AT = 512;
 
 /** What may be expected of a file. */
-type Format = 'safetensors' | 'torch';
+type Format = 'safetensors' | 'torch' | 'tensorflow';
 
 interface Kind {
   /** What such files begin with. */

@@ -114,10 +114,23 @@ export function encodeNpy(value: Tensor): Uint8Array<ArrayBuffer> {
   return out;
 }
 
+/** A text as a `.npy` file, as NumPy writes a string: see {@link parseNpyText}. */
+export function encodeNpyText(text: string): Uint8Array<ArrayBuffer> {
+  const points = Uint32Array.from(text, (character) => character.codePointAt(0)!);
+  const header = headerBytes(`<U${points.length}`, []);
+  const out = new Uint8Array(header.length + points.byteLength);
+  out.set(header);
+  out.set(new Uint8Array(points.buffer), header.length);
+  return out;
+}
+
 /** What comes before the elements in a `.npy` file: a multiple of 64 bytes. */
 export function npyHeader(dtype: Exclude<DType, 'bfloat16'>, shape: readonly number[]): Uint8Array {
+  return headerBytes(`${bytesPerElement(dtype) === 1 ? '|' : '<'}${numpyTypes[dtype]}`, shape);
+}
+
+function headerBytes(descr: string, shape: readonly number[]): Uint8Array {
   const dims = `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
-  const descr = `${bytesPerElement(dtype) === 1 ? '|' : '<'}${numpyTypes[dtype]}`;
   const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${dims}, }`;
   const length = Math.ceil((10 + header.length + 1) / 64) * 64;
   const out = new Uint8Array(length);

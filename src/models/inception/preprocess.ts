@@ -12,7 +12,9 @@ import { INCEPTION_SIZE } from './layers.ts';
  * `adm`: as TensorFlow 1 resizes, from the top left corner of each pixel, then (x - 128) / 128; what the FID's authors and
  * the ADM suite do. `pytorch-fid`: as PyTorch resizes, from the middle of each pixel, of x / 255, then 2 x - 1.
  */
-export type Preprocessing = 'adm' | 'pytorch-fid';
+export const PREPROCESSINGS = ['adm', 'pytorch-fid'] as const;
+
+export type Preprocessing = (typeof PREPROCESSINGS)[number];
 
 const RULES: Readonly<Record<Preprocessing, BilinearRules>> = {
   adm: {

@@ -1,0 +1,207 @@
+/**
+ * @file The weights of the FID's Inception network on disk: the frozen TensorFlow graph of 2015-12-05, and the PyTorch
+ * state dict that was made from it, also as safetensors.
+ */
+
+import { CheckpointError } from '../errors.ts';
+import { openFile } from '../formats/file-source.ts';
+import type { TensorArchive } from '../formats/tensor-archive.ts';
+import { openTensorflowGraph } from '../formats/tensorflow-graph.ts';
+import { foldBatchNorm } from '../models/batch-norm.ts';
+import type { InceptionWeights } from '../models/inception/inception.ts';
+import {
+  INCEPTION_CLASSES,
+  INCEPTION_FEATURES,
+  INCEPTION_LAYERS,
+  type InceptionConvolution,
+  type InceptionLayer,
+  inceptionConvolutions,
+} from '../models/inception/layers.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import { type Tensor, zeros } from '../tensor/tensor.ts';
+import { openTensorFile } from './tensor-file.ts';
+
+/** What its batch norms add to their variances. */
+const EPSILON = 1e-3;
+
+/** The network, whose weights are read while their file is open. */
+export interface StoredInception extends InceptionWeights {
+  close(): Promise<void>;
+}
+
+/** The files that the weights are commonly had as. */
+export const INCEPTION_FILES = {
+  torch: {
+    name: 'pt_inception-2015-12-05-6726825d.pth',
+    /** Of its SHA-256, as its name says. */
+    hash: '6726825d',
+    address:
+      'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth',
+  },
+  tensorflow: {
+    name: 'classify_image_graph_def.pb',
+    address:
+      'https://openaipublic.blob.core.windows.net/diffusion/jul-2021/ref_batches/classify_image_graph_def.pb',
+  },
+} as const;
+
+/**
+ * Open a file of weights, without reading them where its format allows that.
+ * @param path a frozen TensorFlow graph ending in `.pb`, a `.safetensors` file, or else a PyTorch checkpoint.
+ * @throws {FormatError} if it is damaged; {CheckpointError} if it holds another network.
+ */
+export async function openInception(path: string): Promise<StoredInception> {
+  const { archive, layout } = await openArchive(path);
+  try {
+    checkNetwork(archive, layout, path);
+  } catch (error) {
+    await archive.close();
+    throw error;
+  }
+  const read = async (name: string): Promise<Tensor<'float32'>> => toFloat32(await archive.read(name));
+  return {
+    async convolution(layer) {
+      const { weight, mean, variance, scale, shift } = layout.names(layer);
+      const vector = async (name: string) => (await read(name)).data;
+      return foldBatchNorm(layout.kernel(await read(weight)), {
+        mean: await vector(mean),
+        variance: await vector(variance),
+        scale: await vector(scale),
+        shift: await vector(shift),
+        epsilon: EPSILON,
+      });
+    },
+    classifier: async () => layout.classifier(await read(layout.classifierName)),
+    close: () => archive.close(),
+  };
+}
+
+/** Names of a convolution's tensors. */
+interface ConvolutionNames {
+  readonly weight: string;
+  readonly mean: string;
+  readonly variance: string;
+  readonly scale: string;
+  readonly shift: string;
+}
+
+/** How a file names its tensors, and the order of their axes. */
+interface Layout {
+  names(layer: InceptionConvolution): ConvolutionNames;
+  readonly classifierName: string;
+  /** Stored shapes of a kernel (K, C, h, w) and of the classifier (1008, 2048). */
+  shape(shape: readonly number[]): readonly number[];
+  /** A stored kernel as (K, C, h, w), and the stored classifier as (1008, 2048). */
+  kernel(stored: Tensor<'float32'>): Tensor<'float32'>;
+  classifier(stored: Tensor<'float32'>): Tensor<'float32'>;
+}
+
+const torchLayout: Layout = {
+  names: ({ name }) => ({
+    weight: `${name}.conv.weight`,
+    mean: `${name}.bn.running_mean`,
+    variance: `${name}.bn.running_var`,
+    scale: `${name}.bn.weight`,
+    shift: `${name}.bn.bias`,
+  }),
+  classifierName: 'fc.weight',
+  shape: (shape) => shape,
+  kernel: (stored) => stored,
+  classifier: (stored) => stored,
+};
+
+const tensorflowLayout: Layout = {
+  names({ name }) {
+    const scope = tensorflowScopes.get(name)!;
+    return {
+      weight: `${scope}/conv2d_params`,
+      mean: `${scope}/batchnorm/moving_mean`,
+      variance: `${scope}/batchnorm/moving_variance`,
+      scale: `${scope}/batchnorm/gamma`,
+      shift: `${scope}/batchnorm/beta`,
+    };
+  },
+  classifierName: 'softmax/weights',
+  shape: ([outputs, inputs, ...kernel]) => [...kernel, inputs, outputs],
+  kernel: channelsFirst,
+  classifier: channelsFirst,
+};
+
+/** (..., C, K) to (K, C, ...). */
+function channelsFirst({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
+  const [inputs, outputs] = shape.slice(-2);
+  const kernel = shape.slice(0, -2);
+  const places = data.length / (inputs * outputs);
+  const out = zeros('float32', [outputs, inputs, ...kernel]);
+  let from = 0;
+  for (let place = 0; place < places; place++) {
+    for (let c = 0; c < inputs; c++) {
+      for (let k = 0; k < outputs; k++) out.data[(k * inputs + c) * places + place] = data[from++];
+    }
+  }
+  return out;
+}
+
+/** `conv`, `conv_1`, `conv_2`, ... */
+function numbered(name: string, index: number): string {
+  return index === 0 ? name : `${name}_${index}`;
+}
+
+type Scopes = (readonly [name: string, scope: string])[];
+
+/** The graph's scopes, by the names of the convolutions. */
+function scopesOf(layers: readonly InceptionLayer[], scope: string): Scopes {
+  let [convolutions, blocks] = [0, 0];
+  return layers.flatMap((layer): Scopes => {
+    if (layer.kind === 'convolution') return [[layer.name, scope + numbered('conv', convolutions++)]];
+    if (layer.kind !== 'branches') return [];
+    return branchScopes(layer.branches, `${scope}${numbered('mixed', blocks++)}/`);
+  });
+}
+
+/** A branch that is a convolution alone stands in the block's scope; the others are towers in it. */
+function branchScopes(branches: readonly (readonly InceptionLayer[])[], scope: string): Scopes {
+  let [alone, towers] = [0, 0];
+  return branches.flatMap((branch): Scopes => {
+    const [first] = branch;
+    if (branch.length > 1) return scopesOf(branch, `${scope}${numbered('tower', towers++)}/`);
+    return first.kind === 'convolution' ? [[first.name, scope + numbered('conv', alone++)]] : [];
+  });
+}
+
+const tensorflowScopes: ReadonlyMap<string, string> = new Map(scopesOf(INCEPTION_LAYERS, ''));
+
+async function openArchive(path: string): Promise<{ archive: TensorArchive; layout: Layout }> {
+  if (!path.endsWith('.pb')) return { archive: await openTensorFile(path), layout: torchLayout };
+  return { archive: await openTensorflowGraph(await openFile(path)), layout: tensorflowLayout };
+}
+
+/** Names and shapes of all that is read, as they should be in the file. */
+function expectedShapes(layout: Layout): Map<string, readonly number[]> {
+  const classifier = layout.shape([INCEPTION_CLASSES, INCEPTION_FEATURES]);
+  const ofLayers = inceptionConvolutions().flatMap((layer): [string, readonly number[]][] => {
+    const { weight, ...vectors } = layout.names(layer);
+    const { outputs, inputs, kernel } = layer;
+    return [
+      [weight, layout.shape([outputs, inputs, ...kernel])],
+      ...Object.values(vectors).map((name): [string, number[]] => [name, [outputs]]),
+    ];
+  });
+  return new Map([[layout.classifierName, classifier], ...ofLayers]);
+}
+
+const MOST_PROBLEMS = 3;
+
+function checkNetwork(archive: TensorArchive, layout: Layout, path: string): void {
+  const problems = [...expectedShapes(layout)].flatMap(([name, shape]) => {
+    if (!archive.has(name)) return [`${name} is missing`];
+    const stored = archive.info(name).shape;
+    return String(stored) === String(shape) ? [] : [`${name} has shape [${stored}] instead of [${shape}]`];
+  });
+  if (problems.length === 0) return;
+  const more = problems.length - MOST_PROBLEMS;
+  throw new CheckpointError(
+    `${path}: is not the Inception network of 2015-12-05: ${problems.slice(0, MOST_PROBLEMS).join('; ')}` +
+      (more > 0 ? `; and ${more} more` : ''),
+  );
+}

@@ -1,0 +1,119 @@
+/** @file The two sets of an evaluation, with the features of their samples. */
+
+import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
+import { completeSet } from '../evaluation/extract.ts';
+import { writeFeatures } from '../evaluation/feature-file.ts';
+import type { FeatureNetwork } from '../evaluation/feature-network.ts';
+import { type OpenedSet, openSet } from '../evaluation/open-set.ts';
+import type { Device } from '../runtime/device.ts';
+import { INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
+import { type ProgressStream, startProgress } from './progress.ts';
+
+/** One of something for each set. */
+interface Both<T> {
+  readonly reference: T;
+  readonly samples: T;
+}
+
+interface Context {
+  readonly device: Device;
+  readonly signal: AbortSignal;
+  /** Where progress is shown. */
+  readonly stream: ProgressStream;
+  readonly quiet: boolean;
+  readonly onWarning: (message: string) => void;
+}
+
+/**
+ * Open both sets, and compute the features of those that hold samples. A network is opened only if it is needed.
+ * @param save where the features of each are to be kept, if anywhere.
+ * @throws {AcditError} if a set cannot be read, or the network not be opened.
+ */
+export async function prepareSets(
+  paths: Both<string>,
+  save: Both<string | undefined>,
+  values: NetworkValues & { readonly network?: string },
+  context: Context,
+): Promise<Both<EvaluationSet>> {
+  const reference = await openSet(paths.reference);
+  try {
+    const samples = await openSet(paths.samples);
+    try {
+      const sets = await completeSets({ reference, samples }, save, values, context);
+      for (const name of ['reference', 'samples'] as const) {
+        const path = save[name];
+        if (path !== undefined) await writeFeatures(path, sets[name]);
+      }
+      return sets;
+    } finally {
+      await closeSet(samples);
+    }
+  } finally {
+    await closeSet(reference);
+  }
+}
+
+async function closeSet(opened: OpenedSet): Promise<void> {
+  if (opened.kind === 'images') await opened.images.close();
+}
+
+async function completeSets(
+  { reference, samples }: Both<OpenedSet>,
+  save: Both<string | undefined>,
+  values: NetworkValues & { readonly network?: string },
+  context: Context,
+): Promise<Both<EvaluationSet>> {
+  if (reference.kind === 'features' && samples.kind === 'features') {
+    return { reference: reference.set, samples: samples.set };
+  }
+  const { network: name = INCEPTION } = values;
+  const network = await openFeatureNetwork(context.device, name, values);
+  try {
+    const onlyFeatures = save.reference === undefined;
+    const sets = {
+      reference: await completed(reference, network, 'reference', onlyFeatures, context),
+      samples: await completed(samples, network, 'samples', false, context),
+    };
+    return {
+      reference: assumed(sets.reference, network, context),
+      samples: assumed(sets.samples, network, context),
+    };
+  } finally {
+    await network.dispose();
+  }
+}
+
+async function completed(
+  opened: OpenedSet,
+  network: FeatureNetwork,
+  label: string,
+  onlyFeatures: boolean,
+  { device, signal, stream, quiet }: Context,
+): Promise<EvaluationSet> {
+  if (opened.kind === 'features') return opened.set;
+  const total = opened.images.count;
+  const progress = startProgress({ stream, total, label, unit: 'image', quiet });
+  try {
+    return await completeSet(device, network, opened, {
+      signal,
+      onlyFeatures,
+      onProgress: (share) => progress.update(Math.round(share * total)),
+    });
+  } finally {
+    progress.finish();
+  }
+}
+
+/** Dimensions of Inception's pooled features, whose statistics are passed around without its name. */
+const INCEPTION_DIMS = 2048;
+
+/**
+ * Statistics alone that do not say what they are of, as pytorch-fid and others store them, can only be those of the
+ * network that the other set's features are computed with.
+ */
+function assumed(set: EvaluationSet, network: FeatureNetwork, { onWarning }: Context): EvaluationSet {
+  const { name, features, gaussian } = set;
+  if (set.network !== undefined || features || gaussian?.mean.length !== INCEPTION_DIMS) return set;
+  onWarning(`${name} does not say what its statistics are of; they are taken for those of '${network.name}'`);
+  return { ...set, network: network.name };
+}

@@ -1,0 +1,48 @@
+/** @file Metrics as a table on the terminal. */
+
+import type { Metrics } from '../evaluation/evaluate.ts';
+import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
+
+/** Metrics of one number each. */
+export type Score = Exclude<keyof Metrics, 'labelAccuracyByClass'>;
+
+/** What metrics are called. */
+export const TITLES: Readonly<Record<Score, string>> = {
+  fid: 'FID',
+  fvd: 'FVD',
+  frechetDistance: 'Fréchet distance',
+  sfid: 'sFID',
+  inceptionScore: 'Inception Score',
+  labelAccuracy: 'label accuracy',
+  precision: 'precision',
+  recall: 'recall',
+  density: 'density',
+  coverage: 'coverage',
+  kid: 'KID',
+};
+
+/** Metrics and what they are of, a line each. */
+export function metricTable(metrics: Metrics, reference: EvaluationSet, samples: EvaluationSet): string {
+  const rows = (Object.keys(TITLES) as Score[]).flatMap((key): [string, string][] => {
+    const value = metrics[key];
+    return value === undefined ? [] : [[TITLES[key], shown(value)]];
+  });
+  const byClass = Object.entries(metrics.labelAccuracyByClass ?? {});
+  rows.push(...byClass.map(([name, share]): [string, string] => [`  of ${name}`, shown(share)]));
+  rows.push(['reference', described(reference)], ['samples', described(samples)]);
+  const width = Math.max(...rows.map(([title]) => title.length)) + 2;
+  return `${rows.map(([title, text]) => title.padEnd(width) + text).join('\n')}\n`;
+}
+
+function shown(value: number): string {
+  return Math.abs(value) >= 0.001 || value === 0
+    ? String(Number(value.toPrecision(6)))
+    : value.toExponential(3);
+}
+
+function described({ name, network, features, gaussian }: EvaluationSet): string {
+  const dims = features?.shape[1] ?? gaussian?.mean.length;
+  const count = features ? `${features.shape[0]} samples` : 'stored statistics';
+  const stored = features && gaussian ? ', statistics stored' : '';
+  return `${name}: ${count} of ${dims} dimensions${stored}, network ${network ?? 'not stated'}`;
+}

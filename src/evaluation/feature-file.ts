@@ -1,0 +1,45 @@
+/** @file Features in a file, so that they need not be computed again. */
+
+import { dirname } from 'node:path';
+import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
+import { encodeNpy, encodeNpyText } from '../formats/npy.ts';
+import { type StoredFile, writeStoredZip } from '../formats/zip-writer.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
+import type { EvaluationSet } from './evaluation-set.ts';
+import type { Gaussian } from './gaussian.ts';
+
+/** Of arrays in the file, so that they can be mapped into memory. */
+const ALIGNMENT = 64;
+
+/**
+ * Write a set as an `.npz` file, as `readEvaluationSet` reads it.
+ * @throws {AcditError} if it cannot be written, as on a full disk.
+ */
+export async function writeFeatures(path: string, set: EvaluationSet): Promise<void> {
+  const { features, logits, network, gaussian, spatial } = set;
+  const arrays: Record<string, Tensor | undefined> = {
+    features,
+    logits,
+    ...gaussianArrays(gaussian, 'mu', 'sigma'),
+    ...gaussianArrays(spatial, 'mu_s', 'sigma_s'),
+  };
+  const files = Object.entries(arrays).flatMap(([name, value]): StoredFile[] =>
+    value ? [{ name: `${name}.npy`, read: async () => encodeNpy(value) }] : [],
+  );
+  if (network !== undefined) files.push({ name: 'network.npy', read: async () => encodeNpyText(network) });
+  await makeFolders(dirname(path));
+  await writeFileAtomically(path, (write) => writeStoredZip(write, files, ALIGNMENT));
+}
+
+function gaussianArrays(
+  gaussian: Gaussian | undefined,
+  mean: string,
+  covariance: string,
+): Record<string, Tensor> {
+  if (!gaussian) return {};
+  const dims = gaussian.mean.length;
+  return {
+    [mean]: tensor('float64', [dims], gaussian.mean),
+    [covariance]: tensor('float64', [dims, dims], gaussian.covariance),
+  };
+}
