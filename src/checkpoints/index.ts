@@ -2,6 +2,7 @@
 
 export { openAutoencoder, parseAutoencoderConfig, type StoredAutoencoder } from './autoencoder.ts';
 export { autoencoderFingerprint } from './autoencoder-fingerprint.ts';
+export { type LoadedClassifier, loadClassifier, saveClassifier } from './classifier.ts';
 export { loadModel, type OpenOptions, openModel, readWeights, type StoredModel } from './load.ts';
 export type { WeightsChoice } from './official.ts';
 export { saveOfficial } from './official-writer.ts';

@@ -1,11 +1,16 @@
 /** @file Metrics of generated samples, on features that are given: distances of distributions, coverage, scores. */
 
+export { classifierNetwork } from './classifier-network.ts';
 export { type EvaluateOptions, evaluate, type Metrics } from './evaluate.ts';
 export { type EvaluationSet, FID_NETWORK, readEvaluationSet } from './evaluation-set.ts';
+export { extractFeatures } from './extract.ts';
+export type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
 export { frechetDistance } from './frechet.ts';
 export { type Gaussian, gaussianOf } from './gaussian.ts';
+export { datasetSource } from './idx-source.ts';
 export { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
 export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
+export { type LabelAccuracy, labelAccuracy } from './label-accuracy.ts';
 export {
   compareManifolds,
   DENSITY_NEIGHBOUR,
@@ -14,3 +19,4 @@ export {
   PRECISION_NEIGHBOUR,
 } from './manifolds.ts';
 export type { Features, WorkOptions } from './products.ts';
+export type { SampleSource } from './sample-source.ts';

@@ -1,6 +1,6 @@
 /**
- * @file ACDiT itself: configuration, token layout, positions, attention plans, layers and parameters; and the
- * autoencoder whose latents it generates.
+ * @file ACDiT itself: configuration, token layout, positions, attention plans, layers and parameters; the
+ * autoencoder whose latents it generates; and a classifier of small images.
  */
 
 export {
@@ -58,3 +58,17 @@ export {
 export { type AutoencoderConfig, downsampling, validateAutoencoder } from './autoencoder/config.ts';
 export type { ParameterSource } from './autoencoder/programs.ts';
 export { autoencoderParameters, type Part } from './autoencoder/stages.ts';
+export {
+  type Classification,
+  classifierInputs,
+  classify,
+  initializeClassifier,
+} from './classifier/classifier.ts';
+export {
+  type ClassifiedImages,
+  type Classifier,
+  type CompileClassifierOptions,
+  compileClassifier,
+  predictedClasses,
+} from './classifier/compiled.ts';
+export { type ClassifierConfig, validateClassifier } from './classifier/config.ts';

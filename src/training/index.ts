@@ -1,6 +1,13 @@
 /** @file Training: recipes, datasets, the loss and its gradient, AdamW, the trainer, logs and checkpoints. */
 
 export { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
+export {
+  type ClassifierOptions,
+  type ClassifierStep,
+  type ClassifierTraining,
+  classifierAccuracy,
+  trainClassifier,
+} from './classifier.ts';
 export type { Augmentation } from './datasets/augment.ts';
 export { type Batch, type BatchOptions, batches } from './datasets/batches.ts';
 export type {
