@@ -41,10 +41,24 @@ export function defaultBatch({ layers, hidden, blocks, blockSize }: AcditConfig)
   return Math.max(1, Math.min(LARGEST_DEFAULT_BATCH, Math.floor(CACHE_BYTES / Math.max(cacheBytes, 1))));
 }
 
-/** What a sampler is asked for, batch after batch. */
-export function* batchRequests(request: BatchedRequest, signal: AbortSignal): Generator<SampleRequest> {
+/** Solver steps of all blocks that are made. */
+export function stepsOfSample(
+  config: AcditConfig,
+  { steps, given, blocks = config.blocks }: Pick<BatchedRequest, 'steps' | 'given' | 'blocks'>,
+): number {
+  const kept = given?.shape[1] ?? 0;
+  const ofBlocks = typeof steps === 'number' ? Array<number>(blocks).fill(steps) : steps;
+  return ofBlocks.slice(kept).reduce((sum, n) => sum + n, 0);
+}
+
+/** What a sampler is asked for, batch after batch. @param start number of the first sample */
+export function* batchRequests(
+  request: BatchedRequest,
+  signal: AbortSignal,
+  start = 0,
+): Generator<SampleRequest> {
   const { seed, batch, noise, given, steps, cfg, solver, blocks, window } = request;
-  for (let first = 0; first < request.labels.length; first += batch) {
+  for (let first = start; first < request.labels.length; first += batch) {
     const labels = request.labels.slice(first, first + batch);
     yield {
       labels,

@@ -17,6 +17,7 @@ import type { Continuation } from './continuation.ts';
 import { deviceFlags } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.ts';
+import { type LabelOrder, type ManyLabels, manyLabels } from './many-labels.ts';
 import { type BatchedRequest, defaultBatch, latentShape } from './sample-batches.ts';
 import { vaePath } from './vae-path.ts';
 import { choice, guidanceScale, outputFile, perBlock, wholeNumber } from './values.ts';
@@ -29,7 +30,11 @@ export const sampleFlags = {
     help: 'classes by number or name, with commas between; by block with slashes: 3/3/7/7 (all of a small model)',
   },
   'per-class': { type: 'string', value: 'N', help: 'samples of each label (1; 8 without --labels)' },
-  count: { type: 'string', value: 'N', help: 'samples in all, divided among the labels' },
+  count: {
+    type: 'string',
+    value: 'N',
+    help: 'samples in all, divided among the labels; with --npz, of labels drawn at random',
+  },
   steps: {
     type: 'string',
     value: 'N',
@@ -81,6 +86,11 @@ export const sampleFlags = {
     aliases: ['vae_path'],
   },
   batch: { type: 'string', value: 'N', help: 'samples at a time (16, or what has a cache of 1 GB)' },
+  npz: {
+    type: 'string',
+    value: 'F.npz',
+    help: 'instead of pictures, one file to evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; goes on if interrupted',
+  },
   video: { type: 'boolean', help: 'with no MODEL: clips, by the bundled video model' },
   ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
   ...weightsFlags,
@@ -102,8 +112,18 @@ export interface SampleSettings {
   readonly latentsFile: string | undefined;
   /** How clips are written, if the model makes any. */
   readonly clips: ClipSettings | undefined;
+  /** The file that all samples go to, instead of pictures. */
+  readonly npz: NpzSettings | undefined;
   /** What is gone on from, if anything. */
   readonly continuation: Pick<Continuation, 'path' | 'keep'> | undefined;
+}
+
+/** A file of samples to evaluate. */
+export interface NpzSettings {
+  readonly path: string;
+  readonly order: LabelOrder;
+  /** Classes of the samples. */
+  readonly classes: readonly number[];
 }
 
 const DEFAULT_STEPS = 25;
@@ -120,14 +140,16 @@ export async function sampleSettings(
 ): Promise<SampleSettings> {
   requirePrecision(values.precision);
   const blocks = values.blocks === undefined ? config.blocks : wholeNumber('blocks', values.blocks);
-  const labels = chooseLabels(config, values, blocks);
-  const { batch, seed, window, noise, solver = solverNames[0] } = values;
+  const seed = values.seed === undefined ? DEFAULT_SEED : wholeNumber('seed', values.seed, 0);
+  const npz = npzSettings(config, values, seed);
+  const labels = npz?.labels ?? chooseLabels(config, values, blocks);
+  const { batch, window, noise, solver = solverNames[0] } = values;
   const request = {
     labels,
     steps: perBlock('steps', values.steps ?? String(DEFAULT_STEPS), blocks, wholeNumber),
     cfg: perBlock('cfg', values.cfg ?? String(defaultGuidance(config)), blocks, guidanceScale),
     solver: choice('solver', solver, solverNames),
-    seed: seed === undefined ? DEFAULT_SEED : wholeNumber('seed', seed, 0),
+    seed,
     noise:
       noise === undefined ? undefined : await readNoise(noise, latentShape(config, labels.length, blocks)),
     blocks,
@@ -139,10 +161,25 @@ export async function sampleSettings(
   for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
   return {
     request,
+    npz,
     clips: clipSettings(config, values),
     continuation: continuationOf(values),
     ...(await outputs(config, values, terminal)),
   };
+}
+
+/** Flags that have no part in an npz file of samples. */
+const NOT_WITH_NPZ = ['out', 'continue', 'keep', 'format', 'fps', 'noise', 'latents', 'no-decode'] as const;
+
+function npzSettings(
+  config: AcditConfig,
+  values: SampleValues,
+  seed: number,
+): (NpzSettings & ManyLabels) | undefined {
+  if (values.npz === undefined) return undefined;
+  const stray = NOT_WITH_NPZ.find((flag) => values[flag] !== undefined && values[flag] !== false);
+  if (stray) throw new ArgumentError(`--${stray} has no part in an --npz file; leave it out`);
+  return { path: outputFile('npz', values.npz, '.npz'), ...manyLabels(config, values, seed) };
 }
 
 function clipSettings(config: AcditConfig, { format, fps }: SampleValues): ClipSettings | undefined {

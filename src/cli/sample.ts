@@ -2,13 +2,7 @@
 
 import { dirname, join } from 'node:path';
 import { openModel, type StoredModel, weightSource } from '../checkpoints/load.ts';
-import {
-  type Decoder,
-  localDecoder,
-  pixelDecoder,
-  processDecoder,
-  requireAutoencoder,
-} from '../decoding/decoder.ts';
+import { type Decoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { encodeNpy } from '../formats/npy.ts';
@@ -28,7 +22,9 @@ import { labelName } from './labels.ts';
 import { modelPath } from './model-path.ts';
 import { labelledGrid, type NamedImage, picturesOf, writeNamed } from './pictures.ts';
 import { formatDuration, startProgress } from './progress.ts';
-import { type BatchedRequest, batchRequests, latentShape } from './sample-batches.ts';
+import { type BatchedRequest, batchRequests, latentShape, stepsOfSample } from './sample-batches.ts';
+import { openDecoder } from './sample-decoder.ts';
+import { sampleToNpz } from './sample-npz.ts';
 import { type SampleSettings, type SampleValues, sampleFlags, sampleSettings } from './sample-settings.ts';
 import { weightsChoice } from './weights-flag.ts';
 
@@ -63,6 +59,10 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
   const model = await openModel(path, { weights: weightsChoice(values) });
   try {
     const settings = await prepare(model.config, values, device, terminal);
+    const { npz } = settings;
+    if (npz) {
+      return await sampleToNpz({ name, model, settings, npz, device, json: values.json === true }, terminal);
+    }
     await makeFolders(settings.folder);
     const results = await collect(model, settings, device, values.json === true, terminal);
     const seconds = (performance.now() - started) / 1000;
@@ -92,22 +92,6 @@ async function prepare(
   const { signal } = terminal;
   const given = await readGiven(config, { ...continuation, blocks, vae, threads, signal });
   return { ...settings, request: { ...request, given } };
-}
-
-/**
- * What makes pictures, if any are wanted. With several batches, or clips of several blocks, it works while sampling goes
- * on.
- */
-function openDecoder(
-  config: AcditConfig,
-  { decode, vae, request }: SampleSettings,
-  { threads }: Device,
-  signal: AbortSignal,
-): Decoder | undefined {
-  if (!decode) return undefined;
-  if (vae === undefined) return pixelDecoder(config);
-  const goesOn = request.labels.length > request.batch || config.frames > 1;
-  return (goesOn ? processDecoder : localDecoder)({ config, vae, threads }, signal);
 }
 
 /** Everything that is finished. */
@@ -252,14 +236,8 @@ async function sampleClips(
 }
 
 /** Solver steps of all batches. */
-function stepCount(
-  config: AcditConfig,
-  { steps, labels, batch, given, blocks = config.blocks }: BatchedRequest,
-): number {
-  const kept = given?.shape[1] ?? 0;
-  const ofBlocks = typeof steps === 'number' ? Array<number>(blocks).fill(steps) : steps;
-  const ofSample = ofBlocks.slice(kept).reduce((sum, n) => sum + n, 0);
-  return ofSample * Math.ceil(labels.length / batch);
+function stepCount(config: AcditConfig, request: BatchedRequest): number {
+  return stepsOfSample(config, request) * Math.ceil(request.labels.length / request.batch);
 }
 
 interface Written {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { pythonWithNumpy, runNumpy } from '../../test/support/python-numpy.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { ArgumentError, FormatError } from '../errors.ts';
@@ -111,6 +112,26 @@ describe('openGrowingNpz', () => {
     await expect(npz.append(rows(5, 6))).rejects.toThrow('the 1 that are left');
     await expect(npz.finish(labels)).rejects.toThrow('only 5 of 6 rows');
     await npz.close();
+  });
+
+  it('tells a full disk, and goes on once there is room', async () => {
+    const npz = await openGrowingNpz(path, array, origin);
+    await npz.append(rows(0, 1));
+    const probe = await open(path.concat('.partial'));
+    const write = vi.spyOn(Object.getPrototypeOf(probe), 'write');
+    await probe.close();
+    write.mockRejectedValueOnce(Object.assign(new Error('no space'), { code: 'ENOSPC' }));
+    try {
+      await expect(npz.append(rows(2))).rejects.toThrow(`cannot write ${path}.partial: the disk is full`);
+    } finally {
+      write.mockRestore();
+    }
+    await npz.close();
+    const again = await openGrowingNpz(path, array, origin);
+    expect(again.rows).toBe(2);
+    await again.append(rows(2, 3, 4, 5));
+    await again.finish(labels);
+    expect(readFileSync(path).equals(await writeAtOnce(join(folder, 'whole.npz')))).toBe(true);
   });
 
   it('tells a folder that is missing', async () => {

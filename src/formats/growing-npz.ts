@@ -112,7 +112,7 @@ export async function openGrowingNpz(path: string, array: GrowingArray, origin: 
   // The journal comes first: without it, nobody would know what the rows are.
   if (rows === 0) await writeJournal(path, journal);
   const file = await (rows === 0 ? begun(partial, begin(0)) : reopened(path, end()));
-  let saved = { rows, time: performance.now() };
+  let saved = { rows, time: Number.NEGATIVE_INFINITY };
 
   async function put(bytes: Uint8Array, position: number): Promise<void> {
     await explained(partial, () => writeAll(file, bytes, position));

@@ -1,0 +1,26 @@
+/** @file What tells one model from another, whatever file it is in. */
+
+import { createHash } from 'node:crypto';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { parameters } from '../models/acdit/weights.ts';
+import { tensorBytes } from '../tensor/tensor.ts';
+import { type StoredModel, weightSource } from './stored-model.ts';
+
+/**
+ * Hash of a model's sizes and of its weights as float32: the same for a model folder and an official checkpoint with the
+ * same numbers. Names of classes and the like do not count. Reads all weights.
+ */
+export async function modelFingerprint(model: StoredModel, signal?: AbortSignal): Promise<string> {
+  const source = weightSource(model);
+  const hash = createHash('sha256').update(JSON.stringify(Object.entries(sizes(model.config)).sort()));
+  for (const name of parameters(model.config).keys()) {
+    signal?.throwIfAborted();
+    hash.update(name).update(tensorBytes(await source(name)));
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** What has a part in the samples, beside the weights. */
+function sizes({ classNames: _, guidance: __, autoencoder: ___, ...rest }: AcditConfig): object {
+  return rest;
+}

@@ -1,0 +1,63 @@
+/** @file The classes of as many images as a metric wants. */
+
+import { ArgumentError } from '../errors.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { Generator } from '../tensor/generator.ts';
+import { parseLabels } from './labels.ts';
+import { wholeNumber } from './values.ts';
+
+/** How classes follow each other: drawn with replacement, as DiT and ADM sample, or in turn, each as often as any. */
+export type LabelOrder = 'random' | 'balanced';
+
+export interface ManyLabels {
+  readonly order: LabelOrder;
+  /** The classes that are drawn from, or take turns. */
+  readonly classes: readonly number[];
+  /** One an image. A longer list begins with a shorter one. */
+  readonly labels: readonly number[];
+}
+
+/** Keeps labels apart from noise, whose streams have other keys. */
+const LABEL_STREAM = 2;
+
+/**
+ * Labels by the flags: `--count` random ones, or `--per-class` of each in turn. File order is never sorted by class, which
+ * the Inception Score's chunks would suffer from.
+ * @throws {ArgumentError}
+ */
+export function manyLabels(
+  config: AcditConfig,
+  flags: {
+    readonly labels?: string | undefined;
+    readonly count?: string | undefined;
+    readonly 'per-class'?: string | undefined;
+  },
+  seed: number,
+): ManyLabels {
+  const { count, 'per-class': perClass } = flags;
+  const classes = classesOf(config, flags.labels);
+  if ((count === undefined) === (perClass === undefined)) {
+    throw new ArgumentError(
+      '--npz needs --count N, images of random classes (papers take 50000), or --per-class N, as many of each class',
+    );
+  }
+  if (perClass !== undefined) {
+    const images = classes.length * wholeNumber('per-class', perClass);
+    const labels = Array.from({ length: images }, (_, i) => classes[i % classes.length]);
+    return { order: 'balanced', classes, labels };
+  }
+  const draws = Generator.seeded(seed, 0, LABEL_STREAM).randint(
+    0,
+    classes.length,
+    wholeNumber('count', count!),
+  );
+  return { order: 'random', classes, labels: draws.map((draw) => classes[draw]) };
+}
+
+function classesOf(config: AcditConfig, list: string | undefined): number[] {
+  if (list === undefined) return Array.from({ length: config.classes }, (_, label) => label);
+  return parseLabels(config, list, config.blocks).map((label) => {
+    if (typeof label === 'number') return label;
+    throw new ArgumentError(`--npz stores one label an image, got ${label.join('/')}`);
+  });
+}

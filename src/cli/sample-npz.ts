@@ -1,0 +1,216 @@
+/**
+ * @file `acdit sample --npz`: as many samples as papers evaluate, in one file as they exchange them. Each image depends on
+ * the seed and its number alone, so whatever ended a run, the next one goes on as if nothing had been.
+ */
+
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { openAutoencoder } from '../checkpoints/autoencoder.ts';
+import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import { weightSource } from '../checkpoints/load.ts';
+import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
+import type { StoredModel } from '../checkpoints/stored-model.ts';
+import { ArgumentError } from '../errors.ts';
+import { explained, makeFolders } from '../formats/atomic-write.ts';
+import {
+  type GrowingArray,
+  type GrowingNpz,
+  isFinishedNpz,
+  type Origin,
+  openGrowingNpz,
+  partialFile,
+} from '../formats/growing-npz.ts';
+import { takeLock } from '../hub/lock.ts';
+import { rgbBytes } from '../media/frames.ts';
+import { type AcditConfig, PAPER_DOWNSAMPLING, tokensPerFrame } from '../models/acdit/config.ts';
+import type { Device } from '../runtime/device.ts';
+import { createSampler } from '../sampling/sampler.ts';
+import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
+import type { Terminal } from './command.ts';
+import { formatDuration, startProgress } from './progress.ts';
+import { type BatchedRequest, batchRequests, stepsOfSample } from './sample-batches.ts';
+import { openDecoder } from './sample-decoder.ts';
+import type { NpzSettings, SampleSettings } from './sample-settings.ts';
+
+/** What is written, and how. */
+export interface NpzRun {
+  /** What the model is called. */
+  readonly name: string;
+  readonly model: StoredModel;
+  readonly settings: SampleSettings;
+  readonly npz: NpzSettings;
+  readonly device: Device;
+  readonly json: boolean;
+}
+
+/** Sample until the file is whole, or the run is interrupted. @throws {AcditError} if it cannot be written */
+export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<undefined> {
+  const { model, settings, npz, device } = run;
+  const { path } = npz;
+  const started = performance.now();
+  const array = pictureArray(model.config, settings.request);
+  await makeFolders(dirname(path));
+  try {
+    const origin = await originOf(run, terminal.signal);
+    if (await isFinishedNpz(path, array, origin))
+      return report(run, array, { made: 0, done: true }, started, terminal);
+    const release = await explained(path, () =>
+      takeLock(`${partialFile(path)}.lock`, {
+        onWait: () => {
+          throw new ArgumentError('another process is writing it; wait for that, or give another name');
+        },
+      }),
+    );
+    try {
+      const file = await openGrowingNpz(path, array, origin);
+      const before = file.rows;
+      await warnOfSpace(path, array, before, terminal);
+      const done = await grow(run, file, terminal);
+      report(run, array, { made: file.rows - before, done }, started, terminal);
+    } finally {
+      await release();
+    }
+  } finally {
+    await device.dispose();
+  }
+  terminal.signal.throwIfAborted();
+}
+
+/** Sample what is missing. @returns whether the file is finished; not, if interrupted */
+async function grow(
+  { model, settings, device, json }: NpzRun,
+  file: GrowingNpz,
+  { stderr, signal }: Terminal,
+): Promise<boolean> {
+  const { config } = model;
+  const { request } = settings;
+  const labels = request.labels as readonly number[];
+  const decoder = openDecoder(config, settings, device, signal);
+  const progress = startProgress({
+    stream: stderr,
+    total: labels.length,
+    start: file.rows,
+    label: 'sample',
+    unit: 'image',
+    quiet: json,
+  });
+  const steps = stepsOfSample(config, request);
+  /** A batch is decoded and written while the next is sampled. */
+  let writing = Promise.resolve();
+  const write = async (latents: Tensor<'float32'>): Promise<void> => {
+    await file.append(rgbBytes(await decoder!.decode(latents)));
+  };
+  try {
+    if (file.rows < labels.length) {
+      const sampler = await createSampler({ config, weights: weightSource(model), device, signal });
+      for (const batch of batchRequests(request, signal, file.rows)) {
+        const { first = 0 } = batch;
+        let step = 0;
+        for await (const event of sampler.sample(batch)) {
+          if (event.kind === 'step') {
+            progress.update(first + Math.floor((batch.labels.length * ++step) / steps), {});
+          } else if (event.kind === 'done') {
+            await writing;
+            writing = write(event.latents);
+            writing.catch(() => {}); // it is waited for
+          }
+        }
+      }
+    }
+    await writing;
+    progress.update(labels.length);
+    await file.finish({ arr_1: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) });
+    return true;
+  } catch (error) {
+    await writing.catch(() => {});
+    if (!signal.aborted || error !== signal.reason) throw error;
+    return false;
+  } finally {
+    progress.finish();
+    await file.close();
+    await decoder?.close();
+  }
+}
+
+/** (N, H, W, 3), of clips (N, frames, H, W, 3). */
+function pictureArray(config: AcditConfig, { labels, blocks = config.blocks }: BatchedRequest): GrowingArray {
+  const { space, downsampling = PAPER_DOWNSAMPLING } = config;
+  const factor = space === 'latents' ? downsampling : 1;
+  const frames = (blocks * config.blockSize) / tokensPerFrame(config);
+  if (!Number.isInteger(frames)) {
+    throw new ArgumentError(`--blocks ${blocks} end within a frame; with --npz, give whole frames`);
+  }
+  const clip = config.frames > 1 ? [frames] : [];
+  const shape = [labels.length, ...clip, config.height * factor, config.width * factor, 3];
+  return { name: 'arr_0', dtype: 'uint8', shape };
+}
+
+/** All that has a part in the images. */
+async function originOf({ model, settings, npz }: NpzRun, signal: AbortSignal): Promise<Origin> {
+  const { steps, cfg, solver, seed, blocks, window } = settings.request;
+  return {
+    model: await modelFingerprint(model, signal),
+    ...(settings.vae !== undefined && { decoder: await decoderFingerprint(settings.vae) }),
+    order: npz.order,
+    classes: npz.classes,
+    seed,
+    steps,
+    cfg,
+    solver,
+    blocks,
+    ...(window !== undefined && { window }),
+  };
+}
+
+async function decoderFingerprint(vae: string): Promise<string> {
+  const stored = await openAutoencoder(vae);
+  try {
+    const { scalingFactor } = stored.config;
+    return `${await autoencoderFingerprint(stored, 'decoder')} with scaling factor ${scalingFactor}`;
+  } finally {
+    await stored.close();
+  }
+}
+
+async function warnOfSpace(
+  path: string,
+  { shape: [count, ...row] }: GrowingArray,
+  written: number,
+  { stderr }: Terminal,
+): Promise<void> {
+  const { bavail, bsize } = await statfs(dirname(path));
+  const needed = (count - written) * elementCount(row);
+  if (needed < bavail * bsize) return;
+  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  stderr.write(
+    `warning: ${path} takes ${gigabytes(needed)} more, and ${gigabytes(bavail * bsize)} are free\n`,
+  );
+}
+
+function report(
+  { name, settings, npz, json }: NpzRun,
+  { shape }: GrowingArray,
+  { made, done }: { readonly made: number; readonly done: boolean },
+  started: number,
+  { stdout, stderr }: Terminal,
+): undefined {
+  const seconds = (performance.now() - started) / 1000;
+  const { path, order } = npz;
+  if (json) {
+    const { steps, cfg, solver, seed } = settings.request;
+    const result = { model: name, file: path, shape, order, steps, cfg, solver, seed, made, done, seconds };
+    stdout.write(`${JSON.stringify(result)}\n`);
+    return;
+  }
+  const time = formatDuration(seconds);
+  if (!done) {
+    stderr.write(`stopped after ${made} images in ${time}; the same command goes on from there\n`);
+    return;
+  }
+  stderr.write(
+    made === 0
+      ? `${path} is complete: ${shape[0]} images\n`
+      : `${made} images in ${time}; ${shape[0]} in all\n`,
+  );
+  stdout.write(`${path}\n`);
+}
