@@ -81,6 +81,25 @@ function watched(dataset: Dataset, onRead: (count: number) => void): Dataset {
 }
 
 describe('training', () => {
+  it('evaluates at its steps, and again where an evaluation was interrupted', async () => {
+    const run = await setUp({}, { checkpointEvery: 100 });
+    const recipe = parseRecipe({ ...run.recipe, evaluation: { every: 2, network: 'any' } });
+    const controller = new AbortController();
+    const evaluated: number[] = [];
+    const onEvaluate = async (step: number): Promise<void> => {
+      evaluated.push(step);
+      if (evaluated.length < 2) return;
+      controller.abort();
+      controller.signal.throwIfAborted();
+    };
+    const stopped = await start({ ...run, recipe }, { signal: controller.signal, hooks: { onEvaluate } });
+    expect({ step: stopped.step, evaluated }).toEqual({ step: 4, evaluated: [2, 4] });
+    expect(run.states()).toEqual(['step-00000004.safetensors']);
+    const later: number[] = [];
+    await start({ ...run, recipe }, { hooks: { onEvaluate: async (step) => void later.push(step) } });
+    expect(later).toEqual([4, 6]);
+  });
+
   it('goes on bit for bit where it stopped', async () => {
     const run = await setUp();
     const straight = await start(run, { folder: `${run.out}-straight` });
