@@ -1,0 +1,41 @@
+/**
+ * @file What a page needs: a device, a model of files or an address, its sampler, and pictures and clips as files; and
+ * what trains a small model. Nothing here needs Node. It is best used in a worker.
+ *
+ * @example
+ * ```ts
+ * import { createSampler, openAddress, openBrowserDevice, requireMemory, weightSource } from 'acdit/browser';
+ *
+ * const model = await openAddress('models/fashion-mnist/');
+ * requireMemory(model.config);
+ * const device = await openBrowserDevice();
+ * const sampler = await createSampler({ config: model.config, weights: weightSource(model), device });
+ * for await (const event of sampler.sample({ labels: [7] })) console.log(event.kind);
+ * ```
+ */
+
+export { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
+export { AcditError, ArgumentError, CheckpointError, DeviceError, FormatError } from '../errors.ts';
+export { framesOf } from '../media/frames.ts';
+export { type Image, samplesFromImage } from '../media/pixels.ts';
+export { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
+export { patchify, unpatchify } from '../models/acdit/layout.ts';
+export type { Weights } from '../models/acdit/weights.ts';
+export { type BrowserDeviceOptions, openBrowserDevice, type RuntimeFiles } from '../runtime/browser.ts';
+export type { Device } from '../runtime/device.ts';
+export {
+  createSampler,
+  type SampleEvent,
+  type SampleRequest,
+  type Sampler,
+} from '../sampling/sampler.ts';
+export type { Tensor } from '../tensor/tensor.ts';
+export type { Dataset, Sample } from '../training/datasets/dataset.ts';
+export { initialState } from '../training/optimizer.ts';
+export { parseRecipe, type Recipe, recipeModel } from '../training/recipe.ts';
+export { freshWeights, runTraining, type StepReport } from '../training/training-loop.ts';
+
+export { availableMemory, requireMemory } from './memory.ts';
+export { type NamedBlob, openAddress, openBlob, openFiles } from './open.ts';
+export { encodePng, rgbaFromImage } from './pixels.ts';
+export { encodeMp4 } from './video.ts';

@@ -1,0 +1,97 @@
+/** @file Making pictures on a server, `acdit serve`: its events as they come, over one request. */
+
+import type { AcditConfig } from '../../../src/models/acdit/config.ts';
+import type { EncodedTensor, ModelEntry, StreamEvent, StreamRequest } from '../../../src/server/api.ts';
+import type { Engine, ModelCard, Order, Progress } from './engine.ts';
+import { readServerEvents } from './server-events.ts';
+
+/** @param base the server's address, with a slash at its end. */
+export function createRemoteEngine(base: string): Engine {
+  const configs = new Map<string, AcditConfig>();
+  return {
+    kind: 'remote',
+    async models() {
+      const answer = await fetch(`${base}v1/models`, { headers: { Accept: 'application/json' } });
+      if (!answer.ok) return [];
+      const { data } = (await answer.json()) as { data: ModelEntry[] };
+      for (const { id, config } of data) configs.set(id, config as unknown as AcditConfig);
+      return data.map(cardOf);
+    },
+
+    async *sample(order: Order, signal: AbortSignal): AsyncGenerator<Progress> {
+      yield { kind: 'loading' };
+      const answer = await fetch(`${base}v1/acdit/stream`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream' },
+        body: JSON.stringify(requestOf(order, configs.get(order.model))),
+        signal,
+      });
+      if (!answer.ok || !answer.body) throw new Error(await refusalOf(answer));
+      for await (const data of readServerEvents(answer.body)) {
+        const progress = progressOf(JSON.parse(data) as StreamEvent);
+        if (progress) yield progress;
+      }
+    },
+  };
+}
+
+function cardOf({ id, config }: ModelEntry): ModelCard {
+  return { id, title: id, source: 'server', config: config as unknown as AcditConfig };
+}
+
+function requestOf(order: Order, config: AcditConfig | undefined): Partial<StreamRequest> {
+  const { model, label, steps, cfg, seed, given } = order;
+  return {
+    model,
+    prompt: config && label === config.classes ? 'none' : label,
+    steps,
+    cfg_scale: cfg,
+    seed,
+    output_format: 'none',
+    preview_every: 1,
+    latents: true,
+    ...(given && given.length > 0 && config && { given: encodeBlocks(given, config) }),
+  };
+}
+
+function progressOf(event: StreamEvent): Progress | undefined {
+  switch (event.type) {
+    case 'started':
+      return { kind: 'started', device: 'the server' };
+    case 'preview':
+      if (!event.latents) return undefined;
+      return { kind: 'step', block: event.block, step: event.step, clean: decode(event.latents) };
+    case 'block':
+      if (!event.latents) return undefined;
+      return { kind: 'block', block: event.block, given: event.given, values: decode(event.latents) };
+    case 'done':
+      return { kind: 'done', seconds: event.seconds };
+    case 'error':
+      throw new Error(event.error.message);
+    default:
+      return undefined;
+  }
+}
+
+/** What the server says is wrong. */
+async function refusalOf(answer: Response): Promise<string> {
+  const text = await answer.text();
+  try {
+    return (JSON.parse(text) as { error: { message: string } }).error.message;
+  } catch {
+    return `the server answers with status ${answer.status}`;
+  }
+}
+
+function decode({ data }: EncodedTensor): Float32Array {
+  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  return new Float32Array(bytes.buffer);
+}
+
+/** Blocks as (1, K, B, C). */
+function encodeBlocks(values: Float32Array, { blockSize, channels, patch }: AcditConfig): EncodedTensor {
+  const tokenSize = channels * patch ** 2;
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const text = Array.from(bytes, (byte) => String.fromCharCode(byte)).join('');
+  return { shape: [1, values.length / blockSize / tokenSize, blockSize, tokenSize], data: btoa(text) };
+}

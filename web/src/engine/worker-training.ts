@@ -1,0 +1,126 @@
+/** @file Training in the page: the trainer's own code, on shapes drawn here, with samples on the way. */
+
+import {
+  type AcditConfig,
+  createSampler,
+  type Device,
+  freshWeights,
+  initialState,
+  parseRecipe,
+  type Recipe,
+  recipeModel,
+  runTraining,
+  type Weights,
+} from '../../../src/browser/index.ts';
+import { SHAPES, shapesDataset } from '../model/shapes.ts';
+import type { DeviceChoice, TrainCall, TrainProgress } from './protocol.ts';
+
+/** Samples drawn of each class. */
+const EACH = 4;
+const SAMPLE_STEPS = 12;
+
+function shapesRecipe({ steps, seed, sampleEvery }: TrainCall): Recipe {
+  return parseRecipe({
+    model: { layers: 3, hidden: 64, heads: 2, patch: 4, blocks: 4 },
+    data: { path: 'shapes', imageSize: 16, channels: 1 },
+    training: {
+      steps,
+      batch: 32,
+      learningRate: 2e-3,
+      schedule: 'wsd',
+      warmupSteps: Math.min(20, steps),
+      decayFraction: 0.3,
+      ema: 0.98,
+      seed,
+    },
+    output: { folder: 'page', sampleEvery, cfg: 1.5 },
+  });
+}
+
+export async function* trainShapes(
+  call: TrainCall,
+  openDevice: (choice: DeviceChoice) => Promise<Device>,
+  signal: AbortSignal,
+): AsyncGenerator<TrainProgress> {
+  const device = await openDevice(call.device);
+  const recipe = shapesRecipe(call);
+  const dataset = shapesDataset(call.pictures, call.seed);
+  const config = recipeModel(recipe, dataset);
+  const weights = freshWeights(config, call.seed);
+  const parameters = [...weights.values()].reduce((sum, { data }) => sum + data.length, 0);
+  yield { kind: 'started', device: device.name, parameters, config };
+  const events = createChannel<TrainProgress>();
+  const running = runTraining({
+    recipe,
+    config,
+    dataset,
+    device,
+    signal,
+    point: { step: 0, position: 0, state: initialState(weights) },
+    hooks: {
+      onStep: ({ step, loss, samplesPerSecond }) =>
+        events.send({ kind: 'step', step, loss, samplesPerSecond }),
+      onSample: async (step, ema) => {
+        const values = await sampleAll(config, ema, device, call.seed, signal);
+        await events.send({ kind: 'samples', step, values, count: EACH });
+      },
+    },
+  });
+  running.then(events.end, events.end);
+  yield* events.all();
+  await running;
+  signal.throwIfAborted();
+}
+
+/** `EACH` samples of every class, (N, T, B, C). */
+async function sampleAll(
+  config: AcditConfig,
+  weights: Weights,
+  device: Device,
+  seed: number,
+  signal: AbortSignal,
+): Promise<Float32Array> {
+  const sampler = await createSampler({ config, weights, device, signal });
+  try {
+    const labels = SHAPES.flatMap((_, label) => Array<number>(EACH).fill(label));
+    let values = new Float32Array();
+    for await (const event of sampler.sample({ labels, steps: SAMPLE_STEPS, cfg: 1.5, seed, signal })) {
+      if (event.kind === 'done') values = new Float32Array(event.latents.data);
+    }
+    return values;
+  } finally {
+    await sampler.dispose();
+  }
+}
+
+/** Events on their way from callbacks to whoever iterates; a sender waits until its event is taken. */
+function createChannel<T>() {
+  const waiting: { readonly event: T; readonly taken: () => void }[] = [];
+  let ended = false;
+  let wake = (): void => {};
+  return {
+    send: (event: T): Promise<void> =>
+      new Promise((taken) => {
+        waiting.push({ event, taken });
+        wake();
+      }),
+    end(): void {
+      ended = true;
+      wake();
+    },
+    async *all(): AsyncGenerator<T> {
+      while (true) {
+        const next = waiting.shift();
+        if (next) {
+          yield next.event;
+          next.taken();
+        } else if (ended) return;
+        else {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+      }
+    },
+  };
+}

@@ -1,0 +1,15 @@
+/** @file Clips as MP4 files. */
+
+import { encodeMp4 } from '../../../src/browser/index.ts';
+import type { VideoCall } from './protocol.ts';
+
+export async function* makeVideo({ frames, width, height, fps }: VideoCall): AsyncGenerator<{ file: Blob }> {
+  const images = frames.map((data) => ({ width, height, channels: 3 as const, data: withoutAlpha(data) }));
+  yield { file: await encodeMp4(images, fps) };
+}
+
+function withoutAlpha(rgba: Uint8Array): Uint8Array {
+  const out = new Uint8Array((rgba.length / 4) * 3);
+  for (let i = 0; i < rgba.length / 4; i++) out.set(rgba.subarray(4 * i, 4 * i + 3), 3 * i);
+  return out;
+}

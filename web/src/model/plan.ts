@@ -1,0 +1,20 @@
+/** @file Which blocks are attended while a block is made. */
+
+import { skipCausal } from '../../../src/models/acdit/attention-plan.ts';
+
+/** Of block `block` of `blocks`: the finished blocks that it attends. It attends itself too. */
+export function attendedBlocks(block: number, blocks: number, window = blocks): number[] {
+  const attends = skipCausal(blocks);
+  return Array.from({ length: blocks }, (_, key) => key).filter(
+    (key) => attends(blocks + block, key) && key >= block - window,
+  );
+}
+
+/** The same in words. */
+export function describeAttention(block: number, attended: readonly number[]): string {
+  const own = `Block ${block + 1} attends itself`;
+  if (attended.length === 0) return `${own} alone: nothing is finished yet.`;
+  const numbers = attended.map((index) => index + 1);
+  const range = numbers.length === 1 ? `block ${numbers[0]}` : `blocks ${numbers[0]} to ${numbers.at(-1)}`;
+  return `${own} and the finished ${range}.`;
+}

@@ -1,0 +1,26 @@
+/** @file What pictures are made with. */
+
+import { defaultGuidance } from '../../../src/models/acdit/config.ts';
+import type { ModelCard, Order } from '../engine/engine.ts';
+
+export interface Settings {
+  readonly label: number;
+  readonly steps: number;
+  readonly cfg: number;
+  readonly seed: number;
+}
+
+/** Seeds are below this. */
+export const SEEDS = 2 ** 31;
+
+export function randomSeed(): number {
+  return Math.floor(Math.random() * SEEDS);
+}
+
+export function defaultSettings({ config }: ModelCard): Settings {
+  return { label: 0, steps: 15, cfg: defaultGuidance(config), seed: 42 };
+}
+
+export function orderOf(model: ModelCard, settings: Settings): Order {
+  return { model: model.id, ...settings };
+}

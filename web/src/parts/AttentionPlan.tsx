@@ -1,0 +1,50 @@
+/** @file The attention plan: a row for each block, and in it the blocks that it attends. The present row is lit. */
+
+import { attendedBlocks, describeAttention } from '../model/plan.ts';
+
+interface PlanProps {
+  readonly blocks: number;
+  /** Number of the block in progress; none before and after. */
+  readonly current: number | undefined;
+}
+
+/** Plans of more blocks than this are drawn only around the present one. */
+const MOST_ROWS = 16;
+
+export function AttentionPlan({ blocks, current }: PlanProps) {
+  const first = Math.max(0, Math.min(blocks - MOST_ROWS, (current ?? 0) - MOST_ROWS / 2));
+  const rows = Array.from({ length: Math.min(blocks, MOST_ROWS) }, (_, i) => Math.floor(first) + i);
+  return (
+    <figure class="plan">
+      <svg
+        viewBox={`0 0 ${blocks} ${rows.length}`}
+        style={{ aspectRatio: `${blocks} / ${rows.length}` }}
+        aria-hidden="true"
+      >
+        {rows.map((row, y) => {
+          const attended = attendedBlocks(row, blocks);
+          return Array.from({ length: blocks }, (_, column) => {
+            const kind = column === row ? 'own' : attended.includes(column) ? 'clean' : 'absent';
+            const lit = row === current ? ' lit' : '';
+            return (
+              <rect
+                key={`${row} ${column}`}
+                class={kind + lit}
+                x={column + 0.06}
+                y={y + 0.06}
+                width="0.88"
+                height="0.88"
+                rx="0.14"
+              />
+            );
+          });
+        })}
+      </svg>
+      <figcaption>
+        {current === undefined || current >= blocks
+          ? 'Each row is a block in the making; filled cells are what it attends: finished blocks, and itself.'
+          : describeAttention(current, attendedBlocks(current, blocks))}
+      </figcaption>
+    </figure>
+  );
+}

@@ -1,0 +1,57 @@
+/** @file Downloads of what was made. */
+
+import { useMemo, useState } from 'preact/hooks';
+import type { ModelCard } from '../engine/engine.ts';
+import type { LocalEngine } from '../engine/local.ts';
+import { save, savePng, videoFrames } from '../model/files.ts';
+import { type Frame, paintFrames } from '../model/painting.ts';
+import type { Run } from '../model/run.ts';
+import { className } from './ClassPicker.tsx';
+import { FPS } from './Picture.tsx';
+
+interface ResultsProps {
+  readonly run: Run;
+  readonly model: ModelCard;
+  readonly local: LocalEngine;
+  /** How a picture arose, frame by frame. */
+  readonly history: readonly Frame[];
+}
+
+/** Frames a second of the film of a picture's making. */
+const MAKING_FPS = 12;
+
+export function Results({ run, model, local, history }: ResultsProps) {
+  const [problem, setProblem] = useState<string>();
+  const frames = useMemo(() => paintFrames(run.config, run.blocks), [run]);
+  const isClip = frames.length > 1;
+  const film = isClip ? frames : history;
+  const name = `${className(model, run.order.label)} ${run.order.seed}`.replace(/\W+/g, '-').toLowerCase();
+  const guarded = (work: Promise<void>): void => {
+    setProblem(undefined);
+    work.catch((error: Error) => setProblem(error.message));
+  };
+  async function saveMp4(): Promise<void> {
+    const large = videoFrames(film);
+    const { width, height } = large[0];
+    const frames = large.map(({ data }) => new Uint8Array(data.buffer));
+    save(await local.video({ frames, width, height, fps: isClip ? FPS : MAKING_FPS }), `${name}.mp4`);
+  }
+  return (
+    <div class="results">
+      <h2>Keep it</h2>
+      <div class="row">
+        <button type="button" onClick={() => guarded(savePng(frames[0], name))}>
+          {isClip ? 'First frame as PNG' : 'PNG'}
+        </button>
+        <button type="button" disabled={film.length === 0} onClick={() => guarded(saveMp4())}>
+          {isClip ? 'MP4' : 'MP4 of its making'}
+        </button>
+      </div>
+      {problem && (
+        <p role="alert" class="error">
+          {problem}
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,64 @@
+/** @file The picture in the making, with its blocks drawn over it, and what of it to keep. */
+
+import { useMemo, useState } from 'preact/hooks';
+import { paintFrames } from '../model/painting.ts';
+import { currentBlock, type Run } from '../model/run.ts';
+import { blockAreas } from '../model/values.ts';
+import { Picture } from './Picture.tsx';
+
+interface StageProps {
+  readonly run: Run;
+  readonly label: string;
+  /** How many blocks are to be kept; undefined while there is nothing to choose. */
+  readonly keep: number | undefined;
+  onKeep(count: number): void;
+}
+
+export function Stage({ run, label, keep, onKeep }: StageProps) {
+  const frames = useMemo(() => paintFrames(run.config, run.blocks, run.live), [run]);
+  const areas = useMemo(() => blockAreas(run.config), [run.config]);
+  const [drawing, setDrawing] = useState(false);
+  const isClip = frames.length > 1;
+  const live = run.live?.block ?? currentBlock(run);
+  const shown = isClip ? [] : areas;
+  const cells = shown.map((area) => {
+    const kept = keep !== undefined && area.block < keep;
+    const state = keep !== undefined ? (kept ? 'kept' : 'open') : area.block === live ? 'live' : 'quiet';
+    const choose = (): void => onKeep(kept && area.block === (keep ?? 0) - 1 ? area.block : area.block + 1);
+    return (
+      <rect
+        key={area.block}
+        class={`cell ${state}`}
+        x={area.left}
+        y={area.top}
+        width={area.width}
+        height={area.height}
+        onPointerDown={() => {
+          if (keep === undefined) return;
+          setDrawing(true);
+          choose();
+        }}
+        onPointerEnter={() => drawing && keep !== undefined && onKeep(area.block + 1)}
+      />
+    );
+  });
+  return (
+    <div class="stage" onPointerUp={() => setDrawing(false)} onPointerLeave={() => setDrawing(false)}>
+      <div class="frame" style={{ aspectRatio: `${run.config.width} / ${run.config.height}` }}>
+        <Picture frames={frames} label={label} playing={isClip && run.status === 'done'} />
+        <svg class="cells" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
+          {cells}
+        </svg>
+      </div>
+      {isClip && (
+        <ol class="strip" aria-label="Frames">
+          {frames.map((frame, index) => (
+            <li key={index}>
+              <Picture frames={[frame]} label={`Frame ${index + 1}`} />
+            </li>
+          ))}
+        </ol>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,46 @@
+/** @file Fields for numbers. */
+
+interface NumberFieldProps {
+  readonly label: string;
+  readonly value: number;
+  readonly min: number;
+  readonly max: number;
+  readonly step?: number;
+  onChange(value: number): void;
+}
+
+/** A slider that shows its value. */
+export function Slider({ label, value, min, max, step = 1, onChange }: NumberFieldProps) {
+  return (
+    <label class="field slider">
+      <span>
+        {label} <output>{value}</output>
+      </span>
+      <input
+        type="range"
+        {...{ min, max, step, value }}
+        onInput={(event) => onChange(event.currentTarget.valueAsNumber)}
+      />
+    </label>
+  );
+}
+
+/** A whole number to type; what is none is not taken. */
+export function NumberField({ label, value, min, max, onChange }: NumberFieldProps) {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      <input
+        type="number"
+        inputMode="numeric"
+        step={1}
+        {...{ min, max, value }}
+        onChange={(event) => {
+          const number = event.currentTarget.valueAsNumber;
+          if (Number.isInteger(number) && number >= min && number <= max) onChange(number);
+          else event.currentTarget.value = String(value);
+        }}
+      />
+    </label>
+  );
+}

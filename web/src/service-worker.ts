@@ -1,0 +1,88 @@
+/**
+ * @file Keeps the app for when there is no network: its files, and the models and runtimes that were used. It also marks
+ * the page as isolated, which WebAssembly needs for threads, where the server does not.
+ */
+
+const CACHE = 'acdit-1';
+
+/** What is used of a service worker's surroundings. */
+interface Surroundings {
+  readonly registration: { readonly scope: string };
+  readonly clients: { claim(): Promise<void> };
+  skipWaiting(): Promise<void>;
+  addEventListener(type: 'install' | 'activate', listener: (event: Lasting) => void): void;
+  addEventListener(type: 'fetch', listener: (event: Fetching) => void): void;
+}
+
+interface Lasting {
+  waitUntil(work: Promise<unknown>): void;
+}
+
+interface Fetching extends Lasting {
+  readonly request: Request;
+  respondWith(answer: Promise<Response>): void;
+}
+
+const worker = globalThis as unknown as Surroundings;
+
+worker.addEventListener('install', (event) => event.waitUntil(install()));
+worker.addEventListener('activate', (event) => event.waitUntil(activate()));
+worker.addEventListener('fetch', (event) => {
+  const { method, url, headers } = event.request;
+  const within = url.startsWith(worker.registration.scope);
+  const isApi = new URL(url).pathname.includes('/v1/');
+  if (method === 'GET' && within && !isApi && !headers.has('range')) event.respondWith(answer(event));
+});
+
+/** Keep the page, and what it names: its script and its style. */
+async function install(): Promise<void> {
+  const cache = await caches.open(CACHE);
+  const page = await fetch('./', { cache: 'reload' });
+  const text = await page.clone().text();
+  await cache.put(worker.registration.scope, page);
+  const named = [...text.matchAll(/(?:src|href)="(\.\/assets\/[^"]+)"/g)].map(([, url]) => url);
+  await cache.addAll(named);
+  await worker.skipWaiting();
+}
+
+async function activate(): Promise<void> {
+  for (const name of await caches.keys()) if (name !== CACHE) await caches.delete(name);
+  await worker.clients.claim();
+}
+
+/** Files whose names tell their content come from the cache, all else from the network while there is one. */
+async function answer(event: Fetching): Promise<Response> {
+  const { request } = event;
+  const cache = await caches.open(CACHE);
+  const known = await cache.match(request, { ignoreSearch: request.mode === 'navigate' });
+  if (known && request.url.includes('/assets/')) return isolated(known);
+  try {
+    const fresh = await fetch(request);
+    if (fresh.ok && fresh.status === 200) event.waitUntil(keep(cache, request, fresh.clone()));
+    return isolated(fresh);
+  } catch (error) {
+    if (known) return isolated(known);
+    throw error;
+  }
+}
+
+/** Keep an answer; of files with telling names, in place of those of an earlier version. */
+async function keep(cache: Cache, request: Request, fresh: Response): Promise<void> {
+  const place = request.mode === 'navigate' ? worker.registration.scope : request.url;
+  await cache.put(place, fresh);
+  const nameless = (url: string): string => url.replace(/-[\w-]{8}(\.\w+)$/, '$1');
+  for (const { url } of await cache.keys()) {
+    if (url !== place && url.includes('/assets/') && nameless(url) === nameless(place)) {
+      await cache.delete(url);
+    }
+  }
+}
+
+function isolated(answer: Response): Response {
+  if (answer.status === 0) return answer;
+  const headers = new Headers(answer.headers);
+  headers.set('Cross-Origin-Opener-Policy', 'same-origin');
+  headers.set('Cross-Origin-Embedder-Policy', 'require-corp');
+  headers.set('Cross-Origin-Resource-Policy', 'same-origin');
+  return new Response(answer.body, { status: answer.status, statusText: answer.statusText, headers });
+}

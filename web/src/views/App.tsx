@@ -1,0 +1,117 @@
+/** @file The app: which engine and model, and what is done with them. */
+
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { ModelCard } from '../engine/engine.ts';
+import { createLocalEngine } from '../engine/local.ts';
+import type { DeviceChoice } from '../engine/protocol.ts';
+import { createRemoteEngine } from '../engine/remote.ts';
+import { type Keepsake, openGallery } from '../model/gallery.ts';
+import { ModelBar } from '../parts/ModelBar.tsx';
+import { Compare } from './Compare.tsx';
+import { Create } from './Create.tsx';
+import { GalleryView } from './GalleryView.tsx';
+import { Train } from './Train.tsx';
+
+const TABS = { create: 'Create', compare: 'Compare', train: 'Train' } as const;
+type Tab = keyof typeof TABS;
+
+function readDevice(): DeviceChoice {
+  const asked = new URLSearchParams(location.search).get('device');
+  return asked === 'webgpu' || asked === 'wasm' ? asked : 'auto';
+}
+
+function readTab(): Tab {
+  const asked = location.hash.slice(1);
+  return asked in TABS ? (asked as Tab) : 'create';
+}
+
+export function App() {
+  const local = useMemo(() => createLocalEngine(readDevice), []);
+  const remote = useMemo(() => createRemoteEngine(new URL('.', location.href).href), []);
+  const gallery = useMemo(openGallery, []);
+  const [tab, setTab] = useState<Tab>(readTab);
+  const [models, setModels] = useState<readonly ModelCard[]>([]);
+  const [chosen, setChosen] = useState<string>();
+  const [problem, setProblem] = useState<string>();
+  const [kept, setKept] = useState<readonly Keepsake[]>([]);
+  const [recalled, setRecalled] = useState<Keepsake>();
+  const model = models.find(({ id }) => id === chosen) ?? models[0];
+  const engine = model?.source === 'server' ? remote : local;
+
+  async function refresh(): Promise<void> {
+    const here = await local.models();
+    setModels(here);
+    const there = await remote.models().catch(() => []);
+    if (there.length > 0) setModels([...there, ...(await local.models())]);
+  }
+  async function add(files: readonly File[]): Promise<void> {
+    setProblem(undefined);
+    try {
+      const card = await local.add(files);
+      await refresh();
+      setChosen(card.id);
+    } catch (error) {
+      setProblem((error as Error).message);
+    }
+  }
+  const reload = (): Promise<void> =>
+    gallery.all().then(setKept, (error: Error) => setProblem(`the gallery cannot be read: ${error.message}`));
+  useEffect(() => {
+    refresh();
+    reload();
+    const follow = (): void => setTab(readTab());
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+
+  return (
+    <>
+      <header>
+        <h1>
+          acdit <small>pictures, block by block</small>
+        </h1>
+        <nav aria-label="Views">
+          {Object.entries(TABS).map(([id, name]) => (
+            <a key={id} href={`#${id}`} aria-current={id === tab ? 'page' : undefined}>
+              {name}
+            </a>
+          ))}
+        </nav>
+      </header>
+      <main>
+        {problem && (
+          <p role="alert" class="error banner">
+            {problem}
+          </p>
+        )}
+        {tab !== 'train' && model && (
+          <ModelBar models={models} model={model} onChoose={setChosen} onFiles={add} />
+        )}
+        {tab === 'create' && model && (
+          <Create
+            key={model.id}
+            {...{ engine, local, model, recalled: recalled?.order.model === model.id ? recalled : undefined }}
+            onKept={(keepsake) =>
+              gallery
+                .add(keepsake)
+                .then(reload, (error: Error) => setProblem(`it cannot be kept: ${error.message}`))
+            }
+          />
+        )}
+        {tab === 'compare' && model && <Compare key={model.id} engine={engine} model={model} />}
+        {tab === 'train' && <Train local={local} />}
+        {tab === 'create' && (
+          <GalleryView
+            kept={kept}
+            onRecall={(keepsake) => {
+              setChosen(keepsake.order.model);
+              setRecalled({ ...keepsake });
+              scrollTo({ top: 0 });
+            }}
+            onRemove={(id) => gallery.remove(id).then(reload)}
+          />
+        )}
+      </main>
+    </>
+  );
+}

@@ -1,0 +1,141 @@
+/** @file Training a small model in the page: its loss, and what it can draw so far. */
+
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import type { AcditConfig } from '../../../src/models/acdit/config.ts';
+import { Generator } from '../../../src/tensor/generator.ts';
+import type { LocalEngine } from '../engine/local.ts';
+import { type Frame, paintFrames } from '../model/painting.ts';
+import { cutBlocks } from '../model/run.ts';
+import { SHAPE_SIDE, SHAPES, shapesDataset } from '../model/shapes.ts';
+import { NumberField } from '../parts/fields.tsx';
+import { LossChart } from '../parts/LossChart.tsx';
+import { Picture } from '../parts/Picture.tsx';
+
+const PICTURES = 400;
+const SAMPLE_EVERY = 50;
+/** Of the pictures that are learnt from, so many are shown. */
+const SHOWN = 16;
+
+interface Samples {
+  readonly step: number;
+  readonly frames: readonly Frame[];
+}
+
+export function Train({ local }: { readonly local: LocalEngine }) {
+  const [steps, setSteps] = useState(400);
+  const [losses, setLosses] = useState<readonly number[]>([]);
+  const [samples, setSamples] = useState<Samples>();
+  const [status, setStatus] = useState('Ready.');
+  const controller = useRef<AbortController>(undefined);
+  const [busy, setBusy] = useState(false);
+  useEffect(() => () => controller.current?.abort(), []);
+
+  async function train(): Promise<void> {
+    const mine = new AbortController();
+    controller.current = mine;
+    setBusy(true);
+    setLosses([]);
+    setSamples(undefined);
+    setStatus('Getting ready …');
+    let config: AcditConfig | undefined;
+    try {
+      const call = { pictures: PICTURES, steps, seed: 1, sampleEvery: SAMPLE_EVERY };
+      for await (const event of local.train(call, mine.signal)) {
+        if (event.kind === 'started') {
+          config = event.config;
+          setStatus(`Training ${event.parameters.toLocaleString('en')} parameters (${event.device}) …`);
+        } else if (event.kind === 'step') setLosses((now) => [...now, event.loss]);
+        else if (config) setSamples({ step: event.step, frames: sampleFrames(config, event.values) });
+      }
+      setStatus('Trained.');
+    } catch (error) {
+      setStatus(mine.signal.aborted ? 'Stopped.' : (error as Error).message);
+    }
+    setBusy(false);
+  }
+
+  return (
+    <div class="train">
+      <form
+        class="panel"
+        aria-label="Training"
+        onSubmit={(event) => {
+          event.preventDefault();
+          train();
+        }}
+      >
+        <h2>What it learns from</h2>
+        <p class="hint">
+          {PICTURES} pictures of {SHAPES.length} kinds of shapes, drawn in this page. The trainer is the one
+          that trains the large models; nothing leaves this browser.
+        </p>
+        <Examples />
+        <NumberField label="Steps" value={steps} min={10} max={5000} onChange={setSteps} />
+        <div class="row">
+          <button type="submit" class="primary" disabled={busy}>
+            Train
+          </button>
+          <button type="button" disabled={!busy} onClick={() => controller.current?.abort()}>
+            Stop
+          </button>
+        </div>
+        <p role="status">{status}</p>
+      </form>
+      <section aria-label="Loss">
+        <h2>Loss</h2>
+        <LossChart losses={losses} steps={steps} />
+      </section>
+      <section class="samples" aria-label="Samples">
+        <h2>What it can draw</h2>
+        <p class="hint">{samples ? `After ${samples.step} steps.` : `A look every ${SAMPLE_EVERY} steps.`}</p>
+        {SHAPES.map((name, row) => (
+          <div class="sample-row" key={name}>
+            <span>{name}</span>
+            {rowOf(samples, row).map((frame, index) => (
+              <Picture key={index} frames={[frame]} label={`${name} ${index + 1}`} />
+            ))}
+          </div>
+        ))}
+      </section>
+    </div>
+  );
+}
+
+function rowOf(samples: Samples | undefined, row: number): readonly Frame[] {
+  if (!samples) return [];
+  const each = samples.frames.length / SHAPES.length;
+  return samples.frames.slice(row * each, (row + 1) * each);
+}
+
+/** Pictures (N, T, B, C) as one frame each. */
+function sampleFrames(config: AcditConfig, values: Float32Array): Frame[] {
+  const blocks = cutBlocks(config, values);
+  return Array.from({ length: blocks.length / config.blocks }, (_, n) =>
+    paintFrames(config, blocks.slice(n * config.blocks, (n + 1) * config.blocks)),
+  ).flat();
+}
+
+function Examples() {
+  const [frames, setFrames] = useState<readonly Frame[]>([]);
+  const dataset = useMemo(() => shapesDataset(SHOWN, 1), []);
+  useEffect(() => {
+    const indices = Array.from({ length: SHOWN }, (_, index) => index);
+    Promise.all(indices.map((index) => dataset.read(index, Generator.seeded(0)))).then((all) =>
+      setFrames(all.flatMap((sample) => (sample ? [greyFrame(sample.values)] : []))),
+    );
+  }, []);
+  return (
+    <div class="examples" role="img" aria-label="Examples of the pictures">
+      {frames.map((frame, index) => (
+        <Picture key={index} frames={[frame]} label="" />
+      ))}
+    </div>
+  );
+}
+
+function greyFrame(values: Float32Array): Frame {
+  const data = new Uint8ClampedArray(values.length * 4);
+  for (const [i, value] of values.entries()) data.fill((value + 1) * 127.5, 4 * i, 4 * i + 3);
+  for (let i = 3; i < data.length; i += 4) data[i] = 255;
+  return { width: SHAPE_SIDE, height: SHAPE_SIDE, data };
+}
