@@ -3,7 +3,7 @@
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { ArgumentError } from '../errors.ts';
 import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
-import { centerCrop } from '../media/resize.ts';
+import { centerCrop, shortSideCrop } from '../media/resize.ts';
 import { readFrames } from '../media/video-reader.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING, tokensPerFrame } from '../models/acdit/config.ts';
 import { framesLayout, patchify } from '../models/acdit/layout.ts';
@@ -73,7 +73,7 @@ function requireEnough(config: AcditConfig, path: string, keep: number, frames: 
   );
 }
 
-/** A frame in the model's channels and size. */
+/** A frame in the model's channels and size, cut out as those that it was trained on. */
 function fitted(config: AcditConfig, frame: Image, path: string): Image {
   const { downsampling = PAPER_DOWNSAMPLING } = config;
   const factor = config.space === 'latents' ? downsampling : 1;
@@ -90,7 +90,7 @@ function fitted(config: AcditConfig, frame: Image, path: string): Image {
       `--continue ${path}: is ${image.width} x ${image.height} pixels; this model needs exactly ${width} x ${height}`,
     );
   }
-  return centerCrop(image, width);
+  return config.frames > 1 ? shortSideCrop(image, width) : centerCrop(image, width);
 }
 
 /** (frames, C, H, W) in [-1, 1]. */

@@ -30,6 +30,8 @@ export interface ModelNeeds {
   /** Peaks in bytes, estimated, of the whole batch. */
   readonly memory: {
     readonly sampling: SamplingMemory;
+    /** Of clips that go on over a sliding window, as long as they may be; only where a model's can. */
+    readonly sliding?: SamplingMemory;
     /** With every layer's activations saved, or computed again. */
     readonly training: { readonly save: TrainingMemory; readonly recompute: TrainingMemory };
   };
@@ -40,6 +42,8 @@ export function modelNeeds(config: AcditConfig, batch: number, steps: number): M
     const plain = stepCost(config, block);
     return { plain, guided: 2 * plain };
   };
+  const sampled = { guided: true, steps };
+  const goesOn = config.frames > 1 && config.blocks > 1;
   return {
     batch,
     steps,
@@ -51,7 +55,8 @@ export function modelNeeds(config: AcditConfig, batch: number, steps: number): M
       training: trainingCost(config),
     },
     memory: {
-      sampling: samplingMemory(config, batch, { guided: true, steps }),
+      sampling: samplingMemory(config, batch, sampled),
+      ...(goesOn && { sliding: samplingMemory(config, batch, { ...sampled, blocks: config.blocks + 1 }) }),
       training: {
         save: trainingMemory(config, batch, 'save'),
         recompute: trainingMemory(config, batch, 'recompute'),
@@ -72,7 +77,7 @@ export function needsText({ batch, steps, macs, memory }: ModelNeeds): string {
   const line = (name: string, values: readonly string[]): string =>
     `  ${name.padEnd(28)}${values.map((value) => value.padStart(13)).join('')}`;
   const counts = (macs: number): string[] => [large(macs), large(2 * macs)];
-  const { sampling, training } = memory;
+  const { sampling, sliding, training } = memory;
   return [
     line('arithmetic of one sample', ['MACs', 'FLOPs', 'guided: MACs', 'FLOPs']).slice(2),
     ...rows.map(([name, plain, guided]) =>
@@ -80,6 +85,7 @@ export function needsText({ batch, steps, macs, memory }: ModelNeeds): string {
     ),
     `memory for ${batch} at a time, about`,
     memoryLine('to sample with guidance', sampling),
+    ...(sliding ? [memoryLine('to go on over a window', sliding)] : []),
     memoryLine('to train', training.save),
     memoryLine('to train with "recompute"', training.recompute),
   ].join('\n');

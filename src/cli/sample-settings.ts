@@ -85,7 +85,11 @@ export const sampleFlags = {
     help: 'autoencoder of a model of latents: a diffusers folder, or owner/repo/folder of the Hugging Face Hub',
     aliases: ['vae_path'],
   },
-  batch: { type: 'string', value: 'N', help: 'samples at a time (16, or what has a cache of 1 GB)' },
+  batch: {
+    type: 'string',
+    value: 'N',
+    help: 'samples at a time (16, with --npz 32, or what has a cache of 1 GB)',
+  },
   npz: {
     type: 'string',
     value: 'F.npz',
@@ -154,7 +158,10 @@ export async function sampleSettings(
       noise === undefined ? undefined : await readNoise(noise, latentShape(config, labels.length, blocks)),
     blocks,
     window: window === undefined ? undefined : wholeNumber('window', window),
-    batch: batch === undefined ? defaultBatch(config) : wholeNumber('batch', batch),
+    batch:
+      batch === undefined
+        ? defaultBatch(config, { throughput: npz !== undefined })
+        : wholeNumber('batch', batch),
   };
   // The sampler would say the same, but only once the weights are read; and the solver how many steps it can take.
   planLength(config, request);

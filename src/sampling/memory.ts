@@ -4,12 +4,13 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerParameters, parameters } from '../models/acdit/weights.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import { modulationSize } from './modulation-table.ts';
+import { planLength, type SampleRequest } from './request.ts';
 
 /** Bytes at the peak, by what they are for. */
 export interface SamplingMemory {
   /** The layers as ONNX Runtime arranges them, with what it arranged them from and does not give back. */
   readonly weights: number;
-  /** Keys and values of the finished blocks. */
+  /** Keys and values of the finished blocks; where the cache slides, keys before rotation too. */
   readonly cache: number;
   readonly modulations: number;
   /** What passes through a layer. */
@@ -31,28 +32,42 @@ const WIDE_VECTORS = 4;
 /** A layer's keys and values of all blocks: cut by heads, joined, and the slack of ONNX Runtime's arena. */
 const ATTENTION_COPIES = 4;
 
-/** @param steps a block, whose modulations are computed at once. */
+/** What is sampled, as far as it takes memory. */
+export interface SamplingExtent {
+  readonly guided: boolean;
+  /** Of a block, whose modulations are computed at once. */
+  readonly steps: number;
+  /** See {@link SampleRequest}. */
+  readonly blocks?: number | undefined;
+  readonly window?: number | undefined;
+}
+
+/** @throws {ArgumentError} if the model makes nothing so long, or blocks that look so far back. */
 export function samplingMemory(
   config: AcditConfig,
   samples: number,
-  { guided, steps }: { readonly guided: boolean; readonly steps: number },
+  { guided, steps, ...extent }: SamplingExtent,
 ): SamplingMemory {
-  const { layers, hidden, mlpRatio, blocks, blockSize } = config;
+  const { layers, hidden, mlpRatio, blockSize } = config;
+  const { blocks, window, slides } = planLength(config, extent);
   const layer = layerParameters(config).filter(([name]) => !name.startsWith('adaLN'));
   const layerBytes = FLOAT * layer.reduce((sum, [, shape]) => sum + elementCount(shape), 0);
   const largest = FLOAT * Math.max(...[...parameters(config).values()].map(elementCount));
   const branches = guided ? 2 : 1;
   const tokens = samples * blockSize;
-  // While a block joins the cache, the cache without it is still there.
-  const cachedBlocks = Math.max(0, 2 * blocks - 3);
+  const attended = slides ? window + 1 : blocks;
+  // While a block joins the cache, the cache without it is still there; while one leaves it, that with it. A cache that
+  // slides has its keys before rotation as well.
+  const cachedBlocks = slides ? 2 * window + 1 : Math.max(0, 2 * blocks - 3);
+  const cachedKinds = slides ? 3 : 2;
   const conditions = Math.min(branches * samples, config.classes + 1) * steps;
   const parts = {
     weights: BOUND * layers * layerBytes + 2 * layerBytes + largest,
-    cache: FLOAT * 2 * layers * hidden * tokens * cachedBlocks,
+    cache: FLOAT * cachedKinds * layers * hidden * tokens * cachedBlocks,
     modulations: FLOAT * modulationSize(config) * conditions,
     activations:
       FLOAT * branches * tokens * hidden * (VECTORS + WIDE_VECTORS * mlpRatio) +
-      FLOAT * ATTENTION_COPIES * 2 * tokens * blocks * hidden,
+      FLOAT * ATTENTION_COPIES * 2 * tokens * attended * hidden,
     program: PROGRAM,
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };

@@ -4,11 +4,13 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { parseNpy } from '../../src/formats/npy.ts';
-import { enlarge, type Image, readImage, writePng } from '../../src/media/image.ts';
+import { enlarge, type Image, readImage, withChannels, writePng } from '../../src/media/image.ts';
 import { readFrames } from '../../src/media/video-reader.ts';
 import { validateConfig } from '../../src/models/acdit/config.ts';
+import { cropFrame } from '../../src/training/datasets/videos/clip.ts';
 import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
+import { noiseImage } from '../support/noise-image.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 
@@ -85,6 +87,24 @@ describe('acdit sample of a video model', () => {
     expect(after).toHaveLength(18);
     expect(after.slice(0, 6)).toEqual(before.slice(0, 6));
     expect(after.slice(6, 8)).not.toEqual(before.slice(6, 8));
+  });
+
+  it('cuts frames to go on from as those of training', async () => {
+    const model = await saveTiny(inFolder('model'), clipConfig);
+    mkdirSync(inFolder('large'));
+    const noise = noiseImage(27, 19, 3);
+    const large = Array.from({ length: 8 }, (_, i) => ({
+      ...noise,
+      data: noise.data.map((x) => x ^ (31 * i)),
+    }));
+    for (const [i, image] of large.entries()) await writePng(inFolder('large', `${i}.png`), image);
+    const args = ['--labels', '1', '--format', 'png', '--continue', inFolder('large'), '--keep', '2'];
+    expect(await sample(model, ...args)).toMatchObject({ code: 0 });
+    const made = await framesOf(inFolder('out', '000-sneaker'));
+    const grey = (image: Image): number[] => [...withChannels(image, 1).data];
+    const trained = large.slice(0, 4).map((image) => cropFrame(image, { size: 8, channels: 1 }));
+    expect(made.slice(0, 4).map(grey)).toEqual(trained.map(grey));
+    expect(grey(made[4])).not.toEqual(grey(cropFrame(large[4], { size: 8, channels: 1 })));
   });
 
   it('leaves whole clips of what is finished on Ctrl-C', async () => {

@@ -81,6 +81,16 @@ describe('acdit info', () => {
     expect(stdout).toMatch(/memory for 1 at a time/);
   });
 
+  it('counts the keys before rotation of a cache that slides', async () => {
+    const { memory } = (await json('--size', 'B', '--video')).needs;
+    // Three blocks of keys, and four while one joins; five of keys and values at the trained length.
+    expect(memory.sliding.cache / memory.sampling.cache).toBeCloseTo((3 * 7) / (2 * 5), 10);
+    expect(memory.sliding.activations).toBe(memory.sampling.activations);
+    expect((await json('--size', 'B')).needs.memory.sliding).toBeUndefined();
+    const { stdout } = await runInProcess(['info', '--size', 'B', '--video']);
+    expect(stdout).toMatch(/to go on over a window +\d\.\d\d GB/);
+  });
+
   it('estimates the memory that was measured', async () => {
     for (const [args, measured] of MEASURED_SAMPLING) {
       const { needs } = await json(...args);
