@@ -145,9 +145,14 @@ function attentionSymbols(config: AcditConfig, samples: number, suffix = ''): At
 }
 
 /** Keys or values of the clean blocks, (N, heads of the group, cached, D) for each group. */
-function cacheSymbols(config: AcditConfig, samples: number, name: string): SymbolicTensor[] {
+function cacheSymbols(
+  config: AcditConfig,
+  samples: number,
+  name: string,
+  cached = 'cached',
+): SymbolicTensor[] {
   return cacheGroups(config, samples).map((heads, group) =>
-    input(numbered(name, group), [samples, heads, 'cached', headSize(config)]),
+    input(numbered(name, group), [samples, heads, cached, headSize(config)]),
   );
 }
 
@@ -170,20 +175,41 @@ function attendByGroups(
   );
 }
 
+/** What {@link denoiseAttentionGraph} is made for. */
+export interface DenoiseOptions {
+  /** Samples and guidance branches of each sequence. */
+  readonly samples: number;
+  readonly branches: number;
+  /** Whether there are clean blocks. */
+  readonly cached: boolean;
+  /** Sequences that know nothing of each other, and may have as many clean blocks as they like. */
+  readonly sequences: number;
+}
+
 /**
- * Attention of a denoising step: for each guidance branch b, `query.b`, `key.b` and `value.b` (N, H, B, D) of the block
- * in progress, behind the clean blocks' `cachedKeys.g` and `cachedValues.g`, give `attended.b`.
- * @param cached whether there are clean blocks.
+ * Attention of a denoising step: of each sequence s, for each guidance branch b, `query.s.b`, `key.s.b` and `value.s.b`
+ * (N, H, B, D) of the block in progress, behind the clean blocks' `cachedKeys.s.g` and `cachedValues.s.g`, give
+ * `attended.s.b`.
  */
-export function denoiseAttentionGraph(
+export function denoiseAttentionGraph(config: AcditConfig, options: DenoiseOptions): Graph {
+  const graphs = Array.from({ length: options.sequences }, (_, s) => sequenceAttention(config, options, s));
+  return {
+    inputs: graphs.flatMap(({ inputs }) => inputs),
+    outputs: Object.assign({}, ...graphs.map(({ outputs }) => outputs)),
+  };
+}
+
+function sequenceAttention(
   config: AcditConfig,
-  samples: number,
-  branches: number,
-  cached: boolean,
+  { samples, branches, cached }: DenoiseOptions,
+  sequence: number,
 ): Graph {
-  const own = Array.from({ length: branches }, (_, b) => attentionSymbols(config, samples, `.${b}`));
-  const pastKeys = cached ? cacheSymbols(config, samples, 'cachedKeys') : [];
-  const pastValues = cached ? cacheSymbols(config, samples, 'cachedValues') : [];
+  const own = Array.from({ length: branches }, (_, b) =>
+    attentionSymbols(config, samples, `.${sequence}.${b}`),
+  );
+  const past = (name: string): SymbolicTensor[] =>
+    cached ? cacheSymbols(config, samples, numbered(name, sequence), `cached${sequence}`) : [];
+  const [pastKeys, pastValues] = [past('cachedKeys'), past('cachedValues')];
   const alone = headGroups(config, samples, config.blockSize);
   const results = own.map(({ query, key, value }) =>
     cached
@@ -192,7 +218,7 @@ export function denoiseAttentionGraph(
   );
   return {
     inputs: [...own.flatMap(({ query, key, value }) => [query, key, value]), ...pastKeys, ...pastValues],
-    outputs: Object.fromEntries(results.map((attended, b) => [numbered('attended', b), attended])),
+    outputs: Object.fromEntries(results.map((attended, b) => [`attended.${sequence}.${b}`, attended])),
   };
 }
 

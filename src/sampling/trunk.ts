@@ -11,6 +11,7 @@ import type { Device, Feeds } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import { type KeyValueCache, withoutOldest } from './cache.ts';
 import { type Condition, compileModulations, type ModulationTable } from './modulation-table.ts';
+import { type Attending, createPassAttention } from './pass-attention.ts';
 import { type AppendJob, createPassParts, type DenoiseJob, type PassPart } from './pass-parts.ts';
 import { type CompileOptions, compileSegments, type WeightSource, weightsInMemory } from './segments.ts';
 import { attentionRows, createWorkspaces, type Workspace } from './workspace.ts';
@@ -64,7 +65,8 @@ export async function openTrunk(
   const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
   const modulationPrograms = await compileModulations(device, config, source);
   const segments = await compileSegments(device, config, source, options);
-  const parts = createPassParts(device, config);
+  const parts = createPassParts(config);
+  const attention = createPassAttention(device, config);
   const workspaceFor = createWorkspaces(config);
 
   /** Run segment `index` up to its layer's attention inputs, which land in the workspace. */
@@ -97,29 +99,33 @@ export async function openTrunk(
     appending: readonly AppendJob[],
     signal?: AbortSignal,
   ): Promise<PassResults> {
-    const inProgress = await Promise.all(denoising.map(parts.denoise));
-    const finished = await Promise.all(appending.map(parts.append));
-    const placed = inOrder([...inProgress, ...finished]);
-    const groups = groupsOf([...inProgress, ...finished]);
-    const room = workspaceFor(groups);
+    const inProgress = inOrder(denoising.map(parts.denoise));
+    const noised = groupsOf(inProgress);
+    const finished = inOrder(appending.map(parts.append), noised);
+    const placed = [...inProgress, ...finished];
+    const room = workspaceFor(groupsOf(placed));
+    const attending = <Part extends PassPart>({ part, start }: Placed<Part>): Attending<Part> => ({
+      part,
+      rows: attentionRows(room, start, start + part.groups),
+    });
+    const attentions = [
+      ...(await attention.denoise(inProgress.map(attending))),
+      ...(await Promise.all(finished.map((one) => attention.append(attending(one))))),
+    ];
     fillPlaces(room, placed);
     for (let layer = 0; layer < layers; layer++) {
       signal?.throwIfAborted();
       fillModulation(room.modulations[layer % 2], placed, layer);
       await beginLayer(layer, room);
-      for (const { part, start } of placed) {
-        await part.attend(layer, attentionRows(room, start, start + part.groups));
-      }
+      for (const attend of attentions) await attend(layer);
     }
-    const caches = finished.map(({ extended }) => extended);
-    if (denoising.length === 0) return { noise: [], caches };
-    const noised = inOrder(inProgress);
-    fillModulation(room.finalModulation, noised, layers);
-    const predicted = await predictNoise(room, groupsOf(inProgress));
-    const noise = noised.map(({ part, start }, i) => {
-      const [samples] = denoising[i].latents.shape;
-      const { data } = rowsOf(predicted, start, start + part.groups);
-      return float32([part.groups / samples, samples, blockSize, tokenSize(config)], data);
+    const caches = finished.map(({ part }) => part.extended);
+    if (noised === 0) return { noise: [], caches };
+    fillModulation(room.finalModulation, inProgress, layers);
+    const predicted = await predictNoise(room, noised);
+    const noise = inProgress.map(({ part: { branches, samples, groups }, start }) => {
+      const { data } = rowsOf(predicted, start, start + groups);
+      return float32([branches, samples, blockSize, tokenSize(config)], data);
     });
     return { noise, caches };
   }
@@ -144,26 +150,27 @@ export async function openTrunk(
         withoutOldest(config, layer);
       const plain = plainKeys.map(shorter);
       const keys: Tensor<'float32'>[][] = [];
-      for (const layer of blocks > 0 ? plain : []) keys.push(await Promise.all(layer.map(parts.rotate)));
+      for (const layer of blocks > 0 ? plain : []) keys.push(await Promise.all(layer.map(attention.rotate)));
       return { blocks, keys, values: values.map(shorter), plainKeys: plain };
     },
 
     async dispose() {
       await modulationPrograms.dispose();
       for (const segment of segments) await segment.dispose();
-      await parts.dispose();
+      await attention.dispose();
     },
   };
 }
 
 /** A part, and the number of its first group in the pass. */
-interface PlacedPart {
-  readonly part: PassPart;
+interface Placed<Part extends PassPart = PassPart> {
+  readonly part: Part;
   readonly start: number;
 }
 
-function inOrder(parts: readonly PassPart[]): PlacedPart[] {
-  let next = 0;
+/** Parts one behind the other, from group number `first` on. */
+function inOrder<Part extends PassPart>(parts: readonly Part[], first = 0): Placed<Part>[] {
+  let next = first;
   return parts.map((part) => {
     const start = next;
     next += part.groups;
@@ -171,12 +178,12 @@ function inOrder(parts: readonly PassPart[]): PlacedPart[] {
   });
 }
 
-function groupsOf(parts: readonly PassPart[]): number {
-  return parts.reduce((sum, { groups }) => sum + groups, 0);
+function groupsOf(placed: readonly Placed[]): number {
+  return placed.reduce((sum, { part }) => sum + part.groups, 0);
 }
 
 /** Tokens of all groups, and where they are. */
-function fillPlaces({ tokens, cos, sin }: Workspace, placed: readonly PlacedPart[]): void {
+function fillPlaces({ tokens, cos, sin }: Workspace, placed: readonly Placed[]): void {
   for (const { part, start } of placed) {
     const perGroup = elementCount(tokens.shape.slice(1));
     for (let offset = 0; offset < part.groups * perGroup; offset += part.tokens.length) {
@@ -190,11 +197,7 @@ function fillPlaces({ tokens, cos, sin }: Workspace, placed: readonly PlacedPart
 }
 
 /** A layer's modulations of all groups. */
-function fillModulation(
-  { shape, data }: Tensor<'float32'>,
-  placed: readonly PlacedPart[],
-  layer: number,
-): void {
+function fillModulation({ shape, data }: Tensor<'float32'>, placed: readonly Placed[], layer: number): void {
   const size = elementCount(shape.slice(1));
   for (const { part, start } of placed) {
     for (let group = 0; group < part.groups; group++) {
