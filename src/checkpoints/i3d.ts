@@ -15,6 +15,15 @@ import { I3D_CONVOLUTIONS, type I3dConvolution, i3dWeightShape } from '../models
 import { toFloat32 } from '../tensor/convert.ts';
 import { float32 } from '../tensor/tensor.ts';
 
+/** The two files in use, and where they are to be had. */
+export const I3D_FILES = {
+  torchScript: {
+    name: 'i3d_torchscript.pt',
+    address: 'https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt',
+  },
+  stateDict: { name: 'i3d_pretrained_400.pt', address: 'https://github.com/songweige/TATS' },
+} as const;
+
 /** What a batch norm adds to a variance: in the TensorFlow network and in the TorchScript file. */
 const TENSORFLOW_EPSILON = 1e-3;
 /** In the network that VideoGPT and TATS load their file into. */

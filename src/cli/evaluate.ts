@@ -2,17 +2,19 @@
 
 import { ArgumentError } from '../errors.ts';
 import { evaluate } from '../evaluation/evaluate.ts';
+import { clipFlags, clipProtocol } from './clip-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { prepareSets } from './evaluation-sets.ts';
 import { networkFlags } from './feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { metricTable } from './metric-table.ts';
+import { metricTable, statedProtocols } from './metric-table.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { outputFile, wholeNumber } from './values.ts';
 
 const evaluateFlags = {
   ...networkFlags,
+  ...clipFlags,
   'save-features': {
     type: 'string',
     value: 'F.npz',
@@ -26,10 +28,14 @@ const evaluateFlags = {
   'kid-subsets': { type: 'string', value: 'N', help: 'random subsets of the KID; 0 takes all at once (100)' },
   'kid-subset-size': { type: 'string', value: 'N', help: 'samples of each set in a subset (1000)' },
   'is-chunk': { type: 'string', value: 'N', help: 'samples a chunk of the Inception Score (5000)' },
-  seed: { type: 'string', value: 'N', help: 'of the choice of subsets (0)' },
+  seed: { type: 'string', value: 'N', help: 'of the choice of subsets, and of videos and clips (0)' },
   float16: {
     type: 'boolean',
     help: "precision and recall with float16's rounding, as the ADM evaluator has them",
+  },
+  'divide-by-n': {
+    type: 'boolean',
+    help: 'covariances divided by N, as some programs for the FVD have them, not N - 1',
   },
   ...deviceFlags,
   json: { type: 'boolean', help: 'print the metrics as one JSON object, and no progress' },
@@ -49,11 +55,13 @@ export const evaluateCommand = defineCommand({
     "images 'arr_0', uint8 (N, H, W, 3), as the ADM suite has them; or 'features' (N, D) with 'logits' (N, classes); and\n" +
     "stored statistics 'mu' (D) and 'sigma' (D, D), and 'mu_s' and 'sigma_s' of spatial features, which are then not\n" +
     "computed. The text 'network' says what the features are of: a Fréchet distance is called FID only if it is\n" +
-    "'inception-2015-12-05' in both.",
+    "'inception-2015-12-05' in both.\n" +
+    'Videos are a folder of them (files, or folders of frames), or arr_0 of (N, T, H, W, 3). Their distance is the FVD; which\n' +
+    'clips it is of is part of the output.',
   run: ({ values, positionals: [reference, samples] }, terminal) => {
     if (reference === undefined || samples === undefined) {
       throw new ArgumentError(
-        'evaluate needs REFERENCE and SAMPLES, each a folder of images or an .npz file',
+        'evaluate needs REFERENCE and SAMPLES, each a folder of images or videos, or an .npz file',
       );
     }
     return runEvaluation(reference, samples, values, terminal);
@@ -72,15 +80,17 @@ async function runEvaluation(
     inceptionScoreChunk: number(values, 'is-chunk', 1),
     seed: number(values, 'seed', 0),
     halfPrecision: values.float16 === true,
+    divideByN: values['divide-by-n'] === true,
   };
+  const clips = clipProtocol(values, options.seed);
   const save = { reference: file(values, 'save-reference'), samples: file(values, 'save-features') };
-  const device = openDevice(values);
+  const device = await openDevice(values);
   const quiet = values.json === true;
   const onWarning = (message: string) => stderr.write(`warning: ${message}\n`);
   const stages = stageProgress(stderr, quiet);
   try {
     const paths = { reference: referencePath, samples: samplesPath };
-    const context = { device, signal, stream: stderr, quiet, onWarning };
+    const context = { device, signal, stream: stderr, quiet, onWarning, clips };
     const { reference, samples } = await prepareSets(paths, save, values, context);
     const metrics = await evaluate(device, reference, samples, {
       ...options,
@@ -89,7 +99,12 @@ async function runEvaluation(
       onWarning,
     });
     stages.finish();
-    stdout.write(values.json ? `${JSON.stringify(metrics)}\n` : metricTable(metrics, reference, samples));
+    const protocol = statedProtocols(reference, samples, options.divideByN);
+    stdout.write(
+      values.json
+        ? `${JSON.stringify({ ...metrics, protocol })}\n`
+        : metricTable(metrics, reference, samples, protocol),
+    );
   } finally {
     stages.finish();
     await device.dispose();

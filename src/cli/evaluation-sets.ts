@@ -1,12 +1,13 @@
 /** @file The two sets of an evaluation, with the features of their samples. */
 
+import type { ClipProtocol } from '../evaluation/clips.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { completeSet } from '../evaluation/extract.ts';
 import { writeFeatures } from '../evaluation/feature-file.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { type OpenedSet, openSet } from '../evaluation/open-set.ts';
 import type { Device } from '../runtime/device.ts';
-import { INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
+import { I3D, INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
 import { type ProgressStream, startProgress } from './progress.ts';
 
 /** One of something for each set. */
@@ -22,6 +23,8 @@ interface Context {
   readonly stream: ProgressStream;
   readonly quiet: boolean;
   readonly onWarning: (message: string) => void;
+  /** Which clips of videos to take. */
+  readonly clips: ClipProtocol;
 }
 
 /**
@@ -35,9 +38,14 @@ export async function prepareSets(
   values: NetworkValues & { readonly network?: string },
   context: Context,
 ): Promise<Both<EvaluationSet>> {
-  const reference = await openSet(paths.reference);
+  const videos = {
+    protocol: context.clips,
+    always: values.network === I3D || values.i3d !== undefined,
+    signal: context.signal,
+  };
+  const reference = await openSet(paths.reference, videos);
   try {
-    const samples = await openSet(paths.samples);
+    const samples = await openSet(paths.samples, videos);
     try {
       const sets = await completeSets({ reference, samples }, save, values, context);
       for (const name of ['reference', 'samples'] as const) {
@@ -66,8 +74,9 @@ async function completeSets(
   if (reference.kind === 'features' && samples.kind === 'features') {
     return { reference: reference.set, samples: samples.set };
   }
-  const { network: name = INCEPTION } = values;
-  const network = await openFeatureNetwork(context.device, name, values);
+  const ofVideos = values.i3d !== undefined || [reference, samples].some(holdsClips);
+  const { network: name = ofVideos ? I3D : INCEPTION } = values;
+  const network = await openFeatureNetwork(context.device, name, values, context.clips.frames);
   try {
     const onlyFeatures = save.reference === undefined;
     const sets = {
@@ -83,6 +92,10 @@ async function completeSets(
   }
 }
 
+function holdsClips(opened: OpenedSet): boolean {
+  return opened.kind === 'images' && opened.images.shape.length === 4;
+}
+
 async function completed(
   opened: OpenedSet,
   network: FeatureNetwork,
@@ -92,7 +105,13 @@ async function completed(
 ): Promise<EvaluationSet> {
   if (opened.kind === 'features') return opened.set;
   const total = opened.images.count;
-  const progress = startProgress({ stream, total, label, unit: 'image', quiet });
+  const progress = startProgress({
+    stream,
+    total,
+    label,
+    unit: network.takesClips ? 'clip' : 'image',
+    quiet,
+  });
   try {
     return await completeSet(device, network, opened, {
       signal,

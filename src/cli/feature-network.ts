@@ -1,19 +1,27 @@
 /** @file The network that an evaluation compares by, as it is named to a command. */
 
 import { loadClassifier } from '../checkpoints/classifier.ts';
+import { openI3d } from '../checkpoints/i3d.ts';
 import { openInception } from '../checkpoints/inception.ts';
+import { ArgumentError } from '../errors.ts';
 import { classifierNetwork } from '../evaluation/classifier-network.ts';
+import { CLIP_PROTOCOL } from '../evaluation/clips.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
+import { i3dNetwork } from '../evaluation/i3d-network.ts';
 import { inceptionNetwork } from '../evaluation/inception-network.ts';
+import { CLIP_RESIZINGS } from '../models/i3d/preprocess.ts';
 import { PREPROCESSINGS } from '../models/inception/preprocess.ts';
 import type { Device } from '../runtime/device.ts';
 import { bundledClassifier } from './bundled-model.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { i3dPath } from './i3d-path.ts';
 import { inceptionPath } from './inception-path.ts';
 import { choice } from './values.ts';
 
 /** What the network of the FID is called. */
 export const INCEPTION = 'inception';
+/** What the network of the FVD is called. */
+export const I3D = 'i3d';
 /** What the bundled classifier is called. */
 export const FASHION_MNIST = 'fashion-mnist';
 
@@ -21,7 +29,7 @@ export const networkFlags = {
   network: {
     type: 'string',
     value: 'NAME',
-    help: `of the features of images: ${INCEPTION}, ${FASHION_MNIST}, or a classifier's folder (${INCEPTION})`,
+    help: `of the features: ${INCEPTION}, ${FASHION_MNIST} or a classifier's folder for images (${INCEPTION}), ${I3D} for videos`,
   },
   inception: {
     type: 'string',
@@ -33,6 +41,17 @@ export const networkFlags = {
     value: 'NAME',
     help: `how images are resized for Inception: ${PREPROCESSINGS.join(' or ')} (adm)`,
   },
+  i3d: { type: 'string', value: 'FILE', help: 'weights of I3D for videos: .pt or .safetensors' },
+  'i3d-epsilon': {
+    type: 'string',
+    value: 'E',
+    help: "of I3D's batch norms (1e-5 for the file of VideoGPT and TATS, else 1e-3)",
+  },
+  'clip-resize': {
+    type: 'string',
+    value: 'NAME',
+    help: `how frames are resized for I3D: ${CLIP_RESIZINGS.join(' or ')} (tensorflow)`,
+  },
 } as const satisfies Flags;
 
 export type NetworkValues = Omit<FlagValues<typeof networkFlags>, 'network'>;
@@ -40,14 +59,17 @@ export type NetworkValues = Omit<FlagValues<typeof networkFlags>, 'network'>;
 /**
  * Open a network.
  * @param name that of a known one, or the folder of a classifier.
- * @throws {ArgumentError} if the weights of Inception are not found; {CheckpointError} if a file or folder holds another
+ * @param frames of the clips that a network of videos is to take.
+ * @throws {ArgumentError} if the weights of Inception or I3D are not found; {CheckpointError} if a file or folder holds another
  * network; {FormatError} if a file is damaged.
  */
 export async function openFeatureNetwork(
   device: Device,
   name: string,
   values: NetworkValues = {},
+  frames: number = CLIP_PROTOCOL.frames,
 ): Promise<FeatureNetwork> {
+  if (name === I3D) return openI3dNetwork(device, values, frames);
   if (name === INCEPTION) return openInceptionNetwork(device, values);
   return classifierNetwork(device, await loadClassifier(name === FASHION_MNIST ? bundledClassifier() : name));
 }
@@ -63,4 +85,25 @@ async function openInceptionNetwork(
   } finally {
     await stored.close();
   }
+}
+
+async function openI3dNetwork(
+  device: Device,
+  values: NetworkValues,
+  frames: number,
+): Promise<FeatureNetwork> {
+  const { i3d, 'i3d-epsilon': epsilon, 'clip-resize': resize = 'tensorflow' } = values;
+  const resizing = choice('clip-resize', resize, CLIP_RESIZINGS);
+  const stored = await openI3d(await i3dPath(i3d), epsilon === undefined ? undefined : smallNumber(epsilon));
+  try {
+    return await i3dNetwork(device, stored, { frames, resizing });
+  } finally {
+    await stored.close();
+  }
+}
+
+function smallNumber(text: string): number {
+  const number = Number(text);
+  if (text.trim() !== '' && number >= 0 && number < 1) return number;
+  throw new ArgumentError(`--i3d-epsilon must be a number from 0 to below 1, such as 1e-3, got '${text}'`);
 }

@@ -1,7 +1,7 @@
 /** @file Metrics as a table on the terminal. */
 
 import type { Metrics } from '../evaluation/evaluate.ts';
-import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
+import type { EvaluationSet, Protocol } from '../evaluation/evaluation-set.ts';
 
 /** Metrics of one number each. */
 export type Score = Exclude<keyof Metrics, 'labelAccuracyByClass'>;
@@ -21,17 +21,51 @@ export const TITLES: Readonly<Record<Score, string>> = {
   kid: 'KID',
 };
 
+/** How the samples of both sets were chosen and prepared, where the metrics depend on it. */
+export interface StatedProtocols {
+  readonly covarianceDivisor: 'N' | 'N - 1';
+  readonly reference?: Protocol | undefined;
+  readonly samples?: Protocol | undefined;
+}
+
+/** @returns undefined if neither set states anything. */
+export function statedProtocols(
+  reference: EvaluationSet,
+  samples: EvaluationSet,
+  divideByN: boolean,
+): StatedProtocols | undefined {
+  if (!reference.protocol && !samples.protocol) return undefined;
+  return {
+    covarianceDivisor: divideByN ? 'N' : 'N - 1',
+    reference: reference.protocol,
+    samples: samples.protocol,
+  };
+}
+
 /** Metrics and what they are of, a line each. */
-export function metricTable(metrics: Metrics, reference: EvaluationSet, samples: EvaluationSet): string {
+export function metricTable(
+  metrics: Metrics,
+  reference: EvaluationSet,
+  samples: EvaluationSet,
+  protocol?: StatedProtocols,
+): string {
   const rows = (Object.keys(TITLES) as Score[]).flatMap((key): [string, string][] => {
     const value = metrics[key];
     return value === undefined ? [] : [[TITLES[key], shown(value)]];
   });
   const byClass = Object.entries(metrics.labelAccuracyByClass ?? {});
   rows.push(...byClass.map(([name, share]): [string, string] => [`  of ${name}`, shown(share)]));
-  rows.push(['reference', described(reference)], ['samples', described(samples)]);
+  rows.push(['reference', described(reference)], ...protocolRows(protocol?.reference));
+  rows.push(['samples', described(samples)], ...protocolRows(protocol?.samples));
+  if (protocol) rows.push(['covariances', `divided by ${protocol.covarianceDivisor}`]);
   const width = Math.max(...rows.map(([title]) => title.length)) + 2;
   return `${rows.map(([title, text]) => title.padEnd(width) + text).join('\n')}\n`;
+}
+
+function protocolRows(protocol: Protocol | undefined): [string, string][] {
+  if (!protocol) return [];
+  const settings = Object.entries(protocol).map(([name, value]) => `${name} ${value}`);
+  return [['  prepared as', settings.join(', ')]];
 }
 
 function shown(value: number): string {

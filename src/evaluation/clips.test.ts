@@ -1,15 +1,18 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { frameGrey, writeClip } from '../../test/support/clip-files.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { bytesSource } from '../formats/byte-source.ts';
 import { encodeNpz, openNpz } from '../formats/npz.ts';
 import { blankImage, writePng } from '../media/image.ts';
-import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
+import { openCpu } from '../runtime/node.ts';
+import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { CLIP_PROTOCOL, type ClipProtocol, chosenVideos, clipSpan, clipStarts } from './clips.ts';
+import { extractFeatures } from './extract.ts';
+import type { FeatureNetwork } from './feature-network.ts';
 import { readAhead } from './read-ahead.ts';
 import type { SampleSource } from './sample-source.ts';
 import { openVideoArray } from './video-array.ts';
@@ -222,5 +225,47 @@ describe('videos of an array', () => {
   ])('must not be %s', async (_, value, protocol, message) => {
     await expect(open(value, protocol)).rejects.toThrow(FormatError);
     await expect(open(value, protocol)).rejects.toThrow(message);
+  });
+});
+
+describe('features of clips', () => {
+  const device = openCpu({ threads: 1 });
+  afterAll(() => device.dispose());
+  const source = (shape: number[]): SampleSource => ({
+    name: 'set',
+    count: 2,
+    shape,
+    protocol: shape.length === 4 ? { framesPerClip: shape[0] } : undefined,
+    async *batches() {
+      yield tensor('uint8', [2, ...shape], new Uint8Array(2 * elementCount(shape)));
+    },
+    close: async () => {},
+  });
+  const network: FeatureNetwork = {
+    name: 'n',
+    channels: 3,
+    takesClips: true,
+    protocol: { resize: 'torch' },
+    batchSize: 2,
+    extract: async ({ shape }) => ({
+      features: float32([shape[0], shape.length], [5, 4, 3, 2, 1, 5, 4, 3, 2, 1]),
+    }),
+    dispose: async () => {},
+  };
+
+  it('say how the clips were chosen and prepared', async () => {
+    const set = await extractFeatures(device, network, source([3, 2, 2, 3]));
+    expect(set.protocol).toEqual({ framesPerClip: 3, resize: 'torch' });
+    expect(set.features?.shape).toEqual([2, 5]);
+  });
+
+  it('are none of images, nor features of images those of clips', async () => {
+    await expect(extractFeatures(device, network, source([2, 2, 3]))).rejects.toThrow(
+      "set: holds images, but the network 'n' is one of videos",
+    );
+    const ofImages = { ...network, takesClips: false };
+    await expect(extractFeatures(device, ofImages, source([3, 2, 2, 3]))).rejects.toThrow(
+      "set: holds videos, but the network 'n' is one of images",
+    );
   });
 });

@@ -2,6 +2,7 @@
 
 import { FormatError } from '../errors.ts';
 import { Generator } from '../tensor/generator.ts';
+import type { Protocol } from './evaluation-set.ts';
 
 export const CLIP_PLACES = ['even', 'random'] as const;
 
@@ -66,11 +67,17 @@ export function tooShort(name: string, length: number, protocol: ClipProtocol): 
   );
 }
 
-/** The protocol, as the output states it. */
-export function describeProtocol(protocol: ClipProtocol): Record<string, string | number> {
+/** What the output states of clips of `videos` videos, whose frames are `height` x `width` pixels. */
+export function statedProtocol(
+  protocol: ClipProtocol,
+  videos: number,
+  [height, width]: readonly number[],
+): Protocol {
   const { frames, stride, clipsPerVideo, places, seed } = protocol;
   const isRandom = places === 'random' || protocol.videos !== undefined;
   return {
+    videos,
+    frameSize: `${height}x${width}`,
     framesPerClip: frames,
     frameStride: stride,
     clipsPerVideo,

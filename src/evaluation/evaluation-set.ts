@@ -2,9 +2,10 @@
  * @file What a file says of a set of samples: an `.npz` with `features` (N, D) and perhaps `logits` (N, classes), or with
  * stored statistics `mu` (D) and `sigma` (D, D), and perhaps those of spatial features, `mu_s` and `sigma_s`. A file may
  * have both: then the statistics are not computed from its features, as they may be those of more samples. The text
- * `network` says what the features are of.
+ * `network` says what the features are of, and the text `protocol` how samples were chosen and prepared.
  */
 
+import { z } from 'zod';
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
 import { printable } from '../formats/printable.ts';
@@ -73,7 +74,20 @@ export async function readEvaluationSet(npz: Npz, name: string): Promise<Evaluat
   }
   const isAdm = gaussian?.mean.length === ADM_DIMS[0] && spatial?.mean.length === ADM_DIMS[1];
   const network = npz.has('network') ? await npz.readText('network') : isAdm ? FID_NETWORK : undefined;
-  return { name, network, features, logits, gaussian, spatial };
+  const protocol = npz.has('protocol')
+    ? parseProtocol(await npz.readText('protocol'), `${name}: 'protocol'`)
+    : undefined;
+  return { name, network, features, logits, gaussian, spatial, protocol };
+}
+
+const protocolSchema = z.record(z.string(), z.union([z.string(), z.number()]));
+
+function parseProtocol(text: string, where: string): Protocol {
+  try {
+    return protocolSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new FormatError(`${where} must be a JSON object of texts and numbers`, { cause });
+  }
 }
 
 function missing(npz: Npz, name: string): string {

@@ -1,5 +1,6 @@
 /** @file Features of many samples, batch by batch. */
 
+import { setImmediate } from 'node:timers/promises';
 import { ArgumentError } from '../errors.ts';
 import { type Channels, withChannels } from '../media/image.ts';
 import type { Device } from '../runtime/device.ts';
@@ -23,7 +24,8 @@ const SPATIAL_ROWS = 512;
  * What a network says of all samples of a source. Memory holds a batch of samples, features and logits in float32, and
  * only the statistics of spatial features.
  * @param options progress is the share of the samples.
- * @throws {FormatError} if a sample cannot be read; {ArgumentError} where features are not finite.
+ * @throws {FormatError} if a sample cannot be read; {ArgumentError} where features are not finite, or the network does
+ * not take such samples.
  */
 export async function extractFeatures(
   device: Device,
@@ -31,11 +33,13 @@ export async function extractFeatures(
   source: SampleSource,
   { signal, onProgress, onlyFeatures = false }: ExtractOptions = {},
 ): Promise<EvaluationSet> {
+  requireKind(network, source);
   const [features, logits] = [rowCollector(source.count), rowCollector(source.count)];
   let spatial: GaussianSums | undefined;
   let done = 0;
   try {
     for await (const batch of source.batches(network.batchSize)) {
+      await setImmediate(); // let signals and progress through
       signal?.throwIfAborted();
       const extracted = await network.extract(inChannels(batch, network.channels));
       requireFinite(extracted.features, source.name, done);
@@ -55,6 +59,7 @@ export async function extractFeatures(
       logits: logits.rows(),
       classNames: network.classNames,
       labels: source.labels,
+      protocol: source.protocol || network.protocol ? { ...source.protocol, ...network.protocol } : undefined,
       spatial: done >= 2 ? await spatial?.finish() : undefined,
     };
   } finally {
@@ -78,6 +83,13 @@ export async function completeSet(
   if (!stored?.gaussian) return extracted;
   const { gaussian, spatial, network: name = extracted.network } = stored;
   return { ...extracted, network: name, gaussian, spatial };
+}
+
+function requireKind({ name, takesClips = false }: FeatureNetwork, source: SampleSource): void {
+  const areClips = source.shape.length === 4;
+  if (areClips === takesClips) return;
+  const [given, wanted] = areClips ? ['videos', 'images'] : ['images', 'videos'];
+  throw new ArgumentError(`${source.name}: holds ${given}, but the network '${name}' is one of ${wanted}`);
 }
 
 /** Room for rows of `count` samples, taken when the first come. */

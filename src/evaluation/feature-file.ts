@@ -16,7 +16,7 @@ const ALIGNMENT = 64;
  * @throws {AcditError} if it cannot be written, as on a full disk.
  */
 export async function writeFeatures(path: string, set: EvaluationSet): Promise<void> {
-  const { features, logits, network, gaussian, spatial } = set;
+  const { features, logits, network, gaussian, spatial, protocol } = set;
   const arrays: Record<string, Tensor | undefined> = {
     features,
     logits,
@@ -26,7 +26,10 @@ export async function writeFeatures(path: string, set: EvaluationSet): Promise<v
   const files = Object.entries(arrays).flatMap(([name, value]): StoredFile[] =>
     value ? [{ name: `${name}.npy`, read: async () => encodeNpy(value) }] : [],
   );
-  if (network !== undefined) files.push({ name: 'network.npy', read: async () => encodeNpyText(network) });
+  const texts = { network, protocol: protocol && JSON.stringify(protocol) };
+  for (const [name, text] of Object.entries(texts)) {
+    if (text !== undefined) files.push({ name: `${name}.npy`, read: async () => encodeNpyText(text) });
+  }
   await makeFolders(dirname(path));
   await writeFileAtomically(path, (write) => writeStoredZip(write, files, ALIGNMENT));
 }

@@ -2,6 +2,7 @@
 
 import type { Channels } from '../media/image.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { Protocol } from './evaluation-set.ts';
 
 /** A network that turns samples, such as images, into features. */
 export interface FeatureNetwork {
@@ -9,6 +10,10 @@ export interface FeatureNetwork {
   readonly name: string;
   /** Grey or RGB samples; others are converted. */
   readonly channels: Channels;
+  /** Clips (N, T, H, W, C) rather than images. */
+  readonly takesClips?: boolean;
+  /** How samples are prepared, where the metrics depend on it. */
+  readonly protocol?: Protocol;
   /** Of a classifier that samples' labels are meant for: what its logits are of, label by label. */
   readonly classNames?: readonly string[];
   /** How many samples at once suit it best. */

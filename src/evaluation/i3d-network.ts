@@ -16,13 +16,15 @@ const BATCH = 4;
  */
 export async function i3dNetwork(
   device: Device,
-  { parameters }: StoredI3d,
+  { parameters, epsilon }: StoredI3d,
   { frames, resizing }: { readonly frames: number; readonly resizing: ClipResizing },
 ): Promise<FeatureNetwork> {
   const i3d = await createI3d({ device, frames, parameters });
   return {
     name: FVD_NETWORK,
     channels: 3,
+    takesClips: true,
+    protocol: { resize: resizing, batchNormEpsilon: epsilon },
     batchSize: BATCH,
     extract: async (clips) => ({ features: await i3d.logits(preprocessClips(clips, resizing)) }),
     dispose: () => i3d.dispose(),

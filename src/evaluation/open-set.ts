@@ -1,14 +1,20 @@
 /** @file Sets of samples opened from paths, whatever they are kept in. */
 
+import { extname } from 'node:path';
 import { openFile } from '../formats/file-source.ts';
-import { openNpz } from '../formats/npz.ts';
-import { isFolder } from '../training/datasets/class-folders.ts';
+import { type Npz, openNpz } from '../formats/npz.ts';
+import { filesBelow, isFolder } from '../training/datasets/class-folders.ts';
 import { isIdxImages } from '../training/datasets/idx-dataset.ts';
+import { IMAGE_EXTENSIONS } from '../training/datasets/image-folder.ts';
+import { VIDEO_EXTENSIONS } from '../training/datasets/videos/video-folder.ts';
+import type { ClipProtocol } from './clips.ts';
 import { type EvaluationSet, readEvaluationSet } from './evaluation-set.ts';
 import { openIdxSource } from './idx-source.ts';
 import { IMAGES, openImageArray } from './image-array.ts';
 import { openImageFolder } from './image-folder.ts';
 import type { SampleSource } from './sample-source.ts';
+import { openVideoArray } from './video-array.ts';
+import { openVideoFolder } from './video-source.ts';
 
 /** A set with all that is to be compared, or with samples whose features are still to be computed. */
 export type OpenedSet =
@@ -20,13 +26,22 @@ export type OpenedSet =
       readonly stored: EvaluationSet | undefined;
     };
 
+/** What to do about videos. */
+export interface VideoOptions {
+  readonly protocol: ClipProtocol;
+  /** Folders hold videos even if all that is in them is images: those are frames, or animations. */
+  readonly always: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Open a folder of images, an `.npz` file of features, statistics or images, or an IDX file of images. Of a file with
- * features its images do not matter.
+ * features its images do not matter. With `videos`, folders and arrays may hold videos too.
  * @throws {FormatError} if it is none of these; {DatasetError} if the folder has no images.
  */
-export async function openSet(path: string): Promise<OpenedSet> {
-  if (await isFolder(path)) return { kind: 'images', images: await openImageFolder(path), stored: undefined };
+export async function openSet(path: string, videos?: VideoOptions): Promise<OpenedSet> {
+  if (await isFolder(path))
+    return { kind: 'images', images: await openFolder(path, videos), stored: undefined };
   if (isIdxImages(path)) return { kind: 'images', images: await openIdxSource(path), stored: undefined };
   const npz = await openNpz(await openFile(path));
   try {
@@ -36,9 +51,30 @@ export async function openSet(path: string): Promise<OpenedSet> {
       await npz.close();
       return { kind: 'features', set: stored! };
     }
-    return { kind: 'images', images: await openImageArray(npz, path), stored };
+    return { kind: 'images', images: await openArray(npz, path, videos), stored };
   } catch (error) {
     await npz.close();
     throw error;
   }
+}
+
+async function openFolder(path: string, videos: VideoOptions | undefined): Promise<SampleSource> {
+  if (videos && (videos.always || (await holdsVideos(path)))) {
+    return openVideoFolder(path, videos.protocol, videos.signal);
+  }
+  return openImageFolder(path);
+}
+
+/** Whether there is a file that can be nothing else. */
+async function holdsVideos(folder: string): Promise<boolean> {
+  const files = await filesBelow(folder, new Set([...VIDEO_EXTENSIONS, ...IMAGE_EXTENSIONS]));
+  return files.some((file) => !IMAGE_EXTENSIONS.has(extname(file).toLowerCase()));
+}
+
+async function openArray(npz: Npz, path: string, videos: VideoOptions | undefined): Promise<SampleSource> {
+  if (!videos) return openImageArray(npz, path);
+  const header = await npz.stream(IMAGES);
+  await header.close();
+  const areVideos = videos.always || header.shape.length === 5;
+  return areVideos ? openVideoArray(npz, path, videos.protocol) : openImageArray(npz, path);
 }

@@ -3,7 +3,7 @@
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
-import { type ClipProtocol, chosenVideos, clipStarts } from './clips.ts';
+import { type ClipProtocol, chosenVideos, clipStarts, statedProtocol } from './clips.ts';
 import { IMAGES } from './image-array.ts';
 import type { SampleSource } from './sample-source.ts';
 
@@ -26,6 +26,7 @@ export async function openVideoArray(npz: Npz, name: string, protocol: ClipProto
     name,
     count: chosen.size * clipsPerVideo,
     shape,
+    protocol: statedProtocol(protocol, chosen.size, [height, width]),
     async *batches(size) {
       const array = await npz.stream(IMAGES);
       let clips: Uint8Array[] = [];

@@ -8,7 +8,15 @@ import { filesBelow } from '../training/datasets/class-folders.ts';
 import { IMAGE_EXTENSIONS } from '../training/datasets/image-folder.ts';
 import { videoFrames } from '../training/datasets/videos/clip.ts';
 import { VIDEO_EXTENSIONS } from '../training/datasets/videos/video-folder.ts';
-import { type ClipProtocol, chosenVideos, clipSpan, clipStarts, takesBeginnings, tooShort } from './clips.ts';
+import {
+  type ClipProtocol,
+  chosenVideos,
+  clipSpan,
+  clipStarts,
+  statedProtocol,
+  takesBeginnings,
+  tooShort,
+} from './clips.ts';
 import { readAhead } from './read-ahead.ts';
 import type { SampleSource } from './sample-source.ts';
 
@@ -68,6 +76,7 @@ export async function openVideoFolder(
     name: path,
     count: chosen.length * clipsPerVideo,
     shape,
+    protocol: statedProtocol(protocol, chosen.length, [height, width]),
     async *batches(size) {
       const videos = Math.max(1, Math.floor(size / clipsPerVideo));
       for await (const clips of readAhead(chosen.length, videos, read)) {

@@ -1,0 +1,60 @@
+/**
+ * @file Features of clips by I3D, as a share of the machine's matrix-product speed.
+ * Usage: npx tsx bench/i3d.ts [frames] [clips at once] [repeats]
+ * Only the multiply-adds of convolutions are counted.
+ */
+
+import { input, topologicalOrder } from '../src/graph/symbolic.ts';
+import { createI3d } from '../src/models/i3d/i3d.ts';
+import { I3D_CONVOLUTIONS, i3dWeightShape } from '../src/models/i3d/layers.ts';
+import { i3dLogits } from '../src/models/i3d/network.ts';
+import { preprocessClips } from '../src/models/i3d/preprocess.ts';
+import { openCpu } from '../src/runtime/node.ts';
+import { elementCount, tensor } from '../src/tensor/tensor.ts';
+import { i3dFormula } from '../test/support/i3d-weights.ts';
+import { compareWithProduct, compileMatrixSpeed, describeComparison, time } from './matrix-speed.ts';
+
+const frames = Number(process.argv[2] ?? 16);
+const batch = Number(process.argv[3] ?? 4);
+const repeats = Number(process.argv[4] ?? 5);
+
+/** Of one clip: each weight is used once for every place of its result. */
+function multiplyAdds(): number {
+  const layers = new Map(I3D_CONVOLUTIONS.map((layer) => [layer.name, layer]));
+  const logits = i3dLogits(input('clips', [1, 3, frames, 224, 224]), (name) => {
+    const layer = layers.get(name)!;
+    return { weight: input('weight', i3dWeightShape(layer)), bias: input('bias', [layer.outputs]) };
+  });
+  return topologicalOrder([logits])
+    .filter(({ operator }) => operator === 'Conv')
+    .map(({ inputs: [, weight], outputs: [result] }) => {
+      const [places, size] = [result.shape.slice(2), weight.shape].map((s) => elementCount(s.map(Number)));
+      return places * size;
+    })
+    .reduce((sum, count) => sum + count, 0);
+}
+
+const device = openCpu();
+const reference = await compileMatrixSpeed(device);
+const i3d = await createI3d({ device, frames, parameters: async (layer) => i3dFormula(layer, 1e-3) });
+const shape = [batch, frames, 128, 128, 3];
+const videos = tensor(
+  'uint8',
+  shape,
+  Uint8Array.from({ length: elementCount(shape) }, (_, i) => i % 251),
+);
+const clips = preprocessClips(videos, 'tensorflow');
+const giga = multiplyAdds() / 1e9;
+console.log(`${frames} frames, ${giga.toFixed(1)} GMACs a clip, ${batch} at once, ${device.threads} threads`);
+const preparing = await time(async () => preprocessClips(videos, 'tensorflow'));
+console.log(`preparing a clip: ${(preparing / batch).toFixed(0)} ms`);
+await i3d.logits(clips);
+const comparison = await compareWithProduct(reference, () => i3d.logits(clips), {
+  operations: 2e9 * giga * batch,
+  repeats,
+  products: 12,
+});
+console.log(`${batch} clips: ${describeComparison(comparison)}`);
+console.log(`${((1000 * batch) / comparison.milliseconds).toFixed(2)} clips/s`);
+console.log(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`);
+await device.dispose();
