@@ -3,6 +3,7 @@
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
+import { methodNotAllowed } from 'hono/method-not-allowed';
 import { ApiError } from '../errors.ts';
 import { PATHS } from './api.ts';
 import { requireKey } from './api-key.ts';
@@ -35,6 +36,19 @@ export function createApp(options: AppOptions): Hono {
     metrics.answered(routeName(c.req.path), c.res.status, (performance.now() - started) / 1000);
   });
   if (options.cors) app.use(cors({ origin: [...options.cors] }));
+  app.use(
+    methodNotAllowed({
+      app,
+      onMethodNotAllowed: (c, methods) =>
+        errorResponse(
+          new ApiError(
+            405,
+            'method_not_allowed',
+            `${c.req.path} takes ${methods.join(', ')}, not ${c.req.method}`,
+          ),
+        ),
+    }),
+  );
   app.get(PATHS.health, (c) => {
     if (stopping.aborted) throw stopping.reason;
     return c.json({ status: 'ok' });

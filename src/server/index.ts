@@ -1,0 +1,10 @@
+/** @file Models over HTTP: the app as a function from requests to answers, and a server that runs it. */
+
+export { type AppOptions, createApp } from './app.ts';
+export type { ServerContext, ServerLimits } from './context.ts';
+export { createGate, type Gate, type GateOptions } from './gate.ts';
+export { createMetrics, type Metrics } from './metrics.ts';
+export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';
+export type { ServedModel } from './served-model.ts';
+export { listStaticFiles, type StaticFiles } from './static-files.ts';
+export { createFileStore, type FileStore, type FileStoreOptions, type StoredFile } from './stored-files.ts';
