@@ -2,7 +2,7 @@
 
 import { ArgumentError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
-import { openCpu } from '../runtime/node.ts';
+import { ACCELERATORS, type DeviceOptions, openAccelerator, openCpu } from '../runtime/node.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { choice, wholeNumber } from './values.ts';
 
@@ -10,18 +10,30 @@ export const deviceFlags = {
   device: {
     type: 'string',
     value: 'NAME',
-    help: 'auto or cpu; webgpu, cuda, coreml and dml are not available yet',
+    help: 'cpu (auto), or a graphics card through webgpu, cuda, coreml or dml, where there is one',
   },
   threads: { type: 'string', value: 'N', help: 'CPU threads (all cores)' },
 } as const satisfies Flags;
 
-const DEVICES = ['auto', 'cpu', 'webgpu', 'cuda', 'coreml', 'dml'] as const;
+const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
 
-/** @throws {ArgumentError} for a device that is unknown or not available. */
-export function openDevice({ device = 'auto', threads }: FlagValues<typeof deviceFlags>): Device {
-  const name = choice('device', device, DEVICES);
-  if (name !== 'auto' && name !== 'cpu') {
-    throw new ArgumentError(`--device ${name} is not available yet; use cpu`);
-  }
-  return openCpu(threads === undefined ? {} : { threads: wholeNumber('threads', threads) });
+/**
+ * `auto` is the CPU: the others are faster for some models only, and the CPU is exact.
+ * @throws {ArgumentError} for a device that is unknown; {DeviceError} for one that is not available here.
+ */
+export async function openDevice(values: FlagValues<typeof deviceFlags>): Promise<Device> {
+  const name = choice('device', values.device ?? 'auto', DEVICES);
+  if (name === 'auto' || name === 'cpu') return openCpuDevice(values);
+  return openAccelerator(name, deviceOptions(values));
+}
+
+/** Of commands that know no other. @throws {ArgumentError} for another. */
+export function openCpuDevice(values: FlagValues<typeof deviceFlags>): Device {
+  const name = choice('device', values.device ?? 'auto', DEVICES);
+  if (name === 'auto' || name === 'cpu') return openCpu(deviceOptions(values));
+  throw new ArgumentError(`--device ${name} is not available here; this command runs on the cpu`);
+}
+
+function deviceOptions({ threads }: FlagValues<typeof deviceFlags>): DeviceOptions {
+  return threads === undefined ? {} : { threads: wholeNumber('threads', threads) };
 }

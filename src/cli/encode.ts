@@ -113,7 +113,7 @@ async function encode(
   const { signal } = terminal;
   const vaePath = await autoencoderPath(vae, terminal, values.quiet === true || values.json === true);
   const { hooks, close } = reportTo(terminal, values, folder);
-  const device = openDevice(values);
+  const device = await openDevice(values);
   const stored = await openAutoencoder(vaePath);
   const { config } = stored;
   try {

@@ -55,7 +55,7 @@ function modelName(positional: string | undefined, { ckpt, video }: SampleValues
 async function sample(name: string, values: SampleValues, terminal: Terminal): Promise<undefined> {
   const path = await modelPath(name, terminal, values.json === true);
   const started = performance.now();
-  const device = openDevice(values);
+  const device = await openDevice(values);
   const model = await openModel(path, { weights: weightsChoice(values) });
   try {
     const settings = await prepare(model.config, values, device, terminal);

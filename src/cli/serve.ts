@@ -5,7 +5,7 @@ import { openModel } from '../checkpoints/load.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { bundledModel } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
-import { deviceFlags, openDevice } from './device.ts';
+import { deviceFlags, openCpuDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelPath } from './model-path.ts';
 import { packageVersion } from './package-version.ts';
@@ -77,7 +77,7 @@ function serveOptions(
     batch,
     host: values.host ?? '127.0.0.1',
     port: number('port', values.port, 8000, 0),
-    threads: openDevice(values).threads,
+    threads: openCpuDevice(values).threads,
     queue: number('queue', values.queue, 64, 0),
     limits: {
       samples: number('max-n', values['max-n'], 10),

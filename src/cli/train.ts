@@ -59,7 +59,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   if (values.overwrite && !values.fresh) throw new ArgumentError('--overwrite only goes with --fresh');
   const { folder } = given.output;
   const quiet = values.quiet === true || values.json === true;
-  const device = openDevice(values);
+  const device = await openDevice(values);
   const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
   const dataset = await openDataset({ ...given.data, warn });
   const config = recipeModel(given, dataset);

@@ -46,7 +46,7 @@ async function verify(
 ): Promise<number | undefined> {
   const { stdout, stderr, signal } = terminal;
   const path = await modelPath(model, terminal, values.json === true);
-  const device = openDevice(values);
+  const device = await openDevice(values);
   const golden = await openNpz(await openFile(goldenPath));
   try {
     const names = checkedNames(golden.names);

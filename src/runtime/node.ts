@@ -43,21 +43,32 @@ export function openCpu(options: DeviceOptions = {}): Device {
   return createDevice(cpu, { serial: false });
 }
 
+/** Graphics cards, by the library that ONNX Runtime reaches them through. */
+export const ACCELERATORS = ['webgpu', 'cuda', 'coreml', 'dml'] as const;
+
 /**
- * A graphics card, through ONNX Runtime's WebGPU kernels, which are experimental on Node. What they do not know runs on
- * the CPU. One program runs at a time: two at once crash the process.
- * @throws {DeviceError} if there is no card, or no driver for it.
+ * A graphics card; what its kernels do not cover runs on the CPU. WebGPU comes with ONNX Runtime, and is experimental on
+ * Node; CUDA must be installed beside it (Linux), CoreML is of macOS, DirectML (`dml`) of Windows. One program runs at a
+ * time: two at once crash WebGPU.
+ * @throws {DeviceError} if there is no card, no driver, or no such library.
  */
-export async function openWebGpu(options: DeviceOptions = {}): Promise<Device> {
+export async function openAccelerator(
+  name: (typeof ACCELERATORS)[number],
+  options: DeviceOptions = {},
+): Promise<Device> {
+  // Of a name that it does not know, ONNX Runtime says so on the terminal, and takes the CPU.
+  if (!ort.listSupportedBackends().some((backend) => backend.name === name)) {
+    throw new DeviceError(`device ${name} is not available on this system; use another`);
+  }
   const threads = options.threads ?? availableParallelism();
-  const webGpu: Runtime = {
-    name: 'webgpu',
+  const accelerator: Runtime = {
+    name,
     threads,
     ort,
-    options: () => ({ ...sharedOptions(threads), executionProviders: ['webgpu', 'cpu'] }),
+    options: () => ({ ...sharedOptions(threads), executionProviders: [name, 'cpu'] }),
     run: runAndCopy,
   };
-  const device = createDevice(webGpu, { serial: true });
+  const device = createDevice(accelerator, { serial: true });
   await requireWorking(device);
   return device;
 }

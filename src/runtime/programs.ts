@@ -219,6 +219,14 @@ export async function requireWorking(device: Device): Promise<void> {
       throw new DeviceError(`a product came out as ${product.data.join()}`);
   } catch (cause) {
     await device.dispose();
-    throw new DeviceError(`device ${device.name} is not available here: ${messageOf(cause)}`, { cause });
+    throw new DeviceError(`device ${device.name} is not available here (${lastWords(cause)}); use another`, {
+      cause,
+    });
   }
+}
+
+/** The end of the last line of a message: ONNX Runtime begins with where in its source it happened. */
+function lastWords(cause: unknown): string {
+  const line = messageOf(cause).trim().split('\n').at(-1) ?? '';
+  return line.replace(/^.*(?: was false\.|Error:|ONNX Runtime refused a program:) */, '').replace(/\.$/, '');
 }

@@ -202,7 +202,7 @@ describe('acdit sample with bad input', () => {
     [['--seed', 'x'], '--seed must be a whole number'],
     [['--solver', 'ddip'], 'did you mean ddim?'],
     [['--precision', 'int8'], '--precision int8 is not available yet'],
-    [['--device', 'cuda'], '--device cuda is not available yet; use cpu'],
+    [['--device', 'cuda'], 'device cuda is not available here'],
     [['--device', 'gpu'], '--device must be one of'],
     [['--threads', '0'], '--threads must be a whole number'],
     [['--count', '3', '--per-class', '2'], '--count and --per-class exclude each other'],
