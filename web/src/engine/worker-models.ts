@@ -73,8 +73,7 @@ export function createModels(openDevice: OpenDevice) {
       const start = performance.now();
       for await (const event of sampler.sample(requestOf(sampler.config, order, signal))) {
         if (event.kind === 'step') {
-          const { block, step } = event;
-          const { clean = event.latents } = event as typeof event & { clean?: typeof event.latents };
+          const { block, step, clean } = event;
           yield { kind: 'step', block, step, clean: clean.data };
         } else if (event.kind === 'block') {
           const { block, given = false, latents } = event;

@@ -1,0 +1,23 @@
+/** Makes the strip of pictures, one a class, that the browser app shows for a model: `classes.png` in its folder. */
+
+import { join } from 'node:path';
+import { loadModel } from '../src/checkpoints/load.ts';
+import { framesOf } from '../src/media/frames.ts';
+import { grid, writePng } from '../src/media/image.ts';
+import { unpatchify } from '../src/models/acdit/layout.ts';
+import { openCpu } from '../src/runtime/node.ts';
+import { createSampler } from '../src/sampling/sampler.ts';
+
+const [folder, seed = '7'] = process.argv.slice(2);
+if (folder === undefined) throw new Error('usage: tsx scripts/class-pictures.ts MODEL_FOLDER [SEED]');
+const device = openCpu();
+const model = await loadModel(folder);
+const { config } = model;
+const sampler = await createSampler({ ...model, device });
+const labels = Array.from({ length: config.classes }, (_, label) => label);
+for await (const event of sampler.sample({ labels, seed: Number(seed) })) {
+  if (event.kind !== 'done') continue;
+  const pictures = framesOf(unpatchify(config, event.latents)).map((frames) => frames[frames.length - 1]);
+  await writePng(join(folder, 'classes.png'), grid(pictures, { columns: labels.length, padding: 0 }));
+}
+await device.dispose();
