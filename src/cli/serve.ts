@@ -1,6 +1,9 @@
 /** @file `acdit serve`: models over HTTP. */
 
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { openModel } from '../checkpoints/load.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { bundledModel } from './bundled-model.ts';
@@ -32,7 +35,7 @@ const serveFlags = {
     value: 'ORIGINS',
     help: 'origins whose pages may use the server, with commas between; * for all',
   },
-  web: { type: 'string', value: 'DIR', help: 'folder of a web app to serve at /' },
+  web: { type: 'string', value: 'DIR', help: "folder of a web app to serve at / (the package's own)" },
   vae: {
     type: 'string',
     value: 'DIR',
@@ -40,6 +43,9 @@ const serveFlags = {
   },
   ...deviceFlags,
 } as const satisfies Flags;
+
+/** `src/cli` and `dist/cli` are equally deep in the package. */
+const WEB_APP = fileURLToPath(new URL('../../web/dist', import.meta.url));
 
 type ServeValues = FlagValues<typeof serveFlags>;
 
@@ -88,13 +94,18 @@ function serveOptions(
     },
     apiKey: values['api-key'] ?? process.env.ACDIT_API_KEY,
     cors: values.cors?.split(',').map((origin) => origin.trim()),
-    web: values.web,
+    web: values.web ?? builtWebApp(),
     log: (message) => stderr.write(`acdit: ${message}\n`),
   };
 }
 
 function number(flag: string, text: string | undefined, fallback: number, minimum = 1): number {
   return text === undefined ? fallback : wholeNumber(flag, text, minimum);
+}
+
+/** The folder of the package's web app, if it is built. */
+function builtWebApp(): string | undefined {
+  return existsSync(join(WEB_APP, 'index.html')) ? WEB_APP : undefined;
 }
 
 /** `MODEL` or `NAME=MODEL`. */

@@ -1,7 +1,9 @@
 /** @file The web app's files. What may be fetched is listed when the server starts; no request's path is ever looked up. */
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { Readable } from 'node:stream';
 import type { Hono } from 'hono';
 import { getMimeType } from 'hono/utils/mime';
 import { ArgumentError } from '../errors.ts';
@@ -12,6 +14,7 @@ export type StaticFiles = ReadonlyMap<string, StaticFile>;
 interface StaticFile {
   readonly path: string;
   readonly type: string;
+  readonly size: number;
   /** Changes when the file does. */
   readonly tag: string;
 }
@@ -29,6 +32,7 @@ export async function listStaticFiles(folder: string): Promise<StaticFiles> {
     const { size, mtimeMs } = await stat(path);
     const file = {
       path,
+      size,
       type: getMimeType(entry.name) ?? 'application/octet-stream',
       tag: `"${size.toString(36)}-${Math.round(mtimeMs).toString(36)}"`,
     };
@@ -40,9 +44,6 @@ export async function listStaticFiles(folder: string): Promise<StaticFiles> {
   return files;
 }
 
-/** Names with a hash of the content in them never mean other content. */
-const HASHED = /[-.][\w-]{8,}\.\w+$/;
-
 /** Serve files, such that their pages may use threads: isolated from other origins. */
 export function staticRoutes(app: Hono, files: StaticFiles): void {
   app.get('*', async (c, next) => {
@@ -51,14 +52,16 @@ export function staticRoutes(app: Hono, files: StaticFiles): void {
     const headers = {
       'content-type': file.type,
       etag: file.tag,
-      'cache-control': HASHED.test(file.path) ? 'public, max-age=31536000, immutable' : 'no-cache',
+      // Kept, but asked for again with the tag.
+      'cache-control': 'no-cache',
       'cross-origin-opener-policy': 'same-origin',
       'cross-origin-embedder-policy': 'require-corp',
       'cross-origin-resource-policy': 'same-origin',
       'x-content-type-options': 'nosniff',
     };
     if (c.req.header('if-none-match') === file.tag) return new Response(null, { status: 304, headers });
-    return new Response(new Uint8Array(await readFile(file.path)), { headers });
+    const body = Readable.toWeb(createReadStream(file.path)) as ReadableStream<Uint8Array>;
+    return new Response(body, { headers: { ...headers, 'content-length': String(file.size) } });
   });
 }
 

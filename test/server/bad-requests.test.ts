@@ -1,0 +1,180 @@
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { errorSchema } from '../../src/server/api.ts';
+import { operations } from '../../src/server/openapi.ts';
+import { listStaticFiles } from '../../src/server/static-files.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { errorOf, tinyServer } from '../support/tiny-server.ts';
+
+const server = await tinyServer();
+const IMAGES = '/v1/images/generations';
+
+describe('bad bodies', () => {
+  it.each<[string, unknown, number, string | null, RegExp]>([
+    ['no JSON', '{"prompt":', 400, null, /no JSON/],
+    ['no object', '[]', 400, null, /expected object/],
+    ['nothing', '', 400, null, /no JSON/],
+    ['no prompt', {}, 400, 'prompt', /prompt/],
+    ['an unknown class', { prompt: 'sneeker' }, 400, 'prompt', /did you mean 'Sneaker'/],
+    ['a class beyond the last', { prompt: 3 }, 400, 'prompt', /outside 0 to 2/],
+    ['an unknown field', { prompt: '1', sed: 1 }, 400, 'sed', /did you mean 'seed'/],
+    ['an unknown model', { prompt: '1', model: 'piktures' }, 404, 'model', /did you mean 'pictures'/],
+    ["a size that is not the model's", { prompt: '1', size: '16x16' }, 400, 'size', /are 8x8/],
+    ['no size', { prompt: '1', size: 'big' }, 400, 'size', /WIDTHxHEIGHT/],
+    ['no samples', { prompt: '1', n: 0 }, 400, 'n', />=1/],
+    ['too many samples', { prompt: '1', n: 5 }, 400, 'n', /at most 4/],
+    ['no steps', { prompt: '1', steps: 0 }, 400, 'steps', />=1/],
+    ['too many steps', { prompt: '1', steps: 51 }, 400, 'steps', /at most 50/],
+    ['steps of too few blocks', { prompt: '1', steps: [1, 2] }, 400, 'steps', /4 blocks, got 2/],
+    ['labels of too few blocks', { prompt: ['1', '2'] }, 400, 'prompt', /4 blocks, got 2/],
+    ['guidance below 0', { prompt: '1', cfg_scale: -1 }, 400, 'cfg_scale', />=0/],
+    ['a seed that is no whole number', { prompt: '1', seed: 0.5 }, 400, 'seed', /int/],
+    ['an unknown solver', { prompt: '1', solver: 'euler' }, 400, 'solver', /ddim/],
+    ['an unknown format', { prompt: '1', response_format: 'tiff' }, 400, 'response_format', /b64_json/],
+    ['text for a number', { prompt: '1', n: '2' }, 400, 'n', /expected number/],
+  ])('are refused: %s', async (_, body, status, param, message) => {
+    const response = await server.post(IMAGES, body);
+    expect(response.status).toBe(status);
+    const error = await errorOf(response);
+    expect(error).toMatchObject({ type: 'invalid_request_error', param });
+    expect(error.message).toMatch(message);
+  });
+
+  it('are refused if they are not sent as JSON, so that no page of another origin can send them unasked', async () => {
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', '']) {
+      const headers = { 'content-type': type };
+      expect((await server.post(IMAGES, { prompt: '1' }, { headers })).status).toBe(415);
+    }
+  });
+
+  it('are refused if they are large, whether they say so or not', async () => {
+    const large = JSON.stringify({ prompt: 'x'.repeat(70_000) });
+    const stated = await server.post(IMAGES, large, { headers: { 'content-length': String(large.length) } });
+    expect([stated.status, (await errorOf(stated)).code]).toEqual([413, 'body_too_large']);
+    const endless = new ReadableStream({
+      pull: (controller) => controller.enqueue(new TextEncoder().encode('x'.repeat(10_000))),
+    });
+    const init: RequestInit & { duplex: 'half' } = {
+      method: 'POST',
+      body: endless,
+      duplex: 'half',
+      headers: { 'content-type': 'application/json' },
+    };
+    expect((await server.app.request(IMAGES, init)).status).toBe(413);
+  });
+
+  it('never break the server, whatever they hold', async () => {
+    const posts = operations.filter(({ method }) => method === 'post').map(({ path }) => path);
+    const fields = ['prompt', 'model', 'n', 'seed', 'steps', 'cfg_scale', 'given', 'size', 'stream'];
+    const body = fc.oneof(
+      fc.string().map((text) => text),
+      fc.json(),
+      fc
+        .dictionary(fc.constantFrom(...fields), fc.jsonValue({ maxDepth: 2 }))
+        .map((value) => JSON.stringify(value)),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...posts), body, async (path, text) => {
+        const response = await server.post(path, text);
+        const answer = await response.text();
+        expect([200, 400, 404, 413, 429]).toContain(response.status);
+        if (response.status !== 200) errorSchema.parse(JSON.parse(answer));
+      }),
+      { numRuns: 200 },
+    );
+    expect(server.errors.filter(({ status }) => status >= 500)).toEqual([]);
+    expect((await server.get('/healthz')).status).toBe(200);
+  });
+});
+
+describe('paths', () => {
+  it('that are not there, or take other methods, are told', async () => {
+    expect((await server.get('/v2')).status).toBe(404);
+    const response = await server.get(IMAGES);
+    expect(response.status).toBe(405);
+    expect((await errorOf(response)).message).toBe(`${IMAGES} takes POST, not GET`);
+  });
+
+  it('lead to the files of the web app, isolated, and to no others', async () => {
+    const folder = temporaryFolder();
+    const web = join(folder, 'web');
+    mkdirSync(join(web, 'assets'), { recursive: true });
+    writeFileSync(join(folder, 'secret.txt'), 'secret');
+    writeFileSync(join(web, 'index.html'), '<title>app</title>');
+    writeFileSync(join(web, 'assets', 'a b.js'), 'let a;');
+    symlinkSync(join(folder, 'secret.txt'), join(web, 'link.txt'));
+    const { get } = await tinyServer({ web: await listStaticFiles(web) });
+
+    const page = await get('/');
+    expect(await page.text()).toBe('<title>app</title>');
+    expect(page.headers.get('content-type')).toMatch('text/html');
+    expect(page.headers.get('cross-origin-opener-policy')).toBe('same-origin');
+    expect(page.headers.get('cross-origin-embedder-policy')).toBe('require-corp');
+    expect((await get('/', { 'if-none-match': page.headers.get('etag')! })).status).toBe(304);
+    expect(await (await get('/assets/a%20b.js')).text()).toBe('let a;');
+    expect((await get('/v1/models')).status).toBe(200);
+    const tricks = [
+      '/link.txt',
+      '/../secret.txt',
+      '/%2e%2e/secret.txt',
+      '/..%2fsecret.txt',
+      '/assets/..%5c..%5csecret.txt',
+    ];
+    for (const path of [...tricks, '/%00', '/%', '/assets', `//${folder}/secret.txt`, '/secret.txt']) {
+      expect([path, (await get(path)).status]).toEqual([path, 404]);
+    }
+    await expect(listStaticFiles(folder)).rejects.toThrow('no index.html');
+  });
+});
+
+describe('an API key', () => {
+  it('is wanted for all but health, the document and the web app', async () => {
+    const { get, post } = await tinyServer({ apiKey: 'secret' });
+    for (const authorization of ['', 'Bearer', 'Bearer wrong', 'Bearer secret2', 'secret', 'Basic secret']) {
+      const response = await post(IMAGES, { prompt: '1' }, { headers: { authorization } });
+      expect(response.status).toBe(401);
+      expect((await errorOf(response)).code).toBe('invalid_api_key');
+    }
+    for (const path of ['/v1/models', '/v1/videos', '/metrics']) expect((await get(path)).status).toBe(401);
+    for (const path of ['/healthz', '/openapi.json']) expect((await get(path)).status).toBe(200);
+    expect((await get('/v1/models', { authorization: 'Bearer secret' })).status).toBe(200);
+  });
+});
+
+describe('other origins', () => {
+  it('may use the server if they are told so', async () => {
+    const ask = (origin: string) => ({ origin, 'access-control-request-method': 'POST' });
+    const { app, get } = await tinyServer({ cors: ['https://a.example'], apiKey: 'secret' });
+    const preflight = await app.request(IMAGES, { method: 'OPTIONS', headers: ask('https://a.example') });
+    expect(preflight.status).toBe(204);
+    expect(preflight.headers.get('access-control-allow-origin')).toBe('https://a.example');
+    expect(
+      (await get('/healthz', ask('https://b.example'))).headers.get('access-control-allow-origin'),
+    ).toBeNull();
+    const refused = await get('/v1/models', ask('https://a.example'));
+    expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([
+      401,
+      'https://a.example',
+    ]);
+    expect(
+      (await server.get('/healthz', ask('https://a.example'))).headers.get('access-control-allow-origin'),
+    ).toBeNull();
+  });
+});
+
+describe('/openapi.json', () => {
+  it('describes every route, and no other', async () => {
+    const { paths } = (await (await server.get('/openapi.json')).json()) as {
+      paths: Record<string, Record<string, unknown>>;
+    };
+    const described = Object.entries(paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    const routes = server.app.routes
+      .filter(({ method }) => method !== 'ALL')
+      .map(({ method, path }) => `${method} ${path.replace(/:(\w+)(\{.*?\})?/g, '{$1}')}`);
+    expect(described.sort()).toEqual([...new Set(routes)].sort());
+  });
+});
