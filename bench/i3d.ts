@@ -1,6 +1,6 @@
 /**
  * @file Features of clips by I3D, as a share of the machine's matrix-product speed.
- * Usage: npx tsx bench/i3d.ts [frames] [clips at once] [repeats]
+ * Usage: npm run bench:i3d -- [frames] [clips at once] [repeats]
  * Only the multiply-adds of convolutions are counted.
  */
 

@@ -1,9 +1,11 @@
 /** @file I3D as a feature network: its logits are what the Fréchet Video Distance compares. */
 
+import { createHash } from 'node:crypto';
 import type { StoredI3d } from '../checkpoints/i3d.ts';
 import { createI3d } from '../models/i3d/i3d.ts';
 import { type ClipResizing, preprocessClips } from '../models/i3d/preprocess.ts';
 import type { Device } from '../runtime/device.ts';
+import { tensorBytes } from '../tensor/tensor.ts';
 import { FVD_NETWORK } from './evaluation-set.ts';
 import type { FeatureNetwork } from './feature-network.ts';
 
@@ -19,12 +21,23 @@ export async function i3dNetwork(
   { parameters, epsilon }: StoredI3d,
   { frames, resizing }: { readonly frames: number; readonly resizing: ClipResizing },
 ): Promise<FeatureNetwork> {
-  const i3d = await createI3d({ device, frames, parameters });
+  const hash = createHash('sha256');
+  const i3d = await createI3d({
+    device,
+    frames,
+    async parameters(layer) {
+      const { weight, bias } = await parameters(layer);
+      for (const value of [weight, bias]) hash.update(tensorBytes(value));
+      return { weight, bias };
+    },
+  });
+  // Other weights may have the same layers, and make other numbers.
+  const weights = hash.digest('hex').slice(0, 16);
   return {
     name: FVD_NETWORK,
     channels: 3,
     takesClips: true,
-    protocol: { resize: resizing, batchNormEpsilon: epsilon },
+    protocol: { resize: resizing, batchNormEpsilon: epsilon, weights },
     batchSize: BATCH,
     extract: async (clips) => ({ features: await i3d.logits(preprocessClips(clips, resizing)) }),
     dispose: () => i3d.dispose(),

@@ -1,12 +1,20 @@
-/** @file Metrics of generated samples, on features that are given: distances of distributions, coverage, scores. */
+/** @file Metrics of generated samples: features of images and of videos, distances of distributions, coverage, scores. */
 
 export { classifierNetwork } from './classifier-network.ts';
+export { CLIP_PROTOCOL, type ClipProtocol } from './clips.ts';
 export { type EvaluateOptions, evaluate, type Metrics } from './evaluate.ts';
-export { type EvaluationSet, FID_NETWORK, readEvaluationSet } from './evaluation-set.ts';
+export {
+  type EvaluationSet,
+  FID_NETWORK,
+  FVD_NETWORK,
+  type Protocol,
+  readEvaluationSet,
+} from './evaluation-set.ts';
 export { extractFeatures } from './extract.ts';
 export type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
 export { frechetDistance } from './frechet.ts';
 export { type Gaussian, gaussianOf } from './gaussian.ts';
+export { i3dNetwork } from './i3d-network.ts';
 export { datasetSource } from './idx-source.ts';
 export { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
 export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
@@ -18,5 +26,6 @@ export {
   type Manifolds,
   PRECISION_NEIGHBOUR,
 } from './manifolds.ts';
+export { type OpenedSet, openSet, type VideoOptions } from './open-set.ts';
 export type { Features, WorkOptions } from './products.ts';
 export type { SampleSource } from './sample-source.ts';

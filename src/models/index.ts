@@ -72,3 +72,6 @@ export {
   predictedClasses,
 } from './classifier/compiled.ts';
 export { type ClassifierConfig, validateClassifier } from './classifier/config.ts';
+export { createI3d, type I3d, type I3dOptions, type I3dParameters } from './i3d/i3d.ts';
+export { I3D_CONVOLUTIONS, type I3dConvolution } from './i3d/layers.ts';
+export { type ClipResizing, preprocessClips } from './i3d/preprocess.ts';

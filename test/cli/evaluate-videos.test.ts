@@ -109,6 +109,12 @@ describe('acdit evaluate of features of videos', () => {
       reference: { framesPerClip: 16 },
       samples: { framesPerClip: 32 },
     });
+    const table = await runInProcess(['evaluate', await stated(16), await stated(32), '--divide-by-n']);
+    expect(table.stdout).toMatch(/^FVD +-?\d/);
+    expect(table.stdout).toMatch(
+      /reference .*\n +prepared as +framesPerClip 16\nsamples .*\n +prepared as +framesPerClip 32/,
+    );
+    expect(table.stdout).toMatch(/covariances +divided by N$/m);
     const damaged = await featureFile(
       features((value) => value),
       { ...network, protocol: '[1]' },
@@ -171,6 +177,7 @@ describe('acdit evaluate of videos', () => {
       clipPlaces: 'beginnings',
       resize: 'tensorflow',
       batchNormEpsilon: 1e-5,
+      weights: expect.stringMatching(/^[0-9a-f]{16}$/),
     };
     expect(same.protocol).toEqual({ covarianceDivisor: 'N - 1', reference: stated, samples: stated });
     const { stderr, ...again } = await metricsOf(reference, samples);
@@ -178,10 +185,6 @@ describe('acdit evaluate of videos', () => {
     expect(stderr).toMatch(
       /3 samples are few for a Fréchet distance in 400 dimensions.*papers take 2048 or 10000/,
     );
-    const table = await runInProcess(['evaluate', reference, samples]);
-    expect(table.stdout).toMatch(/^FVD +-?\d/);
-    expect(table.stdout).toMatch(/prepared as +videos 3, frameSize 16x16, framesPerClip 9, /);
-    expect(table.stdout).toMatch(/covariances +divided by N - 1/);
   });
 
   it('says what is missing: weights', async () => {
