@@ -14,7 +14,7 @@ export function Slider({ label, value, min, max, step = 1, onChange }: NumberFie
   return (
     <label class="field slider">
       <span>
-        {label} <output>{value}</output>
+        {label} <b>{value}</b>
       </span>
       <input
         type="range"

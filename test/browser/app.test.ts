@@ -1,0 +1,217 @@
+/** The browser app in a real browser, with no server but one of plain files. */
+
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadModel } from '../../src/checkpoints/load.ts';
+import { openCpu } from '../../src/runtime/node.ts';
+import { createSampler } from '../../src/sampling/sampler.ts';
+import { accessibilityFaults } from '../support/accessibility.ts';
+import { launchChromium, withoutChromium } from '../support/chromium.ts';
+import { type StaticServer, serveFolder } from '../support/static-server.ts';
+import { buildApp } from '../support/web-build.ts';
+
+const root = join(import.meta.dirname, '../..');
+const model = join(root, 'models/fashion-mnist');
+/** Bytes of what a page loads before anything is asked for, uncompressed. */
+const FIRST_PAINT_BYTES = 100_000;
+
+/** What the gallery keeps. */
+interface Kept {
+  readonly order: {
+    readonly label: number;
+    readonly steps: number;
+    readonly cfg: number;
+    readonly seed: number;
+  };
+  readonly values: readonly number[];
+}
+
+/** Run in the page: the newest picture of the gallery. */
+const READ_NEWEST = `(async () => {
+  const ended = (request) => new Promise((resolve) => request.addEventListener('success', () => resolve(request.result)));
+  const database = await ended(indexedDB.open('acdit'));
+  const all = await ended(database.transaction('pictures').objectStore('pictures').getAll());
+  const { order, values } = all.sort((a, b) => b.time - a.time)[0];
+  return { order, values: Array.from(values) };
+})()`;
+
+describe.skipIf(withoutChromium())('the app in Chromium', () => {
+  let folder: string;
+  let server: StaticServer;
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'acdit-app-'));
+    await buildApp(folder);
+    server = await serveFolder(folder, { isolated: false });
+    browser = await launchChromium();
+    context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
+    page = await context.newPage();
+    await page.goto(`${server.url}?device=wasm`);
+    await button('Make a picture').waitFor();
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    server?.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  const button = (name: string) => page.getByRole('button', { name, exact: true });
+  const status = () => page.locator('.making').getByRole('status');
+  const done = () =>
+    status()
+      .filter({ hasText: /^Done in/ })
+      .waitFor();
+  const set = (label: string, value: number) =>
+    page.getByRole('slider', { name: label }).first().fill(String(value));
+
+  const newest = async (): Promise<Kept> => (await page.evaluate(READ_NEWEST)) as Kept;
+
+  it('paints without the runtime or a model', async () => {
+    expect(server.asked.filter((path) => /wasm|mjs|worker-|safetensors|ort/.test(path))).toEqual([]);
+    const named = [...new Set(server.asked)].filter((path) => path.startsWith('/assets/'));
+    const sizes = await Promise.all(named.map(async (path) => (await stat(join(folder, path))).size));
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(FIRST_PAINT_BYTES);
+    const all = await readdir(join(folder, 'assets'));
+    expect(all.some((name) => name.endsWith('.wasm'))).toBe(true);
+  });
+
+  it('makes the picture that Node makes', async () => {
+    await page.getByRole('radio', { name: 'Sneaker' }).check();
+    await set('Steps a block', 4);
+    await page.getByRole('spinbutton', { name: 'Seed' }).fill('7');
+    await button('Make a picture').click();
+    await page.locator('.plan .lit').first().waitFor();
+    await done();
+    const { order, values } = await newest();
+    expect(order).toMatchObject({ label: 7, steps: 4, seed: 7 });
+    const device = openCpu();
+    const sampler = await createSampler({ ...(await loadModel(model)), device });
+    for await (const event of sampler.sample({ labels: [7], steps: 4, cfg: order.cfg, seed: 7 })) {
+      if (event.kind === 'done') expect(largestDifference(values, event.latents.data)).toBeLessThan(1e-3);
+    }
+    await device.dispose();
+  });
+
+  it('keeps blocks and makes the others anew', async () => {
+    const before = await newest();
+    await set('Blocks to keep', 2);
+    await button('Make the others anew').click();
+    await done();
+    const after = await newest();
+    const half = before.values.length / 2;
+    expect(after.values.slice(0, half)).toEqual(before.values.slice(0, half));
+    expect(largestDifference(after.values.slice(half), before.values.slice(half))).toBeGreaterThan(0.01);
+    expect(after.order.seed).not.toBe(before.order.seed);
+  });
+
+  it('chooses blocks to keep by pointer', async () => {
+    const cells = page.locator('.cell');
+    await cells.nth(1).click();
+    expect(await page.getByRole('slider', { name: 'Blocks to keep' }).inputValue()).toBe('2');
+    await cells.nth(1).click();
+    expect(await page.getByRole('slider', { name: 'Blocks to keep' }).inputValue()).toBe('1');
+  });
+
+  it('saves PNG and MP4', async () => {
+    for (const [name, ending, magic] of [
+      ['PNG', '.png', '\x89PNG'],
+      ['MP4 of its making', '.mp4', 'ftyp'],
+    ] as const) {
+      const download = page.waitForEvent('download');
+      await page.getByRole('button', { name, exact: true }).click();
+      const file = await download;
+      expect(file.suggestedFilename()).toMatch(new RegExp(`^sneaker-\\d+\\${ending}$`));
+      expect((await readFile(await file.path())).toString('latin1')).toContain(magic);
+    }
+  });
+
+  it('goes back to a picture of the gallery, after a reload too', async () => {
+    await page.reload();
+    const items = page.locator('.gallery .item');
+    await items.nth(1).waitFor();
+    expect(await items.count()).toBe(2);
+    await items.nth(1).click();
+    expect(await status().innerText()).toBe('From the gallery.');
+    expect(await page.getByRole('spinbutton', { name: 'Seed' }).inputValue()).toBe('7');
+    await page
+      .getByRole('button', { name: /^Remove/ })
+      .first()
+      .click();
+    await expect.poll(() => items.count()).toBe(1);
+  });
+
+  it('stops when asked to', async () => {
+    await set('Steps a block', 50);
+    await button('Make a picture').click();
+    await status()
+      .filter({ hasText: /^Block 1/ })
+      .waitFor();
+    await button('Stop').click();
+    await status()
+      .filter({ hasText: /^Stopped after \d of 4 blocks/ })
+      .waitFor();
+  });
+
+  it('works with no network once it was used', async () => {
+    await context.setOffline(true);
+    server.asked.length = 0;
+    await page.reload();
+    await set('Steps a block', 1);
+    await button('Make a picture').click();
+    await done();
+    expect(server.asked).toEqual([]);
+    // The service worker isolates the page, so there are threads though the server sent no headers.
+    expect(await page.evaluate('crossOriginIsolated')).toBe(true);
+    await context.setOffline(false);
+  });
+
+  it('compares numbers of blocks', async () => {
+    await page.goto(`${server.url}?device=wasm#compare`);
+    await set('Steps a block', 1);
+    await page.getByRole('button', { name: 'Compare' }).click();
+    await expect
+      .poll(
+        () =>
+          page
+            .locator('.column')
+            .getByText(/^Done in/)
+            .count(),
+        { timeout: 60_000 },
+      )
+      .toBe(3);
+  });
+
+  it('trains a model that learns', async () => {
+    await page.goto(`${server.url}?device=wasm#train`);
+    await page.getByRole('spinbutton', { name: 'Steps' }).fill('60');
+    await page.getByRole('button', { name: 'Train', exact: true }).click();
+    const loss = async (step: number): Promise<number> => {
+      const caption = page.locator('.chart figcaption').filter({ hasText: new RegExp(`^Step ${step} `) });
+      await caption.waitFor({ timeout: 90_000 });
+      return Number(/loss ([\d.]+)/.exec(await caption.innerText())?.[1]);
+    };
+    await page.getByRole('status').filter({ hasText: 'Trained.' }).waitFor({ timeout: 90_000 });
+    expect(await loss(60)).toBeLessThan(0.6);
+    expect(await page.locator('.sample-row canvas').count()).toBe(16);
+  });
+
+  it.each(['create', 'compare', 'train'])('has no accessibility fault: %s', async (view) => {
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme });
+      await page.goto(`${server.url}?device=wasm#${view}`);
+      await page.locator('button.primary').waitFor();
+      expect(await accessibilityFaults(page)).toEqual([]);
+    }
+  });
+});
+
+function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  return Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i])));
+}

@@ -1,0 +1,37 @@
+/** Pages built for a test, with the settings of the app. */
+
+import { join } from 'node:path';
+import { build, type Rolldown } from 'vite';
+
+const root = join(import.meta.dirname, '../..');
+
+export interface BuiltPage {
+  /** Paths of all modules that went in. */
+  readonly modules: readonly string[];
+  readonly chunks: readonly Rolldown.OutputChunk[];
+}
+
+/** Build a module and what it imports. @param entry path from the root of the repository. */
+export async function buildModule(entry: string, outDir: string): Promise<BuiltPage> {
+  const modules: string[] = [];
+  const output = await build({
+    configFile: join(root, 'web/vite.config.ts'),
+    logLevel: 'error',
+    plugins: [{ name: 'modules', moduleParsed: ({ id }) => void modules.push(id) }],
+    build: {
+      outDir,
+      rolldownOptions: {
+        input: { page: join(root, entry) },
+        output: { entryFileNames: '[name].js' },
+        preserveEntrySignatures: 'strict',
+      },
+    },
+  });
+  const outputs = [output].flat().flatMap((part) => ('output' in part ? part.output : []));
+  return { modules, chunks: outputs.filter((part) => part.type === 'chunk') };
+}
+
+/** Build the app itself. */
+export async function buildApp(outDir: string): Promise<void> {
+  await build({ configFile: join(root, 'web/vite.config.ts'), logLevel: 'error', build: { outDir } });
+}
