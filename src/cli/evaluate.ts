@@ -5,7 +5,8 @@ import { evaluate } from '../evaluation/evaluate.ts';
 import { clipFlags, clipProtocol } from './clip-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
-import { prepareSets } from './evaluation-sets.ts';
+import { writeReport } from './evaluation-report.ts';
+import { prepareSets, videoOptions } from './evaluation-sets.ts';
 import { networkFlags } from './feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { metricTable, statedProtocols } from './metric-table.ts';
@@ -36,6 +37,11 @@ const evaluateFlags = {
   'divide-by-n': {
     type: 'boolean',
     help: 'covariances divided by N, as some programs for the FVD have them, not N - 1',
+  },
+  report: {
+    type: 'string',
+    value: 'F.html',
+    help: 'write a page with the metrics, pictures and charts of both sets',
   },
   ...deviceFlags,
   json: { type: 'boolean', help: 'print the metrics as one JSON object, and no progress' },
@@ -86,7 +92,12 @@ async function runEvaluation(
   const save = { reference: file(values, 'save-reference'), samples: file(values, 'save-features') };
   const device = await openDevice(values);
   const quiet = values.json === true;
-  const onWarning = (message: string) => stderr.write(`warning: ${message}\n`);
+  const report = values.report === undefined ? undefined : outputFile('report', values.report, '.html');
+  const warnings: string[] = [];
+  const onWarning = (message: string): void => {
+    warnings.push(message);
+    stderr.write(`warning: ${message}\n`);
+  };
   const stages = stageProgress(stderr, quiet);
   try {
     const paths = { reference: referencePath, samples: samplesPath };
@@ -105,6 +116,16 @@ async function runEvaluation(
         ? `${JSON.stringify({ ...metrics, protocol })}\n`
         : metricTable(metrics, reference, samples, protocol),
     );
+    if (report !== undefined) {
+      const sets = { reference, samples };
+      const videos = videoOptions(values, context);
+      await writeReport(
+        report,
+        { paths, sets, metrics, protocol, options, warnings },
+        { device, signal, videos },
+      );
+      if (!quiet) stdout.write(`${report}\n`);
+    }
   } finally {
     stages.finish();
     await device.dispose();

@@ -5,7 +5,7 @@ import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { completeSet } from '../evaluation/extract.ts';
 import { writeFeatures } from '../evaluation/feature-file.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
-import { type OpenedSet, openSet } from '../evaluation/open-set.ts';
+import { type OpenedSet, openSet, type VideoOptions } from '../evaluation/open-set.ts';
 import type { Device } from '../runtime/device.ts';
 import { I3D, INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
 import { type ProgressStream, startProgress } from './progress.ts';
@@ -38,11 +38,7 @@ export async function prepareSets(
   values: NetworkValues & { readonly network?: string },
   context: Context,
 ): Promise<Both<EvaluationSet>> {
-  const videos = {
-    protocol: context.clips,
-    always: values.network === I3D || values.i3d !== undefined,
-    signal: context.signal,
-  };
+  const videos = videoOptions(values, context);
   const reference = await openSet(paths.reference, videos);
   try {
     const samples = await openSet(paths.samples, videos);
@@ -59,6 +55,14 @@ export async function prepareSets(
   } finally {
     await closeSet(reference);
   }
+}
+
+/** How videos in the sets are dealt with. */
+export function videoOptions(
+  values: NetworkValues & { readonly network?: string },
+  { clips, signal }: Pick<Context, 'clips' | 'signal'>,
+): VideoOptions {
+  return { protocol: clips, always: values.network === I3D || values.i3d !== undefined, signal };
 }
 
 async function closeSet(opened: OpenedSet): Promise<void> {

@@ -55,11 +55,24 @@ export function metricTable(
   });
   const byClass = Object.entries(metrics.labelAccuracyByClass ?? {});
   rows.push(...byClass.map(([name, share]): [string, string] => [`  of ${name}`, shown(share)]));
-  rows.push(['reference', described(reference)], ...protocolRows(protocol?.reference));
-  rows.push(['samples', described(samples)], ...protocolRows(protocol?.samples));
-  if (protocol) rows.push(['covariances', `divided by ${protocol.covarianceDivisor}`]);
+  rows.push(...setFacts(reference, samples, protocol));
   const width = Math.max(...rows.map(([title]) => title.length)) + 2;
   return `${rows.map(([title, text]) => title.padEnd(width) + text).join('\n')}\n`;
+}
+
+/** What the sets are, by names. */
+export function setFacts(
+  reference: EvaluationSet,
+  samples: EvaluationSet,
+  protocol?: StatedProtocols,
+): [string, string][] {
+  return [
+    ['reference', described(reference)],
+    ...protocolRows(protocol?.reference),
+    ['samples', described(samples)],
+    ...protocolRows(protocol?.samples),
+    ...(protocol ? [['covariances', `divided by ${protocol.covarianceDivisor}`] as [string, string]] : []),
+  ];
 }
 
 function protocolRows(protocol: Protocol | undefined): [string, string][] {
@@ -68,7 +81,8 @@ function protocolRows(protocol: Protocol | undefined): [string, string][] {
   return [['  prepared as', settings.join(', ')]];
 }
 
-function shown(value: number): string {
+/** A metric with six digits. */
+export function shown(value: number): string {
   return Math.abs(value) >= 0.001 || value === 0
     ? String(Number(value.toPrecision(6)))
     : value.toExponential(3);

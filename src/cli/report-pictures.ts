@@ -1,0 +1,78 @@
+/** @file Some of a set's pictures, for an evaluation's report. */
+
+import type { SampleSource } from '../evaluation/sample-source.ts';
+import { encodePng, enlarge, grid, type Image, withChannels } from '../media/image.ts';
+import { resize } from '../media/resize.ts';
+import { strip } from './pictures.ts';
+import { escapeHtml, type ReportFigure } from './report-html.ts';
+
+const MOST_PICTURES = 64;
+const COLUMNS = 8;
+const MOST_CLIPS = 8;
+/** Frames of a clip that are shown, side by side. */
+const MOST_FRAMES = 8;
+/** Sides of a picture in the grid, in pixels. */
+const CELL = 64;
+
+/** A grid of pictures, or of clips one below the other, evenly spread over the set. */
+export async function pictureGrid(source: SampleSource, name: string): Promise<ReportFigure> {
+  const areClips = source.shape.length === 4;
+  const images = await pick(source, areClips ? MOST_CLIPS : MOST_PICTURES);
+  const cells = images.map((frames) => strip(evenly(frames, MOST_FRAMES).map(fitted)));
+  const picture = grid(cells, { columns: areClips ? 1 : COLUMNS, padding: 2, background: 128 });
+  const png = Buffer.from(await encodePng(picture)).toString('base64');
+  const size = `${source.shape.at(-2)} x ${source.shape.at(-3)} pixels`;
+  const what = areClips
+    ? `${cells.length} of ${source.count} clips, a row each, ${Math.min(MOST_FRAMES, source.shape[0])} of ${source.shape[0]} frames`
+    : `${cells.length} of ${source.count} images`;
+  const caption = `${name}: ${what}, evenly spread over the set, of ${size}`;
+  const alt = escapeHtml(`Grid of pictures. ${caption}.`);
+  return {
+    content: `<img src="data:image/png;base64,${png}" width="${picture.width}" height="${picture.height}" alt="${alt}">`,
+    caption,
+  };
+}
+
+/** The frames of so many samples, evenly spread over the set; an image is one frame. */
+async function pick(source: SampleSource, most: number): Promise<Image[][]> {
+  const wanted = evenly(
+    Array.from({ length: source.count }, (_, i) => i),
+    most,
+  );
+  const [channels, width, height] = source.shape.toReversed();
+  const frameSize = width * height * channels;
+  const sampleSize = source.shape.reduce((product, length) => product * length, 1);
+  const found: Image[][] = [];
+  let first = 0;
+  for await (const { shape, data } of source.batches(most)) {
+    for (; wanted[found.length] < first + shape[0]; ) {
+      const start = (wanted[found.length] - first) * sampleSize;
+      found.push(
+        Array.from({ length: sampleSize / frameSize }, (_, frame) =>
+          inColour(data.slice(start + frame * frameSize, start + (frame + 1) * frameSize), width, height),
+        ),
+      );
+    }
+    first += shape[0];
+    if (found.length === wanted.length) break;
+  }
+  return found;
+}
+
+function inColour(data: Uint8Array, width: number, height: number): Image {
+  const channels = data.length === width * height ? 1 : 3;
+  return withChannels({ width, height, channels, data }, 3);
+}
+
+/** Brought to about the size of a cell: small ones by whole factors, so that their pixels stay what they are. */
+function fitted(image: Image): Image {
+  const longest = Math.max(image.width, image.height);
+  if (longest <= CELL) return enlarge(image, Math.floor(CELL / longest));
+  const side = (length: number): number => Math.max(1, Math.round((length * CELL) / longest));
+  return resize(image, side(image.width), side(image.height), 'bicubic');
+}
+
+function evenly<T>(items: readonly T[], most: number): T[] {
+  const count = Math.min(items.length, most);
+  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]);
+}

@@ -1,0 +1,144 @@
+/** @file What two sets of features look like, to be drawn: their nearest neighbours, and a plane to see them in. */
+
+import type { Device } from '../runtime/device.ts';
+import { Generator } from '../tensor/generator.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { forEachDistance, type Points, pointsOf } from './distances.ts';
+import { meanOf } from './gaussian.ts';
+import { type Features, type WorkOptions, withTileProgram } from './products.ts';
+
+/** Points of both sets in a plane. */
+export interface Projection {
+  /** (n, 2), row by row. */
+  readonly reference: Float64Array;
+  /** (m, 2), row by row. */
+  readonly samples: Float64Array;
+  /** Shares of the variance of both sets together that lie along the first axis and the second. */
+  readonly shares: readonly [number, number];
+}
+
+/** Euclidean distances to nearest neighbours in the reference. */
+export interface NearestDistances {
+  readonly samples: Float64Array;
+  /** Of each reference point to the nearest other one: what samples as good as the reference would have. */
+  readonly reference: Float64Array;
+}
+
+/** At most `most` rows, evenly spread. */
+export function someRows({ shape: [n, dims], data }: Features, most: number): Tensor<'float64'> {
+  const count = Math.min(n, most);
+  const rows = new Float64Array(count * dims);
+  for (let i = 0; i < count; i++) {
+    const from = Math.floor((i * n) / count) * dims;
+    rows.set(data.subarray(from, from + dims), i * dims);
+  }
+  return tensor('float64', [count, dims], rows);
+}
+
+/** The distance of each sample, and of each reference point, to the nearest (other) reference point. */
+export async function nearestDistances(
+  device: Device,
+  reference: Features,
+  samples: Features,
+  options: WorkOptions = {},
+): Promise<NearestDistances> {
+  const metric = { centre: meanOf(reference) };
+  const [real, fake] = [pointsOf(reference, metric), pointsOf(samples, metric)];
+  return withTileProgram(device, reference.shape[1], async (program) => {
+    const nearest = async (points: Points, ofItself: boolean): Promise<Float64Array> => {
+      const smallest = new Float64Array(points.squares.length).fill(Number.POSITIVE_INFINITY);
+      await forEachDistance(program, points, real, metric, options, (tile) => {
+        const { row, column, rows, columns, values } = tile;
+        for (let i = 0; i < rows; i++) {
+          for (let j = 0; j < columns; j++) {
+            const isItself = ofItself && row + i === column + j;
+            if (!isItself) smallest[row + i] = Math.min(smallest[row + i], values[i * columns + j]);
+          }
+        }
+      });
+      return smallest.map(Math.sqrt);
+    };
+    return { samples: await nearest(fake, false), reference: await nearest(real, true) };
+  });
+}
+
+const ITERATIONS = 60;
+
+/**
+ * Both sets in the plane in which they vary most: the first two principal components of all points together, found by
+ * repeated products with their covariance. The larger coordinates of each axis point to the right and up.
+ */
+export function projectToPlane(reference: Features, samples: Features): Projection {
+  const [, dims] = reference.shape;
+  const centred = centredRows([reference, samples]);
+  const [first, second] = principalAxes(centred, dims);
+  const total = centred.reduce((sum, value) => sum + value ** 2, 0);
+  const along = (axis: Float64Array): Float64Array => products(centred, dims, axis);
+  const [x, y] = [along(first), along(second)];
+  const share = (values: Float64Array): number =>
+    total > 0 ? values.reduce((sum, value) => sum + value ** 2, 0) / total : 0;
+  const points = (start: number, end: number): Float64Array =>
+    Float64Array.from({ length: 2 * (end - start) }, (_, i) => (i % 2 === 0 ? x : y)[start + (i >> 1)]);
+  const [n, m] = [reference.shape[0], samples.shape[0]];
+  return { reference: points(0, n), samples: points(n, n + m), shares: [share(x), share(y)] };
+}
+
+/** The rows of all sets, less their common mean. */
+function centredRows([a, b]: readonly [Features, Features]): Float64Array {
+  const [, dims] = a.shape;
+  const rows = new Float64Array(a.data.length + b.data.length);
+  rows.set(a.data);
+  rows.set(b.data, a.data.length);
+  const mean = meanOf({ shape: [rows.length / dims, dims], data: rows });
+  for (let at = 0; at < rows.length; at++) rows[at] -= mean[at % dims];
+  return rows;
+}
+
+function principalAxes(rows: Float64Array, dims: number): [Float64Array, Float64Array] {
+  const start = Generator.seeded(0);
+  const random = (): Float64Array => Float64Array.from({ length: dims }, () => start.randn(1)[0]);
+  let [first, second] = [unit(random()), unit(random())];
+  for (let i = 0; i < ITERATIONS; i++) {
+    first = unit(transposedProducts(rows, dims, products(rows, dims, first)));
+    second = unit(without(transposedProducts(rows, dims, products(rows, dims, second)), first));
+  }
+  return [upright(first), upright(second)];
+}
+
+/** X v: (n). */
+function products(rows: Float64Array, dims: number, vector: Float64Array): Float64Array {
+  const out = new Float64Array(rows.length / dims);
+  for (let i = 0; i < out.length; i++) {
+    let sum = 0;
+    for (let d = 0; d < dims; d++) sum += rows[i * dims + d] * vector[d];
+    out[i] = sum;
+  }
+  return out;
+}
+
+/** X' u: (D). */
+function transposedProducts(rows: Float64Array, dims: number, weights: Float64Array): Float64Array {
+  const out = new Float64Array(dims);
+  for (const [i, weight] of weights.entries()) {
+    for (let d = 0; d < dims; d++) out[d] += rows[i * dims + d] * weight;
+  }
+  return out;
+}
+
+/** A vector less its part along another of length 1. */
+function without(vector: Float64Array, axis: Float64Array): Float64Array {
+  const along = vector.reduce((sum, value, d) => sum + value * axis[d], 0);
+  return vector.map((value, d) => value - along * axis[d]);
+}
+
+/** Of length 1; a vector of zeros stays one. */
+function unit(vector: Float64Array): Float64Array {
+  const length = Math.sqrt(vector.reduce((sum, value) => sum + value ** 2, 0));
+  return length > 0 ? vector.map((value) => value / length) : vector;
+}
+
+/** An axis or its opposite: that whose largest coordinate is positive. */
+function upright(axis: Float64Array): Float64Array {
+  const largest = axis.reduce((best, value) => (Math.abs(value) > Math.abs(best) ? value : best), 0);
+  return largest < 0 ? axis.map((value) => -value) : axis;
+}
