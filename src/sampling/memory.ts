@@ -56,9 +56,9 @@ export function samplingMemory(
   const branches = guided ? 2 : 1;
   const tokens = samples * blockSize;
   const attended = slides ? window + 1 : blocks;
-  // While a block joins the cache, the cache without it is still there; while one leaves it, that with it. A cache that
-  // slides has its keys before rotation as well.
-  const cachedBlocks = slides ? 2 * window + 1 : Math.max(0, 2 * blocks - 3);
+  // While a block joins the cache, the cache without it is still there. A cache that slides has its keys before rotation
+  // as well, and while the oldest block leaves, the cache before the newest joined is garbage not yet collected.
+  const cachedBlocks = slides ? 3 * window + 1 : Math.max(0, 2 * blocks - 3);
   const cachedKinds = slides ? 3 : 2;
   const conditions = Math.min(branches * samples, config.classes + 1) * steps;
   const parts = {

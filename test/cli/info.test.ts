@@ -23,6 +23,9 @@ const MEASURED_SAMPLING: readonly (readonly [args: string[], gigabytes: number])
   [['--size', 'H', '--steps', '1'], 4.61],
 ];
 
+/** The same of clips, guidance 2.5: ACDiT-B with its own 4 blocks, and with 7 over a window. */
+const MEASURED_CLIP = { trained: 1.22, sliding: 2.04 } as const;
+
 /** And of bench/train.ts. */
 const MEASURED_TRAINING = [
   ['B', 'save', 4.7],
@@ -83,8 +86,8 @@ describe('acdit info', () => {
 
   it('counts the keys before rotation of a cache that slides', async () => {
     const { memory } = (await json('--size', 'B', '--video')).needs;
-    // Three blocks of keys, and four while one joins; five of keys and values at the trained length.
-    expect(memory.sliding.cache / memory.sampling.cache).toBeCloseTo((3 * 7) / (2 * 5), 10);
+    // Three blocks before one joins, four with it, three when one has left; two and three at the trained length.
+    expect(memory.sliding.cache / memory.sampling.cache).toBeCloseTo((3 * 10) / (2 * 5), 10);
     expect(memory.sliding.activations).toBe(memory.sampling.activations);
     expect((await json('--size', 'B')).needs.memory.sliding).toBeUndefined();
     const { stdout } = await runInProcess(['info', '--size', 'B', '--video']);
@@ -96,6 +99,9 @@ describe('acdit info', () => {
       const { needs } = await json(...args);
       expect(Math.abs(needs.memory.sampling.total / 1e9 / measured - 1), args.join(' ')).toBeLessThan(0.15);
     }
+    const { sampling, sliding } = (await json('--size', 'B', '--video', '--steps', '1')).needs.memory;
+    expect(Math.abs(sampling.total / 1e9 / MEASURED_CLIP.trained - 1)).toBeLessThan(0.15);
+    expect(Math.abs(sliding.total / 1e9 / MEASURED_CLIP.sliding - 1)).toBeLessThan(0.15);
     for (const [size, activations, measured] of MEASURED_TRAINING) {
       const { needs } = await json('--size', size);
       const { total } = needs.memory.training[activations];
