@@ -18,6 +18,7 @@ export interface AcditProviderOptions {
 /** Gives image models by the names that the server has for them. */
 export interface AcditProvider {
   (modelId: string): ImageModelV4;
+  /** The same, by the name that the AI SDK calls. */
   imageModel(modelId: string): ImageModelV4;
 }
 
@@ -45,8 +46,9 @@ export function createAcdit(options: AcditProviderOptions = {}): AcditProvider {
         images: answer.data.map((image) => image.b64_json ?? ''),
         warnings: warningsOf(call),
         response: { timestamp, modelId: answer.model, headers: Object.fromEntries(response.headers) },
+        // What makes the same images again.
         providerMetadata: {
-          acdit: { images: answer.data.map(() => ({})), seed: answer.seed, size: answer.size },
+          acdit: { images: answer.data.map((_, index) => ({ seed: answer.seed, index })) },
         },
       };
     },

@@ -1,0 +1,141 @@
+import { createRequire } from 'node:module';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { startServer } from '../../src/server/serve.ts';
+import { type RunningCli, startCli } from '../support/cli.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
+
+// The sampling process runs from its source too.
+const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+process.execArgv.push('--import', LOADER);
+
+const PATH = '/v1/images/generations';
+
+async function start(options: { batch?: number } = {}) {
+  const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+  const logged: string[] = [];
+  const server = await startServer({
+    models: [{ path: folder }],
+    host: '127.0.0.1',
+    port: 0,
+    threads: 1,
+    batch: 4,
+    queue: 4,
+    limits: { samples: 4, steps: 1000, body: 4096, deadline: 60, videos: 1 },
+    version: '0.0.0',
+    log: (message) => logged.push(message),
+    ...options,
+  });
+  onTestFinished(() => server.close(0));
+  const post = (body: object, init: RequestInit = {}): Promise<Response> =>
+    fetch(server.url + PATH, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+      ...init,
+    });
+  return { server, post, logged };
+}
+
+async function metric(url: string, name: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(new RegExp(`^${name}(?:\\{.*\\})? (.*)$`, 'm').exec(text)?.[1]);
+}
+
+describe('a server with sampling in a process of its own', () => {
+  it('answers while it samples, stops the work of clients that go, and counts its passes', async () => {
+    const { server, post } = await start();
+    expect(server.models).toEqual(['tiny']);
+    const controller = new AbortController();
+    const long = post({ prompt: 'bag', steps: 1000 }, { signal: controller.signal }).catch(() => 'gone');
+    while (
+      (await metric(server.url, 'acdit_steps_total')) < 5 ||
+      Number.isNaN(await metric(server.url, 'acdit_steps_total'))
+    ) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+    controller.abort();
+    expect(await long).toBe('gone');
+    while ((await metric(server.url, 'acdit_samples_in_progress')) > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const steps = await metric(server.url, 'acdit_steps_total');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await metric(server.url, 'acdit_steps_total')) - steps).toBeLessThanOrEqual(2);
+    expect(steps).toBeLessThan(4000);
+  });
+
+  it('outlives clients that send half a request, or nonsense', async () => {
+    const { server, post } = await start();
+    const { port } = new URL(server.url);
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.write(
+      `POST ${PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"pro`,
+    );
+    const nonsense = connect(Number(port), '127.0.0.1');
+    nonsense.write('\u0000\u0001 nonsense\r\n\r\n');
+    nonsense.on('error', () => {});
+    const headers = connect(Number(port), '127.0.0.1');
+    headers.write(`GET / HTTP/1.1\r\nX: ${'y'.repeat(100_000)}\r\n\r\n`);
+    headers.on('error', () => {});
+    expect((await post({ prompt: '1', steps: 1 })).status).toBe(200);
+    socket.destroy();
+    expect((await post({ prompt: '1', steps: 1 })).status).toBe(200);
+  });
+
+  it('tells what is wrong with a model or a port', async () => {
+    const { server } = await start();
+    const port = Number(new URL(server.url).port);
+    const options = {
+      host: '127.0.0.1',
+      port,
+      threads: 1,
+      batch: 1,
+      queue: 1,
+      limits: { samples: 1, steps: 1, body: 1, deadline: 1, videos: 1 },
+      version: '0.0.0',
+      log: () => {},
+    };
+    await expect(startServer({ ...options, models: [{ path: 'no-such-model' }] })).rejects.toThrow(
+      'no such model',
+    );
+    const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+    await expect(startServer({ ...options, models: [{ path: folder }] })).rejects.toThrow(
+      'give another with --port',
+    );
+    await expect(startServer({ ...options, models: [{ path: folder }, { path: folder }] })).rejects.toThrow(
+      'NAME=PATH',
+    );
+  });
+});
+
+describe('acdit serve', () => {
+  let running: RunningCli | undefined;
+  afterEach(() => running?.child.kill('SIGKILL'));
+
+  it('serves, finishes what is in progress when it is told to end, and exits with 0', async () => {
+    const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+    running = startCli(['serve', `mine=${folder}`, '--port', '0', '--threads', '1', '--max-steps', '1000']);
+    const url = await new Promise<string>((resolve) => {
+      running!.child.stdout.on('data', (chunk) => {
+        const found = /serving mine at (http:\S+)/.exec(String(chunk));
+        if (found) resolve(found[1]);
+      });
+    });
+    const body = JSON.stringify({ prompt: 'bag', steps: 200, stream: true });
+    const response = await fetch(url + PATH, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
+    running.child.kill('SIGTERM');
+    expect(await response.text()).toContain('image_generation.completed');
+    const { code, stderr } = await running.result;
+    expect([code, stderr]).toEqual([0, '']);
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+});
