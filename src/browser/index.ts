@@ -16,6 +16,7 @@
 
 export { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
 export { AcditError, ArgumentError, CheckpointError, DeviceError, FormatError } from '../errors.ts';
+export type { HttpOptions } from '../formats/http-source.ts';
 export { framesOf } from '../media/frames.ts';
 export { type Image, samplesFromImage } from '../media/pixels.ts';
 export { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
@@ -33,8 +34,7 @@ export type { Tensor } from '../tensor/tensor.ts';
 export type { Dataset, Sample } from '../training/datasets/dataset.ts';
 export { initialState } from '../training/optimizer.ts';
 export { parseRecipe, type Recipe, recipeModel } from '../training/recipe.ts';
-export { freshWeights, runTraining, type StepReport } from '../training/training-loop.ts';
-
+export { freshWeights, type LoopOptions, runTraining, type StepReport } from '../training/training-loop.ts';
 export { availableMemory, requireMemory } from './memory.ts';
 export { type NamedBlob, openAddress, openBlob, openFiles } from './open.ts';
 export { encodePng, rgbaFromImage } from './pixels.ts';
