@@ -220,7 +220,7 @@ function classCounts(
   const summary = `${rows.length} classes, with ${fewest} to ${most} each`;
   const text = { title: `Samples by class, ${series}`, description: `Bars: ${summary}.` };
   return {
-    content: rows.length <= MOST_BARS ? bars(text, rows, String) : '',
+    content: rows.length <= MOST_BARS ? bars(text, rows, String, series) : '',
     caption: `Labels of the ${series}: ${summary}.`,
   };
 }

@@ -82,6 +82,7 @@ export function bars(
   text: ChartText,
   rows: readonly (readonly [name: string, value: number])[],
   show: (value: number) => string,
+  series: Series = 'samples',
 ): string {
   const rowHeight = 20;
   const names = 170;
@@ -92,7 +93,7 @@ export function bars(
     const width = round((value / most) * (WIDTH - names - 76));
     return (
       `<text x="${names - 8}" y="${top + 14}" text-anchor="end">${escapeHtml(shortened(name))}</text>` +
-      `<rect class="samples" x="${names}" y="${top + 3}" width="${width}" height="${rowHeight - 6}"/>` +
+      `<rect class="${series}" x="${names}" y="${top + 3}" width="${width}" height="${rowHeight - 6}"/>` +
       `<text x="${names + width + 6}" y="${top + 14}">${escapeHtml(show(value))}</text>`
     );
   });

@@ -59,7 +59,7 @@ svg { width: 100%; } svg text { fill: var(--text); font: 13px system-ui, sans-se
 .line { fill: none; stroke-width: 2.2; } .line.samples { stroke-dasharray: 7 4; }
 .marks { fill: none; stroke-linecap: round; opacity: 0.6; } .marks.reference { stroke-width: 5; } .marks.samples { stroke-width: 1.4; }
 .line.reference, .marks.reference { stroke: var(--reference); } .line.samples, .marks.samples { stroke: var(--samples); }
-rect.samples { fill: var(--samples); }
+rect.reference { fill: var(--reference); } rect.samples { fill: var(--samples); }
 footer { color: var(--soft); font-size: 0.9rem; margin-top: 3rem; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: 0.5rem; } }
 `;

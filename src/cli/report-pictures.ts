@@ -22,10 +22,15 @@ export async function pictureGrid(source: SampleSource, name: string): Promise<R
   const picture = grid(cells, { columns: areClips ? 1 : COLUMNS, padding: 2, background: 128 });
   const png = Buffer.from(await encodePng(picture)).toString('base64');
   const size = `${source.shape.at(-2)} x ${source.shape.at(-3)} pixels`;
-  const what = areClips
-    ? `${cells.length} of ${source.count} clips, a row each, ${Math.min(MOST_FRAMES, source.shape[0])} of ${source.shape[0]} frames`
-    : `${cells.length} of ${source.count} images`;
-  const caption = `${name}: ${what}, evenly spread over the set, of ${size}`;
+  const unit = areClips ? 'clips' : 'images';
+  const chosen =
+    cells.length === source.count
+      ? `all ${source.count} ${unit}`
+      : `${cells.length} of ${source.count} ${unit}, evenly spread over the set`;
+  const frames = areClips
+    ? `, a row each with ${Math.min(MOST_FRAMES, source.shape[0])} of its ${source.shape[0]} frames`
+    : '';
+  const caption = `${name}: ${chosen}, of ${size}${frames}`;
   const alt = escapeHtml(`Grid of pictures. ${caption}.`);
   return {
     content: `<img src="data:image/png;base64,${png}" width="${picture.width}" height="${picture.height}" alt="${alt}">`,

@@ -118,7 +118,9 @@ describe('pictureGrid', () => {
       async close() {},
     };
     const { content, caption } = await pictureGrid(source, 'samples');
-    expect(caption).toContain('8 of 20 clips, a row each, 8 of 12 frames');
+    expect(caption).toContain(
+      '8 of 20 clips, evenly spread over the set, of 16 x 16 pixels, a row each with 8 of its 12 frames',
+    );
     const image = await readImage(Buffer.from(/base64,([^"]+)/.exec(content)![1], 'base64'));
     expect([image.width, image.height]).toEqual([8 * 64 + 4, 8 * 66 + 2]);
     const rows = Array.from({ length: 8 }, (_, row) => image.data[((2 + 66 * row) * image.width + 2) * 3]);
