@@ -83,4 +83,5 @@ export class ApiError extends AcditError {
   }
 }
 
+/** HTTP's status of an {@link ApiError}. */
 export type ApiErrorStatus = 400 | 401 | 404 | 405 | 409 | 413 | 415 | 429 | 500 | 503 | 504;

@@ -35,6 +35,7 @@ export interface StoredI3d {
   readonly epsilon: number;
   /** Reads a convolution, with its batch norm folded in, while the file is open. */
   parameters(convolution: I3dConvolution): Promise<I3dParameters>;
+  /** Close the file behind it. */
   close(): Promise<void>;
 }
 

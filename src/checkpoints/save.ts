@@ -12,6 +12,7 @@ import { CONFIG_FILE, WEIGHTS_FILE } from './load.ts';
 /** Weights to store, by their official names: in memory, or read when their turn comes. */
 export type StoredWeights = ReadonlyMap<string, Tensor | LazyTensor>;
 
+/** How a model is stored. */
 export interface SaveOptions {
   /** Element type of the stored weights; their own by default. */
   readonly dtype?: FloatType;

@@ -18,11 +18,14 @@ import { openCpu } from '../runtime/node.ts';
 import { checkAutoencoder, latentsToImages } from '../sampling/latents-to-images.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
+/** Gets the share done, 0 to 1. */
 export type OnProgress = (share: number) => void;
 
+/** From latents or pixels of blocks to pictures. */
 export interface Decoder {
   /** Latents (N, T, B, C) as pictures (N, frames, channels, H, W) in [-1, 1]. One call at a time. */
   decode(latents: Tensor<'float32'>, onProgress?: OnProgress): Promise<Tensor<'float32'>>;
+  /** End what it decodes with. */
   close(): Promise<void>;
 }
 

@@ -6,6 +6,7 @@ import type { Protocol } from './evaluation-set.ts';
 
 export const CLIP_PLACES = ['even', 'random'] as const;
 
+/** Which clips of videos are compared. */
 export interface ClipProtocol {
   /** Frames of a clip. */
   readonly frames: number;

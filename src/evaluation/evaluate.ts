@@ -33,6 +33,7 @@ export interface Metrics {
   readonly coverage?: number;
 }
 
+/** How metrics are computed. */
 export interface EvaluateOptions {
   /** See {@link kernelDistance}. */
   readonly kidSubsets?: number | undefined;

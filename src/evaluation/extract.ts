@@ -12,6 +12,7 @@ import type { OpenedSet } from './open-set.ts';
 import type { WorkOptions } from './products.ts';
 import type { SampleSource } from './sample-source.ts';
 
+/** How features are computed. */
 export interface ExtractOptions extends WorkOptions {
   /** Leave out the logits, of which a reference needs none. */
   readonly onlyFeatures?: boolean;

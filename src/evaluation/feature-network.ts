@@ -18,8 +18,12 @@ export interface FeatureNetwork {
   readonly classNames?: readonly string[];
   /** How many samples at once suit it best. */
   readonly batchSize: number;
-  /** @param samples of 8 bits, the channels last: (N, H, W, C) of images. */
+  /**
+   * What the network says of samples.
+   * @param samples of 8 bits, the channels last: (N, H, W, C) of images.
+   */
   extract(samples: Tensor<'uint8'>): Promise<ExtractedFeatures>;
+  /** Give back its programs' memory. */
   dispose(): Promise<void>;
 }
 

@@ -10,7 +10,7 @@ export {
   type Protocol,
   readEvaluationSet,
 } from './evaluation-set.ts';
-export { extractFeatures } from './extract.ts';
+export { type ExtractOptions, extractFeatures } from './extract.ts';
 export type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
 export { frechetDistance } from './frechet.ts';
 export { type Gaussian, gaussianOf } from './gaussian.ts';

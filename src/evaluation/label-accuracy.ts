@@ -4,6 +4,7 @@ import { ArgumentError } from '../errors.ts';
 import { predictedClasses } from '../models/classifier/compiled.ts';
 import type { Features } from './products.ts';
 
+/** How well samples are recognised as what they were made for. */
 export interface LabelAccuracy {
   /** Share of the samples that the classifier gives the label they were made for. */
   readonly accuracy: number;

@@ -19,5 +19,6 @@ export interface SampleSource {
    * @throws {FormatError} if one cannot be read, or is of another shape.
    */
   batches(size: number): AsyncGenerator<Tensor<'uint8'>, void>;
+  /** Close the files behind it. */
   close(): Promise<void>;
 }

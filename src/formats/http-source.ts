@@ -3,6 +3,7 @@
 import { FormatError } from '../errors.ts';
 import { type ByteSource, bytesSource, checkRange } from './byte-source.ts';
 
+/** How a file on the web is asked for. */
 export interface HttpOptions {
   /** By default the platform's. */
   readonly fetch?: typeof fetch;

@@ -4,6 +4,7 @@ export { type WriteBytes, writeFileAtomically } from './atomic-write.ts';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.ts';
 export { openFile } from './file-source.ts';
 export { encodeNpy, parseNpy } from './npy.ts';
+export type { NpyStream } from './npy-stream.ts';
 export { encodeNpz, type Npz, openNpz } from './npz.ts';
 export type { PickleValue } from './pickle.ts';
 export { encodeSafetensors, openSafetensors, type SafetensorsArchive } from './safetensors.ts';

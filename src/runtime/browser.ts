@@ -16,8 +16,10 @@ export interface RuntimeFiles {
   readonly wasm: string;
 }
 
+/** What a page can ask for. */
 export const BROWSER_DEVICES = ['auto', 'webgpu', 'wasm'] as const;
 
+/** Which device of a browser, and how it is used. */
 export interface BrowserDeviceOptions {
   /** `auto`, the default, is WebGPU where it works, else WebAssembly. */
   readonly device?: (typeof BROWSER_DEVICES)[number];

@@ -18,9 +18,11 @@ export interface PassInfo {
   readonly seconds: number;
 }
 
+/** How requests share passes. */
 export interface BatchingOptions {
   /** Most groups of a pass: its memory grows with them. A single request with more goes alone. */
   readonly groups: number;
+  /** Gets each pass after it was made. */
   readonly onPass?: ((pass: PassInfo) => void) | undefined;
 }
 

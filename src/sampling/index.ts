@@ -1,5 +1,6 @@
 /** @file Sampling block by block, as an async iterator of events. */
 
+export type { BatchingOptions, PassInfo } from './batching.ts';
 export { type DecodeFrames, type FramesEvent, streamFrames } from './frames.ts';
 export { checkAutoencoder, latentsToImages } from './latents-to-images.ts';
 export {
@@ -8,4 +9,6 @@ export {
   type SampleEvent,
   type SampleRequest,
   type Sampler,
+  type SamplerOptions,
 } from './sampler.ts';
+export type { WeightSource } from './segments.ts';

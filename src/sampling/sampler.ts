@@ -41,6 +41,7 @@ export type SampleEvent =
     }
   | { readonly kind: 'done'; readonly latents: Tensor<'float32'> };
 
+/** A compiled model, ready to sample from. */
 export interface Sampler {
   readonly config: AcditConfig;
   /**
@@ -50,9 +51,11 @@ export interface Sampler {
    * @throws the signal's reason once it is aborted
    */
   sample(request: SampleRequest): AsyncGenerator<SampleEvent, void, void>;
+  /** Give back its programs' memory. */
   dispose(): Promise<void>;
 }
 
+/** What a sampler is made of. */
 export interface SamplerOptions extends CompileOptions {
   readonly config: AcditConfig;
   /**

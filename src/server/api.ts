@@ -30,7 +30,9 @@ const count = z.int().nonnegative();
 const positive = z.int().positive();
 const base64 = z.string().describe('bytes as base64');
 
+/** File formats of pictures in answers. */
 export const IMAGE_FORMATS = ['png', 'webp', 'jpeg'] as const;
+/** One of {@link IMAGE_FORMATS}. */
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
 /** A host tensor of 32-bit floats. */
@@ -38,6 +40,7 @@ export const tensorSchema = z.strictObject({
   shape: z.array(positive).min(1).max(8),
   data: base64.describe('32-bit floats, little endian, as base64'),
 });
+/** A tensor as JSON holds it. */
 export type EncodedTensor = z.infer<typeof tensorSchema>;
 
 /** A class by its name or number; `none` for no class. */
@@ -77,6 +80,7 @@ const ignoredFields = {
   output_compression: z.int().min(0).max(100).optional(),
 };
 
+/** The body of `POST /v1/images/generations`. */
 export const imageRequestSchema = z.strictObject({
   prompt: perBlock(classSchema),
   ...samplingFields,
@@ -86,8 +90,10 @@ export const imageRequestSchema = z.strictObject({
   stream: z.boolean().default(false).describe('send server-sent events'),
   partial_images: z.int().min(0).max(3).default(0).describe('pictures on the way, if streaming'),
 });
+/** A request for pictures, checked and with its defaults. */
 export type ImageRequest = z.infer<typeof imageRequestSchema>;
 
+/** The body of `POST /v1/videos`. */
 export const videoRequestSchema = z.strictObject({
   prompt: perBlock(classSchema),
   ...samplingFields,
@@ -95,8 +101,10 @@ export const videoRequestSchema = z.strictObject({
   n: z.literal(1).default(1),
   fps: z.number().positive().max(60).default(4).describe('frames a second'),
 });
+/** A request for a clip, checked and with its defaults. */
 export type VideoRequest = z.infer<typeof videoRequestSchema>;
 
+/** The body of a request for events, block by block. */
 export const streamRequestSchema = z.strictObject({
   prompt: perBlock(classSchema).optional().describe('the class of all samples, or one for each block'),
   prompts: z
@@ -121,8 +129,10 @@ export const streamRequestSchema = z.strictObject({
     .optional()
     .describe('finished blocks (N or 1, K, B, C) to go on from: the first K of each sample'),
 });
+/** A request for events, checked and with its defaults. */
 export type StreamRequest = z.infer<typeof streamRequestSchema>;
 
+/** The body of every error, in OpenAI's shape. */
 export const errorSchema = z.object({
   error: z.object({
     message: z.string(),
@@ -131,8 +141,10 @@ export const errorSchema = z.object({
     code: z.string().nullable(),
   }),
 });
+/** See {@link errorSchema}. */
 export type ErrorBody = z.infer<typeof errorSchema>;
 
+/** A model in the list of models. */
 export const modelSchema = z.object({
   id: z.string(),
   object: z.literal('model'),
@@ -152,11 +164,15 @@ export const modelSchema = z.object({
   /** The model's configuration, as its config.json holds it. */
   config: z.record(z.string(), z.unknown()),
 });
+/** See {@link modelSchema}. */
 export type ModelEntry = z.infer<typeof modelSchema>;
 
+/** The answer of `GET /v1/models`. */
 export const modelListSchema = z.object({ object: z.literal('list'), data: z.array(modelSchema) });
+/** See {@link modelListSchema}. */
 export type ModelList = z.infer<typeof modelListSchema>;
 
+/** The answer to a request for pictures. */
 export const imagesSchema = z.object({
   created: count,
   data: z.array(z.object({ b64_json: base64.optional(), url: z.string().optional() })),
@@ -165,6 +181,7 @@ export const imagesSchema = z.object({
   size: z.string(),
   output_format: z.enum(IMAGE_FORMATS),
 });
+/** See {@link imagesSchema}. */
 export type ImagesAnswer = z.infer<typeof imagesSchema>;
 
 const imageEvent = {
@@ -186,8 +203,10 @@ export const imageEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('image_generation.completed'), ...imageEvent, model: z.string(), seed: count }),
   z.object({ type: z.literal('error'), ...errorSchema.shape }),
 ]);
+/** An event of a request for pictures with `stream`. */
 export type ImageEvent = z.infer<typeof imageEventSchema>;
 
+/** A job that makes a clip. */
 export const videoSchema = z.object({
   id: z.string(),
   object: z.literal('video'),
@@ -204,8 +223,10 @@ export const videoSchema = z.object({
   seed: count,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
+/** See {@link videoSchema}. */
 export type Video = z.infer<typeof videoSchema>;
 
+/** The answer of `GET /v1/videos`. */
 export const videoListSchema = z.object({
   object: z.literal('list'),
   data: z.array(videoSchema),
@@ -213,8 +234,10 @@ export const videoListSchema = z.object({
   last_id: z.string().nullable(),
   has_more: z.boolean(),
 });
+/** See {@link videoListSchema}. */
 export type VideoList = z.infer<typeof videoListSchema>;
 
+/** The answer when a job is deleted. */
 export const videoDeletedSchema = z.object({
   id: z.string(),
   object: z.literal('video.deleted'),
@@ -292,4 +315,5 @@ export const streamEventSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('error'), ...errorSchema.shape }),
 ]);
+/** An event of a stream, block by block. */
 export type StreamEvent = z.infer<typeof streamEventSchema>;

@@ -27,6 +27,7 @@ export interface AppOptions extends ServerContext {
   readonly version: string;
 }
 
+/** The server as a function from requests to answers; it listens nowhere. */
 export function createApp(options: AppOptions): Hono {
   const { limits, log, stopping, metrics } = options;
   const app = new Hono();

@@ -6,6 +6,7 @@ import type { Limits } from './sampling-request.ts';
 import type { ServedModel } from './served-model.ts';
 import type { FileStore } from './stored-files.ts';
 
+/** What the routes of a server share. */
 export interface ServerContext {
   /** At least one. */
   readonly models: readonly ServedModel[];
@@ -20,6 +21,7 @@ export interface ServerContext {
   readonly log: (error: ApiError) => void;
 }
 
+/** What a server takes and how long. */
 export interface ServerLimits extends Limits {
   /** Bytes of a request's body. */
   readonly body: number;

@@ -2,6 +2,7 @@
 
 import { ApiError } from '../errors.ts';
 
+/** How many may work, and how many wait. */
 export interface GateOptions {
   /** Samples that are worked on at once. */
   readonly seats: number;
@@ -9,6 +10,7 @@ export interface GateOptions {
   readonly waiting: number;
 }
 
+/** Lets in as many requests as there are seats, in turn. */
 export interface Gate {
   /**
    * Wait for `samples` seats; a request for more than there are gets all of them.
@@ -33,6 +35,7 @@ interface Waiting {
 const NEWEST = 0.2;
 const LONGEST_RETRY = 600;
 
+/** Make a gate with all its seats free. */
 export function createGate({ seats, waiting: most }: GateOptions): Gate {
   const queue: Waiting[] = [];
   let busy = 0;

@@ -1,10 +1,14 @@
 /** @file Models over HTTP: the app as a function from requests to answers, and a server that runs it. */
 
+export type { Decoder, OnProgress } from '../decoding/decoder.ts';
+export { ApiError, type ApiErrorStatus } from '../errors.ts';
 export { type AppOptions, createApp } from './app.ts';
 export type { ServerContext, ServerLimits } from './context.ts';
 export { createGate, type Gate, type GateOptions } from './gate.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
+export type { RequestSampler } from './process-sampler.ts';
+export type { PlannedRequest } from './sampling-request.ts';
 export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';
 export type { ServedModel } from './served-model.ts';
-export { listStaticFiles, type StaticFiles } from './static-files.ts';
+export { listStaticFiles, type StaticFile, type StaticFiles } from './static-files.ts';
 export { createFileStore, type FileStore, type FileStoreOptions, type StoredFile } from './stored-files.ts';

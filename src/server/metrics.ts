@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { PassInfo } from '../sampling/batching.ts';
 import type { ServedModel } from './served-model.ts';
 
+/** What a server counts and measures. */
 export interface Metrics {
   /** An answer was sent, or its stream ended. */
   answered(route: string, status: number, seconds: number): void;
@@ -19,7 +20,10 @@ export interface Metrics {
 const SECONDS = [0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];
 const SEQUENCES = [1, 2, 4, 6, 8, 12, 16, 24, 32, 64];
 
-/** @param models asked for when the metrics are read */
+/**
+ * Make a server's metrics.
+ * @param models asked for when the metrics are read
+ */
 export function createMetrics(models: () => readonly ServedModel[]): Metrics {
   const registry = new Registry();
   const registers = [registry];

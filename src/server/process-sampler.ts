@@ -17,9 +17,11 @@ import type { PlannedRequest } from './sampling-request.ts';
 
 /** A sampler of requests that can be sent to another process. */
 export interface RequestSampler {
+  /** Sample; the work stops when its events are no longer asked for. */
   sample(
     request: PlannedRequest & { readonly signal?: AbortSignal },
   ): AsyncGenerator<SampleEvent, void, void>;
+  /** Give back its memory. */
   dispose(): Promise<void>;
 }
 
@@ -27,6 +29,7 @@ export interface ProcessSampler extends RequestSampler {
   readonly config: AcditConfig;
   /** Whether the process is there. */
   readonly alive: boolean;
+  readonly pid: number | undefined;
 }
 
 /** The program of the sampling process, as source or compiled like this file. */
@@ -71,6 +74,7 @@ export async function openProcessSampler(
   const config = await ready;
   return {
     config,
+    pid: child.pid,
     get alive() {
       return alive;
     },

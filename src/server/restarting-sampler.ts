@@ -30,6 +30,9 @@ export async function openRestartingSampler(
     get alive() {
       return current.alive;
     },
+    get pid() {
+      return current.pid;
+    },
     async *sample(request) {
       yield* (await living()).sample(request);
     },

@@ -15,6 +15,7 @@ import { inTurns, type ServedModel } from './served-model.ts';
 import { listStaticFiles } from './static-files.ts';
 import { createFileStore } from './stored-files.ts';
 
+/** A model to serve. */
 export interface ModelSource {
   /** A model folder or file. */
   readonly path: string;
@@ -24,6 +25,7 @@ export interface ModelSource {
   readonly vae?: string | undefined;
 }
 
+/** What is served, where, and within which limits. */
 export interface ServeOptions {
   /** At least one. */
   readonly models: readonly ModelSource[];
@@ -45,6 +47,7 @@ export interface ServeOptions {
   readonly log: (message: string) => void;
 }
 
+/** A server that listens. */
 export interface RunningServer {
   /** Without a slash at the end. */
   readonly url: string;

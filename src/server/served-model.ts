@@ -7,6 +7,7 @@ import type { ModelEntry } from './api.ts';
 import type { Gate } from './gate.ts';
 import type { RequestSampler } from './process-sampler.ts';
 
+/** A model that is ready to answer. */
 export interface ServedModel {
   readonly id: string;
   readonly config: AcditConfig;

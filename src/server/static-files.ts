@@ -11,7 +11,8 @@ import { ArgumentError } from '../errors.ts';
 /** Files by the paths of their URLs. */
 export type StaticFiles = ReadonlyMap<string, StaticFile>;
 
-interface StaticFile {
+/** A file on disk that is served. */
+export interface StaticFile {
   readonly path: string;
   readonly type: string;
   readonly size: number;

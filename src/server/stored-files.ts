@@ -2,26 +2,31 @@
 
 import { randomUUID } from 'node:crypto';
 
+/** A file in memory, with its media type. */
 export interface StoredFile {
   readonly bytes: Uint8Array;
   readonly type: string;
 }
 
+/** Files that are kept for a while, to be fetched by address. */
 export interface FileStore {
   /** Keep a file; gives a name that cannot be guessed. */
   add(file: StoredFile): string;
+  /** The file, while it is kept. */
   get(name: string): StoredFile | undefined;
-  remove(name: string): void;
 }
 
+/** How much is kept, and how long. */
 export interface FileStoreOptions {
   /** Bytes of all files; the oldest make room. */
   readonly capacity: number;
   /** Seconds that a file is kept. */
   readonly lifetime: number;
+  /** The time in milliseconds; for tests. */
   readonly now?: () => number;
 }
 
+/** Make a store with no files. */
 export function createFileStore({ capacity, lifetime, now = Date.now }: FileStoreOptions): FileStore {
   /** The oldest first. */
   const files = new Map<string, StoredFile & { readonly expires: number }>();
@@ -45,6 +50,5 @@ export function createFileStore({ capacity, lifetime, now = Date.now }: FileStor
       tidy();
       return files.get(name);
     },
-    remove,
   };
 }

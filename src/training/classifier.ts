@@ -20,6 +20,7 @@ import type { Dataset, ImageDataset } from './datasets/dataset.ts';
 import { learningRate } from './learning-rate.ts';
 import { clipFactor, compileOptimizer, initialState, zerosLike } from './optimizer.ts';
 
+/** A training's settings. */
 export interface ClassifierTraining {
   readonly steps: number;
   /** Images a step. */
@@ -36,6 +37,7 @@ export interface ClassifierTraining {
   readonly augmentation?: Augmentation;
 }
 
+/** How a step went. */
 export interface ClassifierStep {
   /** Optimizer steps done, this one included. */
   readonly step: number;
@@ -45,6 +47,7 @@ export interface ClassifierStep {
   readonly accuracy: number;
 }
 
+/** What a classifier learns from, and how. */
 export interface ClassifierOptions {
   readonly config: ClassifierConfig;
   /** Images, whose labels are the places of their names in the configuration. */
@@ -52,6 +55,7 @@ export interface ClassifierOptions {
   readonly device: Device;
   readonly training: ClassifierTraining;
   readonly signal?: AbortSignal;
+  /** Called after each step. */
   readonly onStep?: (step: ClassifierStep) => void;
 }
 

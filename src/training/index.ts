@@ -22,6 +22,7 @@ export type { Split } from './datasets/idx-dataset.ts';
 export type { ClipOptions, DatasetKind } from './datasets/kinds.ts';
 export { type MovingItemsOptions, movingItems } from './datasets/moving-items.ts';
 export { type DatasetOptions, openDataset, openImages, openVideos } from './datasets/open.ts';
+export type { Clip, ClipFormat, ClipRequest } from './datasets/videos/clip.ts';
 export type { ClipReader } from './datasets/videos/clip-reader.ts';
 export {
   type Activations,

@@ -13,6 +13,7 @@ import { freshWeights, requireFit, runTraining, type TrainingHooks } from './tra
 
 export type { StepReport, TrainingHooks } from './training-loop.ts';
 
+/** What is trained, on what, and where it is kept. */
 export interface TrainingOptions {
   readonly recipe: Recipe;
   readonly config: AcditConfig;

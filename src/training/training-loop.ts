@@ -21,6 +21,7 @@ import type { Recipe } from './recipe.ts';
 const WEIGHTS_STREAM = 1;
 const NOISE_STREAM = 2;
 
+/** How an optimizer step went. */
 export interface StepReport {
   /** Optimizer steps done, this one included. */
   readonly step: number;
@@ -30,9 +31,13 @@ export interface StepReport {
   readonly samplesPerSecond: number;
 }
 
+/** Called as the training goes on. */
 export interface TrainingHooks {
+  /** Before the first step, with where the training begins or goes on. */
   onStart?(point: TrainingPoint): void;
+  /** After each step; the next one waits for it. */
   onStep?(report: StepReport): void | Promise<void>;
+  /** A checkpoint is written. */
   onCheckpoint?(step: number): void;
   /** Called every `sampleEvery` steps with the EMA weights. */
   onSample?(step: number, ema: Weights): Promise<void>;
@@ -43,6 +48,7 @@ export interface TrainingHooks {
   onEvaluate?(step: number, ema: Weights): Promise<void>;
 }
 
+/** What is trained, on what, and from where on. */
 export interface LoopOptions {
   readonly recipe: Recipe;
   readonly config: AcditConfig;

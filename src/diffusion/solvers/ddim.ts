@@ -9,6 +9,7 @@ import { checkStep, checkSteps, drawNoise, leadingAlphas, leadingTimesteps, type
 
 const { fround } = Math;
 
+/** What is particular to DDIM. */
 export interface DdimOptions {
   /** Share of DDPM's noise added at each step: 0 (the default) is deterministic, 1 ancestral sampling. */
   readonly eta?: number;

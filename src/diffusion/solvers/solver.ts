@@ -5,6 +5,7 @@ import type { NoiseSchedule } from '../noise-schedule.ts';
 
 /** What draws standard normal numbers, such as a `Generator`. */
 export interface NormalSource {
+  /** So many standard normal numbers. */
   randn(count: number): Float32Array;
 }
 

@@ -50,7 +50,10 @@ export interface Classification {
   readonly logits: SymbolicTensor;
 }
 
-/** @param images (N, channels, H, W) in [-1, 1] */
+/**
+ * The network as a graph.
+ * @param images (N, channels, H, W) in [-1, 1]
+ */
 export function classify(
   config: ClassifierConfig,
   weights: Readonly<Record<string, SymbolicTensor>>,

@@ -15,6 +15,7 @@ export interface ClassifiedImages {
   readonly logits: Tensor<'float32'>;
 }
 
+/** A classifier of images, compiled. */
 export interface Classifier {
   readonly config: ClassifierConfig;
   /**
@@ -22,9 +23,11 @@ export interface Classifier {
    * @throws {ShapeError} if they are of another shape than those it was trained on.
    */
   classify(images: Tensor<'float32'>): Promise<ClassifiedImages>;
+  /** Give back its programs' memory. */
   dispose(): Promise<void>;
 }
 
+/** What a classifier is compiled from. */
 export interface CompileClassifierOptions {
   readonly config: ClassifierConfig;
   readonly weights: ReadonlyMap<string, Tensor<'float32'>>;

@@ -20,6 +20,7 @@ export interface I3dParameters {
   readonly bias: Tensor<'float32'>;
 }
 
+/** What the network is compiled from. */
 export interface I3dOptions {
   readonly device: Device;
   /** Frames of every clip, at least 9. */
@@ -28,6 +29,7 @@ export interface I3dOptions {
   readonly parameters: (convolution: I3dConvolution) => Promise<I3dParameters>;
 }
 
+/** The video network of FVD, compiled. */
 export interface I3d {
   readonly frames: number;
   /**
@@ -35,6 +37,7 @@ export interface I3d {
    * @throws {ShapeError} if the clips have another shape.
    */
   logits(clips: Tensor<'float32'>): Promise<Tensor<'float32'>>;
+  /** Give back its programs' memory. */
   dispose(): Promise<void>;
 }
 

@@ -26,6 +26,7 @@ import {
 } from './index-file.ts';
 import { type EncodedFrame, type EncodedSample, frameBytes, openShard, writeShard } from './shard.ts';
 
+/** What is encoded, with what, and where it goes. */
 export interface EncodeOptions {
   readonly source: ImageDataset | VideoDataset;
   /** Encodes; its latents times the scaling factor are what models learn. */
@@ -52,6 +53,7 @@ export interface EncodeStart {
   readonly damage: readonly string[];
 }
 
+/** Called as the encoding goes on. */
 export interface EncodeHooks {
   /** Before the first image. */
   onStart?(start: EncodeStart): void | Promise<void>;
@@ -59,6 +61,7 @@ export interface EncodeHooks {
   onImage?(done: number): void;
   /** Frames of the present video done. */
   onFrame?(frames: number): void;
+  /** A shard is written, and in the index. */
   onShard?(shard: number, index: LatentsIndex): void;
 }
 

@@ -10,9 +10,14 @@ import { fileURLToPath } from 'node:url';
 import { AcditError, FormatError, VideoDecoderError } from '../../../errors.ts';
 import { type Clip, type ClipRequest, readClip } from './clip.ts';
 
+/** Reads clips of videos, several at a time. */
 export interface ClipReader {
-  /** @throws what {@link readClip} throws. */
+  /**
+   * Decode a clip.
+   * @throws what `readClip` throws.
+   */
   read(request: ClipRequest): Promise<Clip>;
+  /** End what it decodes with. */
   close(): Promise<void>;
 }
 

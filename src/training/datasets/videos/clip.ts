@@ -15,6 +15,7 @@ export interface ClipFormat {
   readonly channels: Channels;
 }
 
+/** Which clip of which video. */
 export interface ClipRequest extends ClipFormat {
   readonly path: string;
   /** Where the clip begins, from 0, as early as possible, to below 1, as late as possible. */
@@ -23,6 +24,7 @@ export interface ClipRequest extends ClipFormat {
   readonly length?: number | undefined;
 }
 
+/** A decoded clip. */
 export interface Clip {
   /** Pixels (frames, H, W, C), as in images. */
   readonly data: Uint8Array;
