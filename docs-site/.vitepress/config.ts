@@ -1,0 +1,70 @@
+/** @file Settings of the site: navigation, search, formulas. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import temml from 'temml';
+import { type DefaultTheme, defineConfig } from 'vitepress';
+import { paletteCss } from '../diagrams/palette.ts';
+import { guide } from '../guide.ts';
+import { PAGES } from '../paths.ts';
+import { subpaths } from '../reference.ts';
+
+const guideSidebar: DefaultTheme.SidebarItem[] = guide().map(({ title, pages }) => ({
+  text: title,
+  items: pages.map(({ source, page }) => ({
+    text: source === 'README.md' ? 'Getting started' : heading(page),
+    link: page,
+  })),
+}));
+const apiSidebar = [
+  { text: 'API reference', items: subpaths().map(({ name, page }) => ({ text: name, link: page })) },
+];
+
+/** Anchors as code hosts make them, since the documents are read there too. */
+function slugify(title: string): string {
+  return title
+    .trim()
+    .toLowerCase()
+    .replace(/[^\p{L}\p{M}\p{N}_ -]/gu, '')
+    .replaceAll(' ', '-');
+}
+
+/** A page's first heading. */
+function heading(page: string): string {
+  const markdown = readFileSync(join(PAGES, `${page}.md`), 'utf8');
+  return /^# (.*)$/m.exec(markdown)?.[1] ?? page;
+}
+
+export default defineConfig({
+  title: 'acdit',
+  description: 'ACDiT in TypeScript: block by block, and each block by diffusion',
+  lang: 'en',
+  srcDir: 'pages',
+  outDir: 'dist',
+  cacheDir: '.cache',
+  head: [
+    ['link', { rel: 'icon', href: 'data:,' }],
+    ['style', {}, `:root{${paletteCss('light')}}.dark{${paletteCss('dark')}}`],
+  ],
+  markdown: {
+    anchor: { slugify },
+    config(markdown) {
+      const { fence } = markdown.renderer.rules;
+      markdown.renderer.rules.fence = (...args) => {
+        const token = args[0][args[1]];
+        if (token.info.trim() !== 'math') return fence!(...args);
+        return `<div class="formula">${temml.renderToString(token.content, { displayMode: true, throwOnError: true })}</div>`;
+      };
+    },
+  },
+  themeConfig: {
+    nav: [
+      { text: 'Guide', link: '/guide/getting-started', activeMatch: '/guide/(?!method|architecture)' },
+      { text: 'How it works', link: '/guide/method', activeMatch: '/guide/(method|architecture)' },
+      { text: 'API', link: '/api/acdit', activeMatch: '/api/' },
+    ],
+    sidebar: { '/guide/': guideSidebar, '/source/': guideSidebar, '/api/': apiSidebar },
+    outline: [2, 3],
+    search: { provider: 'local' },
+  },
+});

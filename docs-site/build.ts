@@ -1,0 +1,51 @@
+/**
+ * @file Builds the documentation's site into docs-site/dist, or serves it while documents are edited:
+ *
+ *     npm run docs
+ *     npm run docs -- --base /acdit/    # to be served from a folder
+ *     npm run docs:dev
+ */
+
+import { rmSync, watch } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { build, createServer } from 'vitepress';
+import { siteFaults } from './check-site.ts';
+import { writeDiagrams } from './diagrams/diagrams.ts';
+import { writePages } from './pages.ts';
+import { DIST, PAGES, ROOT, SITE } from './paths.ts';
+import { writeReference } from './reference.ts';
+
+const { values } = parseArgs({
+  options: { base: { type: 'string', default: '/' }, dev: { type: 'boolean', default: false } },
+});
+
+rmSync(PAGES, { recursive: true, force: true });
+writeDiagrams(join(ROOT, 'docs/images/method'));
+await writeReference({ strict: !values.dev });
+writePages();
+if (values.dev) await serve();
+else await buildSite();
+
+async function serve(): Promise<void> {
+  const server = await createServer(SITE, { base: values.base });
+  await server.listen();
+  server.printUrls();
+  for (const documents of ['docs', 'README.md', 'CHANGELOG.md']) {
+    watch(join(ROOT, documents), () => {
+      try {
+        writePages();
+      } catch (error) {
+        console.error(error instanceof Error ? error.message : error);
+      }
+    });
+  }
+}
+
+async function buildSite(): Promise<void> {
+  await build(SITE, { base: values.base });
+  const faults = siteFaults(DIST, values.base);
+  for (const fault of faults) console.error(fault);
+  if (faults.length > 0) process.exitCode = 1;
+  else console.log(`The site is in ${DIST}; all its links and anchors are there`);
+}

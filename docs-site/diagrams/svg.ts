@@ -1,0 +1,88 @@
+/** @file Small SVG drawings. */
+
+import { type Color, color, paletteCss } from './palette.ts';
+
+export interface Drawing {
+  readonly width: number;
+  readonly height: number;
+  /** SVG elements. */
+  readonly body: readonly string[];
+}
+
+/** A rectangle, filled or outlined. */
+export function rect(
+  x: number,
+  y: number,
+  width: number,
+  height: number,
+  { fill, stroke }: { readonly fill?: Color; readonly stroke?: Color },
+): string {
+  const paint = [`fill="${fill ? color(fill) : 'none'}"`];
+  if (stroke) paint.push(`stroke="${color(stroke)}" stroke-width="1.5"`);
+  return `<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" ${paint.join(' ')}/>`;
+}
+
+export interface TextOptions {
+  readonly anchor?: 'start' | 'middle' | 'end';
+  readonly size?: number;
+  /** Reads upwards. */
+  readonly upwards?: boolean;
+  readonly fill?: Color;
+}
+
+/** A line of text, vertically centred at y. */
+export function text(
+  content: string,
+  x: number,
+  y: number,
+  { anchor = 'start', size = 15, upwards = false, fill = 'text' }: TextOptions = {},
+): string {
+  const at = upwards
+    ? `transform="translate(${round(x)} ${round(y)}) rotate(-90)"`
+    : `x="${round(x)}" y="${round(y)}"`;
+  return `<text ${at} font-size="${size}" text-anchor="${anchor}" dominant-baseline="central" fill="${color(fill)}">${escaped(content)}</text>`;
+}
+
+/** Runs of a coloured path, each a rectangle: many small rectangles in few bytes. */
+export function rects(
+  runs: readonly (readonly [x: number, y: number, width: number, height: number])[],
+  fill: Color,
+): string {
+  const path = runs.map(([x, y, width, height]) => `M${x} ${y}h${width}v${height}h${-width}z`).join('');
+  return `<path fill="${color(fill)}" d="${path}"/>`;
+}
+
+/** A whole SVG file, which brings its colours for light and dark screens. */
+export function svgFile({ width, height, body }: Drawing, title: string): string {
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="system-ui, sans-serif" role="img">`,
+    `<title>${escaped(title)}</title>`,
+    `<style>svg{${paletteCss('light')}}@media (prefers-color-scheme:dark){svg{${paletteCss('dark')}}}</style>`,
+    rect(0, 0, width, height, { fill: 'background' }),
+    ...body,
+    '</svg>',
+    '',
+  ].join('\n');
+}
+
+/**
+ * The same drawing as a part of a page. The page has the colours, in {@link paletteCss}.
+ *
+ * @param file from {@link svgFile}
+ * @param alt what the drawing shows, for who cannot see it
+ */
+export function inlineSvg(file: string, alt: string): string {
+  return file
+    .replace(/<style>.*?<\/style>\n/s, '')
+    .replace(/<title>.*?<\/title>\n/s, '')
+    .replace('role="img"', `role="img" aria-label="${escaped(alt)}" class="diagram"`)
+    .trim();
+}
+
+function escaped(content: string): string {
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
+}
+
+function round(value: number): number {
+  return Number(value.toFixed(2));
+}
