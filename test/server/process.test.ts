@@ -3,6 +3,8 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { openRestartingSampler } from '../../src/server/restarting-sampler.ts';
+import { planRequest } from '../../src/server/sampling-request.ts';
 import { startServer } from '../../src/server/serve.ts';
 import { type RunningCli, startCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -85,6 +87,26 @@ describe('a server with sampling in a process of its own', () => {
     expect((await post({ prompt: '1', steps: 1 })).status).toBe(200);
     socket.destroy();
     expect((await post({ prompt: '1', steps: 1 })).status).toBe(200);
+  });
+
+  it('starts sampling again when its process has ended', async () => {
+    const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+    const sampler = await openRestartingSampler({ model: folder, threads: 1, groups: 4 });
+    onTestFinished(() => sampler.dispose());
+    const request = planRequest(tinyPixels, ['1'], { steps: 200, seed: 1 }, { samples: 1, steps: 200 });
+    const first = sampler.pid!;
+    await expect(async () => {
+      for await (const event of sampler.sample(request))
+        if (event.kind === 'step') process.kill(first, 'SIGKILL');
+    }).rejects.toThrow('the sampling process ended (SIGKILL)');
+    const kinds: string[] = [];
+    const short = { ...request, steps: [1, 1, 1, 1] };
+    const both = [sampler.sample(short), sampler.sample(short)].map(async (events) => {
+      for await (const { kind } of events) if (kind === 'done') kinds.push(kind);
+    });
+    await Promise.all(both);
+    expect(kinds).toEqual(['done', 'done']);
+    expect(sampler.pid).not.toBe(first);
   });
 
   it('tells what is wrong with a model or a port', async () => {
