@@ -92,6 +92,14 @@ describe.skipIf(!wanted)('the released models at full size', () => {
     );
   });
 
+  it('a clip of 16 frames is decoded within 3 GB', { timeout: TIMEOUT }, async () => {
+    const { output, peak } = await run('../scripts/decode-clip.ts', []);
+    const decoded = JSON.parse(output.split('\n').find((line) => line.startsWith('{'))!);
+    expect(decoded).toEqual({ shape: [1, 16, 3, 256, 256], finite: true });
+    expect(peak).toBeLessThan(3e9);
+    console.log(`decoding 16 frames: ${(peak / 1e9).toFixed(2)} GB at the peak`);
+  });
+
   it.skipIf(wanted !== 'H')('H runs in a fifth of 24 GB', { timeout: TIMEOUT }, async () => {
     const inputs = await prepare();
     const model = join(inputs.folder, 'ACDiT-H-img.pt');
