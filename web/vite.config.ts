@@ -1,6 +1,14 @@
 /** The web app: static files in `web/dist`, which work under any path. */
 
-import { defineConfig } from 'vite';
+import { defineConfig, type Plugin } from 'vite';
+
+/** Lists all files in `files.json`, so that the service worker knows what of its cache is of an earlier version. */
+const listFiles: Plugin = {
+  name: 'list-files',
+  generateBundle(_, bundle) {
+    this.emitFile({ type: 'asset', fileName: 'files.json', source: JSON.stringify(Object.keys(bundle)) });
+  },
+};
 
 export default defineConfig({
   root: import.meta.dirname,
@@ -9,6 +17,7 @@ export default defineConfig({
   resolve: { conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'production'] },
   assetsInclude: ['**/*.safetensors'],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  plugins: [listFiles],
   worker: { format: 'es' },
   build: {
     target: 'es2023',

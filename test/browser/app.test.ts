@@ -166,10 +166,36 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await set('Steps a block', 1);
     await button('Make a picture').click();
     await done();
-    expect(server.asked).toEqual([]);
+    // That a browser asks for by itself, to see whether there is another.
+    expect(server.asked.filter((path) => path !== '/service-worker.js')).toEqual([]);
     // The service worker isolates the page, so there are threads though the server sent no headers.
     expect(await page.evaluate('crossOriginIsolated')).toBe(true);
     await context.setOffline(false);
+  });
+
+  it('takes a model by drag and drop, and tells what is none', async () => {
+    const drop = async (files: readonly (readonly [name: string, content: Buffer])[]): Promise<void> => {
+      const given = files.map(([name, content]) => [name, content.toString('base64')]);
+      await page.evaluate(`(() => {
+        const data = new DataTransfer();
+        for (const [name, text] of ${JSON.stringify(given)}) {
+          data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+        }
+        dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
+      })()`);
+    };
+    await drop([['model.safetensors', Buffer.from('nothing')]]);
+    await page.getByRole('alert').filter({ hasText: 'config.json' }).waitFor();
+    await drop([['broken.pt', Buffer.from('no checkpoint at all')]]);
+    await page.getByRole('alert').filter({ hasText: 'broken.pt' }).waitFor();
+    await drop([['image-tiny.pt', await readFile(join(root, 'test/fixtures/golden/image-tiny.pt'))]]);
+    const chosen = page.getByRole('combobox', { name: 'Model' }).locator('option:checked');
+    await chosen.filter({ hasText: 'image-tiny (yours)' }).waitFor({ state: 'attached' });
+    expect(await page.getByRole('alert').count()).toBe(0);
+    await set('Steps a block', 1);
+    await button('Make a picture').click();
+    await done();
+    expect((await newest()).values).toHaveLength(8 * 8 * 4);
   });
 
   it('compares numbers of blocks', async () => {

@@ -1,9 +1,20 @@
 /** Pages built for a test, with the settings of the app. */
 
 import { join } from 'node:path';
-import { build, type Rolldown } from 'vite';
+import { type InlineConfig, type Rolldown, build as viteBuild } from 'vite';
 
 const root = join(import.meta.dirname, '../..');
+
+/** As for users: vitest's own environment would make it a build for development. */
+async function build(config: InlineConfig): ReturnType<typeof viteBuild> {
+  const { NODE_ENV } = process.env;
+  process.env.NODE_ENV = 'production';
+  try {
+    return await viteBuild(config);
+  } finally {
+    process.env.NODE_ENV = NODE_ENV;
+  }
+}
 
 export interface BuiltPage {
   /** Paths of all modules that went in. */

@@ -66,15 +66,14 @@ async function answer(event: Fetching): Promise<Response> {
   }
 }
 
-/** Keep an answer; of files with telling names, in place of those of an earlier version. */
+/** Keep an answer; with a page, only those files of the cache that it still has a use for. */
 async function keep(cache: Cache, request: Request, fresh: Response): Promise<void> {
-  const place = request.mode === 'navigate' ? worker.registration.scope : request.url;
-  await cache.put(place, fresh);
-  const nameless = (url: string): string => url.replace(/-[\w-]{8}(\.\w+)$/, '$1');
+  if (request.mode !== 'navigate') return cache.put(request.url, fresh);
+  await cache.put(worker.registration.scope, fresh);
+  const files = (await (await fetch('./files.json')).json()) as string[];
   for (const { url } of await cache.keys()) {
-    if (url !== place && url.includes('/assets/') && nameless(url) === nameless(place)) {
-      await cache.delete(url);
-    }
+    const path = url.slice(worker.registration.scope.length);
+    if (path.startsWith('assets/') && !files.includes(path)) await cache.delete(url);
   }
 }
 

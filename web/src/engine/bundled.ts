@@ -3,11 +3,12 @@
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { ModelCard } from './engine.ts';
 
-const configs = import.meta.glob<AcditConfig>('../../../models/*/config.json', {
+// Classifiers lie there too: they serve evaluation.
+const configs = import.meta.glob<AcditConfig>(['../../../models/*/config.json', '!**/*-classifier/**'], {
   eager: true,
   import: 'default',
 });
-const weights = import.meta.glob<string>('../../../models/*/model.safetensors', {
+const weights = import.meta.glob<string>(['../../../models/*/model.safetensors', '!**/*-classifier/**'], {
   eager: true,
   query: '?url',
   import: 'default',

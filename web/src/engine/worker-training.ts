@@ -25,7 +25,7 @@ function shapesRecipe({ steps, seed, sampleEvery }: TrainCall): Recipe {
     data: { path: 'shapes', imageSize: 16, channels: 1 },
     training: {
       steps,
-      batch: 32,
+      batch: 16,
       learningRate: 2e-3,
       schedule: 'wsd',
       warmupSteps: Math.min(20, steps),

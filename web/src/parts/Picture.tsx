@@ -22,9 +22,9 @@ export function Picture({ frames, label, playing = false, class: className = '' 
     const shown = frames[Math.min(frame, frames.length - 1)];
     if (canvas.current && shown) drawFrame(canvas.current, shown);
   }, [frames, frame]);
-  return (
-    <canvas ref={canvas} class={`picture ${className}`} role="img" aria-label={label} width={1} height={1} />
-  );
+  // Without words it is decoration.
+  const words = label === '' ? { 'aria-hidden': true } : { role: 'img' as const, 'aria-label': label };
+  return <canvas ref={canvas} class={`picture ${className}`} {...words} width={1} height={1} />;
 }
 
 /** The number of the frame to show. Nothing moves for those who asked for less motion. */
