@@ -23,6 +23,7 @@ const GROUPS: readonly (readonly [title: string, sources: readonly string[]])[] 
       'README.md',
       'docs/training.md',
       'docs/evaluating.md',
+      'docs/evaluating-samples.md',
       'docs/evaluating-videos.md',
       'docs/video.md',
       'docs/serving.md',

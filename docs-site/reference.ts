@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Application, OptionDefaults, type TypeDocOptions } from 'typedoc';
+import { Application, Comment, OptionDefaults, type TypeDocOptions } from 'typedoc';
 import type { PluginOptions } from 'typedoc-plugin-markdown';
 import { PAGES, ROOT } from './paths.ts';
 
@@ -64,6 +64,7 @@ export async function writeReference({ strict }: { readonly strict: boolean }): 
     entryFileName: 'index',
     useCodeBlocks: true,
     useHTMLAnchors: true,
+    tableColumnSettings: { hideSources: true, hideModifiers: true },
     expandObjects: true,
     parametersFormat: 'table',
     interfacePropertiesFormat: 'table',
@@ -81,6 +82,7 @@ export async function writeReference({ strict }: { readonly strict: boolean }): 
     const subpath = modules.find((candidate) => candidate.source === source);
     if (!subpath) throw new Error(`${source} is documented, but is no subpath of package.json`);
     module.name = subpath.name;
+    module.comment = new Comment([{ kind: 'text', text: fileComment(join(ROOT, subpath.source)) }]);
   }
   app.validate(project);
   if (strict && (app.logger.hasErrors() || app.logger.hasWarnings())) {
@@ -90,6 +92,18 @@ export async function writeReference({ strict }: { readonly strict: boolean }): 
   for (const file of readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })) {
     if (file.endsWith('.md')) namePlaces(join(FOLDER, file));
   }
+}
+
+/** What a file's first comment says, after `@file`; TypeDoc knows no such tag. */
+function fileComment(file: string): string {
+  const comment = /^\/\*\*(.*?)\*\//s.exec(readFileSync(file, 'utf8'))?.[1];
+  if (!comment?.includes('@file'))
+    throw new Error(`${file}: expected to begin with a comment /** @file ... */`);
+  return comment
+    .replace(/^ *\* ?/gm, '')
+    .replace('@file', '')
+    .replace('@example', '')
+    .trim();
 }
 
 /** The repository has no address on the web: what is defined where is told, without a link. */

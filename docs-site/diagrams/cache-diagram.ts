@@ -4,11 +4,11 @@ import { type BlockPlan, CELL, planCells } from '../../src/cli/plan-cells.ts';
 import { color } from './palette.ts';
 import { type Drawing, rect, text } from './svg.ts';
 
-const CELL_SIZE = { width: 78, height: 44 } as const;
-const GAP = { x: 8, y: 34 } as const;
-const LEFT = 120;
+const CELL_SIZE = { width: 70, height: 44 } as const;
+const GAP = { x: 6, y: 34 } as const;
+const LEFT = 66;
 const TOP = 52;
-const RIGHT = 180;
+const RIGHT = 140;
 
 /** @param plan SCAM's, with clean and noised blocks. */
 export function cacheDiagram(plan: BlockPlan): Drawing {
@@ -19,8 +19,7 @@ export function cacheDiagram(plan: BlockPlan): Drawing {
     height: TOP + noised * (CELL_SIZE.height + GAP.y) + 20,
     body: [
       `<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" fill="${color('text')}"/></marker></defs>`,
-      text('being made', 8, 18),
-      text('what its queries attend', LEFT, 18),
+      text('block, and what it attends', 4, 18),
       ...rows.flatMap((row, block) => drawRow(row, block, plan.blockSize, block + 1 < noised)),
       ...legend(TOP + noised * (CELL_SIZE.height + GAP.y)),
     ],
@@ -51,7 +50,7 @@ function drawRow(
   const own = xOf(clean.length) + CELL_SIZE.width / 2;
   const arrow = `<path d="M${own} ${y + CELL_SIZE.height + 2}V${y + CELL_SIZE.height + GAP.y - 3}" stroke="${color('text')}" stroke-width="1.5" fill="none" marker-end="url(#arrow)"/>`;
   return [
-    text(`block ${block}`, 8, middle),
+    text(`block ${block}`, 4, middle),
     ...clean.flatMap((key) => cell(key, 'cached', `clean ${key}`)),
     ...(itself ? cell(clean.length, 'noised', `noised ${block}`) : []),
     text(
@@ -60,16 +59,16 @@ function drawRow(
       middle,
     ),
     ...(isAppended
-      ? [arrow, text('finished: appended', own + 12, y + CELL_SIZE.height + GAP.y / 2, { size: 13 })]
+      ? [arrow, text('finished: appended', own + 12, y + CELL_SIZE.height + GAP.y / 2, { size: 14 })]
       : []),
   ];
 }
 
 function legend(y: number): string[] {
   return [
-    rect(LEFT, y, 14, 14, { fill: 'cached' }),
-    text('keys and values from the cache', LEFT + 20, y + 7, { size: 14 }),
-    rect(LEFT + 250, y, 14, 14, { fill: 'noised' }),
-    text('computed at each step', LEFT + 270, y + 7, { size: 14 }),
+    rect(4, y, 14, 14, { fill: 'cached' }),
+    text('keys and values from the cache', 26, y + 7),
+    rect(266, y, 14, 14, { fill: 'noised' }),
+    text('computed at each step', 288, y + 7),
   ];
 }

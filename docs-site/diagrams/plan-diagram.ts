@@ -4,8 +4,8 @@ import { type BlockPlan, CELL, planCells } from '../../src/cli/plan-cells.ts';
 import { color } from './palette.ts';
 import { type Drawing, rect, rects, text } from './svg.ts';
 
-const SIDE = 480;
-const MARGIN = { left: 64, top: 60, right: 12, bottom: 44 } as const;
+const SIDE = 384;
+const MARGIN = { left: 64, top: 60, right: 12, bottom: 66 } as const;
 /** More blocks than this are not numbered. */
 const MOST_NUMBERS = 20;
 
@@ -99,18 +99,16 @@ function axes({ clean, blocks }: BlockPlan): string[] {
 function legend(plan: BlockPlan): string[] {
   const shown = new Set(planCells(plan));
   const entries = [
-    ['attended', { fill: 'attended' }, CELL.attended, 102],
-    ['computed, then masked', { fill: 'masked' }, CELL.masked, 196],
-    ['not computed', { fill: 'skipped' }, CELL.skipped, 130],
-    ['tile', { stroke: 'outline' }, CELL.attended, 0],
+    ['attended', { fill: 'attended' }, CELL.attended],
+    ['computed, then masked', { fill: 'masked' }, CELL.masked],
+    ['not computed', { fill: 'skipped' }, CELL.skipped],
+    ['tile', { stroke: 'outline' }, CELL.attended],
   ] as const;
-  const y = MARGIN.top + SIDE + 18;
-  let x: number = 24;
   return entries
     .filter(([, , cell]) => shown.has(cell))
-    .flatMap(([name, paint, , width]) => {
-      const entry = [rect(x, y, 14, 14, paint), text(name, x + 20, y + 7, { size: 14 })];
-      x += width;
-      return entry;
+    .flatMap(([name, paint], index) => {
+      const x = MARGIN.left + (index % 2) * 200;
+      const y = MARGIN.top + SIDE + 14 + Math.floor(index / 2) * 24;
+      return [rect(x, y, 14, 14, paint), text(name, x + 22, y + 7)];
     });
 }
