@@ -129,5 +129,5 @@ async function flatMemory(): Promise<void> {
   await rm(folder, { recursive: true });
 }
 
-await flatMemory();
+if (memoryRequests > 0) await flatMemory();
 await throughput();

@@ -4,7 +4,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, extname } from 'node:path';
 import { serve } from '@hono/node-server';
-import { pixelDecoder, processDecoder } from '../decoding/decoder.ts';
+import { type Decoder, pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { AcditError, ApiError, ArgumentError } from '../errors.ts';
 import { createApp } from './app.ts';
 import type { ServerLimits } from './context.ts';
@@ -126,7 +126,13 @@ async function openServedModel(
   const settings = { model: path, threads, groups: 2 * batch };
   const sampler = await openRestartingSampler(settings, (pass) => metrics.passed(id, pass));
   const { config } = sampler;
-  const decoder =
+  try {
+    if (vae !== undefined) await requireAutoencoder(config, vae);
+  } catch (error) {
+    await sampler.dispose();
+    throw error;
+  }
+  const openDecoder = (): Decoder =>
     vae === undefined
       ? pixelDecoder(config)
       : processDecoder({ config, vae, threads }, new AbortController().signal);
@@ -135,7 +141,7 @@ async function openServedModel(
     config,
     created: Math.floor(Date.now() / 1000),
     sampler,
-    decoder: inTurns(decoder),
+    decoder: inTurns(openDecoder),
     gate: createGate({ seats: batch, waiting: queue }),
   };
 }

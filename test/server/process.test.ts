@@ -2,13 +2,17 @@ import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import sharp from 'sharp';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { imagesSchema, type StreamEvent } from '../../src/server/api.ts';
 import { openRestartingSampler } from '../../src/server/restarting-sampler.ts';
 import { planRequest } from '../../src/server/sampling-request.ts';
-import { startServer } from '../../src/server/serve.ts';
+import { type ServeOptions, startServer } from '../../src/server/serve.ts';
 import { type RunningCli, startCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
+import { saveAutoencoder } from '../support/tiny-autoencoder.ts';
+import { saveTiny, tinyLatents, tinyPixels } from '../support/tiny-model.ts';
+import { eventsOf } from '../support/tiny-server.ts';
 
 // The sampling process runs from its source too.
 const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
@@ -16,7 +20,7 @@ process.execArgv.push('--import', LOADER);
 
 const PATH = '/v1/images/generations';
 
-async function start(options: { batch?: number } = {}) {
+async function start(options: Partial<ServeOptions> = {}) {
   const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
   const logged: string[] = [];
   const server = await startServer({
@@ -69,6 +73,25 @@ describe('a server with sampling in a process of its own', () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect((await metric(server.url, 'acdit_steps_total')) - steps).toBeLessThanOrEqual(2);
     expect(steps).toBeLessThan(4000);
+  });
+
+  it('decodes latents, previews too, in one more process', async () => {
+    const folder = temporaryFolder();
+    const path = await saveTiny(join(folder, 'latents'), { ...tinyLatents, downsampling: 2 });
+    const vae = await saveAutoencoder(join(folder, 'vae'));
+    const { server, post } = await start({ models: [{ path, vae }] });
+    const { data, size } = imagesSchema.parse(await (await post({ prompt: '1', steps: 2, n: 2 })).json());
+    expect([data.length, size]).toEqual([2, '16x16']);
+    const { width, channels } = await sharp(Buffer.from(data[0].b64_json!, 'base64')).metadata();
+    expect([width, channels]).toEqual([16, 3]);
+    const stream = await fetch(`${server.url}/v1/acdit/stream`, {
+      method: 'POST',
+      body: JSON.stringify({ prompt: '1', steps: 8, preview_every: 1 }),
+      headers: { 'content-type': 'application/json' },
+    });
+    const events = await eventsOf<StreamEvent>(stream);
+    const shown = events.filter((event) => 'images' in event && event.images);
+    expect(shown.map(({ type }) => type)).toEqual(expect.arrayContaining(['preview', 'block', 'done']));
   });
 
   it('outlives clients that send half a request, or nonsense', async () => {
