@@ -53,7 +53,7 @@ export default defineConfig({
       markdown.renderer.rules.fence = (...args) => {
         const token = args[0][args[1]];
         if (token.info.trim() !== 'math') return fence!(...args);
-        return `<div class="formula">${temml.renderToString(token.content, { displayMode: true, throwOnError: true })}</div>`;
+        return `<div class="formula" tabindex="0">${temml.renderToString(token.content, { displayMode: true, throwOnError: true })}</div>`;
       };
     },
   },

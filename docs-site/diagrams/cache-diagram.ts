@@ -8,7 +8,7 @@ const CELL_SIZE = { width: 70, height: 44 } as const;
 const GAP = { x: 6, y: 34 } as const;
 const LEFT = 66;
 const TOP = 52;
-const RIGHT = 140;
+const RIGHT = 176;
 
 /** @param plan SCAM's, with clean and noised blocks. */
 export function cacheDiagram(plan: BlockPlan): Drawing {
@@ -68,7 +68,7 @@ function legend(y: number): string[] {
   return [
     rect(4, y, 14, 14, { fill: 'cached' }),
     text('keys and values from the cache', 26, y + 7),
-    rect(266, y, 14, 14, { fill: 'noised' }),
-    text('computed at each step', 288, y + 7),
+    rect(290, y, 14, 14, { fill: 'noised' }),
+    text('computed at each step', 312, y + 7),
   ];
 }
