@@ -1,10 +1,10 @@
 /** @file Classifiers on disk: a folder with `config.json` and `model.safetensors`. */
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
-import { writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { openFile } from '../formats/file-source.ts';
 import { parseJsonOf } from '../formats/json.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
@@ -82,7 +82,7 @@ function parseClassifierConfig(text: string, name: string): ClassifierConfig {
 
 /** Write a classifier in half precision; each file is replaced as a whole or not at all. */
 export async function saveClassifier(folder: string, { config, weights }: LoadedClassifier): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   await writeSafetensors(join(folder, WEIGHTS_FILE), storedAs(weights, 'float16'), { format: 'pt' });
   await writeFileAtomically(join(folder, CONFIG_FILE), async (write) => {
     await write(new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`));

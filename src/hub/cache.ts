@@ -9,9 +9,9 @@
  * ```
  */
 
-import { link, mkdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { link, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import type { HubLocation } from './names.ts';
 
 /** A commit's name in full. */
@@ -50,7 +50,7 @@ export async function rememberCommit(
   if (revision === commit) return;
   const ref = join(repoFolder(cache, repo), 'refs', ...revision.split('/'));
   if ((await readFile(ref, 'utf8').catch(() => undefined)) === commit) return;
-  await mkdir(dirname(ref), { recursive: true });
+  await makeFolders(dirname(ref));
   await writeFileAtomically(ref, (write) => write(Buffer.from(commit)));
 }
 
@@ -62,7 +62,7 @@ export async function isWhole(path: string, size: number): Promise<boolean> {
 
 /** Make a snapshot's file from a blob: a relative link, so that the cache can be moved. */
 export async function linkSnapshot(blob: string, path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   await rm(path, { force: true });
   try {
     await symlink(relative(dirname(path), blob), path);

@@ -1,9 +1,10 @@
 /** @file A file of the hub as a file on this machine: from the cache, or downloaded into it. */
 
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, statfs } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { HubError } from '../errors.ts';
+import { makeFolders } from '../formats/atomic-write.ts';
 import { isFile } from '../formats/file-source.ts';
 import {
   blobPath,
@@ -111,7 +112,7 @@ async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): 
 async function ensureBlob(hub: Hub, location: HubLocation, info: FileInfo): Promise<string> {
   const blob = blobPath(hub.settings.cache, location.repo, info.checksum);
   if (await isWhole(blob, info.size)) return blob;
-  await mkdir(dirname(blob), { recursive: true });
+  await makeFolders(dirname(blob));
   const release = await takeLock(`${blob}.acdit-lock`, {
     signal: hub.signal,
     onWait: () => hub.emit({ kind: 'waiting', file: describeLocation(location) }),
