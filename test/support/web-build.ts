@@ -17,18 +17,18 @@ async function build(config: InlineConfig): ReturnType<typeof viteBuild> {
 }
 
 export interface BuiltPage {
-  /** Paths of all modules that went in. */
-  readonly modules: readonly string[];
+  /** Paths of all modules that went in, and of what each of them imports. */
+  readonly modules: readonly Pick<Rolldown.ModuleInfo, 'id' | 'importedIds' | 'dynamicallyImportedIds'>[];
   readonly chunks: readonly Rolldown.OutputChunk[];
 }
 
 /** Build a module and what it imports. @param entry path from the root of the repository. */
 export async function buildModule(entry: string, outDir: string): Promise<BuiltPage> {
-  const modules: string[] = [];
+  const modules: Rolldown.ModuleInfo[] = [];
   const output = await build({
     configFile: join(root, 'web/vite.config.ts'),
     logLevel: 'error',
-    plugins: [{ name: 'modules', moduleParsed: ({ id }) => void modules.push(id) }],
+    plugins: [{ name: 'modules', moduleParsed: (module) => void modules.push(module) }],
     build: {
       outDir,
       rolldownOptions: {

@@ -14,8 +14,9 @@ export function createRemoteEngine(base: string): Engine {
       const answer = await fetch(`${base}v1/models`, { headers: { Accept: 'application/json' } });
       if (!answer.ok) return [];
       const { data } = (await answer.json()) as { data: ModelEntry[] };
-      for (const { id, config } of data) configs.set(id, config as unknown as AcditConfig);
-      return data.map(cardOf);
+      const cards = data.map(cardOf);
+      for (const { id, config } of cards) configs.set(id, config);
+      return cards;
     },
 
     async *sample(order: Order, signal: AbortSignal): AsyncGenerator<Progress> {
@@ -35,14 +36,17 @@ export function createRemoteEngine(base: string): Engine {
   };
 }
 
+/** Keeps the server's models apart from those of the page, which may have the same names. */
+const PREFIX = 'server/';
+
 function cardOf({ id, config }: ModelEntry): ModelCard {
-  return { id, title: id, source: 'server', config: config as unknown as AcditConfig };
+  return { id: PREFIX + id, title: id, source: 'server', config: config as unknown as AcditConfig };
 }
 
 function requestOf(order: Order, config: AcditConfig | undefined): Partial<StreamRequest> {
   const { model, label, steps, cfg, seed, given } = order;
   return {
-    model,
+    model: model.slice(PREFIX.length),
     prompt: config && label === config.classes ? 'none' : label,
     steps,
     cfg_scale: cfg,

@@ -42,7 +42,7 @@ export function App() {
     const here = await local.models();
     setModels(here);
     const there = await remote.models().catch(() => []);
-    if (there.length > 0) setModels([...there, ...(await local.models())]);
+    if (there.length > 0) setModels([...there.map((card) => withPictures(card, here)), ...here]);
   }
   async function add(files: readonly File[]): Promise<void> {
     setProblem(undefined);
@@ -114,4 +114,10 @@ export function App() {
       </main>
     </>
   );
+}
+
+/** A server's model with the class pictures of the bundled model of its name. */
+function withPictures(card: ModelCard, bundled: readonly ModelCard[]): ModelCard {
+  const { classPictures } = bundled.find(({ id }) => card.id.endsWith(`/${id}`)) ?? {};
+  return classPictures === undefined ? card : { ...card, classPictures };
 }
