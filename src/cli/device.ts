@@ -22,15 +22,22 @@ const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
  * @throws {ArgumentError} for a device that is unknown; {DeviceError} for one that is not available here.
  */
 export async function openDevice(values: FlagValues<typeof deviceFlags>): Promise<Device> {
-  const name = choice('device', values.device ?? 'auto', DEVICES);
-  if (name === 'auto' || name === 'cpu') return openCpuDevice(values);
-  return openAccelerator(name, deviceOptions(values));
+  const name = deviceName(values);
+  return name === 'cpu' ? openCpuDevice(values) : openAccelerator(name, deviceOptions(values));
+}
+
+/** The device that is asked for. @throws {ArgumentError} for one that is unknown. */
+export function deviceName({
+  device = 'auto',
+}: FlagValues<typeof deviceFlags>): 'cpu' | (typeof ACCELERATORS)[number] {
+  const name = choice('device', device, DEVICES);
+  return name === 'auto' ? 'cpu' : name;
 }
 
 /** Of commands that know no other. @throws {ArgumentError} for another. */
 export function openCpuDevice(values: FlagValues<typeof deviceFlags>): Device {
-  const name = choice('device', values.device ?? 'auto', DEVICES);
-  if (name === 'auto' || name === 'cpu') return openCpu(deviceOptions(values));
+  const name = deviceName(values);
+  if (name === 'cpu') return openCpu(deviceOptions(values));
   throw new ArgumentError(`--device ${name} is not available here; this command runs on the cpu`);
 }
 

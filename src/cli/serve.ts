@@ -2,13 +2,14 @@
 
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openModel } from '../checkpoints/load.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { bundledModel } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
-import { deviceFlags, openCpuDevice } from './device.ts';
+import { deviceFlags, deviceName } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelPath } from './model-path.ts';
 import { packageVersion } from './package-version.ts';
@@ -83,7 +84,8 @@ function serveOptions(
     batch,
     host: values.host ?? '127.0.0.1',
     port: number('port', values.port, 8000, 0),
-    threads: openCpuDevice(values).threads,
+    device: deviceName(values),
+    threads: values.threads === undefined ? availableParallelism() : wholeNumber('threads', values.threads),
     queue: number('queue', values.queue, 64, 0),
     limits: {
       samples: number('max-n', values['max-n'], 10),

@@ -1,14 +1,20 @@
 /** @file What a server and a sampling process say to each other. */
 
 import type { AcditConfig } from '../models/acdit/config.ts';
+import type { ACCELERATORS } from '../runtime/node.ts';
 import type { PassInfo } from '../sampling/batching.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import type { PlannedRequest } from './sampling-request.ts';
+
+/** What a model is sampled on. */
+export type ServedDevice = 'cpu' | (typeof ACCELERATORS)[number];
 
 /** What a sampling process is made from. */
 export interface SamplingSettings {
   /** A model folder or file. */
   readonly model: string;
+  /** What to compute on; the CPU by default. */
+  readonly device?: ServedDevice | undefined;
   readonly threads: number;
   /** Most groups of a pass. */
   readonly groups: number;

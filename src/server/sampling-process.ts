@@ -2,7 +2,7 @@
 
 import { openModel, weightSource } from '../checkpoints/load.ts';
 import { AcditError, ArgumentError } from '../errors.ts';
-import { openCpu } from '../runtime/node.ts';
+import { openAccelerator, openCpu } from '../runtime/node.ts';
 import { createSampler, type Sampler } from '../sampling/sampler.ts';
 import type { FromSampling, SamplingSettings, ToSampling } from './sampling-messages.ts';
 import type { PlannedRequest } from './sampling-request.ts';
@@ -22,12 +22,12 @@ function sendFailure(error: unknown, id?: number): void {
   send({ kind: 'failure', ...(id !== undefined && { id }), message: text, expected, invalid });
 }
 
-async function open({ model: path, threads, groups }: SamplingSettings): Promise<void> {
+async function open({ model: path, device = 'cpu', threads, groups }: SamplingSettings): Promise<void> {
   const model = await openModel(path);
   sampler = await createSampler({
     config: model.config,
     weights: weightSource(model),
-    device: openCpu({ threads }),
+    device: device === 'cpu' ? openCpu({ threads }) : await openAccelerator(device, { threads }),
     batching: { groups, onPass: (pass) => send({ kind: 'pass', pass }) },
   });
   send({ kind: 'ready', config: model.config });

@@ -11,6 +11,7 @@ import type { ServerLimits } from './context.ts';
 import { createGate } from './gate.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { openRestartingSampler } from './restarting-sampler.ts';
+import type { ServedDevice } from './sampling-messages.ts';
 import { inTurns, type ServedModel } from './served-model.ts';
 import { listStaticFiles } from './static-files.ts';
 import { createFileStore } from './stored-files.ts';
@@ -32,6 +33,8 @@ export interface ServeOptions {
   readonly host: string;
   /** 0 for any that is free. */
   readonly port: number;
+  /** What to sample on; the CPU by default. */
+  readonly device?: ServedDevice | undefined;
   readonly threads: number;
   /** Samples of a model that are worked on at once. */
   readonly batch: number;
@@ -115,7 +118,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
 
 async function openServedModel(
   { path, id = basename(path, extname(path)), vae }: ModelSource,
-  { threads, batch, queue }: ServeOptions,
+  { device, threads, batch, queue }: ServeOptions,
   metrics: Metrics,
   others: readonly ServedModel[],
 ): Promise<ServedModel> {
@@ -123,7 +126,7 @@ async function openServedModel(
     throw new ArgumentError(`two models are called '${id}'; name them apart, as NAME=PATH`);
   }
   // Each sample has two guidance branches.
-  const settings = { model: path, threads, groups: 2 * batch };
+  const settings = { model: path, device, threads, groups: 2 * batch };
   const sampler = await openRestartingSampler(settings, (pass) => metrics.passed(id, pass));
   const { config } = sampler;
   try {
