@@ -119,7 +119,7 @@ function firstAnswer(child: ChildProcess): Promise<AcditConfig> {
     child.once('message', (message: FromSampling) => {
       if (message.kind === 'ready') resolve(message.config);
       else {
-        child.kill();
+        child.disconnect(); // it ends then; signals it leaves to us
         reject(message.kind === 'failure' ? errorOf(message) : new Error('unexpected answer'));
       }
     });

@@ -8,7 +8,7 @@ import { imagesSchema, type StreamEvent } from '../../src/server/api.ts';
 import { openRestartingSampler } from '../../src/server/restarting-sampler.ts';
 import { planRequest } from '../../src/server/sampling-request.ts';
 import { type ServeOptions, startServer } from '../../src/server/serve.ts';
-import { type RunningCli, startCli } from '../support/cli.ts';
+import { type RunningCli, spawnCli, startCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveAutoencoder } from '../support/tiny-autoencoder.ts';
 import { saveTiny, tinyLatents, tinyPixels } from '../support/tiny-model.ts';
@@ -161,6 +161,13 @@ describe('a server with sampling in a process of its own', () => {
 describe('acdit serve', () => {
   let running: RunningCli | undefined;
   afterEach(() => running?.child.kill('SIGKILL'));
+
+  it('ends when a model cannot be loaded in its process', async () => {
+    const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+    const { code, stderr } = await spawnCli(['serve', folder, '--port', '0', '--device', 'dml']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('device dml is not available');
+  });
 
   it('serves, finishes what is in progress when it is told to end, and exits with 0', async () => {
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
