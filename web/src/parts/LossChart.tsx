@@ -2,7 +2,7 @@
 
 const [WIDTH, HEIGHT] = [320, 120];
 /** Of the average that is drawn over the single losses. */
-const DECAY = 0.95;
+const DECAY = 0.9;
 
 export function LossChart({ losses, steps }: { readonly losses: readonly number[]; readonly steps: number }) {
   const last = losses.at(-1);

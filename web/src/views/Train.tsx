@@ -22,7 +22,7 @@ interface Samples {
 }
 
 export function Train({ local }: { readonly local: LocalEngine }) {
-  const [steps, setSteps] = useState(400);
+  const [steps, setSteps] = useState(1500);
   const [losses, setLosses] = useState<readonly number[]>([]);
   const [samples, setSamples] = useState<Samples>();
   const [status, setStatus] = useState('Ready.');
