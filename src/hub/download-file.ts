@@ -3,7 +3,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { HubError } from '../errors.ts';
+import { AcditError, HubError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
 import { isFile } from '../formats/file-source.ts';
 import {
@@ -98,7 +98,8 @@ async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): 
     });
   } catch (cause) {
     const { syscall, message } = cause as NodeJS.ErrnoException;
-    if (syscall === undefined) throw cause;
+    const isOfFiles = syscall !== undefined || (cause instanceof AcditError && !(cause instanceof HubError));
+    if (!isOfFiles) throw cause;
     throw new HubError(
       `${file}: cannot write into the cache ${repoFolder(cache, location.repo)} (${message}); ` +
         'set HF_HOME to a folder that can be written to',

@@ -223,7 +223,7 @@ function sendContent(
   if (faults.corrupt) bytes[0] ^= 1;
   const drop = faults.drops?.shift();
   if (drop !== undefined) {
-    response.write(bytes.subarray(0, drop), () => setTimeout(() => response.destroy(), 20));
+    response.write(bytes.subarray(0, drop), () => setTimeout(() => response.destroy(), 200));
   } else if (faults.stallAfter !== undefined) response.write(bytes.subarray(0, faults.stallAfter));
   else if (faults.trickle) trickle(response, bytes, faults.trickle);
   else response.end(bytes);
