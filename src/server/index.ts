@@ -7,6 +7,7 @@ export type { ServerContext, ServerLimits } from './context.ts';
 export { createGate, type Gate, type GateOptions } from './gate.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export type { RequestSampler } from './process-sampler.ts';
+export type { ServedDevice } from './sampling-messages.ts';
 export type { PlannedRequest } from './sampling-request.ts';
 export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';
 export type { ServedModel } from './served-model.ts';
