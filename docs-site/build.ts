@@ -23,7 +23,7 @@ const { values } = parseArgs({
 rmSync(PAGES, { recursive: true, force: true });
 writeDiagrams(join(ROOT, 'docs/images/method'));
 await writeReference({ strict: !values.dev });
-writePages();
+report(writePages());
 if (values.dev) await serve();
 else await buildSite();
 
@@ -32,20 +32,18 @@ async function serve(): Promise<void> {
   await server.listen();
   server.printUrls();
   for (const documents of ['docs', 'README.md', 'CHANGELOG.md']) {
-    watch(join(ROOT, documents), () => {
-      try {
-        writePages();
-      } catch (error) {
-        console.error(error instanceof Error ? error.message : error);
-      }
-    });
+    watch(join(ROOT, documents), () => report(writePages()));
   }
 }
 
 async function buildSite(): Promise<void> {
+  if (process.exitCode) return;
   await build(SITE, { base: values.base });
-  const faults = siteFaults(DIST, values.base);
+  report(siteFaults(DIST, values.base));
+  if (!process.exitCode) console.log('The site is in docs-site/dist; all its links and anchors are there');
+}
+
+function report(faults: readonly string[]): void {
   for (const fault of faults) console.error(fault);
   if (faults.length > 0) process.exitCode = 1;
-  else console.log(`The site is in ${DIST}; all its links and anchors are there`);
 }

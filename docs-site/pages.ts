@@ -13,22 +13,29 @@ const ASSETS = new Set(['.png', '.jpg', '.webp', '.gif', '.svg', '.mp4']);
 /**
  * Write the home page, the guide, and all that they link to in the repository, into {@link PAGES}.
  *
- * @throws Error if a document links to a file that is not there
+ * @returns a line for each link to a file that is not there
  */
-export function writePages(): void {
+export function writePages(): string[] {
   const pages = new Map(guide().flatMap((group) => group.pages.map(({ source, page }) => [source, page])));
   const linked = new Set<string>();
+  const faults: string[] = [];
   for (const [source, page] of pages) {
     const file = join(PAGES, `${page}.md`);
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, pageText(source, pages, linked));
+    writeFileSync(file, pageText(source, pages, linked, faults));
   }
   for (const source of linked) writeLinked(source);
   copyFileSync(join(SITE, 'home.md'), join(PAGES, 'index.md'));
+  return faults;
 }
 
 /** A document's text as a page. Files that it links to, and that are no pages yet, are added to `linked`. */
-function pageText(source: string, pages: ReadonlyMap<string, string>, linked: Set<string>): string {
+function pageText(
+  source: string,
+  pages: ReadonlyMap<string, string>,
+  linked: Set<string>,
+  faults: string[],
+): string {
   const markdown = replaceImages(readFileSync(join(ROOT, source), 'utf8'), (alt, target) => {
     const drawing = join(ROOT, dirname(source), target);
     return target.endsWith('.svg') && existsSync(drawing)
@@ -43,7 +50,8 @@ function pageText(source: string, pages: ReadonlyMap<string, string>, linked: Se
     const page = pages.get(file);
     if (page) return page + hash;
     if (!statSync(join(ROOT, file), { throwIfNoEntry: false })?.isFile()) {
-      throw new Error(`${source}:${line}: links to ${target}, but there is no file ${file}`);
+      faults.push(`${source}:${line}: links to ${target}, but there is no file ${file}`);
+      return target;
     }
     linked.add(file);
     return addressOf(file);
