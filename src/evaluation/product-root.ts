@@ -1,22 +1,26 @@
 /**
- * @file tr (S1 S2)^(1/2) of two covariances, the hard part of a Fréchet distance, in two ways.
+ * @file tr (S1 S2)^(1/2) of two covariances, the hard part of a Fréchet distance, in three ways.
  *
  * Up to some hundred dimensions: eigenvalues of S1^(1/2) S2 S1^(1/2), which are those of S1 S2, with negative ones, which
  * are rounding errors of zeros, taken for zero.
  *
- * Eigenvalues of 2048 dimensions take minutes, so beyond that there is another way, of nothing but matrix products. With
- * S1 = L1 L1ᵀ and S2 = L2 L2ᵀ the trace is the sum of the singular values of M = L1ᵀ L2. If M = U H is the polar
- * decomposition, then that sum is tr H, the inner product of U and M. And U is where the Newton-Schulz iteration
- * X -> 3/2 X - 1/2 X Xᵀ X leads from M: it brings all singular values to 1 and leaves the vectors. Those that are zero
- * stay so, and count for nothing in the sum.
+ * Eigenvalues of 2048 dimensions take minutes, so beyond that there are factors: with S1 = L1 L1ᵀ and S2 = L2 L2ᵀ the trace
+ * is the sum of the singular values of M = L1ᵀ L2. The covariance of few samples has few columns in its factor, so if one
+ * of the sets is small then so is M, and its singular values are computed.
+ *
+ * Otherwise there is a way of nothing but matrix products. If M = U H is the polar decomposition, then the sum is tr H,
+ * the inner product of U and M. And U is where the Newton-Schulz iteration X -> 3/2 X - 1/2 X Xᵀ X leads from M: it brings
+ * all singular values to 1 and leaves the vectors. Those that are zero stay so, and count for nothing in the sum.
  */
 
 import { setImmediate } from 'node:timers/promises';
-import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { EigenvalueDecomposition, Matrix, SingularValueDecomposition } from 'ml-matrix';
+import type { Shape } from '../graph/symbolic.ts';
 import type { Device, Program } from '../runtime/device.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { input64, matrix64, product64, type WorkOptions } from './products.ts';
 
-/** Up to here eigenvalues take seconds. */
+/** Up to here eigenvalues and singular values take seconds. */
 const FEW_DIMS = 512;
 
 /** Trace of the square root of the product of two covariances (D, D), which may be singular. */
@@ -27,7 +31,7 @@ export async function traceOfProductRoot(
   dims: number,
   options: WorkOptions = {},
 ): Promise<number> {
-  return dims <= FEW_DIMS ? traceByEigenvalues(a, b, dims) : traceByPolar(device, a, b, dims, options);
+  return dims <= FEW_DIMS ? traceByEigenvalues(a, b, dims) : traceByFactors(device, a, b, dims, options);
 }
 
 /** See {@link traceOfProductRoot}; for few dimensions. */
@@ -57,24 +61,47 @@ const GROWTH = 1.7;
 const CLOSING_STEPS = 12;
 
 /** See {@link traceOfProductRoot}; for any number of dimensions. */
-export async function traceByPolar(
+async function traceByFactors(
   device: Device,
   a: Float64Array,
   b: Float64Array,
   dims: number,
+  options: WorkOptions,
+): Promise<number> {
+  const product = await productOfFactors(device, choleskyFactor(a, dims), choleskyFactor(b, dims));
+  return Math.min(...product.shape) <= FEW_DIMS
+    ? nuclearNormBySingularValues(product)
+    : nuclearNormByPolar(device, product, options);
+}
+
+/** Sum of the singular values of a matrix with few rows or columns. */
+export function nuclearNormBySingularValues({ shape: [rows, columns], data }: Tensor<'float64'>): number {
+  if (data.length === 0) return 0;
+  const { diagonal } = new SingularValueDecomposition(Matrix.from1DArray(rows, columns, data), {
+    computeLeftSingularVectors: false,
+    computeRightSingularVectors: false,
+    autoTranspose: true,
+  });
+  return diagonal.reduce((sum, value) => sum + value, 0);
+}
+
+/** Sum of the singular values of a matrix. */
+export async function nuclearNormByPolar(
+  device: Device,
+  { shape, data }: Tensor<'float64'>,
   { signal, onProgress }: WorkOptions = {},
 ): Promise<number> {
-  const product = await productOfFactors(device, choleskyFactor(a, dims), choleskyFactor(b, dims), dims);
-  const norm = Math.sqrt(innerProduct(product, product));
+  const norm = Math.sqrt(innerProduct(data, data));
   if (norm === 0) return 0;
-  const programs = [await compileStep(device, dims, GROWTH), await compileStep(device, dims, 1)];
+  const [rows, columns] = shape;
+  const programs = [await compileStep(device, shape, GROWTH), await compileStep(device, shape, 1)];
   try {
     let x = matrix64(
-      dims,
-      dims,
-      product.map((value) => value / norm),
+      rows,
+      columns,
+      data.map((value) => value / norm),
     );
-    let next = matrix64(dims, dims, new Float64Array(dims * dims));
+    let next = matrix64(rows, columns, new Float64Array(data.length));
     const steps = GROWING_STEPS + CLOSING_STEPS;
     for (let step = 0; step < steps; step++) {
       await setImmediate(); // let signals and progress through
@@ -83,56 +110,71 @@ export async function traceByPolar(
       [x, next] = [next, x];
       onProgress?.((step + 1) / steps);
     }
-    return innerProduct(x.data, product);
+    return innerProduct(x.data, data);
   } finally {
     for (const program of programs) await program.dispose();
   }
 }
 
 /** y = growth x; y -> 3/2 y - 1/2 y yᵀ y. */
-function compileStep(device: Device, dims: number, growth: number): Promise<Program> {
-  const x = input64('x', [dims, dims]);
-  const squares = product64({ a: x, b: x, transposeB: true });
-  const next = product64({ a: squares, b: x, alpha: -0.5 * growth ** 3, onto: x, beta: 1.5 * growth });
+function compileStep(device: Device, shape: Shape, growth: number): Promise<Program> {
+  const x = input64('x', shape);
+  const [rows, columns] = shape.map(Number);
+  const squares = product64(
+    rows < columns ? { a: x, b: x, transposeB: true } : { a: x, b: x, transposeA: true },
+  );
+  const [a, b] = rows < columns ? [squares, x] : [x, squares];
+  const next = product64({ a, b, alpha: -0.5 * growth ** 3, onto: x, beta: 1.5 * growth });
   return device.compile({ inputs: [x], outputs: { next } });
 }
 
-/** aᵀ b of square matrices. */
-async function productOfFactors(
+/** aᵀ b of factors (D, R) and (D, R'). */
+export async function productOfFactors(
   device: Device,
-  a: Float64Array,
-  b: Float64Array,
-  dims: number,
-): Promise<Float64Array> {
-  const inputs = [input64('a', [dims, dims]), input64('b', [dims, dims])];
+  a: Tensor<'float64'>,
+  b: Tensor<'float64'>,
+): Promise<Tensor<'float64'>> {
+  const [rows, columns] = [a.shape[1], b.shape[1]];
+  const into = { product: matrix64(rows, columns, new Float64Array(rows * columns)) };
+  if (rows * columns === 0) return into.product;
+  const inputs = [input64('a', a.shape), input64('b', b.shape)];
   const product = product64({ a: inputs[0], b: inputs[1], transposeA: true });
   const program = await device.compile({ inputs, outputs: { product } });
   try {
-    const into = { product: matrix64(dims, dims, new Float64Array(dims * dims)) };
-    await program.run({ a: matrix64(dims, dims, a), b: matrix64(dims, dims, b) }, into);
-    return into.product.data;
+    await program.run({ a, b }, into);
+    return into.product;
   } finally {
     await program.dispose();
   }
 }
 
 /**
- * Lower triangular L with L Lᵀ = `matrix` (D, D), which may be singular: where only rounding errors are left of a
- * dimension, given those before it, its column is zero.
+ * L (D, R) with L Lᵀ = `matrix` (D, D) of rank R: lower triangular, but without the columns of those dimensions of which
+ * only rounding errors are left, given those before them.
  */
-export function choleskyFactor(matrix: Float64Array, dims: number): Float64Array {
+export function choleskyFactor(matrix: Float64Array, dims: number): Tensor<'float64'> {
   const factor = new Float64Array(dims * dims);
+  /** The dimensions that have a column. */
+  const pivots: number[] = [];
   for (let i = 0; i < dims; i++) {
-    for (let j = 0; j <= i; j++) {
-      let rest = matrix[i * dims + j];
-      for (let k = 0; k < j; k++) rest -= factor[i * dims + k] * factor[j * dims + k];
-      if (j < i) {
-        const pivot = factor[j * dims + j];
-        factor[i * dims + j] = pivot === 0 ? 0 : rest / pivot;
-      } else if (rest > dims * Number.EPSILON * matrix[i * dims + i]) factor[i * dims + i] = Math.sqrt(rest);
+    const row = i * dims;
+    for (const [column, pivot] of pivots.entries()) {
+      const other = pivot * dims;
+      let rest = matrix[row + pivot];
+      for (let k = 0; k < column; k++) rest -= factor[row + k] * factor[other + k];
+      factor[row + column] = rest / factor[other + column];
+    }
+    let rest = matrix[row + i];
+    for (let k = 0; k < pivots.length; k++) rest -= factor[row + k] ** 2;
+    if (rest > dims * Number.EPSILON * matrix[row + i]) {
+      factor[row + pivots.length] = Math.sqrt(rest);
+      pivots.push(i);
     }
   }
-  return factor;
+  const rank = pivots.length;
+  const out = new Float64Array(dims * rank);
+  for (let i = 0; i < dims; i++) out.set(factor.subarray(i * dims, i * dims + rank), i * rank);
+  return tensor('float64', [dims, rank], out);
 }
 
 function innerProduct(a: Float64Array, b: Float64Array): number {
