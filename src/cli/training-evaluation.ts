@@ -6,7 +6,7 @@ import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
 import { ConfigError } from '../errors.ts';
 import { evaluate, type Metrics } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { extractFeatures } from '../evaluation/extract.ts';
+import { completeSet, extractFeatures } from '../evaluation/extract.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { datasetSource } from '../evaluation/idx-source.ts';
 import { openSet } from '../evaluation/open-set.ts';
@@ -90,7 +90,11 @@ async function referenceSet(
     return features(await datasetSource(images, references));
   }
   const opened = await openSet(reference);
-  return opened.kind === 'features' ? opened.set : { ...(await features(opened.images)), ...opened.stored };
+  try {
+    return await completeSet(device, network, opened, { signal });
+  } finally {
+    if (opened.kind === 'images') await opened.images.close();
+  }
 }
 
 /** Images as the model makes them, label after label. */
