@@ -4,7 +4,7 @@
  * Only the multiply-adds of convolutions are counted.
  */
 
-import { input, topologicalOrder } from '../src/graph/symbolic.ts';
+import { input } from '../src/graph/symbolic.ts';
 import { createI3d } from '../src/models/i3d/i3d.ts';
 import { I3D_CONVOLUTIONS, i3dWeightShape } from '../src/models/i3d/layers.ts';
 import { i3dLogits } from '../src/models/i3d/network.ts';
@@ -12,26 +12,21 @@ import { preprocessClips } from '../src/models/i3d/preprocess.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { elementCount, tensor } from '../src/tensor/tensor.ts';
 import { i3dFormula } from '../test/support/i3d-weights.ts';
+import { convolutionCost } from './convolution-cost.ts';
 import { compareWithProduct, compileMatrixSpeed, describeComparison, time } from './matrix-speed.ts';
 
 const frames = Number(process.argv[2] ?? 16);
 const batch = Number(process.argv[3] ?? 4);
 const repeats = Number(process.argv[4] ?? 5);
 
-/** Of one clip: each weight is used once for every place of its result. */
+/** Of one clip. */
 function multiplyAdds(): number {
   const layers = new Map(I3D_CONVOLUTIONS.map((layer) => [layer.name, layer]));
   const logits = i3dLogits(input('clips', [1, 3, frames, 224, 224]), (name) => {
     const layer = layers.get(name)!;
     return { weight: input('weight', i3dWeightShape(layer)), bias: input('bias', [layer.outputs]) };
   });
-  return topologicalOrder([logits])
-    .filter(({ operator }) => operator === 'Conv')
-    .map(({ inputs: [, weight], outputs: [result] }) => {
-      const [places, size] = [result.shape.slice(2), weight.shape].map((s) => elementCount(s.map(Number)));
-      return places * size;
-    })
-    .reduce((sum, count) => sum + count, 0);
+  return convolutionCost(logits);
 }
 
 const device = openCpu();
