@@ -2,8 +2,11 @@
 
 import { type FileHandle, open } from 'node:fs/promises';
 
-/** A member with contents, or with so many zeros. */
-export type SparseMember = readonly [name: string, content: Uint8Array | number];
+/** A member with contents, with so many zeros, or with contents and then zeros. */
+export type SparseMember = readonly [
+  name: string,
+  content: Uint8Array | number | readonly [Uint8Array, number],
+];
 
 /** Where the contents of members lie. */
 export type Places = ReadonlyMap<string, { readonly start: number; readonly end: number }>;
@@ -19,11 +22,12 @@ export async function writeSparseZip(path: string, members: readonly SparseMembe
     const directory: Buffer[] = [];
     let position = 0;
     for (const [name, content] of members) {
-      const size = typeof content === 'number' ? content : content.length;
+      const [bytes, zeros] = partsOf(content);
+      const size = bytes.length + zeros;
       directory.push(directoryEntry(name, size, position));
       await put(file, localHeader(name), position);
       const start = position + LOCAL_HEADER_LENGTH + name.length;
-      if (typeof content !== 'number') await put(file, content, start);
+      await put(file, bytes, start);
       position = start + size;
       places.set(name, { start, end: position });
     }
@@ -34,6 +38,11 @@ export async function writeSparseZip(path: string, members: readonly SparseMembe
   } finally {
     await file.close();
   }
+}
+
+function partsOf(content: SparseMember[1]): readonly [Uint8Array, number] {
+  if (typeof content === 'number') return [new Uint8Array(), content];
+  return content instanceof Uint8Array ? [content, 0] : content;
 }
 
 async function put(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
