@@ -4,6 +4,7 @@ export { openAutoencoder, parseAutoencoderConfig, type StoredAutoencoder } from 
 export { autoencoderFingerprint } from './autoencoder-fingerprint.ts';
 export { type LoadedClassifier, loadClassifier, saveClassifier } from './classifier.ts';
 export { I3D_FILES, openI3d, type StoredI3d } from './i3d.ts';
+export { INCEPTION_FILES, openInception, type StoredInception } from './inception.ts';
 export { loadModel, type OpenOptions, openModel, readWeights, type StoredModel } from './load.ts';
 export type { WeightsChoice } from './official.ts';
 export { saveOfficial } from './official-writer.ts';

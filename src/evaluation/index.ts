@@ -6,16 +6,19 @@ export { type EvaluateOptions, evaluate, type Metrics } from './evaluate.ts';
 export {
   type EvaluationSet,
   FID_NETWORK,
+  FID_NETWORKS,
   FVD_NETWORK,
   type Protocol,
   readEvaluationSet,
 } from './evaluation-set.ts';
-export { type ExtractOptions, extractFeatures } from './extract.ts';
+export { completeSet, type ExtractOptions, extractFeatures } from './extract.ts';
+export { writeFeatures } from './feature-file.ts';
 export type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
 export { frechetDistance } from './frechet.ts';
 export { type Gaussian, gaussianOf } from './gaussian.ts';
 export { i3dNetwork } from './i3d-network.ts';
 export { datasetSource } from './idx-source.ts';
+export { inceptionNetwork } from './inception-network.ts';
 export { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
 export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
 export { type LabelAccuracy, labelAccuracy } from './label-accuracy.ts';

@@ -75,3 +75,12 @@ export { type ClassifierConfig, validateClassifier } from './classifier/config.t
 export { createI3d, type I3d, type I3dOptions, type I3dParameters } from './i3d/i3d.ts';
 export { I3D_CONVOLUTIONS, type I3dConvolution } from './i3d/layers.ts';
 export { type ClipResizing, preprocessClips } from './i3d/preprocess.ts';
+export {
+  createInception,
+  type Inception,
+  type InceptionFeatures,
+  type InceptionParameters,
+  type InceptionWeights,
+} from './inception/inception.ts';
+export { type InceptionConvolution, inceptionConvolutions } from './inception/layers.ts';
+export type { Preprocessing } from './inception/preprocess.ts';

@@ -13,12 +13,15 @@ import {
 import { type ConvolutionSymbols, inception } from './network.ts';
 import { type Preprocessing, preprocess } from './preprocess.ts';
 
+/** A convolution's weight (K, C, h, w) and bias (K), with the batch norm that follows folded in. */
+export interface InceptionParameters {
+  readonly weight: Tensor<'float32'>;
+  readonly bias: Tensor<'float32'>;
+}
+
 /** The network's weights, each read when asked for. */
 export interface InceptionWeights {
-  /** A convolution's weight (K, C, h, w) and bias (K), with the batch norm that follows folded in. */
-  convolution(
-    layer: InceptionConvolution,
-  ): Promise<{ readonly weight: Tensor<'float32'>; readonly bias: Tensor<'float32'> }>;
+  convolution(layer: InceptionConvolution): Promise<InceptionParameters>;
   /** The classifier's weight (1008, 2048). */
   classifier(): Promise<Tensor<'float32'>>;
 }
