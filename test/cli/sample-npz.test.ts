@@ -1,6 +1,6 @@
 /** @file `acdit sample --npz`: samples to evaluate, in one file. */
 
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -104,7 +104,7 @@ describe('acdit sample --npz', () => {
   });
 
   it('makes the same file in any batches, and again after being killed', { timeout: 300_000 }, async () => {
-    const args = ['--count', '10', '--steps', '30'];
+    const args = ['--count', '10', '--steps', '50'];
     await toNpz('one.npz', ...args, '--batch', '1');
     await toNpz('seven.npz', ...args, '--batch', '7');
     const expected = readFileSync(inFolder('one.npz'));
@@ -112,15 +112,23 @@ describe('acdit sample --npz', () => {
 
     const journal = inFolder('killed.npz.partial.json');
     const rows = (): number => (existsSync(journal) ? JSON.parse(readFileSync(journal, 'utf8')).rows : 0);
+    const partial = inFolder('killed.npz.partial');
+    const bytes = (): number => (existsSync(partial) ? statSync(partial).size : 0);
     let kills = 0;
-    for (const batch of ['1', '2', '3', '5']) {
-      const before = rows();
+    // Once as soon as there is a file, then where rows are safe, which a quick machine may not wait for.
+    for (const [batch, progress] of [
+      ['1', bytes],
+      ['2', rows],
+      ['3', rows],
+      ['5', rows],
+    ] as const) {
+      const before = progress();
       const { child, result } = startCli([
         ...['sample', pixels, '--npz', inFolder('killed.npz'), ...args.slice(0, 2), '--batch', batch],
         ...args.slice(2),
       ]);
       const ended = result.then(() => true);
-      while (rows() === before && !(await Promise.race([ended, pause(20)])));
+      while (progress() === before && !(await Promise.race([ended, pause(20)])));
       child.kill('SIGKILL');
       await result;
       if (existsSync(inFolder('killed.npz'))) break;
