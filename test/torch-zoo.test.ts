@@ -116,7 +116,6 @@ describe.skipIf(pythonWithTorch === undefined)('checkpoints fresh from PyTorch',
     ['complex.pt', /holds a tensor of torch.complex64, which is not supported/],
     ['sparse.pt', /asks for torch._utils._rebuild_sparse_tensor, which is not on the list of safe names/],
     ['module.pt', /asks for torch.nn.modules.linear.Linear, which is not on the list/],
-    ['script.pt', /asks for __torch__/],
   ])('%s is refused', async (name, message) => {
     await expect(openFile(join(folder, name)).then(openTorchCheckpoint)).rejects.toThrow(message);
   });

@@ -52,8 +52,6 @@ export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<unde
   await makeFolders(dirname(path));
   try {
     const origin = await originOf(run, terminal.signal);
-    if (await isFinishedNpz(path, array, origin))
-      return report(run, array, { made: 0, done: true }, started, terminal);
     const release = await explained(path, () =>
       takeLock(`${partialFile(path)}.lock`, {
         onWait: () => {
@@ -62,6 +60,8 @@ export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<unde
       }),
     );
     try {
+      if (await isFinishedNpz(path, array, origin))
+        return report(run, array, { made: 0, done: true }, started, terminal);
       const file = await openGrowingNpz(path, array, origin);
       const before = file.rows;
       await warnOfSpace(path, array, before, terminal);

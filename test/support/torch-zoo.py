@@ -78,7 +78,6 @@ for protocol in range(2, 6):
 torch.save({"model": {"c": torch.zeros(2, dtype=torch.complex64)}}, folder / "complex.pt")
 torch.save({"model": torch.zeros(2).to_sparse()}, folder / "sparse.pt")
 torch.save(linear, folder / "module.pt")
-torch.jit.save(torch.jit.script(linear), folder / "script.pt")
 
 describe = lambda t: dict(dtype=str(t.dtype)[6:], shape=list(t.shape), values=t.detach().double().flatten().tolist())
 expected = dict(
