@@ -84,9 +84,10 @@ describe('a server with sampling in a process of its own', () => {
     expect([data.length, size]).toEqual([2, '16x16']);
     const { width, channels } = await sharp(Buffer.from(data[0].b64_json!, 'base64')).metadata();
     expect([width, channels]).toEqual([16, 3]);
+    // Previews never hold up sampling, so there must be time for some.
     const stream = await fetch(`${server.url}/v1/acdit/stream`, {
       method: 'POST',
-      body: JSON.stringify({ prompt: '1', steps: 8, preview_every: 1 }),
+      body: JSON.stringify({ prompt: '1', steps: 100, preview_every: 1 }),
       headers: { 'content-type': 'application/json' },
     });
     const events = await eventsOf<StreamEvent>(stream);
