@@ -26,6 +26,7 @@ const EPSILON = 1e-3;
 
 /** The network, whose weights are read while their file is open. */
 export interface StoredInception extends InceptionWeights {
+  /** Close the file. */
   close(): Promise<void>;
 }
 

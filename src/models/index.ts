@@ -82,5 +82,12 @@ export {
   type InceptionParameters,
   type InceptionWeights,
 } from './inception/inception.ts';
-export { type InceptionConvolution, inceptionConvolutions } from './inception/layers.ts';
-export type { Preprocessing } from './inception/preprocess.ts';
+export {
+  type InceptionBranches,
+  type InceptionConvolution,
+  type InceptionLayer,
+  type InceptionPool,
+  inceptionConvolutions,
+  type Pair,
+} from './inception/layers.ts';
+export { PREPROCESSINGS, type Preprocessing } from './inception/preprocess.ts';

@@ -21,11 +21,13 @@ export interface InceptionParameters {
 
 /** The network's weights, each read when asked for. */
 export interface InceptionWeights {
+  /** A convolution's weight and bias, with its batch norm folded in. */
   convolution(layer: InceptionConvolution): Promise<InceptionParameters>;
   /** The classifier's weight (1008, 2048). */
   classifier(): Promise<Tensor<'float32'>>;
 }
 
+/** What the network says of N pictures. */
 export interface InceptionFeatures {
   /** (N, 2048) */
   readonly features: Tensor<'float32'>;
@@ -35,12 +37,14 @@ export interface InceptionFeatures {
   readonly logits: Tensor<'float32'>;
 }
 
+/** The compiled network. */
 export interface Inception {
   /**
    * Features of pictures (N, H, W, 3) of any size.
    * @throws {ShapeError} if they have another shape.
    */
   extract(pictures: Tensor<'uint8'>, preprocessing: Preprocessing): Promise<InceptionFeatures>;
+  /** Free its programs. */
   dispose(): Promise<void>;
 }
 

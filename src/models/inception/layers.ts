@@ -15,7 +15,8 @@ export const INCEPTION_SPATIAL = [7, 17, 17] as const;
 /** The convolution whose first channels are the spatial features. */
 export const SPATIAL_LAYER = 'Mixed_6d.branch1x1';
 
-type Pair = readonly [rows: number, columns: number];
+/** Something of both axes. */
+export type Pair = readonly [rows: number, columns: number];
 
 /** A convolution without bias, a batch norm and a ReLU. */
 export interface InceptionConvolution {
@@ -42,6 +43,7 @@ export interface InceptionBranches {
   readonly branches: readonly (readonly InceptionLayer[])[];
 }
 
+/** A layer of the network, or several side by side. */
 export type InceptionLayer = InceptionConvolution | InceptionPool | InceptionBranches;
 
 /** What is left to say of a convolution when its block and what comes before it are known. */

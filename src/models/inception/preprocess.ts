@@ -14,6 +14,7 @@ import { INCEPTION_SIZE } from './layers.ts';
  */
 export const PREPROCESSINGS = ['adm', 'pytorch-fid'] as const;
 
+/** One of {@link PREPROCESSINGS}. */
 export type Preprocessing = (typeof PREPROCESSINGS)[number];
 
 const RULES: Readonly<Record<Preprocessing, BilinearRules>> = {
