@@ -3,7 +3,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { relativeError } from '../../test/support/golden.ts';
-import { tinyConfig } from '../../test/support/tiny-config.ts';
+import { tinyClips, tinyConfig } from '../../test/support/tiny-config.ts';
 import { ArgumentError } from '../errors.ts';
 import { openCpu } from '../runtime/node.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -16,17 +16,7 @@ import { openTrunk, type Trunk } from './trunk.ts';
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());
 
-/** Clips of 8 frames in 4 blocks. */
-const clips = tinyConfig({
-  frames: 8,
-  height: 4,
-  width: 4,
-  blockSize: 8,
-  squareBlocks: false,
-  positionSplit: [2, 3, 3],
-  hidden: 64,
-  heads: 2,
-});
+const clips = tinyClips;
 const pictures = tinyConfig();
 
 async function eventsOf(sampler: Sampler, request: SampleRequest): Promise<SampleEvent[]> {

@@ -26,3 +26,15 @@ export const tinyFields: AcditConfig = {
   squareBlocks: true,
   positionSplit: [1, 1],
 };
+
+/** Clips of 8 frames of 4 x 4 pixels in 4 blocks. */
+export const tinyClips: AcditConfig = tinyConfig({
+  frames: 8,
+  height: 4,
+  width: 4,
+  blockSize: 8,
+  squareBlocks: false,
+  positionSplit: [2, 3, 3],
+  hidden: 64,
+  heads: 2,
+});

@@ -13,20 +13,8 @@ import type { RequestSampler } from '../../src/server/process-sampler.ts';
 import type { ServedModel } from '../../src/server/served-model.ts';
 import { createFileStore } from '../../src/server/stored-files.ts';
 import { formulaWeights } from './formula-weights.ts';
-import { tinyConfig } from './tiny-config.ts';
+import { tinyClips } from './tiny-config.ts';
 import { tinyPixels } from './tiny-model.ts';
-
-/** Clips of 8 frames of 4 x 4 pixels in 4 blocks. */
-export const tinyClips: AcditConfig = tinyConfig({
-  frames: 8,
-  height: 4,
-  width: 4,
-  blockSize: 8,
-  squareBlocks: false,
-  positionSplit: [2, 3, 3],
-  hidden: 64,
-  heads: 2,
-});
 
 export interface TinyServer {
   readonly app: Hono;
