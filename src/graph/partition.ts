@@ -7,6 +7,7 @@
 import { ShapeError } from '../errors.ts';
 import { backpropagate, dependents } from './gradient.ts';
 import type { Graph } from './onnx.ts';
+import { substitute } from './substitute.ts';
 import { input, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
 
 /** A function of named tensors. */
@@ -50,7 +51,7 @@ export function differentiate(stage: Stage, targets: readonly string[]): Differe
   const replacements = new Map(
     saved.map((symbol, i) => [symbol, input(`saved.${i}`, symbol.shape, symbol.dtype)]),
   );
-  const backwardOutputs = substitute(gradients, replacements);
+  const backwardOutputs = substitute(gradients, (symbol) => replacements.get(symbol));
   const available = [...stage.inputs, ...replacements.values(), ...incoming];
   const used = new Set(topologicalOrder(backwardOutputs).flatMap((node) => node.inputs));
   for (const output of backwardOutputs) used.add(output);
@@ -96,25 +97,4 @@ function chooseSaved(
     else stack.push(...node.inputs);
   }
   return [...saved];
-}
-
-/** The same graph with some symbols replaced. */
-function substitute(
-  outputs: readonly SymbolicTensor[],
-  replacements: ReadonlyMap<SymbolicTensor, SymbolicTensor>,
-): SymbolicTensor[] {
-  const replaced = new Map(replacements);
-  const resolve = (symbol: SymbolicTensor): SymbolicTensor => replaced.get(symbol) ?? symbol;
-  for (const node of topologicalOrder(outputs)) {
-    const inputs = node.inputs.map(resolve);
-    if (inputs.every((symbol, i) => symbol === node.inputs[i])) continue;
-    const copies: SymbolicTensor[] = [];
-    const copy: Node = { ...node, inputs, outputs: copies };
-    for (const [index, output] of node.outputs.entries()) {
-      const twin: SymbolicTensor = { ...output, source: { kind: 'node', node: copy, index } };
-      copies.push(twin);
-      if (!replacements.has(output)) replaced.set(output, twin);
-    }
-  }
-  return outputs.map(resolve);
 }

@@ -7,6 +7,7 @@
 import { ArgumentError, DeviceError } from '../errors.ts';
 import type { Device } from './device.ts';
 import { createDevice, messageOf, type Runtime, requireWorking, runAndCopy } from './programs.ts';
+import { forWebGpu } from './webgpu-graph.ts';
 
 /** Where the two files of a build of ONNX Runtime are, for bundlers that move them. */
 export interface RuntimeFiles {
@@ -109,6 +110,7 @@ async function open(
       logSeverityLevel: 4,
     }),
     run: runAndCopy,
+    ...(name === 'webgpu' && { adapt: forWebGpu }),
   };
   const device = createDevice(runtime, { serial: true });
   await requireWorking(device);

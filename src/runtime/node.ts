@@ -16,6 +16,7 @@ import {
   runtimeTensor,
   type SessionOptions,
 } from './programs.ts';
+import { forWebGpu } from './webgpu-graph.ts';
 
 /** How a CPU is used. */
 export interface DeviceOptions {
@@ -67,6 +68,7 @@ export async function openAccelerator(
     ort,
     options: () => ({ ...sharedOptions(threads), executionProviders: [name, 'cpu'] }),
     run: runAndCopy,
+    ...(name === 'webgpu' && { adapt: forWebGpu }),
   };
   const device = createDevice(accelerator, { serial: true });
   await requireWorking(device);

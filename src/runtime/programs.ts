@@ -32,6 +32,8 @@ export interface Runtime {
   ): Promise<Record<string, Tensor>>;
   /** Name of an extra first output of every program: see {@link encodeOnnx}. */
   readonly marker?: string;
+  /** The graph as this runtime computes it rightly; by default as it is. */
+  adapt?(graph: Graph): Graph;
 }
 
 /** A device that compiles and runs by `runtime`, one thing at a time if `serial`. */
@@ -41,7 +43,8 @@ export function createDevice(runtime: Runtime, { serial }: { readonly serial: bo
   return {
     name: runtime.name,
     threads: runtime.threads,
-    async compile(graph, bound = {}) {
+    async compile(original, bound = {}) {
+      const graph = runtime.adapt?.(original) ?? original;
       checkBound(graph, bound);
       const session = await createSession(runtime, turn, graph, bound);
       const program = programOf(runtime, session, graph, unboundShapes(graph, bound), turn, () =>

@@ -12,6 +12,7 @@ import {
   expand,
   gelu,
   linear,
+  multiply,
   reduceMean,
   reshape,
   square,
@@ -202,13 +203,14 @@ function sequenceRope(config: AcditConfig): RopeSymbols {
   return { cos: doubled(tables.cos), sin: doubled(tables.sin) };
 }
 
-/** Mean squared error of the predicted noise, and its gradients. */
+/** Mean squared error of the predicted noise, each block's times its weight, and its gradients. */
 function lossGraph(config: AcditConfig, samples: number): Graph {
   const { blocks, blockSize, hidden } = config;
   const weights = weightInputs(config, FINAL_WEIGHTS);
   const stream = input('blocks', [samples, blocks, blockSize, hidden]);
   const condition = input('condition', [samples * blocks, hidden]);
   const noise = input('noise', [samples, blocks, blockSize, tokenSize(config)]);
+  const lossWeights = input('lossWeights', [samples, blocks, 1, 1]);
   const modulation = modulations(
     weights['final_layer.adaLN_modulation.1.weight'],
     weights['final_layer.adaLN_modulation.1.bias'],
@@ -216,11 +218,11 @@ function lossGraph(config: AcditConfig, samples: number): Graph {
     2,
   );
   const prediction = finalLayer(weights, stream, reshape(modulation, [samples, blocks, 2, hidden]));
-  const loss = reduceMean(square(subtract(prediction, noise)), [0, 1, 2, 3]);
+  const loss = reduceMean(multiply(square(subtract(prediction, noise)), lossWeights), [0, 1, 2, 3]);
   const targets = { blocks: stream, condition, ...weights };
   const gradients = gradientsOf(loss, Object.values(targets));
   return {
-    inputs: [stream, condition, noise, ...Object.values(weights)],
+    inputs: [stream, condition, noise, lossWeights, ...Object.values(weights)],
     outputs: {
       loss,
       prediction,

@@ -16,6 +16,8 @@ export interface NoisedBatch {
   readonly timesteps: ArrayLike<number>;
   /** `classes` stands for a dropped label. */
   readonly labels: ArrayLike<number>;
+  /** How much each block's loss counts (N, T); by default 1. */
+  readonly lossWeights?: ArrayLike<number>;
 }
 
 /** What a pass tells besides the gradients. */
@@ -293,7 +295,16 @@ export async function compileGradientPass(
     async run(weights, batch, gradients, signal) {
       const feeds = await forward(weights, batch, signal);
       const results = await loss.run(
-        { blocks: streams[layers], condition, noise: batch.noise, ...named(weights, FINAL_WEIGHTS) },
+        {
+          blocks: streams[layers],
+          condition,
+          noise: batch.noise,
+          lossWeights: float32(
+            [samples, blocks, 1, 1],
+            Float32Array.from(batch.lossWeights ?? new Float32Array(samples * blocks).fill(1)),
+          ),
+          ...named(weights, FINAL_WEIGHTS),
+        },
         {
           prediction,
           'd.blocks': scratch.noisedGradient,

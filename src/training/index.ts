@@ -39,6 +39,7 @@ export { type MetricsLine, openJsonlTracker, readMetrics } from './logging/jsonl
 export { combineTrackers, openTrackers } from './logging/open.ts';
 export { openTensorBoardTracker } from './logging/tensorboard.ts';
 export type { Tracker } from './logging/tracker.ts';
+export { LOSS_WEIGHTINGS, type LossWeighting, timestepWeights } from './loss-weighting.ts';
 export { noiseBatch, noiseBlocks } from './noising.ts';
 export {
   clipFactor,

@@ -6,6 +6,7 @@ import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } fro
 import { nearest } from '../nearest.ts';
 import type { Dataset } from './datasets/dataset.ts';
 import { DATASET_KINDS } from './datasets/kinds.ts';
+import { LOSS_WEIGHTINGS } from './loss-weighting.ts';
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
@@ -75,6 +76,8 @@ const trainingSchema = z
     ema: share.default(0.9999),
     /** Share of samples trained without their label, for guidance. */
     labelDrop: share.default(0.1),
+    /** How much each timestep's loss counts: all alike, as in the paper, or more where there is more noise. */
+    lossWeighting: z.enum(LOSS_WEIGHTINGS).default('uniform'),
     seed: z.int().nonnegative().default(0),
     /** A model to begin with the weights of, instead of random ones. */
     initFrom: z.string().min(1).optional(),

@@ -13,6 +13,7 @@ import { type Batch, batches } from './datasets/batches.ts';
 import type { Dataset } from './datasets/dataset.ts';
 import { compileGradientPass, type GradientPass } from './gradient-pass.ts';
 import { learningRate } from './learning-rate.ts';
+import { timestepWeights } from './loss-weighting.ts';
 import { noiseBatch } from './noising.ts';
 import { clipFactor, compileOptimizer, type Optimizer, zerosLike } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
@@ -169,6 +170,7 @@ function createStepper(
 ): Stepper {
   const { training } = recipe;
   const schedule: NoiseSchedule = linearNoiseSchedule();
+  const weightOf = timestepWeights(schedule, training.lossWeighting);
   const gradients = zerosLike(weights);
   const part = training.accumulate > 1 ? zerosLike(weights) : gradients;
   const rates = {
@@ -194,7 +196,8 @@ function createStepper(
         training.labelDrop,
         generator,
       );
-      const result = await pass.run(state.weights, batch, part, signal);
+      const lossWeights = Array.from(batch.timesteps, (timestep) => weightOf[timestep]);
+      const result = await pass.run(state.weights, { ...batch, lossWeights }, part, signal);
       loss += result.loss / training.accumulate;
       if (part !== gradients) accumulate(gradients, part, micro === 0);
     }

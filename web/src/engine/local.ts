@@ -53,8 +53,11 @@ export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
       throw new Error('the model could not be opened');
     },
 
-    // ONNX Runtime's WebGPU kernels compute some gradients wrong.
-    train: (given, signal) => call('train', { ...given, device: 'wasm' }, signal),
+    // Tensors of a model this small take longer to the graphics card and back than to compute with.
+    train(given, signal) {
+      const asked = device();
+      return call('train', { ...given, device: asked === 'auto' ? 'wasm' : asked }, signal);
+    },
 
     async video(given) {
       for await (const { file } of call('video', given)) return file;

@@ -1,0 +1,32 @@
+/** @file The same graph with other symbols in some places. */
+
+import type { Node, SymbolicTensor } from './symbolic.ts';
+import { topologicalOrder } from './symbolic.ts';
+
+/**
+ * What a node's output is to be replaced by, if anything.
+ * @param inputs the node's own, with what was replaced before them.
+ */
+export type Replacement = (
+  output: SymbolicTensor,
+  inputs: readonly SymbolicTensor[],
+) => SymbolicTensor | undefined;
+
+/** The outputs of a graph in which some nodes' outputs are replaced. What does not depend on them stays the same object. */
+export function substitute(outputs: readonly SymbolicTensor[], replacement: Replacement): SymbolicTensor[] {
+  const replaced = new Map<SymbolicTensor, SymbolicTensor>();
+  const resolve = (symbol: SymbolicTensor): SymbolicTensor => replaced.get(symbol) ?? symbol;
+  for (const node of topologicalOrder(outputs)) {
+    const inputs = node.inputs.map(resolve);
+    const isChanged = inputs.some((symbol, i) => symbol !== node.inputs[i]);
+    const copies: SymbolicTensor[] = [];
+    const copy: Node = { ...node, inputs, outputs: copies };
+    for (const [index, output] of node.outputs.entries()) {
+      const twin: SymbolicTensor = { ...output, source: { kind: 'node', node: copy, index } };
+      copies.push(twin);
+      const other = replacement(output, inputs) ?? (isChanged ? twin : undefined);
+      if (other) replaced.set(output, other);
+    }
+  }
+  return outputs.map(resolve);
+}

@@ -1,0 +1,26 @@
+/** @file What ONNX Runtime's WebGPU kernels compute wrongly, spelt out by others. */
+
+import type { Graph } from '../graph/onnx.ts';
+import { divide, reduceSum, scale, shift, square, squareRoot } from '../graph/operators/index.ts';
+import { substitute } from '../graph/substitute.ts';
+import { type SymbolicTensor, scalar } from '../graph/symbolic.ts';
+
+/**
+ * The graph for WebGPU: its SimplifiedLayerNormalization (1.30) leaves the second output, 1 / magnitude, unwritten. Only
+ * gradients use it, so nothing changes for sampling.
+ */
+export function forWebGpu(graph: Graph): Graph {
+  const names = Object.keys(graph.outputs);
+  const outputs = substitute(Object.values(graph.outputs), (output, [x]) => inverseMagnitude(output, x));
+  return { ...graph, outputs: Object.fromEntries(names.map((name, i) => [name, outputs[i]])) };
+}
+
+function inverseMagnitude({ source }: SymbolicTensor, x: SymbolicTensor): SymbolicTensor | undefined {
+  if (source.kind !== 'node' || source.index !== 1) return undefined;
+  const { operator, attributes } = source.node;
+  if (operator !== 'SimplifiedLayerNormalization') return undefined;
+  const { float: epsilon } = attributes.epsilon as { readonly float: number };
+  const size = Number(x.shape[x.shape.length - 1]);
+  const meanSquare = scale(reduceSum(square(x), [-1], true), 1 / size);
+  return divide(scalar(1), squareRoot(shift(meanSquare, epsilon)));
+}
