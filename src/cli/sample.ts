@@ -10,7 +10,7 @@ import { writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { streamFrames } from '../sampling/frames.ts';
-import { planLength } from '../sampling/request.ts';
+import { planLength, UNTRAINED } from '../sampling/request.ts';
 import { createSampler, type SampleEvent, type Sampler } from '../sampling/sampler.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { bundledModel } from './bundled-model.ts';
@@ -289,8 +289,6 @@ function describe(
     seconds,
   };
 }
-
-const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
 
 function summarize(
   config: AcditConfig,

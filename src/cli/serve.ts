@@ -23,6 +23,11 @@ const serveFlags = {
   queue: { type: 'string', value: 'N', help: 'requests for a model that may wait (64); more get 429' },
   'max-n': { type: 'string', value: 'N', help: 'most samples of a request (10)' },
   'max-steps': { type: 'string', value: 'N', help: 'most steps of a block (250)' },
+  'max-blocks': {
+    type: 'string',
+    value: 'N',
+    help: "most blocks of a clip (64); a model's own are always allowed",
+  },
   'max-body': { type: 'string', value: 'KB', help: 'largest body of a request (4096)' },
   deadline: { type: 'string', value: 'S', help: 'seconds that a request may take, waiting included (600)' },
   grace: {
@@ -90,6 +95,7 @@ function serveOptions(
     limits: {
       samples: number('max-n', values['max-n'], 10),
       steps: number('max-steps', values['max-steps'], 250),
+      blocks: number('max-blocks', values['max-blocks'], 64),
       body: 1024 * number('max-body', values['max-body'], 4096),
       deadline: number('deadline', values.deadline, 600),
       videos: 100,

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
+import { tinyClips } from '../../test/support/tiny-config.ts';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { openCpu } from '../runtime/node.ts';
-import type { PassInfo } from './batching.ts';
+import type { BatchingOptions, PassInfo } from './batching.ts';
 import type { SampleRequest } from './request.ts';
 import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
 
@@ -12,12 +13,8 @@ const device = openCpu({ threads: 1 });
 const weights = formulaWeights(config);
 const passes: PassInfo[] = [];
 const alone = await createSampler({ config, weights, device });
-const together = await createSampler({
-  config,
-  weights,
-  device,
-  batching: { groups: 16, onPass: (pass) => passes.push(pass) },
-});
+const shared: BatchingOptions = { groups: 16, onPass: (pass) => passes.push(pass) };
+const together = await createSampler({ config, weights, device, batching: shared });
 afterAll(() => device.dispose());
 
 async function finalLatents(sampler: Sampler, request: SampleRequest): Promise<Float32Array> {
@@ -75,6 +72,27 @@ describe('batching', () => {
     expect(Math.max(...passes.map(({ groups }) => groups))).toBeLessThanOrEqual(16);
     expect(passes.filter(({ sequences }) => sequences > 1).length).toBeGreaterThan(passes.length / 2);
     expect(passes.reduce((sum, { sequences }) => sum + sequences, 0)).toBe(4 * (3 + 4 + 5 + 6 + 7) + 5 * 3);
+  });
+
+  it('takes clips of any length and window into one pass', async () => {
+    const clips = { config: tinyClips, weights: formulaWeights(tinyClips), device };
+    const [plain, batching] = [
+      await createSampler(clips),
+      await createSampler({ ...clips, batching: shared }),
+    ];
+    passes.length = 0;
+    const lengths = [{ blocks: 9 }, { blocks: 9, window: 1 }, {}, { blocks: 2 }];
+    const all = lengths.map((length, seed) => ({ labels: [seed], steps: 4, cfg: 2, seed, ...length }));
+    const results = await Promise.all(all.map((request) => finalLatents(batching, request)));
+    for (const [i, request] of all.entries()) {
+      const expected = await finalLatents(plain, request);
+      const error = Math.max(...expected.map((value, j) => Math.abs(value - results[i][j])));
+      expect(error).toBeLessThan(1e-5 * Math.max(...expected.map(Math.abs)));
+    }
+    // Each step of each block, and each block but the last joining the cache, in as few passes as the longest needs.
+    expect(passes.reduce((sum, { sequences }) => sum + sequences, 0)).toBe(2 * (36 + 8) + (16 + 3) + (8 + 1));
+    expect(passes.length).toBeLessThan(1.2 * (36 + 8));
+    await Promise.all([plain.dispose(), batching.dispose()]);
   });
 
   it('stops the work of one that is aborted within a step, and goes on with the others', async () => {

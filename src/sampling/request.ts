@@ -50,6 +50,9 @@ export interface SampleLength {
   readonly slides: boolean;
 }
 
+/** What is to be told of samples whose window slides. */
+export const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
+
 /** A request with nothing left open. */
 export interface SamplePlan extends SampleLength {
   readonly samples: number;

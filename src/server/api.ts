@@ -23,6 +23,7 @@ export const PATHS = {
 const MOST_SAMPLES = 64;
 const MOST_STEPS = 1000;
 const MOST_BLOCKS = 2 ** 16;
+const MOST_SECONDS = 1e6;
 
 const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(MOST_BLOCKS)]);
 
@@ -70,6 +71,22 @@ const samplingFields = {
     .describe("the model's own size, or auto"),
 };
 
+/** How long clips become. */
+const lengthFields = {
+  blocks: z
+    .int()
+    .min(1)
+    .max(MOST_BLOCKS)
+    .optional()
+    .describe("blocks of a clip, the model's own by default; no model is trained for more"),
+  window: z
+    .int()
+    .min(1)
+    .max(MOST_BLOCKS)
+    .optional()
+    .describe('finished blocks that each block attends; as many as in training by default'),
+};
+
 /** What OpenAI's clients may send too. It says nothing to these models. */
 const ignoredFields = {
   user: z.string().max(1000).optional(),
@@ -98,7 +115,15 @@ export const videoRequestSchema = z.strictObject({
   prompt: perBlock(classSchema),
   ...samplingFields,
   ...ignoredFields,
+  ...lengthFields,
   n: z.literal(1).default(1),
+  seconds: z
+    .union([z.number(), z.string().max(100)])
+    .refine((seconds) => Number(seconds) > 0 && Number(seconds) <= MOST_SECONDS, {
+      error: `must be a number above 0, at most ${MOST_SECONDS}`,
+    })
+    .optional()
+    .describe('instead of blocks: the whole blocks that come nearest'),
   fps: z.number().positive().max(60).default(4).describe('frames a second'),
 });
 /** A request for a clip, checked and with its defaults. */
@@ -114,6 +139,7 @@ export const streamRequestSchema = z.strictObject({
     .optional()
     .describe('one for each sample, instead of prompt and n'),
   ...samplingFields,
+  ...lengthFields,
   output_format: z
     .enum([...IMAGE_FORMATS, 'none'])
     .default('png')
@@ -206,6 +232,9 @@ export const imageEventSchema = z.discriminatedUnion('type', [
 /** An event of a request for pictures with `stream`. */
 export type ImageEvent = z.infer<typeof imageEventSchema>;
 
+/** Says that no model is trained for what was asked, and why; null where it is. */
+const untrained = z.string().nullable();
+
 /** A job that makes a clip. */
 export const videoSchema = z.object({
   id: z.string(),
@@ -219,8 +248,10 @@ export const videoSchema = z.object({
   model: z.string(),
   prompt: z.string(),
   seconds: z.string(),
+  blocks: positive,
   size: z.string(),
   seed: count,
+  untrained,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
 /** See {@link videoSchema}. */
@@ -275,6 +306,7 @@ export const streamEventSchema = z.discriminatedUnion('type', [
     seed: count,
     size: z.string(),
     frames: positive,
+    untrained,
     output_format: z.string(),
   }),
   z.object({

@@ -1,25 +1,30 @@
 /** @file A clip as a file. */
 
+import { framesOf } from '../media/frames.ts';
 import { enlarge, type Image } from '../media/pixels.ts';
 import { mp4Encoder } from '../media/video-mp4.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { wholePictures } from './pictures.ts';
-import type { ServedModel } from './served-model.ts';
 
 /** Frames that are smaller are enlarged to about this height: H.264 keeps half of the colour a side. */
 const LEGIBLE_HEIGHT = 256;
 
-/** The clip of latents (1, T, B, C) as MP4. */
-export async function encodeClip(
-  model: ServedModel,
-  latents: Tensor<'float32'>,
-  fps: number,
-): Promise<Uint8Array> {
-  const { images } = await wholePictures(model, latents);
+/** An MP4 in the making, which holds its frames compressed. */
+export interface ClipFile {
+  /** Append frames (1, frames, C, H, W) in [-1, 1]. */
+  add(frames: Tensor<'float32'>): Promise<void>;
+  /** The whole file. */
+  file(): Promise<Uint8Array>;
+}
+
+export function createClip(fps: number): ClipFile {
   const encoder = mp4Encoder(fps);
-  await encoder.add(images[0].map(legible));
-  const parts = await encoder.file();
-  return Buffer.concat(parts);
+  return {
+    async add(frames) {
+      const [images] = framesOf(frames);
+      await encoder.add(images.map(legible));
+    },
+    file: async () => Buffer.concat(await encoder.file()),
+  };
 }
 
 function legible(image: Image): Image {

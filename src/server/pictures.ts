@@ -23,8 +23,8 @@ export interface Sketch {
   with(block: number, latents: Tensor<'float32'>): Sketch;
 }
 
-export function createSketch(config: AcditConfig, samples: number): Sketch {
-  return sketchOf(zeros('float32', [samples, config.blocks, config.blockSize, tokenSize(config)]));
+export function createSketch(config: AcditConfig, samples: number, blocks = config.blocks): Sketch {
+  return sketchOf(zeros('float32', [samples, blocks, config.blockSize, tokenSize(config)]));
 }
 
 function sketchOf(tokens: Tensor<'float32'>): Sketch {

@@ -14,6 +14,11 @@ export function toApiError(error: unknown): ApiError {
   return new ApiError(500, 'server_error', message, { cause: error });
 }
 
+/** Refuse a request for one of its fields. @throws {ApiError} 400 */
+export function invalid(param: string, message: string, code = 'invalid_value'): never {
+  throw new ApiError(400, code, message, { param });
+}
+
 export function errorBody({ status, message, code, param }: ApiError): ErrorBody {
   return { error: { message, type: errorType(status), param: param ?? null, code } };
 }

@@ -6,11 +6,13 @@ import { ApiError, ArgumentError } from '../errors.ts';
 import { requireClass } from '../models/acdit/class-names.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { nearest } from '../nearest.ts';
-import type { PerBlock, SampleRequest } from '../sampling/request.ts';
+import type { PerBlock, SampleLength, SampleRequest } from '../sampling/request.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { EncodedTensor } from './api.ts';
+import { type LengthFields, requestedLength } from './clip-length.ts';
 import { decodeTensor } from './encoding.ts';
+import { invalid } from './problems.ts';
 import { type ServedModel, sizeName } from './served-model.ts';
 
 export interface Limits {
@@ -18,13 +20,15 @@ export interface Limits {
   readonly samples: number;
   /** Steps of a block. */
   readonly steps: number;
+  /** Blocks of a clip, unless the model's own are more. */
+  readonly blocks: number;
 }
 
 /** A class, or one a block, by name or number. */
 type Prompt = string | number | readonly (string | number)[];
 
 /** Fields that all requests for samples have. */
-export interface SamplingFields {
+export interface SamplingFields extends LengthFields {
   readonly n: number;
   readonly seed?: number | undefined;
   readonly steps?: PerBlock | undefined;
@@ -35,7 +39,9 @@ export interface SamplingFields {
 }
 
 /** A request with nothing left open but the noise. */
-export interface PlannedRequest extends SampleRequest {
+export interface PlannedRequest extends SampleRequest, SampleLength {
+  readonly blocks: number;
+  readonly window: number;
   /** `labels[sample][block]` */
   readonly labels: readonly (readonly number[])[];
   /** One a block. */
@@ -78,25 +84,24 @@ export function planRequest(
     invalid('n', `n must be at most ${limits.samples} here, got ${prompts.length}`);
   }
   requireSize(config, fields.size);
-  const labels = prompts.map((prompt) => labelsOf(config, prompt));
-  const steps = perBlock(config, 'steps', fields.steps ?? DEFAULT_STEPS);
+  const length = requestedLength(config, fields, limits.blocks);
+  const { blocks } = length;
+  const labels = prompts.map((prompt) => labelsOf(config, prompt, blocks));
+  const steps = perBlock(blocks, 'steps', fields.steps ?? DEFAULT_STEPS);
   const most = Math.max(...steps);
   if (most > limits.steps) invalid('steps', `steps must be at most ${limits.steps} here, got ${most}`);
-  const given = fields.given && givenBlocks(config, prompts.length, fields.given);
+  const given = fields.given && givenBlocks(config, prompts.length, blocks, fields.given);
   const kept = given?.shape[1] ?? 0;
   return {
+    ...length,
     labels,
     steps,
-    cfg: perBlock(config, 'cfg_scale', fields.cfg_scale ?? defaultGuidance(config)),
+    cfg: perBlock(blocks, 'cfg_scale', fields.cfg_scale ?? defaultGuidance(config)),
     seed: fields.seed ?? randomInt(RANDOM_SEEDS),
     totalSteps: steps.slice(kept).reduce((sum, value) => sum + value, 0),
     ...(fields.solver && { solver: fields.solver }),
     ...(given && { given }),
   };
-}
-
-function invalid(param: string, message: string, code = 'invalid_value'): never {
-  throw new ApiError(400, code, message, { param });
 }
 
 function requireSize(config: AcditConfig, size = 'auto'): void {
@@ -106,10 +111,10 @@ function requireSize(config: AcditConfig, size = 'auto'): void {
 }
 
 /** A class for each block. */
-function labelsOf(config: AcditConfig, prompt: Prompt): number[] {
+function labelsOf(config: AcditConfig, prompt: Prompt, blocks: number): number[] {
   const parts = typeof prompt === 'object' ? prompt : [prompt];
   const labels = parts.map((part) => classOf(config, part));
-  return perBlock(config, 'prompt', labels.length === 1 ? labels[0] : labels);
+  return perBlock(blocks, 'prompt', labels.length === 1 ? labels[0] : labels);
 }
 
 function classOf(config: AcditConfig, name: string | number): number {
@@ -121,14 +126,19 @@ function classOf(config: AcditConfig, name: string | number): number {
   }
 }
 
-function perBlock({ blocks }: AcditConfig, param: string, value: PerBlock): number[] {
+function perBlock(blocks: number, param: string, value: PerBlock): number[] {
   if (typeof value === 'number') return Array<number>(blocks).fill(value);
   if (value.length === blocks) return [...value];
   return invalid(param, `${param} needs one value, or one for each of ${blocks} blocks, got ${value.length}`);
 }
 
 /** Blocks to go on from (N, K, B, C), where those of one sample serve all. */
-function givenBlocks(config: AcditConfig, samples: number, encoded: EncodedTensor): Tensor<'float32'> {
+function givenBlocks(
+  config: AcditConfig,
+  samples: number,
+  blocks: number,
+  encoded: EncodedTensor,
+): Tensor<'float32'> {
   const given = decodeTensor(encoded, 'given');
   const [rows, kept, size, width] = given.shape;
   const fits =
@@ -136,9 +146,9 @@ function givenBlocks(config: AcditConfig, samples: number, encoded: EncodedTenso
     (rows === samples || rows === 1) &&
     size === config.blockSize &&
     width === tokenSize(config) &&
-    kept < config.blocks;
+    kept < blocks;
   if (!fits) {
-    const expected = `[${samples} or 1, 1 to ${config.blocks - 1}, ${config.blockSize}, ${tokenSize(config)}]`;
+    const expected = `[${samples} or 1, 1 to ${blocks - 1}, ${config.blockSize}, ${tokenSize(config)}]`;
     invalid('given', `given must have shape ${expected}, got [${given.shape}]`);
   }
   return rows === samples ? given : joinAxis(Array<Tensor<'float32'>>(samples).fill(given), 0);

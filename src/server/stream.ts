@@ -2,9 +2,11 @@
 
 import type { Hono } from 'hono';
 import { ApiError } from '../errors.ts';
+import { UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { PATHS, type StreamEvent, type StreamRequest, streamRequestSchema } from './api.ts';
 import { readBody } from './body.ts';
+import { frameCount } from './clip-length.ts';
 import type { ServerContext } from './context.ts';
 import { encodeTensor } from './encoding.ts';
 import { eventStream } from './events.ts';
@@ -49,7 +51,7 @@ async function* streamEvents(
   events: AsyncIterable<GenerationEvent>,
 ): AsyncGenerator<StreamEvent, void, void> {
   const { model, request } = job;
-  const sketch = createSketch(model.config, request.labels.length);
+  const sketch = createSketch(model.config, request.labels.length, request.blocks);
   const previews = createPreviews(job, sketch);
   let began = performance.now();
   let done = 0;
@@ -81,20 +83,21 @@ async function* streamEvents(
 }
 
 function started({ model, body, request }: StreamJob): StreamEvent {
-  const { labels, steps, cfg, seed, given, totalSteps } = request;
+  const { labels, blocks, slides, steps, cfg, seed, given, totalSteps } = request;
   return {
     type: 'started',
     model: model.id,
     samples: labels.length,
-    blocks: model.config.blocks,
+    blocks,
     given: given?.shape[1] ?? 0,
     steps: [...steps],
     total_steps: totalSteps,
-    labels: labels.map((blocks) => [...blocks]),
+    labels: labels.map((ofBlocks) => [...ofBlocks]),
     cfg_scale: [...cfg],
     seed,
     size: sizeName(model.config),
-    frames: model.config.frames,
+    frames: frameCount(model.config, blocks),
+    untrained: slides ? UNTRAINED : null,
     output_format: body.output_format,
   };
 }

@@ -16,7 +16,9 @@ export interface VideoJob {
 
 export interface VideoJobs {
   /** @throws {ApiError} 429 if too many are being made */
-  add(video: Pick<Video, 'model' | 'prompt' | 'seconds' | 'size' | 'seed'>): VideoJob;
+  add(
+    video: Pick<Video, 'model' | 'prompt' | 'seconds' | 'blocks' | 'size' | 'seed' | 'untrained'>,
+  ): VideoJob;
   /** @throws {ApiError} 404 */
   get(id: string): VideoJob;
   /** Forget one; if it is being made, its work stops. @throws {ApiError} 404 */

@@ -2,11 +2,15 @@
 
 import type { Context, Hono } from 'hono';
 import { ApiError } from '../errors.ts';
+import { streamFrames } from '../sampling/frames.ts';
+import { UNTRAINED } from '../sampling/request.ts';
+import type { SampleEvent } from '../sampling/sampler.ts';
 import { PATHS, type Video, type VideoList, type VideoRequest, videoRequestSchema } from './api.ts';
 import { readBody } from './body.ts';
-import { encodeClip } from './clip-file.ts';
+import { createClip } from './clip-file.ts';
+import { frameCount } from './clip-length.ts';
 import type { ServerContext } from './context.ts';
-import { generate } from './generation.ts';
+import { type GenerationEvent, generate } from './generation.ts';
 import { toApiError } from './problems.ts';
 import { findModel, type PlannedRequest, planRequest } from './sampling-request.ts';
 import { type ServedModel, sizeName } from './served-model.ts';
@@ -43,15 +47,17 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
   const job = jobs.add({
     model: model.id,
     prompt: String(body.prompt),
-    seconds: String(config.frames / body.fps),
+    seconds: String(frameCount(config, request.blocks) / body.fps),
+    blocks: request.blocks,
     size: sizeName(config),
     seed: request.seed,
+    untrained: request.slides ? UNTRAINED : null,
   });
   void makeVideo(context, model, request, body.fps, job);
   return job.video;
 }
 
-/** Make the clip, and keep it or what went wrong. */
+/** Make the clip, frames of a block while the next is sampled, and keep it or what went wrong. */
 async function makeVideo(
   context: ServerContext,
   model: ServedModel,
@@ -60,19 +66,30 @@ async function makeVideo(
   job: VideoJob,
 ): Promise<void> {
   try {
-    let done = 0;
-    for await (const event of generate(context, model, request, job.signal)) {
-      if (event.kind === 'start') job.update({ status: 'in_progress' });
-      if (event.kind === 'step') {
-        job.update({ progress: Math.floor((99 * ++done) / request.totalSteps) });
-      }
-      if (event.kind !== 'done') continue;
-      job.finish(await encodeClip(model, event.latents, fps));
+    const clip = createClip(fps);
+    const events = followed(generate(context, model, request, job.signal), request.totalSteps, job);
+    for await (const event of streamFrames(model.config, events, model.decoder.decode)) {
+      if (event.kind === 'frames') await clip.add(event.frames);
     }
+    job.finish(await clip.file());
   } catch (cause) {
     const error = toApiError(cause);
     if (!job.signal.aborted) context.log(error);
     job.update({ status: 'failed', error: { code: error.code, message: error.message } });
+  }
+}
+
+/** The sampler's events, while the job tells how far it is. */
+async function* followed(
+  events: AsyncIterable<GenerationEvent>,
+  totalSteps: number,
+  job: VideoJob,
+): AsyncGenerator<SampleEvent, void, void> {
+  let done = 0;
+  for await (const event of events) {
+    if (event.kind === 'start') job.update({ status: 'in_progress' });
+    if (event.kind === 'step') job.update({ progress: Math.floor((99 * ++done) / totalSteps) });
+    if (event.kind !== 'wait' && event.kind !== 'start') yield event;
   }
 }
 

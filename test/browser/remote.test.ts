@@ -33,7 +33,7 @@ describe.skipIf(withoutChromium())('the app on a server', () => {
       threads: 1,
       batch: 4,
       queue: 4,
-      limits: { samples: 4, steps: 100, body: 1e6, deadline: 60, videos: 1 },
+      limits: { samples: 4, steps: 100, blocks: 64, body: 1e6, deadline: 60, videos: 1 },
       version: '0.0.0',
       log: () => {},
       web: folder,

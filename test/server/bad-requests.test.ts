@@ -67,7 +67,8 @@ describe('bad bodies', () => {
 
   it('never break the server, whatever they hold', async () => {
     const posts = operations.filter(({ method }) => method === 'post').map(({ path }) => path);
-    const fields = ['prompt', 'model', 'n', 'seed', 'steps', 'cfg_scale', 'given', 'size', 'stream'];
+    const shared = ['prompt', 'model', 'n', 'seed', 'steps', 'cfg_scale', 'size'];
+    const fields = [...shared, 'given', 'stream', 'blocks', 'window', 'seconds', 'fps'];
     const body = fc.oneof(
       fc.string().map((text) => text),
       fc.json(),

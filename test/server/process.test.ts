@@ -30,7 +30,7 @@ async function start(options: Partial<ServeOptions> = {}) {
     threads: 1,
     batch: 4,
     queue: 4,
-    limits: { samples: 4, steps: 1000, body: 4096, deadline: 60, videos: 1 },
+    limits: { samples: 4, steps: 1000, blocks: 64, body: 4096, deadline: 60, videos: 1 },
     version: '0.0.0',
     log: (message) => logged.push(message),
     ...options,
@@ -117,7 +117,12 @@ describe('a server with sampling in a process of its own', () => {
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
     const sampler = await openRestartingSampler({ model: folder, threads: 1, groups: 4 });
     onTestFinished(() => sampler.dispose());
-    const request = planRequest(tinyPixels, ['1'], { steps: 200, seed: 1 }, { samples: 1, steps: 200 });
+    const request = planRequest(
+      tinyPixels,
+      ['1'],
+      { steps: 200, seed: 1 },
+      { samples: 1, steps: 200, blocks: 1 },
+    );
     const first = sampler.pid!;
     await expect(async () => {
       for await (const event of sampler.sample(request))
@@ -142,7 +147,7 @@ describe('a server with sampling in a process of its own', () => {
       threads: 1,
       batch: 1,
       queue: 1,
-      limits: { samples: 1, steps: 1, body: 1, deadline: 1, videos: 1 },
+      limits: { samples: 1, steps: 1, blocks: 1, body: 1, deadline: 1, videos: 1 },
       version: '0.0.0',
       log: () => {},
     };

@@ -74,7 +74,7 @@ export async function tinyServer(options: TinyServerOptions = {}): Promise<TinyS
   const app = createApp({
     ...options,
     models,
-    limits: { samples: 4, steps: 50, body: 64 * 1024, deadline: 60, videos: 3, ...options.limits },
+    limits: { samples: 4, steps: 50, blocks: 12, body: 65_536, deadline: 60, videos: 3, ...options.limits },
     files: createFileStore({ capacity: 1e6, lifetime: 60 }),
     metrics: createMetrics(() => models),
     stopping: stopping.signal,
