@@ -6,6 +6,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { AcditError, ArgumentError, DeviceError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -48,7 +49,8 @@ export async function openProcessSampler(
   settings: SamplingSettings,
   onPass?: (pass: PassInfo) => void,
 ): Promise<ProcessSampler> {
-  const child = fork(PROGRAM, { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = fork(PROGRAM, { serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const print = printLater(child.stderr);
   const requests = new Map<number, Channel<SampleEvent>>();
   const send = (message: ToSampling): void => void child.send(message, () => {}); // its exit tells of failures
   let latest = 0;
@@ -69,7 +71,7 @@ export async function openProcessSampler(
       requests.get(message.id)?.fail(errorOf(message));
     }
   });
-  const ready = firstAnswer(child);
+  const ready = firstAnswer(child, print);
   send({ kind: 'open', settings });
   const config = await ready;
   return {
@@ -107,16 +109,37 @@ export async function openProcessSampler(
   };
 }
 
-/** The configuration of the model once it is loaded. */
-function firstAnswer(child: ChildProcess): Promise<AcditConfig> {
+/**
+ * Hold back what a process prints until the function that this gives is called. A graphics card's libraries print pages
+ * where they find none, of which the process itself tells in a line.
+ */
+function printLater(from: Readable | null): () => void {
+  const held: Buffer[] = [];
+  let print = (text: Buffer): void => void held.push(text);
+  from?.on('data', (text: Buffer) => print(text));
+  return () => {
+    print = (text) => void process.stderr.write(text);
+    held.splice(0).forEach(print);
+  };
+}
+
+/**
+ * The configuration of the model once it is loaded.
+ * @param print called unless the process tells what is wrong
+ */
+function firstAnswer(child: ChildProcess, print: () => void): Promise<AcditConfig> {
   return new Promise((resolve, reject) => {
     child.once('error', (error) =>
       reject(new DeviceError(`the sampling process cannot be started: ${error.message}`)),
     );
-    child.once('exit', (code, killer) =>
-      reject(new DeviceError(`the sampling process ended while loading (${killer ?? `exit code ${code}`})`)),
-    );
+    const ended = (code: number | null, killer: string | null): void => {
+      print();
+      reject(new DeviceError(`the sampling process ended while loading (${killer ?? `exit code ${code}`})`));
+    };
+    child.once('exit', ended);
     child.once('message', (message: FromSampling) => {
+      child.off('exit', ended);
+      if (message.kind !== 'failure' || !message.expected) print();
       if (message.kind === 'ready') resolve(message.config);
       else {
         child.disconnect(); // it ends then; signals it leaves to us

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
-import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
+import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { imagesSchema, type StreamEvent } from '../../src/server/api.ts';
 import { openRestartingSampler } from '../../src/server/restarting-sampler.ts';
 import { planRequest } from '../../src/server/sampling-request.ts';
@@ -138,6 +138,23 @@ describe('a server with sampling in a process of its own', () => {
     expect(sampler.pid).not.toBe(first);
   });
 
+  it('prints what its process prints, but not beside an answer that says what is wrong', async () => {
+    process.execArgv.push('--import', 'data:text/javascript,process.stderr.write("pages of noise")');
+    const printed = vi.spyOn(process.stderr, 'write').mockImplementation(() => true);
+    onTestFinished(() => {
+      process.execArgv.splice(-2);
+      printed.mockRestore();
+    });
+    const settings = { threads: 1, groups: 4 };
+    await expect(openRestartingSampler({ ...settings, model: 'no-such-model' })).rejects.toThrow('no such');
+    const model = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+    const failing = { ...settings, model, device: 'dml' } as const;
+    await expect(openRestartingSampler(failing)).rejects.toThrow('device dml is not available');
+    expect(printed).not.toHaveBeenCalled();
+    await (await openRestartingSampler({ ...settings, model })).dispose();
+    expect(printed.mock.calls.map(([text]) => String(text))).toEqual(['pages of noise']);
+  });
+
   it('tells what is wrong with a model or a port', async () => {
     const { server } = await start();
     const port = Number(new URL(server.url).port);
@@ -172,7 +189,7 @@ describe('acdit serve', () => {
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
     const { code, stderr } = await spawnCli(['serve', folder, '--port', '0', '--device', 'dml']);
     expect(code).toBe(2);
-    expect(stderr).toContain('device dml is not available');
+    expect(stderr).toMatch(/^acdit: device dml is not available.*\n$/);
   });
 
   it('serves, finishes what is in progress when it is told to end, and exits with 0', async () => {
