@@ -13,7 +13,12 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { PassInfo } from '../sampling/batching.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { type Channel, createChannel } from './channel.ts';
-import type { FromSampling, SamplingSettings, ToSampling } from './sampling-messages.ts';
+import {
+  type FromSampling,
+  READ_AT_ONCE,
+  type SamplingSettings,
+  type ToSampling,
+} from './sampling-messages.ts';
 import type { PlannedRequest } from './sampling-request.ts';
 
 /** A sampler of requests that can be sent to another process. */
@@ -93,7 +98,11 @@ export async function openProcessSampler(
       requests.set(id, events);
       send({ kind: 'sample', id, request });
       try {
-        yield* events;
+        let read = 0;
+        for await (const event of events) {
+          yield event;
+          if (++read % READ_AT_ONCE === 0) send({ kind: 'read', id, count: READ_AT_ONCE });
+        }
       } finally {
         signal?.removeEventListener('abort', stop);
         requests.delete(id);

@@ -23,7 +23,14 @@ export interface SamplingSettings {
 export type ToSampling =
   | { readonly kind: 'open'; readonly settings: SamplingSettings }
   | { readonly kind: 'sample'; readonly id: number; readonly request: PlannedRequest }
+  /** So many more of a request's events were read. */
+  | { readonly kind: 'read'; readonly id: number; readonly count: number }
   | { readonly kind: 'stop'; readonly id: number };
+
+/** Events of a request that may be on their way or unread: each holds latents. Then its sampling waits. */
+export const MOST_UNREAD = 64;
+/** After how many events the reader tells. */
+export const READ_AT_ONCE = 16;
 
 export type FromSampling =
   | { readonly kind: 'ready'; readonly config: AcditConfig }

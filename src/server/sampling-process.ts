@@ -4,11 +4,17 @@ import { openModel, weightSource } from '../checkpoints/load.ts';
 import { AcditError, ArgumentError } from '../errors.ts';
 import { openAccelerator, openCpu } from '../runtime/node.ts';
 import { createSampler, type Sampler } from '../sampling/sampler.ts';
-import type { FromSampling, SamplingSettings, ToSampling } from './sampling-messages.ts';
+import { createLead, type Lead } from './lead.ts';
+import {
+  type FromSampling,
+  MOST_UNREAD,
+  type SamplingSettings,
+  type ToSampling,
+} from './sampling-messages.ts';
 import type { PlannedRequest } from './sampling-request.ts';
 
 let sampler: Sampler | undefined;
-const running = new Map<number, AbortController>();
+const running = new Map<number, { readonly controller: AbortController; readonly lead: Lead }>();
 
 function send(message: FromSampling): void {
   process.send?.(message);
@@ -36,10 +42,14 @@ async function open({ model: path, device = 'cpu', threads, groups }: SamplingSe
 async function sample(id: number, request: PlannedRequest): Promise<void> {
   const controller = new AbortController();
   const { signal } = controller;
-  running.set(id, controller);
+  const lead = createLead(MOST_UNREAD);
+  running.set(id, { controller, lead });
   try {
     if (!sampler) throw new Error('the sampling process got a request before its settings');
-    for await (const event of sampler.sample({ ...request, signal })) send({ kind: 'event', id, event });
+    for await (const event of sampler.sample({ ...request, signal })) {
+      send({ kind: 'event', id, event });
+      await lead.sent();
+    }
     send({ kind: 'end', id });
   } catch (error) {
     if (!signal.aborted) sendFailure(error, id); // else nobody waits for it
@@ -48,10 +58,17 @@ async function sample(id: number, request: PlannedRequest): Promise<void> {
   }
 }
 
+function stop(id: number): void {
+  const request = running.get(id);
+  request?.controller.abort(new Error('stopped'));
+  request?.lead.read(Number.POSITIVE_INFINITY); // so that it waits no more
+}
+
 process.on('message', (message: ToSampling) => {
   if (message.kind === 'open') open(message.settings).catch((error) => sendFailure(error));
   else if (message.kind === 'sample') void sample(message.id, message.request);
-  else running.get(message.id)?.abort(new Error('stopped'));
+  else if (message.kind === 'read') running.get(message.id)?.lead.read(message.count);
+  else stop(message.id);
 });
 process.on('disconnect', () => process.exit());
 // A Ctrl-C in the terminal reaches all processes; the server decides what becomes of the work.

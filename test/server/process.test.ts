@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { SampleEvent } from '../../src/sampling/sampler.ts';
 import { imagesSchema, type StreamEvent } from '../../src/server/api.ts';
 import { openRestartingSampler } from '../../src/server/restarting-sampler.ts';
 import { planRequest } from '../../src/server/sampling-request.ts';
@@ -11,6 +12,7 @@ import { type ServeOptions, startServer } from '../../src/server/serve.ts';
 import { type RunningCli, spawnCli, startCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveAutoencoder } from '../support/tiny-autoencoder.ts';
+import { tinyClips } from '../support/tiny-config.ts';
 import { saveTiny, tinyLatents, tinyPixels } from '../support/tiny-model.ts';
 import { eventsOf } from '../support/tiny-server.ts';
 
@@ -44,6 +46,12 @@ async function start(options: Partial<ServeOptions> = {}) {
       ...init,
     });
   return { server, post, logged };
+}
+
+async function kindsOf(events: AsyncIterable<SampleEvent>): Promise<string[]> {
+  const kinds: string[] = [];
+  for await (const { kind } of events) kinds.push(kind);
+  return kinds;
 }
 
 async function metric(url: string, name: string): Promise<number> {
@@ -128,14 +136,37 @@ describe('a server with sampling in a process of its own', () => {
       for await (const event of sampler.sample(request))
         if (event.kind === 'step') process.kill(first, 'SIGKILL');
     }).rejects.toThrow('the sampling process ended (SIGKILL)');
-    const kinds: string[] = [];
     const short = { ...request, steps: [1, 1, 1, 1] };
-    const both = [sampler.sample(short), sampler.sample(short)].map(async (events) => {
-      for await (const { kind } of events) if (kind === 'done') kinds.push(kind);
-    });
-    await Promise.all(both);
-    expect(kinds).toEqual(['done', 'done']);
+    const both = await Promise.all([short, short].map((one) => kindsOf(sampler.sample(one))));
+    expect(both.map((kinds) => kinds.at(-1))).toEqual(['done', 'done']);
     expect(sampler.pid).not.toBe(first);
+  });
+
+  it('waits for those who do not read what was sampled, and for nobody else', async () => {
+    const model = await saveTiny(join(temporaryFolder(), 'tiny'), tinyClips);
+    let passes = 0;
+    const sampler = await openRestartingSampler({ model, threads: 1, groups: 4 }, () => passes++);
+    onTestFinished(() => sampler.dispose());
+    const limits = { samples: 1, steps: 100, blocks: 12 };
+    const plan = (steps: number) =>
+      planRequest(tinyClips, ['1'], { steps, blocks: 6, cfg_scale: 1, seed: 1 }, limits);
+    const slow = sampler.sample(plan(100));
+    await slow.next();
+    let seen = -1;
+    while (seen !== passes) {
+      seen = passes;
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    expect(passes).toBeGreaterThan(10);
+    expect(passes).toBeLessThan(100);
+    expect(await kindsOf(sampler.sample(plan(2)))).toHaveLength(6 * 3 + 1);
+    expect(await kindsOf(slow)).toHaveLength(6 * 101); // and the one before
+    // Nor does it hold up an end.
+    const stopped = new AbortController();
+    const unread = sampler.sample({ ...plan(100), signal: stopped.signal });
+    await unread.next();
+    stopped.abort(new Error('enough'));
+    await expect(kindsOf(unread)).rejects.toThrow('enough');
   });
 
   it('prints what its process prints, but not beside an answer that says what is wrong', async () => {
