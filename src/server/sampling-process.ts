@@ -17,7 +17,7 @@ let sampler: Sampler | undefined;
 const running = new Map<number, { readonly controller: AbortController; readonly lead: Lead }>();
 
 function send(message: FromSampling): void {
-  process.send?.(message);
+  process.send?.(message, () => {}); // without a server this process ends
 }
 
 function sendFailure(error: unknown, id?: number): void {

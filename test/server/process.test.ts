@@ -21,6 +21,7 @@ const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
 process.execArgv.push('--import', LOADER);
 
 const PATH = '/v1/images/generations';
+const LIMITS = { samples: 1, steps: 500, blocks: 12 };
 
 async function start(options: Partial<ServeOptions> = {}) {
   const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
@@ -125,12 +126,7 @@ describe('a server with sampling in a process of its own', () => {
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
     const sampler = await openRestartingSampler({ model: folder, threads: 1, groups: 4 });
     onTestFinished(() => sampler.dispose());
-    const request = planRequest(
-      tinyPixels,
-      ['1'],
-      { steps: 200, seed: 1 },
-      { samples: 1, steps: 200, blocks: 1 },
-    );
+    const request = planRequest(tinyPixels, ['1'], { steps: 200, seed: 1 }, LIMITS);
     const first = sampler.pid!;
     await expect(async () => {
       for await (const event of sampler.sample(request))
@@ -147,9 +143,8 @@ describe('a server with sampling in a process of its own', () => {
     let passes = 0;
     const sampler = await openRestartingSampler({ model, threads: 1, groups: 4 }, () => passes++);
     onTestFinished(() => sampler.dispose());
-    const limits = { samples: 1, steps: 100, blocks: 12 };
     const plan = (steps: number) =>
-      planRequest(tinyClips, ['1'], { steps, blocks: 6, cfg_scale: 1, seed: 1 }, limits);
+      planRequest(tinyClips, ['1'], { steps, blocks: 6, cfg_scale: 1, seed: 1 }, LIMITS);
     const slow = sampler.sample(plan(100));
     await slow.next();
     let seen = -1;
