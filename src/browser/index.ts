@@ -1,6 +1,6 @@
 /**
- * @file What a page needs: a device, a model of files or an address, its sampler, and pictures and clips as files; and
- * what trains a small model. Nothing here needs Node. It is best used in a worker.
+ * @file What a page needs: a device, a model of files or an address, its sampler, the autoencoder of a model of latents,
+ * and pictures and clips as files; and what trains a small model. Nothing here needs Node. It is best used in a worker.
  *
  * @example
  * ```ts
@@ -14,6 +14,8 @@
  * ```
  */
 
+export { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+export type { StoredAutoencoder } from '../checkpoints/stored-autoencoder.ts';
 export { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
 export { AcditError, ArgumentError, CheckpointError, DeviceError, FormatError } from '../errors.ts';
 export type { HttpOptions } from '../formats/http-source.ts';
@@ -22,8 +24,15 @@ export { type Image, samplesFromImage } from '../media/pixels.ts';
 export { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
 export { patchify, unpatchify } from '../models/acdit/layout.ts';
 export type { Weights } from '../models/acdit/weights.ts';
+export {
+  type Autoencoder,
+  type CodingOptions,
+  createAutoencoder,
+} from '../models/autoencoder/autoencoder.ts';
+export type { AutoencoderConfig } from '../models/autoencoder/config.ts';
 export { type BrowserDeviceOptions, openBrowserDevice, type RuntimeFiles } from '../runtime/browser.ts';
 export type { Device } from '../runtime/device.ts';
+export { checkAutoencoder, checkLatentOrigin, latentsToImages } from '../sampling/latents-to-images.ts';
 export {
   createSampler,
   type SampleEvent,
@@ -35,7 +44,8 @@ export type { Dataset, Sample } from '../training/datasets/dataset.ts';
 export { initialState } from '../training/optimizer.ts';
 export { parseRecipe, type Recipe, recipeModel } from '../training/recipe.ts';
 export { freshWeights, type LoopOptions, runTraining, type StepReport } from '../training/training-loop.ts';
-export { availableMemory, requireMemory } from './memory.ts';
+export { openAutoencoderAddress, openAutoencoderFiles, type SortedFiles, sortFiles } from './autoencoder.ts';
+export { availableMemory, requireDecodingMemory, requireMemory } from './memory.ts';
 export { type NamedBlob, openAddress, openBlob, openFiles } from './open.ts';
 export { encodePng, rgbaFromImage } from './pixels.ts';
 export { encodeMp4 } from './video.ts';

@@ -2,6 +2,8 @@
 
 import { ArgumentError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import type { AutoencoderConfig } from '../models/autoencoder/config.ts';
+import { decodingMemory } from '../models/autoencoder/memory.ts';
 import { samplingMemory } from '../sampling/memory.ts';
 
 /** WebAssembly addresses no more than this. */
@@ -27,9 +29,28 @@ export function requireMemory(
   { samples = 1, steps = 25, available = availableMemory() } = {},
 ): number {
   const { total } = samplingMemory(config, samples, { guided: true, steps });
-  if (total <= available) return total;
+  return requireBytes('this model needs', total, available);
+}
+
+/**
+ * The same for a model of latents together with the autoencoder that decodes them.
+ * @returns the bytes that both will take.
+ * @throws {ArgumentError} if they are more than there are.
+ */
+export function requireDecodingMemory(
+  config: AcditConfig,
+  autoencoder: AutoencoderConfig,
+  { samples = 1, steps = 25, available = availableMemory() } = {},
+): number {
+  const { total } = samplingMemory(config, samples, { guided: true, steps });
+  const bytes = total + decodingMemory(autoencoder, config.height, config.width);
+  return requireBytes('this model and the autoencoder need', bytes, available);
+}
+
+function requireBytes(what: string, bytes: number, available: number): number {
+  if (bytes <= available) return bytes;
   throw new ArgumentError(
-    `this model needs ${(total / GB).toFixed(1)} GB of memory, and a page here can use about ${(available / GB).toFixed(1)} GB; ` +
+    `${what} ${(bytes / GB).toFixed(1)} GB of memory, and a page here can use about ${(available / GB).toFixed(1)} GB; ` +
       'take a smaller model, or sample on a server',
   );
 }

@@ -11,6 +11,11 @@ export type NamedBlob = Blob & { readonly name: string };
 /** What official checkpoints are called. */
 const CHECKPOINT = /\.(pt|pth|bin)$/i;
 
+/** Whether a file's name is one of weights. */
+export function isCheckpoint(name: string): boolean {
+  return CHECKPOINT.test(name) || name.endsWith('.safetensors');
+}
+
 /**
  * Open a model of files that were chosen or dropped: `config.json` with a `.safetensors` file, or one official `.pt`.
  * Only what is needed is read, and nothing is read of the weights yet.

@@ -1,9 +1,9 @@
 /** @file What tells the latents of one autoencoder from those of another, whatever file it is in. */
 
-import { createHash } from 'node:crypto';
+import { ArgumentError } from '../errors.ts';
 import { autoencoderParameters, type Part } from '../models/autoencoder/stages.ts';
 import { float32ToFloat16 } from '../tensor/convert.ts';
-import type { StoredAutoencoder } from './autoencoder.ts';
+import type { StoredAutoencoder } from './stored-autoencoder.ts';
 
 /**
  * Hash of the encoder's parameters, rounded to half precision: the same for `.safetensors` and `.bin`, for old names and
@@ -15,10 +15,19 @@ export async function autoencoderFingerprint(
   { config, weights }: Pick<StoredAutoencoder, 'config' | 'weights'>,
   part: Part = 'encoder',
 ): Promise<string> {
-  const hash = createHash('sha256').update(`groups ${config.groups}`);
+  const text = new TextEncoder();
+  const parts: Uint8Array<ArrayBuffer>[] = [text.encode(`groups ${config.groups}`)];
   for (const name of autoencoderParameters(config, [part]).keys()) {
     const { data } = await weights(name);
-    hash.update(name).update(float32ToFloat16(data));
+    const { buffer } = float32ToFloat16(data);
+    parts.push(text.encode(name), new Uint8Array(buffer as ArrayBuffer));
   }
-  return hash.digest('hex').slice(0, 16);
+  // What browsers have too. It takes all bytes at once: 68 MB for Stable Diffusion's encoder.
+  const { subtle } = globalThis.crypto;
+  if (!subtle)
+    throw new ArgumentError('a page can tell autoencoders apart only at an https address, or localhost');
+  const digest = await subtle.digest('SHA-256', await new Blob(parts).arrayBuffer());
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0'))
+    .join('')
+    .slice(0, 16);
 }

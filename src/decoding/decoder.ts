@@ -7,15 +7,15 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { openAutoencoder, type StoredAutoencoder } from '../checkpoints/autoencoder.ts';
+import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
-import { AcditError, ConfigError, DeviceError } from '../errors.ts';
-import type { AcditConfig, LatentOrigin } from '../models/acdit/config.ts';
+import { AcditError, DeviceError } from '../errors.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import { type Autoencoder, createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
-import { checkAutoencoder, latentsToImages } from '../sampling/latents-to-images.ts';
+import { checkAutoencoder, checkLatentOrigin, latentsToImages } from '../sampling/latents-to-images.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** Gets the share done, 0 to 1. */
@@ -50,22 +50,13 @@ export async function requireAutoencoder(config: AcditConfig, vae: string): Prom
   const stored = await openAutoencoder(vae);
   try {
     checkAutoencoder(config, stored.config);
-    if (config.autoencoder) await requireOrigin(config.autoencoder, stored, vae);
+    if (config.autoencoder) {
+      const { scalingFactor } = stored.config;
+      checkLatentOrigin(config, { fingerprint: await autoencoderFingerprint(stored), scalingFactor }, vae);
+    }
   } finally {
     await stored.close();
   }
-}
-
-async function requireOrigin(origin: LatentOrigin, stored: StoredAutoencoder, vae: string): Promise<void> {
-  const { scalingFactor } = stored.config;
-  const fingerprint = await autoencoderFingerprint(stored);
-  if (fingerprint === origin.fingerprint && scalingFactor === origin.scalingFactor) return;
-  const describe = ({ fingerprint, scalingFactor }: LatentOrigin): string =>
-    `${fingerprint} with scaling factor ${scalingFactor}`;
-  throw new ConfigError(
-    `${vae} is not the autoencoder that the model was trained with: its encoder is ` +
-      `${describe({ fingerprint, scalingFactor })}, the model's ${describe(origin)}; give the one of acdit encode`,
-  );
 }
 
 /** A decoder in this process. It reads the autoencoder when it is first needed. */

@@ -1,7 +1,7 @@
 /** @file From a sampler's latents to pictures, through an autoencoder (released code, `sample_img.py`, `sample_vid.py`). */
 
 import { ConfigError } from '../errors.ts';
-import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { type AcditConfig, type LatentOrigin, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import type { Autoencoder, CodingOptions } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
@@ -25,6 +25,23 @@ export function checkAutoencoder(model: AcditConfig, autoencoder: AutoencoderCon
   if (factor !== expected)
     throw problem('latents each stand for a square of pixels of side', expected, factor);
   if (outChannels !== 3) throw problem('pictures have channels:', 3, outChannels);
+}
+
+/**
+ * Check that an autoencoder is the one that a model's latents were made with, if the model knows which.
+ * @param name what to call it in the message.
+ * @throws {ConfigError} if it is another.
+ */
+export function checkLatentOrigin({ autoencoder }: AcditConfig, origin: LatentOrigin, name: string): void {
+  const { fingerprint, scalingFactor } = origin;
+  if (!autoencoder) return;
+  if (fingerprint === autoencoder.fingerprint && scalingFactor === autoencoder.scalingFactor) return;
+  const describe = ({ fingerprint, scalingFactor }: LatentOrigin): string =>
+    `${fingerprint} with scaling factor ${scalingFactor}`;
+  throw new ConfigError(
+    `${name} is not the autoencoder that the model was trained with: its encoder is ` +
+      `${describe(origin)}, the model's ${describe(autoencoder)}; give the one of acdit encode`,
+  );
 }
 
 /**

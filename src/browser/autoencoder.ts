@@ -1,0 +1,73 @@
+/** @file Opening autoencoders in a browser: files that were chosen or dropped, and addresses. */
+
+import {
+  AUTOENCODER_WEIGHTS,
+  openAutoencoderSource,
+  parseAutoencoderConfig,
+  type StoredAutoencoder,
+} from '../checkpoints/stored-autoencoder.ts';
+import { CONFIG_FILE } from '../checkpoints/stored-model.ts';
+import { CheckpointError } from '../errors.ts';
+import { blobSource } from '../formats/byte-source.ts';
+import { type HttpOptions, openUrl } from '../formats/http-source.ts';
+import { isCheckpoint, type NamedBlob } from './open.ts';
+
+/** Files by what they are of. */
+export interface SortedFiles {
+  /** Those of an autoencoder, if there is one or a part of one. */
+  readonly autoencoder: readonly NamedBlob[];
+  /** The others, if weights are among them, or if there is no autoencoder. */
+  readonly model: readonly NamedBlob[];
+}
+
+/**
+ * Tell an autoencoder's files from those of a model: by the class that its `config.json` names, and by what its weights
+ * are called. Both may be given at once.
+ */
+export async function sortFiles(files: readonly NamedBlob[]): Promise<SortedFiles> {
+  const weights = AUTOENCODER_WEIGHTS.flatMap((name) => files.filter((file) => file.name === name))[0];
+  const configs = files.filter(({ name }) => name === CONFIG_FILE);
+  const named = await Promise.all(configs.map(namesAutoencoder));
+  // Not every configuration names its class.
+  const config = configs[named.indexOf(true)] ?? (weights && configs.length === 1 ? configs[0] : undefined);
+  const autoencoder = [config, weights].filter((file) => file !== undefined);
+  const rest = files.filter((file) => file !== config && !AUTOENCODER_WEIGHTS.includes(file.name));
+  const isModel = autoencoder.length === 0 || rest.some(({ name }) => isCheckpoint(name));
+  return { autoencoder, model: isModel ? rest : [] };
+}
+
+async function namesAutoencoder(config: Blob): Promise<boolean> {
+  return /"_class_name"\s*:\s*"Autoencoder/.test(await config.text());
+}
+
+/**
+ * Open an autoencoder of files that were chosen or dropped: `config.json`, and `diffusion_pytorch_model.safetensors` or
+ * `.bin`. Nothing is read of the weights yet.
+ * @throws {CheckpointError} if they are none, or of a kind that is not supported; {FormatError} if a file is damaged.
+ */
+export async function openAutoencoderFiles(files: readonly NamedBlob[]): Promise<StoredAutoencoder> {
+  const [config, weights] = (await sortFiles(files)).autoencoder;
+  if (config?.name === CONFIG_FILE && weights) {
+    const parsed = parseAutoencoderConfig(await config.text(), CONFIG_FILE);
+    return openAutoencoderSource(blobSource(weights), parsed);
+  }
+  const got = files.map(({ name }) => name).join(', ') || 'nothing';
+  throw new CheckpointError(
+    `no whole autoencoder: got ${got}; give its folder, with ${CONFIG_FILE} and ${AUTOENCODER_WEIGHTS[0]} (or .bin)`,
+  );
+}
+
+/**
+ * Open an autoencoder at the address of its folder, which ends with a slash.
+ * @param weightsFile what its weights are called there.
+ * @throws {CheckpointError} if it is none, or of a kind that is not supported; {FormatError} if it cannot be had.
+ */
+export async function openAutoencoderAddress(
+  url: string,
+  { weightsFile = AUTOENCODER_WEIGHTS[0], ...options }: HttpOptions & { readonly weightsFile?: string } = {},
+): Promise<StoredAutoencoder> {
+  const config = await openUrl(url + CONFIG_FILE, options);
+  const text = new TextDecoder().decode(await config.read(0, config.size));
+  const parsed = parseAutoencoderConfig(text, url + CONFIG_FILE);
+  return openAutoencoderSource(await openUrl(url + weightsFile, options), parsed);
+}
