@@ -73,6 +73,17 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
 
   const newest = async (): Promise<Kept> => (await page.evaluate(READ_NEWEST)) as Kept;
 
+  const drop = async (files: readonly (readonly [name: string, content: Buffer])[]): Promise<void> => {
+    const given = files.map(([name, content]) => [name, content.toString('base64')]);
+    await page.evaluate(`(() => {
+      const data = new DataTransfer();
+      for (const [name, text] of ${JSON.stringify(given)}) {
+        data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+      }
+      dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
+    })()`);
+  };
+
   it('paints without the runtime or a model', async () => {
     expect(server.asked.filter((path) => /wasm|mjs|worker-|safetensors|ort/.test(path))).toEqual([]);
     const named = [...new Set(server.asked)].filter((path) => path.startsWith('/assets/'));
@@ -174,16 +185,6 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
   });
 
   it('takes a model by drag and drop, and tells what is none', async () => {
-    const drop = async (files: readonly (readonly [name: string, content: Buffer])[]): Promise<void> => {
-      const given = files.map(([name, content]) => [name, content.toString('base64')]);
-      await page.evaluate(`(() => {
-        const data = new DataTransfer();
-        for (const [name, text] of ${JSON.stringify(given)}) {
-          data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
-        }
-        dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }));
-      })()`);
-    };
     await drop([['model.safetensors', Buffer.from('nothing')]]);
     await page.getByRole('alert').filter({ hasText: 'config.json' }).waitFor();
     await drop([['broken.pt', Buffer.from('no checkpoint at all')]]);
@@ -196,6 +197,38 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await button('Make a picture').click();
     await done();
     expect((await newest()).values).toHaveLength(8 * 8 * 4);
+  });
+
+  it('decodes latents by an autoencoder that is dropped, and refuses one that does not fit', async () => {
+    const folder = join(root, 'test/fixtures/golden');
+    const weightsName = 'diffusion_pytorch_model.safetensors';
+    await drop([['image-tiny.pt', await readFile(join(folder, 'image-tiny.pt'))]]);
+    await page.getByText('of which the first channels are shown').waitFor();
+    const config = JSON.parse(await readFile(join(folder, 'vae-tiny/config.json'), 'utf8'));
+    const weights = await readFile(join(folder, 'vae-tiny', weightsName));
+    const withConfig = (changes: object) =>
+      drop([
+        ['config.json', Buffer.from(JSON.stringify({ ...config, ...changes }))],
+        [weightsName, weights],
+      ]);
+    await drop([[weightsName, weights]]);
+    await page.getByRole('alert').filter({ hasText: 'no whole autoencoder' }).waitFor();
+    await withConfig({ _class_name: 'AutoencoderTiny' });
+    await page.getByRole('alert').filter({ hasText: 'no AutoencoderKL' }).waitFor();
+    await withConfig({ latent_channels: 3 });
+    await page.getByRole('alert').filter({ hasText: 'does not fit its config.json' }).waitFor();
+    await withConfig({});
+    await page.getByText('The autoencoder is added').waitFor();
+    expect(await page.getByRole('alert').count()).toBe(0);
+    await set('Steps a block', 1);
+    await button('Make a picture').click();
+    await status()
+      .filter({ hasText: /^Done in .* Decoded\.$/ })
+      .waitFor();
+    const side =
+      '[...document.querySelectorAll(".making canvas, .gallery li:first-child canvas")].map((c) => c.width)';
+    await expect.poll(() => page.evaluate(side)).toEqual([64, 64]);
+    expect(await accessibilityFaults(page)).toEqual([]);
   });
 
   it('compares numbers of blocks', async () => {

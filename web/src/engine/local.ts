@@ -1,15 +1,25 @@
 /** @file Making pictures in the browser itself, in a worker. */
 
+import type { Image } from '../../../src/media/pixels.ts';
+import type { AutoencoderCard } from '../model/autoencoders.ts';
 import { type BundledModel, bundledModels } from './bundled.ts';
 import { type CallWorker, createCalls } from './calls.ts';
 import type { Engine, ModelCard, Order, Progress } from './engine.ts';
-import type { DeviceChoice, TrainCall, TrainProgress, VideoCall } from './protocol.ts';
+import type { DecodeCall, DeviceChoice, TrainCall, TrainProgress, VideoCall } from './protocol.ts';
+
+/** What files were found to be. */
+export interface Added {
+  readonly model?: ModelCard;
+  readonly autoencoder?: AutoencoderCard;
+}
 
 /** The browser as an engine, and what only it can do. */
 export interface LocalEngine extends Engine {
   readonly kind: 'local';
-  /** Add a model of files. @throws {Error} if they are none, or it does not fit in memory. */
-  add(files: readonly File[]): Promise<ModelCard>;
+  /** Add a model of files, or an autoencoder, or both. @throws {Error} if they are none, or it does not fit in memory. */
+  add(files: readonly File[]): Promise<Added>;
+  /** One image a frame of latents, all blocks of `config` one after the other. */
+  decode(call: Omit<DecodeCall, 'device'>, signal: AbortSignal): Promise<readonly Image[]>;
   train(call: Omit<TrainCall, 'device'>, signal: AbortSignal): AsyncIterable<TrainProgress>;
   video(call: VideoCall): Promise<Blob>;
 }
@@ -19,6 +29,7 @@ export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
   const call: CallWorker = createCalls();
   const bundled = bundledModels();
   const own: ModelCard[] = [];
+  let added = 0;
   const placed = new Set<string>();
 
   /** Tell the worker where a bundled model is, once. */
@@ -44,13 +55,24 @@ export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
 
     async add(files) {
       const title = nameOf(files);
-      const id = `yours-${own.length + 1}-${title}`;
-      for await (const { config } of call('open', { id, place: { kind: 'files', files } })) {
-        const card: ModelCard = { id, title, source: 'yours', config };
-        own.push(card);
-        return card;
+      const id = `yours-${++added}-${title}`;
+      let result: Added = {};
+      for await (const opened of call('open', { id, place: { kind: 'files', files } })) {
+        if (opened.kind === 'autoencoder') {
+          const { config, fingerprint } = opened;
+          result = { ...result, autoencoder: { id, title, config, fingerprint } };
+        } else {
+          const model: ModelCard = { id, title, source: 'yours', config: opened.config };
+          own.push(model);
+          result = { ...result, model };
+        }
       }
-      throw new Error('the model could not be opened');
+      return result;
+    },
+
+    async decode(given, signal) {
+      for await (const { images } of call('decode', { ...given, device: device() }, signal)) return images;
+      throw new Error('the latents could not be decoded');
     },
 
     // Tensors of a model this small take longer to the graphics card and back than to compute with.

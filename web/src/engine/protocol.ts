@@ -1,18 +1,47 @@
 /** @file Calls from the page to the worker: each is answered by any number of events, then by its end or an error. */
 
+import type { NamedBlob } from '../../../src/browser/open.ts';
+import type { Image } from '../../../src/media/pixels.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
+import type { AutoencoderConfig } from '../../../src/models/autoencoder/config.ts';
 import type { Order, Progress } from './engine.ts';
 
 export type DeviceChoice = 'auto' | 'webgpu' | 'wasm';
 
 /** Where a model is. */
 export type ModelPlace =
-  | { readonly kind: 'files'; readonly files: readonly File[] }
+  | { readonly kind: 'files'; readonly files: readonly NamedBlob[] }
   | { readonly kind: 'urls'; readonly weights: string; readonly configText: string };
 
 export interface OpenCall {
   readonly id: string;
   readonly place: ModelPlace;
+}
+
+export interface OpenedModel {
+  readonly kind: 'model';
+  readonly config: AcditConfig;
+  readonly bytes: number;
+}
+
+export interface OpenedAutoencoder {
+  readonly kind: 'autoencoder';
+  readonly config: AutoencoderConfig;
+  readonly fingerprint: string;
+}
+
+/** Latents to decode, by an autoencoder that was opened. */
+export interface DecodeCall {
+  readonly id: string;
+  readonly config: AcditConfig;
+  /** Of all blocks of `config`, one after the other. */
+  readonly values: Float32Array;
+  readonly device: DeviceChoice;
+}
+
+/** One image a frame. */
+export interface DecodeProgress {
+  readonly images: readonly Image[];
 }
 
 export interface SampleCall {
@@ -57,9 +86,10 @@ export type TrainProgress =
 export interface Calls {
   open: {
     readonly given: OpenCall;
-    readonly event: { readonly config: AcditConfig; readonly bytes: number };
+    readonly event: OpenedModel | OpenedAutoencoder;
   };
   sample: { readonly given: SampleCall; readonly event: Progress };
+  decode: { readonly given: DecodeCall; readonly event: DecodeProgress };
   train: { readonly given: TrainCall; readonly event: TrainProgress };
   video: { readonly given: VideoCall; readonly event: { readonly file: Blob } };
 }

@@ -63,7 +63,7 @@ export function createModels(openDevice: OpenDevice) {
       places.set(id, place);
       if (place.kind === 'urls') return;
       const { config } = await openStored(id, signal);
-      yield { config, bytes: requireMemory(config) };
+      yield { kind: 'model' as const, config, bytes: requireMemory(config) };
     },
 
     async *sample({ order, device: choice }: SampleCall, signal: AbortSignal): AsyncGenerator<Progress> {

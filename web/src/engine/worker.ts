@@ -1,8 +1,9 @@
 /** @file The worker: models, sampling and training, away from the page, which stays free to draw. */
 
-import { type Device, openBrowserDevice } from '../../../src/browser/index.ts';
-import type { Calls, DeviceChoice, FromWorker, ToWorker } from './protocol.ts';
+import { type Device, openBrowserDevice, sortFiles } from '../../../src/browser/index.ts';
+import type { Calls, DeviceChoice, FromWorker, OpenCall, ToWorker } from './protocol.ts';
 import { runtimeFiles } from './runtime-files.ts';
+import { createAutoencoders } from './worker-autoencoders.ts';
 import { createModels } from './worker-models.ts';
 import { trainShapes } from './worker-training.ts';
 import { makeVideo } from './worker-video.ts';
@@ -22,9 +23,22 @@ function openDevice(choice: DeviceChoice): Promise<Device> {
 }
 
 const models = createModels(openDevice);
+const autoencoders = createAutoencoders(openDevice);
+
+/** A model, an autoencoder, or both. */
+async function* open({ id, place }: OpenCall, signal: AbortSignal): AsyncGenerator<Calls['open']['event']> {
+  if (place.kind === 'urls') return yield* models.open({ id, place }, signal);
+  const { autoencoder, model } = await sortFiles(place.files);
+  if (autoencoder.length > 0) yield await autoencoders.open(id, autoencoder);
+  if (model.length > 0 || autoencoder.length === 0) {
+    yield* models.open({ id, place: { kind: 'files', files: model } }, signal);
+  }
+}
+
 const handlers: Handlers = {
-  open: models.open,
+  open,
   sample: models.sample,
+  decode: autoencoders.decode,
   train: (given, signal) => trainShapes(given, openDevice, signal),
   video: makeVideo,
 };

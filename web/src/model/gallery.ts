@@ -12,6 +12,8 @@ export interface Keepsake {
   readonly config: AcditConfig;
   /** Of all blocks, one after the other. */
   readonly values: Float32Array;
+  /** Of latents that were decoded: a PNG a frame. */
+  readonly pictures?: readonly Blob[];
 }
 
 /** The oldest are dropped beyond. */

@@ -2,6 +2,7 @@
 
 import { rgbaFromImage } from '../../../src/browser/pixels.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
+import type { Decoded } from './decoded.ts';
 import { blockLength, blockMaps, imagesOf } from './values.ts';
 
 /** One frame: red, green, blue and alpha of each pixel. */
@@ -11,11 +12,12 @@ export interface Frame {
   readonly data: Uint8ClampedArray<ArrayBuffer>;
 }
 
-/** All frames; where a block is missing they are transparent. */
+/** All frames; where a block is missing they are transparent. Latents are shown decoded as far as they are. */
 export function paintFrames(
   config: AcditConfig,
   blocks: readonly (Float32Array | undefined)[],
   live?: { readonly block: number; readonly values: Float32Array },
+  decoded?: Decoded,
 ): Frame[] {
   const length = blockLength(config);
   const values = new Float32Array(config.blocks * length);
@@ -27,8 +29,30 @@ export function paintFrames(
     maps[frame].forEach((block, pixel) => {
       if (!there[block]) data[4 * pixel + 3] = 0;
     });
-    return { width: image.width, height: image.height, data };
+    const painted = { width: image.width, height: image.height, data };
+    const isDecoded = (block: number): boolean =>
+      decoded !== undefined && block < decoded.blocks && blocks[block] !== undefined;
+    return decoded ? overlay(painted, decoded, frame, (pixel) => isDecoded(maps[frame][pixel])) : painted;
   });
+}
+
+/** Latents enlarged to the size of decoded pictures, which replace them where `shows` holds. */
+function overlay(
+  latents: Frame,
+  { frames }: Decoded,
+  index: number,
+  shows: (latent: number) => boolean,
+): Frame {
+  const factor = frames[0].width / latents.width;
+  const out = enlarged(latents, factor);
+  const picture = frames[index];
+  if (!picture) return out;
+  for (let pixel = 0; pixel < out.width * out.height; pixel++) {
+    const [x, y] = [pixel % out.width, Math.floor(pixel / out.width)];
+    if (!shows(Math.floor(y / factor) * latents.width + Math.floor(x / factor))) continue;
+    out.data.set(picture.data.subarray(4 * pixel, 4 * pixel + 4), 4 * pixel);
+  }
+  return out;
 }
 
 /** Every pixel as a square, so that small pictures can be seen. */

@@ -1,20 +1,24 @@
 /** @file Choosing a model, or bringing one: by dropping its files anywhere, or by picking them. */
 
 import { useEffect, useState } from 'preact/hooks';
+import { PAPER_DOWNSAMPLING } from '../../../src/models/acdit/config.ts';
 import type { ModelCard } from '../engine/engine.ts';
+import type { AutoencoderCard } from '../model/autoencoders.ts';
 import { droppedFiles } from '../model/files.ts';
 
 interface ModelBarProps {
   readonly models: readonly ModelCard[];
   readonly model: ModelCard;
+  /** What decodes its latents, if there is one that fits. */
+  readonly autoencoder: AutoencoderCard | undefined;
   onChoose(id: string): void;
   onFiles(files: readonly File[]): void;
 }
 
-export function ModelBar({ models, model, onChoose, onFiles }: ModelBarProps) {
+export function ModelBar({ models, model, autoencoder, onChoose, onFiles }: ModelBarProps) {
   const over = useDrop(onFiles);
   const { config } = model;
-  const size = config.space === 'latents' ? 8 : 1;
+  const size = config.space === 'latents' ? (config.downsampling ?? PAPER_DOWNSAMPLING) : 1;
   return (
     <div class={`model-bar ${over ? 'over' : ''}`}>
       <label class="field">
@@ -31,21 +35,44 @@ export function ModelBar({ models, model, onChoose, onFiles }: ModelBarProps) {
         {config.width * size} × {config.height * size}
         {config.frames > 1 && `, ${config.frames} frames`}, {config.classes} classes, {config.blocks} blocks
       </p>
-      <label class="button">
-        Your own model …
-        <input
-          type="file"
-          multiple
-          accept=".safetensors,.json,.pt,.pth,.bin"
-          onChange={({ currentTarget }) => {
-            const files = [...(currentTarget.files ?? [])];
-            if (files.length > 0) onFiles(files);
-            currentTarget.value = '';
-          }}
-        />
-      </label>
-      {over && <p class="drop-hint">Drop a model folder, its files, or a .pt</p>}
+      <FilesButton name="Your own model …" accept=".safetensors,.json,.pt,.pth,.bin" onFiles={onFiles} />
+      {config.space === 'latents' && (
+        <>
+          <FilesButton name="Autoencoder …" accept=".safetensors,.json,.bin" onFiles={onFiles} />
+          <p class="hint autoencoder">
+            {autoencoder
+              ? `Its latents are decoded by the autoencoder ${autoencoder.title}.`
+              : 'It makes latents, of which the first channels are shown. To see pictures, drop the folder of its ' +
+                'autoencoder, or choose config.json and diffusion_pytorch_model.safetensors.'}
+          </p>
+        </>
+      )}
+      {over && <p class="drop-hint">Drop the folder of a model or an autoencoder, its files, or a .pt</p>}
     </div>
+  );
+}
+
+interface FilesButtonProps {
+  readonly name: string;
+  readonly accept: string;
+  onFiles(files: readonly File[]): void;
+}
+
+function FilesButton({ name, accept, onFiles }: FilesButtonProps) {
+  return (
+    <label class="button">
+      {name}
+      <input
+        type="file"
+        multiple
+        accept={accept}
+        onChange={({ currentTarget }) => {
+          const files = [...(currentTarget.files ?? [])];
+          if (files.length > 0) onFiles(files);
+          currentTarget.value = '';
+        }}
+      />
+    </label>
   );
 }
 

@@ -3,8 +3,9 @@
 import { useMemo, useState } from 'preact/hooks';
 import type { ModelCard } from '../engine/engine.ts';
 import type { LocalEngine } from '../engine/local.ts';
+import type { Decoded } from '../model/decoded.ts';
 import { save, savePng, videoFrames } from '../model/files.ts';
-import { type Frame, paintFrames } from '../model/painting.ts';
+import { paintFrames } from '../model/painting.ts';
 import type { Run } from '../model/run.ts';
 import { className } from './ClassPicker.tsx';
 import { FPS } from './Picture.tsx';
@@ -14,36 +15,43 @@ interface ResultsProps {
   readonly model: ModelCard;
   readonly local: LocalEngine;
   /** How a picture arose, frame by frame. */
-  readonly history: readonly Frame[];
+  readonly history: readonly Run[];
+  readonly decoded: Decoded | undefined;
+  /** Whether it is being decoded, which is waited for. */
+  readonly pending: boolean;
 }
 
 /** Frames a second of the film of a picture's making. */
 const MAKING_FPS = 12;
 
-export function Results({ run, model, local, history }: ResultsProps) {
+export function Results({ run, model, local, history, decoded, pending }: ResultsProps) {
   const [problem, setProblem] = useState<string>();
-  const frames = useMemo(() => paintFrames(run.config, run.blocks), [run]);
+  const frames = useMemo(() => paintFrames(run.config, run.blocks, undefined, decoded), [run, decoded]);
   const isClip = frames.length > 1;
-  const film = isClip ? frames : history;
   const name = `${className(model, run.order.label)} ${run.order.seed}`.replace(/\W+/g, '-').toLowerCase();
   const guarded = (work: Promise<void>): void => {
     setProblem(undefined);
     work.catch((error: Error) => setProblem(error.message));
   };
   async function saveMp4(): Promise<void> {
-    const large = videoFrames(film);
+    const making = history.flatMap(({ config, blocks, live }) => paintFrames(config, blocks, live, decoded));
+    const large = videoFrames(isClip ? frames : making);
     const { width, height } = large[0];
-    const frames = large.map(({ data }) => new Uint8Array(data.buffer));
-    save(await local.video({ frames, width, height, fps: isClip ? FPS : MAKING_FPS }), `${name}.mp4`);
+    const pixels = large.map(({ data }) => new Uint8Array(data.buffer));
+    save(await local.video({ frames: pixels, width, height, fps: isClip ? FPS : MAKING_FPS }), `${name}.mp4`);
   }
   return (
     <div class="results">
       <h2>Keep it</h2>
       <div class="row">
-        <button type="button" onClick={() => guarded(savePng(frames[0], name))}>
+        <button type="button" disabled={pending} onClick={() => guarded(savePng(frames[0], name))}>
           {isClip ? 'First frame as PNG' : 'PNG'}
         </button>
-        <button type="button" disabled={film.length === 0} onClick={() => guarded(saveMp4())}>
+        <button
+          type="button"
+          disabled={pending || (!isClip && history.length === 0)}
+          onClick={() => guarded(saveMp4())}
+        >
           {isClip ? 'MP4' : 'MP4 of its making'}
         </button>
       </div>

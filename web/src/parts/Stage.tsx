@@ -1,6 +1,7 @@
 /** @file The picture in the making, with its blocks drawn over it, and what of it to keep. */
 
 import { useMemo, useState } from 'preact/hooks';
+import type { Decoded } from '../model/decoded.ts';
 import { paintFrames } from '../model/painting.ts';
 import { currentBlock, type Run } from '../model/run.ts';
 import { blockAreas } from '../model/values.ts';
@@ -8,14 +9,15 @@ import { Picture } from './Picture.tsx';
 
 interface StageProps {
   readonly run: Run;
+  readonly decoded: Decoded | undefined;
   readonly label: string;
   /** How many blocks are to be kept; undefined while there is nothing to choose. */
   readonly keep: number | undefined;
   onKeep(count: number): void;
 }
 
-export function Stage({ run, label, keep, onKeep }: StageProps) {
-  const frames = useMemo(() => paintFrames(run.config, run.blocks, run.live), [run]);
+export function Stage({ run, decoded, label, keep, onKeep }: StageProps) {
+  const frames = useMemo(() => paintFrames(run.config, run.blocks, run.live, decoded), [run, decoded]);
   const areas = useMemo(() => blockAreas(run.config), [run.config]);
   const [drawing, setDrawing] = useState(false);
   const isClip = frames.length > 1;

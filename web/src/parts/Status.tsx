@@ -2,12 +2,19 @@
 
 import { currentBlock, type Run, shareDone } from '../model/run.ts';
 
-export function Status({ run }: { readonly run: Run | undefined }) {
+interface StatusProps {
+  readonly run: Run | undefined;
+  /** More to say. */
+  readonly note?: string;
+}
+
+export function Status({ run, note = '' }: StatusProps) {
   return (
     <div class="status">
       <progress aria-label="Progress" max={1} value={run ? shareDone(run) : 0} />
       <p role={run?.status === 'failed' ? 'alert' : 'status'} class={run?.status === 'failed' ? 'error' : ''}>
         {textOf(run)}
+        {note && ` ${note}`}
       </p>
     </div>
   );

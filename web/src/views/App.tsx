@@ -5,6 +5,7 @@ import type { ModelCard } from '../engine/engine.ts';
 import { createLocalEngine } from '../engine/local.ts';
 import type { DeviceChoice } from '../engine/protocol.ts';
 import { createRemoteEngine } from '../engine/remote.ts';
+import { type AutoencoderCard, autoencoderFor, requireFitting } from '../model/autoencoders.ts';
 import { type Keepsake, openGallery } from '../model/gallery.ts';
 import { ModelBar } from '../parts/ModelBar.tsx';
 import { Compare } from './Compare.tsx';
@@ -32,10 +33,16 @@ export function App() {
   const [tab, setTab] = useState<Tab>(readTab);
   const [models, setModels] = useState<readonly ModelCard[]>([]);
   const [chosen, setChosen] = useState<string>();
+  const [autoencoders, setAutoencoders] = useState<readonly AutoencoderCard[]>([]);
   const [problem, setProblem] = useState<string>();
+  const [notice, setNotice] = useState('');
   const [kept, setKept] = useState<readonly Keepsake[]>([]);
   const [recalled, setRecalled] = useState<Keepsake>();
   const model = models.find(({ id }) => id === chosen) ?? models[0];
+  const autoencoder = useMemo(
+    () => model && autoencoderFor(model.config, autoencoders),
+    [model, autoencoders],
+  );
   const engine = model?.source === 'server' ? remote : local;
 
   async function refresh(): Promise<void> {
@@ -46,13 +53,28 @@ export function App() {
   }
   async function add(files: readonly File[]): Promise<void> {
     setProblem(undefined);
+    setNotice('');
     try {
-      const card = await local.add(files);
-      await refresh();
-      setChosen(card.id);
+      const added = await local.add(files);
+      if (added.model) {
+        await refresh();
+        setChosen(added.model.id);
+      }
+      if (added.autoencoder) addAutoencoder(added.autoencoder, added.model ?? model);
     } catch (error) {
       setProblem((error as Error).message);
     }
+  }
+  /** @throws {Error} if it does not decode what is chosen now. */
+  function addAutoencoder(card: AutoencoderCard, chosenNow: ModelCard | undefined): void {
+    const isForIt = chosenNow?.config.space === 'latents';
+    if (chosenNow && isForIt) requireFitting(chosenNow.config, card);
+    setAutoencoders((now) => [...now, card]);
+    setNotice(
+      isForIt
+        ? 'The autoencoder is added: pictures are decoded.'
+        : 'The autoencoder is added. It decodes models of latents; the model that is chosen makes pixels.',
+    );
   }
   const reload = (): Promise<void> =>
     gallery.all().then(setKept, (error: Error) => setProblem(`the gallery cannot be read: ${error.message}`));
@@ -84,21 +106,39 @@ export function App() {
             {problem}
           </p>
         )}
+        <p role="status" class="notice">
+          {notice}
+        </p>
         {tab !== 'train' && model && (
-          <ModelBar models={models} model={model} onChoose={setChosen} onFiles={add} />
+          <ModelBar
+            models={models}
+            model={model}
+            autoencoder={autoencoder}
+            onChoose={setChosen}
+            onFiles={add}
+          />
         )}
         {tab === 'create' && model && (
           <Create
             key={model.id}
-            {...{ engine, local, model, recalled: recalled?.order.model === model.id ? recalled : undefined }}
+            {...{
+              engine,
+              local,
+              autoencoder,
+              model,
+              recalled: recalled?.order.model === model.id ? recalled : undefined,
+            }}
             onKept={(keepsake) =>
               gallery
                 .add(keepsake)
                 .then(reload, (error: Error) => setProblem(`it cannot be kept: ${error.message}`))
             }
+            onDecoded={(keepsake) => {
+              if (kept.some(({ id }) => id === keepsake.id)) gallery.add(keepsake).then(reload);
+            }}
           />
         )}
-        {tab === 'compare' && model && <Compare key={model.id} engine={engine} model={model} />}
+        {tab === 'compare' && model && <Compare key={model.id} {...{ engine, local, autoencoder, model }} />}
         {tab === 'train' && <Train local={local} />}
         {tab === 'create' && (
           <GalleryView

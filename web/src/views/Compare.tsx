@@ -11,14 +11,15 @@ import { ClassPicker, className } from '../parts/ClassPicker.tsx';
 import { Slider } from '../parts/fields.tsx';
 import { Picture } from '../parts/Picture.tsx';
 import { Status } from '../parts/Status.tsx';
+import { type DecoderProps, useDecoded } from './use-decoded.ts';
 import { useRun } from './use-run.ts';
 
-interface CompareProps {
+interface CompareProps extends DecoderProps {
   readonly engine: Engine;
   readonly model: ModelCard;
 }
 
-export function Compare({ engine, model }: CompareProps) {
+export function Compare({ engine, model, ...decoder }: CompareProps) {
   const [settings, setSettings] = useState<Settings>(() => ({ ...defaultSettings(model), steps: 10 }));
   const [runs, setRuns] = useState<ReadonlyMap<number, Run>>(new Map());
   const lengths = engine.kind === 'local' ? arLengths(model.config) : [model.config.blocks];
@@ -95,21 +96,22 @@ export function Compare({ engine, model }: CompareProps) {
       </form>
       <div class="columns">
         {chosen.map((length) => (
-          <Column key={length} length={length} model={model} run={runOf(length)} />
+          <Column key={length} length={length} model={model} run={runOf(length)} {...decoder} />
         ))}
       </div>
     </div>
   );
 }
 
-interface ColumnProps {
+interface ColumnProps extends DecoderProps {
   readonly length: number;
   readonly model: ModelCard;
   readonly run: Run | undefined;
 }
 
-function Column({ length, model, run }: ColumnProps) {
-  const frames = run ? paintFrames(run.config, run.blocks, run.live) : [];
+function Column({ length, model, run, ...decoder }: ColumnProps) {
+  const { decoded, note } = useDecoded(decoder, run);
+  const frames = run ? paintFrames(run.config, run.blocks, run.live, decoded) : [];
   const running = run?.status === 'running';
   return (
     <section class="column" aria-label={`${length} blocks`}>
@@ -125,7 +127,7 @@ function Column({ length, model, run }: ColumnProps) {
           playing
         />
       </div>
-      <Status run={run} />
+      <Status run={run} note={note} />
       <AttentionPlan blocks={length} current={running ? (run.live?.block ?? 0) : undefined} />
     </section>
   );

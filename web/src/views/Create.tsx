@@ -2,9 +2,8 @@
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Engine, ModelCard, Order } from '../engine/engine.ts';
-import type { LocalEngine } from '../engine/local.ts';
+import { packFrames } from '../model/decoded.ts';
 import type { Keepsake } from '../model/gallery.ts';
-import { type Frame, paintFrames } from '../model/painting.ts';
 import { cutBlocks, firstBlocks, type Run, startRun } from '../model/run.ts';
 import { defaultSettings, orderOf, randomSeed, SEEDS, type Settings } from '../model/settings.ts';
 import { AttentionPlan } from '../parts/AttentionPlan.tsx';
@@ -14,27 +13,40 @@ import { KeepBlocks } from '../parts/KeepBlocks.tsx';
 import { Results } from '../parts/Results.tsx';
 import { Stage } from '../parts/Stage.tsx';
 import { Status } from '../parts/Status.tsx';
+import { type DecoderProps, useDecoded } from './use-decoded.ts';
 import { useRun } from './use-run.ts';
 
-interface CreateProps {
+interface CreateProps extends DecoderProps {
   readonly engine: Engine;
-  readonly local: LocalEngine;
   readonly model: ModelCard;
   /** What to show, chosen in the gallery. */
   readonly recalled: Keepsake | undefined;
   onKept(keepsake: Keepsake): void;
+  /** What was kept has its decoded pictures now. */
+  onDecoded(keepsake: Keepsake): void;
 }
 
-export function Create({ engine, local, model, recalled, onKept }: CreateProps) {
+export function Create({ engine, local, autoencoder, model, recalled, onKept, onDecoded }: CreateProps) {
   const [settings, setSettings] = useState<Settings>(() => defaultSettings(model));
   const [keep, setKeep] = useState<number>();
-  const history = useRef<Frame[]>([]);
+  const history = useRef<Run[]>([]);
   const control = useRun((run) => record(history.current, run));
   const { run, busy } = control;
   const change = (changed: Partial<Settings>): void => setSettings((now) => ({ ...now, ...changed }));
 
+  /** What the picture that is shown is kept as. */
+  const [keepsake, setKeepsake] = useState<Keepsake>();
+  const shown = run?.order.model === model.id ? run : undefined;
+  const { decoded, pending, note } = useDecoded({ local, autoencoder }, shown, keepsake?.pictures);
+
+  useEffect(() => {
+    if (!keepsake || keepsake.pictures || decoded?.blocks !== keepsake.config.blocks) return;
+    packFrames(decoded.frames).then((pictures) => onDecoded({ ...keepsake, pictures }));
+  }, [decoded, keepsake]);
+
   useEffect(() => {
     if (!recalled) return;
+    setKeepsake(recalled);
     control.show(runOf(recalled));
     const { label, steps, cfg, seed } = recalled.order;
     setSettings({ label, steps, cfg, seed });
@@ -44,6 +56,7 @@ export function Create({ engine, local, model, recalled, onKept }: CreateProps) 
 
   async function make(order: Order, blocks = model.config.blocks): Promise<void> {
     setKeep(undefined);
+    setKeepsake(undefined);
     history.current = [];
     const { config: own } = model;
     const config =
@@ -51,7 +64,9 @@ export function Create({ engine, local, model, recalled, onKept }: CreateProps) 
     const ended = await control.begin(engine, order, config);
     if (ended.status !== 'done') return;
     setKeep(blocks);
-    onKept(keepsakeOf(model, ended));
+    const made = keepsakeOf(model, ended);
+    setKeepsake(made);
+    onKept(made);
   }
 
   function goOn(kept: number, blocks: number): void {
@@ -62,7 +77,6 @@ export function Create({ engine, local, model, recalled, onKept }: CreateProps) 
     make({ ...orderOf(model, settings), seed, ...longer, given: firstBlocks(run, kept) }, blocks);
   }
 
-  const shown = run?.order.model === model.id ? run : undefined;
   const empty = useMemo(() => startRun(orderOf(model, settings), model.config), [model]);
   return (
     <div class="create">
@@ -113,6 +127,7 @@ export function Create({ engine, local, model, recalled, onKept }: CreateProps) 
       </form>
       <section class="making" aria-label="The picture">
         <Stage
+          decoded={decoded}
           run={shown ?? empty}
           label={
             shown ? `${className(model, shown.order.label)}, seed ${shown.order.seed}` : 'Nothing is made yet'
@@ -120,7 +135,7 @@ export function Create({ engine, local, model, recalled, onKept }: CreateProps) 
           keep={shown && !busy ? keep : undefined}
           onKeep={setKeep}
         />
-        <Status run={shown} />
+        <Status run={shown} note={note} />
       </section>
       <section class="beside" aria-label="Plan and result">
         <h2>Who attends whom</h2>
@@ -137,7 +152,14 @@ export function Create({ engine, local, model, recalled, onKept }: CreateProps) 
               onKeep={setKeep}
               onGoOn={goOn}
             />
-            <Results run={shown} model={model} local={local} history={history.current} />
+            <Results
+              run={shown}
+              model={model}
+              local={local}
+              history={history.current}
+              decoded={decoded}
+              pending={pending}
+            />
           </>
         )}
       </section>
@@ -146,11 +168,10 @@ export function Create({ engine, local, model, recalled, onKept }: CreateProps) 
 }
 
 /** The picture's way so far, for a film of it. */
-function record(history: Frame[], run: Run): void {
+function record(history: Run[], run: Run): void {
   if (run.status !== 'running' && run.status !== 'done') return;
   if (run.config.frames > 1) return;
-  const [frame] = paintFrames(run.config, run.blocks, run.live);
-  history.push(frame);
+  history.push(run);
 }
 
 function keepsakeOf(model: ModelCard, run: Run): Keepsake {

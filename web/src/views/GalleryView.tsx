@@ -1,8 +1,9 @@
 /** @file What was made before, to go back to. */
 
-import { useMemo } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import { unpackFrames } from '../model/decoded.ts';
 import type { Keepsake } from '../model/gallery.ts';
-import { paintFrames } from '../model/painting.ts';
+import { type Frame, paintFrames } from '../model/painting.ts';
 import { cutBlocks } from '../model/run.ts';
 import { className } from '../parts/ClassPicker.tsx';
 import { Picture } from '../parts/Picture.tsx';
@@ -32,8 +33,8 @@ interface ItemProps extends Omit<GalleryProps, 'kept'> {
 }
 
 function Item({ keepsake, onRecall, onRemove }: ItemProps) {
-  const { config, values, order, id } = keepsake;
-  const frames = useMemo(() => paintFrames(config, cutBlocks(config, values)), [keepsake]);
+  const { config, order, id } = keepsake;
+  const frames = useFrames(keepsake);
   const name = className({ config }, order.label);
   return (
     <li>
@@ -55,4 +56,14 @@ function Item({ keepsake, onRecall, onRemove }: ItemProps) {
       </button>
     </li>
   );
+}
+
+/** Decoded pictures where they are kept, else what the values show by themselves. */
+function useFrames({ config, values, pictures }: Keepsake): readonly Frame[] {
+  const painted = useMemo(() => paintFrames(config, cutBlocks(config, values)), [values]);
+  const [decoded, setDecoded] = useState<readonly Frame[]>();
+  useEffect(() => {
+    if (pictures) unpackFrames(pictures).then(setDecoded, () => setDecoded(undefined));
+  }, [pictures]);
+  return decoded ?? painted;
 }

@@ -1,0 +1,65 @@
+/** @file Decoded pictures of latents: which blocks to decode next, and how they are kept. */
+
+import { encodePng, rgbaFromImage } from '../../../src/browser/pixels.ts';
+import type { Image } from '../../../src/media/pixels.ts';
+import type { AcditConfig } from '../../../src/models/acdit/config.ts';
+import type { Frame } from './painting.ts';
+import { currentBlock, firstBlocks, type Run } from './run.ts';
+import { blockConfig, blockLength } from './values.ts';
+
+/** The decoded pictures of a run's first blocks. */
+export interface Decoded {
+  readonly blocks: number;
+  readonly frames: readonly Frame[];
+}
+
+/** What to decode: values of all blocks of `config`. */
+export interface Portion {
+  readonly config: AcditConfig;
+  readonly values: Float32Array;
+  /** Frames that were decoded before, and stay. */
+  readonly before: readonly Frame[];
+  /** Finished blocks, when it is decoded. */
+  readonly blocks: number;
+}
+
+/** What is finished and not decoded yet. Blocks of a picture are decoded with those before; a clip's frames are not. */
+export function nextPortion(run: Run, decoded: Decoded | undefined): Portion | undefined {
+  const { config } = run;
+  const blocks = currentBlock(run);
+  const done = decoded?.blocks ?? 0;
+  if (config.space !== 'latents' || blocks <= done) return undefined;
+  const finished = firstBlocks(run, blocks);
+  const length = blockLength(config);
+  if (Number.isInteger(config.frames / config.blocks)) {
+    const values = finished.slice(done * length);
+    return { config: blockConfig(config, values), values, before: decoded?.frames ?? [], blocks };
+  }
+  // Blocks that are missing are the average of all latents.
+  const values = new Float32Array(config.blocks * length);
+  values.set(finished);
+  return { config, values, before: [], blocks };
+}
+
+export function frameOf(image: Image): Frame {
+  return { width: image.width, height: image.height, data: rgbaFromImage(image) };
+}
+
+/** As files without loss, to be kept. */
+export function packFrames(frames: readonly Frame[]): Promise<Blob[]> {
+  return Promise.all(frames.map(({ width, height, data }) => encodePng(width, height, data)));
+}
+
+export function unpackFrames(files: readonly Blob[]): Promise<Frame[]> {
+  return Promise.all(files.map(unpackFrame));
+}
+
+async function unpackFrame(file: Blob): Promise<Frame> {
+  const bitmap = await createImageBitmap(file);
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext('2d');
+  if (!context) throw new Error('the browser gives no canvas');
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return { width, height, data: new Uint8ClampedArray(context.getImageData(0, 0, width, height).data) };
+}
