@@ -22,7 +22,7 @@ const infoFlags = {
     value: 'NAME',
     help: `a model of the paper instead of a file: ${SIZE_NAMES.join(', ')}`,
   },
-  video: { type: 'boolean', help: 'with --size: the video model' },
+  video: { type: 'boolean', help: 'with --size, or with no MODEL: the video model' },
   batch: { type: 'string', value: 'N', help: 'samples at a time, of which the memory is told (1)' },
   steps: { type: 'string', value: 'N', help: 'solver steps a block, of which the arithmetic is told (25)' },
   plan: { type: 'boolean', help: 'draw who attends whom in training' },
@@ -74,14 +74,18 @@ async function readSummary(
   { size, video, json }: InfoValues,
   terminal: Terminal,
 ): Promise<ModelSummary> {
+  const kind = video ? 'video' : 'image';
   if (size !== undefined) {
     if (path !== undefined) throw new ArgumentError(`give a model (${path}) or --size, not both`);
     const name: SizeName = choice('size', size, SIZE_NAMES);
-    const kind = video ? 'video' : 'image';
     return summarizeModel(`ACDiT-${name} ${kind}`, paperConfig(name, kind));
   }
-  if (video) throw new ArgumentError('--video only goes with --size');
-  const model = path ?? bundledModel('image');
+  if (video && path !== undefined) {
+    throw new ArgumentError(
+      `--video without --size stands for the bundled model of clips; leave it out, or MODEL (${path})`,
+    );
+  }
+  const model = path ?? bundledModel(kind);
   const { config, archive } = await openModel(await modelPath(model, terminal, json === true));
   try {
     return summarizeModel(model, config, (name) => archive.info(name).dtype);

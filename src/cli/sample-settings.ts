@@ -95,6 +95,7 @@ export const sampleFlags = {
     value: 'F.npz',
     help: 'instead of pictures, one file to evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; goes on if interrupted',
   },
+  video: { type: 'boolean', help: 'with no MODEL: clips, by the bundled video model' },
   ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
   ...weightsFlags,
   precision: { type: 'string', value: 'NAME', help: 'fp32; int8 is not available yet' },

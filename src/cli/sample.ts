@@ -34,17 +34,22 @@ export const sampleCommand = defineCommand({
   summary:
     'Sample images, a PNG each, or clips, a video each, and a grid whose path is printed last. MODEL is a model folder, a .safetensors file\n' +
     'in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img, owner/repo/file. Without it, the bundled\n' +
-    'model.',
+    'model of images, or with --video that of clips.',
   flags: sampleFlags,
-  run: ({ values, positionals }, terminal) =>
-    sample(modelName(positionals[0], values.ckpt), values, terminal),
+  run: ({ values, positionals }, terminal) => sample(modelName(positionals[0], values), values, terminal),
 });
 
-function modelName(positional: string | undefined, ckpt: string | undefined): string {
+function modelName(positional: string | undefined, { ckpt, video }: SampleValues): string {
   if (positional !== undefined && ckpt !== undefined) {
     throw new ArgumentError(`both MODEL (${positional}) and --ckpt (${ckpt}) name a model; give one of them`);
   }
-  return positional ?? ckpt ?? bundledModel('image');
+  const named = positional ?? ckpt;
+  if (named !== undefined && video) {
+    throw new ArgumentError(
+      `--video stands for the bundled model of clips; leave it out, or MODEL (${named})`,
+    );
+  }
+  return named ?? bundledModel(video ? 'video' : 'image');
 }
 
 async function sample(name: string, values: SampleValues, terminal: Terminal): Promise<undefined> {

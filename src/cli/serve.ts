@@ -60,7 +60,7 @@ export const serveCommand = defineCommand({
   positionals: ['[MODEL…]'],
   summary:
     "Serve models over HTTP: OpenAI's image and video API, and streams of blocks as they are made. MODEL is as for acdit\n" +
-    'sample, or NAME=MODEL to choose what clients call it. Without one, the bundled model.',
+    'sample, or NAME=MODEL to choose what clients call it. Without one, the bundled models.',
   flags: serveFlags,
   run: ({ values, positionals }, terminal) => serve(positionals, values, terminal),
 });
@@ -70,7 +70,8 @@ async function serve(names: readonly string[], values: ServeValues, terminal: Te
   const options = serveOptions(values, stderr);
   const grace = number('grace', values.grace, 30, 0);
   const models: ModelSource[] = [];
-  for (const name of names.length > 0 ? names : [bundledModel('image')]) {
+  const bundled = [bundledModel('image'), bundledModel('video')];
+  for (const name of names.length > 0 ? names : bundled) {
     models.push(await modelSource(name, values.vae, terminal));
   }
   signal.throwIfAborted();

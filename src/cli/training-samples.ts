@@ -3,15 +3,14 @@
 import { join } from 'node:path';
 import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
 import { framesOf } from '../media/frames.ts';
-import { encodePng, enlarge, grid, type Image, writePng } from '../media/image.ts';
-import { openVideoWriter } from '../media/video-writer.ts';
+import { encodePng, writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
-import { DEFAULT_FPS } from './clips.ts';
+import { writeAnimatedGrid } from './animated-grid.ts';
 import { labelName } from './labels.ts';
 import { labelledGrid, type NamedImage } from './pictures.ts';
 import { sampleBatches } from './sample-batches.ts';
@@ -20,9 +19,6 @@ const MOST_CLASSES = 10;
 /** Pictures; of clips one, whose frames take a row. */
 const PER_CLASS = 4;
 const BATCH = 8;
-/** Of animations: pixels a clip to which small ones are enlarged, and clips a row. */
-const ANIMATION_CELL = 64;
-const ANIMATION_COLUMNS = 5;
 
 export interface TrainingSampleOptions {
   readonly recipe: Recipe;
@@ -66,19 +62,6 @@ async function drawSamples(
   }
 }
 
-/** Clips that play beside each other, given frame by frame, in a few columns. */
-async function writeAnimation(path: string, frames: readonly Image[], perClip: number): Promise<void> {
-  const factor = Math.max(1, Math.round(ANIMATION_CELL / frames[0].height));
-  const pictures = Array.from({ length: perClip }, (_, t) => {
-    const shown = frames.filter((_, i) => i % perClip === t).map((frame) => enlarge(frame, factor));
-    return grid(shown, { columns: ANIMATION_COLUMNS, padding: 2 * factor });
-  });
-  const { width, height } = pictures[0];
-  const writer = await openVideoWriter(path, { width, height, fps: DEFAULT_FPS });
-  await writer.add(pictures);
-  await writer.finish();
-}
-
 /**
  * Sample, write `samples/step-N.png` in the run's folder, of clips also an animated `step-N.webp`, and log the former.
  * Gives its path.
@@ -97,7 +80,7 @@ export async function logSamples(
   await writePng(path, image);
   if (config.frames > 1) {
     const frames = samples.map((sample) => sample.image);
-    await writeAnimation(`${stem}.webp`, frames, config.frames);
+    await writeAnimatedGrid(`${stem}.webp`, frames, config.frames);
   }
   tracker.image(step, 'samples', await encodePng(image));
   return path;

@@ -24,6 +24,7 @@ const data: Readonly<Record<string, DatasetTraits>> = {
   'fashion-mnist': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
   'fashion-mnist-debiased': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
   'moving-fashion-mnist': { classNames: names(10), sampleShape: [16, 1, 32, 32] },
+  'moving-fashion-mnist-debiased': { classNames: names(10), sampleShape: [16, 1, 32, 32] },
   'imagenet256-b': imageNet,
   'imagenet256-l': imageNet,
   'imagenet256-xl': imageNet,

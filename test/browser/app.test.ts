@@ -7,14 +7,13 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/checkpoints/load.ts';
 import { openCpu } from '../../src/runtime/node.ts';
-import { createSampler } from '../../src/sampling/sampler.ts';
+import { createSampler, type SampleRequest } from '../../src/sampling/sampler.ts';
 import { accessibilityFaults } from '../support/accessibility.ts';
 import { launchChromium, withoutChromium } from '../support/chromium.ts';
 import { type StaticServer, serveFolder } from '../support/static-server.ts';
 import { buildApp } from '../support/web-build.ts';
 
 const root = join(import.meta.dirname, '../..');
-const model = join(root, 'models/fashion-mnist');
 /** Bytes of what a page loads before anything is asked for, uncompressed. */
 const FIRST_PAINT_BYTES = 100_000;
 
@@ -102,12 +101,8 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await done();
     const { order, values } = await newest();
     expect(order).toMatchObject({ label: 7, steps: 4, seed: 7 });
-    const device = openCpu();
-    const sampler = await createSampler({ ...(await loadModel(model)), device });
-    for await (const event of sampler.sample({ labels: [7], steps: 4, cfg: order.cfg, seed: 7 })) {
-      if (event.kind === 'done') expect(largestDifference(values, event.latents.data)).toBeLessThan(1e-3);
-    }
-    await device.dispose();
+    const expected = await sampleOnNode('fashion-mnist', { labels: [7], steps: 4, cfg: order.cfg, seed: 7 });
+    expect(largestDifference(values, expected)).toBeLessThan(1e-3);
   });
 
   it('keeps blocks and makes the others anew', async () => {
@@ -231,6 +226,32 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     expect(await accessibilityFaults(page)).toEqual([]);
   });
 
+  it('makes the clip that Node makes, goes on from it, and saves it', async () => {
+    await page.goto(`${server.url}?device=wasm`);
+    await page.getByRole('combobox', { name: 'Model' }).selectOption('moving-fashion-mnist');
+    await page.getByRole('radio', { name: 'Sneaker' }).check();
+    await set('Steps a block', 2);
+    await page.getByRole('spinbutton', { name: 'Seed' }).fill('7');
+    await button('Make a clip').click();
+    await done();
+    const { order, values } = await newest();
+    const expected = await sampleOnNode('moving-fashion-mnist', {
+      labels: [7],
+      steps: 2,
+      cfg: order.cfg,
+      seed: 7,
+    });
+    expect(largestDifference(values, expected)).toBeLessThan(1e-3);
+    await button('Go on').click();
+    await done();
+    const longer = (await newest()).values;
+    expect(longer).toHaveLength((values.length / 4) * 5);
+    expect(longer.slice(0, values.length)).toEqual(values);
+    const download = page.waitForEvent('download');
+    await button('MP4').click();
+    expect((await readFile(await (await download).path())).toString('latin1')).toContain('ftyp');
+  });
+
   it('compares numbers of blocks', async () => {
     await page.goto(`${server.url}?device=wasm#compare`);
     await set('Steps a block', 1);
@@ -270,6 +291,18 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     }
   });
 });
+
+/** The tokens that a bundled model makes without a browser. */
+async function sampleOnNode(name: string, request: SampleRequest): Promise<Float32Array> {
+  const device = openCpu();
+  const sampler = await createSampler({ ...(await loadModel(join(root, 'models', name))), device });
+  try {
+    for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents.data;
+    throw new Error('the sampler ended without samples');
+  } finally {
+    await device.dispose();
+  }
+}
 
 function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i])));

@@ -1,0 +1,28 @@
+/**
+ * @file Makes the animated picture of clips in the README: two clips a class of a model of clips in pixels, side by side.
+ * Usage: npm run clip-grid -- MODEL_FOLDER OUT.webp [SEED]
+ */
+
+import { loadModel } from '../src/checkpoints/load.ts';
+import { writeAnimatedGrid } from '../src/cli/animated-grid.ts';
+import { ArgumentError } from '../src/errors.ts';
+import { framesOf } from '../src/media/frames.ts';
+import { unpatchify } from '../src/models/acdit/layout.ts';
+import { openCpu } from '../src/runtime/node.ts';
+import { createSampler } from '../src/sampling/sampler.ts';
+
+const PER_CLASS = 2;
+const COLUMNS = 10;
+
+const [folder, out, seed = '42'] = process.argv.slice(2);
+if (!folder || !out) throw new ArgumentError('clip-grid: expected a model folder and a file to write');
+const device = openCpu();
+const { config, weights } = await loadModel(folder);
+const sampler = await createSampler({ config, weights, device });
+// A row of all classes, and another.
+const labels = Array.from({ length: PER_CLASS * config.classes }, (_, i) => i % config.classes);
+for await (const event of sampler.sample({ labels, seed: Number(seed) })) {
+  if (event.kind !== 'done') continue;
+  await writeAnimatedGrid(out, framesOf(unpatchify(config, event.latents)).flat(), config.frames, COLUMNS);
+}
+await device.dispose();
