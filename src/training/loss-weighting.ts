@@ -10,6 +10,7 @@ import { type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
  * signal-to-noise ratio (Yu et al. 2023, arXiv 2310.08442).
  */
 export const LOSS_WEIGHTINGS = ['uniform', 'debiased'] as const;
+/** How timesteps are weighed: see {@link LOSS_WEIGHTINGS}. */
 export type LossWeighting = (typeof LOSS_WEIGHTINGS)[number];
 
 /** The weight of each timestep of a schedule. Their mean is 1, so that learning rate and clipping mean the same. */
