@@ -70,8 +70,7 @@ async function serve(names: readonly string[], values: ServeValues, terminal: Te
   const options = serveOptions(values, stderr);
   const grace = number('grace', values.grace, 30, 0);
   const models: ModelSource[] = [];
-  const bundled = [bundledModel('image'), bundledModel('video')];
-  for (const name of names.length > 0 ? names : bundled) {
+  for (const name of names.length > 0 ? names : [bundledModel('image'), bundledModel('video')]) {
     models.push(await modelSource(name, values.vae, terminal));
   }
   signal.throwIfAborted();
