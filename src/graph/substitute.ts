@@ -1,7 +1,6 @@
 /** @file The same graph with other symbols in some places. */
 
-import type { Node, SymbolicTensor } from './symbolic.ts';
-import { topologicalOrder } from './symbolic.ts';
+import { changedNode, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
 
 /**
  * What a node's output is to be replaced by, if anything.
@@ -19,13 +18,9 @@ export function substitute(outputs: readonly SymbolicTensor[], replacement: Repl
   for (const node of topologicalOrder(outputs)) {
     const inputs = node.inputs.map(resolve);
     const isChanged = inputs.some((symbol, i) => symbol !== node.inputs[i]);
-    const copies: SymbolicTensor[] = [];
-    const copy: Node = { ...node, inputs, outputs: copies };
+    const outputs = isChanged ? changedNode(node, { inputs }) : node.outputs;
     for (const [index, output] of node.outputs.entries()) {
-      const twin: SymbolicTensor = { ...output, source: { kind: 'node', node: copy, index } };
-      copies.push(twin);
-      const other = replacement(output, inputs) ?? (isChanged ? twin : undefined);
-      if (other) replaced.set(output, other);
+      replaced.set(output, replacement(output, inputs) ?? outputs[index]);
     }
   }
   return outputs.map(resolve);

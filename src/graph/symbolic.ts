@@ -111,12 +111,20 @@ export function apply(spec: NodeSpec): readonly SymbolicTensor[] {
 /** The same values, worth saving for a backward program although no single operator behind them is expensive. */
 export function remember(x: SymbolicTensor): SymbolicTensor {
   if (x.source.kind !== 'node') return x;
+  return changedNode(x.source.node, { remembered: true })[x.source.index];
+}
+
+/** The outputs of a node that is like another but for some changes. */
+export function changedNode(
+  node: Node,
+  changes: Partial<Pick<Node, 'inputs' | 'remembered'>>,
+): readonly SymbolicTensor[] {
   const outputs: SymbolicTensor[] = [];
-  const node: Node = { ...x.source.node, outputs, remembered: true };
-  for (const [index, output] of x.source.node.outputs.entries()) {
-    outputs.push({ ...output, source: { kind: 'node', node, index } });
+  const changed: Node = { ...node, ...changes, outputs };
+  for (const [index, output] of node.outputs.entries()) {
+    outputs.push({ ...output, source: { kind: 'node', node: changed, index } });
   }
-  return outputs[x.source.index];
+  return outputs;
 }
 
 /** Every node that the given symbols depend on, each after the nodes it depends on. */
