@@ -5,7 +5,7 @@ import { ArgumentError } from '../errors.ts';
 import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop, shortSideCrop } from '../media/resize.ts';
 import { readFrames } from '../media/video-reader.ts';
-import { type AcditConfig, PAPER_DOWNSAMPLING, tokensPerFrame } from '../models/acdit/config.ts';
+import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING, tokensPerFrame } from '../models/acdit/config.ts';
 import { framesLayout, patchify } from '../models/acdit/layout.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { openCpu } from '../runtime/node.ts';
@@ -55,7 +55,7 @@ export async function readGiven(config: AcditConfig, options: Continuation): Pro
 
 /** Frames that some blocks take part in. */
 function framesOf(config: AcditConfig, blocks: number): number {
-  return config.frames === 1 ? 1 : Math.ceil((blocks * config.blockSize) / tokensPerFrame(config));
+  return config.frames === 1 ? 1 : Math.ceil(frameCount(config, blocks));
 }
 
 /** Blocks that so many frames fill; a picture is whole, but its last block is to be made. */

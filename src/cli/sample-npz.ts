@@ -22,7 +22,7 @@ import {
 } from '../formats/growing-npz.ts';
 import { takeLock } from '../hub/lock.ts';
 import { rgbBytes } from '../media/frames.ts';
-import { type AcditConfig, PAPER_DOWNSAMPLING, tokensPerFrame } from '../models/acdit/config.ts';
+import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
@@ -136,7 +136,7 @@ async function grow(
 function pictureArray(config: AcditConfig, { labels, blocks = config.blocks }: BatchedRequest): GrowingArray {
   const { space, downsampling = PAPER_DOWNSAMPLING } = config;
   const factor = space === 'latents' ? downsampling : 1;
-  const frames = (blocks * config.blockSize) / tokensPerFrame(config);
+  const frames = frameCount(config, blocks);
   if (!Number.isInteger(frames)) {
     throw new ArgumentError(`--blocks ${blocks} end within a frame; with --npz, give whole frames`);
   }

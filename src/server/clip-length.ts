@@ -1,7 +1,7 @@
 /** @file How long a clip becomes that a client asks for, in blocks or in seconds. */
 
 import { ArgumentError } from '../errors.ts';
-import { type AcditConfig, tokensPerFrame } from '../models/acdit/config.ts';
+import { type AcditConfig, frameCount } from '../models/acdit/config.ts';
 import { planLength, type SampleLength } from '../sampling/request.ts';
 import { invalid } from './problems.ts';
 
@@ -13,11 +13,6 @@ export interface LengthFields {
   readonly seconds?: number | string | undefined;
   /** Frames a second, which seconds need. */
   readonly fps?: number | undefined;
-}
-
-/** Frames of so many blocks; of a picture always one. */
-export function frameCount(config: AcditConfig, blocks: number): number {
-  return (blocks * config.blockSize) / tokensPerFrame(config);
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { framesOf } from '../media/frames.ts';
 import { encodeImage, type Image, type ImageFormat } from '../media/image.ts';
-import { type AcditConfig, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
+import { type AcditConfig, frameCount, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import type { ServedModel } from './served-model.ts';
@@ -50,8 +50,8 @@ export async function picturesAt(model: ServedModel, { tokens }: Sketch, block: 
   const { config } = model;
   if (config.frames === 1) return wholePictures(model, tokens);
   const perFrame = tokensPerFrame(config);
-  const first = Math.floor((block * config.blockSize) / perFrame);
-  const end = Math.ceil(((block + 1) * config.blockSize) / perFrame);
+  const first = Math.floor(frameCount(config, block));
+  const end = Math.ceil(frameCount(config, block + 1));
   return { firstFrame: first, images: await decode(model, framesBetween(tokens, perFrame, first, end)) };
 }
 

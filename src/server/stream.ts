@@ -2,11 +2,11 @@
 
 import type { Hono } from 'hono';
 import { ApiError } from '../errors.ts';
+import { frameCount } from '../models/acdit/config.ts';
 import { UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { PATHS, type StreamEvent, type StreamRequest, streamRequestSchema } from './api.ts';
 import { readBody } from './body.ts';
-import { frameCount } from './clip-length.ts';
 import type { ServerContext } from './context.ts';
 import { encodeTensor } from './encoding.ts';
 import { eventStream } from './events.ts';

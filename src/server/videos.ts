@@ -2,13 +2,13 @@
 
 import type { Context, Hono } from 'hono';
 import { ApiError } from '../errors.ts';
+import { frameCount } from '../models/acdit/config.ts';
 import { streamFrames } from '../sampling/frames.ts';
 import { UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { PATHS, type Video, type VideoList, type VideoRequest, videoRequestSchema } from './api.ts';
 import { readBody } from './body.ts';
 import { createClip } from './clip-file.ts';
-import { frameCount } from './clip-length.ts';
 import type { ServerContext } from './context.ts';
 import { type GenerationEvent, generate } from './generation.ts';
 import { toApiError } from './problems.ts';

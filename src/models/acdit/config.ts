@@ -82,6 +82,11 @@ export function tokensPerFrame({ height, width, patch }: AcditConfig): number {
   return (height * width) / patch ** 2;
 }
 
+/** Frames that so many blocks make, which may end within one; 1 of a whole picture. */
+export function frameCount(config: AcditConfig, blocks: number): number {
+  return (blocks * config.blockSize) / tokensPerFrame(config);
+}
+
 /** Tokens of a whole picture or clip. */
 export function tokenCount(config: AcditConfig): number {
   return config.blocks * config.blockSize;
