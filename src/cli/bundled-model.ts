@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CheckpointError } from '../errors.ts';
+import { ArgumentError, CheckpointError } from '../errors.ts';
 
 /** What a model makes. */
 export type ModelKind = 'image' | 'video';
@@ -17,6 +17,20 @@ const MODELS = new URL('../../models/', import.meta.url);
 /** The classifier of the images that the bundled image model makes. */
 export function bundledClassifier(): string {
   return fileURLToPath(new URL('fashion-mnist-classifier', MODELS));
+}
+
+/**
+ * The model that is named, or else a bundled one: of images, or of clips if `video`.
+ * @param flag what asks for that of clips, for the message.
+ * @throws {ArgumentError} if both are given.
+ */
+export function namedOrBundled(named: string | undefined, video = false, flag = '--video'): string {
+  if (named !== undefined && video) {
+    throw new ArgumentError(
+      `${flag} stands for the bundled model of clips; leave it out, or MODEL (${named})`,
+    );
+  }
+  return named ?? bundledModel(video ? 'video' : 'image');
 }
 
 /** The model's path, from the working directory where that is shorter. @throws {CheckpointError} if it is not there. */

@@ -5,7 +5,7 @@ import { openModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { paperConfig, SIZE_NAMES, type SizeName } from '../models/acdit/paper-models.ts';
-import { bundledModel } from './bundled-model.ts';
+import { namedOrBundled } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelNeeds, needsText } from './model-needs.ts';
@@ -74,18 +74,13 @@ async function readSummary(
   { size, video, json }: InfoValues,
   terminal: Terminal,
 ): Promise<ModelSummary> {
-  const kind = video ? 'video' : 'image';
   if (size !== undefined) {
     if (path !== undefined) throw new ArgumentError(`give a model (${path}) or --size, not both`);
     const name: SizeName = choice('size', size, SIZE_NAMES);
+    const kind = video ? 'video' : 'image';
     return summarizeModel(`ACDiT-${name} ${kind}`, paperConfig(name, kind));
   }
-  if (video && path !== undefined) {
-    throw new ArgumentError(
-      `--video without --size stands for the bundled model of clips; leave it out, or MODEL (${path})`,
-    );
-  }
-  const model = path ?? bundledModel(kind);
+  const model = namedOrBundled(path, video, '--video without --size');
   const { config, archive } = await openModel(await modelPath(model, terminal, json === true));
   try {
     return summarizeModel(model, config, (name) => archive.info(name).dtype);

@@ -13,7 +13,7 @@ import { streamFrames } from '../sampling/frames.ts';
 import { planLength, UNTRAINED } from '../sampling/request.ts';
 import { createSampler, type SampleEvent, type Sampler } from '../sampling/sampler.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import { bundledModel } from './bundled-model.ts';
+import { namedOrBundled } from './bundled-model.ts';
 import { type ClipSettings, openClips } from './clips.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { readGiven } from './continuation.ts';
@@ -43,13 +43,7 @@ function modelName(positional: string | undefined, { ckpt, video }: SampleValues
   if (positional !== undefined && ckpt !== undefined) {
     throw new ArgumentError(`both MODEL (${positional}) and --ckpt (${ckpt}) name a model; give one of them`);
   }
-  const named = positional ?? ckpt;
-  if (named !== undefined && video) {
-    throw new ArgumentError(
-      `--video stands for the bundled model of clips; leave it out, or MODEL (${named})`,
-    );
-  }
-  return named ?? bundledModel(video ? 'video' : 'image');
+  return namedOrBundled(positional ?? ckpt, video);
 }
 
 async function sample(name: string, values: SampleValues, terminal: Terminal): Promise<undefined> {
