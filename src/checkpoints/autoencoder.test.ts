@@ -14,7 +14,8 @@ import {
 import { type AcditError, CheckpointError, ConfigError, FormatError } from '../errors.ts';
 import { float32ToFloat16 } from '../tensor/convert.ts';
 import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
-import { openAutoencoder, parseAutoencoderConfig } from './autoencoder.ts';
+import { openAutoencoder } from './autoencoder.ts';
+import { parseAutoencoderConfig } from './stored-autoencoder.ts';
 
 const weights = tinyAutoencoderWeights(tinyAutoencoder);
 const saved = (options: SavedAutoencoder = {}): Promise<string> =>

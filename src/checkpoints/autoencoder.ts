@@ -11,8 +11,6 @@ import {
   type StoredAutoencoder,
 } from './stored-autoencoder.ts';
 
-export { AUTOENCODER_WEIGHTS, parseAutoencoderConfig, type StoredAutoencoder } from './stored-autoencoder.ts';
-
 /**
  * Open an autoencoder without reading its weights.
  * @param path a folder with `config.json` and the weights as `diffusion_pytorch_model.safetensors` or `.bin`, or a

@@ -1,6 +1,6 @@
 /** @file Models on disk: model folders, their safetensors, the official `.pt` checkpoints, and ONNX programs. */
 
-export { openAutoencoder, parseAutoencoderConfig, type StoredAutoencoder } from './autoencoder.ts';
+export { openAutoencoder } from './autoencoder.ts';
 export { autoencoderFingerprint } from './autoencoder-fingerprint.ts';
 export { type LoadedClassifier, loadClassifier, saveClassifier } from './classifier.ts';
 export { I3D_FILES, openI3d, type StoredI3d } from './i3d.ts';
@@ -10,3 +10,4 @@ export type { WeightsChoice } from './official.ts';
 export { saveOfficial } from './official-writer.ts';
 export { saveOnnx } from './onnx-writer.ts';
 export { type SaveOptions, type StoredWeights, saveModel } from './save.ts';
+export { parseAutoencoderConfig, type StoredAutoencoder } from './stored-autoencoder.ts';

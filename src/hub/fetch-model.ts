@@ -1,8 +1,8 @@
 /** @file Models and autoencoders of the hub, by name, as paths that `openModel` and `openAutoencoder` take. */
 
 import { dirname } from 'node:path';
-import { AUTOENCODER_WEIGHTS } from '../checkpoints/autoencoder.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../checkpoints/load.ts';
+import { AUTOENCODER_WEIGHTS } from '../checkpoints/stored-autoencoder.ts';
 import { HubError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { expectedPath } from './cache.ts';
