@@ -71,20 +71,12 @@ const samplingFields = {
     .describe("the model's own size, or auto"),
 };
 
+const blockCount = z.int().min(1).max(MOST_BLOCKS).optional();
+
 /** How long clips become. */
 const lengthFields = {
-  blocks: z
-    .int()
-    .min(1)
-    .max(MOST_BLOCKS)
-    .optional()
-    .describe("blocks of a clip, the model's own by default; no model is trained for more"),
-  window: z
-    .int()
-    .min(1)
-    .max(MOST_BLOCKS)
-    .optional()
-    .describe('finished blocks that each block attends; as many as in training by default'),
+  blocks: blockCount.describe("blocks of a clip, the model's own by default; no model is trained for more"),
+  window: blockCount.describe('finished blocks that each block attends; as many as in training by default'),
 };
 
 /** What OpenAI's clients may send too. It says nothing to these models. */
