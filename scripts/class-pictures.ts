@@ -6,6 +6,7 @@ import { framesOf } from '../src/media/frames.ts';
 import { grid, writePng } from '../src/media/image.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
 import { openCpu } from '../src/runtime/node.ts';
+import { finalLatents } from '../src/sampling/final-latents.ts';
 import { createSampler } from '../src/sampling/sampler.ts';
 
 const [folder, seed = '7'] = process.argv.slice(2);
@@ -15,9 +16,7 @@ const model = await loadModel(folder);
 const { config } = model;
 const sampler = await createSampler({ ...model, device });
 const labels = Array.from({ length: config.classes }, (_, label) => label);
-for await (const event of sampler.sample({ labels, seed: Number(seed) })) {
-  if (event.kind !== 'done') continue;
-  const pictures = framesOf(unpatchify(config, event.latents)).map((frames) => frames[frames.length - 1]);
-  await writePng(join(folder, 'classes.png'), grid(pictures, { columns: labels.length, padding: 0 }));
-}
+const latents = await finalLatents(sampler.sample({ labels, seed: Number(seed) }));
+const pictures = framesOf(unpatchify(config, latents)).map((frames) => frames[frames.length - 1]);
+await writePng(join(folder, 'classes.png'), grid(pictures, { columns: labels.length, padding: 0 }));
 await device.dispose();

@@ -9,6 +9,7 @@ import { ArgumentError } from '../src/errors.ts';
 import { framesOf } from '../src/media/frames.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
 import { openCpu } from '../src/runtime/node.ts';
+import { finalLatents } from '../src/sampling/final-latents.ts';
 import { createSampler } from '../src/sampling/sampler.ts';
 
 const PER_CLASS = 2;
@@ -21,8 +22,6 @@ const { config, weights } = await loadModel(folder);
 const sampler = await createSampler({ config, weights, device });
 // A row of all classes, and another.
 const labels = Array.from({ length: PER_CLASS * config.classes }, (_, i) => i % config.classes);
-for await (const event of sampler.sample({ labels, seed: Number(seed) })) {
-  if (event.kind !== 'done') continue;
-  await writeAnimatedGrid(out, framesOf(unpatchify(config, event.latents)).flat(), config.frames, COLUMNS);
-}
+const latents = await finalLatents(sampler.sample({ labels, seed: Number(seed) }));
+await writeAnimatedGrid(out, framesOf(unpatchify(config, latents)).flat(), config.frames, COLUMNS);
 await device.dispose();

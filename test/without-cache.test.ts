@@ -3,6 +3,7 @@ import { costWithoutCache, sampleWithoutCache } from '../scripts/trade-off/witho
 import { sampleCost } from '../src/models/acdit/cost.ts';
 import { parameters } from '../src/models/acdit/weights.ts';
 import { openCpu } from '../src/runtime/node.ts';
+import { finalLatents } from '../src/sampling/final-latents.ts';
 import { createSampler } from '../src/sampling/sampler.ts';
 import { Generator } from '../src/tensor/generator.ts';
 import { elementCount, float32 } from '../src/tensor/tensor.ts';
@@ -26,14 +27,12 @@ describe('sampling without a cache', () => {
     );
     const request = { labels: [0, 2], steps: 3, cfg: 2, seed: 4 };
     const sampler = await createSampler({ config, weights, device });
-    for await (const event of sampler.sample(request)) {
-      if (event.kind !== 'done') continue;
-      const without = await sampleWithoutCache(device, config, weights, request);
-      expect(without.shape).toEqual(event.latents.shape);
-      const size = Math.max(...event.latents.data.map(Math.abs));
-      for (const [i, value] of without.data.entries()) {
-        expect(Math.abs(value - event.latents.data[i])).toBeLessThan(1e-4 * size);
-      }
+    const cached = await finalLatents(sampler.sample(request));
+    const without = await sampleWithoutCache(device, config, weights, request);
+    expect(without.shape).toEqual(cached.shape);
+    const size = Math.max(...cached.data.map(Math.abs));
+    for (const [i, value] of without.data.entries()) {
+      expect(Math.abs(value - cached.data[i])).toBeLessThan(1e-4 * size);
     }
   });
 

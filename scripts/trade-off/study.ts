@@ -8,8 +8,8 @@ import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { sampleCost, trainingCost } from '../../src/models/acdit/cost.ts';
 import type { Weights } from '../../src/models/acdit/weights.ts';
 import type { Device } from '../../src/runtime/device.ts';
+import { finalLatents } from '../../src/sampling/final-latents.ts';
 import { createSampler } from '../../src/sampling/sampler.ts';
-import type { Tensor } from '../../src/tensor/tensor.ts';
 import { parseRecipe, type Recipe, recipeModel } from '../../src/training/recipe.ts';
 import { costWithoutCache, sampleWithoutCache } from './without-cache.ts';
 
@@ -97,10 +97,7 @@ export async function measureSampling(
   const labels = Array.from({ length: images }, (_, i) => i % config.classes);
   const request = { labels, steps: STEPS, cfg: GUIDANCE, seed: 0 };
   const sampler = await createSampler({ config, weights, device });
-  const cached = async (): Promise<Tensor<'float32'>> => {
-    for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents;
-    throw new AcditError('the sampler ended without samples');
-  };
+  const cached = () => finalLatents(sampler.sample(request));
   await cached(); // the first time takes longer
   const [withCache, cachedSeconds] = await timed(cached);
   await sampler.dispose();

@@ -5,6 +5,7 @@ import { tinyClips } from '../../test/support/tiny-config.ts';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { openCpu } from '../runtime/node.ts';
 import type { BatchingOptions, PassInfo } from './batching.ts';
+import { finalLatents } from './final-latents.ts';
 import type { SampleRequest } from './request.ts';
 import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
 
@@ -17,9 +18,8 @@ const shared: BatchingOptions = { groups: 16, onPass: (pass) => passes.push(pass
 const together = await createSampler({ config, weights, device, batching: shared });
 afterAll(() => device.dispose());
 
-async function finalLatents(sampler: Sampler, request: SampleRequest): Promise<Float32Array> {
-  for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents.data;
-  throw new Error('sampling ended early');
+async function finalValues(sampler: Sampler, request: SampleRequest): Promise<Float32Array> {
+  return (await finalLatents(sampler.sample(request))).data;
 }
 
 /** Requests of any kind, and after how many events of the first one each begins. */
@@ -48,11 +48,11 @@ describe('batching', () => {
         const results = await Promise.all(
           all.map(async ({ delay, request }) => {
             await turns(delay);
-            return finalLatents(together, request);
+            return finalValues(together, request);
           }),
         );
         for (const [i, { request }] of all.entries()) {
-          const expected = await finalLatents(alone, request);
+          const expected = await finalValues(alone, request);
           const error = Math.max(...expected.map((value, j) => Math.abs(value - results[i][j])));
           expect(error).toBeLessThan(1e-5 * Math.max(...expected.map(Math.abs)));
         }
@@ -66,7 +66,7 @@ describe('batching', () => {
     await Promise.all(
       [0, 1, 2, 3, 4].map(async (seed) => {
         await turns(3 * seed);
-        await finalLatents(together, { labels: [1, 2], steps: 3 + seed, cfg: 2, seed });
+        await finalValues(together, { labels: [1, 2], steps: 3 + seed, cfg: 2, seed });
       }),
     );
     expect(Math.max(...passes.map(({ groups }) => groups))).toBeLessThanOrEqual(16);
@@ -83,9 +83,9 @@ describe('batching', () => {
     passes.length = 0;
     const lengths = [{ blocks: 9 }, { blocks: 9, window: 1 }, {}, { blocks: 2 }];
     const all = lengths.map((length, seed) => ({ labels: [seed], steps: 4, cfg: 2, seed, ...length }));
-    const results = await Promise.all(all.map((request) => finalLatents(batching, request)));
+    const results = await Promise.all(all.map((request) => finalValues(batching, request)));
     for (const [i, request] of all.entries()) {
-      const expected = await finalLatents(plain, request);
+      const expected = await finalValues(plain, request);
       const error = Math.max(...expected.map((value, j) => Math.abs(value - results[i][j])));
       expect(error).toBeLessThan(1e-5 * Math.max(...expected.map(Math.abs)));
     }
@@ -106,10 +106,10 @@ describe('batching', () => {
       }
     })();
     const other = { labels: [1], steps: 4, seed: 3 };
-    const result = finalLatents(together, other);
+    const result = finalValues(together, other);
     await expect(aborted).rejects.toBe(reason);
     expect(steps).toHaveLength(3);
-    const expected = await finalLatents(alone, other);
+    const expected = await finalValues(alone, other);
     const error = Math.max(...(await result).map((value, i) => Math.abs(value - expected[i])));
     expect(error).toBeLessThan(1e-5 * Math.max(...expected.map(Math.abs)));
   });
@@ -121,11 +121,11 @@ describe('batching', () => {
       return weights.get(name)!;
     };
     const sampler = await createSampler({ config, weights: source, device, batching: { groups: 4 } });
-    await finalLatents(sampler, { labels: [0, 1], steps: 3 });
+    await finalValues(sampler, { labels: [0, 1], steps: 3 });
     const first = counting.rows;
-    await finalLatents(sampler, { labels: [1, 0], steps: 3, seed: 9 });
+    await finalValues(sampler, { labels: [1, 0], steps: 3, seed: 9 });
     expect(counting.rows).toBe(first);
-    await finalLatents(sampler, { labels: [2], steps: 3 });
+    await finalValues(sampler, { labels: [2], steps: 3 });
     expect(counting.rows).toBe(first + 1);
     await sampler.dispose();
   });

@@ -7,6 +7,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { EMPTY_CACHE, type KeyValueCache } from '../sampling/cache.ts';
+import { finalLatents } from '../sampling/final-latents.ts';
 import { blockOf } from '../sampling/request.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { openTrunk, type Trunk } from '../sampling/trunk.ts';
@@ -124,11 +125,9 @@ async function* checkLatents(
   const sampler = await createSampler({ config, weights, device, signal });
   try {
     const request = { labels, cfg, steps, noise, ...(signal && { signal }) };
-    for await (const event of sampler.sample(request)) {
-      if (event.kind !== 'done') continue;
-      const name = 'sample.latents';
-      yield check(name, event.latents.data, await golden.read(name), TOLERANCE.sampling);
-    }
+    const { data } = await finalLatents(sampler.sample(request));
+    const name = 'sample.latents';
+    yield check(name, data, await golden.read(name), TOLERANCE.sampling);
   } finally {
     await sampler.dispose();
   }

@@ -7,6 +7,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/checkpoints/load.ts';
 import { openCpu } from '../../src/runtime/node.ts';
+import { finalLatents } from '../../src/sampling/final-latents.ts';
 import { createSampler, type SampleRequest } from '../../src/sampling/sampler.ts';
 import { accessibilityFaults } from '../support/accessibility.ts';
 import { launchChromium, withoutChromium } from '../support/chromium.ts';
@@ -297,8 +298,7 @@ async function sampleOnNode(name: string, request: SampleRequest): Promise<Float
   const device = openCpu();
   const sampler = await createSampler({ ...(await loadModel(join(root, 'models', name))), device });
   try {
-    for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents.data;
-    throw new Error('the sampler ended without samples');
+    return (await finalLatents(sampler.sample(request))).data;
   } finally {
     await device.dispose();
   }

@@ -5,6 +5,7 @@ import { linearNoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
 import { type AcditConfig, tokenSize, validateConfig } from '../../src/models/acdit/config.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { EMPTY_CACHE } from '../../src/sampling/cache.ts';
+import { finalLatents } from '../../src/sampling/final-latents.ts';
 import type { Condition } from '../../src/sampling/modulation-table.ts';
 import { blockOf, stackBlocks } from '../../src/sampling/request.ts';
 import { createSampler } from '../../src/sampling/sampler.ts';
@@ -97,7 +98,7 @@ describe.each(Object.entries(shapes))('%s', (_, change) => {
     const labels = [cycle([0, 1, 2]), cycle([4])];
     const settings = { steps: cycle([3, 2]), cfg: cycle([1.5, 1]) };
     const noise = float32(shape, new Generator(3).randn(shape.reduce((a, b) => a * b)));
-    const run = async (chosen: readonly number[]): Promise<Tensor<'float32'>> => {
+    const run = (chosen: readonly number[]) => {
       const size = noise.data.length / samples;
       const parts = chosen.flatMap((n) => [...noise.data.subarray(n * size, (n + 1) * size)]);
       const request = {
@@ -105,8 +106,7 @@ describe.each(Object.entries(shapes))('%s', (_, change) => {
         noise: float32([chosen.length, ...shape.slice(1)], parts),
         ...settings,
       };
-      for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents;
-      throw new Error('sampling did not end');
+      return finalLatents(sampler.sample(request));
     };
     const together = await run([0, 1]);
     const alone = [...(await run([0])).data, ...(await run([1])).data];
@@ -122,11 +122,8 @@ describe('seeds', () => {
       const config = validateConfig(base);
       const device = openCpu({ threads: 1 });
       const sampler = await createSampler({ config, weights: formulaWeights(config), device });
-      const run = async (labels: number[], first: number): Promise<Tensor<'float32'>> => {
-        const request = { labels, first, seed: 7, steps: 4, solver };
-        for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents;
-        throw new Error('sampling did not end');
-      };
+      const run = (labels: number[], first: number) =>
+        finalLatents(sampler.sample({ labels, first, seed: 7, steps: 4, solver }));
       const together = await run([0, 1, 2], 0);
       const alone = await run([2], 2);
       expect(relativeError(alone, { data: together.data.slice(-alone.data.length) })).toBeLessThan(1e-5);

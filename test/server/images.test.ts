@@ -2,6 +2,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { imageFromSamples } from '../../src/media/pixels.ts';
 import { unpatchify } from '../../src/models/acdit/layout.ts';
+import { finalLatents } from '../../src/sampling/final-latents.ts';
 import { type ImageEvent, imageEventSchema, imagesSchema, modelListSchema } from '../../src/server/api.ts';
 import { tinyPixels } from '../support/tiny-model.ts';
 import { errorOf, eventsOf, tinyServer } from '../support/tiny-server.ts';
@@ -20,12 +21,9 @@ async function expectedPixels(
   seed: number,
   steps = 25,
 ): Promise<Uint8Array[]> {
-  for await (const event of server.samplers.pictures.sample({ labels, seed, steps })) {
-    if (event.kind !== 'done') continue;
-    const { data } = unpatchify(tinyPixels, event.latents);
-    return labels.map((_, n) => imageFromSamples(data.subarray(n * 64, (n + 1) * 64), [1, 8, 8]).data);
-  }
-  throw new Error('no picture');
+  const latents = await finalLatents(server.samplers.pictures.sample({ labels, seed, steps }));
+  const { data } = unpatchify(tinyPixels, latents);
+  return labels.map((_, n) => imageFromSamples(data.subarray(n * 64, (n + 1) * 64), [1, 8, 8]).data);
 }
 
 describe('GET /v1/models', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { BufferSource, EncodedPacketSink, Input, MP4 } from 'mediabunny';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCpu } from '../../src/runtime/node.ts';
+import { finalLatents } from '../../src/sampling/final-latents.ts';
 import { createSampler, type SampleRequest } from '../../src/sampling/sampler.ts';
 import { type StreamEvent, streamEventSchema, type Video, videoSchema } from '../../src/server/api.ts';
 import { decodeTensor, encodeTensor } from '../../src/server/encoding.ts';
@@ -27,10 +28,7 @@ const device = openCpu({ threads: 1 });
 const sampler = await createSampler({ config: tinyClips, weights: formulaWeights(tinyClips), device });
 afterAll(() => device.dispose());
 
-async function alone(request: SampleRequest): Promise<Tensor<'float32'>> {
-  for await (const event of sampler.sample(request)) if (event.kind === 'done') return event.latents;
-  throw new Error('sampling ended early');
-}
+const alone = (request: SampleRequest) => finalLatents(sampler.sample(request));
 
 async function ask(body: object = {}, { post } = server): Promise<Video> {
   const response = await post(VIDEOS, { prompt: '1', model: 'clips', steps: 2, ...body });
