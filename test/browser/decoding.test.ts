@@ -1,9 +1,6 @@
-/** Latents decoded in a real browser: by `acdit/browser` as on Node, and in the app. */
+/** Latents decoded in a real browser, by `acdit/browser`, as on Node. */
 
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openAutoencoder } from '../../src/checkpoints/autoencoder.ts';
 import { openModel } from '../../src/checkpoints/load.ts';
@@ -13,42 +10,23 @@ import { openCpu } from '../../src/runtime/node.ts';
 import { latentsToImages } from '../../src/sampling/latents-to-images.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
-import { launchChromium, withoutChromium } from '../support/chromium.ts';
+import { withoutChromium } from '../support/chromium.ts';
 import { golden } from '../support/golden.ts';
-import { type StaticServer, serveFolder } from '../support/static-server.ts';
-import { buildModule } from '../support/web-build.ts';
+import { type ModulePages, serveModule } from '../support/module-page.ts';
 
 const model = golden('image-tiny.pt');
 const vae = golden('vae-tiny');
 const TOLERANCE = 1e-4;
 
 describe.skipIf(withoutChromium())('decoding in Chromium', () => {
-  let folder: string;
-  let server: StaticServer;
-  let browser: Browser;
+  let pages: ModulePages;
   let page: Page;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'acdit-decoding-'));
-    await buildModule('test/browser/decoding-page.ts', folder);
-    await writeFile(
-      join(folder, 'index.html'),
-      '<!doctype html><script type="module" src="./page.js"></script>',
-    );
-    await cp(model, join(folder, 'model.pt'));
-    await cp(vae, join(folder, 'vae'), { recursive: true });
-    server = await serveFolder(folder);
-    browser = await launchChromium();
-    page = await browser.newPage();
-    await page.goto(server.url);
-    await page.waitForFunction('globalThis.decode');
+    pages = await serveModule('test/browser/decoding-page.ts', { 'model.pt': model, vae });
+    page = await pages.open('decode');
   });
-
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  afterAll(() => pages?.close());
 
   it.each(['files', 'address'])('gives the pixels that Node gives, opened by %s', async (from) => {
     const { config, archive } = await openModel(model);

@@ -1,14 +1,10 @@
 /** The golden numbers of the official code, met in a real browser: on WebAssembly, and on WebGPU. */
 
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Check } from '../../src/verification/index.ts';
-import { launchChromium, SOFTWARE_WEBGPU, withoutChromium } from '../support/chromium.ts';
-import { type StaticServer, serveFolder } from '../support/static-server.ts';
-import { buildModule } from '../support/web-build.ts';
+import { SOFTWARE_WEBGPU, withoutChromium } from '../support/chromium.ts';
+import { golden } from '../support/golden.ts';
+import { type ModulePages, serveModule } from '../support/module-page.ts';
 
 /** What the page gives. */
 interface Verified {
@@ -20,36 +16,17 @@ interface Verified {
 const WEBGPU_TOLERANCE = 2e-3;
 
 describe.skipIf(withoutChromium())('golden numbers in Chromium', () => {
-  let folder: string;
-  let server: StaticServer;
-  let browser: Browser;
+  let pages: ModulePages;
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'acdit-goldens-'));
-    await buildModule('test/browser/goldens-page.ts', folder);
-    await writeFile(
-      join(folder, 'index.html'),
-      '<!doctype html><script type="module" src="./page.js"></script>',
-    );
-    for (const name of ['image-tiny', 'video-tiny']) {
-      for (const file of [`${name}.pt`, `${name}.npz`]) {
-        await cp(join(import.meta.dirname, '../fixtures/golden', file), join(folder, 'fixtures', file));
-      }
-    }
-    server = await serveFolder(folder);
-    browser = await launchChromium(SOFTWARE_WEBGPU);
+    const names = ['image-tiny.pt', 'image-tiny.npz', 'video-tiny.pt', 'video-tiny.npz'];
+    const files = Object.fromEntries(names.map((name) => [`fixtures/${name}`, golden(name)]));
+    pages = await serveModule('test/browser/goldens-page.ts', files, SOFTWARE_WEBGPU);
   });
-
-  afterAll(async () => {
-    await browser?.close();
-    server?.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  afterAll(() => pages?.close());
 
   async function verify(model: string, device: string, prefix: string, last = ''): Promise<Verified> {
-    const page = await browser.newPage();
-    await page.goto(server.url);
-    await page.waitForFunction('globalThis.verify');
+    const page = await pages.open('verify');
     const verified = await page.evaluate(`verify('${model}', '${device}', '${prefix}', '${last}')`);
     await page.close();
     return verified as Verified;
