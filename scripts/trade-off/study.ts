@@ -52,6 +52,7 @@ export function recipeFor(blocks: number, flops: number, data: string, folder: s
       training: {
         steps,
         batch: BATCH,
+        lossWeighting: 'debiased',
         learningRate: 1e-3,
         warmupSteps: Math.min(100, steps),
         decayFraction: 0.2,

@@ -175,6 +175,9 @@ export async function sampleSettings(
   };
 }
 
+/** What samples of latents can be without an autoencoder. */
+const WITHOUT_AUTOENCODER = ', or use --latents F.npy --no-decode';
+
 /** Flags that have no part in an npz file of samples. */
 const NOT_WITH_NPZ = ['out', 'continue', 'keep', 'format', 'fps', 'noise', 'latents', 'no-decode'] as const;
 
@@ -259,7 +262,9 @@ async function outputs(
   return {
     folder,
     decode,
-    vae: needsAutoencoder ? await vaePath(config, values.vae, terminal, values.json === true) : undefined,
+    vae: needsAutoencoder
+      ? await vaePath(config, values.vae, terminal, values.json === true, WITHOUT_AUTOENCODER)
+      : undefined,
     latentsFile: latents ?? (decode ? undefined : join(folder, 'latents.npy')),
   };
 }

@@ -8,8 +8,7 @@ import { autoencoderPath } from './model-path.ts';
 
 const NEEDED =
   'this model makes latents, and decoding them needs an autoencoder: give its folder or its name on the Hugging Face Hub ' +
-  'with --vae DIR (config.json and diffusion_pytorch_model.safetensors or .bin, as in ' +
-  `${RELEASED_AUTOENCODER}), or use --latents F.npy --no-decode`;
+  `with --vae DIR (config.json and diffusion_pytorch_model.safetensors or .bin, as in ${RELEASED_AUTOENCODER})`;
 
 /** Channels of the latents that the released models make. */
 const RELEASED_CHANNELS = 4;
@@ -17,6 +16,7 @@ const RELEASED_CHANNELS = 4;
 /**
  * The folder of the autoencoder that `--vae` names. Without it, models that may have been trained like the released ones
  * get the autoencoder of these.
+ * @param otherwise what else can be done where there is none.
  * @throws {ArgumentError} if there is none.
  */
 export async function vaePath(
@@ -24,15 +24,17 @@ export async function vaePath(
   vae: string | undefined,
   terminal: Terminal,
   quiet: boolean,
+  otherwise = '',
 ): Promise<string> {
   if (vae !== undefined) return autoencoderPath(vae, terminal, quiet);
+  const needed = NEEDED + otherwise;
   const { autoencoder, channels, downsampling = PAPER_DOWNSAMPLING } = config;
   const likeReleased = channels === RELEASED_CHANNELS && downsampling === PAPER_DOWNSAMPLING;
-  if (autoencoder !== undefined || !likeReleased) throw new ArgumentError(NEEDED);
+  if (autoencoder !== undefined || !likeReleased) throw new ArgumentError(needed);
   try {
     return await autoencoderPath(RELEASED_AUTOENCODER, terminal, quiet);
   } catch (cause) {
     if (!(cause instanceof HubError)) throw cause;
-    throw new ArgumentError(`${NEEDED}; the released models' own cannot be had: ${cause.message}`, { cause });
+    throw new ArgumentError(`${needed}; the released models' own cannot be had: ${cause.message}`, { cause });
   }
 }

@@ -218,6 +218,14 @@ describe('acdit serve', () => {
     expect(stderr).toMatch(/^acdit: device dml is not available.*\n$/);
   });
 
+  it('says what to do with a model of latents, by flags that it has', async () => {
+    const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyLatents);
+    const { code, stderr } = await spawnCli(['serve', folder, '--port', '0']);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^acdit: this model makes latents.*--vae DIR/);
+    expect(stderr).not.toContain('--no-decode');
+  });
+
   it('serves, finishes what is in progress when it is told to end, and exits with 0', async () => {
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
     running = startCli(['serve', `mine=${folder}`, '--port', '0', '--threads', '1', '--max-steps', '1000']);
