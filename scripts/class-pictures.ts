@@ -1,4 +1,7 @@
-/** Makes the strip of pictures, one a class, that the browser app shows for a model: `classes.png` in its folder. */
+/**
+ * Makes the strip of pictures, one a class, that the browser app shows for a model: `classes.png` in its folder. A clip
+ * is shown by its middle frame.
+ */
 
 import { join } from 'node:path';
 import { loadModel } from '../src/checkpoints/load.ts';
@@ -17,6 +20,6 @@ const { config } = model;
 const sampler = await createSampler({ ...model, device });
 const labels = Array.from({ length: config.classes }, (_, label) => label);
 const latents = await finalLatents(sampler.sample({ labels, seed: Number(seed) }));
-const pictures = framesOf(unpatchify(config, latents)).map((frames) => frames[frames.length - 1]);
+const pictures = framesOf(unpatchify(config, latents)).map((frames) => frames[Math.floor(frames.length / 2)]);
 await writePng(join(folder, 'classes.png'), grid(pictures, { columns: labels.length, padding: 0 }));
 await device.dispose();
