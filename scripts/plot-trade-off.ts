@@ -98,10 +98,11 @@ function writePanel(image: Image, panel: Panel, blocks: readonly number[], x: nu
     write(image, String(count), x + across(i, blocks.length), y + PANEL.height - PANEL.bottom + 18, 0);
   }
   write(image, 'blocks', x + PANEL.width / 2, y + PANEL.height - 20, 0);
-  for (const { name, values } of panel.curves) {
-    if (name === '') continue;
-    const last = values.length - 1;
-    write(image, name, x + across(last, values.length), y + toPixel(values[last]) - 18, -1);
+  const ends = panel.curves.map(({ values }) => values[values.length - 1]);
+  for (const [i, { name, values }] of panel.curves.entries()) {
+    // The highest curve has its name above its end, others below.
+    const beside = ends[i] === Math.max(...ends) ? -18 : 34;
+    write(image, name, x + across(values.length - 1, values.length), y + toPixel(ends[i]) + beside, -1);
   }
 }
 
