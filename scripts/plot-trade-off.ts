@@ -101,7 +101,7 @@ function writePanel(image: Image, panel: Panel, blocks: readonly number[], x: nu
   const ends = panel.curves.map(({ values }) => values[values.length - 1]);
   for (const [i, { name, values }] of panel.curves.entries()) {
     // The highest curve has its name above its end, others below.
-    const beside = ends[i] === Math.max(...ends) ? -18 : 34;
+    const beside = ends[i] === Math.max(...ends) ? -18 : 50;
     write(image, name, x + across(values.length - 1, values.length), y + toPixel(ends[i]) + beside, -1);
   }
 }
