@@ -20,29 +20,30 @@ const REACH = 2;
 
 const folder = join(import.meta.dirname, '../models/moving-fashion-mnist');
 
-/** Where the brightness of a frame lies on average, in pixels from the top left, and how much there is. */
-function brightness(frame: Float32Array, width: number): { x: number; y: number; sum: number } {
+/** How bright the pixels of a frame are, from 0 at nearly black. */
+const lightOf = (frame: Float32Array): Float32Array =>
+  frame.map((value) => Math.max(0, (value + 1) / 2 - 0.1));
+
+/** Where light lies on average, in pixels from the top left, and how much there is. */
+function brightness(light: Float32Array, width: number): { x: number; y: number; sum: number } {
   const total = { x: 0, y: 0, sum: 0 };
-  for (const [i, value] of frame.entries()) {
-    const light = Math.max(0, (value + 1) / 2 - 0.1);
-    total.x += light * (i % width);
-    total.y += light * Math.floor(i / width);
-    total.sum += light;
+  for (const [i, value] of light.entries()) {
+    total.x += value * (i % width);
+    total.y += value * Math.floor(i / width);
+    total.sum += value;
   }
   return { x: total.x / total.sum, y: total.y / total.sum, sum: total.sum };
 }
 
-/** Correlation of a frame's light with that of another frame, which is first moved to where it fits best. */
-function likeness(frame: Float32Array, other: Float32Array, width: number): number {
-  const light = (image: Float32Array, x: number, y: number): number =>
-    x < 0 || x >= width ? 0 : Math.max(0, ((image[y * width + x] ?? -1) + 1) / 2 - 0.1);
+/** Correlation of light with other light, which is first moved to where it fits best. */
+function likeness(light: Float32Array, other: Float32Array, width: number): number {
   let best = 0;
   for (let dy = -REACH; dy <= REACH; dy++) {
     for (let dx = -REACH; dx <= REACH; dx++) {
       const sums = { product: 0, first: 0, second: 0 };
-      for (let i = 0; i < frame.length; i++) {
-        const [x, y] = [i % width, Math.floor(i / width)];
-        const [first, second] = [light(frame, x, y), light(other, x + dx, y + dy)];
+      for (const [i, first] of light.entries()) {
+        const [x, y] = [(i % width) + dx, Math.floor(i / width) + dy];
+        const second = x < 0 || x >= width ? 0 : (other[y * width + x] ?? 0);
         sums.product += first * second;
         sums.first += first ** 2;
         sums.second += second ** 2;
@@ -81,10 +82,10 @@ describe('the bundled model of clips', () => {
     await device.dispose();
     const { data } = unpatchify(model.config, latents); // (N, F, 1, H, W)
     const size = height * width;
-    const shown = Array.from({ length: labels.length * frames }, (_, i) =>
-      data.subarray(i * size, (i + 1) * size),
+    const lights = Array.from({ length: labels.length * frames }, (_, i) =>
+      lightOf(data.subarray(i * size, (i + 1) * size)),
     );
-    const centres = shown.map((frame) => brightness(frame, width));
+    const centres = lights.map((light) => brightness(light, width));
     const jumps = { within: [] as number[], between: [] as number[] };
     const alike: number[] = [];
     for (const [i, { x, y, sum }] of centres.entries()) {
@@ -92,7 +93,7 @@ describe('the bundled model of clips', () => {
       if (i % frames === 0 || Math.min(sum, before.sum) < LEAST_LIGHT) continue;
       const kind = (i % frames) % (frames / blocks) === 0 ? 'between' : 'within';
       jumps[kind].push(Math.hypot(x - before.x, y - before.y));
-      alike.push(likeness(shown[i]!, shown[i - 1]!, width));
+      alike.push(likeness(lights[i]!, lights[i - 1]!, width));
     }
     const seen = centres.filter(({ sum }) => sum >= LEAST_LIGHT).length;
     expect(seen / centres.length).toBeGreaterThan(0.9);
