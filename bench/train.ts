@@ -11,7 +11,7 @@ import { trainingCost } from '../src/models/acdit/cost.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { Generator } from '../src/tensor/generator.ts';
 import { float32 } from '../src/tensor/tensor.ts';
-import { compileGradientPass } from '../src/training/gradient-pass.ts';
+import { compileGradientPass } from '../src/training/compile-gradient-pass.ts';
 import { noiseBatch } from '../src/training/noising.ts';
 import { clipFactor, compileOptimizer, initialState, zerosLike } from '../src/training/optimizer.ts';
 import { formulaWeights, paperImageConfig } from '../test/support/formula-weights.ts';

@@ -41,6 +41,7 @@ export function openCpuDevice(values: FlagValues<typeof deviceFlags>): Device {
   throw new ArgumentError(`--device ${name} is not available here; this command runs on the cpu`);
 }
 
-function deviceOptions({ threads }: FlagValues<typeof deviceFlags>): DeviceOptions {
+/** What flags say of the CPU. */
+export function deviceOptions({ threads }: FlagValues<typeof deviceFlags>): DeviceOptions {
   return threads === undefined ? {} : { threads: wholeNumber('threads', threads) };
 }

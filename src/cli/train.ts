@@ -8,6 +8,7 @@ import { ArgumentError, ConfigError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
+import { openCpu } from '../runtime/node.ts';
 import type { Dataset } from '../training/datasets/dataset.ts';
 import { openDataset } from '../training/datasets/open.ts';
 import { openTrackers } from '../training/logging/open.ts';
@@ -15,7 +16,7 @@ import type { Tracker } from '../training/logging/tracker.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { defineCommand, type Terminal } from './command.ts';
-import { deviceFlags, openDevice } from './device.ts';
+import { deviceFlags, deviceOptions, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
 import { formatDuration, type Progress, startProgress } from './progress.ts';
@@ -60,6 +61,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   const { folder } = given.output;
   const quiet = values.quiet === true || values.json === true;
   const device = await openDevice(values);
+  const optimizerDevice = device.separateMemory ? openCpu(deviceOptions(values)) : device;
   const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
   const dataset = await openDataset({ ...given.data, warn });
   const config = recipeModel(given, dataset);
@@ -73,7 +75,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   try {
     const fresh = values.fresh === true;
     const locateModel = (name: string): Promise<string> => modelPath(name, terminal, quiet);
-    const { step } = await train({ ...options, dataset, fresh, hooks, locateModel });
+    const { step } = await train({ ...options, optimizerDevice, dataset, fresh, hooks, locateModel });
     close(step);
   } catch (error) {
     close();
@@ -81,6 +83,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   } finally {
     await evaluation?.dispose();
     await dataset.close?.();
+    await optimizerDevice.dispose();
     await device.dispose();
   }
   terminal.signal.throwIfAborted();

@@ -102,6 +102,7 @@ async function open(
   const runtime: Runtime = {
     name,
     threads,
+    separateMemory: name === 'webgpu',
     ort,
     options: () => ({
       executionProviders,

@@ -23,6 +23,8 @@ export interface Program {
 export interface Device {
   readonly name: string;
   readonly threads: number;
+  /** Whether tensors are copied to a memory of its own, and back, in every run. */
+  readonly separateMemory: boolean;
   /**
    * Make a program of a graph.
    * @param bound values for some of the graph's inputs, which become part of the program. The device keeps a copy of

@@ -30,6 +30,7 @@ export function openCpu(options: DeviceOptions = {}): Device {
   const cpu: Runtime = {
     name: 'cpu',
     threads,
+    separateMemory: false,
     ort,
     options: (bound) => ({
       ...sharedOptions(threads),
@@ -65,6 +66,7 @@ export async function openAccelerator(
   const accelerator: Runtime = {
     name,
     threads,
+    separateMemory: true,
     ort,
     options: () => ({ ...sharedOptions(threads), executionProviders: [name, 'cpu'] }),
     run: runAndCopy,

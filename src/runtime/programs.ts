@@ -19,6 +19,8 @@ export interface Runtime {
   readonly name: string;
   /** CPU threads that it uses. */
   readonly threads: number;
+  /** Whether it computes in a memory of its own. */
+  readonly separateMemory: boolean;
   /** Both builds offer the same two classes. */
   readonly ort: Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
   /** @param bound whether the program has weights of its own. */
@@ -43,6 +45,7 @@ export function createDevice(runtime: Runtime, { serial }: { readonly serial: bo
   return {
     name: runtime.name,
     threads: runtime.threads,
+    separateMemory: runtime.separateMemory,
     async compile(original, bound = {}) {
       const graph = runtime.adapt?.(original) ?? original;
       checkBound(graph, bound);

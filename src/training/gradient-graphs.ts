@@ -172,7 +172,7 @@ function activationStage(): DifferentiableStage {
 }
 
 /** Modulations of the whole sequence, (N, G, 6, C): identity for clean blocks, adaLN for noised ones. */
-function streamModulations(
+export function streamModulations(
   config: AcditConfig,
   weights: LayerSymbols,
   condition: SymbolicTensor,
@@ -192,7 +192,7 @@ function streamModulations(
 }
 
 /** Tables for the clean blocks, then the noised ones: both copies of a block have the same positions. */
-function sequenceRope(config: AcditConfig): RopeSymbols {
+export function sequenceRope(config: AcditConfig): RopeSymbols {
   const tables = signedTables(ropeTables(config));
   const clean = cleanBlocks(config) * config.blockSize;
   const doubled = (table: RopeTables['cos']): SymbolicTensor => {
@@ -203,30 +203,60 @@ function sequenceRope(config: AcditConfig): RopeSymbols {
   return { cos: doubled(tables.cos), sin: doubled(tables.sin) };
 }
 
-/** Mean squared error of the predicted noise, each block's times its weight, and its gradients. */
+/** The loss, the prediction, and the first gradients. */
 function lossGraph(config: AcditConfig, samples: number): Graph {
   const { blocks, blockSize, hidden } = config;
   const weights = weightInputs(config, FINAL_WEIGHTS);
   const stream = input('blocks', [samples, blocks, blockSize, hidden]);
   const condition = input('condition', [samples * blocks, hidden]);
-  const noise = input('noise', [samples, blocks, blockSize, tokenSize(config)]);
-  const lossWeights = input('lossWeights', [samples, blocks, 1, 1]);
+  const targets = targetInputs(config, samples);
+  const { loss, prediction } = predictionLoss(config, weights, stream, condition, targets);
+  const wanted = { blocks: stream, condition, ...weights };
+  return {
+    inputs: [stream, condition, ...Object.values(targets), ...Object.values(weights)],
+    outputs: { loss, prediction, ...namedGradients(loss, wanted) },
+  };
+}
+
+/** What the prediction is compared with. */
+export interface Targets {
+  /** (N, T, B, token size) */
+  readonly noise: SymbolicTensor;
+  /** How much each block counts (N, T, 1, 1). */
+  readonly lossWeights: SymbolicTensor;
+}
+
+export function targetInputs(config: AcditConfig, samples: number): Targets & LayerSymbols {
+  const { blocks, blockSize } = config;
+  return {
+    noise: input('noise', [samples, blocks, blockSize, tokenSize(config)]),
+    lossWeights: input('lossWeights', [samples, blocks, 1, 1]),
+  };
+}
+
+/** Mean squared error of the noise that is predicted from the last layer's noised blocks, each block's times its weight. */
+export function predictionLoss(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  stream: SymbolicTensor,
+  condition: SymbolicTensor,
+  { noise, lossWeights }: Targets,
+): Record<'loss' | 'prediction', SymbolicTensor> {
+  const [samples] = stream.shape;
   const modulation = modulations(
     weights['final_layer.adaLN_modulation.1.weight'],
     weights['final_layer.adaLN_modulation.1.bias'],
     condition,
     2,
   );
-  const prediction = finalLayer(weights, stream, reshape(modulation, [samples, blocks, 2, hidden]));
+  const shaped = reshape(modulation, [samples, config.blocks, 2, config.hidden]);
+  const prediction = finalLayer(weights, stream, shaped);
   const loss = reduceMean(multiply(square(subtract(prediction, noise)), lossWeights), [0, 1, 2, 3]);
-  const targets = { blocks: stream, condition, ...weights };
-  const gradients = gradientsOf(loss, Object.values(targets));
-  return {
-    inputs: [stream, condition, noise, lossWeights, ...Object.values(weights)],
-    outputs: {
-      loss,
-      prediction,
-      ...Object.fromEntries(Object.keys(targets).map((name, i) => [`d.${name}`, gradients[i]])),
-    },
-  };
+  return { loss, prediction };
+}
+
+/** Gradients of the loss as `d.<name>`. */
+export function namedGradients(loss: SymbolicTensor, wanted: LayerSymbols): Record<string, SymbolicTensor> {
+  const gradients = gradientsOf(loss, Object.values(wanted));
+  return Object.fromEntries(Object.keys(wanted).map((name, i) => [`d.${name}`, gradients[i]]));
 }

@@ -8,6 +8,7 @@ export {
   classifierAccuracy,
   trainClassifier,
 } from './classifier.ts';
+export { compileGradientPass } from './compile-gradient-pass.ts';
 export type { Augmentation } from './datasets/augment.ts';
 export { type Batch, type BatchOptions, batches } from './datasets/batches.ts';
 export type {
@@ -24,13 +25,7 @@ export { type MovingItemsOptions, movingItems } from './datasets/moving-items.ts
 export { type DatasetOptions, openDataset, openImages, openVideos } from './datasets/open.ts';
 export type { Clip, ClipFormat, ClipRequest } from './datasets/videos/clip.ts';
 export type { ClipReader } from './datasets/videos/clip-reader.ts';
-export {
-  type Activations,
-  compileGradientPass,
-  type GradientPass,
-  type GradientResult,
-  type NoisedBatch,
-} from './gradient-pass.ts';
+export type { Activations, GradientPass, GradientResult, NoisedBatch } from './gradient-pass.ts';
 export { type EncodeHooks, type EncodeOptions, type EncodeStart, encodeLatents } from './latents/encode.ts';
 export type { LatentsIndex } from './latents/index-file.ts';
 export { type LatentsOptions, openLatents } from './latents/latents-dataset.ts';

@@ -19,6 +19,8 @@ export interface TrainingOptions {
   readonly config: AcditConfig;
   readonly dataset: Dataset;
   readonly device: Device;
+  /** Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over. */
+  readonly optimizerDevice?: Device;
   /** Where the model that `initFrom` names is; by default that is its path. */
   readonly locateModel?: (name: string) => Promise<string>;
   /** Start at step 0 although the folder holds a state. */
@@ -34,7 +36,7 @@ export interface TrainingOptions {
  * @throws {ConfigError} if the model does not fit the dataset.
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
-  const { recipe, config, dataset, device, signal, hooks = {} } = options;
+  const { recipe, config, dataset, device, optimizerDevice, signal, hooks = {} } = options;
   const { folder } = recipe.output;
   requireFit(config, dataset);
   const resumed = options.fresh ? undefined : await resumeTraining(folder, config, recipe);
@@ -44,6 +46,7 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
     config,
     dataset,
     device,
+    ...(optimizerDevice && { optimizerDevice }),
     point,
     hooks,
     save: (reached) => saveTraining(folder, config, recipe, reached),

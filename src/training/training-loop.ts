@@ -9,9 +9,10 @@ import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { TrainingPoint } from './checkpoint.ts';
+import { compileGradientPass } from './compile-gradient-pass.ts';
 import { type Batch, batches } from './datasets/batches.ts';
 import type { Dataset } from './datasets/dataset.ts';
-import { compileGradientPass, type GradientPass } from './gradient-pass.ts';
+import type { GradientPass } from './gradient-pass.ts';
 import { learningRate } from './learning-rate.ts';
 import { timestepWeights } from './loss-weighting.ts';
 import { noiseBatch } from './noising.ts';
@@ -55,6 +56,8 @@ export interface LoopOptions {
   readonly config: AcditConfig;
   readonly dataset: Dataset;
   readonly device: Device;
+  /** Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over. */
+  readonly optimizerDevice?: Device;
   /** Where to begin. Its state is changed in place. */
   readonly point: TrainingPoint;
   /** Keeps a point to go on from: every `checkpointEvery` steps, and at the end. */
@@ -75,7 +78,7 @@ export function freshWeights(config: AcditConfig, seed: number): Weights {
  * @throws {ConfigError} if the model does not fit the dataset.
  */
 export async function runTraining(options: LoopOptions): Promise<TrainingPoint> {
-  const { recipe, config, dataset, device, signal, hooks = {} } = options;
+  const { recipe, config, dataset, device, optimizerDevice = device, signal, hooks = {} } = options;
   const { training, output } = recipe;
   requireFit(config, dataset);
   let { point } = options;
@@ -92,7 +95,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
     if (every !== undefined && step > 0 && step % every === 0) await hooks.onEvaluate?.(step, state.ema);
   };
   const pass = await compileGradientPass(device, config, training.batch, training.activations);
-  const optimizer = await compileOptimizer(device, training);
+  const optimizer = await compileOptimizer(optimizerDevice, training);
   const stepper = createStepper(recipe, config, pass, optimizer, point.state.weights);
   const source = batches(dataset, {
     batchSize: training.batch,

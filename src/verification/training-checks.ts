@@ -4,7 +4,8 @@ import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
-import { compileGradientPass, type GradientPass, type NoisedBatch } from '../training/gradient-pass.ts';
+import { compileGradientPass } from '../training/compile-gradient-pass.ts';
+import type { GradientPass, NoisedBatch } from '../training/gradient-pass.ts';
 import { noiseBlocks } from '../training/noising.ts';
 import {
   clipFactor,

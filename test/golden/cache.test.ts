@@ -12,7 +12,7 @@ import { createSampler } from '../../src/sampling/sampler.ts';
 import { openTrunk } from '../../src/sampling/trunk.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
-import { compileGradientPass } from '../../src/training/gradient-pass.ts';
+import { compileGradientPass } from '../../src/training/compile-gradient-pass.ts';
 import { noiseBatch } from '../../src/training/noising.ts';
 import { zerosLike } from '../../src/training/optimizer.ts';
 import { formulaWeights } from '../support/formula-weights.ts';

@@ -1,0 +1,134 @@
+/**
+ * @file The gradient pass as one program, for devices with a memory of their own: weights and a batch cross over to it,
+ * gradients come back, and what layers leave for their backward passes stays there. Run layer by layer, all of that
+ * would cross twice.
+ */
+
+import type { Graph } from '../graph/onnx.ts';
+import { gelu, linear } from '../graph/operators/index.ts';
+import { input, type SymbolicTensor } from '../graph/symbolic.ts';
+import { compilePlan, skipCausal } from '../models/acdit/attention-plan.ts';
+import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import {
+  attentionInputs,
+  conditions,
+  type LayerSymbols,
+  narrow,
+  planAttention,
+  type RopeSymbols,
+  weightInputs,
+  widen,
+} from '../models/acdit/transformer.ts';
+import {
+  CONDITION_WEIGHTS,
+  layerWeightShapes,
+  layerWeights,
+  TIMESTEP_FEATURES,
+  type Weights,
+} from '../models/acdit/weights.ts';
+import type { Device } from '../runtime/device.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import {
+  cleanBlocks,
+  FINAL_WEIGHTS,
+  namedGradients,
+  predictionLoss,
+  sequenceRope,
+  streamModulations,
+  targetInputs,
+} from './gradient-graphs.ts';
+import type { GradientPass } from './gradient-pass.ts';
+import { batchFeeds, lossFeeds, type Named, named, prefixed } from './pass-feeds.ts';
+
+const OUTER_WEIGHTS = [...CONDITION_WEIGHTS, 'x_embedder.weight', ...FINAL_WEIGHTS] as const;
+
+/** Compile the pass as one program for batches of `samples`. */
+export async function compileWholePass(
+  device: Device,
+  config: AcditConfig,
+  samples: number,
+): Promise<GradientPass> {
+  const program = await device.compile(wholeGraph(config, samples));
+  return {
+    samples,
+    async run(weights, batch, gradients, signal) {
+      signal?.throwIfAborted();
+      const results = await program.run(
+        { ...batchFeeds(config, batch), ...lossFeeds(config, batch), ...viewsOf(config, weights) },
+        prefixed(viewsOf(config, gradients)),
+      );
+      return { loss: Number(results.loss.data[0]), prediction: results.prediction as Tensor<'float32'> };
+    },
+    dispose: () => program.dispose(),
+  };
+}
+
+/** A step's loss, prediction and gradients, from its first product to its last. */
+export function wholeGraph(config: AcditConfig, samples: number): Graph {
+  const { layers, blocks, blockSize } = config;
+  const clean = cleanBlocks(config);
+  const features = input('features', [samples * blocks, TIMESTEP_FEATURES]);
+  const labels = input('labels', [samples * blocks], 'int64');
+  const tokens = input('tokens', [samples, clean + blocks, blockSize, tokenSize(config)]);
+  const targets = targetInputs(config, samples);
+  const outer = weightInputs(config, OUTER_WEIGHTS);
+  const ofLayers = Array.from({ length: layers }, (_, layer) => numberedInputs(config, layer));
+
+  const condition = conditions(outer, features, labels);
+  const rope = sequenceRope(config);
+  const stream = ofLayers.reduce(
+    (x, weights, layer) => {
+      // The last layer asks for noised blocks only.
+      const firstQuery = layer === layers - 1 ? clean : 0;
+      return runLayer(config, weights, x, condition, rope, firstQuery);
+    },
+    linear(tokens, outer['x_embedder.weight']),
+  );
+  const { loss, prediction } = predictionLoss(config, outer, stream, condition, targets);
+
+  const weights = Object.assign({ ...outer }, ...ofLayers.map(withNumber)) as LayerSymbols;
+  return {
+    inputs: [features, labels, tokens, ...Object.values(targets), ...Object.values(weights)],
+    outputs: { loss, prediction, ...namedGradients(loss, weights) },
+  };
+}
+
+function runLayer(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  condition: SymbolicTensor,
+  rope: RopeSymbols,
+  firstQuery: number,
+): SymbolicTensor {
+  const [samples, groups] = blocks.shape.map(Number);
+  const plan = compilePlan(groups, config.blockSize, skipCausal(cleanBlocks(config)), { firstQuery });
+  const modulation = streamModulations(config, weights, condition, samples);
+  const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope, firstQuery);
+  const attended = planAttention(plan)(query, key, value);
+  const { middle, wide, gate } = widen(config, weights, blocks, modulation, attended, firstQuery);
+  return narrow(weights, middle, gelu(wide), gate);
+}
+
+const numberedName = (layer: number, name: string): string => `blocks.${layer}.${name}`;
+
+/** Inputs for a layer's weights, by the names without its number. */
+function numberedInputs(config: AcditConfig, layer: number): LayerSymbols {
+  return Object.fromEntries(
+    [...layerWeightShapes(config)].map(([name, shape]) => [name, input(numberedName(layer, name), shape)]),
+  );
+}
+
+function withNumber<T>(values: Readonly<Record<string, T>>, layer: number): Record<string, T> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [numberedName(layer, name), value]),
+  );
+}
+
+/** Weights, or their gradients, by the names of the program's inputs, sharing memory. */
+function viewsOf({ layers }: AcditConfig, weights: Weights): Named {
+  const ofLayers = Array.from({ length: layers }, (_, layer) =>
+    withNumber(layerWeights(weights, layer), layer),
+  );
+  return Object.assign(named(weights, OUTER_WEIGHTS), ...ofLayers) as Named;
+}
