@@ -49,7 +49,9 @@ export class Generator {
       const word = toWord64(value, i === 0 ? 'seed' : `key ${i}`);
       return [Number(word & 0xffffffffn), Number(word >> 32n)];
     });
-    return Generator.fromState({ words: [...seedFromKeys(halves)], position: WORDS, nextNormal: null });
+    const generator = new Generator(0);
+    generator.#words.set(seedFromKeys(halves));
+    return generator;
   }
 
   /**

@@ -17,9 +17,12 @@ export function seedFromNumber(seed: number): Uint32Array {
   return words;
 }
 
+/** Where the mixing of keys begins. */
+const KEYLESS = seedFromNumber(19650218);
+
 /** State from any number of 32-bit keys (`init_by_array`), as numpy's RandomState seeds it. */
 export function seedFromKeys(keys: readonly number[]): Uint32Array {
-  const words = seedFromNumber(19650218);
+  const words = KEYLESS.slice();
   let i = 1;
   const mix = (multiplier: number, addend: number) => {
     words[i] = (words[i] ^ Math.imul(mixed(words[i - 1]), multiplier)) + addend;
