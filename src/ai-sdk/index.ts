@@ -1,5 +1,5 @@
 /**
- * @file A provider for the AI SDK (`ai`, version 7) that makes images with a server of `acdit serve`.
+ * @file A provider for the AI SDK (`ai`, version 7) that makes images and clips with a server of `acdit serve`.
  *
  * @example
  * ```ts
@@ -16,4 +16,5 @@
  * ```
  */
 
-export { type AcditProvider, type AcditProviderOptions, createAcdit } from './provider.ts';
+export type { AcditProviderOptions } from './http.ts';
+export { type AcditProvider, createAcdit } from './provider.ts';

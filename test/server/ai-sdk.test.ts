@@ -1,7 +1,12 @@
-import { generateImage } from 'ai';
-import { describe, expect, it } from 'vitest';
+import {
+  generateImage,
+  experimental_generateVideo as generateVideo,
+  experimental_getVideoStatus as getVideoStatus,
+  experimental_startVideo as startVideo,
+} from 'ai';
+import { describe, expect, it, vi } from 'vitest';
 import { createAcdit } from '../../src/ai-sdk/index.ts';
-import { imagesSchema } from '../../src/server/api.ts';
+import { imagesSchema, videoListSchema } from '../../src/server/api.ts';
 import { tinyServer } from '../support/tiny-server.ts';
 
 (globalThis as { AI_SDK_LOG_WARNINGS?: boolean }).AI_SDK_LOG_WARNINGS = false;
@@ -66,5 +71,111 @@ describe("the AI SDK's generateImage", () => {
     });
     await expect(call).rejects.toThrow();
     expect(server.models[0].gate.busy).toBe(0);
+  });
+});
+
+describe("the AI SDK's generateVideo", () => {
+  const providerOptions = { acdit: { steps: 2 } };
+  const headers = { authorization: 'Bearer secret' };
+  const jobs = async () => videoListSchema.parse(await (await server.get('/v1/videos', headers)).json()).data;
+  const content = async (id: string) =>
+    new Uint8Array(await (await server.get(`/v1/videos/${id}/content`, headers)).arrayBuffer());
+
+  it('gives the clip of the server', async () => {
+    const { video, warnings, providerMetadata, responses } = await generateVideo({
+      model: acdit.video('clips'),
+      prompt: '1',
+      seed: 3,
+      fps: 2,
+      duration: 2,
+      resolution: '4x4',
+      providerOptions,
+    });
+    const [job] = await jobs();
+    expect(job).toMatchObject({ model: 'clips', seed: 3, seconds: '2', blocks: 2, status: 'completed' });
+    expect(video.mediaType).toBe('video/mp4');
+    expect(video.uint8Array).toEqual(await content(job.id));
+    expect(warnings).toEqual([]);
+    expect(responses).toMatchObject([{ modelId: 'clips' }]);
+    const made = { id: job.id, seed: 3, seconds: 2, blocks: 2, untrained: null };
+    expect(providerMetadata.acdit).toEqual({ videos: [made] });
+  });
+
+  it('polls as it is told to', async () => {
+    const looks: number[] = [];
+    const { video } = await generateVideo({
+      model: acdit.videoModel('clips'),
+      prompt: '1',
+      providerOptions,
+      poll: {
+        delay: (milliseconds) => {
+          looks.push(milliseconds);
+          return new Promise((resolve) => setTimeout(resolve, 20));
+        },
+        intervalMs: 123,
+      },
+    });
+    expect(new Set(looks)).toEqual(new Set([123]));
+    expect(video.uint8Array).toEqual(await content((await jobs())[0].id));
+  });
+
+  it('starts a clip, and tells how it goes', async () => {
+    const model = acdit.video('clips');
+    const { operation } = await startVideo({ model, prompt: '1', providerOptions });
+    await vi.waitFor(async () => {
+      const state = await getVideoStatus(model, { operation });
+      expect(state.status).toBe('completed');
+      if (state.status === 'completed') expect(state.videos[0].mediaType).toBe('video/mp4');
+    });
+  });
+
+  it('warns of what these models cannot do', async () => {
+    const { warnings } = await generateVideo({
+      model: acdit.video('clips'),
+      prompt: { image: new Uint8Array([0x89, 0x50, 0x4e, 0x47]), text: '1' },
+      generateAudio: true,
+      providerOptions,
+    });
+    expect(warnings.map((warning) => 'feature' in warning && warning.feature)).toEqual([
+      'image',
+      'generateAudio',
+    ]);
+  });
+
+  it('passes on what the server refuses', async () => {
+    const call = (options: object) =>
+      generateVideo({ model: acdit.video('clips'), prompt: '1', providerOptions, ...options });
+    await expect(call({ prompt: 'sneeker' })).rejects.toMatchObject({ status: 400 });
+    await expect(call({ resolution: '64x64' })).rejects.toThrow('4x4');
+    await expect(call({ model: acdit.video('pictures') })).rejects.toMatchObject({ code: 'wrong_model' });
+  });
+
+  it.each([0, 50])('stops the work with the signal, after %s ms', async (wait) => {
+    const requests: string[] = [];
+    const { video } = createAcdit({
+      apiKey: 'secret',
+      fetch: async (url, init) => {
+        const response = await server.app.request(String(url), init);
+        requests.push(`${init?.method} ${response.status}`);
+        return response;
+      },
+    });
+    const call = generateVideo({
+      model: video('clips'),
+      prompt: '1',
+      abortSignal: AbortSignal.timeout(wait),
+      providerOptions: { acdit: { steps: 50 } },
+    });
+    await expect(call).rejects.toMatchObject({ name: 'TimeoutError' });
+    await vi.waitFor(() => expect(requests.at(-1)).toBe('DELETE 200'));
+    await vi.waitFor(() => expect(server.models[1].gate.busy).toBe(0));
+  });
+
+  it('tells why a clip failed', async () => {
+    const hurried = await tinyServer({ limits: { deadline: 0.02 } });
+    const { video } = createAcdit({ fetch: async (url, init) => hurried.app.request(String(url), init) });
+    const call = { model: video('clips'), prompt: '1', providerOptions: { acdit: { steps: 50 } } };
+    await expect(generateVideo(call)).rejects.toMatchObject({ code: 'deadline_exceeded' });
+    await expect(generateVideo({ ...call, poll: { intervalMs: 50 } })).rejects.toThrow('0.02 s');
   });
 });

@@ -1,0 +1,60 @@
+/** @file Requests to the server, and its refusals as errors. */
+
+import { ApiError, type ApiErrorStatus } from '../errors.ts';
+import type { ErrorBody } from '../server/api.ts';
+
+export interface AcditProviderOptions {
+  /** Where the server is; `http://127.0.0.1:8000` by default. */
+  readonly baseURL?: string;
+  /** The server's API key, if it has one. */
+  readonly apiKey?: string;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Used instead of the global `fetch`. */
+  readonly fetch?: typeof globalThis.fetch;
+}
+
+/** What of a call of the AI SDK every request takes. */
+export interface RequestOptions {
+  readonly headers?: Readonly<Record<string, string | undefined>> | undefined;
+  readonly abortSignal?: AbortSignal | undefined;
+}
+
+const DEFAULT_URL = 'http://127.0.0.1:8000';
+
+/** @throws {ApiError} as the server says it */
+export async function send(
+  { baseURL = DEFAULT_URL, apiKey, headers, fetch = globalThis.fetch }: AcditProviderOptions,
+  method: 'GET' | 'POST' | 'DELETE',
+  path: string,
+  call: RequestOptions & { readonly body?: object },
+): Promise<Response> {
+  const given = Object.entries({ ...headers, ...call.headers }).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined,
+  );
+  const response = await fetch(`${baseURL.replace(/\/+$/, '')}${path}`, {
+    method,
+    headers: {
+      ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
+      ...Object.fromEntries(given),
+      ...(call.body && { 'content-type': 'application/json' }),
+    },
+    ...(call.body && { body: JSON.stringify(call.body) }),
+    ...(call.abortSignal && { signal: call.abortSignal }),
+  });
+  if (response.ok) return response;
+  throw await refusal(response);
+}
+
+async function refusal(response: Response): Promise<ApiError> {
+  const text = await response.text();
+  const status = response.status as ApiErrorStatus;
+  try {
+    const { error } = JSON.parse(text) as ErrorBody;
+    return new ApiError(status, error.code ?? 'unknown', error.message, {
+      ...(error.param !== null && { param: error.param }),
+    });
+  } catch {
+    return new ApiError(status, 'unknown', `the server answered ${status}: ${text.slice(0, 200)}`);
+  }
+}

@@ -1,0 +1,51 @@
+/** @file A model of pictures, for `generateImage`. */
+
+import type { ImageModelV4, ImageModelV4CallOptions } from '@ai-sdk/provider';
+import type { ImagesAnswer } from '../server/api.ts';
+import { type AcditProviderOptions, send } from './http.ts';
+import { unsupported } from './warnings.ts';
+
+/** As the server's limit is without being told. */
+const IMAGES_PER_CALL = 10;
+
+export function createImageModel(options: AcditProviderOptions, modelId: string): ImageModelV4 {
+  return {
+    specificationVersion: 'v4',
+    provider: 'acdit',
+    modelId,
+    maxImagesPerCall: IMAGES_PER_CALL,
+    supportsFileInputs: false,
+    supportsMaskInputs: false,
+    async doGenerate(call) {
+      const timestamp = new Date();
+      const body = requestBody(modelId, call);
+      const response = await send(options, 'POST', '/v1/images/generations', { ...call, body });
+      const answer = (await response.json()) as ImagesAnswer;
+      const { aspectRatio, files, mask } = call;
+      return {
+        images: answer.data.map((image) => image.b64_json ?? ''),
+        warnings: unsupported('pictures', { aspectRatio, files, mask }),
+        response: { timestamp, modelId: answer.model, headers: Object.fromEntries(response.headers) },
+        // What makes the same images again.
+        providerMetadata: {
+          acdit: { images: answer.data.map((_, index) => ({ seed: answer.seed, index })) },
+        },
+      };
+    },
+  };
+}
+
+function requestBody(
+  model: string,
+  { prompt = '', n, size, seed, providerOptions }: ImageModelV4CallOptions,
+): object {
+  return {
+    ...providerOptions.acdit,
+    model,
+    prompt,
+    n,
+    ...(size !== undefined && { size }),
+    ...(seed !== undefined && { seed }),
+    response_format: 'b64_json',
+  };
+}

@@ -1,0 +1,130 @@
+/** @file A model of clips, for `experimental_generateVideo`: the server makes a clip in the background, and is asked for it. */
+
+import type {
+  Experimental_VideoModelV4,
+  Experimental_VideoModelV4CallOptions,
+  Experimental_VideoModelV4Result,
+  SharedV4Warning,
+} from '@ai-sdk/provider';
+import { ApiError } from '../errors.ts';
+import type { Video } from '../server/api.ts';
+import { type AcditProviderOptions, type RequestOptions, send } from './http.ts';
+import { unsupported } from './warnings.ts';
+
+const PATH = '/v1/videos';
+/** Milliseconds between looks at whether a clip is finished. */
+const POLL_INTERVAL = 500;
+
+/**
+ * `doGenerate` waits for the clip, and when it is aborted the server's work stops. `doStart` and `doStatus` are for whoever
+ * asks the AI SDK to poll, or starts a clip here and fetches it elsewhere: such a clip is made whether it is fetched or not.
+ */
+export function createVideoModel(options: AcditProviderOptions, modelId: string): Experimental_VideoModelV4 {
+  async function start(call: RequestOptions & { readonly body: object }): Promise<Video> {
+    const response = await send(options, 'POST', PATH, call);
+    return (await response.json()) as Video;
+  }
+
+  /** The job as it is, and its clip if that is finished. */
+  async function look(id: string, call: RequestOptions) {
+    const path = `${PATH}/${encodeURIComponent(id)}`;
+    const response = await send(options, 'GET', path, call);
+    const job = (await response.json()) as Video;
+    const content =
+      job.status === 'completed' ? await send(options, 'GET', `${path}/content`, call) : undefined;
+    return { job, clip: content && (await clipOf(job, content)) };
+  }
+
+  async function stop(job: Promise<Video>): Promise<void> {
+    await send(options, 'DELETE', `${PATH}/${encodeURIComponent((await job).id)}`, {});
+  }
+
+  return {
+    specificationVersion: 'v4',
+    provider: 'acdit',
+    modelId,
+    maxVideosPerCall: 1,
+    async doGenerate(call) {
+      const { headers, abortSignal } = call;
+      // Not aborted: a clip whose name never came could not be stopped.
+      const started = start({ headers, body: requestBody(modelId, call) });
+      try {
+        const { id } = await unlessAborted(started, abortSignal);
+        for (;;) {
+          const { job, clip } = await look(id, call);
+          if (job.error) throw new ApiError(500, job.error.code, job.error.message);
+          if (clip) return { ...clip, warnings: warningsOf(call) };
+          await unlessAborted(delay(POLL_INTERVAL), abortSignal);
+        }
+      } catch (error) {
+        // The server may be the one that failed; what is thrown is why.
+        stop(started).catch(() => {});
+        throw error;
+      }
+    },
+    async doStart(call) {
+      const job = await start({ ...call, body: requestBody(modelId, call) });
+      return { operation: job.id, warnings: warningsOf(call), response: responseOf(job) };
+    },
+    async doStatus({ operation, ...call }) {
+      const { job, clip } = await look(String(operation), call);
+      if (job.error) return { status: 'error', error: job.error.message, response: responseOf(job) };
+      if (clip) return { status: 'completed', warnings: [], ...clip };
+      return { status: 'pending', response: responseOf(job) };
+    },
+  };
+}
+
+function requestBody(
+  model: string,
+  { prompt = '', resolution, duration, fps, seed, providerOptions }: Experimental_VideoModelV4CallOptions,
+): object {
+  return {
+    ...providerOptions.acdit,
+    model,
+    prompt,
+    ...(resolution !== undefined && { size: resolution }),
+    ...(duration !== undefined && { seconds: duration }),
+    ...(fps !== undefined && { fps }),
+    ...(seed !== undefined && { seed }),
+  };
+}
+
+async function clipOf(
+  job: Video,
+  content: Response,
+): Promise<Omit<Experimental_VideoModelV4Result, 'warnings'>> {
+  const { id, seed, seconds, blocks, untrained } = job;
+  return {
+    videos: [{ type: 'binary', data: new Uint8Array(await content.arrayBuffer()), mediaType: 'video/mp4' }],
+    response: responseOf(job),
+    // What makes the same clip again, and what became of the length.
+    providerMetadata: { acdit: { videos: [{ id, seed, seconds: Number(seconds), blocks, untrained }] } },
+  };
+}
+
+function responseOf(job: Video): Experimental_VideoModelV4Result['response'] {
+  return { timestamp: new Date(), modelId: job.model, headers: undefined };
+}
+
+function warningsOf(call: Experimental_VideoModelV4CallOptions): SharedV4Warning[] {
+  const { aspectRatio, image, frameImages, inputReferences, generateAudio } = call;
+  return unsupported('clips', { aspectRatio, image, frameImages, inputReferences, generateAudio });
+}
+
+/** What a promise gives, unless the signal aborts before. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+  });
+}
