@@ -13,8 +13,10 @@ import type { Dataset } from '../training/datasets/dataset.ts';
 import { openDataset } from '../training/datasets/open.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
+import type { BatchesStart } from '../training/noised-batches.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
+import { workerBatches } from '../training/worker-batches.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, deviceOptions, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
@@ -71,11 +73,28 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   const evaluation = recipe.evaluation && (await openTrainingEvaluation(options, recipe.evaluation));
   if (values.fresh) await makeRoom(folder, values.overwrite === true);
   await makeFolders(folder);
-  const { hooks, close } = reportTo(terminal, values, { ...options, evaluation }, dataset);
+  let corruptInWorker = 0;
+  const corruptCount = (): number => dataset.corruptCount + corruptInWorker;
+  const { hooks, close } = reportTo(terminal, values, { ...options, evaluation }, dataset, corruptCount);
+  const batchesFrom = (start: BatchesStart) =>
+    workerBatches(recipe, start, {
+      onWarning: warn,
+      onCorruptCount: (count) => {
+        corruptInWorker = count;
+      },
+    });
   try {
     const fresh = values.fresh === true;
     const locateModel = (name: string): Promise<string> => modelPath(name, terminal, quiet);
-    const { step } = await train({ ...options, optimizerDevice, dataset, fresh, hooks, locateModel });
+    const { step } = await train({
+      ...options,
+      optimizerDevice,
+      ...(device.separateMemory && { batchesFrom }),
+      dataset,
+      fresh,
+      hooks,
+      locateModel,
+    });
     close(step);
   } catch (error) {
     close();
@@ -126,6 +145,7 @@ function reportTo(
   { quiet, json }: TrainValues,
   options: TrainingSampleOptions & { readonly evaluation: TrainingEvaluation | undefined },
   dataset: Dataset,
+  corruptCount: () => number,
 ): { hooks: TrainingHooks; close: (step?: number) => void } {
   const { recipe, config } = options;
   const { output, training } = recipe;
@@ -190,7 +210,7 @@ function reportTo(
       tracker?.close();
       if (step === undefined) return;
       const done = !terminal.signal.aborted;
-      const corrupt = dataset.corruptCount;
+      const corrupt = corruptCount();
       if (corrupt > 0) say(`${corrupt} corrupt ${unit} were skipped`);
       const time = formatDuration((performance.now() - started) / 1000);
       say(

@@ -62,6 +62,7 @@ export async function openAccelerator(
   if (!ort.listSupportedBackends().some((backend) => backend.name === name)) {
     throw new DeviceError(`device ${name} is not available on this system; use another`);
   }
+  if (name === 'cuda') forbidTensorFloat();
   const threads = options.threads ?? availableParallelism();
   const accelerator: Runtime = {
     name,
@@ -75,6 +76,14 @@ export async function openAccelerator(
   const device = createDevice(accelerator, { serial: true });
   await requireWorking(device);
   return device;
+}
+
+/**
+ * NVIDIA's libraries would round what they multiply to 11 bits (TF32), which errs by 1e-3; unless whoever starts this
+ * process has chosen. They read their environment when they are loaded, which is later than this.
+ */
+function forbidTensorFloat(): void {
+  process.env.NVIDIA_TF32_OVERRIDE ??= '0';
 }
 
 function sharedOptions(threads: number): SessionOptions {

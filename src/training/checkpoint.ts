@@ -18,7 +18,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { OptimizerState } from './optimizer.ts';
+import { type OptimizerState, packed } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 
 const FILE_PATTERN = /^step-(\d+)\.safetensors$/;
@@ -147,7 +147,7 @@ async function readState(path: string, config: AcditConfig, recipe: Recipe): Pro
       for (const name of parameters(config).keys()) {
         values.set(name, toFloat32(await archive.read(prefix + name)));
       }
-      return values;
+      return packed(values);
     };
     return {
       step: Number(step),

@@ -17,7 +17,7 @@ import {
 import { input } from '../graph/symbolic.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
-import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
 
 /** Settings of AdamW and of the moving average, for a whole training. */
 export interface OptimizerOptions {
@@ -56,18 +56,62 @@ export interface Optimizer {
   dispose(): Promise<void>;
 }
 
-/** A state at step 0: the moving average begins at the weights. */
+/** A state at step 0: the moving average begins at the weights, which are copied. */
 export function initialState(weights: Weights): OptimizerState {
   return {
-    weights,
-    ema: new Map([...weights].map(([name, value]) => [name, { ...value, data: value.data.slice() }])),
+    weights: packed(weights),
+    ema: packed(weights),
     firstMoments: zerosLike(weights),
     secondMoments: zerosLike(weights),
   };
 }
 
+/** Numbers that small tensors share the memory of. */
+const SLAB = 4_194_304;
+
+/** Zeros of the names and shapes of `weights`, laid out as by {@link packed}. */
 export function zerosLike(weights: Weights): Weights {
-  return new Map([...weights].map(([name, { shape }]) => [name, zeros('float32', shape)]));
+  const sizes = [...weights.values()].map(({ data }) => data.length);
+  let slab = new Float32Array();
+  let used = 0;
+  return new Map(
+    [...weights].map(([name, { shape }], i) => {
+      const size = sizes[i];
+      if (used + size > slab.length) {
+        slab = new Float32Array(slabSize(sizes, i));
+        used = 0;
+      }
+      const data = slab.subarray(used, used + size);
+      used += size;
+      return [name, float32(shape, data)];
+    }),
+  );
+}
+
+/** As many of the tensors from `first` on as fit into a slab, or a larger one alone. */
+function slabSize(sizes: readonly number[], first: number): number {
+  let total = sizes[first];
+  for (let i = first + 1; i < sizes.length && total + sizes[i] <= SLAB; i++) total += sizes[i];
+  return total;
+}
+
+/** A copy in which small tensors lie one behind the other: an optimizer's step then takes fewer, longer runs. */
+export function packed(weights: Weights): Weights {
+  const copy = zerosLike(weights);
+  for (const [name, { data }] of weights) copy.get(name)!.data.set(data);
+  return copy;
+}
+
+/** Tensors that lie one behind the other, as one each. */
+function stretches(weights: Weights): Float32Array[] {
+  const found: Float32Array[] = [];
+  for (const { data } of weights.values()) {
+    const last = found.at(-1);
+    if (last && last.buffer === data.buffer && last.byteOffset + last.byteLength === data.byteOffset) {
+      found[found.length - 1] = new Float32Array(data.buffer, last.byteOffset, last.length + data.length);
+    } else found.push(data);
+  }
+  return found;
 }
 
 /** What gradients are multiplied by so that their norm is at most `clip` (torch.nn.utils.clip_grad_norm_). */
@@ -143,13 +187,19 @@ function factorsOf(options: OptimizerOptions, { learningRate, step, gradientScal
 /** Too small to move a weight, and its reciprocal is still a float32. */
 const SMALLEST_RATE = 1e-30;
 
-/** Views of at most {@link PIECE} elements that cover a tensor. */
-function* pieces(length: number): Generator<[start: number, end: number]> {
-  for (let start = 0; start < length; start += PIECE) yield [start, Math.min(start + PIECE, length)];
-}
-
-function view(weights: Weights, name: string, start: number, end: number): Tensor<'float32'> {
-  return float32([end - start], weights.get(name)!.data.subarray(start, end));
+/** Vectors of the same memory that a run takes, by part, at most {@link PIECE} elements long. */
+function* pieces(parts: readonly Weights[]): Generator<Tensor<'float32'>[]> {
+  const joined = parts.map(stretches);
+  const lengths = joined.map((vectors) => vectors.map(({ length }) => length).join());
+  const alike = lengths.every((list) => list === lengths[0]);
+  const vectors = alike ? joined : parts.map((part) => [...part.values()].map(({ data }) => data));
+  for (const i of vectors[0].keys()) {
+    const { length } = vectors[0][i];
+    for (let start = 0; start < length; start += PIECE) {
+      const end = Math.min(start + PIECE, length);
+      yield vectors.map((part) => float32([end - start], part[i].subarray(start, end)));
+    }
+  }
 }
 
 /** Compile the optimizer; it serves weights of any shapes. */
@@ -164,11 +214,12 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
   return {
     async norm(gradients) {
       let sum = 0;
-      for (const { shape, data } of gradients.values()) {
-        const columns = shape[shape.length - 1];
+      for (const [{ data }] of pieces([gradients])) {
         // Row by row, then in doubles: one float32 sum over millions would lose the small ones.
-        const { sums } = await sumsOfSquares.run({ values: float32([data.length / columns, columns], data) });
-        for (const row of sums.data) sum += Number(row);
+        for (const rows of rowsOf(data)) {
+          const { sums } = await sumsOfSquares.run({ values: rows });
+          for (const row of sums.data) sum += Number(row);
+        }
       }
       return Math.sqrt(sum);
     },
@@ -182,20 +233,12 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
           update.inputNames.includes(name) ? [[name, float32([1], [factors[i]])]] : [],
         ),
       );
-      for (const [name, { data }] of state.weights) {
-        for (const [start, end] of pieces(data.length)) {
-          const parts = {
-            weights: view(state.weights, name, start, end),
-            firstMoments: view(state.firstMoments, name, start, end),
-            secondMoments: view(state.secondMoments, name, start, end),
-            ema: view(state.ema, name, start, end),
-          };
-          // Each result is computed from its old value by one last addition, so it may take that value's place.
-          const into = Object.fromEntries(
-            Object.entries(parts).map(([part, value]) => [`next.${part}`, value]),
-          );
-          await update.run({ ...parts, gradients: view(gradients, name, start, end), ...feeds }, into);
-        }
+      const { weights, firstMoments, secondMoments, ema } = state;
+      for (const piece of pieces([weights, gradients, firstMoments, secondMoments, ema])) {
+        const parts = Object.fromEntries(PARTS.map((part, i) => [part, piece[i]]));
+        // Each result is computed from its old value by one last addition, so it may take that value's place.
+        const { gradients: _read, ...changed } = parts;
+        await update.run({ ...parts, ...feeds }, withPrefix('next.', changed));
       }
     },
 
@@ -204,4 +247,19 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
       await sumsOfSquares.dispose();
     },
   };
+}
+
+/** Values added up before doubles take over. */
+const ROW = 128;
+
+/** A vector as a matrix of long rows, and what is left of it. */
+function* rowsOf(data: Float32Array): Generator<Tensor<'float32'>> {
+  const rows = Math.floor(data.length / ROW);
+  if (rows > 0) yield float32([rows, ROW], data.subarray(0, rows * ROW));
+  const rest = data.subarray(rows * ROW);
+  if (rest.length > 0) yield float32([1, rest.length], rest);
+}
+
+function withPrefix<T>(prefix: string, values: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]));
 }

@@ -7,6 +7,8 @@ import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
 import type { Dataset } from './datasets/dataset.ts';
+import type { NoisedBatch } from './gradient-pass.ts';
+import type { BatchesStart } from './noised-batches.ts';
 import { initialState } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import { freshWeights, requireFit, runTraining, type TrainingHooks } from './training-loop.ts';
@@ -21,6 +23,8 @@ export interface TrainingOptions {
   readonly device: Device;
   /** Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over. */
   readonly optimizerDevice?: Device;
+  /** Makes the batches from a point of the training on; by default `noisedBatches` of the dataset. */
+  readonly batchesFrom?: (start: BatchesStart) => AsyncGenerator<NoisedBatch, void, void>;
   /** Where the model that `initFrom` names is; by default that is its path. */
   readonly locateModel?: (name: string) => Promise<string>;
   /** Start at step 0 although the folder holds a state. */
@@ -36,7 +40,7 @@ export interface TrainingOptions {
  * @throws {ConfigError} if the model does not fit the dataset.
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
-  const { recipe, config, dataset, device, optimizerDevice, signal, hooks = {} } = options;
+  const { recipe, config, dataset, device, optimizerDevice, batchesFrom, signal, hooks = {} } = options;
   const { folder } = recipe.output;
   requireFit(config, dataset);
   const resumed = options.fresh ? undefined : await resumeTraining(folder, config, recipe);
@@ -47,6 +51,7 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
     dataset,
     device,
     ...(optimizerDevice && { optimizerDevice }),
+    ...(batchesFrom && { batchesFrom }),
     point,
     hooks,
     save: (reached) => saveTraining(folder, config, recipe, reached),

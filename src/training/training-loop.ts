@@ -1,27 +1,21 @@
 /** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. It knows no files. */
 
-import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
-import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { ConfigError, TrainingError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { patchify } from '../models/acdit/layout.ts';
 import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { TrainingPoint } from './checkpoint.ts';
 import { compileGradientPass } from './compile-gradient-pass.ts';
-import { type Batch, batches } from './datasets/batches.ts';
 import type { Dataset } from './datasets/dataset.ts';
-import type { GradientPass } from './gradient-pass.ts';
+import type { GradientPass, NoisedBatch } from './gradient-pass.ts';
 import { learningRate } from './learning-rate.ts';
-import { timestepWeights } from './loss-weighting.ts';
-import { noiseBatch } from './noising.ts';
+import { type BatchesStart, noisedBatches } from './noised-batches.ts';
 import { clipFactor, compileOptimizer, type Optimizer, zerosLike } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 
-/** Streams of random numbers derived from the seed, so that none repeats another. */
+/** Key of the weights among the streams of random numbers that are derived from the seed. */
 const WEIGHTS_STREAM = 1;
-const NOISE_STREAM = 2;
 
 /** How an optimizer step went. */
 export interface StepReport {
@@ -58,6 +52,8 @@ export interface LoopOptions {
   readonly device: Device;
   /** Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over. */
   readonly optimizerDevice?: Device;
+  /** Makes the batches from a point of the training on; by default `noisedBatches` of the dataset. */
+  readonly batchesFrom?: (start: BatchesStart) => AsyncGenerator<NoisedBatch, void, void>;
   /** Where to begin. Its state is changed in place. */
   readonly point: TrainingPoint;
   /** Keeps a point to go on from: every `checkpointEvery` steps, and at the end. */
@@ -96,17 +92,10 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
   };
   const pass = await compileGradientPass(device, config, training.batch, training.activations);
   const optimizer = await compileOptimizer(optimizerDevice, training);
-  const stepper = createStepper(recipe, config, pass, optimizer, point.state.weights);
-  const source = batches(dataset, {
-    batchSize: training.batch,
-    seed: training.seed,
-    position: point.position,
-    // Latents are mirrored before they are encoded, and chosen when they are read.
-    ...(!dataset.autoencoder && {
-      augmentation: { horizontalFlip: recipe.data.flip, cropPadding: recipe.data.crop },
-    }),
-    ...(signal && { signal }),
-  });
+  const stepper = createStepper(recipe, pass, optimizer, point.state.weights);
+  const source =
+    options.batchesFrom?.(point) ??
+    noisedBatches({ recipe, config, dataset, start: point, ...(signal && { signal }) });
   try {
     await evaluate(point);
     while (point.step < training.steps) {
@@ -127,7 +116,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
     if (!signal?.aborted) throw error;
     await save();
   } finally {
-    await source.return(undefined as never);
+    await source.return();
     await pass.dispose();
     await optimizer.dispose();
   }
@@ -159,21 +148,13 @@ export function requireFit(config: AcditConfig, dataset: Dataset): void {
 
 type Stepper = (
   point: TrainingPoint,
-  source: AsyncGenerator<Batch>,
+  source: AsyncGenerator<NoisedBatch, void, void>,
   signal?: AbortSignal,
 ) => Promise<Pick<StepReport, 'loss' | 'gradientNorm' | 'learningRate'>>;
 
 /** One optimizer step over `accumulate` micro-batches. The state changes only after the last of them. */
-function createStepper(
-  recipe: Recipe,
-  config: AcditConfig,
-  pass: GradientPass,
-  optimizer: Optimizer,
-  weights: Weights,
-): Stepper {
+function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer, weights: Weights): Stepper {
   const { training } = recipe;
-  const schedule: NoiseSchedule = linearNoiseSchedule();
-  const weightOf = timestepWeights(schedule, training.lossWeighting);
   const gradients = zerosLike(weights);
   const part = training.accumulate > 1 ? zerosLike(weights) : gradients;
   const rates = {
@@ -189,18 +170,7 @@ function createStepper(
     for (let micro = 0; micro < training.accumulate; micro++) {
       const next = await source.next();
       if (next.done) throw new TrainingError(`step ${step + 1}: the data came to an end`);
-      const { samples, labels } = next.value;
-      const generator = Generator.seeded(training.seed, NOISE_STREAM, step, micro);
-      const batch = noiseBatch(
-        config,
-        schedule,
-        patchify(config, samples),
-        labels,
-        training.labelDrop,
-        generator,
-      );
-      const lossWeights = Array.from(batch.timesteps, (timestep) => weightOf[timestep]);
-      const result = await pass.run(state.weights, { ...batch, lossWeights }, part, signal);
+      const result = await pass.run(state.weights, next.value, part, signal);
       loss += result.loss / training.accumulate;
       if (part !== gradients) accumulate(gradients, part, micro === 0);
     }

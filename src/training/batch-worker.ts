@@ -1,0 +1,34 @@
+/** @file The worker that makes batches: see worker-batches.ts. It makes as many as are asked for. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { AcditError } from '../errors.ts';
+import { openDataset } from './datasets/open.ts';
+import { noisedBatches } from './noised-batches.ts';
+import { recipeModel } from './recipe.ts';
+import type { BatchWork, BatchWorkerMessage } from './worker-batches.ts';
+
+const { recipe, start } = workerData as BatchWork;
+
+function send(message: BatchWorkerMessage, transferred: ArrayBuffer[] = []): void {
+  parentPort!.postMessage(message, transferred);
+}
+
+const dataset = await openDataset({
+  ...recipe.data,
+  warn: (message) => send({ kind: 'warning', message }),
+});
+const source = noisedBatches({ recipe, config: recipeModel(recipe, dataset), dataset, start });
+
+parentPort!.on('message', async () => {
+  try {
+    const { value: batch } = await source.next();
+    if (!batch) return;
+    const { clean, noised, noise } = batch;
+    const buffers = [clean, noised, noise].map(({ data }) => data.buffer as ArrayBuffer);
+    send({ kind: 'batch', batch, corruptCount: dataset.corruptCount }, buffers);
+  } catch (error) {
+    const expected = error instanceof AcditError;
+    const { message, stack } = error as Error;
+    send({ kind: 'failure', message: expected ? message : (stack ?? message), expected });
+  }
+});

@@ -1,0 +1,65 @@
+/** @file From a dataset to what the gradient pass takes: batch after batch, each as the seed and its step make it. */
+
+import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { patchify } from '../models/acdit/layout.ts';
+import { Generator } from '../tensor/generator.ts';
+import { batches } from './datasets/batches.ts';
+import type { Dataset } from './datasets/dataset.ts';
+import type { NoisedBatch } from './gradient-pass.ts';
+import { timestepWeights } from './loss-weighting.ts';
+import { noiseBatch } from './noising.ts';
+import type { Recipe } from './recipe.ts';
+
+/** Key of the noise among the streams of random numbers that are derived from the seed. */
+const NOISE_STREAM = 2;
+
+/** Where in a training to begin. */
+export interface BatchesStart {
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** Samples seen. */
+  readonly position: number;
+}
+
+/** What batches are made of. */
+export interface NoisedBatchesOptions {
+  readonly recipe: Recipe;
+  readonly config: AcditConfig;
+  readonly dataset: Dataset;
+  readonly start: BatchesStart;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * The recipe's micro-batches from `start` on, without end.
+ * @throws {DatasetError} if too few samples can be read.
+ */
+export async function* noisedBatches({
+  recipe: { training, data },
+  config,
+  dataset,
+  start,
+  signal,
+}: NoisedBatchesOptions): AsyncGenerator<NoisedBatch, void, void> {
+  const schedule = linearNoiseSchedule();
+  const weightOf = timestepWeights(schedule, training.lossWeighting);
+  const source = batches(dataset, {
+    batchSize: training.batch,
+    seed: training.seed,
+    position: start.position,
+    // Latents are mirrored before they are encoded, and chosen when they are read.
+    ...(!dataset.autoencoder && { augmentation: { horizontalFlip: data.flip, cropPadding: data.crop } }),
+    ...(signal && { signal }),
+  });
+  let micro = 0;
+  let { step } = start;
+  for await (const { samples, labels } of source) {
+    const generator = Generator.seeded(training.seed, NOISE_STREAM, step, micro);
+    const tokens = patchify(config, samples);
+    const batch = noiseBatch(config, schedule, tokens, labels, training.labelDrop, generator);
+    yield { ...batch, lossWeights: Array.from(batch.timesteps, (timestep) => weightOf[timestep]) };
+    micro = (micro + 1) % training.accumulate;
+    if (micro === 0) step++;
+  }
+}

@@ -1,0 +1,66 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openDataset } from '../src/training/datasets/open.ts';
+import type { NoisedBatch } from '../src/training/gradient-pass.ts';
+import { noisedBatches } from '../src/training/noised-batches.ts';
+import { parseRecipe, type Recipe, recipeModel } from '../src/training/recipe.ts';
+
+// As built: a worker cannot run the source as it stands.
+const built = new URL('../dist/training/worker-batches.js', import.meta.url).href;
+const { workerBatches } = (await import(built)) as typeof import('../src/training/worker-batches.ts');
+
+const COUNT = 7;
+let folder: string;
+let recipe: Recipe;
+
+function idx(dims: readonly number[], values: Uint8Array): Buffer {
+  const header = Buffer.alloc(4 + 4 * dims.length);
+  header.writeUInt32BE(0x800 + dims.length);
+  dims.forEach((dim, i) => header.writeUInt32BE(dim, 4 + 4 * i));
+  return Buffer.concat([header, values]);
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'acdit-worker-'));
+  const pixels = Uint8Array.from({ length: COUNT * 64 }, (_, i) => (i * 37) % 256);
+  await writeFile(join(folder, 'train-images-idx3-ubyte'), idx([COUNT, 8, 8], pixels));
+  await writeFile(join(folder, 'train-labels-idx1-ubyte'), idx([COUNT], Uint8Array.of(0, 1, 2, 0, 1, 2, 0)));
+  recipe = parseRecipe({
+    model: { layers: 1, hidden: 24, heads: 1, patch: 2, blocks: 4 },
+    data: { path: folder, flip: true },
+    training: { steps: 9, batch: 3, accumulate: 2, lossWeighting: 'debiased', seed: 5 },
+    output: { folder: join(folder, 'run') },
+  });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+async function take(source: AsyncGenerator<NoisedBatch, void, void>, count: number): Promise<NoisedBatch[]> {
+  const taken: NoisedBatch[] = [];
+  for await (const batch of source) {
+    taken.push(batch);
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+describe('batches made in a worker', () => {
+  it.each([
+    { step: 0, position: 0 },
+    { step: 3, position: 18 },
+  ])('are those made here, from step $step on', async (start) => {
+    const dataset = await openDataset(recipe.data);
+    const options = { recipe, config: recipeModel(recipe, dataset), dataset, start };
+    const here = await take(noisedBatches(options), 5);
+    expect(await take(workerBatches(recipe, start), 5)).toEqual(here);
+    expect(here[0].noise.data).not.toEqual(here[1].noise.data);
+  });
+
+  it('end with what ended the worker', async () => {
+    const missing = { ...recipe, data: { ...recipe.data, path: join(folder, 'nothing') } };
+    await expect(take(workerBatches(missing, { step: 0, position: 0 }), 1)).rejects.toThrow(
+      /nothing: does not exist/,
+    );
+  });
+});
