@@ -18,7 +18,7 @@ let recipe: Recipe;
 function idx(dims: readonly number[], values: Uint8Array): Buffer {
   const header = Buffer.alloc(4 + 4 * dims.length);
   header.writeUInt32BE(0x800 + dims.length);
-  dims.forEach((dim, i) => header.writeUInt32BE(dim, 4 + 4 * i));
+  for (const [i, dim] of dims.entries()) header.writeUInt32BE(dim, 4 + 4 * i);
   return Buffer.concat([header, values]);
 }
 
