@@ -56,18 +56,20 @@ export interface Optimizer {
   dispose(): Promise<void>;
 }
 
-/** A state at step 0: the moving average begins at the weights, which are copied. */
+/** A state at step 0, which takes over `weights`: the moving average begins at a copy of them. */
 export function initialState(weights: Weights): OptimizerState {
+  const ema = zerosLike(weights);
+  for (const [name, { data }] of weights) ema.get(name)!.data.set(data);
   return {
     weights: packed(weights),
-    ema: packed(weights),
+    ema,
     firstMoments: zerosLike(weights),
     secondMoments: zerosLike(weights),
   };
 }
 
-/** Numbers that small tensors share the memory of. */
-const SLAB = 4_194_304;
+/** Numbers that small tensors share the memory of: about as many as a run takes. */
+const SLAB = 262144;
 
 /** Zeros of the names and shapes of `weights`, laid out as by {@link packed}. */
 export function zerosLike(weights: Weights): Weights {
@@ -95,11 +97,17 @@ function slabSize(sizes: readonly number[], first: number): number {
   return total;
 }
 
-/** A copy in which small tensors lie one behind the other: an optimizer's step then takes fewer, longer runs. */
+/** With small tensors copied one behind the other, so that an optimizer's step takes fewer, longer runs. */
 export function packed(weights: Weights): Weights {
-  const copy = zerosLike(weights);
-  for (const [name, { data }] of weights) copy.get(name)!.data.set(data);
-  return copy;
+  const room = zerosLike(weights); // of large tensors never touched, so it takes no memory
+  return new Map(
+    [...weights].map(([name, value]) => {
+      if (value.data.length >= SLAB) return [name, value];
+      const copy = room.get(name)!;
+      copy.data.set(value.data);
+      return [name, copy];
+    }),
+  );
 }
 
 /** Tensors that lie one behind the other, as one each. */

@@ -23,10 +23,12 @@ const ucf101: DatasetTraits = { ...imageNet, classNames: names(101), sampleShape
 const data: Readonly<Record<string, DatasetTraits>> = {
   'fashion-mnist': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
   'fashion-mnist-debiased': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
+  'fashion-mnist-longer': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
   'moving-fashion-mnist': { classNames: names(10), sampleShape: [16, 1, 32, 32] },
   'moving-fashion-mnist-debiased': { classNames: names(10), sampleShape: [16, 1, 32, 32] },
   'moving-fashion-mnist-slower': { classNames: names(10), sampleShape: [16, 1, 32, 32] },
   'moving-fashion-mnist-two-frames': { classNames: names(10), sampleShape: [16, 1, 32, 32] },
+  'moving-fashion-mnist-longer': { classNames: names(10), sampleShape: [16, 1, 32, 32] },
   'imagenet256-b': imageNet,
   'imagenet256-l': imageNet,
   'imagenet256-xl': imageNet,
