@@ -28,6 +28,7 @@ const GROUPS: readonly (readonly [title: string, sources: readonly string[]])[] 
       'docs/video.md',
       'docs/serving.md',
       'docs/browser.md',
+      'docs/graphics-cards.md',
     ],
   ],
   ['Models', ['docs/hub.md', 'docs/converting.md', 'docs/onnx.md', 'docs/results.md']],

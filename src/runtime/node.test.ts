@@ -1,10 +1,10 @@
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { DeviceError } from '../errors.ts';
 import { add, gatherRows, matmul, scale } from '../graph/operators/index.ts';
 import { input } from '../graph/symbolic.ts';
 import { float32, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
 import type { Feeds } from './device.ts';
-import { openCpu } from './node.ts';
+import { openAccelerator, openCpu } from './node.ts';
 
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());
@@ -108,5 +108,29 @@ describe('disposing', () => {
     await other.dispose();
     await other.dispose();
     await expect(second.run({ x: ones, y: ones })).rejects.toThrow(/disposed/);
+  });
+});
+
+describe.runIf(process.platform === 'linux' && process.arch === 'x64')('CUDA', () => {
+  const VARIABLE = 'NVIDIA_TF32_OVERRIDE';
+  /** Whether there is a card here or not, its libraries have been told by then. */
+  const open = (): Promise<unknown> =>
+    openAccelerator('cuda').then(
+      (cuda) => cuda.dispose(),
+      () => {},
+    );
+
+  afterEach(() => vi.unstubAllEnvs());
+
+  it('is told to multiply in full precision', async () => {
+    vi.stubEnv(VARIABLE, undefined);
+    await open();
+    expect(process.env[VARIABLE]).toBe('0');
+  });
+
+  it('keeps what the user has chosen', async () => {
+    vi.stubEnv(VARIABLE, '1');
+    await open();
+    expect(process.env[VARIABLE]).toBe('1');
   });
 });

@@ -62,6 +62,8 @@ export async function openAccelerator(
   if (!ort.listSupportedBackends().some((backend) => backend.name === name)) {
     throw new DeviceError(`device ${name} is not available on this system; use another`);
   }
+  // A library that is missing is an error that is thrown; ONNX Runtime would also print it.
+  ort.env.logLevel = 'fatal';
   if (name === 'cuda') forbidTensorFloat();
   const threads = options.threads ?? availableParallelism();
   const accelerator: Runtime = {

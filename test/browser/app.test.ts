@@ -280,7 +280,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
       return Number(/loss ([\d.]+)/.exec(await caption.innerText())?.[1]);
     };
     await page.getByRole('status').filter({ hasText: 'Trained.' }).waitFor({ timeout: 90_000 });
-    expect(await loss(60)).toBeLessThan(0.6);
+    expect(await loss(60)).toBeLessThan(0.2);
     expect(await page.locator('.sample-row canvas').count()).toBe(16);
   });
 

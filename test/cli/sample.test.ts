@@ -216,6 +216,12 @@ describe('acdit sample with bad input', () => {
     expect(readdirSync(folder)).not.toContain('out');
   });
 
+  it('says in one line that a graphics card is not there, whatever its libraries print', async () => {
+    const { code, stderr } = await spawnCli(['sample', pixels, '--device', 'cuda', '--out', inFolder('out')]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^acdit: device cuda is not available.*\n$/);
+  });
+
   it('says what to do with a model of latents', async () => {
     expectBadInput(await sample(latents), '--vae DIR', 'config.json', '--latents F.npy --no-decode');
     expectBadInput(
