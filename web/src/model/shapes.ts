@@ -1,4 +1,4 @@
-/** @file Pictures to learn from, drawn here: bright shapes of four kinds, of any size and place, on black. */
+/** @file Pictures to learn from, drawn here: bright shapes of four kinds, large, of any place, on black. */
 
 import { Generator } from '../../../src/tensor/generator.ts';
 import type { Dataset, Sample } from '../../../src/training/datasets/dataset.ts';
@@ -35,7 +35,7 @@ export function shapesDataset(size: number, seed: number): Dataset {
 
 function drawSample(label: number, generator: Generator): Sample {
   const [size, across, down] = generator.rand(3);
-  const radius = 3.5 + 2.5 * size;
+  const radius = 6 + 1.5 * size;
   const place = (share: number): number => radius + share * (SHAPE_SIDE - 2 * radius);
   const [centerX, centerY] = [place(across), place(down)];
   const contains = inside[SHAPES[label]];

@@ -12,7 +12,9 @@ import { LossChart } from '../parts/LossChart.tsx';
 import { Picture } from '../parts/Picture.tsx';
 
 const PICTURES = 400;
-const SAMPLE_EVERY = 50;
+/** Some minutes of two cores; a multiple of `SAMPLE_EVERY`, so that the last look is at the end. */
+const STEPS = 2400;
+const SAMPLE_EVERY = 150;
 /** Of the pictures that are learnt from, so many are shown. */
 const SHOWN = 16;
 
@@ -22,7 +24,7 @@ interface Samples {
 }
 
 export function Train({ local }: { readonly local: LocalEngine }) {
-  const [steps, setSteps] = useState(1500);
+  const [steps, setSteps] = useState(STEPS);
   const [losses, setLosses] = useState<readonly number[]>([]);
   const [samples, setSamples] = useState<Samples>();
   const [status, setStatus] = useState('Ready.');
@@ -39,7 +41,7 @@ export function Train({ local }: { readonly local: LocalEngine }) {
     setStatus('Getting ready …');
     let config: AcditConfig | undefined;
     try {
-      const call = { pictures: PICTURES, steps, seed: 1, sampleEvery: SAMPLE_EVERY };
+      const call = { pictures: PICTURES, steps, seed: 1, sampleEvery: Math.min(SAMPLE_EVERY, steps) };
       for await (const event of local.train(call, mine.signal)) {
         if (event.kind === 'started') {
           config = event.config;
@@ -67,7 +69,7 @@ export function Train({ local }: { readonly local: LocalEngine }) {
         <h2>What it learns from</h2>
         <p class="hint">
           {PICTURES} pictures of {SHAPES.length} kinds of shapes, drawn in this page. The trainer is the one
-          that trains the large models; nothing leaves this browser.
+          that trains the large models; nothing leaves this browser. Shapes arise after some 1,000 steps.
         </p>
         <Examples />
         <NumberField label="Steps" value={steps} min={10} max={5000} onChange={setSteps} />
