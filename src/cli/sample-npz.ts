@@ -20,7 +20,7 @@ import {
   openGrowingNpz,
   partialFile,
 } from '../formats/growing-npz.ts';
-import { takeLock } from '../hub/lock.ts';
+import { takeLock } from '../formats/lock.ts';
 import { rgbBytes } from '../media/frames.ts';
 import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';

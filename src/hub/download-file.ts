@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import { AcditError, HubError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
 import { isFile } from '../formats/file-source.ts';
+import { takeLock } from '../formats/lock.ts';
 import {
   blobPath,
   COMMIT,
@@ -20,7 +21,6 @@ import { hasChecksum } from './checksum.ts';
 import { type Hub, openHub } from './connection.ts';
 import type { HubOptions } from './events.ts';
 import { type FileInfo, lookUp } from './file-info.ts';
-import { takeLock } from './lock.ts';
 import { describeLocation, type HubLocation, requireLocation } from './names.ts';
 import { missingFile } from './refusals.ts';
 import { formatBytes } from './sizes.ts';

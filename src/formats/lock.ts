@@ -1,11 +1,11 @@
 /**
- * @file One process downloads a file, the others wait for it. Only time and disk are saved by this: writing the same
- * bytes at the same places twice does no harm, so a lock that looks abandoned may be taken at once.
+ * @file One process writes a file, the others wait for it. Only time and disk are saved by this: writing the same bytes at
+ * the same places twice does no harm, so a lock that looks abandoned may be taken at once.
  */
 
 import { open, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { pause } from './connection.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Milliseconds between signs of life, and after how many without one a lock counts as abandoned. */
 const HEARTBEAT = 5_000;
@@ -28,7 +28,8 @@ export async function takeLock(
       continue;
     }
     if (!waited) onWait?.();
-    await pause(POLL, signal);
+    await sleep(POLL, undefined, signal && { signal }).catch(() => {});
+    signal?.throwIfAborted();
   }
 }
 
