@@ -1,6 +1,6 @@
 /** @file An attention plan as a drawing: rows are queries, columns are keys, outlines are the dense products. */
 
-import { type BlockPlan, CELL, planCells } from '../../src/cli/plan-cells.ts';
+import { type BlockPlan, CELL, planCells, planParts } from '../../src/cli/plan-cells.ts';
 import { color } from './palette.ts';
 import { type Drawing, rect, rects, text } from './svg.ts';
 
@@ -70,21 +70,14 @@ function divider({ clean, blocks }: BlockPlan): string[] {
 }
 
 /** Names of the parts of the sequence, and numbers of the blocks. */
-function axes({ clean, blocks }: BlockPlan): string[] {
-  const size = SIDE / blocks;
-  const parts =
-    clean > 0
-      ? ([
-          ['clean', 0, clean],
-          ['noised', clean, blocks],
-        ] as const)
-      : ([['', 0, blocks]] as const);
-  return parts.flatMap(([name, start, end]) => {
+function axes(plan: BlockPlan): string[] {
+  const size = SIDE / plan.blocks;
+  return planParts(plan, MOST_NUMBERS).flatMap(({ name, start, end, numbers }) => {
     const middle = ((start + end) / 2) * size;
-    const numbers = blocks > MOST_NUMBERS ? [] : Array.from({ length: end - start }, (_, i) => i);
+    const kind = name === 'blocks' ? '' : `${name} `;
     return [
-      text(`${name} keys`.trim(), MARGIN.left + middle, 16, { anchor: 'middle' }),
-      text(`${name} queries`.trim(), 16, MARGIN.top + middle, { anchor: 'middle', upwards: true }),
+      text(`${kind}keys`, MARGIN.left + middle, 16, { anchor: 'middle' }),
+      text(`${kind}queries`, 16, MARGIN.top + middle, { anchor: 'middle', upwards: true }),
       ...numbers.flatMap((number) => {
         const at = (start + number + 0.5) * size;
         return [

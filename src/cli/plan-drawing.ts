@@ -1,7 +1,7 @@
 /** @file An attention plan as an SVG drawing, with text drawn from the built-in font: it needs no font installed. */
 
 import { textImage } from '../media/text.ts';
-import { type BlockPlan, CELL, planCells } from './plan-cells.ts';
+import { type BlockPlan, CELL, planCells, planParts } from './plan-cells.ts';
 import { headline } from './plan-text.ts';
 
 /** Side of the matrix in pixels, and room around it. */
@@ -94,18 +94,10 @@ function dividers({ clean, blocks }: BlockPlan): string[] {
 }
 
 /** Names of the parts of the sequence, and numbers of the blocks, along keys and queries. */
-function axes({ clean, blocks }: BlockPlan): string[] {
-  const size = SIDE / blocks;
-  const parts =
-    clean > 0
-      ? ([
-          ['clean', 0, clean],
-          ['noised', clean, blocks],
-        ] as const)
-      : ([['blocks', 0, blocks]] as const);
-  return parts.flatMap(([name, start, end]) => {
+function axes(plan: BlockPlan): string[] {
+  const size = SIDE / plan.blocks;
+  return planParts(plan, MOST_NUMBERS).flatMap(({ name, start, end, numbers }) => {
     const middle = ((start + end) / 2) * size;
-    const numbers = blocks > MOST_NUMBERS ? [] : Array.from({ length: end - start }, (_, i) => i);
     return [
       centered(`${name} keys`, MARGIN.left + middle, MARGIN.top - 46, 1.5),
       rotated(`${name} queries`, MARGIN.left - 46, MARGIN.top + middle, 1.5),
