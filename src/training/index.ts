@@ -35,6 +35,7 @@ export { combineTrackers, openTrackers } from './logging/open.ts';
 export { openTensorBoardTracker } from './logging/tensorboard.ts';
 export type { Tracker } from './logging/tracker.ts';
 export { LOSS_WEIGHTINGS, type LossWeighting, timestepWeights } from './loss-weighting.ts';
+export { type BatchesStart, type NoisedBatchesOptions, noisedBatches } from './noised-batches.ts';
 export { noiseBatch, noiseBlocks } from './noising.ts';
 export {
   clipFactor,
@@ -47,3 +48,4 @@ export {
 } from './optimizer.ts';
 export { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from './recipe.ts';
 export { type StepReport, type TrainingHooks, type TrainingOptions, train } from './trainer.ts';
+export { type BatchWorkerHooks, workerBatches } from './worker-batches.ts';
