@@ -175,6 +175,37 @@ function attendByGroups(
   );
 }
 
+/** Keys or values of the clean blocks for one layer or sequence, by groups of heads. */
+export interface PastSymbols {
+  readonly keys: readonly SymbolicTensor[];
+  readonly values: readonly SymbolicTensor[];
+}
+
+/** Inputs for what is cached, named with `suffix`. */
+export function pastSymbols(
+  config: AcditConfig,
+  samples: number,
+  suffix: string,
+  cached: string,
+): PastSymbols {
+  return {
+    keys: cacheSymbols(config, samples, `cachedKeys${suffix}`, cached),
+    values: cacheSymbols(config, samples, `cachedValues${suffix}`, cached),
+  };
+}
+
+/** One guidance branch's attention (N, H, B, D) of its own keys and values behind those of the clean blocks, if any. */
+export function attendBehind(
+  config: AcditConfig,
+  samples: number,
+  { query, key, value }: AttentionInputs,
+  past: PastSymbols | undefined,
+): SymbolicTensor {
+  if (past) return attendByGroups(query, behind(past.keys, key), behind(past.values, value));
+  const alone = headGroups(config, samples, config.blockSize);
+  return attendByGroups(query, split(key, 1, alone), split(value, 1, alone));
+}
+
 /** What {@link denoiseAttentionGraph} is made for. */
 export interface DenoiseOptions {
   /** Samples and guidance branches of each sequence. */
@@ -207,17 +238,13 @@ function sequenceAttention(
   const own = Array.from({ length: branches }, (_, b) =>
     attentionSymbols(config, samples, `.${sequence}.${b}`),
   );
-  const past = (name: string): SymbolicTensor[] =>
-    cached ? cacheSymbols(config, samples, numbered(name, sequence), `cached${sequence}`) : [];
-  const [pastKeys, pastValues] = [past('cachedKeys'), past('cachedValues')];
-  const alone = headGroups(config, samples, config.blockSize);
-  const results = own.map(({ query, key, value }) =>
-    cached
-      ? attendByGroups(query, behind(pastKeys, key), behind(pastValues, value))
-      : attendByGroups(query, split(key, 1, alone), split(value, 1, alone)),
-  );
+  const past = cached ? pastSymbols(config, samples, `.${sequence}`, `cached${sequence}`) : undefined;
+  const results = own.map((branch) => attendBehind(config, samples, branch, past));
   return {
-    inputs: [...own.flatMap(({ query, key, value }) => [query, key, value]), ...pastKeys, ...pastValues],
+    inputs: [
+      ...own.flatMap(({ query, key, value }) => [query, key, value]),
+      ...(past ? [...past.keys, ...past.values] : []),
+    ],
     outputs: Object.fromEntries(results.map((attended, b) => [`attended.${sequence}.${b}`, attended])),
   };
 }

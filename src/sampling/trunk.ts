@@ -12,8 +12,15 @@ import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import { type KeyValueCache, withoutOldest } from './cache.ts';
 import { type Condition, compileModulations, type ModulationTable } from './modulation-table.ts';
 import { type Attending, createPassAttention } from './pass-attention.ts';
-import { type AppendJob, createPassParts, type DenoiseJob, type PassPart } from './pass-parts.ts';
+import {
+  type AppendJob,
+  createPassParts,
+  type DenoiseJob,
+  type DenoisePart,
+  type PassPart,
+} from './pass-parts.ts';
 import { type CompileOptions, compileSegments, type WeightSource, weightsInMemory } from './segments.ts';
+import { createWholeSteps, stepsWhole } from './whole-step.ts';
 import { attentionRows, createWorkspaces, type Workspace } from './workspace.ts';
 
 /** Results of a pass, in the order of its jobs. */
@@ -67,6 +74,7 @@ export async function openTrunk(
   const segments = await compileSegments(device, config, source, options);
   const parts = createPassParts(config);
   const attention = createPassAttention(device, config);
+  const wholeSteps = stepsWhole(device, config) ? createWholeSteps(device, config, source) : undefined;
   const workspaceFor = createWorkspaces(config);
 
   /** Run segment `index` up to its layer's attention inputs, which land in the workspace. */
@@ -94,11 +102,20 @@ export async function openTrunk(
     return noise as Tensor<'float32'>;
   }
 
+  /** A part's predicted noise as (R, N, B, token size). */
+  const noiseOf = ({ branches, samples }: DenoisePart, { data }: Tensor<'float32'>): Tensor<'float32'> =>
+    float32([branches, samples, blockSize, tokenSize(config)], data);
+
   async function pass(
     denoising: readonly DenoiseJob[],
     appending: readonly AppendJob[],
     signal?: AbortSignal,
   ): Promise<PassResults> {
+    if (wholeSteps && denoising.length === 1 && appending.length === 0) {
+      signal?.throwIfAborted();
+      const part = parts.denoise(denoising[0]);
+      return { noise: [noiseOf(part, await wholeSteps.predict(part))], caches: [] };
+    }
     const inProgress = inOrder(denoising.map(parts.denoise));
     const noised = groupsOf(inProgress);
     const finished = inOrder(appending.map(parts.append), noised);
@@ -123,10 +140,9 @@ export async function openTrunk(
     if (noised === 0) return { noise: [], caches };
     fillModulation(room.finalModulation, inProgress, layers);
     const predicted = await predictNoise(room, noised);
-    const noise = inProgress.map(({ part: { branches, samples, groups }, start }) => {
-      const { data } = rowsOf(predicted, start, start + groups);
-      return float32([branches, samples, blockSize, tokenSize(config)], data);
-    });
+    const noise = inProgress.map(({ part, start }) =>
+      noiseOf(part, rowsOf(predicted, start, start + part.groups)),
+    );
     return { noise, caches };
   }
 
@@ -158,6 +174,7 @@ export async function openTrunk(
       await modulationPrograms.dispose();
       for (const segment of segments) await segment.dispose();
       await attention.dispose();
+      await wholeSteps?.dispose();
     },
   };
 }

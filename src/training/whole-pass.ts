@@ -14,15 +14,15 @@ import {
   conditions,
   type LayerSymbols,
   narrow,
+  numberedLayerInputs,
   planAttention,
   type RopeSymbols,
   weightInputs,
   widen,
 } from '../models/acdit/transformer.ts';
 import {
+  allLayerWeights,
   CONDITION_WEIGHTS,
-  layerWeightShapes,
-  layerWeights,
   TIMESTEP_FEATURES,
   type Weights,
 } from '../models/acdit/weights.ts';
@@ -72,7 +72,7 @@ export function wholeGraph(config: AcditConfig, samples: number): Graph {
   const tokens = input('tokens', [samples, clean + blocks, blockSize, tokenSize(config)]);
   const targets = targetInputs(config, samples);
   const outer = weightInputs(config, OUTER_WEIGHTS);
-  const ofLayers = Array.from({ length: layers }, (_, layer) => numberedInputs(config, layer));
+  const ofLayers = Array.from({ length: layers }, (_, layer) => numberedLayerInputs(config, layer));
 
   const condition = conditions(outer, features, labels);
   const rope = sequenceRope(config);
@@ -86,11 +86,17 @@ export function wholeGraph(config: AcditConfig, samples: number): Graph {
   );
   const { loss, prediction } = predictionLoss(config, outer, stream, condition, targets);
 
-  const weights = Object.assign({ ...outer }, ...ofLayers.map(withNumber)) as LayerSymbols;
+  const weights = { ...outer, ...inputsByName(ofLayers.flatMap((layer) => Object.values(layer))) };
   return {
     inputs: [features, labels, tokens, ...Object.values(targets), ...Object.values(weights)],
     outputs: { loss, prediction, ...namedGradients(loss, weights) },
   };
+}
+
+function inputsByName(symbols: readonly SymbolicTensor[]): LayerSymbols {
+  return Object.fromEntries(
+    symbols.flatMap((symbol) => (symbol.source.kind === 'input' ? [[symbol.source.name, symbol]] : [])),
+  );
 }
 
 function runLayer(
@@ -110,25 +116,7 @@ function runLayer(
   return narrow(weights, middle, gelu(wide), gate);
 }
 
-const numberedName = (layer: number, name: string): string => `blocks.${layer}.${name}`;
-
-/** Inputs for a layer's weights, by the names without its number. */
-function numberedInputs(config: AcditConfig, layer: number): LayerSymbols {
-  return Object.fromEntries(
-    [...layerWeightShapes(config)].map(([name, shape]) => [name, input(numberedName(layer, name), shape)]),
-  );
-}
-
-function withNumber<T>(values: Readonly<Record<string, T>>, layer: number): Record<string, T> {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => [numberedName(layer, name), value]),
-  );
-}
-
 /** Weights, or their gradients, by the names of the program's inputs, sharing memory. */
-function viewsOf({ layers }: AcditConfig, weights: Weights): Named {
-  const ofLayers = Array.from({ length: layers }, (_, layer) =>
-    withNumber(layerWeights(weights, layer), layer),
-  );
-  return Object.assign(named(weights, OUTER_WEIGHTS), ...ofLayers) as Named;
+function viewsOf(config: AcditConfig, weights: Weights): Named {
+  return { ...named(weights, OUTER_WEIGHTS), ...allLayerWeights(config, weights) };
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/checkpoints/load.ts';
 import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import type { Device } from '../../src/runtime/device.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { EMPTY_CACHE } from '../../src/sampling/cache.ts';
 import { blockOf } from '../../src/sampling/request.ts';
@@ -12,11 +13,19 @@ import { golden, relativeError } from '../support/golden.ts';
 
 type Float = Tensor<'float32'>;
 
-describe.each(['image-tiny', 'video-tiny'])('%s sampled as the official code does', (name) => {
+/** The CPU as if it had a memory of its own: steps are then one program each. */
+const apart: Device = { ...openCpu(), separateMemory: true };
+
+describe.each([
+  ['image-tiny', 'segment by segment', openCpu()],
+  ['video-tiny', 'segment by segment', openCpu()],
+  ['image-tiny', 'in whole steps', apart],
+  ['video-tiny', 'in whole steps', apart],
+])('%s sampled %s, as the official code does', (name, _, device) => {
   it('reaches the official latents', async () => {
     const numbers = await openNpz(await openFile(golden(`${name}.npz`)));
     const { config, weights } = await loadModel(golden(`${name}.pt`));
-    const sampler = await createSampler({ config, weights, device: openCpu() });
+    const sampler = await createSampler({ config, weights, device });
     const scalar = async (member: string): Promise<number> => Number((await numbers.read(member)).data[0]);
     const events: SampleEvent[] = [];
     const request = {
@@ -38,7 +47,7 @@ describe.each(['image-tiny', 'video-tiny'])('%s sampled as the official code doe
   it('predicts the official noise at the first and last step of every block', async () => {
     const numbers = await openNpz(await openFile(golden(`${name}.npz`)));
     const { config, weights } = await loadModel(golden(`${name}.pt`));
-    const trunk = await openTrunk(openCpu(), config, weights);
+    const trunk = await openTrunk(device, config, weights);
     const labels = Array.from((await numbers.read('sample.labels')).data, Number);
     const timesteps = Array.from((await numbers.read('sample.timesteps')).data, Number);
     const latents = (await numbers.read('sample.latents')) as Float;

@@ -26,7 +26,13 @@ import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
 import { type AcditConfig, headSize } from './config.ts';
-import { CLEAN_MODULATION, LAYER_MODULATIONS, layerWeightShapes, parameters } from './weights.ts';
+import {
+  CLEAN_MODULATION,
+  LAYER_MODULATIONS,
+  layerWeightShapes,
+  numberedName,
+  parameters,
+} from './weights.ts';
 
 const NORM_EPSILON = 1e-6;
 
@@ -52,6 +58,12 @@ export type Attend = (q: SymbolicTensor, k: SymbolicTensor, v: SymbolicTensor) =
 export function layerInputs(config: AcditConfig, keep: (name: string) => boolean = () => true): LayerSymbols {
   const names = [...layerWeightShapes(config)].filter(([name]) => keep(name));
   return Object.fromEntries(names.map(([name, shape]) => [name, input(name, shape)]));
+}
+
+/** Inputs for the weights of layer number `layer` in a program of the whole model, by the names without its number. */
+export function numberedLayerInputs(config: AcditConfig, layer: number): LayerSymbols {
+  const shapes = [...layerWeightShapes(config)];
+  return Object.fromEntries(shapes.map(([name, shape]) => [name, input(numberedName(layer, name), shape)]));
 }
 
 /** Queries, keys and values of some blocks, all (N, H, S, D); there may be fewer queries. */

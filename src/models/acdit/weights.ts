@@ -170,6 +170,23 @@ export function layerWeights(weights: Weights, layer: number): Record<string, Te
   return views;
 }
 
+/** The name in the whole model of what a layer calls `name`. */
+export const numberedName = (layer: number, name: string): string => `blocks.${layer}.${name}`;
+
+/** All layers' weights as programs of the whole model take them: {@link layerWeights} with the layers' numbers. */
+export function allLayerWeights(
+  { layers }: AcditConfig,
+  weights: Weights,
+): Record<string, Tensor<'float32'>> {
+  const entries = Array.from({ length: layers }, (_, layer) =>
+    Object.entries(layerWeights(weights, layer)).map(([name, value]): [string, Tensor<'float32'>] => [
+      numberedName(layer, name),
+      value,
+    ]),
+  );
+  return Object.fromEntries(entries.flat());
+}
+
 /** Shapes of what {@link layerWeights} gives. */
 export function layerWeightShapes(config: AcditConfig): Map<string, number[]> {
   return new Map(
