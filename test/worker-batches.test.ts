@@ -6,6 +6,7 @@ import { openDataset } from '../src/training/datasets/open.ts';
 import type { NoisedBatch } from '../src/training/gradient-pass.ts';
 import { noisedBatches } from '../src/training/noised-batches.ts';
 import { parseRecipe, type Recipe, recipeModel } from '../src/training/recipe.ts';
+import { idxBytes } from './support/idx-files.ts';
 
 // As built: a worker cannot run the source as it stands.
 const built = new URL('../dist/training/worker-batches.js', import.meta.url).href;
@@ -15,18 +16,14 @@ const COUNT = 7;
 let folder: string;
 let recipe: Recipe;
 
-function idx(dims: readonly number[], values: Uint8Array): Buffer {
-  const header = Buffer.alloc(4 + 4 * dims.length);
-  header.writeUInt32BE(0x800 + dims.length);
-  for (const [i, dim] of dims.entries()) header.writeUInt32BE(dim, 4 + 4 * i);
-  return Buffer.concat([header, values]);
-}
-
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'acdit-worker-'));
   const pixels = Uint8Array.from({ length: COUNT * 64 }, (_, i) => (i * 37) % 256);
-  await writeFile(join(folder, 'train-images-idx3-ubyte'), idx([COUNT, 8, 8], pixels));
-  await writeFile(join(folder, 'train-labels-idx1-ubyte'), idx([COUNT], Uint8Array.of(0, 1, 2, 0, 1, 2, 0)));
+  await writeFile(join(folder, 'train-images-idx3-ubyte'), idxBytes([COUNT, 8, 8], pixels));
+  await writeFile(
+    join(folder, 'train-labels-idx1-ubyte'),
+    idxBytes([COUNT], Uint8Array.of(0, 1, 2, 0, 1, 2, 0)),
+  );
   recipe = parseRecipe({
     model: { layers: 1, hidden: 24, heads: 1, patch: 2, blocks: 4 },
     data: { path: folder, flip: true },

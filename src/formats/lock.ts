@@ -5,7 +5,7 @@
 
 import { open, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../pause.ts';
 
 /** Milliseconds between signs of life, and after how many without one a lock counts as abandoned. */
 const HEARTBEAT = 5_000;
@@ -28,8 +28,7 @@ export async function takeLock(
       continue;
     }
     if (!waited) onWait?.();
-    await sleep(POLL, undefined, signal && { signal }).catch(() => {});
-    signal?.throwIfAborted();
+    await pause(POLL, signal);
   }
 }
 

@@ -1,6 +1,5 @@
 /** @file Requests to the hub: the token, time limits, and what went wrong in plain words. */
 
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { HubEvent, HubOptions } from './events.ts';
 import { type HubSettings, hubSettings } from './settings.ts';
 
@@ -106,12 +105,6 @@ function problemOf(error: Error): ConnectionProblem {
 /** Waits before another attempt, longer each time. */
 export function attemptDelay({ retryDelay }: Hub, failures: number): number {
   return retryDelay * 2 ** (failures - 1);
-}
-
-/** @throws the signal's reason if it aborts */
-export async function pause(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
-  await sleep(milliseconds, undefined, signal ? { signal } : {}).catch(() => {});
-  signal?.throwIfAborted();
 }
 
 /** Is a status one that may be another the next time? */

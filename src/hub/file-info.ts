@@ -1,17 +1,10 @@
 /** @file What the hub says of a file before it is downloaded: commit, checksum, size. */
 
 import { HubError } from '../errors.ts';
+import { pause } from '../pause.ts';
 import { COMMIT } from './cache.ts';
 import { CHECKSUM } from './checksum.ts';
-import {
-  attemptDelay,
-  ConnectionProblem,
-  connected,
-  type Hub,
-  isPassing,
-  pause,
-  resolveUrl,
-} from './connection.ts';
+import { attemptDelay, ConnectionProblem, connected, type Hub, isPassing, resolveUrl } from './connection.ts';
 import { listedFile } from './listing.ts';
 import { describeLocation, type HubLocation } from './names.ts';
 import { refusal } from './refusals.ts';

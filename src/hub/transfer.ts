@@ -2,15 +2,8 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { HubError } from '../errors.ts';
-import {
-  attemptDelay,
-  ConnectionProblem,
-  connected,
-  type Hub,
-  isPassing,
-  pause,
-  resolveUrl,
-} from './connection.ts';
+import { pause } from '../pause.ts';
+import { attemptDelay, ConnectionProblem, connected, type Hub, isPassing, resolveUrl } from './connection.ts';
 import type { FileInfo } from './file-info.ts';
 import { describeLocation, type HubLocation } from './names.ts';
 import { refusal } from './refusals.ts';

@@ -5,17 +5,16 @@
  */
 
 import type { Graph } from '../graph/onnx.ts';
-import { concat, gelu, linear, split } from '../graph/operators/index.ts';
+import { concat, linear, split } from '../graph/operators/index.ts';
 import { input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import {
+  type Attend,
   type AttentionInputs,
-  attentionInputs,
   finalLayer,
-  narrow,
   numberedLayerInputs,
+  undividedLayer,
   weightInputs,
-  widen,
 } from '../models/acdit/transformer.ts';
 import { allLayerWeights, LAYER_MODULATIONS, parameters, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
@@ -54,9 +53,8 @@ export function stepsWhole(device: Device, config: AcditConfig): boolean {
 }
 
 function weightBytes(config: AcditConfig): number {
-  return (
-    4 * stepWeightNames(config).reduce((sum, name) => sum + elementCount(parameters(config).get(name)!), 0)
-  );
+  const shapes = parameters(config);
+  return 4 * stepWeightNames(config).reduce((sum, name) => sum + elementCount(shapes.get(name)!), 0);
 }
 
 /** Names of the weights that a step takes: all but those that make modulations. */
@@ -135,10 +133,9 @@ export function wholeStepGraph(config: AcditConfig, { samples, branches, cached 
   const ofLayer = split(modulations, 1, Array<number>(layers).fill(1));
   const blocks = ofLayers.reduce(
     (x, weights, layer) => {
-      const own = attentionInputs(config, weights, x, ofLayer[layer], rope);
-      const attended = attendByBranches(config, samples, own, past[layer]);
-      const { middle, wide, gate } = widen(config, weights, x, ofLayer[layer], attended);
-      return narrow(weights, middle, gelu(wide), gate);
+      const attend: Attend = (query, key, value) =>
+        attendByBranches(config, samples, { query, key, value }, past[layer]);
+      return undividedLayer(config, weights, x, ofLayer[layer], rope, attend);
     },
     linear(tokens, outer['x_embedder.weight']),
   );

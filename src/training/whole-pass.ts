@@ -5,20 +5,18 @@
  */
 
 import type { Graph } from '../graph/onnx.ts';
-import { gelu, linear } from '../graph/operators/index.ts';
+import { linear } from '../graph/operators/index.ts';
 import { input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { compilePlan, skipCausal } from '../models/acdit/attention-plan.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import {
-  attentionInputs,
   conditions,
   type LayerSymbols,
-  narrow,
   numberedLayerInputs,
   planAttention,
   type RopeSymbols,
+  undividedLayer,
   weightInputs,
-  widen,
 } from '../models/acdit/transformer.ts';
 import {
   allLayerWeights,
@@ -110,10 +108,7 @@ function runLayer(
   const [samples, groups] = blocks.shape.map(Number);
   const plan = compilePlan(groups, config.blockSize, skipCausal(cleanBlocks(config)), { firstQuery });
   const modulation = streamModulations(config, weights, condition, samples);
-  const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope, firstQuery);
-  const attended = planAttention(plan)(query, key, value);
-  const { middle, wide, gate } = widen(config, weights, blocks, modulation, attended, firstQuery);
-  return narrow(weights, middle, gelu(wide), gate);
+  return undividedLayer(config, weights, blocks, modulation, rope, planAttention(plan), firstQuery);
 }
 
 /** Weights, or their gradients, by the names of the program's inputs, sharing memory. */

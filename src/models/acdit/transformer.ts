@@ -91,6 +91,22 @@ export function transformerLayer(
   return afterAttention(config, weights, blocks, modulation, attend(query, key, value), firstQuery);
 }
 
+/** {@link transformerLayer} with the feed-forward network undivided: where no processor's cache is to hold its pieces. */
+export function undividedLayer(
+  config: AcditConfig,
+  weights: LayerSymbols,
+  blocks: SymbolicTensor,
+  modulation: SymbolicTensor,
+  rope: RopeSymbols,
+  attend: Attend,
+  firstQuery = 0,
+): SymbolicTensor {
+  const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope, firstQuery);
+  const attended = attend(query, key, value);
+  const { middle, wide, gate } = widen(config, weights, blocks, modulation, attended, firstQuery);
+  return narrow(weights, middle, gelu(wide), gate);
+}
+
 /** A layer up to its attention: modulated norm, projections, QK-norm and rotation. */
 export function attentionInputs(
   config: AcditConfig,
