@@ -8,6 +8,7 @@ import { onnxDataPath, saveOnnx } from '../checkpoints/onnx-writer.ts';
 import { type StoredWeights, saveModel, storedAs } from '../checkpoints/save.ts';
 import { ArgumentError } from '../errors.ts';
 import { writeFolderAtomically } from '../formats/atomic-write.ts';
+import { printableJson } from '../formats/printable.ts';
 import { byteCount } from '../formats/safetensors.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
 import { parameters } from '../models/acdit/weights.ts';
@@ -139,7 +140,7 @@ async function write(
 ): Promise<void> {
   const { from, to, kind, dtype } = job;
   const silent = quiet === true || json === true;
-  const emit = (event: object): unknown => json && stdout.write(`${JSON.stringify(event)}\n`);
+  const emit = (event: object): unknown => json && stdout.write(`${printableJson(event)}\n`);
   const total = parameters(model.config).size;
   const progress = startProgress({ stream: stderr, total, label: 'convert', unit: 'tensor', quiet: silent });
   const weights = lazyWeights(model, (done) => progress.update(done));

@@ -5,6 +5,7 @@ import { resolve, sep } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { ArgumentError } from '../errors.ts';
+import { printableJson } from '../formats/printable.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
 import type { ImageDataset, VideoDataset } from '../training/datasets/dataset.ts';
@@ -167,7 +168,7 @@ function reportTo(
 ): { hooks: EncodeHooks; close: (index?: LatentsIndex) => void } {
   const silent = quiet === true || json === true;
   const say = (message: string): unknown => silent || stderr.write(`${message}\n`);
-  const emit = (event: object): unknown => json && stdout.write(`${JSON.stringify(event)}\n`);
+  const emit = (event: object): unknown => json && stdout.write(`${printableJson(event)}\n`);
   const started = performance.now();
   let progress: Progress | undefined;
   let finished = 0;

@@ -2,6 +2,7 @@
 
 import { ArgumentError } from '../errors.ts';
 import { evaluate } from '../evaluation/evaluate.ts';
+import { printableJson } from '../formats/printable.ts';
 import { clipFlags, clipProtocol } from './clip-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
@@ -113,7 +114,7 @@ async function runEvaluation(
     const protocol = statedProtocols(reference, samples, options.divideByN);
     stdout.write(
       values.json
-        ? `${JSON.stringify({ ...metrics, protocol })}\n`
+        ? `${printableJson({ ...metrics, protocol })}\n`
         : metricTable(metrics, reference, samples, protocol),
     );
     if (report !== undefined) {

@@ -1,6 +1,7 @@
 /** @file The one place that turns errors into messages and exit codes. */
 
 import { AcditError } from '../errors.ts';
+import { printableLines, printableMessage } from '../formats/printable.ts';
 import type { Terminal } from './command.ts';
 
 /** Exit codes. A check that ran and failed, as of `verify`, is 1 too. */
@@ -11,11 +12,11 @@ export function reportFailure(error: unknown, verbose: boolean, { stderr, signal
   if (signal.aborted && error === signal.reason) return EXIT.interrupted;
   const expected = error instanceof AcditError || isSystemError(error);
   if (!expected) {
-    stderr.write(`acdit: this is a bug in acdit, please report it\n${stackOf(error)}\n`);
+    stderr.write(`acdit: this is a bug in acdit, please report it\n${printableLines(stackOf(error))}\n`);
     return EXIT.failure;
   }
-  stderr.write(`acdit: ${error.message.replace(/\s*\n\s*/g, ' ')}\n`);
-  if (verbose) stderr.write(`${stackOf(error)}\n`);
+  stderr.write(`acdit: ${printableMessage(error.message)}\n`);
+  if (verbose) stderr.write(`${printableLines(stackOf(error))}\n`);
   return EXIT.badInput;
 }
 

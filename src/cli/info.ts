@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { openModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
+import { printableJson } from '../formats/printable.ts';
 import { paperConfig, SIZE_NAMES, type SizeName } from '../models/acdit/paper-models.ts';
 import { namedOrBundled } from './bundled-model.ts';
 import { defineCommand, type Terminal } from './command.ts';
@@ -61,7 +62,7 @@ async function info(path: string | undefined, values: InfoValues, terminal: Term
   if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
   if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
   if (values.json) {
-    stdout.write(`${JSON.stringify({ ...summary, needs, ...(plan && { plan: planReport(plan) }) })}\n`);
+    stdout.write(`${printableJson({ ...summary, needs, ...(plan && { plan: planReport(plan) }) })}\n`);
     return;
   }
   const parts = [summaryText(summary), needsText(needs), ...(plan ? [planText(plan)] : [])];

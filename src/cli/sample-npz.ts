@@ -21,6 +21,7 @@ import {
   partialFile,
 } from '../formats/growing-npz.ts';
 import { takeLock } from '../formats/lock.ts';
+import { printableJson } from '../formats/printable.ts';
 import { rgbBytes } from '../media/frames.ts';
 import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
@@ -199,7 +200,7 @@ function report(
   if (json) {
     const { steps, cfg, solver, seed } = settings.request;
     const result = { model: name, file: path, shape, order, steps, cfg, solver, seed, made, done, seconds };
-    stdout.write(`${JSON.stringify(result)}\n`);
+    stdout.write(`${printableJson(result)}\n`);
     return;
   }
   const time = formatDuration(seconds);

@@ -6,6 +6,7 @@ import { type Decoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { encodeNpy } from '../formats/npy.ts';
+import { printableJson } from '../formats/printable.ts';
 import { writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
@@ -63,7 +64,7 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
     const written = await writeResults(model.config, settings, results);
     if (values.json) {
       const report = describe(name, model.config, settings.request, results, written, seconds);
-      terminal.stdout.write(`${JSON.stringify(report)}\n`);
+      terminal.stdout.write(`${printableJson(report)}\n`);
     } else summarize(model.config, settings.request, results, written, seconds, terminal);
     terminal.signal.throwIfAborted();
   } finally {

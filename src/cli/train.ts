@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
+import { printableJson } from '../formats/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { openCpu } from '../runtime/node.ts';
@@ -151,7 +152,7 @@ function reportTo(
   const { output, training } = recipe;
   const silent = quiet === true || json === true;
   const say = (message: string): unknown => silent || terminal.stderr.write(`${message}\n`);
-  const emit = (event: object): unknown => json && terminal.stdout.write(`${JSON.stringify(event)}\n`);
+  const emit = (event: object): unknown => json && terminal.stdout.write(`${printableJson(event)}\n`);
   const mean = meanOfLosses();
   const unit = unitOf(config);
   const started = performance.now();

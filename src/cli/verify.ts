@@ -4,6 +4,7 @@ import { loadModel } from '../checkpoints/load.ts';
 import { ArgumentError, FormatError } from '../errors.ts';
 import { openFile } from '../formats/file-source.ts';
 import { openNpz } from '../formats/npz.ts';
+import { printableJson } from '../formats/printable.ts';
 import type { Check } from '../verification/check.ts';
 import { checkedNames, verifyModel } from '../verification/verify.ts';
 import { defineCommand, type Terminal } from './command.ts';
@@ -74,7 +75,7 @@ async function verify(
     }
     const failed = checks.filter(({ passed }) => !passed).length;
     const report = { model, golden: goldenPath, passed: checks.length - failed, failed, checks };
-    stdout.write(values.json ? `${JSON.stringify(report)}\n` : textReport(checks, values.verbose === true));
+    stdout.write(values.json ? `${printableJson(report)}\n` : textReport(checks, values.verbose === true));
     return failed > 0 ? EXIT.failure : undefined;
   } finally {
     await golden.close();

@@ -91,7 +91,7 @@ function parseProtocol(text: string, where: string): Protocol {
 }
 
 function missing(npz: Npz, name: string): string {
-  const names = npz.names.slice(0, 5).map(printable);
+  const names = npz.names.slice(0, 5).map((name) => printable(name));
   return (
     `${name}: holds no images 'arr_0' (N, H, W, 3), no 'features' (N, D), and no 'mu' (D) and 'sigma' (D, D); ` +
     `it has ${names.join(', ') || 'no arrays'}`
