@@ -3,17 +3,20 @@ import { costWithoutCache, sampleWithoutCache } from '../scripts/trade-off/witho
 import { sampleCost } from '../src/models/acdit/cost.ts';
 import { parameters } from '../src/models/acdit/weights.ts';
 import { openCpu } from '../src/runtime/node.ts';
+import type { PassInfo } from '../src/sampling/batching.ts';
 import { finalLatents } from '../src/sampling/final-latents.ts';
+import type { SampleRequest } from '../src/sampling/request.ts';
 import { createSampler } from '../src/sampling/sampler.ts';
 import { Generator } from '../src/tensor/generator.ts';
-import { elementCount, float32 } from '../src/tensor/tensor.ts';
+import { elementCount, float32, type Tensor } from '../src/tensor/tensor.ts';
 import { tinyConfig } from './support/tiny-config.ts';
 
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());
 
 describe('sampling without a cache', () => {
-  it.each([1, 4, 16])('gives the same samples, in %i blocks', async (blocks) => {
+  /** A model whose conditioning matters, unlike that of formula weights. */
+  function randomModel(blocks: number) {
     const config = tinyConfig({ blocks, blockSize: 16 / blocks });
     const generator = new Generator(1);
     const weights = new Map(
@@ -25,7 +28,19 @@ describe('sampling without a cache', () => {
         ),
       ]),
     );
-    const request = { labels: [0, 2], steps: 3, cfg: 2, seed: 4 };
+    return { config, weights };
+  }
+
+  it.each([
+    [1, 2],
+    [4, 2],
+    [16, 2],
+    [4, 0],
+    [4, 0.5],
+    [4, 1],
+  ])('gives the same samples, in %i blocks with guidance %d', async (blocks, cfg) => {
+    const { config, weights } = randomModel(blocks);
+    const request = { labels: [0, 2], steps: 3, cfg, seed: 4 };
     const sampler = await createSampler({ config, weights, device });
     const cached = await finalLatents(sampler.sample(request));
     const without = await sampleWithoutCache(device, config, weights, request);
@@ -34,6 +49,22 @@ describe('sampling without a cache', () => {
     for (const [i, value] of without.data.entries()) {
       expect(Math.abs(value - cached.data[i])).toBeLessThan(1e-4 * size);
     }
+  });
+
+  it('takes one pass per step where guidance is 0 or 1', async () => {
+    const { config, weights } = randomModel(4);
+    const groups: number[] = [];
+    const batching = { groups: 8, onPass: (pass: PassInfo) => groups.push(pass.groups) };
+    const sampler = await createSampler({ config, weights, device, batching });
+    const final = (request: Partial<SampleRequest>): Promise<Tensor<'float32'>> =>
+      finalLatents(sampler.sample({ labels: [1], steps: 2, seed: 4, ...request }));
+    const unconditional = await final({ cfg: 0 });
+    const conditional = await final({ cfg: 1 });
+    expect(Math.max(...groups)).toBe(1);
+    expect(await final({ cfg: 1, labels: [config.classes] })).toEqual(unconditional);
+    expect(conditional).not.toEqual(unconditional);
+    await final({ cfg: 0.5 });
+    expect(Math.max(...groups)).toBe(2);
   });
 
   it('costs more the more blocks there are, and as much where there is one', () => {

@@ -2,6 +2,15 @@
 
 import { ShapeError } from '../errors.ts';
 
+/** The predictions that a scale needs: with their label, without it, or both. */
+export type GuidanceBranches = 'conditional' | 'unconditional' | 'both';
+
+/** Which predictions {@link guide} combines at a scale: at 1 and 0 it returns one of them, so one pass is enough. */
+export function guidanceBranches(scale: number): GuidanceBranches {
+  if (scale === 1) return 'conditional';
+  return scale === 0 ? 'unconditional' : 'both';
+}
+
 /**
  * Guided noise prediction u + scale (c - u), any shape. Scale 1 is the conditional prediction, 0 the
  * unconditional one; ACDiT guides all channels.

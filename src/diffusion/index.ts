@@ -1,6 +1,6 @@
 /** @file Diffusion without a network: noise schedules, solvers as pure steps, guidance. */
 
-export { guide } from './guidance.ts';
+export { type GuidanceBranches, guidanceBranches, guide } from './guidance.ts';
 export {
   addNoise,
   type LinearScheduleOptions,

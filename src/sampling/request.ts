@@ -16,7 +16,10 @@ export interface SampleRequest {
   readonly labels: readonly PerBlock[];
   /** Solver steps for each block; 25 by default. */
   readonly steps?: PerBlock;
-  /** Guidance scale; above 1 each step costs two passes. The model's own by default. */
+  /**
+   * Guidance scale, 0 or more: 1 samples the class, 0 no class, and values between or above combine both predictions,
+   * which costs two passes per step. Default: the model's own.
+   */
   readonly cfg?: PerBlock;
   readonly solver?: SolverName;
   /**

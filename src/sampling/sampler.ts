@@ -3,7 +3,7 @@
  * the finished blocks through the cache; then it joins them.
  */
 
-import { guide } from '../diffusion/guidance.ts';
+import { guidanceBranches, guide } from '../diffusion/guidance.ts';
 import { cleanSample, linearNoiseSchedule, type NoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver } from '../diffusion/solvers/index.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -136,11 +136,13 @@ async function extend(
   return extended.blocks > window ? trunk.slide(extended) : extended;
 }
 
-/** With guidance there are two branches, the samples with their labels and the samples without; else the first. */
+/** The samples with their labels, the samples without them, or both, as the block's guidance scale needs. */
 function stepConditions(config: AcditConfig, plan: SamplePlan, block: number, timestep: number): Condition[] {
+  const branches = guidanceBranches(plan.cfg[block]);
   const labelled = plan.labels[block].map((label) => ({ timestep, label }));
-  if (plan.cfg[block] <= 1) return labelled;
-  return [...labelled, ...labelled.map(() => ({ timestep, label: config.classes }))];
+  const unlabelled = labelled.map(() => ({ timestep, label: config.classes }));
+  if (branches === 'both') return [...labelled, ...unlabelled];
+  return branches === 'conditional' ? labelled : unlabelled;
 }
 
 /** Predicted noise (R, N, B, C) to the guided one, N x B x C values. */

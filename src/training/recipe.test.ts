@@ -105,6 +105,15 @@ describe("a recipe's model", () => {
     });
   });
 
+  it.each([0, 0.5])('may be guided with a scale of %d', (cfg) => {
+    const recipe = parseRecipe({
+      ...(changed('output', { cfg }) as object),
+      evaluation: { every: 5, network: 'x', cfg },
+    });
+    expect(recipe).toMatchObject({ output: { cfg }, evaluation: { cfg } });
+    expect(recipeModel(recipe, { classNames: names, sampleShape: [1, 3, 8, 8] }).guidance).toBe(cfg);
+  });
+
   it('makes latents where the data is latents, and knows whose', () => {
     const autoencoder = { fingerprint: 'abc', scalingFactor: 0.5 };
     const latents = {

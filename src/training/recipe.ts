@@ -97,7 +97,7 @@ const outputSchema = z.strictObject({
   sampleEvery: z.int().nonnegative().default(0),
   /** Sampler of the grids: solver steps a block, and guidance, which becomes the model's default (the paper's if absent). */
   sampleSteps: count.default(25),
-  cfg: z.number().min(1).optional(),
+  cfg: z.number().min(0).optional(),
   /** Autoencoder that draws the grids of a model of latents; without it there are none. */
   vae: z.string().min(1).optional(),
 });
@@ -115,7 +115,7 @@ const evaluationSchema = z.strictObject({
   samples: z.int().min(2).default(1000),
   /** Solver steps a block, and guidance; by default those of the sample grids. */
   steps: count.optional(),
-  cfg: z.number().min(1).optional(),
+  cfg: z.number().min(0).optional(),
 });
 
 const recipeSchema = z

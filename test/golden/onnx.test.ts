@@ -10,6 +10,9 @@ import { loadModel } from '../../src/checkpoints/load.ts';
 import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { openSafetensors } from '../../src/formats/safetensors.ts';
+import { openCpu } from '../../src/runtime/node.ts';
+import { finalLatents } from '../../src/sampling/final-latents.ts';
+import { createSampler } from '../../src/sampling/sampler.ts';
 import { type Tensor, tensorBytes } from '../../src/tensor/tensor.ts';
 import { runInProcess } from '../support/cli.ts';
 import { digest } from '../support/digest.ts';
@@ -58,6 +61,37 @@ describe('a model as ONNX', () => {
     const bytes = new Uint8Array(readFileSync(join(folder, 'out')));
     const latents = { data: new Float32Array(bytes.buffer) };
     expect(relativeError(latents, expected)).toBeLessThan(1e-4);
+  });
+
+  it.each([0, 0.5, 1])('samples with guidance %d as acdit does', async (cfg) => {
+    const folder = temporaryFolder();
+    const model = golden('image-tiny.pt');
+    const path = await exported(model, folder);
+    const npz = await openNpz(await openFile(golden('image-tiny.npz')));
+    const noise = await npz.read('sample.noise');
+    const labels = [...(await npz.read('sample.labels')).data].join();
+    await npz.close();
+    writeFileSync(join(folder, 'noise'), tensorBytes(noise));
+    const file = writeExample(folder);
+    execFileSync(
+      process.execPath,
+      [file, path, labels, join(folder, 'noise'), join(folder, 'out'), `${cfg}`, '3'],
+      {
+        cwd: folder,
+      },
+    );
+    const bytes = new Uint8Array(readFileSync(join(folder, 'out')));
+    const { config, weights } = await loadModel(model);
+    const sampler = await createSampler({ config, weights, device: openCpu() });
+    const request = {
+      labels: labels.split(',').map(Number),
+      cfg,
+      steps: 3,
+      noise: noise as Tensor<'float32'>,
+    };
+    const expected = await finalLatents(sampler.sample(request));
+    expect(relativeError({ data: new Float32Array(bytes.buffer) }, expected)).toBeLessThan(1e-4);
+    await sampler.dispose();
   });
 
   it('has the signature that the guide documents', async () => {

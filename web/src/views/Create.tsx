@@ -99,7 +99,7 @@ export function Create({ engine, local, autoencoder, model, recalled, onKept, on
         <Slider
           label="Guidance"
           value={settings.cfg}
-          min={1}
+          min={0}
           max={6}
           step={0.1}
           onChange={(cfg) => change({ cfg })}
