@@ -9,8 +9,8 @@ export const EXIT = { failure: 1, badInput: 2, interrupted: 130 } as const;
 
 /** Report an error, and give the exit code for it. */
 export function reportFailure(error: unknown, verbose: boolean, { stderr, signal }: Terminal): number {
-  if (signal.aborted && error === signal.reason) return EXIT.interrupted;
   const expected = error instanceof AcditError || isSystemError(error);
+  if (!expected && signal.aborted && error === signal.reason) return EXIT.interrupted;
   if (!expected) {
     stderr.write(`acdit: this is a bug in acdit, please report it\n${printableLines(stackOf(error))}\n`);
     return EXIT.failure;

@@ -1,29 +1,45 @@
-/** @file Ctrl-C: the first asks the work to end cleanly, the second ends it at once. */
+/**
+ * @file The terminal of a command, and what ends its work early: the first signal asks it to save and end, a second
+ * Ctrl-C ends it at once. Output that cannot be written ends it as the first signal does.
+ */
 
+import { STOP_SIGNALS } from '../stop-signals.ts';
+import type { Terminal } from './command.ts';
 import { EXIT } from './failure.ts';
+import { guardStream, type RawStream } from './output.ts';
 
 /** `npm` passes on a Ctrl-C that the terminal has sent too: signals this close, in milliseconds, are one. */
 const SAME_SIGNAL = 250;
 
-/** A signal that is aborted by SIGINT or SIGTERM, and when nobody reads our output any more. */
-export function abortOnInterruption(): AbortSignal {
+/** The streams and signals of a process; `process` is one. */
+export interface InterruptibleProcess {
+  readonly stdout: RawStream;
+  readonly stderr: RawStream;
+  on(signal: NodeJS.Signals, listener: (signal: NodeJS.Signals) => void): unknown;
+  exit(code: number): unknown;
+}
+
+/**
+ * Opens the terminal of a process. Its signal aborts at SIGINT, SIGTERM or SIGHUP, and when output cannot be written: then
+ * its reason is an {@link AcditError} that says why, unless the reader has left.
+ */
+export function openTerminal(owner: InterruptibleProcess): Terminal {
   const controller = new AbortController();
+  const outputFailed = (problem?: Error): void =>
+    controller.abort(problem ?? new Error('nobody reads the output'));
+  const stdout = guardStream(owner.stdout, 'standard output', outputFailed);
+  const stderr = guardStream(owner.stderr, 'standard error', outputFailed);
   let first: number | undefined;
-  const stop = (): void => {
+  const stop = (signal: NodeJS.Signals): void => {
     if (first === undefined) {
       first = Date.now();
-      if (process.stderr.isTTY) process.stderr.write('\nstopping; Ctrl-C again quits at once\n');
+      if (stderr.isTTY) stderr.write('\nstopping; Ctrl-C again quits at once\n');
       controller.abort(new Error('interrupted'));
-    } else if (Date.now() - first > SAME_SIGNAL) process.exit(EXIT.interrupted);
+      return;
+    }
+    // The shell and the system both report a closed terminal: a second report does not ask for haste.
+    if (signal !== 'SIGHUP' && Date.now() - first > SAME_SIGNAL) owner.exit(EXIT.interrupted);
   };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
-  for (const stream of [process.stdout, process.stderr]) {
-    // As in `acdit train 2>&1 | head`: no error, but a reason to end.
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error;
-      controller.abort(new Error('nobody reads the output'));
-    });
-  }
-  return controller.signal;
+  for (const signal of STOP_SIGNALS) owner.on(signal, stop);
+  return { stdout, stderr, signal: controller.signal };
 }

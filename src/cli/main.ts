@@ -1,8 +1,16 @@
 #!/usr/bin/env node
 /** @file The `acdit` command. */
 
-import { abortOnInterruption } from './interruption.ts';
+import { setImmediate } from 'node:timers/promises';
+import { AcditError } from '../errors.ts';
+import { reportFailure } from './failure.ts';
+import { openTerminal } from './interruption.ts';
 import { runCli } from './run.ts';
 
-const terminal = { stdout: process.stdout, stderr: process.stderr, signal: abortOnInterruption() };
-process.exitCode = await runCli(process.argv.slice(2), terminal);
+const terminal = openTerminal(process);
+const code = await runCli(process.argv.slice(2), terminal);
+await setImmediate(); // a write that failed is reported a moment later
+const { aborted, reason } = terminal.signal;
+// The work is done, but what it printed is not where it should be.
+const outputFailed = code === 0 && aborted && reason instanceof AcditError;
+process.exitCode = outputFailed ? reportFailure(reason, false, terminal) : code;

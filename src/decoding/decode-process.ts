@@ -1,6 +1,7 @@
 /** @file The decoding process: takes latents from the process that started it, and ends with it. See decoder.ts. */
 
 import { AcditError } from '../errors.ts';
+import { leaveStopSignalsToParent } from '../stop-signals.ts';
 import { type Decoder, localDecoder, type Reply, type Request } from './decoder.ts';
 
 let decoder: Decoder | undefined;
@@ -27,5 +28,4 @@ async function handle(request: Request): Promise<void> {
 
 process.on('message', (request: Request) => void handle(request));
 process.on('disconnect', () => process.exit());
-// A Ctrl-C in the terminal reaches both processes; the other one decides what becomes of the work.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
+leaveStopSignalsToParent();

@@ -151,7 +151,16 @@ export async function explained<T>(path: string, action: () => Promise<T>): Prom
   try {
     return await action();
   } catch (cause) {
-    const { code = '', message } = cause as NodeJS.ErrnoException;
-    throw new AcditError(`cannot write ${path}: ${writeProblems[code] ?? message}`, { cause });
+    throw writeError(path, cause);
   }
+}
+
+function writeError(path: string, cause: unknown): AcditError {
+  return new AcditError(`cannot write ${path}: ${describeWriteProblem(cause)}`, { cause });
+}
+
+/** Describes why a write failed and, where it can be helped, what to do. */
+export function describeWriteProblem(cause: unknown): string {
+  const { code = '', message } = cause as NodeJS.ErrnoException;
+  return writeProblems[code] ?? message;
 }

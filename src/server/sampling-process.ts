@@ -4,6 +4,7 @@ import { openModel, weightSource } from '../checkpoints/load.ts';
 import { AcditError, ArgumentError } from '../errors.ts';
 import { openAccelerator, openCpu } from '../runtime/node.ts';
 import { createSampler, type Sampler } from '../sampling/sampler.ts';
+import { leaveStopSignalsToParent } from '../stop-signals.ts';
 import { createLead, type Lead } from './lead.ts';
 import {
   type FromSampling,
@@ -71,5 +72,4 @@ process.on('message', (message: ToSampling) => {
   else stop(message.id);
 });
 process.on('disconnect', () => process.exit());
-// A Ctrl-C in the terminal reaches all processes; the server decides what becomes of the work.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
+leaveStopSignalsToParent();

@@ -1,5 +1,6 @@
 /** @file The program of the process that reads clips: it ends with the one that started it. See clip-reader.ts. */
 
+import { leaveStopSignalsToParent } from '../../../stop-signals.ts';
 import { type ClipReply, localClipReader, type NumberedRequest } from './clip-reader.ts';
 
 const stopping = new AbortController();
@@ -22,5 +23,4 @@ process.on('disconnect', () => {
   stopping.abort(); // and with it the decoders
   setTimeout(() => process.exit(), 200).unref();
 });
-// A Ctrl-C in the terminal reaches both processes; the other one decides what becomes of the work.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {});
+leaveStopSignalsToParent();

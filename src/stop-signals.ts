@@ -1,0 +1,12 @@
+/** @file The signals that ask a process to end (Node only). */
+
+/** Ctrl-C, the system's request to end, and the end of the terminal or the connection that a command was started in. */
+export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/**
+ * Ignores the signals in a process that helps another one. A terminal sends them to both, and the other one decides what
+ * becomes of the work.
+ */
+export function leaveStopSignalsToParent(): void {
+  for (const signal of STOP_SIGNALS) process.on(signal, () => {});
+}
