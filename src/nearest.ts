@@ -1,24 +1,66 @@
 /** @file The nearest of some known words, for "did you mean". */
 
-/** Levenshtein's edit distance. */
+/** A word is near if at most one in so many of the longer one's letters is wrong. */
+const LETTERS_PER_MISTAKE = 3;
+/** A shorter beginning of a word could be that of any. */
+const SHORTEST_PREFIX = 3;
+
+/**
+ * Edit distance in which a letter inserted, deleted or replaced, or two neighbours swapped, count 1 (the optimal
+ * string alignment distance).
+ */
 export function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(next[j - 1] + 1, row[j] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
+      const replaced = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(next[j - 1] + 1, row[j] + 1, replaced));
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      if (swapped) next[j] = Math.min(next[j], before[j - 2] + 1);
     }
-    row = next;
+    [before, row] = [row, next];
   }
   return row[b.length];
 }
 
-/** The candidate that begins with `word`, or else has the smallest edit distance to it, letter case aside. */
-export function nearest(word: string, candidates: readonly string[]): string {
+/**
+ * Returns the candidate that begins with `word`, or else has the smallest edit distance to it, ignoring letter case;
+ * `undefined` if none is near: an unrelated word helps nobody.
+ */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const wanted = word.toLowerCase();
-  const distance = (candidate: string): number =>
-    wanted !== '' && candidate.toLowerCase().startsWith(wanted)
-      ? 0
-      : editDistance(wanted, candidate.toLowerCase());
-  return candidates.reduce((best, candidate) => (distance(candidate) < distance(best) ? candidate : best));
+  let best: string | undefined;
+  let smallest = Number.POSITIVE_INFINITY;
+  for (const candidate of candidates) {
+    const distance = distanceOf(wanted, candidate.toLowerCase());
+    if (distance === undefined || distance >= smallest) continue;
+    [best, smallest] = [candidate, distance];
+  }
+  return best;
+}
+
+/** The distance of two words that are near; else undefined. */
+function distanceOf(wanted: string, candidate: string): number | undefined {
+  if (wanted.length >= SHORTEST_PREFIX && candidate.startsWith(wanted)) return 0;
+  const most = Math.floor(Math.max(wanted.length, candidate.length) / LETTERS_PER_MISTAKE);
+  // The lengths alone differ by more: so a long text from a client costs nothing.
+  if (Math.abs(wanted.length - candidate.length) > most) return undefined;
+  const distance = editDistance(wanted, candidate);
+  return distance <= most ? distance : undefined;
+}
+
+/**
+ * Returns the clause that offers the nearest candidate, such as `; did you mean --steps?`, or an empty text if none is
+ * near.
+ * @param shown how the candidate is written in the message.
+ */
+export function didYouMean(
+  word: string,
+  candidates: readonly string[],
+  shown = (candidate: string): string => candidate,
+): string {
+  const candidate = nearest(word, candidates);
+  return candidate === undefined ? '' : `; did you mean ${shown(candidate)}?`;
 }

@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util';
 import { ArgumentError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { didYouMean } from '../nearest.ts';
 
 export interface Flag {
   readonly type: 'string' | 'boolean';
@@ -64,8 +64,8 @@ export function parseFlags<F extends Flags>(
     } else if (name !== undefined) values[name] = requireValue(token);
     else if (isFree(token.name)) free.push([token.name, requireValue(token)]);
     else {
-      const suggestion = nearest(token.name, [...names.keys()]);
-      throw new ArgumentError(`unknown flag ${token.rawName}; did you mean --${suggestion}?`);
+      const suggestion = didYouMean(token.name, [...names.keys()], (known) => `--${known}`);
+      throw new ArgumentError(`unknown flag ${token.rawName}${suggestion || '; --help lists the flags'}`);
     }
   }
   return { values: values as FlagValues<F>, positionals, free };

@@ -1,6 +1,8 @@
 /** @file Labels as users give them, class numbers or names, and as they are shown. */
 
-import { className, findClass, requireClass } from '../models/acdit/class-names.ts';
+import { ArgumentError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
+import { type ChosenClass, className, findName, requireClass } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { requireOneABlock } from './values.ts';
 
@@ -24,21 +26,118 @@ export function defaultLabels({ classes, frames }: AcditConfig): number[] {
   return Array.from({ length: 8 }, (_, label) => label);
 }
 
-/**
- * `3,7`, `sneaker,bag` or, by block, `3/3/7/7`. Case and punctuation of names do not matter.
- * @throws {ArgumentError} naming the range of numbers, or the nearest name.
- */
-export function parseLabels(config: AcditConfig, text: string, blocks = config.blocks): Label[] {
-  return text.split(',').map((item) => {
-    const whole = findClass(config, item.trim());
-    if (whole !== undefined || !item.includes('/')) return whole ?? requireClass(config, item.trim());
-    const parts = item.split('/').map((part) => part.trim());
-    requireOneABlock('labels', item.trim(), parts.length, blocks);
-    return parts.map((part) => requireClass(config, part));
-  });
+/** Labels read from a text. */
+export interface ParsedLabels {
+  readonly labels: Label[];
+  /** Say which class was taken, where a text could mean two. */
+  readonly notes: string[];
 }
 
-/** The name of a label, as far as the model has names. */
+/**
+ * Reads `3,7`, `sneaker,bag` or, by block, `3/3/7/7`; see `findClass` for how names and numbers are told apart. A
+ * name with a comma or slash is written in double quotes, `"tench, Tinca tinca",7`, in which `""` is one double quote.
+ * @throws {ArgumentError} naming the range of numbers, the nearest name, or the readings of a text that has two.
+ */
+export function parseLabels(config: AcditConfig, text: string, blocks = config.blocks): ParsedLabels {
+  const whole = classWith(',', config, text);
+  const readList = (): ChosenClass[][] => splitLabels(text).map((item) => readItem(config, item, blocks));
+  const items = oneReading(text, ',', whole && [[whole]], whole ? attempt(readList) : readList());
+  return {
+    labels: items.map((item) => (item.length === 1 ? item[0].label : item.map(({ label }) => label))),
+    notes: [...new Set(items.flat().flatMap(({ note }) => note ?? []))],
+  };
+}
+
+/** A class for a sample, or one for each of its blocks. */
+function readItem(config: AcditConfig, { raw, parts }: LabelItem, blocks: number): ChosenClass[] {
+  if (parts.length === 1) return [readPart(config, parts[0])];
+  const whole = classWith('/', config, raw);
+  const readBlocks = (): ChosenClass[] => {
+    requireOneABlock('labels', raw, parts.length, blocks);
+    return parts.map((part) => readPart(config, part));
+  };
+  return oneReading(raw, '/', whole && [whole], whole ? attempt(readBlocks) : readBlocks());
+}
+
+function readPart(config: AcditConfig, part: string): ChosenClass {
+  try {
+    return requireClass(config, part);
+  } catch (cause) {
+    const { message } = cause as Error;
+    const example = config.classNames?.find((name) => name.includes(','));
+    if (!(cause instanceof ArgumentError) || example === undefined) throw cause;
+    throw new ArgumentError(
+      `${message} (a name with a comma goes in double quotes: --labels '${printable(quotedLabel(example))}')`,
+      { cause },
+    );
+  }
+}
+
+/** The class whose own name has the separator, if the text is its name. */
+function classWith(separator: string, { classNames }: AcditConfig, text: string): ChosenClass | undefined {
+  if (!text.includes(separator) || !classNames) return undefined;
+  const label = findName({ classes: classNames.length, classNames }, text);
+  return label === undefined ? undefined : { label };
+}
+
+/** @throws {ArgumentError} if a text can be read as one name and as several. */
+function oneReading<T>(text: string, separator: string, whole: T | undefined, several: T | undefined): T {
+  if (whole === undefined || several === undefined) return (whole ?? several)!;
+  const parts = text.split(separator).map((part) => quotedLabel(part.trim()));
+  throw new ArgumentError(
+    `--labels ${printable(text)} names one class, and each part of it names one too; ` +
+      `write '${quotedLabel(text.trim())}' for the one, or '${parts.join(separator)}' for all`,
+  );
+}
+
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof ArgumentError) return undefined;
+    throw error;
+  }
+}
+
+function quotedLabel(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** What is between two commas. */
+interface LabelItem {
+  /** As it was written. */
+  readonly raw: string;
+  /** Between slashes, without quotes. */
+  readonly parts: readonly string[];
+}
+
+/** @throws {ArgumentError} if a quote is not closed, or a part is empty. */
+function splitLabels(text: string): LabelItem[] {
+  /** A part in double quotes, or up to the next separator; and that separator. */
+  const pattern = /\s*(?:"((?:[^"]|"")*)"\s*(?=[,/]|$)|([^,/]*))([,/]|$)/y;
+  const items: LabelItem[] = [];
+  let parts: string[] = [];
+  let start = 0;
+  for (let separator = ','; separator !== ''; ) {
+    const [, inQuotes, plain = '', next] = pattern.exec(text)!;
+    if (plain.startsWith('"')) {
+      throw new ArgumentError(
+        `--labels ${printable(text)}: a name in double quotes must end with one; write '"a, b",c', and "" for a quote in a name`,
+      );
+    }
+    const part = inQuotes?.replaceAll('""', '"') ?? plain.trim();
+    if (part === '')
+      throw new ArgumentError(`--labels '${printable(text)}' has an empty part; name a class in each`);
+    parts.push(part);
+    separator = next;
+    if (separator === '/') continue;
+    items.push({ raw: text.slice(start, pattern.lastIndex - separator.length).trim(), parts });
+    [parts, start] = [[], pattern.lastIndex];
+  }
+  return items;
+}
+
+/** Returns the name of a label, or its number if the model has no names. */
 export function labelName(config: AcditConfig, label: Label): string {
   if (typeof label !== 'number') return label.map((part) => labelName(config, part)).join(' / ');
   return className(config, label);

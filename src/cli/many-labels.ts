@@ -3,7 +3,7 @@
 import { ArgumentError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { Generator } from '../tensor/generator.ts';
-import { parseLabels } from './labels.ts';
+import { type ParsedLabels, parseLabels } from './labels.ts';
 import { wholeNumber } from './values.ts';
 
 /** How classes follow each other: drawn with replacement, as DiT and ADM sample, or in turn, each as often as any. */
@@ -13,8 +13,10 @@ export interface ManyLabels {
   readonly order: LabelOrder;
   /** The classes that are drawn from, or take turns. */
   readonly classes: readonly number[];
-  /** One an image. A longer list begins with a shorter one. */
+  /** One per image. A longer list begins with a shorter one. */
   readonly labels: readonly number[];
+  /** See {@link ParsedLabels}. */
+  readonly notes: readonly string[];
 }
 
 /** Keeps labels apart from noise, whose streams have other keys. */
@@ -35,7 +37,7 @@ export function manyLabels(
   seed: number,
 ): ManyLabels {
   const { count, 'per-class': perClass } = flags;
-  const classes = classesOf(config, flags.labels);
+  const { classes, notes } = classesOf(config, flags.labels);
   if ((count === undefined) === (perClass === undefined)) {
     throw new ArgumentError(
       '--npz needs --count N, images of random classes (papers take 50000), or --per-class N, as many of each class',
@@ -44,20 +46,24 @@ export function manyLabels(
   if (perClass !== undefined) {
     const images = classes.length * wholeNumber('per-class', perClass);
     const labels = Array.from({ length: images }, (_, i) => classes[i % classes.length]);
-    return { order: 'balanced', classes, labels };
+    return { order: 'balanced', classes, labels, notes };
   }
   const draws = Generator.seeded(seed, 0, LABEL_STREAM).randint(
     0,
     classes.length,
     wholeNumber('count', count!),
   );
-  return { order: 'random', classes, labels: draws.map((draw) => classes[draw]) };
+  return { order: 'random', classes, labels: draws.map((draw) => classes[draw]), notes };
 }
 
-function classesOf(config: AcditConfig, list: string | undefined): number[] {
-  if (list === undefined) return Array.from({ length: config.classes }, (_, label) => label);
-  return parseLabels(config, list, config.blocks).map((label) => {
+function classesOf(config: AcditConfig, list: string | undefined): Pick<ManyLabels, 'classes' | 'notes'> {
+  if (list === undefined) {
+    return { classes: Array.from({ length: config.classes }, (_, label) => label), notes: [] };
+  }
+  const { labels, notes } = parseLabels(config, list, config.blocks);
+  const classes = labels.map((label) => {
     if (typeof label === 'number') return label;
-    throw new ArgumentError(`--npz stores one label an image, got ${label.join('/')}`);
+    throw new ArgumentError(`--npz stores one label per image, got ${label.join('/')}`);
   });
+  return { classes, notes };
 }

@@ -1,7 +1,7 @@
 /** @file The command line as a function: arguments in, exit code out. Each command is loaded when it is called. */
 
 import { ArgumentError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { didYouMean } from '../nearest.ts';
 import type { Command, Terminal } from './command.ts';
 import { reportFailure } from './failure.ts';
 import { packageVersion } from './package-version.ts';
@@ -69,7 +69,7 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
   if (!Object.hasOwn(commands, name)) {
     const what = name.startsWith('-') ? `expected a command before ${name}` : `unknown command '${name}'`;
     const known = Object.keys(commands);
-    throw new ArgumentError(`${what}; did you mean ${nearest(name, known)}? There are ${known.join(', ')}`);
+    throw new ArgumentError(`${what}${didYouMean(name, known) || '.'} There are ${known.join(', ')}`);
   }
   const command = await commands[name].load();
   return command.execute(rest, terminal);

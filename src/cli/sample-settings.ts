@@ -27,7 +27,7 @@ export const sampleFlags = {
   labels: {
     type: 'string',
     value: 'LIST',
-    help: 'classes by number or name, with commas between; by block with slashes: 3/3/7/7 (all of a small model)',
+    help: 'classes by name or number: cat,7,"a, b"; per block with slashes: 3/3/7/7 (default: all of a small model)',
   },
   'per-class': { type: 'string', value: 'N', help: 'samples of each label (1; 8 without --labels)' },
   count: {
@@ -146,7 +146,8 @@ export async function sampleSettings(
   const blocks = values.blocks === undefined ? config.blocks : wholeNumber('blocks', values.blocks);
   const seed = values.seed === undefined ? DEFAULT_SEED : wholeNumber('seed', values.seed, 0);
   const npz = npzSettings(config, values, seed);
-  const labels = npz?.labels ?? chooseLabels(config, values, blocks);
+  const { labels, notes } = npz ?? chooseLabels(config, values, blocks);
+  for (const note of notes) terminal.stderr.write(`note: ${note}\n`);
   const { batch, window, noise, solver = solverNames[0] } = values;
   const request = {
     labels,
@@ -217,19 +218,25 @@ function requirePrecision(precision = 'fp32'): void {
   }
 }
 
-function chooseLabels(config: AcditConfig, values: SampleValues, blocks: number): Label[] {
+function chooseLabels(
+  config: AcditConfig,
+  values: SampleValues,
+  blocks: number,
+): { labels: Label[]; notes: readonly string[] } {
   const { labels, count } = values;
   const perClass = values['per-class'];
   if (count !== undefined && perClass !== undefined) {
     throw new ArgumentError('--count and --per-class exclude each other; give one of them');
   }
-  const distinct = labels === undefined ? defaultLabels(config) : parseLabels(config, labels, blocks);
+  const { labels: distinct, notes } =
+    labels === undefined ? { labels: defaultLabels(config), notes: [] } : parseLabels(config, labels, blocks);
   const fallback = labels === undefined && config.space === 'pixels' ? DEFAULT_PER_CLASS : 1;
-  return repeatLabels(
+  const repeated = repeatLabels(
     distinct,
     perClass === undefined ? fallback : wholeNumber('per-class', perClass),
     count === undefined ? undefined : wholeNumber('count', count),
   );
+  return { labels: repeated, notes };
 }
 
 async function readNoise(path: string, expected: readonly number[]): Promise<Tensor<'float32'>> {

@@ -1,7 +1,7 @@
 /** @file Flags' texts as numbers, choices and per-block values, with messages that name the flag. */
 
 import { ArgumentError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { didYouMean } from '../nearest.ts';
 
 /** A whole number of at least `minimum`. @throws {ArgumentError} */
 export function wholeNumber(flag: string, text: string, minimum = 1): number {
@@ -22,12 +22,12 @@ export function outputFile(flag: string, path: string, ending: string): string {
   throw new ArgumentError(`--${flag} names a file to write, which must end in ${ending}, got '${path}'`);
 }
 
-/** One of some words. @throws {ArgumentError} naming the nearest. */
+/** One of some words. @throws {ArgumentError} naming all, and the nearest if one is near. */
 export function choice<C extends string>(flag: string, text: string, choices: readonly C[]): C {
   const found = choices.find((word) => word === text);
   if (found !== undefined) return found;
   throw new ArgumentError(
-    `--${flag} must be one of ${choices.join(', ')}, got '${text}'; did you mean ${nearest(text, choices)}?`,
+    `--${flag} must be one of ${choices.join(', ')}, got '${text}'${didYouMean(text, choices)}`,
   );
 }
 

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../checkpoints/load.ts';
 import { AUTOENCODER_WEIGHTS } from '../checkpoints/stored-autoencoder.ts';
 import { HubError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { didYouMean } from '../nearest.ts';
 import { expectedPath } from './cache.ts';
 import { type Hub, openHub } from './connection.ts';
 import { ensureFile, type Outcome } from './download-file.ts';
@@ -38,7 +38,7 @@ export async function fetchModel(name: string, options: HubOptions = {}): Promis
   const location = parseHubName(name);
   if (!location) {
     throw new HubError(
-      `${name}: no such model on this machine, nor a released one; did you mean ${nearest(name, RELEASED_MODELS)}? ` +
+      `${name}: no such model on this machine, nor a released one${didYouMean(name, RELEASED_MODELS) || '.'} ` +
         `There are ${RELEASED_MODELS.join(', ')}, and other models of the Hugging Face Hub are named owner/repo or ` +
         'owner/repo/file',
     );

@@ -1,7 +1,7 @@
 /** @file What the hub refuses, and what to do about it. */
 
 import { HubError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { didYouMean } from '../nearest.ts';
 import type { Hub } from './connection.ts';
 import { listRepository } from './listing.ts';
 import { describeLocation, type HubLocation } from './names.ts';
@@ -41,6 +41,6 @@ export async function missingFile(hub: Hub, location: HubLocation): Promise<HubE
   if (files.length === 0) return new HubError(`${where} holds no ${path}: it is empty`);
   const shown = files.slice(0, SHOWN).join(', ') + (files.length > SHOWN ? ', ...' : '');
   return new HubError(
-    `${where} holds no ${path}; did you mean ${repo}/${nearest(path, files)}? It holds ${shown}`,
+    `${where} holds no ${path}${didYouMean(path, files, (file) => `${repo}/${file}`) || '.'} It holds ${shown}`,
   );
 }

@@ -3,7 +3,7 @@
 import type { Context } from 'hono';
 import type { z } from 'zod';
 import { ApiError } from '../errors.ts';
-import { nearest } from '../nearest.ts';
+import { didYouMean } from '../nearest.ts';
 
 /**
  * The body as `schema` wants it.
@@ -48,7 +48,8 @@ function describeIssue(issue: z.core.$ZodIssue, fields: readonly string[], befor
   }
   if (issue.code === 'unrecognized_keys' && path.length === 0) {
     const [key] = issue.keys;
-    const message = `unknown field '${key}'; did you mean '${nearest(key, fields)}'?`;
+    const quoted = (field: string): string => `'${field}'`;
+    const message = `unknown field '${key}'${didYouMean(key, fields, quoted) || `; the fields are ${fields.join(', ')}`}`;
     return new ApiError(400, 'unknown_parameter', message, { param: key });
   }
   const where = param === '' ? 'the body' : param;

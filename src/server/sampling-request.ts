@@ -5,7 +5,7 @@ import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import { requireClass } from '../models/acdit/class-names.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
-import { nearest } from '../nearest.ts';
+import { didYouMean } from '../nearest.ts';
 import type { PerBlock, SampleLength, SampleRequest } from '../sampling/request.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -65,7 +65,7 @@ export function findModel(models: readonly ServedModel[], name: string | undefin
   throw new ApiError(
     404,
     'model_not_found',
-    `there is no model '${name}'; did you mean '${nearest(name, ids)}'? There are ${ids.join(', ')}`,
+    `there is no model '${name}'${didYouMean(name, ids, (id) => `'${id}'`) || '.'} There are ${ids.join(', ')}`,
     { param: 'model' },
   );
 }

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
 import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
-import { nearest } from '../nearest.ts';
+import { didYouMean } from '../nearest.ts';
 import type { Dataset } from './datasets/dataset.ts';
 import { DATASET_KINDS } from './datasets/kinds.ts';
 import { LOSS_WEIGHTINGS } from './loss-weighting.ts';
@@ -151,9 +151,10 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   const at = issue.path.join('.');
   if (issue.code !== 'unrecognized_keys') return `${at || 'recipe'}: ${issue.message}`;
   const known = keysAt(issue.path);
-  return issue.keys
-    .map((key) => `unknown key '${[...issue.path, key].join('.')}'; did you mean '${nearest(key, known)}'?`)
-    .join(' ');
+  const quoted = (key: string): string => `'${key}'`;
+  const advice = (key: string): string =>
+    didYouMean(key, known, quoted) || `; the keys here are ${known.join(', ')}`;
+  return issue.keys.map((key) => `unknown key '${[...issue.path, key].join('.')}'${advice(key)}`).join(' ');
 }
 
 /**

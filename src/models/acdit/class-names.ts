@@ -1,49 +1,143 @@
-/** @file Classes as people name them, by number or name, and as they are shown. */
+/** @file Classes as people name them, by name or number, and as they are shown. */
 
 import { ArgumentError } from '../../errors.ts';
-import { nearest } from '../../nearest.ts';
+import { printable, printableList } from '../../formats/printable.ts';
+import { didYouMean } from '../../nearest.ts';
 import type { AcditConfig } from './config.ts';
 
-/** Stands for "no class". */
-const NONE = 'none';
+/** What is needed to read and show classes. */
+export type ClassList = Pick<AcditConfig, 'classes' | 'classNames'>;
+
+/** The class that a text names. */
+export interface ChosenClass {
+  /** Its number; the number of classes stands for "no class". */
+  readonly label: number;
+  /** Says which reading was taken, where the text could mean two classes. */
+  readonly note?: string;
+}
+
+/** Words for "no class"; the second is for models with a class called like the first. */
+const NO_CLASS = ['none', 'no class'] as const;
+/** How class numbers are written. */
+const DIGITS = /^[-+]?\d+$/;
+/** Names listed where a text is no class and resembles none. */
+const LISTED_NAMES = 12;
+
+/** Spellings that count as the same name: as written, but for Unicode's forms and space around it, and letter case. */
+const SAME_NAME: readonly ((name: string) => string)[] = [(name) => name, composed, lowerCase];
 
 /**
- * The class that a text names by number or by name, whose case and punctuation do not matter; `classes` for "none".
- * @returns undefined if there is no such name
- * @throws {ArgumentError} naming the range, if it is a number outside it
+ * Returns the class that a text names: by its exact name, by a name that differs in letter case or punctuation only, or
+ * by its number; "none" is no class.
+ * @returns undefined if there is no such class
+ * @throws {ArgumentError} naming the candidates if several names fit equally well, or the range if a number is outside it
  */
-export function findClass({ classes, classNames = [] }: AcditConfig, text: string): number | undefined {
-  if (/^[-+]?\d+$/.test(text)) {
-    const label = Number(text);
-    if (label >= 0 && label < classes) return label;
-    throw new ArgumentError(`label ${text} is outside 0 to ${classes - 1}, the classes of this model`);
+export function findClass(list: ClassList, text: string): ChosenClass | undefined {
+  const named = findName(list, text);
+  if (named !== undefined) return namedClass(list, text, named);
+  if (isNumber(text)) return DIGITS.test(text.trim()) ? numberedClass(list, text) : undefined;
+  if (NO_CLASS.some((word) => word === lowerCase(text))) return { label: list.classes };
+  const label = onlyOne(list, text, simplified);
+  return label === undefined ? undefined : { label };
+}
+
+/**
+ * Returns the number of the class that has this name, but for letter case.
+ * @returns undefined if there is none
+ * @throws {ArgumentError} naming the candidates if several have
+ */
+export function findName(list: ClassList, text: string): number | undefined {
+  for (const spelling of SAME_NAME) {
+    const label = onlyOne(list, text, spelling);
+    if (label !== undefined) return label;
   }
-  if (text.toLowerCase() === NONE) return classes;
-  const found = classNames.findIndex((name) => simplified(name) === simplified(text));
-  return found < 0 ? undefined : found;
+  return undefined;
 }
 
 /**
- * The same, where there must be one.
- * @throws {ArgumentError} naming the nearest class, or the range of numbers
+ * Returns the class that a text names, where it must name one; see {@link findClass}.
+ * @throws {ArgumentError} naming the nearest class, the candidates, or the range of numbers
  */
-export function requireClass(config: AcditConfig, text: string): number {
-  const found = findClass(config, text);
-  if (found !== undefined) return found;
-  const { classes, classNames } = config;
-  const known = classNames
-    ? `did you mean '${nearest(text, classNames)}'?`
-    : `this model's classes have no names; give numbers from 0 to ${classes - 1}`;
-  throw new ArgumentError(`unknown class '${text}'; ${known}`);
+export function requireClass(list: ClassList, text: string): ChosenClass {
+  const found = findClass(list, text);
+  if (found) return found;
+  const { classes, classNames } = list;
+  const advice = classNames
+    ? didYouMean(text, classNames, quoted) ||
+      `; the classes are ${printableList(classNames.map(quoted), LISTED_NAMES)}`
+    : `; this model's classes have no names; give numbers from 0 to ${classes - 1}`;
+  throw new ArgumentError(`unknown class ${quoted(text)}${advice}`);
 }
 
-/** The name of a class, as far as the model has names. */
-export function className({ classes, classNames }: AcditConfig, label: number): string {
-  if (label === classes) return NONE;
-  return classNames?.[label] ?? `class ${label}`;
+/** Checks a class that is given as a number, which is never a name. @throws {ArgumentError} naming the range. */
+export function requireClassNumber({ classes }: ClassList, label: number): number {
+  if (Number.isInteger(label) && label >= 0 && label < classes) return Math.abs(label); // -0 is 0
+  throw new ArgumentError(`label ${label} is outside 0 to ${classes - 1}, the classes of this model`);
 }
 
+/** Returns the name of a class; its number where the model has no names. */
+export function className({ classes, classNames = [] }: ClassList, label: number): string {
+  if (label !== classes) return classNames[label] ?? `class ${label}`;
+  return classNames.some((name) => lowerCase(name) === NO_CLASS[0]) ? NO_CLASS[1] : NO_CLASS[0];
+}
+
+/** The class whose name is spelled like the text; undefined if there is none. @throws {ArgumentError} if several are. */
+function onlyOne(
+  { classNames = [] }: ClassList,
+  text: string,
+  spelling: (name: string) => string,
+): number | undefined {
+  const wanted = spelling(text);
+  const fitting = [...classNames.keys()].filter((label) => spelling(classNames[label]) === wanted);
+  if (fitting.length <= 1) return fitting[0];
+  const candidates = printableList(fitting.map((label) => `${quoted(classNames[label])} (${label})`));
+  const equal = fitting.every((label) => classNames[label] === classNames[fitting[0]]);
+  throw new ArgumentError(
+    `${quoted(text)} could be any of the classes ${candidates}; give ${equal ? 'the number' : 'the exact name or the number'}`,
+  );
+}
+
+/** A class found by its name, with what else the text could have meant. */
+function namedClass(list: ClassList, text: string, label: number): ChosenClass {
+  const taken = `${quoted(text)} is taken as the class named ${quoted(list.classNames![label])} (number ${label})`;
+  const word = lowerCase(text);
+  if (word === NO_CLASS[0]) return { label, note: `${taken}; write '${NO_CLASS[1]}' for no class` };
+  const number = Number(word);
+  // With leading zeros it is a name and no number.
+  if (String(number) !== word || number === label || !(number in list.classNames!)) return { label };
+  return { label, note: `${taken}, not as class number ${number} (${quoted(list.classNames![number])})` };
+}
+
+/** A class by its number, with the name that resembles it. @throws {ArgumentError} naming the range. */
+function numberedClass(list: ClassList, text: string): ChosenClass {
+  const label = requireClassNumber(list, Number(text));
+  const resembling = list.classNames?.find((name) => isNumber(name) && Number(name) === label);
+  if (resembling === undefined || list.classNames![label] === resembling) return { label };
+  const own = quoted(list.classNames![label]);
+  return {
+    label,
+    note: `${quoted(text)} is taken as class number ${label} (${own}), not as the class named ${quoted(resembling)}`,
+  };
+}
+
+function isNumber(text: string): boolean {
+  return text.trim() !== '' && !Number.isNaN(Number(text));
+}
+
+function composed(name: string): string {
+  return name.normalize('NFC').trim();
+}
+
+function lowerCase(name: string): string {
+  return composed(name).toLowerCase();
+}
+
+/** Letters and digits alone, with the marks that belong to them; all of it if there are none. */
 function simplified(name: string): string {
-  const letters = name.toLowerCase().replace(/[^\p{L}\p{N}]/gu, '');
-  return letters === '' ? name : letters;
+  const letters = lowerCase(name).replace(/[^\p{L}\p{N}\p{M}]/gu, '');
+  return letters === '' ? lowerCase(name) : letters;
+}
+
+function quoted(name: string): string {
+  return `'${printable(name)}'`;
 }
