@@ -3,7 +3,7 @@
 import type { ImageModelV4, ImageModelV4CallOptions } from '@ai-sdk/provider';
 import type { ImagesAnswer } from '../server/api.ts';
 import { type AcditProviderOptions, send } from './http.ts';
-import { unsupported } from './warnings.ts';
+import { noted, unsupported } from './warnings.ts';
 
 /** As the server's limit is without being told. */
 const IMAGES_PER_CALL = 10;
@@ -24,7 +24,7 @@ export function createImageModel(options: AcditProviderOptions, modelId: string)
       const { aspectRatio, files, mask } = call;
       return {
         images: answer.data.map((image) => image.b64_json ?? ''),
-        warnings: unsupported('pictures', { aspectRatio, files, mask }),
+        warnings: [...unsupported('pictures', { aspectRatio, files, mask }), ...noted(answer.notes)],
         response: { timestamp, modelId: answer.model, headers: Object.fromEntries(response.headers) },
         // What makes the same images again.
         providerMetadata: {

@@ -9,7 +9,7 @@ import type {
 import { ApiError } from '../errors.ts';
 import type { Video } from '../server/api.ts';
 import { type AcditProviderOptions, type RequestOptions, send } from './http.ts';
-import { unsupported } from './warnings.ts';
+import { noted, unsupported } from './warnings.ts';
 
 const PATH = '/v1/videos';
 /** Milliseconds between looks at whether a clip is finished. */
@@ -53,7 +53,7 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
         for (;;) {
           const { job, clip } = await look(id, call);
           if (job.error) throw new ApiError(500, job.error.code, job.error.message);
-          if (clip) return { ...clip, warnings: warningsOf(call) };
+          if (clip) return { ...clip, warnings: [...warningsOf(call), ...noted(job.notes)] };
           await unlessAborted(delay(POLL_INTERVAL), abortSignal);
         }
       } catch (error) {
@@ -64,7 +64,8 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
     },
     async doStart(call) {
       const job = await start({ ...call, body: requestBody(modelId, call) });
-      return { operation: job.id, warnings: warningsOf(call), response: responseOf(job) };
+      const warnings = [...warningsOf(call), ...noted(job.notes)];
+      return { operation: job.id, warnings, response: responseOf(job) };
     },
     async doStatus({ operation, ...call }) {
       const { job, clip } = await look(String(operation), call);

@@ -1,4 +1,4 @@
-/** @file Warnings of what was asked for and these models cannot do. */
+/** @file Warnings: features that these models do not have, and what the server notes about a prompt. */
 
 import type { SharedV4Warning } from '@ai-sdk/provider';
 
@@ -14,4 +14,9 @@ export function unsupported(
       feature,
       details: `the model makes ${what} of one size from classes alone`,
     }));
+}
+
+/** The server's notes as warnings. */
+export function noted(notes: readonly string[] = []): SharedV4Warning[] {
+  return notes.map((message) => ({ type: 'other', message }));
 }

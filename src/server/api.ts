@@ -44,10 +44,13 @@ export const tensorSchema = z.strictObject({
 /** A tensor as JSON holds it. */
 export type EncodedTensor = z.infer<typeof tensorSchema>;
 
-/** A class by its name or number; `none` for no class. */
+/** A class by its name or number; `none` is no class. */
 const classSchema = z
   .union([z.string().min(1).max(1000), z.int()])
-  .describe('a class of the model, by name or number; "none" for no class');
+  .describe(
+    'a class of the model: a text is its exact name, else a name spelled otherwise that only one class has, else its ' +
+      'number; a number is always its number; "none" is no class',
+  );
 
 /** How sampling is done; each has a default. */
 const samplingFields = {
@@ -190,6 +193,9 @@ export const modelListSchema = z.object({ object: z.literal('list'), data: z.arr
 /** See {@link modelListSchema}. */
 export type ModelList = z.infer<typeof modelListSchema>;
 
+/** Say which class was taken, where a prompt could mean two. */
+const notes = z.array(z.string());
+
 /** The answer to a request for pictures. */
 export const imagesSchema = z.object({
   created: count,
@@ -198,6 +204,7 @@ export const imagesSchema = z.object({
   seed: count,
   size: z.string(),
   output_format: z.enum(IMAGE_FORMATS),
+  notes,
 });
 /** See {@link imagesSchema}. */
 export type ImagesAnswer = z.infer<typeof imagesSchema>;
@@ -218,7 +225,13 @@ export const imageEventSchema = z.discriminatedUnion('type', [
     ...imageEvent,
     partial_image_index: count,
   }),
-  z.object({ type: z.literal('image_generation.completed'), ...imageEvent, model: z.string(), seed: count }),
+  z.object({
+    type: z.literal('image_generation.completed'),
+    ...imageEvent,
+    model: z.string(),
+    seed: count,
+    notes,
+  }),
   z.object({ type: z.literal('error'), ...errorSchema.shape }),
 ]);
 /** An event of a request for pictures with `stream`. */
@@ -244,6 +257,7 @@ export const videoSchema = z.object({
   size: z.string(),
   seed: count,
   untrained,
+  notes,
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
 /** See {@link videoSchema}. */
@@ -299,6 +313,7 @@ export const streamEventSchema = z.discriminatedUnion('type', [
     size: z.string(),
     frames: positive,
     untrained,
+    notes,
     output_format: z.string(),
   }),
   z.object({

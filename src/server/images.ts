@@ -74,6 +74,7 @@ async function makeImages(c: Context, job: ImageJob, context: ServerContext): Pr
     seed: request.seed,
     size: sizeName(model.config),
     output_format: body.output_format,
+    notes: [...request.notes],
   };
 }
 
@@ -131,6 +132,7 @@ async function* streamImages(
         index,
         model: model.id,
         seed: request.seed,
+        notes: [...request.notes],
       };
     }
   }

@@ -3,7 +3,7 @@
 import { randomInt } from 'node:crypto';
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
-import { requireClass } from '../models/acdit/class-names.ts';
+import { type ChosenClass, requireClass, requireClassNumber } from '../models/acdit/class-names.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
 import type { PerBlock, SampleLength, SampleRequest } from '../sampling/request.ts';
@@ -44,6 +44,8 @@ export interface PlannedRequest extends SampleRequest, SampleLength {
   readonly window: number;
   /** `labels[sample][block]` */
   readonly labels: readonly (readonly number[])[];
+  /** Say which class was taken, where a prompt could mean two. */
+  readonly notes: readonly string[];
   /** One a block. */
   readonly steps: readonly number[];
   readonly cfg: readonly number[];
@@ -86,7 +88,7 @@ export function planRequest(
   requireSize(config, fields.size);
   const length = requestedLength(config, fields, limits.blocks);
   const { blocks } = length;
-  const labels = prompts.map((prompt) => labelsOf(config, prompt, blocks));
+  const classes = prompts.map((prompt) => classesOf(config, prompt, blocks));
   const steps = perBlock(blocks, 'steps', fields.steps ?? DEFAULT_STEPS);
   const most = Math.max(...steps);
   if (most > limits.steps) invalid('steps', `steps must be at most ${limits.steps} here, got ${most}`);
@@ -94,7 +96,8 @@ export function planRequest(
   const kept = given?.shape[1] ?? 0;
   return {
     ...length,
-    labels,
+    labels: classes.map((ofBlocks) => ofBlocks.map(({ label }) => label)),
+    notes: [...new Set(classes.flat().flatMap(({ note }) => note ?? []))],
     steps,
     cfg: perBlock(blocks, 'cfg_scale', fields.cfg_scale ?? defaultGuidance(config)),
     seed: fields.seed ?? randomInt(RANDOM_SEEDS),
@@ -111,23 +114,29 @@ function requireSize(config: AcditConfig, size = 'auto'): void {
 }
 
 /** A class for each block. */
-function labelsOf(config: AcditConfig, prompt: Prompt, blocks: number): number[] {
+function classesOf(config: AcditConfig, prompt: Prompt, blocks: number): ChosenClass[] {
   const parts = typeof prompt === 'object' ? prompt : [prompt];
-  const labels = parts.map((part) => classOf(config, part));
-  return perBlock(blocks, 'prompt', labels.length === 1 ? labels[0] : labels);
+  const classes = parts.map((part) => classOf(config, part));
+  return perBlock(blocks, 'prompt', classes.length === 1 ? classes[0] : classes);
 }
 
-function classOf(config: AcditConfig, name: string | number): number {
+/** A text is a name or a number; a number is always the number of a class. */
+function classOf(config: AcditConfig, part: string | number): ChosenClass {
   try {
-    return requireClass(config, String(name).trim());
+    if (typeof part === 'number') return { label: requireClassNumber(config, part) };
+    return requireClass(config, part);
   } catch (error) {
     if (!(error instanceof ArgumentError)) throw error;
     return invalid('prompt', error.message, 'unknown_class');
   }
 }
 
-function perBlock(blocks: number, param: string, value: PerBlock): number[] {
-  if (typeof value === 'number') return Array<number>(blocks).fill(value);
+function perBlock<T extends number | ChosenClass>(
+  blocks: number,
+  param: string,
+  value: T | readonly T[],
+): T[] {
+  if (!Array.isArray(value)) return Array<T>(blocks).fill(value as T);
   if (value.length === blocks) return [...value];
   return invalid(param, `${param} needs one value, or one for each of ${blocks} blocks, got ${value.length}`);
 }

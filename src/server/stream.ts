@@ -83,7 +83,7 @@ async function* streamEvents(
 }
 
 function started({ model, body, request }: StreamJob): StreamEvent {
-  const { labels, blocks, slides, steps, cfg, seed, given, totalSteps } = request;
+  const { labels, notes, blocks, slides, steps, cfg, seed, given, totalSteps } = request;
   return {
     type: 'started',
     model: model.id,
@@ -98,6 +98,7 @@ function started({ model, body, request }: StreamJob): StreamEvent {
     size: sizeName(model.config),
     frames: frameCount(model.config, blocks),
     untrained: slides ? UNTRAINED : null,
+    notes: [...notes],
     output_format: body.output_format,
   };
 }

@@ -17,7 +17,7 @@ export interface VideoJob {
 export interface VideoJobs {
   /** @throws {ApiError} 429 if too many are being made */
   add(
-    video: Pick<Video, 'model' | 'prompt' | 'seconds' | 'blocks' | 'size' | 'seed' | 'untrained'>,
+    video: Pick<Video, 'model' | 'prompt' | 'seconds' | 'blocks' | 'size' | 'seed' | 'untrained' | 'notes'>,
   ): VideoJob;
   /** @throws {ApiError} 404 */
   get(id: string): VideoJob;

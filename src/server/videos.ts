@@ -52,6 +52,7 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
     size: sizeName(config),
     seed: request.seed,
     untrained: request.slides ? UNTRAINED : null,
+    notes: [...request.notes],
   });
   void makeVideo(context, model, request, body.fps, job);
   return job.video;

@@ -32,6 +32,7 @@ describe('acdit', () => {
 
   it.each([
     [['sample', '--stepz', '3'], 'unknown flag --stepz; did you mean --steps?'],
+    [['sample', '--quiet'], 'unknown flag --quiet; --help lists the flags'],
     [['sample', '-q'], 'unknown flag -q'],
     [['sample', '--steps'], '--steps needs a value'],
     [['sample', '--steps', '--json'], '--steps needs a value'],

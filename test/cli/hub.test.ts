@@ -141,10 +141,11 @@ describe('a model of the hub', () => {
     const info = (name: string): Promise<CliResult> => runInProcess(['info', name, '--json']);
     expectBadInput(await info('ACDiT-XL-image'), 'no such model', 'did you mean ACDiT-XL-img?');
     expectBadInput(
-      await info('owner/repo/image.pt'),
+      await info('owner/repo/image-tin.pt'),
       'no such path',
       'did you mean owner/repo/image-tiny.pt?',
     );
+    expectBadInput(await info('owner/repo/image.pt'), 'holds no image.pt. It holds image-tiny.pt');
     expectBadInput(await info('owner/repo'), 'holds no config.json', 'It holds image-tiny.pt');
     hub.faults.corrupt = true;
     expectBadInput(await info('owner/repo/image-tiny.pt'), 'the download is damaged', 'it is deleted');

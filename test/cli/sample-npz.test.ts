@@ -181,7 +181,7 @@ describe('acdit sample --npz', () => {
     [['--npz', 'out.npz'], '--npz needs --count N'],
     [['--npz', 'out.npz', '--count', '4', '--per-class', '2'], '--npz needs --count N'],
     [['--npz', 'out.npz', '--count', '0'], '--count'],
-    [['--npz', 'out.npz', '--count', '4', '--labels', '0/0/1/1'], 'one label an image, got 0/0/1/1'],
+    [['--npz', 'out.npz', '--count', '4', '--labels', '0/0/1/1'], 'one label per image, got 0/0/1/1'],
     [['--npz', 'out.npz', '--count', '4', '--out', 'x'], '--out has no part'],
     [['--npz', 'out.npz', '--count', '4', '--no-decode'], '--no-decode has no part'],
     [['--npz', '/proc/x/out.npz', '--count', '4'], 'cannot write /proc/x'],

@@ -186,13 +186,29 @@ describe('acdit sample', () => {
   });
 });
 
+describe('acdit sample with classes whose names are numbers', () => {
+  it('takes names first, and notes which class was taken', async () => {
+    const model = await saveTiny(inFolder('numbered'), { ...tinyPixels, classNames: ['1', '10', 'a, b'] });
+    const args = ['--steps', '1', '--json', '--labels'];
+    const run = (labels: string) =>
+      sample(model, '--out', inFolder(labels.length.toString()), ...args, labels);
+    const { code, stdout, stderr } = await run('1,10,2,"A, B"');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).samples.map(({ label }: { label: number }) => label)).toEqual([0, 1, 2, 2]);
+    expect(stderr).toBe(
+      "note: '1' is taken as the class named '1' (number 0), not as class number 1 ('10')\n",
+    );
+    expectBadInput(await run('A, C'), "unknown class 'A'", `--labels '"a, b"'`);
+  });
+});
+
 describe('acdit sample with bad input', () => {
   it.each([
     [['--labels', '3'], 'label 3 is outside 0 to 2'],
     [['--labels', '0,-1'], 'label -1 is outside 0 to 2'],
     [['--labels', 'sneeker'], "unknown class 'sneeker'; did you mean 'Sneaker'?"],
     [['--labels', '0/1'], "--labels '0/1' has 2 values; give one, or one for each of 4 blocks"],
-    [['--labels', '0,,1'], "unknown class ''"],
+    [['--labels', '0,,1'], "'0,,1' has an empty part"],
     [['--steps', '0'], "--steps must be a whole number of at least 1, got '0'"],
     [['--steps', '1.5'], "got '1.5'"],
     [['--steps', '1001'], '1001'],

@@ -1,5 +1,6 @@
 /** @file Making pictures on a server, `acdit serve`: its events as they come, over one request. */
 
+import { className } from '../../../src/models/acdit/class-names.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { EncodedTensor, ModelEntry, StreamEvent, StreamRequest } from '../../../src/server/api.ts';
 import type { Engine, ModelCard, Order, Progress } from './engine.ts';
@@ -47,7 +48,7 @@ function requestOf(order: Order, config: AcditConfig | undefined): Partial<Strea
   const { model, label, steps, cfg, seed, given } = order;
   return {
     model: model.slice(PREFIX.length),
-    prompt: config && label === config.classes ? 'none' : label,
+    prompt: config && label === config.classes ? className(config, label) : label,
     steps,
     cfg_scale: cfg,
     seed,

@@ -1,5 +1,7 @@
-/** @file Choosing a class: by its picture where there are few, else by name or number. */
+/** @file Choosing a class: by its image where there are few, else by name or number. */
 
+import { useState } from 'preact/hooks';
+import { requireClass } from '../../../src/models/acdit/class-names.ts';
 import type { ModelCard } from '../engine/engine.ts';
 
 /** Classes shown as buttons; with more there is a field with suggestions. */
@@ -49,26 +51,36 @@ export function ClassPicker({ model, label, onChange }: ClassPickerProps) {
 }
 
 function ClassField({ model, label, onChange }: ClassPickerProps) {
+  const [note, setNote] = useState('');
   const names = Array.from({ length: model.config.classes }, (_, index) => className(model, index));
-  const read = (text: string): void => {
-    const found = names.findIndex((name) => name.toLowerCase() === text.trim().toLowerCase());
-    const number = found >= 0 ? found : Number(text);
-    if (text.trim() !== '' && Number.isInteger(number) && number >= 0 && number <= names.length)
-      onChange(number);
+  /** An unreadable text is marked as invalid, so that nothing is made of the class before it. */
+  const read = (input: HTMLInputElement): void => {
+    try {
+      const chosen = requireClass(model.config, input.value);
+      input.setCustomValidity('');
+      setNote(chosen.note ?? '');
+      onChange(chosen.label);
+    } catch (error) {
+      setNote('');
+      input.setCustomValidity((error as Error).message);
+      input.reportValidity();
+    }
   };
   return (
     <label class="field">
       <span>Class, by name or number</span>
       <input
         list="class-names"
-        defaultValue={names[label]}
-        onChange={(event) => read(event.currentTarget.value)}
+        defaultValue={className(model, label)}
+        onInput={(event) => event.currentTarget.setCustomValidity('')}
+        onChange={(event) => read(event.currentTarget)}
       />
       <datalist id="class-names">
-        {names.map((name) => (
+        {[...new Set(names)].map((name) => (
           <option key={name} value={name} />
         ))}
       </datalist>
+      {note && <small role="status">{note}</small>}
     </label>
   );
 }
