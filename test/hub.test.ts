@@ -14,11 +14,11 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { scanCacheDir } from '@huggingface/hub';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { HubError } from '../src/errors.ts';
+import { type ProcessIdentity, thisProcess } from '../src/formats/process-identity.ts';
 import { downloadFile, fetchAutoencoder, type HubEvent, type HubOptions } from '../src/hub/index.ts';
 import { gitHash, type Hub, sha256, startHub } from './support/hub-server.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
@@ -330,7 +330,7 @@ describe('downloadFile', () => {
     await new Promise((resolve) => child.on('exit', resolve));
     mkdirSync(dirname(blob()), { recursive: true });
     writeFileSync(incomplete(), large.subarray(0, 1000));
-    writeFileSync(`${blob()}.acdit-lock`, JSON.stringify({ host: hostname(), pid: child.pid }));
+    writeFileSync(`${blob()}.acdit-lock`, await lockText({ pid: child.pid!, started: '1' }));
     expectWhole(await download());
     expect(hub.contentRequests()).toEqual([expect.stringContaining('[bytes=1000-]')]);
     expect(readdirSync(repoPath('blobs'))).toEqual([sha256(large)]);
@@ -339,17 +339,22 @@ describe('downloadFile', () => {
   it('takes over from another machine that gives no sign of life', async () => {
     mkdirSync(dirname(blob()), { recursive: true });
     const lock = `${blob()}.acdit-lock`;
-    writeFileSync(lock, JSON.stringify({ host: 'elsewhere', pid: 1 }));
+    writeFileSync(lock, await lockText({ host: 'elsewhere', space: 'elsewhere', pid: 1 }));
     const waiting = new AbortController();
     const onEvent = (event: HubEvent): void => {
       if (event.kind === 'waiting') waiting.abort('waited');
     };
     await expect(download({ signal: waiting.signal, onEvent })).rejects.toBe('waited');
-    const longAgo = new Date(Date.now() - 60_000);
+    const longAgo = new Date(Date.now() - 660_000);
     utimesSync(lock, longAgo, longAgo);
     expectWhole(await download());
   });
 });
+
+/** The lock of another process. */
+async function lockText(owner: Partial<ProcessIdentity>): Promise<string> {
+  return JSON.stringify({ ...(await thisProcess()), token: 'another', ...owner });
+}
 
 describe('fetchAutoencoder', () => {
   it('finds the folder and the best weights, of one commit', async () => {

@@ -11,16 +11,16 @@ import { weightSource } from '../checkpoints/load.ts';
 import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
 import type { StoredModel } from '../checkpoints/stored-model.ts';
 import { ArgumentError } from '../errors.ts';
-import { explained, makeFolders } from '../formats/atomic-write.ts';
+import { makeFolders } from '../formats/atomic-write.ts';
 import {
   type GrowingArray,
   type GrowingNpz,
   isFinishedNpz,
-  type Origin,
   openGrowingNpz,
   partialFile,
 } from '../formats/growing-npz.ts';
-import { takeLock } from '../formats/lock.ts';
+import type { Origin } from '../formats/growing-npz-journal.ts';
+import { type Lock, takeLock } from '../formats/lock.ts';
 import { printableJson } from '../formats/printable.ts';
 import { rgbBytes } from '../media/frames.ts';
 import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
@@ -53,23 +53,25 @@ export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<unde
   await makeFolders(dirname(path));
   try {
     const origin = await originOf(run, terminal.signal);
-    const release = await explained(path, () =>
-      takeLock(`${partialFile(path)}.lock`, {
-        onWait: () => {
-          throw new ArgumentError('another process is writing it; wait for that, or give another name');
-        },
-      }),
-    );
+    const lock = await takeLock(`${partialFile(path)}.lock`, {
+      signal: terminal.signal,
+      refusal: (owner) =>
+        new ArgumentError(
+          `cannot write ${path}: ${owner} is writing it; wait for that, or give another name`,
+        ),
+      onWait: (owner) => terminal.stderr.write(`checking whether ${owner} still writes ${path}\n`),
+    });
     try {
       if (await isFinishedNpz(path, array, origin))
         return report(run, array, { made: 0, done: true }, started, terminal);
-      const file = await openGrowingNpz(path, array, origin);
+      const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
+      const file = await openGrowingNpz(path, array, origin, warn);
       const before = file.rows;
       await warnOfSpace(path, array, before, terminal);
-      const done = await grow(run, file, terminal);
+      const done = await grow(run, { file, lock }, terminal);
       report(run, array, { made: file.rows - before, done }, started, terminal);
     } finally {
-      await release();
+      await lock.release();
     }
   } finally {
     await device.dispose();
@@ -80,7 +82,7 @@ export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<unde
 /** Sample what is missing. @returns whether the file is finished; not, if interrupted */
 async function grow(
   { model, settings, device, json }: NpzRun,
-  file: GrowingNpz,
+  { file, lock }: { readonly file: GrowingNpz; readonly lock: Lock },
   { stderr, signal }: Terminal,
 ): Promise<boolean> {
   const { config } = model;
@@ -99,7 +101,9 @@ async function grow(
   /** A batch is decoded and written while the next is sampled. */
   let writing = Promise.resolve();
   const write = async (latents: Tensor<'float32'>): Promise<void> => {
-    await file.append(rgbBytes(await decoder!.decode(latents)));
+    const images = rgbBytes(await decoder!.decode(latents));
+    await lock.requireHeld();
+    await file.append(images);
   };
   try {
     if (file.rows < labels.length) {
@@ -120,6 +124,7 @@ async function grow(
     }
     await writing;
     progress.update(labels.length);
+    await lock.requireHeld();
     await file.finish({ arr_1: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) });
     return true;
   } catch (error) {

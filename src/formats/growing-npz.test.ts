@@ -1,13 +1,23 @@
-import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { pythonWithNumpy, runNumpy } from '../../test/support/python-numpy.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
-import { ArgumentError, FormatError } from '../errors.ts';
+import { AcditError, ArgumentError, FormatError } from '../errors.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { openFile } from './file-source.ts';
 import { type GrowingArray, isFinishedNpz, openGrowingNpz } from './growing-npz.ts';
+import { type Journal, withMark, writeJournal } from './growing-npz-journal.ts';
 import { encodeNpz, openNpz } from './npz.ts';
 import { openZip, zipComment } from './zip.ts';
 
@@ -99,10 +109,90 @@ describe('openGrowingNpz', () => {
     const npz = await openGrowingNpz(path, array, origin);
     await npz.append(rows(0, 1));
     await npz.close();
-    truncateSync(`${path}.partial`, 100);
-    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/has 100 bytes.*remove both/);
+    rmSync(`${path}.partial`);
+    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/is missing, .*partial.json is there/);
     writeFileSync(`${path}.partial.json`, '{"rows": -1}');
     await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(FormatError);
+  });
+
+  it.each(Array.from({ length: 9 }, (_, i) => i))(
+    'makes damaged rows again, and no others (bit %i of row 3)',
+    async (bit) => {
+      const whole = await writeAtOnce(join(folder, 'whole.npz'));
+      const partial = `${path}.partial`;
+      const first = await openGrowingNpz(path, array, origin);
+      // A mark after each row.
+      for (const row of [0, 1, 2, 3, 4]) {
+        vi.spyOn(performance, 'now').mockReturnValue(1e9 + 3000 * row);
+        await first.append(rows(row));
+      }
+      vi.restoreAllMocks();
+      await first.close();
+      const bytes = readFileSync(partial);
+      const position = bytes.length - 2 * 6 + Math.floor(bit / 2);
+      bytes[position] ^= 1 << (bit % 8);
+      writeFileSync(partial, bytes);
+      const warn = vi.fn();
+      const second = await openGrowingNpz(path, array, origin, warn);
+      expect(warn).toHaveBeenCalledExactlyOnceWith(expect.stringContaining('damaged after row 3 of 5'));
+      expect(second.rows).toBe(3);
+      await second.append(rows(3, 4, 5));
+      await second.finish(labels);
+      expect(readFileSync(path).equals(whole)).toBe(true);
+    },
+  );
+
+  it('continues after the last row of a file that was cut', async () => {
+    const npz = await openGrowingNpz(path, array, origin);
+    await npz.append(rows(0, 1));
+    await npz.close();
+    truncateSync(`${path}.partial`, statSync(`${path}.partial`).size - 1);
+    const warn = vi.fn();
+    const again = await openGrowingNpz(path, array, origin, warn);
+    expect(again.rows).toBe(0);
+    expect(warn).toHaveBeenCalledExactlyOnceWith(expect.stringContaining('damaged after row 0 of 2'));
+    await again.append(rows(0, 1, 2, 3, 4, 5));
+    await again.finish(labels);
+    expect(readFileSync(path).equals(await writeAtOnce(join(folder, 'whole.npz')))).toBe(true);
+  });
+
+  it('refuses a journal in which any bit was flipped', async () => {
+    const npz = await openGrowingNpz(path, array, origin);
+    await npz.append(rows(0, 1));
+    await npz.close();
+    const journal = `${path}.partial.json`;
+    const bytes = readFileSync(journal);
+    // The line break at the end has no meaning, and other white space would do.
+    for (let bit = 0; bit < 8 * (bytes.length - 1); bit++) {
+      const flipped = Buffer.from(bytes);
+      flipped[bit >> 3] ^= 1 << (bit & 7);
+      writeFileSync(journal, flipped);
+      await expect(openGrowingNpz(path, array, origin), `bit ${bit}`).rejects.toThrow(AcditError);
+    }
+  });
+
+  it('keeps marks all over a long file', async () => {
+    let marks: ReturnType<typeof withMark> = [];
+    for (let row = 1; row <= 10_000; row++) marks = withMark(marks, { rows: row, crc: row });
+    expect(marks.length).toBeLessThanOrEqual(128);
+    expect(marks.at(-1)).toEqual({ rows: 10_000, crc: 10_000 });
+    const gaps = marks.map(({ rows }, i) => rows - (marks[i - 1]?.rows ?? 0));
+    expect(Math.max(...gaps)).toBeLessThan(500);
+  });
+
+  it('stops where another process has written, and changes nothing', async () => {
+    const [first, second] = [
+      await openGrowingNpz(path, array, origin),
+      await openGrowingNpz(path, array, origin),
+    ];
+    await second.append(rows(0, 1, 2));
+    await expect(first.append(rows(0))).rejects.toThrow('another process changed it');
+    await second.append(rows(3, 4, 5));
+    await second.finish(labels);
+    await expect(first.append(rows(0))).rejects.toThrow(AcditError);
+    await first.close();
+    expect(existsSync(`${path}.partial`)).toBe(false);
+    expect(readFileSync(path).equals(await writeAtOnce(join(folder, 'whole.npz')))).toBe(true);
   });
 
   it('takes whole rows only, and as many as there are', async () => {
@@ -167,7 +257,7 @@ describe('an array of more than 4 GB', () => {
   const rowBytes = 2 ** 20;
   const large: GrowingArray = { name: 'arr_0', dtype: 'uint8', shape: [4100, 2 ** 10, 2 ** 10] };
 
-  /** All rows but the first and the last are a hole in the file, and missing from its CRC. */
+  /** All rows but the last are zeros, most of them a hole in the file. */
   async function writeSparse(): Promise<void> {
     const partial = `${path}.partial`;
     const journalPath = `${partial}.json`;
@@ -175,9 +265,11 @@ describe('an array of more than 4 GB', () => {
     const begun = await openGrowingNpz(path, large, origin);
     await begun.append(row);
     await begun.close();
-    const journal = JSON.parse(readFileSync(journalPath, 'utf8'));
+    const journal: Journal = JSON.parse(readFileSync(journalPath, 'utf8'));
     truncateSync(partial, statSync(partial).size + 4098 * rowBytes);
-    writeFileSync(journalPath, JSON.stringify({ ...journal, rows: 4099 }));
+    let { crc } = journal.marks.at(-1)!;
+    for (let i = 0; i < 4098; i++) crc = crc32(row, crc);
+    await writeJournal(journalPath, { origin: journal.origin, marks: [{ rows: 4099, crc }] });
     const npz = await openGrowingNpz(path, large, origin);
     await npz.append(row.fill(7));
     await npz.finish(labels);

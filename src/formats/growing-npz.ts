@@ -1,25 +1,22 @@
 /**
  * @file An `.npz` file that takes days to write (Node only). Its first array grows row by row in `PATH.partial`, which is
- * the archive itself but for its end, and a journal beside it says which rows are safe on the disk, and what they were
- * made with. A process may end at any moment: the next one goes on after the rows of the journal. The finished file gets
- * its name at once, and keeps what it was made with as the archive's comment.
+ * the archive without its end, and a journal next to it says which rows are safe on the disk and what they were made
+ * with. A process may end at any moment: the next one checks the rows of the journal and continues after them. The
+ * finished file gets its name at once, and keeps what it was made with as the archive's comment.
  */
 
-import { type FileHandle, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { z } from 'zod';
-import { ArgumentError, FormatError } from '../errors.ts';
+import { AcditError, ArgumentError, FormatError } from '../errors.ts';
 import { bytesPerElement, elementCount, type Tensor } from '../tensor/tensor.ts';
-import { explained, flushFolder, writeAll, writeFileAtomically } from './atomic-write.ts';
+import { explained, flushFolder, writeAll } from './atomic-write.ts';
 import { openFile } from './file-source.ts';
-import { parseJson, parseJsonOf } from './json.ts';
+import { type Mark, type Origin, readJournal, withMark, writeJournal } from './growing-npz-journal.ts';
+import { parseJson } from './json.ts';
 import { encodeNpy, npyHeader } from './npy.ts';
 import { zipComment } from './zip.ts';
 import { directoryEnd, directoryHeader, LONGEST_COMMENT, localHeader, type ZipEntry } from './zip-records.ts';
 import { checksum } from './zip-writer.ts';
-
-/** What an array is made with, by names that users know. What is written goes on only with the same. */
-export type Origin = Readonly<Record<string, unknown>>;
 
 /** The array that grows. */
 export interface GrowingArray {
@@ -48,13 +45,8 @@ export interface GrowingNpz {
 const ALIGNMENT = 64;
 /** Milliseconds of work that may be lost. */
 const JOURNAL_INTERVAL = 2000;
-
-const journalSchema = z.object({
-  origin: z.record(z.string(), z.unknown()),
-  rows: z.number().int().nonnegative(),
-  crc: z.number().int().nonnegative(),
-});
-type Journal = z.infer<typeof journalSchema>;
+/** Bytes that are read at once while rows are checked. */
+const PIECE = 2 ** 22;
 
 /** The unfinished file of `path`. */
 export function partialFile(path: string): string {
@@ -86,40 +78,45 @@ export async function isFinishedNpz(path: string, { shape }: GrowingArray, origi
 }
 
 /**
- * Begin a file, or go on with it.
+ * Begins a file, or resumes one. Rows that were damaged since they were written, and those after them, are dropped.
+ * @param warn gets a line that says so.
  * @throws {ArgumentError} if it was begun with another origin
- * @throws {FormatError} if what was begun is damaged
- * @throws {AcditError} if it cannot be written
+ * @throws {FormatError} if the journal is damaged, or the file is missing
+ * @throws {AcditError} if it cannot be written, or another process changed it meanwhile
  */
-export async function openGrowingNpz(path: string, array: GrowingArray, origin: Origin): Promise<GrowingNpz> {
-  const { shape, dtype, name } = array;
-  const made: Origin = { ...origin, shape };
-  const comment = new TextEncoder().encode(JSON.stringify(made));
-  if (comment.length > LONGEST_COMMENT) {
-    throw new ArgumentError(`${path}: what it is made with takes ${comment.length} bytes to tell, too many`);
-  }
+export async function openGrowingNpz(
+  path: string,
+  array: GrowingArray,
+  origin: Origin,
+  warn: (message: string) => void = () => {},
+): Promise<GrowingNpz> {
   const partial = partialFile(path);
-  const header = npyHeader(dtype, shape);
-  const [count, ...row] = shape;
-  const rowBytes = elementCount(row) * bytesPerElement(dtype);
-  const entryOf = (crc: number): ZipEntry => zipEntry(name, crc, header.length + count * rowBytes, 0);
-  const begin = (crc: number): Uint8Array => Buffer.concat([localHeader(entryOf(crc), ALIGNMENT), header]);
-  const dataStart = begin(0).length;
-
-  const journal = (await readJournal(path, made)) ?? { origin: made, rows: 0, crc: checksum(header) };
-  let { rows, crc } = journal;
+  const layout = layoutOf(path, array, { ...origin, shape: array.shape });
+  const { made, count, dataStart, rowBytes, begin } = layout;
+  let marks = await safeMarks(layout, await journalMarks(path, made), warn);
+  let { rows, crc } = marks.at(-1)!;
   const end = (): number => dataStart + rows * rowBytes;
   // The journal comes first: without it, nobody would know what the rows are.
-  if (rows === 0) await writeJournal(path, journal);
-  const file = await (rows === 0 ? begun(partial, begin(0)) : reopened(path, end()));
+  if (rows === 0) await writeJournal(journalFile(path), { origin: made, marks });
+  const file = await (rows === 0 ? begun(partial, begin(0)) : reopened(partial, end()));
   let saved = { rows, time: Number.NEGATIVE_INFINITY };
 
   async function put(bytes: Uint8Array, position: number): Promise<void> {
-    await explained(partial, () => writeAll(file, bytes, position));
+    await requireAsLeft(partial, file, end());
+    try {
+      await explained(partial, () => writeAll(file, bytes, position));
+    } catch (error) {
+      await file.truncate(end()).catch(() => {}); // a part may be written; the first error is the one to report
+      throw error;
+    }
   }
   async function save(): Promise<void> {
     await explained(partial, () => file.sync());
-    if (saved.rows !== rows) await writeJournal(path, { origin: made, rows, crc });
+    if (saved.rows !== rows) {
+      await requireAsLeft(partial, file, end());
+      marks = withMark(marks, { rows, crc });
+      await writeJournal(journalFile(path), { origin: made, marks });
+    }
     saved = { rows, time: performance.now() };
   }
   let closing: Promise<void> | undefined;
@@ -146,8 +143,9 @@ export async function openGrowingNpz(path: string, array: GrowingArray, origin: 
     },
     async finish(others) {
       if (rows !== count) throw new ArgumentError(`${path}: only ${rows} of ${count} rows are written`);
-      await put(archiveEnd(entryOf(crc), end(), others, comment), end());
+      await save();
       await put(begin(crc), 0);
+      await put(archiveEnd(layout, crc, end(), others), end());
       await close();
       await explained(path, () => rename(partial, path));
       await flushFolder(dirname(path));
@@ -157,14 +155,50 @@ export async function openGrowingNpz(path: string, array: GrowingArray, origin: 
   };
 }
 
+/** Where everything is in a file. */
+interface Layout {
+  readonly path: string;
+  readonly made: Origin;
+  /** The same as text: the archive's comment. */
+  readonly comment: Uint8Array;
+  /** Rows of the finished array. */
+  readonly count: number;
+  readonly rowBytes: number;
+  /** Position of the first row. */
+  readonly dataStart: number;
+  /** The mark before the first row. */
+  readonly first: Mark;
+  /** The array's entry in the directory. */
+  entry(crc: number): ZipEntry;
+  /** The bytes before the first row. */
+  begin(crc: number): Uint8Array;
+}
+
+function layoutOf(path: string, { shape, dtype, name }: GrowingArray, made: Origin): Layout {
+  const comment = new TextEncoder().encode(JSON.stringify(made));
+  if (comment.length > LONGEST_COMMENT) {
+    throw new ArgumentError(
+      `${path}: describing what it is made with takes ${comment.length} bytes; at most ${LONGEST_COMMENT} fit`,
+    );
+  }
+  const header = npyHeader(dtype, shape);
+  const [count, ...row] = shape;
+  const rowBytes = elementCount(row) * bytesPerElement(dtype);
+  const entry = (crc: number): ZipEntry => zipEntry(name, crc, header.length + count * rowBytes, 0);
+  const begin = (crc: number): Uint8Array => Buffer.concat([localHeader(entry(crc), ALIGNMENT), header]);
+  const dataStart = begin(0).length;
+  const first = { rows: 0, crc: checksum(header) };
+  return { path, made, comment, count, rowBytes, dataStart, first, entry, begin };
+}
+
 /** The other arrays and the directory. @param position of the first of these bytes. */
 function archiveEnd(
-  first: ZipEntry,
+  { entry: firstEntry, comment }: Layout,
+  crc: number,
   position: number,
   others: Readonly<Record<string, Tensor>>,
-  comment: Uint8Array,
 ): Uint8Array {
-  const entries = [first];
+  const entries = [firstEntry(crc)];
   const parts: Uint8Array[] = [];
   let end = position;
   const add = (bytes: Uint8Array): void => {
@@ -193,16 +227,71 @@ async function begun(partial: string, bytes: Uint8Array): Promise<FileHandle> {
   return closingOnFailure(file, () => explained(partial, () => writeAll(file, bytes, 0)));
 }
 
-/** The file as it was begun, without what may have been written after its journal. */
-async function reopened(path: string, size: number): Promise<FileHandle> {
+/** The marks of the journal; none if there is no journal. @throws {ArgumentError} if it was begun with another origin */
+async function journalMarks(path: string, origin: Origin): Promise<readonly Mark[]> {
+  const name = journalFile(path);
   const partial = partialFile(path);
-  const stats = await stat(partial).catch(() => undefined);
-  if (!stats || stats.size < size) {
+  const remedy = `remove ${partial} and ${name} to begin again`;
+  const journal = await readJournal(name, remedy);
+  if (!journal) return [];
+  requireSame(journal.origin, origin, `${partial} was begun with`, `give the same to resume, or ${remedy}`);
+  return journal.marks;
+}
+
+/**
+ * The marks up to which the file is as it was written.
+ * @throws {FormatError} if the file is missing
+ */
+async function safeMarks(
+  { path, first, dataStart, rowBytes }: Layout,
+  marks: readonly Mark[],
+  warn: (message: string) => void,
+): Promise<readonly Mark[]> {
+  const written = marks.at(-1)?.rows ?? 0;
+  if (written === 0) return [first];
+  const partial = partialFile(path);
+  if (!(await stat(partial).catch(() => undefined))) {
     throw new FormatError(
-      `${partial}: ${stats ? `has ${stats.size} bytes` : 'is missing'}, and ${journalFile(path)} tells of ${size}; ` +
-        'remove both to begin anew',
+      `${partial}: is missing, and ${journalFile(path)} is there; remove it to begin again`,
     );
   }
+  const source = await openFile(partial);
+  const room = new Uint8Array(PIECE);
+  let safe: readonly Mark[] = [first];
+  let { crc } = first;
+  let position = dataStart;
+  try {
+    for (const mark of marks.filter(({ rows }) => rows > 0)) {
+      const end = dataStart + mark.rows * rowBytes;
+      if (end > source.size) break;
+      for (; position < end; position += Math.min(PIECE, end - position)) {
+        crc = checksum(await source.read(position, Math.min(PIECE, end - position), room), crc);
+      }
+      if (crc !== mark.crc) break;
+      safe = withMark(safe, mark);
+    }
+  } finally {
+    await source.close();
+  }
+  const { rows } = safe.at(-1)!;
+  if (rows < written) {
+    warn(`${partial} is damaged after row ${rows} of ${written}; the rows from there on are made again`);
+  }
+  return safe;
+}
+
+/** Another process that took over a lock writes what this one wrote, so the file's size tells. @throws {AcditError} */
+async function requireAsLeft(partial: string, file: FileHandle, size: number): Promise<void> {
+  const [mine, present] = await Promise.all([file.stat(), stat(partial).catch(() => undefined)]);
+  if (present?.ino === mine.ino && present.dev === mine.dev && present.size === size) return;
+  throw new AcditError(
+    `${partial}: another process changed it while this one was suspended or cut off; this one stops, and the same ` +
+      'command resumes once the other has ended',
+  );
+}
+
+/** The file as it was begun, without what may have been written after its journal. */
+async function reopened(partial: string, size: number): Promise<FileHandle> {
   const file = await explained(partial, () => open(partial, 'r+'));
   return closingOnFailure(file, () => explained(partial, () => file.truncate(size)));
 }
@@ -215,31 +304,6 @@ async function closingOnFailure(file: FileHandle, action: () => Promise<void>): 
     await file.close();
     throw error;
   }
-}
-
-async function readJournal(path: string, origin: Origin): Promise<Journal | undefined> {
-  const name = journalFile(path);
-  const text = await readFile(name, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (text === undefined) return undefined;
-  const journal = parseJsonOf(
-    text,
-    name,
-    journalSchema,
-    'not the journal of an unfinished file',
-    FormatError,
-  );
-  const partial = partialFile(path);
-  const remedy = `give the same to go on, or remove ${partial} and ${name} to begin anew`;
-  requireSame(journal.origin, origin, `${partial} was begun with`, remedy);
-  return journal;
-}
-
-async function writeJournal(path: string, journal: Journal): Promise<void> {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(journal)}\n`);
-  await writeFileAtomically(journalFile(path), (write) => write(bytes));
 }
 
 /** @throws {ArgumentError} naming what differs */

@@ -1,74 +1,178 @@
 /**
- * @file One process writes a file, the others wait for it. Only time and disk are saved by this: writing the same bytes at
- * the same places twice does no harm, so a lock that looks abandoned may be taken at once.
+ * @file One process at a time works on a file or a folder (Node only). A lock file names its owner. While that process
+ * lives, also if it is suspended, the lock stays its own; once it has ended, the next process takes the lock at once. Of
+ * a process on another machine, or in another container, only the sign of life that it gives every few seconds is
+ * known; one that was suspended there may find that its lock was taken, and has to ask before it writes.
  */
 
-import { open, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { z } from 'zod';
+import { AcditError } from '../errors.ts';
 import { pause } from '../pause.ts';
+import { explained } from './atomic-write.ts';
+import { printable } from './printable.ts';
+import { processIdentitySchema, stateOf, thisProcess } from './process-identity.ts';
 
-/** Milliseconds between signs of life, and after how many without one a lock counts as abandoned. */
+/** Milliseconds between signs of life. */
 const HEARTBEAT = 5_000;
-const ABANDONED = 30_000;
+/** Milliseconds without a sign of life, as watched here, after which a process of another machine counts as ended. */
+const SILENCE = 60_000;
+/** The same by the other machine's clock, which may be wrong by minutes. */
+const LONG_SILENCE = 600_000;
 /** Milliseconds between looks at another's lock. */
 const POLL = 250;
+/** Milliseconds in which processes that take an abandoned lock at the same time find out which one has it. */
+const SETTLING = 100;
+/** Characters of a lock file; more is something else. */
+const LONGEST_LOCK = 4096;
+
+const ownerSchema = processIdentitySchema.extend({ token: z.string() });
+type Owner = z.infer<typeof ownerSchema>;
+
+/** A lock that this process has. */
+export interface Lock {
+  /** @throws {AcditError} if another process has taken it, which can happen only across machines or containers */
+  requireHeld(): Promise<void>;
+  /** Gives it back. */
+  release(): Promise<void>;
+}
+
+export interface LockOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called once if the lock is another's, with what to call that process. */
+  readonly onWait?: (owner: string) => void;
+  /** Makes the error that is thrown if a living process has the lock. Without it, the lock is waited for. */
+  readonly refusal?: (owner: string) => Error;
+  /** Milliseconds without a sign of life after which a process of another machine counts as ended (default: 60,000). */
+  readonly silence?: number;
+}
 
 /**
- * Take a lock, waiting while another process has it.
- * @returns a function that gives it back
+ * Takes a lock, waiting while another process has it.
+ * @param path of the lock file, which exists as long as the lock is held.
+ * @throws {AcditError} if the file cannot be written; what `refusal` makes; the signal's reason once it is aborted.
  */
 export async function takeLock(
   path: string,
-  { signal, onWait }: { signal?: AbortSignal | undefined; onWait?: () => void } = {},
-): Promise<() => Promise<void>> {
-  for (let waited = false; ; waited = true) {
-    if (await tryLock(path)) return holdLock(path);
-    if (await isAbandoned(path)) {
-      await rm(path, { force: true });
+  { signal, onWait, refusal, silence = SILENCE }: LockOptions = {},
+): Promise<Lock> {
+  const owner: Owner = { ...(await thisProcess()), token: randomUUID() };
+  const text = JSON.stringify(owner);
+  const watch = watchOwner(silence);
+  for (let waited = false; ; ) {
+    if (await created(path, text)) return holdLock(path, text);
+    const found = await look(path);
+    if (!found) continue; // given back meanwhile
+    const state = await watch(found);
+    if (state === 'ended') {
+      if (await replaced(path, found.text, text)) return holdLock(path, text);
       continue;
     }
-    if (!waited) onWait?.();
+    if (state === 'running' && refusal) throw refusal(describeOwner(found));
+    if (!waited) onWait?.(describeOwner(found));
+    waited = true;
     await pause(POLL, signal);
   }
 }
 
-async function tryLock(path: string): Promise<boolean> {
+/** A lock file as it was found. */
+interface FoundLock {
+  readonly text: string;
+  /** Undefined if the file does not say: it is being written, or damaged. */
+  readonly owner: Owner | undefined;
+  readonly mtime: number;
+}
+
+async function look(path: string): Promise<FoundLock | undefined> {
+  const stats = await stat(path).catch(() => undefined);
+  if (!stats) return undefined;
+  const text = (await contentOf(path)) ?? ''; // another user's, which may not be read
+  return { text, owner: text.length > LONGEST_LOCK ? undefined : parseOwner(text), mtime: stats.mtimeMs };
+}
+
+function parseOwner(text: string): Owner | undefined {
   try {
-    const file = await open(path, 'wx');
-    await file.write(JSON.stringify({ host: hostname(), pid: process.pid }));
-    await file.close();
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
+    return ownerSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
   }
 }
 
-function holdLock(path: string): () => Promise<void> {
-  const timer = setInterval(() => {
-    const now = new Date();
-    utimes(path, now, now).catch(() => {}); // whoever took it may have given it back
-  }, HEARTBEAT).unref();
-  return async () => {
-    clearInterval(timer);
-    await rm(path, { force: true });
+function describeOwner({ owner }: FoundLock): string {
+  if (!owner) return 'an unknown process';
+  return `process ${owner.pid} on ${owner.host === hostname() ? 'this machine' : printable(owner.host)}`;
+}
+
+/** Decides, look by look, whether a lock's owner lives. */
+function watchOwner(silence: number): (found: FoundLock) => Promise<'running' | 'ended' | 'unknown'> {
+  let first: (FoundLock & { readonly time: number }) | undefined;
+  return async (found) => {
+    const known = found.owner && (await stateOf(found.owner));
+    if (known === 'running' || known === 'ended') return known;
+    const time = performance.now();
+    if (first?.text !== found.text) first = { ...found, time };
+    else if (first.mtime !== found.mtime) return 'running'; // it gave a sign of life
+    const quiet = time - first.time >= silence || Date.now() - found.mtime >= LONG_SILENCE;
+    return quiet ? 'ended' : 'unknown';
   };
 }
 
-async function isAbandoned(path: string): Promise<boolean> {
-  const stats = await stat(path).catch(() => undefined);
-  if (!stats) return false; // given back: the next attempt takes it
-  if (Date.now() - stats.mtimeMs > ABANDONED) return true;
-  const text = await readFile(path, 'utf8').catch(() => '');
-  const owner = /^\{"host":"(.*)","pid":(\d+)\}$/.exec(text);
-  return owner !== null && owner[1] === hostname() && !isRunning(Number(owner[2]));
+async function created(path: string, text: string): Promise<boolean> {
+  return explained(path, async () => {
+    const file = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') return undefined;
+      throw error;
+    });
+    if (!file) return false;
+    try {
+      await file.writeFile(text);
+      return true;
+    } catch (error) {
+      await rm(path, { force: true }); // on a full disk
+      throw error;
+    } finally {
+      await file.close();
+    }
+  });
 }
 
-function isRunning(pid: number): boolean {
+/** Takes the lock of a process that has ended. @returns whether this process has it, not one that did the same. */
+async function replaced(path: string, before: string, text: string): Promise<boolean> {
+  const temporary = `${path}.${randomUUID()}`;
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'; // another user's
+    if (!(await created(temporary, text)) || (await contentOf(path)) !== before) return false;
+    await explained(path, () => rename(temporary, path));
+  } finally {
+    await rm(temporary, { force: true });
   }
+  await pause(SETTLING, undefined);
+  return (await contentOf(path)) === text;
+}
+
+function contentOf(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch(() => undefined);
+}
+
+function holdLock(path: string, text: string): Lock {
+  const timer = setInterval(async () => {
+    if ((await contentOf(path)) !== text) return clearInterval(timer);
+    const now = new Date();
+    await utimes(path, now, now).catch(() => {}); // given back meanwhile
+  }, HEARTBEAT).unref();
+  return {
+    async requireHeld() {
+      const found = await look(path);
+      if (found?.text === text) return;
+      const other = found ? `${describeOwner(found)} has taken the lock` : 'the lock was removed';
+      throw new AcditError(
+        `${path}: ${other} while this process was suspended or cut off; it stops, so that not both write`,
+      );
+    },
+    async release() {
+      clearInterval(timer);
+      if ((await contentOf(path)) === text) await rm(path, { force: true });
+    },
+  };
 }

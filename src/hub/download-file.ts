@@ -114,14 +114,14 @@ async function ensureBlob(hub: Hub, location: HubLocation, info: FileInfo): Prom
   const blob = blobPath(hub.settings.cache, location.repo, info.checksum);
   if (await isWhole(blob, info.size)) return blob;
   await makeFolders(dirname(blob));
-  const release = await takeLock(`${blob}.acdit-lock`, {
+  const lock = await takeLock(`${blob}.acdit-lock`, {
     signal: hub.signal,
     onWait: () => hub.emit({ kind: 'waiting', file: describeLocation(location) }),
   });
   try {
     if (!(await isWhole(blob, info.size))) await downloadBlob(hub, location, info, blob);
   } finally {
-    await release();
+    await lock.release();
   }
   return blob;
 }

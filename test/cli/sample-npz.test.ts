@@ -1,10 +1,10 @@
 /** @file `acdit sample --npz`: samples to evaluate, in one file. */
 
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openFile } from '../../src/formats/file-source.ts';
+import { takeLock } from '../../src/formats/lock.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { readImage, withChannels } from '../../src/media/image.ts';
 import { readFrames } from '../../src/media/video-reader.ts';
@@ -111,7 +111,8 @@ describe('acdit sample --npz', () => {
     expect(readFileSync(inFolder('seven.npz')).equals(expected)).toBe(true);
 
     const journal = inFolder('killed.npz.partial.json');
-    const rows = (): number => (existsSync(journal) ? JSON.parse(readFileSync(journal, 'utf8')).rows : 0);
+    const rows = (): number =>
+      existsSync(journal) ? JSON.parse(readFileSync(journal, 'utf8')).marks.at(-1).rows : 0;
     const partial = inFolder('killed.npz.partial');
     const bytes = (): number => (existsSync(partial) ? statSync(partial).size : 0);
     let kills = 0;
@@ -171,10 +172,31 @@ describe('acdit sample --npz', () => {
   });
 
   it('leaves a file alone that another process is writing', async () => {
-    const owner = JSON.stringify({ host: hostname(), pid: process.pid });
-    writeFileSync(inFolder('out.npz.partial.lock'), owner);
-    expectBadInput(await toNpz('out.npz', '--count', '4'), 'another process is writing it');
+    const lock = await takeLock(inFolder('out.npz.partial.lock'));
+    expectBadInput(
+      await toNpz('out.npz', '--count', '4'),
+      `process ${process.pid} on this machine is writing it`,
+    );
+    await lock.release();
   });
+
+  it.skipIf(process.platform === 'win32')(
+    'leaves a file to a suspended process, which finishes it',
+    async () => {
+      const args = ['--count', '12', '--batch', '2', '--steps', '40'];
+      const running = startCli(['sample', pixels, '--npz', inFolder('out.npz'), ...args]);
+      while (!existsSync(inFolder('out.npz.partial.json'))) await pause(5);
+      running.child.kill('SIGSTOP');
+      const longAgo = new Date(Date.now() - 3_600_000);
+      utimesSync(inFolder('out.npz.partial.lock'), longAgo, longAgo);
+      const other = await toNpz('out.npz', ...args);
+      running.child.kill('SIGCONT');
+      expectBadInput(other, `process ${running.child.pid} on this machine is writing it`);
+      expect(await running.result).toMatchObject({ code: 0 });
+      await toNpz('whole.npz', ...args);
+      expect(readFileSync(inFolder('out.npz')).equals(readFileSync(inFolder('whole.npz')))).toBe(true);
+    },
+  );
 
   it.each([
     [['--npz', 'out.zip', '--count', '4'], 'must end in .npz'],
