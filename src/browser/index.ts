@@ -33,6 +33,7 @@ export type { AutoencoderConfig } from '../models/autoencoder/config.ts';
 export { type BrowserDeviceOptions, openBrowserDevice, type RuntimeFiles } from '../runtime/browser.ts';
 export type { Device } from '../runtime/device.ts';
 export { checkAutoencoder, checkLatentOrigin, latentsToImages } from '../sampling/latents-to-images.ts';
+export { DEFAULT_SEED } from '../sampling/request.ts';
 export {
   createSampler,
   type SampleEvent,

@@ -86,6 +86,15 @@ describe('startProgress', () => {
   });
 });
 
+it('takes a terminal that reports no width for one of 80 columns', () => {
+  const { out, progress } = start({ isTTY: true, columns: 0, label: 'x'.repeat(100) });
+  progress.update(1);
+  progress.log('note');
+  // Both times the line is drawn, it takes all but the last column.
+  const lines = out.text.split('\r\u001b[K');
+  expect(lines).toEqual(['', 'x'.repeat(79), `note\n${'x'.repeat(79)}`]);
+});
+
 describe('lines', () => {
   const state = { label: 'x', done: 1, total: 4, unit: 'step', speed: undefined, fields: { loss: '1' } };
 

@@ -49,6 +49,7 @@ export interface ProgressState {
 }
 
 const BAR_WIDTH = 24;
+const DEFAULT_WIDTH = 80;
 /** A terminal line is rewritten at most this often, in milliseconds. */
 const REDRAW_INTERVAL = 100;
 /** The speed is that of about the last this many seconds. */
@@ -67,7 +68,7 @@ export function startProgress(options: ProgressOptions): Progress {
 
   const show = () => {
     if (quiet || shown === state) return;
-    if (isTerminal) stream.write(CLEAR_LINE + terminalLine(state, stream.columns ?? 80));
+    if (isTerminal) stream.write(CLEAR_LINE + terminalLine(state, widthOf(stream)));
     else stream.write(`${plainLine(state)}\n`);
     shown = state;
     lastShown = now();
@@ -80,13 +81,18 @@ export function startProgress(options: ProgressOptions): Progress {
     log(message) {
       const redraw = isTerminal && shown !== undefined;
       stream.write(`${redraw ? CLEAR_LINE : ''}${message}\n`);
-      if (redraw) stream.write(terminalLine(shown ?? state, stream.columns ?? 80));
+      if (redraw) stream.write(terminalLine(shown ?? state, widthOf(stream)));
     },
     finish() {
       show();
       if (isTerminal && shown) stream.write('\n');
     },
   };
+}
+
+/** A terminal's width; some report 0 when they do not know it. */
+function widthOf({ columns }: ProgressStream): number {
+  return columns || DEFAULT_WIDTH;
 }
 
 /** Cut to the terminal's width, because a line that wraps cannot be rewritten in place. */

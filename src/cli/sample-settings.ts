@@ -8,7 +8,7 @@ import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
-import { planLength } from '../sampling/request.ts';
+import { DEFAULT_SEED, planLength } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type ClipSettings, DEFAULT_FPS } from './clips.ts';
@@ -46,7 +46,12 @@ export const sampleFlags = {
     value: 'X',
     help: "guidance scale (the model's own, else 1.5, video 2.5); by block: 1.5/2/2/2",
   },
-  seed: { type: 'string', value: 'N', help: 'of the noise (42)', aliases: ['global_seed'] },
+  seed: {
+    type: 'string',
+    value: 'N',
+    help: `seed of the noise (default: ${DEFAULT_SEED})`,
+    aliases: ['global_seed'],
+  },
   solver: { type: 'string', value: 'NAME', help: solverNames.join(', ') },
   out: {
     type: 'string',
@@ -131,8 +136,6 @@ export interface NpzSettings {
 }
 
 const DEFAULT_STEPS = 25;
-/** The official scripts' seed. */
-const DEFAULT_SEED = 42;
 /** Of each class, when no labels are given. */
 const DEFAULT_PER_CLASS = 8;
 

@@ -6,6 +6,7 @@
 import type { H264MP4Encoder } from 'h264-mp4-encoder';
 import type { EncodedPacket } from 'mediabunny';
 import { AcditError } from '../errors.ts';
+import { clearTimes } from './mp4-times.ts';
 import type { Image } from './pixels.ts';
 import type { VideoEncoder } from './video-encoder.ts';
 import { yuv420 } from './video-yuv.ts';
@@ -109,7 +110,9 @@ async function mux({ packets, config }: Compressed, fps: number): Promise<Uint8A
     await track.add(new EncodedPacket(data, type, index / fps, 1 / fps), { decoderConfig: config });
   }
   await output.finalize();
-  return new Uint8Array(target.buffer!);
+  const file = new Uint8Array(target.buffer!);
+  clearTimes(file); // mediabunny writes the present time
+  return file;
 }
 
 /**

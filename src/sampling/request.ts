@@ -23,8 +23,8 @@ export interface SampleRequest {
   readonly cfg?: PerBlock;
   readonly solver?: SolverName;
   /**
-   * Of the starting noise, and of what stochastic solvers draw; 0 by default. Both depend on the seed and the
-   * sample's number alone, so a sample is the same in any batch.
+   * Seed of the starting noise and of what stochastic solvers draw; default {@link DEFAULT_SEED}. Both depend on the
+   * seed and the sample's number alone, so a sample is the same in any batch.
    */
   readonly seed?: number;
   /** Number of the first sample, where a request is one batch of many; 0 by default. */
@@ -76,6 +76,9 @@ export interface SamplePlan extends SampleLength {
 
 const DEFAULT_STEPS = 25;
 
+/** Seed of samples in the library, on the command line and in the web app: the official scripts'. */
+export const DEFAULT_SEED = 42;
+
 /** @throws {ArgumentError} naming what is out of range, the range, and what was given. */
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
   const samples = request.labels.length;
@@ -95,7 +98,7 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
     if (!Number.isFinite(scale) || scale < 0)
       throw new ArgumentError(`sample: cfg must be 0 or more, got ${scale}`);
   }
-  const { seed = 0, first = 0 } = request;
+  const { seed = DEFAULT_SEED, first = 0 } = request;
   const shape = [samples, blocks, config.blockSize, tokenSize(config)];
   return {
     ...length,

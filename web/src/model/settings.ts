@@ -1,6 +1,7 @@
 /** @file What pictures are made with. */
 
 import { defaultGuidance } from '../../../src/models/acdit/config.ts';
+import { DEFAULT_SEED } from '../../../src/sampling/request.ts';
 import type { ModelCard, Order } from '../engine/engine.ts';
 
 export interface Settings {
@@ -18,7 +19,7 @@ export function randomSeed(): number {
 }
 
 export function defaultSettings({ config }: ModelCard): Settings {
-  return { label: 0, steps: 15, cfg: defaultGuidance(config), seed: 42 };
+  return { label: 0, steps: 15, cfg: defaultGuidance(config), seed: DEFAULT_SEED };
 }
 
 export function orderOf(model: ModelCard, settings: Settings): Order {
