@@ -3,12 +3,13 @@
 import { spawn } from 'node:child_process';
 import {
   existsSync,
-  lstatSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   utimesSync,
@@ -19,7 +20,13 @@ import { scanCacheDir } from '@huggingface/hub';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { HubError } from '../src/errors.ts';
 import { type ProcessIdentity, thisProcess } from '../src/formats/process-identity.ts';
-import { downloadFile, fetchAutoencoder, type HubEvent, type HubOptions } from '../src/hub/index.ts';
+import {
+  downloadFile,
+  fetchAutoencoder,
+  fetchModel,
+  type HubEvent,
+  type HubOptions,
+} from '../src/hub/index.ts';
 import { gitHash, type Hub, sha256, startHub } from './support/hub-server.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
 
@@ -249,7 +256,7 @@ describe('downloadFile', () => {
     hub.faults.noApi = true;
     expect(await refusal(download({}, { repo: 'owner/repo', path: 'bag.pt' }))).toContain('holds no bag.pt');
     expect(await refusal(download({}, { repo: 'owner/repo', path: '../../big.pt' }))).toContain(
-      'is no file on the hub',
+      'is not a file on the hub',
     );
   });
 
@@ -283,21 +290,14 @@ describe('downloadFile', () => {
     await hub.close();
     events = [];
     expect(await download()).toBe(path);
-    expect(events[0]).toMatchObject({ kind: 'unreachable', reason: expect.stringContaining('refused') });
+    expect(events).toContainEqual(
+      expect.objectContaining({ kind: 'unreachable', reason: expect.stringContaining('refused') }),
+    );
     const other = { repo: 'owner/repo', path: 'other.pt' };
     expect(await refusal(download({}, other))).toContain(
       `cannot reach ${hub.endpoint}: the connection was refused, and it is not in the cache; ` +
         `put the file at ${repoPath('snapshots', hub.commit, 'other.pt')}`,
     );
-  });
-
-  it('keeps what there is when the disk is full', async ({ skip }) => {
-    skip(!existsSync('/dev/full'), 'there is no /dev/full here');
-    mkdirSync(dirname(incomplete()), { recursive: true });
-    symlinkSync('/dev/full', incomplete()); // any write to it fails with ENOSPC
-    const message = await refusal(download());
-    expect(message).toContain('the disk is full, 300 kB more are needed; what is there is kept');
-    expect(lstatSync(incomplete()).isSymbolicLink()).toBe(true);
   });
 
   it('begins no download for which there is no room', async () => {
@@ -355,6 +355,198 @@ describe('downloadFile', () => {
 async function lockText(owner: Partial<ProcessIdentity>): Promise<string> {
   return JSON.stringify({ ...(await thisProcess()), token: 'another', ...owner });
 }
+
+describe('a hub that misbehaves', () => {
+  const delays = (): number[] => events.flatMap((event) => (event.kind === 'retry' ? [event.delay] : []));
+
+  it.each([
+    ['Retry-After', '1'],
+    ['RateLimit', '"resolvers";r=0;t=1'],
+  ])('is asked again when it wants to be, by %s', async (...wait) => {
+    Object.assign(hub.faults, { wait, lookupStatuses: [429], contentStatuses: [503] });
+    expectWhole(await download());
+    expect(delays()).toEqual([1000, 1000]);
+  });
+
+  it('is not waited for longer than five minutes', async () => {
+    hub.faults.wait = ['Retry-After', '301'];
+    hub.faults.contentStatuses = [429];
+    expect(await refusal(download())).toContain(
+      'the hub answers 429 and asks to wait 301 s; 0 bytes of 300 kB',
+    );
+    expectWhole(await download());
+    hub.faults.lookupStatuses = [503];
+    expectWhole(await download());
+    expect(kinds().slice(-2)).toEqual(['unreachable', 'cached']);
+    expect(delays()).toEqual([]);
+  });
+
+  it('is given up when it sends a few bytes per second', async () => {
+    hub.faults.trickle = 1; // at most 200 bytes per second
+    expect(await refusal(download({ stallTimeout: 300 }))).toMatch(/only \d+ bytes in 0 s, 6 times in a row/);
+    delete hub.faults.trickle;
+    expectWhole(await download());
+  });
+
+  it.each(['http://[bad', 'http://user:sekret@127.0.0.1/', 'file:///etc/passwd', 'ftp://127.0.0.1/a'])(
+    'and redirects to %s is named',
+    async (address) => {
+      hub.faults.redirectContent = address;
+      const messages = [await refusal(download())];
+      hub.faults.redirectLookup = address;
+      messages.push(await refusal(download()));
+      for (const message of messages) {
+        expect(message).toContain('redirects to an address that cannot be fetched');
+        expect(message).not.toContain('sekret');
+      }
+    },
+  );
+
+  it('and lists files without end is read to a limit', async () => {
+    for (const size of [10, 4e6]) {
+      hub.faults.endlessList = size;
+      const before = hub.requests.length;
+      expect(await refusal(download({}, { repo: 'owner/repo', path: 'bag.pt' }))).toContain(
+        'holds no bag.pt',
+      );
+      expect(hub.requests.length - before).toBeLessThan(15);
+    }
+  });
+});
+
+describe('secrets of the hub', () => {
+  it('are the user name and password of its address, which it alone gets', async () => {
+    hub.faults.authorization = 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=='; // RFC 7617
+    const withPassword = hub.endpoint.replace('//', '//Aladdin:open%20sesame@');
+    const environment = { HF_HOME: home, HF_ENDPOINT: withPassword };
+    expectWhole(await download({ environment }));
+    expect(hub.leakedTokens).toEqual([]);
+    expect(await refusal(download({ environment }, { repo: 'owner/repo', path: 'bag.pt' }))).toContain(
+      'big.pt',
+    );
+    await hub.close();
+    const message = await refusal(download({ environment }, { repo: 'owner/repo', path: 'other.pt' }));
+    expect(message).toContain('cannot reach http://127.0.0.1');
+    expect(message).not.toMatch(/Aladdin|sesame/);
+  });
+});
+
+describe('a cache that others can write to', () => {
+  const victim = (): string => join(home, 'victim');
+  const other = (): Uint8Array => pattern(300_001).subarray(1);
+
+  it.each([
+    ['symbolic link', symlinkSync],
+    ['second name', linkSync],
+  ])('has no %s written through for a download', async (_, plant) => {
+    writeFileSync(victim(), 'precious');
+    mkdirSync(dirname(incomplete()), { recursive: true });
+    plant(victim(), incomplete());
+    expect(await refusal(download())).toContain('.incomplete is a link or not a regular file; remove it');
+    expect(readFileSync(victim(), 'utf8')).toBe('precious');
+  });
+
+  it('has links of refs replaced, not followed', async () => {
+    writeFileSync(victim(), 'precious');
+    mkdirSync(repoPath('refs'), { recursive: true });
+    symlinkSync(victim(), repoPath('refs', 'main'));
+    await download();
+    expect(readFileSync(victim(), 'utf8')).toBe('precious');
+    expect(readFileSync(repoPath('refs', 'main'), 'utf8')).toBe(hub.commit);
+  });
+
+  it.each([
+    ['refs', 'refs'],
+    ['snapshots', 'snapshots'],
+    ['a snapshot', 'snapshots/COMMIT'],
+  ])('has no files made behind a link of %s', async (_, path) => {
+    const place = repoPath(...path.replace('COMMIT', hub.commit).split('/'));
+    mkdirSync(join(home, 'elsewhere'));
+    writeFileSync(join(home, 'elsewhere', 'big.pt'), 'precious');
+    mkdirSync(dirname(place), { recursive: true });
+    symlinkSync(join(home, 'elsewhere'), place);
+    expect(await refusal(download())).toContain(
+      'is a link that leads out of its place in the cache; remove it',
+    );
+    expect(readdirSync(join(home, 'elsewhere'))).toEqual(['big.pt']);
+    expect(readFileSync(join(home, 'elsewhere', 'big.pt'), 'utf8')).toBe('precious');
+  });
+
+  it('has links of a snapshot that lead elsewhere replaced, with a network', async () => {
+    writeFileSync(victim(), other());
+    const path = await download();
+    rmSync(path);
+    symlinkSync(victim(), path);
+    expectWhole(await download());
+    expect(readlinkSync(path)).toBe(`../../blobs/${sha256(large)}`);
+    rmSync(path);
+    symlinkSync(victim(), path);
+    const offline = { environment: { ...environment(), HF_HUB_OFFLINE: '1' } };
+    expect(await refusal(download(offline))).toContain('it is not in the cache');
+    expect(kinds()).toContain('damaged');
+    expect(checksumOf(victim())).toBe(sha256(other()));
+  });
+
+  it('has blobs with other content replaced, whatever their size and times', async () => {
+    await download();
+    const { atime, mtime } = statSync(blob());
+    writeFileSync(blob(), other());
+    utimesSync(blob(), atime, mtime);
+    const offline = { environment: { ...environment(), HF_HUB_OFFLINE: '1' } };
+    expect(await refusal(download(offline))).toContain('it is not in the cache');
+    expectWhole(await download());
+    expect(kinds()).toContain('damaged');
+
+    // Another program's blob that was never looked at, and one known by its commit.
+    rmSync(join(home, 'acdit'), { recursive: true });
+    writeFileSync(blob(), other());
+    expectWhole(await downloadFile({ ...big, revision: hub.commit }, options()));
+    rmSync(repoPath('snapshots'), { recursive: true });
+    writeFileSync(blob(), other());
+    expectWhole(await download());
+    expect(hub.contentRequests()).toHaveLength(4);
+  });
+
+  it('is read once, not each time', async () => {
+    await download();
+    rmSync(join(home, 'acdit'), { recursive: true });
+    for (const checks of [1, 0, 0]) {
+      events = [];
+      await download();
+      expect(events.filter(({ kind }) => kind === 'verify')).toHaveLength(checks);
+    }
+  });
+});
+
+describe('fetchModel', () => {
+  it('takes revisions with a slash, and addresses of pages', async () => {
+    const files = { 'owner/repo/config.json': small, 'owner/repo/model.safetensors': large };
+    hub = await startHub(files);
+    hub.faults.revisions = ['refs/pr/1', 'feature/x'];
+    const folder = (): string => repoPath('snapshots', hub.commit);
+    for (const name of ['owner/repo@refs/pr/1', 'owner/repo@feature%2Fx', 'hf://owner/repo', 'owner/repo']) {
+      expect(await fetchModel(name, options())).toBe(folder());
+    }
+    expect(readFileSync(repoPath('refs', 'refs', 'pr', '1'), 'utf8')).toBe(hub.commit); // as Python does
+    for (const page of ['', '/', '/tree/main', '/tree/refs%2Fpr%2F1/', '?library=x#usage']) {
+      expect(await fetchModel(`${hub.endpoint}/owner/repo${page}`, options())).toBe(folder());
+    }
+    const file = `${hub.endpoint}/owner/repo/blob/main/model.safetensors?download=true`;
+    expect(await fetchModel(file, options())).toBe(join(folder(), 'model.safetensors'));
+    // The list of files is asked for at the revision.
+    const missing = await refusal(fetchModel('owner/repo@refs/pr/1/a.pt', options()));
+    expect(missing).toContain('owner/repo@refs/pr/1 holds no a.pt');
+    expect(missing).toContain('It holds model.safetensors, config.json');
+  });
+
+  it('says what an address should be, without what may be secret in it', async () => {
+    const wrong = await refusal(
+      fetchModel('https://user:sekret@other.example/owner/repo?sig=sekret', options()),
+    );
+    expect(wrong).toContain(`not the address of a model on the hub; expected ${hub.endpoint}/owner/repo`);
+    expect(wrong).not.toContain('sekret');
+  });
+});
 
 describe('fetchAutoencoder', () => {
   it('finds the folder and the best weights, of one commit', async () => {

@@ -50,6 +50,11 @@ export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubPr
         case 'waiting':
           say(`${event.file}: waiting for another process that downloads it`);
           break;
+        case 'damaged':
+          stderr.write(
+            `warning: ${event.path} does not hold ${event.file} as the hub has it; it is not used\n`,
+          );
+          break;
         case 'unreachable':
           stderr.write(`warning: ${event.reason}; ${event.file} is taken from the cache\n`);
           break;

@@ -5,17 +5,34 @@
  * models--owner--name/
  *   blobs/CHECKSUM                  the content of a file; CHECKSUM.incomplete while it is downloaded
  *   refs/main                       the commit that a branch or tag was last seen at
- *   snapshots/COMMIT/folder/file    a link to its blob
+ *   snapshots/COMMIT/folder/file    a link to its blob, or the file itself where links cannot be made
  * ```
+ *
+ * Others may be able to write there, so no link is followed that this package would not have made.
  */
 
-import { link, readFile, rm, stat, symlink } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { constants } from 'node:fs';
+import {
+  copyFile,
+  type FileHandle,
+  link,
+  lstat,
+  open,
+  realpath,
+  rename,
+  rm,
+  symlink,
+} from 'node:fs/promises';
+import { basename, dirname, join, relative } from 'node:path';
+import { HubError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import type { HubLocation } from './names.ts';
 
 /** A commit's name in full. */
 export const COMMIT = /^[0-9a-f]{40}$/;
+
+/** Windows has no such flag, and ordinary users cannot make links there. */
+const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
 
 export function repoFolder(cache: string, repo: string): string {
   return join(cache, `models--${repo.replaceAll('/', '--')}`);
@@ -35,40 +52,135 @@ export function blobPath(cache: string, repo: string, checksum: string): string 
  * a commit the branch's own name serves, so that files can be put there by hand.
  */
 export async function expectedPath(cache: string, location: HubLocation): Promise<string> {
-  const ref = join(repoFolder(cache, location.repo), 'refs', ...location.revision.split('/'));
-  const text = await readFile(ref, 'utf8').catch(() => '');
-  const commit = COMMIT.test(text.trim()) ? text.trim() : location.revision.replaceAll('/', '--');
+  const commit = (await readRef(refPath(cache, location))) ?? location.revision.replaceAll('/', '--');
   return snapshotPath(cache, location, commit);
 }
 
+function refPath(cache: string, { repo, revision }: HubLocation): string {
+  return join(repoFolder(cache, repo), 'refs', ...revision.split('/'));
+}
+
+/** The commit in a file of `refs`, if there is one. */
+async function readRef(path: string): Promise<string | undefined> {
+  const file = await open(path, constants.O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
+  try {
+    const { buffer, bytesRead } = (await file?.read(Buffer.alloc(64), 0, 64, 0)) ?? { bytesRead: 0 };
+    const text = buffer?.toString('latin1', 0, bytesRead).trim() ?? '';
+    return COMMIT.test(text) ? text : undefined;
+  } catch {
+    return undefined; // a folder, for example
+  } finally {
+    await file?.close();
+  }
+}
+
 /** Remember the commit of a branch or tag. */
-export async function rememberCommit(
-  cache: string,
-  { repo, revision }: HubLocation,
-  commit: string,
-): Promise<void> {
-  if (revision === commit) return;
-  const ref = join(repoFolder(cache, repo), 'refs', ...revision.split('/'));
-  if ((await readFile(ref, 'utf8').catch(() => undefined)) === commit) return;
-  await makeFolders(dirname(ref));
+export async function rememberCommit(cache: string, location: HubLocation, commit: string): Promise<void> {
+  if (location.revision === commit) return;
+  const ref = refPath(cache, location);
+  if ((await readRef(ref)) === commit) return;
+  await makeInside(cache, location.repo, dirname(ref));
+  if ((await lstat(ref).catch(() => undefined))?.isSymbolicLink()) await rm(ref, { force: true });
   await writeFileAtomically(ref, (write) => write(Buffer.from(commit)));
 }
 
-/** Is there a file of this size? */
-export async function isWhole(path: string, size: number): Promise<boolean> {
-  const stats = await stat(path).catch(() => undefined);
-  return stats?.isFile() === true && stats.size === size;
+/**
+ * Make a folder of a repository's folder.
+ * @throws {HubError} if a link on the way leads elsewhere
+ */
+async function makeInside(cache: string, repo: string, folder: string): Promise<void> {
+  const root = repoFolder(cache, repo);
+  await makeFolders(root);
+  const wanted = join(await realpath(root), relative(root, folder));
+  // The nearest folder that is there shows whether a link leads elsewhere before anything is made behind it.
+  let present = folder;
+  while (!(await lstat(present).catch(() => undefined))) present = dirname(present);
+  const expected = join(wanted, relative(folder, present));
+  if ((await realpath(present).catch(() => undefined)) !== expected) {
+    throw new HubError(`${present} is a link that leads out of its place in the cache; remove it`);
+  }
+  await makeFolders(folder);
 }
 
-/** Make a snapshot's file from a blob: a relative link, so that the cache can be moved. */
-export async function linkSnapshot(blob: string, path: string): Promise<void> {
-  await makeFolders(dirname(path));
+/** Open a file of `blobs` to write or to read, unless it is a link or has another name somewhere. */
+export async function openBlob(path: string, mode: 'write' | 'read'): Promise<FileHandle> {
+  const access = mode === 'write' ? constants.O_RDWR | constants.O_CREAT : constants.O_RDONLY;
+  const problem = `${path} is a link or not a regular file; remove it`;
+  const file = await open(path, access | O_NOFOLLOW | O_NONBLOCK, 0o666).catch((cause) => {
+    throw cause.code === 'ELOOP' ? new HubError(problem, { cause }) : cause;
+  });
+  const stats = await file.stat();
+  if (stats.isFile() && (mode === 'read' || stats.nlink === 1)) return file;
+  await file.close();
+  throw new HubError(problem);
+}
+
+/**
+ * Finds the file that a snapshot's path stands for.
+ * @returns undefined if there is none, or a link that leads elsewhere than to the blob
+ */
+export async function snapshotFile(path: string, blob: string): Promise<string | undefined> {
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats?.isFile()) return path;
+  if (!stats?.isSymbolicLink()) return undefined;
+  const [target, wanted] = await Promise.all(
+    [path, blob].map((name) => realpath(name).catch(() => undefined)),
+  );
+  return target !== undefined && target === wanted ? blob : undefined;
+}
+
+/** Finds the blob that a snapshot's link leads to; undefined if it leads out of the repository's `blobs`. */
+export async function linkedBlob(cache: string, repo: string, path: string): Promise<string | undefined> {
+  const target = await realpath(path).catch(() => undefined);
+  if (target === undefined) return undefined;
+  const blob = blobPath(cache, repo, basename(target));
+  return (await realpath(blob).catch(() => undefined)) === target ? blob : undefined;
+}
+
+/**
+ * Make a snapshot's file from a blob: a relative link, so that the cache can be moved. Where neither such a link nor
+ * another name for the file can be made, as on exFAT and some network drives, the file itself: as Python's library does,
+ * a new blob is moved there, and one that others may use is copied.
+ */
+export async function placeSnapshot(
+  cache: string,
+  location: HubLocation,
+  blob: string,
+  path: string,
+  { isNew }: { readonly isNew: boolean },
+): Promise<void> {
+  const folder = dirname(path);
+  await makeInside(cache, location.repo, folder);
   await rm(path, { force: true });
-  try {
-    await symlink(relative(dirname(path), blob), path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return; // another process was faster
-    await link(blob, path); // Windows lets not everybody make symbolic links
+  const makers = [
+    () => symlink(relative(folder, blob), path),
+    () => link(blob, path), // Windows lets not everybody make symbolic links
+    () => (isNew ? rename(blob, path) : copyWhole(blob, path)),
+  ];
+  for (const [i, make] of makers.entries()) {
+    try {
+      return await make();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return; // another process was faster
+      if (i === makers.length - 1) throw error;
+    }
   }
+}
+
+/** Copy under another name, and rename: a copy that is cut short is never taken for the file. */
+async function copyWhole(from: string, to: string): Promise<void> {
+  const temporary = `${to}.${process.pid}.incomplete`;
+  try {
+    await copyFile(from, temporary);
+    await rename(temporary, to);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/** Is there a file of this size, and no link? */
+export async function hasSize(path: string, size: number): Promise<boolean> {
+  const stats = await lstat(path).catch(() => undefined);
+  return stats?.isFile() === true && stats.size === size;
 }

@@ -1,5 +1,6 @@
 /** @file Requests to the hub: the token, time limits, and what went wrong in plain words. */
 
+import { HubError } from '../errors.ts';
 import type { HubEvent, HubOptions } from './events.ts';
 import { type HubSettings, hubSettings } from './settings.ts';
 
@@ -19,7 +20,7 @@ export async function openHub(options: HubOptions = {}): Promise<Hub> {
   const settings = await hubSettings(options.environment);
   return {
     settings,
-    fetch: withToken(options.fetch ?? fetch, settings),
+    fetch: refusingBadAddresses(withToken(options.fetch ?? fetch, settings)),
     signal: options.signal,
     emit: options.onEvent ?? (() => {}),
     retryDelay: options.retryDelay ?? 1000,
@@ -27,27 +28,71 @@ export async function openHub(options: HubOptions = {}): Promise<Hub> {
   };
 }
 
-/** The servers that the hub redirects to have no business with the token. */
-function withToken(plain: typeof fetch, { endpoint, token }: HubSettings): typeof fetch {
-  if (!token) return plain;
+/** Sends the token to the hub alone, not to the servers that it redirects to. */
+function withToken(plain: typeof fetch, { endpoint, token, basic }: HubSettings): typeof fetch {
+  if (!token && !basic) return plain;
+  const authorization = token ? `Bearer ${token.value}` : `Basic ${basic}`;
   const { origin } = new URL(endpoint);
   return (input, init) => {
     const url = input instanceof Request ? input.url : String(input);
     if (new URL(url).origin !== origin) return plain(input, init);
     const headers = new Headers(init?.headers);
-    headers.set('Authorization', `Bearer ${token.value}`);
+    headers.set('Authorization', authorization);
     return plain(input, { ...init, headers });
   };
 }
 
+/**
+ * `fetch` throws for an address that it does not accept, such as one that a server redirects to, and quotes all of it.
+ * It may hold a secret, so only the problem is reported.
+ */
+function refusingBadAddresses(plain: typeof fetch): typeof fetch {
+  return async (input, init) => {
+    try {
+      return await plain(input, init);
+    } catch (error) {
+      if (!isAddressProblem(error)) throw error;
+      throw badRedirect(input instanceof Request ? input.url : String(input));
+    }
+  };
+}
+
+/** Problems of the network have a cause with a code; what `fetch` itself refuses has none. */
+function isAddressProblem(error: unknown): boolean {
+  if (!(error instanceof TypeError)) return false;
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  return code === undefined || code === 'ERR_INVALID_URL';
+}
+
+/** The error for a server that redirects to an address that cannot be fetched. */
+export function badRedirect(from: string): HubError {
+  const server = URL.canParse(from) ? new URL(from).host : 'the hub';
+  return new HubError(
+    `${server} redirects to an address that cannot be fetched; try again later, or see whether HF_ENDPOINT is right`,
+  );
+}
+
 /** A connection that was lost or never came about. Another attempt may succeed. */
 export class ConnectionProblem extends Error {
-  /** There was a connection, and it was closed: a server does that to connections that were idle for a while. */
-  readonly closed: boolean;
+  /**
+   * Another attempt soon may succeed: the connection was closed, as a server does to one that was idle for a while, or
+   * the server is busy.
+   */
+  readonly mayPass: boolean;
+  /** Milliseconds that the server asks to wait. */
+  readonly retryAfter: number | undefined;
 
-  constructor(message: string, { closed = false, ...options }: ErrorOptions & { closed?: boolean } = {}) {
+  constructor(
+    message: string,
+    {
+      mayPass = false,
+      retryAfter,
+      ...options
+    }: ErrorOptions & { mayPass?: boolean; retryAfter?: number | undefined } = {},
+  ) {
     super(message, options);
-    this.closed = closed;
+    this.mayPass = mayPass;
+    this.retryAfter = retryAfter;
   }
 }
 
@@ -91,20 +136,44 @@ const reasons: Record<string, string> = {
   ECONNRESET: CLOSED,
   UND_ERR_SOCKET: CLOSED,
   ENETUNREACH: 'there is no network',
-  EHOSTUNREACH: 'there is no way to it',
+  EHOSTUNREACH: 'no route to the server',
   ETIMEDOUT: 'no answer',
   UND_ERR_CONNECT_TIMEOUT: 'no answer',
 };
 
 function problemOf(error: Error): ConnectionProblem {
   const { code = '', message } = error.cause as NodeJS.ErrnoException;
-  const closed = reasons[code] === CLOSED;
-  return new ConnectionProblem(reasons[code] ?? (message || error.message), { cause: error, closed });
+  const mayPass = reasons[code] === CLOSED;
+  return new ConnectionProblem(reasons[code] ?? (message || error.message), { cause: error, mayPass });
 }
 
-/** Waits before another attempt, longer each time. */
-export function attemptDelay({ retryDelay }: Hub, failures: number): number {
-  return retryDelay * 2 ** (failures - 1);
+/** The longest wait that a server may ask for, in milliseconds. */
+const LONGEST_WAIT = 300_000;
+
+/**
+ * Returns how long to wait before another attempt: longer each time, and at least as long as the server asks.
+ * @returns undefined if the server asks for more than five minutes
+ */
+export function attemptDelay({ retryDelay }: Hub, failures: number, retryAfter = 0): number | undefined {
+  return retryAfter > LONGEST_WAIT ? undefined : Math.max(retryDelay * 2 ** (failures - 1), retryAfter);
+}
+
+/** The failure that an answer with a passing status is. */
+export function busy({ status, headers }: Pick<Response, 'status' | 'headers'>): ConnectionProblem {
+  const retryAfter = retryAfterOf(headers);
+  const asks = retryAfter === undefined ? '' : ` and asks to wait ${Math.ceil(retryAfter / 1000)} s`;
+  return new ConnectionProblem(`the hub answers ${status}${asks}`, { mayPass: true, retryAfter });
+}
+
+/**
+ * Milliseconds that a server asks to wait: `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), or the
+ * time to the reset of the hub's rate limit, `RateLimit: "api";r=0;t=55`.
+ */
+export function retryAfterOf(headers: Headers, now = Date.now()): number | undefined {
+  const value = headers.get('Retry-After')?.trim() ?? /;\s*t=(\d+)/.exec(headers.get('RateLimit') ?? '')?.[1];
+  if (value === undefined) return undefined;
+  const wait = /^\d+$/.test(value) ? 1000 * Number(value) : Date.parse(value) - now;
+  return Number.isNaN(wait) ? undefined : Math.max(wait, 0);
 }
 
 /** Is a status one that may be another the next time? */

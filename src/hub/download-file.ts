@@ -1,8 +1,7 @@
 /** @file A file of the hub as a file on this machine: from the cache, or downloaded into it. */
 
-import { constants } from 'node:fs';
-import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { type FileHandle, lstat, rename, rm, statfs } from 'node:fs/promises';
+import { basename, dirname, sep } from 'node:path';
 import { AcditError, HubError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
 import { isFile } from '../formats/file-source.ts';
@@ -11,16 +10,20 @@ import {
   blobPath,
   COMMIT,
   expectedPath,
-  isWhole,
-  linkSnapshot,
+  hasSize,
+  linkedBlob,
+  openBlob,
+  placeSnapshot,
   rememberCommit,
   repoFolder,
+  snapshotFile,
   snapshotPath,
 } from './cache.ts';
-import { hasChecksum } from './checksum.ts';
+import { CHECKSUM, hasChecksum } from './checksum.ts';
 import { type Hub, openHub } from './connection.ts';
 import type { HubOptions } from './events.ts';
 import { type FileInfo, lookUp } from './file-info.ts';
+import { isGenuine, noteGenuine } from './genuine.ts';
 import { describeLocation, type HubLocation, requireLocation } from './names.ts';
 import { missingFile } from './refusals.ts';
 import { formatBytes } from './sizes.ts';
@@ -36,7 +39,7 @@ export type Outcome =
   | { readonly kind: 'absent'; readonly reason: string; readonly expected: string };
 
 /**
- * A file of the hub on this machine. It is downloaded if the cache does not hold its present version, going on where an
+ * A file of the hub on this machine. It is downloaded if the cache does not hold its present version, resuming where an
  * earlier download was interrupted, and checked against the hub's checksum. If the hub cannot be reached, what the
  * cache holds is used.
  * @param location `revision` is a branch, a tag or a commit.
@@ -63,7 +66,7 @@ export async function ensureFile(hub: Hub, location: HubLocation): Promise<Outco
   const { cache, offline } = hub.settings;
   // A commit never changes.
   const known = COMMIT.test(location.revision) ? snapshotPath(cache, location, location.revision) : undefined;
-  if (known !== undefined && (await isFile(known))) return cachedAt(hub, location, known);
+  if (known !== undefined && (await isUsable(hub, location, known))) return cachedAt(hub, location, known);
   const answer = offline
     ? ({ kind: 'unreachable', reason: 'HF_HUB_OFFLINE is set' } as const)
     : await lookUp(hub, location);
@@ -76,9 +79,37 @@ export async function ensureFile(hub: Hub, location: HubLocation): Promise<Outco
 
 async function cachedFile(hub: Hub, location: HubLocation, reason: string): Promise<Outcome> {
   const path = await expectedPath(hub.settings.cache, location);
-  if (!(await isFile(path))) return { kind: 'absent', reason, expected: path };
+  if (!(await isUsable(hub, location, path))) return { kind: 'absent', reason, expected: path };
   if (!hub.settings.offline) hub.emit({ kind: 'unreachable', file: describeLocation(location), reason });
   return cachedAt(hub, location, path);
+}
+
+/**
+ * Whether a file of a snapshot can be used without asking the hub: a link's blob must have the content that its name
+ * promises. A file that was put there by hand has no checksum, and a snapshot without a commit may hold any link.
+ */
+async function isUsable(hub: Hub, location: HubLocation, path: string): Promise<boolean> {
+  if (!(await isFile(path))) return false;
+  const stats = await lstat(path);
+  const isHandMade = !COMMIT.test(commitOf(location, path));
+  if (!stats.isSymbolicLink() || isHandMade) return true;
+  const blob = await linkedBlob(hub.settings.cache, location.repo, path);
+  if (blob !== undefined && (await hasContent(hub, location, blob, basename(blob)))) return true;
+  if (blob === undefined) hub.emit({ kind: 'damaged', file: describeLocation(location), path });
+  return false;
+}
+
+/** The folder of the snapshot that a file is in. */
+function commitOf({ path: inside }: HubLocation, path: string): string {
+  return path.split(sep).at(-1 - inside.split('/').length) ?? '';
+}
+
+/** Whether a file has this checksum. One that has not is of no use to anybody; the hub's copy will replace it. */
+async function hasContent(hub: Hub, location: HubLocation, path: string, checksum: string): Promise<boolean> {
+  const file = describeLocation(location);
+  if (CHECKSUM.test(checksum) && (await isGenuine(hub, path, checksum, file))) return true;
+  hub.emit({ kind: 'damaged', file, path });
+  return false;
 }
 
 function cachedAt(hub: Hub, location: HubLocation, path: string): Outcome {
@@ -90,9 +121,9 @@ async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): 
   const { cache } = hub.settings;
   const file = describeLocation(location);
   const path = snapshotPath(cache, location, info.commit);
-  const present = await isWhole(path, info.size);
+  const present = await isPresent(hub, location, info, path);
   try {
-    if (!present) await linkSnapshot(await ensureBlob(hub, location, info), path);
+    if (!present) await makeSnapshot(hub, location, info, path);
     await rememberCommit(cache, location, info.commit).catch((error) => {
       if (!present) throw error; // a cache that others share may be read-only
     });
@@ -110,26 +141,45 @@ async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): 
   return path;
 }
 
-async function ensureBlob(hub: Hub, location: HubLocation, info: FileInfo): Promise<string> {
-  const blob = blobPath(hub.settings.cache, location.repo, info.checksum);
-  if (await isWhole(blob, info.size)) return blob;
+/** Whether a snapshot holds the file, with the right content. */
+async function isPresent(
+  hub: Hub,
+  location: HubLocation,
+  { checksum, size }: FileInfo,
+  path: string,
+): Promise<boolean> {
+  const file = await snapshotFile(path, blobPath(hub.settings.cache, location.repo, checksum));
+  return (
+    file !== undefined && (await hasSize(file, size)) && (await hasContent(hub, location, file, checksum))
+  );
+}
+
+/** One process downloads the blob and places it; others wait, and find it there. */
+async function makeSnapshot(hub: Hub, location: HubLocation, info: FileInfo, path: string): Promise<void> {
+  const { cache } = hub.settings;
+  const { checksum, size } = info;
+  const blob = blobPath(cache, location.repo, checksum);
   await makeFolders(dirname(blob));
   const lock = await takeLock(`${blob}.acdit-lock`, {
     signal: hub.signal,
     onWait: () => hub.emit({ kind: 'waiting', file: describeLocation(location) }),
   });
   try {
-    if (!(await isWhole(blob, info.size))) await downloadBlob(hub, location, info, blob);
+    if (await isPresent(hub, location, info, path)) return;
+    const isNew = !(await hasSize(blob, size)) || !(await hasContent(hub, location, blob, checksum));
+    if (isNew) await downloadBlob(hub, location, info, blob);
+    await placeSnapshot(cache, location, blob, path, { isNew });
+    const placed = await snapshotFile(path, blob);
+    if (isNew && placed !== undefined) await noteGenuine(hub, placed, checksum);
   } finally {
     await lock.release();
   }
-  return blob;
 }
 
 /** Download under another name, check, rename. */
 async function downloadBlob(hub: Hub, location: HubLocation, info: FileInfo, blob: string): Promise<void> {
   const incomplete = `${blob}.incomplete`;
-  const target = await open(incomplete, constants.O_RDWR | constants.O_CREAT, 0o666);
+  const target = await openBlob(incomplete, 'write');
   try {
     const start = await resumePoint(target, info);
     await requireSpace(dirname(blob), info.size - start, location);
@@ -174,6 +224,6 @@ async function verify(
   if (await hasChecksum(target, size, checksum, { signal: hub.signal, onProgress })) return;
   await rm(incomplete, { force: true });
   throw new HubError(
-    `${file}: the download is damaged: its checksum is not ${checksum}; it is deleted, and the same command begins anew`,
+    `${file}: the download is damaged: its checksum is not ${checksum}; it is deleted, and the same command begins again`,
   );
 }

@@ -13,6 +13,7 @@ import {
   describeLocation,
   type HubLocation,
   inFolder,
+  isAddress,
   parseHubName,
   RELEASED_AUTOENCODER,
   RELEASED_MODELS,
@@ -25,7 +26,8 @@ const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors)$/;
 /**
  * Fetch a model from the Hugging Face Hub, unless the cache holds it.
  * @param name a released model, such as `ACDiT-XL-img`; a file, `owner/repo/file.pt`; or a model folder, `owner/repo` or
- * `owner/repo/folder`. A revision may follow the repository: `owner/repo@v1/file.pt`.
+ * `owner/repo/folder`. A revision may follow the repository: `owner/repo@v1/file.pt`. The address of a page of the hub
+ * serves too, and `hf://` before a name.
  * @returns the path of the file or folder in the cache
  * @throws {HubError} if there is no such model or it cannot be had; it names what there is, or where to put the file.
  * @example
@@ -35,15 +37,16 @@ const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors)$/;
  * ```
  */
 export async function fetchModel(name: string, options: HubOptions = {}): Promise<string> {
-  const location = parseHubName(name);
+  const hub = await openHub(options);
+  const location = parseHubName(name, hub.settings.endpoint);
   if (!location) {
+    if (isAddress(name)) throw badAddress(name, hub);
     throw new HubError(
       `${name}: no such model on this machine, nor a released one${didYouMean(name, RELEASED_MODELS) || '.'} ` +
         `There are ${RELEASED_MODELS.join(', ')}, and other models of the Hugging Face Hub are named owner/repo or ` +
         'owner/repo/file',
     );
   }
-  const hub = await openHub(options);
   if (!MODEL_FILE.test(location.path)) {
     return dirname(await requireFiles(hub, location, [CONFIG_FILE, WEIGHTS_FILE]));
   }
@@ -58,11 +61,12 @@ export async function fetchModel(name: string, options: HubOptions = {}): Promis
  * @throws {HubError} as {@link fetchModel} does.
  */
 export async function fetchAutoencoder(name: string, options: HubOptions = {}): Promise<string> {
-  const location = parseHubName(name);
+  const hub = await openHub(options);
+  const location = parseHubName(name, hub.settings.endpoint);
   if (!location) {
+    if (isAddress(name)) throw badAddress(name, hub);
     throw new HubError(`${name}: expected owner/repo or owner/repo/folder, such as ${RELEASED_AUTOENCODER}`);
   }
-  const hub = await openHub(options);
   const inside = inFolder(location, 'vae');
   const folders = last(location) === 'vae' ? [location] : [inside, location];
   for (const folder of folders) {
@@ -76,6 +80,15 @@ export async function fetchAutoencoder(name: string, options: HubOptions = {}): 
     return dirname(await requireFiles(hub, folder, [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
   }
   return dirname(await requireFiles(hub, folders[folders.length - 1], [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
+}
+
+function badAddress(name: string, { settings }: Hub): HubError {
+  // The address of another page may hold a password or a signature.
+  const shown = name.replace(/\/\/.*@/s, '//...@').replace(/[?#].*$/s, '');
+  return new HubError(
+    `${shown}: not the address of a model on the hub; expected ${settings.endpoint}/owner/repo, the address of a folder or ` +
+      'file in it, or hf://owner/repo',
+  );
 }
 
 function parent(location: HubLocation): HubLocation {

@@ -4,7 +4,16 @@ import { HubError } from '../errors.ts';
 import { pause } from '../pause.ts';
 import { COMMIT } from './cache.ts';
 import { CHECKSUM } from './checksum.ts';
-import { attemptDelay, ConnectionProblem, connected, type Hub, isPassing, resolveUrl } from './connection.ts';
+import {
+  attemptDelay,
+  badRedirect,
+  busy,
+  ConnectionProblem,
+  connected,
+  type Hub,
+  isPassing,
+  resolveUrl,
+} from './connection.ts';
 import { listedFile } from './listing.ts';
 import { describeLocation, type HubLocation } from './names.ts';
 import { refusal } from './refusals.ts';
@@ -26,6 +35,15 @@ export type Lookup =
 
 const ATTEMPTS = 3;
 const MOST_REDIRECTS = 5;
+/** Headers that are taken from the first answer that has them. */
+const HEADERS = [
+  'X-Repo-Commit',
+  'X-Linked-Etag',
+  'X-Linked-Size',
+  'X-Error-Code',
+  'Retry-After',
+  'RateLimit',
+] as const;
 
 /**
  * Ask the hub about a file. Its headers say all of it, as Python's `huggingface_hub` reads them, on mirrors too; what
@@ -33,32 +51,33 @@ const MOST_REDIRECTS = 5;
  * @throws {HubError} if the hub denies access, or its answer makes no sense.
  */
 export async function lookUp(hub: Hub, location: HubLocation): Promise<Lookup> {
-  const { endpoint } = hub.settings;
-  const unreachable = (why: string): Lookup => ({
-    kind: 'unreachable',
-    reason: `cannot reach ${endpoint}: ${why}`,
-  });
   for (let failures = 1; ; failures++) {
-    const answer = await headersOf(hub, location).catch((error) => {
-      if (error instanceof ConnectionProblem) return error;
-      throw error;
-    });
-    if (answer instanceof ConnectionProblem) {
-      if (!answer.closed || failures === ATTEMPTS) return unreachable(answer.message);
-      await pause(attemptDelay(hub, failures), hub.signal);
-      continue;
+    try {
+      return await attempt(hub, location);
+    } catch (error) {
+      if (!(error instanceof ConnectionProblem)) throw error;
+      const { message, mayPass, retryAfter } = error;
+      const delay = attemptDelay(hub, failures, retryAfter);
+      if (!mayPass || failures === ATTEMPTS || delay === undefined) {
+        return { kind: 'unreachable', reason: `cannot reach ${hub.settings.endpoint}: ${message}` };
+      }
+      hub.emit({ kind: 'retry', file: describeLocation(location), reason: message, delay });
+      await pause(delay, hub.signal);
     }
-    const { status, headers } = answer;
-    if (status < 400 || status === 405 || status === 501) return completed(hub, location, headers);
-    const code = headers.get('X-Error-Code');
-    if (status === 404 && code !== 'RepoNotFound' && code !== 'RevisionNotFound') return { kind: 'missing' };
-    if (code === 'RevisionNotFound') {
-      throw new HubError(`${describeLocation(location)}: there is no revision '${location.revision}'`);
-    }
-    if (!isPassing(status)) throw refusal(hub, location, status, code);
-    if (failures === ATTEMPTS) return unreachable(`it answers with status ${status}`);
-    await pause(attemptDelay(hub, failures), hub.signal);
   }
+}
+
+/** @throws {ConnectionProblem} if there is no answer, or one that may be another the next time. */
+async function attempt(hub: Hub, location: HubLocation): Promise<Lookup> {
+  const { status, headers } = await headersOf(hub, location);
+  if (status < 400 || status === 405 || status === 501) return completed(hub, location, headers);
+  const code = headers.get('X-Error-Code');
+  if (status === 404 && code !== 'RepoNotFound' && code !== 'RevisionNotFound') return { kind: 'missing' };
+  if (code === 'RevisionNotFound') {
+    throw new HubError(`${describeLocation(location)}: there is no revision '${location.revision}'`);
+  }
+  if (isPassing(status)) throw busy({ status, headers });
+  throw refusal(hub, location, status, code);
 }
 
 interface Answer {
@@ -73,13 +92,13 @@ async function headersOf(hub: Hub, { repo, revision, path }: HubLocation): Promi
   for (let redirects = 0; ; redirects++) {
     const { status, headers } = await head(hub, url);
     const target = status >= 300 && status < 400 ? headers.get('Location') : null;
-    for (const name of ['X-Repo-Commit', 'X-Linked-Etag', 'X-Linked-Size', 'X-Error-Code']) {
+    for (const name of HEADERS) {
       const value = headers.get(name);
       if (value !== null && !merged.has(name)) merged.set(name, value);
     }
     const enough = merged.has('X-Repo-Commit') && merged.has('X-Linked-Etag') && merged.has('X-Linked-Size');
     if (target !== null && !enough && redirects < MOST_REDIRECTS) {
-      url = new URL(target, url).href;
+      url = redirected(target, url);
       continue;
     }
     // A redirection's own length and tag are not the file's.
@@ -89,6 +108,13 @@ async function headersOf(hub: Hub, { repo, revision, path }: HubLocation): Promi
     }
     return { status: enough ? 200 : status, headers: merged };
   }
+}
+
+/** @throws {HubError} for an address that cannot be fetched; it may hold a secret and is not quoted. */
+function redirected(target: string, base: string): string {
+  const url = URL.canParse(target, base) ? new URL(target, base) : undefined;
+  if (url && /^https?:$/.test(url.protocol)) return url.href;
+  throw badRedirect(base);
 }
 
 function head(hub: Hub, url: string): Promise<Response> {

@@ -1,19 +1,32 @@
 /** @file What the hub's API knows of a repository, asked through `@huggingface/hub`, which is loaded when needed. */
 
+import { HubError } from '../errors.ts';
 import { connected, type Hub } from './connection.ts';
 import type { HubLocation } from './names.ts';
+import { formatBytes } from './sizes.ts';
 
-/** Files that are read of a list; repositories may have millions. */
+/** Entries that are read of a list; repositories may have millions. */
 const LONGEST = 1000;
+/** Bytes that the API may answer a question with. 1000 entries take about 300 kB. */
+const LARGEST_ANSWER = 10e6;
+/** Pages of a list; the hub's have 1000 entries. */
+const MOST_PAGES = 10;
 
-/** Paths of the files in a repository, those that may be models first. */
+/**
+ * Lists the files in a repository, those that may be models first. Of a long list, only the beginning is read.
+ * @throws {HubError} if the answer is larger than 10 MB or has more than 10 pages.
+ */
 export function listRepository(hub: Hub, location: HubLocation): Promise<string[]> {
   return connected(hub, async (signal) => {
     const { listFiles } = await import('@huggingface/hub');
     const paths: string[] = [];
-    for await (const { type, path } of listFiles({ ...parameters(hub, location, signal), recursive: true })) {
+    let entries = 0;
+    const where = parameters(hub, location, signal);
+    // Unlike `pathsInfo`, this puts the revision into the address as it is.
+    const revision = encodeURIComponent(location.revision);
+    for await (const { type, path } of listFiles({ ...where, revision, recursive: true })) {
       if (type === 'file') paths.push(path);
-      if (paths.length === LONGEST) break;
+      if (++entries === LONGEST) break;
     }
     const isModel = (path: string): boolean => /\.(pt|pth|safetensors|bin)$/.test(path);
     return [...paths.filter(isModel), ...paths.filter((path) => !isModel(path))];
@@ -43,6 +56,28 @@ function parameters({ settings, fetch }: Hub, { repo, revision }: HubLocation, s
     repo: { type: 'model', name: repo },
     revision,
     hubUrl: settings.endpoint,
-    fetch: ((input, init) => fetch(input, { ...init, signal })) satisfies typeof globalThis.fetch,
+    fetch: limited(fetch, signal),
   } as const;
+}
+
+/** All answers together are bounded, and so is their time, by the signal. */
+function limited(fetch: Hub['fetch'], signal: AbortSignal): typeof globalThis.fetch {
+  let received = 0;
+  let pages = 0;
+  return async (input, init) => {
+    if (++pages > MOST_PAGES) throw new HubError(`the hub's list has more than ${MOST_PAGES} pages`);
+    const response = await fetch(input, { ...init, signal });
+    const { status, statusText, headers, body } = response;
+    const counted = body?.pipeThrough(
+      new TransformStream<Uint8Array, Uint8Array>({
+        transform(bytes, controller) {
+          received += bytes.length;
+          if (received <= LARGEST_ANSWER) controller.enqueue(bytes);
+          else
+            controller.error(new HubError(`the hub's answer is larger than ${formatBytes(LARGEST_ANSWER)}`));
+        },
+      }),
+    );
+    return new Response(counted ?? null, { status, statusText, headers });
+  };
 }

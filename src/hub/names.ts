@@ -6,7 +6,7 @@ import { HubError } from '../errors.ts';
 export interface HubLocation {
   /** `owner/name`. */
   readonly repo: string;
-  /** A branch, a tag or a commit. */
+  /** A branch, a tag, a commit, or a reference such as `refs/pr/1`. */
   readonly revision: string;
   /** Path in the repository, with slashes; '' is its root. */
   readonly path: string;
@@ -26,28 +26,92 @@ const DEFAULT_REVISION = 'main';
 
 /** Owners and repositories. */
 const SEGMENT = /^[A-Za-z0-9][\w.-]{0,95}$/;
+/** Prefixes of the hub's addresses that cannot be owners. */
+const RESERVED = ['models', 'datasets', 'spaces'];
+/** Revisions that contain slashes and are still recognized in a path, as Python's `huggingface_hub` does. */
+const SPECIAL_REVISION = /^refs\/(?:pr\/\d+|convert\/\w+)(?=\/|$)/;
+/** Hosts of the Hugging Face Hub's pages. */
+const HUB_HOSTS = ['huggingface.co', 'www.huggingface.co', 'hf.co'];
+/** What may stand between a repository and a revision in the address of a page or a file. */
+const PAGES = ['tree', 'blob', 'resolve', 'raw', 'blame', 'commit', 'commits', 'edit'];
+
+/** Whether a name is an address: of a page of the hub, or in Python's notation, `hf://owner/name`. */
+export function isAddress(name: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(name);
+}
 
 /**
- * What a name means on the hub: a released model, `owner/repo`, or a path in it, `owner/repo/folder/file`. The
- * repository may be followed by a revision, as in `owner/repo@v1/file`.
- * @returns undefined if it can be no name on the hub, but may be a path on this machine.
+ * Finds what a name means on the hub: a released model, `owner/repo`, or a path in it, `owner/repo/folder/file`. The
+ * repository may be followed by a revision, as in `owner/repo@v1/file` or `owner/repo@refs/pr/1`; other slashes in a
+ * revision are written `%2F`. The same may follow `hf://`, and the address of a page or file of the hub may be given.
+ * @param endpoint address of the hub, if it is not the usual one
+ * @returns undefined if it cannot be a name on the hub, but may be a path on this machine.
  */
-export function parseHubName(name: string): HubLocation | undefined {
+export function parseHubName(name: string, endpoint?: string): HubLocation | undefined {
   const released = name.replace(/\.pt$/, '');
   if (RELEASED_MODELS.includes(released)) {
     return { repo: RELEASED_REPO, revision: DEFAULT_REVISION, path: `${released}.pt` };
   }
-  const [owner, repoAndRevision = '', ...path] = name.replace(/\/$/, '').split('/');
-  const [repo, revision = DEFAULT_REVISION, ...more] = repoAndRevision.split('@');
-  const segments = [owner, repo, ...path];
-  if (!SEGMENT.test(owner) || !SEGMENT.test(repo) || revision === '' || more.length > 0) return undefined;
-  if (segments.some((segment) => /^\.{0,2}$|[\\:\0]/.test(segment))) return undefined;
-  return { repo: `${owner}/${repo}`, revision, path: path.join('/') };
+  if (/^hf:\/\//i.test(name)) return parseName(name.slice('hf://'.length).replace(/^models\//, ''));
+  return isAddress(name) ? parsePage(name, endpoint) : parseName(name);
+}
+
+function parseName(name: string): HubLocation | undefined {
+  const [, owner, repo, at, rest] = /^([^/@]+)\/([^/@]+)(@?)(.*)$/s.exec(name.replace(/\/$/, '')) ?? [];
+  if (owner === undefined || (at === '' && rest !== '' && !rest.startsWith('/'))) return undefined;
+  if (at === '') return locationOf(owner, repo, DEFAULT_REVISION, rest.slice(1));
+  const revision = SPECIAL_REVISION.exec(rest)?.[0] ?? rest.split('/', 1)[0];
+  if (revision.includes('@')) return undefined;
+  return locationOf(owner, repo, decoded(revision), rest.slice(revision.length + 1));
+}
+
+/** `https://HUB/owner/name`, and `/tree/REVISION/path` and the like after it. */
+function parsePage(address: string, endpoint: string | undefined): HubLocation | undefined {
+  if (!URL.canParse(address)) return undefined;
+  const { protocol, hostname, pathname, host } = new URL(address);
+  const hub = endpoint === undefined ? undefined : new URL(endpoint);
+  const prefix = hub && hub.host === host ? hub.pathname.replace(/\/$/, '') : undefined;
+  const isPage = /^https?:$/.test(protocol) && HUB_HOSTS.includes(hostname);
+  if (prefix === undefined ? !isPage : !pathname.startsWith(`${prefix}/`)) return undefined;
+  const [owner, repo, page, ...rest] = pathname
+    .slice((prefix ?? '').length + 1)
+    .replace(/\/+$/, '')
+    .split('/');
+  if (repo === undefined) return undefined;
+  if (page === undefined) return locationOf(owner, repo, DEFAULT_REVISION, '');
+  const after = rest.join('/');
+  const revision = SPECIAL_REVISION.exec(after)?.[0] ?? rest[0];
+  if (!PAGES.includes(page) || !revision) return undefined;
+  return locationOf(owner, repo, decoded(revision), decoded(after.slice(revision.length + 1)));
+}
+
+/** Percent signs in an address undone; '' if they cannot be. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return '';
+  }
+}
+
+function locationOf(owner: string, repo: string, revision: string, path: string): HubLocation | undefined {
+  if (!SEGMENT.test(owner) || RESERVED.includes(owner) || !SEGMENT.test(repo)) return undefined;
+  const segments = [...revision.split('/'), ...(path === '' ? [] : path.split('/'))];
+  if (segments.some(isBadSegment)) return undefined;
+  return { repo: `${owner}/${repo}`, revision, path };
+}
+
+/** A part of a path that leads elsewhere, or is not a name everywhere. */
+function isBadSegment(segment: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: none is part of a name on the hub
+  return /^\.{0,2}$|[\\:\x00-\x1f\x7f]/.test(segment);
 }
 
 /** How a location is written, with commits shortened. */
 export function describeLocation({ repo, revision, path }: HubLocation): string {
-  const at = revision === DEFAULT_REVISION ? '' : `@${revision.replace(/^([0-9a-f]{8})[0-9a-f]{32}$/, '$1')}`;
+  const short = revision.replace(/^([0-9a-f]{8})[0-9a-f]{32}$/, '$1');
+  const name = SPECIAL_REVISION.test(short) ? short : short.replaceAll('/', '%2F');
+  const at = revision === DEFAULT_REVISION ? '' : `@${name}`;
   return `${repo}${at}${path && `/${path}`}`;
 }
 
@@ -62,8 +126,7 @@ export function inFolder(location: HubLocation, name: string): HubLocation {
  */
 export function requireLocation(location: HubLocation): void {
   const { repo, revision, path } = location;
-  const bad = (text: string): boolean =>
-    text.split(/[/\\]/).some((part) => /^\.{0,2}$/.test(part)) || /[:\0]/.test(text);
+  const bad = (text: string): boolean => text.split('/').some(isBadSegment);
   if (/^[^/]+\/[^/]+$/.test(repo) && ![repo, revision, path].some(bad)) return;
-  throw new HubError(`'${describeLocation(location)}' is no file on the hub; expected owner/repo/file`);
+  throw new HubError(`'${describeLocation(location)}' is not a file on the hub; expected owner/repo/file`);
 }

@@ -3,6 +3,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
+import { HubError } from '../errors.ts';
 import { hubSettings } from './settings.ts';
 
 describe('hubSettings', () => {
@@ -41,5 +42,52 @@ describe('hubSettings', () => {
       'http://mirror/hf',
     );
     await expect(hubSettings({ ...base, HF_ENDPOINT: 'mirror' })).rejects.toThrow('HF_ENDPOINT');
+  });
+
+  it.each([
+    'htps://user:sekret@mirror',
+    'user:sekret@mirror',
+    'https://user:sek%ret@mirror/sekret',
+    'https://user:sekret@mirror:port',
+    'https://mirror/?token=sekret',
+    'mirror?token=sekret',
+  ])('keeps the secret of an address that is not one, %s', async (HF_ENDPOINT) => {
+    const error = await hubSettings({ HF_HOME: '/nowhere', HF_ENDPOINT }).then(
+      () => expect.fail('should have been refused'),
+      (reason) => reason,
+    );
+    expect(error).toBeInstanceOf(HubError);
+    expect(error.message).toContain('HF_ENDPOINT');
+    expect(error.message).not.toMatch(/sek/);
+  });
+
+  it('takes a user name and password out of the address', async () => {
+    // RFC 7617: base64 of "Aladdin:open sesame".
+    const HF_ENDPOINT = 'https://Aladdin:open%20sesame@mirror/hf';
+    expect(await hubSettings({ HF_HOME: '/nowhere', HF_ENDPOINT })).toMatchObject({
+      endpoint: 'https://mirror/hf',
+      basic: 'QWxhZGRpbjpvcGVuIHNlc2FtZQ==',
+    });
+  });
+
+  it.each([
+    ['hf_sek\nret', 'character 7 is a line break'],
+    ['hf_sek\r\nX-Evil: ret', 'character 7 is a line break'],
+    ['hf_sek ret', 'character 7 is white space'],
+    ['hf_sek\u2026ret', 'character 7 is not an ASCII character'],
+    ['hf_sek\u0000ret', 'character 7 is not an ASCII character'],
+  ])('refuses the token %j and does not quote it', async (HF_TOKEN, message) => {
+    const home = temporaryFolder();
+    writeFileSync(join(home, 'token'), HF_TOKEN);
+    for (const environment of [{ HF_TOKEN }, {}]) {
+      const promise = hubSettings({ HF_HOME: home, ...environment });
+      const error = await promise.then(
+        () => expect.fail('should have been refused'),
+        (reason) => reason,
+      );
+      expect(error).toBeInstanceOf(HubError);
+      expect(error.message).toContain(message);
+      expect(error.message).not.toMatch(/sek|ret/);
+    }
   });
 });

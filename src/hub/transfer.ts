@@ -3,14 +3,24 @@
 import type { FileHandle } from 'node:fs/promises';
 import { HubError } from '../errors.ts';
 import { pause } from '../pause.ts';
-import { attemptDelay, ConnectionProblem, connected, type Hub, isPassing, resolveUrl } from './connection.ts';
+import {
+  attemptDelay,
+  busy,
+  ConnectionProblem,
+  connected,
+  type Hub,
+  isPassing,
+  resolveUrl,
+} from './connection.ts';
 import type { FileInfo } from './file-info.ts';
 import { describeLocation, type HubLocation } from './names.ts';
 import { refusal } from './refusals.ts';
 import { formatBytes } from './sizes.ts';
 
-/** Attempts in a row that bring nothing. */
+/** Attempts in a row that bring next to nothing. */
 const ATTEMPTS = 6;
+/** A connection that brings fewer bytes per second, for as long as one may bring none, counts as broken. */
+const SLOWEST = 1000;
 
 /**
  * Write a file's content from byte `start` on. Bytes are written at their places, so that two processes that write the
@@ -36,22 +46,24 @@ export async function transfer(
       throw diskProblem(file, size - done, cause);
     });
     done += bytes.length;
-    failures = 0;
     hub.emit({ kind: 'progress', file, done, size });
   };
   while (done < size) {
+    const before = done;
     try {
       await receive(hub, location, info, done, write);
     } catch (error) {
       if (!(error instanceof ConnectionProblem)) throw error;
-      if (++failures === ATTEMPTS) {
+      failures = done - before < leastBytes(hub) ? failures + 1 : 1;
+      const delay = attemptDelay(hub, failures, error.retryAfter);
+      if (failures === ATTEMPTS || delay === undefined) {
+        const times = failures > 1 ? `, ${failures} times in a row` : '';
         throw new HubError(
-          `${file}: ${error.message}, ${failures} times in a row; ${formatBytes(done)} of ${formatBytes(size)} are kept, ` +
-            'and the same command goes on from there',
+          `${file}: ${error.message}${times}; ${formatBytes(done)} of ${formatBytes(size)} are kept, and the same ` +
+            'command resumes from there',
           { cause: error },
         );
       }
-      const delay = attemptDelay(hub, failures);
       hub.emit({ kind: 'retry', file, reason: error.message, delay });
       await pause(delay, hub.signal);
     }
@@ -75,13 +87,15 @@ function receive(
     });
     if (!response.ok) {
       await response.body?.cancel();
-      if (isPassing(response.status)) throw new ConnectionProblem(`the hub answers ${response.status}`);
+      if (isPassing(response.status)) throw busy(response);
       throw refusal(hub, location, response.status, response.headers.get('X-Error-Code'));
     }
     let skip = from - firstByte(response, location, from, info.size);
     let left = info.size - from;
+    const watch = watchSpeed(hub);
     for await (const bytes of response.body ?? []) {
       alive();
+      watch(bytes.length);
       const wanted = bytes.subarray(Math.min(skip, bytes.length));
       skip -= bytes.length - wanted.length;
       if (wanted.length > 0) await write(wanted);
@@ -89,6 +103,26 @@ function receive(
     }
     if (left > 0) throw new ConnectionProblem('the connection was closed');
   });
+}
+
+/** Bytes that a connection must bring within the stall timeout. */
+function leastBytes({ stallTimeout }: Hub): number {
+  return (SLOWEST * stallTimeout) / 1000;
+}
+
+/** Counts the bytes of each span of time. */
+function watchSpeed(hub: Hub): (bytes: number) => void {
+  let start = performance.now();
+  let received = 0;
+  return (bytes) => {
+    received += bytes;
+    const now = performance.now();
+    if (now - start < hub.stallTimeout) return;
+    if (received < leastBytes(hub)) {
+      throw new ConnectionProblem(`only ${formatBytes(received)} in ${Math.round((now - start) / 1000)} s`);
+    }
+    [start, received] = [now, 0];
+  };
 }
 
 /** Where an answer begins: some servers send the whole file whatever is asked for. */

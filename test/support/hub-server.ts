@@ -37,6 +37,17 @@ export interface Faults {
   hide?: string[];
   /** Know no API. */
   noApi?: boolean;
+  /** Other names of the one commit, such as `refs/pr/1`. */
+  revisions?: readonly string[];
+  /** Ask to wait with each answer of `contentStatuses` and `lookupStatuses`; a header and its value. */
+  wait?: readonly [name: string, value: string];
+  /** Redirect questions about files, or their content, to this address. */
+  redirectLookup?: string;
+  redirectContent?: string;
+  /** Expect this `Authorization`. */
+  authorization?: string;
+  /** Answer the question for a list of files with this many bytes, page after page without end. */
+  endlessList?: number;
 }
 
 export interface Hub {
@@ -116,9 +127,10 @@ interface State {
 
 function answer(request: IncomingMessage, response: ServerResponse, state: State): void {
   const { commit, faults, requests } = state;
-  const url = decodeURIComponent(request.url ?? '');
-  requests.push(`${request.method} ${url}`);
-  const authorized = faults.token === undefined || request.headers.authorization === `Bearer ${faults.token}`;
+  const { url = '' } = request;
+  requests.push(`${request.method} ${decodeURIComponent(url)}`);
+  const { token, authorization = token && `Bearer ${token}` } = faults;
+  const authorized = authorization === undefined || request.headers.authorization === authorization;
   if (!authorized) {
     const { status, code } = faults.denial ?? { status: 401, code: 'RepoNotFound' };
     response.writeHead(status, { 'X-Error-Code': code }).end();
@@ -127,7 +139,8 @@ function answer(request: IncomingMessage, response: ServerResponse, state: State
   const api = /^\/api\/models\/([^/]+\/[^/]+)\/(tree|paths-info)\/([^/?]+)/.exec(url);
   if (api) answerApi(request, response, state, api[1], api[2]);
   else {
-    const [, repo, revision, path] = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?]+)/.exec(url) ?? [];
+    const match = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?]+)/.exec(url) ?? [];
+    const [, repo, revision, path] = match.map(decodeURIComponent);
     const bytes = state.files[`${repo}/${path}`];
     const refuse = (status: number, code: string): unknown =>
       response.writeHead(status, { 'X-Error-Code': code }).end();
@@ -135,10 +148,12 @@ function answer(request: IncomingMessage, response: ServerResponse, state: State
     if (request.method === 'HEAD' && faults.lookupDrops) {
       faults.lookupDrops--;
       request.socket.destroy();
-    } else if (status !== undefined) response.writeHead(status).end();
+    } else if (status !== undefined) respondBusy(response, status, faults);
+    else if (faults.redirectLookup) response.writeHead(302, { Location: faults.redirectLookup }).end();
     else if (!Object.keys(state.files).some((name) => name.startsWith(`${repo}/`)))
       refuse(404, 'RepoNotFound');
-    else if (revision !== 'main' && revision !== commit) refuse(404, 'RevisionNotFound');
+    else if (!['main', commit, ...(faults.revisions ?? [])].includes(revision))
+      refuse(404, 'RevisionNotFound');
     else if (!bytes) refuse(404, 'EntryNotFound');
     else resolve(request, response, state, bytes);
   }
@@ -153,7 +168,7 @@ function resolve(request: IncomingMessage, response: ServerResponse, state: Stat
     ...(large && {
       'X-Linked-Etag': `"${sha256(bytes)}"`,
       'X-Linked-Size': String(bytes.length),
-      Location: `${cdn}/cdn/${sha256(bytes)}?signed`,
+      Location: (request.method === 'GET' && faults.redirectContent) || `${cdn}/cdn/${sha256(bytes)}?signed`,
     }),
   }).filter(([name]) => !faults.hide?.includes(name.toLowerCase()));
   for (const [name, value] of headers) response.setHeader(name, value);
@@ -186,7 +201,11 @@ function answerApi(
     response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(list));
   };
   if (faults.noApi || entries.length === 0) response.writeHead(404).end();
-  else if (question === 'tree') send(entries);
+  else if (question === 'tree' && faults.endlessList !== undefined) {
+    const folder = { type: 'directory', path: 'x'.repeat(faults.endlessList), size: 0, oid: '' };
+    response.setHeader('Link', `<http://${request.headers.host}${request.url}>; rel="next"`);
+    send([folder]);
+  } else if (question === 'tree') send(entries);
   else {
     let body = '';
     request.on('data', (chunk) => {
@@ -211,7 +230,7 @@ function sendContent(
   requests.push(`${method} ${request.url}${range ? ` [${range}]` : ''}`);
   const status = faults.contentStatuses?.shift();
   if (status !== undefined) {
-    response.writeHead(status).end();
+    respondBusy(response, status, faults);
     return;
   }
   const from = range && !faults.ignoreRange ? Number(/^bytes=(\d+)-$/.exec(range)![1]) : 0;
@@ -227,6 +246,10 @@ function sendContent(
   } else if (faults.stallAfter !== undefined) response.write(bytes.subarray(0, faults.stallAfter));
   else if (faults.trickle) trickle(response, bytes, faults.trickle);
   else response.end(bytes);
+}
+
+function respondBusy(response: ServerResponse, status: number, { wait }: Faults): void {
+  response.writeHead(status, wait && { [wait[0]]: wait[1] }).end();
 }
 
 function trickle(response: ServerResponse, bytes: Uint8Array, piece: number): void {
