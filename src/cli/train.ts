@@ -16,6 +16,7 @@ import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { BatchesStart } from '../training/noised-batches.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
+import { CHANGEABLE_KEYS, type ChangeableKey } from '../training/recipe-changes.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { workerBatches } from '../training/worker-batches.ts';
 import { defineCommand, type Terminal } from './command.ts';
@@ -32,11 +33,17 @@ import {
   type TrainingEvaluation,
 } from './training-evaluation.ts';
 import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
+import { choice } from './values.ts';
 
 const trainFlags = {
   ...recipeFlags,
-  fresh: { type: 'boolean', help: 'start at step 0 instead of going on' },
+  fresh: { type: 'boolean', help: 'start at step 0 instead of resuming' },
   overwrite: { type: 'boolean', help: 'with --fresh: discard the run that the folder holds' },
+  'allow-change': {
+    type: 'string',
+    value: 'KEYS',
+    help: 'resume although these keys of the recipe changed, such as training.learningRate',
+  },
   ...deviceFlags,
   quiet: { type: 'boolean', help: 'no progress' },
   json: { type: 'boolean', help: 'print what happens as JSON lines, and no progress' },
@@ -60,6 +67,7 @@ export const trainCommand = defineCommand({
 type TrainValues = FlagValues<typeof trainFlags>;
 
 async function runTraining(given: Recipe, values: TrainValues, terminal: Terminal): Promise<undefined> {
+  const allowChanges = changeableKeys(values['allow-change']);
   if (values.overwrite && !values.fresh) throw new ArgumentError('--overwrite only goes with --fresh');
   const { folder } = given.output;
   const quiet = values.quiet === true || values.json === true;
@@ -93,6 +101,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
       ...(device.separateMemory && { batchesFrom }),
       dataset,
       fresh,
+      allowChanges,
       hooks,
       locateModel,
     });
@@ -107,6 +116,12 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
     await device.dispose();
   }
   terminal.signal.throwIfAborted();
+}
+
+/** The keys that `--allow-change` names. @throws {ArgumentError} naming those that can be. */
+function changeableKeys(list: string | undefined): ChangeableKey[] {
+  if (list === undefined) return [];
+  return list.split(',').map((key) => choice('allow-change', key.trim(), CHANGEABLE_KEYS));
 }
 
 /** Before the training, not at its first grid hours later. */

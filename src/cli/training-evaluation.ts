@@ -12,6 +12,7 @@ import { datasetSource } from '../evaluation/idx-source.ts';
 import { openSet } from '../evaluation/open-set.ts';
 import type { SampleSource } from '../evaluation/sample-source.ts';
 import { framesOf } from '../media/frames.ts';
+import { sameClasses } from '../models/acdit/class-difference.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { createSampler } from '../sampling/sampler.ts';
@@ -54,7 +55,7 @@ export async function openTrainingEvaluation(
   const network = await openFeatureNetwork(device, settings.network);
   const reference = await referenceSet(options, settings, network);
   // Labels are another's where classes are.
-  const labelled = network.classNames?.join() === options.config.classNames?.join();
+  const labelled = sameClasses(network.classNames, options.config.classNames);
   return {
     async run(weights, onProgress) {
       const source = modelSource(options, settings, weights);

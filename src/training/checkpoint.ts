@@ -1,25 +1,28 @@
 /**
- * @file The trainer's state on disk. Everything needed to go on bit for bit is in one safetensors file, written
+ * @file The trainer's state on disk. Everything needed to resume bit for bit is in one safetensors file, written
  * under a temporary name and renamed, so a kill or a full disk at any moment leaves the previous one whole.
  * Random numbers need no saving: each step draws from a generator derived from the seed and the step.
  */
 
-import { createHash } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { TRAINER_FOLDER } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
 import { openFile } from '../formats/file-source.ts';
+import { parseJsonOf } from '../formats/json.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
+import { classChange } from '../models/acdit/class-difference.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type OptimizerState, packed } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
+import { type ChangeableKey, recordSettings, requireSameRun } from './recipe-changes.ts';
 
 const FILE_PATTERN = /^step-(\d+)\.safetensors$/;
 const UNFINISHED_PATTERN = /^\.(step-\d+|model)\.safetensors\.[0-9a-f]+\.tmp$/;
@@ -32,16 +35,6 @@ export interface TrainingPoint {
   /** Samples seen, corrupt ones not counted. */
   readonly position: number;
   readonly state: OptimizerState;
-}
-
-/**
- * What must stay the same for a resumed run to be the same run: all but where it writes, what it logs, and the
- * memory it takes. The number of steps may change, since a wsd run is made to be prolonged before its decay.
- */
-export function recipeFingerprint(recipe: Recipe): string {
-  const { training, model, data } = recipe;
-  const { activations: _activations, steps: _steps, ...settings } = training;
-  return createHash('sha256').update(JSON.stringify({ model, data, settings })).digest('hex').slice(0, 16);
 }
 
 /** Write the trainer's state, then the model folder with the EMA weights, then drop older states. */
@@ -57,7 +50,8 @@ export async function saveTraining(
   const metadata = {
     step: String(step),
     position: String(position),
-    recipe: recipeFingerprint(recipe),
+    recipe: recordSettings(recipe),
+    classNames: JSON.stringify(config.classNames ?? []),
     ...(config.autoencoder && { autoencoder: config.autoencoder.fingerprint }),
   };
   await writeSafetensors(join(trainer, file), stateTensors(state), metadata);
@@ -92,18 +86,21 @@ async function stateFiles(trainer: string): Promise<string[]> {
 /**
  * The newest whole state in a run's folder; undefined if there is none. A damaged one, such as a failing disk leaves,
  * is passed over for the one before it.
- * @throws {CheckpointError} if it belongs to another recipe or model, or all are damaged.
+ * @param allowed keys of the recipe that may differ from the run's, besides those that always may.
+ * @throws {CheckpointError} naming what differs if it belongs to another recipe, other classes or another model; or if all
+ * are damaged.
  */
 export async function resumeTraining(
   folder: string,
   config: AcditConfig,
   recipe: Recipe,
+  allowed: readonly ChangeableKey[] = [],
 ): Promise<TrainingPoint | undefined> {
   const trainer = join(folder, TRAINER_FOLDER);
   let damage: FormatError | undefined;
   for (const file of await stateFiles(trainer)) {
     try {
-      return await readState(join(trainer, file), config, recipe);
+      return await readState(join(trainer, file), config, recipe, allowed);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       damage ??= error;
@@ -116,16 +113,17 @@ export async function resumeTraining(
   );
 }
 
-async function readState(path: string, config: AcditConfig, recipe: Recipe): Promise<TrainingPoint> {
+async function readState(
+  path: string,
+  config: AcditConfig,
+  recipe: Recipe,
+  allowed: readonly ChangeableKey[],
+): Promise<TrainingPoint> {
   const archive = await openSafetensors(await openFile(path));
   try {
-    const { step, position, recipe: fingerprint, autoencoder } = archive.metadata;
-    if (fingerprint !== recipeFingerprint(recipe)) {
-      throw new CheckpointError(
-        `${path}: was trained with another recipe, so it cannot be resumed with this one; ` +
-          'give another output folder, or start over with --fresh',
-      );
-    }
+    const { step, position, recipe: recorded, classNames, autoencoder } = archive.metadata;
+    requireSameRun(recorded, recipe, path, allowed);
+    requireSameClasses(classNames, config, path);
     const { fingerprint: present } = config.autoencoder ?? {};
     if (autoencoder !== present) {
       throw new CheckpointError(
@@ -162,4 +160,15 @@ async function readState(path: string, config: AcditConfig, recipe: Recipe): Pro
   } finally {
     await archive.close();
   }
+}
+
+/** The labels of a run mean its classes, in their order. */
+function requireSameClasses(recorded = '[]', { classNames = [] }: AcditConfig, path: string): void {
+  const then = parseJsonOf(recorded, path, z.array(z.string()), 'no list of classes', CheckpointError);
+  const change = classChange(then, classNames);
+  if (change === undefined) return;
+  throw new CheckpointError(
+    `${path}: the data has other classes: ${change}. Labels would mean other classes; put the class folders back as they ` +
+      'were (data.classNames may give renamed ones their old names), give another output folder, or start over with --fresh',
+  );
 }

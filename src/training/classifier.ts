@@ -8,6 +8,7 @@ import { gradientsOf } from '../graph/gradient.ts';
 import type { Graph } from '../graph/onnx.ts';
 import { logSoftmax, multiply, negate, reduceMean, reduceSum } from '../graph/operators/index.ts';
 import { input } from '../graph/symbolic.ts';
+import { sameClasses } from '../models/acdit/class-difference.ts';
 import { classifierInputs, classify, initializeClassifier } from '../models/classifier/classifier.ts';
 import { type Classifier, predictedClasses } from '../models/classifier/compiled.ts';
 import type { ClassifierConfig } from '../models/classifier/config.ts';
@@ -182,7 +183,7 @@ function requireFit({ channels, imageSize, classNames }: ClassifierConfig, datas
       `${dataset.name}: the classifier takes images of shape [${expected}], the dataset's are [${dataset.sampleShape}]`,
     );
   }
-  if (dataset.classNames.join() !== classNames.join()) {
+  if (!sameClasses(dataset.classNames, classNames)) {
     throw new ShapeError(
       `${dataset.name}: the classifier tells ${classNames.join(', ')} apart, the dataset ${dataset.classNames.join(', ')}`,
     );

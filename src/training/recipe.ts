@@ -167,6 +167,16 @@ export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
   return withDefaults(result.data);
 }
 
+/** The parts of a recipe that make a run what it is. */
+export type RecipeSettings = Pick<Recipe, 'model' | 'data' | 'training'>;
+
+/** Returns settings that were written down before, with defaults for keys that are new; undefined if they are none. */
+export function parseSettings(json: unknown): RecipeSettings | undefined {
+  if (typeof json !== 'object' || json === null) return undefined;
+  const result = recipeSchema.safeParse({ ...json, output: { folder: '.' } });
+  return result.success ? withDefaults(result.data) : undefined;
+}
+
 /** Whether a reference is a split of the data rather than a path. */
 export function isSplit(reference: string): reference is 'train' | 'test' {
   return reference === 'train' || reference === 'test';

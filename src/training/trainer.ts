@@ -2,6 +2,8 @@
 
 import { loadModel } from '../checkpoints/load.ts';
 import { ConfigError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
+import { movedClass } from '../models/acdit/class-difference.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
@@ -11,6 +13,7 @@ import type { NoisedBatch } from './gradient-pass.ts';
 import type { BatchesStart } from './noised-batches.ts';
 import { initialState } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
+import type { ChangeableKey } from './recipe-changes.ts';
 import { freshWeights, requireFit, runTraining, type TrainingHooks } from './training-loop.ts';
 
 export type { StepReport, TrainingHooks } from './training-loop.ts';
@@ -29,6 +32,8 @@ export interface TrainingOptions {
   readonly locateModel?: (name: string) => Promise<string>;
   /** Start at step 0 although the folder holds a state. */
   readonly fresh?: boolean;
+  /** Keys of the recipe that may differ from those of the run that is resumed. */
+  readonly allowChanges?: readonly ChangeableKey[];
   readonly signal?: AbortSignal;
   readonly hooks?: TrainingHooks;
 }
@@ -37,13 +42,16 @@ export interface TrainingOptions {
  * Train, from the newest state in the recipe's folder if there is one, to the recipe's last step. When `signal`
  * aborts, the present step is given up, the state after the last whole step is saved, and this returns.
  * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
- * @throws {ConfigError} if the model does not fit the dataset.
+ * @throws {ConfigError} if the model does not fit the dataset, or the model that `initFrom` names has other classes.
+ * @throws {CheckpointError} if the state is of another recipe or other classes, naming what differs.
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   const { recipe, config, dataset, device, optimizerDevice, batchesFrom, signal, hooks = {} } = options;
   const { folder } = recipe.output;
   requireFit(config, dataset);
-  const resumed = options.fresh ? undefined : await resumeTraining(folder, config, recipe);
+  const resumed = options.fresh
+    ? undefined
+    : await resumeTraining(folder, config, recipe, options.allowChanges);
   const point = resumed ?? (await startingPoint(options));
   return runTraining({
     recipe,
@@ -71,7 +79,8 @@ async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
 
 /** Another model's weights. It may have other blocks: no weight depends on how a picture is divided. */
 async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal): Promise<Weights> {
-  const { weights } = await loadModel(path, signal ? { signal } : {});
+  const { weights, config: own } = await loadModel(path, signal ? { signal } : {});
+  requireSameLabels(path, own, config);
   try {
     checkWeights(config, new Map([...weights].map(([name, { shape }]) => [name, shape])));
   } catch (cause) {
@@ -80,4 +89,23 @@ async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal
     });
   }
   return weights;
+}
+
+/**
+ * A model may begin as one of other classes, but not where a class that both have would change its label.
+ * @throws {ConfigError} naming the difference.
+ */
+function requireSameLabels(path: string, model: AcditConfig, data: AcditConfig): void {
+  const fail = (problem: string): never => {
+    throw new ConfigError(`training.initFrom ${path} does not fit the data: ${problem}`);
+  };
+  if (model.classes !== data.classes)
+    fail(`the model has ${model.classes} classes, the data ${data.classes}`);
+  const moved = movedClass(model.classNames ?? [], data.classNames ?? []);
+  if (!moved) return;
+  const [before, now] = moved.labels;
+  fail(
+    `class '${printable(moved.name)}' is number ${before} in the model and ${now} in the data; name the class folders so that ` +
+      'they are in the order of the model',
+  );
 }

@@ -1,6 +1,7 @@
 /** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. It knows no files. */
 
 import { ConfigError, TrainingError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
@@ -142,6 +143,10 @@ export function requireFit(config: AcditConfig, dataset: Dataset): void {
   }
   if (classes !== dataset.classNames.length)
     fail("the model's classes are", classes, dataset.classNames.length);
+  const names = config.classNames ?? dataset.classNames;
+  const other = names.findIndex((name, label) => name !== dataset.classNames[label]);
+  if (other >= 0)
+    fail(`the model's class ${other} is`, printable(names[other]), printable(dataset.classNames[other]));
   const [made, used] = [config.autoencoder?.fingerprint, dataset.autoencoder?.fingerprint];
   if (made !== undefined && made !== used) fail("the model's autoencoder is", made, used);
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { saveClassifier } from '../../src/checkpoints/classifier.ts';
@@ -252,8 +252,47 @@ describe('acdit train with bad input', () => {
     expect(lastLine(stderr)).toMatch(/step \d+: the loss is (NaN|Infinity).*Try a lower learningRate/);
   });
 
-  it('refuses to go on with another recipe', async () => {
+  it('refuses to resume with another recipe, and names what differs', async () => {
     await train('--quiet');
-    expectBadInput(await train('--steps', '9', '--batch', '2'), 'was trained with another recipe');
+    expectBadInput(
+      await train('--steps', '9', '--batch', '2'),
+      'was trained with another recipe: training.batch was 4 and is now 2. ',
+    );
+    const change = ['--steps', '9', '--learning-rate', '0.01'];
+    expectBadInput(await train(...change), '--allow-change training.learningRate');
+    expectBadInput(await train('--allow-change', 'training.batch'), '--allow-change must be one of');
+    const { code, stdout } = await train(...change, '--allow-change', 'training.learningRate', '--json');
+    expect(code).toBe(0);
+    expect(events(stdout)[0]).toMatchObject({ kind: 'start', step: 6 });
+  });
+
+  it('refuses to resume when a class folder was renamed or added', async () => {
+    const picture = noiseImage(8, 8, 1);
+    for (const name of ['cat', 'dog']) await writePng(inFolder('images', name, '0.png'), picture);
+    const args = ['--data', inFolder('images'), '--quiet'];
+    expect((await train(...args)).code).toBe(0);
+    renameSync(inFolder('images', 'cat'), inFolder('images', 'zebra'));
+    expectBadInput(
+      await train(...args, '--steps', '9'),
+      "class 0 was 'cat' and is now 'dog', class 1 was 'dog' and is now 'zebra'",
+    );
+    await writePng(inFolder('images', 'cat', '0.png'), picture);
+    expectBadInput(await train(...args, '--steps', '9'), "2 classes then, 3 now ('zebra' is new)");
+  });
+
+  it('begins as another model only where its classes keep their labels', async () => {
+    const picture = noiseImage(8, 8, 1);
+    for (const name of ['cat', 'dog']) await writePng(inFolder('images', name, '0.png'), picture);
+    expect((await train('--data', inFolder('images'), '--quiet')).code).toBe(0);
+    const next = ['--training.initFrom', inFolder('run'), '--out', inFolder('next'), '--quiet', '--data'];
+    for (const name of ['ant', 'cat']) await writePng(inFolder('moved', name, '0.png'), picture);
+    expectBadInput(
+      await train(...next, inFolder('moved')),
+      "class 'cat' is number 0 in the model and 1 in the data",
+    );
+    for (const name of ['a', 'b', 'c']) await writePng(inFolder('more', name, '0.png'), picture);
+    expectBadInput(await train(...next, inFolder('more')), 'the model has 2 classes, the data 3');
+    for (const name of ['bag', 'shirt']) await writePng(inFolder('others', name, '0.png'), picture);
+    expect((await train(...next, inFolder('others'))).code).toBe(0);
   });
 });

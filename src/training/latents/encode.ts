@@ -7,6 +7,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import { makeFolders } from '../../formats/atomic-write.ts';
+import { classChange } from '../../models/acdit/class-difference.ts';
 import type { LatentOrigin } from '../../models/acdit/config.ts';
 import type { Autoencoder, LatentDistribution } from '../../models/autoencoder/autoencoder.ts';
 import { downsampling } from '../../models/autoencoder/config.ts';
@@ -208,9 +209,10 @@ function requireSame(folder: string, before: LatentsIndex, now: LatentsIndex): v
   };
   for (const [key, name] of Object.entries(SETTING_NAMES) as [keyof LatentsSettings, string][]) {
     if (JSON.stringify(before[key]) === JSON.stringify(now[key])) continue;
+    const classes = key === 'classNames' && classChange(before.classNames, now.classNames);
+    const change = classes || `${name} was ${show(before[key])} and is now ${show(now[key])}`;
     throw new ConfigError(
-      `${folder} was encoded with other settings: ${name} was ${show(before[key])} and is now ${show(now[key])}; ` +
-        'use the same settings to go on, or give another folder',
+      `${folder} was encoded with other settings: ${change}; use the same settings to resume, or give another folder`,
     );
   }
 }

@@ -214,7 +214,7 @@ describe('encoding', () => {
       { source: { ...ramps(), fingerprint: async () => 'other' } },
       /the data .* was "ramps" and is now "other"/,
     ],
-    ['classes', { source: { ...ramps(), classNames: ['a', 'b', 'd'] } }, /the classes was/],
+    ['classes', { source: { ...ramps(), classNames: ['a', 'b', 'd'] } }, /class 2 was 'c' and is now 'd'/],
     ['number of images', { source: { ...ramps(), size: 12 } }, /the number of images was 11 and is now 12/],
     ['size', { source: { ...ramps(), sampleShape: [1, 1, 16, 16] } }, /the image size was 8 and is now 16/],
     ['dtype', { dtype: 'float32' }, /the dtype was "float16"/],
