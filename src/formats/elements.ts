@@ -3,6 +3,7 @@
 import { FormatError } from '../errors.ts';
 import { type ArrayOf, arrayFromBytes, bytesPerElement, type DType, type Tensor } from '../tensor/tensor.ts';
 import { allocateBytes } from './byte-source.ts';
+import { printable } from './printable.ts';
 
 /** numpy's limit since 2.0 and PyTorch's; beyond it a header is nonsense. */
 const MAX_DIMS = 64;
@@ -10,18 +11,20 @@ const MAX_DIMS = 64;
 /**
  * Number of elements of an untrusted shape.
  * @param where names the tensor in the message.
- * @throws {FormatError} if it is no list of non-negative integers, or its product is absurd.
+ * @throws {FormatError} if it is not a list of at most 64 non-negative integers, or its product is too large.
  */
 export function checkedElementCount(shape: readonly unknown[], where: string): number {
   let count = 1;
   for (const dim of shape) {
     if (!Number.isSafeInteger(dim) || (dim as number) < 0) {
-      throw new FormatError(`${where}: ${String(dim)} is no valid dimension; the file is damaged`);
+      throw new FormatError(`${where}: ${printable(dim)} is not a valid dimension; the file is damaged`);
     }
     count *= dim as number;
   }
   if (shape.length > MAX_DIMS || !Number.isSafeInteger(count * 8)) {
-    throw new FormatError(`${where}: shape [${shape.slice(0, 8)}] is absurd; the file is damaged`);
+    throw new FormatError(
+      `${where}: shape [${shape.slice(0, 8)}${shape.length > 8 ? ', ...' : ''}] is implausibly large; the file is damaged`,
+    );
   }
   return count;
 }

@@ -232,6 +232,16 @@ describe('openGrowingNpz', () => {
 });
 
 describe('isFinishedNpz', () => {
+  it('refuses a journal or a comment of deep lists, and quotes little of a foreign one', async () => {
+    await (await openGrowingNpz(path, array, origin)).close();
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    const journal = (value: string): string => `{"origin":{"labels":${value}},"rows":0,"crc":0}`;
+    writeFileSync(`${path}.partial.json`, journal(deep));
+    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/nested more than 100 levels/);
+    writeFileSync(`${path}.partial.json`, journal(`"\u001b[2J${'x'.repeat(100_000)}"`));
+    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/^[\x20-\x7e]{1,1000}$/);
+  });
+
   it('knows a finished file, and takes away a journal that was left', async () => {
     expect(await isFinishedNpz(path, array, origin)).toBe(false);
     await writeAtOnce();

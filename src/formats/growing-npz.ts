@@ -14,6 +14,7 @@ import { openFile } from './file-source.ts';
 import { type Mark, type Origin, readJournal, withMark, writeJournal } from './growing-npz-journal.ts';
 import { parseJson } from './json.ts';
 import { encodeNpy, npyHeader } from './npy.ts';
+import { printable, printableMessage } from './printable.ts';
 import { zipComment } from './zip.ts';
 import { directoryEnd, directoryHeader, LONGEST_COMMENT, localHeader, type ZipEntry } from './zip-records.ts';
 import { checksum } from './zip-writer.ts';
@@ -312,6 +313,7 @@ function requireSame(then: Origin, now: Origin, what: string, remedy: string): v
   const text = (value: unknown): string => JSON.stringify(value) ?? 'none';
   const differences = names
     .filter((name) => text(then[name]) !== text(now[name]))
-    .map((name) => `${name} ${text(then[name])}, not ${text(now[name])}`);
-  if (differences.length > 0) throw new ArgumentError(`${what} ${differences.join('; ')}; ${remedy}`);
+    .map((name) => `${printable(name)} ${printable(text(then[name]))}, not ${printable(text(now[name]))}`);
+  if (differences.length > 0)
+    throw new ArgumentError(`${what} ${printableMessage(differences.join('; '))}; ${remedy}`);
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { CheckpointError } from '../errors.ts';
-import { parseJsonOf } from './json.ts';
+import { CheckpointError, FormatError } from '../errors.ts';
+import { parseJson, parseJsonOf } from './json.ts';
 
 const schema = z.object({ layers: z.number(), sizes: z.array(z.number()) });
 const parse = (text: string) => parseJsonOf(text, 'a.json', schema, 'no such thing', CheckpointError);
@@ -18,4 +18,38 @@ test.each([
 ])('says what is wrong with %s', (text, message) => {
   expect(() => parse(text)).toThrow(message);
   expect(() => parse(text)).toThrow(CheckpointError);
+});
+
+test('ignores a byte order mark, and names UTF-16', () => {
+  expect(parse('\ufeff{ "layers": 2, "sizes": [] }')).toEqual({ layers: 2, sizes: [] });
+  const utf16 = Buffer.from('\ufeff{ "layers": 2 }', 'utf16le').toString('utf8');
+  expect(() => parse(utf16)).toThrow('a.json: not valid JSON (it seems to be UTF-16; save it as UTF-8)');
+});
+
+test('bounds the depth, so that nothing that walks the value overflows', () => {
+  const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+  expect(parseJson(nested(100), 'a.json', FormatError)).toBeInstanceOf(Array);
+  for (const depth of [101, 200_000]) {
+    expect(() => parseJson(nested(depth), 'a.json', FormatError)).toThrow(
+      'a.json: its JSON is nested more than 100 levels deep',
+    );
+  }
+});
+
+test('bounds and cleans what a message quotes of the file', () => {
+  const problem = (text: string): string => {
+    try {
+      parseJsonOf(text, 'a.json', z.strictObject({ known: z.literal('yes') }), 'not it', FormatError);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return '';
+  };
+  for (const text of [
+    JSON.stringify({ known: 'yes', [`\x1b[2J${'k'.repeat(100_000)}`]: 1 }),
+    JSON.stringify({ known: '\x1b]0;\x07'.repeat(10_000) }),
+    `{"a": \x1b[31m${'x'.repeat(100_000)}`,
+  ]) {
+    expect(problem(text)).toMatch(/^a\.json: [\x20-\x7e]{1,300}$/);
+  }
 });

@@ -1,26 +1,56 @@
 /** @file JSON texts of files that anyone may have written, checked against a schema. */
 
 import type { z } from 'zod';
+import { printable } from './printable.ts';
 
 /** An error class of this package. */
 type Fault = new (message: string, options?: ErrorOptions) => Error;
 
 /** More would not help to tell what a file is. */
 const SHOWN_PROBLEMS = 5;
+const PROBLEM_LENGTH = 160;
 
-/** Parse a text. @throws {Fault} if it is no JSON. */
+/** Deeper than any file of ours, and shallow enough for what walks the value, such as `JSON.stringify`. */
+const MAX_DEPTH = 100;
+
+/** The byte order mark that some editors of Windows write before UTF-8. */
+const BYTE_ORDER_MARK = /^\ufeff/;
+/** What UTF-16 becomes when it is read as UTF-8. */
+const UTF_16 = /^\ufffd{2}|^[[{]\0/;
+
+/**
+ * Parses a text; a byte order mark before it is ignored.
+ * @throws {Fault} if it is not JSON, or is nested more than 100 levels deep.
+ */
 export function parseJson(text: string, name: string, Fault: Fault): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text.replace(BYTE_ORDER_MARK, ''));
   } catch (cause) {
-    throw new Fault(`${name}: not valid JSON (${(cause as Error).message})`, { cause });
+    const hint = UTF_16.test(text) ? 'it seems to be UTF-16; save it as UTF-8' : (cause as Error).message;
+    throw new Fault(`${name}: not valid JSON (${printable(hint, PROBLEM_LENGTH)})`, { cause });
   }
+  if (isTooDeep(value)) throw new Fault(`${name}: its JSON is nested more than ${MAX_DEPTH} levels deep`);
+  return value;
+}
+
+/** Level by level, since recursion is what a deep value would break. */
+function isTooDeep(value: unknown): boolean {
+  let level = [value].filter(isObject);
+  for (let depth = 0; depth < MAX_DEPTH; depth++) {
+    level = level.flatMap((item) => Object.values(item)).filter(isObject);
+  }
+  return level.length > 0;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }
 
 /**
- * Parse a text and check what it holds.
+ * Parses a text and checks what it holds.
  * @param otherwise what to say of a file that does not fit, before what does not fit.
- * @throws {Fault} if it is no JSON, or does not fit the schema.
+ * @throws {Fault} if it is not JSON, or does not fit the schema.
  */
 export function parseJsonOf<T>(
   text: string,
@@ -34,7 +64,9 @@ export function parseJsonOf<T>(
   const { issues } = result.error;
   const problems = issues
     .slice(0, SHOWN_PROBLEMS)
-    .map(({ path, message }) => `${path.join('.') || 'file'}: ${message}`);
+    .map(
+      ({ path, message }) => `${printable(path.join('.') || 'file')}: ${printable(message, PROBLEM_LENGTH)}`,
+    );
   const more = issues.length > SHOWN_PROBLEMS ? `; and ${issues.length - SHOWN_PROBLEMS} more` : '';
   throw new Fault(`${name}: ${otherwise}: ${problems.join('; ')}${more}`);
 }

@@ -187,6 +187,11 @@ function parseDescription(header: string, name: string): Omit<NpyHeader, 'dataOf
   };
 }
 
+/** Whether arrays of a type that NumPy calls `code`, such as `f4`, can be read. */
+export function isNumpyType(code: string): boolean {
+  return dtypes.has(code);
+}
+
 /** The element type that NumPy calls `descr`, such as `<f4`. @throws {FormatError} for one that is not supported. */
 export function numpyType(descr: string, name: string): NumpyType {
   const dtype = dtypes.get(descr.slice(1));
@@ -201,7 +206,7 @@ export function numpyType(descr: string, name: string): NumpyType {
 /** The data as little-endian bytes that may be changed in place where their dtype needs that. */
 function ownElements(data: Uint8Array, dtype: DType, bigEndian: boolean): Uint8Array {
   if (bigEndian) return swapBytes(data, bytesPerElement(dtype));
-  return dtype === 'bool' ? data.slice() : data;
+  return dtype === 'bool' ? new Uint8Array(data) : data; // Buffer's slice is not a copy
 }
 
 function swapBytes(bytes: Uint8Array, size: number): Uint8Array {

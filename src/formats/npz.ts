@@ -5,7 +5,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
 import { encodeNpy, parseNpy, parseNpyText } from './npy.ts';
 import { type NpyStream, streamNpy } from './npy-stream.ts';
-import { printable } from './printable.ts';
+import { printable, printableList } from './printable.ts';
 import { encodeZip, openZip, type ZipMember } from './zip.ts';
 
 /** The arrays of an `.npz` file, each read when asked for. */
@@ -40,10 +40,12 @@ export function openNpz(source: ByteSource): Promise<Npz> {
     const find = (name: string): ZipMember => {
       const member = members.get(name + SUFFIX);
       if (member) return member;
-      throw new FormatError(`${source.name}: holds no array '${name}'; it has ${listed(arrays)}`);
+      throw new FormatError(
+        `${source.name}: holds no array '${printable(name)}'; it has ${printableList(arrays.map(withoutSuffix), 5)}`,
+      );
     };
     return {
-      names: arrays.map((name) => name.slice(0, -SUFFIX.length)),
+      names: arrays.map(withoutSuffix),
       has: (name) => members.has(name + SUFFIX),
       read: async (name) => parseNpy(await find(name).read(), `${source.name}/${name}`),
       readText: async (name) => parseNpyText(await find(name).read(), `${source.name}/${name}`),
@@ -65,7 +67,6 @@ export function encodeNpz(
   return encodeZip(files, options.compress ?? false);
 }
 
-function listed(arrays: readonly string[]): string {
-  const names = arrays.slice(0, 5).map((name) => printable(name.slice(0, -SUFFIX.length)));
-  return names.length === 0 ? 'none' : names.join(', ') + (arrays.length > 5 ? ', ...' : '');
+function withoutSuffix(member: string): string {
+  return member.slice(0, -SUFFIX.length);
 }

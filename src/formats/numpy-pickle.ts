@@ -8,8 +8,9 @@ import { FormatError } from '../errors.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { rowMajorStrides } from './elements.ts';
-import { arrayFromNumpy, numpyType } from './npy.ts';
+import { arrayFromNumpy, isNumpyType, numpyType } from './npy.ts';
 import type { PickleValue } from './pickle.ts';
+import { printable } from './printable.ts';
 import type { LazyTensor } from './tensor-archive.ts';
 
 /** A `numpy.dtype`, whose byte order is set after it is made. */
@@ -42,11 +43,12 @@ export function setDtypeState(dtype: NumpyDtype, state: unknown, name: string): 
   dtype.order = order;
 }
 
-/** `scalar(dtype, bytes)` */
+/** `scalar(dtype, bytes)`. A date, a text or a complex number is not read: its type stands for it. */
 export function makeScalar<H extends object>(
   [dtype, bytes]: readonly unknown[],
   name: string,
-): PickleValue<H> {
+): PickleValue<H | NumpyDtype> {
+  if (isUnreadable(dtype)) return dtype;
   const array = arrayOf(dtype, [], false, bytes, name);
   const [value] = array.dtype === 'float16' ? toFloat32(array).data : array.data;
   if (array.dtype === 'bool') return value === 1;
@@ -61,16 +63,30 @@ export function makeEmptyArray(): NumpyArray {
 /** The state of an array: (version, shape, dtype, Fortran order, bytes). */
 export function setArrayState(array: NumpyArray, state: unknown, name: string): void {
   const [, shape, dtype, fortran, bytes] = Array.isArray(state) ? state : [];
-  const value = arrayOf(dtype, shape, fortran, bytes, name);
-  Object.assign(
-    array as Mutable<NumpyArray>,
-    arrayObject(value.dtype, value.shape, async () => copyOf(value)),
-  );
+  Object.assign(array as Mutable<NumpyArray>, lazyArray(dtype, shape, fortran, bytes, name));
 }
 
 /** `_frombuffer(bytes, dtype, shape, order)`, what protocol 5 makes arrays with. */
 export function arrayFromBuffer([bytes, dtype, shape, order]: readonly unknown[], name: string): NumpyArray {
-  const value = arrayOf(dtype, shape, order === 'F', bytes, name);
+  return lazyArray(dtype, shape, order === 'F', bytes, name);
+}
+
+/** An array of objects, texts or dates fails when it is read, and may be there otherwise. */
+function lazyArray(
+  dtype: unknown,
+  shape: unknown,
+  fortran: unknown,
+  bytes: unknown,
+  name: string,
+): NumpyArray {
+  if (isUnreadable(dtype)) {
+    return arrayObject('uint8', [0], async () => {
+      throw new FormatError(
+        `${name}: holds a NumPy array of type '${printable(dtype.code)}', which cannot be read`,
+      );
+    });
+  }
+  const value = arrayOf(dtype, shape, fortran, bytes, name);
   return arrayObject(value.dtype, value.shape, async () => copyOf(value));
 }
 
@@ -93,6 +109,10 @@ function arrayOf(dtype: unknown, shape: unknown, fortran: unknown, bytes: unknow
   }
   const type = numpyType((dtype.order === '>' ? '>' : '<') + dtype.code, name);
   return arrayFromNumpy(type, fortran === true, shape, bytes, name);
+}
+
+function isUnreadable(dtype: unknown): dtype is NumpyDtype {
+  return isDtype(dtype) && !isNumpyType(dtype.code);
 }
 
 function isDtype(value: unknown): value is NumpyDtype {

@@ -50,6 +50,7 @@ export const Op = {
   EMPTY_SET: 0x8f,
   ADDITEMS: 0x90,
   FROZENSET: 0x91,
+  NEWOBJ_EX: 0x92,
   STACK_GLOBAL: 0x93,
   MEMOIZE: 0x94,
   FRAME: 0x95,
@@ -72,6 +73,7 @@ const MAKES_OBJECT = new Set<number>([
   Op.BINPERSID,
   Op.REDUCE,
   Op.NEWOBJ,
+  Op.NEWOBJ_EX,
 ]);
 const MEMOIZES = new Set<number>([Op.MEMOIZE, Op.BINPUT, Op.LONG_BINPUT]);
 

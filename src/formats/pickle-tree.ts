@@ -4,8 +4,11 @@ import type { PickleValue } from './pickle.ts';
 
 /** Deeper than any real checkpoint, and shallow enough for recursive readers of it. */
 const MAX_DEPTH = 200;
-/** Values written out in full, shared ones counted each time: optimizer states have some 100,000. */
-const MAX_VALUES = 10_000_000;
+/**
+ * Values that sharing may add, when the shared ones are counted each time they appear: what walks a value visits them
+ * all. Optimizer states have some 100,000 values.
+ */
+const MAX_SHARED = 1_000_000;
 
 interface Extent {
   /** Values in it, itself included, shared ones counted each time. */
@@ -17,7 +20,7 @@ interface Extent {
 const LEAF: Extent = { values: 1, depth: 1 };
 
 /**
- * Check that a value has no cycles, no absurd depth, and no sharing that makes it explode when written out
+ * Checks that a value has no cycles, no implausible depth, and no sharing that makes it explode when written out
  * ("billion laughs").
  * @param children what an object of the host contains; throws for one that must not be part of the result.
  * @param problem makes the error to throw.
@@ -29,6 +32,7 @@ export function checkTree<H extends object>(
 ): void {
   const extents = new Map<object, Extent>();
   const open = new Set<object>();
+  let distinct = 1;
 
   function measure(value: PickleValue<H>): Extent {
     if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return LEAF;
@@ -46,10 +50,12 @@ export function checkTree<H extends object>(
   function measureAll(parts: Iterable<PickleValue<H>>): Extent {
     let { values, depth } = LEAF;
     for (const part of parts) {
+      distinct++;
       const extent = measure(part);
       values += extent.values;
       depth = Math.max(depth, extent.depth + 1);
-      if (values > MAX_VALUES) throw problem(`holds more than ${MAX_VALUES} values once written out`);
+      if (values > distinct + MAX_SHARED)
+        throw problem(`shared values would add more than ${MAX_SHARED} once written out`);
       if (depth > MAX_DEPTH) throw tooDeep();
     }
     return { values, depth };

@@ -31,6 +31,10 @@ export interface PickleHost<H extends object> {
   call(callee: PickleValue<H>, args: readonly PickleValue<H>[]): PickleValue<H>;
   /** Set the state of an object (`__setstate__`). */
   build(target: PickleValue<H>, state: PickleValue<H>): void;
+  /** Append to an object of the host, whose class is a list or a set of its own. */
+  append(target: H, items: readonly PickleValue<H>[]): void;
+  /** Set items of an object of the host, whose class is a dict of its own: keys and values in turn. */
+  setItems(target: H, items: readonly PickleValue<H>[]): void;
   /** An object stored outside the pickle. */
   persistent(id: PickleValue<H>): PickleValue<H>;
 }
@@ -172,17 +176,17 @@ function execute<H extends object>(
       stack.recall(reader.uint32());
       break;
     case Op.APPEND:
-      append(reader, stack, [stack.pop()]);
+      append(reader, stack, [stack.pop()], host);
       break;
     case Op.APPENDS:
     case Op.ADDITEMS:
-      append(reader, stack, stack.popToMark());
+      append(reader, stack, stack.popToMark(), host);
       break;
     case Op.SETITEM:
-      setItems(reader, stack, stack.popMany(2));
+      setItems(reader, stack, stack.popMany(2), host);
       break;
     case Op.SETITEMS:
-      setItems(reader, stack, stack.popToMark());
+      setItems(reader, stack, stack.popToMark(), host);
       break;
     case Op.GLOBAL:
       stack.push(host.global(reader.line(), reader.line()));
@@ -192,6 +196,10 @@ function execute<H extends object>(
       break;
     case Op.REDUCE:
     case Op.NEWOBJ:
+      call(reader, stack, host, budget);
+      break;
+    case Op.NEWOBJ_EX:
+      budget.spendOnArguments(stack.pop()); // keyword arguments, which no call here takes
       call(reader, stack, host, budget);
       break;
     case Op.BUILD: {
@@ -281,21 +289,29 @@ function append<H extends object>(
   reader: PickleReader,
   stack: PickleStack<H>,
   items: PickleValue<H>[],
+  host: PickleHost<H>,
 ): void {
   const list = stack.top();
-  if (!Array.isArray(list) || Object.isFrozen(list))
-    throw reader.problem('appends to something that is no list');
-  for (const item of items) list.push(item);
+  if (Array.isArray(list) && !Object.isFrozen(list)) for (const item of items) list.push(item);
+  else if (isHostObject(list)) host.append(list, items);
+  else throw reader.problem('appends to something that is not a list');
+}
+
+function isHostObject<H extends object>(value: PickleValue<H>): value is H {
+  const isData = Array.isArray(value) || value instanceof Map || value instanceof Uint8Array;
+  return typeof value === 'object' && value !== null && !isData;
 }
 
 function setItems<H extends object>(
   reader: PickleReader,
   stack: PickleStack<H>,
   items: PickleValue<H>[],
+  host: PickleHost<H>,
 ): void {
   const dict = stack.top();
-  if (!(dict instanceof Map)) throw reader.problem('sets items of something that is no dict');
-  withItems(reader, dict, items);
+  if (dict instanceof Map) withItems(reader, dict, items);
+  else if (isHostObject(dict)) host.setItems(dict, items);
+  else throw reader.problem('sets items of something that is not a dict');
 }
 
 function withItems<H extends object>(

@@ -77,9 +77,9 @@ describe('safetensors in memory', () => {
   it.each([
     ['too short', new Uint8Array(5), /too short/],
     ['a header beyond the end', file({}, 0).fill(0xff, 0, 2), /no whole safetensors file/],
-    ['no JSON', file('{"a"', 0), /no valid JSON/],
-    ['no object', file('[]', 0), /no JSON object/],
-    ['broken UTF-8', file('{}', 0).fill(0xff, 8), /no valid JSON/],
+    ['no JSON', file('{"a"', 0), /not valid JSON/],
+    ['no object', file('[]', 0), /is not a JSON object/],
+    ['broken UTF-8', file('{}', 0).fill(0xff, 8), /is not valid UTF-8/],
     ['metadata of numbers', file({ __metadata__: { a: 1 } }, 0), /must map names to strings/],
     ['an unknown dtype', file({ a: entry('F8_E4M3', [1], 0, 1) }, 1), /dtype F8_E4M3 is not supported/],
     ['wrong byte counts', file({ a: entry('F32', [2], 0, 4) }, 4), /takes 8 bytes but is given 4/],
@@ -88,8 +88,28 @@ describe('safetensors in memory', () => {
     ['overlaps', file({ a: entry('U8', [4], 0, 4), b: entry('U8', [4], 2, 6) }, 6), /overlap or leave gaps/],
     ['gaps', file({ a: entry('U8', [1], 0, 1), b: entry('U8', [1], 2, 3) }, 3), /overlap or leave gaps/],
     ['backward ranges', file({ a: entry('U8', [1], 1, 0) }, 1), /takes 1 bytes but is given -1/],
-    ['negative dimensions', file({ a: entry('U8', [-1, -1], 0, 1) }, 1), /-1 is no valid dimension/],
-    ['absurd shapes', file({ a: entry('U8', [2 ** 40, 2 ** 40], 0, 1) }, 1), /absurd/],
+    ['negative dimensions', file({ a: entry('U8', [-1, -1], 0, 1) }, 1), /-1 is not a valid dimension/],
+    [
+      'a shape of objects',
+      file({ a: { dtype: 'U8', shape: [{}, [1]], data_offsets: [0, 1] } }, 1),
+      /an object is not a valid dim/,
+    ],
+    [
+      'a dtype that is an object',
+      file({ a: { dtype: {}, shape: [1], data_offsets: [0, 1] } }, 1),
+      /needs dtype/,
+    ],
+    [
+      'deep metadata',
+      file(`{"__metadata__": ${'['.repeat(9999)}${']'.repeat(9999)}}`, 0),
+      /more than 100 levels/,
+    ],
+    [
+      'a tensor in place of its description',
+      file({ a: 'x'.repeat(9999) }, 1),
+      /^m.safetensors\/a: needs dtype.{0,60}$/,
+    ],
+    ['absurd shapes', file({ a: entry('U8', [2 ** 40, 2 ** 40], 0, 1) }, 1), /implausibly large/],
     ['an entry that is no entry', file({ a: 3 }, 0), /needs dtype, shape and data_offsets/],
   ])('refuses %s', async (_, bytes, message) => {
     const opening = openSafetensors(bytesSource(bytes, 'm.safetensors'));

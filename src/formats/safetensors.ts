@@ -4,6 +4,7 @@ import { FormatError } from '../errors.ts';
 import { bytesPerElement, type DType, elementCount, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
 import { checkedElementCount, tensorFromBytes } from './elements.ts';
+import { parseJson } from './json.ts';
 import { LOOKED_AT, mistakenFile } from './mistaken-file.ts';
 import { printable } from './printable.ts';
 import type { TensorArchive, TensorInfo } from './tensor-archive.ts';
@@ -60,7 +61,7 @@ export function openSafetensors(source: ByteSource): Promise<SafetensorsArchive>
     checkCoverage(entries, source.size - dataOffset, source.name);
     const entry = (name: string): Entry => {
       const found = entries.get(name);
-      if (!found) throw new FormatError(`${source.name}: holds no tensor '${name}'`);
+      if (!found) throw new FormatError(`${source.name}: holds no tensor '${printable(name)}'`);
       return found;
     };
     return {
@@ -103,17 +104,19 @@ async function readHeader(
     const broken = `is no whole safetensors file: its header should take ${length} bytes of ${source.size}`;
     throw new FormatError(`${source.name}: ${mistakenFile(start, 'safetensors') ?? broken}`);
   }
-  return { header: parseJson(await source.read(PREFIX, length), source.name), dataOffset: PREFIX + length };
+  return { header: parseHeader(await source.read(PREFIX, length), source.name), dataOffset: PREFIX + length };
 }
 
-function parseJson(bytes: Uint8Array, name: string): Record<string, unknown> {
+function parseHeader(bytes: Uint8Array, name: string): Record<string, unknown> {
+  let text: string;
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    if (isRecord(value)) return value;
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    throw new FormatError(`${name}: its safetensors header is no valid JSON`, { cause });
+    throw new FormatError(`${name}: its safetensors header is not valid UTF-8`, { cause });
   }
-  throw new FormatError(`${name}: its safetensors header is no JSON object`);
+  const value = parseJson(text, `${name}: its safetensors header`, FormatError);
+  if (isRecord(value)) return value;
+  throw new FormatError(`${name}: its safetensors header is not a JSON object`);
 }
 
 function parseMetadata(value: unknown, name: string): Record<string, string> {
@@ -195,7 +198,7 @@ export function inFileOrder<T extends TensorInfo>(
   const names = new Set<string>();
   for (const [name] of ordered) {
     if (names.has(name) || name === METADATA)
-      throw new FormatError(`safetensors: cannot name two tensors '${name}'`);
+      throw new FormatError(`safetensors: cannot name two tensors '${printable(name)}'`);
     names.add(name);
   }
   return ordered.sort(([, a], [, b]) => bytesPerElement(b.dtype) - bytesPerElement(a.dtype));

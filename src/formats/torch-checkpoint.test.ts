@@ -55,6 +55,7 @@ describe.each(zoo)('%s', (name) => {
     expect(at(value, 'opt', 'state', 0, 'step')).toMatchObject({ kind: 'tensor', shape: [] });
     expect(at(value, 'args')).toEqual({
       kind: 'namespace',
+      className: 'argparse.Namespace',
       attributes: new Map<string, TorchValue>([
         ['model', 'ACDiT-B'],
         ['nd_split', '1_1'],
@@ -242,11 +243,6 @@ describe('what other versions of PyTorch write', () => {
       tuple(int(1), tuple(int(9)), `${reduce('numpy', 'dtype', tuple(text('f8')))}`, '\x89', 'C\x01a'),
       /takes 72 bytes/,
     ],
-    [
-      'arrays of records',
-      tuple(int(1), tuple(int(0)), `${reduce('numpy', 'dtype', tuple(text('V8')))}`, '\x89', 'C\x00'),
-      /'<V8' cannot be read/,
-    ],
   ])('refuses %s', async (_, state, message) => {
     const code = `${reduce('numpy.core.multiarray', '_reconstruct', ')')}${state}b`;
     await expect(open(await checkpoint(pickle(code)))).rejects.toThrow(message);
@@ -341,16 +337,30 @@ describe('bad checkpoints', () => {
     [
       'os.system',
       reduce('os', 'system', tuple(text('true'))),
-      /asks for os.system, which is not on the list/,
+      /asks for os.system, which runs code: the file is malicious; nothing was run/,
     ],
     ['builtins.eval', reduce('builtins', 'eval', tuple(text('1'))), /builtins.eval/],
     ['a global by STACK_GLOBAL', `${text('posix')}${text('system')}\x93`, /posix.system/],
-    ['terminal codes in a name', 'ca\x1b[2J\nb\n', /asks for a\?\[2J.b/],
-    ['names from Object.prototype', 'cconstructor\n__proto__\n', /constructor.__proto__/],
+    ['terminal codes in a name', 'cos.\x1b[2J\nb\n', /asks for os\.\?\[2J.b, which/],
+    [
+      'a function behind getattr',
+      reduce('builtins', 'getattr', tuple('cos\nx\n', text('system'))),
+      /asks for os.x/,
+    ],
+    [
+      'getattr of a value',
+      reduce('builtins', 'getattr', tuple(']', text('a'))),
+      /something that is not a class/,
+    ],
+    [
+      'getattr of a storage type',
+      reduce('builtins', 'getattr', tuple('ctorch\nFloatStorage\n', text('a'))),
+      /not a class/,
+    ],
+    ['a name without end', `c${'a'.repeat(1000)}\nb\n`, /in more than 1000 characters/],
     ['INST', '(ios\nsystem\n', /opcode 0x69/],
     ['extension codes', '\x82\x01', /opcode 0x82/],
     ['a call of no global', `${text('x')})R`, /calls what cannot be called/],
-    ['a storage as a value', 'ctorch\nFloatStorage\n', /holds torch.FloatStorage as a value/],
     ['a call of a storage type', 'ctorch\nFloatStorage\n)R', /calls what cannot be called/],
     ['a missing storage', tensorOp({ key: '7' }), /storage 7 is missing/],
     ['a storage of another size', tensorOp({ count: int(5) }), /should have 20 bytes but has 16/],
@@ -361,19 +371,22 @@ describe('bad checkpoints', () => {
     ['fewer strides than dimensions', tensorOp({ strides: [] }), /is not valid/],
     ['a huge offset', tensorOp({ offset: long(2n ** 53n - 1n) }), /reaches beyond/],
     ['a bigint offset', tensorOp({ offset: long(2n ** 62n) }), /is not valid/],
-    ['an absurd shape', tensorOp({ shape: [long(2n ** 50n), int(99)], strides: [int(0), int(0)] }), /absurd/],
+    [
+      'an absurd shape',
+      tensorOp({ shape: [long(2n ** 50n), int(99)], strides: [int(0), int(0)] }),
+      /implausibly large/,
+    ],
     [
       'an exploding view',
       tensorOp({ shape: [int(2 ** 25)], strides: [int(0)] }),
       /absurdly larger than its storage/,
     ],
     ['state for a list', `]}b`, /sets the state of an object without any/],
-    ['no dict for a Namespace', `cargparse\nNamespace\n)R]b`, /attributes to no dict/],
     ['a huge LONG', '\x8b\xff\xff\xff\x7f', /is absurd/],
     ['a string beyond the end', 'X\xff\xff\xff\x7fabc', /truncated/],
     ['an unhashable key', '}]Ns', /cannot be a dict key/],
     ['a key without a value', '}(Nu', /has no value/],
-    ['appending to a tuple', ')Na', /no list/],
+    ['appending to a tuple', ')Na', /not a list/],
     ['an empty stack', '0', /empty stack/],
     ['popping below a mark', 'N(a', /empty stack/],
     ['a mark never set', 'Nt', /never set/],
@@ -392,7 +405,7 @@ describe('bad checkpoints', () => {
     [
       'a memo bomb',
       `]q\x000${`(${'h\x00'.repeat(8)}lq\x000`.repeat(30)}h\x00`,
-      /holds more than 10000000 values once written out/,
+      /shared values would add more than 1000000 once written out/,
     ],
   ])('refuses %s', async (_, code, message) => {
     const bytes = await checkpoint(pickle(code), { 0: storage });

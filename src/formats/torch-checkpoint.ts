@@ -6,10 +6,10 @@
 import { FormatError } from '../errors.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
 import { LOOKED_AT, mistakenFile } from './mistaken-file.ts';
-import { printable } from './printable.ts';
+import { printable, printableList } from './printable.ts';
 import type { TensorArchive } from './tensor-archive.ts';
 import { isLegacyCheckpoint, readLegacyCheckpoint } from './torch-legacy.ts';
-import { type TorchTensor, type TorchValue, unpickleTorch } from './torch-pickle.ts';
+import { type TorchNamespace, type TorchTensor, type TorchValue, unpickleTorch } from './torch-pickle.ts';
 import { openZip, type ZipMember } from './zip.ts';
 
 export type { TorchNamespace, TorchTensor, TorchValue } from './torch-pickle.ts';
@@ -29,8 +29,8 @@ const ZIP_MAGIC = [0x50, 0x4b];
 /**
  * Open a `.pt` file: its description is read and checked, its tensors are not. It takes over the source, closing it
  * on failure.
- * @throws {FormatError} if it is no PyTorch checkpoint, is damaged or big-endian, or names anything but tensors, plain
- * data, an argparse.Namespace and TorchScript's modules.
+ * @throws {FormatError} if it is no PyTorch checkpoint, is damaged or big-endian, or asks for something that runs code.
+ * Objects of classes without a meaning here are known by their name and their attributes.
  */
 export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint> {
   return closingOnError(source, async () => {
@@ -59,41 +59,61 @@ export function stateDict(
 ): TensorArchive {
   if (!(value instanceof Map)) throw new FormatError('a state dict should be a dict of tensors');
   const tensors = new Map<string, TorchTensor>();
-  for (const [name, item] of value)
-    if (typeof name === 'string' && isTorchTensor(item)) tensors.set(name, item);
+  for (const [name, item] of value) {
+    if (typeof name !== 'string') continue;
+    if (isTorchTensor(item)) tensors.set(name, item);
+    else requireNoTensor(item, name);
+  }
   if (tensors.size === 0) {
-    throw new FormatError(
-      `a state dict should hold tensors; its keys are ${printable([...value.keys()].slice(0, 8).join(', '))}`,
-    );
+    throw new FormatError(`a state dict should hold tensors; its keys are ${printableList(value.keys())}`);
   }
   return archiveOf(tensors, close);
 }
+
+/** Tensors of kinds that are not read: sparse, quantized, nested. */
+const UNREAD_TENSOR = /^torch\._utils\._rebuild_/;
+
+function requireNoTensor(value: TorchValue, name: string): void {
+  if (!isNamespace(value) || !UNREAD_TENSOR.test(value.className)) return;
+  throw new FormatError(
+    `${printable(name)} is a tensor of ${value.className}, which cannot be read; save it as a dense tensor`,
+  );
+}
+
+/** Characters of a tensor's path; sharing could make it far longer than the file. */
+const MAX_PATH = 1000;
 
 /**
  * All tensors in a value, in the order they stand there, as an archive; each is named by the keys of the dicts and the
  * attributes of the modules that lead to it, such as `encoder.conv.weight`.
  * @param close what closing the archive should close.
+ * @throws {FormatError} if a path is longer than 1000 characters.
  */
 export function nestedTensors(value: TorchValue, close = async (): Promise<void> => {}): TensorArchive {
   const tensors = new Map<string, TorchTensor>();
-  const collect = (path: readonly string[], item: TorchValue): void => {
-    if (isTorchTensor(item)) tensors.set(path.join('.'), item);
-    else for (const [key, inner] of namedParts(item)) collect([...path, String(key)], inner);
+  const collect = (path: string, item: TorchValue): void => {
+    if (path.length > MAX_PATH) throw new FormatError(`the path ${printable(path)} to a tensor is too long`);
+    if (isTorchTensor(item)) tensors.set(path, item);
+    else {
+      for (const [key, inner] of namedParts(item)) {
+        const part = typeof key === 'string' ? key : printable(key);
+        collect(path === '' ? part : `${path}.${part}`, inner);
+      }
+    }
   };
-  collect([], value);
+  collect('', value);
   return archiveOf(tensors, close);
 }
 
 function namedParts(value: TorchValue): Iterable<readonly [TorchValue, TorchValue]> {
   if (value instanceof Map) return value;
-  const isNamespace = typeof value === 'object' && value !== null && 'kind' in value;
-  return isNamespace && value.kind === 'namespace' ? value.attributes : [];
+  return isNamespace(value) ? value.attributes : [];
 }
 
 function archiveOf(tensors: ReadonlyMap<string, TorchTensor>, close: () => Promise<void>): TensorArchive {
   const find = (name: string): TorchTensor => {
     const found = tensors.get(name);
-    if (!found) throw new FormatError(`the state dict holds no tensor '${name}'`);
+    if (!found) throw new FormatError(`the state dict holds no tensor '${printable(name)}'`);
     return found;
   };
   return {
@@ -109,6 +129,11 @@ function archiveOf(tensors: ReadonlyMap<string, TorchTensor>, close: () => Promi
 /** Whether a value of a checkpoint is a tensor. */
 export function isTorchTensor(value: TorchValue | undefined): value is TorchTensor {
   return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'tensor';
+}
+
+/** Whether a value of a checkpoint is an object with attributes. */
+export function isNamespace(value: TorchValue | undefined): value is TorchNamespace {
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'namespace';
 }
 
 function checkMagic(start: Uint8Array, name: string): void {
@@ -143,7 +168,7 @@ async function checkByteOrder(member: ZipMember | undefined, name: string): Prom
 
 async function readPickle(member: ZipMember | undefined, name: string): Promise<Uint8Array> {
   if (!member || member.size > MAX_PICKLE) {
-    throw new FormatError(`${name}: its data.pkl of ${member?.size} bytes is absurdly large`);
+    throw new FormatError(`${name}: its data.pkl of ${member?.size} bytes is implausibly large`);
   }
   return member.read();
 }

@@ -68,7 +68,7 @@ function parsePickles(bytes: Uint8Array, storages: LegacyStorages, name: string)
   const version = plain(magic.end);
   if (version.value !== VERSION) {
     throw new FormatError(
-      `${name}: is in version ${String(version.value)} of PyTorch's old format; ${VERSION} is known`,
+      `${name}: is in version ${printable(version.value)} of PyTorch's old format; ${VERSION} is known`,
     );
   }
   const machine = plain(version.end);
@@ -90,7 +90,14 @@ function plainHost(name: string): PickleHost<never> {
   const refuse = (): never => {
     throw new FormatError(`${name}: its header names things to call; the file is damaged or malicious`);
   };
-  return { global: refuse, call: refuse, build: refuse, persistent: refuse };
+  return {
+    global: refuse,
+    call: refuse,
+    build: refuse,
+    append: refuse,
+    setItems: refuse,
+    persistent: refuse,
+  };
 }
 
 /** Storages that the pickle names before it is known where they are. */

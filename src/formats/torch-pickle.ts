@@ -22,6 +22,7 @@ import { printable } from './printable.ts';
 import { pythonCalls, pythonTypes } from './python-objects.ts';
 import type { LazyTensor } from './tensor-archive.ts';
 import { checkView, readView, type StorageFile, type View } from './torch-view.ts';
+import { isGetattr, isHostile, qualifiedName } from './unknown-classes.ts';
 
 /** A tensor of a checkpoint, still in its file. Strides are in elements, as in PyTorch. */
 export interface TorchTensor extends LazyTensor {
@@ -29,17 +30,27 @@ export interface TorchTensor extends LazyTensor {
   readonly strides: readonly number[];
 }
 
-/** An `argparse.Namespace`, or a module of a TorchScript archive, whose attributes are its tensors and modules. */
+/**
+ * An object that is known by its class's name and its attributes alone: an `argparse.Namespace`, a module of a TorchScript
+ * archive, whose attributes are its tensors and modules, or anything of a class that has no meaning here.
+ */
 export interface TorchNamespace {
   readonly kind: 'namespace';
+  readonly className: string;
+  /** Its attributes and, if its class is a dict's, its items. */
   readonly attributes: ReadonlyMap<string, TorchValue>;
+}
+
+/** A class, a storage or an element type that is a value itself: it is there, and has no meaning here. */
+export interface TorchOpaque {
+  readonly kind: 'global' | 'storage' | 'numpy-dtype';
 }
 
 /**
  * A value of a checkpoint: dicts are Maps, lists and tuples arrays, `None` null, devices and dtypes strings such as
  * `cuda:0` and `torch.bfloat16`.
  */
-export type TorchValue = PickleValue<TorchTensor | TorchNamespace>;
+export type TorchValue = PickleValue<TorchTensor | TorchNamespace | TorchOpaque>;
 
 export type { StorageFile } from './torch-view.ts';
 
@@ -57,6 +68,7 @@ interface Storage {
 
 interface NamespaceObject {
   readonly kind: 'namespace';
+  readonly className: string;
   readonly attributes: Map<string, Value>;
 }
 
@@ -140,7 +152,6 @@ const globals = new Map<string, Global>(
       ...['build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist', 'restore_type_tag'].map(
         (name) => ({ name: `torch.jit._pickle.${name}`, call: typedContainer }),
       ),
-      { name: 'argparse.Namespace', call: makeNamespace },
       ...Object.entries(pythonCalls).map(([name, call]) => ({ name, call })),
       ...pythonTypes.map((name) => ({ name })),
       { name: 'numpy.dtype', call: makeDtype },
@@ -155,16 +166,10 @@ const globals = new Map<string, Global>(
 );
 
 /**
- * Classes of TorchScript's modules. Their code is text in the archive, which nothing here reads: a module is its
- * attributes.
- */
-const SCRIPTED_CLASS = /^__torch__\./;
-
-/**
  * The value of a checkpoint's pickle, and where it ends. Storages are looked up, and their sizes checked, but not read.
  * @param name what to call the checkpoint in messages.
  * @param start where in `bytes` the pickle begins.
- * @throws {FormatError} if the pickle is damaged or malicious, or names anything outside the fixed list.
+ * @throws {FormatError} if the pickle is damaged or malicious, or names something that runs code.
  */
 export function unpickleTorch(
   bytes: Uint8Array,
@@ -174,29 +179,24 @@ export function unpickleTorch(
 ): { value: TorchValue; end: number } {
   const problem = (what: string) => new FormatError(`${name}: ${what}`);
   const { value, end } = unpickle(bytes, torchHost(storages, name), name, start);
-  checkTree(
-    value,
-    (object) => {
-      if (object.kind === 'namespace') return object.attributes.values();
-      if (object.kind === 'tensor') return [];
-      const what = 'name' in object ? object.name : `a ${object.kind} of its own`;
-      throw problem(`holds ${what} as a value, which is not supported`);
-    },
-    problem,
-  );
-  return { value: value as TorchValue, end }; // checkTree saw that no storages and globals are left
+  checkTree(value, (object) => (object.kind === 'namespace' ? object.attributes.values() : []), problem);
+  return { value, end };
 }
 
 function torchHost(storages: FindStorage, name: string): PickleHost<HostObject> {
   return {
     global(module, attribute) {
-      const full = `${module}.${attribute}`;
+      const full = qualifiedName(module, attribute, name);
       const found = isDTypeName(full) ? full : globals.get(full);
       if (found !== undefined) return found;
-      if (SCRIPTED_CLASS.test(full)) return { kind: 'global', name: printable(full), call: makeNamespace };
-      throw new FormatError(
-        `${name}: asks for ${printable(full)}, which is not on the list of safe names; re-save it with plain tensors only`,
-      );
+      if (isHostile(module, attribute)) {
+        throw new FormatError(
+          `${name}: asks for ${printable(full)}, which runs code: the file is malicious; nothing was run`,
+        );
+      }
+      return isGetattr(module, attribute)
+        ? { kind: 'global', name: full, call: namedMember }
+        : { kind: 'global', name: full, call: () => makeNamespace(full) };
     },
     call(callee, args) {
       if (!isKind(callee, 'global') || !callee.call)
@@ -204,6 +204,16 @@ function torchHost(storages: FindStorage, name: string): PickleHost<HostObject> 
       return callee.call(args, name);
     },
     build: (target, state) => setState(target, state, name),
+    append(target) {
+      // Of a list or set with a class of its own nothing is known.
+      if (target.kind !== 'namespace')
+        throw new FormatError(`${name}: appends to something that is not a list`);
+    },
+    setItems(target, items) {
+      if (target.kind !== 'namespace')
+        throw new FormatError(`${name}: sets items of something that is not a dict`);
+      for (let i = 0; i + 1 < items.length; i += 2) setAttribute(target, items[i], items[i + 1]);
+    },
     persistent: (id) => findStorage(id, storages, name),
   };
 }
@@ -212,18 +222,20 @@ function setState(target: Value, state: Value, name: string): void {
   if (target instanceof Map) return; // attributes of an OrderedDict: PyTorch's _metadata, of no use here
   if (isKind(target, 'numpy-dtype')) setDtypeState(target, state, name);
   else if (isKind(target, 'tensor') && isNumpyArray(target)) setArrayState(target, state, name);
-  else if (isKind(target, 'namespace')) setAttributes(target, state, name);
+  else if (isKind(target, 'namespace')) setAttributes(target, state);
   else throw new FormatError(`${name}: sets the state of an object without any`);
 }
 
-function setAttributes({ attributes }: NamespaceObject, state: Value, name: string): void {
-  if (!(state instanceof Map)) throw new FormatError(`${name}: sets a Namespace's attributes to no dict`);
-  for (const [key, value] of state) {
-    if (typeof key !== 'string') {
-      throw new FormatError(`${name}: a Namespace attribute is not named by a string`);
-    }
-    attributes.set(key, value);
+/** A state is a dict or, with slots, a pair of dicts. Any other has a meaning that only its class knows. */
+function setAttributes(target: NamespaceObject, state: Value): void {
+  const dicts = Array.isArray(state) && state.length === 2 ? (state as readonly Value[]) : [state];
+  for (const dict of dicts) {
+    if (dict instanceof Map) for (const [key, value] of dict) setAttribute(target, key, value);
   }
+}
+
+function setAttribute({ attributes }: NamespaceObject, key: Value, value: Value): void {
+  if (typeof key === 'string') attributes.set(key, value);
 }
 
 /**
@@ -361,10 +373,20 @@ function typedContainer([container]: readonly Value[], name: string): Value {
   throw new FormatError(`${name}: a typed container is made from no list and no dict`);
 }
 
-function makeNamespace(args: readonly Value[], name: string): NamespaceObject {
-  if (args.length > 0)
-    throw new FormatError(`${name}: a Namespace is made with arguments, which is not supported`);
-  return { kind: 'namespace', attributes: new Map() };
+/** An object of a class. Whatever it is made from has a meaning that only the class knows. */
+function makeNamespace(className: string): NamespaceObject {
+  return { kind: 'namespace', className: printable(className), attributes: new Map() };
+}
+
+/** `getattr(class, name)`: a member of an enumeration, or a class within another. */
+function namedMember([owner, member]: readonly Value[], name: string): Global {
+  if (!isKind(owner, 'global') || owner.storage || typeof member !== 'string') {
+    throw new FormatError(
+      `${name}: asks for an attribute of something that is not a class; the file is damaged`,
+    );
+  }
+  const full = qualifiedName(owner.name, member, name);
+  return { kind: 'global', name: full, call: () => makeNamespace(full) };
 }
 
 function isNumpyArray(tensor: TorchTensor): tensor is NumpyArray {

@@ -76,7 +76,11 @@ describe('writeTorchCheckpoint', () => {
   it('writes an argparse.Namespace', async () => {
     const entries = dict({ model: 'ACDiT-B', patch_size: 1, ratio: 1.5, square_block: true, nd_split: null });
     const { read } = await written(dict({ args: { kind: 'namespace', entries } }));
-    expect((read as Map<string, TorchValue>).get('args')).toEqual({ kind: 'namespace', attributes: entries });
+    expect((read as Map<string, TorchValue>).get('args')).toEqual({
+      kind: 'namespace',
+      className: 'argparse.Namespace',
+      attributes: entries,
+    });
   });
 
   it('aligns storages, so that PyTorch can map them', async () => {

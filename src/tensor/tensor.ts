@@ -93,7 +93,7 @@ export function arrayFromBytes<D extends DType>(dtype: D, bytes: Uint8Array): Ar
   if (bytes.byteLength % size !== 0) {
     throw new ShapeError(`${dtype}: ${bytes.byteLength} bytes are no whole number of ${size}-byte elements`);
   }
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes); // Buffer's slice is not a copy
   return new Constructor(
     aligned.buffer as ArrayBuffer,
     aligned.byteOffset,
