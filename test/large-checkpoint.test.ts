@@ -79,7 +79,7 @@ it.each<WeightsChoice>(['model', 'ema'])('of a 15 GB checkpoint only %s is read'
   expect(blocks * 512).toBeLessThan(50e6); // the file is holes
 
   const { source, ranges } = notingSource(await openFile(path));
-  const opened = openOfficial(await openTorchCheckpoint(source), path, choice);
+  const opened = openOfficial(await openTorchCheckpoint(source), path, { weights: choice });
   expect(opened.config).toMatchObject({ layers: 32, hidden: 1280, heads: 20, blocks: 4 });
   expect(ranges.reduce((sum, [start, end]) => sum + end - start, 0)).toBeLessThan(3e6);
 

@@ -4,7 +4,16 @@ import { describe, expect, it } from 'vitest';
 import { countingSource } from '../../test/support/counting-source.ts';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { golden, relativeError } from '../../test/support/golden.ts';
-import { checkpoint, int, pickle, tensor, text, tuple } from '../../test/support/pickle-writer.ts';
+import {
+  checkpoint,
+  dict,
+  int,
+  namespace,
+  pickle,
+  tensor,
+  text,
+  tuple,
+} from '../../test/support/pickle-writer.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { tinyConfig } from '../../test/support/tiny-config.ts';
 import { AcditError, CheckpointError, ConfigError, FormatError } from '../errors.ts';
@@ -160,13 +169,6 @@ describe('a model folder', () => {
 });
 
 describe('an official checkpoint', () => {
-  const dict = (entries: Readonly<Record<string, string>>): string =>
-    `}(${Object.entries(entries)
-      .flatMap(([key, value]) => [text(key), value])
-      .join('')}u`;
-  const namespace = (entries: Readonly<Record<string, string>>): string =>
-    `cargparse\nNamespace\n)\x81${dict(entries)}b`;
-
   /** All parameters lie over one storage. */
   const largest = Math.max(...[...parameters(config).values()].map(elementCount));
   const model = dict(
@@ -214,7 +216,7 @@ describe('an official checkpoint', () => {
   });
 
   it.each<[string, Readonly<Record<string, string>>, RegExp]>([
-    ['no patch size', { patch_size: 'N' }, /args.patch_size should be a whole number above 0/],
+    ['no patch size', { patch_size: 'N' }, /does not state patch_size, which its tensors do not show/],
     ['a patch size in words', { patch_size: text('two') }, /args.patch_size .* got two/],
     ['a negative length', { ar_len: int(-4) }, /args.ar_len .* got -4/],
     ['a size that is no multiple', { image_size: int(60) }, /height/],
@@ -250,7 +252,7 @@ describe('an official checkpoint', () => {
       (await loadModel(path, { weights: choice })).weights.get('x_embedder.weight')!.data[0];
     expect([await first(), await first('model'), await first('ema')]).toEqual([1, 1, 2]);
     const counting = countingSource(bytesSource(readFileSync(path)));
-    const { archive } = openOfficial(await openTorchCheckpoint(counting.source), path, 'ema');
+    const { archive } = openOfficial(await openTorchCheckpoint(counting.source), path, { weights: 'ema' });
     const opened = counting.bytesRead;
     const bias = await archive.read('final_layer.linear.bias');
     expect(counting.bytesRead - opened).toBeLessThan(bias.data.byteLength + 200);
@@ -259,18 +261,23 @@ describe('an official checkpoint', () => {
   it('without the moving average says what it holds', async () => {
     const path = await written(dict({ model, args: namespace(args), lrs: '}' }));
     await expect(openModel(path, { weights: 'ema' })).rejects.toThrow(
-      /holds no 'ema' weights; it is a dict with model, args, lrs/,
+      /holds no 'ema' weights, but 'model'; it is a dict with model, args, lrs/,
     );
   });
 
   it.each<[string, string, RegExp]>([
     ['a list', ']', /expected a dict with 'model' and 'args'/],
-    ['a bare state dict', model, /got a dict with t_embedder/],
-    ['no arguments', dict({ model, args: 'N' }), /no argparse.Namespace/],
+    [
+      'a bare state dict',
+      model,
+      /does not state patch_size, block_size, ar_len, which .*; give --patch-size N/,
+    ],
+    ['no arguments', dict({ model, args: 'N' }), /does not state patch_size/],
+    ['a module', 'c__main__\nModel\n)\x81', /the class __main__.Model; save its state_dict\(\) instead/],
     [
       'another model',
       dict({ model: dict({ weight: tensor({ count: int(largest) }) }), args: namespace(args) }),
-      /no ACDiT: 'x_embedder.weight' is missing/,
+      /not an ACDiT: 'x_embedder.weight' is missing/,
     ],
   ])('is refused if it holds %s', async (_, value, message) => {
     await expectRefusal(await written(value), CheckpointError, message);

@@ -7,6 +7,7 @@ export { I3D_FILES, openI3d, type StoredI3d } from './i3d.ts';
 export { INCEPTION_FILES, openInception, type StoredInception } from './inception.ts';
 export { loadModel, type OpenOptions, openModel, readWeights, type StoredModel } from './load.ts';
 export type { WeightsChoice } from './official.ts';
+export type { CheckpointLayout } from './official-config.ts';
 export { saveOfficial } from './official-writer.ts';
 export { saveOnnx } from './onnx-writer.ts';
 export { type SaveOptions, type StoredWeights, saveModel } from './save.ts';

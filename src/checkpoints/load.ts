@@ -12,6 +12,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { parseConfig } from './config-json.ts';
 import { openOfficial, type WeightsChoice } from './official.ts';
+import type { CheckpointLayout } from './official-config.ts';
 import { CONFIG_FILE, checkedModel, readWeights, type StoredModel, WEIGHTS_FILE } from './stored-model.ts';
 
 export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource } from './stored-model.ts';
@@ -27,6 +28,8 @@ export interface OpenOptions {
    * in a model folder is the average.
    */
   readonly weights?: WeightsChoice | undefined;
+  /** How a checkpoint that does not state it, such as a bare state dict, divides its images into tokens and blocks. */
+  readonly layout?: CheckpointLayout | undefined;
 }
 
 /**
@@ -34,17 +37,17 @@ export interface OpenOptions {
  * @param path a folder with `config.json` and `model.safetensors`, that safetensors file, or an official `.pt`.
  * @throws {CheckpointError} if it is missing or no ACDiT; {FormatError} if a file is damaged.
  */
-export async function openModel(path: string, { weights }: OpenOptions = {}): Promise<StoredModel> {
+export async function openModel(path: string, options: OpenOptions = {}): Promise<StoredModel> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats) {
     throw new CheckpointError(
       `${path}: no such model; give a model folder, a .safetensors file or an official .pt`,
     );
   }
-  if (stats.isDirectory()) return weights === 'model' ? openTraining(path) : openFolder(path);
+  if (stats.isDirectory()) return options.weights === 'model' ? openTraining(path) : openFolder(path);
   if (path.endsWith('.safetensors')) return openFolder(dirname(path), basename(path));
   const checkpoint = await openTorchCheckpoint(await openFile(path));
-  return closingOnError(checkpoint, async () => checkedModel(path, openOfficial(checkpoint, path, weights)));
+  return closingOnError(checkpoint, async () => checkedModel(path, openOfficial(checkpoint, path, options)));
 }
 
 async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<StoredModel> {
@@ -88,9 +91,9 @@ async function readConfig(folder: string): Promise<AcditConfig> {
 /** Open a model, read its weights, and close its file. */
 export async function loadModel(
   path: string,
-  { signal, weights }: OpenOptions & { readonly signal?: AbortSignal } = {},
+  { signal, ...options }: OpenOptions & { readonly signal?: AbortSignal } = {},
 ): Promise<{ config: AcditConfig; weights: Weights }> {
-  const model = await openModel(path, { weights });
+  const model = await openModel(path, options);
   try {
     return { config: model.config, weights: await readWeights(model, signal ? { signal } : {}) };
   } finally {

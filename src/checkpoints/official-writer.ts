@@ -5,7 +5,8 @@ import { CheckpointError } from '../errors.ts';
 import { type TorchInput, writeTorchCheckpoint } from '../formats/torch-writer.ts';
 import { ACDIT_SIZES, type AcditConfig, headSize, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { HEAD_SIZE, parameters } from '../models/acdit/weights.ts';
-import { CONFIG_ARGUMENT, officialConfig } from './official.ts';
+import { CONFIG_ARGUMENT } from './official.ts';
+import { officialConfig } from './official-config.ts';
 import type { StoredWeights } from './save.ts';
 
 /** Values of the official arguments, which are plain. */

@@ -1,135 +1,156 @@
-/** @file Official checkpoints: a state dict `model` beside the trainer's `args` (released code, `train.py`). */
+/**
+ * @file Official checkpoints: a state dict `model` beside the trainer's `args` (released code, `train.py`), and what
+ * other trainers, wrappers and people make of it.
+ */
 
 import { CheckpointError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable, printableList } from '../formats/printable.ts';
 import { renamedArchive, type TensorArchive } from '../formats/tensor-archive.ts';
 import {
+  isNamespace,
   stateDict,
   type TorchCheckpoint,
-  type TorchNamespace,
   type TorchValue,
 } from '../formats/torch-checkpoint.ts';
-import { type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
-import { HEAD_SIZE } from '../models/acdit/weights.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
 import { parseConfig } from './config-json.ts';
-
-/** What is read of the trainer's arguments. */
-type Arguments = TorchNamespace['attributes'];
+import {
+  type Arguments,
+  type CheckpointLayout,
+  completeArguments,
+  officialConfig,
+} from './official-config.ts';
 
 /** Which weights of a training checkpoint: as trained last, or their moving average. */
 export type WeightsChoice = 'model' | 'ema';
 
-/** The model in an open official checkpoint. @throws {CheckpointError} if it is none. */
-export function openOfficial(
-  checkpoint: TorchCheckpoint,
-  name: string,
-  choice: WeightsChoice = 'model',
-): { config: AcditConfig; archive: TensorArchive } {
-  const { value } = checkpoint;
-  const keys =
-    value instanceof Map ? `a dict with ${[...value.keys()].slice(0, 8).join(', ')}` : typeof value;
-  if (!(value instanceof Map) || !(value.get('model') instanceof Map)) {
-    throw new CheckpointError(
-      `${name}: expected a dict with 'model' and 'args' as the official trainer saves, got ${printable(keys)}`,
-    );
-  }
-  const weights = value.get(choice);
-  if (!(weights instanceof Map) || weights.size === 0) {
-    throw new CheckpointError(`${name}: holds no '${choice}' weights; it is ${printable(keys)}`);
-  }
-  const args = value.get('args');
-  if (typeof args !== 'object' || args === null || !('kind' in args) || args.kind !== 'namespace') {
-    throw new CheckpointError(
-      `${name}: 'args' is no argparse.Namespace, so the layout of the model is unknown`,
-    );
-  }
-  const archive = withoutWrappers(stateDict(weights, () => checkpoint.close()));
-  const config = recordedConfig(args.attributes, name) ?? officialConfig(args.attributes, archive, name);
-  return { config, archive };
-}
+/** What trainers call each, the official name first. */
+const WEIGHTS_KEYS: Readonly<Record<WeightsChoice, readonly string[]>> = {
+  model: ['model', 'state_dict', 'model_state_dict', 'module'],
+  ema: ['ema', 'ema_state_dict', 'model_ema'],
+};
+const ARGUMENTS_KEYS = ['args', 'hyper_parameters', 'config'];
 
 /** An argument of our own, which the official code passes over: the configuration as `config.json` holds it. */
 export const CONFIG_ARGUMENT = 'acdit_config';
+
+/** A parameter that every ACDiT has. */
+const KNOWN_PARAMETER = 'x_embedder.weight';
+
+type Dict = ReadonlyMap<TorchValue, TorchValue>;
+
+/** Which weights to take, and the layout of a model that does not state it. */
+export interface OfficialOptions {
+  readonly weights?: WeightsChoice | undefined;
+  readonly layout?: CheckpointLayout | undefined;
+}
+
+/**
+ * The model in an open official checkpoint.
+ * @throws {CheckpointError} if it holds none, or neither it nor `layout` states how images are divided.
+ */
+export function openOfficial(
+  checkpoint: TorchCheckpoint,
+  name: string,
+  { weights: choice, layout = {} }: OfficialOptions = {},
+): { config: AcditConfig; archive: TensorArchive } {
+  const { value } = checkpoint;
+  if (!(value instanceof Map)) {
+    const got = isNamespace(value)
+      ? `an object of the class ${value.className}; save its state_dict() instead`
+      : printable(value);
+    throw new CheckpointError(
+      `${name}: expected a dict with 'model' and 'args' as the official trainer saves, got ${got}`,
+    );
+  }
+  const weights = chosenWeights(value, choice, name);
+  const archive = withoutWrappers(
+    stateDict(weights, () => checkpoint.close()),
+    name,
+  );
+  const args = argumentsOf(value);
+  const recorded = recordedConfig(args, name);
+  if (recorded) return { config: recorded, archive };
+  if (!archive.has(KNOWN_PARAMETER)) {
+    throw new CheckpointError(`${name}: not an ACDiT: '${KNOWN_PARAMETER}' is missing`);
+  }
+  return { config: officialConfig(completeArguments(args, layout, name), archive, name), archive };
+}
+
+/** The weights that are asked for or, if none are, the model's, or the only ones. */
+function chosenWeights(
+  value: Dict,
+  choice: WeightsChoice | undefined,
+  name: string,
+): Map<TorchValue, TorchValue> {
+  const model = firstDict(value, WEIGHTS_KEYS.model) ?? bareStateDict(value);
+  const ema = firstDict(value, WEIGHTS_KEYS.ema);
+  const chosen = choice === undefined ? (model ?? ema) : { model, ema }[choice];
+  if (chosen) return chosen;
+  const keys = `a dict with ${printableList(value.keys())}`;
+  const other = choice === 'ema' ? model && 'model' : ema && 'ema';
+  if (choice !== undefined && other) {
+    throw new CheckpointError(`${name}: holds no '${choice}' weights, but '${other}'; it is ${keys}`);
+  }
+  throw new CheckpointError(
+    `${name}: expected a dict with 'model' and 'args' as the official trainer saves, or a state dict, got ${keys}`,
+  );
+}
+
+function firstDict(value: Dict, keys: readonly string[]): Map<TorchValue, TorchValue> | undefined {
+  return keys
+    .map((key) => value.get(key))
+    .find((item): item is Map<TorchValue, TorchValue> => item instanceof Map && item.size > 0);
+}
+
+/** The value itself, if it has the parameters that are elsewhere under `model`. */
+function bareStateDict(value: Dict): Map<TorchValue, TorchValue> | undefined {
+  const isKnown = (key: TorchValue): boolean =>
+    typeof key === 'string' && withoutWrapper(key) === KNOWN_PARAMETER;
+  return value instanceof Map && [...value.keys()].some(isKnown) ? value : undefined;
+}
+
+/** Arguments as a Namespace, another object, or a dict; none if they are missing. */
+function argumentsOf(value: Dict): Arguments {
+  for (const key of ARGUMENTS_KEYS) {
+    const args = value.get(key);
+    if (isNamespace(args)) return args.attributes;
+    if (args instanceof Map)
+      return new Map(
+        [...args].filter((entry): entry is [string, TorchValue] => typeof entry[0] === 'string'),
+      );
+  }
+  return new Map();
+}
 
 function recordedConfig(args: Arguments, name: string): AcditConfig | undefined {
   const text = args.get(CONFIG_ARGUMENT);
   return typeof text === 'string' ? parseConfig(text, `${name}: args.${CONFIG_ARGUMENT}`) : undefined;
 }
 
-/** What DistributedDataParallel and torch.compile put before every name. */
-const WRAPPERS = /^(?:module\.|_orig_mod\.)+/;
+/**
+ * What wrappers put into names: DistributedDataParallel and DeepSpeed `module`, torch.compile `_orig_mod`, activation
+ * checkpointing and FSDP the others, each around the whole model or a part of it; Lightning `model` before all.
+ */
+const WRAPPERS = /(?<=^|\.)(?:module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\./g;
+const WHOLE_MODEL = /^model\./;
 
-function withoutWrappers(archive: TensorArchive): TensorArchive {
-  if (!archive.names.some((name) => WRAPPERS.test(name))) return archive;
-  return renamedArchive(archive, new Map(archive.names.map((name) => [name.replace(WRAPPERS, ''), name])));
+function withoutWrapper(name: string): string {
+  return name.replace(WRAPPERS, '').replace(WHOLE_MODEL, '').replace(WRAPPERS, '');
 }
 
-function wholeNumber(args: Arguments, key: string, name: string, fallback?: number): number {
-  const value = args.get(key) ?? fallback;
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1) {
-    throw new CheckpointError(
-      `${name}: args.${key} should be a whole number above 0, got ${describe(args.get(key))}`,
-    );
+/** @throws {CheckpointError} if two tensors have the same name without their wrappers. */
+function withoutWrappers(archive: TensorArchive, file: string): TensorArchive {
+  const stored = new Map<string, string>();
+  for (const name of archive.names) {
+    const plain = withoutWrapper(name);
+    const other = stored.get(plain);
+    if (other !== undefined) {
+      throw new CheckpointError(
+        `${file}: both ${printable(other)} and ${printable(name)} are ${printable(plain)}`,
+      );
+    }
+    stored.set(plain, name);
   }
-  return value;
-}
-
-function describe(value: TorchValue | undefined): string {
-  return value === undefined ? 'nothing' : typeof value === 'object' ? 'an object' : String(value);
-}
-
-/** `nd_split` is null, a list, or a string such as "2_3_3". */
-function positionSplit(args: Arguments, name: string, isVideo: boolean): number[] {
-  const value = args.get('nd_split');
-  if (value === undefined || value === null) return isVideo ? [2, 3, 3] : [1, 1];
-  const parts =
-    typeof value === 'string' ? value.split('_').map(Number) : Array.isArray(value) ? value.map(Number) : [];
-  if (parts.length === 0 || parts.some((part) => !Number.isSafeInteger(part) || part < 1)) {
-    throw new CheckpointError(`${name}: args.nd_split should be like 1_1 or 2_3_3, got ${describe(value)}`);
-  }
-  return parts;
-}
-
-/** The name in `args.model` may be in no registry: the sizes are read off the tensors. */
-export function officialConfig(
-  args: Arguments,
-  archive: Pick<TensorArchive, 'names' | 'has' | 'info'>,
-  name: string,
-): AcditConfig {
-  const shapeOf = (parameter: string): readonly number[] => {
-    if (!archive.has(parameter)) throw new CheckpointError(`${name}: no ACDiT: '${parameter}' is missing`);
-    return archive.info(parameter).shape;
-  };
-  const layers = new Set(archive.names.flatMap((key) => /^blocks\.(\d+)\./.exec(key)?.[1] ?? [])).size;
-  const [hidden, tokenSize] = shapeOf('x_embedder.weight');
-  const [mlp] = shapeOf('blocks.0.mlp.fc1.weight');
-  const [labels] = shapeOf('y_embedder.embedding_table.weight');
-  const [head] = archive.has('blocks.0.attn.q_norm.weight')
-    ? shapeOf('blocks.0.attn.q_norm.weight')
-    : [HEAD_SIZE];
-  const patch = wholeNumber(args, 'patch_size', name);
-  const downsampling = wholeNumber(args, 'vae_patch_pixels', name, PAPER_DOWNSAMPLING);
-  const side = wholeNumber(args, 'image_size', name) / downsampling;
-  const frames = wholeNumber(args, 'num_frames', name, 1);
-  const split = positionSplit(args, name, frames > 1);
-  const square = args.get('square_block');
-  return validateConfig({
-    modelType: 'acdit',
-    layers,
-    hidden,
-    heads: hidden / head,
-    mlpRatio: mlp / hidden,
-    classes: labels - 1,
-    space: 'latents',
-    channels: tokenSize / patch ** 2,
-    frames,
-    ...(downsampling !== PAPER_DOWNSAMPLING && { downsampling }),
-    height: side,
-    width: side,
-    patch,
-    blockSize: wholeNumber(args, 'block_size', name),
-    blocks: wholeNumber(args, 'ar_len', name),
-    squareBlocks: typeof square === 'boolean' ? square : frames === 1,
-    positionSplit: split,
-  });
+  return renamedArchive(archive, stored);
 }

@@ -2,7 +2,7 @@
 
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname } from 'node:path';
-import { CONFIG_FILE, openModel, type StoredModel } from '../checkpoints/load.ts';
+import { CONFIG_FILE, type StoredModel } from '../checkpoints/load.ts';
 import { officialArguments, officialLimits, saveOfficial } from '../checkpoints/official-writer.ts';
 import { onnxDataPath, saveOnnx } from '../checkpoints/onnx-writer.ts';
 import { type StoredWeights, saveModel, storedAs } from '../checkpoints/save.ts';
@@ -13,12 +13,12 @@ import { byteCount } from '../formats/safetensors.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import type { FloatType } from '../tensor/convert.ts';
+import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelPath } from './model-path.ts';
 import { formatDuration, startProgress } from './progress.ts';
 import { choice } from './values.ts';
-import { weightsChoice, weightsFlags } from './weights-flag.ts';
 
 const DTYPES = { fp32: 'float32', fp16: 'float16', bf16: 'bfloat16' } as const;
 
@@ -28,7 +28,7 @@ const convertFlags = {
     value: 'NAME',
     help: 'fp32, fp16 or bf16: what weights are stored in (as they are in IN; .onnx is always fp32)',
   },
-  ...weightsFlags,
+  ...checkpointFlags,
   overwrite: { type: 'boolean', help: 'replace OUT where it exists' },
   quiet: { type: 'boolean', help: 'no progress' },
   json: { type: 'boolean', help: 'print what happens as JSON lines, and no progress' },
@@ -64,10 +64,10 @@ async function convert(
 ): Promise<undefined> {
   const kind = kindOf(to);
   const dtype = dtypeOf(values, kind);
-  const weights = weightsChoice(values);
+  openOptions(values); // fails before anything is fetched
   await requireFree(to, kind, values.overwrite === true);
   const quiet = values.quiet === true || values.json === true;
-  const model = await openModel(await modelPath(from, terminal, quiet), { weights });
+  const model = await openChosenModel(await modelPath(from, terminal, quiet), values);
   try {
     if (kind === 'pt') officialArguments(model.config); // fails before anything is written
     await write(model, { from, to, kind, dtype }, values, terminal);

@@ -1,12 +1,12 @@
 /** @file `acdit info`: a model's size and layout, and its attention plan as text and as a drawing. */
 
 import { dirname } from 'node:path';
-import { openModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { printableJson } from '../formats/printable.ts';
 import { paperConfig, SIZE_NAMES, type SizeName } from '../models/acdit/paper-models.ts';
 import { namedOrBundled } from './bundled-model.ts';
+import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelNeeds, needsText } from './model-needs.ts';
@@ -31,6 +31,7 @@ const infoFlags = {
   window: { type: 'string', value: 'N', help: 'blocks that a windowed plan looks back (1)' },
   svg: { type: 'string', value: 'FILE', help: 'draw the plan into an SVG file' },
   png: { type: 'string', value: 'FILE', help: 'draw the plan into a PNG file' },
+  ...checkpointFlags,
   json: { type: 'boolean', help: 'print all as JSON' },
 } as const satisfies Flags;
 
@@ -72,9 +73,10 @@ async function info(path: string | undefined, values: InfoValues, terminal: Term
 
 async function readSummary(
   path: string | undefined,
-  { size, video, json }: InfoValues,
+  values: InfoValues,
   terminal: Terminal,
 ): Promise<ModelSummary> {
+  const { size, video, json } = values;
   if (size !== undefined) {
     if (path !== undefined) throw new ArgumentError(`give a model (${path}) or --size, not both`);
     const name: SizeName = choice('size', size, SIZE_NAMES);
@@ -82,7 +84,7 @@ async function readSummary(
     return summarizeModel(`ACDiT-${name} ${kind}`, paperConfig(name, kind));
   }
   const model = namedOrBundled(path, video, '--video without --size');
-  const { config, archive } = await openModel(await modelPath(model, terminal, json === true));
+  const { config, archive } = await openChosenModel(await modelPath(model, terminal, json === true), values);
   try {
     return summarizeModel(model, config, (name) => archive.info(name).dtype);
   } finally {

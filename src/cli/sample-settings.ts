@@ -11,6 +11,7 @@ import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
 import { DEFAULT_SEED, planLength } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { checkpointFlags } from './checkpoint-flags.ts';
 import { type ClipSettings, DEFAULT_FPS } from './clips.ts';
 import type { Terminal } from './command.ts';
 import type { Continuation } from './continuation.ts';
@@ -21,7 +22,6 @@ import { type LabelOrder, type ManyLabels, manyLabels } from './many-labels.ts';
 import { type BatchedRequest, defaultBatch, latentShape } from './sample-batches.ts';
 import { vaePath } from './vae-path.ts';
 import { choice, guidanceScale, outputFile, perBlock, wholeNumber } from './values.ts';
-import { weightsFlags } from './weights-flag.ts';
 
 export const sampleFlags = {
   labels: {
@@ -102,7 +102,7 @@ export const sampleFlags = {
   },
   video: { type: 'boolean', help: 'with no MODEL: clips, by the bundled video model' },
   ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
-  ...weightsFlags,
+  ...checkpointFlags,
   precision: { type: 'string', value: 'NAME', help: 'fp32; int8 is not available yet' },
   ...deviceFlags,
   json: { type: 'boolean', help: 'print what was made as JSON, and no progress' },

@@ -1,7 +1,7 @@
 /** @file `acdit sample`: pictures from a model. */
 
 import { dirname, join } from 'node:path';
-import { openModel, type StoredModel, weightSource } from '../checkpoints/load.ts';
+import { type StoredModel, weightSource } from '../checkpoints/load.ts';
 import { type Decoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
@@ -15,6 +15,7 @@ import { planLength, UNTRAINED } from '../sampling/request.ts';
 import { createSampler, type SampleEvent, type Sampler } from '../sampling/sampler.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { namedOrBundled } from './bundled-model.ts';
+import { openChosenModel } from './checkpoint-flags.ts';
 import { type ClipSettings, openClips } from './clips.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { readGiven } from './continuation.ts';
@@ -27,7 +28,6 @@ import { type BatchedRequest, batchRequests, latentShape, stepsOfSample } from '
 import { openDecoder } from './sample-decoder.ts';
 import { sampleToNpz } from './sample-npz.ts';
 import { type SampleSettings, type SampleValues, sampleFlags, sampleSettings } from './sample-settings.ts';
-import { weightsChoice } from './weights-flag.ts';
 
 export const sampleCommand = defineCommand({
   name: 'sample',
@@ -51,7 +51,7 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
   const path = await modelPath(name, terminal, values.json === true);
   const started = performance.now();
   const device = await openDevice(values);
-  const model = await openModel(path, { weights: weightsChoice(values) });
+  const model = await openChosenModel(path, values);
   try {
     const settings = await prepare(model.config, values, device, terminal);
     const { npz } = settings;

@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openModel } from '../checkpoints/load.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { bundledModel } from './bundled-model.ts';
+import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, deviceName } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
@@ -47,6 +47,7 @@ const serveFlags = {
     value: 'DIR',
     help: 'autoencoder of models of latents: a diffusers folder, or owner/repo/folder of the Hugging Face Hub',
   },
+  ...checkpointFlags,
   ...deviceFlags,
 } as const satisfies Flags;
 
@@ -71,7 +72,7 @@ async function serve(names: readonly string[], values: ServeValues, terminal: Te
   const grace = number('grace', values.grace, 30, 0);
   const models: ModelSource[] = [];
   for (const name of names.length > 0 ? names : [bundledModel('image'), bundledModel('video')]) {
-    models.push(await modelSource(name, values.vae, terminal));
+    models.push(await modelSource(name, values, terminal));
   }
   signal.throwIfAborted();
   const server = await startServer({ ...options, models, version: await packageVersion() });
@@ -117,12 +118,12 @@ function builtWebApp(): string | undefined {
 }
 
 /** `MODEL` or `NAME=MODEL`. */
-async function modelSource(text: string, vae: string | undefined, terminal: Terminal): Promise<ModelSource> {
+async function modelSource(text: string, values: ServeValues, terminal: Terminal): Promise<ModelSource> {
   const [, id, name] = /^([\w.-]+)=(.+)$/.exec(text) ?? [undefined, undefined, text];
   const path = await modelPath(name, terminal, false);
-  const model = await openModel(path);
+  const model = await openChosenModel(path, values);
   const { config } = model;
   await model.archive.close();
-  const folder = config.space === 'latents' ? await vaePath(config, vae, terminal, false) : undefined;
-  return { path, ...(id !== undefined && { id }), vae: folder };
+  const folder = config.space === 'latents' ? await vaePath(config, values.vae, terminal, false) : undefined;
+  return { path, open: openOptions(values), ...(id !== undefined && { id }), vae: folder };
 }

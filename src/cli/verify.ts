@@ -1,22 +1,22 @@
 /** @file `acdit verify`: is this build as exact as it should be? */
 
-import { loadModel } from '../checkpoints/load.ts';
+import { readWeights } from '../checkpoints/load.ts';
 import { ArgumentError, FormatError } from '../errors.ts';
 import { openFile } from '../formats/file-source.ts';
 import { openNpz } from '../formats/npz.ts';
 import { printableJson } from '../formats/printable.ts';
 import type { Check } from '../verification/check.ts';
 import { checkedNames, verifyModel } from '../verification/verify.ts';
+import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { EXIT } from './failure.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelPath } from './model-path.ts';
 import { startProgress } from './progress.ts';
-import { weightsChoice, weightsFlags } from './weights-flag.ts';
 
 const verifyFlags = {
-  ...weightsFlags,
+  ...checkpointFlags,
   ...deviceFlags,
   json: { type: 'boolean', help: 'print all checks as JSON, and no progress' },
 } as const satisfies Flags;
@@ -56,7 +56,7 @@ async function verify(
         `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
       );
     }
-    const { config, weights } = await loadModel(path, { signal, weights: weightsChoice(values) });
+    const { config, weights } = await readModel(path, values, signal);
     const progress = startProgress({
       stream: stderr,
       total: names.length,
@@ -80,6 +80,15 @@ async function verify(
   } finally {
     await golden.close();
     await device.dispose();
+  }
+}
+
+async function readModel(path: string, values: VerifyValues, signal: AbortSignal) {
+  const model = await openChosenModel(path, values);
+  try {
+    return { config: model.config, weights: await readWeights(model, { signal }) };
+  } finally {
+    await model.archive.close();
   }
 }
 

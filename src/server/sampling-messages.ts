@@ -1,5 +1,6 @@
 /** @file What a server and a sampling process say to each other. */
 
+import type { OpenOptions } from '../checkpoints/load.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { ACCELERATORS } from '../runtime/node.ts';
 import type { PassInfo } from '../sampling/batching.ts';
@@ -13,6 +14,8 @@ export type ServedDevice = 'cpu' | (typeof ACCELERATORS)[number];
 export interface SamplingSettings {
   /** A model folder or file. */
   readonly model: string;
+  /** Which of its weights to take, and what it does not state itself. */
+  readonly open?: OpenOptions;
   /** What to compute on; the CPU by default. */
   readonly device?: ServedDevice | undefined;
   readonly threads: number;

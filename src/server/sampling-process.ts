@@ -29,8 +29,9 @@ function sendFailure(error: unknown, id?: number): void {
   send({ kind: 'failure', ...(id !== undefined && { id }), message: text, expected, invalid });
 }
 
-async function open({ model: path, device = 'cpu', threads, groups }: SamplingSettings): Promise<void> {
-  const model = await openModel(path);
+async function open(settings: SamplingSettings): Promise<void> {
+  const { device = 'cpu', threads, groups } = settings;
+  const model = await openModel(settings.model, settings.open);
   sampler = await createSampler({
     config: model.config,
     weights: weightSource(model),

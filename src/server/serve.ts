@@ -4,6 +4,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, extname } from 'node:path';
 import { serve } from '@hono/node-server';
+import type { OpenOptions } from '../checkpoints/load.ts';
 import { type Decoder, pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { AcditError, ApiError, ArgumentError } from '../errors.ts';
 import { createApp } from './app.ts';
@@ -20,6 +21,8 @@ import { createFileStore } from './stored-files.ts';
 export interface ModelSource {
   /** A model folder or file. */
   readonly path: string;
+  /** Which of its weights to take, and what it does not state itself. */
+  readonly open?: OpenOptions;
   /** What clients call it; by default the path's last part, without its ending. */
   readonly id?: string;
   /** Folder of the autoencoder, for a model of latents. */
@@ -117,7 +120,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
 }
 
 async function openServedModel(
-  { path, id = basename(path, extname(path)), vae }: ModelSource,
+  { path, open = {}, id = basename(path, extname(path)), vae }: ModelSource,
   { device, threads, batch, queue }: ServeOptions,
   metrics: Metrics,
   others: readonly ServedModel[],
@@ -126,7 +129,7 @@ async function openServedModel(
     throw new ArgumentError(`two models are called '${id}'; name them apart, as NAME=PATH`);
   }
   // Each sample has two guidance branches.
-  const settings = { model: path, device, threads, groups: 2 * batch };
+  const settings = { model: path, open, device, threads, groups: 2 * batch };
   const sampler = await openRestartingSampler(settings, (pass) => metrics.passed(id, pass));
   const { config } = sampler;
   try {

@@ -79,7 +79,9 @@ async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
 
 /** Another model's weights. It may have other blocks: no weight depends on how a picture is divided. */
 async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal): Promise<Weights> {
-  const { weights, config: own } = await loadModel(path, signal ? { signal } : {});
+  // For a checkpoint that does not state it. Any blocks will do.
+  const layout = { patch: config.patch, blockSize: 1, blocks: 1 };
+  const { weights, config: own } = await loadModel(path, { layout, ...(signal && { signal }) });
   requireSameLabels(path, own, config);
   try {
     checkWeights(config, new Map([...weights].map(([name, { shape }]) => [name, shape])));

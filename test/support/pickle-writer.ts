@@ -28,6 +28,20 @@ export function tuple(...items: string[]): string {
   return `(${items.join('')}t`;
 }
 
+/** A dict with texts as keys. */
+export function dict(entries: Readonly<Record<string, string>>): string {
+  const items = Object.entries(entries).flatMap(([key, value]) => [text(key), value]);
+  return `}(${items.join('')}u`;
+}
+
+/** An object of a class, by default an `argparse.Namespace`, with attributes. */
+export function namespace(
+  attributes: Readonly<Record<string, string>>,
+  className = 'argparse\nNamespace',
+): string {
+  return `c${className}\n)\x81${dict(attributes)}b`;
+}
+
 /** A call of a global. */
 export function reduce(module: string, name: string, args: string): string {
   return `c${module}\n${name}\n${args}R`;

@@ -1,0 +1,72 @@
+/** @file The flags with which every command opens a model: which weights, and what a checkpoint may not state. */
+
+import { type OpenOptions, openModel, type StoredModel } from '../checkpoints/load.ts';
+import { ArgumentError } from '../errors.ts';
+import { closingOnError } from '../formats/byte-source.ts';
+import type { Flags, FlagValues } from './flags.ts';
+import { choice, wholeNumber } from './values.ts';
+
+export const checkpointFlags = {
+  weights: {
+    type: 'string',
+    value: 'NAME',
+    help: 'weights to take: model, or ema, their moving average (default: model)',
+  },
+  'patch-size': {
+    type: 'string',
+    value: 'N',
+    help: 'patch size, if a checkpoint does not state it',
+    aliases: ['patch_size'],
+  },
+  'block-size': { type: 'string', value: 'N', help: 'tokens per block, likewise', aliases: ['block_size'] },
+  'ar-len': { type: 'string', value: 'N', help: 'blocks in the sequence, likewise', aliases: ['ar_len'] },
+  'num-frames': {
+    type: 'string',
+    value: 'N',
+    help: 'frames of a video, likewise (default: 1)',
+    aliases: ['num_frames'],
+  },
+} as const satisfies Flags;
+
+type CheckpointValues = FlagValues<typeof checkpointFlags>;
+
+/** The flag of each part of a layout. */
+const LAYOUT_FLAGS = {
+  patch: 'patch-size',
+  blockSize: 'block-size',
+  blocks: 'ar-len',
+  frames: 'num-frames',
+} as const;
+const PARTS = Object.keys(LAYOUT_FLAGS) as (keyof typeof LAYOUT_FLAGS)[];
+
+/** The flags as options of `openModel`. @throws {ArgumentError} if one is not valid. */
+export function openOptions(values: CheckpointValues): OpenOptions {
+  const { weights } = values;
+  const layout = PARTS.flatMap((part) => {
+    const text = values[LAYOUT_FLAGS[part]];
+    return text === undefined ? [] : [[part, wholeNumber(LAYOUT_FLAGS[part], text)] as const];
+  });
+  return {
+    weights: weights === undefined ? undefined : choice('weights', weights, ['model', 'ema'] as const),
+    layout: Object.fromEntries(layout),
+  };
+}
+
+/**
+ * Open a model as the flags say.
+ * @throws {ArgumentError} if a flag contradicts what the model states of itself.
+ */
+export async function openChosenModel(path: string, values: CheckpointValues): Promise<StoredModel> {
+  const options = openOptions(values);
+  const model = await openModel(path, options);
+  return closingOnError(model.archive, async () => {
+    for (const part of PARTS) {
+      const [given, stated] = [options.layout?.[part], model.config[part]];
+      if (given === undefined || given === stated) continue;
+      throw new ArgumentError(
+        `--${LAYOUT_FLAGS[part]} ${given} contradicts the model, which states ${stated}; leave it out`,
+      );
+    }
+    return model;
+  });
+}
