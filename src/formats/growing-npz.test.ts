@@ -1,5 +1,6 @@
 import {
   existsSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -8,9 +9,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
-import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { pythonWithNumpy, runNumpy } from '../../test/support/python-numpy.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { AcditError, ArgumentError, FormatError } from '../errors.ts';
@@ -265,14 +267,17 @@ describe('isFinishedNpz', () => {
 
 describe('an array of more than 4 GB', () => {
   const rowBytes = 2 ** 20;
+  let largePath: string;
   const large: GrowingArray = { name: 'arr_0', dtype: 'uint8', shape: [4100, 2 ** 10, 2 ** 10] };
 
   /** All rows but the last are zeros, most of them a hole in the file. */
-  async function writeSparse(): Promise<void> {
-    const partial = `${path}.partial`;
+  beforeAll(async () => {
+    const sparseFolder = mkdtempSync(join(tmpdir(), 'acdit-test-'));
+    largePath = join(sparseFolder, 'out.npz');
+    const partial = `${largePath}.partial`;
     const journalPath = `${partial}.json`;
     const row = new Uint8Array(rowBytes);
-    const begun = await openGrowingNpz(path, large, origin);
+    const begun = await openGrowingNpz(largePath, large, origin);
     await begun.append(row);
     await begun.close();
     const journal: Journal = JSON.parse(readFileSync(journalPath, 'utf8'));
@@ -280,14 +285,14 @@ describe('an array of more than 4 GB', () => {
     let { crc } = journal.marks.at(-1)!;
     for (let i = 0; i < 4098; i++) crc = crc32(row, crc);
     await writeJournal(journalPath, { origin: journal.origin, marks: [{ rows: 4099, crc }] });
-    const npz = await openGrowingNpz(path, large, origin);
+    const npz = await openGrowingNpz(largePath, large, origin);
     await npz.append(row.fill(7));
     await npz.finish(labels);
-  }
+    return () => rmSync(sparseFolder, { recursive: true });
+  });
 
   it('is read back', async () => {
-    await writeSparse();
-    const source = await openFile(path);
+    const source = await openFile(largePath);
     const members = await openZip(source);
     const member = members.get('arr_0.npy')!;
     expect(member.size).toBe(128 + 4100 * rowBytes);
@@ -299,8 +304,7 @@ describe('an array of more than 4 GB', () => {
   });
 
   it.skipIf(pythonWithNumpy === undefined)('is read by NumPy', async () => {
-    await writeSparse();
-    expect(runNumpy(SCRIPT, path)).toEqual({
+    expect(runNumpy(SCRIPT, largePath)).toEqual({
       names: ['arr_0', 'arr_1'],
       size: 128 + 4100 * rowBytes,
       shape: large.shape,
