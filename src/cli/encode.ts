@@ -177,13 +177,17 @@ function reportTo(
   let unit = 'images';
 
   const hooks: EncodeHooks = {
+    onWait: (owner) => say(`checking whether ${owner} still writes to ${folder}`),
+    onCheck(shard, index) {
+      if (shard === 0) say(`checking the ${index.shards.length} finished shards of ${folder}`);
+    },
     async onStart({ index, done, damage }) {
       total = shardCount(index);
       items = done;
       unit = unitOf(index);
       finished = index.shards.length - damage.length;
       say(describe(index, done));
-      for (const problem of damage) stderr.write(`warning: ${problem}; the shard is made anew\n`);
+      for (const problem of damage) stderr.write(`warning: ${problem}; the shard is made again\n`);
       const { images, latentShape, dtype, flips } = index;
       emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips });
       progress = startProgress({

@@ -8,8 +8,9 @@
 import { randomUUID } from 'node:crypto';
 import { open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { z } from 'zod';
-import { AcditError } from '../errors.ts';
+import { AcditError, ArgumentError } from '../errors.ts';
 import { pause } from '../pause.ts';
 import { explained } from './atomic-write.ts';
 import { printable } from './printable.ts';
@@ -75,6 +76,27 @@ export async function takeLock(
     waited = true;
     await pause(POLL, signal);
   }
+}
+
+/** The lock file of a folder. */
+const FOLDER_LOCK = '.acdit-lock';
+
+/**
+ * Takes the lock of a folder that one process at a time may write to.
+ * @throws {ArgumentError} if a living process has it.
+ */
+export function lockFolder(
+  folder: string,
+  { signal, onWait }: Pick<LockOptions, 'signal' | 'onWait'> = {},
+): Promise<Lock> {
+  return takeLock(join(folder, FOLDER_LOCK), {
+    signal,
+    ...(onWait && { onWait }),
+    refusal: (owner) =>
+      new ArgumentError(
+        `${folder}: ${owner} is writing to it; wait until that has ended, or give another folder`,
+      ),
+  });
 }
 
 /** A lock file as it was found. */

@@ -7,6 +7,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import { makeFolders } from '../../formats/atomic-write.ts';
+import { type Lock, lockFolder } from '../../formats/lock.ts';
 import { classChange } from '../../models/acdit/class-difference.ts';
 import type { LatentOrigin } from '../../models/acdit/config.ts';
 import type { Autoencoder, LatentDistribution } from '../../models/autoencoder/autoencoder.ts';
@@ -56,6 +57,10 @@ export interface EncodeStart {
 
 /** Called as the encoding goes on. */
 export interface EncodeHooks {
+  /** It is not known whether another process, which is named, still writes to the folder; this one waits to see. */
+  onWait?(owner: string): void;
+  /** A finished shard is about to be checked. */
+  onCheck?(shard: number, index: LatentsIndex): void;
   /** Before the first image. */
   onStart?(start: EncodeStart): void | Promise<void>;
   /** Images or videos done, corrupt ones and those of finished shards included. */
@@ -75,19 +80,36 @@ const UNFINISHED_PATTERN = /^\.(shard-\d+\.safetensors|index\.json)\.[0-9a-f]+\.
 const SHARD_PATTERN = /^shard-\d+\.safetensors$/;
 
 /**
- * Encode a dataset, or go on with it. Finished shards are kept; one that is damaged or missing is made anew.
+ * Encodes a dataset, or resumes encoding it. Finished shards are read and checked, and kept; one that is damaged or
+ * missing is made again.
  * @returns the index of the finished set.
+ * @throws {ArgumentError} if another process writes to the folder.
  * @throws {ConfigError} if the folder was encoded with other settings, or the pictures do not fit the autoencoder.
  * @throws {DatasetError} if too many pictures are corrupt; {AcditError} if a file cannot be written.
  * @throws the signal's reason once it is aborted; what is finished stays.
  */
 export async function encodeLatents(options: EncodeOptions): Promise<LatentsIndex> {
-  const { source, folder, signal, hooks = {} } = options;
   const settings = await settingsOf(options);
   requireModestShards(settings);
+  await makeFolders(options.folder);
+  const { signal, hooks = {} } = options;
+  const lock = await lockFolder(options.folder, { signal, onWait: (owner) => hooks.onWait?.(owner) });
+  try {
+    return await encodeLocked(options, settings, lock);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function encodeLocked(
+  options: EncodeOptions,
+  settings: LatentsSettings,
+  lock: Lock,
+): Promise<LatentsIndex> {
+  const { source, folder, signal, hooks = {} } = options;
   let index = await startingIndex(folder, settings);
   await removeUnfinished(folder);
-  const damage = await damagedShards(folder, index);
+  const damage = await damagedShards(folder, index, options);
   const kept = new Set([...index.shards.keys()].filter((shard) => !damage.has(shard)));
   let done = [...kept].reduce((sum, shard) => sum + imagesOf(index, shard), 0);
   await hooks.onStart?.({ index, done, damage: [...damage.values()] });
@@ -104,6 +126,7 @@ export async function encodeLatents(options: EncodeOptions): Promise<LatentsInde
       number++;
       hooks.onImage?.(++done);
     }
+    await lock.requireHeld();
     await writeShard(folder, index, shard, samples);
     const shards = [...index.shards];
     const frames = frameCount(samples);
@@ -171,7 +194,6 @@ function isVideos(source: ImageDataset | VideoDataset): source is VideoDataset {
 
 /** What the folder's index says, or a new one. @throws {ConfigError} if it was made with other settings. */
 async function startingIndex(folder: string, settings: LatentsSettings): Promise<LatentsIndex> {
-  await makeFolders(folder);
   const fresh = newIndex(settings);
   if (await hasIndex(folder)) {
     const index = await readIndex(folder);
@@ -225,17 +247,37 @@ async function removeUnfinished(folder: string): Promise<void> {
 }
 
 /** Listed shards whose files are not what they should be, with what is wrong. */
-async function damagedShards(folder: string, index: LatentsIndex): Promise<Map<number, string>> {
+async function damagedShards(
+  folder: string,
+  index: LatentsIndex,
+  { signal, hooks }: EncodeOptions,
+): Promise<Map<number, string>> {
   const damage = new Map<number, string>();
   for (let shard = 0; shard < index.shards.length; shard++) {
+    hooks?.onCheck?.(shard, index);
     try {
-      await (await openShard(folder, index, shard)).close();
+      await requireWhole(folder, index, shard, signal);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       damage.set(shard, error.message);
     }
   }
   return damage;
+}
+
+/** @throws {FormatError} if a shard is missing, not the one that the index means, or damaged anywhere */
+async function requireWhole(
+  folder: string,
+  index: LatentsIndex,
+  number: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  const shard = await openShard(folder, index, number);
+  try {
+    await shard.verify(signal);
+  } finally {
+    await shard.close();
+  }
 }
 
 /** An image as its one frame, or a video. */

@@ -4,7 +4,16 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { DatasetError, FormatError } from '../../errors.ts';
-import { finishedCounts, hasIndex, newIndex, parseIndex, readIndex, writeIndex } from './index-file.ts';
+import {
+  finishedCounts,
+  formatIndex,
+  hasIndex,
+  type LatentsIndex,
+  newIndex,
+  parseIndex,
+  readIndex,
+  writeIndex,
+} from './index-file.ts';
 
 const index = {
   ...newIndex({
@@ -25,7 +34,7 @@ const index = {
   ],
 };
 const parse = (changes: object): unknown =>
-  parseIndex(JSON.stringify({ ...index, ...changes }), 'x/index.json');
+  parseIndex(formatIndex({ ...index, ...changes } as LatentsIndex), 'x/index.json');
 
 describe('an index', () => {
   it('comes back from its file', async () => {
@@ -35,6 +44,22 @@ describe('an index', () => {
     expect(await hasIndex(folder)).toBe(true);
     expect(await readIndex(folder)).toEqual(index);
     expect(finishedCounts(index)).toEqual({ samples: 22, skipped: 3 });
+  });
+
+  it('shows every flipped bit', () => {
+    const text = Buffer.from(formatIndex(index));
+    for (let bit = 0; bit < 8 * text.length; bit++) {
+      const flipped = Buffer.from(text);
+      flipped[bit >> 3] ^= 1 << (bit & 7);
+      let read: unknown;
+      try {
+        read = parseIndex(flipped.toString(), 'x');
+      } catch (error) {
+        expect(error).toBeInstanceOf(FormatError);
+        continue;
+      }
+      expect(read, `bit ${bit}`).toEqual(index); // white space for white space
+    }
   });
 
   it('is told from other files of its name', async () => {
@@ -85,7 +110,7 @@ describe('an index', () => {
     fc.assert(
       fc.property(json, (value) => {
         try {
-          const { shards, images } = parseIndex(JSON.stringify(value), 'x');
+          const { shards, images } = parseIndex(formatIndex(value as LatentsIndex), 'x');
           expect(
             shards.reduce((sum, { samples, skipped }) => sum + samples + skipped, 0),
           ).toBeLessThanOrEqual(images);

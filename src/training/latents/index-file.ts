@@ -10,6 +10,7 @@ import { z } from 'zod';
 import { DatasetError, FormatError } from '../../errors.ts';
 import { writeFileAtomically } from '../../formats/atomic-write.ts';
 import { parseJsonOf } from '../../formats/json.ts';
+import { checksum } from '../../formats/zip-writer.ts';
 
 export const INDEX_FILE = 'index.json';
 const FORMAT = 'acdit-latents';
@@ -50,6 +51,9 @@ const schema = z.strictObject({
   /** The finished ones: samples they hold, corrupt images they would have held, and of videos all frames together. */
   shards: z.array(z.strictObject({ samples: count, skipped: count, frames: count.optional() })),
 });
+
+/** In the file, the CRC-32 of everything else shows damage. */
+const storedSchema = schema.extend({ checksum: z.int().min(0) });
 
 /** The index of a set of latents: what was encoded, how, and into which shards. */
 export type LatentsIndex = Readonly<z.infer<typeof schema>>;
@@ -129,10 +133,31 @@ export async function readIndex(folder: string): Promise<LatentsIndex> {
 
 /** @throws {FormatError} if it is no index, or its numbers do not fit together. */
 export function parseIndex(text: string, name: string): LatentsIndex {
-  const index = parseJsonOf(text, name, schema, `no index of latents (version ${VERSION})`, FormatError);
+  const { checksum: sum, ...index } = parseJsonOf(
+    text,
+    name,
+    storedSchema,
+    `no index of latents (version ${VERSION})`,
+    FormatError,
+  );
   const problem = inconsistency(index);
   if (problem) throw new FormatError(`${name}: ${problem}; the index is damaged`);
+  if (sum !== indexChecksum(index)) {
+    throw new FormatError(
+      `${name}: the index is damaged: its checksum is wrong; put back a copy, or encode to another folder`,
+    );
+  }
   return index;
+}
+
+/** The text of an index's file. */
+export function formatIndex(index: LatentsIndex): string {
+  return `${JSON.stringify({ ...index, checksum: indexChecksum(index) }, null, 1)}\n`;
+}
+
+function indexChecksum(index: LatentsIndex): number {
+  const entries = Object.entries(index).filter(([, value]) => value !== undefined);
+  return checksum(new TextEncoder().encode(JSON.stringify(entries.sort(([a], [b]) => (a < b ? -1 : 1)))));
 }
 
 function inconsistency(index: LatentsIndex): string | undefined {
@@ -159,6 +184,6 @@ function inconsistency(index: LatentsIndex): string | undefined {
 /** Replace a folder's index as a whole. */
 export async function writeIndex(folder: string, index: LatentsIndex): Promise<void> {
   await writeFileAtomically(join(folder, INDEX_FILE), async (write) => {
-    await write(new TextEncoder().encode(`${JSON.stringify(index, null, 1)}\n`));
+    await write(new TextEncoder().encode(formatIndex(index)));
   });
 }

@@ -18,8 +18,9 @@ import { type Batch, batches } from '../datasets/batches.ts';
 import type { Dataset, ImageDataset } from '../datasets/dataset.ts';
 import { openDataset, openImages } from '../datasets/open.ts';
 import { type EncodeOptions, type EncodeStart, encodeLatents } from './encode.ts';
+import { readIndex } from './index-file.ts';
 import { createShardPool, type LatentsOptions, openLatents, samplePosterior } from './latents-dataset.ts';
-import type { Shard } from './shard.ts';
+import { type Shard, writeShard } from './shard.ts';
 
 const COUNT = 11;
 const autoencoder = { fingerprint: 'abc', scalingFactor: 0.5 };
@@ -329,13 +330,13 @@ describe('a set of latents', () => {
 
   it.each<[string, (bytes: Buffer) => void, RegExp]>([
     ['header', (bytes) => bytes.fill(0, 8, 40), /header/],
-    ['shape', (bytes) => bytes.write('moments_flopped', bytes.indexOf('moments_flipped')), /moments_flipped/],
-    ['label', (bytes) => bytes.writeInt32LE(7, 8 + Number(bytes.readBigUInt64LE(0))), /label 7.* 3 classes/],
+    ['shape', (bytes) => bytes.write('moments_flopped', bytes.indexOf('moments_flipped')), /is damaged/],
     [
-      'owner',
-      (bytes) => bytes.write('abd', bytes.indexOf('abc')),
-      /another set of latents: its autoencoder is abd/,
+      'label',
+      (bytes) => bytes.writeInt32LE(7, dataOffset(bytes, 'labels')),
+      /labels is damaged: its checksum is wrong/,
     ],
+    ['owner', (bytes) => bytes.write('abd', bytes.indexOf('abc')), /its metadata is damaged/],
   ])('names a shard with a damaged %s when it is read', async (_, damage, message) => {
     const folder = temporaryFolder();
     await encodeTo(folder);
@@ -350,13 +351,57 @@ describe('a set of latents', () => {
     expect(await read(dataset, 1)).toBeDefined();
   });
 
+  it('refuses a label that is not a class', async () => {
+    const folder = temporaryFolder();
+    await encodeTo(folder, { flips: false });
+    const frame = { moments: new Float32Array(32), flipped: undefined };
+    const samples = [0, 1, 2, 7].map((label) => ({ frames: [frame], label }));
+    await writeShard(folder, await readIndex(folder), 0, samples);
+    await expect(read(await open(folder), 0)).rejects.toThrow(/holds the label 7, but there are 3 classes/);
+  });
+
+  it('shows one flipped bit of any sample, and encode makes the shard again', async () => {
+    const folder = temporaryFolder();
+    await encodeTo(folder);
+    const before = contents(folder);
+    const path = join(folder, 'shard-00001.safetensors');
+    const bytes = readFileSync(path);
+    const start = 8 + Number(bytes.readBigUInt64LE(0));
+    for (let bit = 8 * start; bit < 8 * bytes.length; bit += 97) {
+      const flipped = Buffer.from(bytes);
+      flipped[bit >> 3] ^= 1 << (bit & 7);
+      writeFileSync(path, flipped);
+      const damage: string[] = [];
+      await encodeTo(folder, { hooks: { onStart: (start) => void damage.push(...start.damage) } });
+      expect(damage, `bit ${bit}`).toEqual([expect.stringMatching(/shard-00001.* is damaged: its checksum/)]);
+      expect(contents(folder)).toEqual(before);
+    }
+    bytes[dataOffset(bytes, 'moments') + 70] ^= 1;
+    writeFileSync(path, bytes);
+    const dataset = await open(folder);
+    const reads = [4, 5, 6, 7].map((sample) => read(dataset, sample));
+    await expect(Promise.all(reads)).rejects.toThrow(/shard-00001\.safetensors: .* is damaged: its checksum/);
+    expect(await read(dataset, 3)).toBeDefined();
+  });
+
+  it('lets one process at a time encode to a folder', async () => {
+    const folder = temporaryFolder();
+    const both = await Promise.allSettled([encodeTo(folder), encodeTo(folder)]);
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const [refused] = both.filter((result) => result.status === 'rejected');
+    expect(refused.reason.message).toContain(`process ${process.pid} on this machine is writing to it`);
+    const whole = temporaryFolder();
+    await encodeTo(whole);
+    expect(contents(folder)).toEqual(contents(whole));
+  });
+
   it('names a shard whose values are no numbers, or that is in the place of another', async () => {
     const folder = temporaryFolder();
     await encodeTo(folder, { flips: false });
-    const path = join(folder, 'shard-00000.safetensors');
-    const bytes = readFileSync(path);
-    bytes.fill(0xff, bytes.length - 4);
-    writeFileSync(path, bytes);
+    const broken = { moments: new Float32Array(32).fill(Number.NaN), flipped: undefined };
+    const whole = { moments: new Float32Array(32), flipped: undefined };
+    const samples = [whole, whole, whole, broken].map((frame) => ({ frames: [frame], label: 0 }));
+    await writeShard(folder, await readIndex(folder), 0, samples);
     copyFileSync(join(folder, 'shard-00000.safetensors'), join(folder, 'shard-00001.safetensors'));
     const dataset = await open(folder);
     await expect(read(dataset, 4)).rejects.toThrow(/shard-00001.*its shard is 0, the index says 1/);
@@ -364,6 +409,12 @@ describe('a set of latents', () => {
     expect(await read(dataset, 2)).toBeDefined();
   });
 });
+
+/** Where a tensor of a safetensors file begins. */
+function dataOffset(bytes: Buffer, name: string): number {
+  const start = 8 + Number(bytes.readBigUInt64LE(0));
+  return start + JSON.parse(bytes.toString('utf8', 8, start))[name].data_offsets[0];
+}
 
 describe('a pool of shards', () => {
   it('keeps those used last open, never closes one in use, and closes all in the end', async () => {
@@ -375,6 +426,7 @@ describe('a pool of shards', () => {
         labels: new Int32Array(),
         frames: new Int32Array(),
         read: async () => new Float32Array(),
+        verify: async () => {},
         close,
       };
     }, 2);

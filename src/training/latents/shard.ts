@@ -1,14 +1,14 @@
 /**
- * @file One shard of a set of latents, a safetensors file: `moments` (F, 2C, h, w), which are means and then log
+ * @file One shard of a set of latents, a sealed safetensors file: `moments` (F, 2C, h, w), which are means and then log
  * variances, the same of mirrored images as `moments_flipped`, and `labels` (N). Of images F is N; of videos F is all
- * their frames, and `frames` (N) says how many each has. A sample's moments are one range.
+ * their frames, and `frames` (N) says how many each has. A sample's moments are one range, checked as it is read.
  */
 
 import { FormatError } from '../../errors.ts';
 import { openFile } from '../../formats/file-source.ts';
 import { printable } from '../../formats/printable.ts';
-import { openSafetensors, type SafetensorsArchive } from '../../formats/safetensors.ts';
-import { writeSafetensors } from '../../formats/safetensors-writer.ts';
+import type { SafetensorsArchive } from '../../formats/safetensors.ts';
+import { openSealedSafetensors, writeSealedSafetensors } from '../../formats/sealed-safetensors.ts';
 import { float32ToFloat16, toFloat32 } from '../../tensor/convert.ts';
 import { bytesPerElement, elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
 import { type LatentsIndex, shardFile, shardFrames } from './index-file.ts';
@@ -17,6 +17,8 @@ const MOMENTS = 'moments';
 const FLIPPED = 'moments_flipped';
 const LABELS = 'labels';
 const FRAMES = 'frames';
+/** Frames whose moments are checked together. */
+const ROWS_AT_ONCE = 64;
 
 /** Shape of the moments of one image or frame. */
 export function momentsShape({ latentShape: [channels, height, width] }: Pick<LatentsIndex, 'latentShape'>) {
@@ -70,7 +72,8 @@ export async function writeShard(
   ];
   if (index.flips) tensors.push([FLIPPED, joined(frames.map(({ flipped }) => flipped!))]);
   if (index.clips) tensors.push([FRAMES, numbers((sample) => sample.frames.length)]);
-  await writeSafetensors(shardFile(folder, shard), tensors, shardMetadata(index, shard));
+  const path = shardFile(folder, shard);
+  await writeSealedSafetensors(path, tensors, shardMetadata(index, shard), [MOMENTS, FLIPPED]);
 }
 
 /** By this a shard is known to belong to its index, at its place. */
@@ -85,6 +88,8 @@ export interface Shard {
   readonly frames: Int32Array;
   /** Moments (count, 2C, h, w) of frames of a sample, from frame `first` on. */
   read(row: number, first: number, count: number, flipped: boolean): Promise<Float32Array>;
+  /** Reads everything. @throws {FormatError} if anything is damaged; the signal's reason once it is aborted. */
+  verify(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -94,7 +99,7 @@ export interface Shard {
  */
 export async function openShard(folder: string, index: LatentsIndex, shard: number): Promise<Shard> {
   const path = shardFile(folder, shard);
-  const archive = await openSafetensors(await openFile(path));
+  const archive = await openSealedSafetensors(await openFile(path));
   try {
     checkShard(archive, index, shard, path);
     const labels = (await archive.read(LABELS)).data as Int32Array;
@@ -122,6 +127,15 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
         );
         if (data.every(Number.isFinite)) return data;
         throw new FormatError(`${path}: sample ${row} has values that are no numbers; the file is damaged`);
+      },
+      async verify(signal) {
+        const total = starts.at(-1)!;
+        for (const name of index.flips ? [MOMENTS, FLIPPED] : [MOMENTS]) {
+          for (let first = 0; first < total; first += ROWS_AT_ONCE) {
+            signal?.throwIfAborted();
+            await archive.readRows(name, first, Math.min(ROWS_AT_ONCE, total - first));
+          }
+        }
       },
       close: () => archive.close(),
     };
