@@ -9,6 +9,7 @@ import { printableJson } from '../formats/printable.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
 import type { ImageDataset, VideoDataset } from '../training/datasets/dataset.ts';
+import { describePassedOver } from '../training/datasets/folder-files.ts';
 import { openImages, openVideos } from '../training/datasets/open.ts';
 import { type EncodeHooks, encodeLatents } from '../training/latents/encode.ts';
 import { finishedCounts, hasIndex, type LatentsIndex, shardCount } from '../training/latents/index-file.ts';
@@ -17,6 +18,7 @@ import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { autoencoderPath } from './model-path.ts';
+import { maxPixelsOf, pixelFlags } from './pixel-flags.ts';
 import { formatDuration, type Progress, startProgress } from './progress.ts';
 import { choice, wholeNumber } from './values.ts';
 
@@ -38,6 +40,11 @@ const encodeFlags = {
   video: { type: 'boolean', help: 'DATA is videos: one folder a class, or UCF-101 with its lists' },
   fold: { type: 'string', value: 'N', help: 'of UCF-101: which of its three pairs of lists (1)' },
   split: { type: 'string', value: 'NAME', help: 'train (also a folder without splits) or test' },
+  'exif-orientation': {
+    type: 'boolean',
+    help: 'turn images as their EXIF data says (default: pixels as stored, as in the official code)',
+  },
+  ...pixelFlags,
   'no-flip': { type: 'boolean', help: 'leave out the mirrored images: half the time and half the disk' },
   dtype: { type: 'string', value: 'NAME', help: 'fp16 (default) or fp32' },
   'shard-size': {
@@ -75,6 +82,8 @@ interface Settings {
   readonly video: boolean;
   readonly fold: number | undefined;
   readonly flips: boolean;
+  readonly exifOrientation: boolean;
+  readonly maxPixels: number | undefined;
   readonly dtype: 'float16' | 'float32';
   readonly shardSize: number | undefined;
   readonly vae: string;
@@ -91,6 +100,8 @@ function settingsOf(values: EncodeValues): Settings {
     video: values.video === true,
     fold: foldOf(values),
     flips: values['no-flip'] !== true,
+    exifOrientation: values['exif-orientation'] === true,
+    maxPixels: maxPixelsOf(values),
     dtype: DTYPES[choice('dtype', dtype, Object.keys(DTYPES) as (keyof typeof DTYPES)[])],
     shardSize: shardSize === undefined ? undefined : wholeNumber('shard-size', shardSize),
     vae: values.vae,
@@ -113,7 +124,7 @@ async function encode(
   const { vae, ...settings } = settingsOf(values);
   const { signal } = terminal;
   const vaePath = await autoencoderPath(vae, terminal, values.quiet === true || values.json === true);
-  const { hooks, close } = reportTo(terminal, values, folder);
+  const { hooks, close } = reportTo(terminal, values, { data, folder });
   const device = await openDevice(values);
   const stored = await openAutoencoder(vaePath);
   const { config } = stored;
@@ -142,7 +153,7 @@ function requireApart(data: string, folder: string): void {
 
 async function openSource(
   data: string,
-  { size, split, video, fold }: Pick<Settings, 'size' | 'split' | 'video' | 'fold'>,
+  { size, split, video, fold, exifOrientation, maxPixels }: Omit<Settings, 'vae'>,
   config: AutoencoderConfig,
   { stderr }: Terminal,
 ): Promise<ImageDataset | VideoDataset> {
@@ -155,7 +166,15 @@ async function openSource(
   if (await hasIndex(data))
     throw new ArgumentError(`${data}: holds latents already; give a folder of images or videos`);
   const warn = (message: string): unknown => stderr.write(`warning: ${message}\n`);
-  const options = { path: data, imageSize: size, channels, split, warn } as const;
+  const options = {
+    path: data,
+    imageSize: size,
+    channels,
+    split,
+    maxPixels,
+    ...(exifOrientation && { exifOrientation }),
+    warn,
+  } as const;
   // Whole videos are encoded, so clips may be as short as can be.
   return video ? openVideos({ ...options, frames: 1, fold }) : openImages(options);
 }
@@ -164,7 +183,7 @@ async function openSource(
 function reportTo(
   { stdout, stderr, signal }: Terminal,
   { quiet, json }: EncodeValues,
-  folder: string,
+  { data, folder }: { readonly data: string; readonly folder: string },
 ): { hooks: EncodeHooks; close: (index?: LatentsIndex) => void } {
   const silent = quiet === true || json === true;
   const say = (message: string): unknown => silent || stderr.write(`${message}\n`);
@@ -181,15 +200,16 @@ function reportTo(
     onCheck(shard, index) {
       if (shard === 0) say(`checking the ${index.shards.length} finished shards of ${folder}`);
     },
-    async onStart({ index, done, damage }) {
+    async onStart({ index, done, passedOver, damage }) {
       total = shardCount(index);
       items = done;
       unit = unitOf(index);
       finished = index.shards.length - damage.length;
       say(describe(index, done));
       for (const problem of damage) stderr.write(`warning: ${problem}; the shard is made again\n`);
+      if (passedOver) stderr.write(`warning: ${describePassedOver(data, unit, passedOver)}\n`);
       const { images, latentShape, dtype, flips } = index;
-      emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips });
+      emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, passedOver });
       progress = startProgress({
         stream: stderr,
         total: images,

@@ -2,15 +2,17 @@
 
 import { ArgumentError } from '../errors.ts';
 import { evaluate } from '../evaluation/evaluate.ts';
+import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { printableJson } from '../formats/printable.ts';
 import { clipFlags, clipProtocol } from './clip-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { writeReport } from './evaluation-report.ts';
-import { prepareSets, videoOptions } from './evaluation-sets.ts';
+import { prepareSets, setOptions } from './evaluation-sets.ts';
 import { networkFlags } from './feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { metricTable, statedProtocols } from './metric-table.ts';
+import { maxPixelsOf, pixelFlags } from './pixel-flags.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { outputFile, wholeNumber } from './values.ts';
 
@@ -39,6 +41,7 @@ const evaluateFlags = {
     type: 'boolean',
     help: 'covariances divided by N, as some programs for the FVD have them, not N - 1',
   },
+  ...pixelFlags,
   report: {
     type: 'string',
     value: 'F.html',
@@ -102,7 +105,15 @@ async function runEvaluation(
   const stages = stageProgress(stderr, quiet);
   try {
     const paths = { reference: referencePath, samples: samplesPath };
-    const context = { device, signal, stream: stderr, quiet, onWarning, clips };
+    const context = {
+      device,
+      signal,
+      stream: stderr,
+      quiet,
+      onWarning,
+      clips,
+      maxPixels: maxPixelsOf(values),
+    };
     const { reference, samples } = await prepareSets(paths, save, values, context);
     const metrics = await evaluate(device, reference, samples, {
       ...options,
@@ -114,16 +125,16 @@ async function runEvaluation(
     const protocol = statedProtocols(reference, samples, options.divideByN);
     stdout.write(
       values.json
-        ? `${printableJson({ ...metrics, protocol })}\n`
+        ? `${printableJson({ ...metrics, protocol, ...passedOverOf(reference, samples) })}\n`
         : metricTable(metrics, reference, samples, protocol),
     );
     if (report !== undefined) {
       const sets = { reference, samples };
-      const videos = videoOptions(values, context);
+      const opening = setOptions(values, context);
       await writeReport(
         report,
         { paths, sets, metrics, protocol, options, warnings },
-        { device, signal, videos },
+        { device, signal, opening },
       );
       if (!quiet) stdout.write(`${report}\n`);
     }
@@ -131,6 +142,12 @@ async function runEvaluation(
     stages.finish();
     await device.dispose();
   }
+}
+
+/** Files of the two folders that were not read, for programs. */
+function passedOverOf(reference: EvaluationSet, samples: EvaluationSet) {
+  if (!reference.passedOver && !samples.passedOver) return undefined;
+  return { passedOver: { reference: reference.passedOver, samples: samples.passedOver } };
 }
 
 function number(

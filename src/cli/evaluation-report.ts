@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import type { EvaluateOptions, Metrics } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
-import { openSet, type VideoOptions } from '../evaluation/open-set.ts';
+import { type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { nearestDistances, projectToPlane, someRows } from '../evaluation/overview.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import type { Device } from '../runtime/device.ts';
@@ -29,7 +29,7 @@ export interface Evaluation {
 interface Context {
   readonly device: Device;
   readonly signal: AbortSignal;
-  readonly videos: VideoOptions;
+  readonly opening: OpenSetOptions;
 }
 
 /** Rows of each set that are drawn: more would hide each other. */
@@ -115,11 +115,11 @@ function settingFacts(metrics: Metrics, options: EvaluateOptions): [string, stri
 }
 
 /** Grids of the sets that hold pictures; features have none to show. */
-async function pictures(paths: Both<string>, { videos, signal }: Context): Promise<ReportFigure[]> {
+async function pictures(paths: Both<string>, { opening, signal }: Context): Promise<ReportFigure[]> {
   const figures: ReportFigure[] = [];
   for (const series of SERIES) {
     signal.throwIfAborted();
-    const opened = await openSet(paths[series], videos);
+    const opened = await openSet(paths[series], opening);
     if (opened.kind !== 'images') continue;
     try {
       figures.push(await pictureGrid(opened.images, series));

@@ -5,8 +5,9 @@ import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { completeSet } from '../evaluation/extract.ts';
 import { writeFeatures } from '../evaluation/feature-file.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
-import { type OpenedSet, openSet, type VideoOptions } from '../evaluation/open-set.ts';
+import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import type { Device } from '../runtime/device.ts';
+import { describePassedOver } from '../training/datasets/folder-files.ts';
 import { I3D, INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
 import { type ProgressStream, startProgress } from './progress.ts';
 
@@ -25,6 +26,8 @@ interface Context {
   readonly onWarning: (message: string) => void;
   /** Which clips of videos to take. */
   readonly clips: ClipProtocol;
+  /** The most pixels of an image, or of all frames of a clip together. */
+  readonly maxPixels: number | undefined;
 }
 
 /**
@@ -38,10 +41,10 @@ export async function prepareSets(
   values: NetworkValues & { readonly network?: string },
   context: Context,
 ): Promise<Both<EvaluationSet>> {
-  const videos = videoOptions(values, context);
-  const reference = await openSet(paths.reference, videos);
+  const options = setOptions(values, context);
+  const reference = await openReported(paths.reference, options, context);
   try {
-    const samples = await openSet(paths.samples, videos);
+    const samples = await openReported(paths.samples, options, context);
     try {
       const sets = await completeSets({ reference, samples }, save, values, context);
       for (const name of ['reference', 'samples'] as const) {
@@ -57,12 +60,27 @@ export async function prepareSets(
   }
 }
 
-/** How videos in the sets are dealt with. */
-export function videoOptions(
+/** How sets are opened. */
+export function setOptions(
   values: NetworkValues & { readonly network?: string },
-  { clips, signal }: Pick<Context, 'clips' | 'signal'>,
-): VideoOptions {
-  return { protocol: clips, always: values.network === I3D || values.i3d !== undefined, signal };
+  { clips, signal, maxPixels }: Pick<Context, 'clips' | 'signal' | 'maxPixels'>,
+): OpenSetOptions {
+  const always = values.network === I3D || values.i3d !== undefined;
+  return { videos: { protocol: clips, always, signal }, maxPixels };
+}
+
+/** Open a set, with a warning that names the files of its folder that are not read. */
+async function openReported(
+  path: string,
+  options: OpenSetOptions,
+  { onWarning }: Pick<Context, 'onWarning'>,
+): Promise<OpenedSet> {
+  const opened = await openSet(path, options);
+  if (opened.kind === 'images' && opened.images.passedOver) {
+    const unit = opened.images.shape.length === 4 ? 'videos' : 'images';
+    onWarning(describePassedOver(path, unit, opened.images.passedOver));
+  }
+  return opened;
 }
 
 async function closeSet(opened: OpenedSet): Promise<void> {

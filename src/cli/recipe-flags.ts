@@ -5,6 +5,7 @@ import { ArgumentError, ConfigError } from '../errors.ts';
 import { parseJson } from '../formats/json.ts';
 import { parseRecipe, type Recipe } from '../training/recipe.ts';
 import type { Flags } from './flags.ts';
+import { pixelFlags } from './pixel-flags.ts';
 
 /** Short names of what is changed most. */
 const SHORT_NAMES = {
@@ -15,6 +16,8 @@ const SHORT_NAMES = {
   accumulate: 'training.accumulate',
   'learning-rate': 'training.learningRate',
   seed: 'training.seed',
+  'exif-orientation': 'data.exifOrientation',
+  'max-pixels': 'data.maxPixels',
 } as const;
 
 /** Any key of a recipe: `--training.warmupSteps 100`. */
@@ -38,6 +41,11 @@ export const recipeFlags = {
   accumulate: { type: 'string', value: 'N', help: 'micro-batches a step (training.accumulate)' },
   'learning-rate': { type: 'string', value: 'X', help: 'largest learning rate (training.learningRate)' },
   seed: { type: 'string', value: 'N', help: 'of weights, noise and order (training.seed)' },
+  'exif-orientation': {
+    type: 'boolean',
+    help: 'turn images as their EXIF data says (default: pixels as stored; data.exifOrientation)',
+  },
+  ...pixelFlags,
 } as const satisfies Flags;
 
 type JsonObject = Record<string, unknown>;
@@ -49,14 +57,14 @@ type JsonObject = Record<string, unknown>;
  */
 export async function readRecipe(
   path: string | undefined,
-  short: Readonly<Partial<Record<keyof typeof SHORT_NAMES, string>>>,
+  short: Readonly<Partial<Record<keyof typeof SHORT_NAMES, string | boolean>>>,
   dotted: readonly (readonly [key: string, value: string])[],
 ): Promise<Recipe> {
   const overrides = [
     ...dotted,
     ...Object.entries(SHORT_NAMES).flatMap(([name, key]) => {
       const value = short[name as keyof typeof SHORT_NAMES];
-      return value === undefined ? [] : [[key, value] as const];
+      return value === undefined ? [] : [[key, String(value)] as const];
     }),
   ];
   if (path === undefined && overrides.length === 0) {

@@ -11,6 +11,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { openCpu } from '../runtime/node.ts';
 import type { Dataset } from '../training/datasets/dataset.ts';
+import { describePassedOver } from '../training/datasets/folder-files.ts';
 import { openDataset } from '../training/datasets/open.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
@@ -76,6 +77,9 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
   const dataset = await openDataset({ ...given.data, warn });
   const config = recipeModel(given, dataset);
+  if (dataset.passedOver) {
+    warn(describePassedOver(dataset.name, config.frames > 1 ? 'videos' : 'images', dataset.passedOver));
+  }
   const vae = given.output.vae && (await trainingVae(config, given.output.vae, terminal, quiet));
   const recipe: Recipe = { ...given, output: { ...given.output, vae } };
   const options = { recipe, config, device, signal: terminal.signal };
@@ -181,7 +185,8 @@ function reportTo(
       if (output.sampleEvery > 0 && !canDraw(options)) {
         say('no samples are drawn on the way: latents need an autoencoder, which output.vae would name');
       }
-      emit({ kind: 'start', step, steps: training.steps, parameters: parameterCount(config) });
+      const { passedOver } = dataset;
+      emit({ kind: 'start', step, steps: training.steps, parameters: parameterCount(config), passedOver });
       progress = startProgress({
         stream: terminal.stderr,
         total: training.steps,

@@ -86,11 +86,12 @@ async function referenceSet(
           'give the path of images or of an .npz',
       );
     }
-    const { path, kind, imageSize, channels, classNames } = recipe.data;
-    const images = await openImages({ path, kind, split: reference, imageSize, channels, classNames });
+    const { path, kind, imageSize, channels, classNames, exifOrientation, maxPixels } = recipe.data;
+    const reading = { path, kind, imageSize, channels, classNames, exifOrientation, maxPixels };
+    const images = await openImages({ ...reading, split: reference });
     return features(await datasetSource(images, references));
   }
-  const opened = await openSet(reference);
+  const opened = await openSet(reference, { maxPixels: recipe.data.maxPixels });
   try {
     return await completeSet(device, network, opened, { signal });
   } finally {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { writeIdxDataset } from '../../test/support/idx-files.ts';
@@ -79,7 +80,8 @@ describe('IDX files as a set', () => {
   it('are their images and labels', async () => {
     const folder = writeIdxDataset(temporaryFolder(), { count: 7, side: 4, classes: 3 });
     const source = await openIdxSource(join(folder, 'train-images-idx3-ubyte.gz'));
-    expect(source).toMatchObject({ count: 7, shape: [4, 4, 1], labels: [0, 1, 2, 0, 1, 2, 0] });
+    expect(source).toMatchObject({ count: 7, shape: [4, 4, 1] });
+    expect(Array.from(source.labels!)).toEqual([0, 1, 2, 0, 1, 2, 0]);
     const batches = [];
     for await (const { shape, data } of source.batches(3))
       batches.push({ shape, first: data[0], last: data.at(-1) });
@@ -88,6 +90,14 @@ describe('IDX files as a set', () => {
       { shape: [3, 4, 4, 1], first: 3, last: 5 },
       { shape: [1, 4, 4, 1], first: 6, last: 6 },
     ]);
+  });
+
+  it('need no labels', async () => {
+    const folder = writeIdxDataset(temporaryFolder(), { count: 7, side: 4, classes: 3 });
+    rmSync(join(folder, 'train-labels-idx1-ubyte.gz'));
+    const source = await openIdxSource(join(folder, 'train-images-idx3-ubyte.gz'));
+    expect(source).toMatchObject({ count: 7, labelProblem: expect.stringMatching(/but no train-labels/) });
+    expect(source.labels).toBeUndefined();
   });
 
   it('can be some of them', async () => {

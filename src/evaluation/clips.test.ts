@@ -123,19 +123,22 @@ describe('videos of a folder', () => {
     await writePng(join(folder, 'b', 'preview.png'), blankImage(8, 8, 3));
     writeFileSync(join(folder, 'notes.txt'), 'x');
     const videos = ['a/frames', 'b/one.webp', 'b/two.webp'].map((path) => join(folder, path));
-    expect(await listVideos(folder)).toEqual(videos);
-    expect(await listVideos(`${folder}/./`)).toEqual(videos);
-    expect(await listVideos(join(folder, 'a', 'frames'))).toEqual(videos.slice(0, 1));
+    const others = ['notes.txt', 'b/preview.png', 'preview.png'].map((path) => join(folder, path));
+    expect(await listVideos(folder)).toEqual({ files: videos, others });
+    expect(await listVideos(`${folder}/./`)).toEqual({ files: videos, others });
+    expect(await listVideos(join(folder, 'a', 'frames'))).toEqual({ files: videos.slice(0, 1), others: [] });
   });
 
   it('give their first frames', async () => {
-    const source = await openVideoFolder(await folderOfVideos(), small);
+    const source = await openVideoFolder(await folderOfVideos(), { protocol: small });
     expect(source).toMatchObject({ count: 3, shape: [2, 16, 16, 3] });
     expect(await greys(source, 2)).toEqual([[clipOf(200, 0), clipOf(0, 0)], [clipOf(100, 0)]]);
   });
 
   it('give several clips each, in batches of any size', async () => {
-    const source = await openVideoFolder(await folderOfVideos(), { ...small, clipsPerVideo: 3 });
+    const source = await openVideoFolder(await folderOfVideos(), {
+      protocol: { ...small, clipsPerVideo: 3 },
+    });
     const clips = [
       ...[0, 0, 0].map((start) => clipOf(200, start)),
       ...[0, 1, 1].map((start) => clipOf(0, start)),
@@ -146,27 +149,29 @@ describe('videos of a folder', () => {
   });
 
   it('may be a few of all', async () => {
-    const source = await openVideoFolder(await folderOfVideos(), { ...small, videos: 2 });
+    const source = await openVideoFolder(await folderOfVideos(), { protocol: { ...small, videos: 2 } });
     expect(source.count).toBe(2);
     expect((await greys(source, 4)).flat()).toHaveLength(2);
   });
 
   it('must be there, long enough, of one size, and readable', async () => {
     const folder = await folderOfVideos();
-    await expect(openVideoFolder(temporaryFolder(), small)).rejects.toThrow(DatasetError);
-    await expect(openVideoFolder(temporaryFolder(), small)).rejects.toThrow(/holds no videos \(\.mp4, /);
-    await expect(openVideoFolder(folder, CLIP_PROTOCOL)).rejects.toThrow(
+    await expect(openVideoFolder(temporaryFolder(), { protocol: small })).rejects.toThrow(DatasetError);
+    await expect(openVideoFolder(temporaryFolder(), { protocol: small })).rejects.toThrow(
+      /holds no videos \(\.mp4, /,
+    );
+    await expect(openVideoFolder(folder, { protocol: CLIP_PROTOCOL })).rejects.toThrow(
       /frames: has 3 frames, but a clip of 16 frames takes 16; remove the video, or take shorter clips/,
     );
     await writeClip(join(folder, 'c.webp'), { frames: 4, side: 8 });
-    const read = async () => greys(await openVideoFolder(folder, small), 2);
+    const read = async () => greys(await openVideoFolder(folder, { protocol: small }), 2);
     await expect(read()).rejects.toThrow(FormatError);
     await expect(read()).rejects.toThrow(
       /c.webp: is 8 x 8 but a\/frames is 16 x 16; all must be of one size/,
     );
     mkdirSync(join(folder, 'd'));
     writeFileSync(join(folder, 'c.webp'), 'no video');
-    await expect(read()).rejects.toThrow(/c.webp: no readable image or animation/);
+    await expect(read()).rejects.toThrow(/c.webp: not a readable image/);
   });
 });
 

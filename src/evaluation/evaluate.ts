@@ -170,10 +170,11 @@ async function statistics(
   return { ...result, covariance: result.covariance.map((value) => (value * (n - 1)) / n) };
 }
 
-function scores({ name, logits, labels, classNames }: EvaluationSet, options: EvaluateOptions): Metrics {
+function scores(samples: EvaluationSet, options: EvaluateOptions): Metrics {
+  const { name, logits } = samples;
   if (!logits) return {};
   // An Inception Score is one of Inception's classes.
-  if (classNames) return labels ? labelScores(logits, labels, classNames) : {};
+  if (samples.classNames) return labelScores(samples, logits, samples.classNames, options);
   const { inceptionScoreChunk: chunk = INCEPTION_SCORE_CHUNK } = options;
   if (logits.shape[0] < chunk) {
     options.onWarning?.(
@@ -184,7 +185,17 @@ function scores({ name, logits, labels, classNames }: EvaluationSet, options: Ev
   return { inceptionScore: inceptionScore(logits, chunk) };
 }
 
-function labelScores(logits: Features, labels: ArrayLike<number>, classNames: readonly string[]): Metrics {
+function labelScores(
+  { name, labels, labelProblem }: EvaluationSet,
+  logits: Features,
+  classNames: readonly string[],
+  { onWarning }: EvaluateOptions,
+): Metrics {
+  const wrong = labels && Array.from(labels).find((label) => !(label < classNames.length));
+  const problem =
+    wrong === undefined ? labelProblem : `${name}: label ${wrong} is not one of ${classNames.length} classes`;
+  if (problem !== undefined) onWarning?.(`${problem}; the label accuracy is left out`);
+  if (!labels || problem !== undefined) return {};
   const { accuracy, byLabel } = labelAccuracy(logits, labels);
   const named = byLabel.flatMap((share, label) =>
     share === undefined ? [] : [[classNames[label], share] as const],

@@ -11,6 +11,7 @@ import type { Npz } from '../formats/npz.ts';
 import { printable } from '../formats/printable.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { PassedOver } from '../training/datasets/folder-files.ts';
 import type { Gaussian } from './gaussian.ts';
 import type { Features } from './products.ts';
 
@@ -38,6 +39,10 @@ export interface EvaluationSet {
   readonly classNames?: readonly string[] | undefined;
   /** What each sample was made to show. */
   readonly labels?: ArrayLike<number> | undefined;
+  /** Why there are no labels although there should be. */
+  readonly labelProblem?: string | undefined;
+  /** Files of its folder that were not read. */
+  readonly passedOver?: PassedOver | undefined;
   /** Stored statistics. */
   readonly gaussian?: Gaussian | undefined;
   /** Stored statistics of spatial features. */

@@ -60,6 +60,8 @@ export async function extractFeatures(
       logits: logits.rows(),
       classNames: network.classNames,
       labels: source.labels,
+      labelProblem: source.labelProblem,
+      passedOver: source.passedOver,
       protocol: source.protocol || network.protocol ? { ...source.protocol, ...network.protocol } : undefined,
       spatial: done >= 2 ? await spatial?.finish() : undefined,
     };

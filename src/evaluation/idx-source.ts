@@ -1,17 +1,43 @@
 /** @file Images in the files of the MNIST family, with their labels. */
 
+import { DatasetError, FormatError } from '../errors.ts';
 import { imageFromSamples } from '../media/image.ts';
 import { tensor } from '../tensor/tensor.ts';
 import type { ImageDataset } from '../training/datasets/dataset.ts';
-import { loadIdxDataset } from '../training/datasets/idx-dataset.ts';
+import { readIdxImages, readIdxLabels } from '../training/datasets/idx-dataset.ts';
 import type { SampleSource } from './sample-source.ts';
 
 /**
- * The images of an IDX file, beside which is the one of their labels.
- * @throws {DatasetError} if there is none; {FormatError} if one is damaged.
+ * The images of an IDX file, with the labels that are beside it, if they are.
+ * @throws {DatasetError} if there is no image; {FormatError} if the file is damaged.
  */
 export async function openIdxSource(path: string): Promise<SampleSource> {
-  return datasetSource(await loadIdxDataset(path));
+  const images = await readIdxImages(path);
+  const [count, height, width] = images.shape;
+  return {
+    name: path,
+    count,
+    shape: [height, width, 1],
+    ...(await labelsOf(path, count)),
+    async *batches(size) {
+      const bytes = height * width;
+      for (let start = 0; start < count; start += size) {
+        const end = Math.min(start + size, count);
+        yield tensor('uint8', [end - start, height, width, 1], images.data.slice(start * bytes, end * bytes));
+      }
+    },
+    async close() {},
+  };
+}
+
+/** The labels, if they can be read; only some metrics need them. */
+async function labelsOf(path: string, count: number): Promise<Pick<SampleSource, 'labels' | 'labelProblem'>> {
+  try {
+    return { labels: (await readIdxLabels(path, count)).data };
+  } catch (error) {
+    if (error instanceof DatasetError || error instanceof FormatError) return { labelProblem: error.message };
+    throw error;
+  }
 }
 
 /** The first `count` images of a dataset, all by default; those that cannot be read are left out. */

@@ -3,8 +3,9 @@
 import { FormatError } from '../errors.ts';
 import type { NpyStream } from '../formats/npy-stream.ts';
 import type { Npz } from '../formats/npz.ts';
+import { requireModest } from '../media/image.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
-import type { SampleSource } from './sample-source.ts';
+import { modestBatch, type SampleSource } from './sample-source.ts';
 
 /** What the ADM suite calls the images. */
 export const IMAGES = 'arr_0';
@@ -15,25 +16,25 @@ const LABELS = 'arr_1';
  * The images of an npz file: uint8, (N, H, W, 3), or (N, H, W, 1) or (N, H, W) if they are grey.
  * @param npz is closed with the source.
  * @param name what to call it in messages.
- * @throws {FormatError} if there are none, or they are of another type or layout.
+ * @param maxPixels the most pixels that an image may have.
+ * @throws {FormatError} if there are none, they are too large, or of another type or layout.
  */
-export async function openImageArray(npz: Npz, name: string): Promise<SampleSource> {
+export async function openImageArray(npz: Npz, name: string, maxPixels?: number): Promise<SampleSource> {
   const { shape } = await withArray(npz, async (array) => checkedImages(array, `${name}: '${IMAGES}'`));
   const [count, height, width, channels = 1] = shape;
+  requireModest(`${name}: an image of '${IMAGES}'`, { width, height }, { maxPixels });
   return {
     name,
     count,
     shape: [height, width, channels],
-    labels: npz.has(LABELS)
-      ? checkedLabels(await npz.read(LABELS), count, `${name}: '${LABELS}'`)
-      : undefined,
+    ...(await labelsOf(npz, count, `${name}: '${LABELS}'`)),
     async *batches(size) {
       const array = await npz.stream(IMAGES);
       try {
         for await (const {
           shape: [n],
           data,
-        } of array.pieces(size)) {
+        } of array.pieces(modestBatch(size, [height, width, channels]))) {
           yield tensor('uint8', [n, height, width, channels], data as Uint8Array);
         }
       } finally {
@@ -42,6 +43,21 @@ export async function openImageArray(npz: Npz, name: string): Promise<SampleSour
     },
     close: () => npz.close(),
   };
+}
+
+/** The labels, if there are any that can be read; only some metrics need them. */
+async function labelsOf(
+  npz: Npz,
+  count: number,
+  where: string,
+): Promise<Pick<SampleSource, 'labels' | 'labelProblem'>> {
+  if (!npz.has(LABELS)) return {};
+  try {
+    return { labels: checkedLabels(await npz.read(LABELS), count, where) };
+  } catch (error) {
+    if (error instanceof FormatError) return { labelProblem: error.message };
+    throw error;
+  }
 }
 
 function checkedLabels({ shape, data }: Tensor, count: number, where: string): number[] {

@@ -2,37 +2,46 @@
 
 import { relative } from 'node:path';
 import { DatasetError, FormatError } from '../errors.ts';
-import { type Image, readImage, withChannels } from '../media/image.ts';
+import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
+import { type Image, openImage, withChannels } from '../media/image.ts';
 import { tensor } from '../tensor/tensor.ts';
-import { filesBelow } from '../training/datasets/class-folders.ts';
-import { IMAGE_EXTENSIONS } from '../training/datasets/image-folder.ts';
+import { filesBelow, passedOver } from '../training/datasets/folder-files.ts';
 import { readAhead } from './read-ahead.ts';
-import type { SampleSource } from './sample-source.ts';
+import { modestBatch, type SampleSource } from './sample-source.ts';
+
+/** How a folder of images is read. */
+export interface ImageFolderOptions {
+  /** The most pixels that an image may have; default 100 million. */
+  readonly maxPixels?: number | undefined;
+}
 
 /**
- * The images of a folder and of those in it, in the order of their names; grey ones among coloured ones become RGB.
+ * The images of a folder and of those in it, in the order of their names, with their pixels as they are stored; grey ones
+ * among coloured ones become RGB.
  * @throws {DatasetError} if there are none; {FormatError} if the first cannot be read.
  */
-export async function openImageFolder(path: string): Promise<SampleSource> {
-  const files = await filesBelow(path, IMAGE_EXTENSIONS);
+export async function openImageFolder(path: string, options: ImageFolderOptions = {}): Promise<SampleSource> {
+  const { files, others } = await filesBelow(path, IMAGE_EXTENSIONS);
   if (files.length === 0) {
     throw new DatasetError(`${path}: holds no images (${[...IMAGE_EXTENSIONS].join(', ')})`);
   }
-  const { width, height } = await readImage(files[0]);
+  const { width, height } = await openImage(files[0], options);
   const read = async (file: string): Promise<Image> => {
-    const image = withChannels(await readImage(file), 3);
-    if (image.width === width && image.height === height) return image;
+    const image = await openImage(file, options);
+    if (image.width === width && image.height === height) return withChannels(await image.decode(), 3);
     throw new FormatError(
       `${file}: is ${image.width} x ${image.height} but ${relative(path, files[0])} is ${width} x ${height}; all must be ` +
         'of one size',
     );
   };
+  const shape = [height, width, 3];
   return {
     name: path,
     count: files.length,
-    shape: [height, width, 3],
+    shape,
+    passedOver: passedOver(others),
     async *batches(size) {
-      for await (const images of readAhead(files.length, size, (i) => read(files[i]))) {
+      for await (const images of readAhead(files.length, modestBatch(size, shape), (i) => read(files[i]))) {
         const data = new Uint8Array(images.length * height * width * 3);
         for (const [i, image] of images.entries()) data.set(image.data, i * image.data.length);
         yield tensor('uint8', [images.length, height, width, 3], data);

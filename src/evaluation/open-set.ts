@@ -1,12 +1,10 @@
 /** @file Sets of samples opened from paths, whatever they are kept in. */
 
-import { extname } from 'node:path';
 import { openFile } from '../formats/file-source.ts';
 import { type Npz, openNpz } from '../formats/npz.ts';
-import { filesBelow, isFolder } from '../training/datasets/class-folders.ts';
+import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
+import { filesBelow, isFolder } from '../training/datasets/folder-files.ts';
 import { isIdxImages } from '../training/datasets/idx-dataset.ts';
-import { IMAGE_EXTENSIONS } from '../training/datasets/image-folder.ts';
-import { VIDEO_EXTENSIONS } from '../training/datasets/videos/video-folder.ts';
 import type { ClipProtocol } from './clips.ts';
 import { type EvaluationSet, readEvaluationSet } from './evaluation-set.ts';
 import { openIdxSource } from './idx-source.ts';
@@ -34,14 +32,22 @@ export interface VideoOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a set is opened. */
+export interface OpenSetOptions {
+  /** Folders and arrays may hold videos too. Default: only images. */
+  readonly videos?: VideoOptions | undefined;
+  /** The most pixels of an image, or of all frames of a clip together; default 100 million. */
+  readonly maxPixels?: number | undefined;
+}
+
 /**
  * Open a folder of images, an `.npz` file of features, statistics or images, or an IDX file of images. Of a file with
- * features its images do not matter. With `videos`, folders and arrays may hold videos too.
+ * features its images do not matter.
  * @throws {FormatError} if it is none of these; {DatasetError} if the folder has no images.
  */
-export async function openSet(path: string, videos?: VideoOptions): Promise<OpenedSet> {
+export async function openSet(path: string, options: OpenSetOptions = {}): Promise<OpenedSet> {
   if (await isFolder(path))
-    return { kind: 'images', images: await openFolder(path, videos), stored: undefined };
+    return { kind: 'images', images: await openFolder(path, options), stored: undefined };
   if (isIdxImages(path)) return { kind: 'images', images: await openIdxSource(path), stored: undefined };
   const npz = await openNpz(await openFile(path));
   try {
@@ -51,30 +57,37 @@ export async function openSet(path: string, videos?: VideoOptions): Promise<Open
       await npz.close();
       return { kind: 'features', set: stored! };
     }
-    return { kind: 'images', images: await openArray(npz, path, videos), stored };
+    return { kind: 'images', images: await openArray(npz, path, options), stored };
   } catch (error) {
     await npz.close();
     throw error;
   }
 }
 
-async function openFolder(path: string, videos: VideoOptions | undefined): Promise<SampleSource> {
+async function openFolder(path: string, { videos, maxPixels }: OpenSetOptions): Promise<SampleSource> {
   if (videos && (videos.always || (await holdsVideos(path)))) {
-    return openVideoFolder(path, videos.protocol, videos.signal);
+    return openVideoFolder(path, { ...videos, maxPixels });
   }
-  return openImageFolder(path);
+  return openImageFolder(path, { maxPixels });
 }
 
 /** Whether there is a file that can be nothing else. */
 async function holdsVideos(folder: string): Promise<boolean> {
-  const files = await filesBelow(folder, new Set([...VIDEO_EXTENSIONS, ...IMAGE_EXTENSIONS]));
-  return files.some((file) => !IMAGE_EXTENSIONS.has(extname(file).toLowerCase()));
+  const { files } = await filesBelow(folder, VIDEO_EXTENSIONS);
+  for (const file of files) if (!IMAGE_EXTENSIONS.has(await usualExtension(file))) return true;
+  return false;
 }
 
-async function openArray(npz: Npz, path: string, videos: VideoOptions | undefined): Promise<SampleSource> {
-  if (!videos) return openImageArray(npz, path);
+async function openArray(
+  npz: Npz,
+  path: string,
+  { videos, maxPixels }: OpenSetOptions,
+): Promise<SampleSource> {
+  if (!videos) return openImageArray(npz, path, maxPixels);
   const header = await npz.stream(IMAGES);
   await header.close();
   const areVideos = videos.always || header.shape.length === 5;
-  return areVideos ? openVideoArray(npz, path, videos.protocol) : openImageArray(npz, path);
+  return areVideos
+    ? openVideoArray(npz, path, videos.protocol, maxPixels)
+    : openImageArray(npz, path, maxPixels);
 }

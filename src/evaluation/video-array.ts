@@ -2,22 +2,31 @@
 
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
+import { requireModest } from '../media/image.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { type ClipProtocol, chosenVideos, clipStarts, statedProtocol } from './clips.ts';
 import { IMAGES } from './image-array.ts';
-import type { SampleSource } from './sample-source.ts';
+import { modestBatch, type SampleSource } from './sample-source.ts';
 
 /**
  * The clips of the videos of an npz file: `arr_0` of uint8, (N, T, H, W, 3), or (N, T, H, W, 1) if they are grey.
  * @param npz is closed with the source.
  * @param name what to call it in messages.
- * @throws {FormatError} if there are none, or they are of another type or layout, or too short.
+ * @param maxPixels the most pixels of all frames of a video together.
+ * @throws {FormatError} if there are none, or they are of another type or layout, too short or too large.
  */
-export async function openVideoArray(npz: Npz, name: string, protocol: ClipProtocol): Promise<SampleSource> {
+export async function openVideoArray(
+  npz: Npz,
+  name: string,
+  protocol: ClipProtocol,
+  maxPixels?: number,
+): Promise<SampleSource> {
   const header = await npz.stream(IMAGES);
   await header.close();
   requireVideos(header, `${name}: '${IMAGES}'`);
   const [count, length, height, width, channels] = header.shape;
+  // A video is read as a whole.
+  requireModest(`${name}: a video of '${IMAGES}'`, { width, height: length * height }, { maxPixels });
   const chosen = new Set(chosenVideos(count, protocol));
   const { frames, clipsPerVideo } = protocol;
   clipStarts(name, length, 0, protocol); // long enough?
@@ -27,7 +36,8 @@ export async function openVideoArray(npz: Npz, name: string, protocol: ClipProto
     count: chosen.size * clipsPerVideo,
     shape,
     protocol: statedProtocol(protocol, chosen.size, [height, width]),
-    async *batches(size) {
+    async *batches(most) {
+      const size = modestBatch(most, shape);
       const array = await npz.stream(IMAGES);
       let clips: Uint8Array[] = [];
       let video = 0;

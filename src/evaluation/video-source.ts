@@ -1,13 +1,12 @@
 /** @file Clips of the videos in a folder: files at any depth, and folders of frames. */
 
-import { dirname, extname, join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { DatasetError, FormatError } from '../errors.ts';
-import { withChannels } from '../media/image.ts';
+import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
+import { type ImageSize, MAXIMUM_PIXELS, withChannels } from '../media/image.ts';
 import { tensor } from '../tensor/tensor.ts';
-import { filesBelow } from '../training/datasets/class-folders.ts';
-import { IMAGE_EXTENSIONS } from '../training/datasets/image-folder.ts';
+import { type FolderFiles, filesBelow, passedOver } from '../training/datasets/folder-files.ts';
 import { videoFrames } from '../training/datasets/videos/clip.ts';
-import { VIDEO_EXTENSIONS } from '../training/datasets/videos/video-folder.ts';
 import {
   type ClipProtocol,
   chosenVideos,
@@ -18,23 +17,38 @@ import {
   tooShort,
 } from './clips.ts';
 import { readAhead } from './read-ahead.ts';
-import type { SampleSource } from './sample-source.ts';
+import { modestBatch, type SampleSource } from './sample-source.ts';
+
+/** How videos are read. */
+export interface VideoFolderOptions {
+  readonly protocol: ClipProtocol;
+  /** The most pixels of all frames of a clip together; default 100 million. */
+  readonly maxPixels?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Videos below a folder, in the order of their names: video files, animated GIF and WebP; and folders that hold nothing
- * but images, of which each is one video.
+ * but images, of which each is one video. Other files, and images beside videos, are passed over.
  * @throws {DatasetError} if a folder cannot be read.
  */
-export async function listVideos(path: string): Promise<string[]> {
+export async function listVideos(path: string): Promise<FolderFiles> {
   const root = join(path, '.');
-  const files = await filesBelow(root, new Set([...VIDEO_EXTENSIONS, ...IMAGE_EXTENSIONS]));
+  const { files, others } = await filesBelow(root, new Set([...VIDEO_EXTENSIONS, ...IMAGE_EXTENSIONS]));
   const folders = [...new Set(files.map(dirname))];
-  const isVideo = (file: string): boolean => VIDEO_EXTENSIONS.has(extname(file).toLowerCase());
-  const withVideos = new Set(files.filter(isVideo).map(dirname));
+  const videos = new Set<string>();
+  for (const file of files) if (VIDEO_EXTENSIONS.has(await usualExtension(file))) videos.add(file);
+  const withVideos = new Set([...videos].map(dirname));
   const withFolders = new Set(folders.flatMap((folder) => foldersAbove(folder, root)));
   const isOfFrames = (folder: string): boolean => !withVideos.has(folder) && !withFolders.has(folder);
-  const framesOf = (folder: string): string[] => (isOfFrames(folder) ? [folder] : []);
-  return [...new Set(files.flatMap((file) => (isVideo(file) ? [file] : framesOf(dirname(file)))))];
+  const found = new Set<string>();
+  const ignored = [...others];
+  for (const file of files) {
+    if (videos.has(file)) found.add(file);
+    else if (isOfFrames(dirname(file))) found.add(dirname(file));
+    else ignored.push(file);
+  }
+  return { files: [...found], others: ignored };
 }
 
 /** The folders that a folder below `root` is in, but not those above `root`. */
@@ -47,23 +61,20 @@ function foldersAbove(folder: string, root: string): string[] {
  * @throws {DatasetError} if there are no videos; {FormatError} if the first cannot be read or is too short.
  * @throws {VideoDecoderError} if there is no decoder on this machine.
  */
-export async function openVideoFolder(
-  path: string,
-  protocol: ClipProtocol,
-  signal?: AbortSignal,
-): Promise<SampleSource> {
-  const files = await listVideos(path);
+export async function openVideoFolder(path: string, options: VideoFolderOptions): Promise<SampleSource> {
+  const { protocol } = options;
+  const { files, others } = await listVideos(path);
   if (files.length === 0) {
     throw new DatasetError(
       `${path}: holds no videos (${[...VIDEO_EXTENSIONS].join(', ')}, or folders of frames)`,
     );
   }
   const chosen = chosenVideos(files.length, protocol);
-  const [first] = await readClips(files[chosen[0]], chosen[0], protocol, signal);
+  const [first] = await readClips(files[chosen[0]], chosen[0], options);
   const { height, width } = first;
   const read = async (i: number): Promise<Clip[]> => {
     const file = files[chosen[i]];
-    const clips = await readClips(file, chosen[i], protocol, signal);
+    const clips = await readClips(file, chosen[i], options);
     if (clips[0].height === height && clips[0].width === width) return clips;
     throw new FormatError(
       `${file}: is ${clips[0].width} x ${clips[0].height} but ${relative(path, files[chosen[0]])} is ${width} x ${height}; ` +
@@ -76,8 +87,10 @@ export async function openVideoFolder(
     name: path,
     count: chosen.length * clipsPerVideo,
     shape,
+    passedOver: passedOver(others),
     protocol: statedProtocol(protocol, chosen.length, [height, width]),
-    async *batches(size) {
+    async *batches(most) {
+      const size = modestBatch(most, shape);
       const videos = Math.max(1, Math.floor(size / clipsPerVideo));
       for await (const clips of readAhead(chosen.length, videos, read)) {
         const flat = clips.flat();
@@ -101,21 +114,18 @@ interface Clip {
 }
 
 /** All clips of a video, decoded once, or twice if its length must be known first. */
-async function readClips(
-  file: string,
-  video: number,
-  protocol: ClipProtocol,
-  signal: AbortSignal | undefined,
-): Promise<Clip[]> {
+async function readClips(file: string, video: number, options: VideoFolderOptions): Promise<Clip[]> {
+  const { protocol, signal, maxPixels } = options;
   const starts = takesBeginnings(protocol)
     ? [0]
-    : clipStarts(file, await countFrames(file, signal), video, protocol);
+    : clipStarts(file, await countFrames(file, options), video, protocol);
   const { frames, stride } = protocol;
   const end = Math.max(...starts) + clipSpan(protocol);
   const clips: Clip[] = [];
   let seen = 0;
-  for await (const frame of videoFrames(file, signal)) {
+  for await (const frame of videoFrames(file, { signal, maxPixels })) {
     const { width, height, data } = withChannels(frame, 3);
+    if (seen === 0) requireModestClip(file, { width, height }, options);
     for (const [i, start] of starts.entries()) {
       clips[i] ??= { width, height, data: new Uint8Array(frames * data.length) };
       const place = (seen - start) / stride;
@@ -128,8 +138,22 @@ async function readClips(
   throw tooShort(file, seen, protocol);
 }
 
-async function countFrames(file: string, signal: AbortSignal | undefined): Promise<number> {
+/** @throws {FormatError} if all clips of a video are too many pixels to be held together. */
+function requireModestClip(
+  file: string,
+  { width, height }: ImageSize,
+  { protocol: { frames, clipsPerVideo }, maxPixels = MAXIMUM_PIXELS }: VideoFolderOptions,
+): void {
+  if (width * height * frames * clipsPerVideo <= maxPixels) return;
+  const clips = clipsPerVideo === 1 ? 'a clip' : `${clipsPerVideo} clips`;
+  throw new FormatError(
+    `${file}: ${clips} of ${frames} frames of ${width} x ${height} pixels is more than the limit of ${maxPixels} ` +
+      'pixels; make the videos smaller, or raise the limit with --max-pixels',
+  );
+}
+
+async function countFrames(file: string, { signal, maxPixels }: VideoFolderOptions): Promise<number> {
   let count = 0;
-  for await (const _ of videoFrames(file, signal)) count++;
+  for await (const _ of videoFrames(file, { signal, maxPixels })) count++;
   return count;
 }

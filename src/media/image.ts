@@ -1,13 +1,9 @@
-/**
- * @file Images as files: written as PNG, and read from any common format. sharp does the formats; it is loaded on first
- * use, because loading it takes longer than most commands do.
- */
+/** @file Images as files: written as PNG, WebP or JPEG, and read from any common format. sharp does the formats. */
 
-import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { FormatError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
-import type { Channels, Image } from './pixels.ts';
+import { loadSharp } from './load-sharp.ts';
+import type { Image } from './pixels.ts';
 
 export {
   blankImage,
@@ -16,11 +12,19 @@ export {
   type GridOptions,
   grid,
   type Image,
+  type ImageSize,
   imageFromSamples,
   paste,
   samplesFromImage,
   withChannels,
 } from './pixels.ts';
+export {
+  MAXIMUM_PIXELS,
+  openImage,
+  type ReadImageOptions,
+  readImage,
+  requireModest,
+} from './read-image.ts';
 
 /** Formats of single pictures. */
 export type ImageFormat = 'png' | 'webp' | 'jpeg';
@@ -49,38 +53,4 @@ export async function writePng(path: string, image: Image): Promise<void> {
   const bytes = await encodePng(image);
   await makeFolders(dirname(path));
   await writeFileAtomically(path, (write) => write(bytes));
-}
-
-/**
- * Read an image file (JPEG, PNG, WebP, GIF, TIFF, AVIF) upright, as its EXIF data says. Grey files give one
- * channel, all others RGB; transparency is dropped; of several frames the first is taken.
- * @param source a path, or the bytes of a file.
- * @throws {FormatError} if the file is damaged, cut short or no image.
- */
-export async function readImage(source: string | Uint8Array): Promise<Image> {
-  const sharp = await loadSharp();
-  const name = typeof source === 'string' ? source : 'image';
-  // Reading the file here keeps "no such file" apart from "no image".
-  const bytes = typeof source === 'string' ? await readFile(source) : source;
-  try {
-    const decoder = sharp(bytes, { failOn: 'error' });
-    const { space, format } = await decoder.metadata();
-    if (format === 'svg') throw new Error('SVG is a drawing');
-    const grey = space === 'b-w' || space === 'grey16';
-    const { data, info } = await decoder
-      .autoOrient()
-      .removeAlpha()
-      .toColourspace(grey ? 'b-w' : 'srgb')
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    return { width: info.width, height: info.height, channels: info.channels as Channels, data };
-  } catch (error) {
-    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw new FormatError(`${name}: no readable image (${reason})`, { cause: error });
-  }
-}
-
-/** sharp, loaded on first use. */
-export async function loadSharp() {
-  return (await import('sharp')).default;
 }

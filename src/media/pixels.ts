@@ -13,6 +13,9 @@ export interface Image {
   readonly data: Uint8Array;
 }
 
+/** The size of an image in pixels. */
+export type ImageSize = Pick<Image, 'width' | 'height'>;
+
 /** How a grid is laid out. */
 export interface GridOptions {
   /** Images a row; the last row may be shorter. */
@@ -140,4 +143,11 @@ export function grid(images: readonly Image[], options: GridOptions): Image {
 
 function describe({ width, height, channels }: Image): string {
   return `${width}x${height} with ${channels} channel${channels === 1 ? '' : 's'}`;
+}
+
+/** Python's `round`. */
+export function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
 }

@@ -5,7 +5,7 @@
  */
 
 import { ArgumentError } from '../errors.ts';
-import { blankImage, type Image } from './image.ts';
+import { blankImage, type Image, type ImageSize, roundHalfEven } from './pixels.ts';
 
 /** A resampling kernel: its weight at a distance, and the distance from which that is 0. */
 interface Filter {
@@ -33,21 +33,28 @@ const filters = { box, bilinear, bicubic } as const;
 /** Fixed point: 32 bits less 8 of the result and 2 for overshoot. */
 const ONE = 2 ** 22;
 
+/** From `start` to below `end`. */
+interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** The input pixels that one output pixel is made of: from `first` on, with these fixed-point weights. */
 interface Tap {
   readonly first: number;
   readonly weights: readonly number[];
 }
 
-function taps(inputSize: number, outputSize: number, filter: Filter): Tap[] {
+/** The taps of the output pixels from `start` to below `end`. */
+function taps(inputSize: number, outputSize: number, filter: Filter, { start, end }: Range): Tap[] {
   const scale = inputSize / outputSize;
   const filterScale = Math.max(scale, 1);
   const support = filter.support * filterScale;
-  return Array.from({ length: outputSize }, (_, i) => {
-    const center = (i + 0.5) * scale;
+  return Array.from({ length: end - start }, (_, i) => {
+    const center = (start + i + 0.5) * scale;
     const first = Math.max(Math.trunc(center - support + 0.5), 0);
-    const end = Math.min(Math.trunc(center + support + 0.5), inputSize);
-    const weights = Array.from({ length: end - first }, (_, x) =>
+    const last = Math.min(Math.trunc(center + support + 0.5), inputSize);
+    const weights = Array.from({ length: last - first }, (_, x) =>
       filter.weight((x + first - center + 0.5) * (1 / filterScale)),
     );
     const sum = weights.reduce((total, weight) => total + weight, 0);
@@ -79,20 +86,51 @@ function resample(data: Uint8Array, outer: number, size: number, inner: number, 
 
 /** Pillow's `Image.resize((width, height), filter)`, bit for bit. */
 export function resize(image: Image, width: number, height: number, filter: keyof typeof filters): Image {
-  let { data } = image;
-  if (width !== image.width) {
-    const plan = taps(image.width, width, filters[filter]);
-    data = resample(data, image.height, image.width, image.channels, plan);
+  return resizedPart(image, { width, height }, filter, { left: 0, top: 0, width, height });
+}
+
+/** A part of an image. */
+interface Part extends ImageSize {
+  readonly left: number;
+  readonly top: number;
+}
+
+/**
+ * A part of a resized image, without computing the rest: the short side of a very long image may be brought to a size at
+ * which its long side has a billion pixels.
+ */
+function resizedPart(
+  image: Image,
+  { width, height }: ImageSize,
+  filter: keyof typeof filters,
+  part: Part,
+): Image {
+  const { left, top } = part;
+  const rows = taps(image.height, height, filters[filter], { start: top, end: top + part.height });
+  // The first pass is for the rows that the second one reads.
+  const [firstRow, endRow] =
+    height === image.height
+      ? [top, top + part.height]
+      : [rows[0].first, Math.max(...rows.map(({ first, weights }) => first + weights.length))];
+  let current = crop(image, 0, firstRow, image.width, endRow - firstRow);
+  if (width === image.width) current = crop(current, left, 0, part.width, current.height);
+  else {
+    const columns = taps(image.width, width, filters[filter], { start: left, end: left + part.width });
+    const data = resample(current.data, current.height, image.width, image.channels, columns);
+    current = { ...current, width: part.width, data };
   }
-  if (height !== image.height) {
-    const plan = taps(image.height, height, filters[filter]);
-    data = resample(data, 1, image.height, width * image.channels, plan);
-  }
-  return { width, height, channels: image.channels, data };
+  if (height === image.height) return current;
+  const shifted = rows.map(({ first, weights }) => ({ first: first - firstRow, weights }));
+  const data = resample(current.data, 1, current.height, current.width * image.channels, shifted);
+  return { ...current, height: part.height, data };
 }
 
 /** A part of an image. */
 export function crop(image: Image, left: number, top: number, width: number, height: number): Image {
+  if (width === image.width) {
+    const rowBytes = width * image.channels;
+    return { ...image, height, data: image.data.subarray(top * rowBytes, (top + height) * rowBytes) };
+  }
   const out = blankImage(width, height, image.channels);
   const rowBytes = width * image.channels;
   for (let y = 0; y < height; y++) {
@@ -105,7 +143,7 @@ export function crop(image: Image, left: number, top: number, width: number, hei
 /**
  * ADM's `center_crop_arr`, used for ImageNet by ADM, DiT and ACDiT: halve while the short side is at least twice
  * `size`, bring it to `size` by bicubic filtering, and cut the middle square out.
- * @throws {ArgumentError} if `size` is no positive integer.
+ * @throws {ArgumentError} if `size` is not a positive integer.
  */
 export function centerCrop(image: Image, size: number): Image {
   if (!Number.isInteger(size) || size < 1) {
@@ -116,21 +154,16 @@ export function centerCrop(image: Image, size: number): Image {
     current = resize(current, Math.floor(current.width / 2), Math.floor(current.height / 2), 'box');
   }
   const scale = size / Math.min(current.width, current.height);
-  current = resize(
-    current,
-    roundHalfEven(current.width * scale),
-    roundHalfEven(current.height * scale),
-    'bicubic',
-  );
-  const left = Math.floor((current.width - size) / 2);
-  const top = Math.floor((current.height - size) / 2);
-  return crop(current, left, top, size, size);
+  const [width, height] = [current.width, current.height].map((side) => roundHalfEven(side * scale));
+  const left = Math.floor((width - size) / 2);
+  const top = Math.floor((height - size) / 2);
+  return resizedPart(current, { width, height }, 'bicubic', { left, top, width: size, height: size });
 }
 
 /**
  * The short side brought to `size` by bilinear filtering, and the middle square cut out: what the paper does to the
  * frames of videos, as torchvision's `Resize` and `CenterCrop`.
- * @throws {ArgumentError} if `size` is no positive integer.
+ * @throws {ArgumentError} if `size` is not a positive integer.
  */
 export function shortSideCrop(image: Image, size: number): Image {
   if (!Number.isInteger(size) || size < 1) {
@@ -138,15 +171,8 @@ export function shortSideCrop(image: Image, size: number): Image {
   }
   const scale = size / Math.min(image.width, image.height);
   const side = (length: number): number => Math.max(size, Math.floor(length * scale));
-  const resized = resize(image, side(image.width), side(image.height), 'bilinear');
-  const left = roundHalfEven((resized.width - size) / 2);
-  const top = roundHalfEven((resized.height - size) / 2);
-  return crop(resized, left, top, size, size);
-}
-
-/** Python's `round`. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
+  const [width, height] = [side(image.width), side(image.height)];
+  const left = roundHalfEven((width - size) / 2);
+  const top = roundHalfEven((height - size) / 2);
+  return resizedPart(image, { width, height }, 'bilinear', { left, top, width: size, height: size });
 }

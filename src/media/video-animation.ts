@@ -4,7 +4,8 @@
  */
 
 import { FormatError } from '../errors.ts';
-import { type Image, loadSharp, withChannels } from './image.ts';
+import { loadSharp } from './load-sharp.ts';
+import { type Image, withChannels } from './pixels.ts';
 import type { VideoEncoder } from './video-encoder.ts';
 
 /** An animation's frame: compressed, and how long it is shown. */

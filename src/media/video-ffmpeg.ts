@@ -7,7 +7,8 @@ import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { FormatError, VideoDecoderError } from '../errors.ts';
-import { blankImage, type Image } from './image.ts';
+import { blankImage, type Image, type ImageSize } from './pixels.ts';
+import { MAXIMUM_PIXELS, type ReadImageOptions, requireModest } from './read-image.ts';
 
 /** What a video's header tells. */
 export interface StreamInfo {
@@ -16,6 +17,11 @@ export interface StreamInfo {
   readonly height: number;
   readonly fps: number | undefined;
   readonly frames: number | undefined;
+}
+
+/** How frames are decoded. */
+interface DecodeOptions extends Pick<ReadImageOptions, 'maxPixels'> {
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A decoder that is asked for a frame and gives nothing for so long is stuck. */
@@ -38,23 +44,28 @@ const inputOf = (path: string): string[] => [
  * damaged or cut short.
  * @throws {VideoDecoderError} if there is no ffmpeg.
  */
-export async function* decodeFrames(path: string, signal?: AbortSignal): AsyncGenerator<Image> {
+export async function* decodeFrames(
+  path: string,
+  { signal, maxPixels = MAXIMUM_PIXELS }: DecodeOptions = {},
+): AsyncGenerator<Image> {
   // One thread, since datasets decode several files at once. ffmpeg's default conversion to RGB is off by 1 or 2 here
   // and there; its accurate one takes eight times as long.
   const decoder = start('ffmpeg', [
-    ...['-nostdin', '-v', 'error', '-xerror', '-threads', '1', ...inputOf(path), '-map', '0:V:0'],
+    ...['-nostdin', '-v', 'error', '-xerror', '-threads', '1'],
+    ...['-max_pixels', String(maxPixels), ...inputOf(path), '-map', '0:V:0'],
     // Times that count frames: none is repeated or left out to keep a rate.
     ...['-vf', 'settb=1/25,setpts=N', '-r', '25'],
     ...['-f', 'image2pipe', '-c:v', 'ppm', '-pix_fmt', 'rgb24', 'pipe:1'],
   ]);
   let frames = 0;
   try {
-    for await (const image of ppmImages(waited(decoder.output, path, signal))) {
+    const output = waited(decoder.output, path, signal);
+    for await (const image of ppmImages(output, (size) => requireModest(path, size, { maxPixels }))) {
       yield image;
       frames++;
     }
     const failed = (await decoder.exit) !== 0;
-    if (failed || frames === 0) throw await explain(path, frames, decoder.complaint(), signal);
+    if (failed || frames === 0) throw await explain(path, frames, decoder.complaint(), { signal, maxPixels });
   } finally {
     await decoder.stop();
   }
@@ -123,11 +134,12 @@ async function explain(
   path: string,
   frames: number,
   complaint: string,
-  signal: AbortSignal | undefined,
+  { signal, maxPixels }: DecodeOptions,
 ): Promise<Error> {
   const reason = firstComplaint(complaint, path);
   if (frames > 0) return new FormatError(`${path}: damaged or cut short after ${frames} frames (${reason})`);
-  const { codec } = await probeStream(path, signal); // says so itself if there is no video at all
+  const { codec, ...size } = await probeStream(path, signal); // says so itself if there is no video at all
+  requireModest(path, size, { maxPixels });
   if (/decoder.* not found|no decoder/i.test(complaint)) {
     return new FormatError(`${path}: this ffmpeg has no decoder for its codec, ${codec}`);
   }
@@ -219,7 +231,10 @@ async function* waited(
 }
 
 /** A stream of binary PPM images (`P6`, RGB of 8 bits), as images. Source: ppm(5) of Netpbm. */
-async function* ppmImages(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Image> {
+async function* ppmImages(
+  chunks: AsyncIterable<Uint8Array>,
+  checkSize: (size: ImageSize) => void,
+): AsyncGenerator<Image> {
   let header = '';
   let image: Image | undefined;
   let filled = 0;
@@ -229,10 +244,12 @@ async function* ppmImages(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Ima
         header += String.fromCharCode(chunk[at++]);
         const size = /^P6\s(\d+)\s(\d+)\s255\s$/.exec(header);
         if (size) {
-          image = blankImage(Number(size[1]), Number(size[2]), 3);
+          const [width, height] = size.slice(1).map(Number);
+          checkSize({ width, height });
+          image = blankImage(width, height, 3);
           [header, filled] = ['', 0];
         } else if (header.length > 64)
-          throw new VideoDecoderError('ffmpeg wrote something that is no PPM image');
+          throw new VideoDecoderError('ffmpeg wrote something that is not a PPM image');
         continue;
       }
       const part = chunk.subarray(at, at + image.data.length - filled);

@@ -153,7 +153,7 @@ describe('without ffmpeg', () => {
 
   it('a program that is no ffmpeg is no endless wait', async () => {
     fakeFfmpeg('yes');
-    await expect(framesOf(fixture('h264.mp4'))).rejects.toThrow(/no PPM image/);
+    await expect(framesOf(fixture('h264.mp4'))).rejects.toThrow(/not a PPM image/);
   });
 
   it('a decoder that is stuck is given up', async () => {
@@ -222,6 +222,6 @@ describe('animations, images and folders', () => {
     await expect(framesOf(file('bad.gif', 'GIF89a'))).rejects.toThrow(FormatError);
     await expect(framesOf(join(folder, 'missing.mp4'))).rejects.toThrow(/ENOENT/);
     cpSync(fixture('h264.mp4'), join(folder, 'video.webp'));
-    await expect(framesOf(join(folder, 'video.webp'))).rejects.toThrow(/no readable image or animation/);
+    await expect(framesOf(join(folder, 'video.webp'))).rejects.toThrow(/not a readable image/);
   });
 });

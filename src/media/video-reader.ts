@@ -4,9 +4,12 @@
  */
 
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { FormatError } from '../errors.ts';
-import { type Image, loadSharp, readImage } from './image.ts';
+import { formatOf, IMAGE_EXTENSIONS, isImageExtension, usualExtension } from './file-formats.ts';
+import { loadSharp } from './load-sharp.ts';
+import type { Image } from './pixels.ts';
+import { MAXIMUM_PIXELS, openImage, type ReadImageOptions, readImage, requireModest } from './read-image.ts';
 import { decodeFrames, probeStream } from './video-ffmpeg.ts';
 
 /** What a video is, as far as its header tells. */
@@ -21,13 +24,13 @@ export interface VideoInfo {
 }
 
 /** How frames are read. */
-export interface ReadFramesOptions {
+export interface ReadFramesOptions extends ReadImageOptions {
   /** Stops reading, and the decoder with it. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** Extensions of files that sharp reads; all others are ffmpeg's. */
-const IMAGE_EXTENSIONS = new Set(['.png', '.jpg', '.jpeg', '.webp', '.gif', '.tif', '.tiff', '.avif']);
+/** Formats that may be animations. */
+const ANIMATIONS: ReadonlySet<string | undefined> = new Set(['.gif', '.webp']);
 
 /** Frames of an animation that are decoded at once: few for memory, and not one, since each time starts from frame 0. */
 const ANIMATION_FRAMES = 16;
@@ -44,9 +47,9 @@ export async function probeVideo(path: string, options: ReadFramesOptions = {}):
     const { width, height, fps, frames } = await probeStream(path, signal);
     return { width, height, fps, frames };
   }
-  if (kind === 'image') return await probeImage(path);
+  if (kind === 'image') return await imageInfo(path, options);
   const names = await imagesIn(path);
-  const { width, height } = await probeImage(join(path, names[0]));
+  const { width, height } = await imageInfo(join(path, names[0]), options);
   return { width, height, fps: undefined, frames: names.length };
 }
 
@@ -70,7 +73,7 @@ export async function* readFrames(path: string, options: ReadFramesOptions = {})
   const read = { video: decodeFrames, image: animationFrames, folder: folderFrames }[kind];
   let first: Image | undefined;
   let index = 0;
-  for await (const frame of read(path, signal)) {
+  for await (const frame of read(path, options)) {
     first ??= frame;
     if (frame.width !== first.width || frame.height !== first.height) {
       throw new FormatError(
@@ -89,56 +92,74 @@ async function kindOf(path: string): Promise<'video' | 'image' | 'folder'> {
   if (found.isDirectory()) return 'folder';
   if (!found.isFile()) throw new FormatError(`${path}: expected a video file or a folder, it is neither`);
   if (found.size === 0) throw new FormatError(`${path}: the file is empty`);
-  return isImage(path) ? 'image' : 'video';
+  return isImageExtension(await usualExtension(path)) ? 'image' : 'video';
 }
 
-function isImage(name: string): boolean {
-  return IMAGE_EXTENSIONS.has(extname(name).toLowerCase());
-}
-
-/** Names of a folder's images, in the order of the numbers in them. */
+/**
+ * Names of a folder's images, in the order of the numbers in them.
+ * @throws {FormatError} if there are none, or one of a format that is not read, since a frame would be missing.
+ */
 async function imagesIn(folder: string): Promise<string[]> {
-  const names = (await readdir(folder)).filter((name) => isImage(name) && !name.startsWith('.'));
+  const names: string[] = [];
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (entry.name.startsWith('.') || entry.isDirectory()) continue;
+    const extension = await usualExtension(join(folder, entry.name));
+    if (IMAGE_EXTENSIONS.has(extension)) names.push(entry.name);
+    else if (isImageExtension(extension)) {
+      throw new FormatError(
+        `${join(folder, entry.name)}: frames in ${extension.slice(1)} are not read; convert them to PNG`,
+      );
+    }
+  }
   if (names.length === 0) throw new FormatError(`${folder}: there are no images in this folder`);
   return names.sort(new Intl.Collator('en', { numeric: true }).compare);
 }
 
-async function* folderFrames(folder: string): AsyncGenerator<Image> {
-  for (const name of await imagesIn(folder)) yield await readImage(join(folder, name));
+async function* folderFrames(folder: string, options: ReadFramesOptions): AsyncGenerator<Image> {
+  for (const name of await imagesIn(folder)) yield await readImage(join(folder, name), options);
 }
 
-async function probeImage(path: string): Promise<VideoInfo> {
-  return await imageInfo(path, await readFile(path));
+async function imageInfo(path: string, options: ReadFramesOptions): Promise<VideoInfo> {
+  const animation = await animationInfo(path, await readFile(path));
+  if (animation) return animation;
+  const { width, height } = await openImage(path, options);
+  return { width, height, fps: undefined, frames: 1 };
 }
 
-async function imageInfo(path: string, bytes: Uint8Array): Promise<VideoInfo> {
+/** What an animation is; `undefined` if there is one frame. */
+async function animationInfo(
+  path: string,
+  bytes: Uint8Array,
+): Promise<(VideoInfo & { readonly frames: number }) | undefined> {
+  if (!ANIMATIONS.has(formatOf(bytes))) return undefined;
   const sharp = await loadSharp();
-  const {
-    pages: frames = 1,
-    delay = [],
-    pageHeight,
-    autoOrient,
-  } = await readable(path, () => sharp(bytes).metadata());
+  const metadata = await readable(path, () => sharp(bytes).metadata());
+  const { pages: frames = 1, delay = [], width, height, pageHeight = height } = metadata;
+  if (frames === 1) return undefined;
   const milliseconds = delay.reduce((sum, time) => sum + time, 0);
-  const fps = frames > 1 && milliseconds > 0 ? (1000 * frames) / milliseconds : undefined;
-  return { width: autoOrient.width, height: pageHeight ?? autoOrient.height, fps, frames };
+  const fps = milliseconds > 0 ? (1000 * frames) / milliseconds : undefined;
+  return { width, height: pageHeight, fps, frames };
 }
 
 /** The frames of an animation, or the one of an image. */
-async function* animationFrames(path: string): AsyncGenerator<Image> {
+async function* animationFrames(path: string, options: ReadFramesOptions): AsyncGenerator<Image> {
   const bytes = await readFile(path); // sharp, given a path, may show what it remembers of an earlier file there
-  const { frames = 1, width, height } = await imageInfo(path, bytes);
-  if (frames === 1) {
-    yield await readImage(path);
+  const animation = await animationInfo(path, bytes);
+  if (!animation) {
+    yield await readImage(path, options);
     return;
   }
+  const { frames, width, height } = animation;
+  requireModest(path, animation, options);
   const sharp = await loadSharp();
   const size = 3 * width * height;
-  for (let page = 0; page < frames; page += ANIMATION_FRAMES) {
-    const pages = Math.min(ANIMATION_FRAMES, frames - page);
+  const { maxPixels = MAXIMUM_PIXELS } = options;
+  const atOnce = Math.max(1, Math.min(ANIMATION_FRAMES, Math.floor(maxPixels / (width * height))));
+  for (let page = 0; page < frames; page += atOnce) {
+    const pages = Math.min(atOnce, frames - page);
     // The frames come one below the other.
     const strip = await readable(path, () =>
-      sharp(bytes, { page, pages, failOn: 'error' })
+      sharp(bytes, { page, pages, failOn: 'error', ignoreIcc: true, limitInputPixels: false })
         .removeAlpha()
         .toColourspace('srgb')
         .raw({ depth: 'uchar' })
@@ -155,6 +176,6 @@ async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
     return await read();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    throw new FormatError(`${path}: no readable image or animation (${reason})`, { cause });
+    throw new FormatError(`${path}: not a readable image or animation (${reason})`, { cause });
   }
 }

@@ -36,6 +36,10 @@ const dataSchema = z.strictObject({
   split: z.enum(['train', 'test']).default('train'),
   /** Side of the square training images and frames in pixels, or of those that latents were encoded from. */
   imageSize: count.optional(),
+  /** Turn images as their EXIF data says; by default pixels are read as they are stored. */
+  exifOrientation: z.boolean().optional(),
+  /** Images, or frames of videos, with more pixels than this count as corrupt; by default 100 million. */
+  maxPixels: count.optional(),
   /** Of images; by default 3, of IDX files 1. */
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
   /** Mirror half of the images. */

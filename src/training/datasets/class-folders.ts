@@ -1,9 +1,10 @@
 /** @file Files in one folder a class, at any depth below: the layout of ImageNet and of torchvision's `ImageFolder`. */
 
 import { createHash } from 'node:crypto';
-import { readdir, realpath, stat } from 'node:fs/promises';
-import { extname, join, relative, sep } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
 import { DatasetError } from '../../errors.ts';
+import { filesBelow, filesIn, foldersIn, type PassedOver, passedOver } from './folder-files.ts';
 
 export interface LabelledFile {
   readonly path: string;
@@ -14,6 +15,8 @@ export interface ClassFiles {
   readonly files: readonly LabelledFile[];
   /** One name a label. */
   readonly classNames: readonly string[];
+  /** Files that are in the folders and not read. */
+  readonly passedOver?: PassedOver | undefined;
 }
 
 /**
@@ -30,16 +33,18 @@ export async function listClassFiles(
 ): Promise<ClassFiles> {
   const folders = await classFolders(root, unit);
   const files: LabelledFile[] = [];
+  const others = await filesIn(root);
   for (const [label, folder] of folders.entries()) {
     const found = await filesBelow(join(root, folder), extensions);
-    if (found.length === 0) {
+    if (found.files.length === 0) {
       throw new DatasetError(
         `${join(root, folder)}: class folder without ${unit}; add some or remove the folder`,
       );
     }
-    files.push(...found.map((path) => ({ path, label })));
+    for (const path of found.files) files.push({ path, label });
+    for (const path of found.others) others.push(path);
   }
-  return { files, classNames: renamed(root, folders, names) };
+  return { files, classNames: renamed(root, folders, names), passedOver: passedOver(others) };
 }
 
 /** @throws {DatasetError} if there is not one name a class. */
@@ -72,48 +77,11 @@ export async function fingerprintOf(root: string, files: readonly LabelledFile[]
 }
 
 async function classFolders(path: string, unit: string): Promise<string[]> {
-  const names = await listFolder(path);
-  const folders: string[] = [];
-  for (const name of names) if (await isFolder(join(path, name))) folders.push(name);
+  const folders = await foldersIn(path);
   if (folders.length > 0) return folders;
   throw new DatasetError(
-    names.length === 0
+    (await filesIn(path)).length === 0
       ? `${path}: is empty; expected one folder of ${unit} a class`
       : `${path}: has no folders; expected one folder of ${unit} a class`,
   );
-}
-
-/** All files with these extensions at any depth, sorted, links followed but no folder entered twice. */
-export async function filesBelow(
-  folder: string,
-  extensions: ReadonlySet<string>,
-  seen = new Set<string>(),
-): Promise<string[]> {
-  const real = await realpath(folder);
-  if (seen.has(real)) return [];
-  seen.add(real);
-  const files: string[] = [];
-  for (const name of await listFolder(folder)) {
-    const path = join(folder, name);
-    if (extensions.has(extname(name).toLowerCase())) files.push(path);
-    else if (await isFolder(path)) files.push(...(await filesBelow(path, extensions, seen)));
-  }
-  return files;
-}
-
-/** Whether a path leads to a folder; a broken link leads nowhere. */
-export async function isFolder(path: string): Promise<boolean> {
-  const stats = await stat(path).catch(() => undefined);
-  return stats?.isDirectory() ?? false;
-}
-
-/** Sorted names, without hidden ones (macOS leaves `._x.jpg` files that are no images). */
-async function listFolder(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).filter((name) => !name.startsWith('.')).sort();
-  } catch (error) {
-    throw new DatasetError(`${path}: cannot be read as a folder (${(error as Error).message})`, {
-      cause: error,
-    });
-  }
 }

@@ -2,6 +2,7 @@
 
 import type { LatentOrigin } from '../../models/acdit/config.ts';
 import type { Generator } from '../../tensor/generator.ts';
+import type { PassedOver } from './folder-files.ts';
 
 /** One picture or clip, and its class. */
 export interface Sample {
@@ -26,6 +27,8 @@ export interface Dataset {
   readonly classNames: readonly string[];
   /** Samples found corrupt so far. */
   readonly corruptCount: number;
+  /** Files in its folders that are not read, to be reported once. */
+  readonly passedOver?: PassedOver | undefined;
   /** Samples are latents of this autoencoder. Absent: they are pixels. */
   readonly autoencoder?: LatentOrigin & { readonly downsampling: number };
   /**

@@ -72,15 +72,9 @@ export async function findIdxImages(path: string, split: Split): Promise<string[
 export async function loadIdxDataset(path: string, options: IdxOptions = {}): Promise<ImageDataset> {
   const { split = 'train', channels = 1 } = options;
   const imagesFile = onlyOne(await findIdxImages(path, split), path, split);
-  const images = await readIdx(imagesFile, 3);
-  const labels = await readIdx(await labelsFileOf(imagesFile), 1);
+  const images = await readIdxImages(imagesFile);
   const [size, height, width] = images.shape;
-  if (size === 0 || size !== labels.shape[0]) {
-    throw new DatasetError(
-      `${imagesFile}: expected as many labels as images and at least one, ` +
-        `got ${size} images and ${labels.shape[0]} labels`,
-    );
-  }
+  const labels = await readIdxLabels(imagesFile, size);
   const side = checkedImageSize(imagesFile, height, width, options.imageSize);
   const classCount = labels.data.reduce((highest, label) => Math.max(highest, label), 0) + 1;
   const imageShape = [channels, side?.height ?? height, side?.width ?? width] as const;
@@ -141,6 +135,28 @@ async function labelsFileOf(imagesFile: string): Promise<string> {
   const found = [name, `${name}.gz`].find((candidate) => present.includes(candidate));
   if (!found) throw new DatasetError(`${folder}: holds ${basename(imagesFile)} but no ${name} or ${name}.gz`);
   return join(folder, found);
+}
+
+/**
+ * Read a file of IDX images (N, H, W).
+ * @throws {FormatError} if it is damaged; {DatasetError} if it holds something else, or no image.
+ */
+export async function readIdxImages(file: string): Promise<Tensor<'uint8'>> {
+  const images = await readIdx(file, 3);
+  if (images.data.length > 0) return images;
+  throw new DatasetError(`${file}: expected at least one image, got shape [${images.shape}]`);
+}
+
+/**
+ * Read the labels (N) that go with a file of `count` IDX images.
+ * @throws {FormatError} if they are damaged; {DatasetError} if there are none, or not as many.
+ */
+export async function readIdxLabels(imagesFile: string, count: number): Promise<Tensor<'uint8'>> {
+  const labels = await readIdx(await labelsFileOf(imagesFile), 1);
+  if (labels.shape[0] === count) return labels;
+  throw new DatasetError(
+    `${imagesFile}: expected as many labels as images, got ${count} images and ${labels.shape[0]} labels`,
+  );
 }
 
 async function readIdx(file: string, rank: number): Promise<Tensor<'uint8'>> {

@@ -52,8 +52,23 @@ describe('unpackGzip', () => {
   });
 
   it('refuses a truncated file', async () => {
-    const packed = gzipSync(new Uint8Array(1000));
+    const packed = gzipSync(
+      idxBytes(
+        [1000],
+        Uint8Array.from({ length: 1000 }, (_, i) => i * i),
+      ),
+    );
     await expect(unpackGzip(packed.subarray(0, packed.length - 9), 'x.gz')).rejects.toThrow(FormatError);
+    await expect(unpackGzip(packed.subarray(0, 12), 'x.gz')).rejects.toThrow(/^x.gz: damaged gzip data/);
+  });
+
+  it('unpacks nothing if the header states more than the limit, and never more than the header states', async () => {
+    const header = idxBytes([2 ** 20, 32, 32], new Uint8Array()); // a gigabyte, and the header
+    await expect(unpackGzip(gzipSync(header), 'x.gz')).rejects.toThrow(
+      /x.gz: its 1073741840 bytes are more than the limit of 1073741824 for compressed data; unpack it with gunzip/,
+    );
+    const longer = idxBytes([4], new Uint8Array(2 ** 20));
+    await expect(unpackGzip(gzipSync(longer), 'x.gz')).rejects.toThrow(/holds more than its header states/);
   });
 });
 

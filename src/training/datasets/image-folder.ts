@@ -1,6 +1,8 @@
-/** @file Datasets of one folder a class, any common image format. Images are decoded when asked for. */
+/** @file Datasets of one folder per class, any common image format. Images are decoded when asked for. */
 
-import { readImage, samplesFromImage, withChannels } from '../../media/image.ts';
+import { createBudget } from '../../budget.ts';
+import { IMAGE_EXTENSIONS } from '../../media/file-formats.ts';
+import { MAXIMUM_PIXELS, openImage, samplesFromImage, withChannels } from '../../media/image.ts';
 import { centerCrop } from '../../media/resize.ts';
 import { fingerprintOf, type LabelledFile, listClassFiles } from './class-folders.ts';
 import { CorruptFiles, type CorruptFilesOptions } from './corrupt-files.ts';
@@ -13,19 +15,14 @@ export interface ImageFolderOptions extends CorruptFilesOptions {
   readonly channels?: 1 | 3 | undefined;
   /** Default: the names of the folders. */
   readonly classNames?: readonly string[] | undefined;
+  /** Turn images as their EXIF data says; default false, as in the official code. */
+  readonly exifOrientation?: boolean | undefined;
+  /** The most pixels of an image. A larger one counts as corrupt. */
+  readonly maxPixels?: number | undefined;
 }
 
-/** Endings of the names of images. */
-export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
-  '.jpg',
-  '.jpeg',
-  '.png',
-  '.webp',
-  '.gif',
-  '.tif',
-  '.tiff',
-  '.avif',
-]);
+/** Files read at once, at most. */
+const FILES_AT_ONCE = 8;
 
 /**
  * List the images of a folder of class folders. Classes are the folders in order of their names.
@@ -33,12 +30,14 @@ export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set([
  */
 export async function openImageFolder(path: string, options: ImageFolderOptions): Promise<ImageDataset> {
   const { imageSize, channels = 3 } = options;
-  const { files, classNames } = await listClassFiles(path, IMAGE_EXTENSIONS, 'images', options.classNames);
+  const found = await listClassFiles(path, IMAGE_EXTENSIONS, 'images', options.classNames);
+  const { files, classNames, passedOver } = found;
+  const readSample = sampleReader(options);
   const corrupt = new CorruptFiles(path, files.length, 'images', options);
   async function read(index: number): Promise<Sample | undefined> {
     if (corrupt.has(index)) return undefined;
     try {
-      const sample = await readSample(files[index], imageSize, channels);
+      const sample = await readSample(files[index]);
       corrupt.markGood(index);
       return sample;
     } catch (error) {
@@ -54,12 +53,27 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
     get corruptCount() {
       return corrupt.count;
     },
+    passedOver,
     fingerprint: () => fingerprintOf(path, files),
     read,
   };
 }
 
-async function readSample({ path, label }: LabelledFile, size: number, channels: 1 | 3): Promise<Sample> {
-  const image = withChannels(await readImage(path), channels);
-  return { values: samplesFromImage(centerCrop(image, size)), label };
+/** Reads images, a few at once: as many as have the most pixels of one together. */
+function sampleReader({
+  imageSize,
+  channels = 3,
+  exifOrientation,
+  maxPixels = MAXIMUM_PIXELS,
+}: ImageFolderOptions) {
+  const files = createBudget(FILES_AT_ONCE);
+  const pixels = createBudget(maxPixels);
+  return ({ path, label }: LabelledFile): Promise<Sample> =>
+    files(1, async () => {
+      const file = await openImage(path, { exifOrientation, maxPixels });
+      return pixels(file.width * file.height, async () => {
+        const image = withChannels(await file.decode(), channels);
+        return { values: samplesFromImage(centerCrop(image, imageSize)), label };
+      });
+    });
 }

@@ -30,18 +30,32 @@ export interface ClipOptions {
   readonly speed?: readonly [slowest: number, fastest: number] | undefined;
 }
 
-const KINDS_WITH: Readonly<Record<keyof ClipOptions, readonly DatasetKind[]>> = {
+/** What is only asked of files that are decoded. */
+export interface FileOptions {
+  /** Turn images as their EXIF data says. Default false: pixels as they are stored. */
+  readonly exifOrientation?: boolean | undefined;
+  /** The most pixels of an image, or of a frame of a video. Default 100 million. */
+  readonly maxPixels?: number | undefined;
+}
+
+const KINDS_WITH: Readonly<Record<keyof (ClipOptions & FileOptions), readonly DatasetKind[]>> = {
   frames: ['moving-idx', 'video-folder', 'ucf101', 'latents'],
   frameInterval: ['video-folder', 'ucf101', 'latents'],
   fold: ['ucf101'],
   items: ['moving-idx'],
   itemSize: ['moving-idx'],
   speed: ['moving-idx'],
+  exifOrientation: ['image-folder'],
+  maxPixels: ['image-folder', 'video-folder', 'ucf101'],
 };
 
 /** @throws {ConfigError} naming the first option that means nothing for data of this kind. */
-export function requireOptionsOfKind(path: string, kind: DatasetKind, options: ClipOptions): void {
-  for (const [key, kinds] of Object.entries(KINDS_WITH) as [keyof ClipOptions, DatasetKind[]][]) {
+export function requireOptionsOfKind(
+  path: string,
+  kind: DatasetKind,
+  options: ClipOptions & FileOptions,
+): void {
+  for (const [key, kinds] of Object.entries(KINDS_WITH) as [keyof typeof KINDS_WITH, DatasetKind[]][]) {
     if (options[key] === undefined || kinds.includes(kind)) continue;
     throw new ConfigError(
       `${path}: ${key} is for data of kind ${kinds.join(', ')}, and this is ${kind}; leave it out or name the kind`,

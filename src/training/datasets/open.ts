@@ -6,17 +6,23 @@ import { join } from 'node:path';
 import { ConfigError, DatasetError } from '../../errors.ts';
 import { hasIndex } from '../latents/index-file.ts';
 import { openLatents } from '../latents/latents-dataset.ts';
-import { isFolder } from './class-folders.ts';
 import type { Dataset, ImageDataset, VideoDataset } from './dataset.ts';
+import { isFolder } from './folder-files.ts';
 import { findIdxImages, loadIdxDataset, type Split } from './idx-dataset.ts';
 import { openImageFolder } from './image-folder.ts';
-import { type ClipOptions, type DatasetKind, requireFrames, requireOptionsOfKind } from './kinds.ts';
+import {
+  type ClipOptions,
+  type DatasetKind,
+  type FileOptions,
+  requireFrames,
+  requireOptionsOfKind,
+} from './kinds.ts';
 import { movingItems } from './moving-items.ts';
 import type { ClipReader } from './videos/clip-reader.ts';
 import { findUcfLists, openUcf101 } from './videos/ucf101.ts';
 import { openVideoFolder } from './videos/video-folder.ts';
 
-export interface DatasetOptions extends ClipOptions {
+export interface DatasetOptions extends ClipOptions, FileOptions {
   /** A folder, or an IDX images file. */
   readonly path: string;
   /**
@@ -66,6 +72,7 @@ export async function openImages(options: DatasetOptions): Promise<ImageDataset>
   const { path, split = 'train' } = options;
   const kind = options.kind ?? (await detectKind(options));
   const stats = await requirePath(path);
+  requireOptionsOfKind(path, kind, options);
   if (kind === 'idx') return loadIdxDataset(path, options);
   if (!stats.isDirectory()) {
     throw new DatasetError(`${path}: expected a folder with one folder of images a class, or IDX images`);

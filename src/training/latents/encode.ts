@@ -15,6 +15,7 @@ import { downsampling } from '../../models/autoencoder/config.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
 import { flipHorizontally } from '../datasets/augment.ts';
 import { CorruptVideo, type ImageDataset, type Recording, type VideoDataset } from '../datasets/dataset.ts';
+import type { PassedOver } from '../datasets/folder-files.ts';
 import {
   hasIndex,
   INDEX_FILE,
@@ -34,6 +35,8 @@ export interface EncodeOptions {
   /** Encodes; its latents times the scaling factor are what models learn. */
   readonly encoder: Pick<Autoencoder, 'config' | 'encode'>;
   readonly autoencoder: LatentOrigin;
+  /** Whether the source turns images as their EXIF data says; default false. */
+  readonly exifOrientation?: boolean;
   /** Where index.json and the shards go. */
   readonly folder: string;
   /** Encode mirrored images too; default true. */
@@ -51,6 +54,8 @@ export interface EncodeStart {
   readonly index: LatentsIndex;
   /** Images of finished shards. */
   readonly done: number;
+  /** Files of the source that are not read. */
+  readonly passedOver: PassedOver | undefined;
   /** What is wrong with shards that were finished and have to be made anew. */
   readonly damage: readonly string[];
 }
@@ -112,7 +117,7 @@ async function encodeLocked(
   const damage = await damagedShards(folder, index, options);
   const kept = new Set([...index.shards.keys()].filter((shard) => !damage.has(shard)));
   let done = [...kept].reduce((sum, shard) => sum + imagesOf(index, shard), 0);
-  await hooks.onStart?.({ index, done, damage: [...damage.values()] });
+  await hooks.onStart?.({ index, done, passedOver: source.passedOver, damage: [...damage.values()] });
   for (let shard = 0; shard < shardCount(index); shard++) {
     if (kept.has(shard)) continue;
     const { first, end } = shardRange(index, shard);
@@ -145,7 +150,7 @@ function imagesOf(index: LatentsIndex, shard: number): number {
 }
 
 async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
-  const { source, encoder, autoencoder, flips = true, dtype = 'float16' } = options;
+  const { source, encoder, autoencoder, flips = true, dtype = 'float16', exifOrientation = false } = options;
   const [, channels, imageSize, width] = source.sampleShape;
   const factor = downsampling(encoder.config);
   const { inChannels, latentChannels } = encoder.config;
@@ -161,6 +166,7 @@ async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
     images: source.size,
     source: await source.fingerprint(),
     imageSize,
+    exifOrientation,
     latentShape: [latentChannels, imageSize / factor, imageSize / factor],
     dtype,
     flips,
@@ -217,6 +223,7 @@ const SETTING_NAMES = {
   images: 'the number of images',
   source: 'the data (names and lengths of its files, as a fingerprint)',
   imageSize: 'the image size',
+  exifOrientation: 'whether images are turned as their EXIF data says',
   latentShape: 'the shape of latents',
   dtype: 'the dtype',
   flips: 'whether there are flips',

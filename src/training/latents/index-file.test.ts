@@ -20,6 +20,7 @@ const index = {
     classNames: ['a', 'b'],
     images: 25,
     source: 'abc',
+    exifOrientation: false,
     imageSize: 16,
     latentShape: [4, 2, 2],
     dtype: 'float16',
@@ -75,7 +76,8 @@ describe('an index', () => {
 
   it.each<[string, object, RegExp]>([
     ['another format', { format: 'x' }, /format/],
-    ['a later version', { version: 2 }, /version/],
+    ['a later version', { version: 3 }, /version/],
+    ['an earlier version', { version: 1 }, /encode the images again if an earlier acdit wrote it/],
     ['no class', { classNames: [] }, /classNames/],
     ['no image', { images: 0 }, /images/],
     ['a negative count', { images: -5 }, /images/],

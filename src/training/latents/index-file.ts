@@ -14,7 +14,8 @@ import { checksum } from '../../formats/zip-writer.ts';
 
 export const INDEX_FILE = 'index.json';
 const FORMAT = 'acdit-latents';
-const VERSION = 1;
+/** 2 says how pixels were read. */
+const VERSION = 2;
 /** An index of millions of images takes less than a megabyte; more is no index. */
 const LARGEST_INDEX = 64 * 2 ** 20;
 /** A random order has at most so many places. */
@@ -40,6 +41,8 @@ const schema = z.strictObject({
   source: fingerprint,
   /** Side of the square pictures that were encoded. */
   imageSize: size,
+  /** Whether images were turned as their EXIF data says. */
+  exifOrientation: z.boolean(),
   /** Channels, height and width of an image's or a frame's latents. */
   latentShape: z.tuple([size, size, size]),
   dtype: z.enum(['float16', 'float32']),
@@ -137,7 +140,7 @@ export function parseIndex(text: string, name: string): LatentsIndex {
     text,
     name,
     storedSchema,
-    `no index of latents (version ${VERSION})`,
+    `not an index of latents of version ${VERSION}, encode the images again if an earlier acdit wrote it`,
     FormatError,
   );
   const problem = inconsistency(index);

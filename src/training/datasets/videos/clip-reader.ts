@@ -7,6 +7,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { createBudget } from '../../../budget.ts';
 import { AcditError, FormatError, VideoDecoderError } from '../../../errors.ts';
 import { type Clip, type ClipRequest, readClip } from './clip.ts';
 
@@ -26,20 +27,9 @@ const DECODERS = Math.max(2, Math.floor(availableParallelism() / 2));
 
 /** Reads in this process, at most `limit` videos at a time. */
 export function localClipReader(signal?: AbortSignal, limit = DECODERS): ClipReader {
-  const waiting: (() => void)[] = [];
-  let running = 0;
+  const within = createBudget(limit);
   return {
-    async read(request) {
-      if (running === limit) await new Promise<void>((resolve) => void waiting.push(resolve));
-      else running++;
-      try {
-        return await readClip(request, signal);
-      } finally {
-        const next = waiting.shift();
-        if (next) next();
-        else running--;
-      }
-    },
+    read: (request) => within(1, () => readClip(request, signal)),
     close: async () => {},
   };
 }

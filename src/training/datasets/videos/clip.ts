@@ -3,7 +3,7 @@
 import { FormatError } from '../../../errors.ts';
 import { type Channels, type Image, samplesFromImage, withChannels } from '../../../media/image.ts';
 import { shortSideCrop } from '../../../media/resize.ts';
-import { probeVideo, readFrames } from '../../../media/video-reader.ts';
+import { probeVideo, type ReadFramesOptions, readFrames } from '../../../media/video-reader.ts';
 
 /** What clips are like. */
 export interface ClipFormat {
@@ -22,6 +22,8 @@ export interface ClipRequest extends ClipFormat {
   readonly place: number;
   /** Frames of the video, if they were counted before. */
   readonly length?: number | undefined;
+  /** The most pixels of a frame. */
+  readonly maxPixels?: number | undefined;
 }
 
 /** A decoded clip. */
@@ -79,7 +81,7 @@ export function clipValues(data: Uint8Array, { size, channels }: FrameFormat): F
 export async function readClip(request: ClipRequest, signal?: AbortSignal): Promise<Clip> {
   const { path } = request;
   const stated = request.length ?? (await statedLength(path, signal));
-  const length = stated ?? (await countFrames(path, signal));
+  const length = stated ?? (await countFrames(request, signal));
   const { clip, seen } = await cutOut(request, length, signal);
   if (clip) return { data: clip, length };
   // The header says more than there is.
@@ -94,14 +96,14 @@ async function cutOut(
   length: number,
   signal: AbortSignal | undefined,
 ): Promise<{ clip?: Uint8Array; seen: number }> {
-  const { path, frames, interval, size, channels } = request;
+  const { path, frames, interval, size, channels, maxPixels } = request;
   const span = clipSpan(request);
   if (length < span) throw new FormatError(`${path}: ${tooShort(length, request).message}`);
   const start = clipStart(length, span, request.place);
   const frameSize = channels * size ** 2;
   const clip = new Uint8Array(frames * frameSize);
   let seen = 0;
-  for await (const image of videoFrames(path, signal)) {
+  for await (const image of videoFrames(path, { signal, maxPixels })) {
     const at = seen++ - start;
     if (at < 0 || at % interval !== 0) continue;
     clip.set(cropFrame(image, request).data, (at / interval) * frameSize);
@@ -112,16 +114,19 @@ async function cutOut(
 
 async function statedLength(path: string, signal: AbortSignal | undefined): Promise<number | undefined> {
   try {
-    return (await probeVideo(path, signal ? { signal } : {})).frames;
+    return (await probeVideo(path, { signal })).frames;
   } catch (error) {
     throw named(path, error);
   }
 }
 
 /** All frames of a video. @throws {FormatError} also if it is not there, or may not be read. */
-export async function* videoFrames(path: string, signal?: AbortSignal): AsyncGenerator<Image, void, void> {
+export async function* videoFrames(
+  path: string,
+  options: ReadFramesOptions = {},
+): AsyncGenerator<Image, void, void> {
   try {
-    yield* readFrames(path, signal ? { signal } : {});
+    yield* readFrames(path, options);
   } catch (error) {
     throw named(path, error);
   }
@@ -134,8 +139,11 @@ function named(path: string, error: unknown): unknown {
   return new FormatError(`${path}: cannot be read (${code})`, { cause: error });
 }
 
-async function countFrames(path: string, signal: AbortSignal | undefined): Promise<number> {
+async function countFrames(
+  { path, maxPixels }: ClipRequest,
+  signal: AbortSignal | undefined,
+): Promise<number> {
   let count = 0;
-  for await (const _ of videoFrames(path, signal)) count++;
+  for await (const _ of videoFrames(path, { signal, maxPixels })) count++;
   return count;
 }

@@ -6,8 +6,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatasetError, FormatError } from '../../../errors.ts';
-import { type ClassFiles, isFolder, type LabelledFile, renamed } from '../class-folders.ts';
+import { type ClassFiles, type LabelledFile, renamed } from '../class-folders.ts';
 import type { VideoDataset } from '../dataset.ts';
+import { isFolder } from '../folder-files.ts';
 import type { Split } from '../idx-dataset.ts';
 import { videoDataset } from './video-dataset.ts';
 import type { VideoFolderOptions } from './video-folder.ts';

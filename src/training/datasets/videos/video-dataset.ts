@@ -11,15 +11,17 @@ import { type ClipReader, processClipReader } from './clip-reader.ts';
 export interface VideoDatasetOptions extends CorruptFilesOptions, ClipFormat {
   /** Default: one in a process of its own. */
   readonly clipReader?: ClipReader | undefined;
+  /** The most pixels of a frame. A video with larger ones counts as corrupt. */
+  readonly maxPixels?: number | undefined;
 }
 
 /** @param root what the dataset is called, and what its files are below. */
 export function videoDataset(
   root: string,
-  { files, classNames }: ClassFiles,
+  { files, classNames, passedOver }: ClassFiles,
   options: VideoDatasetOptions,
 ): VideoDataset {
-  const { frames, interval, size, channels, clipReader = processClipReader() } = options;
+  const { frames, interval, size, channels, maxPixels, clipReader = processClipReader() } = options;
   const corrupt = new CorruptFiles(root, files.length, 'videos', options);
   const lengths = new Map<number, number>();
   const mark = (index: number, error: unknown): void => {
@@ -34,6 +36,7 @@ export function videoDataset(
     get corruptCount() {
       return corrupt.count;
     },
+    passedOver,
     fingerprint: () => fingerprintOf(root, files),
     async read(index, generator) {
       // Drawn for corrupt ones too, so that what follows does not depend on which are known to be.
@@ -42,7 +45,16 @@ export function videoDataset(
       const { path, label } = files[index];
       try {
         const length = lengths.get(index);
-        const clip = await clipReader.read({ path, frames, interval, size, channels, place, length });
+        const clip = await clipReader.read({
+          path,
+          frames,
+          interval,
+          size,
+          channels,
+          place,
+          length,
+          maxPixels,
+        });
         lengths.set(index, clip.length);
         corrupt.markGood(index);
         return { values: clipValues(clip.data, options), label };
@@ -62,10 +74,10 @@ export function videoDataset(
 /** All frames; a video that turns out corrupt is told to `mark`. */
 async function* wholeVideo(
   path: string,
-  format: ClipFormat,
+  format: ClipFormat & Pick<VideoDatasetOptions, 'maxPixels'>,
   mark: (error: unknown) => void,
 ): AsyncGenerator<Float32Array> {
-  const frames = videoFrames(path);
+  const frames = videoFrames(path, { maxPixels: format.maxPixels });
   try {
     while (true) {
       const { value, done } = await frames.next().catch((error) => {

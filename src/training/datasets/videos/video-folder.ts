@@ -1,12 +1,9 @@
-/** @file Videos in one folder a class. */
+/** @file Videos in one folder per class. */
 
+import { VIDEO_EXTENSIONS } from '../../../media/file-formats.ts';
 import { listClassFiles } from '../class-folders.ts';
 import type { VideoDataset } from '../dataset.ts';
 import { type VideoDatasetOptions, videoDataset } from './video-dataset.ts';
-
-export const VIDEO_EXTENSIONS: ReadonlySet<string> = new Set(
-  ['mp4', 'm4v', 'mov', 'webm', 'mkv', 'avi', 'mpg', 'mpeg', 'gif', 'webp'].map((name) => `.${name}`),
-);
 
 export interface VideoFolderOptions extends VideoDatasetOptions {
   /** Default: the names of the folders. */

@@ -1,0 +1,33 @@
+/** @file Bounds work that runs at the same time, as memory asks for. */
+
+/** Runs work once it fits into what is left of the capacity. */
+export type Budget = <T>(cost: number, work: () => Promise<T>) => Promise<T>;
+
+/**
+ * Lets work run whose costs together are at most `capacity`, first come, first served. Work that costs more than that runs
+ * alone.
+ */
+export function createBudget(capacity: number): Budget {
+  const waiting: { readonly cost: number; readonly start: () => void }[] = [];
+  let used = 0;
+  const startNext = (): void => {
+    while (waiting.length > 0 && used + waiting[0].cost <= capacity) {
+      const { cost, start } = waiting.shift()!;
+      used += cost;
+      start();
+    }
+  };
+  return async (cost, work) => {
+    const taken = Math.min(cost, capacity);
+    await new Promise<void>((start) => {
+      waiting.push({ cost: taken, start });
+      startNext();
+    });
+    try {
+      return await work();
+    } finally {
+      used -= taken;
+      startNext();
+    }
+  };
+}

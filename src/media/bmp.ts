@@ -1,0 +1,196 @@
+/**
+ * @file Windows bitmaps (BMP): palettes of 1, 4 and 8 bits, 16, 24 and 32 bits with any masks, and run lengths. Alpha is
+ * dropped. Source of the layout: the documentation of BITMAPINFOHEADER and its successors.
+ */
+
+import { FormatError } from '../errors.ts';
+import type { Image, ImageSize } from './pixels.ts';
+
+/** How pixels are stored. */
+const COMPRESSION = { none: 0, rle8: 1, rle4: 2, masks: 3, alphaMasks: 6 } as const;
+/** Length of the oldest header, whose fields are shorter. */
+const CORE_HEADER = 12;
+const FILE_HEADER = 14;
+
+/** The fields of the headers. */
+interface Header extends ImageSize {
+  readonly bits: number;
+  readonly compression: number;
+  /** Rows from the top down, as a negative height means. */
+  readonly topDown: boolean;
+  /** Where pixels start. */
+  readonly pixels: number;
+  readonly palette: Uint8Array;
+  /** Masks of red, green and blue in a pixel of 16 or 32 bits. */
+  readonly masks: readonly [number, number, number];
+}
+
+/** The size that a BMP file states. @throws {FormatError} if its header is damaged. */
+export function bmpSize(bytes: Uint8Array): ImageSize {
+  const { width, height } = readHeader(bytes);
+  return { width, height };
+}
+
+/** Decode a BMP file to RGB. @throws {FormatError} if it is damaged, cut short, or holds a JPEG or PNG. */
+export function decodeBmp(bytes: Uint8Array): Image {
+  const header = readHeader(bytes);
+  const { width, height, bits, compression, topDown, pixels } = header;
+  const data = new Uint8Array(3 * width * height);
+  const isPacked = compression === COMPRESSION.rle8 || compression === COMPRESSION.rle4;
+  const indices = isPacked ? unpackRuns(bytes.subarray(pixels), header) : undefined;
+  const stride = 4 * Math.ceil((width * bits) / 32);
+  if (!indices && bytes.length < pixels + stride * (height - 1) + Math.ceil((width * bits) / 8)) {
+    throw new FormatError(`is cut short: ${width} x ${height} pixels of ${bits} bits do not fit into it`);
+  }
+  for (let y = 0; y < height; y++) {
+    const from = topDown ? y : height - 1 - y;
+    const row = data.subarray(3 * y * width, 3 * (y + 1) * width);
+    if (indices) {
+      const line = indices.subarray(from * width, (from + 1) * width);
+      for (let x = 0; x < width; x++) setColour(row, x, header.palette, line[x]);
+    } else {
+      decodeRow(bytes.subarray(pixels + from * stride), row, header);
+    }
+  }
+  return { width, height, channels: 3, data };
+}
+
+function readHeader(bytes: Uint8Array): Header {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < FILE_HEADER + CORE_HEADER) throw new FormatError('is cut short within its header');
+  const length = view.getUint32(14, true);
+  const isCore = length === CORE_HEADER;
+  if (!isCore && (length < 40 || length > 256 || bytes.length < FILE_HEADER + length)) {
+    throw new FormatError(`has a header of ${length} bytes, which no version of BMP has`);
+  }
+  const width = isCore ? view.getUint16(18, true) : view.getInt32(18, true);
+  const stored = isCore ? view.getUint16(20, true) : view.getInt32(22, true);
+  const bits = view.getUint16(isCore ? 24 : 28, true);
+  const compression = isCore ? COMPRESSION.none : view.getUint32(30, true);
+  if (width < 1 || stored === 0) throw new FormatError(`states a size of ${width} x ${stored} pixels`);
+  requireSupported(bits, compression);
+  const masks = masksOf(view, length, bits, compression);
+  const colours = (!isCore && view.getUint32(46, true)) || (bits <= 8 ? 2 ** bits : 0);
+  const afterMasks = compression === COMPRESSION.masks && length === 40 ? 12 : 0;
+  const palette = readPalette(bytes, FILE_HEADER + length + afterMasks, colours, isCore ? 3 : 4, bits);
+  return {
+    width,
+    height: Math.abs(stored),
+    bits,
+    compression,
+    topDown: stored < 0,
+    pixels: view.getUint32(10, true),
+    palette,
+    masks,
+  };
+}
+
+function requireSupported(bits: number, compression: number): void {
+  const { none, rle8, rle4, masks, alphaMasks } = COMPRESSION;
+  const allowed = {
+    1: [none],
+    4: [none, rle4],
+    8: [none, rle8],
+    16: [none, masks, alphaMasks],
+    24: [none],
+    32: [none, masks, alphaMasks],
+  }[bits];
+  if (allowed?.some((one) => one === compression)) return;
+  throw new FormatError(`has ${bits} bits per pixel in compression ${compression}, which is not supported`);
+}
+
+function masksOf(view: DataView, length: number, bits: number, compression: number): Header['masks'] {
+  const { masks, alphaMasks } = COMPRESSION;
+  if (compression !== masks && compression !== alphaMasks) {
+    return bits === 16 ? [0x7c00, 0x3e0, 0x1f] : [0xff0000, 0xff00, 0xff];
+  }
+  if (view.byteLength < FILE_HEADER + Math.max(length, 52))
+    throw new FormatError('is cut short within its masks');
+  return [54, 58, 62].map((at) => view.getUint32(at, true)) as unknown as Header['masks'];
+}
+
+/** Colours in the order blue, green, red, as RGB; black where there are fewer than a pixel may name. */
+function readPalette(
+  bytes: Uint8Array,
+  start: number,
+  colours: number,
+  size: number,
+  bits: number,
+): Uint8Array {
+  const palette = new Uint8Array(bits <= 8 ? 3 * 2 ** bits : 0);
+  const count = Math.min(colours, palette.length / 3, Math.floor((bytes.length - start) / size));
+  for (let i = 0; i < count; i++) {
+    for (let c = 0; c < 3; c++) palette[3 * i + c] = bytes[start + size * i + 2 - c];
+  }
+  return palette;
+}
+
+function setColour(row: Uint8Array, x: number, palette: Uint8Array, index: number): void {
+  for (let c = 0; c < 3; c++) row[3 * x + c] = palette[3 * index + c];
+}
+
+function decodeRow(stored: Uint8Array, row: Uint8Array, { width, bits, palette, masks }: Header): void {
+  if (bits === 24) {
+    for (let i = 0; i < 3 * width; i += 3) for (let c = 0; c < 3; c++) row[i + c] = stored[i + 2 - c];
+    return;
+  }
+  if (bits <= 8) {
+    for (let x = 0; x < width; x++) {
+      const shift = 8 - bits - ((x * bits) % 8);
+      setColour(row, x, palette, (stored[(x * bits) >> 3] >> shift) & (2 ** bits - 1));
+    }
+    return;
+  }
+  const fields = masks.map(fieldOf);
+  const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength);
+  for (let x = 0; x < width; x++) {
+    const pixel = bits === 16 ? view.getUint16(2 * x, true) : view.getUint32(4 * x, true);
+    for (const [c, { mask, shift, most }] of fields.entries()) {
+      const value = (pixel & mask) >>> shift;
+      row[3 * x + c] = most === 255 ? value : Math.floor((value * 255) / Math.max(most, 1));
+    }
+  }
+}
+
+/** Where a mask's bits are, and the largest value in them. */
+function fieldOf(mask: number) {
+  const shift = mask === 0 ? 0 : 31 - Math.clz32(mask & -mask);
+  return { mask, shift, most: mask >>> shift };
+}
+
+/** Palette indices of run lengths, row by row from the bottom; what no run covers is 0. */
+function unpackRuns(runs: Uint8Array, { width, height, compression }: Header): Uint8Array {
+  const out = new Uint8Array(width * height);
+  const perByte = compression === COMPRESSION.rle4 ? 2 : 1;
+  let [x, y, at] = [0, 0, 0];
+  const put = (value: number): void => {
+    if (x < width && y < height) out[y * width + x] = value;
+    x++;
+  };
+  /** The value of pixel `i` of a run that starts at `start`. */
+  const valueAt = (start: number, i: number): number => {
+    const byte = runs[start + Math.floor(i / perByte)];
+    return perByte === 1 ? byte : i % 2 === 0 ? byte >> 4 : byte & 15;
+  };
+  while (at + 1 < runs.length) {
+    const [count, code] = [runs[at], runs[at + 1]];
+    at += 2;
+    if (count > 0) {
+      for (let i = 0; i < count; i++) put(valueAt(at - 1, i % perByte));
+    } else if (code === 0) {
+      [x, y] = [0, y + 1];
+    } else if (code === 1) {
+      return out;
+    } else if (code === 2) {
+      [x, y] = [x + runs[at], y + runs[at + 1]];
+      at += 2;
+    } else {
+      const length = Math.ceil(code / perByte);
+      if (at + length > runs.length) break;
+      for (let i = 0; i < code; i++) put(valueAt(at, i));
+      at += length + (length % 2);
+    }
+  }
+  if (y >= height - 1) return out; // some programs leave the end mark out
+  throw new FormatError(`is cut short in row ${y + 1} of ${height}`);
+}

@@ -1,0 +1,100 @@
+/** @file Which files hold images and videos: by their extensions or, where a name has none, by how the file begins. */
+
+import { open } from 'node:fs/promises';
+import { extname } from 'node:path';
+
+/** Extensions of the images that {@link readImage} reads. */
+export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(
+  'jpg jpeg jpe jfif png webp gif tif tiff avif bmp dib ppm pgm pbm pnm'.split(' ').map((name) => `.${name}`),
+);
+
+/** Extensions of the videos that {@link readFrames} reads, animations included. */
+export const VIDEO_EXTENSIONS: ReadonlySet<string> = new Set(
+  'mp4 m4v mov webm mkv avi mpg mpeg 3gp flv wmv ogv mts m2ts gif webp'.split(' ').map((name) => `.${name}`),
+);
+
+/** Extensions of images in formats that are not read. */
+const OTHER_IMAGES: ReadonlySet<string> = new Set(
+  'heic heif hif jxl jp2 j2k psd svg exr hdr tga ico dng cr2 nef arw raw'
+    .split(' ')
+    .map((name) => `.${name}`),
+);
+
+/** How files begin, by the extension that is usual for them. `?` is any byte. */
+const BEGINNINGS: readonly (readonly [extension: string, starts: readonly string[]])[] = [
+  ['.jpg', ['\xff\xd8\xff']],
+  ['.png', ['\x89PNG\r\n\x1a\n']],
+  ['.gif', ['GIF87a', 'GIF89a']],
+  ['.webp', ['RIFF????WEBP']],
+  ['.avi', ['RIFF????AVI ']],
+  ['.tif', ['II*\0', 'MM\0*', 'II+\0', 'MM\0+']],
+  // After 12 bytes, the length of a header of one of its versions.
+  [
+    '.bmp',
+    ['\x0c', '\x28', '\x34', '\x38', '\x40', '\x6c', '\x7c'].map((length) => `BM????????????${length}\0\0\0`),
+  ],
+  [
+    '.ppm',
+    ['P1', 'P2', 'P3', 'P4', 'P5', 'P6'].flatMap((kind) => [' ', '\t', '\n', '\r'].map((end) => kind + end)),
+  ],
+  ['.avif', ['????ftypavif', '????ftypavis']],
+  ['.heic', ['????ftyphe', '????ftypmif1', '????ftypmsf1']],
+  ['.mp4', ['????ftyp']],
+  ['.mkv', ['\x1a\x45\xdf\xa3']],
+  ['.jxl', ['\xff\x0a', '\0\0\0\x0cJXL ']],
+];
+
+/** Bytes of a file that are enough to know its format. */
+const BEGINNING_BYTES = 32;
+
+/**
+ * The extension that is usual for files that begin like this, such as `.jpg`; `undefined` if the format is unknown.
+ * PBM and PGM files are called `.ppm` too.
+ */
+export function formatOf(start: Uint8Array): string | undefined {
+  const text = String.fromCharCode(...start.subarray(0, BEGINNING_BYTES));
+  return BEGINNINGS.find(([, starts]) => starts.some((beginning) => beginsWith(text, beginning)))?.[0];
+}
+
+function beginsWith(text: string, start: string): boolean {
+  return text.length >= start.length && [...start].every((letter, i) => letter === '?' || letter === text[i]);
+}
+
+/** What a name ends in, in small letters, with its dot; empty if there is nothing. */
+export function extensionOf(path: string): string {
+  return extname(path).toLowerCase();
+}
+
+/**
+ * The extension that a file is to be treated by: its own, or the one that its beginning calls for where it has none or an
+ * unusual one. Raw photos of cameras are not taken for the TIFF files that they resemble.
+ */
+export async function usualExtension(path: string): Promise<string> {
+  const extension = extensionOf(path);
+  if (isKnown(extension)) return extension;
+  const found = formatOf(await beginningOf(path));
+  return found === undefined || (found === '.tif' && extension !== '') ? extension : found;
+}
+
+/** Whether an extension is one of images, of whatever format. */
+export function isImageExtension(extension: string): boolean {
+  return IMAGE_EXTENSIONS.has(extension) || OTHER_IMAGES.has(extension);
+}
+
+function isKnown(extension: string): boolean {
+  return isImageExtension(extension) || VIDEO_EXTENSIONS.has(extension);
+}
+
+/** Empty if the file cannot be read. */
+async function beginningOf(path: string): Promise<Uint8Array> {
+  const file = await open(path).catch(() => undefined);
+  if (!file) return new Uint8Array();
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(BEGINNING_BYTES), 0, BEGINNING_BYTES, 0);
+    return buffer.subarray(0, bytesRead);
+  } catch {
+    return new Uint8Array();
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,113 @@
+/** @file Netpbm images: PBM, PGM and PPM, as text (P1 to P3) or binary (P4 to P6). Source: pbm(5), pgm(5), ppm(5). */
+
+import { FormatError } from '../errors.ts';
+import { type Channels, type Image, type ImageSize, roundHalfEven } from './pixels.ts';
+
+/** The fields of a header. */
+interface Header extends ImageSize {
+  readonly channels: Channels;
+  /** Bits rather than numbers, 1 for black. */
+  readonly isBitmap: boolean;
+  readonly isText: boolean;
+  /** The value of white. */
+  readonly most: number;
+  /** Where pixels start. */
+  readonly pixels: number;
+}
+
+/** The size that a PBM, PGM or PPM file states. @throws {FormatError} if its header is damaged. */
+export function pnmSize(bytes: Uint8Array): ImageSize {
+  const { width, height } = readHeader(bytes);
+  return { width, height };
+}
+
+/** Decode a PBM, PGM or PPM file, with white as 255. @throws {FormatError} if it is damaged or cut short. */
+export function decodePnm(bytes: Uint8Array): Image {
+  const header = readHeader(bytes);
+  const { width, height, channels, isBitmap, isText, pixels } = header;
+  const data = new Uint8Array(width * height * channels);
+  const read = isText ? readText : isBitmap ? readBits : readBinary;
+  read(bytes.subarray(pixels), data, header);
+  return { width, height, channels, data };
+}
+
+function readHeader(bytes: Uint8Array): Header {
+  const kind = bytes[1] - 0x30;
+  const isBitmap = kind === 1 || kind === 4;
+  let at = 2;
+  const number = (what: string): number => {
+    const end = skipSpace(bytes, at);
+    const [text] = /^\d{1,10}/.exec(String.fromCharCode(...bytes.subarray(end, end + 10))) ?? [];
+    if (text === undefined) throw new FormatError(`has no ${what} in its header`);
+    at = end + text.length;
+    return Number(text);
+  };
+  const [width, height] = [number('width'), number('height')];
+  const most = isBitmap ? 1 : number('largest value');
+  if (width < 1 || height < 1 || most < 1 || most > 65535) {
+    throw new FormatError(`states a size of ${width} x ${height} pixels of 0 to ${most}`);
+  }
+  const channels = kind % 3 === 0 ? 3 : 1;
+  return { width, height, channels, isBitmap, isText: kind <= 3, most, pixels: at + 1 };
+}
+
+/** Behind white space, and comments from # to the end of their line. */
+function skipSpace(bytes: Uint8Array, start: number): number {
+  let at = start;
+  let inComment = false;
+  for (; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === 0x23) inComment = true;
+    else if (byte === 0x0a || byte === 0x0d) inComment = false;
+    else if (!inComment && !isSpace(byte)) break;
+  }
+  return at;
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
+}
+
+function readBinary(stored: Uint8Array, out: Uint8Array, { most }: Header): void {
+  const size = most > 255 ? 2 : 1;
+  requireBytes(stored, out.length * size);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = toByte(size === 1 ? stored[i] : 256 * stored[2 * i] + stored[2 * i + 1], most);
+  }
+}
+
+/** Rows of bits, each from a new byte on. */
+function readBits(stored: Uint8Array, out: Uint8Array, { width, height }: Header): void {
+  const stride = Math.ceil(width / 8);
+  requireBytes(stored, stride * height);
+  for (let i = 0; i < out.length; i++) {
+    const x = i % width;
+    const isBlack = (stored[Math.floor(i / width) * stride + (x >> 3)] >> (7 - (x % 8))) & 1;
+    out[i] = isBlack ? 0 : 255;
+  }
+}
+
+/** Numbers with space between, which bits need not have. */
+function readText(stored: Uint8Array, out: Uint8Array, { isBitmap, most }: Header): void {
+  let at = 0;
+  for (let i = 0; i < out.length; i++) {
+    at = skipSpace(stored, at);
+    let [value, digits] = [0, 0];
+    while (at < stored.length && stored[at] >= 0x30 && stored[at] <= 0x39 && digits < (isBitmap ? 1 : 5)) {
+      value = 10 * value + stored[at++] - 0x30;
+      digits++;
+    }
+    if (digits === 0) throw new FormatError(`is cut short after ${i} of ${out.length} values`);
+    out[i] = toByte(isBitmap ? 1 - value : value, most);
+  }
+}
+
+function requireBytes(stored: Uint8Array, length: number): void {
+  if (stored.length >= length) return;
+  throw new FormatError(`is cut short: its pixels take ${length} bytes, and ${stored.length} are there`);
+}
+
+/** A value from 0 to `most` as one from 0 to 255, rounded as Pillow does. */
+function toByte(value: number, most: number): number {
+  return Math.min(255, roundHalfEven((value / most) * 255));
+}
