@@ -195,7 +195,7 @@ describe('acdit evaluate of images', () => {
       [await arrayFile({ arr_0: noise([0, 8, 8, 3], 19) }), 'got [0,8,8,3]'],
       [await arrayFile({ arr_0: noise([8, 8], 20) }), 'got [8,8]'],
       [mixed, 'other.png: is 9 x 8 but a/000.png is 8 x 8'],
-      [corrupt, 'broken.png: no readable image'],
+      [corrupt, 'broken.png: not a readable image'],
       [empty, 'holds no images'],
       [join(files, 'cut.npz'), 'is cut off'],
       [join(files, 'spoiled.npz'), 'spoiled.npz/arr_0.npy'],
