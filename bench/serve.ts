@@ -33,7 +33,6 @@ async function open(path: string): Promise<RunningServer> {
     threads: Number(process.env.THREADS ?? 2),
     batch: 16,
     queue: 1000,
-    limits: { samples: 10, steps: 250, blocks: 64, body: 65_536, deadline: 600, videos: 10 },
     version: '0.0.0',
     log: (message) => console.error(message),
   });

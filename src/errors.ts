@@ -68,20 +68,42 @@ export class ApiError extends AcditError {
   readonly param: string | undefined;
   /** Seconds after which the same request may do better. */
   readonly retryAfter: number | undefined;
+  /** The methods that the path takes, if it does not take the request's. */
+  readonly allowed: readonly string[] | undefined;
 
   constructor(
     status: ApiErrorStatus,
     code: string,
     message: string,
-    { param, retryAfter, cause }: { param?: string; retryAfter?: number; cause?: unknown } = {},
+    {
+      param,
+      retryAfter,
+      allowed,
+      cause,
+    }: { param?: string; retryAfter?: number; allowed?: readonly string[]; cause?: unknown } = {},
   ) {
     super(message, { cause });
     this.status = status;
     this.code = code;
     this.param = param;
     this.retryAfter = retryAfter;
+    this.allowed = allowed;
   }
 }
 
-/** HTTP's status of an {@link ApiError}. */
-export type ApiErrorStatus = 400 | 401 | 404 | 405 | 409 | 413 | 415 | 429 | 500 | 503 | 504;
+/** HTTP's status of an {@link ApiError}. 499 is for logs and metrics: its client closed the connection. */
+export type ApiErrorStatus =
+  | 400
+  | 401
+  | 403
+  | 404
+  | 405
+  | 408
+  | 409
+  | 413
+  | 415
+  | 429
+  | 499
+  | 500
+  | 503
+  | 504;

@@ -2,11 +2,12 @@
 
 import { ApiError, type ApiErrorStatus } from '../errors.ts';
 import type { ErrorBody } from '../server/api.ts';
+import { cleanApiKey } from '../server/key-text.ts';
 
 export interface AcditProviderOptions {
   /** Where the server is; `http://127.0.0.1:8000` by default. */
   readonly baseURL?: string;
-  /** The server's API key, if it has one. */
+  /** The server's API key, if it has one; white space around it does not count. */
   readonly apiKey?: string;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -22,7 +23,11 @@ export interface RequestOptions {
 
 const DEFAULT_URL = 'http://127.0.0.1:8000';
 
-/** @throws {ApiError} as the server says it */
+/**
+ * Sends a request.
+ * @throws {ArgumentError} if the key cannot be sent
+ * @throws {ApiError} as the server says it
+ */
 export async function send(
   { baseURL = DEFAULT_URL, apiKey, headers, fetch = globalThis.fetch }: AcditProviderOptions,
   method: 'GET' | 'POST' | 'DELETE',
@@ -35,7 +40,7 @@ export async function send(
   const response = await fetch(`${baseURL.replace(/\/+$/, '')}${path}`, {
     method,
     headers: {
-      ...(apiKey !== undefined && { authorization: `Bearer ${apiKey}` }),
+      ...(apiKey !== undefined && { authorization: `Bearer ${cleanApiKey(apiKey)}` }),
       ...Object.fromEntries(given),
       ...(call.body && { 'content-type': 'application/json' }),
     },

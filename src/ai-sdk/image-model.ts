@@ -3,9 +3,9 @@
 import type { ImageModelV4, ImageModelV4CallOptions } from '@ai-sdk/provider';
 import type { ImagesAnswer } from '../server/api.ts';
 import { type AcditProviderOptions, send } from './http.ts';
-import { noted, unsupported } from './warnings.ts';
+import { noted, otherSize, unsupported } from './warnings.ts';
 
-/** As the server's limit is without being told. */
+/** The server's default limit. */
 const IMAGES_PER_CALL = 10;
 
 export function createImageModel(options: AcditProviderOptions, modelId: string): ImageModelV4 {
@@ -24,7 +24,11 @@ export function createImageModel(options: AcditProviderOptions, modelId: string)
       const { aspectRatio, files, mask } = call;
       return {
         images: answer.data.map((image) => image.b64_json ?? ''),
-        warnings: [...unsupported('pictures', { aspectRatio, files, mask }), ...noted(answer.notes)],
+        warnings: [
+          ...unsupported('pictures', { aspectRatio, files, mask }),
+          ...otherSize('size', call.size, answer.size),
+          ...noted(answer.notes),
+        ],
         response: { timestamp, modelId: answer.model, headers: Object.fromEntries(response.headers) },
         // What makes the same images again.
         providerMetadata: {

@@ -9,7 +9,7 @@ import type {
 import { ApiError } from '../errors.ts';
 import type { Video } from '../server/api.ts';
 import { type AcditProviderOptions, type RequestOptions, send } from './http.ts';
-import { noted, unsupported } from './warnings.ts';
+import { noted, otherSize, unsupported } from './warnings.ts';
 
 const PATH = '/v1/videos';
 /** Milliseconds between looks at whether a clip is finished. */
@@ -53,7 +53,7 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
         for (;;) {
           const { job, clip } = await look(id, call);
           if (job.error) throw new ApiError(500, job.error.code, job.error.message);
-          if (clip) return { ...clip, warnings: [...warningsOf(call), ...noted(job.notes)] };
+          if (clip) return { ...clip, warnings: warningsOf(call, job) };
           await unlessAborted(delay(POLL_INTERVAL), abortSignal);
         }
       } catch (error) {
@@ -64,8 +64,7 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
     },
     async doStart(call) {
       const job = await start({ ...call, body: requestBody(modelId, call) });
-      const warnings = [...warningsOf(call), ...noted(job.notes)];
-      return { operation: job.id, warnings, response: responseOf(job) };
+      return { operation: job.id, warnings: warningsOf(call, job), response: responseOf(job) };
     },
     async doStatus({ operation, ...call }) {
       const { job, clip } = await look(String(operation), call);
@@ -108,9 +107,13 @@ function responseOf(job: Video): Experimental_VideoModelV4Result['response'] {
   return { timestamp: new Date(), modelId: job.model, headers: undefined };
 }
 
-function warningsOf(call: Experimental_VideoModelV4CallOptions): SharedV4Warning[] {
+function warningsOf(call: Experimental_VideoModelV4CallOptions, { size, notes }: Video): SharedV4Warning[] {
   const { aspectRatio, image, frameImages, inputReferences, generateAudio } = call;
-  return unsupported('clips', { aspectRatio, image, frameImages, inputReferences, generateAudio });
+  return [
+    ...unsupported('clips', { aspectRatio, image, frameImages, inputReferences, generateAudio }),
+    ...otherSize('resolution', call.resolution, size),
+    ...noted(notes),
+  ];
 }
 
 /** What a promise gives, unless the signal aborts before. */

@@ -2,6 +2,16 @@
 
 import type { SharedV4Warning } from '@ai-sdk/provider';
 
+/** Returns a warning if the samples have another size than was asked for: OpenAI's sizes stand for the model's own. */
+export function otherSize(
+  feature: 'size' | 'resolution',
+  asked: string | undefined,
+  made: string,
+): SharedV4Warning[] {
+  if (asked === undefined || asked === made) return [];
+  return [{ type: 'unsupported', feature, details: `the model makes samples of ${made}, not ${asked}` }];
+}
+
 /** One for each feature that was asked for: whose value is there, and no empty list and not `false`. */
 export function unsupported(
   what: 'pictures' | 'clips',

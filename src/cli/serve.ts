@@ -5,6 +5,9 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { printableLines } from '../formats/printable.ts';
+import { MOST } from '../server/api.ts';
+import { DEFAULT_LIMITS } from '../server/context.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { bundledModel } from './bundled-model.ts';
 import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';
@@ -17,31 +20,55 @@ import { vaePath } from './vae-path.ts';
 import { wholeNumber } from './values.ts';
 
 const serveFlags = {
-  port: { type: 'string', value: 'N', help: 'port to listen on (8000); 0 for any that is free' },
-  host: { type: 'string', value: 'NAME', help: 'address to listen on (127.0.0.1); 0.0.0.0 for all' },
-  batch: { type: 'string', value: 'N', help: 'samples of a model that are worked on at once (16)' },
-  queue: { type: 'string', value: 'N', help: 'requests for a model that may wait (64); more get 429' },
-  'max-n': { type: 'string', value: 'N', help: 'most samples of a request (10)' },
-  'max-steps': { type: 'string', value: 'N', help: 'most steps of a block (250)' },
+  port: { type: 'string', value: 'N', help: 'port to listen on; 0 for any free one (default: 8000)' },
+  host: { type: 'string', value: 'NAME', help: 'address to listen on; 0.0.0.0 for all (default: 127.0.0.1)' },
+  'public-url': { type: 'string', value: 'URL', help: 'where clients reach the server, if behind a proxy' },
+  'allow-host': {
+    type: 'string',
+    value: 'NAMES',
+    help: 'more host names that requests may name, separated by commas',
+  },
+  batch: { type: 'string', value: 'N', help: 'samples of a model that are made at once (default: 16)' },
+  queue: {
+    type: 'string',
+    value: 'N',
+    help: 'requests for a model that may wait; more get 429 (default: 64)',
+  },
+  'max-n': { type: 'string', value: 'N', help: 'max samples per request (default: 10)' },
+  'max-steps': { type: 'string', value: 'N', help: 'max steps per block (default: 250)' },
   'max-blocks': {
     type: 'string',
     value: 'N',
-    help: "most blocks of a clip (64); a model's own are always allowed",
+    help: "max blocks of a video; a model's own are always allowed (default: 64)",
   },
-  'max-body': { type: 'string', value: 'KB', help: 'largest body of a request (4096)' },
-  deadline: { type: 'string', value: 'S', help: 'seconds that a request may take, waiting included (600)' },
+  'max-body': {
+    type: 'string',
+    value: 'KB',
+    help: 'max body of a request, without given blocks (default: 64)',
+  },
+  'max-given': {
+    type: 'string',
+    value: 'KB',
+    help: 'max body of a request with given blocks (default: 4096)',
+  },
+  'strict-size': { type: 'boolean', help: "refuse every size but the model's own, OpenAI's too" },
+  deadline: {
+    type: 'string',
+    value: 'S',
+    help: 'seconds that a request may take, waiting included (default: 600)',
+  },
   grace: {
     type: 'string',
     value: 'S',
-    help: 'seconds for requests to be finished when the server ends (30)',
+    help: 'seconds to finish requests and videos when the server stops (default: 30)',
   },
-  'api-key': { type: 'string', value: 'KEY', help: 'clients must send it (the variable ACDIT_API_KEY)' },
+  'api-key': { type: 'string', value: 'KEY', help: 'key that clients must send (default: $ACDIT_API_KEY)' },
   cors: {
     type: 'string',
     value: 'ORIGINS',
-    help: 'origins whose pages may use the server, with commas between; * for all',
+    help: 'origins whose pages may use the server, separated by commas; * for all',
   },
-  web: { type: 'string', value: 'DIR', help: "folder of a web app to serve at / (the package's own)" },
+  web: { type: 'string', value: 'DIR', help: "web app to serve at / (default: the package's own)" },
   vae: {
     type: 'string',
     value: 'DIR',
@@ -53,6 +80,10 @@ const serveFlags = {
 
 /** `src/cli` and `dist/cli` are equally deep in the package. */
 const WEB_APP = fileURLToPath(new URL('../../web/dist', import.meta.url));
+
+const KB = 1024;
+/** The most KB of a body: 256 MB, since it becomes one string. */
+const MOST_KB = 256 * 1024;
 
 type ServeValues = FlagValues<typeof serveFlags>;
 
@@ -70,13 +101,18 @@ async function serve(names: readonly string[], values: ServeValues, terminal: Te
   const { stdout, stderr, signal } = terminal;
   const options = serveOptions(values, stderr);
   const grace = number('grace', values.grace, 30, 0);
-  const models: ModelSource[] = [];
-  for (const name of names.length > 0 ? names : [bundledModel('image'), bundledModel('video')]) {
-    models.push(await modelSource(name, values, terminal));
-  }
-  signal.throwIfAborted();
-  const server = await startServer({ ...options, models, version: await packageVersion() });
-  stdout.write(`serving ${server.models.join(', ')} at ${server.url}\n`);
+  const version = await packageVersion();
+  const models = async (): Promise<ModelSource[]> => {
+    const sources: ModelSource[] = [];
+    for (const name of names.length > 0 ? names : [bundledModel('image'), bundledModel('video')]) {
+      sources.push(await modelSource(name, values, terminal));
+    }
+    signal.throwIfAborted();
+    return sources;
+  };
+  const server = await startServer({ ...options, models, version });
+  const hosts = server.hosts === undefined ? '' : ` (${server.hosts})`;
+  stdout.write(`serving ${server.models.join(', ')} at ${server.url}${hosts}\n`);
   if (!signal.aborted) await once(signal, 'abort');
   await server.close(grace);
 }
@@ -85,31 +121,48 @@ function serveOptions(
   values: ServeValues,
   stderr: Terminal['stderr'],
 ): Omit<ServeOptions, 'models' | 'version'> {
-  const batch = number('batch', values.batch, 16);
   return {
-    batch,
+    batch: number('batch', values.batch, 16),
     host: values.host ?? '127.0.0.1',
-    port: number('port', values.port, 8000, 0),
+    port: number('port', values.port, 8000, 0, 65_535),
     device: deviceName(values),
     threads: values.threads === undefined ? availableParallelism() : wholeNumber('threads', values.threads),
     queue: number('queue', values.queue, 64, 0),
-    limits: {
-      samples: number('max-n', values['max-n'], 10),
-      steps: number('max-steps', values['max-steps'], 250),
-      blocks: number('max-blocks', values['max-blocks'], 64),
-      body: 1024 * number('max-body', values['max-body'], 4096),
-      deadline: number('deadline', values.deadline, 600),
-      videos: 100,
-    },
+    limits: limitsOf(values),
     apiKey: values['api-key'] ?? process.env.ACDIT_API_KEY,
-    cors: values.cors?.split(',').map((origin) => origin.trim()),
+    cors: listOf(values.cors),
+    publicUrl: values['public-url'],
+    allowHost: listOf(values['allow-host']),
     web: values.web ?? builtWebApp(),
-    log: (message) => stderr.write(`acdit: ${message}\n`),
+    log: (message) => stderr.write(`acdit: ${printableLines(message)}\n`),
   };
 }
 
-function number(flag: string, text: string | undefined, fallback: number, minimum = 1): number {
-  return text === undefined ? fallback : wholeNumber(flag, text, minimum);
+function limitsOf(values: ServeValues): ServeOptions['limits'] {
+  const { samples, steps, blocks, body, givenBody, deadline } = DEFAULT_LIMITS;
+  return {
+    samples: number('max-n', values['max-n'], samples, 1, MOST.samples),
+    steps: number('max-steps', values['max-steps'], steps, 1, MOST.steps),
+    blocks: number('max-blocks', values['max-blocks'], blocks, 1, MOST.blocks),
+    body: KB * number('max-body', values['max-body'], body / KB, 1, MOST_KB),
+    givenBody: KB * number('max-given', values['max-given'], givenBody / KB, 1, MOST_KB),
+    deadline: number('deadline', values.deadline, deadline),
+    strictSize: values['strict-size'] ?? false,
+  };
+}
+
+function listOf(text: string | undefined): string[] | undefined {
+  return text?.split(',').map((part) => part.trim());
+}
+
+function number(
+  flag: string,
+  text: string | undefined,
+  fallback: number,
+  minimum = 1,
+  maximum = Number.MAX_SAFE_INTEGER,
+): number {
+  return text === undefined ? fallback : wholeNumber(flag, text, minimum, maximum);
 }
 
 /** The folder of the package's web app, if it is built. */

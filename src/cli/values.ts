@@ -3,11 +3,18 @@
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
 
-/** A whole number of at least `minimum`. @throws {ArgumentError} */
-export function wholeNumber(flag: string, text: string, minimum = 1): number {
+/** Returns a whole number from `minimum` to `maximum`. @throws {ArgumentError} */
+export function wholeNumber(
+  flag: string,
+  text: string,
+  minimum = 1,
+  maximum = Number.MAX_SAFE_INTEGER,
+): number {
   const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < minimum) {
-    throw new ArgumentError(`--${flag} must be a whole number of at least ${minimum}, got '${text}'`);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < minimum || value > maximum) {
+    const range =
+      maximum < Number.MAX_SAFE_INTEGER ? `from ${minimum} to ${maximum}` : `of at least ${minimum}`;
+    throw new ArgumentError(`--${flag} must be a whole number ${range}, got '${text}'`);
   }
   return value;
 }

@@ -19,13 +19,32 @@ export const PATHS = {
   openapi: '/openapi.json',
 } as const;
 
-/** The most that the schemas take; a server's own limits are lower. */
-const MOST_SAMPLES = 64;
-const MOST_STEPS = 1000;
-const MOST_BLOCKS = 2 ** 16;
+/** The highest values that a request may hold; a server's own limits are lower. */
+export const MOST = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
 const MOST_SECONDS = 1e6;
+/** Frames per second: slower, and the times in a clip would overflow its file. */
+const FPS = { least: 0.01, most: 60 } as const;
 
-const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(MOST_BLOCKS)]);
+const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(MOST.blocks)]);
+
+/** A field that may be left out, or null as in OpenAI's clients: both mean the same. */
+const optional = <T extends z.ZodType>(schema: T) =>
+  schema.nullish().transform((value) => value ?? undefined);
+
+/** The same with a default. */
+const withDefault = <T extends z.ZodType>(schema: T, value: z.output<T>) =>
+  schema
+    .nullish()
+    .meta({ default: value })
+    .transform((given): z.output<T> => given ?? value);
+
+/** Samples of a request. */
+export const sampleCount = (most: number) =>
+  withDefault(z.int().min(1).max(most), 1).describe('number of samples');
+
+/** Solver steps of each block. */
+export const stepCount = (most: number) =>
+  optional(perBlock(z.int().min(1).max(most))).describe('solver steps per block (default: 25)');
 
 const count = z.int().nonnegative();
 const positive = z.int().positive();
@@ -46,50 +65,55 @@ export type EncodedTensor = z.infer<typeof tensorSchema>;
 
 /** A class by its name or number; `none` is no class. */
 const classSchema = z
-  .union([z.string().min(1).max(1000), z.int()])
+  .union([z.string().min(1).max(256), z.int()])
   .describe(
     'a class of the model: a text is its exact name, else a name spelled otherwise that only one class has, else its ' +
       'number; a number is always its number; "none" is no class',
   );
 
+/** Sizes that OpenAI's API has for images and videos. Its clients send them whatever the model. */
+export const OPENAI_SIZES: ReadonlySet<string> = new Set([
+  ...['256x256', '512x512', '1024x1024', '1536x1024', '1024x1536', '1792x1024', '1024x1792'],
+  ...['720x1280', '1280x720'],
+]);
+
 /** How sampling is done; each has a default. */
 const samplingFields = {
-  model: z
-    .string()
-    .min(1)
-    .max(200)
-    .optional()
-    .describe('of those listed at /v1/models; the first by default'),
-  n: z.int().min(1).max(MOST_SAMPLES).default(1).describe('samples'),
-  seed: z.int().min(0).optional().describe('the same seed gives the same samples; random by default'),
-  steps: perBlock(z.int().min(1).max(MOST_STEPS)).optional().describe('solver steps a block; 25 by default'),
-  cfg_scale: perBlock(z.number().min(0).max(100))
-    .optional()
-    .describe("guidance scale; the model's own by default"),
-  solver: z.enum(solverNames).optional(),
-  size: z
-    .string()
-    .regex(/^(auto|\d{1,5}x\d{1,5})$/, 'must be auto or WIDTHxHEIGHT')
-    .optional()
-    .describe("the model's own size, or auto"),
+  model: optional(z.string().min(1).max(200)).describe(
+    'one of those listed at /v1/models (default: the first)',
+  ),
+  n: sampleCount(MOST.samples),
+  seed: optional(z.int().min(0)).describe('the same seed gives the same samples (default: random)'),
+  steps: stepCount(MOST.steps),
+  cfg_scale: optional(perBlock(z.number().min(0).max(100))).describe(
+    "guidance scale (default: the model's own)",
+  ),
+  solver: optional(z.enum(solverNames)),
+  size: optional(
+    z.string().regex(/^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$/, 'must be auto or WIDTHxHEIGHT'),
+  ).describe(
+    "auto, the model's own size, or a size of OpenAI's API, which stands for the model's own; the response has the actual size",
+  ),
 };
 
-const blockCount = z.int().min(1).max(MOST_BLOCKS).optional();
+const blockCount = optional(z.int().min(1).max(MOST.blocks));
 
 /** How long clips become. */
 const lengthFields = {
-  blocks: blockCount.describe("blocks of a clip, the model's own by default; no model is trained for more"),
-  window: blockCount.describe('finished blocks that each block attends; as many as in training by default'),
+  blocks: blockCount.describe("blocks of a clip (default: the model's own); no model is trained for more"),
+  window: blockCount.describe('finished blocks that each block attends (default: as many as in training)'),
 };
 
-/** What OpenAI's clients may send too. It says nothing to these models. */
+const ignoredText = optional(z.string().max(1000));
+
+/** Fields of OpenAI's API that mean nothing to these models. */
 const ignoredFields = {
-  user: z.string().max(1000).optional(),
-  quality: z.string().max(100).optional(),
-  style: z.string().max(100).optional(),
-  background: z.string().max(100).optional(),
-  moderation: z.string().max(100).optional(),
-  output_compression: z.int().min(0).max(100).optional(),
+  user: ignoredText,
+  quality: ignoredText,
+  style: ignoredText,
+  background: ignoredText,
+  moderation: ignoredText,
+  output_compression: optional(z.int().min(0).max(100)),
 };
 
 /** The body of `POST /v1/images/generations`. */
@@ -97,10 +121,10 @@ export const imageRequestSchema = z.strictObject({
   prompt: perBlock(classSchema),
   ...samplingFields,
   ...ignoredFields,
-  response_format: z.enum(['b64_json', 'url']).default('b64_json'),
-  output_format: z.enum(IMAGE_FORMATS).default('png'),
-  stream: z.boolean().default(false).describe('send server-sent events'),
-  partial_images: z.int().min(0).max(3).default(0).describe('pictures on the way, if streaming'),
+  response_format: withDefault(z.enum(['b64_json', 'url']), 'b64_json'),
+  output_format: withDefault(z.enum(IMAGE_FORMATS), 'png'),
+  stream: withDefault(z.boolean(), false).describe('send server-sent events'),
+  partial_images: withDefault(z.int().min(0).max(3), 0).describe('intermediate images, if streaming'),
 });
 /** A request for pictures, checked and with its defaults. */
 export type ImageRequest = z.infer<typeof imageRequestSchema>;
@@ -111,44 +135,41 @@ export const videoRequestSchema = z.strictObject({
   ...samplingFields,
   ...ignoredFields,
   ...lengthFields,
-  n: z.literal(1).default(1),
-  seconds: z
-    .union([z.number(), z.string().max(100)])
-    .refine((seconds) => Number(seconds) > 0 && Number(seconds) <= MOST_SECONDS, {
-      error: `must be a number above 0, at most ${MOST_SECONDS}`,
-    })
-    .optional()
-    .describe('instead of blocks: the whole blocks that come nearest'),
-  fps: z.number().positive().max(60).default(4).describe('frames a second'),
+  n: withDefault(z.literal(1), 1),
+  seconds: optional(
+    z
+      .union([z.number(), z.string().max(100)])
+      .refine((seconds) => Number(seconds) > 0 && Number(seconds) <= MOST_SECONDS, {
+        error: `must be a number above 0, at most ${MOST_SECONDS}`,
+      }),
+  ).describe('length, instead of blocks; rounded to whole blocks'),
+  fps: withDefault(z.number().min(FPS.least).max(FPS.most), 4).describe('frames per second'),
 });
 /** A request for a clip, checked and with its defaults. */
 export type VideoRequest = z.infer<typeof videoRequestSchema>;
 
+/** Classes of several samples. */
+export const promptList = (most: number) =>
+  optional(z.array(perBlock(classSchema)).min(1).max(most)).describe(
+    'one for each sample, instead of prompt and n',
+  );
+
 /** The body of a request for events, block by block. */
 export const streamRequestSchema = z.strictObject({
-  prompt: perBlock(classSchema).optional().describe('the class of all samples, or one for each block'),
-  prompts: z
-    .array(perBlock(classSchema))
-    .min(1)
-    .max(MOST_SAMPLES)
-    .optional()
-    .describe('one for each sample, instead of prompt and n'),
+  prompt: optional(perBlock(classSchema)).describe('the class of all samples, or one for each block'),
+  prompts: promptList(MOST.samples),
   ...samplingFields,
   ...lengthFields,
-  output_format: z
-    .enum([...IMAGE_FORMATS, 'none'])
-    .default('png')
-    .describe('of pictures; none sends none'),
-  preview_every: z
-    .int()
-    .min(0)
-    .max(MOST_STEPS)
-    .default(0)
-    .describe('send a preview of the block in progress every so many steps; 0 sends none'),
-  latents: z.boolean().default(false).describe('send latents of blocks and previews'),
-  given: tensorSchema
-    .optional()
-    .describe('finished blocks (N or 1, K, B, C) to go on from: the first K of each sample'),
+  output_format: withDefault(z.enum([...IMAGE_FORMATS, 'none']), 'png').describe(
+    'format of images; none sends none',
+  ),
+  preview_every: withDefault(z.int().min(0).max(MOST.steps), 0).describe(
+    'send a preview of the block in progress every N steps; 0 sends none',
+  ),
+  latents: withDefault(z.boolean(), false).describe('send latents of blocks and previews'),
+  given: optional(tensorSchema).describe(
+    'finished blocks (N or 1, K, B, C) to continue: the first K of each sample',
+  ),
 });
 /** A request for events, checked and with its defaults. */
 export type StreamRequest = z.infer<typeof streamRequestSchema>;
@@ -258,6 +279,8 @@ export const videoSchema = z.object({
   seed: count,
   untrained,
   notes,
+  /** Always null: clips are not made from others. */
+  remixed_from_video_id: z.null(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
 /** See {@link videoSchema}. */
@@ -273,6 +296,16 @@ export const videoListSchema = z.object({
 });
 /** See {@link videoListSchema}. */
 export type VideoList = z.infer<typeof videoListSchema>;
+
+/** The query of `GET /v1/videos`. */
+export const videoListQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  after: z.string().optional().describe('the ID of the video before the first of the list'),
+  order: z.enum(['asc', 'desc']).default('desc').describe('by time of creation'),
+});
+
+/** The query of `GET /v1/videos/{id}/content`: OpenAI's API has more variants. */
+export const videoContentQuery = z.object({ variant: z.enum(['video']).default('video') });
 
 /** The answer when a job is deleted. */
 export const videoDeletedSchema = z.object({

@@ -1,89 +1,76 @@
 /** @file The whole server as a function from requests to answers. It knows no sockets and opens no models. */
 
 import { Hono } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
-import { cors } from 'hono/cors';
-import { methodNotAllowed } from 'hono/method-not-allowed';
+import { methodNotAllowed as checkMethods } from 'hono/method-not-allowed';
 import { ApiError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
 import { PATHS } from './api.ts';
 import { requireKey } from './api-key.ts';
 import type { ServerContext } from './context.ts';
+import { checkHosts, type HostRules } from './host-check.ts';
 import { fileRoutes, imageRoutes } from './images.ts';
 import { modelRoutes } from './models.ts';
 import { openApiDocument } from './openapi.ts';
-import { errorResponse, toApiError } from './problems.ts';
+import { allowedOrigins, shareWith } from './origins.ts';
+import { errorResponse, methodNotAllowed, toApiError } from './problems.ts';
+import { cleanPublicUrl } from './public-url.ts';
+import { mountPath, requestPath } from './request-path.ts';
 import { type StaticFiles, staticRoutes } from './static-files.ts';
 import { streamRoutes } from './stream.ts';
 import { videoRoutes } from './videos.ts';
 
 export interface AppOptions extends ServerContext {
-  /** What clients must send as a bearer token. */
+  /** What clients must send as a bearer token; white space around it does not count. */
   readonly apiKey?: string | undefined;
   /** Origins whose pages may use the server, or `*`. */
   readonly cors?: readonly string[] | undefined;
+  /** The hosts that requests may name; by default any, for an app that another server has mounted. */
+  readonly hosts?: HostRules | undefined;
   /** The web app, served at the root. */
   readonly web?: StaticFiles | undefined;
-  /** Of the package. */
+  /** The package's version. */
   readonly version: string;
 }
 
-/** The server as a function from requests to answers; it listens nowhere. */
-export function createApp(options: AppOptions): Hono {
-  const { limits, log, stopping, metrics } = options;
+/**
+ * Makes the server as a function from requests to answers; it listens nowhere.
+ * @throws {ArgumentError} if the key, an origin or the public URL is not valid
+ */
+export function createApp(given: AppOptions): Hono {
+  const options = {
+    ...given,
+    publicUrl: given.publicUrl === undefined ? undefined : cleanPublicUrl(given.publicUrl),
+  };
+  const { log, metrics } = options;
   const app = new Hono();
   app.use(async (c, next) => {
     const started = performance.now();
+    const route = routeName(requestPath(c));
     await next();
-    metrics.answered(routeName(c.req.path), c.res.status, (performance.now() - started) / 1000);
+    metrics.answered(route, c.res.status, (performance.now() - started) / 1000);
   });
-  if (options.cors) app.use(cors({ origin: [...options.cors] }));
+  const origins = allowedOrigins(options.cors);
+  if (options.cors) app.use(shareWith(origins));
+  healthRoute(app, options);
+  app.use(checkHosts(options.hosts, origins));
   app.use(
-    methodNotAllowed({
+    checkMethods({
       app,
-      onMethodNotAllowed: (c, methods) =>
-        errorResponse(
-          new ApiError(
-            405,
-            'method_not_allowed',
-            `${c.req.path} takes ${methods.join(', ')}, not ${c.req.method}`,
-          ),
-        ),
+      onMethodNotAllowed: (c, methods) => errorResponse(methodNotAllowed(c, methods)),
     }),
   );
-  app.get(PATHS.health, (c) => {
-    if (stopping.aborted) throw stopping.reason;
-    return c.json({ status: 'ok' });
-  });
-  app.get(PATHS.openapi, (c) => c.json(openApiDocument(options.version)));
+  app.get(PATHS.openapi, (c) => c.json(openApiDocument(options, options.publicUrl ?? (mountPath(c) || '/'))));
   fileRoutes(app, options);
-  app.use('/v1/*', async (_, next) => {
-    if (stopping.aborted) throw stopping.reason;
-    await next();
-  });
-  for (const path of ['/v1/*', PATHS.metrics]) app.use(path, requireKey(options.apiKey));
-  app.get(PATHS.metrics, async (c) =>
-    c.text(await metrics.text(), 200, { 'content-type': metrics.contentType }),
-  );
-  app.use(
-    '/v1/*',
-    bodyLimit({
-      maxSize: limits.body,
-      onError: () => {
-        throw new ApiError(
-          413,
-          'body_too_large',
-          `the body is larger than the ${limits.body} bytes that are taken`,
-        );
-      },
-    }),
-  );
-  modelRoutes(app, options);
-  imageRoutes(app, options);
-  videoRoutes(app, options);
-  streamRoutes(app, options);
+  apiRoutes(app, options);
   if (options.web) staticRoutes(app, options.web);
   app.notFound((c) =>
-    errorResponse(new ApiError(404, 'not_found', `there is nothing at ${c.req.method} ${c.req.path}`)),
+    errorResponse(
+      new ApiError(
+        404,
+        'not_found',
+        `there is nothing at ${printable(c.req.method)} ${printable(c.req.path)}`,
+      ),
+    ),
   );
   app.onError((error) => {
     const problem = toApiError(error);
@@ -91,6 +78,31 @@ export function createApp(options: AppOptions): Hono {
     return errorResponse(problem);
   });
   return app;
+}
+
+/** Health checks are answered whatever host they name: those of a cluster name addresses that nobody knows before. */
+function healthRoute(app: Hono, { stopping }: AppOptions): void {
+  app.get(PATHS.health, (c) => {
+    if (stopping.aborted) throw stopping.reason;
+    return c.json({ status: 'ok' });
+  });
+}
+
+/** Routes that need the key. While the server stops, they take no new work, but hand out what is finished. */
+function apiRoutes(app: Hono, options: AppOptions): void {
+  const { stopping, metrics } = options;
+  for (const path of ['/v1/*', PATHS.metrics]) app.use(path, requireKey(options.apiKey));
+  app.use('/v1/*', async (c, next) => {
+    if (stopping.aborted && c.req.method === 'POST') throw stopping.reason;
+    await next();
+  });
+  app.get(PATHS.metrics, async (c) =>
+    c.text(await metrics.text(), 200, { 'content-type': metrics.contentType }),
+  );
+  modelRoutes(app, options);
+  imageRoutes(app, options);
+  videoRoutes(app, options);
+  streamRoutes(app, options);
 }
 
 /** The path's beginning, so that there are not as many as there are names. */

@@ -1,37 +1,130 @@
-/** @file Bodies of requests: JSON that fits a schema, or an error that says what does not. */
+/** @file Bodies of requests: JSON or forms that fit a schema, or an error that says what does not. */
 
 import type { Context } from 'hono';
 import type { z } from 'zod';
 import { ApiError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
 import { didYouMean } from '../nearest.ts';
+import { formFields } from './form.ts';
+import { clientGone } from './problems.ts';
 
-/**
- * The body as `schema` wants it.
- * @throws {ApiError} 415 if it is not sent as JSON, 400 if it is none, or does not fit; for the first problem
- */
-export async function readBody<S extends z.ZodObject>(c: Context, schema: S): Promise<z.output<S>> {
-  return validBody(schema, await readJson(c));
+/** How a body is read. */
+export interface BodyOptions {
+  /** The most bytes, apart from those of given blocks. */
+  readonly limit: number;
+  /** The most bytes of all, where blocks may be given. */
+  readonly givenLimit?: number;
+  /** `multipart/form-data` is accepted as well as JSON. */
+  readonly forms?: boolean;
 }
 
-async function readJson(c: Context): Promise<unknown> {
-  // A page of another origin can send a simple type such as text/plain without asking first; not this one.
-  const type = (c.req.header('content-type') ?? '').split(';')[0].trim().toLowerCase();
-  if (type !== 'application/json') {
+const JSON_TYPE = 'application/json';
+const FORM_TYPE = 'multipart/form-data';
+
+/**
+ * Returns the body as `schema` defines it.
+ * @throws {ApiError} 415 if it is of another type or compressed, 413 if it is larger than the limit, 400 if it is not
+ * valid or does not fit: for the first problem
+ */
+export async function readBody<S extends z.ZodObject>(
+  c: Context,
+  schema: S,
+  { limit, givenLimit = limit, forms = false }: BodyOptions,
+): Promise<z.output<S>> {
+  const type = bodyType(c);
+  if (type !== JSON_TYPE && !(forms && type === FORM_TYPE)) {
+    // A page of another origin can send a simple type such as text/plain without asking first; not this one.
     throw new ApiError(
       415,
       'unsupported_media_type',
-      `send JSON, with content-type application/json; got '${type}'`,
+      `send JSON, with content-type ${JSON_TYPE}${forms ? `, or ${FORM_TYPE}` : ''}; got '${printable(type)}'`,
     );
   }
-  const text = await c.req.text();
+  requirePlain(c);
+  const bytes = await readBytes(c, Math.max(limit, givenLimit));
+  if (bytes.length > limit && valueCount(bytes) > limit) throw tooLarge(limit);
+  const body = type === JSON_TYPE ? parseJson(bytes) : await formFields(c, bytes, schema);
+  // Only the bytes of given blocks are cheap to check: all else could be a million fields or values.
+  if (bytes.length - givenBytes(body) > limit) throw tooLarge(limit);
+  return validBody(schema, body);
+}
+
+/** Returns how many values and keys JSON may hold: the bytes that begin or separate them, which base64 has none of. */
+function valueCount(bytes: Buffer): number {
+  let count = 0;
+  for (const byte of bytes) if (VALUE_MARKS.has(byte)) count++;
+  return count;
+}
+
+const VALUE_MARKS: ReadonlySet<number> = new Set(Buffer.from('[{,:'));
+
+/** Returns how long the data of given blocks is in the body. */
+function givenBytes(body: unknown): number {
+  const data = (body as { given?: { data?: unknown } | null } | null)?.given?.data;
+  return typeof data === 'string' ? data.length : 0;
+}
+
+function tooLarge(limit: number): ApiError {
+  const message = `the body is larger than ${limit} bytes, the most that is accepted here`;
+  return new ApiError(413, 'body_too_large', message);
+}
+
+/** Returns the media type without its parameters. */
+function bodyType(c: Context): string {
+  return (c.req.header('content-type') ?? '').split(';')[0].trim().toLowerCase();
+}
+
+function requirePlain(c: Context): void {
+  const encoding = (c.req.header('content-encoding') ?? 'identity').trim().toLowerCase();
+  if (encoding === 'identity' || encoding === '') return;
+  throw new ApiError(
+    415,
+    'unsupported_content_encoding',
+    `send the body uncompressed, without content-encoding; got '${printable(encoding)}'`,
+  );
+}
+
+/** Reads at most `limit` bytes. */
+async function readBytes(c: Context, limit: number): Promise<Buffer> {
+  if (Number(c.req.header('content-length') ?? 0) > limit) throw tooLarge(limit);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of bodyChunks(c)) {
+    size += chunk.length;
+    if (size > limit) throw tooLarge(limit);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Yields the body as it arrives. @throws {ApiError} 499 if the client breaks it off */
+async function* bodyChunks(c: Context): AsyncGenerator<Uint8Array, void, void> {
+  const reader = c.req.raw.body?.getReader();
+  if (!reader) return;
   try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new ApiError(400, 'invalid_json', `the body is no JSON: ${(cause as Error).message}`, { cause });
+    for (;;) {
+      const { done, value } = await reader.read().catch(() => {
+        throw clientGone();
+      });
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // nothing to do if it has failed
   }
 }
 
-/** @throws {ApiError} 400 */
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch (cause) {
+    throw new ApiError(400, 'invalid_json', `the body is not JSON: ${printable((cause as Error).message)}`, {
+      cause,
+    });
+  }
+}
+
+/** Returns the body as the schema defines it. @throws {ApiError} 400 */
 export function validBody<S extends z.ZodObject>(schema: S, body: unknown): z.output<S> {
   const { success, data, error } = schema.safeParse(body);
   if (success) return data;
@@ -40,20 +133,24 @@ export function validBody<S extends z.ZodObject>(schema: S, body: unknown): z.ou
 
 function describeIssue(issue: z.core.$ZodIssue, fields: readonly string[], before: string[] = []): ApiError {
   const path = [...before, ...issue.path.map(String)];
-  const param = path.join('.');
+  const param = printable(path.join('.'));
   if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    // What it should be before all else: a value for all blocks comes before one a block.
+    // What it should be before all else: a value for all blocks comes before one per block.
     const [nearestMeaning] = issue.errors;
     return describeIssue(nearestMeaning[0], fields, path);
   }
-  if (issue.code === 'unrecognized_keys' && path.length === 0) {
-    const [key] = issue.keys;
-    const quoted = (field: string): string => `'${field}'`;
-    const message = `unknown field '${key}'${didYouMean(key, fields, quoted) || `; the fields are ${fields.join(', ')}`}`;
+  if (issue.code === 'unrecognized_keys') {
+    const key = printable(issue.keys[0]);
+    const others =
+      didYouMean(issue.keys[0], fields, (field) => `'${field}'`) || `; the fields are ${fields.join(', ')}`;
+    const message = `unknown field '${key}'${path.length === 0 ? others : ` in ${param}`}`;
     return new ApiError(400, 'unknown_parameter', message, { param: key });
   }
   const where = param === '' ? 'the body' : param;
-  return new ApiError(400, 'invalid_value', `${where}: ${issue.message}`, {
+  return new ApiError(400, 'invalid_value', `${where}: ${printable(issue.message, MESSAGE_LENGTH)}`, {
     ...(param !== '' && { param }),
   });
 }
+
+/** Characters of a schema's message: enough for all the values of a choice. */
+const MESSAGE_LENGTH = 400;

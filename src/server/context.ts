@@ -1,6 +1,7 @@
 /** @file What the routes share. */
 
 import type { ApiError } from '../errors.ts';
+import type { Background } from './background.ts';
 import type { Metrics } from './metrics.ts';
 import type { Limits } from './sampling-request.ts';
 import type { ServedModel } from './served-model.ts';
@@ -13,6 +14,10 @@ export interface ServerContext {
   readonly limits: ServerLimits;
   readonly files: FileStore;
   readonly metrics: Metrics;
+  /** Work that no connection waits for. */
+  readonly background: Background;
+  /** Where clients reach the server, if it is not where it listens: behind a proxy, for example. */
+  readonly publicUrl?: string | undefined;
   /** Aborted when no new requests are taken any more, with the error that they get. */
   readonly stopping: AbortSignal;
   /** Aborted when the server ends, with the error that requests get which are not finished. */
@@ -21,12 +26,29 @@ export interface ServerContext {
   readonly log: (error: ApiError) => void;
 }
 
-/** What a server takes and how long. */
+/** What a server accepts, and for how long. */
 export interface ServerLimits extends Limits {
-  /** Bytes of a request's body. */
+  /** Bytes of a request's body, apart from given blocks. */
   readonly body: number;
+  /** Bytes of a body with given blocks. */
+  readonly givenBody: number;
   /** Seconds that a request may take, waiting included. */
   readonly deadline: number;
+  /** Seconds that a stream may stay unread before it ends. */
+  readonly unread: number;
   /** Videos that are kept, or being made. */
   readonly videos: number;
 }
+
+/** The limits of `acdit serve`. */
+export const DEFAULT_LIMITS: ServerLimits = {
+  samples: 10,
+  steps: 250,
+  blocks: 64,
+  strictSize: false,
+  body: 64 * 1024,
+  givenBody: 4 * 1024 * 1024,
+  deadline: 600,
+  unread: 30,
+  videos: 100,
+};

@@ -1,58 +1,34 @@
-/** @file Answers as server-sent events, while somebody listens. */
+/** @file Server-sent events, for as long as the client reads them. */
 
+import type { UnderlyingSource } from 'node:stream/web';
 import type { Context } from 'hono';
+import { ApiError } from '../errors.ts';
+import { clientSignal } from './client.ts';
 import type { ServerContext } from './context.ts';
-import { errorBody, toApiError } from './problems.ts';
+import { milliseconds } from './milliseconds.ts';
+import { clientGone, errorBody, toApiError } from './problems.ts';
 
 /** Often enough that no proxy takes the connection for dead. */
 const HEARTBEAT_MS = 15_000;
 
+interface Event {
+  readonly type: string;
+}
+
 /**
- * An answer that sends events as they come, and ends with them. An error becomes the last event, of type `error`.
- * @param events gets a signal that is aborted when the client goes
+ * Returns an answer that sends events as they come, and ends with them. An error becomes the last event, of type `error`.
+ * A client that leaves events unread for too long has its work stopped: others may be waiting.
+ * @param events gets a signal that is aborted when nobody reads any more; what it throws at once is thrown here
  */
-export function eventStream<E extends { readonly type: string }>(
+export function eventStream<E extends Event>(
   c: Context,
-  { log }: ServerContext,
+  context: ServerContext,
   events: (client: AbortSignal) => AsyncIterable<E>,
 ): Response {
-  const gone = new AbortController();
-  const client = AbortSignal.any([c.req.raw.signal, gone.signal]);
+  const stopped = new AbortController();
+  const client = AbortSignal.any([clientSignal(c), stopped.signal]);
   const source = events(client)[Symbol.asyncIterator]();
-  const encoder = new TextEncoder();
-  let heartbeat: NodeJS.Timeout | undefined;
-  const body = new ReadableStream<Uint8Array>({
-    start(controller) {
-      heartbeat = setInterval(() => {
-        const reads = (controller.desiredSize ?? 0) > 0;
-        if (reads) controller.enqueue(encoder.encode(': still here\n\n'));
-      }, HEARTBEAT_MS);
-      heartbeat.unref();
-    },
-    // Asked for when the client has taken what there was: a slow client makes nobody wait but itself.
-    async pull(controller) {
-      try {
-        const { done, value } = await source.next();
-        if (!done) {
-          controller.enqueue(encoder.encode(formatEvent(value)));
-          return;
-        }
-      } catch (cause) {
-        if (gone.signal.aborted) return;
-        const error = toApiError(cause);
-        log(error);
-        controller.enqueue(encoder.encode(formatEvent({ type: 'error', ...errorBody(error) })));
-      }
-      clearInterval(heartbeat);
-      controller.close();
-    },
-    async cancel() {
-      clearInterval(heartbeat);
-      gone.abort(new Error('the client went away'));
-      await source.return?.();
-    },
-  });
-  return new Response(body, {
+  return new Response(new ReadableStream(eventSource(source, client, stopped, context)), {
     headers: {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache, no-transform',
@@ -61,7 +37,70 @@ export function eventStream<E extends { readonly type: string }>(
   });
 }
 
+function eventSource<E extends Event>(
+  source: AsyncIterator<E>,
+  client: AbortSignal,
+  stopped: AbortController,
+  { log, limits: { unread } }: ServerContext,
+): UnderlyingSource<Uint8Array> {
+  const encoder = new TextEncoder();
+  let heartbeat: NodeJS.Timeout | undefined;
+  let patience: NodeJS.Timeout | undefined;
+  let left = false;
+
+  function stop(reason: ApiError): void {
+    clearTimeout(patience);
+    stopped.abort(reason);
+    Promise.resolve(source.return?.()).catch(() => {}); // why it ended is known
+  }
+
+  return {
+    start(controller) {
+      heartbeat = setInterval(() => {
+        const reads = (controller.desiredSize ?? 0) > 0;
+        if (reads) controller.enqueue(encoder.encode(': still here\n\n'));
+      }, HEARTBEAT_MS);
+      heartbeat.unref();
+    },
+    // Called once the client has taken what there was: a slow client makes nobody wait but itself.
+    async pull(controller) {
+      clearTimeout(patience);
+      try {
+        client.throwIfAborted();
+        const { done, value } = await source.next();
+        if (left) return;
+        if (!done) {
+          controller.enqueue(encoder.encode(formatEvent(value)));
+          patience = setTimeout(() => stop(unreadFor(unread)), milliseconds(unread)).unref();
+          return;
+        }
+      } catch (cause) {
+        if (left) return;
+        const error = toApiError(cause);
+        log(error);
+        if (error.status === 499) return; // there is nobody to tell
+        controller.enqueue(encoder.encode(formatEvent({ type: 'error', ...errorBody(error) })));
+      }
+      clearInterval(heartbeat);
+      controller.close();
+    },
+    cancel() {
+      left = true;
+      clearInterval(heartbeat);
+      stop(clientGone());
+    },
+  };
+}
+
+function unreadFor(seconds: number): ApiError {
+  return new ApiError(
+    408,
+    'stream_unread',
+    `the stream was not read for ${seconds} seconds, so its work was stopped`,
+  );
+}
+
 /** One event: its type as its name, and itself as JSON. */
-function formatEvent(event: { readonly type: string }): string {
+function formatEvent(event: Event): string {
   return `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`;
 }

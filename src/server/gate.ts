@@ -1,4 +1,4 @@
-/** @file Who may be worked for at once, and who waits: a bounded queue, first come, first served. */
+/** @file Limits how many samples are made at once; later requests wait in a bounded queue, first come, first served. */
 
 import { ApiError } from '../errors.ts';
 
@@ -13,11 +13,12 @@ export interface GateOptions {
 /** Lets in as many requests as there are seats, in turn. */
 export interface Gate {
   /**
-   * Wait for `samples` seats; a request for more than there are gets all of them.
-   * @param onWait told how many requests are before this one, when it has to wait and whenever that changes
-   * @returns what gives the seats back; calling it again does nothing
-   * @throws {ApiError} 429 if too many wait already
-   * @throws the signal's reason once it is aborted
+   * Waits for `samples` seats; a request for more than there are gets all of them.
+   * @param onWait called with the number of requests before this one, when it has to wait and whenever that changes
+   * @returns once it is the request's turn, a function that gives the seats back; calling it again does nothing. Rejects
+   * with the signal's reason once that is aborted
+   * @throws {ApiError} at once: 429 if too many wait already
+   * @throws the signal's reason, if it is aborted already
    */
   enter(samples: number, signal: AbortSignal, onWait?: (ahead: number) => void): Promise<() => void>;
   /** Requests that wait, and samples that are worked on. */
@@ -67,10 +68,10 @@ export function createGate({ seats, waiting: most }: GateOptions): Gate {
   }
 
   return {
-    async enter(requested, signal, onWait) {
+    enter(requested, signal, onWait) {
       signal.throwIfAborted();
       const samples = Math.min(requested, seats);
-      if (queue.length === 0 && busy + samples <= seats) return occupy(samples);
+      if (queue.length === 0 && busy + samples <= seats) return Promise.resolve(occupy(samples));
       if (queue.length >= most) {
         throw new ApiError(
           429,

@@ -4,6 +4,7 @@ import { ApiError } from '../errors.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { createChannel } from './channel.ts';
 import type { ServerContext } from './context.ts';
+import { milliseconds } from './milliseconds.ts';
 import type { PlannedRequest } from './sampling-request.ts';
 import type { ServedModel } from './served-model.ts';
 
@@ -15,12 +16,13 @@ export interface WaitEvent {
 export type GenerationEvent = WaitEvent | { readonly kind: 'start' } | SampleEvent;
 
 /**
- * Sample when it is the request's turn.
- * @param client aborted when nobody waits any more
- * @throws {ApiError} 429 if too many wait, 504 after the deadline, 503 if the server ends
- * @throws the signal's reason once it is aborted
+ * Enters the queue at once, and samples when it is the request's turn. Its place is given up when the events end, are no
+ * longer asked for, or `client` is aborted.
+ * @param client aborted when nobody waits for the samples any more
+ * @throws {ApiError} at once: 429 if too many requests wait. The events fail with 504 after the deadline, and with 503 if
+ * the server ends
  */
-export async function* generate(
+export function generate(
   { closing, limits, metrics }: ServerContext,
   { id, gate, sampler }: ServedModel,
   request: PlannedRequest,
@@ -28,32 +30,38 @@ export async function* generate(
 ): AsyncGenerator<GenerationEvent, void, void> {
   const samples = request.labels.length;
   const ours = new AbortController();
-  const timer = setTimeout(() => ours.abort(overdue(limits.deadline)), limits.deadline * 1000);
   const signal = AbortSignal.any([client, closing, ours.signal]);
   const places = createChannel<number>();
-  gate.enter(samples, signal, places.push).then((leave) => {
-    // Whoever reads no events does not come by here, so an end gives back the seats by itself.
+  const entered = gate.enter(samples, signal, places.push);
+  const timer = setTimeout(() => ours.abort(overdue(limits.deadline)), milliseconds(limits.deadline));
+  // A consumer that stops reading never reaches `finally`, so an abort frees the seats and the timer too.
+  signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+  entered.then((leave) => {
     signal.addEventListener('abort', leave, { once: true });
     if (signal.aborted) leave();
     places.end();
   }, places.fail);
-  try {
-    for await (const ahead of places) yield { kind: 'wait', ahead };
-    yield { kind: 'start' };
-    for await (const event of sampler.sample({ ...request, signal })) {
-      if (event.kind === 'done') metrics.finished(id, samples);
-      yield event;
+
+  async function* events(): AsyncGenerator<GenerationEvent, void, void> {
+    try {
+      for await (const ahead of places) yield { kind: 'wait', ahead };
+      signal.throwIfAborted();
+      yield { kind: 'start' };
+      for await (const event of sampler.sample({ ...request, signal })) {
+        if (event.kind === 'done') metrics.finished(id, samples);
+        yield event;
+      }
+    } finally {
+      ours.abort();
     }
-  } finally {
-    clearTimeout(timer);
-    ours.abort();
   }
+  return events();
 }
 
 function overdue(deadline: number): ApiError {
   return new ApiError(
     504,
     'deadline_exceeded',
-    `the request took more than the ${deadline} s that it may take`,
+    `the request took longer than its limit of ${deadline} seconds`,
   );
 }

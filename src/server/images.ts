@@ -13,10 +13,12 @@ import {
   PATHS,
 } from './api.ts';
 import { readBody } from './body.ts';
+import { clientSignal } from './client.ts';
 import type { ServerContext } from './context.ts';
 import { eventStream } from './events.ts';
-import { generate } from './generation.ts';
+import { type GenerationEvent, generate } from './generation.ts';
 import { createSketch, encodePictures, picturesAt, wholePictures } from './pictures.ts';
+import { addressOf } from './public-url.ts';
 import { findModel, type PlannedRequest, planRequest } from './sampling-request.ts';
 import { type ServedModel, sizeName } from './served-model.ts';
 
@@ -29,9 +31,10 @@ interface ImageJob {
 
 export function imageRoutes(app: Hono, context: ServerContext): void {
   app.post(PATHS.images, async (c) => {
-    const job = planImages(context, await readBody(c, imageRequestSchema));
+    const job = planImages(context, await readBody(c, imageRequestSchema, { limit: context.limits.body }));
     if (!job.body.stream) return c.json(await makeImages(c, job, context));
-    return eventStream(c, context, (client) => streamImages(job, client, context));
+    const { model, request } = job;
+    return eventStream(c, context, (client) => streamImages(job, generate(context, model, request, client)));
   });
 }
 
@@ -60,7 +63,7 @@ function planImages({ models, limits }: ServerContext, body: ImageRequest): Imag
 /** The whole answer, when all images are finished. */
 async function makeImages(c: Context, job: ImageJob, context: ServerContext): Promise<ImagesAnswer> {
   const { model, body, request } = job;
-  const latents = await finalLatents(job, c.req.raw.signal, context);
+  const latents = await finalLatents(job, clientSignal(c), context);
   const images = await encodePictures(await wholePictures(model, latents), body.output_format);
   const data = images.map(([image]) =>
     body.response_format === 'url'
@@ -89,23 +92,27 @@ async function finalLatents(
   throw new ApiError(500, 'server_error', 'sampling ended without a result');
 }
 
-/** Keep an image for whoever knows its URL. */
-function storeImage(c: Context, { files }: ServerContext, image: string, format: ImageFormat): string {
+/** Keeps an image for anyone who knows its URL. */
+function storeImage(
+  c: Context,
+  { files, publicUrl }: ServerContext,
+  image: string,
+  format: ImageFormat,
+): string {
   const name = files.add({ bytes: Buffer.from(image, 'base64'), type: `image/${format}` });
-  return new URL(`${PATHS.files}/${name}`, c.req.url).href;
+  return addressOf(c, publicUrl, `${PATHS.files}/${name}`);
 }
 
 async function* streamImages(
   { model, body, request }: ImageJob,
-  client: AbortSignal,
-  context: ServerContext,
+  events: AsyncIterable<GenerationEvent>,
 ): AsyncGenerator<ImageEvent, void, void> {
   const { output_format, partial_images } = body;
   const sketch = createSketch(model.config, body.n);
   const partials = partialSteps(request.totalSteps, partial_images);
   const common = { size: sizeName(model.config), output_format };
   let done = 0;
-  for await (const event of generate(context, model, request, client)) {
+  for await (const event of events) {
     if (event.kind === 'block') sketch.place(event.block, event.latents);
     if (event.kind === 'step') {
       const partial_image_index = partials.indexOf(++done);

@@ -3,8 +3,10 @@
 export type { Decoder, OnProgress } from '../decoding/decoder.ts';
 export { ApiError, type ApiErrorStatus } from '../errors.ts';
 export { type AppOptions, createApp } from './app.ts';
-export type { ServerContext, ServerLimits } from './context.ts';
+export { type Background, createBackground } from './background.ts';
+export { DEFAULT_LIMITS, type ServerContext, type ServerLimits } from './context.ts';
 export { createGate, type Gate, type GateOptions } from './gate.ts';
+export { type HostRules, hostRules, type Reach } from './host-check.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export type { RequestSampler } from './process-sampler.ts';
 export type { ServedDevice } from './sampling-messages.ts';

@@ -9,106 +9,177 @@ import {
   modelListSchema,
   modelSchema,
   PATHS,
+  promptList,
+  sampleCount,
+  stepCount,
   streamEventSchema,
   streamRequestSchema,
+  tensorSchema,
+  videoContentQuery,
   videoDeletedSchema,
+  videoListQuery,
   videoListSchema,
   videoRequestSchema,
   videoSchema,
 } from './api.ts';
+import type { ServerLimits } from './context.ts';
 
 interface Operation {
   readonly method: 'get' | 'post' | 'delete';
   /** With `{names}` where something of the client's stands. */
   readonly path: string;
+  /** Names the operation in clients that are generated from the document. */
+  readonly id: string;
   readonly summary: string;
-  readonly body?: z.ZodType;
-  /** Answers by their media types. */
-  readonly answers: Readonly<Record<string, z.ZodType | 'binary' | 'text'>>;
+  readonly query?: z.ZodObject;
+  readonly body?: SchemaName;
+  /** The body may be a form too. */
+  readonly form?: boolean;
+  /** Media types of the answer, with what each holds. */
+  readonly answers: Readonly<Record<string, SchemaName | 'binary' | 'text'>>;
   /** Needs no key. */
   readonly open?: boolean;
 }
 
-const json = (schema: z.ZodType): Operation['answers'] => ({ 'application/json': schema });
+/** Schemas of answers, by their names in the document. */
+const answerSchemas = {
+  Error: errorSchema,
+  Health: z.object({ status: z.string() }),
+  ImageEvent: imageEventSchema,
+  Images: imagesSchema,
+  Model: modelSchema,
+  ModelList: modelListSchema,
+  StreamEvent: streamEventSchema,
+  Video: videoSchema,
+  VideoDeleted: videoDeletedSchema,
+  VideoList: videoListSchema,
+} as const;
+
+/** Schemas of requests, with the limits of a server instead of the API's. */
+function requestSchemas({ samples, steps }: Pick<ServerLimits, 'samples' | 'steps'>) {
+  const limited = { n: sampleCount(samples), steps: stepCount(steps) };
+  return {
+    ImageRequest: imageRequestSchema.extend(limited),
+    StreamRequest: streamRequestSchema.extend({ ...limited, prompts: promptList(samples) }),
+    VideoRequest: videoRequestSchema.extend({ steps: limited.steps }),
+  };
+}
+
+type SchemaName = keyof typeof answerSchemas | keyof ReturnType<typeof requestSchemas>;
+
+const json = (name: SchemaName): Operation['answers'] => ({ 'application/json': name });
 
 export const operations: readonly Operation[] = [
   {
     method: 'get',
     path: PATHS.models,
-    summary: 'The models, with their configurations',
-    answers: json(modelListSchema),
+    id: 'listModels',
+    summary: 'List the models, with their configurations',
+    answers: json('ModelList'),
   },
-  { method: 'get', path: `${PATHS.models}/{id}`, summary: 'One model', answers: json(modelSchema) },
+  {
+    method: 'get',
+    path: `${PATHS.models}/{id}`,
+    id: 'getModel',
+    summary: 'Get one model',
+    answers: json('Model'),
+  },
   {
     method: 'post',
     path: PATHS.images,
-    summary: "Make pictures, as OpenAI's image API; the prompt is a class",
-    body: imageRequestSchema,
-    answers: { ...json(imagesSchema), 'text/event-stream': imageEventSchema },
+    id: 'createImages',
+    summary: "Make images, as in OpenAI's image API; the prompt is a class",
+    body: 'ImageRequest',
+    answers: { ...json('Images'), 'text/event-stream': 'ImageEvent' },
   },
   {
     method: 'get',
     path: `${PATHS.files}/{name}`,
-    summary: 'A picture that was asked for as a URL',
+    id: 'getFile',
+    summary: 'Get an image that was requested as a URL',
     answers: { 'image/*': 'binary' },
     open: true,
   },
   {
     method: 'post',
     path: PATHS.stream,
-    summary: 'Make pictures or clips, and send blocks and previews as they come',
-    body: streamRequestSchema,
-    answers: { 'text/event-stream': streamEventSchema },
+    id: 'streamBlocks',
+    summary: 'Make images or a video, and send blocks and previews as they are made',
+    body: 'StreamRequest',
+    answers: { 'text/event-stream': 'StreamEvent' },
   },
   {
     method: 'post',
     path: PATHS.videos,
-    summary: "Ask for a clip, as OpenAI's video API; the prompt is a class",
-    body: videoRequestSchema,
-    answers: json(videoSchema),
+    id: 'createVideo',
+    summary: "Start a video, as in OpenAI's video API; the prompt is a class",
+    body: 'VideoRequest',
+    form: true,
+    answers: json('Video'),
   },
-  { method: 'get', path: PATHS.videos, summary: 'The clips', answers: json(videoListSchema) },
+  {
+    method: 'get',
+    path: PATHS.videos,
+    id: 'listVideos',
+    summary: 'List the videos',
+    query: videoListQuery,
+    answers: json('VideoList'),
+  },
   {
     method: 'get',
     path: `${PATHS.videos}/{id}`,
-    summary: 'How far a clip is',
-    answers: json(videoSchema),
+    id: 'getVideo',
+    summary: 'Get the state of a video',
+    answers: json('Video'),
   },
   {
     method: 'get',
     path: `${PATHS.videos}/{id}/content`,
-    summary: 'The clip as MP4',
+    id: 'downloadVideo',
+    summary: 'Get a finished video as MP4',
+    query: videoContentQuery,
     answers: { 'video/mp4': 'binary' },
   },
   {
     method: 'delete',
     path: `${PATHS.videos}/{id}`,
-    summary: 'Forget a clip; if it is being made, stop',
-    answers: json(videoDeletedSchema),
+    id: 'deleteVideo',
+    summary: 'Delete a video; if it is being made, stop',
+    answers: json('VideoDeleted'),
   },
   {
     method: 'get',
     path: PATHS.health,
-    summary: 'Whether the server takes requests',
-    answers: json(z.object({ status: z.string() })),
+    id: 'getHealth',
+    summary: 'Check whether the server accepts requests',
+    answers: json('Health'),
     open: true,
   },
   {
     method: 'get',
     path: PATHS.metrics,
-    summary: 'Numbers for Prometheus',
+    id: 'getMetrics',
+    summary: 'Get metrics for Prometheus',
     answers: { 'text/plain': 'text' },
   },
   {
     method: 'get',
     path: PATHS.openapi,
-    summary: 'This document',
+    id: 'getOpenApi',
+    summary: 'Get this document',
     answers: { 'application/json': 'text' },
     open: true,
   },
 ];
 
-export function openApiDocument(version: string): object {
+/**
+ * Returns the document.
+ * @param server where the paths begin: a URL, or a path on the document's own host
+ */
+export function openApiDocument(
+  { version, limits }: { readonly version: string; readonly limits: ServerLimits },
+  server: string,
+): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of operations) {
     paths[operation.path] ??= {};
@@ -117,38 +188,68 @@ export function openApiDocument(version: string): object {
   return {
     openapi: '3.1.0',
     info: { title: 'acdit', version, description: 'Samples of ACDiT models over HTTP.' },
+    servers: [{ url: server }],
     paths,
-    components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+    components: {
+      schemas: {
+        ...namedSchemas({ ...requestSchemas(limits), Tensor: tensorSchema }, 'input'),
+        ...namedSchemas({ ...answerSchemas, Tensor: tensorSchema }, 'output'),
+      },
+      securitySchemes: { key: { type: 'http', scheme: 'bearer' } },
+    },
   };
 }
 
-function describeOperation({ path, summary, body, answers, open }: Operation): object {
-  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
-  const content = Object.entries(answers).map(([type, schema]) => [type, { schema: answerSchema(schema) }]);
+function describeOperation({ path, id, summary, query, body, form, answers, open }: Operation): object {
+  const content = Object.entries(answers).map(([type, name]) => [type, { schema: answerSchema(name) }]);
+  const types = form ? ['application/json', 'multipart/form-data'] : ['application/json'];
+  const bodyContent = body && Object.fromEntries(types.map((type) => [type, { schema: reference(body) }]));
   return {
+    operationId: id,
     summary,
     security: open ? [] : [{ key: [] }, {}],
-    parameters: names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
-    ...(body && {
-      requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(body, 'input') } } },
-    }),
+    parameters: [...pathParameters(path), ...queryParameters(query)],
+    ...(bodyContent && { requestBody: { required: true, content: bodyContent } }),
     responses: {
       200: { description: 'Done', content: Object.fromEntries(content) },
       default: {
         description: 'What was wrong',
-        content: { 'application/json': { schema: jsonSchema(errorSchema, 'output') } },
+        content: { 'application/json': { schema: reference('Error') } },
       },
     },
   };
 }
 
-function answerSchema(schema: z.ZodType | 'binary' | 'text'): object {
-  if (schema === 'binary') return { type: 'string', format: 'binary' };
-  return schema === 'text' ? {} : jsonSchema(schema, 'output');
+function pathParameters(path: string): object[] {
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+  return names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } }));
+}
+
+function queryParameters(query: z.ZodObject | undefined): object[] {
+  if (!query) return [];
+  const { properties = {} } = z.toJSONSchema(query, { io: 'input' });
+  return Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', schema }));
+}
+
+function answerSchema(name: SchemaName | 'binary' | 'text'): object {
+  if (name === 'binary') return { type: 'string', format: 'binary' };
+  return name === 'text' ? {} : reference(name);
+}
+
+function reference(name: SchemaName): object {
+  return { $ref: uriOf(name) };
+}
+
+function uriOf(name: string): string {
+  return `#/components/schemas/${name}`;
 }
 
 /** OpenAPI 3.1 takes JSON Schema as it is. */
-function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): object {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
-  return rest;
+function namedSchemas(schemas: Readonly<Record<string, z.ZodType>>, io: 'input' | 'output'): object {
+  const registry = z.registry<{ id: string }>();
+  for (const [id, schema] of Object.entries(schemas)) registry.add(schema, { id });
+  const { schemas: described } = z.toJSONSchema(registry, { io, uri: uriOf });
+  return Object.fromEntries(
+    Object.entries(described).map(([name, { $schema: _, $id: __, ...schema }]) => [name, schema]),
+  );
 }

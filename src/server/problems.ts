@@ -1,9 +1,11 @@
 /** @file Errors as answers, in OpenAI's shape. */
 
+import type { Context } from 'hono';
 import { AcditError, ApiError, type ApiErrorStatus, ArgumentError } from '../errors.ts';
+import { printable, printableMessage } from '../formats/printable.ts';
 import type { ErrorBody } from './api.ts';
 
-/** What the client is told about any error. What is not its doing, and nothing that we mean to say, stays here. */
+/** Returns any error as the client gets it: without details where they are neither its doing nor meant to be read. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof ArgumentError) {
@@ -14,19 +16,38 @@ export function toApiError(error: unknown): ApiError {
   return new ApiError(500, 'server_error', message, { cause: error });
 }
 
-/** Refuse a request for one of its fields. @throws {ApiError} 400 */
+/** The error of a request whose client closed the connection: nobody gets it, and it is not a fault of the server. */
+export function clientGone(): ApiError {
+  return new ApiError(499, 'client_gone', 'the client closed the connection');
+}
+
+/** The error of a path that takes other methods. */
+export function methodNotAllowed(c: Context, allowed: readonly string[]): ApiError {
+  const { path, method } = c.req;
+  return new ApiError(
+    405,
+    'method_not_allowed',
+    `${printable(path)} takes ${allowed.join(', ')}, not ${printable(method)}`,
+    { allowed },
+  );
+}
+
+/** Refuses a request for one of its fields. @throws {ApiError} 400 */
 export function invalid(param: string, message: string, code = 'invalid_value'): never {
   throw new ApiError(400, code, message, { param });
 }
 
 export function errorBody({ status, message, code, param }: ApiError): ErrorBody {
-  return { error: { message, type: errorType(status), param: param ?? null, code } };
+  return {
+    error: { message: printableMessage(message), type: errorType(status), param: param ?? null, code },
+  };
 }
 
 /** The whole answer. */
 export function errorResponse(error: ApiError): Response {
   const headers = new Headers({ 'content-type': 'application/json' });
   if (error.retryAfter !== undefined) headers.set('retry-after', String(error.retryAfter));
+  if (error.allowed) headers.set('allow', error.allowed.join(', '));
   if (error.status === 401) headers.set('www-authenticate', 'Bearer');
   return new Response(JSON.stringify(errorBody(error)), { status: error.status, headers });
 }

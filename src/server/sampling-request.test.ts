@@ -3,7 +3,7 @@ import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { ApiError } from '../errors.ts';
 import { planRequest } from './sampling-request.ts';
 
-const limits = { samples: 4, steps: 50, blocks: 16 };
+const limits = { samples: 4, steps: 50, blocks: 16, strictSize: false };
 const config = { ...tinyPixels, classNames: ['1', '10', '2, or two'] };
 const plan = (...prompts: Parameters<typeof planRequest>[1][number][]) =>
   planRequest(config, prompts, {}, limits);

@@ -3,13 +3,14 @@
 import { randomInt } from 'node:crypto';
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
 import { type ChosenClass, requireClass, requireClassNumber } from '../models/acdit/class-names.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
 import type { PerBlock, SampleLength, SampleRequest } from '../sampling/request.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { EncodedTensor } from './api.ts';
+import { type EncodedTensor, OPENAI_SIZES } from './api.ts';
 import { type LengthFields, requestedLength } from './clip-length.ts';
 import { decodeTensor } from './encoding.ts';
 import { invalid } from './problems.ts';
@@ -22,6 +23,8 @@ export interface Limits {
   readonly steps: number;
   /** Blocks of a clip, unless the model's own are more. */
   readonly blocks: number;
+  /** Sizes of OpenAI's API that are not the model's are refused. */
+  readonly strictSize: boolean;
 }
 
 /** A class, or one a block, by name or number. */
@@ -67,7 +70,7 @@ export function findModel(models: readonly ServedModel[], name: string | undefin
   throw new ApiError(
     404,
     'model_not_found',
-    `there is no model '${name}'${didYouMean(name, ids, (id) => `'${id}'`) || '.'} There are ${ids.join(', ')}`,
+    `there is no model '${printable(name)}'${didYouMean(name, ids, (id) => `'${id}'`) || '.'} There are ${ids.join(', ')}`,
     { param: 'model' },
   );
 }
@@ -85,10 +88,11 @@ export function planRequest(
   if (prompts.length > limits.samples) {
     invalid('n', `n must be at most ${limits.samples} here, got ${prompts.length}`);
   }
-  requireSize(config, fields.size);
+  requireSize(config, fields.size, limits.strictSize);
   const length = requestedLength(config, fields, limits.blocks);
   const { blocks } = length;
-  const classes = prompts.map((prompt) => classesOf(config, prompt, blocks));
+  const known = new Map<string | number, ChosenClass>();
+  const classes = prompts.map((prompt) => classesOf(config, prompt, blocks, known));
   const steps = perBlock(blocks, 'steps', fields.steps ?? DEFAULT_STEPS);
   const most = Math.max(...steps);
   if (most > limits.steps) invalid('steps', `steps must be at most ${limits.steps} here, got ${most}`);
@@ -107,17 +111,28 @@ export function planRequest(
   };
 }
 
-function requireSize(config: AcditConfig, size = 'auto'): void {
+/** The model's own size is made whatever the request says, so only what stands for it is accepted. */
+function requireSize(config: AcditConfig, size = 'auto', strict: boolean): void {
   const own = sizeName(config);
-  if (size === 'auto' || size === own) return;
-  invalid('size', `this model's pictures are ${own}, got ${size}; give that, or leave it out`);
+  if (size === 'auto' || size === own || (!strict && OPENAI_SIZES.has(size))) return;
+  invalid('size', `this model makes samples of ${own}, got ${size}; give that, or leave it out`);
 }
 
-/** A class for each block. */
-function classesOf(config: AcditConfig, prompt: Prompt, blocks: number): ChosenClass[] {
-  const parts = typeof prompt === 'object' ? prompt : [prompt];
-  const classes = parts.map((part) => classOf(config, part));
-  return perBlock(blocks, 'prompt', classes.length === 1 ? classes[0] : classes);
+/**
+ * Returns a class for each block.
+ * @param known classes that were looked up before, to which others are added: a request may name one very often
+ */
+function classesOf(
+  config: AcditConfig,
+  prompt: Prompt,
+  blocks: number,
+  known: Map<string | number, ChosenClass>,
+): ChosenClass[] {
+  return perBlock(blocks, 'prompt', prompt).map((part) => {
+    const found = known.get(part) ?? classOf(config, part);
+    known.set(part, found);
+    return found;
+  });
 }
 
 /** A text is a name or a number; a number is always the number of a class. */
@@ -131,14 +146,15 @@ function classOf(config: AcditConfig, part: string | number): ChosenClass {
   }
 }
 
-function perBlock<T extends number | ChosenClass>(
-  blocks: number,
-  param: string,
-  value: T | readonly T[],
-): T[] {
-  if (!Array.isArray(value)) return Array<T>(blocks).fill(value as T);
-  if (value.length === blocks) return [...value];
-  return invalid(param, `${param} needs one value, or one for each of ${blocks} blocks, got ${value.length}`);
+/** One value for each block, of which all may have the same. */
+function perBlock<T extends number | string>(blocks: number, param: string, value: T | readonly T[]): T[] {
+  const values = typeof value === 'object' ? value : [value];
+  if (values.length === 1) return Array<T>(blocks).fill(values[0]);
+  if (values.length === blocks) return [...values];
+  return invalid(
+    param,
+    `${param} needs one value, or one for each of ${blocks} blocks, got ${values.length}`,
+  );
 }
 
 /** Blocks to go on from (N, K, B, C), where those of one sample serve all. */

@@ -1,20 +1,23 @@
 /** @file A running server: models in processes of their own, the app on a port, and an orderly end. */
 
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { basename, extname } from 'node:path';
-import { serve } from '@hono/node-server';
 import type { OpenOptions } from '../checkpoints/load.ts';
 import { type Decoder, pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
-import { AcditError, ApiError, ArgumentError } from '../errors.ts';
+import { ApiError, ArgumentError } from '../errors.ts';
 import { createApp } from './app.ts';
-import type { ServerLimits } from './context.ts';
+import { createBackground } from './background.ts';
+import { DEFAULT_LIMITS, type ServerLimits } from './context.ts';
 import { createGate } from './gate.ts';
+import { describeRules, hostRules } from './host-check.ts';
+import { cleanApiKey } from './key-text.ts';
+import { type Listener, listen } from './listener.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { allowedOrigins } from './origins.ts';
+import { cleanPublicUrl } from './public-url.ts';
 import { openRestartingSampler } from './restarting-sampler.ts';
 import type { ServedDevice } from './sampling-messages.ts';
 import { inTurns, type ServedModel } from './served-model.ts';
-import { listStaticFiles } from './static-files.ts';
+import { listStaticFiles, type StaticFiles } from './static-files.ts';
 import { createFileStore } from './stored-files.ts';
 
 /** A model to serve. */
@@ -31,8 +34,8 @@ export interface ModelSource {
 
 /** What is served, where, and within which limits. */
 export interface ServeOptions {
-  /** At least one. */
-  readonly models: readonly ModelSource[];
+  /** At least one; a function is called once the port is bound, so that no model is fetched for nothing. */
+  readonly models: readonly ModelSource[] | (() => Promise<readonly ModelSource[]>);
   readonly host: string;
   /** 0 for any that is free. */
   readonly port: number;
@@ -43,9 +46,16 @@ export interface ServeOptions {
   readonly batch: number;
   /** Requests for a model that may wait. */
   readonly queue: number;
-  readonly limits: ServerLimits;
+  /** Others than {@link DEFAULT_LIMITS}. */
+  readonly limits?: Partial<ServerLimits> | undefined;
+  /** What clients must send as a bearer token; white space around it does not count. */
   readonly apiKey?: string | undefined;
+  /** Origins whose pages may use the server, or `*`. */
   readonly cors?: readonly string[] | undefined;
+  /** Where clients reach the server, if it is not where it listens. */
+  readonly publicUrl?: string | undefined;
+  /** Host names that requests may name, besides `host`, `publicUrl` and those of loopback. */
+  readonly allowHost?: readonly string[] | undefined;
   /** Folder of the web app. */
   readonly web?: string | undefined;
   readonly version: string;
@@ -57,65 +67,91 @@ export interface ServeOptions {
 export interface RunningServer {
   /** Without a slash at the end. */
   readonly url: string;
+  /** Which hosts requests may name, in words, unless it is only known ones. */
+  readonly hosts: string | undefined;
   readonly models: readonly string[];
-  /** Take no new requests, wait for those in progress for so many seconds, and end. */
+  /** Take no new work, wait for what is in progress for at most so many seconds, and end. */
   close(grace: number): Promise<void>;
 }
 
-/** Pictures that were asked for as URLs: for an hour, as OpenAI's. */
+/** Images that were asked for as URLs: for an hour, as OpenAI's. */
 const FILES = { capacity: 256e6, lifetime: 3600 } as const;
-/** Milliseconds for a client to send its headers, and its whole request. */
-const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 5_000 } as const;
-/** How often connections that have become idle are closed while the server ends, in milliseconds. */
-const CLOSING_INTERVAL = 100;
 
 /**
- * Load models and listen.
- * @throws {AcditError} if a model cannot be loaded, or the port not be had
+ * Listens, loads the models, and answers. Until the models are loaded, requests get 503.
+ * @throws {ArgumentError} if an option is not valid
+ * @throws {AcditError} if the port or address is not available, or a model cannot be loaded
  */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
+  const apiKey = options.apiKey === undefined ? undefined : cleanApiKey(options.apiKey);
+  const publicUrl = options.publicUrl === undefined ? undefined : cleanPublicUrl(options.publicUrl);
+  allowedOrigins(options.cors);
   const web = options.web === undefined ? undefined : await listStaticFiles(options.web);
-  const models: ServedModel[] = [];
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const listener = await listen({ ...options, unread: limits.unread });
+  const loaded: ServedModel[] = [];
+  try {
+    const checked = { ...options, apiKey, publicUrl, limits };
+    return await serveModels(checked, web, listener, loaded);
+  } catch (error) {
+    await closeModels(loaded);
+    await listener.close(
+      0,
+      async () => {},
+      () => {},
+    );
+    throw error;
+  }
+}
+
+/** @param models filled with those that are loaded */
+async function serveModels(
+  options: ServeOptions & { readonly limits: ServerLimits },
+  web: StaticFiles | undefined,
+  listener: Listener,
+  models: ServedModel[],
+): Promise<RunningServer> {
+  const { apiKey } = options;
+  const hosts = hostRules({ ...options, address: listener.address, hasKey: apiKey !== undefined });
   const metrics = createMetrics(() => models);
+  const background = createBackground();
   const stopping = new AbortController();
   const closing = new AbortController();
-  const closeModels = async (): Promise<void> => {
-    for (const { sampler, decoder } of models) {
-      await sampler.dispose();
-      await decoder.close();
-    }
+  const sources = typeof options.models === 'function' ? await options.models() : options.models;
+  for (const source of sources) models.push(await openServedModel(source, options, metrics, models));
+  const app = createApp({
+    ...options,
+    hosts,
+    models,
+    metrics,
+    background,
+    web,
+    files: createFileStore(FILES),
+    stopping: stopping.signal,
+    closing: closing.signal,
+    log: (error) => {
+      if (error.status === 500) options.log(describeFailure(error));
+    },
+  });
+  listener.answer(app.fetch);
+  return {
+    url: listener.url,
+    hosts: describeRules(hosts),
+    models: models.map(({ id }) => id),
+    async close(grace) {
+      stopping.abort(new ApiError(503, 'stopping', 'the server is stopping', { retryAfter: 5 }));
+      await listener.close(grace, background.idle, () =>
+        closing.abort(new ApiError(503, 'stopping', 'the server stopped before this was finished')),
+      );
+      await closeModels(models);
+    },
   };
-  try {
-    for (const source of options.models) models.push(await openServedModel(source, options, metrics, models));
-    const app = createApp({
-      ...options,
-      models,
-      metrics,
-      web,
-      files: createFileStore(FILES),
-      stopping: stopping.signal,
-      closing: closing.signal,
-      log: (error) => {
-        if (error.status === 500) options.log(describeFailure(error));
-      },
-    });
-    const server = await listen(app.fetch, options);
-    const { port } = server.address() as AddressInfo;
-    const host = options.host.includes(':') ? `[${options.host}]` : options.host;
-    return {
-      url: `http://${host}:${port}`,
-      models: models.map(({ id }) => id),
-      async close(grace) {
-        stopping.abort(new ApiError(503, 'stopping', 'the server is stopping', { retryAfter: 5 }));
-        await closeConnections(server, grace, () =>
-          closing.abort(new ApiError(503, 'stopping', 'the server stopped before this was finished')),
-        );
-        await closeModels();
-      },
-    };
-  } catch (error) {
-    await closeModels();
-    throw error;
+}
+
+async function closeModels(models: readonly ServedModel[]): Promise<void> {
+  for (const { sampler, decoder } of models) {
+    await sampler.dispose();
+    await decoder.close();
   }
 }
 
@@ -150,36 +186,6 @@ async function openServedModel(
     decoder: inTurns(openDecoder),
     gate: createGate({ seats: batch, waiting: queue }),
   };
-}
-
-function listen(
-  fetch: (request: Request) => Response | Promise<Response>,
-  { host, port }: ServeOptions,
-): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = serve({ fetch, hostname: host, port, serverOptions: TIMEOUTS }, () =>
-      resolve(server),
-    ) as Server;
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const why = cause.code === 'EADDRINUSE' ? 'it is in use; give another with --port' : cause.message;
-      reject(new AcditError(`cannot listen on ${host}:${port}: ${why}`, { cause }));
-    });
-  });
-}
-
-/** Close each connection when its answer is sent; after `grace` seconds, all. */
-async function closeConnections(server: Server, grace: number, giveUp: () => void): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  const closingIdle = setInterval(() => server.closeIdleConnections(), CLOSING_INTERVAL);
-  const timers = [
-    setTimeout(giveUp, grace * 1000),
-    // Answers that the end has cut short still have a moment to be sent.
-    setTimeout(() => server.closeAllConnections(), grace * 1000 + 1000),
-  ];
-  await closed;
-  for (const timer of timers) clearTimeout(timer);
-  clearInterval(closingIdle);
-  giveUp(); // what runs without a connection
 }
 
 function describeFailure(error: ApiError): string {

@@ -1,12 +1,14 @@
 /** @file The web app's files. What may be fetched is listed when the server starts; no request's path is ever looked up. */
 
-import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, open, readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { Readable } from 'node:stream';
-import type { Hono } from 'hono';
+import type { Context, Hono } from 'hono';
 import { getMimeType } from 'hono/utils/mime';
-import { ArgumentError } from '../errors.ts';
+import { ApiError, ArgumentError } from '../errors.ts';
+import { methodNotAllowed } from './problems.ts';
+import { requestPath } from './request-path.ts';
 
 /** Files by the paths of their URLs. */
 export type StaticFiles = ReadonlyMap<string, StaticFile>;
@@ -15,13 +17,10 @@ export type StaticFiles = ReadonlyMap<string, StaticFile>;
 export interface StaticFile {
   readonly path: string;
   readonly type: string;
-  readonly size: number;
-  /** Changes when the file does. */
-  readonly tag: string;
 }
 
 /**
- * All regular files below a folder; links are left out.
+ * Lists all regular files below a folder; links are left out.
  * @throws {ArgumentError} if there is no `index.html` in it
  */
 export async function listStaticFiles(folder: string): Promise<StaticFiles> {
@@ -30,13 +29,7 @@ export async function listStaticFiles(folder: string): Promise<StaticFiles> {
   for (const entry of entries) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
-    const { size, mtimeMs } = await stat(path);
-    const file = {
-      path,
-      size,
-      type: getMimeType(entry.name) ?? 'application/octet-stream',
-      tag: `"${size.toString(36)}-${Math.round(mtimeMs).toString(36)}"`,
-    };
+    const file = { path, type: getMimeType(entry.name) ?? 'application/octet-stream' };
     const url = `/${relative(folder, path).split(sep).join('/')}`;
     files.set(url, file);
     if (url === '/index.html') files.set('/', file);
@@ -45,14 +38,26 @@ export async function listStaticFiles(folder: string): Promise<StaticFiles> {
   return files;
 }
 
-/** Serve files, such that their pages may use threads: isolated from other origins. */
+/** Serves files, such that their pages may use threads: isolated from other origins. */
 export function staticRoutes(app: Hono, files: StaticFiles): void {
-  app.get('*', async (c, next) => {
-    const file = files.get(decodePath(c.req.path));
+  app.use('*', async (c, next) => {
+    const file = files.get(decodePath(requestPath(c)));
     if (!file) return next();
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw methodNotAllowed(c, ['GET', 'HEAD']);
+    return answer(c, file);
+  });
+}
+
+/** The descriptor is closed by the end of the stream, or here where no stream is sent. */
+async function answer(c: Context, { path, type }: StaticFile): Promise<Response> {
+  const handle = await openRegular(path);
+  let streaming = false;
+  try {
+    const { size, mtimeMs } = await handle.stat();
+    const tag = `"${size.toString(36)}-${Math.round(mtimeMs).toString(36)}"`;
     const headers = {
-      'content-type': file.type,
-      etag: file.tag,
+      'content-type': type,
+      etag: tag,
       // Kept, but asked for again with the tag.
       'cache-control': 'no-cache',
       'cross-origin-opener-policy': 'same-origin',
@@ -60,10 +65,27 @@ export function staticRoutes(app: Hono, files: StaticFiles): void {
       'cross-origin-resource-policy': 'same-origin',
       'x-content-type-options': 'nosniff',
     };
-    if (c.req.header('if-none-match') === file.tag) return new Response(null, { status: 304, headers });
-    const body = Readable.toWeb(createReadStream(file.path)) as ReadableStream<Uint8Array>;
-    return new Response(body, { headers: { ...headers, 'content-length': String(file.size) } });
+    if (c.req.header('if-none-match') === tag) return new Response(null, { status: 304, headers });
+    const sized = { headers: { ...headers, 'content-length': String(size) } };
+    if (c.req.method === 'HEAD' || size === 0) return new Response(null, sized);
+    streaming = true;
+    // A file that grows meanwhile is sent as long as its headers say.
+    return new Response(Readable.toWeb(handle.createReadStream({ end: size - 1 })) as ReadableStream, sized);
+  } finally {
+    if (!streaming) await handle.close();
+  }
+}
+
+/** Opens a file that was regular when the server started. @throws {ApiError} 404 if it no longer is */
+async function openRegular(path: string): Promise<FileHandle> {
+  const { O_RDONLY, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+  const gone = new ApiError(404, 'not_found', 'this file of the web app no longer exists');
+  const handle = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch((error) => {
+    throw ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(error.code) ? gone : error;
   });
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  throw gone;
 }
 
 function decodePath(path: string): string {

@@ -31,7 +31,10 @@ interface StreamJob {
 export function streamRoutes(app: Hono, context: ServerContext): void {
   const { models, limits } = context;
   app.post(PATHS.stream, async (c) => {
-    const body = await readBody(c, streamRequestSchema);
+    const body = await readBody(c, streamRequestSchema, {
+      limit: limits.body,
+      givenLimit: limits.givenBody,
+    });
     const model = findModel(models, body.model);
     const request = planRequest(model.config, promptsOf(body), body, limits);
     const job = { model, body, request };

@@ -1,27 +1,34 @@
-/** @file Clips that are asked for, being made, or kept for whoever asked. */
+/** @file Video jobs: queued, being made, or kept for the client that asked. */
 
 import { randomUUID } from 'node:crypto';
 import { ApiError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
 import type { Video } from './api.ts';
 
 export interface VideoJob {
   readonly video: Video;
   /** The MP4, once it is finished. */
   readonly file: Uint8Array | undefined;
-  /** Aborted when nobody wants the video any more. */
-  readonly signal: AbortSignal;
   update(changes: Partial<Pick<Video, 'status' | 'progress' | 'error'>>): void;
   finish(file: Uint8Array): void;
+  /** Records that the client has the file. */
+  fetch(): void;
+  /** Resolves once the client has the file, or the job is removed. */
+  readonly settled: Promise<void>;
 }
 
 export interface VideoJobs {
-  /** @throws {ApiError} 429 if too many are being made */
+  /**
+   * @param work aborted when the job is removed
+   * @throws {ApiError} 429 if too many are being made
+   */
   add(
     video: Pick<Video, 'model' | 'prompt' | 'seconds' | 'blocks' | 'size' | 'seed' | 'untrained' | 'notes'>,
+    work: AbortController,
   ): VideoJob;
   /** @throws {ApiError} 404 */
   get(id: string): VideoJob;
-  /** Forget one; if it is being made, its work stops. @throws {ApiError} 404 */
+  /** Forgets one; if it is being made, its work stops. @throws {ApiError} 404 */
   remove(id: string): void;
   /** The oldest first. */
   all(): VideoJob[];
@@ -56,9 +63,9 @@ export function createVideoJobs(capacity: number): VideoJobs {
   }
 
   return {
-    add(asked) {
+    add(asked, work) {
       makeRoom();
-      const job = createJob(asked);
+      const job = createJob(asked, work);
       jobs.set(job.video.id, job);
       return job;
     },
@@ -66,7 +73,7 @@ export function createVideoJobs(capacity: number): VideoJobs {
       tidy();
       const job = jobs.get(id);
       if (job) return job;
-      throw new ApiError(404, 'video_not_found', `there is no video '${id}'; it may have expired`);
+      throw new ApiError(404, 'video_not_found', `there is no video '${printable(id)}'; it may have expired`);
     },
     remove(id) {
       forget(this.get(id).video.id);
@@ -78,10 +85,13 @@ export function createVideoJobs(capacity: number): VideoJobs {
   };
 }
 
-function createJob(asked: Parameters<VideoJobs['add']>[0]): VideoJob & { abort(): void } {
-  const controller = new AbortController();
+function createJob(...[asked, work]: Parameters<VideoJobs['add']>): VideoJob & { abort(): void } {
   const created_at = now();
   let file: Uint8Array | undefined;
+  let fetch = (): void => {};
+  const settled = new Promise<void>((resolve) => {
+    fetch = resolve;
+  });
   let video: Video = {
     id: `video_${randomUUID()}`,
     object: 'video',
@@ -90,6 +100,7 @@ function createJob(asked: Parameters<VideoJobs['add']>[0]): VideoJob & { abort()
     created_at,
     completed_at: null,
     expires_at: created_at + LIFETIME,
+    remixed_from_video_id: null,
     error: null,
     ...asked,
   };
@@ -100,7 +111,8 @@ function createJob(asked: Parameters<VideoJobs['add']>[0]): VideoJob & { abort()
     get file() {
       return file;
     },
-    signal: controller.signal,
+    settled,
+    fetch,
     update(changes) {
       video = { ...video, ...changes };
     },
@@ -108,7 +120,10 @@ function createJob(asked: Parameters<VideoJobs['add']>[0]): VideoJob & { abort()
       file = bytes;
       video = { ...video, status: 'completed', progress: 100, completed_at: now() };
     },
-    abort: () => controller.abort(new ApiError(404, 'video_not_found', 'the video was deleted')),
+    abort() {
+      work.abort(new ApiError(404, 'video_not_found', 'the video was deleted'));
+      fetch();
+    },
   };
 }
 

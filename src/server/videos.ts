@@ -6,8 +6,16 @@ import { frameCount } from '../models/acdit/config.ts';
 import { streamFrames } from '../sampling/frames.ts';
 import { UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
-import { PATHS, type Video, type VideoList, type VideoRequest, videoRequestSchema } from './api.ts';
-import { readBody } from './body.ts';
+import {
+  PATHS,
+  type Video,
+  type VideoList,
+  type VideoRequest,
+  videoContentQuery,
+  videoListQuery,
+  videoRequestSchema,
+} from './api.ts';
+import { readBody, validBody } from './body.ts';
 import { createClip } from './clip-file.ts';
 import type { ServerContext } from './context.ts';
 import { type GenerationEvent, generate } from './generation.ts';
@@ -16,17 +24,15 @@ import { findModel, type PlannedRequest, planRequest } from './sampling-request.
 import { type ServedModel, sizeName } from './served-model.ts';
 import { createVideoJobs, type VideoJob, type VideoJobs } from './video-jobs.ts';
 
-const LONGEST_LIST = 100;
-
 export function videoRoutes(app: Hono, context: ServerContext): void {
   const jobs = createVideoJobs(context.limits.videos);
   app.post(PATHS.videos, async (c) => {
-    const body = await readBody(c, videoRequestSchema);
+    const body = await readBody(c, videoRequestSchema, { limit: context.limits.body, forms: true });
     return c.json(startVideo(context, jobs, body));
   });
   app.get(PATHS.videos, (c) => c.json(listVideos(c, jobs)));
   app.get(`${PATHS.videos}/:id`, (c) => c.json(jobs.get(c.req.param('id')).video));
-  app.get(`${PATHS.videos}/:id/content`, (c) => content(jobs.get(c.req.param('id'))));
+  app.get(`${PATHS.videos}/:id/content`, (c) => content(c, jobs.get(c.req.param('id'))));
   app.delete(`${PATHS.videos}/:id`, (c) => {
     const id = c.req.param('id');
     jobs.remove(id);
@@ -44,43 +50,68 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
     });
   }
   const request = planRequest(config, [body.prompt], body, limits);
-  const job = jobs.add({
-    model: model.id,
-    prompt: String(body.prompt),
-    seconds: String(frameCount(config, request.blocks) / body.fps),
-    blocks: request.blocks,
-    size: sizeName(config),
-    seed: request.seed,
-    untrained: request.slides ? UNTRAINED : null,
-    notes: [...request.notes],
-  });
-  void makeVideo(context, model, request, body.fps, job);
-  return job.video;
+  const work = new AbortController();
+  const events = generate(context, model, request, work.signal);
+  try {
+    const asked = {
+      model: model.id,
+      prompt: String(body.prompt),
+      seconds: String(frameCount(config, request.blocks) / body.fps),
+      blocks: request.blocks,
+      size: sizeName(config),
+      seed: request.seed,
+      untrained: request.slides ? UNTRAINED : null,
+      notes: [...request.notes],
+    };
+    const job = jobs.add(asked, work);
+    context.background.add(makeVideo(context, { model, request, fps: body.fps, events, job, work }));
+    return job.video;
+  } catch (refusal) {
+    work.abort(refusal); // so that it leaves the queue
+    throw refusal;
+  }
 }
 
-/** Make the clip, frames of a block while the next is sampled, and keep it or what went wrong. */
+/** A clip to be made. */
+interface VideoTask {
+  readonly model: ServedModel;
+  readonly request: PlannedRequest;
+  readonly fps: number;
+  readonly events: AsyncIterable<GenerationEvent>;
+  readonly job: VideoJob;
+  readonly work: AbortController;
+}
+
+/**
+ * Makes the clip, frames of one block while the next is sampled, and keeps it, or what went wrong. A clip that is finished
+ * while the server stops waits for its client.
+ */
 async function makeVideo(
-  context: ServerContext,
-  model: ServedModel,
-  request: PlannedRequest,
-  fps: number,
-  job: VideoJob,
+  { log, stopping, closing }: ServerContext,
+  { model, request, fps, events, job, work }: VideoTask,
 ): Promise<void> {
   try {
     const clip = createClip(fps);
-    const events = followed(generate(context, model, request, job.signal), request.totalSteps, job);
-    for await (const event of streamFrames(model.config, events, model.decoder.decode)) {
+    const reported = followed(events, request.totalSteps, job);
+    for await (const event of streamFrames(model.config, reported, model.decoder.decode)) {
       if (event.kind === 'frames') await clip.add(event.frames);
     }
     job.finish(await clip.file());
   } catch (cause) {
     const error = toApiError(cause);
-    if (!job.signal.aborted) context.log(error);
+    if (!work.signal.aborted) log(error);
     job.update({ status: 'failed', error: { code: error.code, message: error.message } });
+    return;
   }
+  if (stopping.aborted) await Promise.race([job.settled, whenAborted(closing)]);
 }
 
-/** The sampler's events, while the job tells how far it is. */
+function whenAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+/** Yields the sampler's events, and records the progress in the job. */
 async function* followed(
   events: AsyncIterable<GenerationEvent>,
   totalSteps: number,
@@ -94,30 +125,32 @@ async function* followed(
   }
 }
 
-function content({ video, file }: VideoJob): Response {
-  if (file) return new Response(new Uint8Array(file), { headers: { 'content-type': 'video/mp4' } });
+/** Returns the MP4. @throws {ApiError} 400 for variants of OpenAI's API that do not exist here, 409 before it is finished */
+function content(c: Context, job: VideoJob): Response {
+  const { video, file } = job;
+  validBody(videoContentQuery, c.req.query());
+  if (file) {
+    if (c.req.method === 'GET') job.fetch();
+    return new Response(new Uint8Array(file), { headers: { 'content-type': 'video/mp4' } });
+  }
   const why = video.error ? `it failed: ${video.error.message}` : `it is ${video.status}; ask again later`;
   throw new ApiError(409, 'video_not_ready', `the video has no content: ${why}`);
 }
 
 /** The newest first, or with `order=asc` the oldest; after the one that `after` names. */
 function listVideos(c: Context, jobs: VideoJobs): VideoList {
-  const { limit = '20', after, order = 'desc' } = c.req.query();
-  const most = Number(limit);
-  if (!Number.isInteger(most) || most < 1 || most > LONGEST_LIST) {
-    throw new ApiError(400, 'invalid_value', `limit must be 1 to ${LONGEST_LIST}, got '${limit}'`, {
-      param: 'limit',
-    });
-  }
+  const { limit, after, order } = validBody(videoListQuery, c.req.query());
+  // An unknown one must not begin the list again: a client that follows it would never end.
+  const last = after === undefined ? undefined : jobs.get(after).video.id;
   const oldestFirst = jobs.all().map(({ video }) => video);
   const all = order === 'asc' ? oldestFirst : oldestFirst.reverse();
-  const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
-  const data = all.slice(start, start + most);
+  const start = all.findIndex(({ id }) => id === last) + 1;
+  const data = all.slice(start, start + limit);
   return {
     object: 'list',
     data,
     first_id: data[0]?.id ?? null,
     last_id: data.at(-1)?.id ?? null,
-    has_more: start + most < all.length,
+    has_more: start + limit < all.length,
   };
 }

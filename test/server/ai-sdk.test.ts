@@ -50,6 +50,27 @@ describe("the AI SDK's generateImage", () => {
     expect(warnings).toMatchObject([{ type: 'unsupported', feature: 'aspectRatio' }]);
   });
 
+  it("makes the model's size of one of OpenAI's, and warns", async () => {
+    const call = { model: acdit('pictures'), prompt: '1', providerOptions: { acdit: { steps: 1 } } };
+    const { warnings } = await generateImage({ ...call, size: '1024x1024' });
+    const details = 'the model makes samples of 8x8, not 1024x1024';
+    expect(warnings).toEqual([{ type: 'unsupported', feature: 'size', details }]);
+    await expect(generateImage({ ...call, size: '10x10' })).rejects.toThrow('8x8');
+  });
+
+  it('takes a key with a line break, and shows none that cannot be sent', async () => {
+    const keyed = (apiKey: string) =>
+      createAcdit({ apiKey, fetch: async (url, init) => server.app.request(String(url), init) });
+    const call = { prompt: '1', providerOptions: { acdit: { steps: 1 } } };
+    const { images } = await generateImage({ ...call, model: keyed('secret\n')('pictures') });
+    expect(images).toHaveLength(1);
+    for (const apiKey of ['hush\nhush', 'hüsh', '']) {
+      await expect(generateImage({ ...call, model: keyed(apiKey)('pictures') })).rejects.toThrow(
+        /^the API key (?!.*h[uü]sh)/,
+      );
+    }
+  });
+
   it('passes on what the server refuses, and a wrong key', async () => {
     await expect(generateImage({ model: acdit('pictures'), prompt: 'sneeker' })).rejects.toThrow(
       "did you mean 'Sneaker'?",
@@ -147,6 +168,9 @@ describe("the AI SDK's generateVideo", () => {
       generateVideo({ model: acdit.video('clips'), prompt: '1', providerOptions, ...options });
     await expect(call({ prompt: 'sneeker' })).rejects.toMatchObject({ status: 400 });
     await expect(call({ resolution: '64x64' })).rejects.toThrow('4x4');
+    const { warnings } = await call({ resolution: '1280x720' });
+    const details = 'the model makes samples of 4x4, not 1280x720';
+    expect(warnings).toEqual([{ type: 'unsupported', feature: 'resolution', details }]);
     await expect(call({ model: acdit.video('pictures') })).rejects.toMatchObject({ code: 'wrong_model' });
   });
 

@@ -1,5 +1,6 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { errorSchema } from '../../src/server/api.ts';
@@ -10,18 +11,19 @@ import { errorOf, tinyServer } from '../support/tiny-server.ts';
 
 const server = await tinyServer();
 const IMAGES = '/v1/images/generations';
+const STREAM = '/v1/acdit/stream';
 
 describe('bad bodies', () => {
   it.each<[string, unknown, number, string | null, RegExp]>([
-    ['no JSON', '{"prompt":', 400, null, /no JSON/],
+    ['not JSON', '{"prompt":', 400, null, /not JSON/],
     ['no object', '[]', 400, null, /expected object/],
-    ['nothing', '', 400, null, /no JSON/],
+    ['nothing', '', 400, null, /not JSON/],
     ['no prompt', {}, 400, 'prompt', /prompt/],
     ['an unknown class', { prompt: 'sneeker' }, 400, 'prompt', /did you mean 'Sneaker'/],
     ['a class beyond the last', { prompt: 3 }, 400, 'prompt', /outside 0 to 2/],
     ['an unknown field', { prompt: '1', sed: 1 }, 400, 'sed', /did you mean 'seed'/],
     ['an unknown model', { prompt: '1', model: 'piktures' }, 404, 'model', /did you mean 'pictures'/],
-    ["a size that is not the model's", { prompt: '1', size: '16x16' }, 400, 'size', /are 8x8/],
+    ["a size that is not the model's", { prompt: '1', size: '16x16' }, 400, 'size', /makes samples of 8x8/],
     ['no size', { prompt: '1', size: 'big' }, 400, 'size', /WIDTHxHEIGHT/],
     ['no samples', { prompt: '1', n: 0 }, 400, 'n', />=1/],
     ['too many samples', { prompt: '1', n: 5 }, 400, 'n', /at most 4/],
@@ -63,6 +65,70 @@ describe('bad bodies', () => {
       headers: { 'content-type': 'application/json' },
     };
     expect((await server.app.request(IMAGES, init)).status).toBe(413);
+  });
+
+  it('are refused if they are compressed', async () => {
+    for (const encoding of ['gzip', 'br', 'gzip, identity']) {
+      const headers = { 'content-encoding': encoding };
+      const response = await server.post(IMAGES, gzipSync(JSON.stringify({ prompt: '1' })), { headers });
+      expect(response.status).toBe(415);
+      expect((await errorOf(response)).code).toBe('unsupported_content_encoding');
+    }
+    const headers = { 'content-encoding': 'identity' };
+    expect((await server.post(IMAGES, { prompt: '1', steps: 1 }, { headers })).status).toBe(200);
+  });
+
+  it('may be larger only by the blocks that are given', async () => {
+    const block = (bytes: number) => ({ prompt: '1', given: { shape: [1], data: 'A'.repeat(bytes) } });
+    const large = await server.post(STREAM, block(1_000_000));
+    expect((await errorOf(large)).message).toContain('takes 4 bytes, got 750000');
+    const rest: [string, unknown][] = [
+      ['an unknown field', { prompt: '1', ['x'.repeat(1_000_000)]: 1 }],
+      ['many steps', { prompt: '1', steps: Array(500_000).fill([]) }],
+      ['many prompts', { prompts: Array(500_000).fill([]) }],
+      ['a deep list', `${'['.repeat(500_000)}${']'.repeat(500_000)}`],
+      ['another field of that name', { prompt: '1', given: 1, data: 'A'.repeat(1_000_000) }],
+      ['given blocks too', { ...block(1_000_000), window: Array(50_000).fill(1) }],
+      ['all of it', block(5_000_000)],
+    ];
+    for (const [what, body] of rest) {
+      expect([what, (await server.post(STREAM, body)).status]).toEqual([what, 413]);
+    }
+    for (const path of [IMAGES, '/v1/videos'])
+      expect((await server.post(path, block(70_000))).status).toBe(413);
+  });
+
+  it('are quoted only in part', async () => {
+    const long = 'x'.repeat(60_000);
+    const bodies: object[] = [
+      { prompt: '1', [long]: 1 },
+      { prompt: '1', given: { shape: [1], data: '', [long]: 1 } },
+      { prompt: '1', model: long.slice(0, 200) },
+      { prompt: long.slice(0, 1000) },
+      { prompt: '1', size: long },
+      { prompt: '1', solver: long },
+      { prompt: '1', model: '\u001b[31m\u202e' },
+    ];
+    for (const body of bodies) {
+      const response = await server.post(STREAM, body);
+      expect([400, 404]).toContain(response.status);
+      const text = await response.text();
+      expect(text.length).toBeLessThan(1000);
+      expect(text).not.toMatch(/\\u001b|\u202e/);
+    }
+    for (const path of [`/v1/videos/${long}`, `/v1/models/${long}`, `/${long}`, `/v1/videos?after=${long}`]) {
+      const response = await server.get(path);
+      expect([response.status, (await response.text()).length < 1000]).toEqual([404, true]);
+    }
+    const headers = { 'content-type': long, 'content-encoding': long };
+    expect((await (await server.post(IMAGES, {}, { headers })).text()).length).toBeLessThan(1000);
+  });
+
+  it('have frame rates that a file can hold', async () => {
+    for (const fps of [1e-300, 0.001, 0, -1, 61, 1e300]) {
+      const response = await server.post('/v1/videos', { prompt: '1', model: 'clips', fps });
+      expect([response.status, (await errorOf(response)).param]).toEqual([400, 'fps']);
+    }
   });
 
   it('never break the server, whatever they hold', async () => {
@@ -165,6 +231,11 @@ describe('other origins', () => {
   });
 });
 
+interface OpenApi {
+  readonly paths: Record<string, Record<string, { operationId: string }>>;
+  readonly components: { readonly schemas: Record<string, { properties: Record<string, object> }> };
+}
+
 describe('/openapi.json', () => {
   it('describes every route, and no other', async () => {
     const { paths } = (await (await server.get('/openapi.json')).json()) as {
@@ -177,5 +248,30 @@ describe('/openapi.json', () => {
       .filter(({ method }) => method !== 'ALL')
       .map(({ method, path }) => `${method} ${path.replace(/:(\w+)(\{.*?\})?/g, '{$1}')}`);
     expect(described.sort()).toEqual([...new Set(routes)].sort());
+  });
+
+  it('names operations and schemas, and has no reference to others', async () => {
+    const text = await (await server.get('/openapi.json')).text();
+    const { paths, components } = JSON.parse(text) as OpenApi;
+    const ids = Object.values(paths).flatMap((path) => Object.values(path).map((one) => one.operationId));
+    expect(new Set(ids).size).toBe(operations.length);
+    for (const id of ids) expect(id).toMatch(/^[a-z][A-Za-z]+$/);
+    const names = [...text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name);
+    expect([...new Set(names)].sort()).toEqual(Object.keys(components.schemas).sort());
+    expect(text).not.toContain('"$ref":"#/$defs');
+  });
+
+  it("states the server's own limits", async () => {
+    const { components } = (await (await server.get('/openapi.json')).json()) as OpenApi;
+    const { ImageRequest, StreamRequest, VideoRequest } = components.schemas;
+    const maximum = (schema: (typeof components.schemas)[string], field: string) =>
+      JSON.stringify(schema.properties[field]).match(/"max(?:imum|Items)":\d+/)?.[0];
+    expect(maximum(ImageRequest, 'n')).toBe('"maximum":4');
+    expect(maximum(StreamRequest, 'n')).toBe('"maximum":4');
+    expect(maximum(StreamRequest, 'prompts')).toBe('"maxItems":4');
+    expect(maximum(VideoRequest, 'steps')).toBe('"maximum":50');
+    expect(ImageRequest.properties.n).toMatchObject({ default: 1 });
+    expect(JSON.stringify(ImageRequest.properties.n)).toContain('{"type":"null"}');
+    expect((await server.post(IMAGES, { prompt: '1', steps: 1, n: 4 })).status).toBe(200);
   });
 });

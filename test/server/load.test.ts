@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { imagesSchema } from '../../src/server/api.ts';
+import { imagesSchema, type Video, type VideoList } from '../../src/server/api.ts';
 import {
   errorOf,
   eventsOf,
@@ -49,15 +49,40 @@ describe('many requests at once', () => {
     const running = [post(PATH, ask), post(PATH, ask)];
     const waiting = [post(PATH, ask), post('/v1/acdit/stream', ask)];
     await vi.waitFor(() => expect([gate.busy, gate.depth]).toEqual([2, 2]));
-    const refused = await post(PATH, ask);
-    expect(refused.status).toBe(429);
-    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
-    expect(await errorOf(refused)).toMatchObject({ type: 'rate_limit_error', code: 'queue_full' });
+    for (const refused of [
+      await post(PATH, ask),
+      await post(PATH, { ...ask, stream: true }),
+      await post('/v1/acdit/stream', ask),
+    ]) {
+      expect(refused.status).toBe(429);
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect(await errorOf(refused)).toMatchObject({ type: 'rate_limit_error', code: 'queue_full' });
+    }
     expect(await (await get('/metrics')).text()).toContain('acdit_queue_depth{model="pictures"} 2');
     release();
     for (const response of await Promise.all([...running, waiting[0]])) expect(response.status).toBe(200);
     expect(await (await waiting[1]).text()).toContain('data: {"type":"queued","ahead":1}');
     expect([gate.busy, gate.depth]).toEqual([0, 0]);
+  });
+});
+
+describe('a video', () => {
+  it('is refused when the queue is full, and takes no place then', async () => {
+    const { post, get, models } = await tinyServer({ seats: 1, waiting: 1, limits: { videos: 2 } });
+    const body = { prompt: '1', model: 'clips', steps: 20 };
+    const first = await post('/v1/videos', body);
+    const second = await post('/v1/videos', body);
+    const third = await post('/v1/videos', body);
+    expect([first.status, second.status, third.status]).toEqual([200, 200, 429]);
+    expect(Number(third.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(((await (await get('/v1/videos')).json()) as VideoList).data).toHaveLength(2);
+    // Nor does one that is refused for want of space take a place in the queue.
+    await vi.waitFor(() => expect(models[1].gate.depth).toBe(0), { timeout: 10_000 });
+    const full = await tinyServer({ seats: 8, limits: { videos: 1 } });
+    expect((await full.post('/v1/videos', body)).status).toBe(200);
+    expect((await full.post('/v1/videos', body)).status).toBe(429);
+    expect(full.models[1].gate.busy).toBe(1);
+    full.close();
   });
 });
 
@@ -134,6 +159,39 @@ describe('the end of the server', () => {
     other.close();
     expect((await unfinished).status).toBe(503);
     close();
+  });
+});
+
+describe('videos that are in progress when the server stops', () => {
+  const body = { prompt: '1', model: 'clips', steps: 20 };
+
+  it('are finished, and wait for their client', async () => {
+    const server = await tinyServer();
+    const { id } = (await (await server.post('/v1/videos', body)).json()) as Video;
+    server.stop();
+    expect((await server.post('/v1/videos', body)).status).toBe(503);
+    const state = async () => ((await (await server.get(`/v1/videos/${id}`)).json()) as Video).status;
+    await vi.waitFor(async () => expect(await state()).toBe('completed'), { timeout: 10_000 });
+    let idle = false;
+    const ended = server.background.idle().then(() => {
+      idle = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(idle).toBe(false);
+    expect((await server.get(`/v1/videos/${id}/content`)).status).toBe(200);
+    await ended;
+  });
+
+  it('fail when time is up, or are given up by a client that deletes them', async () => {
+    const server = await tinyServer();
+    const ask = async () => (await (await server.post('/v1/videos', body)).json()) as Video;
+    const [kept, deleted] = [await ask(), await ask()];
+    server.stop();
+    await server.app.request(`/v1/videos/${deleted.id}`, { method: 'DELETE' });
+    server.close();
+    await server.background.idle();
+    const video = (await (await server.get(`/v1/videos/${kept.id}`)).json()) as Video;
+    expect(video).toMatchObject({ status: 'failed', error: { code: 'stopping' } });
   });
 });
 

@@ -9,7 +9,7 @@ import { imagesSchema, type StreamEvent } from '../../src/server/api.ts';
 import { openRestartingSampler } from '../../src/server/restarting-sampler.ts';
 import { planRequest } from '../../src/server/sampling-request.ts';
 import { type ServeOptions, startServer } from '../../src/server/serve.ts';
-import { type RunningCli, spawnCli, startCli } from '../support/cli.ts';
+import { type RunningCli, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveAutoencoder } from '../support/tiny-autoencoder.ts';
 import { tinyClips } from '../support/tiny-config.ts';
@@ -21,7 +21,7 @@ const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
 process.execArgv.push('--import', LOADER);
 
 const PATH = '/v1/images/generations';
-const LIMITS = { samples: 1, steps: 500, blocks: 12 };
+const LIMITS = { samples: 1, steps: 500, blocks: 12, strictSize: false };
 
 async function start(options: Partial<ServeOptions> = {}) {
   const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
@@ -184,28 +184,36 @@ describe('a server with sampling in a process of its own', () => {
   it('tells what is wrong with a model or a port', async () => {
     const { server } = await start();
     const port = Number(new URL(server.url).port);
-    const options = {
-      host: '127.0.0.1',
-      port,
-      threads: 1,
-      batch: 1,
-      queue: 1,
-      limits: { samples: 1, steps: 1, blocks: 1, body: 1, deadline: 1, videos: 1 },
-      version: '0.0.0',
-      log: () => {},
-    };
-    await expect(startServer({ ...options, models: [{ path: 'no-such-model' }] })).rejects.toThrow(
+    const common = { host: '127.0.0.1', threads: 1, batch: 1, queue: 1, version: '0.0.0', log: () => {} };
+    const free = { ...common, port: 0 };
+    await expect(startServer({ ...free, models: [{ path: 'no-such-model' }] })).rejects.toThrow(
       'no such model',
     );
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
-    await expect(startServer({ ...options, models: [{ path: folder }] })).rejects.toThrow(
-      'give another with --port',
-    );
-    await expect(startServer({ ...options, models: [{ path: folder }, { path: folder }] })).rejects.toThrow(
+    await expect(startServer({ ...free, models: [{ path: folder }, { path: folder }] })).rejects.toThrow(
       'NAME=PATH',
     );
+    // A port that is not available is found before any model is looked for.
+    const models = vi.fn(async () => [{ path: folder }]);
+    await expect(startServer({ ...common, port, models })).rejects.toThrow('give another with --port');
+    await expect(startServer({ ...common, port: 99_999, models })).rejects.toThrow('0 to 65535');
+    await expect(startServer({ ...free, host: 'no such host', models })).rejects.toThrow(
+      'the host is unknown',
+    );
+    await expect(startServer({ ...free, host: '192.0.2.1', models })).rejects.toThrow('does not have');
+    expect(models).not.toHaveBeenCalled();
   });
 });
+
+/** Where a server says that it serves. */
+function addressOf({ child }: RunningCli): Promise<string> {
+  return new Promise((resolve) => {
+    child.stdout.on('data', (chunk) => {
+      const found = /serving mine at (http:\S+)/.exec(String(chunk));
+      if (found) resolve(found[1]);
+    });
+  });
+}
 
 describe('acdit serve', () => {
   let running: RunningCli | undefined;
@@ -229,12 +237,7 @@ describe('acdit serve', () => {
   it('serves, finishes what is in progress when it is told to end, and exits with 0', async () => {
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
     running = startCli(['serve', `mine=${folder}`, '--port', '0', '--threads', '1', '--max-steps', '1000']);
-    const url = await new Promise<string>((resolve) => {
-      running!.child.stdout.on('data', (chunk) => {
-        const found = /serving mine at (http:\S+)/.exec(String(chunk));
-        if (found) resolve(found[1]);
-      });
-    });
+    const url = await addressOf(running);
     const body = JSON.stringify({ prompt: 'bag', steps: 200, stream: true });
     const response = await fetch(url + PATH, {
       method: 'POST',
@@ -246,5 +249,63 @@ describe('acdit serve', () => {
     const { code, stderr } = await running.result;
     expect([code, stderr]).toEqual([0, '']);
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it('finishes videos too, answers meanwhile, and ends when they are fetched', async () => {
+    const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyClips);
+    running = startCli(['serve', `mine=${folder}`, '--port', '0', '--threads', '1']);
+    const url = await addressOf(running);
+    const ask = () =>
+      fetch(`${url}/v1/videos`, {
+        method: 'POST',
+        body: JSON.stringify({ prompt: 1, steps: 100 }),
+        headers: { 'content-type': 'application/json' },
+      });
+    const { id } = (await (await ask()).json()) as { id: string };
+    running.child.kill('SIGTERM');
+    await vi.waitFor(async () => expect((await fetch(`${url}/healthz`)).status).toBe(503));
+    const refused = await ask();
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
+    const content = await vi.waitFor(
+      async () => {
+        const response = await fetch(`${url}/v1/videos/${id}/content`);
+        expect(response.status).toBe(200);
+        return response.arrayBuffer();
+      },
+      { timeout: 20_000, interval: 100 },
+    );
+    expect(Buffer.from(content).toString('latin1', 4, 8)).toBe('ftyp');
+    const { code, stderr } = await running.result;
+    expect([code, stderr]).toEqual([0, '']);
+  });
+
+  it.each([
+    [['--port', '99999'], '--port must be a whole number from 0 to 65535'],
+    [['--max-n', '65'], '--max-n must be a whole number from 1 to 64'],
+    [['--cors', 'a.example'], "'a.example' is not an origin"],
+    [['--allow-host', 'https://a.example'], 'is not a host'],
+    [['--public-url', 'a.example'], 'must be an http or https URL'],
+    [['--host', 'no such host'], 'the host is unknown'],
+    [['--api-key', 'hush\u00e9'], 'visible ASCII'],
+  ])('refuses %j before it looks for a model', async (flags, message) => {
+    const args = flags.includes('--port') ? flags : [...flags, '--port', '0'];
+    const { code, stderr } = await runInProcess(['serve', 'no-such-model', ...args]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
+    expect(stderr).not.toContain('hush');
+  });
+
+  it('refuses an empty key in the environment', async () => {
+    vi.stubEnv('ACDIT_API_KEY', '');
+    onTestFinished(() => {
+      vi.unstubAllEnvs();
+    });
+    const { code, stderr } = await runInProcess(['serve', 'no-such-model', '--port', '0']);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('the API key is empty')]);
+  });
+
+  it('says which hosts requests may name, where these are not only its own', async () => {
+    const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+    running = startCli(['serve', folder, '--port', '0', '--host', '0.0.0.0']);
+    await running.printed('requests must name an IP address; allow host names with --allow-host');
   });
 });

@@ -7,6 +7,8 @@ import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { createSampler, type Sampler } from '../../src/sampling/sampler.ts';
 import { type AppOptions, createApp } from '../../src/server/app.ts';
+import { type Background, createBackground } from '../../src/server/background.ts';
+import { DEFAULT_LIMITS } from '../../src/server/context.ts';
 import { createGate } from '../../src/server/gate.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import type { RequestSampler } from '../../src/server/process-sampler.ts';
@@ -23,13 +25,15 @@ export interface TinyServer {
   readonly samplers: Readonly<Record<'pictures' | 'clips', Sampler>>;
   /** Errors that the server logged. */
   readonly errors: ApiError[];
+  readonly background: Background;
   stop(): void;
   close(): void;
   get(path: string, headers?: Record<string, string>): Promise<Response>;
   post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
 }
 
-export interface TinyServerOptions extends Partial<Pick<AppOptions, 'apiKey' | 'cors' | 'web'>> {
+export interface TinyServerOptions
+  extends Partial<Pick<AppOptions, 'apiKey' | 'cors' | 'hosts' | 'publicUrl' | 'web'>> {
   readonly limits?: Partial<AppOptions['limits']>;
   readonly seats?: number;
   readonly waiting?: number;
@@ -71,12 +75,18 @@ export async function tinyServer(options: TinyServerOptions = {}): Promise<TinyS
   const stopping = new AbortController();
   const closing = new AbortController();
   const errors: ApiError[] = [];
+  const background = createBackground();
   const app = createApp({
     ...options,
     models,
-    limits: { samples: 4, steps: 50, blocks: 12, body: 65_536, deadline: 60, videos: 3, ...options.limits },
+    limits: {
+      ...DEFAULT_LIMITS,
+      ...{ samples: 4, steps: 50, blocks: 12, deadline: 60, videos: 3 },
+      ...options.limits,
+    },
     files: createFileStore({ capacity: 1e6, lifetime: 60 }),
     metrics: createMetrics(() => models),
+    background,
     stopping: stopping.signal,
     closing: closing.signal,
     version: '0.0.0',
@@ -87,13 +97,14 @@ export async function tinyServer(options: TinyServerOptions = {}): Promise<TinyS
     models,
     samplers,
     errors,
+    background,
     stop: () => stopping.abort(new ApiError(503, 'stopping', 'the server is stopping', { retryAfter: 5 })),
     close: () => closing.abort(new ApiError(503, 'stopping', 'the server stopped before this was finished')),
     get: async (path, headers = {}) => app.request(path, { headers }),
     post: async (path, body, init = {}) =>
       app.request(path, {
         method: 'POST',
-        body: typeof body === 'string' ? body : JSON.stringify(body),
+        body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
         ...init,
         headers: { 'content-type': 'application/json', ...init.headers },
       }),

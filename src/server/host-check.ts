@@ -1,0 +1,116 @@
+/**
+ * @file Checks the host that a request names, and the page that sends it. A page of another site can reach a server on
+ * loopback under its own name, once that name resolves to 127.0.0.1 (DNS rebinding). Its origin is then the server's
+ * own, so neither CORS nor the type of the body stops it; only the `Host` header tells.
+ */
+
+import { isIP } from 'node:net';
+import type { Context, MiddlewareHandler } from 'hono';
+import { ApiError, ArgumentError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
+import { type AllowedOrigins, isAllowed, refuseOrigin } from './origins.ts';
+
+/** The hosts that requests may name. Loopback names are always among them. */
+export interface HostRules {
+  /** As of {@link cleanHost}. */
+  readonly names: readonly string[];
+  /** What else they may name. Only with `none` is the origin of pages checked as well. */
+  readonly others: 'none' | 'addresses' | 'any';
+}
+
+/** What decides about {@link HostRules}. */
+export interface Reach {
+  /** What `--host` says. */
+  readonly host: string;
+  /** The IP address that the server listens on. */
+  readonly address: string;
+  readonly publicUrl?: string | undefined;
+  readonly allowHost?: readonly string[] | undefined;
+  readonly hasKey: boolean;
+}
+
+/**
+ * Returns the rules for a server: known names only on loopback, or once some are given; elsewhere IP addresses too, which
+ * no other site's page can have as its name, and any name for clients that must have a key.
+ * @throws {ArgumentError} if a name is not a host
+ */
+export function hostRules({ host, address, publicUrl, allowHost = [], hasKey }: Reach): HostRules {
+  const known = publicUrl === undefined ? allowHost : [...allowHost, new URL(publicUrl).hostname];
+  const names = [...known, host].map(cleanHost);
+  if (known.length > 0 || isLoopback(cleanHost(address))) return { names, others: 'none' };
+  return { names, others: hasKey ? 'any' : 'addresses' };
+}
+
+/** Returns the rules in words, for the line that says where the server listens; undefined if there is nothing to say. */
+export function describeRules({ others }: HostRules): string | undefined {
+  if (others === 'addresses') return 'requests must name an IP address; allow host names with --allow-host';
+  return others === 'any' ? 'requests may name any host; limit them with --allow-host' : undefined;
+}
+
+/**
+ * Returns a host as URLs have it: in lower case, IPv6 addresses in brackets.
+ * @throws {ArgumentError} if it is not a host, or has a port or scheme
+ */
+export function cleanHost(text: string): string {
+  const isIpv6 = isIP(text) === 6;
+  const hasPort = !isIpv6 && /^[^[]*:\d*$|\]:/.test(text);
+  const name = hostOf(isIpv6 ? `[${text}]` : text);
+  if (name !== undefined && !hasPort) return name;
+  throw new ArgumentError(
+    `'${printable(text)}' is not a host: give a name or an IP address, without scheme, port or path`,
+  );
+}
+
+/**
+ * Refuses requests for other hosts, and writes by pages of other origins that have not been allowed.
+ * @param rules nothing is asked of an app that another server has mounted, unless it has rules; but forms of other origins
+ * are always refused, since browsers send them anywhere without asking, unlike JSON
+ */
+export function checkHosts(rules: HostRules | undefined, origins: AllowedOrigins): MiddlewareHandler {
+  return async (c, next) => {
+    const header = c.req.header('host') ?? new URL(c.req.url).host;
+    const host = hostOf(header);
+    if (rules && rules.others !== 'any' && !accepts(rules, host)) {
+      throw new ApiError(
+        403,
+        'host_not_allowed',
+        `this server does not answer for the host '${printable(header)}'; start it with --allow-host or --public-url to allow it`,
+      );
+    }
+    const origin = c.req.header('origin');
+    if (origin !== undefined && isWrite(c) && !isAllowed(origins, origin)) {
+      const page = hostOf(origin.replace(/^https?:\/\//, ''));
+      const isOwn = rules?.others === 'none' ? accepts(rules, page) : !isForm(c) || page === host;
+      if (!isOwn) refuseOrigin(origin);
+    }
+    await next();
+  };
+}
+
+function isForm(c: Context): boolean {
+  return /^\s*multipart\/form-data/i.test(c.req.header('content-type') ?? '');
+}
+
+function isWrite(c: Context): boolean {
+  return !['GET', 'HEAD', 'OPTIONS'].includes(c.req.method);
+}
+
+function accepts({ names, others }: HostRules, name: string | undefined): boolean {
+  if (name === undefined) return false;
+  return names.includes(name) || isLoopback(name) || (others === 'addresses' && isAddress(name));
+}
+
+/** Returns the name in `name:port`, or undefined if it is not valid. */
+function hostOf(text: string): string | undefined {
+  if (!/^[^/?#@\\\s*]+$/.test(text) || !URL.canParse(`http://${text}`)) return undefined;
+  return new URL(`http://${text}`).hostname.replace(/\.$/, '');
+}
+
+function isLoopback(name: string): boolean {
+  if (name === 'localhost' || name.endsWith('.localhost') || name === '[::1]') return true;
+  return isIP(name) === 4 && name.startsWith('127.');
+}
+
+function isAddress(name: string): boolean {
+  return isIP(name.replace(/^\[|\]$/g, '')) !== 0;
+}
