@@ -5,6 +5,9 @@ import { bytesPerElement, type DType, elementCount, type Tensor } from '../tenso
 import { checkedElementCount } from './elements.ts';
 import { arrayFromNumpy, LONGEST_HEADER, numpyType, parseNpyHeader } from './npy.ts';
 
+/** Bytes of a row, which is held in memory as a whole. An image of 4096 x 4096 in float64 takes less. */
+export const MAX_ROW = 512 * 2 ** 20;
+
 /** An array whose rows, the parts along its first axis, are still to come. */
 export interface NpyStream {
   readonly dtype: DType;
@@ -40,6 +43,11 @@ export async function streamNpy(chunks: AsyncGenerator<Uint8Array, void>, name: 
     }
     const [count, ...rest] = shape;
     const rowBytes = elementCount(rest) * bytesPerElement(type.dtype);
+    if (rowBytes > MAX_ROW) {
+      throw new FormatError(
+        `${name}: a row of ${rowBytes} bytes is larger than ${MAX_ROW}, the most that is read`,
+      );
+    }
     return {
       dtype: type.dtype,
       shape,

@@ -15,6 +15,8 @@ import type { TensorArchive } from './tensor-archive.ts';
 /** A message of protocol buffers may not be larger. */
 const MAX_GRAPH = 2 ** 31 - 1;
 const DT_FLOAT = 1;
+/** Elements of a constant whose last value stands for the rest, so that its size says nothing of the file's. */
+export const MAX_REPEATED = 2 ** 24;
 
 /** A constant, whose values lie in the file's bytes. */
 interface Constant {
@@ -143,6 +145,11 @@ function readTensor(message: Uint8Array, name: string): Constant | undefined {
   }
   if (type !== DT_FLOAT) return undefined;
   const count = checkedElementCount(shape, name);
+  if (content.length === 0 && count > Math.max(values.length, MAX_REPEATED)) {
+    throw new Error(
+      `constant '${printable(name)}' repeats a value ${count} times, and at most ${MAX_REPEATED} are read`,
+    );
+  }
   const holdsAll = content.length === 4 * count || (content.length === 0 && values.length > 0);
   if (!holdsAll || values.length > Math.max(count, 1)) {
     throw new Error(`constant '${printable(name)}' of shape [${shape}] has ${content.length} bytes`);

@@ -23,6 +23,8 @@ const FIRST_READ = 2 ** 20;
 /** The pickles describe tensors but do not hold them. */
 const MAX_PICKLES = 64 * 2 ** 20;
 const COUNT_BYTES = 8;
+/** As many as files in a zip archive: each costs a read. */
+const MAX_STORAGES = 20_000;
 
 /** Whether a file that begins with `start` is in the old format. */
 export function isLegacyCheckpoint(start: Uint8Array): boolean {
@@ -78,6 +80,11 @@ function parsePickles(bytes: Uint8Array, storages: LegacyStorages, name: string)
   const { value, end } = unpickleTorch(bytes, storages.find, name, machine.end);
   const keys = plain(end);
   if (!isTexts(keys.value)) throw new FormatError(`${name}: its list of storages is damaged`);
+  if (keys.value.length > MAX_STORAGES) {
+    throw new FormatError(
+      `${name}: holds ${keys.value.length} storages, more than ${MAX_STORAGES}, the most that are read`,
+    );
+  }
   return { value, keys: keys.value, end: keys.end };
 }
 

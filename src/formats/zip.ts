@@ -1,6 +1,7 @@
 /** @file Zip archives read by ranges, and written, over zip.js: what `.npz` and PyTorch checkpoints are made of. */
 
 import {
+  type Entry,
   ERR_EOCDR_NOT_FOUND,
   type FileEntry,
   Reader,
@@ -43,20 +44,29 @@ const MAX_DEFLATE_RATIO = 1032;
 
 /** `torch.serialization.set_crc32_options(False)` makes PyTorch write this. */
 const NO_CRC = 0;
-/** The directory of a checkpoint with 100,000 storages takes less. */
+/** Files in an archive. Checkpoints with optimizer states have a few thousand; each costs about 8 kB of memory. */
+export const MAX_MEMBERS = 20_000;
+/** The directory of that many storages takes less. */
 const MAX_DIRECTORY = 16 * 2 ** 20;
+/**
+ * Bytes of a file that is read as a whole although it is compressed to less than an eighth of them: a small archive must
+ * not cost much memory. Numbers of a network hardly compress at all.
+ */
+export const MAX_INFLATED = 256 * 2 ** 20;
+const MAX_RATIO = 8;
 
 const readerOptions = { useWebWorkers: false, checkCrc32: true };
 
 /**
  * The files of a zip archive (zip64 as well) by name.
- * @throws {FormatError} if it is no zip archive, is damaged or encrypted, or names a file twice.
+ * @throws {FormatError} if it is not a zip archive, is damaged or encrypted, names a file twice, or holds more than
+ * 20,000 files.
  */
 export async function openZip(source: ByteSource): Promise<Map<string, ZipMember>> {
-  const entries = await zipErrors(source, () =>
-    new ZipReader(new SourceReader(source), readerOptions).getEntries(),
-  );
+  const { entries } = await readDirectory(source);
   const members = new Map<string, ZipMember>();
+  const extract = extractor(source);
+  const extractPart = keepingLast(extract);
   for (const entry of entries) {
     if (entry.directory) continue;
     if (members.has(entry.filename)) {
@@ -64,16 +74,29 @@ export async function openZip(source: ByteSource): Promise<Map<string, ZipMember
         `${source.name}: holds '${printable(entry.filename)}' twice; it is damaged or malicious`,
       );
     }
-    members.set(entry.filename, zipMember(source, entry));
+    members.set(entry.filename, zipMember(source, entry, extract, extractPart));
   }
   return members;
 }
 
 /** The comment of a zip archive; empty if it has none. @throws {FormatError} if it is no zip archive. */
 export async function zipComment(source: ByteSource): Promise<string> {
-  const reader = new ZipReader(new SourceReader(source), readerOptions);
-  await zipErrors(source, () => reader.getEntries());
-  return new TextDecoder().decode(reader.comment);
+  return new TextDecoder().decode((await readDirectory(source)).comment);
+}
+
+/** The directory, read entry by entry so that one with too many ends before it fills the memory. */
+function readDirectory(source: ByteSource): Promise<{ entries: Entry[]; comment: Uint8Array }> {
+  return zipErrors(source, async () => {
+    const reader = new ZipReader(new SourceReader(source), readerOptions);
+    const entries: Entry[] = [];
+    for await (const entry of reader.getEntriesGenerator()) {
+      if (entries.length === MAX_MEMBERS) {
+        throw new FormatError(`${source.name}: holds more than ${MAX_MEMBERS} files, the most that are read`);
+      }
+      entries.push(entry);
+    }
+    return { entries, comment: reader.comment };
+  });
 }
 
 /** Files as a zip archive. Its bytes depend on nothing but the files. */
@@ -104,13 +127,40 @@ class SourceReader extends Reader<ByteSource> {
   override readUint8Array(index: number, length: number): Promise<Uint8Array> {
     const available = Math.max(0, Math.min(length, this.source.size - index));
     if (available > MAX_DIRECTORY) {
-      throw new FormatError(`${this.source.name}: its directory of ${available} bytes is absurdly large`);
+      throw new FormatError(
+        `${this.source.name}: its directory of ${available} bytes is larger than ${MAX_DIRECTORY}, the most that is read`,
+      );
     }
     return this.source.read(index, available);
   }
 }
 
-function zipMember(source: ByteSource, entry: FileEntry): ZipMember {
+/** Reads the whole content of a file, inflated and checked. */
+type Extract = (entry: FileEntry) => Promise<Uint8Array>;
+
+function extractor(source: ByteSource): Extract {
+  return async (entry) => {
+    const name = printable(entry.filename);
+    if (entry.uncompressedSize > Math.max(MAX_INFLATED, MAX_RATIO * entry.compressedSize)) {
+      throw new FormatError(
+        `${source.name}/${name}: inflates to ${entry.uncompressedSize} bytes, and of what is compressed so much at most ` +
+          `${MAX_INFLATED} are read; save it uncompressed (numpy.savez, torch.save)`,
+      );
+    }
+    return zipErrors(source, () => entry.getData(new Uint8ArrayWriter(), readerOptions), name);
+  };
+}
+
+/** Keeps the last content: parts of a file are often read one after the other, and inflating it each time is slow. */
+function keepingLast(extract: Extract): Extract {
+  let last: { entry: FileEntry; content: Promise<Uint8Array> } | undefined;
+  return (entry) => {
+    if (last?.entry !== entry) last = { entry, content: extract(entry) };
+    return last.content;
+  };
+}
+
+function zipMember(source: ByteSource, entry: FileEntry, extract: Extract, extractPart: Extract): ZipMember {
   const where = { name: `${source.name}/${printable(entry.filename)}`, size: entry.uncompressedSize };
   checkEntry(source, entry, where.name);
   const isStored = entry.compressionMethod === 0;
@@ -118,11 +168,7 @@ function zipMember(source: ByteSource, entry: FileEntry): ZipMember {
     source.read((await dataOffset(source, entry)) + offset, length, room);
   const read = () => {
     if (isStored && entry.crc32 === NO_CRC) return readStored(0, where.size);
-    return zipErrors(
-      source,
-      () => entry.getData(new Uint8ArrayWriter(), readerOptions),
-      printable(entry.filename),
-    );
+    return extract(entry);
   };
   return {
     name: entry.filename,
@@ -131,7 +177,7 @@ function zipMember(source: ByteSource, entry: FileEntry): ZipMember {
     async readRange(offset, length, room) {
       checkRange(where, offset, length);
       if (isStored) return readStored(offset, length, room);
-      return (await read()).slice(offset, offset + length);
+      return (await extractPart(entry)).slice(offset, offset + length);
     },
     stream: () => streamEntry(source, entry),
   };
