@@ -29,6 +29,10 @@ import { saveModel } from './save.ts';
 const config = tinyConfig({ classNames: ['a', 'b', 'c'] });
 const weights = formulaWeights(config);
 
+function withFirst({ shape, data }: Tensor<'float32'>, value: number): Tensor<'float32'> {
+  return float32(shape, [value, ...data.subarray(1)]);
+}
+
 async function savedModel(): Promise<string> {
   const folder = join(temporaryFolder(), 'deep', 'model');
   await saveModel(folder, config, weights);
@@ -65,6 +69,27 @@ describe('a model folder', () => {
     expect(shares[shares.length - 1]).toBe(1);
     await expect(readWeights(model, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/);
     await model.archive.close();
+  });
+
+  // torch.tensor([65519, 65520]).half() is [65504, inf]
+  it('is not written in half floats that would be infinite', async () => {
+    const folder = temporaryFolder();
+    const name = 'blocks.1.mlp.fc2.bias';
+    const save = (value: number, dtype: 'float16' | 'bfloat16') =>
+      saveModel(folder, config, new Map(weights).set(name, withFirst(weights.get(name)!, value)), { dtype });
+    await save(65519, 'float16');
+    expect((await loadModel(folder)).weights.get(name)!.data[0]).toBe(65504);
+    const before = readFileSync(join(folder, 'model.safetensors'));
+    for (const value of [65520, -1e30]) {
+      await expect(save(value, 'float16')).rejects.toThrow(CheckpointError);
+      await expect(save(value, 'float16')).rejects.toThrow(
+        `blocks.1.mlp.fc2.bias: holds ${Math.fround(value)}, which is infinite as float16, whose largest number is 65504; store it as bfloat16 (--dtype bf16)`,
+      );
+    }
+    expect(readFileSync(join(folder, 'model.safetensors'))).toEqual(before);
+    await save(65520, 'bfloat16');
+    await save(Number.POSITIVE_INFINITY, 'float16'); // it was before: loading says so
+    await expect(save(3.4e38, 'bfloat16')).rejects.toThrow(/infinite as bfloat16/);
   });
 
   it('replaces a model', async () => {

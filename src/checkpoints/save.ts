@@ -1,11 +1,12 @@
 /** @file Writing a model folder: `config.json` and `model.safetensors`. */
 
 import { join } from 'node:path';
+import { CheckpointError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { type FloatType, toFloatType } from '../tensor/convert.ts';
+import { type FloatType, toFloat32, toFloatType } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from './load.ts';
 
@@ -39,7 +40,10 @@ export async function saveModel(
   });
 }
 
-/** The weights in another element type; each is converted when it is read. */
+/**
+ * The weights in another element type; each is converted when it is read.
+ * @throws {CheckpointError} when a weight is read whose finite numbers would become infinite.
+ */
 export function storedAs(weights: StoredWeights, dtype: FloatType): StoredWeights {
   return new Map(
     [...weights].map(([name, value]): [string, LazyTensor] => [
@@ -47,8 +51,41 @@ export function storedAs(weights: StoredWeights, dtype: FloatType): StoredWeight
       {
         dtype,
         shape: value.shape,
-        read: async () => toFloatType('read' in value ? await value.read() : value, dtype),
+        async read() {
+          const original = 'read' in value ? await value.read() : value;
+          const converted = toFloatType(original, dtype);
+          requireFinite(name, original, converted);
+          return converted;
+        },
       },
     ]),
   );
+}
+
+/** The largest number of each type that weights are stored in. */
+const LARGEST: Readonly<Record<FloatType, string>> = {
+  float32: '3.4e38',
+  bfloat16: '3.4e38',
+  float16: '65504',
+};
+
+/** @throws {CheckpointError} if a number is infinite after its conversion and was not before. */
+function requireFinite(name: string, original: Tensor, converted: Tensor): void {
+  if (converted === original) return;
+  const before = toFloat64(original);
+  const after = toFloat32(converted).data;
+  const isLost = (value: number, i: number): boolean => Number.isFinite(value) && !Number.isFinite(after[i]);
+  const lost = before.findIndex(isLost);
+  if (lost < 0) return;
+  const { dtype } = converted as { dtype: FloatType };
+  const remedy =
+    dtype === 'float16' ? 'store it as bfloat16 (--dtype bf16), whose range is that of float32' : 'scale it';
+  throw new CheckpointError(
+    `${name}: holds ${before[lost]}, which is infinite as ${dtype}, whose largest number is ${LARGEST[dtype]}; ${remedy}`,
+  );
+}
+
+/** The numbers as they are; float32 has not the range of float64. */
+function toFloat64(value: Tensor): Float64Array | Float32Array {
+  return value.dtype === 'float64' ? (value.data as Float64Array) : toFloat32(value).data;
 }

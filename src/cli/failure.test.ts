@@ -29,6 +29,34 @@ describe('reportFailure', () => {
     expect.assertions(1);
   });
 
+  it('gives one line where memory runs out', () => {
+    const failures = [
+      () => new Float32Array(2 ** 40),
+      () => new ArrayBuffer(2 ** 45),
+      () => 'x'.repeat(2 ** 29).repeat(2 ** 10),
+      () => {
+        throw new Error('Non-zero status code: std::bad_alloc'); // ONNX Runtime
+      },
+    ];
+    for (const allocate of failures) {
+      expect(allocate).toThrow();
+      try {
+        allocate();
+      } catch (error) {
+        const { code, text } = report(error);
+        expect(text).toMatch(/^acdit: there is not enough memory for this \(.*\); .*\n$/);
+        expect(code).toBe(2);
+      }
+    }
+    expect(report(new RangeError('Invalid typed array length: -1')).text).toMatch(/bug/);
+  });
+
+  it('lets no escape sequence through, and bounds the line', () => {
+    expect(report(new ArgumentError('\x1b[2J\u202e猫')).text).toBe('acdit: ?[2J?猫\n');
+    expect(report(new ArgumentError('x'.repeat(1e6))).text.length).toBeLessThan(5000);
+    expect(report(new TypeError('\x1b]0;t\x07')).text).toContain('TypeError: ?]0;t?');
+  });
+
   it('shows the stack and the cause of a bug', () => {
     const { code, text } = report(new TypeError('oops', { cause: new Error('deeper') }));
     expect(code).toBe(1);

@@ -1,7 +1,7 @@
 /** @file The one place that turns errors into messages and exit codes. */
 
 import { AcditError } from '../errors.ts';
-import { printableLines, printableMessage } from '../formats/printable.ts';
+import { printable, printableLines, printableMessage } from '../formats/printable.ts';
 import type { Terminal } from './command.ts';
 
 /** Exit codes. A check that ran and failed, as of `verify`, is 1 too. */
@@ -9,6 +9,13 @@ export const EXIT = { failure: 1, badInput: 2, interrupted: 130 } as const;
 
 /** Report an error, and give the exit code for it. */
 export function reportFailure(error: unknown, verbose: boolean, { stderr, signal }: Terminal): number {
+  if (isOutOfMemory(error)) {
+    stderr.write(
+      `acdit: there is not enough memory for this (${printable(error.message)}); use a smaller --batch or model, or free some memory\n`,
+    );
+    if (verbose) stderr.write(`${printableLines(stackOf(error))}\n`);
+    return EXIT.badInput;
+  }
   const expected = error instanceof AcditError || isSystemError(error);
   if (!expected && signal.aborted && error === signal.reason) return EXIT.interrupted;
   if (!expected) {
@@ -18,6 +25,16 @@ export function reportFailure(error: unknown, verbose: boolean, { stderr, signal
   stderr.write(`acdit: ${printableMessage(error.message)}\n`);
   if (verbose) stderr.write(`${printableLines(stackOf(error))}\n`);
   return EXIT.badInput;
+}
+
+/** How V8, Node and ONNX Runtime say that memory cannot be allocated. */
+const ALLOCATION_FAILURE =
+  /^(Array buffer allocation failed|Invalid (typed array|array buffer) length: \d{9,}|Invalid string length|WebAssembly\.Memory)|bad_alloc|Failed to allocate memory|ERR_MEMORY_ALLOCATION_FAILED/;
+
+function isOutOfMemory(error: unknown): error is Error {
+  if (!(error instanceof Error) || error instanceof AcditError) return false;
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return code === 'ENOMEM' || ALLOCATION_FAILURE.test(error.message) || ALLOCATION_FAILURE.test(code);
 }
 
 /** What the operating system refused, such as a file without permission: nothing a stack would explain. */

@@ -11,7 +11,7 @@ import { weightSource } from '../checkpoints/load.ts';
 import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
 import type { StoredModel } from '../checkpoints/stored-model.ts';
 import { ArgumentError } from '../errors.ts';
-import { makeFolders } from '../formats/atomic-write.ts';
+import { companionFile, makeFolders } from '../formats/atomic-write.ts';
 import {
   type GrowingArray,
   type GrowingNpz,
@@ -53,7 +53,7 @@ export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<unde
   await makeFolders(dirname(path));
   try {
     const origin = await originOf(run, terminal.signal);
-    const lock = await takeLock(`${partialFile(path)}.lock`, {
+    const lock = await takeLock(companionFile(partialFile(path), '.lock'), {
       signal: terminal.signal,
       refusal: (owner) =>
         new ArgumentError(

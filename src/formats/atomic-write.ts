@@ -3,7 +3,7 @@
  * whole old content or the whole new one (Node only).
  */
 
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AcditError } from '../errors.ts';
@@ -114,8 +114,30 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
+/** Bytes of a file's name on every common file system. */
+const LONGEST_NAME = 255;
+
 function temporaryName(target: string): string {
-  return join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  const ending = `.${randomBytes(6).toString('hex')}.tmp`;
+  return join(dirname(target), `.${shortened(basename(target), LONGEST_NAME - 1 - ending.length)}${ending}`);
+}
+
+/**
+ * The path of a file that belongs to another one, such as its lock: the other's with an ending or, where that makes the
+ * name too long, its beginning and a checksum with the ending.
+ */
+export function companionFile(path: string, ending: string): string {
+  const name = basename(path);
+  if (Buffer.byteLength(name + ending) <= LONGEST_NAME) return path + ending;
+  const tail = `.${createHash('sha256').update(name).digest('hex').slice(0, 16)}${ending}`;
+  return join(dirname(path), shortened(name, LONGEST_NAME - tail.length) + tail);
+}
+
+/** The first characters of a name, as many as fit into so many bytes. */
+function shortened(name: string, bytes: number): string {
+  const characters = [...name];
+  while (Buffer.byteLength(characters.join('')) > bytes) characters.pop();
+  return characters.join('');
 }
 
 /** Write all bytes: at a position, or after what was written before. */
@@ -144,6 +166,7 @@ const writeProblems: Record<string, string> = {
   EISDIR: 'it is a directory',
   EEXIST: 'a file of that name is there',
   ENOTDIR: 'its folder is a file',
+  ENAMETOOLONG: 'its name is too long; give a shorter one',
 };
 
 /** Run what writes `path`. @throws {AcditError} saying why it cannot be written */

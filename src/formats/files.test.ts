@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AcditError, FormatError } from '../errors.ts';
-import { makeFolders, writeFileAtomically } from './atomic-write.ts';
+import { companionFile, makeFolders, writeFileAtomically } from './atomic-write.ts';
 import { type ByteSource, blobSource, bytesSource } from './byte-source.ts';
 import { openFile } from './file-source.ts';
 
@@ -51,6 +51,37 @@ describe.each(makers)('a source over %s', (_, make) => {
     const source = await make();
     await expect(source.read(offset, length)).rejects.toThrow(FormatError);
     await source.close();
+  });
+});
+
+describe('long names', () => {
+  it('are written up to the longest that the file system takes', async () => {
+    for (const name of [
+      'a'.repeat(237),
+      'a'.repeat(238),
+      'b'.repeat(255),
+      `${'ж'.repeat(127)}x`,
+      '猫'.repeat(85),
+    ]) {
+      expect(Buffer.byteLength(name)).toBeLessThanOrEqual(255);
+      await writeFileAtomically(join(folder, name), (write) => write(content));
+      expect(await readdir(folder)).toEqual([name]);
+      await rm(join(folder, name));
+    }
+    await expect(
+      writeFileAtomically(join(folder, 'c'.repeat(256)), (write) => write(content)),
+    ).rejects.toThrow(/: its name is too long; give a shorter one$/);
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('have companions of their own', () => {
+    expect(companionFile('x/a.npz', '.partial')).toBe('x/a.npz.partial');
+    const long = ['a', 'b'].map((end) => companionFile(`x/${'猫'.repeat(84)}${end}`, '.partial'));
+    expect(new Set(long).size).toBe(2);
+    for (const path of long) {
+      expect(path).toMatch(/^x\/猫+\.[0-9a-f]{16}\.partial$/);
+      expect(Buffer.byteLength(path) - 2).toBeLessThanOrEqual(255);
+    }
   });
 });
 

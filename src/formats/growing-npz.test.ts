@@ -244,6 +244,19 @@ describe('isFinishedNpz', () => {
     await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/^[\x20-\x7e]{1,1000}$/);
   });
 
+  it('writes and resumes a file with the longest name there is', async () => {
+    const long = join(folder, `${'n'.repeat(251)}.npz`);
+    const begun = await openGrowingNpz(long, array, origin);
+    await begun.append(rows(0, 1));
+    await begun.close();
+    const resumed = await openGrowingNpz(long, array, origin);
+    expect(resumed.rows).toBe(2);
+    await resumed.append(rows(2, 3, 4, 5));
+    await resumed.finish(labels);
+    expect(readdirSync(folder)).toEqual([`${'n'.repeat(251)}.npz`]);
+    expect(readFileSync(long)).toEqual(await writeAtOnce());
+  });
+
   it('knows a finished file, and takes away a journal that was left', async () => {
     expect(await isFinishedNpz(path, array, origin)).toBe(false);
     await writeAtOnce();

@@ -9,7 +9,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AcditError, ArgumentError, FormatError } from '../errors.ts';
 import { bytesPerElement, elementCount, type Tensor } from '../tensor/tensor.ts';
-import { explained, flushFolder, writeAll } from './atomic-write.ts';
+import { companionFile, explained, flushFolder, writeAll } from './atomic-write.ts';
 import { openFile } from './file-source.ts';
 import { type Mark, type Origin, readJournal, withMark, writeJournal } from './growing-npz-journal.ts';
 import { parseJson } from './json.ts';
@@ -51,11 +51,11 @@ const PIECE = 2 ** 22;
 
 /** The unfinished file of `path`. */
 export function partialFile(path: string): string {
-  return `${path}.partial`;
+  return companionFile(path, '.partial');
 }
 
 function journalFile(path: string): string {
-  return `${partialFile(path)}.json`;
+  return companionFile(path, '.partial.json');
 }
 
 /**
