@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { paperConfig } from '../models/acdit/paper-models.ts';
-import { defaultLabels, labelName, parseLabels, repeatLabels } from './labels.ts';
+import { defaultLabels, labelName, parseLabels, repeatLabels, writtenLabel } from './labels.ts';
 
 const config = {
   ...paperConfig('B', 'image'),
@@ -68,6 +68,15 @@ describe('parseLabels', () => {
     expect(() => parseLabels(config, 'ankle boat')).toThrow("did you mean 'Ankle boot'?");
     expect(() => parseLabels(config, '0/1/2')).toThrow('has 3 values');
     expect(() => parseLabels(config, '0/x')).toThrow("unknown class 'x'");
+  });
+});
+
+describe('writtenLabel', () => {
+  it('is what the list reads back', () => {
+    const classNames = ['a', 'a, b', '"so"', '5" pipe', ' c ', 'd/e'];
+    const named = { ...config, classes: classNames.length, classNames };
+    expect(classNames.map(writtenLabel).join(',')).toBe('a,"a, b","""so""",5" pipe," c ",d/e');
+    expect(labelsOf(named, classNames.map(writtenLabel).join(','))).toEqual([0, 1, 2, 3, 4, 5]);
   });
 });
 

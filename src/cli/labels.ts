@@ -99,6 +99,11 @@ function attempt<T>(read: () => T): T | undefined {
   }
 }
 
+/** Returns a name as a list of labels takes it: in quotes if it needs them. */
+export function writtenLabel(name: string): string {
+  return /,|^"|^\s|\s$/.test(name) ? quotedLabel(name) : name;
+}
+
 function quotedLabel(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }

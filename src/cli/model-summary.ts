@@ -3,6 +3,7 @@
 import { type AcditConfig, headSize, tokenCount, tokenSize } from '../models/acdit/config.ts';
 import { parameterCount, parameters } from '../models/acdit/weights.ts';
 import { bytesPerElement, type DType, elementCount } from '../tensor/tensor.ts';
+import { writtenLabel } from './labels.ts';
 
 /** First pattern that fits a parameter's name says to which part it belongs. */
 const PARTS: readonly (readonly [part: string, pattern: RegExp])[] = [
@@ -100,7 +101,7 @@ export function summaryText(summary: ModelSummary): string {
 
 function classesText({ classes, classNames }: AcditConfig): string {
   return classNames
-    ? `${classes}: ${classNames.slice(0, 12).join(', ')}${classes > 12 ? ', ...' : ''}`
+    ? `${classes}: ${classNames.slice(0, 12).map(writtenLabel).join(', ')}${classes > 12 ? ', ...' : ''}`
     : `${classes}`;
 }
 

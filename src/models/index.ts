@@ -18,6 +18,13 @@ export {
   windowed,
 } from './acdit/attention-plan.ts';
 export {
+  type ChosenClass,
+  type ClassList,
+  className,
+  findClass,
+  requireClass,
+} from './acdit/class-names.ts';
+export {
   ACDIT_SIZES,
   type AcditConfig,
   type AcditSize,
