@@ -13,10 +13,13 @@ function send(message: BatchWorkerMessage, transferred: ArrayBuffer[] = []): voi
   parentPort!.postMessage(message, transferred);
 }
 
+/** What there is to say of opening the data was said where the run began. */
+let opened = false;
 const dataset = await openDataset({
   ...recipe.data,
-  warn: (message) => send({ kind: 'warning', message }),
+  warn: (message) => opened && send({ kind: 'warning', message }),
 });
+opened = true;
 const source = noisedBatches({ recipe, config: recipeModel(recipe, dataset), dataset, start });
 
 parentPort!.on('message', async () => {

@@ -81,7 +81,8 @@ async function classFolders(path: string, unit: string): Promise<string[]> {
   if (folders.length > 0) return folders;
   throw new DatasetError(
     (await filesIn(path)).length === 0
-      ? `${path}: is empty; expected one folder of ${unit} a class`
-      : `${path}: has no folders; expected one folder of ${unit} a class`,
+      ? `${path}: is empty; expected one folder of ${unit} per class`
+      : `${path}: has no folders; expected one folder of ${unit} per class. For a single class, move the ${unit} into ` +
+          join(path, 'all'),
   );
 }

@@ -2,12 +2,12 @@
 
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { ConfigError, DatasetError } from '../../errors.ts';
+import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../../media/file-formats.ts';
 import { hasIndex } from '../latents/index-file.ts';
 import { openLatents } from '../latents/latents-dataset.ts';
+import { findClassLevel } from './class-level.ts';
 import type { Dataset, ImageDataset, VideoDataset } from './dataset.ts';
-import { isFolder } from './folder-files.ts';
 import { findIdxImages, loadIdxDataset, type Split } from './idx-dataset.ts';
 import { openImageFolder } from './image-folder.ts';
 import {
@@ -30,7 +30,7 @@ export interface DatasetOptions extends ClipOptions, FileOptions {
    * if `frames` are asked for, `moving-idx` instead of `idx`, and of folders `ucf101` or `video-folder`.
    */
   readonly kind?: DatasetKind | undefined;
-  /** Default `train`. Of an image folder, the subfolder `train` or `test`, `val`, `validation`. */
+  /** Default `train`. Folders of images or videos may have one for each split: `train`, and `test` or `val`. */
   readonly split?: Split;
   /** Side of the images or frames in pixels. Needed but for IDX images, which may be padded to a larger one. */
   readonly imageSize?: number | undefined;
@@ -39,7 +39,7 @@ export interface DatasetOptions extends ClipOptions, FileOptions {
   readonly classNames?: readonly string[] | undefined;
   /** Opening fails if more than this share of the files is corrupt; fewer are left out. Default 0.05. */
   readonly maximumCorruptShare?: number;
-  /** Gets a line for each file that is left out. */
+  /** Gets a line for each file or folder that is left out. */
   readonly warn?: (message: string) => void;
   /** Reads clips of videos. Default: one in a process of its own. */
   readonly clipReader?: ClipReader | undefined;
@@ -48,8 +48,6 @@ export interface DatasetOptions extends ClipOptions, FileOptions {
   /** Of pictures only, and here just to be refused for latents. */
   readonly crop?: number;
 }
-
-const splitFolderNames = { train: ['train'], test: ['test', 'val', 'validation'] } as const;
 
 /**
  * Open a dataset.
@@ -69,7 +67,7 @@ export async function openDataset(options: DatasetOptions): Promise<Dataset> {
 
 /** Open a dataset of images; see {@link openDataset}. */
 export async function openImages(options: DatasetOptions): Promise<ImageDataset> {
-  const { path, split = 'train' } = options;
+  const { path } = options;
   const kind = options.kind ?? (await detectKind(options));
   const stats = await requirePath(path);
   requireOptionsOfKind(path, kind, options);
@@ -78,12 +76,12 @@ export async function openImages(options: DatasetOptions): Promise<ImageDataset>
     throw new DatasetError(`${path}: expected a folder with one folder of images a class, or IDX images`);
   }
   const imageSize = requireSize(options, 'say to what size its images shall be cropped');
-  return openImageFolder(await splitFolder(path, split, 'images'), { ...options, imageSize });
+  return openImageFolder(await classesFolder(options, 'images', IMAGE_EXTENSIONS), { ...options, imageSize });
 }
 
 /** Open a dataset of videos; see {@link openDataset}. */
 export async function openVideos(options: DatasetOptions): Promise<VideoDataset> {
-  const { path, split = 'train', channels = 3, frameInterval: interval = 1 } = options;
+  const { path, channels = 3, frameInterval: interval = 1 } = options;
   if (!(await requirePath(path)).isDirectory()) {
     throw new DatasetError(`${path}: expected a folder with one folder of videos a class`);
   }
@@ -92,7 +90,7 @@ export async function openVideos(options: DatasetOptions): Promise<VideoDataset>
   const size = requireSize(options, 'say to what size its frames shall be cropped');
   const settings = { ...options, channels, interval, size, frames: requireFrames(path, options) };
   if (kind === 'ucf101') return openUcf101(path, settings);
-  return openVideoFolder(await splitFolder(path, split, 'videos'), settings);
+  return openVideoFolder(await classesFolder(options, 'videos', VIDEO_EXTENSIONS), settings);
 }
 
 async function openMovingItems(options: DatasetOptions): Promise<Dataset> {
@@ -115,15 +113,15 @@ async function requirePath(path: string): Promise<Stats> {
   return stats;
 }
 
-/** The subfolder of a split; a folder without any is all training images. */
-async function splitFolder(path: string, split: Split, unit: string): Promise<string> {
-  for (const name of splitFolderNames[split]) {
-    if (await isFolder(join(path, name))) return join(path, name);
-  }
-  if (split === 'train') return path;
-  throw new DatasetError(
-    `${path}: has no test ${unit}; expected a subfolder ${splitFolderNames.test.join(', ')}`,
-  );
+/** The folder with the class folders of the split; what is not taken is reported. */
+async function classesFolder(
+  { path, split = 'train', classNames, warn }: DatasetOptions,
+  unit: string,
+  extensions: ReadonlySet<string>,
+): Promise<string> {
+  const { folder, notes } = await findClassLevel(path, { split, unit, extensions, classNames });
+  for (const note of notes) warn?.(note);
+  return folder;
 }
 
 async function detectKind({ path, split = 'train', frames }: DatasetOptions): Promise<DatasetKind> {
