@@ -19,6 +19,11 @@ import { outputFile, wholeNumber } from './values.ts';
 const evaluateFlags = {
   ...networkFlags,
   ...clipFlags,
+  size: {
+    type: 'string',
+    value: 'N',
+    help: 'crop images and frames of folders to N x N, as in training (default: as they are)',
+  },
   'save-features': {
     type: 'string',
     value: 'F.npz',
@@ -61,7 +66,7 @@ export const evaluateCommand = defineCommand({
     'as far as the two files allow.',
   flags: evaluateFlags,
   notes:
-    'Each is a folder of images (of one size, at any depth), an .npz file, or an IDX file of images. Of an .npz file count:\n' +
+    'Each is a folder of images (of one size or with --size, at any depth), an .npz file, or an IDX file of images. Of an .npz file count:\n' +
     "images 'arr_0', uint8 (N, H, W, 3), as the ADM suite has them; or 'features' (N, D) with 'logits' (N, classes); and\n" +
     "stored statistics 'mu' (D) and 'sigma' (D, D), and 'mu_s' and 'sigma_s' of spatial features, which are then not\n" +
     "computed. The text 'network' says what the features are of: a Fréchet distance is called FID only if it is\n" +
@@ -113,6 +118,7 @@ async function runEvaluation(
       onWarning,
       clips,
       maxPixels: maxPixelsOf(values),
+      size: number(values, 'size', 1),
     };
     const { reference, samples } = await prepareSets(paths, save, values, context);
     const metrics = await evaluate(device, reference, samples, {
@@ -152,7 +158,7 @@ function passedOverOf(reference: EvaluationSet, samples: EvaluationSet) {
 
 function number(
   values: EvaluateValues,
-  flag: 'kid-subsets' | 'kid-subset-size' | 'is-chunk' | 'seed',
+  flag: 'size' | 'kid-subsets' | 'kid-subset-size' | 'is-chunk' | 'seed',
   minimum: number,
 ): number | undefined {
   const text = values[flag];

@@ -28,6 +28,8 @@ interface Context {
   readonly clips: ClipProtocol;
   /** The most pixels of an image, or of all frames of a clip together. */
   readonly maxPixels: number | undefined;
+  /** Side of the square that images and frames of folders are cropped to. */
+  readonly size: number | undefined;
 }
 
 /**
@@ -63,10 +65,10 @@ export async function prepareSets(
 /** How sets are opened. */
 export function setOptions(
   values: NetworkValues & { readonly network?: string },
-  { clips, signal, maxPixels }: Pick<Context, 'clips' | 'signal' | 'maxPixels'>,
+  { clips, signal, maxPixels, size }: Pick<Context, 'clips' | 'signal' | 'maxPixels' | 'size'>,
 ): OpenSetOptions {
   const always = values.network === I3D || values.i3d !== undefined;
-  return { videos: { protocol: clips, always, signal }, maxPixels };
+  return { videos: { protocol: clips, always, signal }, maxPixels, size };
 }
 
 /** Open a set, with a warning that names the files of its folder that are not read. */

@@ -167,8 +167,11 @@ describe('videos of a folder', () => {
     const read = async () => greys(await openVideoFolder(folder, { protocol: small }), 2);
     await expect(read()).rejects.toThrow(FormatError);
     await expect(read()).rejects.toThrow(
-      /c.webp: is 8 x 8 but a\/frames is 16 x 16; all must be of one size/,
+      /c.webp: is 8 x 8 but a\/frames is 16 x 16; all must be of one size. Crop each .*--size N/,
     );
+    const cropped = await openVideoFolder(folder, { protocol: small, size: 8 });
+    expect(cropped.shape).toEqual([small.frames, 8, 8, 3]);
+    expect((await greys(cropped, 2)).flat()).toHaveLength(cropped.count);
     mkdirSync(join(folder, 'd'));
     writeFileSync(join(folder, 'c.webp'), 'no video');
     await expect(read()).rejects.toThrow(/c.webp: not a readable image/);

@@ -4,34 +4,45 @@ import { relative } from 'node:path';
 import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { type Image, openImage, withChannels } from '../media/image.ts';
+import { centerCrop } from '../media/resize.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { filesBelow, passedOver } from '../training/datasets/folder-files.ts';
 import { readAhead } from './read-ahead.ts';
 import { modestBatch, type SampleSource } from './sample-source.ts';
 
+/** What to do about a set of several sizes. */
+export const CROP_ADVICE =
+  'Crop each to a square of N pixels, as training does, with --size N of acdit evaluate, or resize the files first';
+
 /** How a folder of images is read. */
 export interface ImageFolderOptions {
   /** The most pixels that an image may have; default 100 million. */
   readonly maxPixels?: number | undefined;
+  /** Side of the square that ADM's centre crop makes of each image. Default: images as they are, all of one size. */
+  readonly size?: number | undefined;
 }
 
 /**
  * The images of a folder and of those in it, in the order of their names, with their pixels as they are stored; grey ones
  * among coloured ones become RGB.
  * @throws {DatasetError} if there are none; {FormatError} if the first cannot be read.
+ * Reading throws {FormatError} for an image of another size, unless `size` makes one of all.
  */
 export async function openImageFolder(path: string, options: ImageFolderOptions = {}): Promise<SampleSource> {
   const { files, others } = await filesBelow(path, IMAGE_EXTENSIONS);
   if (files.length === 0) {
     throw new DatasetError(`${path}: holds no images (${[...IMAGE_EXTENSIONS].join(', ')})`);
   }
-  const { width, height } = await openImage(files[0], options);
+  const { size: side } = options;
+  const { width, height } =
+    side === undefined ? await openImage(files[0], options) : { width: side, height: side };
   const read = async (file: string): Promise<Image> => {
     const image = await openImage(file, options);
+    if (side !== undefined) return centerCrop(withChannels(await image.decode(), 3), side);
     if (image.width === width && image.height === height) return withChannels(await image.decode(), 3);
     throw new FormatError(
       `${file}: is ${image.width} x ${image.height} but ${relative(path, files[0])} is ${width} x ${height}; all must be ` +
-        'of one size',
+        `of one size. ${CROP_ADVICE}`,
     );
   };
   const shape = [height, width, 3];

@@ -38,6 +38,8 @@ export interface OpenSetOptions {
   readonly videos?: VideoOptions | undefined;
   /** The most pixels of an image, or of all frames of a clip together; default 100 million. */
   readonly maxPixels?: number | undefined;
+  /** Side of the square that images and frames of folders are cropped to. Default: as they are, all of one size. */
+  readonly size?: number | undefined;
 }
 
 /**
@@ -64,11 +66,11 @@ export async function openSet(path: string, options: OpenSetOptions = {}): Promi
   }
 }
 
-async function openFolder(path: string, { videos, maxPixels }: OpenSetOptions): Promise<SampleSource> {
+async function openFolder(path: string, { videos, maxPixels, size }: OpenSetOptions): Promise<SampleSource> {
   if (videos && (videos.always || (await holdsVideos(path)))) {
-    return openVideoFolder(path, { ...videos, maxPixels });
+    return openVideoFolder(path, { ...videos, maxPixels, size });
   }
-  return openImageFolder(path, { maxPixels });
+  return openImageFolder(path, { maxPixels, size });
 }
 
 /** Whether there is a file that can be nothing else. */

@@ -4,6 +4,7 @@ import { dirname, join, relative } from 'node:path';
 import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { type ImageSize, MAXIMUM_PIXELS, withChannels } from '../media/image.ts';
+import { shortSideCrop } from '../media/resize.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { type FolderFiles, filesBelow, passedOver } from '../training/datasets/folder-files.ts';
 import { videoFrames } from '../training/datasets/videos/clip.ts';
@@ -16,6 +17,7 @@ import {
   takesBeginnings,
   tooShort,
 } from './clips.ts';
+import { CROP_ADVICE } from './image-folder.ts';
 import { readAhead } from './read-ahead.ts';
 import { modestBatch, type SampleSource } from './sample-source.ts';
 
@@ -24,6 +26,8 @@ export interface VideoFolderOptions {
   readonly protocol: ClipProtocol;
   /** The most pixels of all frames of a clip together; default 100 million. */
   readonly maxPixels?: number | undefined;
+  /** Side of the square that each frame is resized and cropped to, as in training. Default: frames as they are. */
+  readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -78,7 +82,7 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
     if (clips[0].height === height && clips[0].width === width) return clips;
     throw new FormatError(
       `${file}: is ${clips[0].width} x ${clips[0].height} but ${relative(path, files[chosen[0]])} is ${width} x ${height}; ` +
-        'all must be of one size',
+        `all must be of one size. ${CROP_ADVICE}`,
     );
   };
   const { frames, clipsPerVideo } = protocol;
@@ -115,7 +119,7 @@ interface Clip {
 
 /** All clips of a video, decoded once, or twice if its length must be known first. */
 async function readClips(file: string, video: number, options: VideoFolderOptions): Promise<Clip[]> {
-  const { protocol, signal, maxPixels } = options;
+  const { protocol, signal, maxPixels, size } = options;
   const starts = takesBeginnings(protocol)
     ? [0]
     : clipStarts(file, await countFrames(file, options), video, protocol);
@@ -124,7 +128,8 @@ async function readClips(file: string, video: number, options: VideoFolderOption
   const clips: Clip[] = [];
   let seen = 0;
   for await (const frame of videoFrames(file, { signal, maxPixels })) {
-    const { width, height, data } = withChannels(frame, 3);
+    const rgb = withChannels(frame, 3);
+    const { width, height, data } = size === undefined ? rgb : shortSideCrop(rgb, size);
     if (seen === 0) requireModestClip(file, { width, height }, options);
     for (const [i, start] of starts.entries()) {
       clips[i] ??= { width, height, data: new Uint8Array(frames * data.length) };

@@ -194,7 +194,7 @@ describe('acdit evaluate of images', () => {
       [await arrayFile({ arr_0: noise([2, 8, 8, 4], 18) }), 'got [2,8,8,4]'],
       [await arrayFile({ arr_0: noise([0, 8, 8, 3], 19) }), 'got [0,8,8,3]'],
       [await arrayFile({ arr_0: noise([8, 8], 20) }), 'got [8,8]'],
-      [mixed, 'other.png: is 9 x 8 but a/000.png is 8 x 8'],
+      [mixed, 'other.png: is 9 x 8 but a/000.png is 8 x 8; all must be of one size. Crop each to a square'],
       [corrupt, 'broken.png: not a readable image'],
       [empty, 'holds no images'],
       [join(files, 'cut.npz'), 'is cut off'],
