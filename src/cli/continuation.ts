@@ -1,6 +1,7 @@
 /** @file Pictures and clips to go on from: their first blocks, as the model knows blocks. */
 
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
+import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { ArgumentError } from '../errors.ts';
 import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop, shortSideCrop } from '../media/resize.ts';
@@ -9,7 +10,7 @@ import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING, tokensPerFrame } from
 import { framesLayout, patchify } from '../models/acdit/layout.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { openCpu } from '../runtime/node.ts';
-import { checkAutoencoder } from '../sampling/latents-to-images.ts';
+import { checkAutoencoder, checkLatentOrigin } from '../sampling/latents-to-images.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 
 export interface Continuation {
@@ -118,6 +119,8 @@ async function encoded(
   const stored = await openAutoencoder(vae);
   try {
     checkAutoencoder(config, stored.config);
+    const { scalingFactor } = stored.config;
+    checkLatentOrigin(config, { fingerprint: await autoencoderFingerprint(stored), scalingFactor }, vae);
     const autoencoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
     const { mean } = await autoencoder.encode(pictures, { signal });
     return float32(

@@ -10,6 +10,7 @@ import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
 import { DEFAULT_SEED, planLength } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
+import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkpointFlags } from './checkpoint-flags.ts';
 import { type ClipSettings, DEFAULT_FPS } from './clips.ts';
@@ -252,6 +253,7 @@ async function readNoise(path: string, expected: readonly number[]): Promise<Ten
       `--noise ${path} must have shape [${expected}] (samples, blocks, tokens, token size), got [${noise.shape}]`,
     );
   }
+  requireFinite(noise, `--noise ${path}`);
   return noise;
 }
 

@@ -79,9 +79,31 @@ const seeds = fc.integer({ min: 0, max: 10_000 });
 describe('metrics', () => {
   it('of two equal sets are 0 and 1', async () => {
     const set = randomRows(60, 5, 0, 3);
-    const [frechet, , precision, recall, , coverage] = await allMetrics(set, set);
-    expect(Math.abs(frechet)).toBeLessThan(1e-9);
+    const [frechet, kernel, precision, recall, , coverage] = await allMetrics(set, set);
+    expect([frechet, kernel]).toEqual([0, 0]);
     expect([precision, recall, coverage]).toEqual([1, 1, 1]);
+  });
+
+  it.each([
+    ['few samples of few dimensions', 5, 12],
+    ['few samples of many dimensions', 20, 600],
+    ['many samples of few dimensions', 700, 8],
+  ])('of equal sets are 0 to the last digit, whatever their order: %s', async (_, rows, dims) => {
+    const set = randomRows(rows, dims, 3, 2);
+    const reference = await gaussianOf(device, set);
+    const samples = await gaussianOf(device, shuffled(set, 5));
+    expect(await frechetDistance(device, reference, samples)).toBe(0);
+    for (const subsets of [0, 10]) {
+      const distance = await kernelDistance(device, set, shuffled(set, 5), { subsets, subsetSize: 4 });
+      expect(distance).toEqual({ mean: 0, deviation: 0 });
+    }
+    const other = doubles(
+      rows,
+      dims,
+      set.data.map((value, i) => value + (i === 0 ? 0.1 : 0)),
+    );
+    expect(await frechetDistance(device, reference, await gaussianOf(device, other))).toBeGreaterThan(0);
+    expect((await kernelDistance(device, set, other, { subsets: 0 })).mean).not.toBe(0);
   });
 
   it('of distant sets are far and nothing', async () => {

@@ -9,8 +9,12 @@ import type { Gaussian } from './gaussian.ts';
 import { traceOfProductRoot } from './product-root.ts';
 import type { WorkOptions } from './products.ts';
 
+/** Below this share of the variances, differences of means and covariances come from the order in which they were summed. */
+const SUMMATION_ERROR = 1e-12;
+
 /**
- * Squared Fréchet distance of two Gaussians, whose covariances may be singular.
+ * Squared Fréchet distance of two Gaussians, whose covariances may be singular. It is exactly 0 if they are equal, and
+ * never negative.
  * @throws {ShapeError} if they have different dimensions.
  */
 export async function frechetDistance(
@@ -23,10 +27,21 @@ export async function frechetDistance(
   if (b.mean.length !== dims) {
     throw new ShapeError(`frechetDistance: ${dims} dimensions do not fit ${b.mean.length}`);
   }
-  let distance = 0;
+  let [means, variances] = [0, 0];
   for (let d = 0; d < dims; d++) {
-    const difference = a.mean[d] - b.mean[d];
-    distance += difference * difference + a.covariance[d * dims + d] + b.covariance[d * dims + d];
+    means += (a.mean[d] - b.mean[d]) ** 2;
+    variances += a.covariance[d * dims + d] + b.covariance[d * dims + d];
   }
-  return distance - 2 * (await traceOfProductRoot(device, a.covariance, b.covariance, dims, options));
+  // The trace of a root has an error of half the digits where the covariance is singular. The distance of covariances is
+  // at most the nuclear norm of their difference (Powers and Størmer 1970), and this at most sqrt(D) times its norm.
+  const most = means + Math.sqrt(dims) * distanceBetween(a.covariance, b.covariance);
+  if (most <= SUMMATION_ERROR * variances) return 0;
+  const trace = await traceOfProductRoot(device, a.covariance, b.covariance, dims, options);
+  return Math.min(Math.max(means + variances - 2 * trace, 0), most);
+}
+
+function distanceBetween(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
+  return Math.sqrt(sum);
 }

@@ -1,8 +1,10 @@
 /**
  * @file The kernel distance: the unbiased estimate of MMD^2 with the kernel (x.y / D + 1)^3. On the features of the FID
- * network it is the KID (Bińkowski et al. 2018). It may be slightly negative.
+ * network it is the KID (Bińkowski et al. 2018). It may be slightly negative, as an estimate of the distance between the
+ * distributions that two sets of samples are drawn from; the distance of a set from itself is 0.
  */
 
+import { createHash } from 'node:crypto';
 import { ArgumentError } from '../errors.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -38,11 +40,34 @@ export async function kernelDistance(
   const { subsets = 100, subsetSize = 1000 } = options;
   const size = Math.min(subsets === 0 ? Number.POSITIVE_INFINITY : subsetSize, a.shape[0], b.shape[0]);
   if (size < 2) throw new ArgumentError(`kernelDistance: needs at least 2 samples of each set, got ${size}`);
+  if (sameSamples(a, b)) return { mean: 0, deviation: 0 };
   return withTileProgram(device, a.shape[1], async (program) =>
     subsets === 0
       ? { mean: await squaredMmd(program, a, b, options), deviation: 0 }
       : overSubsets(program, a, b, { ...options, subsets, size }),
   );
+}
+
+/** Whether two sets have the same rows, in any order. */
+function sameSamples(a: Features, b: Features): boolean {
+  if (a === b) return true;
+  if (a.shape.join() !== b.shape.join()) return false;
+  const rows = new Map<string, number>();
+  for (const key of rowKeys(a)) rows.set(key, (rows.get(key) ?? 0) + 1);
+  for (const key of rowKeys(b)) {
+    const left = rows.get(key) ?? 0;
+    if (left === 0) return false;
+    rows.set(key, left - 1);
+  }
+  return true;
+}
+
+/** A text for each row, the same for the same values, of whatever precision they are stored in. */
+function* rowKeys({ shape: [n, dims], data }: Features): Iterable<string> {
+  for (let i = 0; i < n; i++) {
+    const row = Float64Array.from(data.subarray(i * dims, (i + 1) * dims));
+    yield createHash('sha256').update(new Uint8Array(row.buffer)).digest('base64');
+  }
 }
 
 async function overSubsets(

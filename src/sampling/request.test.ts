@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { Generator } from '../tensor/generator.ts';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import { planSampling } from './request.ts';
 
 describe('planSampling', () => {
@@ -13,5 +14,22 @@ describe('planSampling', () => {
       expect(data.slice(sample * values, (sample + 1) * values)).toEqual(drawn.slice(0, values));
     }
     expect(planSampling(tinyPixels, { labels: [0, 1], seed: 0 }).noise).not.toEqual(noise);
+  });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])('refuses noise and given blocks with %s in it', (value) => {
+    const { noise } = planSampling(tinyPixels, { labels: [0, 1] });
+    const inner = noise[0].shape.slice(1);
+    const blocks = (count: number): Tensor<'float32'> => {
+      const shape = [2, count, ...inner];
+      return float32(shape, new Float32Array(elementCount(shape)));
+    };
+    const [starting, given] = [blocks(tinyPixels.blocks), blocks(1)];
+    expect(() => planSampling(tinyPixels, { labels: [0, 1], noise: starting, given })).not.toThrow();
+    starting.data[starting.data.length - 1] = value;
+    const last = [1, tinyPixels.blocks - 1, ...inner.map((size) => size - 1)];
+    const plan = (request: object) => () => planSampling(tinyPixels, { labels: [0, 1], ...request });
+    expect(plan({ noise: starting })).toThrow(`sample: noise must be finite, got ${value} at [${last}]`);
+    given.data[0] = value;
+    expect(plan({ given })).toThrow(`sample: given blocks must be finite, got ${value} at [0,0,0,0]`);
   });
 });

@@ -4,6 +4,7 @@ import type { NormalSource, SolverName } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
+import { requireFinite } from '../tensor/finite.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 
@@ -164,6 +165,7 @@ function givenBlocks(
       `sample: ${kept} of ${blocks} blocks are given, which leaves none to make; give fewer, or ask for more blocks`,
     );
   }
+  requireFinite(given, 'sample: given blocks');
   return Array.from({ length: kept }, (_, block) => blockOf(given, block));
 }
 
@@ -190,6 +192,7 @@ function startingNoise(
   if (given && given.shape.join() !== shape.join()) {
     throw new ArgumentError(`sample: noise must have shape [${shape}], got [${given.shape}]`);
   }
+  if (given) requireFinite(given, 'sample: noise');
   const noise = given ?? float32(shape, perSampleNoise(samples, generatorOf).randn(elementCount(shape)));
   return Array.from({ length: blocks }, (_, block) => blockOf(noise, block));
 }

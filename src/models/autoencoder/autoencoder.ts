@@ -5,6 +5,7 @@
 
 import { ArgumentError, ShapeError } from '../../errors.ts';
 import type { Device } from '../../runtime/device.ts';
+import { requireFinite } from '../../tensor/finite.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
 import { type AutoencoderConfig, downsampling, validateAutoencoder } from './config.ts';
 import { createPlanePool, planeOf } from './planes.ts';
@@ -74,6 +75,7 @@ export async function createAutoencoder(options: AutoencoderOptions): Promise<Au
       config,
       async encode(images, coding = {}) {
         requireImages(config, images);
+        requireFinite(images, 'encode: images');
         const factor = downsampling(config);
         const moments = await required(encoder, 'encoder')(
           images,
@@ -85,6 +87,7 @@ export async function createAutoencoder(options: AutoencoderOptions): Promise<Au
       },
       async decode(latents, coding = {}) {
         requireChannels('decode: latents', latents, config.latentChannels);
+        requireFinite(latents, 'decode: latents');
         return required(decoder, 'decoder')(latents, config.outChannels, downsampling(config), coding);
       },
       dispose: programs.dispose,
