@@ -13,6 +13,7 @@ import { classifierParameters } from '../models/classifier/classifier.ts';
 import { type ClassifierConfig, validateClassifier } from '../models/classifier/config.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { requireConfigKind } from './config-kind.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from './load.ts';
 import { storedAs } from './save.ts';
 
@@ -66,6 +67,7 @@ export async function loadClassifier(folder: string): Promise<LoadedClassifier> 
 }
 
 function parseClassifierConfig(text: string, name: string): ClassifierConfig {
+  requireConfigKind(text, name, 'classifier');
   const { testAccuracy, ...rest } = parseJsonOf(
     text,
     name,

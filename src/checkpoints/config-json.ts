@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
 import { parseJsonOf } from '../formats/json.ts';
 import { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
+import { requireConfigKind } from './config-kind.ts';
 
 const schema = z.object({
   modelType: z.literal('acdit'),
@@ -35,6 +36,7 @@ const schema = z.object({
  * @throws {CheckpointError} if it is not one; {ConfigError} if its numbers do not fit together.
  */
 export function parseConfig(text: string, name: string): AcditConfig {
+  requireConfigKind(text, name, 'acdit');
   const data = parseJsonOf(text, name, schema, 'not the configuration of an ACDiT', CheckpointError);
   const { classNames, guidance, downsampling, autoencoder, ...rest } = data;
   try {

@@ -14,6 +14,7 @@ import type { ParameterSource } from '../models/autoencoder/programs.ts';
 import { autoencoderParameters, currentName } from '../models/autoencoder/stages.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { elementCount, float32 } from '../tensor/tensor.ts';
+import { requireConfigKind } from './config-kind.ts';
 import { openTensors } from './tensor-source.ts';
 
 /** Names of the weights that diffusers writes, the best first. */
@@ -128,6 +129,7 @@ const schema = z.object({
  * fit together.
  */
 export function parseAutoencoderConfig(text: string, name: string): AutoencoderConfig {
+  requireConfigKind(text, name, 'autoencoder');
   const data = parseJsonOf(text, name, schema, 'no AutoencoderKL that is supported', CheckpointError);
   for (const types of [data.down_block_types, data.up_block_types]) {
     if (types && types.length !== data.block_out_channels.length) {

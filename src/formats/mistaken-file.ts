@@ -4,14 +4,14 @@
 export const LOOKED_AT = 512;
 
 /** What may be expected of a file. */
-type Format = 'safetensors' | 'torch' | 'tensorflow';
+type Format = 'safetensors' | 'torch' | 'tensorflow' | 'npz';
 
 interface Kind {
   /** What such files begin with. */
   readonly start: string | RegExp;
   readonly is: string;
-  /** No mistake where this is expected. */
-  readonly format?: Format;
+  /** No mistake where one of these is expected. */
+  readonly formats?: readonly Format[];
 }
 
 const KINDS: readonly Kind[] = [
@@ -29,18 +29,23 @@ const KINDS: readonly Kind[] = [
     is: 'is an error message, so its download failed; get it again',
   },
   { start: '\x89HDF', is: 'is an HDF5 file; convert it with the library that wrote it' },
+  {
+    start: '\x93NUMPY',
+    is: "is a single array (.npy), not an .npz; save it with numpy.savez('NAME.npz', array)",
+  },
+  { start: /^(\x89PNG|\xff\xd8\xff|GIF8)/, is: 'is an image; give the folder that it is in' },
   { start: 'GGUF', is: 'is a GGUF file, which is not supported' },
   { start: '\x1f\x8b', is: 'is compressed with gzip; unpack it first' },
   { start: '\0'.repeat(64), is: 'begins with zeros, so its download or copy was cut off; get it again' },
   {
     start: 'PK\x03\x04',
     is: 'is a zip archive; if it is a PyTorch checkpoint, its name should end in .pt',
-    format: 'torch',
+    formats: ['torch', 'npz'],
   },
   {
     start: /^.{5}\0\0\0\{"/s,
     is: 'is a safetensors file; its name should end in .safetensors, and config.json lie beside it',
-    format: 'safetensors',
+    formats: ['safetensors'],
   },
 ];
 
@@ -51,8 +56,12 @@ const KINDS: readonly Kind[] = [
 export function mistakenFile(start: Uint8Array, expected: Format): string | undefined {
   if (start.length === 0) return 'is empty, so its download or copy failed; get it again';
   const text = String.fromCharCode(...start.subarray(0, LOOKED_AT));
-  const kind = KINDS.find(({ start, format }) =>
-    format === expected ? false : typeof start === 'string' ? text.startsWith(start) : start.test(text),
+  const kind = KINDS.find(({ start, formats }) =>
+    formats?.includes(expected)
+      ? false
+      : typeof start === 'string'
+        ? text.startsWith(start)
+        : start.test(text),
   );
   return kind?.is;
 }

@@ -12,6 +12,23 @@ import { encodeZip } from './zip.ts';
 const golden = (name: string) => readFile(new URL(`../../test/fixtures/golden/${name}`, import.meta.url));
 
 describe('npz', () => {
+  it.each([
+    [
+      'an .npy file',
+      encodeNpy(float32([2], [1, 2])),
+      /^x: is a single array \(\.npy\), not an \.npz; save it with/,
+    ],
+    [
+      'an image',
+      Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
+      /^x: is an image; give the folder that it is in$/,
+    ],
+    ['nothing', new Uint8Array(), /^x: is empty/],
+  ])('says what it is if %s is given instead', async (_, bytes, message) => {
+    await expect(openNpz(bytesSource(bytes, 'x'))).rejects.toThrow(message);
+    await expect(openNpz(bytesSource(bytes, 'x'))).rejects.toThrow(FormatError);
+  });
+
   it.each([false, true])('gives back what it wrote (compressed: %s)', async (compress) => {
     const arrays = {
       a: float32([2, 500], new Float32Array(1000)),

@@ -3,6 +3,7 @@
 import { FormatError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
+import { LOOKED_AT, mistakenFile } from './mistaken-file.ts';
 import { encodeNpy, parseNpy, parseNpyText } from './npy.ts';
 import { type NpyStream, streamNpy } from './npy-stream.ts';
 import { printable, printableList } from './printable.ts';
@@ -35,7 +36,9 @@ const SUFFIX = '.npy';
  */
 export function openNpz(source: ByteSource): Promise<Npz> {
   return closingOnError(source, async () => {
-    const members = await openZip(source);
+    const members = await openZip(source).catch(async (error) => {
+      throw await explained(source, error);
+    });
     const arrays = [...members.keys()].filter((name) => name.endsWith(SUFFIX));
     const find = (name: string): ZipMember => {
       const member = members.get(name + SUFFIX);
@@ -53,6 +56,13 @@ export function openNpz(source: ByteSource): Promise<Npz> {
       close: () => source.close(),
     };
   });
+}
+
+/** What was given instead of an `.npz`, if that is known; else the error as it was. */
+async function explained(source: ByteSource, error: unknown): Promise<unknown> {
+  const start = await source.read(0, Math.min(source.size, LOOKED_AT)).catch(() => undefined);
+  const mistaken = start && mistakenFile(start, 'npz');
+  return mistaken === undefined ? error : new FormatError(`${source.name}: ${mistaken}`, { cause: error });
 }
 
 /** Named tensors as an `.npz` file, as `numpy.savez` (or, with `compress`, `numpy.savez_compressed`) writes it. */

@@ -1,0 +1,33 @@
+/** @file Tells configurations of this package's kinds of networks apart, since folders of all look the same. */
+
+import { CheckpointError } from '../errors.ts';
+import { parseJson } from '../formats/json.ts';
+
+/** What a configuration may be of, with where such a folder is to be given. */
+const KINDS = {
+  acdit: 'an ACDiT model, which acdit sample, info and convert take as MODEL',
+  classifier: 'a classifier, which acdit evaluate takes as --network',
+  autoencoder: 'an autoencoder, which is given with --vae',
+} as const;
+
+type Kind = keyof typeof KINDS;
+
+/**
+ * Check that a configuration is not known to be of another kind.
+ * @param text of the `config.json`; what is wrong with it otherwise is for its parser to say.
+ * @throws {CheckpointError} naming both kinds and what to do; also if it is not JSON.
+ */
+export function requireConfigKind(text: string, name: string, expected: Kind): void {
+  const kind = kindOf(parseJson(text, name, CheckpointError));
+  if (kind === undefined || kind === expected) return;
+  throw new CheckpointError(`${name}: is of ${KINDS[kind]}; expected ${KINDS[expected]}`);
+}
+
+function kindOf(config: unknown): Kind | undefined {
+  if (typeof config !== 'object' || config === null) return undefined;
+  if ('modelType' in config) {
+    const { modelType } = config;
+    return modelType === 'acdit' || modelType === 'classifier' ? modelType : undefined;
+  }
+  return '_class_name' in config && config._class_name === 'AutoencoderKL' ? 'autoencoder' : undefined;
+}
