@@ -32,4 +32,20 @@ describe('classes of a request', () => {
     expect(() => plan('10, 2')).toThrow(ApiError);
     expect(() => plan('10, 2')).toThrow("unknown class '10, 2'; the classes are '1', '10', '2, or two'");
   });
+
+  it('looks at the names of classes a few times, however many texts there are', () => {
+    let looks = 0;
+    const names = Array.from({ length: 200 }, (_, i) => `class number ${i}`);
+    const classNames = new Proxy(names, {
+      get(target, key) {
+        if (/^\d+$/.test(String(key))) looks++;
+        return Reflect.get(target, key);
+      },
+    });
+    const texts = names.slice(0, 100).map((name) => name.toUpperCase().replaceAll(' ', '-'));
+    const many = { ...limits, samples: 100 };
+    const { labels } = planRequest({ ...config, classes: 200, classNames }, texts, {}, many);
+    expect(labels.map(([label]) => label)).toEqual([...Array(100).keys()]);
+    expect(looks).toBeLessThan(10 * names.length);
+  });
 });

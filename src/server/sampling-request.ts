@@ -4,7 +4,13 @@ import { randomInt } from 'node:crypto';
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import { printable } from '../formats/printable.ts';
-import { type ChosenClass, requireClass, requireClassNumber } from '../models/acdit/class-names.ts';
+import {
+  type ChosenClass,
+  type ClassIndex,
+  classIndex,
+  requireClass,
+  requireClassNumber,
+} from '../models/acdit/class-names.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
 import type { PerBlock, SampleLength, SampleRequest } from '../sampling/request.ts';
@@ -91,8 +97,10 @@ export function planRequest(
   requireSize(config, fields.size, limits.strictSize);
   const length = requestedLength(config, fields, limits.blocks);
   const { blocks } = length;
-  const known = new Map<string | number, ChosenClass>();
-  const classes = prompts.map((prompt) => classesOf(config, prompt, blocks, known));
+  const index = classIndex(config);
+  const classes = prompts.map((prompt) =>
+    perBlock(blocks, 'prompt', prompt).map((part) => classOf(index, part)),
+  );
   const steps = perBlock(blocks, 'steps', fields.steps ?? DEFAULT_STEPS);
   const most = Math.max(...steps);
   if (most > limits.steps) invalid('steps', `steps must be at most ${limits.steps} here, got ${most}`);
@@ -118,28 +126,11 @@ function requireSize(config: AcditConfig, size = 'auto', strict: boolean): void 
   invalid('size', `this model makes samples of ${own}, got ${size}; give that, or leave it out`);
 }
 
-/**
- * Returns a class for each block.
- * @param known classes that were looked up before, to which others are added: a request may name one very often
- */
-function classesOf(
-  config: AcditConfig,
-  prompt: Prompt,
-  blocks: number,
-  known: Map<string | number, ChosenClass>,
-): ChosenClass[] {
-  return perBlock(blocks, 'prompt', prompt).map((part) => {
-    const found = known.get(part) ?? classOf(config, part);
-    known.set(part, found);
-    return found;
-  });
-}
-
 /** A text is a name or a number; a number is always the number of a class. */
-function classOf(config: AcditConfig, part: string | number): ChosenClass {
+function classOf(list: ClassIndex, part: string | number): ChosenClass {
   try {
-    if (typeof part === 'number') return { label: requireClassNumber(config, part) };
-    return requireClass(config, part);
+    if (typeof part === 'number') return { label: requireClassNumber(list, part) };
+    return requireClass(list, part);
   } catch (error) {
     if (!(error instanceof ArgumentError)) throw error;
     return invalid('prompt', error.message, 'unknown_class');

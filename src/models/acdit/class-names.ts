@@ -8,6 +8,15 @@ import type { AcditConfig } from './config.ts';
 /** What is needed to read and show classes. */
 export type ClassList = Pick<AcditConfig, 'classes' | 'classNames'>;
 
+/** Classes whose names are spelled out once, for looking up many texts: see {@link classIndex}. */
+export interface ClassIndex extends ClassList {
+  /** Returns the classes whose names are spelled like the text. */
+  spelledLike(text: string, spelling: Spelling): readonly number[];
+}
+
+/** Reduces a name to what counts when names are compared. */
+type Spelling = (name: string) => string;
+
 /** The class that a text names. */
 export interface ChosenClass {
   /** Its number; the number of classes stands for "no class". */
@@ -24,7 +33,29 @@ const DIGITS = /^[-+]?\d+$/;
 const LISTED_NAMES = 12;
 
 /** Spellings that count as the same name: as written, but for Unicode's forms and space around it, and letter case. */
-const SAME_NAME: readonly ((name: string) => string)[] = [(name) => name, composed, lowerCase];
+const SAME_NAME: readonly Spelling[] = [(name) => name, composed, lowerCase];
+
+/** Returns the classes for many lookups; those functions here that take a list take it too. */
+export function classIndex(list: ClassList): ClassIndex {
+  const { classes, classNames = [] } = list;
+  const spelled = new Map<Spelling, Map<string, number[]>>();
+  function spellAll(spelling: Spelling): Map<string, number[]> {
+    const labels = new Map<string, number[]>();
+    for (const [label, name] of classNames.entries()) {
+      const key = spelling(name);
+      const same = labels.get(key);
+      if (same) same.push(label);
+      else labels.set(key, [label]);
+    }
+    spelled.set(spelling, labels);
+    return labels;
+  }
+  return {
+    classes,
+    ...(list.classNames && { classNames: list.classNames }),
+    spelledLike: (text, spelling) => (spelled.get(spelling) ?? spellAll(spelling)).get(spelling(text)) ?? [],
+  };
+}
 
 /**
  * Returns the class that a text names: by its exact name, by a name that differs in letter case or punctuation only, or
@@ -82,13 +113,12 @@ export function className({ classes, classNames = [] }: ClassList, label: number
 }
 
 /** The class whose name is spelled like the text; undefined if there is none. @throws {ArgumentError} if several are. */
-function onlyOne(
-  { classNames = [] }: ClassList,
-  text: string,
-  spelling: (name: string) => string,
-): number | undefined {
-  const wanted = spelling(text);
-  const fitting = [...classNames.keys()].filter((label) => spelling(classNames[label]) === wanted);
+function onlyOne(list: ClassList, text: string, spelling: Spelling): number | undefined {
+  const { classNames = [] } = list;
+  const fitting = ('spelledLike' in list ? (list as ClassIndex) : classIndex(list)).spelledLike(
+    text,
+    spelling,
+  );
   if (fitting.length <= 1) return fitting[0];
   const candidates = printableList(fitting.map((label) => `${quoted(classNames[label])} (${label})`));
   const equal = fitting.every((label) => classNames[label] === classNames[fitting[0]]);
