@@ -8,11 +8,11 @@ import { isIP } from 'node:net';
 import type { Context, MiddlewareHandler } from 'hono';
 import { ApiError, ArgumentError } from '../errors.ts';
 import { printable } from '../formats/printable.ts';
-import { type AllowedOrigins, isAllowed, refuseOrigin } from './origins.ts';
+import { type AllowedOrigins, isAllowed, refuseOrigin, shownAddress } from './origins.ts';
 
 /** The hosts that requests may name. Loopback names are always among them. */
 export interface HostRules {
-  /** As of {@link cleanHost}. */
+  /** In lower case, without ports; IPv6 addresses in brackets. */
   readonly names: readonly string[];
   /** What else they may name. Only with `none` is the origin of pages checked as well. */
   readonly others: 'none' | 'addresses' | 'any';
@@ -57,7 +57,7 @@ export function cleanHost(text: string): string {
   const name = hostOf(isIpv6 ? `[${text}]` : text);
   if (name !== undefined && !hasPort) return name;
   throw new ArgumentError(
-    `'${printable(text)}' is not a host: give a name or an IP address, without scheme, port or path`,
+    `'${shownAddress(text)}' is not a host: give a name or an IP address, without scheme, port or path`,
   );
 }
 

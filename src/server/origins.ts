@@ -37,8 +37,13 @@ function cleanOrigin(text: string): string {
   }
   const example = /^[\w.-]+(:\d+)?\/?$/.test(text) ? text.replace(/\/$/, '') : 'example.com';
   throw new ArgumentError(
-    `'${printable(text)}' is not an origin, which is a scheme and a host: give https://${example} or similar, or * for all`,
+    `'${shownAddress(text)}' is not an origin, which is a scheme and a host: give https://${example} or similar, or * for all`,
   );
+}
+
+/** Returns an address as it may be shown: without a user name and password. */
+export function shownAddress(text: string): string {
+  return printable(text.replace(/^(.*\/\/)?.*@/, '$1...@'));
 }
 
 /** Lets pages of some origins use the server, by the CORS protocol. */

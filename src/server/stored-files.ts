@@ -36,7 +36,10 @@ export function createFileStore({ capacity, lifetime, now = Date.now }: FileStor
     files.delete(name);
   }
   function tidy(): void {
-    for (const [name, { expires }] of files) if (expires <= now() || size > capacity) remove(name);
+    for (const [name, { expires }] of files) {
+      if (expires > now() && size <= capacity) return; // those that follow are newer
+      remove(name);
+    }
   }
   return {
     add(file) {
