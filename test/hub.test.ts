@@ -18,6 +18,7 @@ import {
 import { dirname, join } from 'node:path';
 import { scanCacheDir } from '@huggingface/hub';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { loadModel } from '../src/checkpoints/load.ts';
 import { HubError } from '../src/errors.ts';
 import { type ProcessIdentity, thisProcess } from '../src/formats/process-identity.ts';
 import {
@@ -27,8 +28,11 @@ import {
   type HubEvent,
   type HubOptions,
 } from '../src/hub/index.ts';
+import { formulaWeights } from './support/formula-weights.ts';
 import { gitHash, type Hub, sha256, startHub } from './support/hub-server.ts';
+import { shards } from './support/shards.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
+import { tinyConfig } from './support/tiny-config.ts';
 
 /** Bytes that are the same each time. */
 function pattern(length: number): Uint8Array {
@@ -515,6 +519,47 @@ describe('a cache that others can write to', () => {
       await download();
       expect(events.filter(({ kind }) => kind === 'verify')).toHaveLength(checks);
     }
+  });
+});
+
+describe('weights in several files', () => {
+  const config = tinyConfig({});
+  const weights = formulaWeights(config);
+  const inRepo = (files: Record<string, Uint8Array>): Record<string, Uint8Array> =>
+    Object.fromEntries(Object.entries(files).map(([name, bytes]) => [`owner/repo/${name}`, bytes]));
+  const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+
+  it('are fetched with their index, by the folder or the index, and found again offline', async () => {
+    const index = 'model.safetensors.index.json';
+    hub = await startHub(inRepo({ 'config.json': json(config), ...shards(index, [...weights]) }));
+    const folder = await fetchModel('owner/repo', options());
+    expect(folder).toBe(repoPath('snapshots', hub.commit));
+    expect(await loadModel(folder)).toEqual({ config, weights });
+    expect(await fetchModel(`owner/repo/${index}`, options())).toBe(join(folder, index));
+    const offline = { ...options(), environment: { ...environment(), HF_HUB_OFFLINE: '1' } };
+    expect(await loadModel(await fetchModel('owner/repo', offline))).toEqual({ config, weights });
+  });
+
+  it('of an autoencoder are, too', async () => {
+    const index = 'diffusion_pytorch_model.safetensors.index.json';
+    hub = await startHub(
+      inRepo({
+        'vae/config.json': small,
+        ...Object.fromEntries(
+          Object.entries(shards(index, [...weights])).map(([name, bytes]) => [`vae/${name}`, bytes]),
+        ),
+      }),
+    );
+    const folder = await fetchAutoencoder('owner/repo', options());
+    expect(readdirSync(folder).sort()).toEqual(
+      ['config.json', ...Object.keys(shards(index, [...weights]))].sort(),
+    );
+  });
+
+  it('are not fetched from elsewhere', async () => {
+    const index = json({ weight_map: { a: '../../../other/repo/x.safetensors' } });
+    hub = await startHub(inRepo({ 'config.json': json(config), 'model.safetensors.index.json': index }));
+    await expect(fetchModel('owner/repo', options())).rejects.toThrow(/in the same folder, without a path/);
   });
 });
 

@@ -2,6 +2,7 @@ import { rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checkpoint, pickle } from '../../test/support/pickle-writer.ts';
+import { writeShards } from '../../test/support/shards.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import {
   configJson,
@@ -43,6 +44,16 @@ describe('an autoencoder folder', () => {
       expect(config).toEqual(tinyAutoencoder);
       expect(await readBack(path)).toEqual(weights);
     }
+  });
+
+  it.each([
+    'diffusion_pytorch_model.safetensors.index.json',
+    'diffusion_pytorch_model.safetensors.index.fp16.json',
+  ])('may be in several files, with the index %s', async (index) => {
+    const folder = await saved();
+    rmSync(join(folder, 'diffusion_pytorch_model.safetensors'));
+    writeShards(folder, index, [...weights]);
+    expect(await readBack(folder)).toEqual(weights);
   });
 
   it('may have old names and attention shaped as convolutions', async () => {

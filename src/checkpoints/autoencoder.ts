@@ -4,16 +4,20 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { isFile, openFile } from '../formats/file-source.ts';
+import { openSafetensorsFiles } from './safetensors-files.ts';
 import {
+  AUTOENCODER_ENTRIES,
   AUTOENCODER_WEIGHTS,
   openAutoencoderSource,
   parseAutoencoderConfig,
   type StoredAutoencoder,
+  storedAutoencoder,
 } from './stored-autoencoder.ts';
 
 /**
  * Open an autoencoder without reading its weights.
- * @param path a folder with `config.json` and the weights as `diffusion_pytorch_model.safetensors` or `.bin`, or a
+ * @param path a folder with `config.json` and the weights as `diffusion_pytorch_model.safetensors`, in one file or in
+ * several with an index, or as `.bin`, or a
  * folder with such a folder named `vae`.
  * @throws {CheckpointError} if it is missing or no AutoencoderKL; {FormatError} if a file is damaged.
  */
@@ -21,7 +25,9 @@ export async function openAutoencoder(path: string): Promise<StoredAutoencoder> 
   const folder = await autoencoderFolder(path);
   const configPath = join(folder, 'config.json');
   const config = parseAutoencoderConfig(await readFile(configPath, 'utf8'), configPath);
-  return openAutoencoderSource(await openFile(await weightsFile(folder)), config);
+  const weights = await weightsFile(folder);
+  if (weights.endsWith('.bin')) return openAutoencoderSource(await openFile(weights), config);
+  return storedAutoencoder(await openSafetensorsFiles(weights), config, weights);
 }
 
 async function autoencoderFolder(path: string): Promise<string> {
@@ -35,6 +41,6 @@ async function autoencoderFolder(path: string): Promise<string> {
 }
 
 async function weightsFile(folder: string): Promise<string> {
-  for (const name of AUTOENCODER_WEIGHTS) if (await isFile(join(folder, name))) return join(folder, name);
+  for (const name of AUTOENCODER_ENTRIES) if (await isFile(join(folder, name))) return join(folder, name);
   throw new CheckpointError(`${folder}: holds no weights; expected ${AUTOENCODER_WEIGHTS.join(', or ')}`);
 }

@@ -6,6 +6,7 @@ import { CheckpointError } from '../errors.ts';
 import { closingOnError } from '../formats/byte-source.ts';
 import { openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
+import { isShardIndex } from '../formats/sharded-safetensors.ts';
 import { renamedArchive } from '../formats/tensor-archive.ts';
 import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -13,6 +14,7 @@ import type { Weights } from '../models/acdit/weights.ts';
 import { parseConfig } from './config-json.ts';
 import { openOfficial, type WeightsChoice } from './official.ts';
 import type { CheckpointLayout } from './official-config.ts';
+import { openSafetensorsFiles } from './safetensors-files.ts';
 import { CONFIG_FILE, checkedModel, readWeights, type StoredModel, WEIGHTS_FILE } from './stored-model.ts';
 
 export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource } from './stored-model.ts';
@@ -34,7 +36,8 @@ export interface OpenOptions {
 
 /**
  * Open a model without reading its weights.
- * @param path a folder with `config.json` and `model.safetensors`, that safetensors file, or an official `.pt`.
+ * @param path a folder with `config.json` and `model.safetensors` (or its shards with `model.safetensors.index.json`),
+ * that safetensors file or index, or an official `.pt`.
  * @throws {CheckpointError} if it is missing or no ACDiT; {FormatError} if a file is damaged.
  */
 export async function openModel(path: string, options: OpenOptions = {}): Promise<StoredModel> {
@@ -45,7 +48,7 @@ export async function openModel(path: string, options: OpenOptions = {}): Promis
     );
   }
   if (stats.isDirectory()) return options.weights === 'model' ? openTraining(path) : openFolder(path);
-  if (path.endsWith('.safetensors')) return openFolder(dirname(path), basename(path));
+  if (path.endsWith('.safetensors') || isShardIndex(path)) return openFolder(dirname(path), basename(path));
   const checkpoint = await openTorchCheckpoint(await openFile(path));
   return closingOnError(checkpoint, async () => checkedModel(path, openOfficial(checkpoint, path, options)));
 }
@@ -53,7 +56,7 @@ export async function openModel(path: string, options: OpenOptions = {}): Promis
 async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<StoredModel> {
   const config = await readConfig(folder);
   const path = join(folder, weightsFile);
-  const archive = await openSafetensors(await openFile(path));
+  const archive = await openSafetensorsFiles(path);
   return closingOnError(archive, async () => checkedModel(path, { config, archive }));
 }
 

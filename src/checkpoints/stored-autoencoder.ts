@@ -4,6 +4,8 @@ import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
 import type { ByteSource } from '../formats/byte-source.ts';
 import { parseJsonOf } from '../formats/json.ts';
+import { printable } from '../formats/printable.ts';
+import { isShardIndex } from '../formats/sharded-safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import {
   type AutoencoderConfig,
@@ -17,10 +19,19 @@ import { elementCount, float32 } from '../tensor/tensor.ts';
 import { requireConfigKind } from './config-kind.ts';
 import { openTensors } from './tensor-source.ts';
 
-/** Names of the weights that diffusers writes, the best first. */
-export const AUTOENCODER_WEIGHTS = ['safetensors', 'bin', 'fp16.safetensors', 'fp16.bin'].map(
-  (ending) => `diffusion_pytorch_model.${ending}`,
-);
+/** Names of the weights that diffusers writes, or of the index of their files, the best first. */
+export const AUTOENCODER_ENTRIES: readonly string[] = [
+  'safetensors',
+  'safetensors.index.json',
+  'bin',
+  'fp16.safetensors',
+  'safetensors.index.fp16.json',
+  'fp16.bin',
+].map((ending) => `diffusion_pytorch_model.${ending}`);
+/** Those that are one file. */
+export const AUTOENCODER_WEIGHTS = AUTOENCODER_ENTRIES.filter((name) => !isShardIndex(name));
+
+const SHOWN_PROBLEMS = 20;
 
 /** An autoencoder whose weights are still in their file. */
 export interface StoredAutoencoder {
@@ -40,9 +51,21 @@ export async function openAutoencoderSource(
   weights: ByteSource,
   config: AutoencoderConfig,
 ): Promise<StoredAutoencoder> {
-  const archive = await openTensors(weights);
+  return storedAutoencoder(await openTensors(weights), config, weights.name);
+}
+
+/**
+ * An autoencoder over the tensors of an open archive, which is closed if they do not fit.
+ * @param file what to call it in messages.
+ * @throws {CheckpointError} if they do not fit.
+ */
+export async function storedAutoencoder(
+  archive: TensorArchive,
+  config: AutoencoderConfig,
+  file: string,
+): Promise<StoredAutoencoder> {
   try {
-    const names = checkedNames(archive, config, weights.name);
+    const names = checkedNames(archive, config, file);
     return {
       config,
       async weights(name) {
@@ -86,9 +109,17 @@ function checkedNames(
   }
   for (const [name, inFile] of stored) if (!expected.has(name)) problems.push(`${inFile} is unknown`);
   if (problems.length > 0) {
-    throw new CheckpointError(`${file} does not fit its config.json: ${problems.join('; ')}`);
+    throw new CheckpointError(`${file} does not fit its config.json: ${listed(problems)}`);
   }
   return found;
+}
+
+/** Problems name tensors of the file, as many and as long as it likes. */
+function listed(problems: readonly string[]): string {
+  const shown = problems.slice(0, SHOWN_PROBLEMS).map((problem) => printable(problem, 160));
+  return (
+    shown.join('; ') + (problems.length > shown.length ? `; and ${problems.length - shown.length} more` : '')
+  );
 }
 
 /** Attention's products were 1 x 1 convolutions once, so dims of 1 at the end make no difference. */

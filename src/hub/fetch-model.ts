@@ -2,8 +2,10 @@
 
 import { dirname } from 'node:path';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../checkpoints/load.ts';
-import { AUTOENCODER_WEIGHTS } from '../checkpoints/stored-autoencoder.ts';
+import { readShardIndex } from '../checkpoints/safetensors-files.ts';
+import { AUTOENCODER_ENTRIES, AUTOENCODER_WEIGHTS } from '../checkpoints/stored-autoencoder.ts';
 import { HubError } from '../errors.ts';
+import { isShardIndex } from '../formats/sharded-safetensors.ts';
 import { didYouMean } from '../nearest.ts';
 import { expectedPath } from './cache.ts';
 import { type Hub, openHub } from './connection.ts';
@@ -21,7 +23,7 @@ import {
 import { missingFile } from './refusals.ts';
 
 /** Endings of names that are files; other names are folders. */
-const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors)$/;
+const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors|safetensors\.index\.json)$/;
 
 /**
  * Fetch a model from the Hugging Face Hub, unless the cache holds it.
@@ -48,10 +50,42 @@ export async function fetchModel(name: string, options: HubOptions = {}): Promis
     );
   }
   if (!MODEL_FILE.test(location.path)) {
-    return dirname(await requireFiles(hub, location, [CONFIG_FILE, WEIGHTS_FILE]));
+    const sharded = await findShards(hub, location, CONFIG_FILE, WEIGHTS_FILE);
+    return sharded ?? dirname(await requireFiles(hub, location, [CONFIG_FILE, WEIGHTS_FILE]));
   }
   const file = last(location);
-  return requireFiles(hub, parent(location), file.endsWith('.safetensors') ? [CONFIG_FILE, file] : [file]);
+  if (!isShardIndex(file)) {
+    return requireFiles(hub, parent(location), file.endsWith('.safetensors') ? [CONFIG_FILE, file] : [file]);
+  }
+  const path = await requireFiles(hub, parent(location), [CONFIG_FILE, file]);
+  await fetchShards(hub, parent(location), path);
+  return path;
+}
+
+/**
+ * Fetches a folder whose weights are in several files, if it has no single file of weights but an index.
+ * @returns its path in the cache; undefined if it is not such a folder.
+ */
+async function findShards(
+  hub: Hub,
+  folder: HubLocation,
+  configFile: string,
+  weightsFile: string,
+): Promise<string | undefined> {
+  const config = await ensureFile(hub, inFolder(folder, configFile));
+  if (config.kind !== 'found') return undefined;
+  const pinned = pinnedTo(config, folder);
+  if ((await ensureFile(hub, inFolder(pinned, weightsFile))).kind === 'found') return undefined;
+  const index = await ensureFile(hub, inFolder(pinned, `${weightsFile}.index.json`));
+  if (index.kind !== 'found') return undefined;
+  await fetchShards(hub, pinned, index.path);
+  return dirname(index.path);
+}
+
+/** Fetches the files that an index in the cache names. */
+async function fetchShards(hub: Hub, folder: HubLocation, indexPath: string): Promise<void> {
+  const { files } = await readShardIndex(indexPath);
+  await requireFiles(hub, folder, files);
 }
 
 /**
@@ -73,9 +107,11 @@ export async function fetchAutoencoder(name: string, options: HubOptions = {}): 
     const config = await ensureFile(hub, inFolder(folder, CONFIG_FILE));
     if (config.kind !== 'found') continue;
     const pinned = pinnedTo(config, folder);
-    for (const weights of AUTOENCODER_WEIGHTS) {
+    for (const weights of AUTOENCODER_ENTRIES) {
       const outcome = await ensureFile(hub, inFolder(pinned, weights));
-      if (outcome.kind === 'found') return dirname(config.path);
+      if (outcome.kind !== 'found') continue;
+      if (isShardIndex(weights)) await fetchShards(hub, pinned, outcome.path);
+      return dirname(config.path);
     }
     return dirname(await requireFiles(hub, folder, [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
   }

@@ -1,9 +1,14 @@
 /** @file The parameters: official names and shapes, initialisation, and views that programs take. */
 
 import { CheckpointError } from '../../errors.ts';
+import { printable, printableList } from '../../formats/printable.ts';
 import type { Generator } from '../../tensor/generator.ts';
 import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
 import { type AcditConfig, headSize, tokenSize } from './config.ts';
+
+/** How much of a foreign model's names and shapes a message quotes. */
+const SHOWN_NAMES = 20;
+const PROBLEM_LENGTH = 160;
 
 /** Parameters by their name in the official state dict. */
 export type Weights = ReadonlyMap<string, Tensor<'float32'>>;
@@ -81,7 +86,7 @@ export function parameterCount(config: AcditConfig): number {
 
 /**
  * Check that `weights` are those of `config`.
- * @throws {CheckpointError} listing every missing, extra and misshapen parameter.
+ * @throws {CheckpointError} listing the missing, extra and misshapen parameters, of each kind the first 20.
  */
 export function checkWeights(config: AcditConfig, shapes: ReadonlyMap<string, readonly number[]>): void {
   const expected = parameters(config);
@@ -96,8 +101,14 @@ export function checkWeights(config: AcditConfig, shapes: ReadonlyMap<string, re
   }
   for (const name of shapes.keys()) if (!expected.has(name)) note('unknown', name);
   if (problems.size === 0) return;
-  const listed = [...problems].map(([problem, names]) => `${problem}: ${groupLayers(names).join(', ')}`);
-  throw new CheckpointError(`weights do not fit the model: ${listed.join('; ')}`);
+  const groups = [...problems].map(
+    ([problem, names]) =>
+      `${printable(problem, PROBLEM_LENGTH)}: ${printableList(groupLayers(names), SHOWN_NAMES)}`,
+  );
+  const listed = groups.slice(0, SHOWN_NAMES).join('; ');
+  throw new CheckpointError(
+    `weights do not fit the model: ${listed}${groups.length > SHOWN_NAMES ? `; and ${groups.length - SHOWN_NAMES} other problems` : ''}`,
+  );
 }
 
 /** All names, those that differ in the layer only as one: `blocks.{0,1,2}.norm1.weight`. */

@@ -1,0 +1,42 @@
+/** @file Safetensors on disk, in one file or in several with an index. */
+
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { FormatError } from '../errors.ts';
+import { isFile, openFile } from '../formats/file-source.ts';
+import { openSafetensors } from '../formats/safetensors.ts';
+import {
+  isShardIndex,
+  MAX_INDEX,
+  openShards,
+  parseShardIndex,
+  type ShardIndex,
+} from '../formats/sharded-safetensors.ts';
+import type { TensorArchive } from '../formats/tensor-archive.ts';
+
+/** How the index of the files that make up `file` is called. */
+export function shardIndexOf(file: string): string {
+  return `${file.replace(/-\d{5}-of-\d{5}(?=\.safetensors$)/, '')}.index.json`;
+}
+
+/**
+ * Open a `.safetensors` file, or all files of an index: the path may be that of the index, of one of its files, or of the
+ * one file that there is not.
+ * @throws {FormatError} if a file is missing or damaged, or the files are not what the index says.
+ */
+export async function openSafetensorsFiles(path: string): Promise<TensorArchive> {
+  const index = isShardIndex(path) ? path : shardIndexOf(path);
+  const isWhole = index === `${path}.index.json` && (await isFile(path));
+  if (index !== path && (isWhole || !(await isFile(index)))) return openSafetensors(await openFile(path));
+  return openShards(await readShardIndex(index), index, (file) => openFile(join(dirname(index), file)));
+}
+
+/** @throws {FormatError} if it is missing, or not an index. */
+export async function readShardIndex(path: string): Promise<ShardIndex> {
+  const stats = await stat(path).catch(() => undefined);
+  if (!stats?.isFile()) throw new FormatError(`${path}: there is no such file`);
+  if (stats.size > MAX_INDEX) {
+    throw new FormatError(`${path}: has ${stats.size} bytes; an index of at most ${MAX_INDEX} is read`);
+  }
+  return parseShardIndex(await readFile(path, 'utf8'), path);
+}
