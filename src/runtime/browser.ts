@@ -113,7 +113,7 @@ async function open(
     run: runAndCopy,
     ...(name === 'webgpu' && { adapt: forWebGpu }),
   };
-  const device = createDevice(runtime, { serial: true });
+  const device = createDevice(runtime);
   await requireWorking(device);
   return device;
 }

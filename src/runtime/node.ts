@@ -42,7 +42,7 @@ export function openCpu(options: DeviceOptions = {}): Device {
     run: runInPlace,
     marker: NO_TENSOR,
   };
-  return createDevice(cpu, { serial: false });
+  return createDevice(cpu);
 }
 
 /** Graphics cards, by the library that ONNX Runtime reaches them through. */
@@ -75,7 +75,7 @@ export async function openAccelerator(
     run: runAndCopy,
     ...(name === 'webgpu' && { adapt: forWebGpu }),
   };
-  const device = createDevice(accelerator, { serial: true });
+  const device = createDevice(accelerator);
   await requireWorking(device);
   return device;
 }

@@ -6,6 +6,7 @@ import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
 import { matmul } from '../graph/operators/linear-algebra.ts';
 import { input, type Shape, type SymbolicTensor, showShape } from '../graph/symbolic.ts';
 import { type DType, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
+import { createTurns, type Turns } from '../turns.ts';
 import type { Device, Feeds, Program } from './device.ts';
 
 export type Session = ort.InferenceSession;
@@ -38,10 +39,13 @@ export interface Runtime {
   adapt?(graph: Graph): Graph;
 }
 
-/** A device that compiles and runs by `runtime`, one thing at a time if `serial`. */
-export function createDevice(runtime: Runtime, { serial }: { readonly serial: boolean }): Device {
+/**
+ * A device that compiles and runs by `runtime`, one thing at a time: two runs at once crash WebGPU and share out the
+ * threads of a CPU, and a program is freed only after its last run.
+ */
+export function createDevice(runtime: Runtime): Device {
   const programs = new Set<Program>();
-  const turn: Turn = serial ? createTurns() : (work) => work();
+  const turn = createTurns();
   return {
     name: runtime.name,
     threads: runtime.threads,
@@ -62,20 +66,8 @@ export function createDevice(runtime: Runtime, { serial }: { readonly serial: bo
   };
 }
 
-type Turn = <T>(work: () => Promise<T>) => Promise<T>;
-
-/** Work waits for what was asked for before it. */
-function createTurns(): Turn {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const mine = last.then(work);
-    last = mine.catch(() => {});
-    return mine;
-  };
-}
-
 /** A function of its own, so that no closure of the program keeps the bound weights alive. */
-async function createSession(runtime: Runtime, turn: Turn, graph: Graph, bound: Feeds): Promise<Session> {
+async function createSession(runtime: Runtime, turn: Turns, graph: Graph, bound: Feeds): Promise<Session> {
   const bytes = encodeOnnx(graph, bound, runtime.marker);
   const options = { ...runtime.options(Object.keys(bound).length > 0), externalData: externalData(bound) };
   try {
@@ -90,7 +82,7 @@ function programOf(
   session: Session,
   graph: Graph,
   inputs: ReadonlyMap<string, Shape>,
-  turn: Turn,
+  turn: Turns,
   onDispose: () => void,
 ): Program {
   const outputs = outputTypes(graph);

@@ -29,7 +29,7 @@ const requests = fc.array(
     request: fc.record({
       labels: fc.array(fc.nat(3), { minLength: 1, maxLength: 3 }),
       steps: fc.integer({ min: 1, max: 5 }),
-      cfg: fc.constantFrom(1, 2),
+      cfg: fc.constantFrom(0, 0.5, 1, 2),
       seed: fc.nat(1000),
       solver: fc.constantFrom('ddim' as const, 'ddpm' as const, 'dpm-solver-plus-plus-2m' as const),
     }),
@@ -42,7 +42,7 @@ const turns = async (count: number): Promise<void> => {
 };
 
 describe('batching', () => {
-  it('gives each request what it gets alone, whenever the others begin', async () => {
+  it('gives each request the bits it gets alone, whenever the others begin', async () => {
     await fc.assert(
       fc.asyncProperty(requests, async (all) => {
         const results = await Promise.all(
@@ -52,9 +52,7 @@ describe('batching', () => {
           }),
         );
         for (const [i, { request }] of all.entries()) {
-          const expected = await finalValues(alone, request);
-          const error = Math.max(...expected.map((value, j) => Math.abs(value - results[i][j])));
-          expect(error).toBeLessThan(1e-5 * Math.max(...expected.map(Math.abs)));
+          expect(results[i]).toEqual(await finalValues(alone, request));
         }
       }),
       { numRuns: 10 },
@@ -85,9 +83,7 @@ describe('batching', () => {
     const all = lengths.map((length, seed) => ({ labels: [seed], steps: 4, cfg: 2, seed, ...length }));
     const results = await Promise.all(all.map((request) => finalValues(batching, request)));
     for (const [i, request] of all.entries()) {
-      const expected = await finalValues(plain, request);
-      const error = Math.max(...expected.map((value, j) => Math.abs(value - results[i][j])));
-      expect(error).toBeLessThan(1e-5 * Math.max(...expected.map(Math.abs)));
+      expect(results[i]).toEqual(await finalValues(plain, request));
     }
     // Each step of each block, and each block but the last joining the cache, in as few passes as the longest needs.
     expect(passes.reduce((sum, { sequences }) => sum + sequences, 0)).toBe(2 * (36 + 8) + (16 + 3) + (8 + 1));
@@ -109,9 +105,7 @@ describe('batching', () => {
     const result = finalValues(together, other);
     await expect(aborted).rejects.toBe(reason);
     expect(steps).toHaveLength(3);
-    const expected = await finalValues(alone, other);
-    const error = Math.max(...(await result).map((value, i) => Math.abs(value - expected[i])));
-    expect(error).toBeLessThan(1e-5 * Math.max(...expected.map(Math.abs)));
+    expect(await result).toEqual(await finalValues(alone, other));
   });
 
   it('computes modulations once, whoever asks', async () => {

@@ -4,7 +4,10 @@
  * wait. So a new request joins at the next step, and one that ends leaves no gap.
  */
 
-import { type Condition, type ModulationTable, modulationSize } from './modulation-table.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import type { Device } from '../runtime/device.ts';
+import { groupBytes } from './memory.ts';
+import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { otherWork } from './other-work.ts';
 import type { AppendJob, DenoiseJob } from './pass-parts.ts';
 import type { PassResults, Trunk } from './trunk.ts';
@@ -26,6 +29,16 @@ export interface BatchingOptions {
   readonly onPass?: ((pass: PassInfo) => void) | undefined;
 }
 
+/** Bytes of hidden vectors that calls may add by sharing passes, unless told otherwise; and the most groups of a pass. */
+const SHARED_BYTES = 256e6;
+const SHARED_GROUPS = 64;
+
+/** Groups of a shared pass by default. On a device with a memory of its own a pass of one call is one program: it goes alone. */
+export function sharedGroups({ separateMemory }: Device, config: AcditConfig): number {
+  if (separateMemory) return 1;
+  return Math.min(SHARED_GROUPS, Math.max(1, Math.floor(SHARED_BYTES / groupBytes(config))));
+}
+
 /** The jobs of a pass. */
 interface Pass {
   readonly denoising: DenoiseJob[];
@@ -38,12 +51,15 @@ type Join<Result> = (pass: Pass) => (results: PassResults) => Result;
 interface Waiting {
   readonly groups: number;
   readonly signal: AbortSignal | undefined;
-  /** Adds the job to a pass; gives what answers the one who waits. */
+  /** Adds the job to a pass; gives what answers the call. */
   join(pass: Pass): (results: PassResults) => void;
   reject(error: unknown): void;
 }
 
-/** A trunk whose `denoise` and `append` may be called again before they have answered, and then share passes. */
+/**
+ * A trunk whose `denoise` and `append` share passes with other calls that wait at the same time. Where a pass of several
+ * would round differently from a pass of one, they take turns instead, so each call gets the same bits as alone.
+ */
 export function batchTrunk(trunk: Trunk, { groups: most, onPass }: BatchingOptions): Trunk {
   const waiting: Waiting[] = [];
   let running = false;
@@ -70,26 +86,31 @@ export function batchTrunk(trunk: Trunk, { groups: most, onPass }: BatchingOptio
   async function run(): Promise<void> {
     running = true;
     while (waiting.length > 0) {
-      // Those of the last pass come again meanwhile, and new requests come in.
+      // Requests of the last pass queue their next step now, and new requests come in.
       await otherWork();
       const batch = takeBatch(waiting, most);
-      if (batch.length > 0) await runPass(batch);
+      try {
+        if (batch.length > 1 && !(await mayShare(batch))) waiting.unshift(...batch.splice(1));
+        if (batch.length > 0) await runPass(batch);
+      } catch (error) {
+        for (const { signal, reject } of batch) reject(signal?.aborted ? signal.reason : error);
+      }
     }
     running = false;
   }
 
+  function mayShare(batch: readonly Waiting[]): Promise<boolean> {
+    const { denoising, appending } = joined(batch);
+    return trunk.mayShare(denoising, appending);
+  }
+
   async function runPass(batch: readonly Waiting[]): Promise<void> {
-    const pass: Pass = { denoising: [], appending: [] };
-    const answers = batch.map(({ join }) => join(pass));
+    const { denoising, appending, answers } = joined(batch);
     const started = performance.now();
-    try {
-      const results = await trunk.pass(pass.denoising, pass.appending);
-      const seconds = (performance.now() - started) / 1000;
-      onPass?.({ sequences: batch.length, groups: groupsOf(batch), seconds });
-      for (const answer of answers) answer(results);
-    } catch (error) {
-      for (const { reject } of batch) reject(error);
-    }
+    const results = await trunk.pass(denoising, appending, () => stopIfUnwanted(batch));
+    const seconds = (performance.now() - started) / 1000;
+    onPass?.({ sequences: batch.length, groups: groupsOf(batch), seconds });
+    for (const answer of answers) answer(results);
   }
 
   return {
@@ -107,11 +128,23 @@ export function batchTrunk(trunk: Trunk, { groups: most, onPass }: BatchingOptio
   };
 }
 
+/** All jobs in one pass, and what answers each call. */
+function joined(batch: readonly Waiting[]): Pass & { answers: ((results: PassResults) => void)[] } {
+  const pass: Pass = { denoising: [], appending: [] };
+  const answers = batch.map(({ join }) => join(pass));
+  return { ...pass, answers };
+}
+
+/** @throws the reason of a signal, once every call of the batch is aborted */
+function stopIfUnwanted(batch: readonly Waiting[]): void {
+  if (batch.every(({ signal }) => signal?.aborted)) batch[0].signal?.throwIfAborted();
+}
+
 function groupsOf(batch: readonly Waiting[]): number {
   return batch.reduce((sum, { groups }) => sum + groups, 0);
 }
 
-/** Take out what comes first and fits, at least one. What nobody waits for any more is dropped. */
+/** Takes out the calls that come first and fit, at least one. Aborted calls are dropped. */
 function takeBatch(waiting: Waiting[], most: number): Waiting[] {
   const batch: Waiting[] = [];
   while (waiting.length > 0) {
@@ -134,23 +167,29 @@ export function rememberModulations(trunk: Trunk, capacity = KEPT_BYTES): Trunk 
   const known = new Map<string, readonly Float32Array[]>();
   const { layers } = trunk.config;
 
-  async function compute(conditions: readonly Condition[]): Promise<void> {
+  async function compute(conditions: readonly Condition[]): Promise<Map<string, readonly Float32Array[]>> {
     const table = await trunk.modulations(conditions);
-    for (const condition of conditions) {
-      const rows = Array.from({ length: layers + 1 }, (_, layer) => table.row(layer, condition).slice());
-      known.set(keyOf(condition), rows);
-    }
+    const rowsOf = (condition: Condition): Float32Array[] =>
+      Array.from({ length: layers + 1 }, (_, layer) => table.row(layer, condition).slice());
+    return new Map(conditions.map((condition) => [conditionKey(condition), rowsOf(condition)]));
   }
 
   return {
     ...trunk,
     async modulations(conditions) {
-      const missing = conditions.filter((condition) => !known.has(keyOf(condition)));
-      if (missing.length > 0) await compute(missing);
       const rows = new Map<string, readonly Float32Array[]>();
-      for (const key of new Set(conditions.map(keyOf))) {
-        const values = known.get(key)!;
-        rows.set(key, values);
+      const missing = new Map<string, Condition>();
+      for (const condition of conditions) {
+        const key = conditionKey(condition);
+        const values = known.get(key);
+        if (values) rows.set(key, values);
+        else missing.set(key, condition);
+      }
+      // Meanwhile other calls may change what is known, but not these rows.
+      if (missing.size > 0) {
+        for (const [key, values] of await compute([...missing.values()])) rows.set(key, values);
+      }
+      for (const [key, values] of rows) {
         known.delete(key);
         known.set(key, values);
       }
@@ -163,13 +202,9 @@ export function rememberModulations(trunk: Trunk, capacity = KEPT_BYTES): Trunk 
   };
 }
 
-function keyOf({ timestep, label }: Condition): string {
-  return `${timestep}/${label}`;
-}
-
 function tableOf(rows: ReadonlyMap<string, readonly Float32Array[]>): ModulationTable {
   return {
-    has: (condition) => rows.has(keyOf(condition)),
-    row: (layer, condition) => rows.get(keyOf(condition))![layer],
+    has: (condition) => rows.has(conditionKey(condition)),
+    row: (layer, condition) => rows.get(conditionKey(condition))![layer],
   };
 }

@@ -32,6 +32,11 @@ const WIDE_VECTORS = 4;
 /** A layer's keys and values of all blocks: cut by heads, joined, and the slack of ONNX Runtime's arena. */
 const ATTENTION_COPIES = 4;
 
+/** Bytes of hidden vectors that one group, a block of one sample in one branch, takes while it passes through a layer. */
+export function groupBytes({ blockSize, hidden, mlpRatio }: AcditConfig): number {
+  return FLOAT * blockSize * hidden * (VECTORS + WIDE_VECTORS * mlpRatio);
+}
+
 /** What is sampled, as far as it takes memory. */
 export interface SamplingExtent {
   readonly guided: boolean;
@@ -48,7 +53,7 @@ export function samplingMemory(
   samples: number,
   { guided, steps, ...extent }: SamplingExtent,
 ): SamplingMemory {
-  const { layers, hidden, mlpRatio, blockSize } = config;
+  const { layers, hidden, blockSize } = config;
   const { blocks, window, slides } = planLength(config, extent);
   const layer = layerParameters(config).filter(([name]) => !name.startsWith('adaLN'));
   const layerBytes = FLOAT * layer.reduce((sum, [, shape]) => sum + elementCount(shape), 0);
@@ -66,8 +71,7 @@ export function samplingMemory(
     cache: FLOAT * cachedKinds * layers * hidden * tokens * cachedBlocks,
     modulations: FLOAT * modulationSize(config) * conditions,
     activations:
-      FLOAT * branches * tokens * hidden * (VECTORS + WIDE_VECTORS * mlpRatio) +
-      FLOAT * ATTENTION_COPIES * 2 * tokens * attended * hidden,
+      branches * samples * groupBytes(config) + FLOAT * ATTENTION_COPIES * 2 * tokens * attended * hidden,
     program: PROGRAM,
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };

@@ -7,7 +7,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
 import { CONDITION_WEIGHTS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
 import type { Device, Program } from '../runtime/device.ts';
-import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
+import { elementCount, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
 import { conditionGraph, modulationGraph } from './graphs.ts';
 import type { WeightSource } from './segments.ts';
 
@@ -35,6 +35,13 @@ export function modulationSize({ layers, hidden }: AcditConfig): number {
 }
 
 /**
+ * Conditions of every product. How a product rounds depends on how many rows it has: one row takes another kernel, and
+ * a few may be cut into other pieces for the threads. With this many rows always, a condition's modulations are the same
+ * bits whatever else is computed with it.
+ */
+const ROWS = 64;
+
+/**
  * Compile the conditioning. Its weights are asked for when conditions are computed and not kept: they are used once a
  * run, and a third of the model.
  */
@@ -46,28 +53,45 @@ export async function compileModulations(
   const condition = await device.compile(conditionGraph(config));
   const layer = await device.compile(modulationGraph(config, LAYER_MODULATIONS));
   const final = await device.compile(modulationGraph(config, 2));
+  /** Condition vectors (ROWS, C) of each chunk. */
+  async function conditionVectors(chunks: readonly (readonly Condition[])[]): Promise<Tensor[]> {
+    const weights: Record<string, Tensor> = {};
+    for (const name of CONDITION_WEIGHTS) weights[name] = await source(name);
+    const vectors: Tensor[] = [];
+    for (const chunk of chunks) {
+      const features = timestepFeatures(chunk.map(({ timestep }) => timestep));
+      const labels = BigInt64Array.from(chunk, ({ label }) => BigInt(label));
+      const feeds = { ...weights, features, labels: tensor('int64', [ROWS], labels) };
+      vectors.push((await condition.run(feeds)).condition);
+    }
+    return vectors;
+  }
+
   return {
     async compute(conditions) {
-      const feeds: Record<string, Tensor> = {
-        features: timestepFeatures(conditions.map(({ timestep }) => timestep)),
-        labels: tensor(
-          'int64',
-          [conditions.length],
-          BigInt64Array.from(conditions, ({ label }) => BigInt(label)),
-        ),
-      };
-      for (const name of CONDITION_WEIGHTS) feeds[name] = await source(name);
-      const { condition: vectors } = await condition.run(feeds);
+      const vectors = await conditionVectors(fullChunks(conditions));
       const room = new Uint8Array(4 * LAYER_MODULATIONS * config.hidden ** 2);
-      const modulate = async (program: Program, prefix: string): Promise<Tensor<'float32'>> => {
+      const modulate = async (
+        program: Program,
+        prefix: string,
+        count: number,
+      ): Promise<Tensor<'float32'>> => {
         const weight = await source(`${prefix}adaLN_modulation.1.weight`, room);
         const bias = await source(`${prefix}adaLN_modulation.1.bias`);
-        const { modulation } = await program.run({ condition: vectors, weight, bias });
-        return modulation as Tensor<'float32'>;
+        const table = zeros('float32', [conditions.length, count, config.hidden]);
+        const modulation = zeros('float32', [ROWS, count, config.hidden]);
+        for (const [i, vector] of vectors.entries()) {
+          await program.run({ condition: vector, weight, bias }, { modulation });
+          const start = i * modulation.data.length;
+          table.data.set(modulation.data.subarray(0, table.data.length - start), start);
+        }
+        return table;
       };
       const tables: Tensor<'float32'>[] = [];
-      for (let i = 0; i < config.layers; i++) tables.push(await modulate(layer, `blocks.${i}.`));
-      tables.push(await modulate(final, 'final_layer.'));
+      for (let i = 0; i < config.layers; i++) {
+        tables.push(await modulate(layer, `blocks.${i}.`, LAYER_MODULATIONS));
+      }
+      tables.push(await modulate(final, 'final_layer.', 2));
       return createTable(conditions, tables);
     },
     async dispose() {
@@ -76,7 +100,15 @@ export async function compileModulations(
   };
 }
 
-function keyOf({ timestep, label }: Condition): string {
+/** Chunks of {@link ROWS} conditions each; copies of its first one fill the last. */
+function fullChunks(conditions: readonly Condition[]): Condition[][] {
+  return Array.from({ length: Math.ceil(conditions.length / ROWS) }, (_, chunk) =>
+    Array.from({ length: ROWS }, (_, row) => conditions[chunk * ROWS + row] ?? conditions[chunk * ROWS]),
+  );
+}
+
+/** What tells conditions apart, as a map's key. */
+export function conditionKey({ timestep, label }: Condition): string {
   return `${timestep}/${label}`;
 }
 
@@ -84,13 +116,13 @@ function createTable(
   conditions: readonly Condition[],
   tables: readonly Tensor<'float32'>[],
 ): ModulationTable {
-  const rows = new Map(conditions.map((condition, row) => [keyOf(condition), row]));
+  const rows = new Map(conditions.map((condition, row) => [conditionKey(condition), row]));
   return {
-    has: (condition) => rows.has(keyOf(condition)),
+    has: (condition) => rows.has(conditionKey(condition)),
     row(layer, condition) {
       const { shape, data } = tables[layer];
       const size = elementCount(shape.slice(1));
-      const row = rows.get(keyOf(condition))!;
+      const row = rows.get(conditionKey(condition))!;
       return data.subarray(row * size, (row + 1) * size);
     },
   };

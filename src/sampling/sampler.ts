@@ -10,10 +10,10 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import { type BatchingOptions, batchTrunk, rememberModulations } from './batching.ts';
+import { type BatchingOptions, batchTrunk, rememberModulations, sharedGroups } from './batching.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { allFinite, notFinite } from './finite.ts';
-import { type Condition, type ModulationTable, modulationSize } from './modulation-table.ts';
+import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { planSampling, type SamplePlan, type SampleRequest, stackBlocks } from './request.ts';
 import { type CompileOptions, type WeightSource, weightsInMemory } from './segments.ts';
 import { openTrunk, type Trunk } from './trunk.ts';
@@ -45,7 +45,8 @@ export type SampleEvent =
 export interface Sampler {
   readonly config: AcditConfig;
   /**
-   * Sample; the work is done while the events are asked for, and stops when they no longer are.
+   * Sample; the work is done while the events are asked for, and stops when they no longer are. Any number of calls may
+   * run at once: they share passes or take turns, and each gives what it gives alone, on CPUs to the last bit.
    * @throws {ArgumentError} for a label, step count, guidance or noise that does not fit the model
    * @throws {CheckpointError} if weights turn out to be NaN or infinite
    * @throws the signal's reason once it is aborted
@@ -64,7 +65,7 @@ export interface SamplerOptions extends CompileOptions {
    */
   readonly weights: Weights | WeightSource;
   readonly device: Device;
-  /** Requests that are sampled at the same time go through the model together. */
+  /** How calls that run at once share passes. Default: as many as add little memory; on a GPU they take turns. */
   readonly batching?: BatchingOptions | undefined;
 }
 
@@ -73,7 +74,10 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const { config, device, weights, batching } = options;
   const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
   const own = await openTrunk(device, config, source, options);
-  const trunk = batching ? batchTrunk(rememberModulations(own), batching) : own;
+  const trunk = batchTrunk(
+    batching ? rememberModulations(own) : own,
+    batching ?? { groups: sharedGroups(device, config) },
+  );
   const schedule = linearNoiseSchedule();
   return {
     config,
@@ -178,9 +182,9 @@ function modulationSource(
     if (table && conditions.every(table.has)) return table;
     const wanted = new Map<string, Condition>();
     for (const group of upcoming(block, step)) {
-      const added = group.filter(({ timestep, label }) => !wanted.has(`${timestep}/${label}`));
+      const added = group.filter((condition) => !wanted.has(conditionKey(condition)));
       if (wanted.size > 0 && wanted.size + added.length > capacity) break;
-      for (const condition of added) wanted.set(`${condition.timestep}/${condition.label}`, condition);
+      for (const condition of added) wanted.set(conditionKey(condition), condition);
     }
     table = await trunk.modulations([...wanted.values()]);
     return table;

@@ -4,11 +4,12 @@
  * sequences at any place, may go through in one pass.
  */
 
-import { ArgumentError } from '../errors.ts';
+import { ArgumentError, DeviceError } from '../errors.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { rowsOf, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+import { createTurns } from '../turns.ts';
 import { type KeyValueCache, withoutOldest } from './cache.ts';
 import { type Condition, compileModulations, type ModulationTable } from './modulation-table.ts';
 import { type Attending, createPassAttention } from './pass-attention.ts';
@@ -19,6 +20,7 @@ import {
   type DenoisePart,
   type PassPart,
 } from './pass-parts.ts';
+import { createRowCheck } from './row-check.ts';
 import { type CompileOptions, compileSegments, type WeightSource, weightsInMemory } from './segments.ts';
 import { createWholeSteps, stepsWhole } from './whole-step.ts';
 import { attentionRows, createWorkspaces, type Workspace } from './workspace.ts';
@@ -50,12 +52,20 @@ export interface Trunk {
   ): Promise<Tensor<'float32'>>;
   /** The cache with the finished block (N, B, token size) behind it. */
   append(latents: Tensor<'float32'>, cache: KeyValueCache, signal?: AbortSignal): Promise<KeyValueCache>;
-  /** Many jobs at once, which know nothing of each other. Passes must not overlap. */
+  /**
+   * Many jobs at once, which know nothing of each other. A pass waits for those before it.
+   * @param mayStop is called before each layer, and throws to stop the pass
+   */
   pass(
     denoising: readonly DenoiseJob[],
     appending: readonly AppendJob[],
-    signal?: AbortSignal,
+    mayStop?: () => void,
   ): Promise<PassResults>;
+  /**
+   * Whether a pass of these jobs gives each the same bits as a pass of its own. Devices with a memory of their own agree
+   * within their tolerance, which counts as the same.
+   */
+  mayShare(denoising: readonly DenoiseJob[], appending: readonly AppendJob[]): Promise<boolean>;
   /** A sliding cache without its oldest block; the others move a place towards the beginning. */
   slide(cache: KeyValueCache): Promise<KeyValueCache>;
   dispose(): Promise<void>;
@@ -76,6 +86,13 @@ export async function openTrunk(
   const attention = createPassAttention(device, config);
   const wholeSteps = stepsWhole(device, config) ? createWholeSteps(device, config, source) : undefined;
   const workspaceFor = createWorkspaces(config);
+  /** The first segment, one between (all are alike) and the last. */
+  const checks = [...new Set([0, Math.min(1, layers), layers])].map((index) =>
+    createRowCheck(segments[index], workspaceFor(1)),
+  );
+  /** Passes share a workspace, so one runs at a time. */
+  const turn = createTurns();
+  let disposed = false;
 
   /** Run segment `index` up to its layer's attention inputs, which land in the workspace. */
   async function beginLayer(index: number, room: Workspace): Promise<void> {
@@ -106,13 +123,18 @@ export async function openTrunk(
   const noiseOf = ({ branches, samples }: DenoisePart, { data }: Tensor<'float32'>): Tensor<'float32'> =>
     float32([branches, samples, blockSize, tokenSize(config)], data);
 
-  async function pass(
+  function requireOpen(): void {
+    if (disposed) throw new DeviceError('sample: the sampler was disposed; create another');
+  }
+
+  async function runPass(
     denoising: readonly DenoiseJob[],
     appending: readonly AppendJob[],
-    signal?: AbortSignal,
+    mayStop: () => void = () => {},
   ): Promise<PassResults> {
+    requireOpen();
+    mayStop();
     if (wholeSteps && denoising.length === 1 && appending.length === 0) {
-      signal?.throwIfAborted();
       const part = parts.denoise(denoising[0]);
       return { noise: [noiseOf(part, await wholeSteps.predict(part))], caches: [] };
     }
@@ -131,7 +153,7 @@ export async function openTrunk(
     ];
     fillPlaces(room, placed);
     for (let layer = 0; layer < layers; layer++) {
-      signal?.throwIfAborted();
+      mayStop();
       fillModulation(room.modulations[layer % 2], placed, layer);
       await beginLayer(layer, room);
       for (const attend of attentions) await attend(layer);
@@ -146,18 +168,34 @@ export async function openTrunk(
     return { noise, caches };
   }
 
+  const pass: Trunk['pass'] = (...jobs) => turn(() => runPass(...jobs));
+
   return {
     config,
     modulations: (conditions) => modulationPrograms.compute(conditions),
     async denoise(latents, conditions, table, cache, signal) {
-      const { noise } = await pass([{ latents, conditions, table, cache }], [], signal);
+      const { noise } = await pass([{ latents, conditions, table, cache }], [], () =>
+        signal?.throwIfAborted(),
+      );
       return noise[0];
     },
     async append(latents, cache, signal) {
-      const { caches } = await pass([], [{ latents, cache }], signal);
+      const { caches } = await pass([], [{ latents, cache }], () => signal?.throwIfAborted());
       return caches[0];
     },
     pass,
+    mayShare: (denoising, appending) =>
+      turn(async () => {
+        requireOpen();
+        if (device.separateMemory) return true;
+        const noised = denoising.reduce((sum, { conditions }) => sum + conditions.length, 0);
+        const finished = appending.reduce((sum, { latents }) => sum + latents.shape[0], 0);
+        for (const [i, check] of checks.entries()) {
+          const groups = i === checks.length - 1 ? noised : noised + finished;
+          if (groups > 0 && !(await check(groups))) return false;
+        }
+        return true;
+      }),
 
     async slide({ blocks: before, values, plainKeys }) {
       if (!plainKeys) throw new ArgumentError('slide: the cache keeps no keys before rotation');
@@ -170,11 +208,14 @@ export async function openTrunk(
       return { blocks, keys, values: values.map(shorter), plainKeys: plain };
     },
 
-    async dispose() {
-      await modulationPrograms.dispose();
-      for (const segment of segments) await segment.dispose();
-      await attention.dispose();
-      await wholeSteps?.dispose();
+    dispose() {
+      disposed = true;
+      return turn(async () => {
+        await modulationPrograms.dispose();
+        for (const segment of segments) await segment.dispose();
+        await attention.dispose();
+        await wholeSteps?.dispose();
+      });
     },
   };
 }

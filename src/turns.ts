@@ -1,0 +1,14 @@
+/** @file Work that must not overlap, such as work that shares scratch memory, takes turns. */
+
+/** Runs work after all work that was given before it has ended, well or not. */
+export type Turns = <Result>(work: () => Promise<Result> | Result) => Promise<Result>;
+
+/** Make a queue of its own: first come, first served. */
+export function createTurns(): Turns {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = last.then(work);
+    last = mine.catch(() => {});
+    return mine;
+  };
+}
