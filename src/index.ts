@@ -37,5 +37,11 @@ export {
   type SampleRequest,
   type Sampler,
 } from './sampling/index.ts';
+export {
+  openProcessSampler,
+  type ProcessSampler,
+  type RequestSampler,
+} from './server/process-sampler.ts';
+export type { SamplingSettings, ServedDevice } from './server/sampling-messages.ts';
 export { Generator, type Tensor } from './tensor/index.ts';
 export { openDataset, parseRecipe, type Recipe, recipeModel, train } from './training/index.ts';

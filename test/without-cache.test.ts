@@ -1,14 +1,13 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { costWithoutCache, sampleWithoutCache } from '../scripts/trade-off/without-cache.ts';
 import { sampleCost } from '../src/models/acdit/cost.ts';
-import { parameters } from '../src/models/acdit/weights.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import type { PassInfo } from '../src/sampling/batching.ts';
 import { finalLatents } from '../src/sampling/final-latents.ts';
 import type { SampleRequest } from '../src/sampling/request.ts';
 import { createSampler } from '../src/sampling/sampler.ts';
-import { Generator } from '../src/tensor/generator.ts';
-import { elementCount, float32, type Tensor } from '../src/tensor/tensor.ts';
+import type { Tensor } from '../src/tensor/tensor.ts';
+import { randomWeights } from './support/random-weights.ts';
 import { tinyConfig } from './support/tiny-config.ts';
 
 const device = openCpu({ threads: 1 });
@@ -18,17 +17,7 @@ describe('sampling without a cache', () => {
   /** A model whose conditioning matters, unlike that of formula weights. */
   function randomModel(blocks: number) {
     const config = tinyConfig({ blocks, blockSize: 16 / blocks });
-    const generator = new Generator(1);
-    const weights = new Map(
-      [...parameters(config)].map(([name, shape]) => [
-        name,
-        float32(
-          shape,
-          generator.randn(elementCount(shape)).map((value) => 0.3 * value),
-        ),
-      ]),
-    );
-    return { config, weights };
+    return { config, weights: randomWeights(config) };
   }
 
   it.each([

@@ -17,13 +17,14 @@ import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
 import { checkAutoencoder, checkLatentOrigin, latentsToImages } from '../sampling/latents-to-images.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { createTurns } from '../turns.ts';
 
 /** Gets the share done, 0 to 1. */
 export type OnProgress = (share: number) => void;
 
 /** From latents or pixels of blocks to pictures. */
 export interface Decoder {
-  /** Latents (N, T, B, C) as pictures (N, frames, channels, H, W) in [-1, 1]. One call at a time. */
+  /** Latents (N, T, B, C) as images (N, frames, channels, H, W) in [-1, 1]. Calls take turns. */
   decode(latents: Tensor<'float32'>, onProgress?: OnProgress): Promise<Tensor<'float32'>>;
   /** End what it decodes with. */
   close(): Promise<void>;
@@ -131,12 +132,14 @@ export function processDecoder(settings: DecoderSettings, signal: AbortSignal): 
     });
   }
 
+  const turn = createTurns(); // answers name no request
   return {
-    decode(latents, onProgress) {
-      const pictures = answer(onProgress);
-      send({ kind: 'decode', latents });
-      return Promise.race([pictures, ended]);
-    },
+    decode: (latents, onProgress) =>
+      turn(() => {
+        const pictures = answer(onProgress);
+        send({ kind: 'decode', latents });
+        return Promise.race([pictures, ended]);
+      }),
     async close() {
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const exit = once(child, 'exit');

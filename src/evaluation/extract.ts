@@ -4,9 +4,10 @@ import { setImmediate } from 'node:timers/promises';
 import { ArgumentError } from '../errors.ts';
 import { type Channels, withChannels } from '../media/image.ts';
 import type { Device } from '../runtime/device.ts';
+import { sliceAxis } from '../tensor/axes.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import type { EvaluationSet } from './evaluation-set.ts';
-import type { FeatureNetwork } from './feature-network.ts';
+import type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
 import { type GaussianSums, gaussianSums } from './gaussian.ts';
 import type { OpenedSet } from './open-set.ts';
 import type { WorkOptions } from './products.ts';
@@ -42,7 +43,7 @@ export async function extractFeatures(
     for await (const batch of source.batches(network.batchSize)) {
       await setImmediate(); // let signals and progress through
       signal?.throwIfAborted();
-      const extracted = await network.extract(inChannels(batch, network.channels));
+      const extracted = await extractBatch(network, inChannels(batch, network.channels));
       requireFinite(extracted.features, source.name, done);
       features.add(extracted.features);
       if (extracted.logits && !onlyFeatures) logits.add(extracted.logits);
@@ -68,6 +69,23 @@ export async function extractFeatures(
   } finally {
     await spatial?.dispose();
   }
+}
+
+/**
+ * What a network says of a batch of samples, of which copies of the last one make a full batch: a kernel may round
+ * differently where it gets fewer samples, so a sample's features would depend on how many are in its set.
+ */
+async function extractBatch(network: FeatureNetwork, samples: Tensor<'uint8'>): Promise<ExtractedFeatures> {
+  const [count, ...inner] = samples.shape;
+  if (count === network.batchSize) return network.extract(samples);
+  const size = elementCount(inner);
+  const full = new Uint8Array(network.batchSize * size);
+  full.set(samples.data);
+  for (let n = count; n < network.batchSize; n++) full.set(samples.data.subarray(-size), n * size);
+  const extracted = await network.extract(tensor('uint8', [network.batchSize, ...inner], full));
+  return Object.fromEntries(
+    Object.entries(extracted).map(([name, rows]) => [name, rows && sliceAxis(rows, 0, 0, count)]),
+  ) as unknown as ExtractedFeatures;
 }
 
 /**

@@ -23,8 +23,11 @@ export interface PassInfo {
 
 /** How requests share passes. */
 export interface BatchingOptions {
-  /** Most groups of a pass: its memory grows with them. A single request with more goes alone. */
-  readonly groups: number;
+  /**
+   * Most groups of a pass: its memory grows with them. A single request with more goes alone. Default: as many as add
+   * little memory; on a GPU requests take turns.
+   */
+  readonly groups?: number | undefined;
   /** Gets each pass after it was made. */
   readonly onPass?: ((pass: PassInfo) => void) | undefined;
 }
@@ -60,7 +63,10 @@ interface Waiting {
  * A trunk whose `denoise` and `append` share passes with other calls that wait at the same time. Where a pass of several
  * would round differently from a pass of one, they take turns instead, so each call gets the same bits as alone.
  */
-export function batchTrunk(trunk: Trunk, { groups: most, onPass }: BatchingOptions): Trunk {
+export function batchTrunk(
+  trunk: Trunk,
+  { groups: most, onPass }: BatchingOptions & { groups: number },
+): Trunk {
   const waiting: Waiting[] = [];
   let running = false;
 

@@ -69,15 +69,18 @@ export interface SamplerOptions extends CompileOptions {
   readonly batching?: BatchingOptions | undefined;
 }
 
-/** Prepare a model for sampling. */
+/**
+ * Prepare a model for sampling. Sampling keeps its thread busy; `openProcessSampler` of `acdit` does it in another process.
+ * Do not end a worker thread that samples: ONNX Runtime aborts the whole process then.
+ */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const { config, device, weights, batching } = options;
   const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
   const own = await openTrunk(device, config, source, options);
-  const trunk = batchTrunk(
-    batching ? rememberModulations(own) : own,
-    batching ?? { groups: sharedGroups(device, config) },
-  );
+  const trunk = batchTrunk(batching ? rememberModulations(own) : own, {
+    ...batching,
+    groups: batching?.groups ?? sharedGroups(device, config),
+  });
   const schedule = linearNoiseSchedule();
   return {
     config,

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { AcditError, ArgumentError, DeviceError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { PassInfo } from '../sampling/batching.ts';
-import type { SampleEvent } from '../sampling/sampler.ts';
+import type { SampleEvent, SampleRequest } from '../sampling/sampler.ts';
 import { type Channel, createChannel } from './channel.ts';
 import {
   type FromSampling,
@@ -19,21 +19,19 @@ import {
   type SamplingSettings,
   type ToSampling,
 } from './sampling-messages.ts';
-import type { PlannedRequest } from './sampling-request.ts';
 
-/** A sampler of requests that can be sent to another process. */
+/** Samples on request, in this process or another. */
 export interface RequestSampler {
-  /** Sample; the work stops when its events are no longer asked for. */
-  sample(
-    request: PlannedRequest & { readonly signal?: AbortSignal },
-  ): AsyncGenerator<SampleEvent, void, void>;
+  /** Sample; the work stops when its events are no longer asked for. Any number of calls may run at once. */
+  sample(request: SampleRequest): AsyncGenerator<SampleEvent, void, void>;
   /** Give back its memory. */
   dispose(): Promise<void>;
 }
 
+/** A sampler in a process of its own. */
 export interface ProcessSampler extends RequestSampler {
   readonly config: AcditConfig;
-  /** Whether the process is there. */
+  /** Whether the process is running. */
   readonly alive: boolean;
   readonly pid: number | undefined;
 }
@@ -47,8 +45,17 @@ const PROGRAM = fileURLToPath(
 );
 
 /**
- * Start a process and load the model there.
+ * Start a process and load the model there. Use it instead of a worker thread: ONNX Runtime aborts the whole process when a
+ * thread ends during a step, while a process can be stopped at any moment. Requests that run at the same time share passes.
+ * @param onPass gets each pass after it was made
  * @throws {AcditError} if the model cannot be loaded
+ *
+ * @example
+ * ```ts
+ * const sampler = await openProcessSampler({ model: 'models/fashion-mnist', threads: 2 });
+ * for await (const event of sampler.sample({ labels: [7] })) console.log(event.kind);
+ * await sampler.dispose();
+ * ```
  */
 export async function openProcessSampler(
   settings: SamplingSettings,

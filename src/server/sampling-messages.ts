@@ -4,8 +4,7 @@ import type { OpenOptions } from '../checkpoints/load.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { ACCELERATORS } from '../runtime/node.ts';
 import type { PassInfo } from '../sampling/batching.ts';
-import type { SampleEvent } from '../sampling/sampler.ts';
-import type { PlannedRequest } from './sampling-request.ts';
+import type { SampleEvent, SampleRequest } from '../sampling/sampler.ts';
 
 /** What a model is sampled on. */
 export type ServedDevice = 'cpu' | (typeof ACCELERATORS)[number];
@@ -18,14 +17,15 @@ export interface SamplingSettings {
   readonly open?: OpenOptions;
   /** What to compute on; the CPU by default. */
   readonly device?: ServedDevice | undefined;
-  readonly threads: number;
-  /** Most groups of a pass. */
-  readonly groups: number;
+  /** CPU threads; all cores by default. */
+  readonly threads?: number;
+  /** Most groups of a pass, a group being one block of one sample in one guidance branch. Default: as many as add little memory. */
+  readonly groups?: number;
 }
 
 export type ToSampling =
   | { readonly kind: 'open'; readonly settings: SamplingSettings }
-  | { readonly kind: 'sample'; readonly id: number; readonly request: PlannedRequest }
+  | { readonly kind: 'sample'; readonly id: number; readonly request: SampleRequest }
   /** So many more of a request's events were read. */
   | { readonly kind: 'read'; readonly id: number; readonly count: number }
   | { readonly kind: 'stop'; readonly id: number };

@@ -3,7 +3,7 @@
 import { openModel, weightSource } from '../checkpoints/load.ts';
 import { AcditError, ArgumentError } from '../errors.ts';
 import { openAccelerator, openCpu } from '../runtime/node.ts';
-import { createSampler, type Sampler } from '../sampling/sampler.ts';
+import { createSampler, type SampleRequest, type Sampler } from '../sampling/sampler.ts';
 import { leaveStopSignalsToParent } from '../stop-signals.ts';
 import { createLead, type Lead } from './lead.ts';
 import {
@@ -12,7 +12,6 @@ import {
   type SamplingSettings,
   type ToSampling,
 } from './sampling-messages.ts';
-import type { PlannedRequest } from './sampling-request.ts';
 
 let sampler: Sampler | undefined;
 const running = new Map<number, { readonly controller: AbortController; readonly lead: Lead }>();
@@ -32,16 +31,17 @@ function sendFailure(error: unknown, id?: number): void {
 async function open(settings: SamplingSettings): Promise<void> {
   const { device = 'cpu', threads, groups } = settings;
   const model = await openModel(settings.model, settings.open);
+  const cpus = threads === undefined ? {} : { threads };
   sampler = await createSampler({
     config: model.config,
     weights: weightSource(model),
-    device: device === 'cpu' ? openCpu({ threads }) : await openAccelerator(device, { threads }),
+    device: device === 'cpu' ? openCpu(cpus) : await openAccelerator(device, cpus),
     batching: { groups, onPass: (pass) => send({ kind: 'pass', pass }) },
   });
   send({ kind: 'ready', config: model.config });
 }
 
-async function sample(id: number, request: PlannedRequest): Promise<void> {
+async function sample(id: number, request: SampleRequest): Promise<void> {
   const controller = new AbortController();
   const { signal } = controller;
   const lead = createLead(MOST_UNREAD);

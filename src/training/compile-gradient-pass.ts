@@ -2,13 +2,14 @@
 
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
+import { createTurns } from '../turns.ts';
 import type { Activations, GradientPass } from './gradient-pass.ts';
 import { compileLayeredPass } from './layered-pass.ts';
 import { compileWholePass } from './whole-pass.ts';
 
 /**
  * Compile the pass for batches of `samples`: one program where the device has a memory of its own and may keep
- * activations, else layer by layer.
+ * activations, else layer by layer. Runs share buffers, so they take turns.
  */
 export async function compileGradientPass(
   device: Device,
@@ -16,7 +17,9 @@ export async function compileGradientPass(
   samples: number,
   activations: Activations = 'save',
 ): Promise<GradientPass> {
-  return device.separateMemory && activations === 'save'
+  const pass = await (device.separateMemory && activations === 'save'
     ? compileWholePass(device, config, samples)
-    : compileLayeredPass(device, config, samples, activations);
+    : compileLayeredPass(device, config, samples, activations));
+  const turn = createTurns();
+  return { ...pass, run: (...args) => turn(() => pass.run(...args)) };
 }

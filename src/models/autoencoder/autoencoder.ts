@@ -7,6 +7,7 @@ import { ArgumentError, ShapeError } from '../../errors.ts';
 import type { Device } from '../../runtime/device.ts';
 import { requireFinite } from '../../tensor/finite.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
+import { createTurns } from '../../turns.ts';
 import { type AutoencoderConfig, downsampling, validateAutoencoder } from './config.ts';
 import { createPlanePool, planeOf } from './planes.ts';
 import { type CompiledStage, compileStage, type ParameterSource, STRIP_PIXELS } from './programs.ts';
@@ -26,7 +27,7 @@ export interface CodingOptions {
   readonly onProgress?: ((share: number) => void) | undefined;
 }
 
-/** Pictures to latents, and latents to pictures. */
+/** Pictures to latents, and latents to pictures. Calls take turns, so that memory holds the planes of one picture. */
 export interface Autoencoder {
   readonly config: AutoencoderConfig;
   /**
@@ -133,11 +134,13 @@ async function compilePart(
   const context = { device, source: weights, pool, groups: config.groups, stripPixels };
   const stages = stagesOf(config, part);
   const compiled: CompiledStage[] = [];
+  const turn = createTurns();
   for (const [i, stage] of stages.entries()) {
     signal?.throwIfAborted();
     compiled.push(await compileStage(context, stage, beginsWithNorm(stages[i + 1])));
   }
-  return async ({ shape, data }, channels, factor, { signal, onProgress }) => {
+  const walk: Walk = async ({ shape, data }, channels, factor, { signal, onProgress }) => {
+    signal?.throwIfAborted();
     const [count, , height, width] = shape;
     const size = elementCount(shape.slice(1));
     const result = float32(
@@ -157,6 +160,7 @@ async function compilePart(
     }
     return result;
   };
+  return (...pictures) => turn(() => walk(...pictures));
 }
 
 function required(walk: Walk | undefined, part: Part): Walk {
