@@ -42,6 +42,28 @@ const network: FeatureNetwork = {
 };
 
 describe('extractFeatures', () => {
+  it('gives the network full batches, so that features do not depend on how many samples a set has', async () => {
+    const rounding: FeatureNetwork = {
+      ...network,
+      // As a kernel that takes another path for few samples.
+      extract: async (samples) => {
+        const { features } = await network.extract(samples);
+        return {
+          features: float32(
+            features.shape,
+            features.data.map((v) => v + samples.shape[0] / 100),
+          ),
+        };
+      },
+    };
+    const all = (await extractFeatures(device, rounding, source())).features!;
+    for (const count of [1, 8, 10]) {
+      const some = tensor('uint8', [count, 1, 2, 3], images.data.slice(0, count * 6));
+      const { features } = await extractFeatures(device, rounding, source(some));
+      expect(features).toEqual(float32([count, 6], all.data.slice(0, count * 6)));
+    }
+  });
+
   it('keeps features and logits in order, and the statistics of spatial features', async () => {
     const progress: number[] = [];
     const set = await extractFeatures(device, network, source(), {
@@ -72,11 +94,12 @@ describe('extractFeatures', () => {
   });
 
   it('refuses features that are not finite, and says of which sample', async () => {
+    let batches = 0;
     const broken: FeatureNetwork = {
       ...network,
       async extract(samples) {
         const extracted = await network.extract(samples);
-        if (samples.shape[0] < 9) extracted.features.data[6] = Number.NaN;
+        if (++batches === 78) extracted.features.data[6] = Number.NaN;
         return extracted;
       },
     };

@@ -1,13 +1,17 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
+import { randomWeights } from '../../test/support/random-weights.ts';
 import { tinyClips } from '../../test/support/tiny-config.ts';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
+import { DeviceError } from '../errors.ts';
+import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
-import type { BatchingOptions, PassInfo } from './batching.ts';
+import { type BatchingOptions, type PassInfo, rememberModulations } from './batching.ts';
 import { finalLatents } from './final-latents.ts';
 import type { SampleRequest } from './request.ts';
 import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
+import { openTrunk } from './trunk.ts';
 
 const config = { ...tinyPixels, layers: 2 };
 const device = openCpu({ threads: 1 });
@@ -40,6 +44,27 @@ const requests = fc.array(
 const turns = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 };
+
+/** A device whose products with weights of their own depend a little on how many rows there are. */
+function roundingByRows(exact: Device): Device {
+  return {
+    ...exact,
+    async compile(graph, bound) {
+      const program = await exact.compile(graph, bound);
+      if (!bound) return program;
+      return {
+        ...program,
+        async run(feeds, into) {
+          const outputs = await program.run(feeds, into);
+          for (const { shape, data } of Object.values(outputs)) {
+            for (let i = 0; i < data.length; i++) (data as Float32Array)[i] *= 1 + 1e-6 * shape[0];
+          }
+          return outputs;
+        },
+      };
+    },
+  };
+}
 
 describe('batching', () => {
   it('gives each request the bits it gets alone, whenever the others begin', async () => {
@@ -106,6 +131,64 @@ describe('batching', () => {
     await expect(aborted).rejects.toBe(reason);
     expect(steps).toHaveLength(3);
     expect(await result).toEqual(await finalValues(alone, other));
+  });
+
+  it('gives every request the same in every order of requests', async () => {
+    // One condition alone, two, and more: each may reach another kernel.
+    const all: SampleRequest[] = [
+      { labels: [0], steps: 1, cfg: 1, seed: 1 },
+      { labels: [0], steps: 1, cfg: 2, seed: 2 },
+      { labels: [1, 2], steps: 2, cfg: 2, seed: 3 },
+    ];
+    const wide = { ...config, hidden: 192, heads: 3 };
+    const options = { config: wide, weights: randomWeights(wide), device: openCpu({ threads: 3 }) };
+    const plain = await createSampler(options);
+    const expected: Float32Array[] = [];
+    for (const request of all) expected.push(await finalValues(plain, request));
+    for (const order of ['012', '021', '102', '120', '201', '210']) {
+      const sampler = await createSampler({ ...options, batching: { groups: 16 } });
+      for (const number of order) {
+        expect(await finalValues(sampler, all[Number(number)])).toEqual(expected[Number(number)]);
+      }
+      await sampler.dispose();
+    }
+    await options.device.dispose();
+  });
+
+  it('lets requests take turns where rows would be rounded differently in a shared pass', async () => {
+    const rounding = roundingByRows(device);
+    const [plain, sharing] = [
+      await createSampler({ config, weights, device: rounding }),
+      await createSampler({ config, weights, device: rounding, batching: shared }),
+    ];
+    passes.length = 0;
+    const all = [0, 1, 2].map((seed) => ({ labels: [seed, 0], steps: 2, cfg: 2, seed }));
+    const results = await Promise.all(all.map((request) => finalValues(sharing, request)));
+    for (const [i, request] of all.entries()) expect(results[i]).toEqual(await finalValues(plain, request));
+    expect(passes.every(({ sequences }) => sequences === 1)).toBe(true);
+  });
+
+  it('refuses calls after it was disposed of, also those that wait', async () => {
+    const sampler = await createSampler({ config, weights, device, batching: shared });
+    const running = finalValues(sampler, { labels: [0], steps: 5 });
+    await turns(2);
+    await sampler.dispose();
+    await expect(running).rejects.toThrow(/the sampler was disposed/);
+    await expect(finalValues(sampler, { labels: [0] })).rejects.toThrow(DeviceError);
+  });
+
+  it('keeps the modulations that a call asked for while others come and go', async () => {
+    const own = await openTrunk(device, config, weights);
+    const trunk = rememberModulations(own, 1);
+    const conditions = (label: number) => [0, 1, 2].map((i) => ({ timestep: 100 * i, label }));
+    await trunk.modulations([{ timestep: 0, label: 0 }]);
+    const tables = await Promise.all([0, 1, 2, 0].map((label) => trunk.modulations(conditions(label))));
+    for (const [i, label] of [0, 1, 2, 0].entries()) {
+      const alone = await own.modulations(conditions(label));
+      for (const condition of conditions(label))
+        expect(tables[i].row(1, condition)).toEqual(alone.row(1, condition));
+    }
+    await own.dispose();
   });
 
   it('computes modulations once, whoever asks', async () => {
