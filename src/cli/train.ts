@@ -1,11 +1,7 @@
 /** @file `acdit train`: train a model by a recipe, or go on where it stopped. */
 
-import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
-import { makeFolders } from '../formats/atomic-write.ts';
 import { printableJson } from '../formats/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
@@ -18,6 +14,7 @@ import type { Tracker } from '../training/logging/tracker.ts';
 import type { BatchesStart } from '../training/noised-batches.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
 import { CHANGEABLE_KEYS, type ChangeableKey } from '../training/recipe-changes.ts';
+import { requireRunFolder } from '../training/run-folder.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { workerBatches } from '../training/worker-batches.ts';
 import { defineCommand, type Terminal } from './command.ts';
@@ -39,7 +36,7 @@ import { choice } from './values.ts';
 const trainFlags = {
   ...recipeFlags,
   fresh: { type: 'boolean', help: 'start at step 0 instead of resuming' },
-  overwrite: { type: 'boolean', help: 'with --fresh: discard the run that the folder holds' },
+  overwrite: { type: 'boolean', help: 'with --fresh: discard the run or the model in the folder' },
   'allow-change': {
     type: 'string',
     value: 'KEYS',
@@ -70,7 +67,8 @@ type TrainValues = FlagValues<typeof trainFlags>;
 async function runTraining(given: Recipe, values: TrainValues, terminal: Terminal): Promise<undefined> {
   const allowChanges = changeableKeys(values['allow-change']);
   if (values.overwrite && !values.fresh) throw new ArgumentError('--overwrite only goes with --fresh');
-  const { folder } = given.output;
+  const start = { fresh: values.fresh === true, overwrite: values.overwrite === true };
+  await requireRunFolder(given.output.folder, start);
   const quiet = values.quiet === true || values.json === true;
   const device = await openDevice(values);
   const optimizerDevice = device.separateMemory ? openCpu(deviceOptions(values)) : device;
@@ -84,8 +82,6 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   const recipe: Recipe = { ...given, output: { ...given.output, vae } };
   const options = { recipe, config, device, signal: terminal.signal };
   const evaluation = recipe.evaluation && (await openTrainingEvaluation(options, recipe.evaluation));
-  if (values.fresh) await makeRoom(folder, values.overwrite === true);
-  await makeFolders(folder);
   let corruptInWorker = 0;
   const corruptCount = (): number => dataset.corruptCount + corruptInWorker;
   const { hooks, close } = reportTo(terminal, values, { ...options, evaluation }, dataset, corruptCount);
@@ -97,14 +93,13 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
       },
     });
   try {
-    const fresh = values.fresh === true;
     const locateModel = (name: string): Promise<string> => modelPath(name, terminal, quiet);
     const { step } = await train({
       ...options,
       optimizerDevice,
       ...(device.separateMemory && { batchesFrom }),
       dataset,
-      fresh,
+      ...start,
       allowChanges,
       hooks,
       locateModel,
@@ -143,22 +138,6 @@ async function trainingVae(
   return path;
 }
 
-/** What a run leaves in its folder, apart from the model itself. */
-const RUN_FILES = ['trainer', 'metrics.jsonl', 'tensorboard', 'samples'];
-
-/** A fresh start must not mix with, nor silently discard, an earlier run. */
-async function makeRoom(folder: string, overwrite: boolean): Promise<void> {
-  const present = RUN_FILES.map((name) => join(folder, name)).filter((path) => existsSync(path));
-  if (present.length === 0) return;
-  if (!overwrite) {
-    throw new ArgumentError(
-      `${folder} already holds a run (${present[0]}); ` +
-        'give another folder with --out, go on with it by leaving --fresh out, or discard it with --fresh --overwrite',
-    );
-  }
-  for (const path of present) await rm(path, { recursive: true });
-}
-
 /** Hooks that log to files and tell the terminal; `close` says how it ended if it ended at a step. */
 function reportTo(
   terminal: Terminal,
@@ -179,6 +158,8 @@ function reportTo(
   let progress: Progress | undefined;
 
   const hooks: TrainingHooks = {
+    onWait: (owner) => say(`checking whether ${owner} still trains in ${output.folder}`),
+    onWarning: (message) => terminal.stderr.write(`warning: ${message}\n`),
     onStart({ step }) {
       tracker = openTrackers(output.folder, step);
       say(describeRun(recipe, config, dataset, step));

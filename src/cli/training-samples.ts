@@ -10,6 +10,7 @@ import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
+import { SAMPLES_FOLDER } from '../training/run-folder.ts';
 import { writeAnimatedGrid } from './animated-grid.ts';
 import { labelName } from './labels.ts';
 import { labelledGrid, type NamedImage } from './pictures.ts';
@@ -75,7 +76,7 @@ export async function logSamples(
   const { recipe, config } = options;
   const samples = await drawSamples(options, weights);
   const image = labelledGrid(samples);
-  const stem = join(recipe.output.folder, 'samples', `step-${String(step).padStart(8, '0')}`);
+  const stem = join(recipe.output.folder, SAMPLES_FOLDER, `step-${String(step).padStart(8, '0')}`);
   const path = `${stem}.png`;
   await writePng(path, image);
   if (config.frames > 1) {

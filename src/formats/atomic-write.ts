@@ -178,6 +178,15 @@ export async function explained<T>(path: string, action: () => Promise<T>): Prom
   }
 }
 
+/** As {@link explained}, for what must not wait. @throws {AcditError} saying why `path` cannot be written */
+export function explainedSync<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    throw writeError(path, cause);
+  }
+}
+
 function writeError(path: string, cause: unknown): AcditError {
   return new AcditError(`cannot write ${path}: ${describeWriteProblem(cause)}`, { cause });
 }

@@ -1,10 +1,13 @@
 import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { loadModel } from '../checkpoints/load.ts';
 import { CheckpointError } from '../errors.ts';
+import { openFile } from '../formats/file-source.ts';
+import { openSealedSafetensors, writeSealedSafetensors } from '../formats/sealed-safetensors.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
 import { initialState } from './optimizer.ts';
 import { parseRecipe, type Recipe, recipeModel } from './recipe.ts';
@@ -33,8 +36,23 @@ async function saved(): Promise<{ folder: string; trainer: string; file: string 
   return { folder, trainer, file: join(trainer, 'step-00000002.safetensors') };
 }
 
-const resume = (folder: string, changed: Recipe = recipe): Promise<TrainingPoint | undefined> =>
-  resumeTraining(folder, config, changed);
+const resume = (
+  folder: string,
+  changed: Recipe = recipe,
+  warn?: (message: string) => void,
+): Promise<TrainingPoint | undefined> => resumeTraining(folder, config, changed, [], warn);
+
+/** Writes a state again with a part of its metadata, or a tensor's name, replaced; its checksums are right. */
+async function rewrite(file: string, before: string, after: string): Promise<void> {
+  const archive = await openSealedSafetensors(await openFile(file));
+  const { checksum: _, checksums: __, ...metadata } = archive.metadata;
+  const tensors: [string, Tensor][] = [];
+  for (const name of archive.names) tensors.push([name.replace(before, after), await archive.read(name)]);
+  await archive.close();
+  const text = JSON.stringify(metadata);
+  expect(text.includes(before) || archive.names.some((name) => name.includes(before))).toBe(true);
+  await writeSealedSafetensors(file, tensors, JSON.parse(text.replace(before, after)));
+}
 
 /** The recipe with other values of some keys. */
 function changedRecipe(changes: Partial<Record<'model' | 'data' | 'training', object>>): Recipe {
@@ -53,6 +71,10 @@ describe("a trainer's state", () => {
     expect(await resume(folder)).toEqual(pointAt(2));
     expect(await resume(folder)).not.toEqual(pointAt(3));
     expect(await loadModel(folder)).toEqual({ config, weights: pointAt(2).state.ema });
+    await saveTraining(folder, config, recipe, pointAt(12345));
+    expect(readdirSync(trainer)).toEqual(['step-00000002.safetensors', 'step-00012345.safetensors']);
+    await saveTraining(folder, config, recipe, pointAt(12346));
+    expect(readdirSync(trainer)).toEqual(['step-00012345.safetensors', 'step-00012346.safetensors']);
     await saveTraining(folder, config, recipe, pointAt(12345));
     expect(readdirSync(trainer)).toEqual(['step-00012345.safetensors']);
     expect(await resume(folder)).toEqual(pointAt(12345));
@@ -121,17 +143,12 @@ describe("a trainer's state", () => {
 
   it('records its recipe, so that keys of later versions count with their defaults', async () => {
     const { folder, file } = await saved();
-    const bytes = readFileSync(file);
-    // As before `accumulate` existed: the same length, so the header stays whole.
-    const key = '\\"accumulate\\":1,';
-    bytes.write(' '.repeat(key.length), bytes.indexOf(key));
-    writeFileSync(file, bytes);
+    await rewrite(file, '\\"accumulate\\":1,', ''); // as before `accumulate` existed
     expect(await resume(folder)).toEqual(pointAt(2));
     await expect(resume(folder, changedRecipe({ training: { accumulate: 2 } }))).rejects.toThrow(
       'training.accumulate was 1 and is now 2',
     );
-    bytes.write('0123456789abcdef', bytes.indexOf('{\\"model'));
-    writeFileSync(file, bytes);
+    await rewrite(file, '{\\"model', '0123456789abcdef');
     await expect(resume(folder)).rejects.toThrow(CheckpointError);
   });
 
@@ -150,15 +167,42 @@ describe("a trainer's state", () => {
   });
 
   it('is the newest of several, or an older whole one if that is damaged', async () => {
-    const { folder, trainer, file } = await saved();
-    const bytes = readFileSync(file);
+    const { folder, trainer } = await saved();
     await saveTraining(folder, config, recipe, pointAt(10));
-    writeFileSync(file, bytes); // as after a kill between writing the new one and removing the old one
-    expect(await resume(folder)).toEqual(pointAt(10));
+    const warn = vi.fn();
+    expect(await resume(folder, recipe, warn)).toEqual(pointAt(10));
+    expect(warn).not.toHaveBeenCalled();
     truncateSync(join(trainer, 'step-00000010.safetensors'), 5000);
-    expect(await resume(folder)).toEqual(pointAt(2));
+    expect(await resume(folder, recipe, warn)).toEqual(pointAt(2));
+    expect(warn).toHaveBeenCalledExactlyOnceWith(
+      expect.stringMatching(/step-00000010.*; the state of step 2 is used instead/),
+    );
     await saveTraining(folder, config, recipe, pointAt(3));
-    expect(readdirSync(trainer)).toEqual(['step-00000003.safetensors']);
+    expect(readdirSync(trainer)).toEqual(['step-00000002.safetensors', 'step-00000003.safetensors']);
+  });
+
+  it('is passed over for the older one whichever bit of it was flipped', async () => {
+    const { folder, trainer } = await saved();
+    await saveTraining(folder, config, recipe, pointAt(10));
+    const file = join(trainer, 'step-00000010.safetensors');
+    const whole = readFileSync(file);
+    const header = 8 + Number(whole.readBigUInt64LE(0));
+    const filling = header - whole.subarray(0, header).toString('latin1').trimEnd().length;
+    const older = pointAt(2);
+    for (let bit = 0; bit < 8 * whole.length; bit += 1009) {
+      const byte = bit >> 3;
+      if (byte < header && byte >= header - filling) continue; // any white space may fill up the header
+      const flipped = Buffer.from(whole);
+      flipped[byte] ^= 1 << (bit & 7);
+      writeFileSync(file, flipped);
+      expect(await resume(folder), `bit ${bit}`).toEqual(older);
+    }
+  });
+
+  it('is refused, not passed over, if it is of another recipe', async () => {
+    const { folder } = await saved();
+    await saveTraining(folder, config, changedRecipe({ training: { batch: 2 } }), pointAt(10));
+    await expect(resume(folder)).rejects.toThrow('training.batch was 2 and is now 1');
   });
 
   it.each([0, 5, 4000])('cannot be resumed if the only one is cut to %i bytes', async (length) => {
@@ -170,18 +214,13 @@ describe("a trainer's state", () => {
 
   it.each(['"step":"2"', '"position":"14"'])('cannot be resumed without its %s', async (member) => {
     const { folder, file } = await saved();
-    const bytes = readFileSync(file);
-    bytes.write(member.replace(/\d/, 'x'), bytes.indexOf(member));
-    writeFileSync(file, bytes);
+    await rewrite(file, member, member.replace(/\d/, 'x'));
     await expect(resume(folder)).rejects.toThrow(/does not say its step/);
   });
 
   it('must hold every parameter', async () => {
     const { folder, file } = await saved();
-    const bytes = readFileSync(file);
-    const name = 'ema.x_embedder.weight';
-    bytes.write('ema.y_embedder.weight', bytes.indexOf(name));
-    writeFileSync(file, bytes);
+    await rewrite(file, 'ema.x_embedder.weight', 'ema.y_embedder.weight');
     await expect(resume(folder)).rejects.toThrow(/missing: x_embedder.weight.*unknown: y_embedder.weight/);
   });
 });

@@ -1,6 +1,7 @@
 /**
  * @file The trainer's state on disk. Everything needed to resume bit for bit is in one safetensors file, written
- * under a temporary name and renamed, so a kill or a full disk at any moment leaves the previous one whole.
+ * under a temporary name and renamed, so a kill or a full disk at any moment leaves the previous one whole. Its checksums
+ * show damage, and the state before it is kept for that case.
  * Random numbers need no saving: each step draws from a generator derived from the seed and the step.
  */
 
@@ -13,8 +14,7 @@ import { CheckpointError, FormatError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
 import { openFile } from '../formats/file-source.ts';
 import { parseJsonOf } from '../formats/json.ts';
-import { openSafetensors } from '../formats/safetensors.ts';
-import { writeSafetensors } from '../formats/safetensors-writer.ts';
+import { openSealedSafetensors, writeSealedSafetensors } from '../formats/sealed-safetensors.ts';
 import { classChange } from '../models/acdit/class-difference.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
@@ -37,7 +37,10 @@ export interface TrainingPoint {
   readonly state: OptimizerState;
 }
 
-/** Write the trainer's state, then the model folder with the EMA weights, then drop older states. */
+/** The newest one and the one before it. */
+const KEPT_STATES = 2;
+
+/** Writes the trainer's state, then the model folder with the EMA weights, then removes all but two states. */
 export async function saveTraining(
   folder: string,
   config: AcditConfig,
@@ -54,10 +57,13 @@ export async function saveTraining(
     classNames: JSON.stringify(config.classNames ?? []),
     ...(config.autoencoder && { autoencoder: config.autoencoder.fingerprint }),
   };
-  await writeSafetensors(join(trainer, file), stateTensors(state), metadata);
+  await writeSealedSafetensors(join(trainer, file), stateTensors(state), metadata);
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
-  for (const older of await stateFiles(trainer)) {
-    if (older !== file) await rm(join(trainer, older), { force: true });
+  const states = await stateFiles(trainer);
+  // One of a later step is damaged: the run has resumed from before it.
+  const kept = states.filter((name) => stepOf(name) <= step).slice(0, KEPT_STATES);
+  for (const name of states) {
+    if (!kept.includes(name)) await rm(join(trainer, name), { force: true });
   }
   await removeUnfinished(trainer);
   await removeUnfinished(folder);
@@ -76,10 +82,13 @@ function stateTensors(state: OptimizerState): [string, Tensor][] {
   );
 }
 
-/** State files, newest first. */
-async function stateFiles(trainer: string): Promise<string[]> {
+function stepOf(file: string): number {
+  return Number(FILE_PATTERN.exec(file)![1]);
+}
+
+/** Lists the states in a run's `trainer` folder, newest first. */
+export async function stateFiles(trainer: string): Promise<string[]> {
   const files = await readdir(trainer).catch(() => []);
-  const stepOf = (file: string): number => Number(FILE_PATTERN.exec(file)![1]);
   return files.filter((file) => FILE_PATTERN.test(file)).sort((a, b) => stepOf(b) - stepOf(a));
 }
 
@@ -87,6 +96,7 @@ async function stateFiles(trainer: string): Promise<string[]> {
  * The newest whole state in a run's folder; undefined if there is none. A damaged one, such as a failing disk leaves,
  * is passed over for the one before it.
  * @param allowed keys of the recipe that may differ from the run's, besides those that always may.
+ * @param warn gets a line about a damaged state.
  * @throws {CheckpointError} naming what differs if it belongs to another recipe, other classes or another model; or if all
  * are damaged.
  */
@@ -95,12 +105,15 @@ export async function resumeTraining(
   config: AcditConfig,
   recipe: Recipe,
   allowed: readonly ChangeableKey[] = [],
+  warn: (message: string) => void = () => {},
 ): Promise<TrainingPoint | undefined> {
   const trainer = join(folder, TRAINER_FOLDER);
   let damage: FormatError | undefined;
   for (const file of await stateFiles(trainer)) {
     try {
-      return await readState(join(trainer, file), config, recipe, allowed);
+      const point = await readState(join(trainer, file), config, recipe, allowed);
+      if (damage) warn(`${damage.message}; the state of step ${point.step} is used instead`);
+      return point;
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       damage ??= error;
@@ -108,7 +121,8 @@ export async function resumeTraining(
   }
   if (!damage) return undefined;
   throw new CheckpointError(
-    `${damage.message}; the state is damaged and there is no older one: put back a copy, or start over with --fresh`,
+    `${damage.message}; the state is damaged and there is no older one that is whole: put back a copy, or start over with ` +
+      '--fresh --overwrite',
     { cause: damage },
   );
 }
@@ -119,7 +133,7 @@ async function readState(
   recipe: Recipe,
   allowed: readonly ChangeableKey[],
 ): Promise<TrainingPoint> {
-  const archive = await openSafetensors(await openFile(path));
+  const archive = await openSealedSafetensors(await openFile(path));
   try {
     const { step, position, recipe: recorded, classNames, autoencoder } = archive.metadata;
     requireSameRun(recorded, recipe, path, allowed);

@@ -1,10 +1,10 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { writeIdxDataset } from '../../test/support/idx-files.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { loadModel } from '../checkpoints/load.ts';
-import { TrainingError } from '../errors.ts';
+import { AcditError, ArgumentError, DatasetError, TrainingError } from '../errors.ts';
 import { openCpu } from '../runtime/node.ts';
 import type { TrainingPoint } from './checkpoint.ts';
 import type { Dataset } from './datasets/dataset.ts';
@@ -51,6 +51,7 @@ interface Changes {
   readonly folder?: string;
   readonly dataset?: Dataset;
   readonly fresh?: boolean;
+  readonly overwrite?: boolean;
   readonly signal?: AbortSignal;
   readonly hooks?: TrainingHooks;
 }
@@ -119,7 +120,7 @@ describe('training', () => {
     const dataset = watched(run.dataset, (count) => count === 4 * 2 + 1 && second.abort());
     const stopped = await start(run, { signal: second.signal, dataset, hooks });
     expect(stopped.step).toBeLessThan(6);
-    expect(run.states()).toEqual([`step-0000000${stopped.step}.safetensors`]);
+    expect(run.states().at(-1)).toBe(`step-0000000${stopped.step}.safetensors`);
     expect(await start(run, { hooks })).toEqual(straight);
     expect(reports.map(({ step }) => step)).toEqual([4, 5, 6]);
     expect(saved[saved.length - 1]).toBe(6);
@@ -180,13 +181,15 @@ describe('training', () => {
   it('leaves everything as it was when aborted before the first step, and starts over when asked to', async () => {
     const run = await setUp({ accumulate: 1, steps: 2 });
     expect((await start(run, { signal: AbortSignal.abort() })).step).toBe(0);
-    expect(existsSync(run.out)).toBe(false);
+    expect(readdirSync(run.out)).toEqual([]);
     const before = await start(run);
-    expect((await start(run, { fresh: true, signal: AbortSignal.abort() })).step).toBe(0);
+    const anew = { fresh: true, overwrite: true };
+    await expect(start(run, { fresh: true })).rejects.toThrow('already holds a run');
+    expect((await start(run, { ...anew, signal: AbortSignal.abort() })).step).toBe(0);
     expect(await start(run)).toEqual(before);
     const steps: number[] = [];
     const hooks = { onStep: ({ step }: StepReport) => void steps.push(step) };
-    expect(await start(run, { fresh: true, hooks })).toEqual(before);
+    expect(await start(run, { ...anew, hooks })).toEqual(before);
     expect(steps).toEqual([1, 2]);
   });
 
@@ -207,12 +210,84 @@ describe('training', () => {
     expect((await start(run)).step).toBe(6);
   });
 
-  it('passes on what goes wrong in a hook, keeping the checkpoint', async () => {
+  it('passes on what goes wrong in a hook, after it has saved', async () => {
     const run = await setUp({ accumulate: 1 });
     const onSample = async (): Promise<void> => Promise.reject(new Error('no room'));
     const hooks = { onSample };
     const sampling = { ...run, recipe: { ...run.recipe, output: { ...run.recipe.output, sampleEvery: 4 } } };
     await expect(start(sampling, { hooks })).rejects.toThrow('no room');
-    expect(run.states()).toEqual(['step-00000003.safetensors']);
+    expect(run.states()).toEqual(['step-00000003.safetensors', 'step-00000004.safetensors']);
+    expect(await start(run)).toEqual(await start(run, { folder: `${run.out}-straight` }));
+  });
+
+  it('says so if what went wrong kept it from saving too', async () => {
+    const run = await setUp({ accumulate: 1 });
+    const onStep = async ({ step }: StepReport): Promise<void> => {
+      if (step < 5) return;
+      // A file where the next state would go makes any user's write fail.
+      mkdirSync(join(run.out, 'trainer', 'step-00000005.safetensors'));
+      throw new AcditError('cannot write metrics.jsonl: the disk is full');
+    };
+    await expect(start(run, { hooks: { onStep } })).rejects.toThrow(
+      /^cannot write metrics.jsonl: the disk is full; step 5 could not be saved either \(cannot write .*step-00000005.*\), and the run resumes after step 3$/,
+    );
+  });
+
+  it('saves what was learned when the data cannot be read any more', async () => {
+    const run = await setUp({ accumulate: 1 }, { checkpointEvery: 100 });
+    const dataset = watched(run.dataset, (count) => {
+      if (count > 8) throw new DatasetError('the disk of the data is gone');
+    });
+    await expect(start(run, { dataset })).rejects.toThrow('the disk of the data is gone');
+    const saved = run.states();
+    expect(saved).toHaveLength(1);
+    expect(await start(run)).toEqual(await start(run, { folder: `${run.out}-straight` }));
+  });
+
+  it('has a folder of its own: one training at a time', async () => {
+    const run = await setUp({ accumulate: 1 });
+    let second: Promise<unknown> | undefined;
+    const onStep = async (): Promise<void> => {
+      second ??= start(run).catch((error) => error);
+      await second;
+    };
+    const first = await start(run, { hooks: { onStep } });
+    expect(await second).toMatchObject({
+      name: 'ArgumentError',
+      message: expect.stringContaining(`${run.out}: process ${process.pid} on this machine is writing to it`),
+    });
+    expect(first).toEqual(await start(run, { folder: `${run.out}-straight` }));
+    expect(readdirSync(run.out).filter((name) => name.includes('lock'))).toEqual([]);
+  });
+
+  it('replaces no model of which it has no state', async () => {
+    const run = await setUp({ accumulate: 1, steps: 2 });
+    await start(run);
+    rmSync(join(run.out, 'trainer'), { recursive: true });
+    const before = readFileSync(join(run.out, 'model.safetensors'));
+    const refused = start(run, { training: { steps: 3 } });
+    await expect(refused).rejects.toThrow(ArgumentError);
+    await expect(refused).rejects.toThrow(
+      /holds model.safetensors but no training state.*--fresh --overwrite/,
+    );
+    mkdirSync(join(run.out, 'trainer'));
+    await expect(start(run)).rejects.toThrow('no training state');
+    expect(readFileSync(join(run.out, 'model.safetensors')).equals(before)).toBe(true);
+    expect((await start(run, { fresh: true, overwrite: true })).step).toBe(2);
+  });
+
+  it('resumes what was stopped before its first checkpoint', async () => {
+    const run = await setUp({ accumulate: 1, steps: 2 });
+    mkdirSync(join(run.out, 'trainer'), { recursive: true });
+    writeFileSync(join(run.out, 'metrics.jsonl'), '{"step":1,"time":1,"loss":1}\n');
+    expect((await start(run)).step).toBe(2);
+  });
+
+  it('begins again with the weights that it had', async () => {
+    const run = await setUp({ accumulate: 1, steps: 2 });
+    const { state } = await start(run);
+    const hooks: TrainingHooks = { onStart: (point) => expect(point.state.weights).toEqual(state.ema) };
+    await start(run, { training: { initFrom: run.out }, fresh: true, overwrite: true, hooks });
+    expect.assertions(1);
   });
 });

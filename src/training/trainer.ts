@@ -14,12 +14,13 @@ import type { BatchesStart } from './noised-batches.ts';
 import { initialState } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import type { ChangeableKey } from './recipe-changes.ts';
+import { openRunFolder, type RunFolder, type RunStart } from './run-folder.ts';
 import { freshWeights, requireFit, runTraining, type TrainingHooks } from './training-loop.ts';
 
 export type { StepReport, TrainingHooks } from './training-loop.ts';
 
 /** What is trained, on what, and where it is kept. */
-export interface TrainingOptions {
+export interface TrainingOptions extends RunStart {
   readonly recipe: Recipe;
   readonly config: AcditConfig;
   readonly dataset: Dataset;
@@ -30,8 +31,6 @@ export interface TrainingOptions {
   readonly batchesFrom?: (start: BatchesStart) => AsyncGenerator<NoisedBatch, void, void>;
   /** Where the model that `initFrom` names is; by default that is its path. */
   readonly locateModel?: (name: string) => Promise<string>;
-  /** Start at step 0 although the folder holds a state. */
-  readonly fresh?: boolean;
   /** Keys of the recipe that may differ from those of the run that is resumed. */
   readonly allowChanges?: readonly ChangeableKey[];
   readonly signal?: AbortSignal;
@@ -42,17 +41,33 @@ export interface TrainingOptions {
  * Train, from the newest state in the recipe's folder if there is one, to the recipe's last step. When `signal`
  * aborts, the present step is given up, the state after the last whole step is saved, and this returns.
  * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
+ * @throws {ArgumentError} if another process trains in the folder, or it holds another model or run.
  * @throws {ConfigError} if the model does not fit the dataset, or the model that `initFrom` names has other classes.
  * @throws {CheckpointError} if the state is of another recipe or other classes, naming what differs.
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
+  const { recipe, config, dataset, signal, hooks = {} } = options;
+  requireFit(config, dataset);
+  const run = await openRunFolder(recipe.output.folder, options, {
+    signal,
+    onWait: (owner) => hooks.onWait?.(owner),
+  });
+  try {
+    return await trainIn(run, options);
+  } finally {
+    await run.lock.release();
+  }
+}
+
+async function trainIn(run: RunFolder, options: TrainingOptions): Promise<TrainingPoint> {
   const { recipe, config, dataset, device, optimizerDevice, batchesFrom, signal, hooks = {} } = options;
   const { folder } = recipe.output;
-  requireFit(config, dataset);
+  const warn = (message: string): void => hooks.onWarning?.(message);
   const resumed = options.fresh
     ? undefined
-    : await resumeTraining(folder, config, recipe, options.allowChanges);
+    : await resumeTraining(folder, config, recipe, options.allowChanges, warn);
   const point = resumed ?? (await startingPoint(options));
+  if (!signal?.aborted) await run.begin();
   return runTraining({
     recipe,
     config,
@@ -62,7 +77,10 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
     ...(batchesFrom && { batchesFrom }),
     point,
     hooks,
-    save: (reached) => saveTraining(folder, config, recipe, reached),
+    async save(reached) {
+      await run.lock.requireHeld();
+      await saveTraining(folder, config, recipe, reached);
+    },
     ...(signal && { signal }),
   });
 }

@@ -1,6 +1,6 @@
 /** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. It knows no files. */
 
-import { ConfigError, TrainingError } from '../errors.ts';
+import { AcditError, ConfigError, TrainingError } from '../errors.ts';
 import { printable } from '../formats/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
@@ -30,6 +30,10 @@ export interface StepReport {
 
 /** Called as the training goes on. */
 export interface TrainingHooks {
+  /** It is not known whether another process, which is named, still trains in the folder; this one waits to see. */
+  onWait?(owner: string): void;
+  /** Something is wrong, but training goes ahead, such as a damaged state with an older one to resume from. */
+  onWarning?(message: string): void;
   /** Before the first step, with where the training begins or goes on. */
   onStart?(point: TrainingPoint): void;
   /** After each step; the next one waits for it. */
@@ -69,8 +73,8 @@ export function freshWeights(config: AcditConfig, seed: number): Weights {
 }
 
 /**
- * Train to the recipe's last step. When `signal` aborts, the present step is given up, the state after the last whole
- * step is saved, and this returns.
+ * Trains to the recipe's last step. When `signal` aborts, the present step is given up, the state after the last whole
+ * step is saved, and this returns. If something else fails, such as a hook or a dataset, that state is saved first too.
  * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
  * @throws {ConfigError} if the model does not fit the dataset.
  */
@@ -79,14 +83,8 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
   const { training, output } = recipe;
   requireFit(config, dataset);
   let { point } = options;
-  let savedStep = point.step;
+  const saver = createSaver(options, point.step);
   hooks.onStart?.(point);
-  const save = async (): Promise<void> => {
-    if (!options.save || savedStep === point.step) return;
-    await options.save(point);
-    savedStep = point.step;
-    hooks.onCheckpoint?.(point.step);
-  };
   const evaluate = async ({ step, state }: TrainingPoint): Promise<void> => {
     const every = recipe.evaluation?.every;
     if (every !== undefined && step > 0 && step % every === 0) await hooks.onEvaluate?.(step, state.ema);
@@ -101,27 +99,68 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
     await evaluate(point);
     while (point.step < training.steps) {
       const started = performance.now();
-      const report = await stepper(point, source, signal);
+      const report = await stepper.step(point, source, signal);
       const seconds = (performance.now() - started) / 1000;
       const samples = training.batch * training.accumulate;
       point = { ...point, step: point.step + 1, position: point.position + samples };
       await hooks.onStep?.({ ...report, step: point.step, samplesPerSecond: samples / seconds });
-      if (point.step % output.checkpointEvery === 0) await save();
+      if (point.step % output.checkpointEvery === 0) await saver.save(point);
       if (output.sampleEvery > 0 && point.step % output.sampleEvery === 0) {
         await hooks.onSample?.(point.step, point.state.ema);
       }
       await evaluate(point);
     }
-    await save();
+    await saver.save(point);
   } catch (error) {
-    if (!signal?.aborted) throw error;
-    await save();
+    if (signal?.aborted) await saver.save(point);
+    else {
+      // A loss that is not a number says nothing good of the weights before it.
+      if (stepper.isWhole() && !(error instanceof TrainingError)) await saver.saveAfter(error, point);
+      throw error;
+    }
   } finally {
     await source.return();
     await pass.dispose();
     await optimizer.dispose();
   }
   return point;
+}
+
+/** Saves points of a training, each once. */
+function createSaver({ save, hooks = {} }: LoopOptions, firstStep: number) {
+  let savedStep = firstStep;
+  let failure: unknown;
+  const saver = {
+    async save(point: TrainingPoint): Promise<void> {
+      if (!save || savedStep === point.step) return;
+      try {
+        await save(point);
+      } catch (error) {
+        failure = error;
+        throw error;
+      }
+      savedStep = point.step;
+      hooks.onCheckpoint?.(point.step);
+    },
+    /** Saves when something has failed. @throws {AcditError} naming both failures if saving fails too */
+    async saveAfter(error: unknown, point: TrainingPoint): Promise<void> {
+      if (error === failure) return;
+      try {
+        await saver.save(point);
+      } catch (cause) {
+        throw new AcditError(
+          `${messageOf(error)}; step ${point.step} could not be saved either (${messageOf(cause)}), and the run resumes ` +
+            `after step ${savedStep}`,
+          { cause },
+        );
+      }
+    },
+  };
+  return saver;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** @throws {ConfigError} if the model does not fit the dataset. */
@@ -151,11 +190,15 @@ export function requireFit(config: AcditConfig, dataset: Dataset): void {
   if (made !== undefined && made !== used) fail("the model's autoencoder is", made, used);
 }
 
-type Stepper = (
-  point: TrainingPoint,
-  source: AsyncGenerator<NoisedBatch, void, void>,
-  signal?: AbortSignal,
-) => Promise<Pick<StepReport, 'loss' | 'gradientNorm' | 'learningRate'>>;
+interface Stepper {
+  step(
+    point: TrainingPoint,
+    source: AsyncGenerator<NoisedBatch, void, void>,
+    signal?: AbortSignal,
+  ): Promise<Pick<StepReport, 'loss' | 'gradientNorm' | 'learningRate'>>;
+  /** Whether the state is that after the last step; not if the optimizer failed while it changed it. */
+  isWhole(): boolean;
+}
 
 /** One optimizer step over `accumulate` micro-batches. The state changes only after the last of them. */
 function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer, weights: Weights): Stepper {
@@ -170,7 +213,8 @@ function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer,
     decayFraction: training.decayFraction,
   } as const;
 
-  return async ({ step, state }, source, signal) => {
+  let whole = true;
+  const step: Stepper['step'] = async ({ step, state }, source, signal) => {
     let loss = 0;
     for (let micro = 0; micro < training.accumulate; micro++) {
       const next = await source.next();
@@ -183,9 +227,12 @@ function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer,
     requireFinite(step + 1, loss, norm);
     const rate = learningRate(rates, step);
     const gradientScale = clipFactor(norm, training.clip) / training.accumulate;
+    whole = false;
     await optimizer.step(state, gradients, { learningRate: rate, step: step + 1, gradientScale });
+    whole = true;
     return { loss, gradientNorm: norm, learningRate: rate };
   };
+  return { step, isWhole: () => whole };
 }
 
 function accumulate(sum: Weights, part: Weights, first: boolean): void {

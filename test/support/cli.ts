@@ -1,6 +1,7 @@
 /** @file The command line in tests: in this process, where that is enough, or as a process of its own. */
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -66,6 +67,20 @@ export function startCli(args: readonly string[], cwd?: string): RunningCli {
 /** Run `acdit` to its end. */
 export function spawnCli(args: readonly string[], cwd?: string): Promise<CliResult> {
   return startCli(args, cwd).result;
+}
+
+/** Run `acdit` to its end, with a file as its standard output. */
+export function spawnCliTo(file: string, args: readonly string[]): Promise<CliResult> {
+  const stdout = openSync(file, 'w');
+  const child = spawn(process.execPath, ['--import', LOADER, MAIN, ...args], {
+    stdio: ['ignore', stdout, 'pipe'],
+  });
+  closeSync(stdout);
+  let stderr = '';
+  child.stderr!.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, stdout: '', stderr })));
 }
 
 /** The last line that was printed. */

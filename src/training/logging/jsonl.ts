@@ -4,6 +4,7 @@ import {
   appendFileSync,
   closeSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -11,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { explainedSync } from '../../formats/atomic-write.ts';
 import type { Tracker } from './tracker.ts';
 
 /** A line of the log; `time` is in seconds since 1970. A number that is not finite is `null`. */
@@ -21,15 +23,19 @@ export interface MetricsLine {
 }
 
 /**
- * Log to a file, one line a call, after the lines up to `resumedStep` that it has. Images are not logged.
+ * Logs to a file, one line per call, after its lines of the steps up to `resumedStep`. Images are not logged.
+ * @throws {AcditError} if the file cannot be written, as every call may.
  */
 export function openJsonlTracker(path: string, resumedStep = 0, now: () => number = Date.now): Tracker {
-  mkdirSync(dirname(path), { recursive: true });
-  dropLinesAfter(path, resumedStep);
-  const file = openSync(path, 'a');
+  const file = explainedSync(path, () => {
+    mkdirSync(dirname(path), { recursive: true });
+    dropLinesAfter(path, resumedStep);
+    return openSync(path, 'a');
+  });
   return {
     scalars(step, record) {
-      appendFileSync(file, `${JSON.stringify({ step, time: now() / 1000, ...record })}\n`);
+      const line = `${JSON.stringify({ step, time: now() / 1000, ...record })}\n`;
+      explainedSync(path, () => appendFileSync(file, line));
     },
     image() {},
     close: () => closeSync(file),
@@ -41,11 +47,19 @@ export function readMetrics(path: string): MetricsLine[] {
   return readFileSync(path, 'utf8').split('\n').flatMap(parseLine);
 }
 
-/** Keep the lines of the steps up to `step`; the file is replaced as a whole. */
+/** Keeps the lines of the steps up to `step`; the file is replaced as a whole, if at all. */
 function dropLinesAfter(path: string, step: number): void {
   if (!existsSync(path)) return;
   const kept = readMetrics(path).filter((line) => line.step <= step);
-  writeFileSync(`${path}.tmp`, kept.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  const text = kept.map((line) => `${JSON.stringify(line)}\n`).join('');
+  if (text === readFileSync(path, 'utf8')) return;
+  const file = openSync(`${path}.tmp`, 'w');
+  try {
+    writeFileSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
   renameSync(`${path}.tmp`, path);
 }
 

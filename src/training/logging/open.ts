@@ -8,6 +8,9 @@ import type { Tracker } from './tracker.ts';
 /** The log of a training as JSON lines, in its folder. */
 export const METRICS_FILE = 'metrics.jsonl';
 
+/** TensorBoard's event files, in a training's folder. */
+export const TENSORBOARD_FOLDER = 'tensorboard';
+
 /** One tracker that reports to several. */
 export function combineTrackers(trackers: readonly Tracker[]): Tracker {
   return {
@@ -31,6 +34,6 @@ export function combineTrackers(trackers: readonly Tracker[]): Tracker {
 export function openTrackers(folder: string, resumedStep = 0): Tracker {
   return combineTrackers([
     openJsonlTracker(join(folder, METRICS_FILE), resumedStep),
-    openTensorBoardTracker(join(folder, 'tensorboard'), resumedStep),
+    openTensorBoardTracker(join(folder, TENSORBOARD_FOLDER), resumedStep),
   ]);
 }

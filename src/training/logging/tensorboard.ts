@@ -8,6 +8,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { FormatError } from '../../errors.ts';
+import { explainedSync } from '../../formats/atomic-write.ts';
 import { maskedCrc32c } from './crc32c.ts';
 import type { Tracker } from './tracker.ts';
 
@@ -26,19 +27,22 @@ const PNG_SIGNATURE = '89504e470d0a1a0a';
 const PNG_CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
 
 /**
- * Log to a new event file in `folder`.
+ * Logs to a new event file in `folder`. It throws an AcditError if that cannot be written, as every call may.
  * @param resumedStep the step that training goes on from; TensorBoard drops later ones of earlier files.
  */
 export function openTensorBoardTracker(folder: string, resumedStep = 0, now = Date.now): Tracker {
-  mkdirSync(folder, { recursive: true });
   const name = `events.out.tfevents.${Math.floor(now() / 1000)}.${hostname()}.${process.pid}`;
-  const file = openSync(join(folder, name), 'a');
+  const path = join(folder, name);
+  const file = explainedSync(path, () => {
+    mkdirSync(folder, { recursive: true });
+    return openSync(path, 'a');
+  });
   const write = (step: number, fill: (event: BinaryWriter) => void) => {
     const event = new BinaryWriter();
     event.tag(Event.wallTime, WireType.Bit64).double(now() / 1000);
     event.tag(Event.step, WireType.Varint).int64(step);
     fill(event);
-    appendFileSync(file, tfRecord(event.finish()));
+    explainedSync(path, () => appendFileSync(file, tfRecord(event.finish())));
   };
   write(0, (event) => event.tag(Event.fileVersion, WireType.LengthDelimited).string('brain.Event:2'));
   write(resumedStep + 1, (event) => {

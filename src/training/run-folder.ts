@@ -1,0 +1,98 @@
+/** @file The folder of a training run: what it may replace, and one training at a time in it. */
+
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CONFIG_FILE, TRAINER_FOLDER, WEIGHTS_FILE } from '../checkpoints/load.ts';
+import { ArgumentError } from '../errors.ts';
+import { makeFolders } from '../formats/atomic-write.ts';
+import { type Lock, lockFolder } from '../formats/lock.ts';
+import { stateFiles } from './checkpoint.ts';
+import { METRICS_FILE, TENSORBOARD_FOLDER } from './logging/open.ts';
+
+/** Sample grids, in a run's folder. */
+export const SAMPLES_FOLDER = 'samples';
+
+/** What a run writes into its folder. */
+const RUN_FILES = [
+  TRAINER_FOLDER,
+  METRICS_FILE,
+  TENSORBOARD_FOLDER,
+  SAMPLES_FOLDER,
+  WEIGHTS_FILE,
+  CONFIG_FILE,
+];
+
+/** How a run begins in its folder. */
+export interface RunStart {
+  /** Start at step 0 instead of resuming. */
+  readonly fresh?: boolean;
+  /** With `fresh`: remove the run or the model that the folder holds. */
+  readonly overwrite?: boolean;
+}
+
+/**
+ * Checks that a run may begin or resume in a folder. Nothing is changed.
+ * @throws {ArgumentError} if the run would replace what is there.
+ */
+export async function requireRunFolder(folder: string, { fresh, overwrite }: RunStart): Promise<void> {
+  const present = RUN_FILES.filter((name) => existsSync(join(folder, name)));
+  if (present.length === 0 || (fresh && overwrite)) return;
+  if (fresh) {
+    throw new ArgumentError(
+      `${folder} already holds a run (${present[0]}); give another folder with --out, resume the run by leaving --fresh ` +
+        'out, or discard it with --fresh --overwrite',
+    );
+  }
+  if (await canResume(folder, present)) return;
+  throw new ArgumentError(
+    `${folder} holds ${present[0]} but no training state, so it is not a run that can be resumed; give another folder ` +
+      'with --out, or discard what it holds with --fresh --overwrite',
+  );
+}
+
+/** A run that was stopped before its first checkpoint has an empty trainer folder and no model. */
+async function canResume(folder: string, present: readonly string[]): Promise<boolean> {
+  if (!present.includes(TRAINER_FOLDER)) return false;
+  return !present.includes(WEIGHTS_FILE) || (await stateFiles(join(folder, TRAINER_FOLDER))).length > 0;
+}
+
+/** A run's folder that this process has. */
+export interface RunFolder {
+  readonly lock: Lock;
+  /** Removes what a fresh start discards, and marks the folder as a run's. */
+  begin(): Promise<void>;
+}
+
+/**
+ * Makes a run's folder, or takes it over, and locks it.
+ * @param onWait is called if it takes a while to see whether another process, which is named, still trains there.
+ * @throws {ArgumentError} if another process trains there, or the run would replace what is there.
+ */
+export async function openRunFolder(
+  folder: string,
+  start: RunStart,
+  {
+    signal,
+    onWait,
+  }: { readonly signal?: AbortSignal | undefined; readonly onWait?: (owner: string) => void } = {},
+): Promise<RunFolder> {
+  await requireRunFolder(folder, start);
+  await makeFolders(folder);
+  const lock = await lockFolder(folder, { signal, ...(onWait && { onWait }) });
+  try {
+    await requireRunFolder(folder, start);
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+  return {
+    lock,
+    async begin() {
+      if (start.fresh) {
+        for (const name of RUN_FILES) await rm(join(folder, name), { recursive: true, force: true });
+      }
+      await makeFolders(join(folder, TRAINER_FOLDER));
+    },
+  };
+}
