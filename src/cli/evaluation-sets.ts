@@ -6,8 +6,10 @@ import { completeSet } from '../evaluation/extract.ts';
 import { writeFeatures } from '../evaluation/feature-file.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
+import { printableList } from '../formats/printable.ts';
 import type { Device } from '../runtime/device.ts';
-import { describePassedOver } from '../training/datasets/folder-files.ts';
+import { splitFolders } from '../training/datasets/class-level.ts';
+import { describePassedOver, isFolder } from '../training/datasets/folder-files.ts';
 import { I3D, INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
 import { type ProgressStream, startProgress } from './progress.ts';
 
@@ -71,13 +73,19 @@ export function setOptions(
   return { videos: { protocol: clips, always, signal }, maxPixels, size };
 }
 
-/** Open a set, with a warning that names the files of its folder that are not read. */
+/** Opens a set, with warnings that name the files of its folder that are not read, and splits that are read together. */
 async function openReported(
   path: string,
   options: OpenSetOptions,
   { onWarning }: Pick<Context, 'onWarning'>,
 ): Promise<OpenedSet> {
   const opened = await openSet(path, options);
+  const splits = (await isFolder(path)) ? await splitFolders(path) : [];
+  if (splits.length > 0) {
+    onWarning(
+      `${path}: holds the splits ${printableList(splits)}, and all of them are read; give one to compare it alone`,
+    );
+  }
   if (opened.kind === 'images' && opened.images.passedOver) {
     const unit = opened.images.shape.length === 4 ? 'videos' : 'images';
     onWarning(describePassedOver(path, unit, opened.images.passedOver));

@@ -1,6 +1,7 @@
 /** @file All metrics that two sets allow. */
 
 import { ArgumentError } from '../errors.ts';
+import { distinctNames } from '../models/acdit/class-names.ts';
 import type { Device } from '../runtime/device.ts';
 import { type EvaluationSet, FID_NETWORKS, FVD_NETWORK } from './evaluation-set.ts';
 import { frechetDistance } from './frechet.ts';
@@ -197,8 +198,9 @@ function labelScores(
   if (problem !== undefined) onWarning?.(`${problem}; the label accuracy is left out`);
   if (!labels || problem !== undefined) return {};
   const { accuracy, byLabel } = labelAccuracy(logits, labels);
+  const names = distinctNames(classNames);
   const named = byLabel.flatMap((share, label) =>
-    share === undefined ? [] : [[classNames[label], share] as const],
+    share === undefined ? [] : [[names[label], share] as const],
   );
   return { labelAccuracy: accuracy, labelAccuracyByClass: Object.fromEntries(named) };
 }

@@ -152,3 +152,28 @@ describe('acdit train on folders', () => {
     expect(await train(withClasses({ 'a/wide.png': wide }))).toMatchObject({ code: 0, warnings: [] });
   });
 });
+
+describe('acdit evaluate on folders', () => {
+  const evaluate = async (data: string) => {
+    const args = ['--network', 'fashion-mnist', '--json', '--kid-subsets', '0', '--threads', '1'];
+    const { code, stderr } = await runInProcess(['evaluate', data, data, ...args]);
+    expect(code, stderr).toBe(0);
+    return new Set(stderr.trimEnd().replaceAll(data, 'DATA').split('\n'));
+  };
+  const few = (count: number) =>
+    `warning: DATA: ${count} samples are few for a Fréchet distance in 96 dimensions, which is then too large; papers take 50000`;
+  const others =
+    'warning: precision, recall, density and coverage need more than 5 samples of each set, got 5; they are left out';
+
+  it('reads folders that are called like images, but no thumbnails', async () => {
+    const data = withClasses({ 'a/folder.jpg/x.png': png, 'a/@eaDir/0.png/T.jpg': point });
+    expect(await evaluate(data)).toEqual(new Set([few(5), others]));
+  });
+
+  it('warns that splits are read together', async () => {
+    const data = withClasses({ 'val/a/0.png': png }, ['train/a', 'train/b']);
+    const note =
+      'warning: DATA: holds the splits train, val, and all of them are read; give one to compare it alone';
+    expect(await evaluate(data)).toEqual(new Set([note, few(5), others]));
+  });
+});

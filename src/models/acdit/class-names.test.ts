@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../../errors.ts';
-import { className, findClass, requireClass, requireClassNumber } from './class-names.ts';
+import { className, distinctNames, findClass, requireClass, requireClassNumber } from './class-names.ts';
 
 /** Folders in the order in which `sorted(os.listdir())` and torchvision number them. */
 const listOf = (...classNames: string[]) => ({ classes: classNames.length, classNames });
@@ -118,5 +118,12 @@ describe('requireClassNumber', () => {
     for (const wrong of [3, -1, 1.5, Number.NaN]) {
       expect(() => requireClassNumber(listOf('1', '10', '2'), wrong)).toThrow('outside 0 to 2');
     }
+  });
+});
+
+describe('distinctNames', () => {
+  it('numbers names that several classes have', () => {
+    expect(distinctNames(['crane', 'dog', 'crane'])).toEqual(['crane (0)', 'dog', 'crane (2)']);
+    expect(distinctNames(['a', 'A', 'b'])).toEqual(['a', 'A', 'b']);
   });
 });

@@ -112,6 +112,12 @@ export function className({ classes, classNames = [] }: ClassList, label: number
   return classNames.some((name) => lowerCase(name) === NO_CLASS[0]) ? NO_CLASS[1] : NO_CLASS[0];
 }
 
+/** Returns names that tell classes apart: a name that several have is followed by the number of the class. */
+export function distinctNames(names: readonly string[]): string[] {
+  const repeated = new Set(names.filter((name, label) => names.indexOf(name) !== label));
+  return names.map((name, label) => (repeated.has(name) ? `${name} (${label})` : name));
+}
+
 /** The class whose name is spelled like the text; undefined if there is none. @throws {ArgumentError} if several are. */
 function onlyOne(list: ClassList, text: string, spelling: Spelling): number | undefined {
   const { classNames = [] } = list;

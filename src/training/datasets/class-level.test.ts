@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { folderOf } from '../../../test/support/folder-of.ts';
 import { DatasetError } from '../../errors.ts';
 import { IMAGE_EXTENSIONS } from '../../media/file-formats.ts';
-import { findClassLevel } from './class-level.ts';
+import { findClassLevel, splitFolders } from './class-level.ts';
 import type { Split } from './idx-dataset.ts';
 
 /** A folder with files of these paths; what is in them does not matter here. */
@@ -118,5 +118,12 @@ describe('findClassLevel', () => {
     const wrapped = layout('train/x/1.png');
     symlinkSync(wrapped, join(wrapped, 'train', 'again'));
     expect((await levelOf(wrapped)).level).toBe('train');
+  });
+});
+
+describe('splitFolders', () => {
+  it('are folders called like splits, where there are both kinds', async () => {
+    expect(await splitFolders(layout('Train/a/1.png', 'val/1.png', 'x/1.png'))).toEqual(['Train', 'val']);
+    expect(await splitFolders(layout('train/1.png', 'boat/1.png'))).toEqual([]);
   });
 });

@@ -115,6 +115,13 @@ async function chooseSplit(path: string, options: ClassLevelOptions): Promise<Cl
   return { folder: join(path, chosen), notes };
 }
 
+/** Returns the names of the folders that are called like splits, if there are some of training and some of testing. */
+export async function splitFolders(path: string): Promise<string[]> {
+  const named = (await foldersIn(path)).filter(isSplit);
+  const kinds = new Set(named.map(splitOf));
+  return kinds.size > 1 ? named : [];
+}
+
 /** Labels of a test split are those of the training split only if both have the same folders. */
 async function otherClasses(path: string, test: string, train: string): Promise<string[]> {
   const [ofTest, ofTrain] = [await foldersIn(join(path, test)), await foldersIn(join(path, train))];
