@@ -17,6 +17,7 @@ import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flag
 import { defineCommand, type Terminal } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelPath } from './model-path.ts';
+import { occupied, overwriteFlags } from './overwrite.ts';
 import { formatDuration, startProgress } from './progress.ts';
 import { choice } from './values.ts';
 
@@ -29,7 +30,7 @@ const convertFlags = {
     help: 'fp32, fp16 or bf16: what weights are stored in (as they are in IN; .onnx is always fp32)',
   },
   ...checkpointFlags,
-  overwrite: { type: 'boolean', help: 'replace OUT where it exists' },
+  ...overwriteFlags,
   quiet: { type: 'boolean', help: 'no progress' },
   json: { type: 'boolean', help: 'print what happens as JSON lines, and no progress' },
 } as const satisfies Flags;
@@ -113,7 +114,7 @@ async function requireFree(path: string, kind: Kind, overwrite: boolean): Promis
     }
     if (kind === 'folder') await requireModelFolder(file);
     if (!overwrite && !(kind === 'folder' && (await readdir(file)).length === 0)) {
-      throw new ArgumentError(`${file} exists; give --overwrite to replace it, or another name`);
+      throw occupied(file);
     }
   }
 }

@@ -1,5 +1,6 @@
 /** @file `acdit evaluate`: how good are samples, as papers measure it? */
 
+import { resolve } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { evaluate } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
@@ -12,6 +13,7 @@ import { prepareSets, setOptions } from './evaluation-sets.ts';
 import { networkFlags } from './feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { metricTable, statedProtocols } from './metric-table.ts';
+import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
 import { maxPixelsOf, pixelFlags } from './pixel-flags.ts';
 import { type Progress, startProgress } from './progress.ts';
 import { outputFile, wholeNumber } from './values.ts';
@@ -52,6 +54,7 @@ const evaluateFlags = {
     value: 'F.html',
     help: 'write a page with the metrics, pictures and charts of both sets',
   },
+  ...overwriteFlags,
   ...deviceFlags,
   json: { type: 'boolean', help: 'print the metrics as one JSON object, and no progress' },
 } as const satisfies Flags;
@@ -99,9 +102,12 @@ async function runEvaluation(
   };
   const clips = clipProtocol(values, options.seed);
   const save = { reference: file(values, 'save-reference'), samples: file(values, 'save-features') };
+  const report = values.report === undefined ? undefined : outputFile('report', values.report, '.html');
+  const outputs = [save.reference, save.samples, report];
+  requireApart(outputs, [referencePath, samplesPath]);
+  await requireFreeFiles(outputs, values.overwrite);
   const device = await openDevice(values);
   const quiet = values.json === true;
-  const report = values.report === undefined ? undefined : outputFile('report', values.report, '.html');
   const warnings: string[] = [];
   const onWarning = (message: string): void => {
     warnings.push(message);
@@ -154,6 +160,17 @@ async function runEvaluation(
 function passedOverOf(reference: EvaluationSet, samples: EvaluationSet) {
   if (!reference.passedOver && !samples.passedOver) return undefined;
   return { passedOver: { reference: reference.passedOver, samples: samples.passedOver } };
+}
+
+/** @throws {ArgumentError} if a file would be written twice, or over one of the sets. */
+function requireApart(outputs: readonly (string | undefined)[], sets: readonly string[]): void {
+  const taken = new Set(sets.map((path) => resolve(path)));
+  for (const path of outputs) {
+    if (path === undefined) continue;
+    if (taken.has(resolve(path)))
+      throw new ArgumentError(`${path} is given twice; give each file a name of its own`);
+    taken.add(resolve(path));
+  }
 }
 
 function number(

@@ -12,6 +12,7 @@ import type { Flags, FlagValues } from './flags.ts';
 import { modelNeeds, needsText } from './model-needs.ts';
 import { modelPath } from './model-path.ts';
 import { type ModelSummary, summarizeModel, summaryText } from './model-summary.ts';
+import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
 import { type BlockPlan, blockPlan, PREDICATES, planNumbers } from './plan-cells.ts';
 import { planSvg } from './plan-drawing.ts';
 import { planText } from './plan-text.ts';
@@ -32,6 +33,7 @@ const infoFlags = {
   svg: { type: 'string', value: 'FILE', help: 'draw the plan into an SVG file' },
   png: { type: 'string', value: 'FILE', help: 'draw the plan into a PNG file' },
   ...checkpointFlags,
+  ...overwriteFlags,
   json: { type: 'boolean', help: 'print all as JSON' },
 } as const satisfies Flags;
 
@@ -52,6 +54,7 @@ async function info(path: string | undefined, values: InfoValues, terminal: Term
   const { predicate = 'scam', window = '1', batch = '1', steps = '25' } = values;
   const svg = values.svg === undefined ? undefined : outputFile('svg', values.svg, '.svg');
   const png = values.png === undefined ? undefined : outputFile('png', values.png, '.png');
+  await requireFreeFiles([svg, png], values.overwrite);
   const predicateName = choice('predicate', predicate, PREDICATES);
   const windowSize = wholeNumber('window', window, 0);
   const [batchSize, stepCount] = [wholeNumber('batch', batch), wholeNumber('steps', steps)];

@@ -42,11 +42,13 @@ export interface NpzRun {
   readonly npz: NpzSettings;
   readonly device: Device;
   readonly json: boolean;
+  /** Replace a file that was made with other settings. */
+  readonly overwrite: boolean;
 }
 
 /** Sample until the file is whole, or the run is interrupted. @throws {AcditError} if it cannot be written */
 export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<undefined> {
-  const { model, settings, npz, device } = run;
+  const { model, settings, npz, device, overwrite } = run;
   const { path } = npz;
   const started = performance.now();
   const array = pictureArray(model.config, settings.request);
@@ -62,10 +64,10 @@ export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<unde
       onWait: (owner) => terminal.stderr.write(`checking whether ${owner} still writes ${path}\n`),
     });
     try {
-      if (await isFinishedNpz(path, array, origin))
+      if (await isFinishedNpz(path, array, origin, { overwrite }))
         return report(run, array, { made: 0, done: true }, started, terminal);
       const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
-      const file = await openGrowingNpz(path, array, origin, warn);
+      const file = await openGrowingNpz(path, array, origin, warn, { overwrite });
       const before = file.rows;
       await warnOfSpace(path, array, before, terminal);
       const done = await grow(run, { file, lock }, terminal);

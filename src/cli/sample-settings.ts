@@ -1,7 +1,6 @@
 /** @file The flags of `acdit sample`, checked against the model before its weights are read. */
 
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver, solverNames } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
@@ -20,6 +19,7 @@ import { deviceFlags } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.ts';
 import { type LabelOrder, type ManyLabels, manyLabels } from './many-labels.ts';
+import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
 import { type BatchedRequest, defaultBatch, latentShape } from './sample-batches.ts';
 import { vaePath } from './vae-path.ts';
 import { choice, guidanceScale, outputFile, perBlock, wholeNumber } from './values.ts';
@@ -105,6 +105,7 @@ export const sampleFlags = {
   ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
   ...checkpointFlags,
   precision: { type: 'string', value: 'NAME', help: 'fp32; int8 is not available yet' },
+  ...overwriteFlags,
   ...deviceFlags,
   json: { type: 'boolean', help: 'print what was made as JSON, and no progress' },
 } as const satisfies Flags;
@@ -118,7 +119,8 @@ export interface SampleSettings {
   readonly decode: boolean;
   /** Folder of the autoencoder, for a model of latents. */
   readonly vae: string | undefined;
-  /** Where latents go, if anywhere. */
+  readonly writesLatents: boolean;
+  /** Where latents go, if not into the folder. */
   readonly latentsFile: string | undefined;
   /** How clips are written, if the model makes any. */
   readonly clips: ClipSettings | undefined;
@@ -261,9 +263,10 @@ async function outputs(
   config: AcditConfig,
   values: SampleValues,
   terminal: Terminal,
-): Promise<Pick<SampleSettings, 'folder' | 'decode' | 'vae' | 'latentsFile'>> {
+): Promise<Pick<SampleSettings, 'folder' | 'decode' | 'vae' | 'writesLatents' | 'latentsFile'>> {
   const { out: folder = 'samples' } = values;
   const latents = values.latents === undefined ? undefined : outputFile('latents', values.latents, '.npy');
+  await requireFreeFiles([latents], values.overwrite);
   const ofLatents = config.space === 'latents';
   if (values.vae !== undefined && !ofLatents) {
     throw new ArgumentError('--vae decodes latents, but this model makes pixels; leave it out');
@@ -277,6 +280,7 @@ async function outputs(
     vae: needsAutoencoder
       ? await vaePath(config, values.vae, terminal, values.json === true, WITHOUT_AUTOENCODER)
       : undefined,
-    latentsFile: latents ?? (decode ? undefined : join(folder, 'latents.npy')),
+    writesLatents: latents !== undefined || !decode,
+    latentsFile: latents,
   };
 }

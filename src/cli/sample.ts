@@ -1,6 +1,6 @@
 /** @file `acdit sample`: pictures from a model. */
 
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { type StoredModel, weightSource } from '../checkpoints/load.ts';
 import { type Decoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError } from '../errors.ts';
@@ -26,6 +26,7 @@ import { labelledGrid, type NamedImage, picturesOf, writeNamed } from './picture
 import { formatDuration, startProgress } from './progress.ts';
 import { type BatchedRequest, batchRequests, latentShape, stepsOfSample } from './sample-batches.ts';
 import { openDecoder } from './sample-decoder.ts';
+import { openSampleFolder, type SampleFolder } from './sample-folder.ts';
 import { sampleToNpz } from './sample-npz.ts';
 import { type SampleSettings, type SampleValues, sampleFlags, sampleSettings } from './sample-settings.ts';
 
@@ -56,12 +57,18 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
     const settings = await prepare(model.config, values, device, terminal);
     const { npz } = settings;
     if (npz) {
-      return await sampleToNpz({ name, model, settings, npz, device, json: values.json === true }, terminal);
+      const options = { json: values.json === true, overwrite: values.overwrite === true };
+      return await sampleToNpz({ name, model, settings, npz, device, ...options }, terminal);
     }
-    await makeFolders(settings.folder);
-    const results = await collect(model, settings, device, values.json === true, terminal);
+    const folder = await openSampleFolder(settings.folder, {
+      count: settings.request.labels.length,
+      overwrite: values.overwrite === true,
+      signal: terminal.signal,
+    });
+    const { results, written } = await runInto(folder, model, settings, device, values, terminal).finally(
+      folder.release,
+    );
     const seconds = (performance.now() - started) / 1000;
-    const written = await writeResults(model.config, settings, results);
     if (values.json) {
       const report = describe(name, model.config, settings.request, results, written, seconds);
       terminal.stdout.write(`${printableJson(report)}\n`);
@@ -89,6 +96,19 @@ async function prepare(
   return { ...settings, request: { ...request, given } };
 }
 
+/** Sample, and write everything. */
+async function runInto(
+  folder: SampleFolder,
+  model: StoredModel,
+  settings: SampleSettings,
+  device: Device,
+  { json }: SampleValues,
+  terminal: Terminal,
+): Promise<{ results: Results; written: Written }> {
+  const results = await collect(folder, model, settings, device, json === true, terminal);
+  return { results, written: await writeResults(folder, model.config, settings, results) };
+}
+
 /** Everything that is finished. */
 interface Results {
   /** Of clips, their first frames side by side. */
@@ -110,6 +130,7 @@ function sampleCount(batches: readonly Tensor[]): number {
 
 /** A run: what is asked for, what comes out, and how far it is. */
 interface Run {
+  readonly folder: SampleFolder;
   readonly config: AcditConfig;
   readonly settings: SampleSettings;
   readonly decoder: Decoder | undefined;
@@ -121,6 +142,7 @@ interface Run {
 
 /** Sample, and write what is finished as it is. Ends early, with what there is, when interrupted. */
 async function collect(
+  folder: SampleFolder,
   model: StoredModel,
   settings: SampleSettings,
   device: Device,
@@ -136,6 +158,7 @@ async function collect(
   const { blocks = config.blocks } = request;
   let steps = 0;
   const run: Run = {
+    folder,
     config,
     settings,
     decoder,
@@ -185,15 +208,15 @@ async function samplePictures(run: Run, sampler: Sampler, signal: AbortSignal): 
 }
 
 async function finishPictures(
-  { config, settings, decoder, results, show }: Run,
+  { folder, config, settings, decoder, results, show }: Run,
   latents: Tensor<'float32'>,
 ): Promise<void> {
-  if (settings.latentsFile !== undefined) results.latents.push(latents);
+  if (settings.writesLatents) results.latents.push(latents);
   const images = await decoder?.decode(latents, (share) => show({ decoded: `${Math.floor(share * 100)}%` }));
   for (const image of images ? picturesOf(images) : []) {
     const index = results.pictures.length;
     const picture = { name: labelName(config, settings.request.labels[index]), image };
-    results.files.push(await writeNamed(settings.folder, index, picture));
+    results.files.push(await writeNamed(folder.path, folder.first + index, picture));
     results.pictures.push(picture);
   }
 }
@@ -206,11 +229,11 @@ async function sampleClips(
   clipSettings: ClipSettings,
   signal: AbortSignal,
 ): Promise<void> {
-  const { config, settings, results } = run;
+  const { folder, config, settings, results } = run;
   for (const batch of batchRequests(settings.request, signal)) {
     const { first = 0, labels } = batch;
     const names = labels.map((label) => labelName(config, label));
-    const clips = openClips(settings.folder, first, names, clipSettings);
+    const clips = openClips(folder.path, folder.first + first, names, clipSettings);
     try {
       for await (const event of streamFrames(config, sampler.sample(batch), decoder.decode)) {
         if (event.kind === 'frames') {
@@ -218,8 +241,7 @@ async function sampleClips(
           run.show({ frames: String(event.first + event.frames.shape[1]) });
         } else {
           run.onStep(event, first);
-          if (event.kind === 'done' && settings.latentsFile !== undefined)
-            results.latents.push(event.latents);
+          if (event.kind === 'done' && settings.writesLatents) results.latents.push(event.latents);
         }
       }
     } finally {
@@ -241,15 +263,16 @@ interface Written {
 }
 
 async function writeResults(
+  folder: SampleFolder,
   config: AcditConfig,
-  { folder, latentsFile, request }: SampleSettings,
+  { writesLatents, latentsFile = folder.latents, request }: SampleSettings,
   { pictures, latents }: Results,
 ): Promise<Written> {
-  const grid = pictures.length > 0 ? join(folder, 'grid.png') : undefined;
+  const grid = pictures.length > 0 ? folder.grid : undefined;
   // An interrupted clip is shorter than the others.
   const width = Math.max(...pictures.map(({ image }) => image.width));
   if (grid) await writePng(grid, labelledGrid(pictures.filter(({ image }) => image.width === width)));
-  if (latents.length === 0 || latentsFile === undefined) return { grid, latents: undefined };
+  if (latents.length === 0 || !writesLatents) return { grid, latents: undefined };
   const all = new Float32Array(latents.reduce((sum, { data }) => sum + data.length, 0));
   let offset = 0;
   for (const { data } of latents) {

@@ -58,22 +58,38 @@ function journalFile(path: string): string {
   return companionFile(path, '.partial.json');
 }
 
+/** What may happen to files of another origin. */
+export interface ReplaceOptions {
+  /** Replace them (default: false). */
+  readonly overwrite?: boolean;
+}
+
 /**
- * Whether `path` is there, finished.
- * @throws {ArgumentError} if another file of that name is there, or one with another origin.
+ * Whether `path` is there, finished, with this origin.
+ * @throws {ArgumentError} if another file of that name is there, or one with another origin, that may not be replaced.
  */
-export async function isFinishedNpz(path: string, { shape }: GrowingArray, origin: Origin): Promise<boolean> {
-  if (!(await stat(path).catch(() => undefined))) return false;
-  const remedy = 'give another name, or remove it';
+export async function isFinishedNpz(
+  path: string,
+  { shape }: GrowingArray,
+  origin: Origin,
+  { overwrite = false }: ReplaceOptions = {},
+): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  if (!found) return false;
+  if (found.isDirectory()) throw new ArgumentError(`${path} exists and is a folder; give another name`);
+  const remedy = 'give --overwrite to replace it, or another name';
   const source = await openFile(path);
   const made = await zipComment(source)
     .then((comment) => parseJson(comment, path, FormatError))
     .catch(() => undefined)
     .finally(() => source.close());
   if (typeof made !== 'object' || made === null) {
-    throw new ArgumentError(`${path} is there, and does not say what it was made with; ${remedy}`);
+    if (overwrite) return false;
+    throw new ArgumentError(`${path} exists, and does not say what it was made with; ${remedy}`);
   }
-  requireSame(made as Origin, { ...origin, shape }, `${path} is finished, but was made with`, remedy);
+  const wanted: Origin = { ...origin, shape };
+  if (overwrite && differences(made as Origin, wanted).length > 0) return false;
+  requireSame(made as Origin, wanted, `${path} is finished, but was made with`, remedy);
   await rm(journalFile(path), { force: true }); // what a process that was killed at its end may have left
   return true;
 }
@@ -81,7 +97,7 @@ export async function isFinishedNpz(path: string, { shape }: GrowingArray, origi
 /**
  * Begins a file, or resumes one. Rows that were damaged since they were written, and those after them, are dropped.
  * @param warn gets a line that says so.
- * @throws {ArgumentError} if it was begun with another origin
+ * @throws {ArgumentError} if it was begun with another origin and may not be replaced
  * @throws {FormatError} if the journal is damaged, or the file is missing
  * @throws {AcditError} if it cannot be written, or another process changed it meanwhile
  */
@@ -90,11 +106,12 @@ export async function openGrowingNpz(
   array: GrowingArray,
   origin: Origin,
   warn: (message: string) => void = () => {},
+  { overwrite = false }: ReplaceOptions = {},
 ): Promise<GrowingNpz> {
   const partial = partialFile(path);
   const layout = layoutOf(path, array, { ...origin, shape: array.shape });
   const { made, count, dataStart, rowBytes, begin } = layout;
-  let marks = await safeMarks(layout, await journalMarks(path, made), warn);
+  let marks = await safeMarks(layout, await journalMarks(path, made, overwrite), warn);
   let { rows, crc } = marks.at(-1)!;
   const end = (): number => dataStart + rows * rowBytes;
   // The journal comes first: without it, nobody would know what the rows are.
@@ -229,13 +246,18 @@ async function begun(partial: string, bytes: Uint8Array): Promise<FileHandle> {
 }
 
 /** The marks of the journal; none if there is no journal. @throws {ArgumentError} if it was begun with another origin */
-async function journalMarks(path: string, origin: Origin): Promise<readonly Mark[]> {
+async function journalMarks(path: string, origin: Origin, overwrite: boolean): Promise<readonly Mark[]> {
   const name = journalFile(path);
   const partial = partialFile(path);
   const remedy = `remove ${partial} and ${name} to begin again`;
   const journal = await readJournal(name, remedy);
-  if (!journal) return [];
-  requireSame(journal.origin, origin, `${partial} was begun with`, `give the same to resume, or ${remedy}`);
+  if (!journal || (overwrite && differences(journal.origin, origin).length > 0)) return [];
+  requireSame(
+    journal.origin,
+    origin,
+    `${partial} was begun with`,
+    'give the same to resume, or --overwrite to begin again',
+  );
   return journal.marks;
 }
 
@@ -309,11 +331,14 @@ async function closingOnFailure(file: FileHandle, action: () => Promise<void>): 
 
 /** @throws {ArgumentError} naming what differs */
 function requireSame(then: Origin, now: Origin, what: string, remedy: string): void {
+  const found = differences(then, now);
+  if (found.length > 0) throw new ArgumentError(`${what} ${printableMessage(found.join('; '))}; ${remedy}`);
+}
+
+function differences(then: Origin, now: Origin): string[] {
   const names = [...new Set([...Object.keys(then), ...Object.keys(now)])];
   const text = (value: unknown): string => JSON.stringify(value) ?? 'none';
-  const differences = names
+  return names
     .filter((name) => text(then[name]) !== text(now[name]))
     .map((name) => `${printable(name)} ${printable(text(then[name]))}, not ${printable(text(now[name]))}`);
-  if (differences.length > 0)
-    throw new ArgumentError(`${what} ${printableMessage(differences.join('; '))}; ${remedy}`);
 }

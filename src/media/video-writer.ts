@@ -125,7 +125,8 @@ function openEncoder(
   return format === 'webp' ? webpEncoder(width, height, fps) : gifEncoder(width, height, fps);
 }
 
-const FRAME_NAME = /^frames-\d{4,}\.png$/;
+/** Names of the frames in a folder. */
+export const FRAME_NAME = /^frames-\d{4,}\.png$/;
 
 function folderSink(path: string): Sink {
   let count = 0;

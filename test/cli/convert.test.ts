@@ -100,7 +100,7 @@ describe('acdit convert', () => {
     await converted(inFolder('model'), inFolder('model.pt'));
     const latents: Buffer[] = [];
     for (const model of [golden('image-tiny.pt'), inFolder('model'), inFolder('model.pt')]) {
-      const out = ['--latents', inFolder('latents.npy'), '--no-decode', '--out', inFolder('samples')];
+      const out = ['--latents', inFolder('latents.npy'), '--no-decode', '--overwrite'];
       const result = await runInProcess(['sample', model, '--labels', '3', '--steps', '2', ...out]);
       expect(result).toMatchObject({ code: 0 });
       latents.push(readFileSync(inFolder('latents.npy')));

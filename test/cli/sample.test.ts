@@ -279,6 +279,6 @@ describe('acdit sample with bad input', () => {
     const args = ['--labels', '0', '--steps', '1', '--no-decode', '--out', inFolder('out')];
     const { code, stderr } = await sample(pixels, ...args, '--latents', inFolder('taken.npy'));
     expect(code).toBe(2);
-    expect(lastLine(stderr)).toContain('it is a directory');
+    expect(lastLine(stderr)).toContain('exists and is a folder');
   });
 });
