@@ -14,22 +14,22 @@ const refused = vi.hoisted(() => new Map<string, string>());
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>();
-  const refuse = (call: string): void => {
-    const code = refused.get(call);
-    if (code !== undefined) throw Object.assign(new Error(`${code}: ${call}`), { code, syscall: call });
-  };
+  /** The same call, unless it is refused. */
+  const guarded =
+    <A extends unknown[], R>(name: string, call: (...args: A) => Promise<R>) =>
+    async (...args: A): Promise<R> => {
+      const code = refused.get(name);
+      if (code !== undefined) throw Object.assign(new Error(`${code}: ${name}`), { code, syscall: name });
+      return call(...args);
+    };
   return {
     ...real,
-    symlink: async (...args: Parameters<typeof real.symlink>) => (refuse('symlink'), real.symlink(...args)),
-    link: async (...args: Parameters<typeof real.link>) => (refuse('link'), real.link(...args)),
+    symlink: guarded('symlink', real.symlink),
+    link: guarded('link', real.link),
     open: async (...args: Parameters<typeof real.open>): Promise<FileHandle> => {
       const file = await real.open(...args);
-      const write = file.write.bind(file) as FileHandle['write'];
-      if (String(args[0]).endsWith('.incomplete')) {
-        file.write = (async (...values: Parameters<typeof write>) => (
-          refuse('write'), write(...values)
-        )) as FileHandle['write'];
-      }
+      const write = file.write.bind(file) as (...values: unknown[]) => Promise<unknown>;
+      if (String(args[0]).endsWith('.incomplete')) Object.assign(file, { write: guarded('write', write) });
       return file;
     },
   };

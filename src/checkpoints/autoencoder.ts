@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { isFile, openFile } from '../formats/file-source.ts';
+import { hubHint } from './hub-hint.ts';
 import { openSafetensorsFiles } from './safetensors-files.ts';
 import {
   AUTOENCODER_ENTRIES,
@@ -17,8 +18,8 @@ import {
 /**
  * Open an autoencoder without reading its weights.
  * @param path a folder with `config.json` and the weights as `diffusion_pytorch_model.safetensors`, in one file or in
- * several with an index, or as `.bin`, or a
- * folder with such a folder named `vae`.
+ * several with an index, or as `.bin`, or a folder with such a folder named `vae`. A name of the Hugging Face Hub is not a
+ * path: `fetchAutoencoder` of `acdit/hub` returns the path of what it fetches.
  * @throws {CheckpointError} if it is missing or no AutoencoderKL; {FormatError} if a file is damaged.
  */
 export async function openAutoencoder(path: string): Promise<StoredAutoencoder> {
@@ -36,7 +37,7 @@ async function autoencoderFolder(path: string): Promise<string> {
   for (const folder of [inside, path]) if (await isFile(join(folder, 'config.json'))) return folder;
   throw new CheckpointError(
     `${path}: no autoencoder; give a folder with config.json and ${AUTOENCODER_WEIGHTS[0]} (or .bin), ` +
-      'or one with such a folder named vae',
+      `or one with such a folder named vae${hubHint(path, 'fetchAutoencoder')}`,
   );
 }
 

@@ -12,6 +12,7 @@ import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { parseConfig } from './config-json.ts';
+import { hubHint } from './hub-hint.ts';
 import { openOfficial, type WeightsChoice } from './official.ts';
 import type { CheckpointLayout } from './official-config.ts';
 import { openSafetensorsFiles } from './safetensors-files.ts';
@@ -37,14 +38,15 @@ export interface OpenOptions {
 /**
  * Open a model without reading its weights.
  * @param path a folder with `config.json` and `model.safetensors` (or its shards with `model.safetensors.index.json`),
- * that safetensors file or index, or an official `.pt`.
+ * that safetensors file or index, or an official `.pt`. A name of the
+ * Hugging Face Hub is not a path: `fetchModel` of `acdit/hub` returns the path of what it fetches.
  * @throws {CheckpointError} if it is missing or no ACDiT; {FormatError} if a file is damaged.
  */
 export async function openModel(path: string, options: OpenOptions = {}): Promise<StoredModel> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats) {
     throw new CheckpointError(
-      `${path}: no such model; give a model folder, a .safetensors file or an official .pt`,
+      `${path}: no such model; give a model folder, a .safetensors file or an official .pt${hubHint(path, 'fetchModel')}`,
     );
   }
   if (stats.isDirectory()) return options.weights === 'model' ? openTraining(path) : openFolder(path);
@@ -91,7 +93,11 @@ async function readConfig(folder: string): Promise<AcditConfig> {
   return parseConfig(text, configPath);
 }
 
-/** Open a model, read its weights, and close its file. */
+/**
+ * Open a model, read its weights, and close its file.
+ * @param path as for {@link openModel}: on this machine, not a name of the Hugging Face Hub.
+ * @throws as {@link openModel} does.
+ */
 export async function loadModel(
   path: string,
   { signal, ...options }: OpenOptions & { readonly signal?: AbortSignal } = {},

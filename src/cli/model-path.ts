@@ -1,10 +1,12 @@
 /** @file Models and autoencoders as they are named to a command: by path, or by their name on the Hugging Face Hub. */
 
 import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
 import { HubError } from '../errors.ts';
 import type { HubOptions } from '../hub/events.ts';
-import { fetchAutoencoder, fetchModel } from '../hub/fetch-model.ts';
-import { parseHubName } from '../hub/names.ts';
+import { fetchAutoencoder, fetchModel, MODEL_FILE } from '../hub/fetch-model.ts';
+import { isAddress, parseHubName } from '../hub/names.ts';
+import { hubSettings } from '../hub/settings.ts';
 import type { Terminal } from './command.ts';
 import { hubProgress } from './hub-progress.ts';
 
@@ -15,18 +17,28 @@ import { hubProgress } from './hub-progress.ts';
  */
 export async function modelPath(name: string, terminal: Terminal, quiet: boolean): Promise<string> {
   // Of what can be a path only, whoever opens it says what is wrong.
-  if (existsSync(name) || (looksLikePath(name) && !parseHubName(name))) return name;
-  return fetched(name, fetchModel, terminal, quiet);
+  const isPath = existsSync(name) || (looksLikePath(name) && !parseHubName(name));
+  return isPath ? name : fetched(name, fetchModel, terminal, quiet);
 }
 
 /** The same for the folder of an autoencoder. */
 export async function autoencoderPath(name: string, terminal: Terminal, quiet: boolean): Promise<string> {
-  if (existsSync(name) || !looksLikePath(name) || !parseHubName(name)) return name;
-  return fetched(name, fetchAutoencoder, terminal, quiet);
+  const isOnHub = !existsSync(name) && (isAddress(name) || (looksLikePath(name) && parseHubName(name)));
+  return isOnHub ? fetched(name, fetchAutoencoder, terminal, quiet) : name;
+}
+
+/**
+ * What a model of the hub is called, after its file, its folder or its repository, whose path in the cache is a commit's.
+ * @returns undefined if it is a path on this machine.
+ */
+export async function hubModelName(name: string): Promise<string | undefined> {
+  if (existsSync(name)) return undefined;
+  const location = parseHubName(name, (await hubSettings()).endpoint);
+  return location && basename(location.path || location.repo).replace(MODEL_FILE, '');
 }
 
 function looksLikePath(name: string): boolean {
-  return /[/\\]/.test(name);
+  return /[/\\]/.test(name) && !isAddress(name);
 }
 
 async function fetched(

@@ -14,7 +14,7 @@ import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flag
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, deviceName } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { modelPath } from './model-path.ts';
+import { hubModelName, modelPath } from './model-path.ts';
 import { packageVersion } from './package-version.ts';
 import { vaePath } from './vae-path.ts';
 import { wholeNumber } from './values.ts';
@@ -172,8 +172,9 @@ function builtWebApp(): string | undefined {
 
 /** `MODEL` or `NAME=MODEL`. */
 async function modelSource(text: string, values: ServeValues, terminal: Terminal): Promise<ModelSource> {
-  const [, id, name] = /^([\w.-]+)=(.+)$/.exec(text) ?? [undefined, undefined, text];
+  const [, given, name] = /^([\w.-]+)=(.+)$/.exec(text) ?? [undefined, undefined, text];
   const path = await modelPath(name, terminal, false);
+  const id = given ?? (await hubModelName(name));
   const model = await openChosenModel(path, values);
   const { config } = model;
   await model.archive.close();

@@ -23,7 +23,7 @@ import {
 import { missingFile } from './refusals.ts';
 
 /** Endings of names that are files; other names are folders. */
-const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors|safetensors\.index\.json)$/;
+export const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors|safetensors\.index\.json)$/;
 
 /**
  * Fetch a model from the Hugging Face Hub, unless the cache holds it.

@@ -22,7 +22,7 @@ import { createFileStore } from './stored-files.ts';
 
 /** A model to serve. */
 export interface ModelSource {
-  /** A model folder or file. */
+  /** A model folder or file on this machine; `fetchModel` of `acdit/hub` returns one for a name of the hub. */
   readonly path: string;
   /** Which of its weights to take, and what it does not state itself. */
   readonly open?: OpenOptions;

@@ -29,7 +29,10 @@ export interface TrainingOptions extends RunStart {
   readonly optimizerDevice?: Device;
   /** Makes the batches from a point of the training on; by default `noisedBatches` of the dataset. */
   readonly batchesFrom?: (start: BatchesStart) => AsyncGenerator<NoisedBatch, void, void>;
-  /** Where the model that `initFrom` names is; by default that is its path. */
+  /**
+   * Finds the path of the model that `initFrom` names. By default that is its path; with `fetchModel` of `acdit/hub`,
+   * names of the hub are accepted too, as on the command line.
+   */
   readonly locateModel?: (name: string) => Promise<string>;
   /** Keys of the recipe that may differ from those of the run that is resumed. */
   readonly allowChanges?: readonly ChangeableKey[];

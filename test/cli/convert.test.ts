@@ -100,8 +100,17 @@ describe('acdit convert', () => {
     await converted(inFolder('model'), inFolder('model.pt'));
     const latents: Buffer[] = [];
     for (const model of [golden('image-tiny.pt'), inFolder('model'), inFolder('model.pt')]) {
-      const out = ['--latents', inFolder('latents.npy'), '--no-decode', '--overwrite'];
-      const result = await runInProcess(['sample', model, '--labels', '3', '--steps', '2', ...out]);
+      const out = ['--latents', inFolder('latents.npy'), '--no-decode', '--out', inFolder('samples')];
+      const result = await runInProcess([
+        'sample',
+        model,
+        '--labels',
+        '3',
+        '--steps',
+        '2',
+        ...out,
+        '--overwrite',
+      ]);
       expect(result).toMatchObject({ code: 0 });
       latents.push(readFileSync(inFolder('latents.npy')));
     }

@@ -87,11 +87,35 @@ describe('a model of the hub', () => {
     for (const name of ['owner/pixels', 'owner/many/one', `owner/many@${hub.commit}/one/model.safetensors`]) {
       expect(await info(name)).toEqual(expected);
     }
+    hub.faults.revisions = ['refs/pr/1'];
+    for (const name of [`${hub.endpoint}/owner/pixels/tree/main/?x`, 'hf://owner/many@refs%2Fpr%2F1/one']) {
+      expect(await info(name)).toEqual(expected);
+    }
+    expectBadInput(
+      await runInProcess(['info', 'https://other.example/owner/repo']),
+      'not the address of a model',
+    );
     const converted = ['convert', 'ACDiT-XL-img', inFolder('converted')];
     expect(await runInProcess(converted)).toMatchObject({ code: 0 });
     expect(await info(inFolder('converted'))).toMatchObject({ hidden: 128 });
     const verified = await runInProcess(['verify', 'ACDiT-XL-img', golden('image-tiny.npz')]);
     expect(verified).toMatchObject({ code: 0 });
+  });
+
+  it('is served under its own name', async () => {
+    const model = await saveTiny(inFolder('model'), tinyPixels);
+    const files = readdirSync(model);
+    await hubWith({
+      ...filesOf(model, 'owner/pixels', files),
+      ...filesOf(model, 'owner/many/v1.5', files),
+      'owner/repo/image-tiny.pt': checkpoint,
+      ...filesOf(golden('vae-tiny'), 'owner/sd/vae', VAE_FILES),
+    });
+    const names = ['owner/pixels', 'owner/many/v1.5', 'owner/repo/image-tiny.pt', 'mine=owner/pixels'];
+    const running = startCli(['serve', ...names, '--port', '0', '--vae', 'owner/sd']);
+    await running.printed('serving pixels, v1.5, image-tiny, mine at ');
+    running.child.kill('SIGTERM');
+    await running.result;
   });
 
   it('gives way to a path of that name', async () => {

@@ -163,7 +163,11 @@ describe('acdit sample --npz', () => {
     const again = await toNpz('out.npz', '--count', '4', '--batch', '1', '--threads', '1');
     expect(again).toMatchObject({ code: 0, stdout: `${inFolder('out.npz')}\n` });
     expect(again.stderr).toContain('is complete: 4 images');
-    expectBadInput(await toNpz('out.npz', '--count', '4', '--seed', '1'), 'seed 42, not 1', 'remove it');
+    expectBadInput(
+      await toNpz('out.npz', '--count', '4', '--seed', '1'),
+      'seed 42, not 1',
+      'give --overwrite to replace it',
+    );
     expectBadInput(await toNpz('out.npz', '--count', '4', '--cfg', '3'), 'cfg 1.5, not 3');
     const other = await saveTiny(inFolder('other'), validateConfig({ ...tinyPixels, mlpRatio: 3 }));
     const otherModel = await sample(...[other, '--npz', inFolder('out.npz'), '--count', '4', '--steps', '2']);
