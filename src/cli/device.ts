@@ -2,7 +2,13 @@
 
 import { ArgumentError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
-import { ACCELERATORS, type DeviceOptions, openAccelerator, openCpu } from '../runtime/node.ts';
+import {
+  ACCELERATORS,
+  type DeviceOptions,
+  openAccelerator,
+  openCpu,
+  requireThreads,
+} from '../runtime/node.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { choice, wholeNumber } from './values.ts';
 
@@ -12,7 +18,7 @@ export const deviceFlags = {
     value: 'NAME',
     help: 'cpu (auto), or a graphics card through webgpu, cuda, coreml or dml, where there is one',
   },
-  threads: { type: 'string', value: 'N', help: 'CPU threads (all cores)' },
+  threads: { type: 'string', value: 'N', help: 'CPU threads, at most 4 per core (default: one per core)' },
 } as const satisfies Flags;
 
 const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
@@ -41,7 +47,10 @@ export function openCpuDevice(values: FlagValues<typeof deviceFlags>): Device {
   throw new ArgumentError(`--device ${name} is not available here; this command runs on the cpu`);
 }
 
-/** What flags say of the CPU. */
+/** What flags say of the CPU. @throws {ArgumentError} for more than 4 threads per core. */
 export function deviceOptions({ threads }: FlagValues<typeof deviceFlags>): DeviceOptions {
-  return threads === undefined ? {} : { threads: wholeNumber('threads', threads) };
+  if (threads === undefined) return {};
+  const count = wholeNumber('threads', threads);
+  requireThreads(count);
+  return { threads: count };
 }

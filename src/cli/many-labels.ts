@@ -9,6 +9,14 @@ import { wholeNumber } from './values.ts';
 /** How classes follow each other: drawn with replacement, as DiT and ADM sample, or in turn, each as often as any. */
 export type LabelOrder = 'random' | 'balanced';
 
+/** The most samples of one run; a metric takes 50,000. */
+export const MOST_SAMPLES = 10_000_000;
+
+/** The most samples of each of some classes. */
+export function mostPerClass(classes: number): number {
+  return Math.floor(MOST_SAMPLES / Math.max(classes, 1));
+}
+
 export interface ManyLabels {
   readonly order: LabelOrder;
   /** The classes that are drawn from, or take turns. */
@@ -44,14 +52,14 @@ export function manyLabels(
     );
   }
   if (perClass !== undefined) {
-    const images = classes.length * wholeNumber('per-class', perClass);
+    const images = classes.length * wholeNumber('per-class', perClass, 1, mostPerClass(classes.length));
     const labels = Array.from({ length: images }, (_, i) => classes[i % classes.length]);
     return { order: 'balanced', classes, labels, notes };
   }
   const draws = Generator.seeded(seed, 0, LABEL_STREAM).randint(
     0,
     classes.length,
-    wholeNumber('count', count!),
+    wholeNumber('count', count!, 1, MOST_SAMPLES),
   );
   return { order: 'random', classes, labels: draws.map((draw) => classes[draw]), notes };
 }

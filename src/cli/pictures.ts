@@ -52,6 +52,12 @@ export async function writeNamed(
   return path;
 }
 
+/** Add a sample to those of a grid, unless the grid has no place for it: memory holds no more than is shown. */
+export function addToGrid(samples: NamedImage[], sample: NamedImage): void {
+  const inRow = samples.slice(-MOST_COLUMNS).filter(({ name }) => name === sample.name).length;
+  if (inRow < MOST_COLUMNS && samples.length < MOST_COLUMNS * MOST_ROWS) samples.push(sample);
+}
+
 /** A grid with one row for each run of samples with the same name, named at the left. */
 export function labelledGrid(samples: readonly NamedImage[]): Image {
   const rows = rowsByName(samples).slice(0, MOST_ROWS);

@@ -7,7 +7,7 @@ import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
-import { DEFAULT_SEED, planLength } from '../sampling/request.ts';
+import { DEFAULT_SEED, DEFAULT_STEPS, planLength } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -15,10 +15,11 @@ import { checkpointFlags } from './checkpoint-flags.ts';
 import { type ClipSettings, DEFAULT_FPS } from './clips.ts';
 import type { Terminal } from './command.ts';
 import type { Continuation } from './continuation.ts';
-import { deviceFlags } from './device.ts';
+import { deviceFlags, deviceName } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { defaultLabels, type Label, parseLabels, repeatLabels } from './labels.ts';
-import { type LabelOrder, type ManyLabels, manyLabels } from './many-labels.ts';
+import { type LabelOrder, type ManyLabels, MOST_SAMPLES, manyLabels, mostPerClass } from './many-labels.ts';
+import { requireSamplingMemory } from './memory-check.ts';
 import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
 import { type BatchedRequest, defaultBatch, latentShape } from './sample-batches.ts';
 import { vaePath } from './vae-path.ts';
@@ -138,7 +139,6 @@ export interface NpzSettings {
   readonly classes: readonly number[];
 }
 
-const DEFAULT_STEPS = 25;
 /** Of each class, when no labels are given. */
 const DEFAULT_PER_CLASS = 8;
 
@@ -173,12 +173,26 @@ export async function sampleSettings(
   // The sampler would say the same, but only once the weights are read; and the solver how many steps it can take.
   planLength(config, request);
   for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
+  const written = await outputs(config, values, terminal);
+  if (deviceName(values) === 'cpu')
+    requireSamplingMemory(config, batchMemory(request, written.writesLatents));
   return {
     request,
     npz,
     clips: clipSettings(config, values),
     continuation: continuationOf(values),
-    ...(await outputs(config, values, terminal)),
+    ...written,
+  };
+}
+
+/** What a run takes memory for. */
+function batchMemory({ labels, batch, steps, cfg, ...extent }: BatchedRequest, keepsLatents: boolean) {
+  return {
+    ...extent,
+    batch: Math.min(batch, labels.length),
+    steps: Math.max(...[steps].flat()),
+    guided: [cfg].flat().some((scale) => scale !== 1),
+    kept: keepsLatents ? labels.length : undefined,
   };
 }
 
@@ -239,8 +253,8 @@ function chooseLabels(
   const fallback = labels === undefined && config.space === 'pixels' ? DEFAULT_PER_CLASS : 1;
   const repeated = repeatLabels(
     distinct,
-    perClass === undefined ? fallback : wholeNumber('per-class', perClass),
-    count === undefined ? undefined : wholeNumber('count', count),
+    perClass === undefined ? fallback : wholeNumber('per-class', perClass, 1, mostPerClass(distinct.length)),
+    count === undefined ? undefined : wholeNumber('count', count, 1, MOST_SAMPLES),
   );
   return { labels: repeated, notes };
 }

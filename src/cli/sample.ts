@@ -22,7 +22,7 @@ import { readGiven } from './continuation.ts';
 import { openDevice } from './device.ts';
 import { labelName } from './labels.ts';
 import { modelPath } from './model-path.ts';
-import { labelledGrid, type NamedImage, picturesOf, writeNamed } from './pictures.ts';
+import { addToGrid, labelledGrid, type NamedImage, picturesOf, writeNamed } from './pictures.ts';
 import { formatDuration, startProgress } from './progress.ts';
 import { type BatchedRequest, batchRequests, latentShape, stepsOfSample } from './sample-batches.ts';
 import { openDecoder } from './sample-decoder.ts';
@@ -111,7 +111,7 @@ async function runInto(
 
 /** Everything that is finished. */
 interface Results {
-  /** Of clips, their first frames side by side. */
+  /** As many as the grid shows; of clips, their first frames side by side. */
   readonly pictures: NamedImage[];
   /** Paths of the pictures or clips. */
   readonly files: string[];
@@ -120,8 +120,8 @@ interface Results {
 }
 
 /** Samples of which there is anything. */
-function finishedCount({ pictures, latents }: Results): number {
-  return Math.max(pictures.length, sampleCount(latents));
+function finishedCount({ files, latents }: Results): number {
+  return Math.max(files.length, sampleCount(latents));
 }
 
 function sampleCount(batches: readonly Tensor[]): number {
@@ -214,10 +214,10 @@ async function finishPictures(
   if (settings.writesLatents) results.latents.push(latents);
   const images = await decoder?.decode(latents, (share) => show({ decoded: `${Math.floor(share * 100)}%` }));
   for (const image of images ? picturesOf(images) : []) {
-    const index = results.pictures.length;
+    const index = results.files.length;
     const picture = { name: labelName(config, settings.request.labels[index]), image };
     results.files.push(await writeNamed(folder.path, folder.first + index, picture));
-    results.pictures.push(picture);
+    addToGrid(results.pictures, picture);
   }
 }
 
@@ -247,7 +247,8 @@ async function sampleClips(
     } finally {
       await clips.finish();
       results.files.push(...clips.files);
-      results.pictures.push(...clips.strips().map((image, i) => ({ name: names[i], image })));
+      for (const [i, image] of clips.strips().entries())
+        addToGrid(results.pictures, { name: names[i], image });
     }
   }
 }

@@ -2,18 +2,20 @@
 
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { printableLines } from '../formats/printable.ts';
+import { machine } from '../runtime/machine.ts';
+import { DEFAULT_STEPS } from '../sampling/request.ts';
 import { MOST } from '../server/api.ts';
 import { DEFAULT_LIMITS } from '../server/context.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { bundledModel } from './bundled-model.ts';
 import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
-import { deviceFlags, deviceName } from './device.ts';
+import { deviceFlags, deviceName, deviceOptions } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { requireSamplingMemory } from './memory-check.ts';
 import { hubModelName, modelPath } from './model-path.ts';
 import { packageVersion } from './package-version.ts';
 import { vaePath } from './vae-path.ts';
@@ -122,11 +124,11 @@ function serveOptions(
   stderr: Terminal['stderr'],
 ): Omit<ServeOptions, 'models' | 'version'> {
   return {
-    batch: number('batch', values.batch, 16),
+    batch: batchOf(values),
     host: values.host ?? '127.0.0.1',
     port: number('port', values.port, 8000, 0, 65_535),
     device: deviceName(values),
-    threads: values.threads === undefined ? availableParallelism() : wholeNumber('threads', values.threads),
+    threads: deviceOptions(values).threads ?? machine().cores,
     queue: number('queue', values.queue, 64, 0),
     limits: limitsOf(values),
     apiKey: values['api-key'] ?? process.env.ACDIT_API_KEY,
@@ -149,6 +151,10 @@ function limitsOf(values: ServeValues): ServeOptions['limits'] {
     deadline: number('deadline', values.deadline, deadline),
     strictSize: values['strict-size'] ?? false,
   };
+}
+
+function batchOf({ batch }: ServeValues): number {
+  return number('batch', batch, 16);
 }
 
 function listOf(text: string | undefined): string[] | undefined {
@@ -178,6 +184,9 @@ async function modelSource(text: string, values: ServeValues, terminal: Terminal
   const model = await openChosenModel(path, values);
   const { config } = model;
   await model.archive.close();
+  if (deviceName(values) === 'cpu') {
+    requireSamplingMemory(config, { batch: batchOf(values), steps: DEFAULT_STEPS, guided: true });
+  }
   const folder = config.space === 'latents' ? await vaePath(config, values.vae, terminal, false) : undefined;
   return { path, open: openOptions(values), ...(id !== undefined && { id }), vae: folder };
 }

@@ -20,6 +20,7 @@ import { workerBatches } from '../training/worker-batches.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, deviceOptions, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { requireTrainingMemory } from './memory-check.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
 import { formatDuration, type Progress, startProgress } from './progress.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
@@ -78,6 +79,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   if (dataset.passedOver) {
     warn(describePassedOver(dataset.name, config.frames > 1 ? 'videos' : 'images', dataset.passedOver));
   }
+  if (!device.separateMemory) requireTrainingMemory(config, given.training.batch, given.training.activations);
   const vae = given.output.vae && (await trainingVae(config, given.output.vae, terminal, quiet));
   const recipe: Recipe = { ...given, output: { ...given.output, vae } };
   const options = { recipe, config, device, signal: terminal.signal };

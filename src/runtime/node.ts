@@ -1,10 +1,10 @@
 /** @file ONNX Runtime on Node. The only file that imports it. */
 
-import { availableParallelism } from 'node:os';
 import * as ort from 'onnxruntime-node';
-import { DeviceError } from '../errors.ts';
+import { ArgumentError, DeviceError } from '../errors.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 import type { Device, Feeds } from './device.ts';
+import { machine } from './machine.ts';
 import {
   createDevice,
   fromRuntime,
@@ -20,13 +20,31 @@ import { forWebGpu } from './webgpu-graph.ts';
 
 /** How a CPU is used. */
 export interface DeviceOptions {
-  /** CPU threads; all cores by default. */
+  /** CPU threads, at most 4 per core; default: one per core that this process may use. */
   readonly threads?: number;
 }
 
-/** The CPU, through ONNX Runtime's own kernels. */
+/** More threads than this per core only cost memory. */
+const THREADS_PER_CORE = 4;
+
+/** @throws {ArgumentError} if there are none, or more than 4 per core. */
+export function requireThreads(threads: number): void {
+  const { cores } = machine();
+  const most = THREADS_PER_CORE * cores;
+  if (Number.isInteger(threads) && threads >= 1 && threads <= most) return;
+  throw new ArgumentError(
+    `threads must be a whole number from 1 to ${most} (${THREADS_PER_CORE} for each of ${cores} cores), got ${threads}`,
+  );
+}
+
+function threadsOf({ threads = machine().cores }: DeviceOptions): number {
+  requireThreads(threads);
+  return threads;
+}
+
+/** The CPU, through ONNX Runtime's own kernels. @throws {ArgumentError} for more than 4 threads per core. */
 export function openCpu(options: DeviceOptions = {}): Device {
-  const threads = options.threads ?? availableParallelism();
+  const threads = threadsOf(options);
   const cpu: Runtime = {
     name: 'cpu',
     threads,
@@ -65,7 +83,7 @@ export async function openAccelerator(
   // A library that is missing is an error that is thrown; ONNX Runtime would also print it.
   ort.env.logLevel = 'fatal';
   if (name === 'cuda') forbidTensorFloat();
-  const threads = options.threads ?? availableParallelism();
+  const threads = threadsOf(options);
   const accelerator: Runtime = {
     name,
     threads,

@@ -75,7 +75,8 @@ export interface SamplePlan extends SampleLength {
   readonly solverNoise: NormalSource;
 }
 
-const DEFAULT_STEPS = 25;
+/** Solver steps per block. */
+export const DEFAULT_STEPS = 25;
 
 /** Seed of samples in the library, on the command line and in the web app: the official scripts'. */
 export const DEFAULT_SEED = 42;

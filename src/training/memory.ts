@@ -24,11 +24,25 @@ const FLOAT = 4;
 const PROGRAM = 250e6;
 const STATES = 5;
 
+/** Estimates the memory of a step on `samples` at a time. */
 export function trainingMemory(
   config: AcditConfig,
   samples: number,
   activations: Activations,
 ): TrainingMemory {
+  // Everything grows evenly with the samples, and the graphs of a huge batch would take memory themselves.
+  const [one, two] = [1, 2].map((count) => growingParts(config, count, activations));
+  const grown = (part: keyof typeof one): number => one[part] + (samples - 1) * (two[part] - one[part]);
+  const parts = {
+    state: FLOAT * STATES * parameterCount(config),
+    activations: grown('activations'),
+    work: grown('work'),
+    program: PROGRAM,
+  };
+  return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+function growingParts(config: AcditConfig, samples: number, activations: Activations) {
   const { layers, blocks, blockSize, hidden } = config;
   const graphs = gradientGraphs(config, samples);
   const room = ({ widen, narrow }: LayerStages): number => {
@@ -40,13 +54,10 @@ export function trainingMemory(
   const rows = samples * (cleanBlocks(config) + blocks) * blockSize;
   const stream = rows * hidden;
   const wide = sizeOf(graphs.layer.widen.forward.outputs.wide);
-  const parts = {
-    state: FLOAT * STATES * parameterCount(config),
+  return {
     activations: FLOAT * (layers * stream + layersWithRoom * room(graphs.layer) + room(graphs.lastLayer)),
     work: FLOAT * (4 * stream + 2 * wide + WORK_WIDE * wide),
-    program: PROGRAM,
   };
-  return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
 }
 
 /** Tensors as wide as the feed-forward's inside that ONNX Runtime holds of its own in the largest program. */

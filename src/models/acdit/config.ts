@@ -104,6 +104,8 @@ export function gridLengths(config: AcditConfig): number[] {
 
 /** More than attention can be computed of; a configuration with more is damaged or malicious. */
 const MAX_TOKENS = 2 ** 20;
+/** Several times as many as any transformer has; the same holds for a configuration with more. */
+const MAX_LAYERS = 1000;
 
 /**
  * Check a configuration as a whole.
@@ -131,6 +133,8 @@ export function validateConfig(config: AcditConfig): AcditConfig {
     if (!Number.isSafeInteger(value) || value < 1)
       fail(`${field} must be a whole number above 0, got ${value}`);
   }
+  if (config.layers > MAX_LAYERS)
+    fail(`${config.layers} layers are more than the ${MAX_LAYERS} that are supported`);
   const { hidden, heads, height, width, patch, frames, blocks, blockSize, positionSplit } = config;
   if (!(config.mlpRatio > 0) || !Number.isInteger(config.mlpRatio * hidden)) {
     fail(`mlpRatio times hidden must be a whole number above 0, got ${config.mlpRatio} times ${hidden}`);

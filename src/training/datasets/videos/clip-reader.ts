@@ -5,10 +5,10 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { createBudget } from '../../../budget.ts';
 import { AcditError, FormatError, VideoDecoderError } from '../../../errors.ts';
+import { machine } from '../../../runtime/machine.ts';
 import { type Clip, type ClipRequest, readClip } from './clip.ts';
 
 /** Reads clips of videos, several at a time. */
@@ -23,7 +23,7 @@ export interface ClipReader {
 }
 
 /** Videos decoded at the same time. */
-const DECODERS = Math.max(2, Math.floor(availableParallelism() / 2));
+const DECODERS = Math.max(2, Math.floor(machine().cores / 2));
 
 /** Reads in this process, at most `limit` videos at a time. */
 export function localClipReader(signal?: AbortSignal, limit = DECODERS): ClipReader {
