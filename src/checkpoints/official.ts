@@ -64,10 +64,7 @@ export function openOfficial(
     );
   }
   const weights = chosenWeights(value, choice, name);
-  const archive = withoutWrappers(
-    stateDict(weights, () => checkpoint.close()),
-    name,
-  );
+  const archive = withoutWrappers(tensorsOf(weights, checkpoint, name), name);
   const args = argumentsOf(value);
   const recorded = recordedConfig(args, name);
   if (recorded) return { config: recorded, archive };
@@ -75,6 +72,14 @@ export function openOfficial(
     throw new CheckpointError(`${name}: not an ACDiT: '${KNOWN_PARAMETER}' is missing`);
   }
   return { config: officialConfig(completeArguments(args, layout, name), archive, name), archive };
+}
+
+function tensorsOf(weights: TorchValue, checkpoint: TorchCheckpoint, name: string): TensorArchive {
+  try {
+    return stateDict(weights, () => checkpoint.close());
+  } catch (cause) {
+    throw new CheckpointError(`${name}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** The weights that are asked for or, if none are, the model's, or the only ones. */
