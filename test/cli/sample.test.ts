@@ -173,7 +173,8 @@ describe('acdit sample', () => {
   it('keeps finished pictures when interrupted', async () => {
     const args = ['sample', pixels, '--per-class', '200', '--batch', '1', '--steps', '50', '--json'];
     const running = startCli([...args, '--out', inFolder('out')]);
-    while (!readdirSync(folder).includes('out') || readdirSync(inFolder('out')).length < 2) {
+    const pictures = (): string[] => readdirSync(inFolder('out')).filter((name) => /^\d.*\.png$/.test(name));
+    while (!readdirSync(folder).includes('out') || pictures().length < 2) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     running.child.kill('SIGINT');
@@ -259,7 +260,7 @@ describe('acdit sample with bad input', () => {
     const weights = join(pixels, 'model.safetensors');
     const bytes = readFileSync(weights);
     expectBadInput(await sample(inFolder('none')), 'none: no such model');
-    expectBadInput(await sample(golden('pickle-zoo.pt')), 'no ACDiT');
+    expectBadInput(await sample(golden('pickle-zoo.pt')), 'not an ACDiT');
     const malicious = pickle(reduce('os', 'system', tuple(text(`touch ${inFolder('broken-in')}`))));
     writeFileSync(inFolder('malicious.pt'), await checkpoint(malicious));
     expectBadInput(await sample(inFolder('malicious.pt')), 'os.system');
