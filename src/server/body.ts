@@ -84,17 +84,30 @@ function requirePlain(c: Context): void {
   );
 }
 
+/** Pieces in which a body may arrive: so many, and one more for each so many bytes. Each costs time, however small. */
+const PIECES = { few: 1000, bytesEach: 64 } as const;
+
 /** Reads at most `limit` bytes. */
 async function readBytes(c: Context, limit: number): Promise<Buffer> {
   if (Number(c.req.header('content-length') ?? 0) > limit) throw tooLarge(limit);
-  const chunks: Uint8Array[] = [];
+  let bytes = Buffer.alloc(0);
   let size = 0;
+  let pieces = 0;
   for await (const chunk of bodyChunks(c)) {
-    size += chunk.length;
-    if (size > limit) throw tooLarge(limit);
-    chunks.push(chunk);
+    const end = size + chunk.length;
+    if (end > limit) throw tooLarge(limit);
+    if (++pieces > PIECES.few + end / PIECES.bytesEach) {
+      throw new ApiError(
+        413,
+        'body_in_pieces',
+        'the body arrives in too many small pieces; send larger ones',
+      );
+    }
+    if (end > bytes.length) bytes = Buffer.concat([bytes], Math.max(end, 2 * bytes.length));
+    bytes.set(chunk, size);
+    size = end;
   }
-  return Buffer.concat(chunks);
+  return bytes.subarray(0, size);
 }
 
 /** Yields the body as it arrives. @throws {ApiError} 499 if the client breaks it off */

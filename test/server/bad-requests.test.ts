@@ -67,6 +67,26 @@ describe('bad bodies', () => {
     expect((await server.app.request(IMAGES, init)).status).toBe(413);
   });
 
+  it('are refused if they come in very many pieces', async () => {
+    const send = (text: string, piece: number) => {
+      let sent = 0;
+      const body = new ReadableStream({
+        pull(controller) {
+          controller.enqueue(new TextEncoder().encode(text.slice(sent, sent + piece)));
+          sent += piece;
+          if (sent >= text.length) controller.close();
+        },
+      });
+      const init: RequestInit & { duplex: 'half' } = { method: 'POST', body, duplex: 'half' };
+      return server.app.request(IMAGES, { ...init, headers: { 'content-type': 'application/json' } });
+    };
+    const long = JSON.stringify({ prompt: '1', steps: 1 }).padEnd(20_000);
+    expect((await send(long, 100)).status).toBe(200);
+    expect((await send(long.slice(0, 900), 1)).status).toBe(200);
+    const refused = await send(long, 1);
+    expect([refused.status, (await errorOf(refused)).code]).toEqual([413, 'body_in_pieces']);
+  });
+
   it('are refused if they are compressed', async () => {
     for (const encoding of ['gzip', 'br', 'gzip, identity']) {
       const headers = { 'content-encoding': encoding };
