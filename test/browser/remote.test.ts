@@ -9,11 +9,19 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningServer, startServer } from '../../src/server/serve.ts';
 import { launchChromium, withoutChromium } from '../support/chromium.ts';
+import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 import { buildApp } from '../support/web-build.ts';
 
 // The sampling process runs from its source too.
 process.execArgv.push('--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href);
 
+/** A field of a page, whose types are not those of Node. */
+interface Validated {
+  readonly validationMessage: string;
+}
+
+/** Names that are numbers, as folders are sorted: 1, 10, 11, ... */
+const numbers = Array.from({ length: 30 }, (_, i) => String(i + 1)).sort();
 const root = join(import.meta.dirname, '../..');
 
 describe.skipIf(withoutChromium())('the app on a server', () => {
@@ -27,7 +35,12 @@ describe.skipIf(withoutChromium())('the app on a server', () => {
     folder = await mkdtemp(join(tmpdir(), 'acdit-remote-'));
     await buildApp(folder);
     server = await startServer({
-      models: [{ path: join(root, 'models/fashion-mnist') }],
+      models: [
+        { path: join(root, 'models/fashion-mnist') },
+        {
+          path: await saveTiny(join(folder, 'numbered'), { ...tinyPixels, classes: 30, classNames: numbers }),
+        },
+      ],
       host: '127.0.0.1',
       port: 0,
       threads: 1,
@@ -76,5 +89,27 @@ describe.skipIf(withoutChromium())('the app on a server', () => {
     );
     await page.getByRole('button', { name: 'Make a picture' }).click();
     await page.getByRole('alert').filter({ hasText: 'steps' }).waitFor();
+  });
+
+  it('takes the name of a class before its number, says so, and makes nothing of an unknown class', async () => {
+    await page.unrouteAll();
+    await page.getByRole('combobox', { name: 'Model' }).selectOption({ label: 'numbered (on the server)' });
+    const field = page.getByLabel('Class, by name or number');
+    const make = page.getByRole('button', { name: 'Make a picture' });
+    const before = asked.length;
+    await field.fill('nothing');
+    await make.click();
+    expect(await field.evaluate((input) => (input as unknown as Validated).validationMessage)).toContain(
+      "unknown class 'nothing'",
+    );
+    expect(asked.slice(before)).toEqual([]);
+    await field.fill('10');
+    const request = page.waitForRequest('**/v1/acdit/stream');
+    await make.click();
+    expect(numbers[1]).toBe('10');
+    expect((await request).postDataJSON()).toMatchObject({ prompt: 1 });
+    await page
+      .getByText("'10' is taken as the class named '10' (number 1), not as class number 10 ('19')")
+      .waitFor();
   });
 });

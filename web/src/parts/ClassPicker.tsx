@@ -63,7 +63,6 @@ function ClassField({ model, label, onChange }: ClassPickerProps) {
     } catch (error) {
       setNote('');
       input.setCustomValidity((error as Error).message);
-      input.reportValidity();
     }
   };
   return (
@@ -72,8 +71,8 @@ function ClassField({ model, label, onChange }: ClassPickerProps) {
       <input
         list="class-names"
         defaultValue={className(model, label)}
-        onInput={(event) => event.currentTarget.setCustomValidity('')}
-        onChange={(event) => read(event.currentTarget)}
+        onInput={(event) => read(event.currentTarget)}
+        onChange={(event) => event.currentTarget.reportValidity()}
       />
       <datalist id="class-names">
         {[...new Set(names)].map((name) => (
