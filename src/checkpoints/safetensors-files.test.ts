@@ -70,6 +70,7 @@ describe('a model in several files', () => {
     '..',
     'x.bin',
     'a\0.safetensors',
+    '\x1b[2J.safetensors',
   ])('reads no file elsewhere: %j', async (file) => {
     changeIndex(withEntry('x_embedder.weight', () => file));
     await expect(openModel(folder)).rejects.toThrow(

@@ -5,7 +5,7 @@ import { resolve, sep } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { ArgumentError } from '../errors.ts';
-import { printableJson } from '../formats/printable.ts';
+import { printableJson, printableMessage } from '../formats/printable.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
 import type { ImageDataset, VideoDataset } from '../training/datasets/dataset.ts';
@@ -165,7 +165,7 @@ async function openSource(
   }
   if (await hasIndex(data))
     throw new ArgumentError(`${data}: holds latents already; give a folder of images or videos`);
-  const warn = (message: string): unknown => stderr.write(`warning: ${message}\n`);
+  const warn = (message: string): unknown => stderr.write(`warning: ${printableMessage(message)}\n`);
   const options = {
     path: data,
     imageSize: size,
@@ -206,8 +206,10 @@ function reportTo(
       unit = unitOf(index);
       finished = index.shards.length - damage.length;
       say(describe(index, done));
-      for (const problem of damage) stderr.write(`warning: ${problem}; the shard is made again\n`);
-      if (passedOver) stderr.write(`warning: ${describePassedOver(data, unit, passedOver)}\n`);
+      for (const problem of damage)
+        stderr.write(`warning: ${printableMessage(problem)}; the shard is made again\n`);
+      if (passedOver)
+        stderr.write(`warning: ${printableMessage(describePassedOver(data, unit, passedOver))}\n`);
       const { images, latentShape, dtype, flips } = index;
       emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, passedOver });
       progress = startProgress({

@@ -1,5 +1,6 @@
 /** @file What a download from the hub shows on the terminal. */
 
+import { printable, printableMessage } from '../formats/printable.ts';
 import type { HubEvent } from '../hub/events.ts';
 import { formatBytes } from '../hub/sizes.ts';
 import type { Terminal } from './command.ts';
@@ -20,8 +21,9 @@ export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubPr
   let state: { readonly done: number; readonly size: number } | undefined;
   const say = (message: string): void => {
     if (quiet) return;
-    if (progress) progress.log(message);
-    else stderr.write(`${message}\n`);
+    const line = printableMessage(message);
+    if (progress) progress.log(line);
+    else stderr.write(`${line}\n`);
   };
   const finish = (): void => {
     progress?.finish();
@@ -52,11 +54,13 @@ export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubPr
           break;
         case 'damaged':
           stderr.write(
-            `warning: ${event.path} does not hold ${event.file} as the hub has it; it is not used\n`,
+            `warning: ${printableMessage(`${event.path} does not hold ${event.file} as the hub has it`)}; it is not used\n`,
           );
           break;
         case 'unreachable':
-          stderr.write(`warning: ${event.reason}; ${event.file} is taken from the cache\n`);
+          stderr.write(
+            `warning: ${printableMessage(event.reason)}; ${printable(event.file)} is taken from the cache\n`,
+          );
           break;
         case 'done':
         case 'cached':

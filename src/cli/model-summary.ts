@@ -1,5 +1,6 @@
 /** @file What `acdit info` says of a model: parameters by part, and how pictures become tokens and blocks. */
 
+import { printable } from '../formats/printable.ts';
 import { type AcditConfig, headSize, tokenCount, tokenSize } from '../models/acdit/config.ts';
 import { parameterCount, parameters } from '../models/acdit/weights.ts';
 import { bytesPerElement, type DType, elementCount } from '../tensor/tensor.ts';
@@ -101,7 +102,10 @@ export function summaryText(summary: ModelSummary): string {
 
 function classesText({ classes, classNames }: AcditConfig): string {
   return classNames
-    ? `${classes}: ${classNames.slice(0, 12).map(writtenLabel).join(', ')}${classes > 12 ? ', ...' : ''}`
+    ? `${classes}: ${classNames
+        .slice(0, 12)
+        .map((name) => printable(writtenLabel(name)))
+        .join(', ')}${classes > 12 ? ', ...' : ''}`
     : `${classes}`;
 }
 

@@ -21,7 +21,7 @@ import {
 } from '../formats/growing-npz.ts';
 import type { Origin } from '../formats/growing-npz-journal.ts';
 import { type Lock, takeLock } from '../formats/lock.ts';
-import { printableJson } from '../formats/printable.ts';
+import { printableJson, printableMessage } from '../formats/printable.ts';
 import { rgbBytes } from '../media/frames.ts';
 import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
@@ -66,7 +66,8 @@ export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<unde
     try {
       if (await isFinishedNpz(path, array, origin, { overwrite }))
         return report(run, array, { made: 0, done: true }, started, terminal);
-      const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
+      const warn = (message: string): unknown =>
+        terminal.stderr.write(`warning: ${printableMessage(message)}\n`);
       const file = await openGrowingNpz(path, array, origin, warn, { overwrite });
       const before = file.rows;
       await warnOfSpace(path, array, before, terminal);

@@ -2,7 +2,7 @@
 
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
-import { printableJson } from '../formats/printable.ts';
+import { printableJson, printableMessage } from '../formats/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { openCpu } from '../runtime/node.ts';
@@ -73,7 +73,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   const quiet = values.quiet === true || values.json === true;
   const device = await openDevice(values);
   const optimizerDevice = device.separateMemory ? openCpu(deviceOptions(values)) : device;
-  const warn = (message: string): unknown => terminal.stderr.write(`warning: ${message}\n`);
+  const warn = (message: string): unknown => terminal.stderr.write(`warning: ${printableMessage(message)}\n`);
   const dataset = await openDataset({ ...given.data, warn });
   const config = recipeModel(given, dataset);
   if (dataset.passedOver) {
@@ -161,7 +161,7 @@ function reportTo(
 
   const hooks: TrainingHooks = {
     onWait: (owner) => say(`checking whether ${owner} still trains in ${output.folder}`),
-    onWarning: (message) => terminal.stderr.write(`warning: ${message}\n`),
+    onWarning: (message) => terminal.stderr.write(`warning: ${printableMessage(message)}\n`),
     onStart({ step }) {
       tracker = openTrackers(output.folder, step);
       say(describeRun(recipe, config, dataset, step));

@@ -44,7 +44,7 @@ export function parseShardIndex(text: string, name: string): ShardIndex {
   if (files.length === 0 || files.length > MAX_SHARDS) {
     throw new FormatError(`${name}: names ${files.length} files; expected 1 to ${MAX_SHARDS}`);
   }
-  const stray = files.find((file) => !/^[^/\\:\0]+\.safetensors$/.test(file));
+  const stray = files.find((file) => !/^[^/\\:\p{Cc}]+\.safetensors$/u.test(file));
   if (stray !== undefined) {
     throw new FormatError(
       `${name}: names the file ${printable(stray)}; expected a .safetensors file in the same folder, without a path`,

@@ -1,6 +1,7 @@
 /** @file What the hub refuses, and what to do about it. */
 
 import { HubError } from '../errors.ts';
+import { printableList } from '../formats/printable.ts';
 import { didYouMean } from '../nearest.ts';
 import type { Hub } from './connection.ts';
 import { listRepository } from './listing.ts';
@@ -30,8 +31,6 @@ export function refusal(hub: Hub, location: HubLocation, status: number, code: s
   return new HubError(`${what}: ${endpoint} answers with status ${status}; try again later`);
 }
 
-const SHOWN = 8;
-
 /** The error for a file that is not there, naming what is. */
 export async function missingFile(hub: Hub, location: HubLocation): Promise<HubError> {
   const { repo, revision, path } = location;
@@ -39,8 +38,7 @@ export async function missingFile(hub: Hub, location: HubLocation): Promise<HubE
   const files = await listRepository(hub, location).catch(() => undefined);
   if (!files) return new HubError(`${where} holds no ${path}, or there is no such repository or revision`);
   if (files.length === 0) return new HubError(`${where} holds no ${path}: it is empty`);
-  const shown = files.slice(0, SHOWN).join(', ') + (files.length > SHOWN ? ', ...' : '');
   return new HubError(
-    `${where} holds no ${path}${didYouMean(path, files, (file) => `${repo}/${file}`) || '.'} It holds ${shown}`,
+    `${where} holds no ${path}${didYouMean(path, files, (file) => `${repo}/${file}`) || '.'} It holds ${printableList(files)}`,
   );
 }

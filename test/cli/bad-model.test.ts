@@ -213,3 +213,32 @@ describe('what does not fit the model', () => {
     await expectBadInput(['sample', folder], /tokens/);
   });
 });
+
+describe('texts of a model', () => {
+  const hostile = '\x1b[2J\x9b31m\u202ebag\r\n';
+
+  it('do not reach the terminal as they are, and letters of all scripts do', async () => {
+    const folder = await folderOf(
+      { ...tinyPixels, classNames: ['猫', 'kočka', hostile] },
+      formulaWeights(tinyPixels),
+    );
+    const { code, stdout } = await runInProcess(['info', folder]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('猫, kočka');
+    expect(stdout).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+    const json = (await runInProcess(['info', folder, '--json'])).stdout;
+    expect(json).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}]/u);
+    expect(JSON.parse(json).config.classNames[2]).toBe(hostile);
+  });
+
+  it('are quoted briefly in messages', async () => {
+    const folder = await folderOf(tinyPixels, formulaWeights(tinyPixels));
+    for (const text of [`{"modelType": "${'x'.repeat(100_000)}"}`, `${hostile}${'y'.repeat(100_000)}`]) {
+      writeFileSync(join(folder, 'config.json'), text);
+      const { code, stderr } = await runInProcess(['info', folder]);
+      expect(code).toBe(2);
+      expect(stderr).toMatch(/^acdit: [^\p{Cc}\p{Cf}]*\n$/u);
+      expect(stderr.length).toBeLessThan(1000);
+    }
+  });
+});
