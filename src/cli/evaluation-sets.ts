@@ -2,11 +2,12 @@
 
 import type { ClipProtocol } from '../evaluation/clips.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { completeSet } from '../evaluation/extract.ts';
+import { completeSet, madeBy } from '../evaluation/extract.ts';
 import { writeFeatures } from '../evaluation/feature-file.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { printableList } from '../formats/printable.ts';
+import { requireSameNetwork } from '../evaluation/same-network.ts';
 import type { Device } from '../runtime/device.ts';
 import { splitFolders } from '../training/datasets/class-level.ts';
 import { describePassedOver, isFolder } from '../training/datasets/folder-files.ts';
@@ -110,6 +111,14 @@ async function completeSets(
   const { network: name = ofVideos ? I3D : INCEPTION } = values;
   const network = await openFeatureNetwork(context.device, name, values, context.clips.frames);
   try {
+    const pair = [reference, samples];
+    for (const [i, opened] of pair.entries()) {
+      const other = pair[1 - i];
+      // Hours of work should not end with a refusal that could be foreseen.
+      if (opened.kind === 'features' && other.kind === 'images') {
+        requireSameNetwork(opened.set, madeBy(network, other.images.name));
+      }
+    }
     const onlyFeatures = save.reference === undefined;
     const sets = {
       reference: await completed(reference, network, 'reference', onlyFeatures, context),

@@ -11,6 +11,7 @@ import { kernelDistance } from './kernel-distance.ts';
 import { labelAccuracy } from './label-accuracy.ts';
 import { compareManifolds, DENSITY_NEIGHBOUR } from './manifolds.ts';
 import type { Features } from './products.ts';
+import { requireSameNetwork } from './same-network.ts';
 
 /** Only what could be computed. */
 export interface Metrics {
@@ -86,16 +87,7 @@ function checkPair(reference: EvaluationSet, samples: EvaluationSet): void {
         'both must be of the same network',
     );
   }
-  if (
-    reference.network !== undefined &&
-    samples.network !== undefined &&
-    reference.network !== samples.network
-  ) {
-    throw new ArgumentError(
-      `${samples.name}: its features are of the network '${samples.network}', those of ${reference.name} of ` +
-        `'${reference.network}'; both must be of the same`,
-    );
-  }
+  requireSameNetwork(reference, samples);
 }
 
 async function distances(

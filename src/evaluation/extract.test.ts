@@ -120,9 +120,9 @@ describe('extractFeatures', () => {
 describe('completeSet', () => {
   it('takes stored statistics for all of a set', async () => {
     const gaussian = { mean: new Float64Array(6), covariance: new Float64Array(36) };
-    const stored = { name: 'source', network: 'stored', gaussian };
+    const stored = { name: 'source', network: 'values', gaussian };
     const set = await completeSet(device, network, { kind: 'images', images: source(), stored });
-    expect(set).toMatchObject({ network: 'stored', gaussian });
+    expect(set).toMatchObject({ network: 'values', gaussian });
     expect(set.features!.shape).toEqual([700, 6]);
     expect(set.spatial).toBeUndefined();
     expect(await completeSet(device, network, { kind: 'features', set: stored })).toBe(stored);

@@ -11,6 +11,7 @@ import type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
 import { type GaussianSums, gaussianSums } from './gaussian.ts';
 import type { OpenedSet } from './open-set.ts';
 import type { WorkOptions } from './products.ts';
+import { requireSameNetwork } from './same-network.ts';
 import type { SampleSource } from './sample-source.ts';
 
 /** How features are computed. */
@@ -99,11 +100,20 @@ export async function completeSet(
   options: ExtractOptions = {},
 ): Promise<EvaluationSet> {
   if (opened.kind === 'features') return opened.set;
-  const extracted = await extractFeatures(device, network, opened.images, options);
   const { stored } = opened;
+  if (stored?.gaussian) {
+    const { name } = opened.images;
+    requireSameNetwork({ ...stored, name: `the statistics in ${name}` }, madeBy(network, name));
+  }
+  const extracted = await extractFeatures(device, network, opened.images, options);
   if (!stored?.gaussian) return extracted;
   const { gaussian, spatial, network: name = extracted.network } = stored;
   return { ...extracted, network: name, gaussian, spatial };
+}
+
+/** What features that a network makes will say of how they were made. */
+export function madeBy({ name: network, protocol }: FeatureNetwork, name: string) {
+  return { name, network, protocol };
 }
 
 function requireKind({ name, takesClips = false }: FeatureNetwork, source: SampleSource): void {

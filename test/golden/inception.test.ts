@@ -27,6 +27,7 @@ describe('Inception with formula weights, against pytorch-fid', () => {
   it('has the features, spatial features and logits of the ADM suite', async () => {
     const network = await inceptionNetwork(device, stored, 'adm');
     const { features, spatial, logits } = await network.extract(images);
+    expect(network.protocol).toEqual({ weights: expect.stringMatching(/^[0-9a-f]{16}$/) });
     for (const [name, value] of Object.entries({
       adm_pool3: features,
       adm_spatial: spatial!,
@@ -41,6 +42,23 @@ describe('Inception with formula weights, against pytorch-fid', () => {
     const alone = (await network.extract(second)).features;
     expect(relativeError(alone, { data: features.data.slice(2048, 4096) })).toBeLessThan(1e-6);
     await network.dispose();
+  });
+
+  it('says which weights it has', async () => {
+    const classifier = async () => {
+      const weight = await stored.classifier();
+      return { ...weight, data: weight.data.map((value, i) => (i === 5 ? value + 1e-3 : value)) };
+    };
+    const networks = [stored, stored, { ...stored, classifier }].map((weights) =>
+      inceptionNetwork(device, weights),
+    );
+    const protocols = [];
+    for (const network of await Promise.all(networks)) {
+      protocols.push(network.protocol?.weights);
+      await network.dispose();
+    }
+    expect(protocols[1]).toBe(protocols[0]);
+    expect(protocols[2]).not.toBe(protocols[0]);
   });
 
   it("has the features of pytorch-fid's own way to prepare images", async () => {

@@ -1,0 +1,40 @@
+/** @file Whether features were made in the same way: by one network, with the same weights and preprocessing. */
+
+import { ArgumentError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
+import type { EvaluationSet } from './evaluation-set.ts';
+
+/** Settings of a protocol that make the features those of another network. */
+const NETWORK_SETTINGS: Readonly<Record<string, string>> = {
+  weights: 'weights, by their fingerprint,',
+  batchNormEpsilon: "epsilon of the network's batch norms",
+  resize: 'way of resizing frames',
+};
+
+/** What a set says of how its features were made. */
+type MadeBy = Pick<EvaluationSet, 'name' | 'network' | 'protocol'>;
+
+/**
+ * Checks that two sets' features are of one network, with the same weights and preprocessing, as far as the sets state it.
+ * @throws {ArgumentError} naming what differs.
+ */
+export function requireSameNetwork(reference: MadeBy, samples: MadeBy): void {
+  if (
+    reference.network !== undefined &&
+    samples.network !== undefined &&
+    reference.network !== samples.network
+  ) {
+    throw new ArgumentError(
+      `${samples.name}: its features are of the network '${samples.network}', those of ${reference.name} of ` +
+        `'${reference.network}'; both must be of the same`,
+    );
+  }
+  for (const [key, name] of Object.entries(NETWORK_SETTINGS)) {
+    const [a, b] = [reference.protocol?.[key], samples.protocol?.[key]];
+    if (a === undefined || b === undefined || a === b) continue;
+    throw new ArgumentError(
+      `${samples.name}: the ${name} of its features is ${printable(b)}, and of ${reference.name} ${printable(a)}; compute ` +
+        'the features of both in the same way',
+    );
+  }
+}
