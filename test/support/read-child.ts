@@ -1,14 +1,46 @@
 /** @file The process of read-in-child.ts: opens a file, reads all of it, and prints what that cost as JSON. */
 
+import { readFile } from 'node:fs/promises';
+import { openSet } from '../../src/evaluation/open-set.ts';
 import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { openTensorflowGraph } from '../../src/formats/tensorflow-graph.ts';
 import { nestedTensors, openTorchCheckpoint } from '../../src/formats/torch-checkpoint.ts';
+import { readFrames } from '../../src/media/video-reader.ts';
+import { parseIdx, unpackGzip } from '../../src/training/datasets/idx.ts';
+import { openImageFolder } from '../../src/training/datasets/image-folder.ts';
 
 const [path] = process.argv.slice(2);
 const megabytes = (): number => process.resourceUsage().maxRSS / 1000;
 
+/** A folder of class folders, as training reads it: all images at once. */
+async function readTrainingImages(): Promise<number> {
+  const dataset = await openImageFolder(path, { imageSize: 64, maximumCorruptShare: 0 });
+  const indices = Array.from({ length: dataset.size }, (_, i) => i);
+  return (await Promise.all(indices.map((i) => dataset.read(i)))).length;
+}
+
+/** A set as an evaluation reads it. */
+async function readEvaluationImages(): Promise<number> {
+  const opened = await openSet(path);
+  if (opened.kind === 'features') throw new Error('expected images');
+  let count = 0;
+  for await (const { shape } of opened.images.batches(100)) count += shape[0];
+  await opened.images.close();
+  return count;
+}
+
+async function readVideo(): Promise<number> {
+  let count = 0;
+  for await (const _ of readFrames(path)) count++;
+  return count;
+}
+
 async function readAll(): Promise<number> {
+  if (path.endsWith('training')) return readTrainingImages();
+  if (path.endsWith('evaluation') || path.endsWith('images.npz')) return readEvaluationImages();
+  if (path.endsWith('.gz')) return parseIdx(await unpackGzip(await readFile(path), path), path).shape[0];
+  if (/\.(avi|gif)$/.test(path)) return readVideo();
   const source = await openFile(path);
   if (path.endsWith('.npz')) {
     const npz = await openNpz(source);

@@ -18,7 +18,7 @@ export interface ReadCost {
   readonly seconds: number;
 }
 
-/** Read a `.npz`, `.pt` or `.pb` file, and all tensors in it. */
+/** Read a `.npz`, `.pt` or `.pb` file, and all tensors in it; or images, IDX data or a video: see read-child.ts. */
 export function readInChild(path: string): ReadCost {
   const { stdout, stderr } = spawnSync(process.execPath, ['--import', LOADER, CHILD, path], {
     encoding: 'utf8',
