@@ -18,6 +18,7 @@ import { type ReadCost, readInChild } from './support/read-in-child.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
 
 const MOST_MEGABYTES = 1000;
+const FFMPEG = process.env.FFMPEG_PATH || 'ffmpeg';
 const options = { timeout: 300_000 };
 
 /** A PNG of one colour. */
@@ -124,7 +125,7 @@ describe('a bounded reader', () => {
   it.skipIf(!hasFfmpeg)('of videos refuses frames of 16000 x 16000', options, () => {
     const path = join(temporaryFolder(), 'large.avi');
     const source = ['-f', 'lavfi', '-i', 'color=c=red:s=16000x16000:r=1:d=1'];
-    execFileSync('ffmpeg', ['-v', 'error', ...source, '-frames:v', '1', '-c:v', 'mjpeg', path]);
+    execFileSync(FFMPEG, ['-v', 'error', ...source, '-frames:v', '1', '-c:v', 'mjpeg', path]);
     expectRefused(path, /large.avi: is 16000 x 16000 pixels, more than the limit of 100000000/);
   });
 
