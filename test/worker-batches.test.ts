@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../src/training/datasets/open.ts';
 import type { NoisedBatch } from '../src/training/gradient-pass.ts';
@@ -52,6 +54,32 @@ describe('batches made in a worker', () => {
     const here = await take(noisedBatches(options), 5);
     expect(await take(workerBatches(recipe, start), 5)).toEqual(here);
     expect(here[0].noise.data).not.toEqual(here[1].noise.data);
+  });
+
+  it('are given up at any moment without harm to the process', async () => {
+    for (let count = 0; count < 12; count++) {
+      const source = workerBatches(recipe, { step: 0, position: 0 });
+      for (let taken = 0; taken < count % 4; taken++) await source.next();
+      if (count % 4 === 0) void source.next(); // the worker starts meanwhile
+      await source.return();
+    }
+    expect(await take(workerBatches(recipe, { step: 0, position: 0 }), 1)).toHaveLength(1);
+  });
+
+  it('need no ONNX Runtime, which would abort the process if the worker ended while it runs', () => {
+    const seen = new Set<string>();
+    const packages = new Set<string>();
+    const visit = (path: string): void => {
+      if (seen.has(path)) return;
+      seen.add(path);
+      for (const [, name] of readFileSync(path, 'utf8').matchAll(/(?:from|import\()\s*'([^']+)'/g)) {
+        if (name.startsWith('.')) visit(resolve(dirname(path), name));
+        else packages.add(name);
+      }
+    };
+    visit(fileURLToPath(new URL('../dist/training/batch-worker.js', import.meta.url)));
+    expect(packages).toContain('sharp');
+    expect([...packages].filter((name) => name.startsWith('onnxruntime'))).toEqual([]);
   });
 
   it('end with what ended the worker', async () => {

@@ -5,7 +5,7 @@ import { AcditError } from '../errors.ts';
 import { openDataset } from './datasets/open.ts';
 import { noisedBatches } from './noised-batches.ts';
 import { recipeModel } from './recipe.ts';
-import type { BatchWork, BatchWorkerMessage } from './worker-batches.ts';
+import type { BatchRequest, BatchWork, BatchWorkerMessage } from './worker-batches.ts';
 
 const { recipe, start } = workerData as BatchWork;
 
@@ -22,7 +22,13 @@ const dataset = await openDataset({
 opened = true;
 const source = noisedBatches({ recipe, config: recipeModel(recipe, dataset), dataset, start });
 
-parentPort!.on('message', async () => {
+parentPort!.on('message', async (request: BatchRequest) => {
+  if (request === 'stop') {
+    await source.return(); // after the batch that is being made
+    await dataset.close?.();
+    parentPort!.close();
+    return;
+  }
   try {
     const { value: batch } = await source.next();
     if (!batch) return;

@@ -3,6 +3,8 @@
  * and noise its batch, and ONNX Runtime holds up the thread that waits for it.
  */
 
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { AcditError, DatasetError } from '../errors.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
@@ -14,6 +16,9 @@ export interface BatchWork {
   readonly recipe: Recipe;
   readonly start: BatchesStart;
 }
+
+/** What it is asked for: a batch, or to end. */
+export type BatchRequest = 'next' | 'stop';
 
 /** What it sends. */
 export type BatchWorkerMessage =
@@ -31,6 +36,8 @@ export interface BatchWorkerHooks {
 
 /** Batches that are asked for before they are needed. */
 const AHEAD = 3;
+/** Milliseconds in which the worker may end in order. It runs no ONNX Runtime, so after that it may be ended at any moment. */
+const PATIENCE = 5000;
 
 /** The worker's program, as source or compiled like this file. */
 const PROGRAM = new URL(
@@ -68,18 +75,34 @@ export async function* workerBatches(
     take(new AcditError(`the worker that makes batches ended before its work (exit code ${code})`)),
   );
   try {
-    for (let i = 0; i < AHEAD; i++) worker.postMessage('next');
+    for (let i = 0; i < AHEAD; i++) ask(worker, 'next');
     while (true) {
       while (arrived.length === 0) await new Promise<void>((resolve) => (wake = resolve));
       const result = arrived.shift()!;
       if (result instanceof Error) throw result;
-      worker.postMessage('next');
+      ask(worker, 'next');
       yield result;
     }
   } finally {
-    worker.removeAllListeners();
-    await worker.terminate();
+    await stop(worker);
   }
+}
+
+function ask(worker: Worker, request: BatchRequest): void {
+  worker.postMessage(request);
+}
+
+/** Lets the worker close its files and end, so that nothing is cut off in the middle of native code. */
+async function stop(worker: Worker): Promise<void> {
+  worker.removeAllListeners();
+  worker.on('error', () => {}); // nobody waits for its work any more
+  if (worker.threadId < 0) return; // it has ended
+  const ended = once(worker, 'exit');
+  ask(worker, 'stop');
+  const impatience = new AbortController();
+  const late = sleep(PATIENCE, 'late', { signal: impatience.signal }).catch(() => undefined);
+  if ((await Promise.race([ended, late])) === 'late') await worker.terminate();
+  impatience.abort();
 }
 
 function failureOf({ message, expected }: Extract<BatchWorkerMessage, { kind: 'failure' }>): Error {

@@ -70,8 +70,15 @@ export const gitHash = (bytes: Uint8Array): string =>
 /** Files from this size on are large. */
 const LARGE = 1000;
 
-/** Start a hub for the running test. @param files content by `owner/repo/path` */
+/** Starts a hub that ends with the running test. @param files content by `owner/repo/path` */
 export async function startHub(files: Readonly<Record<string, Uint8Array>>): Promise<Hub> {
+  const hub = await serveHub(files);
+  onTestFinished(() => hub.close());
+  return hub;
+}
+
+/** Starts a hub. @param files content by `owner/repo/path` */
+export async function serveHub(files: Readonly<Record<string, Uint8Array>>): Promise<Hub> {
   const commit = sha256(Buffer.from(Object.keys(files).join())).slice(0, 40);
   const faults: Faults = {};
   const requests: string[] = [];
@@ -90,7 +97,6 @@ export async function startHub(files: Readonly<Record<string, Uint8Array>>): Pro
   const close = async (): Promise<void> => {
     await Promise.all([server.close(), content.close()]);
   };
-  onTestFinished(close);
   return {
     endpoint: server.address,
     commit,
