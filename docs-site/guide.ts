@@ -29,6 +29,7 @@ const GROUPS: readonly (readonly [title: string, sources: readonly string[]])[] 
       'docs/serving.md',
       'docs/browser.md',
       'docs/graphics-cards.md',
+      'docs/reliability.md',
     ],
   ],
   ['Models', ['docs/hub.md', 'docs/converting.md', 'docs/onnx.md', 'docs/results.md']],
