@@ -340,6 +340,16 @@ describe('downloadFile', () => {
     expect(readdirSync(repoPath('blobs'))).toEqual([sha256(large)]);
   });
 
+  it('removes the lock of a process that was killed when its download was done', async () => {
+    await download();
+    writeFileSync(`${blob()}.acdit-lock`, await lockText({ started: '1' }));
+    expectWhole(await download());
+    expect(readdirSync(repoPath('blobs'))).toEqual([sha256(large)]);
+    writeFileSync(`${blob()}.acdit-lock`, await lockText({}));
+    expectWhole(await download());
+    expect(readdirSync(repoPath('blobs'))).toHaveLength(2); // a living process has it
+  });
+
   it('takes over from another machine that gives no sign of life', async () => {
     mkdirSync(dirname(blob()), { recursive: true });
     const lock = `${blob()}.acdit-lock`;

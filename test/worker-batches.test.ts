@@ -72,7 +72,9 @@ describe('batches made in a worker', () => {
     const visit = (path: string): void => {
       if (seen.has(path)) return;
       seen.add(path);
-      for (const [, name] of readFileSync(path, 'utf8').matchAll(/(?:from|import\()\s*'([^']+)'/g)) {
+      for (const [, name] of readFileSync(path, 'utf8').matchAll(
+        /(?:from|import|import\()\s*["']([^"']+)["']/g,
+      )) {
         if (name.startsWith('.')) visit(resolve(dirname(path), name));
         else packages.add(name);
       }

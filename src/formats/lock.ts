@@ -78,6 +78,12 @@ export async function takeLock(
   }
 }
 
+/** Removes the lock file that a process left which was killed after its work was done. Failures are ignored. */
+export async function removeAbandonedLock(path: string): Promise<void> {
+  const owner = (await look(path))?.owner;
+  if (owner && (await stateOf(owner)) === 'ended') await rm(path, { force: true }).catch(() => {});
+}
+
 /** The lock file of a folder. */
 const FOLDER_LOCK = '.acdit-lock';
 

@@ -5,7 +5,7 @@ import { basename, dirname, sep } from 'node:path';
 import { AcditError, HubError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
 import { isFile } from '../formats/file-source.ts';
-import { takeLock } from '../formats/lock.ts';
+import { removeAbandonedLock, takeLock } from '../formats/lock.ts';
 import {
   blobPath,
   COMMIT,
@@ -123,7 +123,8 @@ async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): 
   const path = snapshotPath(cache, location, info.commit);
   const present = await isPresent(hub, location, info, path);
   try {
-    if (!present) await makeSnapshot(hub, location, info, path);
+    if (present) await removeAbandonedLock(lockFile(blobPath(cache, location.repo, info.checksum)));
+    else await makeSnapshot(hub, location, info, path);
     await rememberCommit(cache, location, info.commit).catch((error) => {
       if (!present) throw error; // a cache that others share may be read-only
     });
@@ -154,13 +155,17 @@ async function isPresent(
   );
 }
 
+function lockFile(blob: string): string {
+  return `${blob}.acdit-lock`;
+}
+
 /** One process downloads the blob and places it; others wait, and find it there. */
 async function makeSnapshot(hub: Hub, location: HubLocation, info: FileInfo, path: string): Promise<void> {
   const { cache } = hub.settings;
   const { checksum, size } = info;
   const blob = blobPath(cache, location.repo, checksum);
   await makeFolders(dirname(blob));
-  const lock = await takeLock(`${blob}.acdit-lock`, {
+  const lock = await takeLock(lockFile(blob), {
     signal: hub.signal,
     onWait: () => hub.emit({ kind: 'waiting', file: describeLocation(location) }),
   });
