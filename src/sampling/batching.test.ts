@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { randomWeights } from '../../test/support/random-weights.ts';
-import { tinyClips } from '../../test/support/tiny-config.ts';
+import { tinyClips, tinyConfig } from '../../test/support/tiny-config.ts';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { DeviceError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
@@ -131,6 +131,29 @@ describe('batching', () => {
     await expect(aborted).rejects.toBe(reason);
     expect(steps).toHaveLength(3);
     expect(await result).toEqual(await finalValues(alone, other));
+  });
+
+  it.each([1, 2, 3])('gives a sample the same in every batch, on %i threads', async (threads) => {
+    // One head alone: products of a single sample would be cut into pieces for the threads.
+    const long = tinyConfig({
+      layers: 1,
+      hidden: 64,
+      heads: 1,
+      height: 64,
+      width: 64,
+      blockSize: 16,
+      blocks: 64,
+    });
+    const own = openCpu({ threads });
+    const sampler = await createSampler({ config: long, weights: randomWeights(long), device: own });
+    const request = { steps: 1, cfg: 1, seed: 1 };
+    const batch = await finalValues(sampler, { ...request, labels: [0, 1, 2] });
+    const size = batch.length / 3;
+    for (const n of [0, 1, 2]) {
+      const one = await finalValues(sampler, { ...request, labels: [n], first: n });
+      expect(one).toEqual(batch.slice(n * size, (n + 1) * size));
+    }
+    await own.dispose();
   });
 
   it('gives every request the same in every order of requests', async () => {

@@ -2,6 +2,7 @@
 
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { headSize } from '../models/acdit/config.ts';
+import { rowsOf } from '../models/acdit/weights.ts';
 import { sliceAxis } from '../tensor/axes.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 import { cacheGroups } from './graphs.ts';
@@ -26,11 +27,21 @@ export const EMPTY_SLIDING_CACHE: KeyValueCache = { ...EMPTY_CACHE, plainKeys: [
 export function roomFor(config: AcditConfig, samples: number, before: KeyValueCache): KeyValueCache {
   const blocks = before.blocks + 1;
   const layer = (): Tensor<'float32'>[] =>
-    cacheGroups(config, samples).map((heads) =>
+    cacheGroups(config).map((heads) =>
       zeros('float32', [samples, heads, blocks * config.blockSize, headSize(config)]),
     );
   const room = (): Tensor<'float32'>[][] => Array.from({ length: config.layers }, layer);
   return { blocks, keys: room(), values: room(), ...(before.plainKeys && { plainKeys: room() }) };
+}
+
+/** The cache of one of its samples, which shares its memory. */
+export function sampleCache(
+  { blocks, keys, values, plainKeys }: KeyValueCache,
+  sample: number,
+): KeyValueCache {
+  const own = (all: ByLayer): ByLayer =>
+    all.map((layer) => layer.map((part) => rowsOf(part, sample, sample + 1)));
+  return { blocks, keys: own(keys), values: own(values), ...(plainKeys && { plainKeys: own(plainKeys) }) };
 }
 
 /** What a layer caches of a kind, without the oldest block. */

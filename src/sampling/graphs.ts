@@ -120,23 +120,23 @@ export function segmentGraph(config: AcditConfig, index: number): Graph {
 /** Bytes of scores at a time: a few heads' worth stays in the processor's cache from product to softmax to product. */
 const SCORE_BYTES = 6.5e6;
 
-/** Sizes that share out `heads` so that the scores of (samples x B) queries and up to `keys` keys stay small. */
-function headGroups({ heads, blockSize }: AcditConfig, samples: number, keys: number): number[] {
-  const most = Math.max(1, Math.floor(SCORE_BYTES / (4 * samples * blockSize * keys)));
+/** Sizes that share out `heads` so that the scores of B queries and up to `keys` keys stay small. */
+function headGroups({ heads, blockSize }: AcditConfig, keys: number): number[] {
+  const most = Math.max(1, Math.floor(SCORE_BYTES / (4 * blockSize * keys)));
   return Array.from({ length: Math.ceil(heads / most) }, (_, i) => Math.min(most, heads - i * most));
 }
 
 /** Heads in each of the cache's groups, in which attention takes them too: a group is read as it is. */
-export function cacheGroups(config: AcditConfig, samples: number): number[] {
-  return headGroups(config, samples, config.blockSize * config.blocks);
+export function cacheGroups(config: AcditConfig): number[] {
+  return headGroups(config, config.blockSize * config.blocks);
 }
 
 /** The name of one of several inputs or outputs of a kind. */
 export const numbered = (name: string, index: number): string => `${name}.${index}`;
 
-/** One guidance branch's queries, keys and values (N, H, B, D), named with `suffix`. */
-function attentionSymbols(config: AcditConfig, samples: number, suffix = ''): AttentionInputs {
-  const shape = [samples, config.heads, config.blockSize, headSize(config)];
+/** One guidance branch's queries, keys and values (1, H, B, D), named with `suffix`. */
+function attentionSymbols(config: AcditConfig, suffix: string): AttentionInputs {
+  const shape = [1, config.heads, config.blockSize, headSize(config)];
   return {
     query: input(`query${suffix}`, shape),
     key: input(`key${suffix}`, shape),
@@ -151,7 +151,7 @@ function cacheSymbols(
   name: string,
   cached = 'cached',
 ): SymbolicTensor[] {
-  return cacheGroups(config, samples).map((heads, group) =>
+  return cacheGroups(config).map((heads, group) =>
     input(numbered(name, group), [samples, heads, cached, headSize(config)]),
   );
 }
@@ -197,33 +197,37 @@ export function pastSymbols(
 /** One guidance branch's attention (N, H, B, D) of its own keys and values behind those of the clean blocks, if any. */
 export function attendBehind(
   config: AcditConfig,
-  samples: number,
   { query, key, value }: AttentionInputs,
   past: PastSymbols | undefined,
 ): SymbolicTensor {
   if (past) return attendByGroups(query, behind(past.keys, key), behind(past.values, value));
-  const alone = headGroups(config, samples, config.blockSize);
+  const alone = headGroups(config, config.blockSize);
   return attendByGroups(query, split(key, 1, alone), split(value, 1, alone));
 }
 
 /** What {@link denoiseAttentionGraph} is made for. */
 export interface DenoiseOptions {
-  /** Samples and guidance branches of each sequence. */
-  readonly samples: number;
+  /** Guidance branches of each sequence. */
   readonly branches: number;
   /** Whether there are clean blocks. */
   readonly cached: boolean;
-  /** Sequences that know nothing of each other, and may have as many clean blocks as they like. */
+  /** Sequences that know nothing of each other, and may have any number of clean blocks. */
   readonly sequences: number;
 }
 
 /**
  * Attention of a denoising step: of each sequence s, for each guidance branch b, `query.s.b`, `key.s.b` and `value.s.b`
- * (N, H, B, D) of the block in progress, behind the clean blocks' `cachedKeys.s.g` and `cachedValues.s.g`, give
- * `attended.s.b`.
+ * (1, H, B, D) of the block in progress, after the clean blocks' `cachedKeys.s.g` and `cachedValues.s.g`, give
+ * `attended.s.b`. Each sequence has products of its own, as one product for all would be cut into other pieces for the
+ * threads, and rounded differently, where there are more of them.
  */
 export function denoiseAttentionGraph(config: AcditConfig, options: DenoiseOptions): Graph {
-  const graphs = Array.from({ length: options.sequences }, (_, s) => sequenceAttention(config, options, s));
+  return sideBySide(options.sequences, (s) => sequenceAttention(config, options, s));
+}
+
+/** One graph of several that share nothing. */
+function sideBySide(count: number, graphOf: (sequence: number) => Graph): Graph {
+  const graphs = Array.from({ length: count }, (_, s) => graphOf(s));
   return {
     inputs: graphs.flatMap(({ inputs }) => inputs),
     outputs: Object.assign({}, ...graphs.map(({ outputs }) => outputs)),
@@ -232,14 +236,12 @@ export function denoiseAttentionGraph(config: AcditConfig, options: DenoiseOptio
 
 function sequenceAttention(
   config: AcditConfig,
-  { samples, branches, cached }: DenoiseOptions,
+  { branches, cached }: DenoiseOptions,
   sequence: number,
 ): Graph {
-  const own = Array.from({ length: branches }, (_, b) =>
-    attentionSymbols(config, samples, `.${sequence}.${b}`),
-  );
-  const past = cached ? pastSymbols(config, samples, `.${sequence}`, `cached${sequence}`) : undefined;
-  const results = own.map((branch) => attendBehind(config, samples, branch, past));
+  const own = Array.from({ length: branches }, (_, b) => attentionSymbols(config, `.${sequence}.${b}`));
+  const past = cached ? pastSymbols(config, 1, `.${sequence}`, `cached${sequence}`) : undefined;
+  const results = own.map((branch) => attendBehind(config, branch, past));
   return {
     inputs: [
       ...own.flatMap(({ query, key, value }) => [query, key, value]),
@@ -251,33 +253,44 @@ function sequenceAttention(
 
 /** What {@link appendAttentionGraph} is made for. */
 export interface AppendOptions {
-  readonly samples: number;
   /** Whether there are clean blocks already. */
   readonly cached: boolean;
   /** False where only the cache is wanted: nothing reads the last layer's result. */
   readonly attend: boolean;
-  /** Whether the cache also keeps keys before rotation, `plainKeys.g`; queries and keys then come unrotated. */
+  /** Whether the cache also keeps keys before rotation, `plainKeys.s.g`; queries and keys then come unrotated. */
   readonly sliding: boolean;
+  /** Sequences that know nothing of each other. */
+  readonly sequences: number;
 }
 
-/** Attention of finished blocks, which join the cache: `keys.g` and `values.g` are the cache with theirs behind it. */
-export function appendAttentionGraph(
+/**
+ * Attention of finished blocks, which join the cache: `keys.s.g` and `values.s.g` are the cache of sequence s with its
+ * block appended.
+ */
+export function appendAttentionGraph(config: AcditConfig, options: AppendOptions): Graph {
+  return sideBySide(options.sequences, (s) => sequenceAppend(config, options, s));
+}
+
+function sequenceAppend(
   config: AcditConfig,
-  { samples, cached, attend, sliding }: AppendOptions,
+  { cached, attend, sliding }: AppendOptions,
+  sequence: number,
 ): Graph {
-  const own = attentionSymbols(config, samples);
-  const rope = ropeInputs(config, config.blockSize);
+  const suffix = `.${sequence}`;
+  const own = attentionSymbols(config, `${suffix}.0`);
+  const rope = ropeInputs(config, config.blockSize, suffix);
   const turn = (x: SymbolicTensor): SymbolicTensor => (sliding ? rotate(x, rope) : x);
-  const past = (name: string): SymbolicTensor[] => (cached ? cacheSymbols(config, samples, name) : []);
+  const past = (name: string): SymbolicTensor[] =>
+    cached ? cacheSymbols(config, 1, name + suffix, `cached${sequence}`) : [];
   const [pastKeys, pastValues] = [past('cachedKeys'), past('cachedValues')];
   const pastPlain = sliding ? past('cachedPlainKeys') : [];
   const joined = (earlier: readonly SymbolicTensor[], x: SymbolicTensor): readonly SymbolicTensor[] =>
-    cached ? behind(earlier, x) : split(x, 1, cacheGroups(config, samples));
+    cached ? behind(earlier, x) : split(x, 1, cacheGroups(config));
   const keys = joined(pastKeys, turn(own.key));
   const values = joined(pastValues, own.value);
   const plainKeys = sliding ? joined(pastPlain, own.key) : [];
   const named = (name: string, parts: readonly SymbolicTensor[]): [string, SymbolicTensor][] =>
-    parts.map((part, group) => [numbered(name, group), part]);
+    parts.map((part, group) => [numbered(name + suffix, group), part]);
   return {
     inputs: [
       ...(attend ? [own.query] : []),
@@ -292,14 +305,14 @@ export function appendAttentionGraph(
       ...named('keys', keys),
       ...named('values', values),
       ...named('plainKeys', plainKeys),
-      ...(attend ? [['attended', attendByGroups(turn(own.query), keys, values)] as const] : []),
+      ...(attend ? [[`attended${suffix}.0`, attendByGroups(turn(own.query), keys, values)] as const] : []),
     ]),
   };
 }
 
-function ropeInputs(config: AcditConfig, tokens: Dim): RopeSymbols {
+function ropeInputs(config: AcditConfig, tokens: Dim, suffix = ''): RopeSymbols {
   const shape = [tokens, headSize(config)];
-  return { cos: input('cos', shape), sin: input('sin', shape) };
+  return { cos: input(`cos${suffix}`, shape), sin: input(`sin${suffix}`, shape) };
 }
 
 /** A group's `plainKeys` (N, heads of the group, kept, D), rotated to `keys` by tables of their tokens' places. */

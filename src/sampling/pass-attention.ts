@@ -1,13 +1,14 @@
 /**
- * @file Attention in a pass: each part has its own cache, so what is one product for all parts elsewhere is one a part
- * here. But several may share a program, which costs less than to run one for each of them.
+ * @file Attention in a pass. Each sample has its own cache, and products of its own: one product for all samples would be
+ * rounded differently where there are more of them. But several samples share a program, which costs less than to run one
+ * for each.
  */
 
 import type { Graph } from '../graph/onnx.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
-import type { KeyValueCache } from './cache.ts';
+import { type KeyValueCache, sampleCache } from './cache.ts';
 import { appendAttentionGraph, denoiseAttentionGraph, numbered, rotateKeysGraph } from './graphs.ts';
 import { type AppendPart, createPositions, type DenoisePart, type PassPart } from './pass-parts.ts';
 import { type AttentionRows, attentionRows } from './workspace.ts';
@@ -18,15 +19,26 @@ export interface Attending<Part extends PassPart> {
   readonly rows: AttentionRows;
 }
 
-/** Attention of some parts in one layer. */
+/** Attention of some samples in one layer. */
 export type AttendLayer = (layer: number) => Promise<void>;
 
 export interface PassAttention {
   denoise(all: readonly Attending<DenoisePart>[]): Promise<AttendLayer[]>;
-  append(one: Attending<AppendPart>): Promise<AttendLayer>;
+  append(all: readonly Attending<AppendPart>[]): Promise<AttendLayer[]>;
   /** Plain keys (N, heads, kept, D), rotated as the keys of the first blocks. */
   rotate(plainKeys: Tensor<'float32'>): Promise<Tensor<'float32'>>;
   dispose(): Promise<void>;
+}
+
+/** One sample of a part: its cache, and its rows in each guidance branch. */
+interface Sequence {
+  readonly cache: KeyValueCache;
+  readonly branches: readonly AttentionRows[];
+}
+
+/** A sample whose block joins the cache. */
+interface Appending extends Sequence {
+  readonly extended: KeyValueCache;
 }
 
 /** Attention has no weights; its programs are compiled when they are first needed. */
@@ -41,47 +53,56 @@ export function createPassAttention(device: Device, config: AcditConfig): PassAt
     return known;
   }
 
-  async function together(all: readonly Attending<DenoisePart>[]): Promise<AttendLayer> {
-    const [{ part }] = all;
-    const options = { ...kindOf(part), sequences: all.length };
+  async function denoiseTogether(all: readonly Sequence[]): Promise<AttendLayer> {
+    const [{ branches, cache }] = all;
+    const options = { branches: branches.length, cached: cache.blocks > 0, sequences: all.length };
     const attention = await program(`denoise ${JSON.stringify(options)}`, () =>
       denoiseAttentionGraph(config, options),
     );
-    const own = merged(all.map(({ part, rows }, s) => ownFeeds(part, rows, s)));
-    const into = merged(all.map(({ part, rows }, s) => byBranch('attended', part, rows, s)));
+    const own = merged(all.map((one, s) => rowFeeds(['query', 'key', 'value'], one, s)));
+    const into = merged(all.map((one, s) => rowFeeds(['attended'], one, s)));
     return async (layer) => {
-      const past = merged(all.map(({ part }, s) => cacheFeeds(part.cache, layer, `.${s}`)));
+      const past = merged(all.map(({ cache }, s) => cacheFeeds(CACHED, cache, layer, s)));
       await attention.run({ ...own, ...past }, into);
     };
   }
 
-  return {
-    denoise: (all) => Promise.all(likeOnes(all).map(together)),
+  async function appendTogether(all: readonly Appending[]): Promise<AttendLayer> {
+    const [{ cache }] = all;
+    const sliding = cache.plainKeys !== undefined;
+    const options = { cached: cache.blocks > 0, sliding, sequences: all.length };
+    const compiled = (attend: boolean): Promise<Program> =>
+      program(`append ${JSON.stringify(options)} ${attend}`, () =>
+        appendAttentionGraph(config, { ...options, attend }),
+      );
+    const places = merged(all.map(({ cache }, s) => (sliding ? suffixed(positions(cache.blocks), s) : {})));
+    return async (layer) => {
+      const past = merged(
+        all.map(({ cache }, s) => cacheFeeds(sliding ? CACHED_SLIDING : CACHED, cache, layer, s)),
+      );
+      const extended = merged(all.map(({ extended }, s) => cacheFeeds(EXTENDED, extended, layer, s)));
+      // Nothing reads what a finished block's last layer attends.
+      const attend = layer < layers - 1;
+      const attention = await compiled(attend);
+      const own = merged(
+        all.map((one, s) => rowFeeds(attend ? ['query', 'key', 'value'] : ['key', 'value'], one, s)),
+      );
+      const attended = attend ? merged(all.map((one, s) => rowFeeds(['attended'], one, s))) : {};
+      await attention.run({ ...own, ...places, ...past }, { ...extended, ...attended });
+    };
+  }
 
-    async append({ part: { samples, cache, extended }, rows }) {
-      const cached = cache.blocks > 0;
-      const sliding = cache.plainKeys !== undefined;
-      const places = sliding ? positions(cache.blocks) : {};
-      const compiled = (attend: boolean): Promise<Program> =>
-        program(`append ${samples} ${cached} ${attend} ${sliding}`, () =>
-          appendAttentionGraph(config, { samples, cached, attend, sliding }),
-        );
-      const { query, key, value, attended } = rows;
-      return async (layer) => {
-        const plain = cached && sliding ? numberedAll('cachedPlainKeys', cache.plainKeys[layer]) : {};
-        const feeds = { key, value, ...places, ...cacheFeeds(cache, layer), ...plain };
-        const into = {
-          ...numberedAll('keys', extended.keys[layer]),
-          ...numberedAll('values', extended.values[layer]),
-          ...numberedAll('plainKeys', extended.plainKeys?.[layer] ?? []),
-        };
-        // Nothing reads what a finished block's last layer attends.
-        const attend = layer < layers - 1;
-        const attention = await compiled(attend);
-        await (attend
-          ? attention.run({ query, ...feeds }, { ...into, attended })
-          : attention.run(feeds, into));
-      };
+  return {
+    denoise: (all) => Promise.all(alikeTogether(all.flatMap(sequencesOf)).map(denoiseTogether)),
+
+    append(all) {
+      const sequences = all.flatMap((one): Appending[] =>
+        sequencesOf(one).map((sequence, n) => ({
+          ...sequence,
+          extended: sampleCache(one.part.extended, n),
+        })),
+      );
+      return Promise.all(alikeTogether(sequences).map(appendTogether));
     },
 
     async rotate(plainKeys) {
@@ -101,16 +122,23 @@ export function createPassAttention(device: Device, config: AcditConfig): PassAt
   };
 }
 
+/** The samples of a part. Its rows are those of one guidance branch after the other. */
+function sequencesOf({ part: { samples, groups, cache }, rows }: Attending<PassPart>): Sequence[] {
+  return Array.from({ length: samples }, (_, n) => ({
+    cache: sampleCache(cache, n),
+    branches: Array.from({ length: groups / samples }, (_, b) =>
+      attentionRows(rows, b * samples + n, b * samples + n + 1),
+    ),
+  }));
+}
+
 /** Most sequences of a program. */
 const MOST_TOGETHER = 8;
 
-/**
- * Parts that a program serves together: as many of a kind as 8, 4, 2 or 1, so that there are few programs, and each part
- * is computed by the same operators as alone.
- */
-function likeOnes(all: readonly Attending<DenoisePart>[]): Attending<DenoisePart>[][] {
+/** Sequences that a program serves together: as many of a kind as 8, 4, 2 or 1, so that there are few programs. */
+function alikeTogether<One extends Sequence>(all: readonly One[]): One[][] {
   return [...byKind(all).values()].flatMap((alike) => {
-    const chunks: Attending<DenoisePart>[][] = [];
+    const chunks: One[][] = [];
     for (let size = MOST_TOGETHER, start = 0; start < alike.length; size = size / 2) {
       for (; start + size <= alike.length; start += size) chunks.push(alike.slice(start, start + size));
     }
@@ -118,48 +146,62 @@ function likeOnes(all: readonly Attending<DenoisePart>[]): Attending<DenoisePart
   });
 }
 
-function byKind(all: readonly Attending<DenoisePart>[]): Map<string, Attending<DenoisePart>[]> {
-  const kinds = new Map<string, Attending<DenoisePart>[]>();
+function byKind<One extends Sequence>(all: readonly One[]): Map<string, One[]> {
+  const kinds = new Map<string, One[]>();
   for (const one of all) {
-    const key = JSON.stringify(kindOf(one.part));
+    const { branches, cache } = one;
+    const key = `${branches.length} ${cache.blocks > 0} ${cache.plainKeys !== undefined}`;
     kinds.set(key, [...(kinds.get(key) ?? []), one]);
   }
   return kinds;
 }
 
-function kindOf({ samples, branches, cache }: DenoisePart) {
-  return { samples, branches, cached: cache.blocks > 0 };
+/** A sequence's rows of each branch: `name.sequence.branch`. */
+function rowFeeds(names: readonly (keyof AttentionRows)[], { branches }: Sequence, sequence: number): Feeds {
+  return merged(
+    names.map((name) =>
+      numberedAll(
+        numbered(name, sequence),
+        branches.map((rows) => rows[name]),
+      ),
+    ),
+  );
 }
 
-function ownFeeds(part: DenoisePart, rows: AttentionRows, sequence: number): Feeds {
-  return merged((['query', 'key', 'value'] as const).map((name) => byBranch(name, part, rows, sequence)));
+/** What the parts of a cache are called in a program. */
+interface CacheNames {
+  readonly keys: string;
+  readonly values: string;
+  readonly plainKeys?: string;
 }
 
-/** Rows of each branch, which is a run of memory: `name.sequence.branch`. */
-function byBranch(
-  name: keyof AttentionRows,
-  { samples, branches }: DenoisePart,
-  rows: AttentionRows,
+const CACHED: CacheNames = { keys: 'cachedKeys', values: 'cachedValues' };
+const CACHED_SLIDING: CacheNames = { ...CACHED, plainKeys: 'cachedPlainKeys' };
+const EXTENDED: CacheNames = { keys: 'keys', values: 'values', plainKeys: 'plainKeys' };
+
+/** A layer of a sequence's cache, as `keys.sequence.group` and so on. */
+function cacheFeeds(
+  { keys, values, plainKeys }: CacheNames,
+  cache: KeyValueCache,
+  layer: number,
   sequence: number,
 ): Feeds {
-  const parts = Array.from(
-    { length: branches },
-    (_, b) => attentionRows(rows, b * samples, (b + 1) * samples)[name],
-  );
-  return numberedAll(numbered(name, sequence), parts);
-}
-
-function cacheFeeds({ blocks, keys, values }: KeyValueCache, layer: number, suffix = ''): Feeds {
-  if (blocks === 0) return {};
+  if (cache.blocks === 0) return {};
   return {
-    ...numberedAll(`cachedKeys${suffix}`, keys[layer]),
-    ...numberedAll(`cachedValues${suffix}`, values[layer]),
+    ...numberedAll(numbered(keys, sequence), cache.keys[layer]),
+    ...numberedAll(numbered(values, sequence), cache.values[layer]),
+    ...(plainKeys && numberedAll(numbered(plainKeys, sequence), cache.plainKeys?.[layer] ?? [])),
   };
 }
 
 /** `name.0`, `name.1` and so on. */
 function numberedAll(name: string, tensors: readonly Tensor<'float32'>[]): Record<string, Tensor<'float32'>> {
   return Object.fromEntries(tensors.map((value, index) => [numbered(name, index), value]));
+}
+
+/** The same tensors under names that end with a sequence's number. */
+function suffixed(feeds: object, sequence: number): Feeds {
+  return Object.fromEntries(Object.entries(feeds).map(([name, value]) => [numbered(name, sequence), value]));
 }
 
 function merged(all: readonly Feeds[]): Feeds {

@@ -149,7 +149,7 @@ export async function openTrunk(
     });
     const attentions = [
       ...(await attention.denoise(inProgress.map(attending))),
-      ...(await Promise.all(finished.map((one) => attention.append(attending(one))))),
+      ...(await attention.append(finished.map(attending))),
     ];
     fillPlaces(room, placed);
     for (let layer = 0; layer < layers; layer++) {

@@ -162,9 +162,7 @@ function attendByBranches(
   const branches = Array<number>(Number(query.shape[0]) / samples).fill(samples);
   const [queries, keys, values] = [query, key, value].map((all) => split(all, 0, branches));
   return concat(
-    queries.map((own, b) =>
-      attendBehind(config, samples, { query: own, key: keys[b], value: values[b] }, past),
-    ),
+    queries.map((own, b) => attendBehind(config, { query: own, key: keys[b], value: values[b] }, past)),
     0,
   );
 }
