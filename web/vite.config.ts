@@ -1,14 +1,9 @@
 /** The web app: static files in `web/dist`, which work under any path. */
 
-import { defineConfig, type Plugin } from 'vite';
+import { defineConfig } from 'vite';
+import { listFiles, listSharedFiles, noticesPlugins } from './bundle-plugins.ts';
 
-/** Lists all files in `files.json`, so that the service worker knows what of its cache is of an earlier version. */
-const listFiles: Plugin = {
-  name: 'list-files',
-  generateBundle(_, bundle) {
-    this.emitFile({ type: 'asset', fileName: 'files.json', source: JSON.stringify(Object.keys(bundle)) });
-  },
-};
+const notices = noticesPlugins();
 
 export default defineConfig({
   root: import.meta.dirname,
@@ -17,8 +12,8 @@ export default defineConfig({
   resolve: { conditions: ['onnxruntime-web-use-extern-wasm', 'module', 'browser', 'production'] },
   assetsInclude: ['**/*.safetensors'],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
-  plugins: [listFiles],
-  worker: { format: 'es' },
+  plugins: [notices.page, listSharedFiles, listFiles],
+  worker: { format: 'es', plugins: () => [notices.worker] },
   build: {
     target: 'es2023',
     emptyOutDir: true,
@@ -30,6 +25,11 @@ export default defineConfig({
       output: {
         entryFileNames: ({ name }) =>
           name === 'service-worker' ? 'service-worker.js' : 'assets/[name]-[hash].js',
+        // One folder, which the npm package leaves out.
+        assetFileNames: ({ originalFileNames: [path = ''] }) =>
+          /^\.\.\/models\//.test(path)
+            ? 'assets/models/[name]-[hash][extname]'
+            : 'assets/[name]-[hash][extname]',
       },
     },
   },

@@ -39,6 +39,11 @@ export function standardTexts(licence: string, owner: string): string[] {
   });
 }
 
+/** Removes the parentheses around a whole SPDX expression. */
+export function withoutParentheses(licence: string): string {
+  return licence.replace(/^\(([^()]*)\)$/, '$1');
+}
+
 /** Reads a standard text by its name. */
 export function standardText(name: string): string {
   return readFileSync(join(TEXTS, `${name}.txt`), 'utf8').trimEnd();

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUNDLES, type Bundle, LIBVIPS_NOTE, type Part } from './bundled.ts';
 import { libvipsParts } from './libvips.ts';
+import { withoutParentheses } from './licences.ts';
 import { type NoticedPackage, notices } from './notices.ts';
 import { type Lock, nameOf, type RuntimePackage, runtimePackages } from './runtime-packages.ts';
 import { table } from './table.ts';
@@ -62,7 +63,12 @@ function byLicence(parts: readonly Part[]): string {
 export function webNotices(folders: Iterable<string>): string {
   const packages = [...folders].map((folder): NoticedPackage => {
     const { version, license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-    return { name: nameOf(folder.replaceAll('\\', '/')), version, licence: license ?? '', folder };
+    return {
+      name: nameOf(folder.replaceAll('\\', '/')),
+      version,
+      licence: withoutParentheses(license ?? ''),
+      folder,
+    };
   });
   return notices(
     packages.sort((a, b) => (a.name < b.name ? -1 : 1)),
@@ -80,7 +86,7 @@ function lines(root: string): Line[] {
     const name = lineName(found);
     const key = `${name} ${found.version} ${found.licence}`;
     const { version, folder } = found;
-    const licence = found.licence.replace(/^\((.*)\)$/, '$1');
+    const licence = withoutParentheses(found.licence);
     const neededBy = new Set([...(byLine.get(key)?.neededBy ?? []), ...found.neededBy.map(withoutPlatform)]);
     const where = found.platformSpecific ? {} : { folder: join(root, folder) };
     byLine.set(key, { name, version, licence, neededBy: [...neededBy], ...where });

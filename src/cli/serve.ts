@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { printableLines } from '../formats/printable.ts';
 import { machine } from '../runtime/machine.ts';
@@ -81,7 +81,8 @@ const serveFlags = {
 } as const satisfies Flags;
 
 /** `src/cli` and `dist/cli` are equally deep in the package. */
-const WEB_APP = fileURLToPath(new URL('../../web/dist', import.meta.url));
+const PACKAGE = fileURLToPath(new URL('../..', import.meta.url));
+const WEB_APP = join(PACKAGE, 'web/dist');
 
 const KB = 1024;
 /** The most KB of a body: 256 MB, since it becomes one string. */
@@ -135,7 +136,7 @@ function serveOptions(
     cors: listOf(values.cors),
     publicUrl: values['public-url'],
     allowHost: listOf(values['allow-host']),
-    web: values.web ?? builtWebApp(),
+    ...webApp(values.web),
     log: (message) => stderr.write(`acdit: ${printableLines(message)}\n`),
   };
 }
@@ -171,9 +172,11 @@ function number(
   return text === undefined ? fallback : wholeNumber(flag, text, minimum, maximum);
 }
 
-/** The folder of the package's web app, if it is built. */
-function builtWebApp(): string | undefined {
-  return existsSync(join(WEB_APP, 'index.html')) ? WEB_APP : undefined;
+/** Options for the web app to serve: the one that is named, or the package's own if it is built. */
+function webApp(named: string | undefined): Pick<ServeOptions, 'web' | 'webPackage'> {
+  const web = named ?? (existsSync(join(WEB_APP, 'index.html')) ? WEB_APP : undefined);
+  const isOwn = web !== undefined && resolve(web) === WEB_APP;
+  return isOwn ? { web, webPackage: PACKAGE } : { web };
 }
 
 /** `MODEL` or `NAME=MODEL`. */

@@ -58,6 +58,8 @@ export interface ServeOptions {
   readonly allowHost?: readonly string[] | undefined;
   /** Folder of the web app. */
   readonly web?: string | undefined;
+  /** The package that the web app is part of, which has the files that both need. */
+  readonly webPackage?: string | undefined;
   readonly version: string;
   /** Told of what went wrong on the server's side. */
   readonly log: (message: string) => void;
@@ -86,7 +88,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const apiKey = options.apiKey === undefined ? undefined : cleanApiKey(options.apiKey);
   const publicUrl = options.publicUrl === undefined ? undefined : cleanPublicUrl(options.publicUrl);
   allowedOrigins(options.cors);
-  const web = options.web === undefined ? undefined : await listStaticFiles(options.web);
+  const web = options.web === undefined ? undefined : await listStaticFiles(options.web, options.webPackage);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const listener = await listen({ ...options, unread: limits.unread });
   const loaded: ServedModel[] = [];

@@ -1,7 +1,7 @@
 /** @file The web app's files. What may be fetched is listed when the server starts; no request's path is ever looked up. */
 
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, readFile } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import type { Context, Hono } from 'hono';
@@ -19,23 +19,48 @@ export interface StaticFile {
   readonly type: string;
 }
 
+/** What a built app lists of its files that are copies of files of the package: their paths there, by their own. */
+const SHARED_FILES = 'shared-files.json';
+
 /**
  * Lists all regular files below a folder; links are left out.
- * @throws {ArgumentError} if there is no `index.html` in it
+ * @param packageFolder the package that a built app is part of: the originals of the files that the package leaves out of
+ * it, since it contains them already, are listed in their place
+ * @throws {ArgumentError} if there is no `index.html` in it, or an original is missing
  */
-export async function listStaticFiles(folder: string): Promise<StaticFiles> {
+export async function listStaticFiles(folder: string, packageFolder?: string): Promise<StaticFiles> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
   const files = new Map<string, StaticFile>();
   for (const entry of entries) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
-    const file = { path, type: getMimeType(entry.name) ?? 'application/octet-stream' };
+    const file = staticFile(path);
     const url = `/${relative(folder, path).split(sep).join('/')}`;
     files.set(url, file);
     if (url === '/index.html') files.set('/', file);
   }
   if (!files.has('/')) throw new ArgumentError(`${folder} holds no web app: there is no index.html in it`);
+  if (packageFolder !== undefined) await addShared(files, packageFolder);
   return files;
+}
+
+async function addShared(files: Map<string, StaticFile>, packageFolder: string): Promise<void> {
+  const list = files.get(`/${SHARED_FILES}`);
+  if (!list) return;
+  const shared: Readonly<Record<string, string>> = JSON.parse(await readFile(list.path, 'utf8'));
+  for (const [url, original] of Object.entries(shared)) {
+    if (files.has(`/${url}`)) continue;
+    const path = join(packageFolder, original);
+    const found = await lstat(path).catch(() => undefined);
+    if (!found?.isFile()) {
+      throw new ArgumentError(`${path}, which the web app needs, is missing; install acdit again`);
+    }
+    files.set(`/${url}`, staticFile(path));
+  }
+}
+
+function staticFile(path: string): StaticFile {
+  return { path, type: getMimeType(path) ?? 'application/octet-stream' };
 }
 
 /** Serves files, such that their pages may use threads: isolated from other origins. */

@@ -4,15 +4,21 @@ import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { ModelCard } from './engine.ts';
 
 // Classifiers lie there too: they serve evaluation.
-const configs = import.meta.glob<AcditConfig>(['../../../models/*/config.json', '!**/*-classifier/**'], {
-  eager: true,
-  import: 'default',
-});
-const weights = import.meta.glob<string>(['../../../models/*/model.safetensors', '!**/*-classifier/**'], {
-  eager: true,
-  query: '?url',
-  import: 'default',
-});
+const configs = import.meta.glob<AcditConfig>(
+  ['../../../models/*/config.json', '!../../../models/*-classifier/**'],
+  {
+    eager: true,
+    import: 'default',
+  },
+);
+const weights = import.meta.glob<string>(
+  ['../../../models/*/model.safetensors', '!../../../models/*-classifier/**'],
+  {
+    eager: true,
+    query: '?url',
+    import: 'default',
+  },
+);
 const pictures = import.meta.glob<string>('../../../models/*/classes.png', {
   eager: true,
   query: '?url',

@@ -152,6 +152,9 @@ export function App() {
           />
         )}
       </main>
+      <footer>
+        acdit is under the MIT licence. <a href="./third-party-notices.txt">Third-party notices</a>
+      </footer>
     </>
   );
 }
