@@ -166,7 +166,16 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
       .waitFor();
   });
 
-  it('works with no network once it was used', async () => {
+  it('links to the notices of what it contains', async () => {
+    const [notices] = await Promise.all([
+      context.waitForEvent('page'),
+      page.getByRole('link', { name: 'Third-party notices' }).click({ modifiers: ['ControlOrMeta'] }),
+    ]);
+    await notices.getByText('libmp4v2').waitFor();
+    await notices.close();
+  });
+
+  it('works with no network once it was used, whatever page was read last', async () => {
     await context.setOffline(true);
     server.asked.length = 0;
     await page.reload();

@@ -66,15 +66,21 @@ async function answer(event: Fetching): Promise<Response> {
   }
 }
 
-/** Keep an answer; with a page, only those files of the cache that it still has a use for. */
+/** Keeps an answer; with the page, only those files of the cache that it still has a use for. */
 async function keep(cache: Cache, request: Request, fresh: Response): Promise<void> {
-  if (request.mode !== 'navigate') return cache.put(request.url, fresh);
+  if (!isPage(request)) return cache.put(request.url, fresh);
   await cache.put(worker.registration.scope, fresh);
   const files = (await (await fetch('./files.json')).json()) as string[];
   for (const { url } of await cache.keys()) {
     const path = url.slice(worker.registration.scope.length);
     if (path.startsWith('assets/') && !files.includes(path)) await cache.delete(url);
   }
+}
+
+/** True for the app itself, false for its files, though a browser can navigate to them too. */
+function isPage({ mode, url }: Request): boolean {
+  const path = new URL(url).pathname.slice(new URL(worker.registration.scope).pathname.length);
+  return mode === 'navigate' && (path === '' || path === 'index.html');
 }
 
 function isolated(answer: Response): Response {
