@@ -9,6 +9,7 @@ import { openCpu } from '../runtime/node.ts';
 import type { Dataset } from '../training/datasets/dataset.ts';
 import { describePassedOver } from '../training/datasets/folder-files.ts';
 import { openDataset } from '../training/datasets/open.ts';
+import { evaluationSeries } from '../training/evaluation-series.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { BatchesStart } from '../training/noised-batches.ts';
@@ -152,18 +153,21 @@ function reportTo(
   const { output, training } = recipe;
   const silent = quiet === true || json === true;
   const say = (message: string): unknown => silent || terminal.stderr.write(`${message}\n`);
+  const warn = (message: string): unknown => terminal.stderr.write(`warning: ${printableMessage(message)}\n`);
   const emit = (event: object): unknown => json && terminal.stdout.write(`${printableJson(event)}\n`);
   const mean = meanOfLosses();
   const unit = unitOf(config);
   const started = performance.now();
   let tracker: Tracker | undefined;
   let progress: Progress | undefined;
+  let series = '';
 
   const hooks: TrainingHooks = {
     onWait: (owner) => say(`checking whether ${owner} still trains in ${output.folder}`),
-    onWarning: (message) => terminal.stderr.write(`warning: ${printableMessage(message)}\n`),
-    onStart({ step }) {
+    onWarning: warn,
+    async onStart({ step }) {
       tracker = openTrackers(output.folder, step);
+      if (options.evaluation) series = await seriesOf(options.evaluation, output.folder, warn);
       say(describeRun(recipe, config, dataset, step));
       if (output.sampleEvery > 0 && !canDraw(options)) {
         say('no samples are drawn on the way: latents need an autoencoder, which output.vae would name');
@@ -197,14 +201,14 @@ function reportTo(
       emit({ kind: 'samples', step, file: path });
     },
     async onEvaluate(step, ema) {
-      // A run that goes on where it was saved may have done so before.
-      if (!options.evaluation || isEvaluated(output.folder, step)) return;
+      // A run that resumes where it was saved may have done so before.
+      if (!options.evaluation || isEvaluated(output.folder, series, step)) return;
       const scores = await options.evaluation.run(ema, (share) =>
         progress?.update(step, { evaluated: `${Math.floor(100 * share)}%` }),
       );
-      tracker?.scalars(step, evaluationRecord(scores));
-      if (!silent) progress?.log(`evaluation of step ${step}: ${describeScores(scores)}`);
-      emit({ kind: 'evaluation', step, ...scores });
+      tracker?.scalars(step, evaluationRecord(series, scores));
+      if (!silent) progress?.log(`${series} of step ${step}: ${describeScores(scores)}`);
+      emit({ kind: 'evaluation', series, step, ...scores });
     },
   };
   return {
@@ -228,6 +232,21 @@ function reportTo(
       if (!json) terminal.stdout.write(`${output.folder}\n`);
     },
   };
+}
+
+/** The name that scores are logged under; a new one is explained. */
+async function seriesOf(
+  { settings }: TrainingEvaluation,
+  folder: string,
+  warn: (message: string) => void,
+): Promise<string> {
+  const { name, change } = await evaluationSeries(folder, settings);
+  if (change !== undefined) {
+    warn(
+      `scores are logged as ${name}/..., as they are not comparable with the run's earlier ones: ${change}`,
+    );
+  }
+  return name;
 }
 
 function describeRun(

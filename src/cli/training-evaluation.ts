@@ -1,23 +1,28 @@
 /** @file Evaluating a model while it is trained: samples of its averaged weights, compared with a reference. */
 
+import { createHash, type Hash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { openAutoencoder } from '../checkpoints/autoencoder.ts';
+import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
 import { ConfigError } from '../errors.ts';
 import { evaluate, type Metrics } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { completeSet, extractFeatures } from '../evaluation/extract.ts';
+import { completeSet, extractFeatures, madeBy } from '../evaluation/extract.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { datasetSource } from '../evaluation/idx-source.ts';
 import { openSet } from '../evaluation/open-set.ts';
+import { requireSameNetwork } from '../evaluation/same-network.ts';
 import type { SampleSource } from '../evaluation/sample-source.ts';
 import { framesOf } from '../media/frames.ts';
 import { sameClasses } from '../models/acdit/class-difference.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { createSampler } from '../sampling/sampler.ts';
-import { tensor } from '../tensor/tensor.ts';
+import { tensor, tensorBytes } from '../tensor/tensor.ts';
 import { openImages } from '../training/datasets/open.ts';
+import type { EvaluationSettings } from '../training/evaluation-series.ts';
 import { readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';
 import { isSplit, type Recipe } from '../training/recipe.ts';
@@ -29,6 +34,8 @@ import { canDraw, type TrainingSampleOptions } from './training-samples.ts';
 export type Scores = Readonly<Record<string, number>>;
 
 export interface TrainingEvaluation {
+  /** Everything that the scores depend on besides the model's weights. */
+  readonly settings: EvaluationSettings;
   /**
    * Sample with these weights and compare.
    * @param onProgress gets the share that is done, 0 to 1.
@@ -37,6 +44,9 @@ export interface TrainingEvaluation {
   run(weights: Weights, onProgress: (share: number) => void): Promise<Scores>;
   dispose(): Promise<void>;
 }
+
+/** What the model's images are called in messages. */
+const SAMPLES = 'samples of the model';
 
 type EvaluationRecipe = NonNullable<Recipe['evaluation']>;
 
@@ -53,10 +63,13 @@ export async function openTrainingEvaluation(
     throw new ConfigError('recipe: evaluation of a model of latents needs an autoencoder, as output.vae');
   }
   const network = await openFeatureNetwork(device, settings.network);
-  const reference = await referenceSet(options, settings, network);
+  const { reference, fingerprint } = await referenceSet(options, settings, network);
+  requireSameNetwork(reference, madeBy(network, SAMPLES));
+  const made = await describeEvaluation(options, settings, network, fingerprint);
   // Labels are another's where classes are.
   const labelled = sameClasses(network.classNames, options.config.classNames);
   return {
+    settings: made,
     async run(weights, onProgress) {
       const source = modelSource(options, settings, weights);
       const { labels, ...samples } = await extractFeatures(device, network, source, { signal, onProgress });
@@ -67,18 +80,53 @@ export async function openTrainingEvaluation(
   };
 }
 
+/** Settings with their defaults, and fingerprints of what files hold now: a path may hold something else tomorrow. */
+async function describeEvaluation(
+  { recipe, signal }: TrainingSampleOptions,
+  settings: EvaluationRecipe,
+  network: FeatureNetwork,
+  reference: string,
+): Promise<EvaluationSettings> {
+  const { samples } = settings;
+  const { vae } = recipe.output;
+  return {
+    network: network.name,
+    ...network.protocol,
+    reference,
+    samples,
+    ...sampling(recipe, settings),
+    ...(vae !== undefined && { autoencoder: await decoderFingerprint(vae, signal) }),
+  };
+}
+
+/** Solver steps and guidance, by default those of the sample grids. */
+function sampling({ output }: Recipe, { steps = output.sampleSteps, cfg = output.cfg }: EvaluationRecipe) {
+  return { steps, cfg };
+}
+
+async function decoderFingerprint(vae: string, signal: AbortSignal): Promise<string> {
+  const stored = await openAutoencoder(vae);
+  try {
+    signal.throwIfAborted();
+    return await autoencoderFingerprint(stored, 'decoder');
+  } finally {
+    await stored.close();
+  }
+}
+
+/** A reference with the fingerprint of its pixels, or of the numbers that are stored in place of them. */
+interface Reference {
+  readonly reference: EvaluationSet;
+  readonly fingerprint: string;
+}
+
 async function referenceSet(
   { recipe, config, device, signal }: TrainingSampleOptions,
   { reference, references }: EvaluationRecipe,
   network: FeatureNetwork,
-): Promise<EvaluationSet> {
-  const features = async (source: SampleSource): Promise<EvaluationSet> => {
-    try {
-      return await extractFeatures(device, network, source, { signal });
-    } finally {
-      await source.close();
-    }
-  };
+): Promise<Reference> {
+  const hash = createHash('sha256');
+  const fingerprint = (): string => hash.digest('hex').slice(0, 16);
   if (isSplit(reference)) {
     if (config.space === 'latents') {
       throw new ConfigError(
@@ -89,27 +137,59 @@ async function referenceSet(
     const { path, kind, imageSize, channels, classNames, exifOrientation, maxPixels } = recipe.data;
     const reading = { path, kind, imageSize, channels, classNames, exifOrientation, maxPixels };
     const images = await openImages({ ...reading, split: reference });
-    return features(await datasetSource(images, references));
+    const source = hashed(await datasetSource(images, references), hash);
+    return {
+      reference: await extractFeatures(device, network, source, { signal }),
+      fingerprint: fingerprint(),
+    };
   }
   const opened = await openSet(reference, { maxPixels: recipe.data.maxPixels });
+  const stored = opened.kind === 'features' ? opened.set : opened.stored;
+  for (const numbers of storedNumbers(stored)) hash.update(numbers);
   try {
-    return await completeSet(device, network, opened, { signal });
+    const set = opened.kind === 'features' ? opened : { ...opened, images: hashed(opened.images, hash) };
+    return { reference: await completeSet(device, network, set, { signal }), fingerprint: fingerprint() };
   } finally {
     if (opened.kind === 'images') await opened.images.close();
   }
 }
 
+/** The same samples, whose bytes are hashed as they are read. */
+function hashed(source: SampleSource, hash: Hash): SampleSource {
+  return {
+    ...source,
+    async *batches(size) {
+      hash.update(`${source.count} of ${source.shape}`);
+      for await (const batch of source.batches(size)) {
+        hash.update(tensorBytes(batch));
+        yield batch;
+      }
+    },
+  };
+}
+
+/** The numbers of a set that metrics read from a reference. */
+function storedNumbers({
+  features,
+  gaussian,
+  spatial,
+}: Partial<EvaluationSet> = {}): (Float32Array | Float64Array)[] {
+  const statistics = [gaussian, spatial].flatMap((set) => (set ? [set.mean, set.covariance] : []));
+  return features ? [features.data, ...statistics] : statistics;
+}
+
 /** Images as the model makes them, label after label. */
 function modelSource(
   { recipe, config, device, signal }: TrainingSampleOptions,
-  { samples, steps = recipe.output.sampleSteps, cfg = recipe.output.cfg }: EvaluationRecipe,
+  settings: EvaluationRecipe,
   weights: Weights,
 ): SampleSource {
+  const { samples } = settings;
   const labels = Array.from({ length: samples }, (_, i) => i % config.classes);
   const { vae } = recipe.output;
   const { seed } = recipe.training;
   return {
-    name: 'samples of the model',
+    name: SAMPLES,
     count: samples,
     shape: imageShape(config),
     labels,
@@ -120,7 +200,13 @@ function modelSource(
           : localDecoder({ config, vae, threads: device.threads }, signal);
       const sampler = await createSampler({ config, weights, device, signal });
       const batch = Math.min(size, defaultBatch(config));
-      const request = { labels, steps, cfg, seed, solver: 'dpm-solver-plus-plus-2m', batch } as const;
+      const request = {
+        labels,
+        ...sampling(recipe, settings),
+        seed,
+        solver: 'dpm-solver-plus-plus-2m',
+        batch,
+      } as const;
       try {
         for await (const latents of sampleBatches(sampler, request, { signal })) {
           const images = framesOf(await decoder.decode(latents)).flat();
@@ -138,21 +224,18 @@ function modelSource(
   };
 }
 
-/** How a log names what an evaluation gave. */
-const PREFIX = 'evaluation/';
-
-/** Scores as a log has them. */
-export function evaluationRecord(scores: Scores): Scores {
-  return Object.fromEntries(Object.entries(scores).map(([name, value]) => [PREFIX + name, value]));
+/** Returns scores under the names that they have in a log: those of their series. */
+export function evaluationRecord(series: string, scores: Scores): Scores {
+  return Object.fromEntries(Object.entries(scores).map(([name, value]) => [`${series}/${name}`, value]));
 }
 
-/** Whether the log of a run has an evaluation of this step. */
-export function isEvaluated(folder: string, step: number): boolean {
+/** Whether the log of a run has scores of this series for this step. */
+export function isEvaluated(folder: string, series: string, step: number): boolean {
   const path = join(folder, METRICS_FILE);
   return (
     existsSync(path) &&
     readMetrics(path).some(
-      (line) => line.step === step && Object.keys(line).some((key) => key.startsWith(PREFIX)),
+      (line) => line.step === step && Object.keys(line).some((key) => key.startsWith(`${series}/`)),
     )
   );
 }

@@ -29,6 +29,6 @@ export {
   type Manifolds,
   PRECISION_NEIGHBOUR,
 } from './manifolds.ts';
-export { type OpenedSet, openSet, type VideoOptions } from './open-set.ts';
+export { type OpenedSet, type OpenSetOptions, openSet, type VideoOptions } from './open-set.ts';
 export type { Features, WorkOptions } from './products.ts';
 export type { SampleSource } from './sample-source.ts';

@@ -16,6 +16,7 @@ export {
   stateDict,
   type TorchCheckpoint,
   type TorchNamespace,
+  type TorchOpaque,
   type TorchTensor,
   type TorchValue,
 } from './torch-checkpoint.ts';

@@ -12,7 +12,7 @@ import { isLegacyCheckpoint, readLegacyCheckpoint } from './torch-legacy.ts';
 import { type TorchNamespace, type TorchTensor, type TorchValue, unpickleTorch } from './torch-pickle.ts';
 import { openZip, type ZipMember } from './zip.ts';
 
-export type { TorchNamespace, TorchTensor, TorchValue } from './torch-pickle.ts';
+export type { TorchNamespace, TorchOpaque, TorchTensor, TorchValue } from './torch-pickle.ts';
 
 /** An open checkpoint. Its tensors are read from the file when asked for, until it is closed. */
 export interface TorchCheckpoint {

@@ -8,6 +8,7 @@ import { ArgumentError } from '../errors.ts';
 import { makeFolders } from '../formats/atomic-write.ts';
 import { type Lock, lockFolder } from '../formats/lock.ts';
 import { stateFiles } from './checkpoint.ts';
+import { EVALUATIONS_FILE } from './evaluation-series.ts';
 import { METRICS_FILE, TENSORBOARD_FOLDER } from './logging/open.ts';
 
 /** Sample grids, in a run's folder. */
@@ -17,6 +18,7 @@ export const SAMPLES_FOLDER = 'samples';
 const RUN_FILES = [
   TRAINER_FOLDER,
   METRICS_FILE,
+  EVALUATIONS_FILE,
   TENSORBOARD_FOLDER,
   SAMPLES_FOLDER,
   WEIGHTS_FILE,

@@ -34,8 +34,8 @@ export interface TrainingHooks {
   onWait?(owner: string): void;
   /** Something is wrong, but training goes ahead, such as a damaged state with an older one to resume from. */
   onWarning?(message: string): void;
-  /** Before the first step, with where the training begins or goes on. */
-  onStart?(point: TrainingPoint): void;
+  /** Before the first step, with where the training begins or resumes; the first step waits for it. */
+  onStart?(point: TrainingPoint): void | Promise<void>;
   /** After each step; the next one waits for it. */
   onStep?(report: StepReport): void | Promise<void>;
   /** A checkpoint is written. */
@@ -84,7 +84,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
   requireFit(config, dataset);
   let { point } = options;
   const saver = createSaver(options, point.step);
-  hooks.onStart?.(point);
+  await hooks.onStart?.(point);
   const evaluate = async ({ step, state }: TrainingPoint): Promise<void> => {
     const every = recipe.evaluation?.every;
     if (every !== undefined && step > 0 && step % every === 0) await hooks.onEvaluate?.(step, state.ema);

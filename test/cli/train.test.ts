@@ -1,9 +1,12 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { saveClassifier } from '../../src/checkpoints/classifier.ts';
 import { loadModel } from '../../src/checkpoints/load.ts';
+import { writeFeatures } from '../../src/evaluation/feature-file.ts';
 import { readImage, writePng } from '../../src/media/image.ts';
+import { tensor } from '../../src/tensor/tensor.ts';
 import { readMetrics } from '../../src/training/logging/jsonl.ts';
 import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { writeIdxDataset } from '../support/idx-files.ts';
@@ -103,6 +106,81 @@ describe('acdit train', () => {
     expect(again.stderr).toMatch(/evaluation of step 6: frechetDistance [\d.e-]+, labelAccuracy/);
     expect(logged()).toEqual(expected);
     expect((await train()).stderr).not.toContain('evaluation of');
+  });
+
+  it('logs scores that were made in another way under another name, and says what differs', async () => {
+    writeIdxDataset(inFolder('data'), { count: 20, side: 8, classes: 3, prefix: 't10k' });
+    const classifier = tinyClassifier(['0', '1', '2']);
+    await saveClassifier(inFolder('classifier'), classifier);
+    const evaluation = { every: 2, network: inFolder('classifier'), samples: 6, steps: 2 };
+    const trainTo = async (steps: number, changes: object = {}): Promise<string> => {
+      writeRecipe({ steps }, { evaluation: { ...evaluation, ...changes } });
+      const { code, stderr } = await train();
+      expect({ code, stderr }).toMatchObject({ code: 0 });
+      return stderr;
+    };
+    const logged = (): string[] =>
+      readMetrics(inFolder('run', 'metrics.jsonl')).flatMap((line) =>
+        Object.keys(line)
+          .filter((key) => key.endsWith('/frechetDistance'))
+          .map((key) => `${line.step} ${key.split('/')[0]}`),
+      );
+    const warned = 'not comparable with the run';
+    expect(await trainTo(2)).not.toContain(warned);
+
+    // The same path holds a network of the same name and sizes with other weights.
+    const weights = new Map(classifier.weights);
+    const [name, value] = [...weights][0];
+    weights.set(name, { ...value, data: value.data.map((element) => 2 * element) });
+    await saveClassifier(inFolder('classifier'), { ...classifier, weights });
+    const network = await trainTo(4);
+    expect(network).toMatch(
+      /scores are logged as evaluation-2\/.*: network was tiny-\w+ and is now tiny-\w+\n/,
+    );
+    expect(await trainTo(6)).not.toContain(warned);
+
+    // The same path holds other images.
+    const changeImage = (): void => {
+      const path = inFolder('data', 't10k-images-idx3-ubyte.gz');
+      const images = gunzipSync(readFileSync(path));
+      images[images.length - 1] ^= 255;
+      writeFileSync(path, gzipSync(images));
+    };
+    changeImage();
+    expect(await trainTo(8)).toMatch(/evaluation-3\/.*: reference was \w{16} and is now \w{16}\n/);
+    expect(await trainTo(10, { samples: 9, cfg: 3 })).toMatch(
+      /evaluation-4\/.*: samples was 6 and is now 9; cfg was 1.5 and is now 3\n/,
+    );
+    await saveClassifier(inFolder('classifier'), classifier);
+    changeImage();
+    expect(await trainTo(12)).not.toContain(warned);
+    // A run whose evaluation changed first makes the one of the step that it resumes from.
+    expect(logged()).toEqual([
+      '2 evaluation',
+      '2 evaluation-2',
+      '4 evaluation-2',
+      '6 evaluation-2',
+      '6 evaluation-3',
+      '8 evaluation-3',
+      '8 evaluation-4',
+      '10 evaluation-4',
+      '10 evaluation',
+      '12 evaluation',
+    ]);
+  });
+
+  it("refuses a reference's features of another network before it trains", async () => {
+    await saveClassifier(inFolder('classifier'), tinyClassifier(['0', '1', '2']));
+    const features = tensor(
+      'float32',
+      [2, 5],
+      new Float32Array(10).map((_, i) => i),
+    );
+    const reference = inFolder('reference.npz');
+    await writeFeatures(reference, { name: 'reference', network: 'inception-2015-12-05', features });
+    writeRecipe({}, { evaluation: { every: 2, network: inFolder('classifier'), reference, samples: 6 } });
+    expectBadInput(await train(), "of the network 'tiny-", "'inception-2015-12-05'");
+    expect(existsSync(inFolder('run'))).toBe(false);
   });
 
   it('says what an evaluation lacks before it trains', async () => {
