@@ -62,10 +62,11 @@ async function labelsOf(
 
 function checkedLabels({ shape, data }: Tensor, count: number, where: string): number[] {
   const labels = Array.from(data as ArrayLike<number | bigint>, Number);
-  if (shape.join() === String(count) && labels.every((label) => Number.isInteger(label) && label >= 0))
-    return labels;
+  const wrong = labels.findIndex((label) => !(Number.isInteger(label) && label >= 0));
+  if (shape.join() === String(count) && wrong < 0) return labels;
+  const got = shape.join() === String(count) ? `${labels[wrong]} for image ${wrong}` : `shape [${shape}]`;
   throw new FormatError(
-    `${where} must be a label for each of ${count} images, whole numbers from 0 on, got shape [${shape}]`,
+    `${where} must be a label for each of ${count} images, whole numbers from 0, got ${got}`,
   );
 }
 
