@@ -115,6 +115,25 @@ describe('from pictures to a model of latents', () => {
       await sample('--vae', otherAutoencoder(), '--out', inFolder('samples')),
       'is not the autoencoder that the model was trained with',
     );
+    // Another encoder would give the first blocks other latents.
+    const given = [
+      '--continue',
+      inFolder('samples', '000-red.png'),
+      '--keep',
+      '1',
+      '--out',
+      inFolder('given'),
+    ];
+    expectBadInput(
+      await sample(...given, '--vae', otherAutoencoder()),
+      'is not the autoencoder that the model was trained with',
+    );
+    expectBadInput(
+      await sample(...given, '--no-decode', '--vae', otherAutoencoder()),
+      'is not the autoencoder that the model was trained with',
+    );
+    expect(existsSync(inFolder('given'))).toBe(false);
+    expect(await sample(...given, '--vae', vae)).toMatchObject({ code: 0 });
     // The same encoder under old names, in another format.
     const old = await sample('--vae', golden('vae-tiny-old'), '--out', inFolder('old'));
     expect(old).toMatchObject({ code: 0 });

@@ -37,6 +37,8 @@ export interface TinyServerOptions
   readonly limits?: Partial<AppOptions['limits']>;
   readonly seats?: number;
   readonly waiting?: number;
+  /** Names of the models' three classes. Default: those of the images, and none of the clips. */
+  readonly classNames?: readonly string[];
   /** Stands before the sampler of pictures. */
   readonly around?: (sampler: RequestSampler) => RequestSampler;
 }
@@ -59,10 +61,10 @@ const opened = {
 
 export async function tinyServer(options: TinyServerOptions = {}): Promise<TinyServer> {
   const samplers = { pictures: await opened.pictures, clips: await opened.clips };
-  const { seats = 8, waiting = 8, around = (sampler) => sampler } = options;
+  const { seats = 8, waiting = 8, around = (sampler) => sampler, classNames } = options;
   const serve = (id: string, config: AcditConfig, sampler: RequestSampler): ServedModel => ({
     id,
-    config,
+    config: classNames ? { ...config, classNames } : config,
     created: 1_700_000_000,
     sampler,
     decoder: pixelDecoder(config),

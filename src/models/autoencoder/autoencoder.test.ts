@@ -4,7 +4,7 @@ import { relativeError } from '../../../test/support/golden.ts';
 import { tinyAutoencoder, tinyAutoencoderWeights } from '../../../test/support/tiny-autoencoder.ts';
 import { ArgumentError, ConfigError, ShapeError } from '../../errors.ts';
 import { openCpu } from '../../runtime/node.ts';
-import { zeros } from '../../tensor/tensor.ts';
+import { float32, zeros } from '../../tensor/tensor.ts';
 import { type Autoencoder, type AutoencoderOptions, createAutoencoder } from './autoencoder.ts';
 import type { AutoencoderConfig } from './config.ts';
 
@@ -89,6 +89,30 @@ describe('an autoencoder', () => {
     await expect(stopped).rejects.toThrow('enough');
     await expect(create(tinyAutoencoder, { signal: controller.signal })).rejects.toThrow('enough');
   });
+
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])(
+    'refuses images and latents with %s, naming its place, and works afterwards',
+    async (value) => {
+      const autoencoder = await create();
+      const spoiled = ({ shape, data }: typeof images, at: readonly number[]): typeof images => {
+        const values = data.slice();
+        values[at.reduce((index, place, axis) => index * shape[axis] + place, 0)] = value;
+        return float32(shape, values);
+      };
+      const [expectedMean, expectedImages] = [
+        (await autoencoder.encode(images)).mean,
+        await autoencoder.decode(latents),
+      ];
+      const encoding = autoencoder.encode(spoiled(images, [2, 1, 13, 9]));
+      await expect(encoding).rejects.toThrow(ArgumentError);
+      await expect(encoding).rejects.toThrow(`encode: images must be finite, got ${value} at [2,1,13,9]`);
+      const decoding = autoencoder.decode(spoiled(latents, [0, 3, 0, 4]));
+      await expect(decoding).rejects.toThrow(ArgumentError);
+      await expect(decoding).rejects.toThrow(`decode: latents must be finite, got ${value} at [0,3,0,4]`);
+      expect((await autoencoder.encode(images)).mean).toEqual(expectedMean);
+      expect(await autoencoder.decode(latents)).toEqual(expectedImages);
+    },
+  );
 
   it('refuses what does not fit', async () => {
     const autoencoder = await create(tinyAutoencoder, { parts: ['decoder'] });
