@@ -1,11 +1,16 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { golden } from '../../test/support/golden.ts';
 import { writeIdxDataset } from '../../test/support/idx-files.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { loadModel } from '../checkpoints/load.ts';
 import { AcditError, ArgumentError, DatasetError, TrainingError } from '../errors.ts';
+import { openFile } from '../formats/file-source.ts';
+import { nestedTensors, openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
+import { writeTorchCheckpoint } from '../formats/torch-writer.ts';
 import { openCpu } from '../runtime/node.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { TrainingPoint } from './checkpoint.ts';
 import type { Dataset } from './datasets/dataset.ts';
 import { openDataset } from './datasets/open.ts';
@@ -164,6 +169,69 @@ describe('training', () => {
     await expect(start({ ...other, recipe: wider, out: `${other.out}-wider` })).rejects.toThrow(
       /training\.initFrom .*does not fit the model: .*of shape \[24/,
     );
+  });
+
+  it('begins with the weights of a bare state dict, whose patch is that of the recipe', async () => {
+    const official = golden('image-tiny.pt'); // written by PyTorch
+    const { weights, config } = await loadModel(official);
+    const initFrom = join(temporaryFolder(), 'bare.pt');
+    const checkpoint = await openTorchCheckpoint(await openFile(official));
+    const tensors = nestedTensors(checkpoint.value);
+    const entries = new Map<string, Tensor>();
+    for (const name of tensors.names) {
+      if (name.startsWith('model.')) entries.set(name.slice('model.'.length), await tensors.read(name));
+    }
+    await checkpoint.close();
+    await writeTorchCheckpoint(initFrom, { kind: 'ordered-dict', entries });
+
+    const dataset: Dataset = {
+      name: 'latents of noise',
+      size: 4,
+      sampleShape: [1, config.channels, config.height, config.width],
+      classNames: Array.from({ length: config.classes }, (_, label) => `class ${label}`),
+      corruptCount: 0,
+      autoencoder: { fingerprint: '0123456789abcdef', scalingFactor: 0.18215, downsampling: 8 },
+      read: async (index) => ({
+        label: index,
+        values: new Float32Array(config.channels * config.height * config.width),
+      }),
+    };
+    const runOf = (model: object): Promise<TrainingPoint> => {
+      const recipe = parseRecipe({
+        model: {
+          layers: config.layers,
+          hidden: config.hidden,
+          heads: config.heads,
+          patch: 1,
+          blocks: 1,
+          ...model,
+        },
+        data: { path: 'none' },
+        training: { steps: 1, batch: 2, initFrom },
+        output: { folder: join(temporaryFolder(), 'run') },
+      });
+      const begun = new AbortController();
+      const hooks: TrainingHooks = {
+        onStart: ({ state }) => {
+          expect(new Map([...state.weights].sort())).toEqual(new Map([...weights].sort()));
+          begun.abort();
+        },
+      };
+      return train({
+        recipe,
+        config: recipeModel(recipe, dataset),
+        dataset,
+        device,
+        hooks,
+        signal: begun.signal,
+      });
+    };
+    await runOf({});
+    await expect(runOf({ patch: 2 })).rejects.toThrow(/training\.initFrom .*bare\.pt does not fit the model/);
+    await expect(runOf({ layers: 3 })).rejects.toThrow(
+      /training\.initFrom .*bare\.pt does not fit the model/,
+    );
+    expect.assertions(3);
   });
 
   it('draws new noise for every step and micro-batch', async () => {

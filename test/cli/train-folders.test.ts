@@ -147,6 +147,32 @@ describe('acdit train on folders', () => {
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
   });
 
+  /** A class of 20 images, five of which are empty files: every fourth. */
+  const spoiled = () =>
+    folderOf(
+      Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`a/${i}.png`, i % 4 === 0 ? '' : png])),
+    );
+
+  it('with files that are corrupt, which it names, until they are too many', async () => {
+    const data = spoiled();
+    // Two steps read about 8 of the files.
+    const short = await train(data);
+    expect(short.code, short.stderr).toBe(0);
+    expect(short.warnings.length).toBeLessThanOrEqual(2);
+    for (const warning of short.warnings) {
+      expect(warning).toMatch(
+        /^warning: skipped DATA\/a\/\d+\.png: not a readable image \(the file is empty\)$/,
+      );
+    }
+    // 5% of 40 files are 2, so the third one ends a run that goes through the set.
+    const long = await train(data, '--steps', '5');
+    expect(long.code).toBe(2);
+    expect(long.warnings.length).toBeGreaterThanOrEqual(3);
+    expect(lastLine(long.stderr)).toMatch(
+      /3 of the \d+ images read so far are corrupt, at most 5% may be \(last: .*a\/\d+\.png\); repair or remove them/,
+    );
+  });
+
   it('of images of several sizes, each cropped to the one that is asked for', async () => {
     const wide = await sharp(png).resize(64, 18).png().toBuffer();
     expect(await train(withClasses({ 'a/wide.png': wide }))).toMatchObject({ code: 0, warnings: [] });

@@ -9,7 +9,7 @@ export interface CorruptFilesOptions {
   readonly warn?: (message: string) => void;
 }
 
-/** The share of corrupt files is taken of at least this many, so that two early ones do not stop a training. */
+/** The share is taken of at least this many files: two corrupt ones, early or in a small set, do not stop a training. */
 const MINIMUM_READS = 40;
 
 /** What is known of a file. */
