@@ -1,7 +1,7 @@
 /**
- * @file A server under abuse, on loopback: clients that break off, do not read, send half of a request, nonsense or too
- * much, ask for headers only, or wait for nothing they asked for. Afterwards nothing of it may be left: no seat, place in
- * the queue, descriptor or memory, and requests get what they got before. Exits with 1 if something is.
+ * @file A server under abuse, on loopback: clients that disconnect, do not read, send half of a request, nonsense or too
+ * much, ask for headers only, or do not wait for the answer. Afterwards nothing may be left of it: no seat, place in
+ * the queue, descriptor or memory, and requests get the same answers as before. Exits with 1 if something is left.
  * Usage: npm run bench:flood -- [requests] [at once]
  */
 
@@ -59,7 +59,7 @@ function post(path: string, body: object | string, init: RequestInit = {}): Prom
   });
 }
 
-/** The status, once the whole answer is read. */
+/** Reads the whole answer and returns its status. */
 async function statusOf(answer: Promise<Response>): Promise<string> {
   const response = await answer;
   await response.arrayBuffer();
@@ -87,7 +87,7 @@ function rawPost(path: string, body: object, length = JSON.stringify(body).lengt
   return `${head}\r\nContent-Length: ${length}\r\n\r\n${JSON.stringify(body)}`;
 }
 
-/** What clients do; each gets its number and a random number in [0, 1), and tells how it went. */
+/** What clients do: each gets its number and a random number in [0, 1), and returns how it went. */
 const clients: Readonly<Record<string, (index: number, random: number) => Promise<string>>> = {
   image: (seed) => statusOf(post(IMAGES, { prompt: seed % 3, seed, steps: 2 })),
   'image as a URL': (seed) => statusOf(post(IMAGES, { prompt: 1, seed, steps: 1, response_format: 'url' })),
@@ -155,7 +155,7 @@ async function flood(count: number): Promise<ReadonlyMap<string, number>> {
   return outcomes;
 }
 
-/** Waits until no work is left, for a minute at most; returns what is. */
+/** Waits until no work is left, for at most a minute. @returns what is left */
 async function leftovers(): Promise<number> {
   for (let i = 0; ; i++) {
     const left = (await gauge('acdit_samples_in_progress')) + (await gauge('acdit_queue_depth'));

@@ -1,10 +1,10 @@
-/** @file Bounds work that runs at the same time, as memory asks for. */
+/** @file Limits the work that runs at the same time, to save memory. */
 
-/** Runs work once it fits into what is left of the capacity. */
+/** Runs work as soon as the free capacity is enough for it. */
 export type Budget = <T>(cost: number, work: () => Promise<T>) => Promise<T>;
 
 /**
- * Lets work run whose costs together are at most `capacity`, first come, first served. Work that costs more than that runs
+ * Runs work as long as its costs together are at most `capacity`, first come, first served. Work that costs more runs
  * alone.
  */
 export function createBudget(capacity: number): Budget {

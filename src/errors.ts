@@ -91,7 +91,7 @@ export class ApiError extends AcditError {
   }
 }
 
-/** HTTP's status of an {@link ApiError}. 499 is for logs and metrics: its client closed the connection. */
+/** HTTP status of an {@link ApiError}. 499 is for logs and metrics: the client closed the connection. */
 export type ApiErrorStatus =
   | 400
   | 401

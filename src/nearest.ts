@@ -1,8 +1,8 @@
 /** @file The nearest of some known words, for "did you mean". */
 
-/** A word is near if at most one in so many of the longer one's letters is wrong. */
+/** Two words are similar if at most one in so many of the longer one's letters differs. */
 const LETTERS_PER_MISTAKE = 3;
-/** A shorter beginning of a word could be that of any. */
+/** Shorter beginnings of a word match too many words. */
 const SHORTEST_PREFIX = 3;
 
 /**
@@ -27,7 +27,7 @@ export function editDistance(a: string, b: string): number {
 
 /**
  * Returns the candidate that begins with `word`, or else has the smallest edit distance to it, ignoring letter case;
- * `undefined` if none is near: an unrelated word helps nobody.
+ * `undefined` if none is similar: an unrelated word does not help.
  */
 export function nearest(word: string, candidates: readonly string[]): string | undefined {
   const wanted = word.toLowerCase();
@@ -41,20 +41,20 @@ export function nearest(word: string, candidates: readonly string[]): string | u
   return best;
 }
 
-/** The distance of two words that are near; else undefined. */
+/** Returns the distance of two similar words; else undefined. */
 function distanceOf(wanted: string, candidate: string): number | undefined {
   if (wanted.length >= SHORTEST_PREFIX && candidate.startsWith(wanted)) return 0;
   const most = Math.floor(Math.max(wanted.length, candidate.length) / LETTERS_PER_MISTAKE);
-  // The lengths alone differ by more: so a long text from a client costs nothing.
+  // Compare lengths first, so that a long text from a client costs nothing.
   if (Math.abs(wanted.length - candidate.length) > most) return undefined;
   const distance = editDistance(wanted, candidate);
   return distance <= most ? distance : undefined;
 }
 
 /**
- * Returns the clause that offers the nearest candidate, such as `; did you mean --steps?`, or an empty text if none is
+ * Returns the clause that suggests the nearest candidate, such as `; did you mean --steps?`, or an empty text if none is
  * near.
- * @param shown how the candidate is written in the message.
+ * @param shown writes the candidate as the message shows it.
  */
 export function didYouMean(
   word: string,

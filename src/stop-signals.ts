@@ -4,8 +4,8 @@
 export const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * Ignores the signals in a process that helps another one. A terminal sends them to both, and the other one decides what
- * becomes of the work.
+ * Ignores the signals in a helper process. A terminal sends them to both processes, and the main one decides what
+ * happens to the work.
  */
 export function leaveStopSignalsToParent(): void {
   for (const signal of STOP_SIGNALS) process.on(signal, () => {});

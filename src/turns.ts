@@ -1,9 +1,9 @@
 /** @file Work that must not overlap, such as work that shares scratch memory, takes turns. */
 
-/** Runs work after all work that was given before it has ended, well or not. */
+/** Runs work after all earlier work has ended, successfully or not. */
 export type Turns = <Result>(work: () => Promise<Result> | Result) => Promise<Result>;
 
-/** Make a queue of its own: first come, first served. */
+/** Makes a new queue: first come, first served. */
 export function createTurns(): Turns {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {

@@ -480,7 +480,7 @@ describe('a cache that others can write to', () => {
     mkdirSync(dirname(place), { recursive: true });
     symlinkSync(join(home, 'elsewhere'), place);
     expect(await refusal(download())).toContain(
-      'is a link that leads out of its place in the cache; remove it',
+      'is a link that leads out of its folder in the cache; remove it',
     );
     expect(readdirSync(join(home, 'elsewhere'))).toEqual(['big.pt']);
     expect(readFileSync(join(home, 'elsewhere', 'big.pt'), 'utf8')).toBe('precious');

@@ -15,13 +15,13 @@ export interface KillTestOptions {
   /** Where the runs write; what agrees is removed. */
   readonly folder: string;
   readonly kills: number;
-  /** Determines the moments. */
+  /** Seed of the random moments. */
   readonly seed: number;
-  /** Gets a line now and then. */
+  /** Called with lines of progress. */
   readonly log: (line: string) => void;
 }
 
-/** What became of one scenario's runs. */
+/** Results of one scenario's runs. */
 export interface Tally {
   readonly name: string;
   kills: number;
@@ -34,7 +34,7 @@ export interface Tally {
 /** A run is killed this often before it may finish. */
 const KILLS_PER_RUN = 3;
 
-/** Kills until there were enough kills. @throws {Error} if a command fails without being killed */
+/** Runs and kills the scenarios until there were enough kills. @throws {Error} if a command fails without being killed */
 export async function killTest(options: KillTestOptions): Promise<readonly Tally[]> {
   const { scenarios, folder, kills, seed, log } = options;
   const random = Generator.seeded(seed, 0);

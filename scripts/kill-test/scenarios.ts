@@ -1,4 +1,7 @@
-/** @file The commands that the kill test kills: small work of each kind that resumes, and what must be the same in the end. */
+/**
+ * @file The commands that the kill test kills: small work of each kind that resumes, and what must be the same in the
+ * end.
+ */
 
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -11,15 +14,15 @@ import { saveTiny, tinyPixels } from '../../test/support/tiny-model.ts';
 /** A command that resumes. */
 export interface Scenario {
   readonly name: string;
-  /** Its arguments; it writes into `out`, which may be there. */
+  /** Its arguments; it writes into `out`, which may exist. */
   args(out: string): readonly string[];
-  /** More of its environment. */
+  /** Additional environment variables. */
   env?(out: string): Readonly<Record<string, string>>;
-  /** What it has made, by name. Two runs must agree in all of it. */
+  /** Returns what it has made, by name. Two runs must agree in all of it. */
   outcome(out: string): Readonly<Record<string, string>>;
 }
 
-/** Where the inputs of the scenarios are, and the hub that serves them. */
+/** Locations of the scenarios' inputs, and the hub that serves them. */
 export interface Inputs {
   readonly folder: string;
   readonly hubEndpoint: string;
@@ -79,7 +82,7 @@ export function scenariosOf({ folder, hubEndpoint }: Inputs): readonly Scenario[
       name: 'fetch',
       args: () => ['info', HUB_REPOSITORY, '--json'],
       env: (out) => ({ HF_ENDPOINT: hubEndpoint, HF_HOME: out }),
-      // Besides the cache there are notes of when each file was checked.
+      // Next to the cache are notes of when each file was checked.
       outcome: (out) => filesIn(join(out, 'hub'), /./),
     },
   ];

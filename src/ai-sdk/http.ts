@@ -7,7 +7,7 @@ import { cleanApiKey } from '../server/key-text.ts';
 export interface AcditProviderOptions {
   /** Where the server is; `http://127.0.0.1:8000` by default. */
   readonly baseURL?: string;
-  /** The server's API key, if it has one; white space around it does not count. */
+  /** The server's API key, if it has one; white space around it is ignored. */
   readonly apiKey?: string;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;

@@ -83,7 +83,7 @@ describe('a model folder', () => {
     for (const value of [65520, -1e30]) {
       await expect(save(value, 'float16')).rejects.toThrow(CheckpointError);
       await expect(save(value, 'float16')).rejects.toThrow(
-        `blocks.1.mlp.fc2.bias: holds ${Math.fround(value)}, which is infinite as float16, whose largest number is 65504; store it as bfloat16 (--dtype bf16)`,
+        `blocks.1.mlp.fc2.bias: holds ${Math.fround(value)}, which would be infinite in float16 (at most 65504); store it as bfloat16 (--dtype bf16)`,
       );
     }
     expect(readFileSync(join(folder, 'model.safetensors'))).toEqual(before);
@@ -241,7 +241,11 @@ describe('an official checkpoint', () => {
   });
 
   it.each<[string, Readonly<Record<string, string>>, RegExp]>([
-    ['no patch size', { patch_size: 'N' }, /does not state patch_size, which its tensors do not show/],
+    [
+      'no patch size',
+      { patch_size: 'N' },
+      /does not state patch_size, which cannot be read from its tensors/,
+    ],
     ['a patch size in words', { patch_size: text('two') }, /args.patch_size .* got two/],
     ['a negative length', { ar_len: int(-4) }, /args.ar_len .* got -4/],
     ['a size that is no multiple', { image_size: int(60) }, /height/],

@@ -31,7 +31,9 @@ export interface OpenOptions {
    * in a model folder is the average.
    */
   readonly weights?: WeightsChoice | undefined;
-  /** How a checkpoint that does not state it, such as a bare state dict, divides its images into tokens and blocks. */
+  /**
+   * How images are divided into tokens and blocks, for a checkpoint that does not state it, such as a bare state dict.
+   */
   readonly layout?: CheckpointLayout | undefined;
 }
 

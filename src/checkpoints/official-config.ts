@@ -1,4 +1,4 @@
-/** @file The configuration of an official checkpoint: sizes read off its tensors, the layout off the trainer's arguments. */
+/** @file The configuration of an official checkpoint: sizes from its tensors, the layout from the trainer's arguments. */
 
 import { CheckpointError } from '../errors.ts';
 import { printable } from '../formats/printable.ts';
@@ -7,12 +7,12 @@ import type { TorchNamespace, TorchValue } from '../formats/torch-checkpoint.ts'
 import { type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { HEAD_SIZE } from '../models/acdit/weights.ts';
 
-/** What is read of the trainer's arguments. */
+/** The part of the trainer's arguments that is read. */
 export type Arguments = TorchNamespace['attributes'];
 
 /**
- * How a model divides its images into tokens and blocks, which no tensor shows. Where a checkpoint says so itself, that
- * counts.
+ * How a model divides its images into tokens and blocks, which no tensor shows. What a checkpoint states itself takes
+ * precedence.
  */
 export interface CheckpointLayout {
   /** Side of the patch that makes one token. */
@@ -21,7 +21,7 @@ export interface CheckpointLayout {
   readonly blockSize?: number | undefined;
   /** Blocks in the sequence: the autoregressive length. */
   readonly blocks?: number | undefined;
-  /** Frames of a video; 1 by default. */
+  /** Frames of a video (default: 1). */
   readonly frames?: number | undefined;
 }
 
@@ -37,7 +37,7 @@ const LAYOUT_ARGUMENTS = {
 const REQUIRED = ['patch', 'blockSize', 'blocks'] as const;
 
 /**
- * The arguments and, if they do not state all of a layout, the caller's for the rest.
+ * Completes the arguments with the caller's layout where they do not state it.
  * @throws {CheckpointError} naming what neither states.
  */
 export function completeArguments(args: Arguments, layout: CheckpointLayout, name: string): Arguments {
@@ -50,8 +50,8 @@ export function completeArguments(args: Arguments, layout: CheckpointLayout, nam
   const missing = REQUIRED.map((part) => LAYOUT_ARGUMENTS[part]).filter((key) => isAbsent(complete.get(key)));
   if (missing.length === 0) return complete;
   throw new CheckpointError(
-    `${name}: does not state ${missing.join(', ')}, which its tensors do not show; give ` +
-      `${missing.map((key) => `--${key.replace('_', '-')} N`).join(' ')} (in the library the option \`layout\`)`,
+    `${name}: does not state ${missing.join(', ')}, which cannot be read from its tensors; give ` +
+      `${missing.map((key) => `--${key.replace('_', '-')} N`).join(' ')} (in the library, the option \`layout\`)`,
   );
 }
 
@@ -92,8 +92,10 @@ function squareSide(tokens: number, name: string): number {
 }
 
 /**
- * The configuration of a model. The name in `args.model` may be in no registry, so sizes are read off the tensors.
- * @throws {CheckpointError} if a tensor or an argument is missing or not valid; {ConfigError} if they do not fit together.
+ * Returns the configuration of a model. The name in `args.model` may be in no registry, so sizes are read from the
+ * tensors.
+ * @throws {CheckpointError} if a tensor or an argument is missing or not valid; {ConfigError} if they do not fit
+ * together.
  */
 export function officialConfig(
   args: Arguments,

@@ -1,5 +1,5 @@
 /**
- * @file Official checkpoints: a state dict `model` beside the trainer's `args` (released code, `train.py`), and what
+ * @file Official checkpoints: a state dict `model` next to the trainer's `args` (released code, `train.py`), and what
  * other trainers, wrappers and people make of it.
  */
 
@@ -24,14 +24,14 @@ import {
 /** Which weights of a training checkpoint: as trained last, or their moving average. */
 export type WeightsChoice = 'model' | 'ema';
 
-/** What trainers call each, the official name first. */
+/** The names that trainers give to each, the official one first. */
 const WEIGHTS_KEYS: Readonly<Record<WeightsChoice, readonly string[]>> = {
   model: ['model', 'state_dict', 'model_state_dict', 'module'],
   ema: ['ema', 'ema_state_dict', 'model_ema'],
 };
 const ARGUMENTS_KEYS = ['args', 'hyper_parameters', 'config'];
 
-/** An argument of our own, which the official code passes over: the configuration as `config.json` holds it. */
+/** An argument of our own, which the official code ignores: the configuration as in `config.json`. */
 export const CONFIG_ARGUMENT = 'acdit_config';
 
 /** A parameter that every ACDiT has. */
@@ -46,7 +46,7 @@ export interface OfficialOptions {
 }
 
 /**
- * The model in an open official checkpoint.
+ * Returns the model in an open official checkpoint.
  * @throws {CheckpointError} if it holds none, or neither it nor `layout` states how images are divided.
  */
 export function openOfficial(
@@ -82,7 +82,7 @@ function tensorsOf(weights: TorchValue, checkpoint: TorchCheckpoint, name: strin
   }
 }
 
-/** The weights that are asked for or, if none are, the model's, or the only ones. */
+/** Returns the weights that were chosen; without a choice, the model's, or the only ones. */
 function chosenWeights(
   value: Dict,
   choice: WeightsChoice | undefined,
@@ -108,14 +108,14 @@ function firstDict(value: Dict, keys: readonly string[]): Map<TorchValue, TorchV
     .find((item): item is Map<TorchValue, TorchValue> => item instanceof Map && item.size > 0);
 }
 
-/** The value itself, if it has the parameters that are elsewhere under `model`. */
+/** Returns the value itself, if it has the parameters that other checkpoints have under `model`. */
 function bareStateDict(value: Dict): Map<TorchValue, TorchValue> | undefined {
   const isKnown = (key: TorchValue): boolean =>
     typeof key === 'string' && withoutWrapper(key) === KNOWN_PARAMETER;
   return value instanceof Map && [...value.keys()].some(isKnown) ? value : undefined;
 }
 
-/** Arguments as a Namespace, another object, or a dict; none if they are missing. */
+/** Returns the arguments, from a Namespace, another object, or a dict; none if they are missing. */
 function argumentsOf(value: Dict): Arguments {
   for (const key of ARGUMENTS_KEYS) {
     const args = value.get(key);

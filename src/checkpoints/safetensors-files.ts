@@ -14,14 +14,14 @@ import {
 } from '../formats/sharded-safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 
-/** How the index of the files that make up `file` is called. */
+/** Returns the name of the index of the files that make up `file`. */
 export function shardIndexOf(file: string): string {
   return `${file.replace(/-\d{5}-of-\d{5}(?=\.safetensors$)/, '')}.index.json`;
 }
 
 /**
- * Open a `.safetensors` file, or all files of an index: the path may be that of the index, of one of its files, or of the
- * one file that there is not.
+ * Open a `.safetensors` file, or all files of an index. The path may be that of the index, of one of its files, or of the
+ * single file that the index replaces.
  * @throws {FormatError} if a file is missing or damaged, or the files are not what the index says.
  */
 export async function openSafetensorsFiles(path: string): Promise<TensorArchive> {
@@ -36,7 +36,9 @@ export async function readShardIndex(path: string): Promise<ShardIndex> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats?.isFile()) throw new FormatError(`${path}: there is no such file`);
   if (stats.size > MAX_INDEX) {
-    throw new FormatError(`${path}: has ${stats.size} bytes; an index of at most ${MAX_INDEX} is read`);
+    throw new FormatError(
+      `${path}: has ${stats.size} bytes, more than the limit of ${MAX_INDEX} for an index`,
+    );
   }
   return parseShardIndex(await readFile(path, 'utf8'), path);
 }

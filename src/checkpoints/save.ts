@@ -41,7 +41,7 @@ export async function saveModel(
 }
 
 /**
- * The weights in another element type; each is converted when it is read.
+ * Returns the weights in another element type; each is converted when it is read.
  * @throws {CheckpointError} when a weight is read whose finite numbers would become infinite.
  */
 export function storedAs(weights: StoredWeights, dtype: FloatType): StoredWeights {
@@ -79,13 +79,13 @@ function requireFinite(name: string, original: Tensor, converted: Tensor): void 
   if (lost < 0) return;
   const { dtype } = converted as { dtype: FloatType };
   const remedy =
-    dtype === 'float16' ? 'store it as bfloat16 (--dtype bf16), whose range is that of float32' : 'scale it';
+    dtype === 'float16' ? 'store it as bfloat16 (--dtype bf16), which has the range of float32' : 'scale it';
   throw new CheckpointError(
-    `${name}: holds ${before[lost]}, which is infinite as ${dtype}, whose largest number is ${LARGEST[dtype]}; ${remedy}`,
+    `${name}: holds ${before[lost]}, which would be infinite in ${dtype} (at most ${LARGEST[dtype]}); ${remedy}`,
   );
 }
 
-/** The numbers as they are; float32 has not the range of float64. */
+/** Returns the numbers unrounded; float32 does not have the range of float64. */
 function toFloat64(value: Tensor): Float64Array | Float32Array {
   return value.dtype === 'float64' ? (value.data as Float64Array) : toFloat32(value).data;
 }

@@ -19,7 +19,7 @@ import { elementCount, float32 } from '../tensor/tensor.ts';
 import { requireConfigKind } from './config-kind.ts';
 import { openTensors } from './tensor-source.ts';
 
-/** Names of the weights that diffusers writes, or of the index of their files, the best first. */
+/** Names of the weights that diffusers writes, or of the index of their files, in order of preference. */
 export const AUTOENCODER_ENTRIES: readonly string[] = [
   'safetensors',
   'safetensors.index.json',
@@ -55,7 +55,7 @@ export async function openAutoencoderSource(
 }
 
 /**
- * An autoencoder over the tensors of an open archive, which is closed if they do not fit.
+ * Makes an autoencoder from the tensors of an open archive, which is closed if they do not fit.
  * @param file what to call it in messages.
  * @throws {CheckpointError} if they do not fit.
  */
@@ -114,7 +114,7 @@ function checkedNames(
   return found;
 }
 
-/** Problems name tensors of the file, as many and as long as it likes. */
+/** Lists problems briefly: they name tensors of the file, which may be many and long. */
 function listed(problems: readonly string[]): string {
   const shown = problems.slice(0, SHOWN_PROBLEMS).map((problem) => printable(problem, 160));
   return (

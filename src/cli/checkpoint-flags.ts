@@ -1,4 +1,4 @@
-/** @file The flags with which every command opens a model: which weights, and what a checkpoint may not state. */
+/** @file Flags of every command that opens a model: which weights, and the layout that a checkpoint may not state. */
 
 import { type OpenOptions, openModel, type StoredModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
@@ -10,20 +10,30 @@ export const checkpointFlags = {
   weights: {
     type: 'string',
     value: 'NAME',
-    help: 'weights to take: model, or ema, their moving average (default: model)',
+    help: 'model weights, or ema, their average (default: ema of a run, model of a .pt)',
   },
   'patch-size': {
     type: 'string',
     value: 'N',
-    help: 'patch size, if a checkpoint does not state it',
+    help: 'patch size, if a .pt does not state it',
     aliases: ['patch_size'],
   },
-  'block-size': { type: 'string', value: 'N', help: 'tokens per block, likewise', aliases: ['block_size'] },
-  'ar-len': { type: 'string', value: 'N', help: 'blocks in the sequence, likewise', aliases: ['ar_len'] },
+  'block-size': {
+    type: 'string',
+    value: 'N',
+    help: 'tokens per block, if a .pt does not state it',
+    aliases: ['block_size'],
+  },
+  'ar-len': {
+    type: 'string',
+    value: 'N',
+    help: 'blocks in the sequence, if a .pt does not state it',
+    aliases: ['ar_len'],
+  },
   'num-frames': {
     type: 'string',
     value: 'N',
-    help: 'frames of a video, likewise (default: 1)',
+    help: 'video frames, if a .pt does not state it (default: 1)',
     aliases: ['num_frames'],
   },
 } as const satisfies Flags;
@@ -39,7 +49,7 @@ const LAYOUT_FLAGS = {
 } as const;
 const PARTS = Object.keys(LAYOUT_FLAGS) as (keyof typeof LAYOUT_FLAGS)[];
 
-/** The flags as options of `openModel`. @throws {ArgumentError} if one is not valid. */
+/** Returns the flags as options of `openModel`. @throws {ArgumentError} if one is not valid. */
 export function openOptions(values: CheckpointValues): OpenOptions {
   const { weights } = values;
   const layout = PARTS.flatMap((part) => {
@@ -53,8 +63,8 @@ export function openOptions(values: CheckpointValues): OpenOptions {
 }
 
 /**
- * Open a model as the flags say.
- * @throws {ArgumentError} if a flag contradicts what the model states of itself.
+ * Open a model with these flags.
+ * @throws {ArgumentError} if a flag contradicts what the model states.
  */
 export async function openChosenModel(path: string, values: CheckpointValues): Promise<StoredModel> {
   const options = openOptions(values);

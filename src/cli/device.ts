@@ -47,7 +47,7 @@ export function openCpuDevice(values: FlagValues<typeof deviceFlags>): Device {
   throw new ArgumentError(`--device ${name} is not available here; this command runs on the cpu`);
 }
 
-/** What flags say of the CPU. @throws {ArgumentError} for more than 4 threads per core. */
+/** Returns the CPU options of the flags. @throws {ArgumentError} for more than 4 threads per core. */
 export function deviceOptions({ threads }: FlagValues<typeof deviceFlags>): DeviceOptions {
   if (threads === undefined) return {};
   const count = wholeNumber('threads', threads);

@@ -42,7 +42,7 @@ const encodeFlags = {
   split: { type: 'string', value: 'NAME', help: 'train (also a folder without splits) or test' },
   'exif-orientation': {
     type: 'boolean',
-    help: 'turn images as their EXIF data says (default: pixels as stored, as in the official code)',
+    help: 'turn images upright by their EXIF orientation (default: pixels as stored)',
   },
   ...pixelFlags,
   'no-flip': { type: 'boolean', help: 'leave out the mirrored images: half the time and half the disk' },

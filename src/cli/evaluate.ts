@@ -24,7 +24,7 @@ const evaluateFlags = {
   size: {
     type: 'string',
     value: 'N',
-    help: 'crop images and frames of folders to N x N, as in training (default: as they are)',
+    help: 'crop images and frames to N x N, as in training (default: no crop)',
   },
   'save-features': {
     type: 'string',
@@ -69,7 +69,8 @@ export const evaluateCommand = defineCommand({
     'as far as the two files allow.',
   flags: evaluateFlags,
   notes:
-    'Each is a folder of images (of one size or with --size, at any depth), an .npz file, or an IDX file of images. Of an .npz file count:\n' +
+    'REFERENCE and SAMPLES are each a folder of images (at any depth; of one size, or with --size), an .npz file, or an\n' +
+    'IDX file of images. These arrays of an .npz file are used:\n' +
     "images 'arr_0', uint8 (N, H, W, 3), as the ADM suite has them; or 'features' (N, D) with 'logits' (N, classes); and\n" +
     "stored statistics 'mu' (D) and 'sigma' (D, D), and 'mu_s' and 'sigma_s' of spatial features, which are then not\n" +
     "computed. The text 'network' says what the features are of: a Fréchet distance is called FID only if it is\n" +
@@ -156,7 +157,7 @@ async function runEvaluation(
   }
 }
 
-/** Files of the two folders that were not read, for programs. */
+/** Returns the ignored files of the two folders, for the JSON output. */
 function passedOverOf(reference: EvaluationSet, samples: EvaluationSet) {
   if (!reference.passedOver && !samples.passedOver) return undefined;
   return { passedOver: { reference: reference.passedOver, samples: samples.passedOver } };

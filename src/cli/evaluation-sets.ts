@@ -29,7 +29,7 @@ interface Context {
   readonly onWarning: (message: string) => void;
   /** Which clips of videos to take. */
   readonly clips: ClipProtocol;
-  /** The most pixels of an image, or of all frames of a clip together. */
+  /** Max pixels of an image, or of all frames of a clip together. */
   readonly maxPixels: number | undefined;
   /** Side of the square that images and frames of folders are cropped to. */
   readonly size: number | undefined;
@@ -65,7 +65,7 @@ export async function prepareSets(
   }
 }
 
-/** How sets are opened. */
+/** Returns the options with which sets are opened. */
 export function setOptions(
   values: NetworkValues & { readonly network?: string },
   { clips, signal, maxPixels, size }: Pick<Context, 'clips' | 'signal' | 'maxPixels' | 'size'>,
@@ -74,7 +74,7 @@ export function setOptions(
   return { videos: { protocol: clips, always, signal }, maxPixels, size };
 }
 
-/** Opens a set, with warnings that name the files of its folder that are not read, and splits that are read together. */
+/** Opens a set, and warns of files in its folder that are ignored and of splits that are read together. */
 async function openReported(
   path: string,
   options: OpenSetOptions,
@@ -84,7 +84,7 @@ async function openReported(
   const splits = (await isFolder(path)) ? await splitFolders(path) : [];
   if (splits.length > 0) {
     onWarning(
-      `${path}: holds the splits ${printableList(splits)}, and all of them are read; give one to compare it alone`,
+      `${path}: contains the splits ${printableList(splits)}, which are all read; to compare only one, give its path`,
     );
   }
   if (opened.kind === 'images' && opened.images.passedOver) {
@@ -114,7 +114,7 @@ async function completeSets(
     const pair = [reference, samples];
     for (const [i, opened] of pair.entries()) {
       const other = pair[1 - i];
-      // Hours of work should not end with a refusal that could be foreseen.
+      // Refuse now rather than after hours of work.
       if (opened.kind === 'features' && other.kind === 'images') {
         requireSameNetwork(opened.set, madeBy(network, other.images.name));
       }

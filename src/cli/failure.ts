@@ -27,7 +27,7 @@ export function reportFailure(error: unknown, verbose: boolean, { stderr, signal
   return EXIT.badInput;
 }
 
-/** How V8, Node and ONNX Runtime say that memory cannot be allocated. */
+/** Messages of V8, Node and ONNX Runtime when memory cannot be allocated. */
 const ALLOCATION_FAILURE =
   /^(Array buffer allocation failed|Invalid (typed array|array buffer) length: \d{9,}|Invalid string length|WebAssembly\.Memory)|bad_alloc|Failed to allocate memory|ERR_MEMORY_ALLOCATION_FAILED/;
 

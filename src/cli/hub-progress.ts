@@ -54,7 +54,7 @@ export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubPr
           break;
         case 'damaged':
           stderr.write(
-            `warning: ${printableMessage(`${event.path} does not hold ${event.file} as the hub has it`)}; it is not used\n`,
+            `warning: ${printableMessage(`${event.path} differs from ${event.file} on the hub`)}; it is not used\n`,
           );
           break;
         case 'unreachable':

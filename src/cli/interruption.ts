@@ -1,6 +1,6 @@
 /**
- * @file The terminal of a command, and what ends its work early: the first signal asks it to save and end, a second
- * Ctrl-C ends it at once. Output that cannot be written ends it as the first signal does.
+ * @file The terminal of a command, and what ends its work early. The first signal asks it to save and stop; a second
+ * Ctrl-C quits at once. Output that cannot be written stops it as the first signal does.
  */
 
 import { STOP_SIGNALS } from '../stop-signals.ts';
@@ -11,7 +11,7 @@ import { guardStream, type RawStream } from './output.ts';
 /** `npm` passes on a Ctrl-C that the terminal has sent too: signals this close, in milliseconds, are one. */
 const SAME_SIGNAL = 250;
 
-/** The streams and signals of a process; `process` is one. */
+/** The streams and signals of a process, such as `process`. */
 export interface InterruptibleProcess {
   readonly stdout: RawStream;
   readonly stderr: RawStream;
@@ -20,8 +20,8 @@ export interface InterruptibleProcess {
 }
 
 /**
- * Opens the terminal of a process. Its signal aborts at SIGINT, SIGTERM or SIGHUP, and when output cannot be written: then
- * its reason is an {@link AcditError} that says why, unless the reader has left.
+ * Opens the terminal of a process. Its signal aborts at SIGINT, SIGTERM or SIGHUP, and when output cannot be written:
+ * then its reason is an {@link AcditError} that says why, unless the reader has left.
  */
 export function openTerminal(owner: InterruptibleProcess): Terminal {
   const controller = new AbortController();
@@ -37,7 +37,7 @@ export function openTerminal(owner: InterruptibleProcess): Terminal {
       controller.abort(new Error('interrupted'));
       return;
     }
-    // The shell and the system both report a closed terminal: a second report does not ask for haste.
+    // The shell and the system both report a closed terminal, so a second SIGHUP does not mean "quit at once".
     if (signal !== 'SIGHUP' && Date.now() - first > SAME_SIGNAL) owner.exit(EXIT.interrupted);
   };
   for (const signal of STOP_SIGNALS) owner.on(signal, stop);

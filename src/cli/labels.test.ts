@@ -34,17 +34,17 @@ describe('parseLabels', () => {
     expect(() => labelsOf(fish, 'goldfish,tench, Tinca tinca')).toThrow(
       `did you mean 'tench, Tinca tinca'? (a name with a comma goes in double quotes: --labels '"tench, Tinca tinca"')`,
     );
-    expect(() => labelsOf(fish, '"goldfish,7')).toThrow('must end with one');
-    expect(() => labelsOf(fish, '"goldfish"7')).toThrow('must end with one');
+    expect(() => labelsOf(fish, '"goldfish,7')).toThrow('a double quote is not closed');
+    expect(() => labelsOf(fish, '"goldfish"7')).toThrow('a double quote is not closed');
     expect(() => labelsOf(fish, 'goldfish,,7')).toThrow('has an empty part');
   });
 
   it('refuses what names one class and several, and says how to write each', () => {
     const both = { ...config, classes: 4, classNames: ['a', 'b', 'a,b', 'b/a'] };
-    expect(() => labelsOf(both, 'a,b')).toThrow(`write '"a,b"' for the one, or '"a","b"' for all`);
+    expect(() => labelsOf(both, 'a,b')).toThrow(`write '"a,b"' for one, or '"a","b"' for all`);
     expect(labelsOf(both, '"a,b"')).toEqual([2]);
     expect(labelsOf(both, '"a","b"')).toEqual([0, 1]);
-    expect(() => labelsOf(both, 'b/a')).toThrow(`write '"b/a"' for the one, or '"b"/"a"' for all`);
+    expect(() => labelsOf(both, 'b/a')).toThrow(`write '"b/a"' for one, or '"b"/"a"' for all`);
     expect([labelsOf(both, '"b/a"'), labelsOf(both, '"b"/"a"')]).toEqual([[3], [[1, 0]]]);
     expect(labelsOf(both, 'b/a', 3)).toEqual([3]); // with three blocks it can be one class only
   });

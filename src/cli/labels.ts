@@ -26,15 +26,15 @@ export function defaultLabels({ classes, frames }: AcditConfig): number[] {
   return Array.from({ length: 8 }, (_, label) => label);
 }
 
-/** Labels read from a text. */
+/** Labels that were read from a text. */
 export interface ParsedLabels {
   readonly labels: Label[];
-  /** Say which class was taken, where a text could mean two. */
+  /** Notes on which class was taken if a text could mean two. */
   readonly notes: string[];
 }
 
 /**
- * Reads `3,7`, `sneaker,bag` or, by block, `3/3/7/7`; see `findClass` for how names and numbers are told apart. A
+ * Reads `3,7`, `sneaker,bag` or, per block, `3/3/7/7`; see `findClass` for how names and numbers are distinguished. A
  * name with a comma or slash is written in double quotes, `"tench, Tinca tinca",7`, in which `""` is one double quote.
  * @throws {ArgumentError} naming the range of numbers, the nearest name, or the readings of a text that has two.
  */
@@ -48,7 +48,7 @@ export function parseLabels(config: AcditConfig, text: string, blocks = config.b
   };
 }
 
-/** A class for a sample, or one for each of its blocks. */
+/** Reads the class of a sample, or one per block. */
 function readItem(config: AcditConfig, { raw, parts }: LabelItem, blocks: number): ChosenClass[] {
   if (parts.length === 1) return [readPart(config, parts[0])];
   const whole = classWith('/', config, raw);
@@ -73,7 +73,7 @@ function readPart(config: AcditConfig, part: string): ChosenClass {
   }
 }
 
-/** The class whose own name has the separator, if the text is its name. */
+/** Returns the class whose name is the text, if that contains the separator. */
 function classWith(separator: string, { classNames }: AcditConfig, text: string): ChosenClass | undefined {
   if (!text.includes(separator) || !classNames) return undefined;
   const label = findName({ classes: classNames.length, classNames }, text);
@@ -85,8 +85,8 @@ function oneReading<T>(text: string, separator: string, whole: T | undefined, se
   if (whole === undefined || several === undefined) return (whole ?? several)!;
   const parts = text.split(separator).map((part) => quotedLabel(part.trim()));
   throw new ArgumentError(
-    `--labels ${printable(text)} names one class, and each part of it names one too; ` +
-      `write '${quotedLabel(text.trim())}' for the one, or '${parts.join(separator)}' for all`,
+    `--labels ${printable(text)} could mean one class or several; ` +
+      `write '${quotedLabel(text.trim())}' for one, or '${parts.join(separator)}' for several`,
   );
 }
 
@@ -99,7 +99,7 @@ function attempt<T>(read: () => T): T | undefined {
   }
 }
 
-/** Returns a name as a list of labels takes it: in quotes if it needs them. */
+/** Returns a name as it is written in a list of labels: in quotes if it needs them. */
 export function writtenLabel(name: string): string {
   return /,|^"|^\s|\s$/.test(name) ? quotedLabel(name) : name;
 }
@@ -108,11 +108,11 @@ function quotedLabel(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
-/** What is between two commas. */
+/** The text between two commas. */
 interface LabelItem {
   /** As it was written. */
   readonly raw: string;
-  /** Between slashes, without quotes. */
+  /** The parts between slashes, without quotes. */
   readonly parts: readonly string[];
 }
 
@@ -127,12 +127,12 @@ function splitLabels(text: string): LabelItem[] {
     const [, inQuotes, plain = '', next] = pattern.exec(text)!;
     if (plain.startsWith('"')) {
       throw new ArgumentError(
-        `--labels ${printable(text)}: a name in double quotes must end with one; write '"a, b",c', and "" for a quote in a name`,
+        `--labels ${printable(text)}: a double quote is not closed; write '"a, b",c', and "" for a quote in a name`,
       );
     }
     const part = inQuotes?.replaceAll('""', '"') ?? plain.trim();
     if (part === '')
-      throw new ArgumentError(`--labels '${printable(text)}' has an empty part; name a class in each`);
+      throw new ArgumentError(`--labels '${printable(text)}' has an empty part; each part must name a class`);
     parts.push(part);
     separator = next;
     if (separator === '/') continue;

@@ -11,6 +11,6 @@ const terminal = openTerminal(process);
 const code = await runCli(process.argv.slice(2), terminal);
 await setImmediate(); // a write that failed is reported a moment later
 const { aborted, reason } = terminal.signal;
-// The work is done, but what it printed is not where it should be.
+// The work is done, but its output could not be written.
 const outputFailed = code === 0 && aborted && reason instanceof AcditError;
 process.exitCode = outputFailed ? reportFailure(reason, false, terminal) : code;

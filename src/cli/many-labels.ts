@@ -9,10 +9,10 @@ import { wholeNumber } from './values.ts';
 /** How classes follow each other: drawn with replacement, as DiT and ADM sample, or in turn, each as often as any. */
 export type LabelOrder = 'random' | 'balanced';
 
-/** The most samples of one run; a metric takes 50,000. */
+/** Max samples of one run; a metric takes 50,000. */
 export const MOST_SAMPLES = 10_000_000;
 
-/** The most samples of each of some classes. */
+/** Returns the max samples per class. */
 export function mostPerClass(classes: number): number {
   return Math.floor(MOST_SAMPLES / Math.max(classes, 1));
 }
@@ -21,7 +21,7 @@ export interface ManyLabels {
   readonly order: LabelOrder;
   /** The classes that are drawn from, or take turns. */
   readonly classes: readonly number[];
-  /** One per image. A longer list begins with a shorter one. */
+  /** One per image. A longer list begins with the shorter one. */
   readonly labels: readonly number[];
   /** See {@link ParsedLabels}. */
   readonly notes: readonly string[];
@@ -31,8 +31,8 @@ export interface ManyLabels {
 const LABEL_STREAM = 2;
 
 /**
- * Labels by the flags: `--count` random ones, or `--per-class` of each in turn. File order is never sorted by class, which
- * the Inception Score's chunks would suffer from.
+ * Labels by the flags: `--count` random ones, or `--per-class` of each in turn. File order is never sorted by class,
+ * which the Inception Score's chunks would suffer from.
  * @throws {ArgumentError}
  */
 export function manyLabels(

@@ -1,4 +1,4 @@
-/** @file Whether what is asked for fits in memory, before weights are read. */
+/** @file Checks that a batch fits in memory, before weights are read. */
 
 import { ArgumentError } from '../errors.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
@@ -7,11 +7,11 @@ import { samplingMemory } from '../sampling/memory.ts';
 import type { Activations } from '../training/gradient-pass.ts';
 import { trainingMemory } from '../training/memory.ts';
 
-/** What is sampled at a time, as far as it takes memory. */
+/** The part of a request that determines its memory. */
 export interface SampledBatch {
-  /** Samples at a time. */
+  /** Batch size. */
   readonly batch: number;
-  /** The most solver steps of a block. */
+  /** Max solver steps per block. */
   readonly steps: number;
   readonly guided: boolean;
   readonly blocks?: number | undefined;
@@ -29,20 +29,24 @@ export function requireSamplingMemory(config: AcditConfig, sampled: SampledBatch
   const { batch, kept = batch, blocks = config.blocks, ...extent } = sampled;
   const { total } = samplingMemory(config, batch, { blocks, ...extent });
   const latents = COPIES * FLOAT * Math.max(batch, kept) * blocks * config.blockSize * tokenSize(config);
-  requireMemory(total + latents, `sampling ${batch} at a time`, '--batch, or fewer samples or blocks');
+  requireMemory(total + latents, `a batch of ${batch} samples`, '--batch, or fewer samples or blocks');
 }
 
 /** @throws {ArgumentError} if training would take more memory than this process may use. */
 export function requireTrainingMemory(config: AcditConfig, batch: number, activations: Activations): void {
   const { total } = trainingMemory(config, batch, activations);
-  requireMemory(total, `training on ${batch} at a time`, 'training.batch, or "activations": "recompute"');
+  requireMemory(
+    total,
+    `training with a batch of ${batch} samples`,
+    'training.batch, or "activations": "recompute"',
+  );
 }
 
 function requireMemory(needed: number, what: string, remedy: string): void {
   const { memory } = machine();
   if (needed <= memory) return;
   throw new ArgumentError(
-    `${what} takes about ${gigabytes(needed)}, and this process may use ${gigabytes(memory)}; give a smaller ${remedy}`,
+    `${what} needs about ${gigabytes(needed)}, but this process may use only ${gigabytes(memory)}; give a smaller ${remedy}`,
   );
 }
 

@@ -12,7 +12,7 @@ export interface Macs {
 }
 
 export interface ModelNeeds {
-  /** Samples at a time. */
+  /** Batch size. */
   readonly batch: number;
   /** Solver steps a block. */
   readonly steps: number;

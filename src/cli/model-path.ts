@@ -28,7 +28,7 @@ export async function autoencoderPath(name: string, terminal: Terminal, quiet: b
 }
 
 /**
- * What a model of the hub is called, after its file, its folder or its repository, whose path in the cache is a commit's.
+ * Names a model of the hub after its file, its folder or its repository, since its path in the cache is that of a commit.
  * @returns undefined if it is a path on this machine.
  */
 export async function hubModelName(name: string): Promise<string | undefined> {

@@ -1,10 +1,10 @@
-/** @file Standard output and standard error, whose writing may fail: a full disk, a closed pipe, a terminal that is gone. */
+/** @file Standard output and standard error. Writing may fail: on a full disk, a closed pipe, a terminal that is gone. */
 
 import { AcditError } from '../errors.ts';
 import { describeWriteProblem } from '../formats/atomic-write.ts';
 import type { ProgressStream } from './progress.ts';
 
-/** Failures that mean that the reader has left, such as `head`, or a terminal that was closed. */
+/** Codes that mean that the reader has left, such as `head` or a closed terminal. */
 const READER_LEFT = new Set(['EPIPE', 'EIO', 'ECONNRESET', 'ERR_STREAM_DESTROYED']);
 
 /** The part of `process.stdout` that is used. */

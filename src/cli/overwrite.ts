@@ -1,4 +1,4 @@
-/** @file What a command replaces: no file that exists, unless `--overwrite` is given. */
+/** @file Keeps existing files: a command replaces one only with `--overwrite`. */
 
 import { stat } from 'node:fs/promises';
 import { ArgumentError } from '../errors.ts';
@@ -25,7 +25,7 @@ export async function requireFreeFiles(
   }
 }
 
-/** The error for an output that exists. */
+/** Makes the error for an output that exists. */
 export function occupied(path: string): ArgumentError {
   return new ArgumentError(`${path} exists; give --overwrite to replace it, or another name`);
 }

@@ -52,7 +52,7 @@ export async function writeNamed(
   return path;
 }
 
-/** Add a sample to those of a grid, unless the grid has no place for it: memory holds no more than is shown. */
+/** Add a sample to those of a grid, unless the grid is full: only what is shown is kept in memory. */
 export function addToGrid(samples: NamedImage[], sample: NamedImage): void {
   const inRow = samples.slice(-MOST_COLUMNS).filter(({ name }) => name === sample.name).length;
   if (inRow < MOST_COLUMNS && samples.length < MOST_COLUMNS * MOST_ROWS) samples.push(sample);

@@ -1,4 +1,4 @@
-/** @file The flag that bounds the size of images and frames. */
+/** @file The flag that limits the size of images and frames. */
 
 import { MAXIMUM_PIXELS } from '../media/image.ts';
 import type { Flags, FlagValues } from './flags.ts';
@@ -8,11 +8,11 @@ export const pixelFlags = {
   'max-pixels': {
     type: 'string',
     value: 'N',
-    help: `most pixels of an image or a video frame (default: ${MAXIMUM_PIXELS})`,
+    help: `max pixels of an image or a video frame (default: ${MAXIMUM_PIXELS})`,
   },
 } as const satisfies Flags;
 
-/** The limit that was given, if one was. @throws {ArgumentError} if it is not a whole number. */
+/** Returns the limit, if one was given. @throws {ArgumentError} if it is not a whole number. */
 export function maxPixelsOf(values: FlagValues<typeof pixelFlags>): number | undefined {
   const text = values['max-pixels'];
   return text === undefined ? undefined : wholeNumber('max-pixels', text);

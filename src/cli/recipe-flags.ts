@@ -43,7 +43,7 @@ export const recipeFlags = {
   seed: { type: 'string', value: 'N', help: 'of weights, noise and order (training.seed)' },
   'exif-orientation': {
     type: 'boolean',
-    help: 'turn images as their EXIF data says (default: pixels as stored; data.exifOrientation)',
+    help: 'turn images upright by EXIF orientation (data.exifOrientation; default: false)',
   },
   ...pixelFlags,
 } as const satisfies Flags;

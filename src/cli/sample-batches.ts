@@ -22,7 +22,7 @@ export interface BatchedRequest {
   readonly blocks?: number | undefined;
   /** Most finished blocks that are attended; by default all that the model was trained with. */
   readonly window?: number | undefined;
-  /** Samples at a time. */
+  /** Batch size. */
   readonly batch: number;
 }
 

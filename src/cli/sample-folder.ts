@@ -1,6 +1,6 @@
 /**
- * @file The folder that `acdit sample` writes to. A run numbers its samples on from those that are there. It reserves its
- * numbers by a file that names its process, so two runs at once never write the same file.
+ * @file The folder that `acdit sample` writes to. A run continues the numbering of the samples there. It reserves its
+ * numbers with a file that names its process, so two concurrent runs never write the same file.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -13,16 +13,16 @@ import { takeLock } from '../formats/lock.ts';
 import { processIdentitySchema, stateOf, thisProcess } from '../formats/process-identity.ts';
 import { FRAME_NAME } from '../media/video-writer.ts';
 
-/** Where the files of one run go. */
+/** The files of one run. */
 export interface SampleFolder {
   readonly path: string;
   /** Number of the run's first sample. */
   readonly first: number;
   /** The file of the grid. */
   readonly grid: string;
-  /** The file of the latents, where no other is named. */
+  /** The file of the latents, unless another is named. */
   readonly latents: string;
-  /** Gives back the numbers that were not used. */
+  /** Releases the numbers that were not used. */
   release(): Promise<void>;
 }
 
@@ -34,7 +34,7 @@ export interface SampleFolderOptions {
   readonly signal: AbortSignal;
 }
 
-/** The number that a sample's name begins with. More digits are something else's name. */
+/** The number that a sample's name begins with. A name with more digits is not a sample's. */
 const NUMBERED = /^(\d{3,12})-/;
 /** Files of the runs: samples of any format, and folders of frames. */
 const SAMPLE = /^\d{3,12}-[\p{L}\p{N}-]+(?:\.(?:png|mp4|webp|gif))?$/u;
@@ -46,13 +46,13 @@ const reservationSchema = z.object({
   owner: processIdentitySchema,
   /** The number after the run's last. */
   end: z.int().nonnegative(),
-  /** Which run of the folder it is, from 1. */
+  /** Number of the run in its folder, from 1. */
   run: z.int().positive(),
 });
 type Reservation = z.infer<typeof reservationSchema>;
 
 /**
- * Makes the folder if need be, and reserves numbers in it.
+ * Makes the folder if it does not exist, and reserves numbers in it.
  * @throws {ArgumentError} if it is to be overwritten while another process samples into it.
  * @throws {AcditError} if it cannot be written.
  */
@@ -84,19 +84,19 @@ export async function openSampleFolder(
   }
 }
 
-/** The number after a sample's; 0 for other files. */
+/** Returns the number after a sample's; 0 for other files. */
 function numberAfter(name: string): number {
   const number = NUMBERED.exec(name)?.[1];
   return number === undefined ? 0 : Number(number) + 1;
 }
 
-/** Which run a grid or latents are of; 0 for other files. */
+/** Returns the run that a grid or latents belong to; 0 for other files. */
 function runOf(name: string): number {
   const match = RUN_FILE.exec(name);
   return match ? Number(match[1] ?? 1) : 0;
 }
 
-/** Reservations of other runs. Those of processes that have ended are removed. */
+/** Returns the reservations of other runs, and removes those of processes that have ended. */
 async function reservations(folder: string): Promise<Reservation[]> {
   const found: Reservation[] = [];
   for (const name of (await readdir(folder)).filter((name) => RESERVATION.test(name))) {
@@ -116,7 +116,7 @@ function parseReservation(text: string): Reservation | undefined {
   }
 }
 
-/** Remove what earlier runs left. */
+/** Remove the files of earlier runs. */
 async function removeRuns(folder: string, others: readonly Reservation[]): Promise<void> {
   if (others.length > 0) {
     const { host, pid } = others[0].owner;
@@ -131,7 +131,7 @@ async function removeRuns(folder: string, others: readonly Reservation[]): Promi
   }
 }
 
-/** A folder of frames, unless something else is in it too. */
+/** Remove a folder of frames; if it contains anything else, only the frames. */
 async function removeFrames(folder: string): Promise<void> {
   for (const name of await readdir(folder)) if (FRAME_NAME.test(name)) await rm(join(folder, name));
   await rmdir(folder).catch(() => {});

@@ -1,6 +1,6 @@
 /**
- * @file `acdit sample --npz`: as many samples as papers evaluate, in one file as they exchange them. Each image depends on
- * the seed and its number alone, so whatever ended a run, the next one goes on as if nothing had been.
+ * @file `acdit sample --npz`: as many samples as papers evaluate, in one file as they exchange them. Each image depends
+ * on the seed and its number alone, so whatever ended a run, the next one goes on as if nothing had been.
  */
 
 import { statfs } from 'node:fs/promises';
@@ -59,7 +59,7 @@ export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<unde
       signal: terminal.signal,
       refusal: (owner) =>
         new ArgumentError(
-          `cannot write ${path}: ${owner} is writing it; wait for that, or give another name`,
+          `cannot write ${path}: ${owner} is writing it; wait until it has finished, or give another name`,
         ),
       onWait: (owner) => terminal.stderr.write(`checking whether ${owner} still writes ${path}\n`),
     });

@@ -121,7 +121,7 @@ export interface SampleSettings {
   /** Folder of the autoencoder, for a model of latents. */
   readonly vae: string | undefined;
   readonly writesLatents: boolean;
-  /** Where latents go, if not into the folder. */
+  /** File of the latents, if not in the folder. */
   readonly latentsFile: string | undefined;
   /** How clips are written, if the model makes any. */
   readonly clips: ClipSettings | undefined;
@@ -185,7 +185,7 @@ export async function sampleSettings(
   };
 }
 
-/** What a run takes memory for. */
+/** Returns what determines a run's memory. */
 function batchMemory({ labels, batch, steps, cfg, ...extent }: BatchedRequest, keepsLatents: boolean) {
   return {
     ...extent,

@@ -111,7 +111,7 @@ async function runInto(
 
 /** Everything that is finished. */
 interface Results {
-  /** As many as the grid shows; of clips, their first frames side by side. */
+  /** As many as the grid shows; for videos, their first frames side by side. */
   readonly pictures: NamedImage[];
   /** Paths of the pictures or clips. */
   readonly files: string[];

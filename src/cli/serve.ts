@@ -24,17 +24,21 @@ import { wholeNumber } from './values.ts';
 const serveFlags = {
   port: { type: 'string', value: 'N', help: 'port to listen on; 0 for any free one (default: 8000)' },
   host: { type: 'string', value: 'NAME', help: 'address to listen on; 0.0.0.0 for all (default: 127.0.0.1)' },
-  'public-url': { type: 'string', value: 'URL', help: 'where clients reach the server, if behind a proxy' },
+  'public-url': {
+    type: 'string',
+    value: 'URL',
+    help: 'URL at which clients reach the server, if it is behind a proxy',
+  },
   'allow-host': {
     type: 'string',
     value: 'NAMES',
-    help: 'more host names that requests may name, separated by commas',
+    help: 'additional host names that requests may use, separated by commas',
   },
-  batch: { type: 'string', value: 'N', help: 'samples of a model that are made at once (default: 16)' },
+  batch: { type: 'string', value: 'N', help: 'max samples per model at once (default: 16)' },
   queue: {
     type: 'string',
     value: 'N',
-    help: 'requests for a model that may wait; more get 429 (default: 64)',
+    help: 'max waiting requests per model; more get 429 (default: 64)',
   },
   'max-n': { type: 'string', value: 'N', help: 'max samples per request (default: 10)' },
   'max-steps': { type: 'string', value: 'N', help: 'max steps per block (default: 250)' },
@@ -46,18 +50,18 @@ const serveFlags = {
   'max-body': {
     type: 'string',
     value: 'KB',
-    help: 'max body of a request, without given blocks (default: 64)',
+    help: 'max size of a request body without given blocks (default: 64)',
   },
   'max-given': {
     type: 'string',
     value: 'KB',
-    help: 'max body of a request with given blocks (default: 4096)',
+    help: 'max size of a request body with given blocks (default: 4096)',
   },
-  'strict-size': { type: 'boolean', help: "refuse every size but the model's own, OpenAI's too" },
+  'strict-size': { type: 'boolean', help: "refuse every size except the model's own, also OpenAI's" },
   deadline: {
     type: 'string',
     value: 'S',
-    help: 'seconds that a request may take, waiting included (default: 600)',
+    help: 'max seconds per request, including waiting (default: 600)',
   },
   grace: {
     type: 'string',
@@ -68,7 +72,7 @@ const serveFlags = {
   cors: {
     type: 'string',
     value: 'ORIGINS',
-    help: 'origins whose pages may use the server, separated by commas; * for all',
+    help: 'origins of pages that may use the server, as A,B; * for all (default: none)',
   },
   web: { type: 'string', value: 'DIR', help: "web app to serve at / (default: the package's own)" },
   vae: {
@@ -85,7 +89,7 @@ const PACKAGE = fileURLToPath(new URL('../..', import.meta.url));
 const WEB_APP = join(PACKAGE, 'web/dist');
 
 const KB = 1024;
-/** The most KB of a body: 256 MB, since it becomes one string. */
+/** Max KB of a body: 256 MB, since it becomes one string. */
 const MOST_KB = 256 * 1024;
 
 type ServeValues = FlagValues<typeof serveFlags>;

@@ -42,7 +42,7 @@ const trainFlags = {
   'allow-change': {
     type: 'string',
     value: 'KEYS',
-    help: 'resume although these keys of the recipe changed, such as training.learningRate',
+    help: 'recipe keys that may differ when resuming, such as training.learningRate',
   },
   ...deviceFlags,
   quiet: { type: 'boolean', help: 'no progress' },
@@ -120,7 +120,7 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
   terminal.signal.throwIfAborted();
 }
 
-/** The keys that `--allow-change` names. @throws {ArgumentError} naming those that can be. */
+/** Returns the keys of `--allow-change`. @throws {ArgumentError} naming the keys that are allowed. */
 function changeableKeys(list: string | undefined): ChangeableKey[] {
   if (list === undefined) return [];
   return list.split(',').map((key) => choice('allow-change', key.trim(), CHANGEABLE_KEYS));

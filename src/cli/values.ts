@@ -29,7 +29,7 @@ export function outputFile(flag: string, path: string, ending: string): string {
   throw new ArgumentError(`--${flag} names a file to write, which must end in ${ending}, got '${path}'`);
 }
 
-/** One of some words. @throws {ArgumentError} naming all, and the nearest if one is near. */
+/** Returns one of some words. @throws {ArgumentError} naming all of them, and the nearest if one is similar. */
 export function choice<C extends string>(flag: string, text: string, choices: readonly C[]): C {
   const found = choices.find((word) => word === text);
   if (found !== undefined) return found;

@@ -24,7 +24,7 @@ export type OnProgress = (share: number) => void;
 
 /** From latents or pixels of blocks to pictures. */
 export interface Decoder {
-  /** Latents (N, T, B, C) as images (N, frames, channels, H, W) in [-1, 1]. Calls take turns. */
+  /** Decodes latents (N, T, B, C) to images (N, frames, channels, H, W) in [-1, 1]. Calls take turns. */
   decode(latents: Tensor<'float32'>, onProgress?: OnProgress): Promise<Tensor<'float32'>>;
   /** End what it decodes with. */
   close(): Promise<void>;

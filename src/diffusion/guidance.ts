@@ -5,7 +5,9 @@ import { ShapeError } from '../errors.ts';
 /** The predictions that a scale needs: with their label, without it, or both. */
 export type GuidanceBranches = 'conditional' | 'unconditional' | 'both';
 
-/** Which predictions {@link guide} combines at a scale: at 1 and 0 it returns one of them, so one pass is enough. */
+/**
+ * Returns the predictions that {@link guide} combines at a scale: at 1 and 0 it needs one of them, so one pass is enough.
+ */
 export function guidanceBranches(scale: number): GuidanceBranches {
   if (scale === 1) return 'conditional';
   return scale === 0 ? 'unconditional' : 'both';

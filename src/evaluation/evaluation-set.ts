@@ -39,9 +39,9 @@ export interface EvaluationSet {
   readonly classNames?: readonly string[] | undefined;
   /** What each sample was made to show. */
   readonly labels?: ArrayLike<number> | undefined;
-  /** Why there are no labels although there should be. */
+  /** Why labels are missing, if they should be there. */
   readonly labelProblem?: string | undefined;
-  /** Files of its folder that were not read. */
+  /** Ignored files of its folder. */
   readonly passedOver?: PassedOver | undefined;
   /** Stored statistics. */
   readonly gaussian?: Gaussian | undefined;

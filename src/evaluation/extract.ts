@@ -73,8 +73,8 @@ export async function extractFeatures(
 }
 
 /**
- * What a network says of a batch of samples, of which copies of the last one make a full batch: a kernel may round
- * differently where it gets fewer samples, so a sample's features would depend on how many are in its set.
+ * Returns a network's output for a batch of samples, filled up with copies of the last one. A kernel may round
+ * differently if it gets fewer samples, so a sample's features would otherwise depend on the size of its set.
  */
 async function extractBatch(network: FeatureNetwork, samples: Tensor<'uint8'>): Promise<ExtractedFeatures> {
   const [count, ...inner] = samples.shape;
@@ -111,7 +111,7 @@ export async function completeSet(
   return { ...extracted, network: name, gaussian, spatial };
 }
 
-/** What features that a network makes will say of how they were made. */
+/** Returns what the features of a network record about how they were made. */
 export function madeBy({ name: network, protocol }: FeatureNetwork, name: string) {
   return { name, network, protocol };
 }

@@ -16,7 +16,7 @@ export interface FeatureNetwork {
   readonly protocol?: Protocol;
   /** Of a classifier that samples' labels are meant for: what its logits are of, label by label. */
   readonly classNames?: readonly string[];
-  /** How many samples it takes at once; a set's last batch is filled up. */
+  /** Batch size; a set's last batch is filled up. */
   readonly batchSize: number;
   /**
    * What the network says of samples.

@@ -9,7 +9,7 @@ import type { Gaussian } from './gaussian.ts';
 import { traceOfProductRoot } from './product-root.ts';
 import type { WorkOptions } from './products.ts';
 
-/** Below this share of the variances, differences of means and covariances come from the order in which they were summed. */
+/** Differences of means and covariances below this share of the variances are due to the order of summation. */
 const SUMMATION_ERROR = 1e-12;
 
 /**

@@ -31,7 +31,7 @@ export async function i3dNetwork(
       return { weight, bias };
     },
   });
-  // Other weights may have the same layers, and make other numbers.
+  // Other weights may have the same layers, but make different features.
   const weights = hash.digest('hex').slice(0, 16);
   return {
     name: FVD_NETWORK,

@@ -8,7 +8,7 @@ import { readIdxImages, readIdxLabels } from '../training/datasets/idx-dataset.t
 import type { SampleSource } from './sample-source.ts';
 
 /**
- * The images of an IDX file, with the labels that are beside it, if they are.
+ * Opens the images of an IDX file, with the labels next to it, if they exist.
  * @throws {DatasetError} if there is no image; {FormatError} if the file is damaged.
  */
 export async function openIdxSource(path: string): Promise<SampleSource> {
@@ -30,7 +30,7 @@ export async function openIdxSource(path: string): Promise<SampleSource> {
   };
 }
 
-/** The labels, if they can be read; only some metrics need them. */
+/** Reads the labels, if possible; only some metrics need them. */
 async function labelsOf(path: string, count: number): Promise<Pick<SampleSource, 'labels' | 'labelProblem'>> {
   try {
     return { labels: (await readIdxLabels(path, count)).data };

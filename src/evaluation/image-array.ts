@@ -1,4 +1,6 @@
-/** @file Images in an `.npz`: the array `arr_0` of the ADM suite, read batch by batch, as it may be larger than memory. */
+/**
+ * @file Images in an `.npz`: the array `arr_0` of the ADM suite, read batch by batch, as it may be larger than memory.
+ */
 
 import { FormatError } from '../errors.ts';
 import type { NpyStream } from '../formats/npy-stream.ts';
@@ -16,7 +18,7 @@ const LABELS = 'arr_1';
  * The images of an npz file: uint8, (N, H, W, 3), or (N, H, W, 1) or (N, H, W) if they are grey.
  * @param npz is closed with the source.
  * @param name what to call it in messages.
- * @param maxPixels the most pixels that an image may have.
+ * @param maxPixels max pixels of an image.
  * @throws {FormatError} if there are none, they are too large, or of another type or layout.
  */
 export async function openImageArray(npz: Npz, name: string, maxPixels?: number): Promise<SampleSource> {
@@ -45,7 +47,7 @@ export async function openImageArray(npz: Npz, name: string, maxPixels?: number)
   };
 }
 
-/** The labels, if there are any that can be read; only some metrics need them. */
+/** Reads the labels, if possible; only some metrics need them. */
 async function labelsOf(
   npz: Npz,
   count: number,

@@ -10,15 +10,18 @@ import { filesBelow, passedOver } from '../training/datasets/folder-files.ts';
 import { readAhead } from './read-ahead.ts';
 import { modestBatch, type SampleSource } from './sample-source.ts';
 
-/** What to do about a set of several sizes. */
+/** Advice for a set of several sizes. */
 export const CROP_ADVICE =
   'Crop each to a square of N pixels, as training does, with --size N of acdit evaluate, or resize the files first';
 
-/** How a folder of images is read. */
+/** Options for reading a folder of images. */
 export interface ImageFolderOptions {
-  /** The most pixels that an image may have; default 100 million. */
+  /** Max pixels of an image (default: 100 million). */
   readonly maxPixels?: number | undefined;
-  /** Side of the square that ADM's centre crop makes of each image. Default: images as they are, all of one size. */
+  /**
+   * Side of the square that ADM's centre crop makes of each image. By default, images are not cropped and must have one
+   * size.
+   */
   readonly size?: number | undefined;
 }
 

@@ -31,7 +31,7 @@ export async function inceptionNetwork(
   });
   return {
     name: FID_NETWORKS[preprocessing],
-    // Other weights may have the same layers, and make other numbers.
+    // Other weights may have the same layers, but make different features.
     protocol: { weights: hash.digest('hex').slice(0, 16) },
     channels: 3,
     batchSize: BATCH,

@@ -48,7 +48,7 @@ export async function kernelDistance(
   );
 }
 
-/** Whether two sets have the same rows, in any order. */
+/** Checks whether two sets have the same rows, in any order. */
 function sameSamples(a: Features, b: Features): boolean {
   if (a === b) return true;
   if (a.shape.join() !== b.shape.join()) return false;
@@ -62,7 +62,7 @@ function sameSamples(a: Features, b: Features): boolean {
   return true;
 }
 
-/** A text for each row, the same for the same values, of whatever precision they are stored in. */
+/** Returns a text for each row; equal values have equal texts, whatever precision they are stored in. */
 function* rowKeys({ shape: [n, dims], data }: Features): Iterable<string> {
   for (let i = 0; i < n; i++) {
     const row = Float64Array.from(data.subarray(i * dims, (i + 1) * dims));

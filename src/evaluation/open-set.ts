@@ -32,13 +32,16 @@ export interface VideoOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** How a set is opened. */
+/** Options for opening a set. */
 export interface OpenSetOptions {
-  /** Folders and arrays may hold videos too. Default: only images. */
+  /** Folders and arrays may hold videos too (default: only images). */
   readonly videos?: VideoOptions | undefined;
-  /** The most pixels of an image, or of all frames of a clip together; default 100 million. */
+  /** Max pixels of an image, or of all frames of a clip together (default: 100 million). */
   readonly maxPixels?: number | undefined;
-  /** Side of the square that images and frames of folders are cropped to. Default: as they are, all of one size. */
+  /**
+   * Side of the square that images and frames of folders are cropped to. By default, they are not cropped and must have
+   * one size.
+   */
   readonly size?: number | undefined;
 }
 

@@ -1,21 +1,21 @@
-/** @file Whether features were made in the same way: by one network, with the same weights and preprocessing. */
+/** @file Checks that features were made in the same way: by one network, with the same weights and preprocessing. */
 
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../formats/printable.ts';
 import type { EvaluationSet } from './evaluation-set.ts';
 
-/** Settings of a protocol that make the features those of another network. */
+/** Settings of a protocol that make features incomparable. */
 const NETWORK_SETTINGS: Readonly<Record<string, string>> = {
   weights: 'weights, by their fingerprint,',
   batchNormEpsilon: "epsilon of the network's batch norms",
   resize: 'way of resizing frames',
 };
 
-/** What a set says of how its features were made. */
+/** The part of a set that records how its features were made. */
 type MadeBy = Pick<EvaluationSet, 'name' | 'network' | 'protocol'>;
 
 /**
- * Checks that two sets' features are of one network, with the same weights and preprocessing, as far as the sets state it.
+ * Checks that two sets' features are of one network, with the same weights and preprocessing, if the sets record them.
  * @throws {ArgumentError} naming what differs.
  */
 export function requireSameNetwork(reference: MadeBy, samples: MadeBy): void {
@@ -25,8 +25,8 @@ export function requireSameNetwork(reference: MadeBy, samples: MadeBy): void {
     reference.network !== samples.network
   ) {
     throw new ArgumentError(
-      `${samples.name}: its features are of the network '${samples.network}', those of ${reference.name} of ` +
-        `'${reference.network}'; both must be of the same`,
+      `${samples.name}: its features are of the network '${samples.network}', but those of ${reference.name} are of ` +
+        `'${reference.network}'; use the same network for both`,
     );
   }
   for (const [key, name] of Object.entries(NETWORK_SETTINGS)) {

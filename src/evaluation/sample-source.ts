@@ -13,9 +13,9 @@ export interface SampleSource {
   readonly shape: readonly number[];
   /** What each sample was made to show, where that is known. */
   readonly labels?: ArrayLike<number> | undefined;
-  /** Why there are no labels although there should be. */
+  /** Why labels are missing, if they should be there. */
   readonly labelProblem?: string | undefined;
-  /** Files of its folder that are not read, to be reported once. */
+  /** Ignored files of its folder, to be reported once. */
   readonly passedOver?: PassedOver | undefined;
   /** How clips were chosen. */
   readonly protocol?: Protocol | undefined;
@@ -28,10 +28,10 @@ export interface SampleSource {
   close(): Promise<void>;
 }
 
-/** Bytes of the samples of one batch, at most, unless one alone has more. */
+/** Max bytes of a batch, unless a single sample has more. */
 const BATCH_BYTES = 2 ** 26;
 
-/** At most `size` samples of this shape at once, fewer if they are large. */
+/** Returns the batch size for samples of this shape: `size`, or fewer if they are large. */
 export function modestBatch(size: number, shape: readonly number[]): number {
   return Math.max(1, Math.min(size, Math.floor(BATCH_BYTES / elementCount(shape))));
 }

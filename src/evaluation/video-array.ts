@@ -12,7 +12,7 @@ import { modestBatch, type SampleSource } from './sample-source.ts';
  * The clips of the videos of an npz file: `arr_0` of uint8, (N, T, H, W, 3), or (N, T, H, W, 1) if they are grey.
  * @param npz is closed with the source.
  * @param name what to call it in messages.
- * @param maxPixels the most pixels of all frames of a video together.
+ * @param maxPixels max pixels of all frames of a video together.
  * @throws {FormatError} if there are none, or they are of another type or layout, too short or too large.
  */
 export async function openVideoArray(

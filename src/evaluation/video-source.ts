@@ -21,19 +21,19 @@ import { CROP_ADVICE } from './image-folder.ts';
 import { readAhead } from './read-ahead.ts';
 import { modestBatch, type SampleSource } from './sample-source.ts';
 
-/** How videos are read. */
+/** Options for reading videos. */
 export interface VideoFolderOptions {
   readonly protocol: ClipProtocol;
-  /** The most pixels of all frames of a clip together; default 100 million. */
+  /** Max pixels of all frames of a clip together (default: 100 million). */
   readonly maxPixels?: number | undefined;
-  /** Side of the square that each frame is resized and cropped to, as in training. Default: frames as they are. */
+  /** Side of the square that each frame is resized and cropped to, as in training (default: no crop). */
   readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Videos below a folder, in the order of their names: video files, animated GIF and WebP; and folders that hold nothing
- * but images, of which each is one video. Other files, and images beside videos, are passed over.
+ * but images, of which each is one video. Other files, and images next to videos, are ignored.
  * @throws {DatasetError} if a folder cannot be read.
  */
 export async function listVideos(path: string): Promise<FolderFiles> {
@@ -143,7 +143,7 @@ async function readClips(file: string, video: number, options: VideoFolderOption
   throw tooShort(file, seen, protocol);
 }
 
-/** @throws {FormatError} if all clips of a video are too many pixels to be held together. */
+/** @throws {FormatError} if the clips of a video have too many pixels to be held in memory together. */
 function requireModestClip(
   file: string,
   { width, height }: ImageSize,

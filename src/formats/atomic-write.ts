@@ -114,7 +114,7 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/** Bytes of a file's name on every common file system. */
+/** Max bytes of a file's name on all common file systems. */
 const LONGEST_NAME = 255;
 
 function temporaryName(target: string): string {
@@ -123,8 +123,8 @@ function temporaryName(target: string): string {
 }
 
 /**
- * The path of a file that belongs to another one, such as its lock: the other's with an ending or, where that makes the
- * name too long, its beginning and a checksum with the ending.
+ * Returns the path of a file that belongs to another one, such as its lock: the other's with an ending or, if that makes
+ * the name too long, its beginning and a checksum with the ending.
  */
 export function companionFile(path: string, ending: string): string {
   const name = basename(path);
@@ -133,7 +133,7 @@ export function companionFile(path: string, ending: string): string {
   return join(dirname(path), shortened(name, LONGEST_NAME - tail.length) + tail);
 }
 
-/** The first characters of a name, as many as fit into so many bytes. */
+/** Returns as many of a name's first characters as fit in so many bytes. */
 function shortened(name: string, bytes: number): string {
   const characters = [...name];
   while (Buffer.byteLength(characters.join('')) > bytes) characters.pop();
@@ -178,7 +178,7 @@ export async function explained<T>(path: string, action: () => Promise<T>): Prom
   }
 }
 
-/** As {@link explained}, for what must not wait. @throws {AcditError} saying why `path` cannot be written */
+/** Does the same as {@link explained}, synchronously. @throws {AcditError} saying why `path` cannot be written */
 export function explainedSync<T>(path: string, action: () => T): T {
   try {
     return action();
@@ -191,7 +191,7 @@ function writeError(path: string, cause: unknown): AcditError {
   return new AcditError(`cannot write ${path}: ${describeWriteProblem(cause)}`, { cause });
 }
 
-/** Describes why a write failed and, where it can be helped, what to do. */
+/** Describes why a write failed and, if possible, what to do. */
 export function describeWriteProblem(cause: unknown): string {
   const { code = '', message } = cause as NodeJS.ErrnoException;
   return writeProblems[code] ?? message;

@@ -10,7 +10,7 @@ import { writeFileAtomically } from './atomic-write.ts';
 import { parseJsonOf } from './json.ts';
 import { checksum } from './zip-writer.ts';
 
-/** What an array is made with, by names that users know. Writing resumes only with the same. */
+/** The settings that an array is made with, by names that users know. Writing resumes only with the same settings. */
 export type Origin = Readonly<Record<string, unknown>>;
 
 const markSchema = z.object({ rows: z.int().min(0), crc: z.int().min(0) });
@@ -20,19 +20,19 @@ const journalSchema = z.object({
   checksum: z.int().min(0),
 });
 
-/** The CRC-32 of the array's file in the archive up to a row. */
+/** The CRC-32 of the array's file in the archive, up to a row. */
 export type Mark = Readonly<z.infer<typeof markSchema>>;
 
 export interface Journal {
   readonly origin: Origin;
-  /** In order; the last one tells how many rows are safe. */
+  /** In order; the last one says how many rows are safe. */
   readonly marks: readonly Mark[];
 }
 
 /** Damage costs about this share of a long file's rows, or less. */
 const MOST_MARKS = 128;
 
-/** Appends a mark. If there are too many, the one whose neighbours are closest to each other is dropped. */
+/** Appends a mark. If there are too many, drops the one whose neighbours are closest to each other. */
 export function withMark(marks: readonly Mark[], mark: Mark): readonly Mark[] {
   const all = [...marks.filter(({ rows }) => rows < mark.rows), mark];
   if (all.length <= MOST_MARKS) return all;
@@ -44,7 +44,7 @@ export function withMark(marks: readonly Mark[], mark: Mark): readonly Mark[] {
 
 /**
  * Reads a journal; undefined if there is none.
- * @param remedy ends the message about a damaged one.
+ * @param remedy what the message about a damaged one advises.
  * @throws {FormatError} if it is damaged
  */
 export async function readJournal(path: string, remedy: string): Promise<Journal | undefined> {

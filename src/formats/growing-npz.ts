@@ -46,7 +46,7 @@ export interface GrowingNpz {
 const ALIGNMENT = 64;
 /** Milliseconds of work that may be lost. */
 const JOURNAL_INTERVAL = 2000;
-/** Bytes that are read at once while rows are checked. */
+/** Bytes per read while rows are checked. */
 const PIECE = 2 ** 22;
 
 /** The unfinished file of `path`. */
@@ -58,15 +58,15 @@ function journalFile(path: string): string {
   return companionFile(path, '.partial.json');
 }
 
-/** What may happen to files of another origin. */
+/** What to do with existing files of another origin. */
 export interface ReplaceOptions {
   /** Replace them (default: false). */
   readonly overwrite?: boolean;
 }
 
 /**
- * Whether `path` is there, finished, with this origin.
- * @throws {ArgumentError} if another file of that name is there, or one with another origin, that may not be replaced.
+ * Checks whether `path` exists, finished, with this origin.
+ * @throws {ArgumentError} if there is another file of that name, or one with another origin, that may not be replaced.
  */
 export async function isFinishedNpz(
   path: string,
@@ -85,7 +85,7 @@ export async function isFinishedNpz(
     .finally(() => source.close());
   if (typeof made !== 'object' || made === null) {
     if (overwrite) return false;
-    throw new ArgumentError(`${path} exists, and does not say what it was made with; ${remedy}`);
+    throw new ArgumentError(`${path} exists, but does not record what it was made with; ${remedy}`);
   }
   const wanted: Origin = { ...origin, shape };
   if (overwrite && differences(made as Origin, wanted).length > 0) return false;
@@ -99,7 +99,7 @@ export async function isFinishedNpz(
  * @param warn gets a line that says so.
  * @throws {ArgumentError} if it was begun with another origin and may not be replaced
  * @throws {FormatError} if the journal is damaged, or the file is missing
- * @throws {AcditError} if it cannot be written, or another process changed it meanwhile
+ * @throws {AcditError} if it cannot be written, or another process changed it in the meantime
  */
 export async function openGrowingNpz(
   path: string,
@@ -173,7 +173,7 @@ export async function openGrowingNpz(
   };
 }
 
-/** Where everything is in a file. */
+/** The layout of a file. */
 interface Layout {
   readonly path: string;
   readonly made: Origin;
@@ -196,7 +196,7 @@ function layoutOf(path: string, { shape, dtype, name }: GrowingArray, made: Orig
   const comment = new TextEncoder().encode(JSON.stringify(made));
   if (comment.length > LONGEST_COMMENT) {
     throw new ArgumentError(
-      `${path}: describing what it is made with takes ${comment.length} bytes; at most ${LONGEST_COMMENT} fit`,
+      `${path}: its description of what it is made with has ${comment.length} bytes, more than the limit of ${LONGEST_COMMENT}`,
     );
   }
   const header = npyHeader(dtype, shape);
@@ -245,24 +245,27 @@ async function begun(partial: string, bytes: Uint8Array): Promise<FileHandle> {
   return closingOnFailure(file, () => explained(partial, () => writeAll(file, bytes, 0)));
 }
 
-/** The marks of the journal; none if there is no journal. @throws {ArgumentError} if it was begun with another origin */
+/**
+ * Reads the marks of the journal; none if there is no journal.
+ * @throws {ArgumentError} if it was begun with another origin
+ */
 async function journalMarks(path: string, origin: Origin, overwrite: boolean): Promise<readonly Mark[]> {
   const name = journalFile(path);
   const partial = partialFile(path);
-  const remedy = `remove ${partial} and ${name} to begin again`;
+  const remedy = `remove ${partial} and ${name} to start again`;
   const journal = await readJournal(name, remedy);
   if (!journal || (overwrite && differences(journal.origin, origin).length > 0)) return [];
   requireSame(
     journal.origin,
     origin,
     `${partial} was begun with`,
-    'give the same to resume, or --overwrite to begin again',
+    'give the same to resume, or --overwrite to start again',
   );
   return journal.marks;
 }
 
 /**
- * The marks up to which the file is as it was written.
+ * Returns the marks up to which the file is undamaged.
  * @throws {FormatError} if the file is missing
  */
 async function safeMarks(
@@ -275,7 +278,7 @@ async function safeMarks(
   const partial = partialFile(path);
   if (!(await stat(partial).catch(() => undefined))) {
     throw new FormatError(
-      `${partial}: is missing, and ${journalFile(path)} is there; remove it to begin again`,
+      `${partial}: is missing, but ${journalFile(path)} exists; remove that to start again`,
     );
   }
   const source = await openFile(partial);
@@ -303,7 +306,7 @@ async function safeMarks(
   return safe;
 }
 
-/** Another process that took over a lock writes what this one wrote, so the file's size tells. @throws {AcditError} */
+/** Checks that no other process took over the lock and wrote here: the file's size would show it. @throws {AcditError} */
 async function requireAsLeft(partial: string, file: FileHandle, size: number): Promise<void> {
   const [mine, present] = await Promise.all([file.stat(), stat(partial).catch(() => undefined)]);
   if (present?.ino === mine.ino && present.dev === mine.dev && present.size === size) return;
@@ -313,7 +316,7 @@ async function requireAsLeft(partial: string, file: FileHandle, size: number): P
   );
 }
 
-/** The file as it was begun, without what may have been written after its journal. */
+/** Opens the file as it was begun, without anything that was written after its journal. */
 async function reopened(partial: string, size: number): Promise<FileHandle> {
   const file = await explained(partial, () => open(partial, 'r+'));
   return closingOnFailure(file, () => explained(partial, () => file.truncate(size)));

@@ -10,12 +10,12 @@ type Fault = new (message: string, options?: ErrorOptions) => Error;
 const SHOWN_PROBLEMS = 5;
 const PROBLEM_LENGTH = 160;
 
-/** Deeper than any file of ours, and shallow enough for what walks the value, such as `JSON.stringify`. */
+/** More than in any of our files, and few enough for functions that walk the value, such as `JSON.stringify`. */
 const MAX_DEPTH = 100;
 
 /** The byte order mark that some editors of Windows write before UTF-8. */
 const BYTE_ORDER_MARK = /^\ufeff/;
-/** What UTF-16 becomes when it is read as UTF-8. */
+/** The beginning of UTF-16 that is read as UTF-8. */
 const UTF_16 = /^\ufffd{2}|^[[{]\0/;
 
 /**
@@ -34,7 +34,7 @@ export function parseJson(text: string, name: string, Fault: Fault): unknown {
   return value;
 }
 
-/** Level by level, since recursion is what a deep value would break. */
+/** Goes level by level, since a deep value would break recursion. */
 function isTooDeep(value: unknown): boolean {
   let level = [value].filter(isObject);
   for (let depth = 0; depth < MAX_DEPTH; depth++) {

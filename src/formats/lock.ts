@@ -1,8 +1,8 @@
 /**
  * @file One process at a time works on a file or a folder (Node only). A lock file names its owner. While that process
- * lives, also if it is suspended, the lock stays its own; once it has ended, the next process takes the lock at once. Of
- * a process on another machine, or in another container, only the sign of life that it gives every few seconds is
- * known; one that was suspended there may find that its lock was taken, and has to ask before it writes.
+ * lives, even if it is suspended, it keeps the lock; once it has ended, the next process takes the lock at once. If the
+ * owner is on another machine or in another container, only its heartbeat, every few seconds, is known. Such a process
+ * may find that its lock was taken while it was suspended, and has to check before it writes.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -16,37 +16,37 @@ import { explained } from './atomic-write.ts';
 import { printable } from './printable.ts';
 import { processIdentitySchema, stateOf, thisProcess } from './process-identity.ts';
 
-/** Milliseconds between signs of life. */
+/** Milliseconds between heartbeats. */
 const HEARTBEAT = 5_000;
-/** Milliseconds without a sign of life, as watched here, after which a process of another machine counts as ended. */
+/** Milliseconds without a heartbeat, by our clock, after which a process of another machine counts as ended. */
 const SILENCE = 60_000;
 /** The same by the other machine's clock, which may be wrong by minutes. */
 const LONG_SILENCE = 600_000;
 /** Milliseconds between looks at another's lock. */
 const POLL = 250;
-/** Milliseconds in which processes that take an abandoned lock at the same time find out which one has it. */
+/** Milliseconds in which processes that take an abandoned lock at the same time find out which of them has it. */
 const SETTLING = 100;
-/** Characters of a lock file; more is something else. */
+/** Max characters of a lock file. */
 const LONGEST_LOCK = 4096;
 
 const ownerSchema = processIdentitySchema.extend({ token: z.string() });
 type Owner = z.infer<typeof ownerSchema>;
 
-/** A lock that this process has. */
+/** A lock that this process holds. */
 export interface Lock {
   /** @throws {AcditError} if another process has taken it, which can happen only across machines or containers */
   requireHeld(): Promise<void>;
-  /** Gives it back. */
+  /** Releases it. */
   release(): Promise<void>;
 }
 
 export interface LockOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Called once if the lock is another's, with what to call that process. */
+  /** Called once if another process has the lock, with a description of it. */
   readonly onWait?: (owner: string) => void;
   /** Makes the error that is thrown if a living process has the lock. Without it, the lock is waited for. */
   readonly refusal?: (owner: string) => Error;
-  /** Milliseconds without a sign of life after which a process of another machine counts as ended (default: 60,000). */
+  /** Milliseconds without a heartbeat after which a process of another machine counts as ended (default: 60,000). */
   readonly silence?: number;
 }
 
@@ -78,7 +78,7 @@ export async function takeLock(
   }
 }
 
-/** Removes the lock file that a process left which was killed after its work was done. Failures are ignored. */
+/** Removes the lock file of a process that was killed after its work was done. Failures are ignored. */
 export async function removeAbandonedLock(path: string): Promise<void> {
   const owner = (await look(path))?.owner;
   if (owner && (await stateOf(owner)) === 'ended') await rm(path, { force: true }).catch(() => {});
@@ -100,7 +100,7 @@ export function lockFolder(
     ...(onWait && { onWait }),
     refusal: (owner) =>
       new ArgumentError(
-        `${folder}: ${owner} is writing to it; wait until that has ended, or give another folder`,
+        `${folder}: ${owner} is writing to it; wait until it has finished, or give another folder`,
       ),
   });
 }
@@ -108,7 +108,7 @@ export function lockFolder(
 /** A lock file as it was found. */
 interface FoundLock {
   readonly text: string;
-  /** Undefined if the file does not say: it is being written, or damaged. */
+  /** Undefined if the file is being written, or damaged. */
   readonly owner: Owner | undefined;
   readonly mtime: number;
 }
@@ -116,7 +116,7 @@ interface FoundLock {
 async function look(path: string): Promise<FoundLock | undefined> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats) return undefined;
-  const text = (await contentOf(path)) ?? ''; // another user's, which may not be read
+  const text = (await contentOf(path)) ?? ''; // another user's file may be unreadable
   return { text, owner: text.length > LONGEST_LOCK ? undefined : parseOwner(text), mtime: stats.mtimeMs };
 }
 
@@ -133,7 +133,7 @@ function describeOwner({ owner }: FoundLock): string {
   return `process ${owner.pid} on ${owner.host === hostname() ? 'this machine' : printable(owner.host)}`;
 }
 
-/** Decides, look by look, whether a lock's owner lives. */
+/** Decides, from one look to the next, whether a lock's owner is alive. */
 function watchOwner(silence: number): (found: FoundLock) => Promise<'running' | 'ended' | 'unknown'> {
   let first: (FoundLock & { readonly time: number }) | undefined;
   return async (found) => {
@@ -141,7 +141,7 @@ function watchOwner(silence: number): (found: FoundLock) => Promise<'running' | 
     if (known === 'running' || known === 'ended') return known;
     const time = performance.now();
     if (first?.text !== found.text) first = { ...found, time };
-    else if (first.mtime !== found.mtime) return 'running'; // it gave a sign of life
+    else if (first.mtime !== found.mtime) return 'running'; // its heartbeat continues
     const quiet = time - first.time >= silence || Date.now() - found.mtime >= LONG_SILENCE;
     return quiet ? 'ended' : 'unknown';
   };
@@ -166,7 +166,7 @@ async function created(path: string, text: string): Promise<boolean> {
   });
 }
 
-/** Takes the lock of a process that has ended. @returns whether this process has it, not one that did the same. */
+/** Takes the lock of a process that has ended. @returns false if another process took it at the same time. */
 async function replaced(path: string, before: string, text: string): Promise<boolean> {
   const temporary = `${path}.${randomUUID()}`;
   try {
@@ -195,7 +195,7 @@ function holdLock(path: string, text: string): Lock {
       if (found?.text === text) return;
       const other = found ? `${describeOwner(found)} has taken the lock` : 'the lock was removed';
       throw new AcditError(
-        `${path}: ${other} while this process was suspended or cut off; it stops, so that not both write`,
+        `${path}: ${other} while this process was suspended or cut off; it stops, so that only one of them writes`,
       );
     },
     async release() {

@@ -10,7 +10,7 @@ interface Kind {
   /** What such files begin with. */
   readonly start: string | RegExp;
   readonly is: string;
-  /** No mistake where one of these is expected. */
+  /** Kinds of files for which this is not a mistake. */
   readonly formats?: readonly Format[];
 }
 

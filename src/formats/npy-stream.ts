@@ -5,7 +5,7 @@ import { bytesPerElement, type DType, elementCount, type Tensor } from '../tenso
 import { checkedElementCount } from './elements.ts';
 import { arrayFromNumpy, LONGEST_HEADER, numpyType, parseNpyHeader } from './npy.ts';
 
-/** Bytes of a row, which is held in memory as a whole. An image of 4096 x 4096 in float64 takes less. */
+/** Max bytes of a row, which is held in memory as a whole. An image of 4096 x 4096 in float64 takes less. */
 export const MAX_ROW = 512 * 2 ** 20;
 
 /** An array whose rows, the parts along its first axis, are still to come. */

@@ -187,7 +187,7 @@ function parseDescription(header: string, name: string): Omit<NpyHeader, 'dataOf
   };
 }
 
-/** Whether arrays of a type that NumPy calls `code`, such as `f4`, can be read. */
+/** Checks whether arrays of a type that NumPy calls `code`, such as `f4`, can be read. */
 export function isNumpyType(code: string): boolean {
   return dtypes.has(code);
 }

@@ -58,7 +58,7 @@ export function openNpz(source: ByteSource): Promise<Npz> {
   });
 }
 
-/** What was given instead of an `.npz`, if that is known; else the error as it was. */
+/** Names the kind of file that was given instead of an `.npz`, if it is known; else returns the error unchanged. */
 async function explained(source: ByteSource, error: unknown): Promise<unknown> {
   const start = await source.read(0, Math.min(source.size, LOOKED_AT)).catch(() => undefined);
   const mistaken = start && mistakenFile(start, 'npz');

@@ -5,8 +5,8 @@ import type { PickleValue } from './pickle.ts';
 /** Deeper than any real checkpoint, and shallow enough for recursive readers of it. */
 const MAX_DEPTH = 200;
 /**
- * Values that sharing may add, when the shared ones are counted each time they appear: what walks a value visits them
- * all. Optimizer states have some 100,000 values.
+ * Max values that sharing may add, when the shared ones are counted each time they appear: a function that walks a value
+ * visits them all. Optimizer states have some 100,000 values.
  */
 const MAX_SHARED = 1_000_000;
 

@@ -31,9 +31,9 @@ export interface PickleHost<H extends object> {
   call(callee: PickleValue<H>, args: readonly PickleValue<H>[]): PickleValue<H>;
   /** Set the state of an object (`__setstate__`). */
   build(target: PickleValue<H>, state: PickleValue<H>): void;
-  /** Append to an object of the host, whose class is a list or a set of its own. */
+  /** Appends to an object of the host, whose class extends list or set. */
   append(target: H, items: readonly PickleValue<H>[]): void;
-  /** Set items of an object of the host, whose class is a dict of its own: keys and values in turn. */
+  /** Sets items of an object of the host, whose class extends dict: keys and values in turn. */
   setItems(target: H, items: readonly PickleValue<H>[]): void;
   /** An object stored outside the pickle. */
   persistent(id: PickleValue<H>): PickleValue<H>;

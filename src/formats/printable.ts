@@ -1,17 +1,17 @@
 /**
- * @file Foreign text made fit to be shown: names and texts of files, classes, servers and JSON that anyone may have
- * written. Everything foreign that a message or a line on the terminal contains goes through here.
+ * @file Makes foreign text safe to show: names and texts of files, classes, servers and JSON that anyone may have
+ * written. All foreign text in a message or on the terminal goes through here.
  */
 
-/** Characters of a name or value in a message. */
+/** Max characters of a name or value in a message. */
 const NAME_LENGTH = 80;
-/** Characters of a whole message: more than any of ours needs. */
+/** Max characters of a whole message: more than any of ours needs. */
 const MESSAGE_LENGTH = 4000;
 const STACK_LINES = 100;
 
 const BREAKS = /[\t\n\v\f\r\u0085\u2028\u2029]+/g;
 /**
- * Characters that a terminal obeys, that reorder or hide the text around them, or that are no characters: controls
+ * Characters that control a terminal, that reorder or hide the text around them, or that are not characters: controls
  * (and so every escape sequence), bidi marks and other invisible formatting, lone surrogates. The joiners U+200C and
  * U+200D stay, since scripts and emoji need them.
  */
@@ -19,8 +19,8 @@ const UNPRINTABLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}]/gu;
 
 /**
  * Returns a value as one line of text that is safe to show. Letters of all scripts stay; a line break becomes a space,
- * any other unprintable character a question mark. Lists and objects are named, not walked.
- * @param length the most characters; a longer text ends in `...`.
+ * any other unprintable character a question mark. Lists and objects are named, not printed.
+ * @param length max characters; a longer text ends in `...`.
  */
 export function printable(value: unknown, length = NAME_LENGTH): string {
   const text = typeof value === 'object' && value !== null ? describedObject(value) : String(value);
@@ -51,7 +51,7 @@ export function printableLines(text: string): string {
 }
 
 /**
- * Returns JSON in which no character is one that a terminal obeys: those are escaped, so the value stays the same.
+ * Returns JSON without characters that control a terminal: those are escaped, so the value stays the same.
  * JSON itself escapes only some of them.
  */
 export function printableJson(value: unknown): string {

@@ -1,4 +1,4 @@
-/** @file Who a process is beyond its number, which systems use again, and whether it still runs (Node only). */
+/** @file Identifies processes, whose numbers systems reuse, and finds out whether one still runs (Node only). */
 
 import { execFile } from 'node:child_process';
 import { readFile, readlink } from 'node:fs/promises';
@@ -16,11 +16,11 @@ export const processIdentitySchema = z.object({
    */
   space: z.string(),
   pid: z.int().min(1),
-  /** When it started, as the system writes it; empty if the system does not say. */
+  /** When it started, as the system writes it; empty if unknown. */
   started: z.string(),
 });
 
-/** A process, told from every other one, also from a later one with its number. */
+/** A process, distinguished from every other one, even from a later one with the same number. */
 export type ProcessIdentity = Readonly<z.infer<typeof processIdentitySchema>>;
 
 /** Identifies the running process. */
@@ -31,13 +31,13 @@ export async function thisProcess(): Promise<ProcessIdentity> {
 
 /**
  * Finds out whether a process runs. A suspended one does; one that has ended but is not yet collected by its parent does
- * not. Of a process of another machine or container this is unknown.
+ * not. For a process of another machine or container, this is unknown.
  */
 export async function stateOf(owner: ProcessIdentity): Promise<'running' | 'ended' | 'unknown'> {
   if (owner.space !== (await processSpace())) return 'unknown';
   if (!hasProcess(owner.pid)) return 'ended';
   const started = await startTime(owner.pid);
-  // Where the system does not say when it started, its number has to do.
+  // If the start time is unknown, compare the number only.
   return started === '' || owner.started === '' || started === owner.started ? 'running' : 'ended';
 }
 
@@ -59,10 +59,10 @@ function hasProcess(pid: number): boolean {
   }
 }
 
-/** What {@link startTime} returns for a process that has ended and waits for its parent. */
+/** The value of {@link startTime} for a process that has ended and waits for its parent. */
 const ENDED = 'ended';
 
-/** When a process started; empty if the system does not say. */
+/** Returns when a process started; empty if the system does not say. */
 async function startTime(pid: number): Promise<string> {
   if (process.platform === 'linux') return linuxStartTime(pid);
   if (process.platform === 'win32') return '';

@@ -1,6 +1,6 @@
 /**
- * @file Safetensors files in which damage is seen (Node only). The metadata holds the CRC-32 of every tensor and one of
- * itself; a tensor that is read row by row is followed by another one with the CRC-32 of each row. To other programs
+ * @file Safetensors files with checksums that show damage (Node only). The metadata holds the CRC-32 of every tensor and
+ * of itself; a tensor that is read row by row is followed by another one with the CRC-32 of each row. To other programs
  * they are ordinary safetensors files.
  */
 
@@ -103,7 +103,7 @@ function metadataChecksum(metadata: Readonly<Record<string, string>>): number {
   return checksum(new TextEncoder().encode(JSON.stringify(metadata)));
 }
 
-/** Of its name, element type and shape too, which the header holds. */
+/** Covers its name, element type and shape too, which the header holds. */
 function tensorChecksum(name: string, value: Tensor): number {
   const described = new TextEncoder().encode(`${name} ${value.dtype} ${value.shape.join()}`);
   return checksum(tensorBytes(value), checksum(described));

@@ -1,6 +1,6 @@
 /**
- * @file Safetensors in several files, as Transformers, Accelerate and Diffusers write large models: an index beside them,
- * `NAME.safetensors.index.json`, maps each tensor to its file.
+ * @file Safetensors in several files, as Transformers, Accelerate and Diffusers write large models: an index next to
+ * them, `NAME.safetensors.index.json`, maps each tensor to its file.
  */
 
 import { z } from 'zod';
@@ -11,16 +11,16 @@ import { printable } from './printable.ts';
 import { openSafetensors, type SafetensorsArchive } from './safetensors.ts';
 import type { TensorArchive } from './tensor-archive.ts';
 
-/** What the name of an index ends with. Diffusers puts a variant such as `fp16` before `json`. */
+/** The end of an index's name. Diffusers puts a variant such as `fp16` before `json`. */
 const INDEX_NAME = /\.safetensors\.index(?:\.\w+)?\.json$/;
-/** Files that are open at once. */
+/** Max files that are open at once. */
 const MAX_SHARDS = 1000;
-/** Bytes of an index: about 100,000 tensors. */
+/** Max bytes of an index: about 100,000 tensors. */
 export const MAX_INDEX = 16 * 2 ** 20;
 
 const schema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-/** Which file holds which tensor. */
+/** Maps tensors to files. */
 export interface ShardIndex {
   /** File names without a folder, in the order in which the index names them. */
   readonly files: readonly string[];
@@ -28,7 +28,7 @@ export interface ShardIndex {
   readonly fileOf: ReadonlyMap<string, string>;
 }
 
-/** Whether a file of this name is an index. */
+/** Checks whether a file of this name is an index. */
 export function isShardIndex(name: string): boolean {
   return INDEX_NAME.test(name);
 }

@@ -15,7 +15,7 @@ import type { TensorArchive } from './tensor-archive.ts';
 /** A message of protocol buffers may not be larger. */
 const MAX_GRAPH = 2 ** 31 - 1;
 const DT_FLOAT = 1;
-/** Elements of a constant whose last value stands for the rest, so that its size says nothing of the file's. */
+/** Max elements of a constant whose last value stands for the rest, so that it can be far larger than its file. */
 export const MAX_REPEATED = 2 ** 24;
 
 /** A constant, whose values lie in the file's bytes. */

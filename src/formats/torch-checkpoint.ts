@@ -27,10 +27,10 @@ const MAX_PICKLE = 64 * 2 ** 20;
 const ZIP_MAGIC = [0x50, 0x4b];
 
 /**
- * Open a `.pt` file: its description is read and checked, its tensors are not. It takes over the source, closing it
- * on failure.
- * @throws {FormatError} if it is no PyTorch checkpoint, is damaged or big-endian, or asks for something that runs code.
- * Objects of classes without a meaning here are known by their name and their attributes.
+ * Open a `.pt` file: its description is read and checked, its tensors are not. It takes over the source, closing it on
+ * failure.
+ * @throws {FormatError} if it is not a PyTorch checkpoint, is damaged or big-endian, or asks for something that runs
+ * code. Objects of unknown classes have only the class's name and their attributes.
  */
 export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint> {
   return closingOnError(source, async () => {
@@ -80,7 +80,7 @@ function requireNoTensor(value: TorchValue, name: string): void {
   );
 }
 
-/** Characters of a tensor's path; sharing could make it far longer than the file. */
+/** Max characters of a tensor's path; sharing could make it far longer than the file. */
 const MAX_PATH = 1000;
 
 /**
@@ -131,7 +131,7 @@ export function isTorchTensor(value: TorchValue | undefined): value is TorchTens
   return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'tensor';
 }
 
-/** Whether a value of a checkpoint is an object with attributes. */
+/** Checks whether a value of a checkpoint is an object with attributes. */
 export function isNamespace(value: TorchValue | undefined): value is TorchNamespace {
   return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'namespace';
 }

@@ -23,7 +23,7 @@ const FIRST_READ = 2 ** 20;
 /** The pickles describe tensors but do not hold them. */
 const MAX_PICKLES = 64 * 2 ** 20;
 const COUNT_BYTES = 8;
-/** As many as files in a zip archive: each costs a read. */
+/** The same limit as for files in a zip archive: each costs a read. */
 const MAX_STORAGES = 20_000;
 
 /** Whether a file that begins with `start` is in the old format. */

@@ -31,8 +31,8 @@ export interface TorchTensor extends LazyTensor {
 }
 
 /**
- * An object that is known by its class's name and its attributes alone: an `argparse.Namespace`, a module of a TorchScript
- * archive, whose attributes are its tensors and modules, or anything of a class that has no meaning here.
+ * An object that is known by its class's name and its attributes alone: an `argparse.Namespace`, a module of a
+ * TorchScript archive, whose attributes are its tensors and modules, or any object of an unknown class.
  */
 export interface TorchNamespace {
   readonly kind: 'namespace';
@@ -41,7 +41,7 @@ export interface TorchNamespace {
   readonly attributes: ReadonlyMap<string, TorchValue>;
 }
 
-/** A class, a storage or an element type that is a value itself: it is there, and has no meaning here. */
+/** A class, a storage or an element type that is itself a value. It has no meaning here. */
 export interface TorchOpaque {
   readonly kind: 'global' | 'storage' | 'numpy-dtype';
 }
@@ -205,7 +205,7 @@ function torchHost(storages: FindStorage, name: string): PickleHost<HostObject> 
     },
     build: (target, state) => setState(target, state, name),
     append(target) {
-      // Of a list or set with a class of its own nothing is known.
+      // The items of an unknown list or set are not kept.
       if (target.kind !== 'namespace')
         throw new FormatError(`${name}: appends to something that is not a list`);
     },
@@ -226,7 +226,7 @@ function setState(target: Value, state: Value, name: string): void {
   else throw new FormatError(`${name}: sets the state of an object without any`);
 }
 
-/** A state is a dict or, with slots, a pair of dicts. Any other has a meaning that only its class knows. */
+/** A state is a dict or, with slots, a pair of dicts. Only its class knows what any other state means. */
 function setAttributes(target: NamespaceObject, state: Value): void {
   const dicts = Array.isArray(state) && state.length === 2 ? (state as readonly Value[]) : [state];
   for (const dict of dicts) {
@@ -373,7 +373,7 @@ function typedContainer([container]: readonly Value[], name: string): Value {
   throw new FormatError(`${name}: a typed container is made from no list and no dict`);
 }
 
-/** An object of a class. Whatever it is made from has a meaning that only the class knows. */
+/** Makes an object of a class. Only the class knows what its arguments mean. */
 function makeNamespace(className: string): NamespaceObject {
   return { kind: 'namespace', className: printable(className), attributes: new Map() };
 }

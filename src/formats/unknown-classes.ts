@@ -1,6 +1,6 @@
 /**
- * @file Names in a pickle that this package gives no meaning: classes of a trainer's own, dates, enumerations. Nothing is
- * imported or called, so what such a name makes is known by its name and its attributes alone. Names whose only use in
+ * @file Unknown names in a pickle: a trainer's own classes, dates, enumerations. Nothing is
+ * imported or called, so the result is only the name and its attributes. Names whose only use in
  * a pickle is to run code are refused, since a file that has them is an attack.
  */
 
@@ -25,7 +25,7 @@ const HOSTILE_BUILTINS = new Set(
 const MAX_NAME = 1000;
 
 /**
- * The full name of something in a module or class.
+ * Returns the full name of something in a module or class.
  * @throws {FormatError} if it is implausibly long.
  */
 export function qualifiedName(owner: string, name: string, file: string): string {
@@ -33,13 +33,13 @@ export function qualifiedName(owner: string, name: string, file: string): string
   throw new FormatError(`${file}: names a class in more than ${MAX_NAME} characters; it is malicious`);
 }
 
-/** Whether a name is on the list of those that only an attack has. */
+/** Checks whether a name is one that only an attack has. */
 export function isHostile(module: string, name: string): boolean {
   const [top] = module.split('.');
   return HOSTILE_MODULES.has(top) || (BUILTINS.has(top) && HOSTILE_BUILTINS.has(name.split('.')[0]));
 }
 
-/** Whether a name is Python's `getattr`, by which some enumerations name their members. */
+/** Checks whether a name is Python's `getattr`, with which some enumerations name their members. */
 export function isGetattr(module: string, name: string): boolean {
   return BUILTINS.has(module) && name === 'getattr';
 }

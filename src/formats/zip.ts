@@ -44,13 +44,13 @@ const MAX_DEFLATE_RATIO = 1032;
 
 /** `torch.serialization.set_crc32_options(False)` makes PyTorch write this. */
 const NO_CRC = 0;
-/** Files in an archive. Checkpoints with optimizer states have a few thousand; each costs about 8 kB of memory. */
+/** Max files in an archive. Checkpoints with optimizer states have a few thousand; each costs about 8 kB of memory. */
 export const MAX_MEMBERS = 20_000;
-/** The directory of that many storages takes less. */
+/** Max bytes of the directory; that many storages take less. */
 const MAX_DIRECTORY = 16 * 2 ** 20;
 /**
- * Bytes of a file that is read as a whole although it is compressed to less than an eighth of them: a small archive must
- * not cost much memory. Numbers of a network hardly compress at all.
+ * Max bytes of a file that is compressed to less than an eighth and read as a whole: a small archive must
+ * not cost much memory. The numbers of a network hardly compress.
  */
 export const MAX_INFLATED = 256 * 2 ** 20;
 const MAX_RATIO = 8;
@@ -84,7 +84,7 @@ export async function zipComment(source: ByteSource): Promise<string> {
   return new TextDecoder().decode((await readDirectory(source)).comment);
 }
 
-/** The directory, read entry by entry so that one with too many ends before it fills the memory. */
+/** Reads the directory entry by entry, so that one with too many is refused before it fills the memory. */
 function readDirectory(source: ByteSource): Promise<{ entries: Entry[]; comment: Uint8Array }> {
   return zipErrors(source, async () => {
     const reader = new ZipReader(new SourceReader(source), readerOptions);
@@ -143,8 +143,8 @@ function extractor(source: ByteSource): Extract {
     const name = printable(entry.filename);
     if (entry.uncompressedSize > Math.max(MAX_INFLATED, MAX_RATIO * entry.compressedSize)) {
       throw new FormatError(
-        `${source.name}/${name}: inflates to ${entry.uncompressedSize} bytes, and of what is compressed so much at most ` +
-          `${MAX_INFLATED} are read; save it uncompressed (numpy.savez, torch.save)`,
+        `${source.name}/${name}: inflates to ${entry.uncompressedSize} bytes, more than the limit of ` +
+          `${MAX_INFLATED} for compressed data; save it uncompressed (numpy.savez, torch.save)`,
       );
     }
     return zipErrors(source, () => entry.getData(new Uint8ArrayWriter(), readerOptions), name);

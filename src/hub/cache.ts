@@ -8,7 +8,7 @@
  *   snapshots/COMMIT/folder/file    a link to its blob, or the file itself where links cannot be made
  * ```
  *
- * Others may be able to write there, so no link is followed that this package would not have made.
+ * Others may be able to write there, so only links that this package could have made are followed.
  */
 
 import { constants } from 'node:fs';
@@ -60,7 +60,7 @@ function refPath(cache: string, { repo, revision }: HubLocation): string {
   return join(repoFolder(cache, repo), 'refs', ...revision.split('/'));
 }
 
-/** The commit in a file of `refs`, if there is one. */
+/** Returns the commit in a file of `refs`, if there is one. */
 async function readRef(path: string): Promise<string | undefined> {
   const file = await open(path, constants.O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => undefined);
   try {
@@ -85,24 +85,24 @@ export async function rememberCommit(cache: string, location: HubLocation, commi
 }
 
 /**
- * Make a folder of a repository's folder.
+ * Make a folder inside a repository's folder.
  * @throws {HubError} if a link on the way leads elsewhere
  */
 async function makeInside(cache: string, repo: string, folder: string): Promise<void> {
   const root = repoFolder(cache, repo);
   await makeFolders(root);
   const wanted = join(await realpath(root), relative(root, folder));
-  // The nearest folder that is there shows whether a link leads elsewhere before anything is made behind it.
+  // The nearest existing folder shows whether a link leads elsewhere, before anything is made through it.
   let present = folder;
   while (!(await lstat(present).catch(() => undefined))) present = dirname(present);
   const expected = join(wanted, relative(folder, present));
   if ((await realpath(present).catch(() => undefined)) !== expected) {
-    throw new HubError(`${present} is a link that leads out of its place in the cache; remove it`);
+    throw new HubError(`${present} is a link that leads out of its folder in the cache; remove it`);
   }
   await makeFolders(folder);
 }
 
-/** Open a file of `blobs` to write or to read, unless it is a link or has another name somewhere. */
+/** Open a file of `blobs` to write or to read, unless it is a link or has a second name. */
 export async function openBlob(path: string, mode: 'write' | 'read'): Promise<FileHandle> {
   const access = mode === 'write' ? constants.O_RDWR | constants.O_CREAT : constants.O_RDONLY;
   const problem = `${path} is a link or not a regular file; remove it`;
@@ -167,7 +167,7 @@ export async function placeSnapshot(
   }
 }
 
-/** Copy under another name, and rename: a copy that is cut short is never taken for the file. */
+/** Copy under another name, then rename, so that an incomplete copy never has the file's name. */
 async function copyWhole(from: string, to: string): Promise<void> {
   const temporary = `${to}.${process.pid}.incomplete`;
   try {
@@ -179,7 +179,7 @@ async function copyWhole(from: string, to: string): Promise<void> {
   }
 }
 
-/** Is there a file of this size, and no link? */
+/** Checks that there is a file of this size, and not a link. */
 export async function hasSize(path: string, size: number): Promise<boolean> {
   const stats = await lstat(path).catch(() => undefined);
   return stats?.isFile() === true && stats.size === size;

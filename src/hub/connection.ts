@@ -28,7 +28,7 @@ export async function openHub(options: HubOptions = {}): Promise<Hub> {
   };
 }
 
-/** Sends the token to the hub alone, not to the servers that it redirects to. */
+/** Sends the token only to the hub, not to the servers that it redirects to. */
 function withToken(plain: typeof fetch, { endpoint, token, basic }: HubSettings): typeof fetch {
   if (!token && !basic) return plain;
   const authorization = token ? `Bearer ${token.value}` : `Basic ${basic}`;
@@ -43,7 +43,7 @@ function withToken(plain: typeof fetch, { endpoint, token, basic }: HubSettings)
 }
 
 /**
- * `fetch` throws for an address that it does not accept, such as one that a server redirects to, and quotes all of it.
+ * `fetch` throws for a URL that it does not accept, such as one that a server redirects to, and quotes all of it.
  * It may hold a secret, so only the problem is reported.
  */
 function refusingBadAddresses(plain: typeof fetch): typeof fetch {
@@ -57,25 +57,25 @@ function refusingBadAddresses(plain: typeof fetch): typeof fetch {
   };
 }
 
-/** Problems of the network have a cause with a code; what `fetch` itself refuses has none. */
+/** Network problems have a cause with a code; refusals by `fetch` itself have none. */
 function isAddressProblem(error: unknown): boolean {
   if (!(error instanceof TypeError)) return false;
   const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
   return code === undefined || code === 'ERR_INVALID_URL';
 }
 
-/** The error for a server that redirects to an address that cannot be fetched. */
+/** Makes the error for a server that redirects to a URL that cannot be fetched. */
 export function badRedirect(from: string): HubError {
   const server = URL.canParse(from) ? new URL(from).host : 'the hub';
   return new HubError(
-    `${server} redirects to an address that cannot be fetched; try again later, or see whether HF_ENDPOINT is right`,
+    `${server} redirects to an address that cannot be fetched; try again later, or check HF_ENDPOINT`,
   );
 }
 
 /** A connection that was lost or never came about. Another attempt may succeed. */
 export class ConnectionProblem extends Error {
   /**
-   * Another attempt soon may succeed: the connection was closed, as a server does to one that was idle for a while, or
+   * Another attempt soon may succeed: the connection was closed, as servers do after some idle time, or
    * the server is busy.
    */
   readonly mayPass: boolean;
@@ -158,7 +158,7 @@ export function attemptDelay({ retryDelay }: Hub, failures: number, retryAfter =
   return retryAfter > LONGEST_WAIT ? undefined : Math.max(retryDelay * 2 ** (failures - 1), retryAfter);
 }
 
-/** The failure that an answer with a passing status is. */
+/** Makes the problem for a response with a temporary status. */
 export function busy({ status, headers }: Pick<Response, 'status' | 'headers'>): ConnectionProblem {
   const retryAfter = retryAfterOf(headers);
   const asks = retryAfter === undefined ? '' : ` and asks to wait ${Math.ceil(retryAfter / 1000)} s`;
@@ -166,8 +166,8 @@ export function busy({ status, headers }: Pick<Response, 'status' | 'headers'>):
 }
 
 /**
- * Milliseconds that a server asks to wait: `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3), or the
- * time to the reset of the hub's rate limit, `RateLimit: "api";r=0;t=55`.
+ * Returns the milliseconds that a server asks to wait: `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3),
+ * or the time to the reset of the hub's rate limit, `RateLimit: "api";r=0;t=55`.
  */
 export function retryAfterOf(headers: Headers, now = Date.now()): number | undefined {
   const value = headers.get('Retry-After')?.trim() ?? /;\s*t=(\d+)/.exec(headers.get('RateLimit') ?? '')?.[1];

@@ -39,7 +39,7 @@ export type Outcome =
   | { readonly kind: 'absent'; readonly reason: string; readonly expected: string };
 
 /**
- * A file of the hub on this machine. It is downloaded if the cache does not hold its present version, resuming where an
+ * Fetches a file of the hub. It is downloaded if the cache does not hold its current version, resuming where an
  * earlier download was interrupted, and checked against the hub's checksum. If the hub cannot be reached, what the
  * cache holds is used.
  * @param location `revision` is a branch, a tag or a commit.
@@ -85,8 +85,8 @@ async function cachedFile(hub: Hub, location: HubLocation, reason: string): Prom
 }
 
 /**
- * Whether a file of a snapshot can be used without asking the hub: a link's blob must have the content that its name
- * promises. A file that was put there by hand has no checksum, and a snapshot without a commit may hold any link.
+ * Checks whether a file of a snapshot can be used without asking the hub: a link's blob must have the content that its
+ * name promises. A file that was put there by hand has no checksum, and a snapshot without a commit may hold any link.
  */
 async function isUsable(hub: Hub, location: HubLocation, path: string): Promise<boolean> {
   if (!(await isFile(path))) return false;
@@ -99,12 +99,12 @@ async function isUsable(hub: Hub, location: HubLocation, path: string): Promise<
   return false;
 }
 
-/** The folder of the snapshot that a file is in. */
+/** Returns the folder of the snapshot that a file is in. */
 function commitOf({ path: inside }: HubLocation, path: string): string {
   return path.split(sep).at(-1 - inside.split('/').length) ?? '';
 }
 
-/** Whether a file has this checksum. One that has not is of no use to anybody; the hub's copy will replace it. */
+/** Checks whether a file has this checksum. If not, it is useless; the hub's copy will replace it. */
 async function hasContent(hub: Hub, location: HubLocation, path: string, checksum: string): Promise<boolean> {
   const file = describeLocation(location);
   if (CHECKSUM.test(checksum) && (await isGenuine(hub, path, checksum, file))) return true;
@@ -142,7 +142,7 @@ async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): 
   return path;
 }
 
-/** Whether a snapshot holds the file, with the right content. */
+/** Checks whether a snapshot holds the file, with the right content. */
 async function isPresent(
   hub: Hub,
   location: HubLocation,

@@ -8,7 +8,9 @@ export type HubEvent =
   | { readonly kind: 'cached'; readonly file: string; readonly path: string }
   /** The hub cannot be asked, so the copy in the cache is used, which may not be the newest. */
   | { readonly kind: 'unreachable'; readonly file: string; readonly reason: string }
-  /** What the cache holds is damaged or planted; `path` is not used. If the hub can be asked, it is downloaded again. */
+  /**
+   * The file in the cache is damaged or planted; `path` is not used. If the hub can be reached, it is downloaded again.
+   */
   | { readonly kind: 'damaged'; readonly file: string; readonly path: string }
   /** Another process is downloading the same file; its download will be used. */
   | { readonly kind: 'waiting'; readonly file: string }

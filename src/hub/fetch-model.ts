@@ -28,8 +28,8 @@ export const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors|safetensors\.index\.
 /**
  * Fetch a model from the Hugging Face Hub, unless the cache holds it.
  * @param name a released model, such as `ACDiT-XL-img`; a file, `owner/repo/file.pt`; or a model folder, `owner/repo` or
- * `owner/repo/folder`. A revision may follow the repository: `owner/repo@v1/file.pt`. The address of a page of the hub
- * serves too, and `hf://` before a name.
+ * `owner/repo/folder`. A revision may follow the repository: `owner/repo@v1/file.pt`. The URL of a page of the hub
+ * works too, and so does `hf://` before a name.
  * @returns the path of the file or folder in the cache
  * @throws {HubError} if there is no such model or it cannot be had; it names what there is, or where to put the file.
  * @example
@@ -119,7 +119,7 @@ export async function fetchAutoencoder(name: string, options: HubOptions = {}): 
 }
 
 function badAddress(name: string, { settings }: Hub): HubError {
-  // The address of another page may hold a password or a signature.
+  // The URL of another page may hold a password or a signature.
   const shown = name.replace(/\/\/.*@/s, '//...@').replace(/[?#].*$/s, '');
   return new HubError(
     `${shown}: not the address of a model on the hub; expected ${settings.endpoint}/owner/repo, the address of a folder or ` +

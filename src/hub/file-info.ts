@@ -67,7 +67,7 @@ export async function lookUp(hub: Hub, location: HubLocation): Promise<Lookup> {
   }
 }
 
-/** @throws {ConnectionProblem} if there is no answer, or one that may be another the next time. */
+/** @throws {ConnectionProblem} if there is no answer, or one that may change at the next attempt. */
 async function attempt(hub: Hub, location: HubLocation): Promise<Lookup> {
   const { status, headers } = await headersOf(hub, location);
   if (status < 400 || status === 405 || status === 501) return completed(hub, location, headers);
@@ -110,7 +110,7 @@ async function headersOf(hub: Hub, { repo, revision, path }: HubLocation): Promi
   }
 }
 
-/** @throws {HubError} for an address that cannot be fetched; it may hold a secret and is not quoted. */
+/** @throws {HubError} for a URL that cannot be fetched; it may hold a secret and is not quoted. */
 function redirected(target: string, base: string): string {
   const url = URL.canParse(target, base) ? new URL(target, base) : undefined;
   if (url && /^https?:$/.test(url.protocol)) return url.href;

@@ -1,6 +1,6 @@
 /**
- * @file Whether a file of the cache has the content that its checksum promises. Reading gigabytes takes seconds, so a
- * note remembers which file was checked. It lies apart from the cache, which others may be able to write to.
+ * @file Checks that files of the cache match their checksums. Reading gigabytes takes seconds, so a
+ * note records which file was checked. It is kept outside the cache, which others may be able to write to.
  */
 
 import type { BigIntStats } from 'node:fs';
@@ -37,7 +37,7 @@ export async function noteGenuine(hub: Hub, path: string, checksum: string): Pro
   }
 }
 
-/** Nobody can change a file's content and keep the time of its last change. */
+/** A file's content cannot change without the time of its last change. */
 function identity({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs, ctimeNs].join(' ');
 }

@@ -5,15 +5,15 @@ import { connected, type Hub } from './connection.ts';
 import type { HubLocation } from './names.ts';
 import { formatBytes } from './sizes.ts';
 
-/** Entries that are read of a list; repositories may have millions. */
+/** Max entries that are read of a list; repositories may have millions. */
 const LONGEST = 1000;
-/** Bytes that the API may answer a question with. 1000 entries take about 300 kB. */
+/** Max bytes of an API response. 1000 entries take about 300 kB. */
 const LARGEST_ANSWER = 10e6;
-/** Pages of a list; the hub's have 1000 entries. */
+/** Max pages of a list; the hub's have 1000 entries. */
 const MOST_PAGES = 10;
 
 /**
- * Lists the files in a repository, those that may be models first. Of a long list, only the beginning is read.
+ * Lists the files in a repository, those that may be models first. Only the beginning of a long list is read.
  * @throws {HubError} if the answer is larger than 10 MB or has more than 10 pages.
  */
 export function listRepository(hub: Hub, location: HubLocation): Promise<string[]> {
@@ -22,7 +22,7 @@ export function listRepository(hub: Hub, location: HubLocation): Promise<string[
     const paths: string[] = [];
     let entries = 0;
     const where = parameters(hub, location, signal);
-    // Unlike `pathsInfo`, this puts the revision into the address as it is.
+    // Unlike `pathsInfo`, this puts the revision into the URL unchanged.
     const revision = encodeURIComponent(location.revision);
     for await (const { type, path } of listFiles({ ...where, revision, recursive: true })) {
       if (type === 'file') paths.push(path);
@@ -60,7 +60,7 @@ function parameters({ settings, fetch }: Hub, { repo, revision }: HubLocation, s
   } as const;
 }
 
-/** All answers together are bounded, and so is their time, by the signal. */
+/** All responses together are limited in size, and by the signal in time. */
 function limited(fetch: Hub['fetch'], signal: AbortSignal): typeof globalThis.fetch {
   let received = 0;
   let pages = 0;

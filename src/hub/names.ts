@@ -26,16 +26,16 @@ const DEFAULT_REVISION = 'main';
 
 /** Owners and repositories. */
 const SEGMENT = /^[A-Za-z0-9][\w.-]{0,95}$/;
-/** Prefixes of the hub's addresses that cannot be owners. */
+/** Prefixes of the hub's URLs that cannot be owners. */
 const RESERVED = ['models', 'datasets', 'spaces'];
-/** Revisions that contain slashes and are still recognized in a path, as Python's `huggingface_hub` does. */
+/** Revisions that contain slashes and are still recognised in a path, as Python's `huggingface_hub` does. */
 const SPECIAL_REVISION = /^refs\/(?:pr\/\d+|convert\/\w+)(?=\/|$)/;
 /** Hosts of the Hugging Face Hub's pages. */
 const HUB_HOSTS = ['huggingface.co', 'www.huggingface.co', 'hf.co'];
-/** What may stand between a repository and a revision in the address of a page or a file. */
+/** Parts that may stand between a repository and a revision in the URL of a page or a file. */
 const PAGES = ['tree', 'blob', 'resolve', 'raw', 'blame', 'commit', 'commits', 'edit'];
 
-/** Whether a name is an address: of a page of the hub, or in Python's notation, `hf://owner/name`. */
+/** Checks whether a name is a URL: of a page of the hub, or in Python's notation, `hf://owner/name`. */
 export function isAddress(name: string): boolean {
   return /^[a-z][a-z0-9+.-]*:\/\//i.test(name);
 }
@@ -43,8 +43,8 @@ export function isAddress(name: string): boolean {
 /**
  * Finds what a name means on the hub: a released model, `owner/repo`, or a path in it, `owner/repo/folder/file`. The
  * repository may be followed by a revision, as in `owner/repo@v1/file` or `owner/repo@refs/pr/1`; other slashes in a
- * revision are written `%2F`. The same may follow `hf://`, and the address of a page or file of the hub may be given.
- * @param endpoint address of the hub, if it is not the usual one
+ * revision are written `%2F`. The same may follow `hf://`, and the URL of a page or file of the hub may be given.
+ * @param endpoint URL of the hub, if it is not the usual one
  * @returns undefined if it cannot be a name on the hub, but may be a path on this machine.
  */
 export function parseHubName(name: string, endpoint?: string): HubLocation | undefined {
@@ -65,7 +65,7 @@ function parseName(name: string): HubLocation | undefined {
   return locationOf(owner, repo, decoded(revision), rest.slice(revision.length + 1));
 }
 
-/** `https://HUB/owner/name`, and `/tree/REVISION/path` and the like after it. */
+/** Parses `https://HUB/owner/name`, with `/tree/REVISION/path` or similar after it. */
 function parsePage(address: string, endpoint: string | undefined): HubLocation | undefined {
   if (!URL.canParse(address)) return undefined;
   const { protocol, hostname, pathname, host } = new URL(address);
@@ -85,7 +85,7 @@ function parsePage(address: string, endpoint: string | undefined): HubLocation |
   return locationOf(owner, repo, decoded(revision), decoded(after.slice(revision.length + 1)));
 }
 
-/** Percent signs in an address undone; '' if they cannot be. */
+/** Decodes percent signs in a URL; '' if they are not valid. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -101,7 +101,7 @@ function locationOf(owner: string, repo: string, revision: string, path: string)
   return { repo: `${owner}/${repo}`, revision, path };
 }
 
-/** A part of a path that leads elsewhere, or is not a name everywhere. */
+/** A part of a path that leads elsewhere, or is not a valid name on every system. */
 function isBadSegment(segment: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: none is part of a name on the hub
   return /^\.{0,2}$|[\\:\x00-\x1f\x7f]/.test(segment);

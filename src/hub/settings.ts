@@ -10,7 +10,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Where the hub and its cache are, and how to use them. */
 export interface HubSettings {
-  /** Address of the hub, without a slash at its end, a user name or a password. */
+  /** URL of the hub, without a slash at its end, a user name or a password. */
   readonly endpoint: string;
   /** Folder of the cache. */
   readonly cache: string;
@@ -29,7 +29,7 @@ const HUB = 'https://huggingface.co';
 /**
  * Settings of the environment: `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE`, `HF_TOKEN`, `HF_TOKEN_PATH`,
  * and `XDG_CACHE_HOME`, with the meaning that Python's `huggingface_hub` gives them.
- * @throws {HubError} if `HF_ENDPOINT` is not an address, or the token cannot be sent. No secret is in the message.
+ * @throws {HubError} if `HF_ENDPOINT` is not a URL, or the token cannot be sent. The message holds no secret.
  */
 export async function hubSettings(environment: Environment = process.env): Promise<HubSettings> {
   const get = (name: string): string | undefined => environment[name]?.trim() || undefined;
@@ -49,9 +49,9 @@ export async function hubSettings(environment: Environment = process.env): Promi
 function endpointOf(text: string): Pick<HubSettings, 'endpoint' | 'basic'> {
   const url = /^https?:/i.test(text) && URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || url.search !== '' || url.hash !== '') {
-    // What stands before @, or after ?, may be a secret.
+    // The part before @ or after ? may be a secret.
     const shown = text.replace(/^.*@/s, '...@').replace(/[?#].*$/s, '?...');
-    throw new HubError(`HF_ENDPOINT must be an address such as ${HUB}, got '${shown}'`);
+    throw new HubError(`HF_ENDPOINT must be a URL such as ${HUB}, got '${shown}'`);
   }
   const { origin, pathname, username, password } = url;
   return {
@@ -81,7 +81,7 @@ function tokenOf(value: string | undefined, source: string): HubSettings['token'
 
 function describeCharacter(character: string): string {
   if (/[\r\n]/.test(character)) return 'a line break';
-  return character.trim() === '' ? 'white space' : 'not an ASCII character that can be seen';
+  return character.trim() === '' ? 'white space' : 'not a visible ASCII character';
 }
 
 /** What a program that logged in has left, if any did. */

@@ -17,9 +17,9 @@ import { describeLocation, type HubLocation } from './names.ts';
 import { refusal } from './refusals.ts';
 import { formatBytes } from './sizes.ts';
 
-/** Attempts in a row that bring next to nothing. */
+/** Max attempts in a row that deliver almost nothing. */
 const ATTEMPTS = 6;
-/** A connection that brings fewer bytes per second, for as long as one may bring none, counts as broken. */
+/** A connection that delivers fewer bytes per second, for the stall timeout, counts as broken. */
 const SLOWEST = 1000;
 
 /**
@@ -105,7 +105,7 @@ function receive(
   });
 }
 
-/** Bytes that a connection must bring within the stall timeout. */
+/** Bytes that a connection must deliver within the stall timeout. */
 function leastBytes({ stallTimeout }: Hub): number {
   return (SLOWEST * stallTimeout) / 1000;
 }

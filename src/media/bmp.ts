@@ -6,7 +6,7 @@
 import { FormatError } from '../errors.ts';
 import type { Image, ImageSize } from './pixels.ts';
 
-/** How pixels are stored. */
+/** Storage of the pixels. */
 const COMPRESSION = { none: 0, rle8: 1, rle4: 2, masks: 3, alphaMasks: 6 } as const;
 /** Length of the oldest header, whose fields are shorter. */
 const CORE_HEADER = 12;
@@ -16,7 +16,7 @@ const FILE_HEADER = 14;
 interface Header extends ImageSize {
   readonly bits: number;
   readonly compression: number;
-  /** Rows from the top down, as a negative height means. */
+  /** Rows go from the top down, as a negative height means. */
   readonly topDown: boolean;
   /** Where pixels start. */
   readonly pixels: number;
@@ -25,7 +25,7 @@ interface Header extends ImageSize {
   readonly masks: readonly [number, number, number];
 }
 
-/** The size that a BMP file states. @throws {FormatError} if its header is damaged. */
+/** Returns the size that a BMP file states. @throws {FormatError} if its header is damaged. */
 export function bmpSize(bytes: Uint8Array): ImageSize {
   const { width, height } = readHeader(bytes);
   return { width, height };
@@ -109,7 +109,7 @@ function masksOf(view: DataView, length: number, bits: number, compression: numb
   return [54, 58, 62].map((at) => view.getUint32(at, true)) as unknown as Header['masks'];
 }
 
-/** Colours in the order blue, green, red, as RGB; black where there are fewer than a pixel may name. */
+/** Reads colours in the order blue, green, red, as RGB. Missing ones are black. */
 function readPalette(
   bytes: Uint8Array,
   start: number,
@@ -152,13 +152,13 @@ function decodeRow(stored: Uint8Array, row: Uint8Array, { width, bits, palette, 
   }
 }
 
-/** Where a mask's bits are, and the largest value in them. */
+/** Position of a mask's bits, and the largest value in them. */
 function fieldOf(mask: number) {
   const shift = mask === 0 ? 0 : 31 - Math.clz32(mask & -mask);
   return { mask, shift, most: mask >>> shift };
 }
 
-/** Palette indices of run lengths, row by row from the bottom; what no run covers is 0. */
+/** Decodes run lengths to palette indices, row by row from the bottom; pixels without a run are 0. */
 function unpackRuns(runs: Uint8Array, { width, height, compression }: Header): Uint8Array {
   const out = new Uint8Array(width * height);
   const perByte = compression === COMPRESSION.rle4 ? 2 : 1;
@@ -167,7 +167,7 @@ function unpackRuns(runs: Uint8Array, { width, height, compression }: Header): U
     if (x < width && y < height) out[y * width + x] = value;
     x++;
   };
-  /** The value of pixel `i` of a run that starts at `start`. */
+  /** Returns the value of pixel `i` of a run that starts at `start`. */
   const valueAt = (start: number, i: number): number => {
     const byte = runs[start + Math.floor(i / perByte)];
     return perByte === 1 ? byte : i % 2 === 0 ? byte >> 4 : byte & 15;

@@ -1,4 +1,4 @@
-/** @file Which files hold images and videos: by their extensions or, where a name has none, by how the file begins. */
+/** @file Recognises images and videos: by their extensions or, if a name has none, by how the file begins. */
 
 import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
@@ -44,11 +44,11 @@ const BEGINNINGS: readonly (readonly [extension: string, starts: readonly string
   ['.jxl', ['\xff\x0a', '\0\0\0\x0cJXL ']],
 ];
 
-/** Bytes of a file that are enough to know its format. */
+/** Bytes of a file that are enough to recognise its format. */
 const BEGINNING_BYTES = 32;
 
 /**
- * The extension that is usual for files that begin like this, such as `.jpg`; `undefined` if the format is unknown.
+ * Returns the usual extension of files that begin like this, such as `.jpg`; `undefined` if the format is unknown.
  * PBM and PGM files are called `.ppm` too.
  */
 export function formatOf(start: Uint8Array): string | undefined {
@@ -60,14 +60,14 @@ function beginsWith(text: string, start: string): boolean {
   return text.length >= start.length && [...start].every((letter, i) => letter === '?' || letter === text[i]);
 }
 
-/** What a name ends in, in small letters, with its dot; empty if there is nothing. */
+/** Returns a name's extension in lower case, with its dot; empty if it has none. */
 export function extensionOf(path: string): string {
   return extname(path).toLowerCase();
 }
 
 /**
- * The extension that a file is to be treated by: its own, or the one that its beginning calls for where it has none or an
- * unusual one. Raw photos of cameras are not taken for the TIFF files that they resemble.
+ * Returns the extension by which a file is treated: its own, or the usual one for its content if it has none or an
+ * unusual one. Raw camera photos are not mistaken for the TIFF files that they resemble.
  */
 export async function usualExtension(path: string): Promise<string> {
   const extension = extensionOf(path);
@@ -76,7 +76,7 @@ export async function usualExtension(path: string): Promise<string> {
   return found === undefined || (found === '.tif' && extension !== '') ? extension : found;
 }
 
-/** Whether an extension is one of images, of whatever format. */
+/** Checks whether an extension is one of images, in any format. */
 export function isImageExtension(extension: string): boolean {
   return IMAGE_EXTENSIONS.has(extension) || OTHER_IMAGES.has(extension);
 }

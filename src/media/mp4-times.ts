@@ -1,6 +1,6 @@
 /** @file Makes MP4 files reproducible: the times at which they were made are removed. */
 
-/** Boxes that hold boxes, down to those with times. */
+/** Boxes that contain other boxes, down to those with times. */
 const CONTAINERS = new Set(['moov', 'trak', 'mdia']);
 /** Boxes that begin with a version, flags, a creation time and a modification time. */
 const TIMED = new Set(['mvhd', 'tkhd', 'mdhd']);

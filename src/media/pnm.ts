@@ -15,7 +15,7 @@ interface Header extends ImageSize {
   readonly pixels: number;
 }
 
-/** The size that a PBM, PGM or PPM file states. @throws {FormatError} if its header is damaged. */
+/** Returns the size that a PBM, PGM or PPM file states. @throws {FormatError} if its header is damaged. */
 export function pnmSize(bytes: Uint8Array): ImageSize {
   const { width, height } = readHeader(bytes);
   return { width, height };
@@ -51,7 +51,7 @@ function readHeader(bytes: Uint8Array): Header {
   return { width, height, channels, isBitmap, isText: kind <= 3, most, pixels: at + 1 };
 }
 
-/** Behind white space, and comments from # to the end of their line. */
+/** Skips white space, and comments from # to the end of their line. */
 function skipSpace(bytes: Uint8Array, start: number): number {
   let at = start;
   let inComment = false;
@@ -76,7 +76,7 @@ function readBinary(stored: Uint8Array, out: Uint8Array, { most }: Header): void
   }
 }
 
-/** Rows of bits, each from a new byte on. */
+/** Reads rows of bits, each of which begins with a new byte. */
 function readBits(stored: Uint8Array, out: Uint8Array, { width, height }: Header): void {
   const stride = Math.ceil(width / 8);
   requireBytes(stored, stride * height);
@@ -87,7 +87,7 @@ function readBits(stored: Uint8Array, out: Uint8Array, { width, height }: Header
   }
 }
 
-/** Numbers with space between, which bits need not have. */
+/** Reads numbers separated by white space; bits may do without. */
 function readText(stored: Uint8Array, out: Uint8Array, { isBitmap, most }: Header): void {
   let at = 0;
   for (let i = 0; i < out.length; i++) {
@@ -104,10 +104,10 @@ function readText(stored: Uint8Array, out: Uint8Array, { isBitmap, most }: Heade
 
 function requireBytes(stored: Uint8Array, length: number): void {
   if (stored.length >= length) return;
-  throw new FormatError(`is cut short: its pixels take ${length} bytes, and ${stored.length} are there`);
+  throw new FormatError(`is cut short: its pixels take ${length} bytes, got ${stored.length}`);
 }
 
-/** A value from 0 to `most` as one from 0 to 255, rounded as Pillow does. */
+/** Scales a value from 0 to `most` to one from 0 to 255, rounded as Pillow does. */
 function toByte(value: number, most: number): number {
   return Math.min(255, roundHalfEven((value / most) * 255));
 }

@@ -88,7 +88,7 @@ describe('readImage', () => {
     expect(digest((await readImage(path)).data)).toBe(pillow['rgb.bmp'].sha256);
     writeFileSync(path, Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic'));
     await expect(readImage(path)).rejects.toThrow(
-      /picture.jpg: not a readable image \(its content is heic; read are/,
+      /picture.jpg: not a readable image \(its content is heic; the supported formats are/,
     );
   });
 

@@ -13,21 +13,21 @@ import type { Channels, Image, ImageSize } from './pixels.ts';
 import { decodePnm, pnmSize } from './pnm.ts';
 import { TIFF_TAG, tiffTags } from './tiff-tags.ts';
 
-/** The most pixels that an image, or a frame of a video, may have by default. In RGB they take 300 MB. */
+/** Default for the max pixels of an image or a frame of a video. In RGB they take 300 MB. */
 export const MAXIMUM_PIXELS = 100_000_000;
-/** A file is longer than its pixels only where something is wrong: four channels of 16 bits. */
+/** Max bytes per pixel of a file: four channels of 16 bits. */
 const BYTES_PER_PIXEL = 8;
-/** What a file holds besides pixels. */
+/** Properties of an image file. */
 const OTHER_BYTES = 16 * 2 ** 20;
 
-/** How images are read. */
+/** Options for reading images. */
 export interface ReadImageOptions {
   /**
-   * Turn the image as its EXIF data says. Default false: pixels are as they are stored, except that those of TIFF files
-   * are turned, as Pillow does too.
+   * Turn the image upright by its EXIF orientation. By default pixels are as they are stored, except that those of TIFF
+   * files are turned, as Pillow does too.
    */
   readonly exifOrientation?: boolean | undefined;
-  /** The most pixels that the image may have; default {@link MAXIMUM_PIXELS}. */
+  /** Max pixels of the image (default: {@link MAXIMUM_PIXELS}). */
   readonly maxPixels?: number | undefined;
 }
 
@@ -38,8 +38,8 @@ export interface ImageFile extends ImageSize {
 }
 
 /**
- * Read an image file: JPEG, PNG, WebP, GIF, TIFF, AVIF, BMP, PPM, PGM or PBM, recognized by its content. Grey files give
- * one channel, all others RGB; transparency is dropped; the first of several frames is taken. Of 16 bits the high byte is
+ * Read an image file: JPEG, PNG, WebP, GIF, TIFF, AVIF, BMP, PPM, PGM or PBM, recognised by its content. Grey files give
+ * one channel, all others RGB; transparency is dropped; the first of several frames is taken. The high byte of 16 bits is
  * taken. CMYK becomes RGB as in Pillow, without a colour profile.
  * @param source a path, or the bytes of a file.
  * @throws {FormatError} if the file is damaged, cut short, too large or not such an image.
@@ -138,7 +138,7 @@ const COLOUR_SPACES: ReadonlySet<string> = new Set(['srgb', 'rgb', 'rgb16', 'b-w
 const PHOTOMETRIC_YCBCR = 6;
 const COMPRESSED_JPEG: ReadonlySet<number | undefined> = new Set([6, 7]);
 
-/** @throws {FormatError} if values are not of 8 or 16 bits, or colours would be taken for others. */
+/** @throws {FormatError} if values are not of 8 or 16 bits, or colours would be misread. */
 function requireColours(bytes: Uint8Array, space: string, depth: string): void {
   if (depth !== 'uchar' && depth !== 'ushort') {
     throw new FormatError(
@@ -153,7 +153,7 @@ function requireColours(bytes: Uint8Array, space: string, depth: string): void {
   throw new FormatError(`its colours are ${isYcbcr ? 'YCbCr' : space}; convert it to RGB`);
 }
 
-/** The high bytes of values of 16 bits. */
+/** Returns the high bytes of values of 16 bits. */
 async function fromShorts(decoder: Sharp): Promise<Image> {
   const { data, info } = await decoder.raw({ depth: 'ushort' }).toBuffer({ resolveWithObject: true });
   const high = new Uint8Array(data.length / 2);
@@ -161,7 +161,7 @@ async function fromShorts(decoder: Sharp): Promise<Image> {
   return { width: info.width, height: info.height, channels: info.channels as Channels, data: high };
 }
 
-/** Ink to RGB: (1 - ink) (1 - black), rounded as Pillow does. */
+/** Converts ink to RGB: (1 - ink) (1 - black), rounded as Pillow does. */
 async function fromCmyk(decoder: Sharp): Promise<Image> {
   const { data: inks, info } = await decoder
     .pipelineColourspace('cmyk')
@@ -180,10 +180,10 @@ async function fromCmyk(decoder: Sharp): Promise<Image> {
   return { width, height, channels: 3, data };
 }
 
-/** Why a file is not read. */
+/** Describes why a file cannot be read. */
 function problemOf(bytes: Uint8Array): string {
   if (bytes.length === 0) return 'the file is empty';
   const format = formatOf(bytes);
   const known = [...IMAGE_EXTENSIONS].map((extension) => extension.slice(1)).join(', ');
-  return `${format === undefined ? 'its content is of no known format' : `its content is ${format.slice(1)}`}; read are ${known}`;
+  return `${format === undefined ? 'its content is of no known format' : `its content is ${format.slice(1)}`}; the supported formats are ${known}`;
 }

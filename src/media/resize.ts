@@ -96,7 +96,7 @@ interface Part extends ImageSize {
 }
 
 /**
- * A part of a resized image, without computing the rest: the short side of a very long image may be brought to a size at
+ * Computes a part of a resized image without the rest: the short side of a very long image may be brought to a size at
  * which its long side has a billion pixels.
  */
 function resizedPart(
@@ -107,7 +107,7 @@ function resizedPart(
 ): Image {
   const { left, top } = part;
   const rows = taps(image.height, height, filters[filter], { start: top, end: top + part.height });
-  // The first pass is for the rows that the second one reads.
+  // The first pass only makes the rows that the second one reads.
   const [firstRow, endRow] =
     height === image.height
       ? [top, top + part.height]

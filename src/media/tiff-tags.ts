@@ -1,12 +1,12 @@
 /** @file The tags of a TIFF file's first image that are numbers of 16 bits. Source: TIFF 6.0, section 2. */
 
-/** What tags are called that matter here. */
+/** Numbers of the tags that are read. */
 export const TIFF_TAG = { compression: 259, photometric: 262 } as const;
 
 const SHORT = 3;
 const ENTRY = 12;
 
-/** The first value of each tag of type SHORT; empty if this is not a classic TIFF file. */
+/** Reads the first value of each tag of type SHORT; empty if this is not a classic TIFF file. */
 export function tiffTags(bytes: Uint8Array): ReadonlyMap<number, number> {
   const tags = new Map<number, number>();
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

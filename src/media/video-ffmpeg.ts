@@ -19,7 +19,7 @@ export interface StreamInfo {
   readonly frames: number | undefined;
 }
 
-/** How frames are decoded. */
+/** Options for decoding frames. */
 interface DecodeOptions extends Pick<ReadImageOptions, 'maxPixels'> {
   readonly signal?: AbortSignal | undefined;
 }

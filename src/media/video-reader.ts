@@ -96,8 +96,8 @@ async function kindOf(path: string): Promise<'video' | 'image' | 'folder'> {
 }
 
 /**
- * Names of a folder's images, in the order of the numbers in them.
- * @throws {FormatError} if there are none, or one of a format that is not read, since a frame would be missing.
+ * Lists a folder's images, in the order of the numbers in their names.
+ * @throws {FormatError} if there are none, or one has an unsupported format, since a frame would be missing.
  */
 async function imagesIn(folder: string): Promise<string[]> {
   const names: string[] = [];
@@ -126,7 +126,7 @@ async function imageInfo(path: string, options: ReadFramesOptions): Promise<Vide
   return { width, height, fps: undefined, frames: 1 };
 }
 
-/** What an animation is; `undefined` if there is one frame. */
+/** Describes an animation; `undefined` if there is one frame. */
 async function animationInfo(
   path: string,
   bytes: Uint8Array,

@@ -1,22 +1,22 @@
 /**
- * @file What this process may use of the machine: in a container the quota of its control groups (cgroup v1 and v2), not
- * the host's cores and memory (Node only).
+ * @file The cores and memory that this process may use: in a container the quotas of its control groups (cgroup v1 and
+ * v2), not the host's cores and memory (Node only).
  */
 
 import { readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** What a process may use. */
+/** The cores and memory that a process may use. */
 export interface Machine {
-  /** Cores; of a quota of one and a half cores, two. */
+  /** Cores, rounded up: two for a quota of one and a half. */
   readonly cores: number;
   /** Memory in bytes. */
   readonly memory: number;
 }
 
 /**
- * Reads what this process may use.
+ * Reads the limits of this process.
  * @param root folder that stands for the file system's root, in tests
  */
 export function machine(root = '/'): Machine {
@@ -29,7 +29,7 @@ export function machine(root = '/'): Machine {
   };
 }
 
-/** A folder of a control group, and what it limits. */
+/** A folder of a control group, and its controllers. */
 interface ControlGroup {
   readonly folder: string;
   /** '' is version 2, which limits everything. */
@@ -37,7 +37,7 @@ interface ControlGroup {
 }
 
 /**
- * The control groups of this process, with those that they are in. The path in `/proc/self/cgroup` is the host's where a
+ * Lists the control groups of this process, with their parents. The path in `/proc/self/cgroup` is the host's if a
  * container has a view of its own; then the folder of the mount itself is the container's.
  */
 function controlGroups(root: string): ControlGroup[] {
@@ -53,12 +53,12 @@ function controlGroups(root: string): ControlGroup[] {
   });
 }
 
-/** A path and the folders around it: `/a/b`, `/a`, `/`. */
+/** Returns a path and its parent folders: `/a/b`, `/a`, `/`. */
 function pathsUp(path: string): string[] {
   return path === '/' ? [path] : [path, ...pathsUp(dirname(path))];
 }
 
-/** CPU time per time. */
+/** CPU time per wall-clock time. */
 function coresOf({ folder, controllers }: ControlGroup): (number | undefined)[] {
   const [quota, period] = text(join(folder, 'cpu.max')).trim().split(' ');
   const v2 = ratio(quota, period);
@@ -76,7 +76,7 @@ function ratio(quota: string | undefined, period: string | undefined): number | 
   return a !== undefined && b !== undefined ? a / b : undefined;
 }
 
-/** A number above 0; no limit is written `max`, `-1`, or a number larger than any memory. */
+/** Reads a number above 0; "no limit" is written `max`, `-1`, or a number larger than any memory. */
 function positive(value = ''): number | undefined {
   const number = Number(value.trim() || Number.NaN);
   return number > 0 ? number : undefined;

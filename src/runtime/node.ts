@@ -20,7 +20,7 @@ import { forWebGpu } from './webgpu-graph.ts';
 
 /** How a CPU is used. */
 export interface DeviceOptions {
-  /** CPU threads, at most 4 per core; default: one per core that this process may use. */
+  /** CPU threads, at most 4 per core (default: one per core that this process may use). */
   readonly threads?: number;
 }
 

@@ -40,7 +40,7 @@ export interface Runtime {
 }
 
 /**
- * A device that compiles and runs by `runtime`, one thing at a time: two runs at once crash WebGPU and share out the
+ * Makes a device that compiles and runs with `runtime`, one thing at a time: two runs at once crash WebGPU and split the
  * threads of a CPU, and a program is freed only after its last run.
  */
 export function createDevice(runtime: Runtime): Device {

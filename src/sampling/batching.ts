@@ -24,7 +24,7 @@ export interface PassInfo {
 /** How requests share passes. */
 export interface BatchingOptions {
   /**
-   * Most groups of a pass: its memory grows with them. A single request with more goes alone. Default: as many as add
+   * Max groups per pass: memory grows with them. A single request with more goes alone. Default: as many as add
    * little memory; on a GPU requests take turns.
    */
   readonly groups?: number | undefined;
@@ -32,11 +32,14 @@ export interface BatchingOptions {
   readonly onPass?: ((pass: PassInfo) => void) | undefined;
 }
 
-/** Bytes of hidden vectors that calls may add by sharing passes, unless told otherwise; and the most groups of a pass. */
+/** Defaults: bytes of hidden vectors that calls may add by sharing passes, and max groups per pass. */
 const SHARED_BYTES = 256e6;
 const SHARED_GROUPS = 64;
 
-/** Groups of a shared pass by default. On a device with a memory of its own a pass of one call is one program: it goes alone. */
+/**
+ * Returns the default groups per pass. On a device with separate memory, the pass of one call is one program and goes
+ * alone.
+ */
 export function sharedGroups({ separateMemory }: Device, config: AcditConfig): number {
   if (separateMemory) return 1;
   return Math.min(SHARED_GROUPS, Math.max(1, Math.floor(SHARED_BYTES / groupBytes(config))));
@@ -48,19 +51,19 @@ interface Pass {
   readonly appending: AppendJob[];
 }
 
-/** Adds a job to a pass; gives what finds its result. */
+/** Adds a job to a pass; returns a function that finds its result. */
 type Join<Result> = (pass: Pass) => (results: PassResults) => Result;
 
 interface Waiting {
   readonly groups: number;
   readonly signal: AbortSignal | undefined;
-  /** Adds the job to a pass; gives what answers the call. */
+  /** Adds the job to a pass; returns a function that answers the call. */
   join(pass: Pass): (results: PassResults) => void;
   reject(error: unknown): void;
 }
 
 /**
- * A trunk whose `denoise` and `append` share passes with other calls that wait at the same time. Where a pass of several
+ * Makes a trunk whose `denoise` and `append` share passes with other waiting calls. If a pass of several
  * would round differently from a pass of one, they take turns instead, so each call gets the same bits as alone.
  */
 export function batchTrunk(
@@ -134,7 +137,7 @@ export function batchTrunk(
   };
 }
 
-/** All jobs in one pass, and what answers each call. */
+/** Runs all jobs in one pass, and answers each call. */
 function joined(batch: readonly Waiting[]): Pass & { answers: ((results: PassResults) => void)[] } {
   const pass: Pass = { denoising: [], appending: [] };
   const answers = batch.map(({ join }) => join(pass));
@@ -150,7 +153,7 @@ function groupsOf(batch: readonly Waiting[]): number {
   return batch.reduce((sum, { groups }) => sum + groups, 0);
 }
 
-/** Takes out the calls that come first and fit, at least one. Aborted calls are dropped. */
+/** Takes the first calls that fit from the queue, at least one. Aborted calls are dropped. */
 function takeBatch(waiting: Waiting[], most: number): Waiting[] {
   const batch: Waiting[] = [];
   while (waiting.length > 0) {
@@ -191,7 +194,7 @@ export function rememberModulations(trunk: Trunk, capacity = KEPT_BYTES): Trunk 
         if (values) rows.set(key, values);
         else missing.set(key, condition);
       }
-      // Meanwhile other calls may change what is known, but not these rows.
+      // Other calls may add rows in the meantime, but do not change these.
       if (missing.size > 0) {
         for (const [key, values] of await compute([...missing.values()])) rows.set(key, values);
       }

@@ -34,7 +34,7 @@ export function roomFor(config: AcditConfig, samples: number, before: KeyValueCa
   return { blocks, keys: room(), values: room(), ...(before.plainKeys && { plainKeys: room() }) };
 }
 
-/** The cache of one of its samples, which shares its memory. */
+/** Returns the cache of one of its samples, as a view. */
 export function sampleCache(
   { blocks, keys, values, plainKeys }: KeyValueCache,
   sample: number,

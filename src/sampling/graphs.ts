@@ -72,8 +72,9 @@ export function modulationGraph({ hidden }: AcditConfig, count: number): Graph {
  * - between: layer index - 1 ends from `blocks` and `attended`, and layer index begins;
  * - `layers`: the last layer ends, and the final layer predicts `noise` (groups, 1, B, token size).
  *
- * A beginning gives `query`, `key` and `value` (groups, H, B, D), and the hidden vectors `nextBlocks`
- * (groups, 1, B, C) to go on with; it takes tables `cos` and `sin` of each group's places. Weight inputs are `end.*` and `begin.*`, or official names outside the layers.
+ * A beginning gives `query`, `key` and `value` (groups, H, B, D), and the hidden vectors `nextBlocks` (groups, 1, B, C)
+ * to go on with; it takes tables `cos` and `sin` of each group's places. Weight inputs are `end.*` and `begin.*`, or
+ * official names outside the layers.
  */
 export function segmentGraph(config: AcditConfig, index: number): Graph {
   const { blockSize, hidden, heads, layers } = config;
@@ -120,7 +121,7 @@ export function segmentGraph(config: AcditConfig, index: number): Graph {
 /** Bytes of scores at a time: a few heads' worth stays in the processor's cache from product to softmax to product. */
 const SCORE_BYTES = 6.5e6;
 
-/** Sizes that share out `heads` so that the scores of B queries and up to `keys` keys stay small. */
+/** Returns sizes that divide `heads` so that the scores of B queries and up to `keys` keys stay small. */
 function headGroups({ heads, blockSize }: AcditConfig, keys: number): number[] {
   const most = Math.max(1, Math.floor(SCORE_BYTES / (4 * blockSize * keys)));
   return Array.from({ length: Math.ceil(heads / most) }, (_, i) => Math.min(most, heads - i * most));
@@ -211,21 +212,21 @@ export interface DenoiseOptions {
   readonly branches: number;
   /** Whether there are clean blocks. */
   readonly cached: boolean;
-  /** Sequences that know nothing of each other, and may have any number of clean blocks. */
+  /** Independent sequences, with any number of clean blocks. */
   readonly sequences: number;
 }
 
 /**
  * Attention of a denoising step: of each sequence s, for each guidance branch b, `query.s.b`, `key.s.b` and `value.s.b`
  * (1, H, B, D) of the block in progress, after the clean blocks' `cachedKeys.s.g` and `cachedValues.s.g`, give
- * `attended.s.b`. Each sequence has products of its own, as one product for all would be cut into other pieces for the
- * threads, and rounded differently, where there are more of them.
+ * `attended.s.b`. Each sequence has products of its own: one product for all would be split differently among the
+ * threads, and rounded differently, if there are several.
  */
 export function denoiseAttentionGraph(config: AcditConfig, options: DenoiseOptions): Graph {
   return sideBySide(options.sequences, (s) => sequenceAttention(config, options, s));
 }
 
-/** One graph of several that share nothing. */
+/** Joins several independent graphs into one. */
 function sideBySide(count: number, graphOf: (sequence: number) => Graph): Graph {
   const graphs = Array.from({ length: count }, (_, s) => graphOf(s));
   return {
@@ -259,7 +260,7 @@ export interface AppendOptions {
   readonly attend: boolean;
   /** Whether the cache also keeps keys before rotation, `plainKeys.s.g`; queries and keys then come unrotated. */
   readonly sliding: boolean;
-  /** Sequences that know nothing of each other. */
+  /** Independent sequences. */
   readonly sequences: number;
 }
 

@@ -35,8 +35,8 @@ export function modulationSize({ layers, hidden }: AcditConfig): number {
 }
 
 /**
- * Conditions of every product. How a product rounds depends on how many rows it has: one row takes another kernel, and
- * a few may be cut into other pieces for the threads. With this many rows always, a condition's modulations are the same
+ * Conditions per product. The rounding of a product depends on its number of rows: one row takes another kernel, and
+ * a few may be split differently among the threads. With a fixed number of rows, a condition's modulations are the same
  * bits whatever else is computed with it.
  */
 const ROWS = 64;
@@ -107,7 +107,7 @@ function fullChunks(conditions: readonly Condition[]): Condition[][] {
   );
 }
 
-/** What tells conditions apart, as a map's key. */
+/** Returns what identifies a condition, as a map's key. */
 export function conditionKey({ timestep, label }: Condition): string {
   return `${timestep}/${label}`;
 }

@@ -1,6 +1,6 @@
 /**
- * @file Attention in a pass. Each sample has its own cache, and products of its own: one product for all samples would be
- * rounded differently where there are more of them. But several samples share a program, which costs less than to run one
+ * @file Attention in a pass. Each sample has its own cache and its own products: one product for all samples would be
+ * rounded differently if there are several. But several samples share a program, which costs less than to run one
  * for each.
  */
 
@@ -81,7 +81,7 @@ export function createPassAttention(device: Device, config: AcditConfig): PassAt
         all.map(({ cache }, s) => cacheFeeds(sliding ? CACHED_SLIDING : CACHED, cache, layer, s)),
       );
       const extended = merged(all.map(({ extended }, s) => cacheFeeds(EXTENDED, extended, layer, s)));
-      // Nothing reads what a finished block's last layer attends.
+      // The last layer's attention of a finished block is never read.
       const attend = layer < layers - 1;
       const attention = await compiled(attend);
       const own = merged(
@@ -135,7 +135,7 @@ function sequencesOf({ part: { samples, groups, cache }, rows }: Attending<PassP
 /** Most sequences of a program. */
 const MOST_TOGETHER = 8;
 
-/** Sequences that a program serves together: as many of a kind as 8, 4, 2 or 1, so that there are few programs. */
+/** Sequences per program: 8, 4, 2 or 1, so that there are few programs. */
 function alikeTogether<One extends Sequence>(all: readonly One[]): One[][] {
   return [...byKind(all).values()].flatMap((alike) => {
     const chunks: One[][] = [];
@@ -156,7 +156,7 @@ function byKind<One extends Sequence>(all: readonly One[]): Map<string, One[]> {
   return kinds;
 }
 
-/** A sequence's rows of each branch: `name.sequence.branch`. */
+/** Names a sequence's rows of each branch: `name.sequence.branch`. */
 function rowFeeds(names: readonly (keyof AttentionRows)[], { branches }: Sequence, sequence: number): Feeds {
   return merged(
     names.map((name) =>
@@ -168,7 +168,7 @@ function rowFeeds(names: readonly (keyof AttentionRows)[], { branches }: Sequenc
   );
 }
 
-/** What the parts of a cache are called in a program. */
+/** Names of the parts of a cache in a program. */
 interface CacheNames {
   readonly keys: string;
   readonly values: string;
@@ -179,7 +179,7 @@ const CACHED: CacheNames = { keys: 'cachedKeys', values: 'cachedValues' };
 const CACHED_SLIDING: CacheNames = { ...CACHED, plainKeys: 'cachedPlainKeys' };
 const EXTENDED: CacheNames = { keys: 'keys', values: 'values', plainKeys: 'plainKeys' };
 
-/** A layer of a sequence's cache, as `keys.sequence.group` and so on. */
+/** Names the tensors of a layer of a sequence's cache: `keys.sequence.group` and so on. */
 function cacheFeeds(
   { keys, values, plainKeys }: CacheNames,
   cache: KeyValueCache,
@@ -199,7 +199,7 @@ function numberedAll(name: string, tensors: readonly Tensor<'float32'>[]): Recor
   return Object.fromEntries(tensors.map((value, index) => [numbered(name, index), value]));
 }
 
-/** The same tensors under names that end with a sequence's number. */
+/** Renames tensors, with a sequence's number at the end. */
 function suffixed(feeds: object, sequence: number): Feeds {
   return Object.fromEntries(Object.entries(feeds).map(([name, value]) => [numbered(name, sequence), value]));
 }

@@ -18,14 +18,14 @@ export interface SampleRequest {
   /** Solver steps for each block; 25 by default. */
   readonly steps?: PerBlock;
   /**
-   * Guidance scale, 0 or more: 1 samples the class, 0 no class, and values between or above combine both predictions,
+   * Guidance scale, 0 or more: 1 samples the class, 0 no class, and any other value combines both predictions,
    * which costs two passes per step. Default: the model's own.
    */
   readonly cfg?: PerBlock;
   readonly solver?: SolverName;
   /**
-   * Seed of the starting noise and of what stochastic solvers draw; default {@link DEFAULT_SEED}. Both depend on the
-   * seed and the sample's number alone, so a sample is the same in any batch.
+   * Seed of the starting noise and of what stochastic solvers draw (default: {@link DEFAULT_SEED}). Both depend on the
+   * seed and the sample's number only, so a sample is the same in any batch.
    */
   readonly seed?: number;
   /** Number of the first sample, where a request is one batch of many; 0 by default. */
@@ -78,7 +78,7 @@ export interface SamplePlan extends SampleLength {
 /** Solver steps per block. */
 export const DEFAULT_STEPS = 25;
 
-/** Seed of samples in the library, on the command line and in the web app: the official scripts'. */
+/** Default seed of samples in the library, on the command line and in the web app, as in the official scripts. */
 export const DEFAULT_SEED = 42;
 
 /** @throws {ArgumentError} naming what is out of range, the range, and what was given. */

@@ -1,7 +1,7 @@
 /**
- * @file Whether calls may share a pass. Segments treat rows alone, so a group's result should not depend on the others
- * in its pass. But a processor's kernels decide: one may round a row differently where it gets another number of rows.
- * So each number of groups is tried once, before calls first share a pass of that many.
+ * @file Checks whether calls may share a pass. Segments process each row on its own, so a group's result should not
+ * depend on others in its pass. But that depends on the processor's kernels: one may round a row differently if the
+ * number of rows changes. So each number of groups is tested once, before calls first share a pass of that many.
  */
 
 import type { Feeds, Program } from '../runtime/device.ts';
@@ -9,7 +9,7 @@ import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import type { Workspace } from './workspace.ts';
 
-/** Whether a segment gives each of so many groups the same bits as one group alone. */
+/** Checks whether a segment gives each of so many groups the same bits as one group alone. */
 export type RowCheck = (groups: number) => Promise<boolean>;
 
 /** @param shapes a workspace, for the shapes of the segment's inputs */
@@ -36,7 +36,7 @@ export function createRowCheck(segment: Program, shapes: Workspace): RowCheck {
   };
 }
 
-/** A group's values of an input, (1, ...). */
+/** Returns a group's values of an input, (1, ...). */
 function randomGroup(name: string, shapes: Workspace): Tensor<'float32'> {
   const inner = sizesOf(name, shapes);
   return float32([1, ...inner], new Generator(1).randn(elementCount(inner)));

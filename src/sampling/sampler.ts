@@ -45,8 +45,8 @@ export type SampleEvent =
 export interface Sampler {
   readonly config: AcditConfig;
   /**
-   * Sample; the work is done while the events are asked for, and stops when they no longer are. Any number of calls may
-   * run at once: they share passes or take turns, and each gives what it gives alone, on CPUs to the last bit.
+   * Sample; the work is done while the events are read, and stops when they no longer are. Any number of calls may
+   * run at once: they share passes or take turns. Each returns what it returns alone, on CPUs to the last bit.
    * @throws {ArgumentError} for a label, step count, guidance or noise that does not fit the model
    * @throws {CheckpointError} if weights turn out to be NaN or infinite
    * @throws the signal's reason once it is aborted
@@ -65,13 +65,13 @@ export interface SamplerOptions extends CompileOptions {
    */
   readonly weights: Weights | WeightSource;
   readonly device: Device;
-  /** How calls that run at once share passes. Default: as many as add little memory; on a GPU they take turns. */
+  /** Sharing of passes by concurrent calls. Default: as many as add little memory; on a GPU they take turns. */
   readonly batching?: BatchingOptions | undefined;
 }
 
 /**
- * Prepare a model for sampling. Sampling keeps its thread busy; `openProcessSampler` of `acdit` does it in another process.
- * Do not end a worker thread that samples: ONNX Runtime aborts the whole process then.
+ * Prepare a model for sampling. Sampling blocks its thread; `openProcessSampler` from `acdit` samples in another process.
+ * Do not terminate a worker thread that samples: ONNX Runtime would abort the whole process.
  */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const { config, device, weights, batching } = options;

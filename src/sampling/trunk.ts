@@ -53,7 +53,7 @@ export interface Trunk {
   /** The cache with the finished block (N, B, token size) behind it. */
   append(latents: Tensor<'float32'>, cache: KeyValueCache, signal?: AbortSignal): Promise<KeyValueCache>;
   /**
-   * Many jobs at once, which know nothing of each other. A pass waits for those before it.
+   * Runs many independent jobs at once. A pass waits for those before it.
    * @param mayStop is called before each layer, and throws to stop the pass
    */
   pass(
@@ -62,7 +62,7 @@ export interface Trunk {
     mayStop?: () => void,
   ): Promise<PassResults>;
   /**
-   * Whether a pass of these jobs gives each the same bits as a pass of its own. Devices with a memory of their own agree
+   * Checks whether a pass of these jobs gives each the same bits as a pass of its own. Devices with separate memory agree
    * within their tolerance, which counts as the same.
    */
   mayShare(denoising: readonly DenoiseJob[], appending: readonly AppendJob[]): Promise<boolean>;
@@ -90,7 +90,7 @@ export async function openTrunk(
   const checks = [...new Set([0, Math.min(1, layers), layers])].map((index) =>
     createRowCheck(segments[index], workspaceFor(1)),
   );
-  /** Passes share a workspace, so one runs at a time. */
+  /** Passes share a workspace, so they run one at a time. */
   const turn = createTurns();
   let disposed = false;
 

@@ -19,10 +19,10 @@ export const PATHS = {
   openapi: '/openapi.json',
 } as const;
 
-/** The highest values that a request may hold; a server's own limits are lower. */
+/** Max values in a request; a server's own limits are lower. */
 export const MOST = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
 const MOST_SECONDS = 1e6;
-/** Frames per second: slower, and the times in a clip would overflow its file. */
+/** Frames per second. With fewer, the times in a clip would overflow its file. */
 const FPS = { least: 0.01, most: 60 } as const;
 
 const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(MOST.blocks)]);
@@ -31,7 +31,7 @@ const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(valu
 const optional = <T extends z.ZodType>(schema: T) =>
   schema.nullish().transform((value) => value ?? undefined);
 
-/** The same with a default. */
+/** An optional field with a default. */
 const withDefault = <T extends z.ZodType>(schema: T, value: z.output<T>) =>
   schema
     .nullish()
@@ -67,11 +67,11 @@ export type EncodedTensor = z.infer<typeof tensorSchema>;
 const classSchema = z
   .union([z.string().min(1).max(256), z.int()])
   .describe(
-    'a class of the model: a text is its exact name, else a name spelled otherwise that only one class has, else its ' +
-      'number; a number is always its number; "none" is no class',
+    'a class of the model: a text means the class with that name, else the only one with a similar spelling, else the one ' +
+      'with that number; a number is always the number of a class; "none" means no class',
   );
 
-/** Sizes that OpenAI's API has for images and videos. Its clients send them whatever the model. */
+/** Sizes of images and videos in OpenAI's API. Its clients send them for any model. */
 export const OPENAI_SIZES: ReadonlySet<string> = new Set([
   ...['256x256', '512x512', '1024x1024', '1536x1024', '1024x1536', '1792x1024', '1024x1792'],
   ...['720x1280', '1280x720'],
@@ -161,7 +161,7 @@ export const streamRequestSchema = z.strictObject({
   ...samplingFields,
   ...lengthFields,
   output_format: withDefault(z.enum([...IMAGE_FORMATS, 'none']), 'png').describe(
-    'format of images; none sends none',
+    'format of images; none to send none',
   ),
   preview_every: withDefault(z.int().min(0).max(MOST.steps), 0).describe(
     'send a preview of the block in progress every N steps; 0 sends none',
@@ -214,7 +214,7 @@ export const modelListSchema = z.object({ object: z.literal('list'), data: z.arr
 /** See {@link modelListSchema}. */
 export type ModelList = z.infer<typeof modelListSchema>;
 
-/** Say which class was taken, where a prompt could mean two. */
+/** Notes on which class was taken if a prompt could mean two. */
 const notes = z.array(z.string());
 
 /** The answer to a request for pictures. */
@@ -304,7 +304,7 @@ export const videoListQuery = z.object({
   order: z.enum(['asc', 'desc']).default('desc').describe('by time of creation'),
 });
 
-/** The query of `GET /v1/videos/{id}/content`: OpenAI's API has more variants. */
+/** The query of `GET /v1/videos/{id}/content`; OpenAI's API has more variants. */
 export const videoContentQuery = z.object({ variant: z.enum(['video']).default('video') });
 
 /** The answer when a job is deleted. */

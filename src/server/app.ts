@@ -20,11 +20,11 @@ import { streamRoutes } from './stream.ts';
 import { videoRoutes } from './videos.ts';
 
 export interface AppOptions extends ServerContext {
-  /** What clients must send as a bearer token; white space around it does not count. */
+  /** The key that clients must send as a bearer token; white space around it is ignored. */
   readonly apiKey?: string | undefined;
   /** Origins whose pages may use the server, or `*`. */
   readonly cors?: readonly string[] | undefined;
-  /** The hosts that requests may name; by default any, for an app that another server has mounted. */
+  /** The hosts that requests may name (default: any, for an app that another server has mounted). */
   readonly hosts?: HostRules | undefined;
   /** The web app, served at the root. */
   readonly web?: StaticFiles | undefined;
@@ -80,7 +80,7 @@ export function createApp(given: AppOptions): Hono {
   return app;
 }
 
-/** Health checks are answered whatever host they name: those of a cluster name addresses that nobody knows before. */
+/** Health checks are answered for any host: those of a cluster use addresses that are not known in advance. */
 function healthRoute(app: Hono, { stopping }: AppOptions): void {
   app.get(PATHS.health, (c) => {
     if (stopping.aborted) throw stopping.reason;
@@ -88,7 +88,7 @@ function healthRoute(app: Hono, { stopping }: AppOptions): void {
   });
 }
 
-/** Routes that need the key. While the server stops, they take no new work, but hand out what is finished. */
+/** Routes that need the key. While the server stops, they accept no new work, but return finished files. */
 function apiRoutes(app: Hono, options: AppOptions): void {
   const { stopping, metrics } = options;
   for (const path of ['/v1/*', PATHS.metrics]) app.use(path, requireKey(options.apiKey));

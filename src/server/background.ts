@@ -1,4 +1,4 @@
-/** @file Work that no connection waits for, so that the server can wait for it when it ends. */
+/** @file Work that no connection waits for; the server waits for it before it ends. */
 
 export interface Background {
   /** Adds work, which must not reject. */

@@ -8,11 +8,11 @@ import { didYouMean } from '../nearest.ts';
 import { formFields } from './form.ts';
 import { clientGone } from './problems.ts';
 
-/** How a body is read. */
+/** Options for reading a body. */
 export interface BodyOptions {
-  /** The most bytes, apart from those of given blocks. */
+  /** Max bytes, apart from given blocks. */
   readonly limit: number;
-  /** The most bytes of all, where blocks may be given. */
+  /** Max bytes in total, if blocks may be given. */
   readonly givenLimit?: number;
   /** `multipart/form-data` is accepted as well as JSON. */
   readonly forms?: boolean;
@@ -24,7 +24,7 @@ const FORM_TYPE = 'multipart/form-data';
 /**
  * Returns the body as `schema` defines it.
  * @throws {ApiError} 415 if it is of another type or compressed, 413 if it is larger than the limit, 400 if it is not
- * valid or does not fit: for the first problem
+ * valid or does not fit; it describes the first problem
  */
 export async function readBody<S extends z.ZodObject>(
   c: Context,
@@ -33,7 +33,7 @@ export async function readBody<S extends z.ZodObject>(
 ): Promise<z.output<S>> {
   const type = bodyType(c);
   if (type !== JSON_TYPE && !(forms && type === FORM_TYPE)) {
-    // A page of another origin can send a simple type such as text/plain without asking first; not this one.
+    // A page of another origin can send a simple type such as text/plain without asking first, but not this one.
     throw new ApiError(
       415,
       'unsupported_media_type',
@@ -44,12 +44,14 @@ export async function readBody<S extends z.ZodObject>(
   const bytes = await readBytes(c, Math.max(limit, givenLimit));
   if (bytes.length > limit && valueCount(bytes) > limit) throw tooLarge(limit);
   const body = type === JSON_TYPE ? parseJson(bytes) : await formFields(c, bytes, schema);
-  // Only the bytes of given blocks are cheap to check: all else could be a million fields or values.
+  // Only the bytes of given blocks are cheap to check: anything else could be a million fields or values.
   if (bytes.length - givenBytes(body) > limit) throw tooLarge(limit);
   return validBody(schema, body);
 }
 
-/** Returns how many values and keys JSON may hold: the bytes that begin or separate them, which base64 has none of. */
+/**
+ * Returns how many values and keys JSON may hold: the bytes that begin or separate them, which base64 does not contain.
+ */
 function valueCount(bytes: Buffer): number {
   let count = 0;
   for (const byte of bytes) if (VALUE_MARKS.has(byte)) count++;
@@ -65,7 +67,7 @@ function givenBytes(body: unknown): number {
 }
 
 function tooLarge(limit: number): ApiError {
-  const message = `the body is larger than ${limit} bytes, the most that is accepted here`;
+  const message = `the body is larger than the limit of ${limit} bytes`;
   return new ApiError(413, 'body_too_large', message);
 }
 
@@ -84,7 +86,7 @@ function requirePlain(c: Context): void {
   );
 }
 
-/** Pieces in which a body may arrive: so many, and one more for each so many bytes. Each costs time, however small. */
+/** Max pieces of a body: a fixed number, plus one per so many bytes. Even a small piece costs time. */
 const PIECES = { few: 1000, bytesEach: 64 } as const;
 
 /** Reads at most `limit` bytes. */
@@ -110,7 +112,7 @@ async function readBytes(c: Context, limit: number): Promise<Buffer> {
   return bytes.subarray(0, size);
 }
 
-/** Yields the body as it arrives. @throws {ApiError} 499 if the client breaks it off */
+/** Yields the body as it arrives. @throws {ApiError} 499 if the client aborts it */
 async function* bodyChunks(c: Context): AsyncGenerator<Uint8Array, void, void> {
   const reader = c.req.raw.body?.getReader();
   if (!reader) return;
@@ -148,7 +150,7 @@ function describeIssue(issue: z.core.$ZodIssue, fields: readonly string[], befor
   const path = [...before, ...issue.path.map(String)];
   const param = printable(path.join('.'));
   if (issue.code === 'invalid_union' && issue.errors.length > 0) {
-    // What it should be before all else: a value for all blocks comes before one per block.
+    // Report the first alternative: a value for all blocks comes before one per block.
     const [nearestMeaning] = issue.errors;
     return describeIssue(nearestMeaning[0], fields, path);
   }
@@ -165,5 +167,5 @@ function describeIssue(issue: z.core.$ZodIssue, fields: readonly string[], befor
   });
 }
 
-/** Characters of a schema's message: enough for all the values of a choice. */
+/** Max characters of a schema's message: enough for all values of a choice. */
 const MESSAGE_LENGTH = 400;

@@ -1,4 +1,4 @@
-/** @file Whether the client of a request is still there. */
+/** @file Detects that the client of a request has disconnected. */
 
 import type { Context } from 'hono';
 import { clientGone } from './problems.ts';

@@ -16,7 +16,7 @@ export interface ServerContext {
   readonly metrics: Metrics;
   /** Work that no connection waits for. */
   readonly background: Background;
-  /** Where clients reach the server, if it is not where it listens: behind a proxy, for example. */
+  /** URL at which clients reach the server, if it differs from where it listens: behind a proxy, for example. */
   readonly publicUrl?: string | undefined;
   /** Aborted when no new requests are taken any more, with the error that they get. */
   readonly stopping: AbortSignal;
@@ -26,11 +26,11 @@ export interface ServerContext {
   readonly log: (error: ApiError) => void;
 }
 
-/** What a server accepts, and for how long. */
+/** Limits of requests. */
 export interface ServerLimits extends Limits {
-  /** Bytes of a request's body, apart from given blocks. */
+  /** Max bytes of a request's body, apart from given blocks. */
   readonly body: number;
-  /** Bytes of a body with given blocks. */
+  /** Max bytes of a body with given blocks. */
   readonly givenBody: number;
   /** Seconds that a request may take, waiting included. */
   readonly deadline: number;

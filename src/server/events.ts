@@ -16,9 +16,10 @@ interface Event {
 }
 
 /**
- * Returns an answer that sends events as they come, and ends with them. An error becomes the last event, of type `error`.
- * A client that leaves events unread for too long has its work stopped: others may be waiting.
- * @param events gets a signal that is aborted when nobody reads any more; what it throws at once is thrown here
+ * Returns a response that sends events as they come, and ends with them. An error becomes the last event, of type
+ * `error`. If a client leaves events unread for too long, its work is stopped, since others may be waiting.
+ * @param events gets a signal that is aborted when the client no longer reads; errors that it throws at once are thrown
+ * here
  */
 export function eventStream<E extends Event>(
   c: Context,
@@ -62,7 +63,7 @@ function eventSource<E extends Event>(
       }, HEARTBEAT_MS);
       heartbeat.unref();
     },
-    // Called once the client has taken what there was: a slow client makes nobody wait but itself.
+    // Called once the client has read everything so far, so a slow client delays only itself.
     async pull(controller) {
       clearTimeout(patience);
       try {

@@ -1,4 +1,7 @@
-/** @file Bodies of `multipart/form-data`, as OpenAI's own client sends some requests: fields of text for those of a schema. */
+/**
+ * @file Bodies of `multipart/form-data`, as OpenAI's own client sends some requests: text fields for the fields of a
+ * schema.
+ */
 
 import type { Context } from 'hono';
 import type { z } from 'zod';
@@ -45,5 +48,5 @@ function fieldValue(
   return isText || !LITERAL.test(value) ? value : JSON.parse(value);
 }
 
-/** What JSON writes without quotes or brackets. */
+/** Values that JSON writes without quotes or brackets. */
 const LITERAL = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null)$/;

@@ -13,7 +13,7 @@ export interface GateOptions {
 /** Lets in as many requests as there are seats, in turn. */
 export interface Gate {
   /**
-   * Waits for `samples` seats; a request for more than there are gets all of them.
+   * Waits for `samples` seats; a request for more than exist gets all of them.
    * @param onWait called with the number of requests before this one, when it has to wait and whenever that changes
    * @returns once it is the request's turn, a function that gives the seats back; calling it again does nothing. Rejects
    * with the signal's reason once that is aborted

@@ -1,4 +1,7 @@
-/** @file A request on its way: it waits for its turn, is sampled, and ends in time, when the server does, or when nobody waits. */
+/**
+ * @file A request on its way: it waits for its turn, is sampled, and ends in time, when the server does, or when nobody
+ * waits.
+ */
 
 import { ApiError } from '../errors.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
@@ -16,9 +19,9 @@ export interface WaitEvent {
 export type GenerationEvent = WaitEvent | { readonly kind: 'start' } | SampleEvent;
 
 /**
- * Enters the queue at once, and samples when it is the request's turn. Its place is given up when the events end, are no
- * longer asked for, or `client` is aborted.
- * @param client aborted when nobody waits for the samples any more
+ * Enters the queue at once, and samples when it is the request's turn. Its seats are freed when the events end, are no
+ * longer read, or `client` is aborted.
+ * @param client aborted when the client no longer waits for the samples
  * @throws {ApiError} at once: 429 if too many requests wait. The events fail with 504 after the deadline, and with 503 if
  * the server ends
  */

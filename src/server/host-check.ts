@@ -1,7 +1,7 @@
 /**
  * @file Checks the host that a request names, and the page that sends it. A page of another site can reach a server on
  * loopback under its own name, once that name resolves to 127.0.0.1 (DNS rebinding). Its origin is then the server's
- * own, so neither CORS nor the type of the body stops it; only the `Host` header tells.
+ * own, so neither CORS nor the type of the body stops it; only the `Host` header shows it.
  */
 
 import { isIP } from 'node:net';
@@ -14,13 +14,13 @@ import { type AllowedOrigins, isAllowed, refuseOrigin, shownAddress } from './or
 export interface HostRules {
   /** In lower case, without ports; IPv6 addresses in brackets. */
   readonly names: readonly string[];
-  /** What else they may name. Only with `none` is the origin of pages checked as well. */
+  /** What else they may name. The origin of pages is checked only with `none`. */
   readonly others: 'none' | 'addresses' | 'any';
 }
 
-/** What decides about {@link HostRules}. */
+/** Options that determine the {@link HostRules}. */
 export interface Reach {
-  /** What `--host` says. */
+  /** The value of `--host`. */
   readonly host: string;
   /** The IP address that the server listens on. */
   readonly address: string;
@@ -30,8 +30,8 @@ export interface Reach {
 }
 
 /**
- * Returns the rules for a server: known names only on loopback, or once some are given; elsewhere IP addresses too, which
- * no other site's page can have as its name, and any name for clients that must have a key.
+ * Returns the rules for a server: only known names on loopback, or if names are given; elsewhere IP addresses too, which
+ * no other site can have as its name, and any name if clients must have a key.
  * @throws {ArgumentError} if a name is not a host
  */
 export function hostRules({ host, address, publicUrl, allowHost = [], hasKey }: Reach): HostRules {
@@ -41,14 +41,14 @@ export function hostRules({ host, address, publicUrl, allowHost = [], hasKey }: 
   return { names, others: hasKey ? 'any' : 'addresses' };
 }
 
-/** Returns the rules in words, for the line that says where the server listens; undefined if there is nothing to say. */
+/** Describes the rules for the line that says where the server listens; undefined if they are the default. */
 export function describeRules({ others }: HostRules): string | undefined {
   if (others === 'addresses') return 'requests must name an IP address; allow host names with --allow-host';
   return others === 'any' ? 'requests may name any host; limit them with --allow-host' : undefined;
 }
 
 /**
- * Returns a host as URLs have it: in lower case, IPv6 addresses in brackets.
+ * Returns a host as it appears in URLs: in lower case, IPv6 addresses in brackets.
  * @throws {ArgumentError} if it is not a host, or has a port or scheme
  */
 export function cleanHost(text: string): string {
@@ -63,8 +63,8 @@ export function cleanHost(text: string): string {
 
 /**
  * Refuses requests for other hosts, and writes by pages of other origins that have not been allowed.
- * @param rules nothing is asked of an app that another server has mounted, unless it has rules; but forms of other origins
- * are always refused, since browsers send them anywhere without asking, unlike JSON
+ * @param rules hosts are not checked in an app that another server has mounted, unless it has rules. But forms of other
+ * origins are always refused, since browsers send them anywhere without asking, unlike JSON
  */
 export function checkHosts(rules: HostRules | undefined, origins: AllowedOrigins): MiddlewareHandler {
   return async (c, next) => {

@@ -92,7 +92,7 @@ async function finalLatents(
   throw new ApiError(500, 'server_error', 'sampling ended without a result');
 }
 
-/** Keeps an image for anyone who knows its URL. */
+/** Stores an image for anyone who knows its URL. */
 function storeImage(
   c: Context,
   { files, publicUrl }: ServerContext,

@@ -1,4 +1,4 @@
-/** @file A port that is listened on, from before there is anything to answer with to an orderly end. */
+/** @file A port that the server listens on, from before its models are loaded to a graceful end. */
 
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -12,13 +12,13 @@ import { errorResponse } from './problems.ts';
 /** A function from requests to answers. */
 type Fetch = (request: Request) => Response | Promise<Response>;
 
-/** Where to listen, and for how long to bear with clients. */
+/** Address to listen on, and time limits for clients. */
 export interface ListenOptions {
   /** A name or IP address; IPv6 addresses may be in brackets. */
   readonly host: string;
-  /** 0 for any that is free. */
+  /** 0 for any free port. */
   readonly port: number;
-  /** Seconds in which a client must read something of what is sent to it. */
+  /** Seconds after which a client that reads nothing is disconnected. */
   readonly unread: number;
 }
 
@@ -32,7 +32,7 @@ export interface Listener {
   answer(fetch: Fetch): void;
   /**
    * Answers requests until none is in progress and `idle` resolves, for at most `grace` seconds. Then it ends.
-   * @param giveUp called before the end, to cut short what is still in progress
+   * @param giveUp called before the end, to abort what is still in progress
    */
   close(grace: number, idle: () => Promise<void>, giveUp: () => void): Promise<void>;
 }
@@ -41,7 +41,7 @@ export interface Listener {
 const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 5_000 } as const;
 /** Milliseconds between checks whether an ending server is idle. */
 const IDLE_INTERVAL = 50;
-/** Milliseconds for answers that the end has cut short to be sent. */
+/** Milliseconds to send the responses of aborted requests. */
 const LAST_ANSWERS = 1000;
 
 /**
@@ -58,7 +58,7 @@ export async function listen({ host, port, unread }: ListenOptions): Promise<Lis
   const server = createServer(TIMEOUTS, (request, response) => void answer(request, response));
   const running = runningRequests(server);
   server.setTimeout(milliseconds(unread), (socket) => {
-    // Without a request it is kept alive in vain; with nothing to send, it waits for us.
+    // An idle connection is closed. One with a request but nothing to send waits for us.
     if (!running.has(socket) || socket.writableLength > 0) socket.destroy();
   });
   await bind(server, name, port);
@@ -103,7 +103,7 @@ function bind(server: Server, host: string, port: number): Promise<void> {
 
 function reasonOf({ code, message }: NodeJS.ErrnoException): string {
   if (code === 'EADDRINUSE') return 'the port is in use; give another with --port';
-  if (code === 'EACCES') return 'this user may not use the port; give one above 1023 with --port';
+  if (code === 'EACCES') return 'the port is not permitted for this user; give one above 1023 with --port';
   if (code === 'EADDRNOTAVAIL' || code === 'EINVAL')
     return 'this machine does not have the address; see --host';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN' || code === 'EAI_FAIL') {
@@ -112,7 +112,7 @@ function reasonOf({ code, message }: NodeJS.ErrnoException): string {
   return message;
 }
 
-/** Returns the connections with a request that is not answered yet. */
+/** Returns the connections with an unanswered request. */
 function runningRequests(server: Server): ReadonlySet<Socket> {
   const running = new Set<Socket>();
   server.on('request', ({ socket }, response) => {

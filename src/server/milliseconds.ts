@@ -1,4 +1,4 @@
-/** @file Seconds as timers take them. */
+/** @file Converts seconds for timers. */
 
 /** Longer timers would fire at once. */
 const LONGEST = 2 ** 31 - 1;

@@ -28,14 +28,14 @@ interface Operation {
   readonly method: 'get' | 'post' | 'delete';
   /** With `{names}` where something of the client's stands. */
   readonly path: string;
-  /** Names the operation in clients that are generated from the document. */
+  /** Name of the operation in clients that are generated from the document. */
   readonly id: string;
   readonly summary: string;
   readonly query?: z.ZodObject;
   readonly body?: SchemaName;
   /** The body may be a form too. */
   readonly form?: boolean;
-  /** Media types of the answer, with what each holds. */
+  /** Media types of the response, with their contents. */
   readonly answers: Readonly<Record<string, SchemaName | 'binary' | 'text'>>;
   /** Needs no key. */
   readonly open?: boolean;
@@ -174,7 +174,7 @@ export const operations: readonly Operation[] = [
 
 /**
  * Returns the document.
- * @param server where the paths begin: a URL, or a path on the document's own host
+ * @param server the base of the paths: a URL, or a path on the document's own host
  */
 export function openApiDocument(
   { version, limits }: { readonly version: string; readonly limits: ServerLimits },

@@ -11,9 +11,9 @@ const ANY = '*';
 /** The API's methods. */
 const METHODS = ['GET', 'HEAD', 'POST', 'DELETE'];
 
-/** Pages that may use the server, as of {@link allowedOrigins}. */
+/** Origins that may use the server, from {@link allowedOrigins}. */
 export interface AllowedOrigins {
-  /** Each as browsers send it. */
+  /** Origins as browsers send them. */
   readonly origins: readonly string[];
   readonly any: boolean;
 }
@@ -41,7 +41,7 @@ function cleanOrigin(text: string): string {
   );
 }
 
-/** Returns an address as it may be shown: without a user name and password. */
+/** Returns a URL that is safe to show: without user name and password. */
 export function shownAddress(text: string): string {
   return printable(text.replace(/^(.*\/\/)?.*@/, '$1...@'));
 }

@@ -5,7 +5,7 @@ import { AcditError, ApiError, type ApiErrorStatus, ArgumentError } from '../err
 import { printable, printableMessage } from '../formats/printable.ts';
 import type { ErrorBody } from './api.ts';
 
-/** Returns any error as the client gets it: without details where they are neither its doing nor meant to be read. */
+/** Returns any error as the client gets it: without details, unless it is an error of the client or meant to be read. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof ArgumentError) {
@@ -16,12 +16,12 @@ export function toApiError(error: unknown): ApiError {
   return new ApiError(500, 'server_error', message, { cause: error });
 }
 
-/** The error of a request whose client closed the connection: nobody gets it, and it is not a fault of the server. */
+/** Makes the error for a request whose client closed the connection: it is not sent, and not a fault of the server. */
 export function clientGone(): ApiError {
   return new ApiError(499, 'client_gone', 'the client closed the connection');
 }
 
-/** The error of a path that takes other methods. */
+/** Makes the error for a path that does not support the method. */
 export function methodNotAllowed(c: Context, allowed: readonly string[]): ApiError {
   const { path, method } = c.req;
   return new ApiError(
@@ -32,7 +32,7 @@ export function methodNotAllowed(c: Context, allowed: readonly string[]): ApiErr
   );
 }
 
-/** Refuses a request for one of its fields. @throws {ApiError} 400 */
+/** Refuses a request because of one field. @throws {ApiError} 400 */
 export function invalid(param: string, message: string, code = 'invalid_value'): never {
   throw new ApiError(400, code, message, { param });
 }

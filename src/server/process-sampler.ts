@@ -22,7 +22,7 @@ import {
 
 /** Samples on request, in this process or another. */
 export interface RequestSampler {
-  /** Sample; the work stops when its events are no longer asked for. Any number of calls may run at once. */
+  /** Sample; the work stops when its events are no longer read. Any number of calls may run at once. */
   sample(request: SampleRequest): AsyncGenerator<SampleEvent, void, void>;
   /** Give back its memory. */
   dispose(): Promise<void>;
@@ -45,8 +45,9 @@ const PROGRAM = fileURLToPath(
 );
 
 /**
- * Start a process and load the model there. Use it instead of a worker thread: ONNX Runtime aborts the whole process when a
- * thread ends during a step, while a process can be stopped at any moment. Requests that run at the same time share passes.
+ * Start a process and load the model there. Use it instead of a worker thread: ONNX Runtime aborts the whole process if a
+ * thread ends during a step, while a process can be stopped at any moment. Requests that run at the same time share
+ * passes.
  * @param onPass gets each pass after it was made
  * @throws {AcditError} if the model cannot be loaded
  *

@@ -1,12 +1,12 @@
-/** @file Where clients reach the server, if it is not where it listens. */
+/** @file The URL at which clients reach the server, if it differs from where it listens. */
 
 import type { Context } from 'hono';
 import { ArgumentError } from '../errors.ts';
 import { mountPath } from './request-path.ts';
 
 /**
- * Returns the address that clients use, without a slash at its end.
- * @throws {ArgumentError} if it is not an http or https URL, or has parts that an address of a server cannot have
+ * Returns the URL that clients use, without a slash at its end.
+ * @throws {ArgumentError} if it is not an http or https URL, or has parts that a server's URL cannot have
  */
 export function cleanPublicUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -18,7 +18,7 @@ export function cleanPublicUrl(text: string): string {
   return url.href.replace(/\/+$/, '');
 }
 
-/** Returns where the client finds a path of the API: below the public URL, or else where it sent this request. */
+/** Returns the URL of a path of the API for the client: below the public URL, or else below that of this request. */
 export function addressOf(c: Context, publicUrl: string | undefined, path: string): string {
   return `${publicUrl ?? new URL(c.req.url).origin + mountPath(c)}${path}`;
 }

@@ -1,4 +1,4 @@
-/** @file Paths of requests, seen from the app: another server may have mounted it below a prefix. */
+/** @file Paths of requests inside the app, which another server may have mounted below a prefix. */
 
 import type { Context } from 'hono';
 import { basePath } from 'hono/route';

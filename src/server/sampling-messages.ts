@@ -13,13 +13,16 @@ export type ServedDevice = 'cpu' | (typeof ACCELERATORS)[number];
 export interface SamplingSettings {
   /** A model folder or file. */
   readonly model: string;
-  /** Which of its weights to take, and what it does not state itself. */
+  /** Which weights to use, and the layout if the model does not state it. */
   readonly open?: OpenOptions;
   /** What to compute on; the CPU by default. */
   readonly device?: ServedDevice | undefined;
   /** CPU threads; all cores by default. */
   readonly threads?: number;
-  /** Most groups of a pass, a group being one block of one sample in one guidance branch. Default: as many as add little memory. */
+  /**
+   * Max groups per pass. A group is one block of one sample in one guidance branch. Default: as many as add little
+   * memory.
+   */
   readonly groups?: number;
 }
 

@@ -53,7 +53,7 @@ export interface PlannedRequest extends SampleRequest, SampleLength {
   readonly window: number;
   /** `labels[sample][block]` */
   readonly labels: readonly (readonly number[])[];
-  /** Say which class was taken, where a prompt could mean two. */
+  /** Notes on which class was taken if a prompt could mean two. */
   readonly notes: readonly string[];
   /** One a block. */
   readonly steps: readonly number[];
@@ -119,14 +119,14 @@ export function planRequest(
   };
 }
 
-/** The model's own size is made whatever the request says, so only what stands for it is accepted. */
+/** Checks the size. Samples always have the model's own size, so only sizes that stand for it are accepted. */
 function requireSize(config: AcditConfig, size = 'auto', strict: boolean): void {
   const own = sizeName(config);
   if (size === 'auto' || size === own || (!strict && OPENAI_SIZES.has(size))) return;
-  invalid('size', `this model makes samples of ${own}, got ${size}; give that, or leave it out`);
+  invalid('size', `this model makes samples of ${own}, got ${size}; give the model's size, or leave it out`);
 }
 
-/** A text is a name or a number; a number is always the number of a class. */
+/** Reads a class: a text is a name or a number; a number is always the number of a class. */
 function classOf(list: ClassIndex, part: string | number): ChosenClass {
   try {
     if (typeof part === 'number') return { label: requireClassNumber(list, part) };
@@ -137,7 +137,7 @@ function classOf(list: ClassIndex, part: string | number): ChosenClass {
   }
 }
 
-/** One value for each block, of which all may have the same. */
+/** Returns one value per block, from a list or a single value. */
 function perBlock<T extends number | string>(blocks: number, param: string, value: T | readonly T[]): T[] {
   const values = typeof value === 'object' ? value : [value];
   if (values.length === 1) return Array<T>(blocks).fill(values[0]);

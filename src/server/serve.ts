@@ -24,7 +24,7 @@ import { createFileStore } from './stored-files.ts';
 export interface ModelSource {
   /** A model folder or file on this machine; `fetchModel` of `acdit/hub` returns one for a name of the hub. */
   readonly path: string;
-  /** Which of its weights to take, and what it does not state itself. */
+  /** Which weights to use, and the layout if the model does not state it. */
   readonly open?: OpenOptions;
   /** What clients call it; by default the path's last part, without its ending. */
   readonly id?: string;
@@ -34,10 +34,10 @@ export interface ModelSource {
 
 /** What is served, where, and within which limits. */
 export interface ServeOptions {
-  /** At least one; a function is called once the port is bound, so that no model is fetched for nothing. */
+  /** At least one. A function is called after the port is bound, so that no model is fetched in vain. */
   readonly models: readonly ModelSource[] | (() => Promise<readonly ModelSource[]>);
   readonly host: string;
-  /** 0 for any that is free. */
+  /** 0 for any free port. */
   readonly port: number;
   /** What to sample on; the CPU by default. */
   readonly device?: ServedDevice | undefined;
@@ -46,19 +46,19 @@ export interface ServeOptions {
   readonly batch: number;
   /** Requests for a model that may wait. */
   readonly queue: number;
-  /** Others than {@link DEFAULT_LIMITS}. */
+  /** Limits that differ from {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<ServerLimits> | undefined;
-  /** What clients must send as a bearer token; white space around it does not count. */
+  /** The key that clients must send as a bearer token; white space around it is ignored. */
   readonly apiKey?: string | undefined;
   /** Origins whose pages may use the server, or `*`. */
   readonly cors?: readonly string[] | undefined;
-  /** Where clients reach the server, if it is not where it listens. */
+  /** URL at which clients reach the server, if it differs from where it listens. */
   readonly publicUrl?: string | undefined;
-  /** Host names that requests may name, besides `host`, `publicUrl` and those of loopback. */
+  /** Host names that requests may use, in addition to `host`, `publicUrl` and loopback names. */
   readonly allowHost?: readonly string[] | undefined;
   /** Folder of the web app. */
   readonly web?: string | undefined;
-  /** The package that the web app is part of, which has the files that both need. */
+  /** Folder of the package that the web app is part of, which has the files that both need. */
   readonly webPackage?: string | undefined;
   readonly version: string;
   /** Told of what went wrong on the server's side. */
@@ -69,18 +69,18 @@ export interface ServeOptions {
 export interface RunningServer {
   /** Without a slash at the end. */
   readonly url: string;
-  /** Which hosts requests may name, in words, unless it is only known ones. */
+  /** Description of the hosts that requests may name, unless only known ones are accepted. */
   readonly hosts: string | undefined;
   readonly models: readonly string[];
-  /** Take no new work, wait for what is in progress for at most so many seconds, and end. */
+  /** Accept no new work, wait for at most so many seconds for work in progress, and end. */
   close(grace: number): Promise<void>;
 }
 
-/** Images that were asked for as URLs: for an hour, as OpenAI's. */
+/** Images that were requested as URLs are kept for an hour, as OpenAI's are. */
 const FILES = { capacity: 256e6, lifetime: 3600 } as const;
 
 /**
- * Listens, loads the models, and answers. Until the models are loaded, requests get 503.
+ * Listens, loads the models, and answers requests. Until the models are loaded, requests get 503.
  * @throws {ArgumentError} if an option is not valid
  * @throws {AcditError} if the port or address is not available, or a model cannot be loaded
  */

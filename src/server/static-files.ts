@@ -1,4 +1,6 @@
-/** @file The web app's files. What may be fetched is listed when the server starts; no request's path is ever looked up. */
+/**
+ * @file The web app's files. What may be fetched is listed when the server starts; no request's path is ever looked up.
+ */
 
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, readFile } from 'node:fs/promises';
@@ -63,7 +65,7 @@ function staticFile(path: string): StaticFile {
   return { path, type: getMimeType(path) ?? 'application/octet-stream' };
 }
 
-/** Serves files, such that their pages may use threads: isolated from other origins. */
+/** Serves files, isolated from other origins so that their pages may use threads. */
 export function staticRoutes(app: Hono, files: StaticFiles): void {
   app.use('*', async (c, next) => {
     const file = files.get(decodePath(requestPath(c)));
@@ -73,7 +75,7 @@ export function staticRoutes(app: Hono, files: StaticFiles): void {
   });
 }
 
-/** The descriptor is closed by the end of the stream, or here where no stream is sent. */
+/** The descriptor is closed at the end of the stream, or here if no stream is sent. */
 async function answer(c: Context, { path, type }: StaticFile): Promise<Response> {
   const handle = await openRegular(path);
   let streaming = false;
@@ -94,7 +96,7 @@ async function answer(c: Context, { path, type }: StaticFile): Promise<Response>
     const sized = { headers: { ...headers, 'content-length': String(size) } };
     if (c.req.method === 'HEAD' || size === 0) return new Response(null, sized);
     streaming = true;
-    // A file that grows meanwhile is sent as long as its headers say.
+    // If a file grows meanwhile, only the length in the headers is sent.
     return new Response(Readable.toWeb(handle.createReadStream({ end: size - 1 })) as ReadableStream, sized);
   } finally {
     if (!streaming) await handle.close();

@@ -28,7 +28,7 @@ export interface VideoJobs {
   ): VideoJob;
   /** @throws {ApiError} 404 */
   get(id: string): VideoJob;
-  /** Forgets one; if it is being made, its work stops. @throws {ApiError} 404 */
+  /** Deletes one; if it is being made, its work stops. @throws {ApiError} 404 */
   remove(id: string): void;
   /** The oldest first. */
   all(): VideoJob[];

@@ -1,4 +1,6 @@
-/** @file `/v1/videos`, in OpenAI's shape: a clip is asked for, made in the background, and fetched when it is finished. */
+/**
+ * @file `/v1/videos`, in OpenAI's shape: a clip is asked for, made in the background, and fetched when it is finished.
+ */
 
 import type { Context, Hono } from 'hono';
 import { ApiError } from '../errors.ts';
@@ -72,7 +74,7 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
   }
 }
 
-/** A clip to be made. */
+/** A video to be made. */
 interface VideoTask {
   readonly model: ServedModel;
   readonly request: PlannedRequest;
@@ -83,7 +85,7 @@ interface VideoTask {
 }
 
 /**
- * Makes the clip, frames of one block while the next is sampled, and keeps it, or what went wrong. A clip that is finished
+ * Makes the video, decoding one block while the next is sampled, and keeps it or its error. A video that is finished
  * while the server stops waits for its client.
  */
 async function makeVideo(
@@ -125,7 +127,10 @@ async function* followed(
   }
 }
 
-/** Returns the MP4. @throws {ApiError} 400 for variants of OpenAI's API that do not exist here, 409 before it is finished */
+/**
+ * Returns the MP4.
+ * @throws {ApiError} 400 for variants of OpenAI's API that do not exist here, 409 before it is finished
+ */
 function content(c: Context, job: VideoJob): Response {
   const { video, file } = job;
   validBody(videoContentQuery, c.req.query());
@@ -140,7 +145,7 @@ function content(c: Context, job: VideoJob): Response {
 /** The newest first, or with `order=asc` the oldest; after the one that `after` names. */
 function listVideos(c: Context, jobs: VideoJobs): VideoList {
   const { limit, after, order } = validBody(videoListQuery, c.req.query());
-  // An unknown one must not begin the list again: a client that follows it would never end.
+  // An unknown one must not start the list again: a client that pages through it would never end.
   const last = after === undefined ? undefined : jobs.get(after).video.id;
   const oldestFirst = jobs.all().map(({ video }) => video);
   const all = order === 'asc' ? oldestFirst : oldestFirst.reverse();

@@ -1,11 +1,11 @@
-/** @file Values that must be numbers. */
+/** @file Checks that values are finite. */
 
 import { ArgumentError } from '../errors.ts';
 import type { Tensor } from './tensor.ts';
 
 /**
- * Check that a tensor that was handed over has no NaN and nothing infinite in it.
- * @param what what to call it in the message.
+ * Check that a given tensor contains neither NaN nor infinity.
+ * @param what the name of the tensor in the message.
  * @throws {ArgumentError} naming the first such value and its place.
  */
 export function requireFinite({ shape, data }: Tensor<'float32'>, what: string): void {

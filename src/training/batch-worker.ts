@@ -13,7 +13,7 @@ function send(message: BatchWorkerMessage, transferred: ArrayBuffer[] = []): voi
   parentPort!.postMessage(message, transferred);
 }
 
-/** What there is to say of opening the data was said where the run began. */
+/** Warnings about the data were already reported when the run began. */
 let opened = false;
 const dataset = await openDataset({
   ...recipe.data,

@@ -106,7 +106,7 @@ describe("a trainer's state", () => {
     const { folder } = await saved();
     const refused = resume(folder, changedRecipe(changes));
     await expect(refused).rejects.toThrow(CheckpointError);
-    await expect(refused).rejects.toThrow(`was trained with another recipe: ${message}. `);
+    await expect(refused).rejects.toThrow(`was trained with a different recipe: ${message}. `);
     await expect(refused).rejects.toThrow('--fresh');
   });
 
@@ -181,7 +181,7 @@ describe("a trainer's state", () => {
     expect(readdirSync(trainer)).toEqual(['step-00000002.safetensors', 'step-00000003.safetensors']);
   });
 
-  it('is passed over for the older one whichever bit of it was flipped', async () => {
+  it('is skipped for the older one, whichever bit of it was flipped', async () => {
     const { folder, trainer } = await saved();
     await saveTraining(folder, config, recipe, pointAt(10));
     const file = join(trainer, 'step-00000010.safetensors');
@@ -199,7 +199,7 @@ describe("a trainer's state", () => {
     }
   });
 
-  it('is refused, not passed over, if it is of another recipe', async () => {
+  it('is refused, not skipped, if it is of a different recipe', async () => {
     const { folder } = await saved();
     await saveTraining(folder, config, changedRecipe({ training: { batch: 2 } }), pointAt(10));
     await expect(resume(folder)).rejects.toThrow('training.batch was 2 and is now 1');

@@ -1,8 +1,8 @@
 /**
- * @file The trainer's state on disk. Everything needed to resume bit for bit is in one safetensors file, written
- * under a temporary name and renamed, so a kill or a full disk at any moment leaves the previous one whole. Its checksums
- * show damage, and the state before it is kept for that case.
- * Random numbers need no saving: each step draws from a generator derived from the seed and the step.
+ * @file The trainer's state on disk. Everything needed to resume bit for bit is in one safetensors file, written under a
+ * temporary name and renamed, so a kill or a full disk at any moment leaves the previous one intact. Its checksums show
+ * damage, and the previous state is kept for that case. Random numbers need no saving: each step draws from a generator
+ * derived from the seed and the step.
  */
 
 import { readdir, rm } from 'node:fs/promises';
@@ -60,7 +60,7 @@ export async function saveTraining(
   await writeSealedSafetensors(join(trainer, file), stateTensors(state), metadata);
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
   const states = await stateFiles(trainer);
-  // One of a later step is damaged: the run has resumed from before it.
+  // A state of a later step is damaged, since the run resumed before it.
   const kept = states.filter((name) => stepOf(name) <= step).slice(0, KEPT_STATES);
   for (const name of states) {
     if (!kept.includes(name)) await rm(join(trainer, name), { force: true });
@@ -93,12 +93,12 @@ export async function stateFiles(trainer: string): Promise<string[]> {
 }
 
 /**
- * The newest whole state in a run's folder; undefined if there is none. A damaged one, such as a failing disk leaves,
- * is passed over for the one before it.
+ * The newest whole state in a run's folder; undefined if there is none. A damaged one, such as a failing disk leaves, is
+ * skipped for the previous one.
  * @param allowed keys of the recipe that may differ from the run's, besides those that always may.
  * @param warn gets a line about a damaged state.
- * @throws {CheckpointError} naming what differs if it belongs to another recipe, other classes or another model; or if all
- * are damaged.
+ * @throws {CheckpointError} naming what differs if it belongs to another recipe, other classes or another model; or if
+ * all are damaged.
  */
 export async function resumeTraining(
   folder: string,
@@ -121,7 +121,7 @@ export async function resumeTraining(
   }
   if (!damage) return undefined;
   throw new CheckpointError(
-    `${damage.message}; the state is damaged and there is no older one that is whole: put back a copy, or start over with ` +
+    `${damage.message}; the state is damaged and there is no intact older one: restore a copy, or start over with ` +
       '--fresh --overwrite',
     { cause: damage },
   );
@@ -176,13 +176,13 @@ async function readState(
   }
 }
 
-/** The labels of a run mean its classes, in their order. */
+/** Checks the classes: a run's labels stand for its classes, in their order. */
 function requireSameClasses(recorded = '[]', { classNames = [] }: AcditConfig, path: string): void {
   const then = parseJsonOf(recorded, path, z.array(z.string()), 'no list of classes', CheckpointError);
   const change = classChange(then, classNames);
   if (change === undefined) return;
   throw new CheckpointError(
-    `${path}: the data has other classes: ${change}. Labels would mean other classes; put the class folders back as they ` +
-      'were (data.classNames may give renamed ones their old names), give another output folder, or start over with --fresh',
+    `${path}: the data has other classes: ${change}. Labels would mean other classes; restore the class folders ` +
+      '(or give renamed ones their old names in data.classNames), give another output folder, or start over with --fresh',
   );
 }

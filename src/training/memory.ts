@@ -30,7 +30,7 @@ export function trainingMemory(
   samples: number,
   activations: Activations,
 ): TrainingMemory {
-  // Everything grows evenly with the samples, and the graphs of a huge batch would take memory themselves.
+  // Memory grows linearly with the samples, and the graphs of a huge batch would take memory themselves.
   const [one, two] = [1, 2].map((count) => growingParts(config, count, activations));
   const grown = (part: keyof typeof one): number => one[part] + (samples - 1) * (two[part] - one[part]);
   const parts = {

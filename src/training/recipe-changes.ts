@@ -1,6 +1,6 @@
 /**
- * @file What may change in the recipe of a run that is resumed. A run's state records the settings it was trained with, so
- * that a recipe that would make it another run is refused with the keys that differ.
+ * @file Decides what may change in the recipe of a run that is resumed. A run's state records the settings it was trained
+ * with. A recipe that would make it a different run is refused, and the keys that differ are named.
  */
 
 import { CheckpointError } from '../errors.ts';
@@ -9,12 +9,12 @@ import { printable } from '../formats/printable.ts';
 import { parseSettings, type Recipe, type RecipeSettings } from './recipe.ts';
 
 /**
- * Keys that may always differ: how long the run is, since a wsd run is made to be prolonged before its decay; what memory it
- * takes; and other names of the classes, which are compared themselves. All of `output` and `evaluation` may differ too.
+ * Keys that may always differ: the length of the run, since a wsd run can be prolonged before its decay; the memory that
+ * it takes; and `classNames`, since the resulting names are compared. All of `output` and `evaluation` may differ too.
  */
 const FREE_KEYS: ReadonlySet<string> = new Set(['training.steps', 'training.activations', 'data.classNames']);
 
-/** Keys that may differ if that is asked for: the learning rate's, and where the data is. */
+/** Keys that may differ if the caller allows it: those of the learning rate, and the data's path. */
 export const CHANGEABLE_KEYS = [
   'training.learningRate',
   'training.schedule',
@@ -40,7 +40,7 @@ export function recordSettings({ model, data, training }: Recipe): string {
 
 /**
  * Checks that a run may be resumed with a recipe.
- * @param recorded what {@link recordSettings} returned for the run; undefined in states of before it did.
+ * @param recorded what {@link recordSettings} returned for the run; undefined in older states.
  * @param where the state, for messages.
  * @throws {CheckpointError} naming every key that differs and may not, with both values.
  */
@@ -58,14 +58,14 @@ export function requireSameRun(
   const list = changes.map(({ key, before, now }) => `${key} was ${shown(before)} and is now ${shown(now)}`);
   const keys = changes.map(({ key }) => key);
   const changeable = keys.every((key) => CHANGEABLE_KEYS.some((known) => known === key));
-  const allow = changeable ? `resume with the change by --allow-change ${keys.join(',')}, ` : '';
+  const allow = changeable ? `allow the change with --allow-change ${keys.join(',')}, ` : '';
   throw new CheckpointError(
-    `${where}: was trained with another recipe: ${list.join('; ')}. Go back to the run's recipe, ${allow}` +
+    `${where}: was trained with a different recipe: ${list.join('; ')}. Restore the run's recipe, ${allow}` +
       'give another output folder, or start over with --fresh',
   );
 }
 
-/** Returns the keys whose values differ, except those that may always. */
+/** Returns the keys whose values differ, except those that may always differ. */
 export function recipeChanges(before: RecipeSettings, now: RecipeSettings): RecipeChange[] {
   const sections = ['model', 'data', 'training'] as const;
   return sections.flatMap((section) => {

@@ -24,7 +24,10 @@ const modelSchema = z.strictObject({
   patch: count,
   /** The autoregressive length: how many blocks a picture or clip is generated in. */
   blocks: count,
-  /** Blocks are squares of the token grid, or else runs of tokens in row-major order. By default of pictures, not of clips. */
+  /**
+   * Blocks are squares of the token grid, or else runs of tokens in row-major order. By default of pictures, not of
+   * clips.
+   */
   squareBlocks: z.boolean().optional(),
   /** By default the paper's: [1, 1] of pictures, [2, 3, 3] of clips. */
   positionSplit: z.array(count).min(2).max(3).optional(),
@@ -36,9 +39,9 @@ const dataSchema = z.strictObject({
   split: z.enum(['train', 'test']).default('train'),
   /** Side of the square training images and frames in pixels, or of those that latents were encoded from. */
   imageSize: count.optional(),
-  /** Turn images as their EXIF data says; by default pixels are read as they are stored. */
+  /** Turn images upright by their EXIF orientation; by default pixels are read as they are stored. */
   exifOrientation: z.boolean().optional(),
-  /** Images, or frames of videos, with more pixels than this count as corrupt; by default 100 million. */
+  /** Images, or frames of videos, with more pixels than this count as corrupt (default: 100 million). */
   maxPixels: count.optional(),
   /** Of images; by default 3, of IDX files 1. */
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
@@ -99,7 +102,9 @@ const outputSchema = z.strictObject({
   checkpointEvery: count.default(500),
   logEvery: count.default(10),
   sampleEvery: z.int().nonnegative().default(0),
-  /** Sampler of the grids: solver steps a block, and guidance, which becomes the model's default (the paper's if absent). */
+  /**
+   * Sampler of the grids: solver steps a block, and guidance, which becomes the model's default (the paper's if absent).
+   */
   sampleSteps: count.default(25),
   cfg: z.number().min(0).optional(),
   /** Autoencoder that draws the grids of a model of latents; without it there are none. */
@@ -171,10 +176,10 @@ export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
   return withDefaults(result.data);
 }
 
-/** The parts of a recipe that make a run what it is. */
+/** The parts of a recipe that determine a run's result. */
 export type RecipeSettings = Pick<Recipe, 'model' | 'data' | 'training'>;
 
-/** Returns settings that were written down before, with defaults for keys that are new; undefined if they are none. */
+/** Parses recorded settings, with defaults for new keys; undefined if they are not valid. */
 export function parseSettings(json: unknown): RecipeSettings | undefined {
   if (typeof json !== 'object' || json === null) return undefined;
   const result = recipeSchema.safeParse({ ...json, output: { folder: '.' } });

@@ -1,4 +1,4 @@
-/** @file The folder of a training run: what it may replace, and one training at a time in it. */
+/** @file The folder of a training run: what the run may replace, and a lock against a second run. */
 
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
@@ -11,7 +11,7 @@ import { stateFiles } from './checkpoint.ts';
 import { EVALUATIONS_FILE } from './evaluation-series.ts';
 import { METRICS_FILE, TENSORBOARD_FOLDER } from './logging/open.ts';
 
-/** Sample grids, in a run's folder. */
+/** Folder of sample grids, in a run's folder. */
 export const SAMPLES_FOLDER = 'samples';
 
 /** What a run writes into its folder. */
@@ -25,7 +25,7 @@ const RUN_FILES = [
   CONFIG_FILE,
 ];
 
-/** How a run begins in its folder. */
+/** Options for starting a run in its folder. */
 export interface RunStart {
   /** Start at step 0 instead of resuming. */
   readonly fresh?: boolean;
@@ -59,16 +59,16 @@ async function canResume(folder: string, present: readonly string[]): Promise<bo
   return !present.includes(WEIGHTS_FILE) || (await stateFiles(join(folder, TRAINER_FOLDER))).length > 0;
 }
 
-/** A run's folder that this process has. */
+/** A run's folder, locked by this process. */
 export interface RunFolder {
   readonly lock: Lock;
-  /** Removes what a fresh start discards, and marks the folder as a run's. */
+  /** Removes what a fresh start discards, and marks the folder as that of a run. */
   begin(): Promise<void>;
 }
 
 /**
  * Makes a run's folder, or takes it over, and locks it.
- * @param onWait is called if it takes a while to see whether another process, which is named, still trains there.
+ * @param onWait called if it takes a while to find out whether another process, which is named, still trains there.
  * @throws {ArgumentError} if another process trains there, or the run would replace what is there.
  */
 export async function openRunFolder(

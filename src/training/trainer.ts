@@ -25,13 +25,15 @@ export interface TrainingOptions extends RunStart {
   readonly config: AcditConfig;
   readonly dataset: Dataset;
   readonly device: Device;
-  /** Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over. */
+  /**
+   * Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over.
+   */
   readonly optimizerDevice?: Device;
   /** Makes the batches from a point of the training on; by default `noisedBatches` of the dataset. */
   readonly batchesFrom?: (start: BatchesStart) => AsyncGenerator<NoisedBatch, void, void>;
   /**
-   * Finds the path of the model that `initFrom` names. By default that is its path; with `fetchModel` of `acdit/hub`,
-   * names of the hub are accepted too, as on the command line.
+   * Finds the path of the model that `initFrom` names. By default, `initFrom` is a path; with `fetchModel` of
+   * `acdit/hub`, names on the hub are accepted too, as on the command line.
    */
   readonly locateModel?: (name: string) => Promise<string>;
   /** Keys of the recipe that may differ from those of the run that is resumed. */
@@ -46,7 +48,7 @@ export interface TrainingOptions extends RunStart {
  * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
  * @throws {ArgumentError} if another process trains in the folder, or it holds another model or run.
  * @throws {ConfigError} if the model does not fit the dataset, or the model that `initFrom` names has other classes.
- * @throws {CheckpointError} if the state is of another recipe or other classes, naming what differs.
+ * @throws {CheckpointError} if the state is of a different recipe or has different classes, naming what differs.
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   const { recipe, config, dataset, signal, hooks = {} } = options;
@@ -100,7 +102,7 @@ async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
 
 /** Another model's weights. It may have other blocks: no weight depends on how a picture is divided. */
 async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal): Promise<Weights> {
-  // For a checkpoint that does not state it. Any blocks will do.
+  // For a checkpoint that does not state its layout; the blocks do not matter here.
   const layout = { patch: config.patch, blockSize: 1, blocks: 1 };
   const { weights, config: own } = await loadModel(path, { layout, ...(signal && { signal }) });
   requireSameLabels(path, own, config);
@@ -115,7 +117,7 @@ async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal
 }
 
 /**
- * A model may begin as one of other classes, but not where a class that both have would change its label.
+ * Checks the classes of the initial model: they may differ, but a class that both have must keep its label.
  * @throws {ConfigError} naming the difference.
  */
 function requireSameLabels(path: string, model: AcditConfig, data: AcditConfig): void {
@@ -129,6 +131,6 @@ function requireSameLabels(path: string, model: AcditConfig, data: AcditConfig):
   const [before, now] = moved.labels;
   fail(
     `class '${printable(moved.name)}' is number ${before} in the model and ${now} in the data; name the class folders so that ` +
-      'they are in the order of the model',
+      'their order is that of the model',
   );
 }

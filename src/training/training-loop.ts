@@ -30,9 +30,12 @@ export interface StepReport {
 
 /** Called as the training goes on. */
 export interface TrainingHooks {
-  /** It is not known whether another process, which is named, still trains in the folder; this one waits to see. */
+  /**
+   * Called if it is unknown whether another process, which is named, still trains in the folder; this one waits to find
+   * out.
+   */
   onWait?(owner: string): void;
-  /** Something is wrong, but training goes ahead, such as a damaged state with an older one to resume from. */
+  /** Called if something is wrong but training continues, such as a damaged state with an older one to resume from. */
   onWarning?(message: string): void;
   /** Before the first step, with where the training begins or resumes; the first step waits for it. */
   onStart?(point: TrainingPoint): void | Promise<void>;
@@ -55,7 +58,9 @@ export interface LoopOptions {
   readonly config: AcditConfig;
   readonly dataset: Dataset;
   readonly device: Device;
-  /** Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over. */
+  /**
+   * Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over.
+   */
   readonly optimizerDevice?: Device;
   /** Makes the batches from a point of the training on; by default `noisedBatches` of the dataset. */
   readonly batchesFrom?: (start: BatchesStart) => AsyncGenerator<NoisedBatch, void, void>;
@@ -73,8 +78,9 @@ export function freshWeights(config: AcditConfig, seed: number): Weights {
 }
 
 /**
- * Trains to the recipe's last step. When `signal` aborts, the present step is given up, the state after the last whole
- * step is saved, and this returns. If something else fails, such as a hook or a dataset, that state is saved first too.
+ * Trains to the recipe's last step. When `signal` aborts, the current step is abandoned, the state after the last
+ * complete step is saved, and this returns. If something else fails, such as a hook or a dataset, that state is saved
+ * first too.
  * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
  * @throws {ConfigError} if the model does not fit the dataset.
  */
@@ -114,7 +120,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
   } catch (error) {
     if (signal?.aborted) await saver.save(point);
     else {
-      // A loss that is not a number says nothing good of the weights before it.
+      // If the loss is not a number, the weights before it may be bad too.
       if (stepper.isWhole() && !(error instanceof TrainingError)) await saver.saveAfter(error, point);
       throw error;
     }
@@ -126,7 +132,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
   return point;
 }
 
-/** Saves points of a training, each once. */
+/** Saves each point of a run at most once. */
 function createSaver({ save, hooks = {} }: LoopOptions, firstStep: number) {
   let savedStep = firstStep;
   let failure: unknown;
@@ -142,7 +148,7 @@ function createSaver({ save, hooks = {} }: LoopOptions, firstStep: number) {
       savedStep = point.step;
       hooks.onCheckpoint?.(point.step);
     },
-    /** Saves when something has failed. @throws {AcditError} naming both failures if saving fails too */
+    /** Saves after something has failed. @throws {AcditError} naming both failures if saving fails too */
     async saveAfter(error: unknown, point: TrainingPoint): Promise<void> {
       if (error === failure) return;
       try {
@@ -196,7 +202,7 @@ interface Stepper {
     source: AsyncGenerator<NoisedBatch, void, void>,
     signal?: AbortSignal,
   ): Promise<Pick<StepReport, 'loss' | 'gradientNorm' | 'learningRate'>>;
-  /** Whether the state is that after the last step; not if the optimizer failed while it changed it. */
+  /** Checks that the state is the one after the last step; it is not if the optimizer failed while it changed it. */
   isWhole(): boolean;
 }
 

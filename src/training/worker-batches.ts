@@ -1,6 +1,6 @@
 /**
- * @file Batches made in a worker thread. A graphics card takes a small model's step in less time than a thread needs to read
- * and noise its batch, and ONNX Runtime holds up the thread that waits for it.
+ * @file Batches made in a worker thread. A graphics card takes a small model's step in less time than a thread needs to
+ * read and noise its batch, and ONNX Runtime holds up the thread that waits for it.
  */
 
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ export interface BatchWork {
   readonly start: BatchesStart;
 }
 
-/** What it is asked for: a batch, or to end. */
+/** A request to the worker: a batch, or to end. */
 export type BatchRequest = 'next' | 'stop';
 
 /** What it sends. */
@@ -36,7 +36,10 @@ export interface BatchWorkerHooks {
 
 /** Batches that are asked for before they are needed. */
 const AHEAD = 3;
-/** Milliseconds in which the worker may end in order. It runs no ONNX Runtime, so after that it may be ended at any moment. */
+/**
+ * Milliseconds for the worker to end gracefully. It does not run ONNX Runtime, so after that it can be terminated at any
+ * moment.
+ */
 const PATIENCE = 5000;
 
 /** The worker's program, as source or compiled like this file. */
@@ -92,7 +95,7 @@ function ask(worker: Worker, request: BatchRequest): void {
   worker.postMessage(request);
 }
 
-/** Lets the worker close its files and end, so that nothing is cut off in the middle of native code. */
+/** Lets the worker close its files and end, so that native code is not interrupted. */
 async function stop(worker: Worker): Promise<void> {
   worker.removeAllListeners();
   worker.on('error', () => {}); // nobody waits for its work any more

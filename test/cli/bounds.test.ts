@@ -50,8 +50,8 @@ describe('samples', () => {
     [['--count', '10000001', '--npz', 'out.npz'], '--count must be a whole number from 1 to 10000000'],
     [['--per-class', '1e12'], '--per-class must be a whole number from 1 to 3333333'],
     [['--per-class', '3333334', '--npz', 'out.npz'], '--per-class must be a whole number from 1 to 3333333'],
-    [['--count', '1e7', '--batch', '1e7'], 'sampling 10000000 at a time takes about'],
-    [['--count', '1e7', '--npz', 'out.npz', '--batch', '1e7'], 'sampling 10000000 at a time takes about'],
+    [['--count', '1e7', '--batch', '1e7'], 'a batch of 10000000 samples needs about'],
+    [['--count', '1e7', '--npz', 'out.npz', '--batch', '1e7'], 'a batch of 10000000 samples needs about'],
   ])('%j are refused', async (args, message) => {
     const runs = args.includes('--npz') ? runInProcess(['sample', pixels, ...args]) : sample(...args);
     expectRefused(await runs, message);
@@ -100,7 +100,7 @@ it('the needs of a huge batch are told without taking them', async () => {
 describe('a server', () => {
   it('of a batch that does not fit in memory is refused', async () => {
     const result = await runInProcess(['serve', pixels, '--batch', '1000000000', '--port', '0']);
-    expectRefused(result, 'sampling 1000000000 at a time takes about');
+    expectRefused(result, 'a batch of 1000000000 samples needs about');
   });
 });
 

@@ -160,7 +160,7 @@ describe('files that exist', () => {
     controller.abort(new Error('interrupted'));
     await running;
     expect(existsSync(inFolder('a.npz'))).toBe(false);
-    expectRefused(await runInProcess(args('2')), 'give the same to resume, or --overwrite to begin again');
+    expectRefused(await runInProcess(args('2')), 'give the same to resume, or --overwrite to start again');
     expect(await runInProcess([...args('2'), '--overwrite'])).toMatchObject({ code: 0 });
     expect(readdirSync(folder).sort()).toEqual(['a.npz', 'pixels']);
   });

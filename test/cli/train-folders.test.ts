@@ -101,7 +101,7 @@ describe('acdit train on folders', () => {
   it('around the classes, which it says', async () => {
     const trained = await train(withClasses({}, ['ImageNet/a', 'ImageNet/b']));
     expect(trained).toMatchObject({ code: 0, classes: ['a', 'b'] });
-    expect(trained.warnings).toEqual([expect.stringContaining('DATA/ImageNet are taken as classes (a, b)')]);
+    expect(trained.warnings).toEqual([expect.stringContaining('DATA/ImageNet are used as classes (a, b)')]);
     const single = await train(withClasses({}, ['all/a', 'all/b']), '--data.classNames', '["all"]');
     expect(single).toMatchObject({ code: 0, classes: ['all'], warnings: [] });
   });
@@ -112,7 +112,7 @@ describe('acdit train on folders', () => {
     );
     expect(trained).toMatchObject({ code: 0, classes: ['a', 'b'] });
     expect(trained.warnings).toEqual([
-      'warning: DATA: train is taken as the train split; not used: extra, next to it',
+      'warning: DATA: train is used as the train split; ignored next to it: extra',
     ]);
   });
 

@@ -334,7 +334,7 @@ describe('acdit train with bad input', () => {
     await train('--quiet');
     expectBadInput(
       await train('--steps', '9', '--batch', '2'),
-      'was trained with another recipe: training.batch was 4 and is now 2. ',
+      'was trained with a different recipe: training.batch was 4 and is now 2. ',
     );
     const change = ['--steps', '9', '--learning-rate', '0.01'];
     expectBadInput(await train(...change), '--allow-change training.learningRate');

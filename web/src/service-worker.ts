@@ -66,7 +66,7 @@ async function answer(event: Fetching): Promise<Response> {
   }
 }
 
-/** Keeps an answer; with the page, only those files of the cache that it still has a use for. */
+/** Stores a response; when it is the page, removes the cached files that the page no longer uses. */
 async function keep(cache: Cache, request: Request, fresh: Response): Promise<void> {
   if (!isPage(request)) return cache.put(request.url, fresh);
   await cache.put(worker.registration.scope, fresh);

@@ -1,16 +1,16 @@
-/** @file How two lists of class names differ: labels mean the same only where the names do, in the same order. */
+/** @file Compares two lists of class names: labels mean the same only if the names are the same, in the same order. */
 
 import { printable } from '../../formats/printable.ts';
 
 type Names = readonly string[];
 
-/** Whether two lists have the same names in the same order. */
+/** Checks whether two lists have the same names in the same order. */
 export function sameClasses(a: Names | undefined, b: Names | undefined): boolean {
   return a?.length === b?.length && a?.every((name, label) => name === b?.[label]) !== false;
 }
 
 /**
- * Returns what became of a list of classes, such as `2 classes then, 3 now ('c' is new)` or `class 0 was 'a' and is now
+ * Describes how a list of classes changed, such as `2 classes then, 3 now ('c' is new)` or `class 0 was 'a' and is now
  * 'b'`; undefined if it is the same.
  */
 export function classChange(then: Names, now: Names): string | undefined {
@@ -31,7 +31,7 @@ export function classChange(then: Names, now: Names): string | undefined {
   return shown.join(', ') + (moved.length > SHOWN ? `, and ${moved.length - SHOWN} more` : '');
 }
 
-/** The first name that both lists have, with other labels in them. */
+/** Finds the first name that both lists have, with different labels. */
 export function movedClass(
   a: Names,
   b: Names,
@@ -44,7 +44,7 @@ export function movedClass(
   return undefined;
 }
 
-/** Differences that a message holds. */
+/** Max differences in a message. */
 const SHOWN = 3;
 
 function without(names: Names, others: Names): string[] {

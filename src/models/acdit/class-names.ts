@@ -1,41 +1,43 @@
-/** @file Classes as people name them, by name or number, and as they are shown. */
+/** @file Finds classes by name or number, and shows their names. */
 
 import { ArgumentError } from '../../errors.ts';
 import { printable, printableList } from '../../formats/printable.ts';
 import { didYouMean } from '../../nearest.ts';
 import type { AcditConfig } from './config.ts';
 
-/** What is needed to read and show classes. */
+/** The part of a configuration that is needed to read and show classes. */
 export type ClassList = Pick<AcditConfig, 'classes' | 'classNames'>;
 
-/** Classes whose names are spelled out once, for looking up many texts: see {@link classIndex}. */
+/** Classes whose spellings are computed once, to look up many texts: see {@link classIndex}. */
 export interface ClassIndex extends ClassList {
   /** Returns the classes whose names are spelled like the text. */
   spelledLike(text: string, spelling: Spelling): readonly number[];
 }
 
-/** Reduces a name to what counts when names are compared. */
+/** Reduces a name to the part that is compared. */
 type Spelling = (name: string) => string;
 
 /** The class that a text names. */
 export interface ChosenClass {
   /** Its number; the number of classes stands for "no class". */
   readonly label: number;
-  /** Says which reading was taken, where the text could mean two classes. */
+  /** Says which class was taken, if the text could mean two. */
   readonly note?: string;
 }
 
-/** Words for "no class"; the second is for models with a class called like the first. */
+/** Words for "no class"; the second is for models with a class called `none`. */
 const NO_CLASS = ['none', 'no class'] as const;
-/** How class numbers are written. */
+/** Pattern of class numbers. */
 const DIGITS = /^[-+]?\d+$/;
-/** Names listed where a text is no class and resembles none. */
+/** Max names listed for a text that resembles no class. */
 const LISTED_NAMES = 12;
 
-/** Spellings that count as the same name: as written, but for Unicode's forms and space around it, and letter case. */
+/**
+ * Spellings that count as the same name: exact except for Unicode forms and surrounding space; or ignoring letter case.
+ */
 const SAME_NAME: readonly Spelling[] = [(name) => name, composed, lowerCase];
 
-/** Returns the classes for many lookups; those functions here that take a list take it too. */
+/** Returns the classes for many lookups; functions here that take a list accept it too. */
 export function classIndex(list: ClassList): ClassIndex {
   const { classes, classNames = [] } = list;
   const spelled = new Map<Spelling, Map<string, number[]>>();
@@ -73,7 +75,7 @@ export function findClass(list: ClassList, text: string): ChosenClass | undefine
 }
 
 /**
- * Returns the number of the class that has this name, but for letter case.
+ * Returns the number of the class that has this name, ignoring letter case.
  * @returns undefined if there is none
  * @throws {ArgumentError} naming the candidates if several have
  */
@@ -106,19 +108,22 @@ export function requireClassNumber({ classes }: ClassList, label: number): numbe
   throw new ArgumentError(`label ${label} is outside 0 to ${classes - 1}, the classes of this model`);
 }
 
-/** Returns the name of a class; its number where the model has no names. */
+/** Returns the name of a class; its number if the model has no names. */
 export function className({ classes, classNames = [] }: ClassList, label: number): string {
   if (label !== classes) return classNames[label] ?? `class ${label}`;
   return classNames.some((name) => lowerCase(name) === NO_CLASS[0]) ? NO_CLASS[1] : NO_CLASS[0];
 }
 
-/** Returns names that tell classes apart: a name that several have is followed by the number of the class. */
+/** Returns unique names: a name of several classes is followed by the number of the class. */
 export function distinctNames(names: readonly string[]): string[] {
   const repeated = new Set(names.filter((name, label) => names.indexOf(name) !== label));
   return names.map((name, label) => (repeated.has(name) ? `${name} (${label})` : name));
 }
 
-/** The class whose name is spelled like the text; undefined if there is none. @throws {ArgumentError} if several are. */
+/**
+ * Finds the class whose name is spelled like the text; undefined if there is none.
+ * @throws {ArgumentError} if several are.
+ */
 function onlyOne(list: ClassList, text: string, spelling: Spelling): number | undefined {
   const { classNames = [] } = list;
   const fitting = ('spelledLike' in list ? (list as ClassIndex) : classIndex(list)).spelledLike(
@@ -133,18 +138,18 @@ function onlyOne(list: ClassList, text: string, spelling: Spelling): number | un
   );
 }
 
-/** A class found by its name, with what else the text could have meant. */
+/** Returns a class found by its name, with a note if the text could have meant another. */
 function namedClass(list: ClassList, text: string, label: number): ChosenClass {
   const taken = `${quoted(text)} is taken as the class named ${quoted(list.classNames![label])} (number ${label})`;
   const word = lowerCase(text);
   if (word === NO_CLASS[0]) return { label, note: `${taken}; write '${NO_CLASS[1]}' for no class` };
   const number = Number(word);
-  // With leading zeros it is a name and no number.
+  // With leading zeros it is a name, not a number.
   if (String(number) !== word || number === label || !(number in list.classNames!)) return { label };
   return { label, note: `${taken}, not as class number ${number} (${quoted(list.classNames![number])})` };
 }
 
-/** A class by its number, with the name that resembles it. @throws {ArgumentError} naming the range. */
+/** Returns a class by its number, with a note if a name resembles it. @throws {ArgumentError} naming the range. */
 function numberedClass(list: ClassList, text: string): ChosenClass {
   const label = requireClassNumber(list, Number(text));
   const resembling = list.classNames?.find((name) => isNumber(name) && Number(name) === label);
@@ -168,7 +173,7 @@ function lowerCase(name: string): string {
   return composed(name).toLowerCase();
 }
 
-/** Letters and digits alone, with the marks that belong to them; all of it if there are none. */
+/** Keeps letters and digits, with the marks that belong to them; everything if there are none. */
 function simplified(name: string): string {
   const letters = lowerCase(name).replace(/[^\p{L}\p{N}\p{M}]/gu, '');
   return letters === '' ? lowerCase(name) : letters;

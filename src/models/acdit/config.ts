@@ -104,7 +104,7 @@ export function gridLengths(config: AcditConfig): number[] {
 
 /** More than attention can be computed of; a configuration with more is damaged or malicious. */
 const MAX_TOKENS = 2 ** 20;
-/** Several times as many as any transformer has; the same holds for a configuration with more. */
+/** Max layers: several times as many as any transformer has. */
 const MAX_LAYERS = 1000;
 
 /**

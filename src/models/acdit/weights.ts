@@ -6,7 +6,7 @@ import type { Generator } from '../../tensor/generator.ts';
 import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
 import { type AcditConfig, headSize, tokenSize } from './config.ts';
 
-/** How much of a foreign model's names and shapes a message quotes. */
+/** Max parameters of each kind that a message quotes. */
 const SHOWN_NAMES = 20;
 const PROBLEM_LENGTH = 160;
 
@@ -86,7 +86,7 @@ export function parameterCount(config: AcditConfig): number {
 
 /**
  * Check that `weights` are those of `config`.
- * @throws {CheckpointError} listing the missing, extra and misshapen parameters, of each kind the first 20.
+ * @throws {CheckpointError} listing the missing, extra and misshapen parameters, at most 20 of each kind.
  */
 export function checkWeights(config: AcditConfig, shapes: ReadonlyMap<string, readonly number[]>): void {
   const expected = parameters(config);

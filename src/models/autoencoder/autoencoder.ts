@@ -27,7 +27,10 @@ export interface CodingOptions {
   readonly onProgress?: ((share: number) => void) | undefined;
 }
 
-/** Pictures to latents, and latents to pictures. Calls take turns, so that memory holds the planes of one picture. */
+/**
+ * Encodes images to latents and decodes latents to images. Calls take turns, so that memory holds the planes of one
+ * image.
+ */
 export interface Autoencoder {
   readonly config: AutoencoderConfig;
   /**

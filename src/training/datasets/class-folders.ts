@@ -15,7 +15,7 @@ export interface ClassFiles {
   readonly files: readonly LabelledFile[];
   /** One name a label. */
   readonly classNames: readonly string[];
-  /** Files that are in the folders and not read. */
+  /** Ignored files in the folders. */
   readonly passedOver?: PassedOver | undefined;
 }
 

@@ -61,7 +61,7 @@ describe('findClassLevel', () => {
     expect(await levelOf(wrapped)).toEqual({
       level: 'ImageNet',
       notes: [
-        'ROOT: the folders in ROOT/ImageNet are taken as classes (a, b). For a single class of all images, put them right into that folder, or give data.classNames one name',
+        'ROOT: the folders in ROOT/ImageNet are used as classes (a, b). For a single class of all images, put them directly into that folder, or give data.classNames one name',
       ],
     });
     expect(await levelOf(wrapped, 'train', ['all'])).toEqual({ level: '', notes: [] });
@@ -75,27 +75,25 @@ describe('findClassLevel', () => {
     const extra = layout('train/a/1.png', 'val/a/1.png', 'unlabelled/1.png', 'more/x/2.png');
     expect(await levelOf(extra)).toEqual({
       level: 'train',
-      notes: ['ROOT: train is taken as the train split; not used: more, unlabelled, next to it'],
+      notes: ['ROOT: train is used as the train split; ignored next to it: more, unlabelled'],
     });
     const twins = layout('train/a/1.png', 'training/a/1.png', 'val/a/1.png');
     expect((await levelOf(twins)).notes).toEqual([
-      'ROOT: train is taken as the train split; not used: training, next to it',
+      'ROOT: train is used as the train split; ignored next to it: training',
     ]);
   });
 
   it('warns of a test split with other classes, whose labels are others', async () => {
     const { level, notes } = await levelOf(layout('train/a/1.png', 'train/b/1.png', 'val/b/1.png'), 'test');
     expect(level).toBe('val');
-    expect(notes).toEqual([
-      'ROOT: val has the folders b, and train a, b; labels of one are not those of the other',
-    ]);
+    expect(notes).toEqual(['ROOT: val has the folders b, and train a, b; their labels do not match']);
   });
 
   it('refuses what could be a split as well as a class, and says how to go ahead', async () => {
     const train = layout('train/steam/1.png', 'train/ice/1.png', 'boat/1.png');
     await expect(levelOf(train)).rejects.toThrow(DatasetError);
     await expect(levelOf(train)).rejects.toThrow(
-      `train could be a split, since it holds the folders ice, steam, or a class beside boat. For the split, give ${join(train, 'train')}`,
+      `train could be a split, since it holds the folders ice, steam, or a class next to boat. For the split, give ${join(train, 'train')}`,
     );
     await expect(levelOf(layout('a/1.png', 'b/1.png', 'val/a/1.png'))).rejects.toThrow(
       'val could be a split',

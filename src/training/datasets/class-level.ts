@@ -1,6 +1,6 @@
 /**
- * @file Which level of a folder holds the classes: right in it, in the folder of a split such as `train`, or in a folder that
- * wraps all of it, as archives often have one. What is not taken is named; where two readings are as good, neither is.
+ * @file Finds the level of a folder that holds the classes: directly in it, in the folder of a split such as `train`, or
+ * in a folder that wraps everything, as in many archives. Unused folders are named; an ambiguous layout is refused.
  */
 
 import { realpath } from 'node:fs/promises';
@@ -16,27 +16,27 @@ import type { Split } from './idx-dataset.ts';
 export interface ClassLevel {
   /** Each folder in it is a class. */
   readonly folder: string;
-  /** What is not taken, or taken as something else than it could be. */
+  /** Notes on folders that are not used, or whose meaning is not certain. */
   readonly notes: readonly string[];
 }
 
-/** What is looked for. */
+/** The files to look for. */
 export interface ClassLevelOptions {
   readonly split: Split;
   /** Extensions of the files that classes hold. */
   readonly extensions: ReadonlySet<string>;
-  /** What the files are, such as `images`. */
+  /** The kind of files, such as `images`. */
   readonly unit: string;
-  /** Names for the classes, if they are given: a single one means that there is one class. */
+  /** Names of the classes, if given: a single one means that there is one class. */
   readonly classNames?: readonly string[] | undefined;
 }
 
-/** Names of split folders, in any letter case; the first that is there is taken. */
+/** Names of split folders, in any letter case; the first that exists is used. */
 const SPLIT_NAMES: Readonly<Record<Split, readonly RegExp[]>> = {
   train: [/^train$/i, /^train(ing)?([-_ ]?(set|data))?$/i],
   test: [/^test$/i, /^test(ing)?([-_ ]?(set|data))?$/i, /^val(id(ation)?)?([-_ ]?(set|data))?$/i],
 };
-/** Wrapping folders within each other. */
+/** Max wrapping folders inside each other. */
 const DEEPEST = 8;
 
 /**
@@ -47,9 +47,9 @@ export async function findClassLevel(path: string, options: ClassLevelOptions): 
   const top = await unwrapped(path, options, isSplit);
   const choice = await chooseSplit(top, options);
   const hasSplits = choice.folder !== top;
-  // What is in a split is a class, or wraps classes.
+  // A folder in a split is a class, or wraps classes.
   const folder = hasSplits ? await unwrapped(choice.folder, options, () => false) : top;
-  // That splits were wrapped is nothing to speak of.
+  // Wrapped splits need no note.
   const wrapped = folder !== (hasSplits ? choice.folder : path);
   return {
     folder,
@@ -59,12 +59,15 @@ export async function findClassLevel(path: string, options: ClassLevelOptions): 
 
 async function wrapperNote(path: string, folder: string, { unit }: ClassLevelOptions): Promise<string> {
   return (
-    `${path}: the folders in ${folder} are taken as classes (${printableList(await foldersIn(folder))}). ` +
-    `For a single class of all ${unit}, put them right into that folder, or give data.classNames one name`
+    `${path}: the folders in ${folder} are used as classes (${printableList(await foldersIn(folder))}). ` +
+    `For a single class of all ${unit}, put them directly into that folder, or give data.classNames one name`
   );
 }
 
-/** Goes down while all there is, is one folder of folders. @param ends whether a folder of this name is not entered. */
+/**
+ * Goes down while a folder contains just one folder of folders.
+ * @param ends tells whether to stop before a folder of this name.
+ */
 async function unwrapped(
   path: string,
   options: ClassLevelOptions,
@@ -80,7 +83,7 @@ async function unwrapped(
   return folder;
 }
 
-/** The name of the one folder that there is, if it holds folders of files; else undefined. */
+/** Returns the name of the only folder, if it holds folders of files; else undefined. */
 async function onlyFolderOfFolders(path: string, options: ClassLevelOptions): Promise<string | undefined> {
   if (await holdsFilesItself(path, options)) return undefined;
   const [only, another] = await filledFolders(path, options, 2);
@@ -88,7 +91,7 @@ async function onlyFolderOfFolders(path: string, options: ClassLevelOptions): Pr
   return (await holdsFolders(join(path, only), options)) ? only : undefined;
 }
 
-/** The folder of the split; the folder itself if it has no splits. */
+/** Returns the folder of the split; the folder itself if it has no splits. */
 async function chooseSplit(path: string, options: ClassLevelOptions): Promise<ClassLevel> {
   const { split, unit } = options;
   const none: ClassLevel = { folder: path, notes: [] };
@@ -109,13 +112,13 @@ async function chooseSplit(path: string, options: ClassLevelOptions): Promise<Cl
   const notes = train === undefined ? [] : await otherClasses(path, chosen, train);
   if (unused.length > 0) {
     notes.push(
-      `${path}: ${chosen} is taken as the ${split} split; not used: ${printableList(unused)}, next to it`,
+      `${path}: ${chosen} is used as the ${split} split; ignored next to it: ${printableList(unused)}`,
     );
   }
   return { folder: join(path, chosen), notes };
 }
 
-/** Returns the names of the folders that are called like splits, if there are some of training and some of testing. */
+/** Returns the names of split folders, if there are some for training and some for testing. */
 export async function splitFolders(path: string): Promise<string[]> {
   const named = (await foldersIn(path)).filter(isSplit);
   const kinds = new Set(named.map(splitOf));
@@ -127,8 +130,8 @@ async function otherClasses(path: string, test: string, train: string): Promise<
   const [ofTest, ofTrain] = [await foldersIn(join(path, test)), await foldersIn(join(path, train))];
   if (sameClasses(ofTest, ofTrain)) return [];
   return [
-    `${path}: ${test} has the folders ${printableList(ofTest)}, and ${train} ${printableList(ofTrain)}; labels of one are ` +
-      'not those of the other',
+    `${path}: ${test} has the folders ${printableList(ofTest)}, and ${train} ${printableList(ofTrain)}; their labels ` +
+      'do not match',
   ];
 }
 
@@ -163,13 +166,13 @@ function ambiguous(
 ): DatasetError {
   const name = printable(split);
   return new DatasetError(
-    `${path}: ${name} could be a split, since it holds the folders ${printableList(inside)}, or a class beside ` +
+    `${path}: ${name} could be a split, since it holds the folders ${printableList(inside)}, or a class next to ` +
       `${printableList(others)}. For the split, give ${join(path, name)}, or move ${printableList(others)} elsewhere (such as into ` +
-      `${join(path, 'train')}); for a class, put its files right into ${join(path, name)}`,
+      `${join(path, 'train')}); for a class, put its files directly into ${join(path, name)}`,
   );
 }
 
-/** Names of the folders that hold files at any depth; no more than `most` are looked for. */
+/** Lists folders that hold files at any depth, at most `most` of them. */
 async function filledFolders(
   path: string,
   options: ClassLevelOptions,
@@ -182,12 +185,12 @@ async function filledFolders(
   return filled;
 }
 
-/** Whether a folder holds no files itself, but folders of files. */
+/** Checks whether a folder holds no files itself, but folders of files. */
 async function holdsFolders(path: string, options: ClassLevelOptions): Promise<boolean> {
   return !(await holdsFilesItself(path, options)) && (await filledFolders(path, options, 1)).length > 0;
 }
 
-/** Whether there are such files at any depth. No folder is entered twice: links may lead in circles. */
+/** Checks whether there are such files at any depth. No folder is entered twice: links may form circles. */
 async function holdsFiles(
   path: string,
   options: ClassLevelOptions,

@@ -27,7 +27,7 @@ export interface Dataset {
   readonly classNames: readonly string[];
   /** Samples found corrupt so far. */
   readonly corruptCount: number;
-  /** Files in its folders that are not read, to be reported once. */
+  /** Ignored files in its folders, to be reported once. */
   readonly passedOver?: PassedOver | undefined;
   /** Samples are latents of this autoencoder. Absent: they are pixels. */
   readonly autoencoder?: LatentOrigin & { readonly downsampling: number };

@@ -80,7 +80,7 @@ describe('passedOver', () => {
       examples: ['x/a.heic', 'x/b.HEIC', 'x/c.txt'],
     });
     expect(describePassedOver('x', 'images', summary)).toBe(
-      'x: passed over 5 files not read as images: 3 .heic, 1 .txt, 1 without an extension (a.heic, b.HEIC, c.txt, ...)',
+      'x: ignored 5 files not read as images: 3 .heic, 1 .txt, 1 without an extension (a.heic, b.HEIC, c.txt, ...)',
     );
     expect(passedOver([])).toBeUndefined();
   });

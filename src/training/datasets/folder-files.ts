@@ -1,4 +1,4 @@
-/** @file The files of a folder at any depth, and those among them that are passed over. */
+/** @file Lists the files of a folder at any depth, and sums up those that are ignored. */
 
 import type { Dirent } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
@@ -9,30 +9,31 @@ import { extensionOf, usualExtension } from '../../media/file-formats.ts';
 
 /** Files of a folder. */
 export interface FolderFiles {
-  /** Those of the formats that were asked for, sorted. */
+  /** Files of the requested formats, sorted. */
   readonly files: readonly string[];
   /** All others. */
   readonly others: readonly string[];
 }
 
-/** Files of a set that are not read, to be reported once. */
+/** Ignored files of a set, to be reported once. */
 export interface PassedOver {
   readonly count: number;
-  /** How many there are of each extension, such as `.heic`; files without one are counted as `''`. */
+  /** Number of files per extension, such as `.heic`; files without one are counted as `''`. */
   readonly extensions: Readonly<Record<string, number>>;
   /** The first of them. */
   readonly examples: readonly string[];
 }
 
-/** Folders that systems and archivers make beside the files; what is in them is no part of a set. */
+/** Folders that systems and archivers make next to the files; their content is not part of a set. */
 const SYSTEM_FOLDERS: ReadonlySet<string> = new Set(['@eaDir', '__MACOSX', '$RECYCLE.BIN']);
 /** Files that they make. */
 const SYSTEM_FILES: ReadonlySet<string> = new Set(['Thumbs.db', 'desktop.ini']);
 const EXAMPLES = 3;
 
 /**
- * All files at any depth, sorted, links followed but no folder entered twice. A file belongs to the set if its extension is
- * one of these or, where it has none that is known, if it begins like such a file. Hidden files are left out.
+ * Lists all files at any depth, sorted; links are followed, but no folder is entered twice. A file belongs to the set if
+ * its extension is one of these or, if its extension is unknown, if it begins like such a file. Hidden files are left
+ * out.
  * @throws {DatasetError} if a folder cannot be read.
  */
 export async function filesBelow(
@@ -60,7 +61,7 @@ export async function filesBelow(
   return { files, others };
 }
 
-/** Sums up files that are passed over; `undefined` if there are none. */
+/** Sums up ignored files; `undefined` if there are none. */
 export function passedOver(files: readonly string[]): PassedOver | undefined {
   if (files.length === 0) return undefined;
   const extensions: Record<string, number> = {};
@@ -72,8 +73,8 @@ export function passedOver(files: readonly string[]): PassedOver | undefined {
 }
 
 /**
- * One line on files that are passed over.
- * @param unit what is read instead, such as `images`.
+ * Describes ignored files in one line.
+ * @param unit the kind of files that are read, such as `images`.
  */
 export function describePassedOver(
   name: string,
@@ -86,17 +87,20 @@ export function describePassedOver(
   const shown = kinds.slice(0, 5).join(', ') + (kinds.length > 5 ? ', ...' : '');
   const names = examples.map((path) => printable(basename(path))).join(', ');
   return (
-    `${name}: passed over ${count} file${count === 1 ? '' : 's'} not read as ${unit}: ${shown} ` +
+    `${name}: ignored ${count} file${count === 1 ? '' : 's'} not read as ${unit}: ${shown} ` +
     `(${names}${count > examples.length ? ', ...' : ''})`
   );
 }
 
-/** Whether a path leads to a folder; a broken link leads nowhere. */
+/** Checks whether a path leads to a folder; a broken link does not. */
 export async function isFolder(path: string): Promise<boolean> {
   return (await kindOfPath(path)) === 'folder';
 }
 
-/** Sorted names of the folders in a folder, links to folders included. @throws {DatasetError} if it cannot be read. */
+/**
+ * Lists the sorted names of the folders in a folder, including links to folders.
+ * @throws {DatasetError} if it cannot be read.
+ */
 export async function foldersIn(path: string): Promise<string[]> {
   const names: string[] = [];
   for (const entry of await listFolder(path)) {
@@ -105,7 +109,7 @@ export async function foldersIn(path: string): Promise<string[]> {
   return names;
 }
 
-/** Sorted paths of the files right in a folder. @throws {DatasetError} if it cannot be read. */
+/** Lists the sorted paths of the files directly in a folder. @throws {DatasetError} if it cannot be read. */
 export async function filesIn(path: string): Promise<string[]> {
   const files: string[] = [];
   for (const entry of await listFolder(path)) {
@@ -117,7 +121,7 @@ export async function filesIn(path: string): Promise<string[]> {
 
 type Kind = 'file' | 'folder' | undefined;
 
-/** What an entry is; only a link is looked up. */
+/** Returns the kind of an entry; only links are looked up. */
 async function kindOf(entry: Dirent, path: string): Promise<Kind> {
   if (entry.isSymbolicLink()) return kindOfPath(path);
   return entry.isDirectory() ? 'folder' : entry.isFile() ? 'file' : undefined;
@@ -128,7 +132,7 @@ async function kindOfPath(path: string): Promise<Kind> {
   return stats?.isDirectory() ? 'folder' : stats?.isFile() ? 'file' : undefined;
 }
 
-/** Entries sorted by name, without hidden ones (macOS leaves `._x.jpg` files that are not images). */
+/** Lists entries sorted by name, without hidden ones (macOS leaves `._x.jpg` files that are not images). */
 async function listFolder(path: string): Promise<Dirent[]> {
   try {
     const entries = await readdir(path, { withFileTypes: true });

@@ -139,7 +139,7 @@ async function labelsFileOf(imagesFile: string): Promise<string> {
 
 /**
  * Read a file of IDX images (N, H, W).
- * @throws {FormatError} if it is damaged; {DatasetError} if it holds something else, or no image.
+ * @throws {FormatError} if it is damaged; {DatasetError} if it holds something else, or no images.
  */
 export async function readIdxImages(file: string): Promise<Tensor<'uint8'>> {
   const images = await readIdx(file, 3);

@@ -9,9 +9,9 @@ import { FormatError } from '../../errors.ts';
 import { elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
 
 const UNSIGNED_BYTE = 0x08;
-/** The most that a .gz file may hold. EMNIST by class, the largest set in use, takes 547 MB. */
+/** Max unpacked bytes of a .gz file. EMNIST by class, the largest set in use, takes 547 MB. */
 const MAXIMUM_BYTES = 768 * 2 ** 20;
-/** Two zero bytes, the type, the rank, and a number of 4 bytes for each of at most 4 dimensions. */
+/** Max bytes of a header: two zero bytes, the type, the rank, and 4 bytes for each of at most 4 dimensions. */
 const LONGEST_HEADER = 20;
 
 /**
@@ -43,8 +43,8 @@ export function parseIdx(bytes: Uint8Array, name: string): Tensor<'uint8'> {
 }
 
 /**
- * Unpack the bytes of a .gz file of IDX data; others are returned as they are. Memory is taken once its header is known,
- * and not if it states more than 768 MiB.
+ * Unpack the bytes of a .gz file of IDX data; other bytes are returned unchanged. Memory is allocated once the header is
+ * known, but not if it states more than 768 MiB.
  * @throws {FormatError} if the compressed data is damaged, cut short or too large.
  */
 export async function unpackGzip(bytes: Uint8Array, name: string): Promise<Uint8Array> {
@@ -74,7 +74,7 @@ export async function unpackGzip(bytes: Uint8Array, name: string): Promise<Uint8
   return out?.subarray(0, filled) ?? start;
 }
 
-/** The length that a header states. @throws {FormatError} if it is more than is unpacked. */
+/** Returns the length that a header states. @throws {FormatError} if it is above the limit. */
 function checkedLength(start: Uint8Array, name: string): number | undefined {
   const stated = statedBytes(start);
   if (stated === undefined || stated <= MAXIMUM_BYTES) return stated;
@@ -83,7 +83,7 @@ function checkedLength(start: Uint8Array, name: string): number | undefined {
   );
 }
 
-/** The length of an IDX file that begins like this; `undefined` if none does. */
+/** Returns the length of an IDX file that begins like this; `undefined` if none does. */
 function statedBytes(start: Uint8Array): number | undefined {
   const rank = start[3];
   const header = 4 + 4 * rank;

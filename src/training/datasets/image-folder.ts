@@ -15,13 +15,13 @@ export interface ImageFolderOptions extends CorruptFilesOptions {
   readonly channels?: 1 | 3 | undefined;
   /** Default: the names of the folders. */
   readonly classNames?: readonly string[] | undefined;
-  /** Turn images as their EXIF data says; default false, as in the official code. */
+  /** Turn images upright by their EXIF orientation (default: false, as in the official code). */
   readonly exifOrientation?: boolean | undefined;
-  /** The most pixels of an image. A larger one counts as corrupt. */
+  /** Max pixels of an image. A larger one counts as corrupt. */
   readonly maxPixels?: number | undefined;
 }
 
-/** Files read at once, at most. */
+/** Max files that are read at once. */
 const FILES_AT_ONCE = 8;
 
 /**
@@ -59,7 +59,7 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
   };
 }
 
-/** Reads images, a few at once: as many as have the most pixels of one together. */
+/** Reads images, as many at once as have together the max pixels of one. */
 function sampleReader({
   imageSize,
   channels = 3,

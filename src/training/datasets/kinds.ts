@@ -30,11 +30,11 @@ export interface ClipOptions {
   readonly speed?: readonly [slowest: number, fastest: number] | undefined;
 }
 
-/** What is only asked of files that are decoded. */
+/** Options for files that are decoded. */
 export interface FileOptions {
-  /** Turn images as their EXIF data says. Default false: pixels as they are stored. */
+  /** Turn images upright by their EXIF orientation (default: false, pixels as they are stored). */
   readonly exifOrientation?: boolean | undefined;
-  /** The most pixels of an image, or of a frame of a video. Default 100 million. */
+  /** Max pixels of an image, or of a frame of a video (default: 100 million). */
   readonly maxPixels?: number | undefined;
 }
 

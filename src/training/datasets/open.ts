@@ -30,7 +30,10 @@ export interface DatasetOptions extends ClipOptions, FileOptions {
    * if `frames` are asked for, `moving-idx` instead of `idx`, and of folders `ucf101` or `video-folder`.
    */
   readonly kind?: DatasetKind | undefined;
-  /** Default `train`. Folders of images or videos may have one for each split: `train`, and `test` or `val`. */
+  /**
+   * Split to read (default: `train`). Folders of images or videos may have one folder per split: `train`, and `test` or
+   * `val`.
+   */
   readonly split?: Split;
   /** Side of the images or frames in pixels. Needed but for IDX images, which may be padded to a larger one. */
   readonly imageSize?: number | undefined;
@@ -113,7 +116,7 @@ async function requirePath(path: string): Promise<Stats> {
   return stats;
 }
 
-/** The folder with the class folders of the split; what is not taken is reported. */
+/** Returns the folder with the class folders of the split, and reports what is not used. */
 async function classesFolder(
   { path, split = 'train', classNames, warn }: DatasetOptions,
   unit: string,

@@ -1,6 +1,7 @@
 /**
- * @file Encoding a dataset of pictures or videos to latents, shard by shard. A shard's images and place are known beforehand, so
- * whatever interrupts the work, it goes on with the first shard that is not finished and ends with the same bytes.
+ * @file Encoding a dataset of pictures or videos to latents, shard by shard. A shard's images and place are known
+ * beforehand, so whatever interrupts the work, it goes on with the first shard that is not finished and ends with the
+ * same bytes.
  */
 
 import { readdir, rm } from 'node:fs/promises';
@@ -35,7 +36,7 @@ export interface EncodeOptions {
   /** Encodes; its latents times the scaling factor are what models learn. */
   readonly encoder: Pick<Autoencoder, 'config' | 'encode'>;
   readonly autoencoder: LatentOrigin;
-  /** Whether the source turns images as their EXIF data says; default false. */
+  /** True if the source turns images upright by their EXIF orientation (default: false). */
   readonly exifOrientation?: boolean;
   /** Where index.json and the shards go. */
   readonly folder: string;
@@ -54,7 +55,7 @@ export interface EncodeStart {
   readonly index: LatentsIndex;
   /** Images of finished shards. */
   readonly done: number;
-  /** Files of the source that are not read. */
+  /** Ignored files of the source. */
   readonly passedOver: PassedOver | undefined;
   /** What is wrong with shards that were finished and have to be made anew. */
   readonly damage: readonly string[];
@@ -62,9 +63,12 @@ export interface EncodeStart {
 
 /** Called as the encoding goes on. */
 export interface EncodeHooks {
-  /** It is not known whether another process, which is named, still writes to the folder; this one waits to see. */
+  /**
+   * Called if it is unknown whether another process, which is named, still writes to the folder; this one waits to find
+   * out.
+   */
   onWait?(owner: string): void;
-  /** A finished shard is about to be checked. */
+  /** Called before a finished shard is checked. */
   onCheck?(shard: number, index: LatentsIndex): void;
   /** Before the first image. */
   onStart?(start: EncodeStart): void | Promise<void>;
@@ -223,7 +227,7 @@ const SETTING_NAMES = {
   images: 'the number of images',
   source: 'the data (names and lengths of its files, as a fingerprint)',
   imageSize: 'the image size',
-  exifOrientation: 'whether images are turned as their EXIF data says',
+  exifOrientation: 'the use of EXIF orientation',
   latentShape: 'the shape of latents',
   dtype: 'the dtype',
   flips: 'whether there are flips',
@@ -272,7 +276,7 @@ async function damagedShards(
   return damage;
 }
 
-/** @throws {FormatError} if a shard is missing, not the one that the index means, or damaged anywhere */
+/** @throws {FormatError} if a shard is missing, does not belong to the index, or is damaged */
 async function requireWhole(
   folder: string,
   index: LatentsIndex,

@@ -14,7 +14,7 @@ import { checksum } from '../../formats/zip-writer.ts';
 
 export const INDEX_FILE = 'index.json';
 const FORMAT = 'acdit-latents';
-/** 2 says how pixels were read. */
+/** Version 2 records how pixels were read. */
 const VERSION = 2;
 /** An index of millions of images takes less than a megabyte; more is no index. */
 const LARGEST_INDEX = 64 * 2 ** 20;
@@ -41,7 +41,7 @@ const schema = z.strictObject({
   source: fingerprint,
   /** Side of the square pictures that were encoded. */
   imageSize: size,
-  /** Whether images were turned as their EXIF data says. */
+  /** True if images were turned upright by their EXIF orientation. */
   exifOrientation: z.boolean(),
   /** Channels, height and width of an image's or a frame's latents. */
   latentShape: z.tuple([size, size, size]),
@@ -55,7 +55,7 @@ const schema = z.strictObject({
   shards: z.array(z.strictObject({ samples: count, skipped: count, frames: count.optional() })),
 });
 
-/** In the file, the CRC-32 of everything else shows damage. */
+/** In the file, the CRC-32 of everything else. */
 const storedSchema = schema.extend({ checksum: z.int().min(0) });
 
 /** The index of a set of latents: what was encoded, how, and into which shards. */
@@ -153,7 +153,7 @@ export function parseIndex(text: string, name: string): LatentsIndex {
   return index;
 }
 
-/** The text of an index's file. */
+/** Returns the text of an index's file. */
 export function formatIndex(index: LatentsIndex): string {
   return `${JSON.stringify({ ...index, checksum: indexChecksum(index) }, null, 1)}\n`;
 }

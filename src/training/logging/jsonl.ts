@@ -1,4 +1,6 @@
-/** @file A log of numbers as JSON lines, `{"step":1,"time":1700000000.5,"loss":0.1}`, that survives a kill at any time. */
+/**
+ * @file A log of numbers as JSON lines, `{"step":1,"time":1700000000.5,"loss":0.1}`, that survives a kill at any time.
+ */
 
 import {
   appendFileSync,
@@ -23,8 +25,8 @@ export interface MetricsLine {
 }
 
 /**
- * Logs to a file, one line per call, after its lines of the steps up to `resumedStep`. Images are not logged.
- * @throws {AcditError} if the file cannot be written, as every call may.
+ * Logs to a file, one line per call, after the existing lines of the steps up to `resumedStep`. Images are not logged.
+ * @throws {AcditError} if the file cannot be written; so may every call.
  */
 export function openJsonlTracker(path: string, resumedStep = 0, now: () => number = Date.now): Tracker {
   const file = explainedSync(path, () => {
@@ -47,7 +49,7 @@ export function readMetrics(path: string): MetricsLine[] {
   return readFileSync(path, 'utf8').split('\n').flatMap(parseLine);
 }
 
-/** Keeps the lines of the steps up to `step`; the file is replaced as a whole, if at all. */
+/** Keeps only the lines of the steps up to `step`; the file is replaced atomically. */
 function dropLinesAfter(path: string, step: number): void {
   if (!existsSync(path)) return;
   const kept = readMetrics(path).filter((line) => line.step <= step);

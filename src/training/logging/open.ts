@@ -8,7 +8,7 @@ import type { Tracker } from './tracker.ts';
 /** The log of a training as JSON lines, in its folder. */
 export const METRICS_FILE = 'metrics.jsonl';
 
-/** TensorBoard's event files, in a training's folder. */
+/** Folder of TensorBoard's event files, in a run's folder. */
 export const TENSORBOARD_FOLDER = 'tensorboard';
 
 /** One tracker that reports to several. */

@@ -27,7 +27,7 @@ const PNG_SIGNATURE = '89504e470d0a1a0a';
 const PNG_CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
 
 /**
- * Logs to a new event file in `folder`. It throws an AcditError if that cannot be written, as every call may.
+ * Logs to a new event file in `folder`. It throws an AcditError if that cannot be written, and so may every call.
  * @param resumedStep the step that training goes on from; TensorBoard drops later ones of earlier files.
  */
 export function openTensorBoardTracker(folder: string, resumedStep = 0, now = Date.now): Tracker {

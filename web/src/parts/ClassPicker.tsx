@@ -1,4 +1,4 @@
-/** @file Choosing a class: by its image where there are few, else by name or number. */
+/** @file Chooses a class: by its image if there are few, else by name or number. */
 
 import { useState } from 'preact/hooks';
 import { requireClass } from '../../../src/models/acdit/class-names.ts';
@@ -53,7 +53,7 @@ export function ClassPicker({ model, label, onChange }: ClassPickerProps) {
 function ClassField({ model, label, onChange }: ClassPickerProps) {
   const [note, setNote] = useState('');
   const names = Array.from({ length: model.config.classes }, (_, index) => className(model, index));
-  /** An unreadable text is marked as invalid, so that nothing is made of the class before it. */
+  /** An unreadable text is marked as invalid, so that the previous class is not used for it. */
   const read = (input: HTMLInputElement): void => {
     try {
       const chosen = requireClass(model.config, input.value);

@@ -22,7 +22,7 @@ export interface ClipRequest extends ClipFormat {
   readonly place: number;
   /** Frames of the video, if they were counted before. */
   readonly length?: number | undefined;
-  /** The most pixels of a frame. */
+  /** Max pixels of a frame. */
   readonly maxPixels?: number | undefined;
 }
 

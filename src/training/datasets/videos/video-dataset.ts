@@ -11,7 +11,7 @@ import { type ClipReader, processClipReader } from './clip-reader.ts';
 export interface VideoDatasetOptions extends CorruptFilesOptions, ClipFormat {
   /** Default: one in a process of its own. */
   readonly clipReader?: ClipReader | undefined;
-  /** The most pixels of a frame. A video with larger ones counts as corrupt. */
+  /** Max pixels of a frame. A video with larger ones counts as corrupt. */
   readonly maxPixels?: number | undefined;
 }
 
