@@ -11,21 +11,21 @@ const autoencoder = JSON.stringify({ _class_name: 'AutoencoderKL' });
 describe('a configuration of another kind', () => {
   it('is named, with what to do with it', () => {
     const message =
-      'c.json: is of a classifier, which acdit evaluate takes as --network; expected an ACDiT model';
+      'c.json: describes a classifier, which acdit evaluate takes as --network; expected an ACDiT model';
     expect(() => parseConfig(classifier, 'c.json')).toThrow(message);
     expect(() => parseConfig(classifier, 'c.json')).toThrow(CheckpointError);
     expect(() => parseConfig(autoencoder, 'c.json')).toThrow(
-      /is of an autoencoder, which is given with --vae/,
+      /describes an autoencoder, which commands take as --vae/,
     );
     expect(() => parseAutoencoderConfig(acdit, 'c.json')).toThrow(
-      /is of an ACDiT model, which acdit sample, info and convert take as MODEL; expected an autoencoder/,
+      /describes an ACDiT model, which acdit sample, info and convert take as MODEL; expected an autoencoder/,
     );
-    expect(() => parseAutoencoderConfig(classifier, 'c.json')).toThrow(/is of a classifier/);
+    expect(() => parseAutoencoderConfig(classifier, 'c.json')).toThrow(/describes a classifier/);
   });
 
   it.each(['fashion-mnist', 'moving-fashion-mnist'])('is told of the bundled model %s', async (name) => {
     await expect(loadClassifier(`models/${name}`)).rejects.toThrow(
-      /config.json: is of an ACDiT model.*expected a classifier, which acdit evaluate takes as --network$/,
+      /config.json: describes an ACDiT model.*expected a classifier, which acdit evaluate takes as --network$/,
     );
   });
 

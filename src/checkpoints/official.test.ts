@@ -173,7 +173,7 @@ describe('the layout of a bare state dict', () => {
   it('says what is missing', async () => {
     expect(await problem(bare, { layout: { patch: 2 } })).toBe(
       'does not state block_size, ar_len, which cannot be read from its tensors; give --block-size N --ar-len N ' +
-        '(in the library the option `layout`)',
+        '(in the library, the option `layout`)',
     );
   });
 });

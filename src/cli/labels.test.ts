@@ -41,10 +41,10 @@ describe('parseLabels', () => {
 
   it('refuses what names one class and several, and says how to write each', () => {
     const both = { ...config, classes: 4, classNames: ['a', 'b', 'a,b', 'b/a'] };
-    expect(() => labelsOf(both, 'a,b')).toThrow(`write '"a,b"' for one, or '"a","b"' for all`);
+    expect(() => labelsOf(both, 'a,b')).toThrow(`write '"a,b"' for one, or '"a","b"' for several`);
     expect(labelsOf(both, '"a,b"')).toEqual([2]);
     expect(labelsOf(both, '"a","b"')).toEqual([0, 1]);
-    expect(() => labelsOf(both, 'b/a')).toThrow(`write '"b/a"' for one, or '"b"/"a"' for all`);
+    expect(() => labelsOf(both, 'b/a')).toThrow(`write '"b/a"' for one, or '"b"/"a"' for several`);
     expect([labelsOf(both, '"b/a"'), labelsOf(both, '"b"/"a"')]).toEqual([[3], [[1, 0]]]);
     expect(labelsOf(both, 'b/a', 3)).toEqual([3]); // with three blocks it can be one class only
   });

@@ -81,7 +81,7 @@ describe('features of two sets', () => {
         stored: set('s', { gaussian, ...stored }),
       });
     await expect(complete({ network: 'other' })).rejects.toThrow(
-      /images.npz: its features are of the network 'net', those of the statistics in images.npz of 'other'/,
+      /images.npz: its features are of the network 'net', but those of the statistics in images.npz are of 'other'/,
     );
     await expect(complete({ protocol: { weights: 'bb' } })).rejects.toThrow(
       /is aa, and of the statistics in images.npz bb/,

@@ -100,7 +100,7 @@ describe('openGrowingNpz', () => {
     await npz.close();
     const other = { ...origin, seed: 43, cfg: 2 };
     await expect(openGrowingNpz(path, array, other)).rejects.toThrow(
-      /partial was begun with seed 42, not 43; cfg none, not 2; .*remove/,
+      /partial was begun with seed 42, not 43; cfg none, not 2; give the same to resume, or --overwrite to start again/,
     );
     await expect(openGrowingNpz(path, { ...array, shape: [7, 2, 3] }, origin)).rejects.toThrow(
       'shape [6,2,3], not [7,2,3]',
@@ -112,7 +112,7 @@ describe('openGrowingNpz', () => {
     await npz.append(rows(0, 1));
     await npz.close();
     rmSync(`${path}.partial`);
-    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/is missing, .*partial.json is there/);
+    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/is missing, but .*partial.json exists/);
     writeFileSync(`${path}.partial.json`, '{"rows": -1}');
     await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(FormatError);
   });
@@ -268,12 +268,12 @@ describe('isFinishedNpz', () => {
   it('refuses one with another origin, or with none', async () => {
     await writeAtOnce();
     await expect(isFinishedNpz(path, array, { ...origin, labels: [1] })).rejects.toThrow(
-      'is finished, but was made with labels [0,1], not [1]; give another name',
+      'is finished, but was made with labels [0,1], not [1]; give --overwrite to replace it, or another name',
     );
     const foreign = await encodeNpz({ arr_0: labels.arr_1 });
     for (const content of ['', 'hello', foreign]) {
       writeFileSync(path, content);
-      await expect(isFinishedNpz(path, array, origin)).rejects.toThrow('does not say what it was made with');
+      await expect(isFinishedNpz(path, array, origin)).rejects.toThrow('does not record what it was made with');
     }
   });
 });

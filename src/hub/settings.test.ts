@@ -74,8 +74,8 @@ describe('hubSettings', () => {
     ['hf_sek\nret', 'character 7 is a line break'],
     ['hf_sek\r\nX-Evil: ret', 'character 7 is a line break'],
     ['hf_sek ret', 'character 7 is white space'],
-    ['hf_sek\u2026ret', 'character 7 is not an ASCII character'],
-    ['hf_sek\u0000ret', 'character 7 is not an ASCII character'],
+    ['hf_sek\u2026ret', 'character 7 is not a visible ASCII character'],
+    ['hf_sek\u0000ret', 'character 7 is not a visible ASCII character'],
   ])('refuses the token %j and does not quote it', async (HF_TOKEN, message) => {
     const home = temporaryFolder();
     writeFileSync(join(home, 'token'), HF_TOKEN);

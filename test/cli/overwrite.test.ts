@@ -138,7 +138,7 @@ describe('files that exist', () => {
   it('are refused as samples to evaluate, unless they are just those', async () => {
     const npz = (...args: string[]) => sample('--npz', inFolder('a.npz'), '--count', '3', ...args);
     writeFileSync(inFolder('a.npz'), await encodeNpz({ a: float32([1], [1]) }));
-    expectRefused(await npz(), 'does not say what it was made with; give --overwrite to replace it');
+    expectRefused(await npz(), 'does not record what it was made with; give --overwrite to replace it');
     expect(await npz('--overwrite')).toMatchObject({ code: 0 });
     const made = readFileSync(inFolder('a.npz'));
     expect((await npz()).stderr).toContain('is complete');
