@@ -147,7 +147,7 @@ export function parseIndex(text: string, name: string): LatentsIndex {
   if (problem) throw new FormatError(`${name}: ${problem}; the index is damaged`);
   if (sum !== indexChecksum(index)) {
     throw new FormatError(
-      `${name}: the index is damaged: its checksum is wrong; put back a copy, or encode to another folder`,
+      `${name}: the index is damaged: its checksum is wrong; restore a copy, or encode to another folder`,
     );
   }
   return index;
