@@ -91,12 +91,12 @@ describe('files that are not read', () => {
     expect(examples.map((path) => path.slice(data.length + 1))).toEqual(['a/3.heic', 'a/4.HEIC', 'b/notes']);
     const warnings = stderr.split(/[\r\n]+/).filter((line) => line.startsWith('warning: '));
     expect(warnings).toEqual([
-      `warning: ${data}: passed over 4 files not read as images: 2 .heic, 1 without an extension, 1 .psd (3.heic, 4.HEIC, notes, ...)`,
+      `warning: ${data}: ignored 4 files not read as images: 2 .heic, 1 without an extension, 1 .psd (3.heic, 4.HEIC, notes, ...)`,
     ]);
 
     const clean = await command(whole(), join(temporaryFolder(), 'out'));
     expect(events(clean.stdout)[0]).not.toHaveProperty('passedOver');
-    expect(clean.stderr).not.toContain('passed over');
+    expect(clean.stderr).not.toContain('ignored');
   });
 
   it('are counted in the JSON of acdit evaluate for each set', async () => {
@@ -106,7 +106,7 @@ describe('files that are not read', () => {
     const { passedOver, frechetDistance } = JSON.parse(result.stdout);
     expect(passedOver).toEqual({ samples: { count, extensions, examples: expect.any(Array) } });
     expect(frechetDistance).toBe(0);
-    expect(result.stderr.match(/passed over 4 files/g)).toHaveLength(1);
+    expect(result.stderr.match(/ignored 4 files/g)).toHaveLength(1);
     const both = JSON.parse((await evaluate(samples, samples)).stdout).passedOver;
     expect(both).toMatchObject({ reference: { count, extensions }, samples: { count, extensions } });
     expect(JSON.parse((await evaluate(reference, reference)).stdout)).not.toHaveProperty('passedOver');
