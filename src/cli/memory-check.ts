@@ -29,17 +29,13 @@ export function requireSamplingMemory(config: AcditConfig, sampled: SampledBatch
   const { batch, kept = batch, blocks = config.blocks, ...extent } = sampled;
   const { total } = samplingMemory(config, batch, { blocks, ...extent });
   const latents = COPIES * FLOAT * Math.max(batch, kept) * blocks * config.blockSize * tokenSize(config);
-  requireMemory(total + latents, `a batch of ${batch} samples`, '--batch, or fewer samples or blocks');
+  requireMemory(total + latents, `sampling with a batch of ${batch}`, '--batch, or fewer samples or blocks');
 }
 
 /** @throws {ArgumentError} if training would take more memory than this process may use. */
 export function requireTrainingMemory(config: AcditConfig, batch: number, activations: Activations): void {
   const { total } = trainingMemory(config, batch, activations);
-  requireMemory(
-    total,
-    `training with a batch of ${batch} samples`,
-    'training.batch, or "activations": "recompute"',
-  );
+  requireMemory(total, `training with a batch of ${batch}`, 'training.batch, or "activations": "recompute"');
 }
 
 function requireMemory(needed: number, what: string, remedy: string): void {

@@ -112,7 +112,9 @@ describe('openGrowingNpz', () => {
     await npz.append(rows(0, 1));
     await npz.close();
     rmSync(`${path}.partial`);
-    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/is missing, but .*partial.json exists/);
+    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(
+      /is missing, but .*partial.json exists/,
+    );
     writeFileSync(`${path}.partial.json`, '{"rows": -1}');
     await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(FormatError);
   });
@@ -273,7 +275,9 @@ describe('isFinishedNpz', () => {
     const foreign = await encodeNpz({ arr_0: labels.arr_1 });
     for (const content of ['', 'hello', foreign]) {
       writeFileSync(path, content);
-      await expect(isFinishedNpz(path, array, origin)).rejects.toThrow('does not record what it was made with');
+      await expect(isFinishedNpz(path, array, origin)).rejects.toThrow(
+        'does not record what it was made with',
+      );
     }
   });
 });

@@ -50,8 +50,11 @@ describe('samples', () => {
     [['--count', '10000001', '--npz', 'out.npz'], '--count must be a whole number from 1 to 10000000'],
     [['--per-class', '1e12'], '--per-class must be a whole number from 1 to 3333333'],
     [['--per-class', '3333334', '--npz', 'out.npz'], '--per-class must be a whole number from 1 to 3333333'],
-    [['--count', '1e7', '--batch', '1e7'], 'a batch of 10000000 samples needs about'],
-    [['--count', '1e7', '--npz', 'out.npz', '--batch', '1e7'], 'a batch of 10000000 samples needs about'],
+    [['--count', '1e7', '--batch', '1e7'], 'sampling with a batch of 10000000 needs about'],
+    [
+      ['--count', '1e7', '--npz', 'out.npz', '--batch', '1e7'],
+      'sampling with a batch of 10000000 needs about',
+    ],
   ])('%j are refused', async (args, message) => {
     const runs = args.includes('--npz') ? runInProcess(['sample', pixels, ...args]) : sample(...args);
     expectRefused(await runs, message);
@@ -64,7 +67,7 @@ describe('samples', () => {
     const sampled = { batch: 1, steps: 1, guided: false };
     requireSamplingMemory(tinyPixels, { ...sampled, kept: Math.floor(most / 2) });
     const more = { ...sampled, kept: Math.ceil(most) };
-    expect(() => requireSamplingMemory(tinyPixels, more)).toThrow('and this process may use');
+    expect(() => requireSamplingMemory(tinyPixels, more)).toThrow('but this process may use only');
   });
 
   it('may be asked for in batches larger than there are samples', async () => {
@@ -100,7 +103,7 @@ it('the needs of a huge batch are told without taking them', async () => {
 describe('a server', () => {
   it('of a batch that does not fit in memory is refused', async () => {
     const result = await runInProcess(['serve', pixels, '--batch', '1000000000', '--port', '0']);
-    expectRefused(result, 'a batch of 1000000000 samples needs about');
+    expectRefused(result, 'sampling with a batch of 1000000000 needs about');
   });
 });
 
@@ -124,7 +127,7 @@ describe('training', () => {
         inFolder('run'),
       ],
     ]);
-    expectRefused(result, 'training on 1000000000 at a time takes about');
+    expectRefused(result, 'training with a batch of 1000000000 needs about');
     expect(readdirSync(folder)).not.toContain('run');
   });
 });

@@ -199,7 +199,7 @@ describe('acdit evaluate on folders', () => {
   it('warns that splits are read together', async () => {
     const data = withClasses({ 'val/a/0.png': png }, ['train/a', 'train/b']);
     const note =
-      'warning: DATA: holds the splits train, val, and all of them are read; give one to compare it alone';
+      'warning: DATA: contains the splits train, val, which are all read; to compare only one, give its path';
     expect(await evaluate(data)).toEqual(new Set([note, few(5), others]));
   });
 });
