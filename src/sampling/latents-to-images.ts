@@ -2,6 +2,7 @@
 
 import { ConfigError } from '../errors.ts';
 import { type AcditConfig, type LatentOrigin, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import type { Autoencoder, CodingOptions } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
@@ -33,14 +34,10 @@ export function checkAutoencoder(model: AcditConfig, autoencoder: AutoencoderCon
  * @throws {ConfigError} if it is another.
  */
 export function checkLatentOrigin({ autoencoder }: AcditConfig, origin: LatentOrigin, name: string): void {
-  const { fingerprint, scalingFactor } = origin;
-  if (!autoencoder) return;
-  if (fingerprint === autoencoder.fingerprint && scalingFactor === autoencoder.scalingFactor) return;
-  const describe = ({ fingerprint, scalingFactor }: LatentOrigin): string =>
-    `${fingerprint} with scaling factor ${scalingFactor}`;
+  if (!autoencoder || sameOrigin(autoencoder, origin)) return;
   throw new ConfigError(
     `${name} is not the autoencoder that the model was trained with: its encoder is ` +
-      `${describe(origin)}, the model's ${describe(autoencoder)}; give the one of acdit encode`,
+      `${describeOrigin(origin)}, the model's ${describeOrigin(autoencoder)}; give the one of acdit encode`,
   );
 }
 

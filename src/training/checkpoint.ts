@@ -17,6 +17,7 @@ import { parseJsonOf } from '../formats/json.ts';
 import { openSealedSafetensors, writeSealedSafetensors } from '../formats/sealed-safetensors.ts';
 import { classChange } from '../models/acdit/class-difference.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { describeOrigin } from '../models/acdit/latent-origin.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -55,7 +56,7 @@ export async function saveTraining(
     position: String(position),
     recipe: recordSettings(recipe),
     classNames: JSON.stringify(config.classNames ?? []),
-    ...(config.autoencoder && { autoencoder: config.autoencoder.fingerprint }),
+    ...(config.autoencoder && { autoencoder: describeOrigin(config.autoencoder) }),
   };
   await writeSealedSafetensors(join(trainer, file), stateTensors(state), metadata);
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
@@ -138,11 +139,10 @@ async function readState(
     const { step, position, recipe: recorded, classNames, autoencoder } = archive.metadata;
     requireSameRun(recorded, recipe, path, allowed);
     requireSameClasses(classNames, config, path);
-    const { fingerprint: present } = config.autoencoder ?? {};
-    if (autoencoder !== present) {
+    const [then, now] = [autoencoder ?? describeOrigin(undefined), describeOrigin(config.autoencoder)];
+    if (then !== now) {
       throw new CheckpointError(
-        `${path}: was trained on latents of autoencoder ${autoencoder ?? 'none'}, and the data is now of ` +
-          `${present ?? 'none'}; use the data it was trained on, or start over with --fresh`,
+        `${path}: was trained on latents of autoencoder ${then}, and the data is now of ${now}; use the data it was trained on, or start over with --fresh`,
       );
     }
     if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {

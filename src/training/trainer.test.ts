@@ -5,10 +5,12 @@ import { golden } from '../../test/support/golden.ts';
 import { writeIdxDataset } from '../../test/support/idx-files.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { loadModel } from '../checkpoints/load.ts';
-import { AcditError, ArgumentError, DatasetError, TrainingError } from '../errors.ts';
+import { saveModel } from '../checkpoints/save.ts';
+import { AcditError, ArgumentError, ConfigError, DatasetError, TrainingError } from '../errors.ts';
 import { openFile } from '../formats/file-source.ts';
 import { nestedTensors, openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
 import { writeTorchCheckpoint } from '../formats/torch-writer.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
 import { openCpu } from '../runtime/node.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { TrainingPoint } from './checkpoint.ts';
@@ -16,6 +18,7 @@ import type { Dataset } from './datasets/dataset.ts';
 import { openDataset } from './datasets/open.ts';
 import { parseRecipe, type Recipe, recipeModel } from './recipe.ts';
 import { type StepReport, type TrainingHooks, train } from './trainer.ts';
+import { freshWeights } from './training-loop.ts';
 
 const device = openCpu();
 afterAll(() => device.dispose());
@@ -70,7 +73,7 @@ function start(
     training: { ...recipe.training, ...training },
     output: { ...recipe.output, ...(folder && { folder }) },
   };
-  const config = recipeModel(recipe, dataset);
+  const config = recipeModel(recipe, rest.dataset ?? dataset);
   return train({ recipe: changed, config, dataset, device, ...rest });
 }
 
@@ -232,6 +235,55 @@ describe('training', () => {
       /training\.initFrom .*bare\.pt does not fit the model/,
     );
     expect.assertions(3);
+  });
+
+  it('begins only with a model of the same autoencoder, or one that does not know its own', async () => {
+    const pixels = await setUp();
+    /** The same values, as if they were the latents of an autoencoder. */
+    const latentsOf = (fingerprint: string, scalingFactor = 0.5): Dataset => ({
+      ...pixels.dataset,
+      autoencoder: { fingerprint, scalingFactor, downsampling: 8 },
+    });
+    const initFrom = temporaryFolder();
+    const begin = async (dataset: Dataset): Promise<void> => {
+      const begun = new AbortController();
+      const hooks: TrainingHooks = { onStart: () => begun.abort() };
+      const { signal } = begun;
+      await start(pixels, { dataset, training: { initFrom }, folder: temporaryFolder(), hooks, signal });
+    };
+    const saveModelOf = async (config: AcditConfig): Promise<void> => {
+      await saveModel(initFrom, config, freshWeights(config, 1));
+    };
+
+    const ofLatents = recipeModel(pixels.recipe, latentsOf('abc'));
+    await saveModelOf(ofLatents);
+    await begin(latentsOf('abc'));
+    await expect(begin(latentsOf('def'))).rejects.toThrow(
+      'does not fit the data: the model was trained on latents of the autoencoder abc with scaling factor 0.5, the data ' +
+        "was encoded with def with scaling factor 0.5; encode the data with the model's autoencoder",
+    );
+    await expect(begin(latentsOf('abc', 0.25))).rejects.toThrow(ConfigError);
+    await expect(begin(pixels.dataset)).rejects.toThrow(
+      'the model was trained on latents, the data is pixels',
+    );
+
+    const { autoencoder: _, ...official } = ofLatents;
+    await saveModelOf(official);
+    await begin(latentsOf('def'));
+    await saveModelOf(recipeModel(pixels.recipe, pixels.dataset));
+    await expect(begin(latentsOf('abc'))).rejects.toThrow('trained on pixels, the data is latents');
+  });
+
+  it('resumes only with latents of the same autoencoder and scaling factor', async () => {
+    const run = await setUp({ steps: 1, warmupSteps: 0 });
+    const latents = (scalingFactor: number): Dataset => ({
+      ...run.dataset,
+      autoencoder: { fingerprint: 'abc', scalingFactor, downsampling: 8 },
+    });
+    await start(run, { dataset: latents(0.5) });
+    await expect(start(run, { dataset: latents(0.25), training: { steps: 2 } })).rejects.toThrow(
+      'was trained on latents of autoencoder abc with scaling factor 0.5, and the data is now of abc with scaling factor 0.25',
+    );
   });
 
   it('draws new noise for every step and micro-batch', async () => {

@@ -5,6 +5,7 @@ import { ConfigError } from '../errors.ts';
 import { printable } from '../formats/printable.ts';
 import { movedClass } from '../models/acdit/class-difference.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
@@ -47,7 +48,8 @@ export interface TrainingOptions extends RunStart {
  * aborts, the present step is given up, the state after the last whole step is saved, and this returns.
  * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
  * @throws {ArgumentError} if another process trains in the folder, or it holds another model or run.
- * @throws {ConfigError} if the model does not fit the dataset, or the model that `initFrom` names has other classes.
+ * @throws {ConfigError} if the model does not fit the dataset, or the model that `initFrom` names has other classes or was
+ * trained on latents of a different autoencoder.
  * @throws {CheckpointError} if the state is of a different recipe or has different classes, naming what differs.
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
@@ -105,6 +107,7 @@ async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal
   // For a checkpoint that does not state its layout; the blocks do not matter here.
   const layout = { patch: config.patch, blockSize: 1, blocks: 1 };
   const { weights, config: own } = await loadModel(path, { layout, ...(signal && { signal }) });
+  requireSameSpace(path, own, config);
   requireSameLabels(path, own, config);
   try {
     checkWeights(config, new Map([...weights].map(([name, { shape }]) => [name, shape])));
@@ -114,6 +117,23 @@ async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal
     });
   }
   return weights;
+}
+
+/**
+ * Checks the autoencoder of the initial model: weights mean the same only for tokens of the same kind. A model that does
+ * not know its autoencoder, such as an official checkpoint, may begin with any latents.
+ * @throws {ConfigError} naming both autoencoders.
+ */
+function requireSameSpace(path: string, model: AcditConfig, data: AcditConfig): void {
+  const fail = (problem: string): never => {
+    throw new ConfigError(`training.initFrom ${path} does not fit the data: ${problem}`);
+  };
+  if (model.space !== data.space) fail(`the model was trained on ${model.space}, the data is ${data.space}`);
+  if (!model.autoencoder || !data.autoencoder || sameOrigin(model.autoencoder, data.autoencoder)) return;
+  fail(
+    `the model was trained on latents of the autoencoder ${describeOrigin(model.autoencoder)}, the data was encoded with ` +
+      `${describeOrigin(data.autoencoder)}; encode the data with the model's autoencoder`,
+  );
 }
 
 /**

@@ -3,6 +3,7 @@
 import { AcditError, ConfigError, TrainingError } from '../errors.ts';
 import { printable } from '../formats/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
 import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -192,8 +193,10 @@ export function requireFit(config: AcditConfig, dataset: Dataset): void {
   const other = names.findIndex((name, label) => name !== dataset.classNames[label]);
   if (other >= 0)
     fail(`the model's class ${other} is`, printable(names[other]), printable(dataset.classNames[other]));
-  const [made, used] = [config.autoencoder?.fingerprint, dataset.autoencoder?.fingerprint];
-  if (made !== undefined && made !== used) fail("the model's autoencoder is", made, used);
+  const { autoencoder } = config;
+  if (autoencoder && !sameOrigin(autoencoder, dataset.autoencoder)) {
+    fail("the model's autoencoder is", describeOrigin(autoencoder), describeOrigin(dataset.autoencoder));
+  }
 }
 
 interface Stepper {
