@@ -100,11 +100,7 @@ describe('openGrowingNpz', () => {
     await npz.close();
     const other = { ...origin, seed: 43, cfg: 2 };
     await expect(openGrowingNpz(path, array, other)).rejects.toThrow(
-<<<<<<< HEAD
       /partial was begun with seed 42, not 43; cfg none, not 2; give the same to resume, or --overwrite to start again/,
-=======
-      /partial was begun with seed 42, not 43; cfg none, not 2; give the same to resume, or --overwrite/,
->>>>>>> 8c1b9d5 (Tests: messages of unfinished npz files and the protocol of metrics, as they are now)
     );
     await expect(openGrowingNpz(path, { ...array, shape: [7, 2, 3] }, origin)).rejects.toThrow(
       'shape [6,2,3], not [7,2,3]',
