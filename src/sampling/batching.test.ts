@@ -156,6 +156,28 @@ describe('batching', () => {
     await own.dispose();
   });
 
+  it('gives the same on any number of threads', async () => {
+    const wide = { ...config, hidden: 192, heads: 3, blockSize: 16, height: 16, width: 16 };
+    const results: Float32Array[] = [];
+    for (const threads of [1, 2, 3, 4]) {
+      const own = openCpu({ threads });
+      const sampler = await createSampler({ config: wide, weights: randomWeights(wide), device: own });
+      results.push(await finalValues(sampler, { labels: [0, 2], steps: 2, cfg: 2, seed: 1 }));
+      await own.dispose();
+    }
+    for (const result of results) expect(result).toEqual(results[0]);
+  });
+
+  it('leaves the latents of events to their reader', async () => {
+    const request = { labels: [0, 1], steps: 3, cfg: 2, seed: 5 };
+    const expected = await finalValues(alone, request);
+    for await (const event of alone.sample(request)) {
+      if (event.kind === 'done') expect(event.latents.data).toEqual(expected);
+      else event.latents.data.fill(7);
+      if (event.kind === 'step') event.clean.data.fill(7);
+    }
+  });
+
   it('gives every request the same in every order of requests', async () => {
     // One condition alone, two, and more: each may reach another kernel.
     const all: SampleRequest[] = [

@@ -5,7 +5,8 @@
  */
 
 import type { Graph } from '../graph/onnx.ts';
-import { attention, concat, linear, split } from '../graph/operators/index.ts';
+import { add, attention, concat, linear, matmul, split, transpose } from '../graph/operators/index.ts';
+import { substitute } from '../graph/substitute.ts';
 import { type Dim, input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import {
@@ -48,10 +49,10 @@ export function conditionGraph(config: AcditConfig): Graph {
   const weights = weightInputs(config, CONDITION_WEIGHTS);
   const features = input('features', ['pairs', TIMESTEP_FEATURES]);
   const labels = input('labels', ['pairs'], 'int64');
-  return {
+  return weightsFirst({
     inputs: [features, labels, ...Object.values(weights)],
     outputs: { condition: conditions(weights, features, labels) },
-  };
+  });
 }
 
 /** `count` modulation vectors of each pair: `condition` (K, C) to `modulation` (K, count, C). */
@@ -59,10 +60,24 @@ export function modulationGraph({ hidden }: AcditConfig, count: number): Graph {
   const condition = input('condition', ['pairs', hidden]);
   const weight = input('weight', [count * hidden, hidden]);
   const bias = input('bias', [count * hidden]);
-  return {
+  return weightsFirst({
     inputs: [condition, weight, bias],
     outputs: { modulation: modulations(weight, bias, condition, count) },
-  };
+  });
+}
+
+/**
+ * The same graph with each x Wᵀ as the transpose of W xᵀ. A product that is not packed is split among threads along its
+ * longer side, and where pieces get narrow, its sums are added up in another order. With the weights' outputs as rows
+ * only rows are split, so results do not depend on the number of threads.
+ */
+function weightsFirst({ inputs, outputs }: Graph): Graph {
+  const swapped = substitute(Object.values(outputs), ({ source }, [x, weight, bias]) => {
+    if (source.kind !== 'node' || source.node.operator !== 'Gemm') return undefined;
+    const product = transpose(matmul(weight, transpose(x, [1, 0])), [1, 0]);
+    return bias ? add(product, bias) : product;
+  });
+  return { inputs, outputs: Object.fromEntries(Object.keys(outputs).map((name, i) => [name, swapped[i]])) };
 }
 
 /**

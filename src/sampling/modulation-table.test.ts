@@ -5,7 +5,22 @@ import { openCpu } from '../runtime/node.ts';
 import { type Condition, compileModulations } from './modulation-table.ts';
 
 describe('modulations', () => {
-  // With one row a product takes another kernel; with three threads two rows of 192 values are cut into other pieces.
+  it.each([24, 36, 192, 384])('do not depend on the number of threads (%i values)', async (hidden) => {
+    const config = tinyConfig({ hidden, classes: 10 });
+    const weights = randomWeights(config);
+    const conditions = Array.from({ length: 70 }, (_, i): Condition => ({ timestep: 13 * i, label: i % 11 }));
+    const rows = async (threads: number): Promise<Float32Array[]> => {
+      const device = openCpu({ threads });
+      const programs = await compileModulations(device, config, async (name) => weights.get(name)!);
+      const table = await programs.compute(conditions);
+      await device.dispose();
+      return [0, 1, 2].flatMap((layer) => conditions.map((condition) => table.row(layer, condition).slice()));
+    };
+    const expected = await rows(1);
+    for (const threads of [2, 3, 5]) expect(await rows(threads)).toEqual(expected);
+  });
+
+  // With one row a product takes another kernel; with three threads two rows of 192 values are split differently.
   it.each([
     [24, 1],
     [192, 1],

@@ -20,7 +20,10 @@ import { openTrunk, type Trunk } from './trunk.ts';
 
 export type { PerBlock, SampleRequest } from './request.ts';
 
-/** What happens while sampling. Latents are (N, B, C) of one block, in the end (N, T, B, C) of all. */
+/**
+ * What happens while sampling. Latents are (N, B, C) of one block, in the end (N, T, B, C) of all. They belong to the reader,
+ * who may change or transfer them.
+ */
 export type SampleEvent =
   | {
       readonly kind: 'step';
@@ -101,7 +104,7 @@ async function* sampleBlocks(
   const finished = [...given];
   let cache: KeyValueCache = slides ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
   for (const [block, latents] of given.entries()) {
-    yield { kind: 'block', block, latents, given: true };
+    yield { kind: 'block', block, latents: copied(latents), given: true };
     cache = await extend(trunk, cache, latents, window, signal);
   }
   for (let block = given.length; block < blocks; block++) {
@@ -121,14 +124,26 @@ async function* sampleBlocks(
       if (!allFinite(next.x)) {
         throw await notFinite(trunk.config, weights, { block, step: index, cfg: plan.cfg[block] });
       }
-      yield { kind: 'step', block, step: index + 1, steps: solver.timesteps.length, latents, clean };
+      yield {
+        kind: 'step',
+        block,
+        step: index + 1,
+        steps: solver.timesteps.length,
+        latents: copied(latents),
+        clean,
+      };
     }
     finished.push(latents);
-    yield { kind: 'block', block, latents };
+    yield { kind: 'block', block, latents: copied(latents) };
     // Nothing attends the last block.
     if (block < blocks - 1) cache = await extend(trunk, cache, latents, window, signal);
   }
   yield { kind: 'done', latents: stackBlocks(finished) };
+}
+
+/** A tensor that the reader of an event may change or transfer without changing the sample. */
+function copied({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
+  return float32(shape, data.slice());
 }
 
 /** The cache with a finished block behind it, and with the last `window` ones at most. */

@@ -172,7 +172,10 @@ export async function openTrunk(
 
   return {
     config,
-    modulations: (conditions) => modulationPrograms.compute(conditions),
+    async modulations(conditions) {
+      requireOpen();
+      return modulationPrograms.compute(conditions);
+    },
     async denoise(latents, conditions, table, cache, signal) {
       const { noise } = await pass([{ latents, conditions, table, cache }], [], () =>
         signal?.throwIfAborted(),

@@ -57,7 +57,7 @@ async function metricsOf(args: readonly string[]): Promise<Metrics> {
 function expectSame(metrics: Metrics, expected: Metrics): void {
   expect(Object.keys(metrics).sort()).toEqual(Object.keys(expected).sort());
   for (const [key, value] of Object.entries(expected)) {
-    if (key === 'protocol') expect(metrics[key]).toEqual(value);
+    if (key === 'protocol') expect(metrics[key as 'fid']).toEqual(value);
     else expect(metrics[key as 'fid'], key).toBeCloseTo(value as number, 5);
   }
 }
