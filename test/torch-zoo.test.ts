@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openModel } from '../src/checkpoints/load.ts';
 import { openFile } from '../src/formats/file-source.ts';
 import { isTorchTensor, openTorchCheckpoint, type TorchValue } from '../src/formats/torch-checkpoint.ts';
 import { toFloat32 } from '../src/tensor/convert.ts';
@@ -114,9 +115,12 @@ describe.skipIf(pythonWithTorch === undefined)('checkpoints fresh from PyTorch',
 
   it.each([
     ['complex.pt', /holds a tensor of torch.complex64, which is not supported/],
-    ['sparse.pt', /asks for torch._utils._rebuild_sparse_tensor, which is not on the list of safe names/],
-    ['module.pt', /asks for torch.nn.modules.linear.Linear, which is not on the list/],
-  ])('%s is refused', async (name, message) => {
-    await expect(openFile(join(folder, name)).then(openTorchCheckpoint)).rejects.toThrow(message);
+    ['sparse.pt', /expected a dict with 'model' and 'args' .*, got a dict with model/],
+    [
+      'module.pt',
+      /got an object of the class torch.nn.modules.linear.Linear; save its state_dict\(\) instead/,
+    ],
+  ])('%s is refused as a model', async (name, message) => {
+    await expect(openModel(join(folder, name))).rejects.toThrow(message);
   });
 });

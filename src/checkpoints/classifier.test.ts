@@ -48,7 +48,7 @@ describe('a classifier on disk', () => {
     [
       'another kind of model',
       { modelType: 'acdit' },
-      /config\.json: not the configuration of a classifier: modelType/,
+      /config\.json: describes an ACDiT model, .* expected a classifier/,
     ],
     ['a strange name', { name: 'a/b' }, /name/],
     ['classes that are no list', { classNames: 3 }, /classNames/],
