@@ -1,0 +1,167 @@
+/** @file Readers of what earlier runs left in folders: training states, latents, unfinished `.npz` files. */
+
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeFolders } from '../../src/formats/atomic-write.ts';
+import { bytesSource } from '../../src/formats/byte-source.ts';
+import { openGrowingNpz, partialFile } from '../../src/formats/growing-npz.ts';
+import { openNpz } from '../../src/formats/npz.ts';
+import { Generator } from '../../src/tensor/generator.ts';
+import { resumeTraining, saveTraining } from '../../src/training/checkpoint.ts';
+import { newIndex, writeIndex } from '../../src/training/latents/index-file.ts';
+import { openLatents } from '../../src/training/latents/latents-dataset.ts';
+import { writeShard } from '../../src/training/latents/shard.ts';
+import { initialState } from '../../src/training/optimizer.ts';
+import { parseRecipe, recipeModel } from '../../src/training/recipe.ts';
+import { formulaWeights } from '../../test/support/formula-weights.ts';
+import { fileTarget, jsonSample, type Sample, type Target } from './target.ts';
+
+/** Training states of two steps, of which one is damaged: it resumes from one of them, or says why not. */
+async function stateTarget(folder: string): Promise<Target> {
+  const recipe = parseRecipe({
+    model: { layers: 1, hidden: 8, heads: 1, patch: 4, blocks: 1 },
+    data: { path: 'data', imageSize: 8, channels: 1 },
+    training: { steps: 5, batch: 1 },
+    output: { folder: 'out' },
+  });
+  const config = recipeModel(recipe, { classNames: ['a', 'b'], sampleShape: [1, 1, 8, 8] });
+  const file = (step: number): string => join(folder, 'trainer', `step-0000000${step}.safetensors`);
+  for (const step of [1, 2]) {
+    const state = initialState(formulaWeights(config));
+    for (const { data } of state.ema.values()) data[0] = step;
+    await saveTraining(folder, config, recipe, { step, position: step, state });
+  }
+  const older = await readFile(file(1));
+  return fileTarget({
+    name: 'training state',
+    samples: [{ bytes: new Uint8Array(await readFile(file(2))) }],
+    sealed: true,
+    async read(bytes) {
+      await writeFile(file(2), bytes);
+      const read = async (): Promise<string> => {
+        const point = (await resumeTraining(folder, config, recipe))!;
+        const parts = Object.values(point.state).map((part) =>
+          [...part].map(([name, { data }]) => [name, [...data]]),
+        );
+        return JSON.stringify([point.step, point.position, parts]);
+      };
+      const resumed = await read();
+      // What the state before the damaged one gives is right too, so compare with it first.
+      if (!resumed.startsWith('[1,')) return [resumed];
+      await writeFile(file(1), older);
+      await rm(file(2));
+      return resumed === (await read()) ? [] : ['another state'];
+    },
+  });
+}
+
+/** A set of latents of two shards, of which all samples are read. */
+async function latentsTarget(folder: string): Promise<Target> {
+  const index = newIndex({
+    classNames: ['a', 'b'],
+    images: 5,
+    source: 'source',
+    imageSize: 8,
+    exifOrientation: false,
+    latentShape: [1, 2, 2],
+    dtype: 'float16',
+    flips: false,
+    autoencoder: { fingerprint: 'abc', scalingFactor: 0.5 },
+    shardSize: 3,
+  });
+  const sampleAt = (i: number) => ({
+    frames: [{ moments: new Float32Array(8).fill(i), flipped: undefined }],
+    label: i % 2,
+  });
+  const whole = {
+    ...index,
+    shards: [
+      { samples: 3, skipped: 0 },
+      { samples: 2, skipped: 0 },
+    ],
+  };
+  await makeFolders(folder);
+  await writeShard(folder, whole, 0, [0, 1, 2].map(sampleAt));
+  await writeShard(folder, whole, 1, [3, 4].map(sampleAt));
+  await writeIndex(folder, whole);
+  const samples: (Sample & { readonly file: string })[] = [];
+  for (const name of ['index.json', 'shard-00000.safetensors', 'shard-00001.safetensors']) {
+    const bytes = new Uint8Array(await readFile(join(folder, name)));
+    samples.push({
+      ...(name === 'index.json' ? jsonSample(Buffer.from(bytes).toString()) : { bytes }),
+      file: join(folder, name),
+    });
+  }
+  return fileTarget({
+    name: 'latents',
+    samples,
+    sealed: true,
+    async read(bytes, sample) {
+      const { file } = samples.find((one) => one === sample)!;
+      await writeFile(file, bytes);
+      const dataset = await openLatents(folder).catch((error) => error);
+      try {
+        if (dataset instanceof Error) throw dataset;
+        const values: unknown[] = [];
+        for (let i = 0; i < dataset.size; i++) {
+          const read = await dataset.read(i, new Generator(i));
+          values.push([i, read?.label, [...(read?.values ?? [])]]);
+        }
+        return values;
+      } finally {
+        if (!(dataset instanceof Error)) await dataset.close?.();
+        await writeFile(file, sample.bytes);
+      }
+    },
+  });
+}
+
+const ROWS = 6;
+const ROW_BYTES = 4;
+
+/** An unfinished `.npz` file and its journal: it is resumed and finished, or refused. */
+async function growingTarget(folder: string): Promise<Target> {
+  await makeFolders(folder);
+  const path = join(folder, 'samples.npz');
+  const partial = partialFile(path);
+  const journal = `${partial}.json`;
+  const array = { name: 'arr_0', dtype: 'uint8', shape: [ROWS, ROW_BYTES] } as const;
+  const row = (i: number): Uint8Array => new Uint8Array(ROW_BYTES).fill(10 * i + 1);
+  const resume = () => openGrowingNpz(path, array, { seed: 1 });
+  for (const rows of [2, 4]) {
+    const unfinished = await resume();
+    for (let i = unfinished.rows; i < rows; i++) await unfinished.append(row(i));
+    await unfinished.close();
+  }
+  const samples = [
+    { bytes: new Uint8Array(await readFile(partial)), file: partial },
+    { ...jsonSample(await readFile(journal, 'utf8')), file: journal },
+  ];
+  for (const { file } of samples) await copyFile(file, `${file}.whole`);
+  return fileTarget({
+    name: 'unfinished npz and its journal',
+    samples,
+    sealed: true,
+    async read(bytes, sample) {
+      for (const { file } of samples) await copyFile(`${file}.whole`, file);
+      await writeFile(samples.find((one) => one === sample)!.file, bytes);
+      const resumed = await resume();
+      try {
+        for (let i = resumed.rows; i < ROWS; i++) await resumed.append(row(i));
+        await resumed.finish({});
+      } finally {
+        await resumed.close();
+      }
+      return [(await (await openNpz(bytesSource(await readFile(path)))).read('arr_0')).data];
+    },
+  });
+}
+
+/** Returns the targets of all readers of folders. */
+export async function folderTargets(folder: string): Promise<Target[]> {
+  return [
+    await stateTarget(join(folder, 'run')),
+    await latentsTarget(join(folder, 'latents')),
+    await growingTarget(join(folder, 'growing')),
+  ];
+}

@@ -1,0 +1,81 @@
+/** @file What the fuzzer feeds: something that reads input of others, and damaged input for it. */
+
+import { createHash } from 'node:crypto';
+import { damagedBytes, damagedJson } from './damage.ts';
+import type { Random } from './random.ts';
+
+/** Something that reads what others wrote. */
+export interface Target {
+  readonly name: string;
+  /**
+   * Makes a case by random numbers and reads it.
+   * @returns what is wrong with how it was read, if something is
+   * @throws what the reader throws; only errors of the package are right
+   */
+  run(random: Random): Promise<string | undefined>;
+  /** Reads the undamaged input. @throws if that fails */
+  whole(): Promise<void>;
+  close?(): Promise<void>;
+}
+
+/** A valid file. */
+export interface Sample {
+  readonly bytes: Uint8Array;
+  /** Returns the file with damage inside of what it encloses, such as under compression or a checksum. */
+  readonly inside?: (random: Random) => Uint8Array | Promise<Uint8Array>;
+}
+
+/** How a file is read. */
+export interface FileReading {
+  readonly name: string;
+  readonly samples: readonly Sample[];
+  /** Reads everything in a file. Returns its values, if they are to be compared. */
+  read(bytes: Uint8Array, sample: Sample): Promise<readonly unknown[] | undefined>;
+  /** The file has checksums: values that are read of a damaged one are among those of the whole one. */
+  readonly sealed?: boolean;
+}
+
+/** Makes a target of a reader of files. */
+export function fileTarget({ name, samples, read, sealed = false }: FileReading): Target {
+  const known = new Map<Sample, ReadonlySet<string>>();
+  const digests = async (bytes: Uint8Array, sample: Sample): Promise<readonly string[]> =>
+    ((await read(bytes, sample)) ?? []).map(digest);
+  const expected = async (sample: Sample): Promise<ReadonlySet<string>> => {
+    const found = known.get(sample) ?? new Set(await digests(sample.bytes, sample));
+    known.set(sample, found);
+    return found;
+  };
+  return {
+    name,
+    async run(random) {
+      const sample = random.pick(samples);
+      const intended = sample.inside !== undefined && random.oneIn(2);
+      const bytes = intended ? await sample.inside!(random) : damagedBytes(sample.bytes, random);
+      if (!sealed || intended) {
+        await read(bytes, sample);
+        return undefined;
+      }
+      const whole = await expected(sample);
+      const other = (await digests(bytes, sample)).some((value) => !whole.has(value));
+      return other ? 'damage gave other values, though there are checksums' : undefined;
+    },
+    async whole() {
+      for (const sample of samples) await expected(sample);
+    },
+  };
+}
+
+/** A sample of JSON. */
+export function jsonSample(value: unknown): Sample {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return { bytes: new Uint8Array(Buffer.from(text)), inside: (random) => damagedJson(text, random) };
+}
+
+function digest(value: unknown): string {
+  const hash = createHash('sha1');
+  if (ArrayBuffer.isView(value))
+    hash.update(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
+  else
+    hash.update(JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? String(item) : item)) ?? '');
+  return hash.digest('hex');
+}
