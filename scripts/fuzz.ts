@@ -7,6 +7,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import keptCases from '../test/fuzz-cases.json' with { type: 'json' };
 import { caseSeed } from './fuzz/random.ts';
 import { type Case, type Finding, openTargets, runCase } from './fuzz/run.ts';
 import type { Target } from './fuzz/target.ts';
@@ -43,14 +44,24 @@ async function turn(tally: Tally, deadline: number): Promise<void> {
   const started = performance.now();
   const end = Math.min(started + TURN, deadline);
   while (performance.now() < end && tally.cases < most) {
-    const seed = values.case === undefined ? caseSeed(runSeed, tally.cases) : Number(values.case);
-    process.send?.({ reader: tally.target.name, seed } satisfies Case);
-    const finding = await runCase(tally.target, seed);
-    tally.cases++;
-    if (finding && tally.findings.push(finding) <= SHOWN) report(finding);
+    await tryCase(tally, values.case === undefined ? caseSeed(runSeed, tally.cases) : Number(values.case));
     if (values.case !== undefined) break;
   }
   tally.seconds += (performance.now() - started) / 1000;
+}
+
+async function tryCase(tally: Tally, seed: number): Promise<void> {
+  process.send?.({ reader: tally.target.name, seed } satisfies Case);
+  const finding = await runCase(tally.target, seed);
+  tally.cases++;
+  if (finding && tally.findings.push(finding) <= SHOWN) report(finding);
+}
+
+/** Repeats the cases that once went wrong. */
+async function repeatKept(tallies: readonly Tally[]): Promise<void> {
+  for (const { reader, seed } of keptCases) {
+    for (const tally of tallies) if (tally.target.name === reader) await tryCase(tally, seed);
+  }
 }
 
 function report({ reader, seed, problem }: Finding): void {
@@ -69,6 +80,7 @@ async function work(): Promise<boolean> {
     return false;
   }
   const tallies = chosen.map((target): Tally => ({ target, cases: 0, seconds: 0, findings: [] }));
+  if (values.case === undefined) await repeatKept(tallies);
   const deadline = performance.now() + 60_000 * minutes;
   let left = tallies;
   while (left.length > 0 && performance.now() < deadline) {

@@ -1,6 +1,6 @@
 /** @file Arguments of the commands, run in this process; their work is interrupted as soon as it begins. */
 
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type CliResult, runInProcess } from '../../test/support/cli.ts';
 import { writeIdxDataset } from '../../test/support/idx-files.ts';
@@ -87,7 +87,12 @@ async function knownFlags(): Promise<Flags> {
   const names = [...new Set(COMMANDS.map(([name]) => name))];
   const entries = names.map(async (name) => {
     const { stdout } = await runInProcess([name, '--help']);
-    return [name, [...stdout.matchAll(/^ {2}(--[\w-]+)/gm)].map(([, flag]) => flag)] as const;
+    return [
+      name,
+      [...stdout.matchAll(/^ {2}(--[\w-]+)/gm)]
+        .map(([, flag]) => flag)
+        .filter((flag) => flag !== '--verbose'),
+    ] as const;
   });
   return new Map(await Promise.all(entries));
 }
@@ -115,12 +120,12 @@ function misspelt(text: string, random: Random): string {
 }
 
 function resultProblem(args: readonly string[], { code, stderr }: CliResult): string | undefined {
-  const shown = `acdit ${JSON.stringify(args).slice(0, 500)}`;
+  const shown = `acdit ${args.map((arg) => JSON.stringify(arg).slice(0, 60)).join(' ')}`;
   if (code === 0 || code === 130) return undefined;
   const lines = stderr.trimEnd().split('\n');
   const errors = lines.filter((line) => !line.startsWith('warning: '));
   if (code !== 2 || errors.length !== 1) return `${shown} ends with code ${code}: ${stderr.slice(0, 2000)}`;
-  const problem = messageProblem(errors[0]);
+  const problem = messageProblem(errors[0].replace(/^acdit: /, ''));
   return problem && `${shown}: ${problem}`;
 }
 
@@ -134,15 +139,26 @@ async function writeInputs(folder: string): Promise<void> {
   await writeFile(join(folder, 'recipe.json'), JSON.stringify(RECIPE));
 }
 
+/** Names, sizes and times of all files, by which a command that wrote something is noticed. */
+async function contentsOf(folder: string): Promise<string> {
+  const names = await readdir(folder, { recursive: true });
+  const stats = await Promise.all(names.map((name) => lstat(join(folder, name))));
+  return names.map((name, i) => `${name} ${stats[i].size} ${stats[i].mtimeMs}`).join('\n');
+}
+
 /** Returns the target of the command line. */
 export async function commandLineTarget(folder: string): Promise<Target> {
   // Some way down, so that `..` leads nowhere else.
   const work = join(folder, 'command', 'line');
   const flags = await knownFlags();
+  let whole: string | undefined;
   const run = async (args: readonly string[]): Promise<CliResult> => {
     const before = process.cwd();
-    await rm(join(folder, 'command'), { recursive: true, force: true });
-    await writeInputs(work);
+    if (whole === undefined || whole !== (await contentsOf(join(folder, 'command')))) {
+      await rm(join(folder, 'command'), { recursive: true, force: true });
+      await writeInputs(work);
+      whole = await contentsOf(join(folder, 'command'));
+    }
     process.chdir(work);
     process.env.HF_HUB_OFFLINE = '1';
     try {

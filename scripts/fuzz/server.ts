@@ -124,5 +124,5 @@ function refusalProblem(status: number, text: string): string | undefined {
   const { error } = JSON.parse(text);
   if (typeof error?.message !== 'string' || typeof error.type !== 'string')
     return `not in OpenAI's shape: ${text}`;
-  return messageProblem(error.message) ?? (error.param === null ? undefined : messageProblem(error.param));
+  return messageProblem(error.message) ?? (error.param ? messageProblem(error.param) : undefined);
 }

@@ -1,6 +1,7 @@
 /** @file What the fuzzer feeds: something that reads input of others, and damaged input for it. */
 
 import { createHash } from 'node:crypto';
+import { FormatError } from '../../src/errors.ts';
 import { damagedBytes, damagedJson } from './damage.ts';
 import type { Random } from './random.ts';
 
@@ -13,7 +14,7 @@ export interface Target {
    * @throws what the reader throws; only errors of the package are right
    */
   run(random: Random): Promise<string | undefined>;
-  /** Reads the undamaged input. @throws if that fails */
+  /** Reads the undamaged input. @throws if that fails, or if a file without its end is read that needs it */
   whole(): Promise<void>;
   close?(): Promise<void>;
 }
@@ -33,10 +34,15 @@ export interface FileReading {
   read(bytes: Uint8Array, sample: Sample): Promise<readonly unknown[] | undefined>;
   /** The file has checksums: values that are read of a damaged one are among those of the whole one. */
   readonly sealed?: boolean;
+  /** A file that is cut anywhere is refused. */
+  readonly endNeeded?: boolean;
 }
 
+/** Places at which a file is cut. */
+const CUTS = 100;
+
 /** Makes a target of a reader of files. */
-export function fileTarget({ name, samples, read, sealed = false }: FileReading): Target {
+export function fileTarget({ name, samples, read, sealed = false, endNeeded = false }: FileReading): Target {
   const known = new Map<Sample, ReadonlySet<string>>();
   const digests = async (bytes: Uint8Array, sample: Sample): Promise<readonly string[]> =>
     ((await read(bytes, sample)) ?? []).map(digest);
@@ -44,6 +50,16 @@ export function fileTarget({ name, samples, read, sealed = false }: FileReading)
     const found = known.get(sample) ?? new Set(await digests(sample.bytes, sample));
     known.set(sample, found);
     return found;
+  };
+  const requireEnd = async (sample: Sample): Promise<void> => {
+    const { bytes } = sample;
+    for (let at = 0; at < bytes.length; at += Math.ceil(bytes.length / CUTS)) {
+      const error = await read(bytes.slice(0, at), sample).then(
+        () => new Error(`is read although it is cut at ${at}`),
+        (reason) => reason,
+      );
+      if (!(error instanceof FormatError)) throw error;
+    }
   };
   return {
     name,
@@ -60,7 +76,10 @@ export function fileTarget({ name, samples, read, sealed = false }: FileReading)
       return other ? 'damage gave other values, though there are checksums' : undefined;
     },
     async whole() {
-      for (const sample of samples) await expected(sample);
+      for (const sample of samples) {
+        await expected(sample);
+        if (endNeeded) await requireEnd(sample);
+      }
     },
   };
 }

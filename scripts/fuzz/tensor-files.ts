@@ -17,6 +17,7 @@ import { openTensorflowGraph } from '../../src/formats/tensorflow-graph.ts';
 import { isTorchTensor, openTorchCheckpoint, type TorchValue } from '../../src/formats/torch-checkpoint.ts';
 import { unpickleTorch } from '../../src/formats/torch-pickle.ts';
 import { encodeZip, openZip } from '../../src/formats/zip.ts';
+import { writeStoredZip } from '../../src/formats/zip-writer.ts';
 import { float32, tensor } from '../../src/tensor/tensor.ts';
 import { parseIdx, unpackGzip } from '../../src/training/datasets/idx.ts';
 import { encodeGraph } from '../../test/support/formula-inception.ts';
@@ -51,6 +52,14 @@ async function readTree(value: TorchValue): Promise<void> {
   }
 }
 
+/** A zip archive that is not compressed. */
+async function storedZip(files: readonly (readonly [string, Uint8Array])[]): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  const stored = files.map(([name, data]) => ({ name, read: async () => data }));
+  await writeStoredZip(async (bytes) => void pieces.push(bytes.slice()), stored, 64);
+  return new Uint8Array(Buffer.concat(pieces));
+}
+
 /** A zip archive, with damage to a file in it too, whose checksum is then that of the damaged file. */
 async function zipSample(bytes: Uint8Array): Promise<Sample> {
   const files: (readonly [string, Uint8Array])[] = [];
@@ -59,10 +68,11 @@ async function zipSample(bytes: Uint8Array): Promise<Sample> {
     bytes,
     inside(random) {
       const damaged = random.below(files.length);
-      return encodeZip(
-        files.map(([name, data], i) => [name, i === damaged ? damagedBytes(data, random) : data]),
-        random.oneIn(2),
-      );
+      const contents = files.map(([name, data], i): [string, Uint8Array] => [
+        name,
+        i === damaged ? damagedBytes(data, random) : data,
+      ]);
+      return random.oneIn(8) ? encodeZip(contents, true) : storedZip(contents);
     },
   };
 }
@@ -98,11 +108,13 @@ async function numpyTargets(folder: string): Promise<Target[]> {
   return [
     fileTarget({
       name: 'npy',
+      endNeeded: true,
       samples: Object.values(values).map((value) => ({ bytes: encodeNpy(value) })),
       read: async (bytes) => [parseNpy(bytes).data],
     }),
     fileTarget({
       name: 'npz',
+      endNeeded: true,
       samples: await Promise.all(npzs.map(zipSample)),
       sealed: true,
       read: async (bytes) => tensorsOf(await openNpz(bytesSource(bytes))),
@@ -117,6 +129,7 @@ async function numpyTargets(folder: string): Promise<Target[]> {
     }),
     fileTarget({
       name: 'zip',
+      endNeeded: true,
       samples: [
         await zipSample(
           await encodeZip(
@@ -171,11 +184,13 @@ async function safetensorsTargets(folder: string): Promise<Target[]> {
   return [
     fileTarget({
       name: 'safetensors',
+      endNeeded: true,
       samples: [safetensorsSample(encodeSafetensors(Object.entries(values), { step: '1' }))],
       read: async (bytes) => tensorsOf(await openSafetensors(bytesSource(bytes))),
     }),
     fileTarget({
       name: 'sealed safetensors',
+      endNeeded: true,
       samples: [safetensorsSample(new Uint8Array(await readFile(sealed)))],
       sealed: true,
       async read(bytes) {
@@ -202,14 +217,21 @@ async function torchTargets(): Promise<Target[]> {
     zipSample(await fixture(name)),
   );
   return [
-    fileTarget({ name: 'torch checkpoint', samples: await Promise.all(archives), read: readCheckpoint }),
+    fileTarget({
+      name: 'torch checkpoint',
+      endNeeded: true,
+      samples: await Promise.all(archives),
+      read: readCheckpoint,
+    }),
     fileTarget({
       name: 'legacy torch checkpoint',
+      endNeeded: true,
       samples: [{ bytes: await fixture('golden/pickle-zoo-legacy.pt') }],
       read: readCheckpoint,
     }),
     fileTarget({
       name: 'pickle',
+      endNeeded: true,
       samples: pickles,
       async read(bytes, sample) {
         const { members, name } = pickles.find((one) => one === sample)!;
@@ -238,11 +260,13 @@ function otherTargets(): Target[] {
     }),
     fileTarget({
       name: 'IDX',
+      endNeeded: true,
       samples: [{ bytes: idx }],
       read: async (bytes) => [parseIdx(await unpackGzip(bytes, 'idx'), 'idx').data],
     }),
     fileTarget({
       name: 'IDX in gzip',
+      endNeeded: true,
       samples: [
         {
           bytes: new Uint8Array(zipped),

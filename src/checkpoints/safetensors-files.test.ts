@@ -71,6 +71,8 @@ describe('a model in several files', () => {
     'x.bin',
     'a\0.safetensors',
     '\x1b[2J.safetensors',
+    '\u202ex.safetensors',
+    `${'x'.repeat(244)}.safetensors`,
   ])('reads no file elsewhere: %j', async (file) => {
     changeIndex(withEntry('x_embedder.weight', () => file));
     await expect(openModel(folder)).rejects.toThrow(

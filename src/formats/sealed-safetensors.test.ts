@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { FormatError } from '../errors.ts';
@@ -75,6 +76,14 @@ describe('a sealed safetensors file', () => {
     // White space that fills up the header may be any other.
     const harmless = unseen.filter((bit) => whole[bit >> 3] === 0x20);
     expect(unseen).toEqual(harmless);
+  });
+
+  it('is refused if its metadata is intact but its checksums are not numbers', async () => {
+    for (const checksums of ['{', '[]', '{"values":"1"}', '{"values":-1}', 'null']) {
+      const checksum = String(crc32(JSON.stringify({ checksums })));
+      await writeSafetensors(path, [['values', values]], { checksums, checksum });
+      await expect(readAll()).rejects.toThrow(FormatError);
+    }
   });
 
   it('is told from a file without checksums', async () => {

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { FormatError } from '../errors.ts';
 import { type Tensor, tensor, tensorBytes } from '../tensor/tensor.ts';
 import { type ByteSource, closingOnError } from './byte-source.ts';
+import { parseJsonOf } from './json.ts';
 import { printable } from './printable.ts';
 import { openSafetensors, type SafetensorsArchive } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
@@ -92,7 +93,13 @@ function checksumsOf({ metadata, names }: SafetensorsArchive, source: string): R
   if (Number(sum) !== metadataChecksum(described)) {
     throw new FormatError(`${source}: its metadata is damaged: the checksum is wrong`);
   }
-  const sums = checksumsSchema.parse(JSON.parse(described[TENSORS]));
+  const sums = parseJsonOf(
+    described[TENSORS],
+    source,
+    checksumsSchema,
+    'its metadata holds no valid checksums',
+    FormatError,
+  );
   const unknown = names.find((name) => !Object.hasOwn(sums, name));
   if (unknown !== undefined)
     throw new FormatError(`${source}: its tensor ${printable(unknown)} has no checksum`);

@@ -13,6 +13,8 @@ import type { TensorArchive } from './tensor-archive.ts';
 
 /** The end of an index's name. Diffusers puts a variant such as `fp16` before `json`. */
 const INDEX_NAME = /\.safetensors\.index(?:\.\w+)?\.json$/;
+/** A file's name, without a path, no longer than file systems allow and fit to be shown. */
+const SHARD_NAME = /^[^/\\:\p{Cc}\p{Cs}\u200e\u200f\u202a-\u202e\u2066-\u2069]{1,243}\.safetensors$/u;
 /** Max files that are open at once. */
 const MAX_SHARDS = 1000;
 /** Max bytes of an index: about 100,000 tensors. */
@@ -44,7 +46,7 @@ export function parseShardIndex(text: string, name: string): ShardIndex {
   if (files.length === 0 || files.length > MAX_SHARDS) {
     throw new FormatError(`${name}: names ${files.length} files; expected 1 to ${MAX_SHARDS}`);
   }
-  const stray = files.find((file) => !/^[^/\\:\p{Cc}]+\.safetensors$/u.test(file));
+  const stray = files.find((file) => !SHARD_NAME.test(file));
   if (stray !== undefined) {
     throw new FormatError(
       `${name}: names the file ${printable(stray)}; expected a .safetensors file in the same folder, without a path`,
@@ -99,14 +101,14 @@ function requireSameTensors(
   for (const [tensor, file] of fileOf) {
     if (shards.get(file)!.has(tensor)) continue;
     throw new FormatError(
-      `${name}: says that ${printable(tensor)} is in ${file}, which does not hold it; ${remedy}`,
+      `${name}: says that ${printable(tensor)} is in ${printable(file)}, which does not hold it; ${remedy}`,
     );
   }
   for (const [file, { names }] of shards) {
     const stray = names.find((tensor) => fileOf.get(tensor) !== file);
     if (stray === undefined) continue;
     throw new FormatError(
-      `${name}: does not say that ${printable(stray)} is in ${file}, which holds it; ${remedy}`,
+      `${name}: does not say that ${printable(stray)} is in ${printable(file)}, which holds it; ${remedy}`,
     );
   }
 }

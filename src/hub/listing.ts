@@ -1,7 +1,8 @@
 /** @file What the hub's API knows of a repository, asked through `@huggingface/hub`, which is loaded when needed. */
 
 import { HubError } from '../errors.ts';
-import { connected, type Hub } from './connection.ts';
+import { printable } from '../formats/printable.ts';
+import { ConnectionProblem, connected, type Hub } from './connection.ts';
 import type { HubLocation } from './names.ts';
 import { formatBytes } from './sizes.ts';
 
@@ -14,10 +15,11 @@ const MOST_PAGES = 10;
 
 /**
  * Lists the files in a repository, those that may be models first. Only the beginning of a long list is read.
- * @throws {HubError} if the answer is larger than 10 MB or has more than 10 pages.
+ * @throws {HubError} if the answer is not a list, is larger than 10 MB or has more than 10 pages; {ConnectionProblem} for
+ * failures of the network.
  */
 export function listRepository(hub: Hub, location: HubLocation): Promise<string[]> {
-  return connected(hub, async (signal) => {
+  return understood(hub, async (signal) => {
     const { listFiles } = await import('@huggingface/hub');
     const paths: string[] = [];
     let entries = 0;
@@ -25,7 +27,7 @@ export function listRepository(hub: Hub, location: HubLocation): Promise<string[
     // Unlike `pathsInfo`, this puts the revision into the URL unchanged.
     const revision = encodeURIComponent(location.revision);
     for await (const { type, path } of listFiles({ ...where, revision, recursive: true })) {
-      if (type === 'file') paths.push(path);
+      if (type === 'file' && typeof path === 'string') paths.push(path);
       if (++entries === LONGEST) break;
     }
     const isModel = (path: string): boolean => /\.(pt|pth|safetensors|bin)$/.test(path);
@@ -40,15 +42,41 @@ export interface ListedFile {
   readonly size: number;
 }
 
-/** @returns undefined if the API knows no such file */
+/**
+ * @returns undefined if the API knows no such file
+ * @throws {HubError} if the answer is not one of the API; {ConnectionProblem} for failures of the network.
+ */
 export function listedFile(hub: Hub, location: HubLocation): Promise<ListedFile | undefined> {
-  return connected(hub, async (signal) => {
+  return understood(hub, async (signal) => {
     const { pathsInfo } = await import('@huggingface/hub');
     const where = parameters(hub, location, signal);
     const [info] = await pathsInfo({ ...where, paths: [location.path], expand: true });
     if (info?.type !== 'file') return undefined;
-    return { commit: info.lastCommit?.id, checksum: info.lfs?.oid ?? info.oid, size: info.size };
+    return {
+      commit: textOf(info.lastCommit?.id),
+      checksum: textOf(info.lfs?.oid ?? info.oid),
+      size: info.size,
+    };
   });
+}
+
+/** Answers are somebody else's JSON, whatever the library's types say. */
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Asks the API. @throws {HubError} also for an answer that the library does not understand */
+async function understood<T>(hub: Hub, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  try {
+    return await connected(hub, action);
+  } catch (cause) {
+    hub.signal?.throwIfAborted();
+    if (cause instanceof HubError || cause instanceof ConnectionProblem) throw cause;
+    const reason = printable((cause as Error).message);
+    throw new HubError(`${hub.settings.endpoint} does not answer as the Hugging Face Hub does (${reason})`, {
+      cause,
+    });
+  }
 }
 
 function parameters({ settings, fetch }: Hub, { repo, revision }: HubLocation, signal: AbortSignal) {

@@ -15,6 +15,24 @@ function changed(section: keyof typeof valid, changes: object): unknown {
 }
 
 describe('a recipe', () => {
+  it('is refused in one bounded line, whatever its keys are', () => {
+    const many = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`key${i}`, 1]));
+    const hostile = { [`\u001b[31m\r\n\u202e${'x'.repeat(5000)}`]: 1 };
+    for (const keys of [many, hostile, { path: 'é'.repeat(9000), kind: 'é'.repeat(9000) }]) {
+      let message = '';
+      try {
+        parseRecipe(changed('data', keys));
+      } catch (error) {
+        expect(error).toBeInstanceOf(ConfigError);
+        ({ message } = error as Error);
+      }
+      expect(message.length).toBeGreaterThan(0);
+      expect(message.length).toBeLessThan(4000);
+      expect(message).not.toMatch(/[\p{Cc}\u202e]/u);
+    }
+    expect(() => parseRecipe(changed('data', many))).toThrow(/'data\.key7'.* and 4992 more$/);
+  });
+
   it('gets defaults, and keeps what it says', () => {
     const recipe = parseRecipe(changed('training', { ema: 0.5 }));
     expect(recipe.training).toMatchObject({

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
 import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
 import type { Dataset } from './datasets/dataset.ts';
@@ -156,23 +157,40 @@ function keysAt(path: readonly PropertyKey[]): string[] {
   return Object.keys((section instanceof z.ZodOptional ? section.unwrap() : section).shape);
 }
 
+/** Problems, or keys of one problem, that a message names. */
+const SHOWN_PROBLEMS = 8;
+/** Characters of a schema's message. */
+const PROBLEM_LENGTH = 160;
+
+/** Joins the first texts, and says how many more there are. */
+function someOf(texts: readonly string[], separator: string): string {
+  const shown = texts.slice(0, SHOWN_PROBLEMS);
+  if (texts.length > shown.length) shown.push(`and ${texts.length - shown.length} more`);
+  return shown.join(separator);
+}
+
 function describeIssue(issue: z.core.$ZodIssue): string {
-  const at = issue.path.join('.');
-  if (issue.code !== 'unrecognized_keys') return `${at || 'recipe'}: ${issue.message}`;
+  const at = printable(issue.path.join('.') || 'recipe');
+  if (issue.code !== 'unrecognized_keys') return `${at}: ${printable(issue.message, PROBLEM_LENGTH)}`;
   const known = keysAt(issue.path);
   const quoted = (key: string): string => `'${key}'`;
   const advice = (key: string): string =>
     didYouMean(key, known, quoted) || `; the keys here are ${known.join(', ')}`;
-  return issue.keys.map((key) => `unknown key '${[...issue.path, key].join('.')}'${advice(key)}`).join(' ');
+  const unknown = issue.keys.map(
+    (key) => `unknown key '${printable([...issue.path, key].join('.'))}'${advice(key)}`,
+  );
+  return someOf(unknown, ' ');
 }
 
 /**
  * Check a parsed recipe and fill in defaults.
- * @throws {ConfigError} naming every unknown key, with the nearest valid one, and every wrong value.
+ * @throws {ConfigError} naming the first unknown keys, each with the nearest valid one, and the first wrong values.
  */
 export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
   const result = recipeSchema.safeParse(json);
-  if (!result.success) throw new ConfigError(`${name}: ${result.error.issues.map(describeIssue).join('; ')}`);
+  if (!result.success) {
+    throw new ConfigError(`${name}: ${someOf(result.error.issues.map(describeIssue), '; ')}`);
+  }
   return withDefaults(result.data);
 }
 
