@@ -123,7 +123,10 @@ describe('videos of a folder', () => {
     await writePng(join(folder, 'b', 'preview.png'), blankImage(8, 8, 3));
     writeFileSync(join(folder, 'notes.txt'), 'x');
     const videos = ['a/frames', 'b/one.webp', 'b/two.webp'].map((path) => join(folder, path));
-    const others = ['notes.txt', 'b/preview.png', 'preview.png'].map((path) => join(folder, path));
+    const others = ['notes.txt', 'b/preview.png', 'preview.png'].map((path) => ({
+      path: join(folder, path),
+      kind: 'file',
+    }));
     expect(await listVideos(folder)).toEqual({ files: videos, others });
     expect(await listVideos(`${folder}/./`)).toEqual({ files: videos, others });
     expect(await listVideos(join(folder, 'a', 'frames'))).toEqual({ files: videos.slice(0, 1), others: [] });

@@ -50,7 +50,7 @@ export async function listVideos(path: string): Promise<FolderFiles> {
   for (const file of files) {
     if (videos.has(file)) found.add(file);
     else if (isOfFrames(dirname(file))) found.add(dirname(file));
-    else ignored.push(file);
+    else ignored.push({ path: file, kind: 'file' });
   }
   return { files: [...found], others: ignored };
 }

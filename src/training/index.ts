@@ -19,7 +19,7 @@ export type {
   SampleShape,
   VideoDataset,
 } from './datasets/dataset.ts';
-export type { PassedOver } from './datasets/folder-files.ts';
+export type { PassedOver, SpecialKind } from './datasets/folder-files.ts';
 export type { Split } from './datasets/idx-dataset.ts';
 export type { ClipOptions, DatasetKind } from './datasets/kinds.ts';
 export { type MovingItemsOptions, movingItems } from './datasets/moving-items.ts';

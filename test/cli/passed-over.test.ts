@@ -1,6 +1,6 @@
 /** @file What commands do with files of a set that they do not read, images on their side, and images that are too large. */
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -97,6 +97,20 @@ describe('files that are not read', () => {
     const clean = await command(whole(), join(temporaryFolder(), 'out'));
     expect(events(clean.stdout)[0]).not.toHaveProperty('passedOver');
     expect(clean.stderr).not.toContain('ignored');
+  });
+
+  it.each([
+    ['train', (data: string) => train(data, join(temporaryFolder(), 'out'))],
+    ['encode', (data: string) => encode(data, join(temporaryFolder(), 'out'))],
+    ['evaluate', (data: string) => evaluate(data, whole())],
+  ])('may be links that lead nowhere, which acdit %s counts and names too', async (_, command) => {
+    const data = whole();
+    symlinkSync(join(data, 'gone.png'), join(data, 'a', '9.png'));
+    symlinkSync(join(data, 'gone'), join(data, 'c'));
+    const { code, stdout, stderr } = await command(data);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain('"special":{"broken link":2}');
+    expect(stderr).toContain(`${data}: ignored 2 files not read as images: 2 broken links (`);
   });
 
   it('are counted in the JSON of acdit evaluate for each set', async () => {

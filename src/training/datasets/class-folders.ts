@@ -2,9 +2,10 @@
 
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { basename, join, relative, sep } from 'node:path';
 import { DatasetError } from '../../errors.ts';
-import { filesBelow, filesIn, foldersIn, type PassedOver, passedOver } from './folder-files.ts';
+import { printableList } from '../../formats/printable.ts';
+import { entriesIn, filesBelow, foldersIn, type PassedOver, passedOver } from './folder-files.ts';
 
 export interface LabelledFile {
   readonly path: string;
@@ -33,7 +34,7 @@ export async function listClassFiles(
 ): Promise<ClassFiles> {
   const folders = await classFolders(root, unit);
   const files: LabelledFile[] = [];
-  const others = await filesIn(root);
+  const others = await entriesIn(root);
   for (const [label, folder] of folders.entries()) {
     const found = await filesBelow(join(root, folder), extensions);
     if (found.files.length === 0) {
@@ -42,7 +43,7 @@ export async function listClassFiles(
       );
     }
     for (const path of found.files) files.push({ path, label });
-    for (const path of found.others) others.push(path);
+    for (const other of found.others) others.push(other);
   }
   return { files, classNames: renamed(root, folders, names), passedOver: passedOver(others) };
 }
@@ -79,10 +80,13 @@ export async function fingerprintOf(root: string, files: readonly LabelledFile[]
 async function classFolders(path: string, unit: string): Promise<string[]> {
   const folders = await foldersIn(path);
   if (folders.length > 0) return folders;
+  const entries = await entriesIn(path);
+  if (entries.length === 0) {
+    throw new DatasetError(`${path}: is empty; expected one folder of ${unit} per class`);
+  }
+  const links = entries.filter(({ kind }) => kind === 'broken link').map(({ path }) => basename(path));
   throw new DatasetError(
-    (await filesIn(path)).length === 0
-      ? `${path}: is empty; expected one folder of ${unit} per class`
-      : `${path}: has no folders; expected one folder of ${unit} per class. For a single class, move the ${unit} into ` +
-          join(path, 'all'),
+    `${path}: has no folders${links.length > 0 ? ` but broken links (${printableList(links)})` : ''}; expected one folder ` +
+      `of ${unit} per class. For a single class, move the ${unit} into ${join(path, 'all')}`,
   );
 }

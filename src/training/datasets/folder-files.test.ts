@@ -1,4 +1,5 @@
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -44,7 +45,9 @@ describe('filesBelow', () => {
     const folder = folderOf({ ...images, ...others });
     const found = await filesBelow(folder, IMAGE_EXTENSIONS);
     expect(found.files).toEqual(Object.keys(images).map((name) => join(folder, name)));
-    expect(found.others).toEqual(Object.keys(others).map((name) => join(folder, name)));
+    expect(found.others).toEqual(
+      Object.keys(others).map((name) => ({ path: join(folder, name), kind: 'file' })),
+    );
   });
 
   it('takes no folder for an image, and leaves out what systems make', async () => {
@@ -58,7 +61,8 @@ describe('filesBelow', () => {
     symlinkSync(join(folder, 'nothing'), join(folder, 'broken.png'));
     symlinkSync(join(folder, 'folder.jpg'), join(folder, 'again.png'));
     const first = join(folder, 'again.png', 'x.png');
-    expect(await filesBelow(folder, IMAGE_EXTENSIONS)).toEqual({ files: [first], others: [] });
+    const broken = { path: join(folder, 'broken.png'), kind: 'broken link' };
+    expect(await filesBelow(folder, IMAGE_EXTENSIONS)).toEqual({ files: [first], others: [broken] });
   });
 
   it('finds videos without an extension', async () => {
@@ -66,14 +70,47 @@ describe('filesBelow', () => {
     const folder = folderOf({ clip: mp4, 'b.png': fixture('rgb.png'), 'c.gif': fixture('rgb.gif') });
     const found = await filesBelow(folder, VIDEO_EXTENSIONS);
     expect(found.files).toEqual([join(folder, 'c.gif'), join(folder, 'clip')]);
-    expect(found.others).toEqual([join(folder, 'b.png')]);
+    expect(found.others).toEqual([{ path: join(folder, 'b.png'), kind: 'file' }]);
   });
 });
 
+it('orders names as Python does, by code points', async () => {
+  // sorted(os.listdir(...)) of Python 3.12; UTF-16 units put the cat before the others
+  const sorted = ['\u00e9', '\ufb01', '\uff21', '\u{1f431}'];
+  const folder = folderOf(Object.fromEntries(sorted.map((name) => [`${name}/x.png`, fixture('rgb.png')])));
+  expect((await openImageFolder(folder, { imageSize: 8 })).classNames).toEqual(sorted);
+});
+
 describe('passedOver', () => {
+  it('counts links that lead nowhere, and what is not a file', async () => {
+    const folder = folderOf({ 'a/1.png': fixture('rgb.png') });
+    symlinkSync(join(folder, 'gone'), join(folder, 'a', '2.png'));
+    symlinkSync('loop.png', join(folder, 'a', 'loop.png'));
+    symlinkSync(join(folder, 'gone'), join(folder, 'b'));
+    const pipes = process.platform === 'win32' ? 0 : 1;
+    if (pipes > 0) execFileSync('mkfifo', [join(folder, 'a', 'pipe')]);
+    const dataset = await openImageFolder(folder, { imageSize: 8 });
+    expect(dataset).toMatchObject({ size: 1, classNames: ['a'] });
+    expect(dataset.passedOver).toEqual({
+      count: 3 + pipes,
+      extensions: {},
+      special: { 'broken link': 3, ...(pipes > 0 && { 'named pipe': pipes }) },
+      examples: ['b', join('a', '2.png'), join('a', 'loop.png')].map((name) => join(folder, name)),
+    });
+    if (pipes > 0) {
+      expect(describePassedOver('x', 'images', dataset.passedOver!)).toBe(
+        'x: ignored 4 files not read as images: 3 broken links, 1 named pipe (b, 2.png, loop.png, ...)',
+      );
+    }
+    rmSync(join(folder, 'a'), { recursive: true });
+    await expect(openImageFolder(folder, { imageSize: 8 })).rejects.toThrow(
+      'has no folders but broken links (b)',
+    );
+  });
+
   it('counts by extension and names the first', () => {
     const files = ['x/a.heic', 'x/b.HEIC', 'x/c.txt', 'x/d', 'x/e.heic'];
-    const summary = passedOver(files)!;
+    const summary = passedOver(files.map((path) => ({ path, kind: 'file' as const })))!;
     expect(summary).toEqual({
       count: 5,
       extensions: { '.heic': 3, '.txt': 1, '': 1 },

@@ -1,9 +1,10 @@
 /** @file Lists the files of a folder at any depth, and sums up those that are ignored. */
 
-import type { Dirent } from 'node:fs';
+import type { Dirent, Stats } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { DatasetError } from '../../errors.ts';
+import { compareCodePoints } from '../../formats/code-point-order.ts';
 import { printable } from '../../formats/printable.ts';
 import { extensionOf, usualExtension } from '../../media/file-formats.ts';
 
@@ -12,14 +13,25 @@ export interface FolderFiles {
   /** Files of the requested formats, sorted. */
   readonly files: readonly string[];
   /** All others. */
-  readonly others: readonly string[];
+  readonly others: readonly OtherFile[];
 }
+
+/** A file that is not part of a set. */
+export interface OtherFile {
+  readonly path: string;
+  readonly kind: 'file' | SpecialKind;
+}
+
+/** What an entry of a folder may be that cannot be read as a file. */
+export type SpecialKind = 'broken link' | 'named pipe' | 'socket' | 'device';
 
 /** Ignored files of a set, to be reported once. */
 export interface PassedOver {
   readonly count: number;
   /** Number of files per extension, such as `.heic`; files without one are counted as `''`. */
   readonly extensions: Readonly<Record<string, number>>;
+  /** Number of entries that are not files, per kind. */
+  readonly special?: Readonly<Partial<Record<SpecialKind, number>>>;
   /** The first of them. */
   readonly examples: readonly string[];
 }
@@ -45,7 +57,7 @@ export async function filesBelow(
   if (seen.has(real)) return { files: [], others: [] };
   seen.add(real);
   const files: string[] = [];
-  const others: string[] = [];
+  const others: OtherFile[] = [];
   for (const entry of await listFolder(folder)) {
     const path = join(folder, entry.name);
     const kind = await kindOf(entry, path);
@@ -53,23 +65,33 @@ export async function filesBelow(
       const below = await filesBelow(path, extensions, seen);
       for (const file of below.files) files.push(file);
       for (const file of below.others) others.push(file);
-    } else if (kind === 'file') {
-      const isOne = extensions.has(extensionOf(path)) || extensions.has(await usualExtension(path));
-      (isOne ? files : others).push(path);
+    } else if (kind !== 'file') {
+      others.push({ path, kind });
+    } else if (extensions.has(extensionOf(path)) || extensions.has(await usualExtension(path))) {
+      files.push(path);
+    } else {
+      others.push({ path, kind });
     }
   }
   return { files, others };
 }
 
 /** Sums up ignored files; `undefined` if there are none. */
-export function passedOver(files: readonly string[]): PassedOver | undefined {
+export function passedOver(files: readonly OtherFile[]): PassedOver | undefined {
   if (files.length === 0) return undefined;
   const extensions: Record<string, number> = {};
-  for (const file of files) {
-    const extension = extensionOf(file);
-    extensions[extension] = (extensions[extension] ?? 0) + 1;
+  const special: Partial<Record<SpecialKind, number>> = {};
+  for (const { path, kind } of files) {
+    const extension = extensionOf(path);
+    if (kind === 'file') extensions[extension] = (extensions[extension] ?? 0) + 1;
+    else special[kind] = (special[kind] ?? 0) + 1;
   }
-  return { count: files.length, extensions, examples: files.slice(0, EXAMPLES) };
+  return {
+    count: files.length,
+    extensions,
+    ...(Object.keys(special).length > 0 && { special }),
+    examples: files.slice(0, EXAMPLES).map(({ path }) => path),
+  };
 }
 
 /**
@@ -79,11 +101,17 @@ export function passedOver(files: readonly string[]): PassedOver | undefined {
 export function describePassedOver(
   name: string,
   unit: string,
-  { count, extensions, examples }: PassedOver,
+  { count, extensions, special = {}, examples }: PassedOver,
 ): string {
-  const kinds = Object.entries(extensions)
+  const plural = (kind: string, number: number): string => (number === 1 ? kind : `${kind}s`);
+  const kinds = [
+    ...Object.entries(extensions).map(
+      ([extension, number]) => [extension ? printable(extension) : 'without an extension', number] as const,
+    ),
+    ...Object.entries(special).map(([kind, number]) => [plural(kind, number), number] as const),
+  ]
     .sort(([, a], [, b]) => b - a)
-    .map(([extension, number]) => `${number} ${extension ? printable(extension) : 'without an extension'}`);
+    .map(([kind, number]) => `${number} ${kind}`);
   const shown = kinds.slice(0, 5).join(', ') + (kinds.length > 5 ? ', ...' : '');
   const names = examples.map((path) => printable(basename(path))).join(', ');
   return (
@@ -111,25 +139,40 @@ export async function foldersIn(path: string): Promise<string[]> {
 
 /** Lists the sorted paths of the files directly in a folder. @throws {DatasetError} if it cannot be read. */
 export async function filesIn(path: string): Promise<string[]> {
-  const files: string[] = [];
-  for (const entry of await listFolder(path)) {
-    const file = join(path, entry.name);
-    if ((await kindOf(entry, file)) === 'file') files.push(file);
-  }
-  return files;
+  return (await entriesIn(path)).filter(({ kind }) => kind === 'file').map(({ path }) => path);
 }
 
-type Kind = 'file' | 'folder' | undefined;
+/**
+ * Lists everything directly in a folder that is not a folder, sorted: files, and what cannot be read as one.
+ * @throws {DatasetError} if it cannot be read.
+ */
+export async function entriesIn(path: string): Promise<OtherFile[]> {
+  const entries: OtherFile[] = [];
+  for (const entry of await listFolder(path)) {
+    const file = join(path, entry.name);
+    const kind = await kindOf(entry, file);
+    if (kind !== 'folder') entries.push({ path: file, kind });
+  }
+  return entries;
+}
+
+type Kind = 'folder' | OtherFile['kind'];
 
 /** Returns the kind of an entry; only links are looked up. */
 async function kindOf(entry: Dirent, path: string): Promise<Kind> {
-  if (entry.isSymbolicLink()) return kindOfPath(path);
-  return entry.isDirectory() ? 'folder' : entry.isFile() ? 'file' : undefined;
+  return entry.isSymbolicLink() ? kindOfPath(path) : kindFrom(entry);
 }
 
 async function kindOfPath(path: string): Promise<Kind> {
   const stats = await stat(path).catch(() => undefined);
-  return stats?.isDirectory() ? 'folder' : stats?.isFile() ? 'file' : undefined;
+  return stats ? kindFrom(stats) : 'broken link';
+}
+
+function kindFrom(entry: Dirent | Stats): Kind {
+  if (entry.isDirectory()) return 'folder';
+  if (entry.isFile()) return 'file';
+  if (entry.isFIFO()) return 'named pipe';
+  return entry.isSocket() ? 'socket' : 'device';
 }
 
 /** Lists entries sorted by name, without hidden ones (macOS leaves `._x.jpg` files that are not images). */
@@ -138,7 +181,7 @@ async function listFolder(path: string): Promise<Dirent[]> {
     const entries = await readdir(path, { withFileTypes: true });
     return entries
       .filter(({ name }) => !name.startsWith('.') && !SYSTEM_FOLDERS.has(name) && !SYSTEM_FILES.has(name))
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
+      .sort((a, b) => compareCodePoints(a.name, b.name));
   } catch (error) {
     throw new DatasetError(`${path}: cannot be read as a folder (${(error as Error).message})`, {
       cause: error,

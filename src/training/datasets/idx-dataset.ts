@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatasetError } from '../../errors.ts';
+import { compareCodePoints } from '../../formats/code-point-order.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { ImageDataset } from './dataset.ts';
 import { parseIdx, unpackGzip } from './idx.ts';
@@ -58,7 +59,9 @@ export async function findIdxImages(path: string, split: Split): Promise<string[
   if (stats.isFile()) {
     return isIdxImages(path) ? [path] : [];
   }
-  const names = (await readdir(path)).filter((name) => imageFilePatterns[split].test(name)).sort();
+  const names = (await readdir(path))
+    .filter((name) => imageFilePatterns[split].test(name))
+    .sort(compareCodePoints);
   const unpacked = names.filter((name) => !name.endsWith('.gz') || !names.includes(name.slice(0, -3)));
   return unpacked.map((name) => join(path, name));
 }
