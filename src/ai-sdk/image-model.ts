@@ -5,8 +5,11 @@ import type { ImagesAnswer } from '../server/api.ts';
 import { type AcditProviderOptions, send } from './http.ts';
 import { noted, otherSize, unsupported } from './warnings.ts';
 
-/** The server's default limit. */
-const IMAGES_PER_CALL = 10;
+/**
+ * One call makes all images: the SDK would send the same seed with each of several calls, and so get the same images again.
+ * The server refuses more than its own limit.
+ */
+const IMAGES_PER_CALL = Number.MAX_SAFE_INTEGER;
 
 export function createImageModel(options: AcditProviderOptions, modelId: string): ImageModelV4 {
   return {

@@ -84,6 +84,12 @@ export async function openSampleFolder(
   }
 }
 
+/** Returns the folder of a run that writes nothing into it; it is not made. */
+export function unusedSampleFolder(path: string): SampleFolder {
+  const [grid, latents] = [join(path, 'grid.png'), join(path, 'latents.npy')];
+  return { path, first: 0, grid, latents, release: async () => {} };
+}
+
 /** Returns the number after a sample's; 0 for other files. */
 function numberAfter(name: string): number {
   const number = NUMBERED.exec(name)?.[1];

@@ -26,7 +26,7 @@ import { addToGrid, labelledGrid, type NamedImage, picturesOf, writeNamed } from
 import { formatDuration, startProgress } from './progress.ts';
 import { type BatchedRequest, batchRequests, latentShape, stepsOfSample } from './sample-batches.ts';
 import { openDecoder } from './sample-decoder.ts';
-import { openSampleFolder, type SampleFolder } from './sample-folder.ts';
+import { openSampleFolder, type SampleFolder, unusedSampleFolder } from './sample-folder.ts';
 import { sampleToNpz } from './sample-npz.ts';
 import { type SampleSettings, type SampleValues, sampleFlags, sampleSettings } from './sample-settings.ts';
 
@@ -60,11 +60,14 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
       const options = { json: values.json === true, overwrite: values.overwrite === true };
       return await sampleToNpz({ name, model, settings, npz, device, ...options }, terminal);
     }
-    const folder = await openSampleFolder(settings.folder, {
-      count: settings.request.labels.length,
-      overwrite: values.overwrite === true,
-      signal: terminal.signal,
-    });
+    const isUsed = settings.decode || settings.latentsFile === undefined;
+    const folder = isUsed
+      ? await openSampleFolder(settings.folder, {
+          count: settings.request.labels.length,
+          overwrite: values.overwrite === true,
+          signal: terminal.signal,
+        })
+      : unusedSampleFolder(settings.folder);
     const { results, written } = await runInto(folder, model, settings, device, values, terminal).finally(
       folder.release,
     );

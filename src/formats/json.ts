@@ -25,13 +25,18 @@ const UTF_16 = /^\ufffd{2}|^[[{]\0/;
 export function parseJson(text: string, name: string, Fault: Fault): unknown {
   let value: unknown;
   try {
-    value = JSON.parse(text.replace(BYTE_ORDER_MARK, ''));
+    value = JSON.parse(withoutByteOrderMark(text));
   } catch (cause) {
     const hint = UTF_16.test(text) ? 'it seems to be UTF-16; save it as UTF-8' : (cause as Error).message;
     throw new Fault(`${name}: not valid JSON (${printable(hint, PROBLEM_LENGTH)})`, { cause });
   }
   if (isTooDeep(value)) throw new Fault(`${name}: its JSON is nested more than ${MAX_DEPTH} levels deep`);
   return value;
+}
+
+/** Returns a text without the byte order mark before it. */
+export function withoutByteOrderMark(text: string): string {
+  return text.replace(BYTE_ORDER_MARK, '');
 }
 
 /** Goes level by level, since a deep value would break recursion. */

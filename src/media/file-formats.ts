@@ -5,7 +5,7 @@ import { extname } from 'node:path';
 
 /** Extensions of the images that {@link readImage} reads. */
 export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(
-  'jpg jpeg jpe jfif png webp gif tif tiff avif bmp dib ppm pgm pbm pnm'.split(' ').map((name) => `.${name}`),
+  'jpg jpeg jpe jfif png webp gif tif tiff avif bmp ppm pgm pbm pnm'.split(' ').map((name) => `.${name}`),
 );
 
 /** Extensions of the videos that {@link readFrames} reads, animations included. */

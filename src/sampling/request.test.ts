@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
+import { ArgumentError } from '../errors.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
-import { planSampling } from './request.ts';
+import { planSampling, type SampleRequest } from './request.ts';
 
 describe('planSampling', () => {
   it('draws noise from seed 42 unless another is given, for each sample by its number', () => {
@@ -31,5 +32,20 @@ describe('planSampling', () => {
     expect(plan({ noise: starting })).toThrow(`sample: noise must be finite, got ${value} at [${last}]`);
     given.data[0] = value;
     expect(plan({ given })).toThrow(`sample: given blocks must be finite, got ${value} at [0,0,0,0]`);
+  });
+});
+
+describe('labels', () => {
+  it.each([
+    [{ labels: ['1'] }, "class numbers, such as [0, 3], got '1'; findClass"],
+    [{ labels: [['0', '0', '0', '0']] }, "class numbers, such as [0, 3], got '0'; findClass"],
+    [{ labels: '1' }, "class numbers, such as [0, 3], got '1'; findClass"],
+    [{ labels: undefined }, 'class numbers, such as [0, 3], got undefined; findClass'],
+    [{ labels: [null] }, 'class numbers, such as [0, 3], got null; findClass'],
+    [{ labels: [0], cfg: '2' }, 'cfg must be a number or a list of one per block, got 2'],
+  ])('that are not class numbers are refused: %j', (request, message) => {
+    const plan = () => planSampling(tinyPixels, request as unknown as SampleRequest);
+    expect(plan).toThrow(ArgumentError);
+    expect(plan).toThrow(message);
   });
 });

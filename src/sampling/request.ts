@@ -2,6 +2,7 @@
 
 import type { NormalSource, SolverName } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
+import { printable } from '../formats/printable.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { requireFinite } from '../tensor/finite.ts';
@@ -83,12 +84,14 @@ export const DEFAULT_SEED = 42;
 
 /** @throws {ArgumentError} naming what is out of range, the range, and what was given. */
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
+  if (!Array.isArray(request.labels)) throw notClassNumbers(request.labels);
   const samples = request.labels.length;
   if (samples === 0) throw new ArgumentError('sample: give at least one label');
   const length = planLength(config, request);
   const { blocks } = length;
   const bySample = request.labels.map((label) => perBlock(blocks, 'labels', label));
   for (const label of bySample.flat()) {
+    if (typeof label !== 'number') throw notClassNumbers(label);
     if (!Number.isInteger(label) || label < 0 || label > config.classes) {
       throw new ArgumentError(
         `sample: label ${label} is outside 0 to ${config.classes - 1} (${config.classes} for no class)`,
@@ -170,8 +173,23 @@ function givenBlocks(
   return Array.from({ length: kept }, (_, block) => blockOf(given, block));
 }
 
+/** Returns the error for labels that TypeScript would not have allowed, such as names. */
+function notClassNumbers(got: unknown): ArgumentError {
+  const shown = typeof got === 'string' ? `'${printable(got)}'` : printable(got);
+  return new ArgumentError(
+    `sample: labels must be a list of class numbers, such as [0, 3], got ${shown}; findClass returns the number of a class ` +
+      'by its name',
+  );
+}
+
 function perBlock(blocks: number, what: string, value: PerBlock): number[] {
   if (typeof value === 'number') return Array<number>(blocks).fill(value);
+  if (!Array.isArray(value)) {
+    if (what === 'labels') throw notClassNumbers(value);
+    throw new ArgumentError(
+      `sample: ${what} must be a number or a list of one per block, got ${printable(value)}`,
+    );
+  }
   if (value.length !== blocks) {
     throw new ArgumentError(
       `sample: ${what} needs one value, or one for each of ${blocks} blocks, got ${value.length}`,

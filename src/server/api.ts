@@ -22,6 +22,8 @@ export const PATHS = {
 /** Max values in a request; a server's own limits are lower. */
 export const MOST = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
 const MOST_SECONDS = 1e6;
+/** How a number may be written as text. */
+const DECIMAL = /^\d+(?:\.\d+)?$/;
 /** Frames per second. With fewer, the times in a clip would overflow its file. */
 const FPS = { least: 0.01, most: 60 } as const;
 
@@ -138,7 +140,7 @@ export const videoRequestSchema = z.strictObject({
   n: withDefault(z.literal(1), 1),
   seconds: optional(
     z
-      .union([z.number(), z.string().max(100)])
+      .union([z.number(), z.string().max(100).regex(DECIMAL)])
       .refine((seconds) => Number(seconds) > 0 && Number(seconds) <= MOST_SECONDS, {
         error: `must be a number above 0, at most ${MOST_SECONDS}`,
       }),
@@ -299,7 +301,12 @@ export type VideoList = z.infer<typeof videoListSchema>;
 
 /** The query of `GET /v1/videos`. */
 export const videoListQuery = z.object({
-  limit: z.coerce.number().int().min(1).max(100).default(20),
+  limit: z
+    .preprocess(
+      (limit) => (typeof limit === 'string' && DECIMAL.test(limit) ? Number(limit) : limit),
+      z.int().min(1).max(100),
+    )
+    .default(20),
   after: z.string().optional().describe('the ID of the video before the first of the list'),
   order: z.enum(['asc', 'desc']).default('desc').describe('by time of creation'),
 });

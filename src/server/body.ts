@@ -3,6 +3,7 @@
 import type { Context } from 'hono';
 import type { z } from 'zod';
 import { ApiError } from '../errors.ts';
+import { withoutByteOrderMark } from '../formats/json.ts';
 import { printable } from '../formats/printable.ts';
 import { didYouMean } from '../nearest.ts';
 import { formFields } from './form.ts';
@@ -131,7 +132,7 @@ async function* bodyChunks(c: Context): AsyncGenerator<Uint8Array, void, void> {
 
 function parseJson(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString());
+    return JSON.parse(withoutByteOrderMark(bytes.toString()));
   } catch (cause) {
     throw new ApiError(400, 'invalid_json', `the body is not JSON: ${printable((cause as Error).message)}`, {
       cause,

@@ -43,7 +43,7 @@ function fieldValue(
   if (typeof value !== 'string') {
     return invalid(shown, `${shown} is a file, but samples are made from a class alone; leave it out`);
   }
-  const field: z.ZodType | undefined = schema.shape[name] as z.ZodType | undefined;
+  const field = Object.hasOwn(schema.shape, name) ? (schema.shape[name] as z.ZodType) : undefined;
   const isText = !field || field.safeParse('text').success;
   return isText || !LITERAL.test(value) ? value : JSON.parse(value);
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openFile } from '../../src/formats/file-source.ts';
@@ -125,6 +125,13 @@ describe('acdit sample', () => {
     );
     expect(code).toBe(0);
     expect(relativeError(npy('out.npy'), expected)).toBeLessThan(1e-3);
+  });
+
+  it('makes no folder for latents alone that go elsewhere', async () => {
+    const args = ['--labels', '0', '--steps', '1', '--no-decode', '--out', inFolder('unused')];
+    const { code } = await sample(pixels, ...args, '--latents', inFolder('alone.npy'));
+    expect(code).toBe(0);
+    expect([existsSync(inFolder('alone.npy')), existsSync(inFolder('unused'))]).toEqual([true, false]);
   });
 
   it('takes steps, guidance and labels by block', async () => {

@@ -39,6 +39,17 @@ describe("the AI SDK's generateImage", () => {
     expect(providerMetadata.acdit).toEqual({ images: [0, 1].map((index) => ({ seed: 5, index })) });
   });
 
+  it('makes all images in one request, so that none is there twice, or reports the limit of the server', async () => {
+    const generous = await tinyServer({ limits: { samples: 12 } });
+    const model = createAcdit({ fetch: async (url, init) => generous.app.request(String(url), init) })(
+      'pictures',
+    );
+    const call = { prompt: '1', seed: 1, providerOptions: { acdit: { steps: 1 } } };
+    const { images } = await generateImage({ ...call, model, n: 12 });
+    expect(new Set(images.map(({ base64 }) => base64)).size).toBe(12);
+    await expect(generateImage({ ...call, model, n: 13 })).rejects.toThrow(/n\b.*at most 12/);
+  });
+
   it('warns of what these models cannot do', async () => {
     const model = acdit.imageModel('pictures');
     const { warnings } = await generateImage({

@@ -44,6 +44,35 @@ describe('bad bodies', () => {
     expect(error.message).toMatch(message);
   });
 
+  it('may begin with a byte order mark', async () => {
+    const body = `\ufeff${JSON.stringify({ prompt: '1', steps: 1 })}`;
+    const response = await server.post(IMAGES, body, { headers: { 'content-type': 'application/json' } });
+    expect(response.status).toBe(200);
+  });
+
+  it.each(['0x10', '0b1', '1e1', ' 4 ', '', '-4', 'Infinity'])(
+    'are refused if seconds are not decimal digits: %j',
+    async (seconds) => {
+      const response = await server.post('/v1/videos', { prompt: '1', model: 'clips', seconds, fps: 2 });
+      expect([response.status, (await errorOf(response)).param]).toEqual([400, 'seconds']);
+      const list = await server.get(`/v1/videos?limit=${encodeURIComponent(seconds)}`);
+      expect([list.status, (await errorOf(list)).param]).toEqual([400, 'limit']);
+    },
+  );
+
+  it.each(['toString', 'constructor', '__proto__', 'hasOwnProperty'])(
+    'are refused for a field %s, of a form as of JSON',
+    async (name) => {
+      const body = new FormData();
+      body.append('prompt', '1');
+      body.append(name, '1');
+      const form = await server.app.request('/v1/videos', { method: 'POST', body });
+      const json = await server.post('/v1/videos', `{"prompt":"1","${name}":"1"}`);
+      expect([form.status, json.status]).toEqual([400, 400]);
+      expect(await errorOf(form)).toEqual(await errorOf(json));
+    },
+  );
+
   it('are refused if they are not sent as JSON, so that no page of another origin can send them unasked', async () => {
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', '']) {
       const headers = { 'content-type': type };

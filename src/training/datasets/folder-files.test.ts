@@ -50,6 +50,16 @@ describe('filesBelow', () => {
     );
   });
 
+  it('reads a .dib that begins as a BMP file, and counts one without a file header', async () => {
+    const bmp = fixture('rgb.bmp');
+    const folder = folderOf({ 'a.dib': bmp, 'b.dib': bmp.subarray(14) });
+    const { files, others } = await filesBelow(folder, IMAGE_EXTENSIONS);
+    expect([files, others.map(({ path }) => path)]).toEqual([
+      [join(folder, 'a.dib')],
+      [join(folder, 'b.dib')],
+    ]);
+  });
+
   it('takes no folder for an image, and leaves out what systems make', async () => {
     const folder = folderOf({
       'folder.jpg/x.png': fixture('rgb.png'),
@@ -88,7 +98,7 @@ describe('passedOver', () => {
     symlinkSync('loop.png', join(folder, 'a', 'loop.png'));
     symlinkSync(join(folder, 'gone'), join(folder, 'b'));
     const pipes = process.platform === 'win32' ? 0 : 1;
-    if (pipes > 0) execFileSync('mkfifo', [join(folder, 'a', 'pipe')]);
+    if (pipes > 0) execFileSync('sh', ['-c', 'mkfifo "$0"', join(folder, 'a', 'pipe')]);
     const dataset = await openImageFolder(folder, { imageSize: 8 });
     expect(dataset).toMatchObject({ size: 1, classNames: ['a'] });
     expect(dataset.passedOver).toEqual({
