@@ -1,15 +1,14 @@
 /**
- * @file The folder that `acdit sample` writes to. A run continues the numbering of the samples there. It reserves its
- * numbers with a file that names its process, so two concurrent runs never write the same file.
+ * @file The folder that `acdit sample` writes to. A run continues the numbering of the samples there. A record in the folder
+ * names the numbers of each run, and the process of a run in progress, so two concurrent runs never write the same file.
  */
 
-import { randomUUID } from 'node:crypto';
 import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
-import { takeLock } from '../formats/lock.ts';
+import { type LockOptions, takeLock } from '../formats/lock.ts';
 import { processIdentitySchema, stateOf, thisProcess } from '../formats/process-identity.ts';
 import { FRAME_NAME } from '../media/video-writer.ts';
 
@@ -22,14 +21,14 @@ export interface SampleFolder {
   readonly grid: string;
   /** The file of the latents, unless another is named. */
   readonly latents: string;
-  /** Releases the numbers that were not used. */
+  /** Records that the run has ended. */
   release(): Promise<void>;
 }
 
 export interface SampleFolderOptions {
   /** Samples of the run. */
   readonly count: number;
-  /** Replace the samples, grids and latents of earlier runs. */
+  /** Replace the samples, grids and latents of earlier runs, as the folder's record names them. */
   readonly overwrite: boolean;
   readonly signal: AbortSignal;
 }
@@ -41,18 +40,23 @@ const SAMPLE = /^\d{3,12}-[\p{L}\p{N}-]+(?:\.(?:png|mp4|webp|gif))?$/u;
 /** The grid and latents of the first run, and of later ones. */
 const RUN_FILE = /^(?:grid|latents)(?:-(\d{1,12}))?\.(?:png|npy)$/;
 
-const RESERVATION = /^\.acdit-run-[\w-]+\.json$/;
-const reservationSchema = z.object({
-  owner: processIdentitySchema,
-  /** The number after the run's last. */
+/** The record of the runs in a folder. */
+const RECORD = '.acdit-samples.json';
+const runSchema = z.object({
+  /** Numbers of its samples, from `first` up to `end`. */
+  first: z.int().nonnegative(),
   end: z.int().nonnegative(),
   /** Number of the run in its folder, from 1. */
   run: z.int().positive(),
+  /** The process that is sampling; absent once the run has ended. */
+  owner: processIdentitySchema.optional(),
 });
-type Reservation = z.infer<typeof reservationSchema>;
+const recordSchema = z.array(runSchema);
+type Run = z.infer<typeof runSchema>;
 
 /**
- * Makes the folder if it does not exist, and reserves numbers in it.
+ * Makes the folder if it does not exist, and reserves numbers in it. To overwrite, only files that the record names as an
+ * earlier run's are removed.
  * @throws {ArgumentError} if it is to be overwritten while another process samples into it.
  * @throws {AcditError} if it cannot be written.
  */
@@ -61,26 +65,58 @@ export async function openSampleFolder(
   { count, overwrite, signal }: SampleFolderOptions,
 ): Promise<SampleFolder> {
   await makeFolders(path);
-  const lock = await takeLock(join(path, '.acdit-sample.lock'), { signal });
+  const own = await withRecord(path, { signal }, async (runs) => {
+    if (overwrite) await removeRuns(path, runs);
+    const kept = overwrite ? [] : runs;
+    const names = overwrite ? [] : await readdir(path);
+    const active = kept.filter(({ owner }) => owner);
+    const first = Math.max(0, ...names.map(numberAfter), ...active.map(({ end }) => end));
+    const run = 1 + Math.max(0, ...names.map(runOf), ...active.map((other) => other.run));
+    const own: Run = { first, end: first + count, run, owner: await thisProcess() };
+    return { runs: [...kept, own], result: own };
+  });
+  const suffix = own.run === 1 ? '' : `-${own.run}`;
+  return {
+    path,
+    first: own.first,
+    grid: join(path, `grid${suffix}.png`),
+    latents: join(path, `latents${suffix}.npy`),
+    release: () =>
+      withRecord(path, {}, async (runs) => {
+        const { owner: _, ...ended } = own;
+        return { runs: runs.map((run) => (run.first === own.first ? ended : run)), result: undefined };
+      }),
+  };
+}
+
+/** Changes a folder's record while no other process does. Runs whose process has ended are given without an owner. */
+async function withRecord<Result>(
+  folder: string,
+  options: LockOptions,
+  change: (runs: readonly Run[]) => Promise<{ readonly runs: readonly Run[]; readonly result: Result }>,
+): Promise<Result> {
+  const lock = await takeLock(join(folder, '.acdit-sample.lock'), options);
   try {
-    const others = await reservations(path);
-    if (overwrite) await removeRuns(path, others);
-    const names = await readdir(path);
-    const first = Math.max(0, ...names.map(numberAfter), ...others.map(({ end }) => end));
-    const run = 1 + Math.max(0, ...names.map(runOf), ...others.map((other) => other.run));
-    const reservation = join(path, `.acdit-run-${randomUUID()}.json`);
-    const content: Reservation = { owner: await thisProcess(), end: first + count, run };
-    await writeFileAtomically(reservation, (write) => write(Buffer.from(JSON.stringify(content))));
-    const suffix = run === 1 ? '' : `-${run}`;
-    return {
-      path,
-      first,
-      grid: join(path, `grid${suffix}.png`),
-      latents: join(path, `latents${suffix}.npy`),
-      release: () => rm(reservation, { force: true }),
-    };
+    const path = join(folder, RECORD);
+    const before = parseRecord(await readFile(path, 'utf8').catch(() => '[]'));
+    const { runs, result } = await change(await Promise.all(before.map(withoutEndedOwner)));
+    await writeFileAtomically(path, (write) => write(Buffer.from(`${JSON.stringify(runs)}\n`)));
+    return result;
   } finally {
     await lock.release();
+  }
+}
+
+async function withoutEndedOwner({ owner, ...run }: Run): Promise<Run> {
+  return owner && (await stateOf(owner)) !== 'ended' ? { ...run, owner } : run;
+}
+
+/** Reads a record; one that is damaged counts as empty, so that nothing is removed by it. */
+function parseRecord(text: string): Run[] {
+  try {
+    return recordSchema.safeParse(JSON.parse(text)).data ?? [];
+  } catch {
+    return [];
   }
 }
 
@@ -102,38 +138,24 @@ function runOf(name: string): number {
   return match ? Number(match[1] ?? 1) : 0;
 }
 
-/** Returns the reservations of other runs, and removes those of processes that have ended. */
-async function reservations(folder: string): Promise<Reservation[]> {
-  const found: Reservation[] = [];
-  for (const name of (await readdir(folder)).filter((name) => RESERVATION.test(name))) {
-    const path = join(folder, name);
-    const reservation = parseReservation(await readFile(path, 'utf8').catch(() => ''));
-    if (reservation && (await stateOf(reservation.owner)) !== 'ended') found.push(reservation);
-    else await rm(path, { force: true });
-  }
-  return found;
-}
-
-function parseReservation(text: string): Reservation | undefined {
-  try {
-    return reservationSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Remove the files of earlier runs. */
-async function removeRuns(folder: string, others: readonly Reservation[]): Promise<void> {
-  if (others.length > 0) {
-    const { host, pid } = others[0].owner;
+/** Removes the files of earlier runs. */
+async function removeRuns(folder: string, runs: readonly Run[]): Promise<void> {
+  const active = runs.find(({ owner }) => owner)?.owner;
+  if (active) {
     throw new ArgumentError(
-      `process ${pid} on ${host} is sampling into ${folder}; wait for it, or give another folder with --out`,
+      `process ${active.pid} on ${active.host} is sampling into ${folder}; wait for it, or give another folder with --out`,
     );
   }
+  const isRuns = (name: string): boolean => {
+    const number = numberAfter(name) - 1;
+    const isSample = SAMPLE.test(name) && runs.some(({ first, end }) => first <= number && number < end);
+    return isSample || runs.some(({ run }) => run === runOf(name));
+  };
   for (const entry of await readdir(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory() && SAMPLE.test(entry.name)) await removeFrames(path);
-    else if (entry.isFile() && (SAMPLE.test(entry.name) || runOf(entry.name) > 0)) await rm(path);
+    if (!isRuns(entry.name)) continue;
+    if (entry.isDirectory()) await removeFrames(path);
+    else if (entry.isFile()) await rm(path);
   }
 }
 

@@ -22,7 +22,11 @@ const inFolder = (...names: string[]): string => join(folder, ...names);
 const sample = (...args: string[]): Promise<CliResult> =>
   runInProcess(['sample', pixels, '--steps', '1', ...args]);
 const into = (...args: string[]): Promise<CliResult> => sample('--out', inFolder('out'), ...args);
-const files = (name = 'out'): string[] => readdirSync(inFolder(name)).sort();
+/** All but the record of runs. */
+const files = (name = 'out'): string[] =>
+  readdirSync(inFolder(name))
+    .filter((file) => file !== '.acdit-samples.json')
+    .sort();
 
 function expectRefused({ code, stderr }: CliResult, message: string): void {
   expect(lastLine(stderr)).toContain(message);
@@ -78,8 +82,18 @@ describe('acdit sample into a folder that holds samples', () => {
     writeFileSync(inFolder('out', 'notes.txt'), 'mine');
     writeFileSync(inFolder('out', '000-t-shirt-top', 'notes.txt'), 'mine');
     expect(await into('--labels', 'bag', '--overwrite')).toMatchObject({ code: 0 });
-    expect(files()).toEqual(['000-t-shirt-top', '001-bag.png', 'grid.png', 'notes.txt']);
+    expect(files()).toEqual(['000-bag.png', '000-t-shirt-top', 'grid.png', 'notes.txt']);
     expect(readdirSync(inFolder('out', '000-t-shirt-top'))).toEqual(['notes.txt']);
+  });
+
+  it('leaves files of others alone with --overwrite, whatever they are called', async () => {
+    mkdirSync(inFolder('out', '010-bag'), { recursive: true });
+    const mine = ['005-mine.png', '2024-paris.png', 'grid-7.png', 'latents-3.npy', 'holiday.png'];
+    for (const name of mine) writeFileSync(inFolder('out', name), 'mine');
+    expect(await into('--labels', 'bag', '--overwrite')).toMatchObject({ code: 0 });
+    expect(await into('--labels', 'sneaker', '--overwrite')).toMatchObject({ code: 0 });
+    expect(files()).toEqual([...mine, '000-sneaker.png', '010-bag', 'grid.png'].sort());
+    for (const name of mine) expect(readFileSync(inFolder('out', name), 'utf8')).toBe('mine');
   });
 
   it('keeps them if the run is refused', async () => {
@@ -113,7 +127,7 @@ describe('acdit sample into a folder that holds samples', () => {
       ...['sample', pixels, '--labels', '0', '--count', '1000', '--batch', '1', '--steps', '50'],
       ...['--out', inFolder('out')],
     ]);
-    const isReserved = (): boolean => existsSync(inFolder('out')) && files().some((name) => /run/.test(name));
+    const isReserved = (): boolean => existsSync(inFolder('out', '.acdit-samples.json'));
     await expect.poll(isReserved, { timeout: 60_000 }).toBe(true);
     expectRefused(await into('--labels', 'bag', '--overwrite'), `process ${running.child.pid} on `);
     await into('--labels', 'bag');
