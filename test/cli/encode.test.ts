@@ -20,6 +20,7 @@ import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../s
 import { golden } from '../support/golden.ts';
 import { writePictureFolder } from '../support/picture-folder.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { visibleFiles } from '../support/visible-files.ts';
 
 const vae = golden('vae-tiny');
 let folder: string;
@@ -109,7 +110,7 @@ describe('from pictures to a model of latents', () => {
     expect(latents).toMatchObject({ code: 0 });
     expect(parseNpy(readFileSync(inFolder('latents.npy'))).shape).toEqual([2, 4, 4, 4]);
     expect(await sample('--vae', vae, '--out', inFolder('samples'))).toMatchObject({ code: 0 });
-    expect(readdirSync(inFolder('samples'))).toEqual(['000-red.png', '001-blue.png', 'grid.png']);
+    expect(visibleFiles(inFolder('samples'))).toEqual(['000-red.png', '001-blue.png', 'grid.png']);
     expect(await readImage(inFolder('samples', '000-red.png'))).toMatchObject({ width: 32, height: 32 });
     expectBadInput(
       await sample('--vae', otherAutoencoder(), '--out', inFolder('samples')),

@@ -9,6 +9,7 @@ import { float32 } from '../../src/tensor/tensor.ts';
 import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
+import { visibleFiles } from '../support/visible-files.ts';
 
 let folder: string;
 let pixels: string;
@@ -22,11 +23,7 @@ const inFolder = (...names: string[]): string => join(folder, ...names);
 const sample = (...args: string[]): Promise<CliResult> =>
   runInProcess(['sample', pixels, '--steps', '1', ...args]);
 const into = (...args: string[]): Promise<CliResult> => sample('--out', inFolder('out'), ...args);
-/** All but the record of runs. */
-const files = (name = 'out'): string[] =>
-  readdirSync(inFolder(name))
-    .filter((file) => file !== '.acdit-samples.json')
-    .sort();
+const files = (name = 'out'): string[] => visibleFiles(inFolder(name));
 
 function expectRefused({ code, stderr }: CliResult, message: string): void {
   expect(lastLine(stderr)).toContain(message);

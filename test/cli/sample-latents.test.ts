@@ -15,6 +15,7 @@ import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli
 import { golden } from '../support/golden.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveAutoencoder, tinyAutoencoder } from '../support/tiny-autoencoder.ts';
+import { visibleFiles } from '../support/visible-files.ts';
 
 const model = golden('image-tiny.pt');
 const vae = golden('vae-tiny');
@@ -27,7 +28,7 @@ beforeEach(() => {
 const inFolder = (...names: string[]): string => join(folder, ...names);
 const args = (...more: string[]): string[] => ['sample', model, '--vae', vae, '--steps', '2', ...more];
 const pictures = (out: string): Buffer[] =>
-  readdirSync(inFolder(out))
+  visibleFiles(inFolder(out))
     .sort()
     .map((name) => readFileSync(inFolder(out, name)));
 
@@ -41,7 +42,7 @@ describe('acdit sample --vae', () => {
   it('writes the decoded pictures, the same whether or not another process decodes them', async () => {
     const one = args('--labels', '1,2,3', '--out', inFolder('one'), '--latents', inFolder('latents.npy'));
     expect(await runInProcess(one)).toMatchObject({ code: 0 });
-    expect(readdirSync(inFolder('one'))).toEqual([
+    expect(visibleFiles(inFolder('one'))).toEqual([
       '000-class-1.png',
       '001-class-2.png',
       '002-class-3.png',

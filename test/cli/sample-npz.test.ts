@@ -15,6 +15,7 @@ import { golden } from '../support/golden.ts';
 import { pythonWithNumpy, runNumpy } from '../support/python-numpy.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
+import { visibleFiles } from '../support/visible-files.ts';
 
 let folder: string;
 let pixels: string;
@@ -57,7 +58,7 @@ describe('acdit sample --npz', () => {
 
     const few = labels.slice(0, 4);
     await sample(pixels, '--labels', few.join(), '--steps', '2', '--out', inFolder('png'));
-    const files = readdirSync(inFolder('png')).filter((name) => name !== 'grid.png');
+    const files = visibleFiles(inFolder('png')).filter((name) => name !== 'grid.png');
     for (const [i, file] of files.sort().entries()) {
       const { data } = withChannels(await readImage(inFolder('png', file)), 3);
       expect([...images.data.slice(i * data.length, (i + 1) * data.length)]).toEqual([...data]);
@@ -223,7 +224,7 @@ describe('acdit sample --npz', () => {
     const { images, labels } = await readNpz('out.npz');
     expect(images.shape).toEqual([3, 64, 64, 3]);
     await sample(...args, '--labels', labels.join(), '--out', inFolder('png'));
-    const files = readdirSync(inFolder('png')).filter((name) => name !== 'grid.png');
+    const files = visibleFiles(inFolder('png')).filter((name) => name !== 'grid.png');
     const last = await readImage(inFolder('png', files.sort()[2]));
     expect([...images.data.slice(2 * last.data.length)]).toEqual([...last.data]);
   });
@@ -243,7 +244,7 @@ describe('acdit sample --npz', () => {
     const { images, labels } = await readNpz('out.npz');
     expect(images.shape).toEqual([2, 4, 8, 8, 3]);
     await sample(...common, '--labels', labels.join(), '--format', 'png', '--out', inFolder('png'));
-    const [, second] = readdirSync(inFolder('png')).sort();
+    const [, second] = visibleFiles(inFolder('png'));
     const frames: number[] = [];
     for await (const frame of readFrames(inFolder('png', second))) {
       frames.push(...withChannels(frame, 3).data);

@@ -12,6 +12,7 @@ import { golden, relativeError } from '../support/golden.ts';
 import { checkpoint, pickle, reduce, text, tuple } from '../support/pickle-writer.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveTiny, tinyLatents, tinyPixels } from '../support/tiny-model.ts';
+import { visibleFiles } from '../support/visible-files.ts';
 
 let folder: string;
 let pixels: string;
@@ -40,7 +41,7 @@ describe('acdit sample', () => {
     const { code, stdout } = await spawnCli(args, folder);
     expect(code).toBe(0);
     expect(lastLine(stdout)).toBe(join('samples', 'grid.png'));
-    expect(readdirSync(inFolder('samples')).sort()).toEqual([
+    expect(visibleFiles(inFolder('samples'))).toEqual([
       '000-bag.png',
       '001-bag.png',
       '002-t-shirt-top.png',
@@ -149,7 +150,7 @@ describe('acdit sample', () => {
     const { code, stdout } = await sample(latents, '--steps', '1', '--no-decode', '--out', inFolder('out'));
     expect({ code, stdout }).toEqual({ code: 0, stdout: `${inFolder('out', 'latents.npy')}\n` });
     expect(npy(join('out', 'latents.npy')).shape).toEqual([3, 4, 4, 16]);
-    expect(readdirSync(inFolder('out'))).toEqual(['latents.npy']);
+    expect(visibleFiles(inFolder('out'))).toEqual(['latents.npy']);
   });
 
   it('makes a video of each clip, with the guidance of video models', async () => {
@@ -189,7 +190,7 @@ describe('acdit sample', () => {
     expect({ code, stderr }).toEqual({ code: 130, stderr: '' });
     const { samples, grid } = JSON.parse(stdout);
     expect(samples.length).toBeLessThan(600);
-    expect(readdirSync(inFolder('out'))).toHaveLength(samples.length + 1);
+    expect(visibleFiles(inFolder('out'))).toHaveLength(samples.length + 1);
     expect((await readImage(grid)).height).toBeGreaterThan(0);
   });
 });
