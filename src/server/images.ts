@@ -50,7 +50,7 @@ export function fileRoutes(app: Hono, { files }: ServerContext): void {
 }
 
 function planImages({ models, limits }: ServerContext, body: ImageRequest): ImageJob {
-  const model = findModel(models, body.model);
+  const model = findModel(models, body.model, 'images');
   if (model.config.frames > 1) {
     throw new ApiError(400, 'wrong_model', `${model.id} makes clips; use ${PATHS.videos}`, {
       param: 'model',

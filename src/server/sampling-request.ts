@@ -67,9 +67,19 @@ const DEFAULT_STEPS = 25;
 /** Random seeds are short enough to be typed in again. */
 const RANDOM_SEEDS = 2 ** 31;
 
-/** The model that a request names; the first where it names none. @throws {ApiError} naming the nearest. */
-export function findModel(models: readonly ServedModel[], name: string | undefined): ServedModel {
-  if (name === undefined) return models[0];
+/**
+ * The model that a request names; if it names none, the first that makes what is asked for, else the first.
+ * @throws {ApiError} if there is no such model, naming the nearest
+ */
+export function findModel(
+  models: readonly ServedModel[],
+  name: string | undefined,
+  makes?: 'images' | 'videos',
+): ServedModel {
+  if (name === undefined) {
+    const fits = ({ config }: ServedModel): boolean => (config.frames > 1 ? 'videos' : 'images') === makes;
+    return models.find(fits) ?? models[0];
+  }
   const found = models.find(({ id }) => id === name);
   if (found) return found;
   const ids = models.map(({ id }) => id);

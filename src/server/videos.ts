@@ -44,7 +44,7 @@ export function videoRoutes(app: Hono, context: ServerContext): void {
 
 function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest): Video {
   const { models, limits } = context;
-  const model = findModel(models, body.model);
+  const model = findModel(models, body.model, 'videos');
   const { config } = model;
   if (config.frames === 1) {
     throw new ApiError(400, 'wrong_model', `${model.id} makes pictures; use ${PATHS.images}`, {

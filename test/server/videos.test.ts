@@ -31,6 +31,14 @@ describe('videos', () => {
     expect(Buffer.from(await content.arrayBuffer()).toString('latin1', 4, 8)).toBe('ftyp');
   });
 
+  it('come from the first model of videos unless another is named', async () => {
+    const video = await ask({ model: undefined });
+    expect(video.model).toBe('clips');
+    await finished(video.id);
+    const wrong = await server.post(PATH, { prompt: '1', model: 'pictures' });
+    expect(await errorOf(wrong)).toMatchObject({ code: 'wrong_model' });
+  });
+
   it('are listed page by page, and forgotten', async () => {
     for (const { id } of videoListSchema.parse(await (await server.get(PATH)).json()).data) {
       await server.app.request(`${PATH}/${id}`, { method: 'DELETE' });
