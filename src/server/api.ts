@@ -140,7 +140,13 @@ export const videoRequestSchema = z.strictObject({
   n: withDefault(z.literal(1), 1),
   seconds: optional(
     z
-      .union([z.number(), z.string().max(100).regex(DECIMAL)])
+      .union([
+        z.number(),
+        z
+          .string()
+          .max(100)
+          .regex(DECIMAL, { error: 'must be a number above 0 in decimal digits, such as "2.5"' }),
+      ])
       .refine((seconds) => Number(seconds) > 0 && Number(seconds) <= MOST_SECONDS, {
         error: `must be a number above 0, at most ${MOST_SECONDS}`,
       }),
