@@ -1,5 +1,6 @@
 /** @file The same graph with other symbols in some places. */
 
+import type { Graph } from './onnx.ts';
 import { changedNode, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
 
 /**
@@ -24,4 +25,10 @@ export function substitute(outputs: readonly SymbolicTensor[], replacement: Repl
     }
   }
   return outputs.map(resolve);
+}
+
+/** A graph with the same inputs, and some nodes' outputs replaced. */
+export function substituteInGraph({ inputs, outputs }: Graph, replacement: Replacement): Graph {
+  const replaced = substitute(Object.values(outputs), replacement);
+  return { inputs, outputs: Object.fromEntries(Object.keys(outputs).map((name, i) => [name, replaced[i]])) };
 }

@@ -2,7 +2,7 @@
 
 import type { Graph } from '../graph/onnx.ts';
 import { divide, reduceSum, scale, shift, square, squareRoot } from '../graph/operators/index.ts';
-import { substitute } from '../graph/substitute.ts';
+import { substituteInGraph } from '../graph/substitute.ts';
 import { type SymbolicTensor, scalar } from '../graph/symbolic.ts';
 
 /**
@@ -10,9 +10,7 @@ import { type SymbolicTensor, scalar } from '../graph/symbolic.ts';
  * gradients use it, so nothing changes for sampling.
  */
 export function forWebGpu(graph: Graph): Graph {
-  const names = Object.keys(graph.outputs);
-  const outputs = substitute(Object.values(graph.outputs), (output, [x]) => inverseMagnitude(output, x));
-  return { ...graph, outputs: Object.fromEntries(names.map((name, i) => [name, outputs[i]])) };
+  return substituteInGraph(graph, (output, [x]) => inverseMagnitude(output, x));
 }
 
 function inverseMagnitude({ source }: SymbolicTensor, x: SymbolicTensor): SymbolicTensor | undefined {

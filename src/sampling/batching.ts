@@ -137,7 +137,7 @@ export function batchTrunk(
   };
 }
 
-/** Runs all jobs in one pass, and answers each call. */
+/** Adds the jobs of all calls to one pass; `answers` resolve the calls with its results. */
 function joined(batch: readonly Waiting[]): Pass & { answers: ((results: PassResults) => void)[] } {
   const pass: Pass = { denoising: [], appending: [] };
   const answers = batch.map(({ join }) => join(pass));

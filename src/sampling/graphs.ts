@@ -6,7 +6,7 @@
 
 import type { Graph } from '../graph/onnx.ts';
 import { add, attention, concat, linear, matmul, split, transpose } from '../graph/operators/index.ts';
-import { substitute } from '../graph/substitute.ts';
+import { substituteInGraph } from '../graph/substitute.ts';
 import { type Dim, input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import {
@@ -71,13 +71,12 @@ export function modulationGraph({ hidden }: AcditConfig, count: number): Graph {
  * longer side, and where pieces get narrow, its sums are added up in another order. With the weights' outputs as rows
  * only rows are split, so results do not depend on the number of threads.
  */
-function weightsFirst({ inputs, outputs }: Graph): Graph {
-  const swapped = substitute(Object.values(outputs), ({ source }, [x, weight, bias]) => {
+function weightsFirst(graph: Graph): Graph {
+  return substituteInGraph(graph, ({ source }, [x, weight, bias]) => {
     if (source.kind !== 'node' || source.node.operator !== 'Gemm') return undefined;
     const product = transpose(matmul(weight, transpose(x, [1, 0])), [1, 0]);
     return bias ? add(product, bias) : product;
   });
-  return { inputs, outputs: Object.fromEntries(Object.keys(outputs).map((name, i) => [name, swapped[i]])) };
 }
 
 /**
