@@ -3,9 +3,23 @@
  * got, and what to do. The command line prints it as one line and exits 2.
  */
 
+/** Max characters of a message, whatever it quotes: more than any of ours needs. */
+export const MAX_MESSAGE_LENGTH = 4000;
+
 /** Base of all errors that describe a problem the caller can act on. */
 export class AcditError extends Error {
   override name = 'AcditError';
+
+  constructor(message?: string, options?: ErrorOptions) {
+    super(message && bounded(message), options);
+  }
+}
+
+/** Returns a message without its middle if it is too long: it begins with what is wrong and ends with what to do. */
+function bounded(message: string): string {
+  if (message.length <= MAX_MESSAGE_LENGTH) return message;
+  const half = MAX_MESSAGE_LENGTH / 2 - 3;
+  return `${message.slice(0, half)} ... ${message.slice(-half)}`;
 }
 
 /** Tensors or symbolic tensors whose shapes or dtypes do not fit an operation. */

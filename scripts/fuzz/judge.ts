@@ -1,16 +1,13 @@
 /** @file What is right when damaged input is read: one of the package's own errors, in one bounded line. */
 
-import { AcditError } from '../../src/errors.ts';
+import { AcditError, MAX_MESSAGE_LENGTH } from '../../src/errors.ts';
 import { ConnectionProblem } from '../../src/hub/connection.ts';
-
-/** Characters of a message at most, as of a line that is printed. */
-const LONGEST_MESSAGE = 4000;
 
 /** Returns what is wrong with a message. */
 export function messageProblem(message: string): string | undefined {
   if (message === '') return 'the message is empty';
   const { length } = [...message];
-  if (length > LONGEST_MESSAGE) return `a message of ${length} characters: ${message.slice(0, 200)}`;
+  if (length > MAX_MESSAGE_LENGTH) return `a message of ${length} characters: ${message.slice(0, 200)}`;
   const control = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/u.exec(message);
   return control === null ? undefined : `a control character in ${JSON.stringify(message.slice(0, 400))}`;
 }

@@ -3,10 +3,10 @@
  * written. All foreign text in a message or on the terminal goes through here.
  */
 
+import { MAX_MESSAGE_LENGTH } from '../errors.ts';
+
 /** Max characters of a name or value in a message. */
 const NAME_LENGTH = 80;
-/** Max characters of a whole message: more than any of ours needs. */
-const MESSAGE_LENGTH = 4000;
 const STACK_LINES = 100;
 
 const BREAKS = /[\t\n\v\f\r\u0085\u2028\u2029]+/g;
@@ -41,13 +41,13 @@ export function printableList(values: Iterable<unknown>, shown = 8): string {
 
 /** Returns a whole message as one printable line: the last guard before it is shown. */
 export function printableMessage(message: string): string {
-  return printable(message.replace(/\s*\n\s*/g, ' '), MESSAGE_LENGTH);
+  return printable(message.replace(/\s*\n\s*/g, ' '), MAX_MESSAGE_LENGTH);
 }
 
 /** Returns a text of several lines, such as a stack, with each line printable. */
 export function printableLines(text: string): string {
   const lines = text.split('\n').slice(0, STACK_LINES);
-  return lines.map((line) => printable(line, MESSAGE_LENGTH)).join('\n');
+  return lines.map((line) => printable(line, MAX_MESSAGE_LENGTH)).join('\n');
 }
 
 /**

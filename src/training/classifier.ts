@@ -4,6 +4,7 @@
  */
 
 import { ShapeError, TrainingError } from '../errors.ts';
+import { printableList } from '../formats/printable.ts';
 import { gradientsOf } from '../graph/gradient.ts';
 import type { Graph } from '../graph/onnx.ts';
 import { logSoftmax, multiply, negate, reduceMean, reduceSum } from '../graph/operators/index.ts';
@@ -185,7 +186,7 @@ function requireFit({ channels, imageSize, classNames }: ClassifierConfig, datas
   }
   if (!sameClasses(dataset.classNames, classNames)) {
     throw new ShapeError(
-      `${dataset.name}: the classifier tells ${classNames.join(', ')} apart, the dataset ${dataset.classNames.join(', ')}`,
+      `${dataset.name}: the classifier's classes are ${printableList(classNames)}; the dataset's are ${printableList(dataset.classNames)}`,
     );
   }
 }

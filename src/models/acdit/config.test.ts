@@ -22,6 +22,7 @@ describe('a configuration', () => {
 
   it.each<[RegExp, Partial<AcditConfig>]>([
     [/layers must be a whole number above 0, got 0/, { layers: 0 }],
+    [/positionSplit .* 1, and 8992 more\] for 1 frames$/, { positionSplit: new Array(9000).fill(1) }],
     [/hidden .* got 12.5/, { hidden: 12.5 }],
     [/classes .* got NaN/, { classes: Number.NaN }],
     [/patch .* got -2/, { patch: -2 }],
@@ -31,7 +32,7 @@ describe('a configuration', () => {
     [/\(8x8\) must be multiples of patch \(3\)/, { patch: 3 }],
     [/the 16 tokens there are, got 5 x 4/, { blocks: 5 }],
     [/positionSplit needs 2 entries/, { positionSplit: [1] }],
-    [/positionSplit .* \[1,1\] for 2 frames/, { frames: 2, blocks: 8 }],
+    [/positionSplit .* \[1, 1\] for 2 frames/, { frames: 2, blocks: 8 }],
     [/does not divide a head of 8 .* must divide 4/, { positionSplit: [1, 2] }],
     [/does not divide/, { positionSplit: [0.5, 0.5] }],
     [/does not divide/, { positionSplit: [5, -1] }],

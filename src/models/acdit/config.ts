@@ -1,6 +1,7 @@
 /** @file What an ACDiT is: its size, what it generates, and how that is cut into tokens and blocks. */
 
 import { ConfigError } from '../../errors.ts';
+import { printableList } from '../../formats/printable.ts';
 
 /** The configuration as `config.json` holds it. */
 export interface AcditConfig {
@@ -155,7 +156,7 @@ export function validateConfig(config: AcditConfig): AcditConfig {
   }
   if (positionSplit.length !== 3 && !(positionSplit.length === 2 && frames === 1)) {
     fail(
-      `positionSplit needs 2 entries (height, width) or 3 (time, height, width), got [${positionSplit}] for ${frames} frames`,
+      `positionSplit needs 2 entries (height, width) or 3 (time, height, width), got [${printableList(positionSplit)}] for ${frames} frames`,
     );
   }
   rotaryDims(config);

@@ -96,7 +96,7 @@ describe('a classifier', () => {
     [{ classNames: ['a'] }, /classNames must be at least 2, got 1/],
     [{ channels: 2 }, /channels must be 1 or 3, got 2/],
     [{ widths: [] }, /widths must be whole numbers above 0/],
-    [{ widths: [2, 0.5] }, /widths must be whole numbers above 0.*\[2,0.5\]/],
+    [{ widths: [2, 0.5] }, /widths must be whole numbers above 0.*\[2, 0.5\]/],
     [{ imageSize: 6 }, /imageSize must be a multiple of 4, which 2 stages halve, got 6/],
     [{ testAccuracy: 93 }, /testAccuracy must be 0 to 1, got 93/],
   ])('is refused with %j', (changes, message) => {

@@ -1,6 +1,7 @@
 /** @file What a classifier of small images is: its size, and what it tells apart. */
 
 import { ConfigError } from '../../errors.ts';
+import { printableList } from '../../formats/printable.ts';
 
 /** The configuration as `config.json` holds it. */
 export interface ClassifierConfig {
@@ -32,7 +33,7 @@ export function validateClassifier(config: ClassifierConfig): ClassifierConfig {
   if (classNames.length < 2) fail(`classNames must be at least 2, got ${classNames.length}`);
   if (channels !== 1 && channels !== 3) fail(`channels must be 1 or 3, got ${channels}`);
   if (widths.length === 0 || !widths.every(isCount)) {
-    fail(`widths must be whole numbers above 0, one a stage, got [${widths}]`);
+    fail(`widths must be whole numbers above 0, one per stage, got [${printableList(widths)}]`);
   }
   const factor = 2 ** widths.length;
   if (!isCount(imageSize) || imageSize % factor !== 0) {
