@@ -4,12 +4,12 @@
  */
 
 import { loadClassifier, saveClassifier } from '../src/checkpoints/classifier.ts';
+import { openImages } from '../src/data/open.ts';
 import { ArgumentError } from '../src/errors.ts';
 import { compileClassifier } from '../src/models/classifier/compiled.ts';
 import type { ClassifierConfig } from '../src/models/classifier/config.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { classifierAccuracy, trainClassifier } from '../src/training/classifier.ts';
-import { openImages } from '../src/training/datasets/open.ts';
 
 const [data, folder, epochs = '5', threads] = process.argv.slice(2);
 if (!data || !folder) throw new ArgumentError('train-classifier: expected a data folder and a model folder');

@@ -14,6 +14,7 @@
  */
 
 export { loadModel, saveModel } from './checkpoints/index.ts';
+export { openDataset } from './data/index.ts';
 export {
   AcditError,
   ArgumentError,
@@ -44,4 +45,4 @@ export {
 } from './server/process-sampler.ts';
 export type { SamplingSettings, ServedDevice } from './server/sampling-messages.ts';
 export { Generator, type Tensor } from './tensor/index.ts';
-export { openDataset, parseRecipe, type Recipe, recipeModel, train } from './training/index.ts';
+export { parseRecipe, type Recipe, recipeModel, train } from './training/index.ts';

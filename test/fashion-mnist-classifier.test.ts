@@ -3,12 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadClassifier } from '../src/checkpoints/classifier.ts';
 import { loadModel } from '../src/checkpoints/load.ts';
+import { loadIdxDataset } from '../src/data/idx-dataset.ts';
 import { classifierNetwork } from '../src/evaluation/classifier-network.ts';
 import { extractFeatures } from '../src/evaluation/extract.ts';
 import { datasetSource, openIdxSource } from '../src/evaluation/idx-source.ts';
 import { labelAccuracy } from '../src/evaluation/label-accuracy.ts';
 import { openCpu } from '../src/runtime/node.ts';
-import { loadIdxDataset } from '../src/training/datasets/idx-dataset.ts';
 
 const pathOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const FOLDER = pathOf('../models/fashion-mnist-classifier');

@@ -20,7 +20,6 @@ import { scanCacheDir } from '@huggingface/hub';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { loadModel } from '../src/checkpoints/load.ts';
 import { HubError } from '../src/errors.ts';
-import { type ProcessIdentity, thisProcess } from '../src/formats/process-identity.ts';
 import {
   downloadFile,
   fetchAutoencoder,
@@ -28,6 +27,7 @@ import {
   type HubEvent,
   type HubOptions,
 } from '../src/hub/index.ts';
+import { type ProcessIdentity, thisProcess } from '../src/io/process-identity.ts';
 import { formulaWeights } from './support/formula-weights.ts';
 import { gitHash, type Hub, sha256, startHub } from './support/hub-server.ts';
 import { shards } from './support/shards.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openDataset } from '../src/training/datasets/open.ts';
+import { openDataset } from '../src/data/open.ts';
 import type { NoisedBatch } from '../src/training/gradient-pass.ts';
 import { noisedBatches } from '../src/training/noised-batches.ts';
 import { parseRecipe, type Recipe, recipeModel } from '../src/training/recipe.ts';

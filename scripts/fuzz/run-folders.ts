@@ -2,15 +2,15 @@
 
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeFolders } from '../../src/formats/atomic-write.ts';
-import { bytesSource } from '../../src/formats/byte-source.ts';
-import { openGrowingNpz, partialFile } from '../../src/formats/growing-npz.ts';
+import { newIndex, writeIndex } from '../../src/data/latents/index-file.ts';
+import { openLatents } from '../../src/data/latents/latents-dataset.ts';
+import { writeShard } from '../../src/data/latents/shard.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openGrowingNpz, partialFile } from '../../src/formats/resumable-npz.ts';
+import { makeFolders } from '../../src/io/atomic-write.ts';
+import { bytesSource } from '../../src/io/byte-source.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 import { resumeTraining, saveTraining } from '../../src/training/checkpoint.ts';
-import { newIndex, writeIndex } from '../../src/training/latents/index-file.ts';
-import { openLatents } from '../../src/training/latents/latents-dataset.ts';
-import { writeShard } from '../../src/training/latents/shard.ts';
 import { initialState } from '../../src/training/optimizer.ts';
 import { parseRecipe, recipeModel } from '../../src/training/recipe.ts';
 import { formulaWeights } from '../../test/support/formula-weights.ts';

@@ -7,13 +7,13 @@ import { loadClassifier, saveClassifier } from '../../src/checkpoints/classifier
 import { parseConfig } from '../../src/checkpoints/config-json.ts';
 import { parseAutoencoderConfig } from '../../src/checkpoints/stored-autoencoder.ts';
 import { ConfigError } from '../../src/errors.ts';
-import { makeFolders } from '../../src/formats/atomic-write.ts';
-import { parseJson } from '../../src/formats/json.ts';
 import { expectedPath } from '../../src/hub/cache.ts';
 import { openHub } from '../../src/hub/connection.ts';
 import { lookUp } from '../../src/hub/file-info.ts';
 import { listedFile, listRepository } from '../../src/hub/listing.ts';
 import { parseHubName } from '../../src/hub/names.ts';
+import { makeFolders } from '../../src/io/atomic-write.ts';
+import { parseJson } from '../../src/io/json.ts';
 import { openJsonlTracker, readMetrics } from '../../src/training/logging/jsonl.ts';
 import { parseRecipe } from '../../src/training/recipe.ts';
 import { configJson, tinyAutoencoder } from '../../test/support/tiny-autoencoder.ts';

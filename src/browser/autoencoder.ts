@@ -8,8 +8,8 @@ import {
 } from '../checkpoints/stored-autoencoder.ts';
 import { CONFIG_FILE } from '../checkpoints/stored-model.ts';
 import { CheckpointError } from '../errors.ts';
-import { blobSource } from '../formats/byte-source.ts';
-import { type HttpOptions, openUrl } from '../formats/http-source.ts';
+import { blobSource } from '../io/byte-source.ts';
+import { type HttpOptions, openUrl } from '../io/http-source.ts';
 import { isCheckpoint, type NamedBlob } from './open.ts';
 
 /** Files by what they are of. */

@@ -17,8 +17,9 @@
 export { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 export type { StoredAutoencoder } from '../checkpoints/stored-autoencoder.ts';
 export { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
+export type { Dataset, Sample } from '../data/dataset.ts';
 export { AcditError, ArgumentError, CheckpointError, DeviceError, FormatError } from '../errors.ts';
-export type { HttpOptions } from '../formats/http-source.ts';
+export type { HttpOptions } from '../io/http-source.ts';
 export { framesOf } from '../media/frames.ts';
 export { type Image, samplesFromImage } from '../media/pixels.ts';
 export { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
@@ -41,7 +42,6 @@ export {
   type Sampler,
 } from '../sampling/sampler.ts';
 export type { Tensor } from '../tensor/tensor.ts';
-export type { Dataset, Sample } from '../training/datasets/dataset.ts';
 export { initialState } from '../training/optimizer.ts';
 export { parseRecipe, type Recipe, recipeModel } from '../training/recipe.ts';
 export { freshWeights, type LoopOptions, runTraining, type StepReport } from '../training/training-loop.ts';

@@ -2,8 +2,8 @@
 
 import { CONFIG_FILE, openSource, type StoredModel, WEIGHTS_FILE } from '../checkpoints/stored-model.ts';
 import { CheckpointError } from '../errors.ts';
-import { blobSource } from '../formats/byte-source.ts';
-import { type HttpOptions, openUrl } from '../formats/http-source.ts';
+import { blobSource } from '../io/byte-source.ts';
+import { type HttpOptions, openUrl } from '../io/http-source.ts';
 
 /** A Blob with a name, such as a `File`. */
 export type NamedBlob = Blob & { readonly name: string };

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
-import { isFile, openFile } from '../formats/file-source.ts';
+import { isFile, openFile } from '../io/file-source.ts';
 import { hubHint } from './hub-hint.ts';
 import { openSafetensorsFiles } from './safetensors-files.ts';
 import {

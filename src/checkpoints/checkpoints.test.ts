@@ -17,9 +17,9 @@ import {
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { tinyConfig } from '../../test/support/tiny-config.ts';
 import { AcditError, CheckpointError, ConfigError, FormatError } from '../errors.ts';
-import { bytesSource } from '../formats/byte-source.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
-import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
+import { openTorchCheckpoint } from '../formats/torch/checkpoint.ts';
+import { bytesSource } from '../io/byte-source.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import { elementCount, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { loadModel, openModel, readWeights } from './load.ts';

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
-import { parseJsonOf } from '../formats/json.ts';
+import { parseJsonOf } from '../io/json.ts';
 import { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
 import { requireConfigKind } from './config-kind.ts';
 

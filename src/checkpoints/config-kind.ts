@@ -1,7 +1,7 @@
 /** @file Distinguishes the configurations of this package's kinds of networks, since all their folders look the same. */
 
 import { CheckpointError } from '../errors.ts';
-import { parseJson } from '../formats/json.ts';
+import { parseJson } from '../io/json.ts';
 
 /** Kinds of networks, with how a user passes such a folder. */
 const KINDS = {

@@ -5,10 +5,10 @@
  */
 
 import { CheckpointError } from '../errors.ts';
-import { openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
-import { nestedTensors, openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
+import { nestedTensors, openTorchCheckpoint } from '../formats/torch/checkpoint.ts';
+import { openFile } from '../io/file-source.ts';
 import { foldBatchNorm } from '../models/batch-norm.ts';
 import type { I3dParameters } from '../models/i3d/i3d.ts';
 import { I3D_CONVOLUTIONS, type I3dConvolution, i3dWeightShape } from '../models/i3d/layers.ts';

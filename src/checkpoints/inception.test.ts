@@ -5,7 +5,7 @@ import { encodeGraph, type GraphNode } from '../../test/support/formula-inceptio
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
-import { writeTorchCheckpoint } from '../formats/torch-writer.ts';
+import { writeTorchCheckpoint } from '../formats/torch/writer.ts';
 import { inceptionConvolutions } from '../models/inception/layers.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import { openInception } from './inception.ts';

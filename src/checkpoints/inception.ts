@@ -4,9 +4,9 @@
  */
 
 import { CheckpointError } from '../errors.ts';
-import { openFile } from '../formats/file-source.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { openTensorflowGraph } from '../formats/tensorflow-graph.ts';
+import { openFile } from '../io/file-source.ts';
 import { foldBatchNorm } from '../models/batch-norm.ts';
 import type { InceptionWeights } from '../models/inception/inception.ts';
 import {

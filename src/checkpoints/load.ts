@@ -3,12 +3,12 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
-import { closingOnError } from '../formats/byte-source.ts';
-import { openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { isShardIndex } from '../formats/sharded-safetensors.ts';
 import { renamedArchive } from '../formats/tensor-archive.ts';
-import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
+import { openTorchCheckpoint } from '../formats/torch/checkpoint.ts';
+import { closingOnError } from '../io/byte-source.ts';
+import { openFile } from '../io/file-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { parseConfig } from './config-json.ts';

@@ -1,9 +1,9 @@
 /** @file The configuration of an official checkpoint: sizes from its tensors, the layout from the trainer's arguments. */
 
 import { CheckpointError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
-import type { TorchNamespace, TorchValue } from '../formats/torch-checkpoint.ts';
+import type { TorchNamespace, TorchValue } from '../formats/torch/checkpoint.ts';
+import { printable } from '../io/printable.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { HEAD_SIZE } from '../models/acdit/weights.ts';
 

@@ -2,7 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { CheckpointError } from '../errors.ts';
-import { type TorchInput, writeTorchCheckpoint } from '../formats/torch-writer.ts';
+import { type TorchInput, writeTorchCheckpoint } from '../formats/torch/writer.ts';
 import { ACDIT_SIZES, type AcditConfig, headSize, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { HEAD_SIZE, parameters } from '../models/acdit/weights.ts';
 import { CONFIG_ARGUMENT } from './official.ts';

@@ -4,14 +4,14 @@
  */
 
 import { CheckpointError } from '../errors.ts';
-import { printable, printableList } from '../formats/printable.ts';
 import { renamedArchive, type TensorArchive } from '../formats/tensor-archive.ts';
 import {
   isNamespace,
   stateDict,
   type TorchCheckpoint,
   type TorchValue,
-} from '../formats/torch-checkpoint.ts';
+} from '../formats/torch/checkpoint.ts';
+import { printable, printableList } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parseConfig } from './config-json.ts';
 import {

@@ -5,11 +5,11 @@
 
 import { basename } from 'node:path';
 import { ShapeError } from '../errors.ts';
-import { writeFileAtomically } from '../formats/atomic-write.ts';
 import { byteCount, fileOffsets, inFileOrder } from '../formats/safetensors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { encodeOnnx, type FileTensor } from '../graph/onnx.ts';
 import type { SymbolicTensor } from '../graph/symbolic.ts';
+import { writeFileAtomically } from '../io/atomic-write.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { wholeGraph } from '../models/acdit/whole-graph.ts';
 import { type StoredWeights, storedAs } from './save.ts';

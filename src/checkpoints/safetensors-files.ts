@@ -3,7 +3,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FormatError } from '../errors.ts';
-import { isFile, openFile } from '../formats/file-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import {
   isShardIndex,
@@ -13,6 +12,7 @@ import {
   type ShardIndex,
 } from '../formats/sharded-safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
+import { isFile, openFile } from '../io/file-source.ts';
 
 /** Returns the name of the index of the files that make up `file`. */
 export function shardIndexOf(file: string): string {

@@ -2,9 +2,9 @@
 
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
-import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { type FloatType, toFloat32, toFloatType } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';

@@ -2,11 +2,11 @@
 
 import { z } from 'zod';
 import { CheckpointError, ConfigError } from '../errors.ts';
-import type { ByteSource } from '../formats/byte-source.ts';
-import { parseJsonOf } from '../formats/json.ts';
-import { printable } from '../formats/printable.ts';
 import { isShardIndex } from '../formats/sharded-safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
+import type { ByteSource } from '../io/byte-source.ts';
+import { parseJsonOf } from '../io/json.ts';
+import { printable } from '../io/printable.ts';
 import {
   type AutoencoderConfig,
   DEFAULT_SCALING_FACTOR,

@@ -1,10 +1,10 @@
 /** @file A model whose weights are still where they are stored, be it a file or a place in the network. */
 
 import { CheckpointError } from '../errors.ts';
-import { type ByteSource, closingOnError } from '../formats/byte-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
-import { openTorchCheckpoint } from '../formats/torch-checkpoint.ts';
+import { openTorchCheckpoint } from '../formats/torch/checkpoint.ts';
+import { type ByteSource, closingOnError } from '../io/byte-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';

@@ -1,7 +1,7 @@
 /** @file Files of named tensors, in whichever format. */
 
-import { openFile } from '../formats/file-source.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
+import { openFile } from '../io/file-source.ts';
 import { openTensors } from './tensor-source.ts';
 
 /**

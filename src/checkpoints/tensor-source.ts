@@ -1,10 +1,10 @@
 /** @file Named tensors in whichever format, wherever their bytes are. */
 
 import { CheckpointError } from '../errors.ts';
-import type { ByteSource } from '../formats/byte-source.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
-import { openTorchCheckpoint, stateDict } from '../formats/torch-checkpoint.ts';
+import { openTorchCheckpoint, stateDict } from '../formats/torch/checkpoint.ts';
+import type { ByteSource } from '../io/byte-source.ts';
 
 /**
  * Open safetensors, if the source is called so, or else a PyTorch checkpoint that is a state dict.

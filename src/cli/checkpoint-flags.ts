@@ -2,7 +2,7 @@
 
 import { type OpenOptions, openModel, type StoredModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
-import { closingOnError } from '../formats/byte-source.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { choice, wholeNumber } from './values.ts';
 

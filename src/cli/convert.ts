@@ -7,10 +7,10 @@ import { officialArguments, officialLimits, saveOfficial } from '../checkpoints/
 import { onnxDataPath, saveOnnx } from '../checkpoints/onnx-writer.ts';
 import { type StoredWeights, saveModel, storedAs } from '../checkpoints/save.ts';
 import { ArgumentError } from '../errors.ts';
-import { writeFolderAtomically } from '../formats/atomic-write.ts';
-import { printableJson } from '../formats/printable.ts';
 import { byteCount } from '../formats/safetensors.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
+import { writeFolderAtomically } from '../io/atomic-write.ts';
+import { printableJson } from '../io/printable.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import type { FloatType } from '../tensor/convert.ts';
 import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';

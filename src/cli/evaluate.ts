@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { evaluate } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { printableJson, printableMessage } from '../formats/printable.ts';
+import { printableJson, printableMessage } from '../io/printable.ts';
 import { clipFlags, clipProtocol } from './clip-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';

@@ -6,7 +6,7 @@ import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
 import { type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { nearestDistances, projectToPlane, someRows } from '../evaluation/overview.ts';
-import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import type { Device } from '../runtime/device.ts';
 import { type Score, type StatedProtocols, setFacts, shown, TITLES } from './metric-table.ts';
 import { bars, histogram, SERIES, type Series, scatter } from './report-charts.ts';

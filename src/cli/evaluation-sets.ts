@@ -1,5 +1,7 @@
 /** @file The two sets of an evaluation, with the features of their samples. */
 
+import { splitFolders } from '../data/class-level.ts';
+import { describePassedOver, isFolder } from '../data/folder-files.ts';
 import type { ClipProtocol } from '../evaluation/clips.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { completeSet, madeBy } from '../evaluation/extract.ts';
@@ -7,10 +9,8 @@ import { writeFeatures } from '../evaluation/feature-file.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { requireSameNetwork } from '../evaluation/same-network.ts';
-import { printableList } from '../formats/printable.ts';
+import { printableList } from '../io/printable.ts';
 import type { Device } from '../runtime/device.ts';
-import { splitFolders } from '../training/datasets/class-level.ts';
-import { describePassedOver, isFolder } from '../training/datasets/folder-files.ts';
 import { I3D, INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
 import { type ProgressStream, startProgress } from './progress.ts';
 

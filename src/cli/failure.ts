@@ -1,7 +1,7 @@
 /** @file The one place that turns errors into messages and exit codes. */
 
 import { AcditError } from '../errors.ts';
-import { printable, printableLines, printableMessage } from '../formats/printable.ts';
+import { printable, printableLines, printableMessage } from '../io/printable.ts';
 import type { Terminal } from './command.ts';
 
 /** Exit codes. A check that ran and failed, as of `verify`, is 1 too. */

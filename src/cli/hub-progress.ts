@@ -1,8 +1,8 @@
 /** @file What a download from the hub shows on the terminal. */
 
-import { printable, printableMessage } from '../formats/printable.ts';
 import type { HubEvent } from '../hub/events.ts';
 import { formatBytes } from '../hub/sizes.ts';
+import { printable, printableMessage } from '../io/printable.ts';
 import type { Terminal } from './command.ts';
 import { formatDuration, type Progress, startProgress } from './progress.ts';
 

@@ -2,7 +2,7 @@
 
 import { I3D_FILES } from '../checkpoints/i3d.ts';
 import { ArgumentError } from '../errors.ts';
-import { isFile } from '../formats/file-source.ts';
+import { isFile } from '../io/file-source.ts';
 
 /** The variable that names the file. */
 const VARIABLE = 'ACDIT_I3D';

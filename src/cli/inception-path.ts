@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { INCEPTION_FILES } from '../checkpoints/inception.ts';
 import { ArgumentError } from '../errors.ts';
-import { isFile } from '../formats/file-source.ts';
+import { isFile } from '../io/file-source.ts';
 
 /** Environment variables, such as `process.env`. */
 type Environment = Readonly<Record<string, string | undefined>>;

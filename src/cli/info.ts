@@ -2,8 +2,8 @@
 
 import { dirname } from 'node:path';
 import { ArgumentError } from '../errors.ts';
-import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
-import { printableJson } from '../formats/printable.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { printableJson } from '../io/printable.ts';
 import { paperConfig, SIZE_NAMES, type SizeName } from '../models/acdit/paper-models.ts';
 import { namedOrBundled } from './bundled-model.ts';
 import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';

@@ -1,7 +1,7 @@
 /** @file Labels as users give them, class numbers or names, and as they are shown. */
 
 import { ArgumentError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { type ChosenClass, className, findName, requireClass } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { requireOneABlock } from './values.ts';

@@ -1,6 +1,6 @@
 /** @file What `acdit info` says of a model: parameters by part, and how pictures become tokens and blocks. */
 
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { type AcditConfig, headSize, tokenCount, tokenSize } from '../models/acdit/config.ts';
 import { parameterCount, parameters } from '../models/acdit/weights.ts';
 import { bytesPerElement, type DType, elementCount } from '../tensor/tensor.ts';

@@ -1,7 +1,7 @@
 /** @file Standard output and standard error. Writing may fail: on a full disk, a closed pipe, a terminal that is gone. */
 
 import { AcditError } from '../errors.ts';
-import { describeWriteProblem } from '../formats/atomic-write.ts';
+import { describeWriteProblem } from '../io/atomic-write.ts';
 import type { ProgressStream } from './progress.ts';
 
 /** Codes that mean that the reader has left, such as `head` or a closed terminal. */

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { ArgumentError, ConfigError } from '../errors.ts';
-import { parseJson } from '../formats/json.ts';
+import { parseJson } from '../io/json.ts';
 import { parseRecipe, type Recipe } from '../training/recipe.ts';
 import type { Flags } from './flags.ts';
 import { pixelFlags } from './pixel-flags.ts';

@@ -7,9 +7,9 @@ import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ArgumentError } from '../errors.ts';
-import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
-import { type LockOptions, takeLock } from '../formats/lock.ts';
-import { processIdentitySchema, stateOf, thisProcess } from '../formats/process-identity.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { type LockOptions, takeLock } from '../io/lock.ts';
+import { processIdentitySchema, stateOf, thisProcess } from '../io/process-identity.ts';
 import { FRAME_NAME } from '../media/video-writer.ts';
 
 /** The files of one run. */

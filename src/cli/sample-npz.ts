@@ -11,17 +11,17 @@ import { weightSource } from '../checkpoints/load.ts';
 import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
 import type { StoredModel } from '../checkpoints/stored-model.ts';
 import { ArgumentError } from '../errors.ts';
-import { companionFile, makeFolders } from '../formats/atomic-write.ts';
 import {
   type GrowingArray,
   type GrowingNpz,
   isFinishedNpz,
   openGrowingNpz,
   partialFile,
-} from '../formats/growing-npz.ts';
-import type { Origin } from '../formats/growing-npz-journal.ts';
-import { type Lock, takeLock } from '../formats/lock.ts';
-import { printableJson, printableMessage } from '../formats/printable.ts';
+} from '../formats/resumable-npz.ts';
+import type { Origin } from '../formats/resumable-npz-journal.ts';
+import { companionFile, makeFolders } from '../io/atomic-write.ts';
+import { type Lock, takeLock } from '../io/lock.ts';
+import { printableJson, printableMessage } from '../io/printable.ts';
 import { rgbBytes } from '../media/frames.ts';
 import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { printableLines } from '../formats/printable.ts';
+import { printableLines } from '../io/printable.ts';
 import { machine } from '../runtime/machine.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';
 import { MOST } from '../server/api.ts';

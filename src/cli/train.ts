@@ -1,14 +1,14 @@
 /** @file `acdit train`: train a model by a recipe, or go on where it stopped. */
 
+import type { Dataset } from '../data/dataset.ts';
+import { describePassedOver } from '../data/folder-files.ts';
+import { openDataset } from '../data/open.ts';
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
-import { printableJson, printableMessage } from '../formats/printable.ts';
+import { printableJson, printableMessage } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { openCpu } from '../runtime/node.ts';
-import type { Dataset } from '../training/datasets/dataset.ts';
-import { describePassedOver } from '../training/datasets/folder-files.ts';
-import { openDataset } from '../training/datasets/open.ts';
 import { evaluationSeries } from '../training/evaluation-series.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';

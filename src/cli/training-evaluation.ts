@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import { openImages } from '../data/open.ts';
 import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
 import { ConfigError } from '../errors.ts';
 import { evaluate, type Metrics } from '../evaluation/evaluate.ts';
@@ -21,7 +22,6 @@ import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts'
 import type { Weights } from '../models/acdit/weights.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { tensor, tensorBytes } from '../tensor/tensor.ts';
-import { openImages } from '../training/datasets/open.ts';
 import type { EvaluationSettings } from '../training/evaluation-series.ts';
 import { readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';

@@ -2,9 +2,9 @@
 
 import { readWeights } from '../checkpoints/load.ts';
 import { ArgumentError, FormatError } from '../errors.ts';
-import { openFile } from '../formats/file-source.ts';
 import { openNpz } from '../formats/npz.ts';
-import { printableJson } from '../formats/printable.ts';
+import { openFile } from '../io/file-source.ts';
+import { printableJson } from '../io/printable.ts';
 import type { Check } from '../verification/check.ts';
 import { checkedNames, verifyModel } from '../verification/verify.ts';
 import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';

@@ -2,8 +2,8 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ArgumentError, ShapeError } from '../errors.ts';
-import { openFile } from '../formats/file-source.ts';
 import { openNpz } from '../formats/npz.ts';
+import { openFile } from '../io/file-source.ts';
 import { addNoise, linearNoiseSchedule, noiseLevel } from './noise-schedule.ts';
 
 const fixture = fileURLToPath(new URL('../../test/fixtures/golden/schedulers.npz', import.meta.url));

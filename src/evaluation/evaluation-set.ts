@@ -6,12 +6,12 @@
  */
 
 import { z } from 'zod';
+import type { PassedOver } from '../data/folder-files.ts';
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { PassedOver } from '../training/datasets/folder-files.ts';
 import type { Gaussian } from './gaussian.ts';
 import type { Features } from './products.ts';
 

@@ -1,9 +1,9 @@
 /** @file Features in a file, so that they need not be computed again. */
 
 import { dirname } from 'node:path';
-import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
 import { encodeNpy, encodeNpyText } from '../formats/npy.ts';
 import { type StoredFile, writeStoredZip } from '../formats/zip-writer.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { EvaluationSet } from './evaluation-set.ts';
 import type { Gaussian } from './gaussian.ts';

@@ -1,10 +1,10 @@
 /** @file Images in the files of the MNIST family, with their labels. */
 
+import type { ImageDataset } from '../data/dataset.ts';
+import { readIdxImages, readIdxLabels } from '../data/idx-dataset.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { imageFromSamples } from '../media/image.ts';
 import { tensor } from '../tensor/tensor.ts';
-import type { ImageDataset } from '../training/datasets/dataset.ts';
-import { readIdxImages, readIdxLabels } from '../training/datasets/idx-dataset.ts';
 import type { SampleSource } from './sample-source.ts';
 
 /**

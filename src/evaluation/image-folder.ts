@@ -1,12 +1,12 @@
 /** @file Images in a folder, at any depth. */
 
 import { relative } from 'node:path';
+import { filesBelow, passedOver } from '../data/folder-files.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { type Image, openImage, withChannels } from '../media/image.ts';
 import { centerCrop } from '../media/resize.ts';
 import { tensor } from '../tensor/tensor.ts';
-import { filesBelow, passedOver } from '../training/datasets/folder-files.ts';
 import { readAhead } from './read-ahead.ts';
 import { modestBatch, type SampleSource } from './sample-source.ts';
 

@@ -1,10 +1,10 @@
 /** @file Sets of samples opened from paths, whatever they are kept in. */
 
-import { openFile } from '../formats/file-source.ts';
+import { filesBelow, isFolder } from '../data/folder-files.ts';
+import { isIdxImages } from '../data/idx-dataset.ts';
 import { type Npz, openNpz } from '../formats/npz.ts';
+import { openFile } from '../io/file-source.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
-import { filesBelow, isFolder } from '../training/datasets/folder-files.ts';
-import { isIdxImages } from '../training/datasets/idx-dataset.ts';
 import type { ClipProtocol } from './clips.ts';
 import { type EvaluationSet, readEvaluationSet } from './evaluation-set.ts';
 import { openIdxSource } from './idx-source.ts';

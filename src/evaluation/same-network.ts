@@ -1,7 +1,7 @@
 /** @file Checks that features were made in the same way: by one network, with the same weights and preprocessing. */
 
 import { ArgumentError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import type { EvaluationSet } from './evaluation-set.ts';
 
 /** Settings of a protocol that make features incomparable. */

@@ -1,7 +1,7 @@
 /** @file Where samples come from that are too many to be held at once. */
 
+import type { PassedOver } from '../data/folder-files.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
-import type { PassedOver } from '../training/datasets/folder-files.ts';
 import type { Protocol } from './evaluation-set.ts';
 
 /** Samples of one shape, of 8 bits, in order. */

@@ -1,13 +1,13 @@
 /** @file Clips of the videos in a folder: files at any depth, and folders of frames. */
 
 import { dirname, join, relative } from 'node:path';
+import { type FolderFiles, filesBelow, passedOver } from '../data/folder-files.ts';
+import { videoFrames } from '../data/videos/clip.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { type ImageSize, MAXIMUM_PIXELS, withChannels } from '../media/image.ts';
 import { shortSideCrop } from '../media/resize.ts';
 import { tensor } from '../tensor/tensor.ts';
-import { type FolderFiles, filesBelow, passedOver } from '../training/datasets/folder-files.ts';
-import { videoFrames } from '../training/datasets/videos/clip.ts';
 import {
   type ClipProtocol,
   chosenVideos,

@@ -1,9 +1,9 @@
 /** @file What all formats share: shapes and byte counts checked before use, bytes to tensors, strides. */
 
 import { FormatError } from '../errors.ts';
+import { allocateBytes } from '../io/byte-source.ts';
+import { printable } from '../io/printable.ts';
 import { type ArrayOf, arrayFromBytes, bytesPerElement, type DType, type Tensor } from '../tensor/tensor.ts';
-import { allocateBytes } from './byte-source.ts';
-import { printable } from './printable.ts';
 
 /** numpy's limit since 2.0 and PyTorch's; beyond it a header is nonsense. */
 const MAX_DIMS = 64;

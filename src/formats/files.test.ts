@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { AcditError, FormatError } from '../errors.ts';
-import { companionFile, makeFolders, writeFileAtomically } from './atomic-write.ts';
-import { type ByteSource, blobSource, bytesSource } from './byte-source.ts';
-import { openFile } from './file-source.ts';
+import { companionFile, makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { type ByteSource, blobSource, bytesSource } from '../io/byte-source.ts';
+import { openFile } from '../io/file-source.ts';
 
 let folder: string;
 beforeEach(async () => {

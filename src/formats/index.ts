@@ -1,12 +1,8 @@
 /** @file Files of tensors: npy and npz, safetensors, and PyTorch checkpoints, read without running their code. */
 
-export { type WriteBytes, writeFileAtomically } from './atomic-write.ts';
-export { type ByteSource, blobSource, bytesSource } from './byte-source.ts';
-export { openFile } from './file-source.ts';
 export { encodeNpy, parseNpy } from './npy.ts';
 export type { NpyStream } from './npy-stream.ts';
 export { encodeNpz, type Npz, openNpz } from './npz.ts';
-export type { PickleValue } from './pickle.ts';
 export { encodeSafetensors, openSafetensors, type SafetensorsArchive } from './safetensors.ts';
 export { writeSafetensors } from './safetensors-writer.ts';
 export type { LazyTensor, TensorArchive, TensorInfo } from './tensor-archive.ts';
@@ -19,5 +15,6 @@ export {
   type TorchOpaque,
   type TorchTensor,
   type TorchValue,
-} from './torch-checkpoint.ts';
-export { type TorchInput, type TorchObject, writeTorchCheckpoint } from './torch-writer.ts';
+} from './torch/checkpoint.ts';
+export type { PickleValue } from './torch/pickle.ts';
+export { type TorchInput, type TorchObject, writeTorchCheckpoint } from './torch/writer.ts';

@@ -1,10 +1,10 @@
 /** @file NumPy's `.npy` format, versions 1 to 3 (numpy.lib.format). */
 
 import { FormatError } from '../errors.ts';
+import { printable } from '../io/printable.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { bytesPerElement, type DType, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { checkedElementCount, gatherStrided, rowMajorStrides, tensorFromBytes } from './elements.ts';
-import { printable } from './printable.ts';
 
 /** NumPy's kind and size of each dtype; it has no bfloat16. */
 const numpyTypes: Readonly<Record<Exclude<DType, 'bfloat16'>, string>> = {

@@ -1,12 +1,12 @@
 /** @file NumPy's `.npz` format: a zip archive of `.npy` files. */
 
 import { FormatError } from '../errors.ts';
+import { type ByteSource, closingOnError } from '../io/byte-source.ts';
+import { printable, printableList } from '../io/printable.ts';
+import { LOOKED_AT, mistakenFile } from '../io/wrong-file-kind.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type ByteSource, closingOnError } from './byte-source.ts';
-import { LOOKED_AT, mistakenFile } from './mistaken-file.ts';
 import { encodeNpy, parseNpy, parseNpyText } from './npy.ts';
 import { type NpyStream, streamNpy } from './npy-stream.ts';
-import { printable, printableList } from './printable.ts';
 import { encodeZip, openZip, type ZipMember } from './zip.ts';
 
 /** The arrays of an `.npz` file, each read when asked for. */

@@ -1,8 +1,8 @@
 /** @file Writing safetensors files of any size to disk (Node only). */
 
 import { FormatError } from '../errors.ts';
+import { writeFileAtomically } from '../io/atomic-write.ts';
 import { type Tensor, tensorBytes } from '../tensor/tensor.ts';
-import { writeFileAtomically } from './atomic-write.ts';
 import { byteCount, encodeHeader, inFileOrder } from './safetensors.ts';
 import type { LazyTensor } from './tensor-archive.ts';
 

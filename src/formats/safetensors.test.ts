@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FormatError } from '../errors.ts';
+import { bytesSource } from '../io/byte-source.ts';
+import { openFile } from '../io/file-source.ts';
 import {
   type DType,
   elementCount,
@@ -13,8 +15,6 @@ import {
   tensor,
   tensorBytes,
 } from '../tensor/tensor.ts';
-import { bytesSource } from './byte-source.ts';
-import { openFile } from './file-source.ts';
 import { encodeSafetensors, openSafetensors } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 

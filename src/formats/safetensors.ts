@@ -1,12 +1,12 @@
 /** @file The safetensors format (https://github.com/huggingface/safetensors): reading by ranges, and encoding. */
 
 import { FormatError } from '../errors.ts';
+import { type ByteSource, closingOnError } from '../io/byte-source.ts';
+import { parseJson } from '../io/json.ts';
+import { printable } from '../io/printable.ts';
+import { LOOKED_AT, mistakenFile } from '../io/wrong-file-kind.ts';
 import { bytesPerElement, type DType, elementCount, type Tensor, tensorBytes } from '../tensor/tensor.ts';
-import { type ByteSource, closingOnError } from './byte-source.ts';
 import { checkedElementCount, tensorFromBytes } from './elements.ts';
-import { parseJson } from './json.ts';
-import { LOOKED_AT, mistakenFile } from './mistaken-file.ts';
-import { printable } from './printable.ts';
 import type { TensorArchive, TensorInfo } from './tensor-archive.ts';
 
 const codes: Record<DType, string> = {

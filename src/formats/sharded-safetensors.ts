@@ -5,9 +5,9 @@
 
 import { z } from 'zod';
 import { FormatError } from '../errors.ts';
-import type { ByteSource } from './byte-source.ts';
-import { parseJsonOf } from './json.ts';
-import { printable } from './printable.ts';
+import type { ByteSource } from '../io/byte-source.ts';
+import { parseJsonOf } from '../io/json.ts';
+import { printable } from '../io/printable.ts';
 import { openSafetensors, type SafetensorsArchive } from './safetensors.ts';
 import type { TensorArchive } from './tensor-archive.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { encodeGraph } from '../../test/support/formula-inception.ts';
 import { FormatError } from '../errors.ts';
+import { bytesSource } from '../io/byte-source.ts';
 import { float32 } from '../tensor/tensor.ts';
-import { bytesSource } from './byte-source.ts';
 import { openTensorflowGraph } from './tensorflow-graph.ts';
 
 const open = (bytes: Uint8Array) => openTensorflowGraph(bytesSource(bytes, 'graph.pb'));

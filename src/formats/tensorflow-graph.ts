@@ -5,11 +5,11 @@
 
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { FormatError } from '../errors.ts';
+import { type ByteSource, closingOnError } from '../io/byte-source.ts';
+import { printable } from '../io/printable.ts';
+import { LOOKED_AT, mistakenFile } from '../io/wrong-file-kind.ts';
 import { arrayFromBytes, elementCount, float32, type Tensor } from '../tensor/tensor.ts';
-import { type ByteSource, closingOnError } from './byte-source.ts';
 import { checkedElementCount } from './elements.ts';
-import { LOOKED_AT, mistakenFile } from './mistaken-file.ts';
-import { printable } from './printable.ts';
 import type { TensorArchive } from './tensor-archive.ts';
 
 /** A message of protocol buffers may not be larger. */

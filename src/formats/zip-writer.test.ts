@@ -1,6 +1,6 @@
 import { type FileEntry, Uint8ArrayReader, Uint8ArrayWriter, ZipReader } from '@zip.js/zip.js';
 import { describe, expect, it } from 'vitest';
-import type { ByteSource } from './byte-source.ts';
+import type { ByteSource } from '../io/byte-source.ts';
 import { openZip } from './zip.ts';
 import { type StoredFile, writeStoredZip } from './zip-writer.ts';
 

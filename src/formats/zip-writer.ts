@@ -1,7 +1,7 @@
 /** @file Stored zip archives of any size, written piece by piece (Node only). What `torch.save` writes. */
 
 import { crc32 } from 'node:zlib';
-import type { WriteBytes } from './atomic-write.ts';
+import type { WriteBytes } from '../io/atomic-write.ts';
 import { directoryEnd, directoryHeader, localHeader, type ZipEntry } from './zip-records.ts';
 
 /** A file to store; its content is asked for when its turn comes. */

@@ -11,8 +11,8 @@ import {
   ZipWriter,
 } from '@zip.js/zip.js';
 import { FormatError } from '../errors.ts';
-import { type ByteSource, checkRange } from './byte-source.ts';
-import { printable } from './printable.ts';
+import { type ByteSource, checkRange } from '../io/byte-source.ts';
+import { printable } from '../io/printable.ts';
 
 /** A file in a zip archive. */
 export interface ZipMember {

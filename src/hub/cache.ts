@@ -25,7 +25,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { HubError } from '../errors.ts';
-import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import type { HubLocation } from './names.ts';
 
 /** A commit's name in full. */

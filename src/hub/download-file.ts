@@ -3,9 +3,9 @@
 import { type FileHandle, lstat, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, sep } from 'node:path';
 import { AcditError, HubError } from '../errors.ts';
-import { makeFolders } from '../formats/atomic-write.ts';
-import { isFile } from '../formats/file-source.ts';
-import { removeAbandonedLock, takeLock } from '../formats/lock.ts';
+import { makeFolders } from '../io/atomic-write.ts';
+import { isFile } from '../io/file-source.ts';
+import { removeAbandonedLock, takeLock } from '../io/lock.ts';
 import {
   blobPath,
   COMMIT,

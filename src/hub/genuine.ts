@@ -6,7 +6,7 @@
 import type { BigIntStats } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { openBlob } from './cache.ts';
 import { hasChecksum } from './checksum.ts';
 import type { Hub } from './connection.ts';

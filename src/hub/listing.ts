@@ -1,7 +1,7 @@
 /** @file What the hub's API knows of a repository, asked through `@huggingface/hub`, which is loaded when needed. */
 
 import { HubError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { ConnectionProblem, connected, type Hub } from './connection.ts';
 import type { HubLocation } from './names.ts';
 import { formatBytes } from './sizes.ts';

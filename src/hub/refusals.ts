@@ -1,7 +1,7 @@
 /** @file What the hub refuses, and what to do about it. */
 
 import { HubError } from '../errors.ts';
-import { printableList } from '../formats/printable.ts';
+import { printableList } from '../io/printable.ts';
 import { didYouMean } from '../nearest.ts';
 import type { Hub } from './connection.ts';
 import { listRepository } from './listing.ts';

@@ -1,7 +1,7 @@
 /** @file Images as files: written as PNG, WebP or JPEG, and read from any common format. sharp does the formats. */
 
 import { dirname } from 'node:path';
-import { makeFolders, writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { loadSharp } from './load-sharp.ts';
 import type { Image } from './pixels.ts';
 

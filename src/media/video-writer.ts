@@ -6,7 +6,7 @@
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { ArgumentError } from '../errors.ts';
-import { makeFolder, writeFileAtomically } from '../formats/atomic-write.ts';
+import { makeFolder, writeFileAtomically } from '../io/atomic-write.ts';
 import { encodePng, enlarge, type Image } from './image.ts';
 import { gifEncoder, webpEncoder } from './video-animation.ts';
 import type { VideoEncoder } from './video-encoder.ts';

@@ -2,7 +2,7 @@
 
 import type { NormalSource, SolverName } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { requireFinite } from '../tensor/finite.ts';

@@ -3,7 +3,7 @@
 import { Hono } from 'hono';
 import { methodNotAllowed as checkMethods } from 'hono/method-not-allowed';
 import { ApiError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { PATHS } from './api.ts';
 import { requireKey } from './api-key.ts';
 import type { ServerContext } from './context.ts';

@@ -3,8 +3,8 @@
 import type { Context } from 'hono';
 import type { z } from 'zod';
 import { ApiError } from '../errors.ts';
-import { withoutByteOrderMark } from '../formats/json.ts';
-import { printable } from '../formats/printable.ts';
+import { withoutByteOrderMark } from '../io/json.ts';
+import { printable } from '../io/printable.ts';
 import { didYouMean } from '../nearest.ts';
 import { formFields } from './form.ts';
 import { clientGone } from './problems.ts';

@@ -7,7 +7,7 @@
 import { isIP } from 'node:net';
 import type { Context, MiddlewareHandler } from 'hono';
 import { ApiError, ArgumentError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { type AllowedOrigins, isAllowed, refuseOrigin, shownAddress } from './origins.ts';
 
 /** The hosts that requests may name. Loopback names are always among them. */

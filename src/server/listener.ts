@@ -5,7 +5,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import { AcditError, ApiError, ArgumentError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { milliseconds } from './milliseconds.ts';
 import { errorResponse } from './problems.ts';
 

@@ -2,7 +2,7 @@
 
 import type { Context } from 'hono';
 import { AcditError, ApiError, type ApiErrorStatus, ArgumentError } from '../errors.ts';
-import { printable, printableMessage } from '../formats/printable.ts';
+import { printable, printableMessage } from '../io/printable.ts';
 import type { ErrorBody } from './api.ts';
 
 /** Returns any error as the client gets it: without details, unless it is an error of the client or meant to be read. */

@@ -3,7 +3,7 @@
 import { randomInt } from 'node:crypto';
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import {
   type ChosenClass,
   type ClassIndex,

@@ -2,7 +2,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { ApiError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import type { Video } from './api.ts';
 
 export interface VideoJob {

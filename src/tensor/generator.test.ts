@@ -2,8 +2,8 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../errors.ts';
-import { openFile } from '../formats/file-source.ts';
 import { openNpz } from '../formats/npz.ts';
+import { openFile } from '../io/file-source.ts';
 import { Generator } from './generator.ts';
 
 const fixture = fileURLToPath(new URL('../../test/fixtures/golden/torch-cpu-rng.npz', import.meta.url));

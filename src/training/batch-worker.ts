@@ -1,8 +1,8 @@
 /** @file The worker that makes batches: see worker-batches.ts. It makes as many as are asked for. */
 
 import { parentPort, workerData } from 'node:worker_threads';
+import { openDataset } from '../data/open.ts';
 import { AcditError } from '../errors.ts';
-import { openDataset } from './datasets/open.ts';
 import { noisedBatches } from './noised-batches.ts';
 import { recipeModel } from './recipe.ts';
 import type { BatchRequest, BatchWork, BatchWorkerMessage } from './worker-batches.ts';

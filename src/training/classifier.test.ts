@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
+import type { ImageDataset } from '../data/dataset.ts';
 import { ShapeError, TrainingError } from '../errors.ts';
 import { compileClassifier } from '../models/classifier/compiled.ts';
 import type { ClassifierConfig } from '../models/classifier/config.ts';
@@ -11,7 +12,6 @@ import {
   classifierAccuracy,
   trainClassifier,
 } from './classifier.ts';
-import type { ImageDataset } from './datasets/dataset.ts';
 
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());

@@ -3,12 +3,15 @@
  * graph, and everything random follows from the seed, so the same call gives the same weights.
  */
 
+import type { Augmentation } from '../data/augment.ts';
+import { batches } from '../data/batches.ts';
+import type { Dataset, ImageDataset } from '../data/dataset.ts';
 import { ShapeError, TrainingError } from '../errors.ts';
-import { printableList } from '../formats/printable.ts';
 import { gradientsOf } from '../graph/gradient.ts';
 import type { Graph } from '../graph/onnx.ts';
 import { logSoftmax, multiply, negate, reduceMean, reduceSum } from '../graph/operators/index.ts';
 import { input } from '../graph/symbolic.ts';
+import { printableList } from '../io/printable.ts';
 import { sameClasses } from '../models/acdit/class-difference.ts';
 import { classifierInputs, classify, initializeClassifier } from '../models/classifier/classifier.ts';
 import { type Classifier, predictedClasses } from '../models/classifier/compiled.ts';
@@ -16,9 +19,6 @@ import type { ClassifierConfig } from '../models/classifier/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import type { Augmentation } from './datasets/augment.ts';
-import { batches } from './datasets/batches.ts';
-import type { Dataset, ImageDataset } from './datasets/dataset.ts';
 import { learningRate } from './learning-rate.ts';
 import { clipFactor, compileOptimizer, initialState, zerosLike } from './optimizer.ts';
 

@@ -7,10 +7,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.ts';
-import { writeFileAtomically } from '../formats/atomic-write.ts';
-import { isFile } from '../formats/file-source.ts';
-import { parseJsonOf } from '../formats/json.ts';
-import { printable } from '../formats/printable.ts';
+import { writeFileAtomically } from '../io/atomic-write.ts';
+import { isFile } from '../io/file-source.ts';
+import { parseJsonOf } from '../io/json.ts';
+import { printable } from '../io/printable.ts';
 import { readMetrics } from './logging/jsonl.ts';
 import { METRICS_FILE } from './logging/open.ts';
 

@@ -1,11 +1,11 @@
 /** @file From a dataset to what the gradient pass takes: batch after batch, each as the seed and its step make it. */
 
+import { batches } from '../data/batches.ts';
+import type { Dataset } from '../data/dataset.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { patchify } from '../models/acdit/layout.ts';
 import { Generator } from '../tensor/generator.ts';
-import { batches } from './datasets/batches.ts';
-import type { Dataset } from './datasets/dataset.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
 import { timestepWeights } from './loss-weighting.ts';
 import { noiseBatch } from './noising.ts';

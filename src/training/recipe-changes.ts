@@ -4,8 +4,8 @@
  */
 
 import { CheckpointError } from '../errors.ts';
-import { parseJson } from '../formats/json.ts';
-import { printable } from '../formats/printable.ts';
+import { parseJson } from '../io/json.ts';
+import { printable } from '../io/printable.ts';
 import { parseSettings, type Recipe, type RecipeSettings } from './recipe.ts';
 
 /**

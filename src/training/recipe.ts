@@ -1,12 +1,12 @@
 /** @file Training recipes: JSON files that say what to train, on what, and how. */
 
 import { z } from 'zod';
+import type { Dataset } from '../data/dataset.ts';
+import { DATASET_KINDS } from '../data/kinds.ts';
 import { ConfigError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
-import type { Dataset } from './datasets/dataset.ts';
-import { DATASET_KINDS } from './datasets/kinds.ts';
 import { LOSS_WEIGHTINGS } from './loss-weighting.ts';
 
 const count = z.int().positive();

@@ -1,15 +1,15 @@
 /** @file Training in a folder: from the newest state there, to which it can go back. */
 
 import { loadModel } from '../checkpoints/load.ts';
+import type { Dataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import { movedClass } from '../models/acdit/class-difference.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
-import type { Dataset } from './datasets/dataset.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
 import type { BatchesStart } from './noised-batches.ts';
 import { initialState } from './optimizer.ts';

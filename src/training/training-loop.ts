@@ -1,7 +1,8 @@
 /** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. It knows no files. */
 
+import type { Dataset } from '../data/dataset.ts';
 import { AcditError, ConfigError, TrainingError } from '../errors.ts';
-import { printable } from '../formats/printable.ts';
+import { printable } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
 import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
@@ -9,7 +10,6 @@ import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { TrainingPoint } from './checkpoint.ts';
 import { compileGradientPass } from './compile-gradient-pass.ts';
-import type { Dataset } from './datasets/dataset.ts';
 import type { GradientPass, NoisedBatch } from './gradient-pass.ts';
 import { learningRate } from './learning-rate.ts';
 import { type BatchesStart, noisedBatches } from './noised-batches.ts';

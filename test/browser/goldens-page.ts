@@ -2,8 +2,8 @@
 
 import { openAddress, openBrowserDevice } from '../../src/browser/index.ts';
 import { readWeights } from '../../src/checkpoints/stored-model.ts';
-import { openUrl } from '../../src/formats/http-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openUrl } from '../../src/io/http-source.ts';
 import { type Check, verifyModel } from '../../src/verification/index.ts';
 import { runtimeFiles } from '../../web/src/engine/runtime-files.ts';
 

@@ -3,11 +3,11 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { cropFrame } from '../../src/data/videos/clip.ts';
 import { parseNpy } from '../../src/formats/npy.ts';
 import { enlarge, type Image, readImage, withChannels, writePng } from '../../src/media/image.ts';
 import { readFrames } from '../../src/media/video-reader.ts';
 import { validateConfig } from '../../src/models/acdit/config.ts';
-import { cropFrame } from '../../src/training/datasets/videos/clip.ts';
 import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
 import { noiseImage } from '../support/noise-image.ts';

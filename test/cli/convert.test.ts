@@ -8,14 +8,14 @@ import { loadModel, openModel } from '../../src/checkpoints/load.ts';
 import type { WeightsChoice } from '../../src/checkpoints/official.ts';
 import { saveModel } from '../../src/checkpoints/save.ts';
 import { runCli } from '../../src/cli/run.ts';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openSafetensors } from '../../src/formats/safetensors.ts';
 import {
   openTorchCheckpoint,
   type TorchNamespace,
   type TorchValue,
-} from '../../src/formats/torch-checkpoint.ts';
-import { type TorchInput, writeTorchCheckpoint } from '../../src/formats/torch-writer.ts';
+} from '../../src/formats/torch/checkpoint.ts';
+import { type TorchInput, writeTorchCheckpoint } from '../../src/formats/torch/writer.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import { blankImage, writePng } from '../../src/media/image.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { toFloat32, toFloatType } from '../../src/tensor/convert.ts';

@@ -12,9 +12,9 @@ import {
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/checkpoints/load.ts';
+import { writeIndex } from '../../src/data/latents/index-file.ts';
 import { parseNpy } from '../../src/formats/npy.ts';
 import { readImage } from '../../src/media/image.ts';
-import { writeIndex } from '../../src/training/latents/index-file.ts';
 import { readMetrics } from '../../src/training/logging/jsonl.ts';
 import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';

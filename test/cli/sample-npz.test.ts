@@ -3,9 +3,9 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { openFile } from '../../src/formats/file-source.ts';
-import { takeLock } from '../../src/formats/lock.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openFile } from '../../src/io/file-source.ts';
+import { takeLock } from '../../src/io/lock.ts';
 import { readImage, withChannels } from '../../src/media/image.ts';
 import { readFrames } from '../../src/media/video-reader.ts';
 import { validateConfig } from '../../src/models/acdit/config.ts';

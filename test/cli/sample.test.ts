@@ -1,9 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { openFile } from '../../src/formats/file-source.ts';
 import { encodeNpy, parseNpy } from '../../src/formats/npy.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import { readImage } from '../../src/media/image.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 import { float32 } from '../../src/tensor/tensor.ts';

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { openAutoencoder } from '../../src/checkpoints/autoencoder.ts';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import { type Autoencoder, createAutoencoder } from '../../src/models/autoencoder/autoencoder.ts';
 import { autoencoderParameters } from '../../src/models/autoencoder/stages.ts';
 import { openCpu } from '../../src/runtime/node.ts';

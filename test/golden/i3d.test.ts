@@ -2,8 +2,8 @@
 
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import { createI3d } from '../../src/models/i3d/i3d.ts';
 import { preprocessClips } from '../../src/models/i3d/preprocess.ts';
 import { openCpu } from '../../src/runtime/node.ts';

@@ -1,9 +1,9 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { openInception } from '../../src/checkpoints/inception.ts';
 import { inceptionNetwork } from '../../src/evaluation/inception-network.ts';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { constant, type SymbolicTensor } from '../../src/graph/symbolic.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import { INCEPTION_LAYERS, inceptionConvolutions } from '../../src/models/inception/layers.ts';
 import { inceptionLayers } from '../../src/models/inception/network.ts';
 import { preprocess } from '../../src/models/inception/preprocess.ts';

@@ -12,8 +12,8 @@ import {
   traceByEigenvalues,
 } from '../../src/evaluation/product-root.ts';
 import type { Features } from '../../src/evaluation/products.ts';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { golden } from '../support/golden.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/checkpoints/load.ts';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import type { Device } from '../../src/runtime/device.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { EMPTY_CACHE } from '../../src/sampling/cache.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { openModel } from '../../src/checkpoints/load.ts';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import { compilePlan, denseMask, skipCausal } from '../../src/models/acdit/attention-plan.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { tokenPositions } from '../../src/models/acdit/layout.ts';

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadModel } from '../../src/checkpoints/load.ts';
 import { linearNoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';

@@ -1,6 +1,6 @@
 /** @file A byte source that counts what is read from it. */
 
-import type { ByteSource } from '../../src/formats/byte-source.ts';
+import type { ByteSource } from '../../src/io/byte-source.ts';
 
 /** `source`, and how many bytes were read from it and whether it was closed. */
 export function countingSource(source: ByteSource): {

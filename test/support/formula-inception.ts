@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { afterAll } from 'vitest';
-import { writeTorchCheckpoint } from '../../src/formats/torch-writer.ts';
+import { writeTorchCheckpoint } from '../../src/formats/torch/writer.ts';
 import {
   INCEPTION_CLASSES,
   INCEPTION_FEATURES,

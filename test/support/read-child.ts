@@ -1,14 +1,14 @@
 /** @file The process of read-in-child.ts: opens a file, reads all of it, and prints what that cost as JSON. */
 
 import { readFile } from 'node:fs/promises';
+import { parseIdx, unpackGzip } from '../../src/data/idx.ts';
+import { openImageFolder } from '../../src/data/image-folder.ts';
 import { openSet } from '../../src/evaluation/open-set.ts';
-import { openFile } from '../../src/formats/file-source.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { openTensorflowGraph } from '../../src/formats/tensorflow-graph.ts';
-import { nestedTensors, openTorchCheckpoint } from '../../src/formats/torch-checkpoint.ts';
+import { nestedTensors, openTorchCheckpoint } from '../../src/formats/torch/checkpoint.ts';
+import { openFile } from '../../src/io/file-source.ts';
 import { readFrames } from '../../src/media/video-reader.ts';
-import { parseIdx, unpackGzip } from '../../src/training/datasets/idx.ts';
-import { openImageFolder } from '../../src/training/datasets/image-folder.ts';
 
 const [path] = process.argv.slice(2);
 const megabytes = (): number => process.resourceUsage().maxRSS / 1000;

@@ -1,6 +1,6 @@
 /** @file Values of PyTorch checkpoints. */
 
-import type { TorchValue } from '../../src/formats/torch-checkpoint.ts';
+import type { TorchValue } from '../../src/formats/torch/checkpoint.ts';
 
 /** Follow keys through dicts, lists and a Namespace. */
 export function at(value: TorchValue | undefined, ...path: (string | number)[]): TorchValue | undefined {

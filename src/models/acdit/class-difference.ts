@@ -1,6 +1,6 @@
 /** @file Compares two lists of class names: labels mean the same only if the names are the same, in the same order. */
 
-import { printable } from '../../formats/printable.ts';
+import { printable } from '../../io/printable.ts';
 
 type Names = readonly string[];
 

@@ -1,7 +1,7 @@
 /** @file Finds classes by name or number, and shows their names. */
 
 import { ArgumentError } from '../../errors.ts';
-import { printable, printableList } from '../../formats/printable.ts';
+import { printable, printableList } from '../../io/printable.ts';
 import { didYouMean } from '../../nearest.ts';
 import type { AcditConfig } from './config.ts';
 

@@ -1,7 +1,7 @@
 /** @file What an ACDiT is: its size, what it generates, and how that is cut into tokens and blocks. */
 
 import { ConfigError } from '../../errors.ts';
-import { printableList } from '../../formats/printable.ts';
+import { printableList } from '../../io/printable.ts';
 
 /** The configuration as `config.json` holds it. */
 export interface AcditConfig {

@@ -1,7 +1,7 @@
 /** @file The parameters: official names and shapes, initialisation, and views that programs take. */
 
 import { CheckpointError } from '../../errors.ts';
-import { printable, printableList } from '../../formats/printable.ts';
+import { printable, printableList } from '../../io/printable.ts';
 import type { Generator } from '../../tensor/generator.ts';
 import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
 import { type AcditConfig, headSize, tokenSize } from './config.ts';

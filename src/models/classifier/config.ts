@@ -1,7 +1,7 @@
 /** @file What a classifier of small images is: its size, and what it tells apart. */
 
 import { ConfigError } from '../../errors.ts';
-import { printableList } from '../../formats/printable.ts';
+import { printableList } from '../../io/printable.ts';
 
 /** The configuration as `config.json` holds it. */
 export interface ClassifierConfig {

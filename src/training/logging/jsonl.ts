@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { explainedSync } from '../../formats/atomic-write.ts';
+import { explainedSync } from '../../io/atomic-write.ts';
 import type { Tracker } from './tracker.ts';
 
 /** A line of the log; `time` is in seconds since 1970. A number that is not finite is `null`. */

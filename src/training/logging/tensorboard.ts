@@ -8,7 +8,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { FormatError } from '../../errors.ts';
-import { explainedSync } from '../../formats/atomic-write.ts';
+import { explainedSync } from '../../io/atomic-write.ts';
 import { maskedCrc32c } from './crc32c.ts';
 import type { Tracker } from './tracker.ts';
 

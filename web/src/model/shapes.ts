@@ -1,7 +1,7 @@
 /** @file Pictures to learn from, drawn here: bright shapes of four kinds, large, of any place, on black. */
 
+import type { Dataset, Sample } from '../../../src/data/dataset.ts';
 import { Generator } from '../../../src/tensor/generator.ts';
-import type { Dataset, Sample } from '../../../src/training/datasets/dataset.ts';
 
 export const SHAPES = ['circle', 'square', 'triangle', 'cross'] as const;
 type Shape = (typeof SHAPES)[number];

@@ -1,0 +1,127 @@
+/**
+ * @file Endless batches in a random order that depends on nothing but the seed: sample number p of a training is
+ * place p mod size in the order of epoch floor(p / size). To go on later, the number of samples seen is enough.
+ */
+
+import { ArgumentError, DatasetError } from '../errors.ts';
+import { Generator } from '../tensor/generator.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { type Augmentation, augment } from './augment.ts';
+import type { Dataset, Sample } from './dataset.ts';
+
+/** Samples and labels of one training step. */
+export interface Batch {
+  /** (N, frames, C, H, W) in [-1, 1], or scaled latents. */
+  readonly samples: Tensor<'float32'>;
+  /** (N). */
+  readonly labels: Int32Array;
+  /** Number of the first sample, counted from the start of the training. */
+  readonly position: number;
+}
+
+/** Which batches, and how they are read. */
+export interface BatchOptions {
+  readonly batchSize: number;
+  readonly seed: number;
+  /** Number of samples that were seen before. Default 0. */
+  readonly position?: number;
+  readonly augmentation?: Augmentation;
+  /** Batches read ahead while the caller works on one. Default 1. */
+  readonly prefetch?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Keys that keep the streams made from one seed apart. */
+const ORDER_STREAM = 1;
+const SAMPLE_STREAM = 2;
+
+/** The order of the samples in an epoch. */
+export function epochOrder(size: number, seed: number, epoch: number): Int32Array {
+  return Generator.seeded(seed, ORDER_STREAM, epoch).randperm(size);
+}
+
+/**
+ * Batches from sample number `position` on, without end; the next ones are read while the caller works. A batch
+ * may reach from one epoch into the next. For a corrupt sample the next good one in the epoch's order stands in.
+ * @throws {DatasetError} if no sample, or too few, can be read.
+ * @throws the signal's reason once it is aborted.
+ */
+export async function* batches(dataset: Dataset, options: BatchOptions): AsyncGenerator<Batch, never, void> {
+  const { batchSize, prefetch = 1, signal } = options;
+  if (!Number.isInteger(batchSize) || batchSize < 1) {
+    throw new ArgumentError(`batches: batchSize must be a positive integer, got ${batchSize}`);
+  }
+  const orderOf = rememberTwo((epoch) => epochOrder(dataset.size, options.seed, epoch));
+  const ahead: Promise<Batch>[] = [];
+  let next = options.position ?? 0;
+  while (true) {
+    while (ahead.length <= prefetch) {
+      signal?.throwIfAborted();
+      const batch = readBatch(dataset, orderOf, next, options);
+      // Seen when its turn comes; until then a failure must not count as unhandled.
+      batch.catch(() => {});
+      ahead.push(batch);
+      next += batchSize;
+    }
+    const batch = await ahead.shift()!;
+    signal?.throwIfAborted();
+    yield batch;
+  }
+}
+
+type OrderOf = (epoch: number) => Int32Array;
+
+async function readBatch(
+  dataset: Dataset,
+  orderOf: OrderOf,
+  position: number,
+  { batchSize, seed, augmentation }: BatchOptions,
+): Promise<Batch> {
+  const numbers = Array.from({ length: batchSize }, (_, i) => position + i);
+  const samples = await Promise.all(
+    numbers.map(async (number) => {
+      const generator = Generator.seeded(seed, SAMPLE_STREAM, number);
+      const sample = await readGood(dataset, orderOf, number, generator);
+      if (!augmentation) return sample;
+      return { ...sample, values: augment(sample.values, dataset.sampleShape, augmentation, generator) };
+    }),
+  );
+  const sampleLength = samples[0].values.length;
+  const data = new Float32Array(batchSize * sampleLength);
+  samples.forEach(({ values }, i) => {
+    data.set(values, i * sampleLength);
+  });
+  return {
+    samples: tensor('float32', [batchSize, ...dataset.sampleShape], data),
+    labels: Int32Array.from(samples, ({ label }) => label),
+    position,
+  };
+}
+
+/** The sample at a place of the order or, if it is corrupt, the next good one, around the end if need be. */
+async function readGood(
+  dataset: Dataset,
+  orderOf: OrderOf,
+  number: number,
+  generator: Generator,
+): Promise<Sample> {
+  const { size } = dataset;
+  const order = orderOf(Math.floor(number / size));
+  for (let i = 0; i < size; i++) {
+    const sample = await dataset.read(order[(number + i) % size], generator);
+    if (sample) return sample;
+  }
+  throw new DatasetError(`${dataset.name}: none of its ${size} samples can be read`);
+}
+
+/** A function that remembers its last two results: a batch touches two epochs at most, unless they are tiny. */
+function rememberTwo<T>(compute: (key: number) => T): (key: number) => T {
+  const known = new Map<number, T>();
+  return (key) => {
+    const value = known.get(key) ?? compute(key);
+    known.delete(key);
+    known.set(key, value);
+    if (known.size > 2) known.delete(known.keys().next().value!);
+    return value;
+  };
+}

@@ -1,0 +1,192 @@
+/**
+ * @file The index of a set of latents: `index.json` in its folder, beside the shards. It says what the set is and was
+ * made of, so that encoding can go on later and a reader knows everything before it opens a shard.
+ */
+
+import { existsSync } from 'node:fs';
+import { open, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { DatasetError, FormatError } from '../../errors.ts';
+import { checksum } from '../../formats/zip-writer.ts';
+import { writeFileAtomically } from '../../io/atomic-write.ts';
+import { parseJsonOf } from '../../io/json.ts';
+
+export const INDEX_FILE = 'index.json';
+const FORMAT = 'acdit-latents';
+/** Version 2 records how pixels were read. */
+const VERSION = 2;
+/** An index of millions of images takes less than a megabyte; more is no index. */
+const LARGEST_INDEX = 64 * 2 ** 20;
+/** A random order has at most so many places. */
+const MOST_IMAGES = 2 ** 31 - 1;
+/** Values of one image's latents; those of 4096 x 4096 pixels are a sixteenth of it. */
+const MOST_VALUES = 2 ** 24;
+
+/** Shown in messages, so nothing that a terminal would take for a command. */
+const fingerprint = z.string().regex(/^[\w-]{1,64}$/);
+const size = z.int().min(1).max(65536);
+const count = z.int().min(0).max(MOST_IMAGES);
+
+const schema = z.strictObject({
+  format: z.literal(FORMAT),
+  version: z.literal(VERSION),
+  /** Of the classes, by label. */
+  classNames: z.array(z.string()).min(1),
+  /** Samples are videos: each has frames of its own number, whose latents follow each other. Absent: they are images. */
+  clips: z.literal(true).optional(),
+  /** Images or videos of the source, the corrupt ones included. */
+  images: z.int().min(1).max(MOST_IMAGES),
+  /** Fingerprint of the source. */
+  source: fingerprint,
+  /** Side of the square pictures that were encoded. */
+  imageSize: size,
+  /** True if images were turned upright by their EXIF orientation. */
+  exifOrientation: z.boolean(),
+  /** Channels, height and width of an image's or a frame's latents. */
+  latentShape: z.tuple([size, size, size]),
+  dtype: z.enum(['float16', 'float32']),
+  /** Whether the mirrored images were encoded too. */
+  flips: z.boolean(),
+  autoencoder: z.strictObject({ fingerprint, scalingFactor: z.number().positive() }),
+  /** Images of the source a shard; the last has what is left. */
+  shardSize: z.int().min(1).max(MOST_IMAGES),
+  /** The finished ones: samples they hold, corrupt images they would have held, and of videos all frames together. */
+  shards: z.array(z.strictObject({ samples: count, skipped: count, frames: count.optional() })),
+});
+
+/** In the file, the CRC-32 of everything else. */
+const storedSchema = schema.extend({ checksum: z.int().min(0) });
+
+/** The index of a set of latents: what was encoded, how, and into which shards. */
+export type LatentsIndex = Readonly<z.infer<typeof schema>>;
+/** What is known before anything is encoded; encoding goes on only where it is the same. */
+export type LatentsSettings = Omit<LatentsIndex, 'format' | 'version' | 'shards'>;
+
+/** An index with nothing encoded yet. */
+export function newIndex(settings: LatentsSettings): LatentsIndex {
+  return { format: FORMAT, version: VERSION, ...settings, shards: [] };
+}
+
+/** Shards of the whole set. */
+export function shardCount({ images, shardSize }: Pick<LatentsIndex, 'images' | 'shardSize'>): number {
+  return Math.ceil(images / shardSize);
+}
+
+/** The source's images that go into a shard: from `first` up to `end`. */
+export function shardRange(
+  { images, shardSize }: Pick<LatentsIndex, 'images' | 'shardSize'>,
+  shard: number,
+): { first: number; end: number } {
+  return { first: shard * shardSize, end: Math.min((shard + 1) * shardSize, images) };
+}
+
+/** Images or frames that a finished shard holds. */
+export function shardFrames({ shards }: Pick<LatentsIndex, 'shards'>, shard: number): number {
+  const { samples, frames = samples } = shards[shard];
+  return frames;
+}
+
+export function shardFile(folder: string, shard: number): string {
+  return join(folder, `shard-${String(shard).padStart(5, '0')}.safetensors`);
+}
+
+/** Sums over the finished shards. */
+export function finishedCounts({ shards }: Pick<LatentsIndex, 'shards'>): {
+  samples: number;
+  skipped: number;
+} {
+  return shards.reduce(
+    (sum, shard) => ({ samples: sum.samples + shard.samples, skipped: sum.skipped + shard.skipped }),
+    { samples: 0, skipped: 0 },
+  );
+}
+
+/** Whether a folder has an index of latents, be it a good one or not, and not just a file of that name. */
+export async function hasIndex(folder: string): Promise<boolean> {
+  const file = await open(join(folder, INDEX_FILE)).catch(() => undefined);
+  if (!file) return false;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(256), 0, 256, 0);
+    return buffer.toString('utf8', 0, bytesRead).includes(FORMAT) || existsSync(shardFile(folder, 0));
+  } catch {
+    return false; // a folder of that name
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Read and check a folder's index.
+ * @throws {DatasetError} if it cannot be read; {FormatError} if it is none, or its numbers do not fit together.
+ */
+export async function readIndex(folder: string): Promise<LatentsIndex> {
+  const path = join(folder, INDEX_FILE);
+  try {
+    if ((await stat(path)).size <= LARGEST_INDEX) return parseIndex(await readFile(path, 'utf8'), path);
+  } catch (cause) {
+    if (cause instanceof FormatError) throw cause;
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
+      throw new DatasetError(`${path}: does not exist; make a set of latents with acdit encode`, { cause });
+    }
+    throw new DatasetError(`${path}: cannot be read (${(cause as Error).message})`, { cause });
+  }
+  throw new FormatError(`${path}: is far too large for an index of latents`);
+}
+
+/** @throws {FormatError} if it is no index, or its numbers do not fit together. */
+export function parseIndex(text: string, name: string): LatentsIndex {
+  const { checksum: sum, ...index } = parseJsonOf(
+    text,
+    name,
+    storedSchema,
+    `not an index of latents of version ${VERSION}, encode the images again if an earlier acdit wrote it`,
+    FormatError,
+  );
+  const problem = inconsistency(index);
+  if (problem) throw new FormatError(`${name}: ${problem}; the index is damaged`);
+  if (sum !== indexChecksum(index)) {
+    throw new FormatError(
+      `${name}: the index is damaged: its checksum is wrong; restore a copy, or encode to another folder`,
+    );
+  }
+  return index;
+}
+
+/** Returns the text of an index's file. */
+export function formatIndex(index: LatentsIndex): string {
+  return `${JSON.stringify({ ...index, checksum: indexChecksum(index) }, null, 1)}\n`;
+}
+
+function indexChecksum(index: LatentsIndex): number {
+  const entries = Object.entries(index).filter(([, value]) => value !== undefined);
+  return checksum(new TextEncoder().encode(JSON.stringify(entries.sort(([a], [b]) => (a < b ? -1 : 1)))));
+}
+
+function inconsistency(index: LatentsIndex): string | undefined {
+  const { latentShape, shards } = index;
+  if (latentShape.reduce((product, dim) => product * dim, 1) > MOST_VALUES) {
+    return `latents of [${latentShape}] are absurdly large`;
+  }
+  const most = shardCount(index);
+  if (shards.length > most) return `lists ${shards.length} shards where there can be ${most}`;
+  const uncounted = shards.findIndex(({ samples, frames = -1 }) =>
+    index.clips ? frames < samples : frames >= 0,
+  );
+  if (uncounted >= 0) return `shard ${uncounted} counts ${shards[uncounted].frames ?? 'no'} frames`;
+  const wrong = shards.findIndex(({ samples, skipped }, shard) => {
+    const { first, end } = shardRange(index, shard);
+    return samples + skipped !== end - first;
+  });
+  if (wrong < 0) return undefined;
+  const { samples, skipped } = shards[wrong];
+  const { first, end } = shardRange(index, wrong);
+  return `shard ${wrong} counts ${samples} samples and ${skipped} skipped where there are ${end - first} images`;
+}
+
+/** Replace a folder's index as a whole. */
+export async function writeIndex(folder: string, index: LatentsIndex): Promise<void> {
+  await writeFileAtomically(join(folder, INDEX_FILE), async (write) => {
+    await write(new TextEncoder().encode(formatIndex(index)));
+  });
+}

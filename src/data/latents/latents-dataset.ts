@@ -1,0 +1,219 @@
+/**
+ * @file A set of latents as a dataset. Nothing but the index is read to open it, and a sample is one short range of a
+ * shard. A sample is drawn anew each time: z = mean + exp(log variance / 2) noise, times the scaling factor.
+ */
+
+import { stat } from 'node:fs/promises';
+import { ConfigError, DatasetError, FormatError } from '../../errors.ts';
+import type { Generator } from '../../tensor/generator.ts';
+import { CorruptFiles, type CorruptFilesOptions } from '../corrupt-files.ts';
+import type { Dataset } from '../dataset.ts';
+import type { Split } from '../idx-dataset.ts';
+import { requireFrames } from '../kinds.ts';
+import { clipSpan, clipStart, tooShort } from '../videos/clip.ts';
+import {
+  finishedCounts,
+  type LatentsIndex,
+  readIndex,
+  shardCount,
+  shardFile,
+  shardFrames,
+} from './index-file.ts';
+import { frameBytes, openShard, type Shard, startsOf } from './shard.ts';
+
+/** How samples are drawn from a set of latents. */
+export interface LatentsOptions extends CorruptFilesOptions {
+  /** Frames a clip; only and always of sets of videos. */
+  readonly frames?: number | undefined;
+  /** Of videos: every how many-th frame is taken. Default 1. */
+  readonly frameInterval?: number | undefined;
+  /** Take the mirrored image's latents half of the time. Default false. */
+  readonly flip?: boolean;
+  /** Side of the pictures that were encoded; if given it must be right. */
+  readonly imageSize?: number | undefined;
+  /** For pixels only: refused. */
+  readonly channels?: number | undefined;
+  readonly crop?: number;
+  readonly split?: Split;
+  /** Default: those of the index. */
+  readonly classNames?: readonly string[] | undefined;
+}
+
+/** Shards kept open at a time: systems allow a process a thousand files or so. */
+const OPEN_SHARDS = 256;
+/** Shards looked at together when a set is opened. */
+const STATS_AT_ONCE = 256;
+
+/**
+ * Open a set of latents. Its dataset holds files open and has to be closed.
+ * @throws {DatasetError} if it is not finished, or a shard is missing; {FormatError} if its index is damaged;
+ * {ConfigError} if an option does not fit it.
+ */
+export async function openLatents(folder: string, options: LatentsOptions = {}): Promise<Dataset> {
+  const index = await readIndex(folder);
+  const { shards, latentShape, autoencoder, flips } = index;
+  requireFitting(folder, index, options);
+  await requireShards(folder, index);
+  const starts = startsOf(shards.map(({ samples }) => samples));
+  const { samples: size } = finishedCounts(index);
+  const clip = { frames: options.frames ?? 1, interval: options.frameInterval ?? 1 };
+  const short = new CorruptFiles(folder, size, 'videos', options);
+  const pool = createShardPool((shard) => openShard(folder, index, shard), OPEN_SHARDS);
+  const flip = flips && options.flip === true;
+  return {
+    name: folder,
+    size,
+    sampleShape: [clip.frames, ...latentShape],
+    classNames: options.classNames ?? index.classNames,
+    get corruptCount() {
+      return short.count;
+    },
+    autoencoder: { ...autoencoder, downsampling: index.imageSize / latentShape[1] },
+    close: () => pool.close(),
+    async read(sample, generator) {
+      const shard = lastAtMost(starts, sample);
+      const row = sample - starts[shard];
+      const flipped = flip && generator.rand(1)[0] < 0.5;
+      return pool.use(shard, async ({ labels, frames, read }) => {
+        const span = clipSpan(clip);
+        if (frames[row] < span) {
+          short.mark(sample, `${folder}: video ${sample}`, tooShort(frames[row], clip));
+          return undefined;
+        }
+        short.markGood(sample);
+        const start = index.clips ? clipStart(frames[row], span, generator.rand(1)[0]) : 0;
+        const moments = await read(row, start, span, flipped);
+        const values = Array.from({ length: clip.frames }, (_, t) => {
+          const at = (t * clip.interval * moments.length) / span;
+          return samplePosterior(
+            moments.subarray(at, at + moments.length / span),
+            autoencoder.scalingFactor,
+            generator,
+          );
+        });
+        return { values: joined(values), label: labels[row] };
+      });
+    },
+  };
+}
+
+/** Arrays of one length, one after the other. */
+function joined(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0];
+  const all = new Float32Array(parts.length * parts[0].length);
+  parts.forEach((part, i) => {
+    all.set(part, i * part.length);
+  });
+  return all;
+}
+
+/** A draw from N(mean, variance), scaled; `moments` are means and then as many log variances. */
+export function samplePosterior(
+  moments: Float32Array,
+  scalingFactor: number,
+  generator: Generator,
+): Float32Array {
+  const count = moments.length / 2;
+  const values = generator.randn(count);
+  for (let i = 0; i < count; i++) {
+    values[i] = (moments[i] + Math.exp(0.5 * moments[count + i]) * values[i]) * scalingFactor;
+  }
+  return values;
+}
+
+function requireFitting(folder: string, index: LatentsIndex, options: LatentsOptions): void {
+  const fail = (problem: string): never => {
+    throw new ConfigError(`${folder}: ${problem}`);
+  };
+  const { imageSize, flip, channels, crop = 0, split = 'train', classNames } = options;
+  if (index.clips) requireFrames(folder, options);
+  else if (options.frames !== undefined || options.frameInterval !== undefined) {
+    fail('its latents are of images, not of videos; leave frames and frameInterval out');
+  }
+  if (imageSize !== undefined && imageSize !== index.imageSize) {
+    fail(`its latents are of images of ${index.imageSize} pixels, not ${imageSize}; leave imageSize out`);
+  }
+  if (flip && !index.flips) {
+    fail('was encoded without flips (--no-flip), so flip must be false, or encode it again with them');
+  }
+  if (channels !== undefined) fail('channels is for images only; leave it out for latents');
+  if (crop !== 0) fail('latents cannot be cropped at random; leave crop out');
+  if (split !== 'train') fail('latents have no splits; give the folder that this split was encoded to');
+  if (classNames && classNames.length !== index.classNames.length) {
+    fail(`has ${index.classNames.length} classes, got ${classNames.length} classNames`);
+  }
+}
+
+/** All shards are there and have at least the length that their samples take. */
+async function requireShards(folder: string, index: LatentsIndex): Promise<void> {
+  const total = shardCount(index);
+  if (index.shards.length < total) {
+    throw new DatasetError(
+      `${folder}: only ${index.shards.length} of its ${total} shards are encoded; run acdit encode again to finish it`,
+    );
+  }
+  if (finishedCounts(index).samples === 0) throw new DatasetError(`${folder}: holds no sample`);
+  for (let first = 0; first < total; first += STATS_AT_ONCE) {
+    const some = index.shards.slice(first, first + STATS_AT_ONCE);
+    await Promise.all(
+      some.map(async (_, i) => {
+        const path = shardFile(folder, first + i);
+        const stats = await stat(path).catch(() => undefined);
+        const expected = shardFrames(index, first + i) * frameBytes(index);
+        if (stats && stats.size >= expected) return;
+        const problem = stats ? `has ${stats.size} bytes, expected more than ${expected}` : 'is missing';
+        throw new FormatError(`${path}: ${problem}; run acdit encode again to make it anew`);
+      }),
+    );
+  }
+}
+
+/** The last place whose start is not beyond `value`; of several empty parts before it, the part that holds it. */
+function lastAtMost(starts: readonly number[], value: number): number {
+  let [low, high] = [0, starts.length - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (starts[middle] <= value) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+interface PooledShard {
+  readonly shard: Promise<Shard>;
+  users: number;
+}
+
+/** Keeps the shards used last open, up to `limit`; one in use is never closed. */
+export function createShardPool(open: (shard: number) => Promise<Shard>, limit: number) {
+  const pooled = new Map<number, PooledShard>();
+  /** Close what was used longest ago. */
+  const makeRoom = (): void => {
+    for (const [key, { shard, users }] of pooled) {
+      if (pooled.size <= limit) return;
+      if (users > 0) continue;
+      pooled.delete(key);
+      void shard.then((opened) => opened.close()).catch(() => {});
+    }
+  };
+  return {
+    async use<T>(key: number, action: (shard: Shard) => Promise<T>): Promise<T> {
+      const entry = pooled.get(key) ?? { shard: open(key), users: 0 };
+      pooled.delete(key); // to the end
+      pooled.set(key, entry);
+      entry.users++;
+      try {
+        return await action(await entry.shard);
+      } finally {
+        entry.users--;
+        makeRoom();
+      }
+    },
+    /** Nothing may be in use any more. */
+    async close(): Promise<void> {
+      const all = [...pooled.values()];
+      pooled.clear();
+      for (const { shard } of all) await shard.then((opened) => opened.close()).catch(() => {});
+    },
+  };
+}

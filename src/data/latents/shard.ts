@@ -1,0 +1,180 @@
+/**
+ * @file One shard of a set of latents, a sealed safetensors file: `moments` (F, 2C, h, w), which are means and then log
+ * variances, the same of mirrored images as `moments_flipped`, and `labels` (N). Of images F is N; of videos F is all
+ * their frames, and `frames` (N) says how many each has. A sample's moments are one range, checked as it is read.
+ */
+
+import { FormatError } from '../../errors.ts';
+import { openSealedSafetensors, writeSealedSafetensors } from '../../formats/checksummed-safetensors.ts';
+import type { SafetensorsArchive } from '../../formats/safetensors.ts';
+import { openFile } from '../../io/file-source.ts';
+import { printable } from '../../io/printable.ts';
+import { float32ToFloat16, toFloat32 } from '../../tensor/convert.ts';
+import { bytesPerElement, elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
+import { type LatentsIndex, shardFile, shardFrames } from './index-file.ts';
+
+const MOMENTS = 'moments';
+const FLIPPED = 'moments_flipped';
+const LABELS = 'labels';
+const FRAMES = 'frames';
+/** Frames whose moments are checked together. */
+const ROWS_AT_ONCE = 64;
+
+/** Shape of the moments of one image or frame. */
+export function momentsShape({ latentShape: [channels, height, width] }: Pick<LatentsIndex, 'latentShape'>) {
+  return [2 * channels, height, width] as const;
+}
+
+/** What the values of one image or frame take, in bytes. */
+export function frameBytes({
+  latentShape,
+  dtype,
+  flips,
+}: Pick<LatentsIndex, 'latentShape' | 'dtype' | 'flips'>): number {
+  return 2 * elementCount(latentShape) * bytesPerElement(dtype) * (flips ? 2 : 1);
+}
+
+/** Moments of one image or frame, (2C, h, w) each; `flipped` of its mirror image. */
+export interface EncodedFrame {
+  readonly moments: Float32Array;
+  readonly flipped: Float32Array | undefined;
+}
+
+/** An encoded image, which is one frame, or video. */
+export interface EncodedSample {
+  readonly frames: readonly EncodedFrame[];
+  readonly label: number;
+}
+
+/** Write a shard as a whole. @throws {AcditError} if it cannot be written. */
+export async function writeShard(
+  folder: string,
+  index: LatentsIndex,
+  shard: number,
+  samples: readonly EncodedSample[],
+): Promise<void> {
+  const frames = samples.flatMap((sample) => sample.frames);
+  const shape = [frames.length, ...momentsShape(index)];
+  const joined = (parts: readonly Float32Array[]): Tensor => {
+    const all = new Float32Array(elementCount(shape));
+    parts.forEach((part, i) => {
+      all.set(part, i * part.length);
+    });
+    return index.dtype === 'float16'
+      ? tensor('float16', shape, float32ToFloat16(all))
+      : tensor('float32', shape, all);
+  };
+  const numbers = (numberOf: (sample: EncodedSample) => number): Tensor =>
+    tensor('int32', [samples.length], Int32Array.from(samples, numberOf));
+  const tensors: [string, Tensor][] = [
+    [MOMENTS, joined(frames.map(({ moments }) => moments))],
+    [LABELS, numbers(({ label }) => label)],
+  ];
+  if (index.flips) tensors.push([FLIPPED, joined(frames.map(({ flipped }) => flipped!))]);
+  if (index.clips) tensors.push([FRAMES, numbers((sample) => sample.frames.length)]);
+  const path = shardFile(folder, shard);
+  await writeSealedSafetensors(path, tensors, shardMetadata(index, shard), [MOMENTS, FLIPPED]);
+}
+
+/** By this a shard is known to belong to its index, at its place. */
+function shardMetadata({ source, autoencoder }: LatentsIndex, shard: number): Record<string, string> {
+  return { shard: String(shard), source, autoencoder: autoencoder.fingerprint };
+}
+
+/** An open shard. */
+export interface Shard {
+  readonly labels: Int32Array;
+  /** How many frames each sample has: 1 if it is an image. */
+  readonly frames: Int32Array;
+  /** Moments (count, 2C, h, w) of frames of a sample, from frame `first` on. */
+  read(row: number, first: number, count: number, flipped: boolean): Promise<Float32Array>;
+  /** Reads everything. @throws {FormatError} if anything is damaged; the signal's reason once it is aborted. */
+  verify(signal?: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Open a shard that its index lists as finished.
+ * @throws {FormatError} naming it, if it is missing, damaged, or not the one that the index means.
+ */
+export async function openShard(folder: string, index: LatentsIndex, shard: number): Promise<Shard> {
+  const path = shardFile(folder, shard);
+  const archive = await openSealedSafetensors(await openFile(path));
+  try {
+    checkShard(archive, index, shard, path);
+    const labels = (await archive.read(LABELS)).data as Int32Array;
+    const wrong = labels.find((label) => !(label >= 0 && label < index.classNames.length));
+    if (wrong !== undefined) {
+      throw new FormatError(
+        `${path}: holds the label ${wrong}, but there are ${index.classNames.length} classes`,
+      );
+    }
+    const frames = index.clips
+      ? ((await archive.read(FRAMES)).data as Int32Array)
+      : new Int32Array(labels.length).fill(1);
+    const starts = startsOf(frames);
+    if (frames.some((count) => count < 1) || starts.at(-1)! !== shardFrames(index, shard)) {
+      throw new FormatError(
+        `${path}: its samples' frames are not the ${shardFrames(index, shard)} of its index`,
+      );
+    }
+    return {
+      labels,
+      frames,
+      async read(row, first, count, flipped) {
+        const { data } = toFloat32(
+          await archive.readRows(flipped ? FLIPPED : MOMENTS, starts[row] + first, count),
+        );
+        if (data.every(Number.isFinite)) return data;
+        throw new FormatError(`${path}: sample ${row} has values that are no numbers; the file is damaged`);
+      },
+      async verify(signal) {
+        const total = starts.at(-1)!;
+        for (const name of index.flips ? [MOMENTS, FLIPPED] : [MOMENTS]) {
+          for (let first = 0; first < total; first += ROWS_AT_ONCE) {
+            signal?.throwIfAborted();
+            await archive.readRows(name, first, Math.min(ROWS_AT_ONCE, total - first));
+          }
+        }
+      },
+      close: () => archive.close(),
+    };
+  } catch (error) {
+    await archive.close();
+    throw error;
+  }
+}
+
+/** Where each part begins if parts of these lengths follow each other, and where the last one ends. */
+export function startsOf(lengths: ArrayLike<number>): number[] {
+  const starts = [0];
+  for (let i = 0; i < lengths.length; i++) starts.push(starts[i] + lengths[i]);
+  return starts;
+}
+
+function checkShard(archive: SafetensorsArchive, index: LatentsIndex, shard: number, path: string): void {
+  const { samples } = index.shards[shard];
+  const moments = { dtype: index.dtype, shape: [shardFrames(index, shard), ...momentsShape(index)] };
+  const expected = {
+    [MOMENTS]: moments,
+    ...(index.flips && { [FLIPPED]: moments }),
+    [LABELS]: { dtype: 'int32', shape: [samples] },
+    ...(index.clips && { [FRAMES]: { dtype: 'int32', shape: [samples] } }),
+  };
+  for (const [name, { dtype, shape }] of Object.entries(expected)) {
+    const actual = archive.info(name);
+    if (actual.dtype !== dtype || actual.shape.join() !== shape.join()) {
+      throw new FormatError(
+        `${path}: ${name} is [${actual.shape}] of ${actual.dtype}, but its index says [${shape}] of ${dtype}`,
+      );
+    }
+  }
+  for (const [key, value] of Object.entries(shardMetadata(index, shard))) {
+    const actual = archive.metadata[key];
+    if (actual !== value) {
+      throw new FormatError(
+        `${path}: belongs to another set of latents: its ${key} is ${printable(String(actual))}, the index says ${value}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * @file Clips made on the fly: pictures of an IDX set move over a dark canvas and bounce off its edges, the moving
+ * MNIST protocol. Each time a clip is read its motion is drawn anew, so every epoch shows other clips.
+ */
+
+import { ConfigError } from '../errors.ts';
+import { imageFromSamples, samplesFromImage } from '../media/image.ts';
+import { resize } from '../media/resize.ts';
+import type { Dataset, ImageDataset, SampleShape } from './dataset.ts';
+import { type Place, randomPath } from './motion.ts';
+
+/** How items are set in motion. */
+export interface MovingItemsOptions {
+  readonly frames: number;
+  /** Side of the square canvas in pixels. */
+  readonly canvas: number;
+  /** Items a clip; the class is the first one's, the others are any. Default 1. */
+  readonly items?: number | undefined;
+  /** Pixels along an item's longer side. Default: as in the set. */
+  readonly itemSize?: number | undefined;
+  /** The slowest and the fastest, in pixels a frame. Default: 1/32 and 3/32 of the canvas. */
+  readonly speed?: readonly [slowest: number, fastest: number] | undefined;
+}
+
+/** The value of a canvas with nothing on it, and of the background of items. */
+const BLACK = -1;
+
+/** A picture (C, H, W) in [-1, 1]. */
+interface Item {
+  readonly values: Float32Array;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/**
+ * Set the pictures of a dataset in motion. Clip `i` is of picture `i`.
+ * @throws {ConfigError} if items do not fit on the canvas, or the slowest is faster than the fastest.
+ */
+export function movingItems(pictures: ImageDataset, options: MovingItemsOptions): Dataset {
+  const { frames, canvas, items = 1, itemSize, speed = [canvas / 32, (3 * canvas) / 32] } = options;
+  const { name, size, classNames } = pictures;
+  const [, channels, ...sides] = pictures.sampleShape;
+  const [height, width] = itemSize === undefined ? sides : scaledTo(itemSize, sides);
+  const room: Place = [canvas - height, canvas - width];
+  if (Math.min(...room) < 0) {
+    throw new ConfigError(
+      `${name}: items of ${height} x ${width} do not fit on a canvas of ${canvas} x ${canvas} pixels; ` +
+        'take a larger imageSize or a smaller itemSize',
+    );
+  }
+  if (speed[0] > speed[1]) {
+    throw new ConfigError(`${name}: speed is the slowest and then the fastest, got [${speed}]`);
+  }
+  return {
+    name,
+    size,
+    classNames,
+    sampleShape: [frames, channels, canvas, canvas],
+    corruptCount: 0,
+    async read(index, generator) {
+      const others = generator.randint(0, size, items - 1);
+      const shown = await Promise.all([index, ...others].map((which) => pictures.read(which)));
+      const values = new Float32Array(frames * channels * canvas ** 2).fill(BLACK);
+      for (const picture of shown) {
+        const item = scaled(picture!.values, pictures.sampleShape, height, width);
+        for (const [t, place] of randomPath(frames, room, speed, generator).entries()) {
+          draw(values, t, canvas, item, place);
+        }
+      }
+      return { values, label: shown[0]!.label };
+    },
+  };
+}
+
+/** Height and width whose longer one is `size`. */
+function scaledTo(size: number, sides: readonly number[]): number[] {
+  return sides.map((side) => Math.max(1, Math.round((side * size) / Math.max(...sides))));
+}
+
+function scaled(
+  values: Float32Array,
+  [, channels, fromHeight, fromWidth]: SampleShape,
+  height: number,
+  width: number,
+): Item {
+  if (height === fromHeight && width === fromWidth) return { values, channels, height, width };
+  const image = imageFromSamples(values, [channels, fromHeight, fromWidth]);
+  return { values: samplesFromImage(resize(image, width, height, 'bicubic')), channels, height, width };
+}
+
+/** Put an item on frame `t` of a clip (frames, C, canvas, canvas): the brighter value counts, as in moving MNIST. */
+function draw(clip: Float32Array, t: number, canvas: number, item: Item, [top, left]: Place): void {
+  const { values, channels, height, width } = item;
+  for (let row = 0; row < channels * height; row++) {
+    const channel = Math.floor(row / height);
+    const to = ((t * channels + channel) * canvas + top + (row % height)) * canvas + left;
+    for (let x = 0; x < width; x++) clip[to + x] = Math.max(clip[to + x], values[row * width + x]);
+  }
+}

@@ -1,0 +1,140 @@
+/** @file Open a dataset by its path, whatever its kind. */
+
+import type { Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { ConfigError, DatasetError } from '../errors.ts';
+import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
+import { findClassLevel } from './class-level.ts';
+import type { Dataset, ImageDataset, VideoDataset } from './dataset.ts';
+import { findIdxImages, loadIdxDataset, type Split } from './idx-dataset.ts';
+import { openImageFolder } from './image-folder.ts';
+import {
+  type ClipOptions,
+  type DatasetKind,
+  type FileOptions,
+  requireFrames,
+  requireOptionsOfKind,
+} from './kinds.ts';
+import { hasIndex } from './latents/index-file.ts';
+import { openLatents } from './latents/latents-dataset.ts';
+import { movingItems } from './moving-items.ts';
+import type { ClipReader } from './videos/clip-reader.ts';
+import { findUcfLists, openUcf101 } from './videos/ucf101.ts';
+import { openVideoFolder } from './videos/video-folder.ts';
+
+export interface DatasetOptions extends ClipOptions, FileOptions {
+  /** A folder, or an IDX images file. */
+  readonly path: string;
+  /**
+   * Default: `latents` where there is their index.json, `idx` where there are IDX image files, else `image-folder`; and
+   * if `frames` are asked for, `moving-idx` instead of `idx`, and of folders `ucf101` or `video-folder`.
+   */
+  readonly kind?: DatasetKind | undefined;
+  /**
+   * Split to read (default: `train`). Folders of images or videos may have one folder per split: `train`, and `test` or
+   * `val`.
+   */
+  readonly split?: Split;
+  /** Side of the images or frames in pixels. Needed but for IDX images, which may be padded to a larger one. */
+  readonly imageSize?: number | undefined;
+  /** Default: 1 for IDX, 3 for image folders. Not for latents. */
+  readonly channels?: 1 | 3 | undefined;
+  readonly classNames?: readonly string[] | undefined;
+  /** Opening fails if more than this share of the files is corrupt; fewer are left out. Default 0.05. */
+  readonly maximumCorruptShare?: number;
+  /** Gets a line for each file or folder that is left out. */
+  readonly warn?: (message: string) => void;
+  /** Reads clips of videos. Default: one in a process of its own. */
+  readonly clipReader?: ClipReader | undefined;
+  /** Of latents: whether samples are mirrored at random. Pictures are mirrored as an {@link Augmentation}. */
+  readonly flip?: boolean;
+  /** Of pictures only, and here just to be refused for latents. */
+  readonly crop?: number;
+}
+
+/**
+ * Open a dataset.
+ * @throws {DatasetError} if it is missing, empty, unfinished or not of the kind it should be.
+ * @throws {FormatError} if an IDX file or an index of latents is damaged.
+ * @throws {ConfigError} if options do not fit the kind, or one that it needs is missing.
+ */
+export async function openDataset(options: DatasetOptions): Promise<Dataset> {
+  const { path } = options;
+  const kind = options.kind ?? (await detectKind(options));
+  requireOptionsOfKind(path, kind, options);
+  if (kind === 'latents') return openLatents(path, options);
+  if (kind === 'moving-idx') return openMovingItems(options);
+  if (kind === 'video-folder' || kind === 'ucf101') return openVideos({ ...options, kind });
+  return openImages({ ...options, kind });
+}
+
+/** Open a dataset of images; see {@link openDataset}. */
+export async function openImages(options: DatasetOptions): Promise<ImageDataset> {
+  const { path } = options;
+  const kind = options.kind ?? (await detectKind(options));
+  const stats = await requirePath(path);
+  requireOptionsOfKind(path, kind, options);
+  if (kind === 'idx') return loadIdxDataset(path, options);
+  if (!stats.isDirectory()) {
+    throw new DatasetError(`${path}: expected a folder with one folder of images a class, or IDX images`);
+  }
+  const imageSize = requireSize(options, 'say to what size its images shall be cropped');
+  return openImageFolder(await classesFolder(options, 'images', IMAGE_EXTENSIONS), { ...options, imageSize });
+}
+
+/** Open a dataset of videos; see {@link openDataset}. */
+export async function openVideos(options: DatasetOptions): Promise<VideoDataset> {
+  const { path, channels = 3, frameInterval: interval = 1 } = options;
+  if (!(await requirePath(path)).isDirectory()) {
+    throw new DatasetError(`${path}: expected a folder with one folder of videos a class`);
+  }
+  const kind = options.kind ?? (await detectVideoKind(path));
+  requireOptionsOfKind(path, kind, options);
+  const size = requireSize(options, 'say to what size its frames shall be cropped');
+  const settings = { ...options, channels, interval, size, frames: requireFrames(path, options) };
+  if (kind === 'ucf101') return openUcf101(path, settings);
+  return openVideoFolder(await classesFolder(options, 'videos', VIDEO_EXTENSIONS), settings);
+}
+
+async function openMovingItems(options: DatasetOptions): Promise<Dataset> {
+  const { path } = options;
+  const frames = requireFrames(path, options);
+  const canvas = requireSize(options, 'say how large the canvas is that items move on, such as 64');
+  await requirePath(path);
+  const pictures = await loadIdxDataset(path, { ...options, imageSize: undefined });
+  return movingItems(pictures, { ...options, frames, canvas });
+}
+
+function requireSize({ path, imageSize }: DatasetOptions, advice: string): number {
+  if (imageSize !== undefined) return imageSize;
+  throw new ConfigError(`${path}: imageSize is missing; ${advice}`);
+}
+
+async function requirePath(path: string): Promise<Stats> {
+  const stats = await stat(path).catch(() => undefined);
+  if (!stats) throw new DatasetError(`${path}: does not exist; give the folder of a dataset`);
+  return stats;
+}
+
+/** Returns the folder with the class folders of the split, and reports what is not used. */
+async function classesFolder(
+  { path, split = 'train', classNames, warn }: DatasetOptions,
+  unit: string,
+  extensions: ReadonlySet<string>,
+): Promise<string> {
+  const { folder, notes } = await findClassLevel(path, { split, unit, extensions, classNames });
+  for (const note of notes) warn?.(note);
+  return folder;
+}
+
+async function detectKind({ path, split = 'train', frames }: DatasetOptions): Promise<DatasetKind> {
+  if (await hasIndex(path)) return 'latents';
+  await requirePath(path);
+  const isIdx = (await findIdxImages(path, split)).length > 0;
+  if (frames === undefined) return isIdx ? 'idx' : 'image-folder';
+  return isIdx ? 'moving-idx' : detectVideoKind(path);
+}
+
+async function detectVideoKind(path: string): Promise<'ucf101' | 'video-folder'> {
+  return (await findUcfLists(path)) ? 'ucf101' : 'video-folder';
+}

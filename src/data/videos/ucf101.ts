@@ -1,0 +1,103 @@
+/**
+ * @file UCF-101 as it is distributed: videos in one folder a class, and lists of which are for training and testing
+ * (`classInd.txt`, `trainlist01.txt`, `testlist01.txt`, and so on for three folds).
+ */
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DatasetError, FormatError } from '../../errors.ts';
+import { type ClassFiles, type LabelledFile, renamed } from '../class-folders.ts';
+import type { VideoDataset } from '../dataset.ts';
+import { isFolder } from '../folder-files.ts';
+import type { Split } from '../idx-dataset.ts';
+import { videoDataset } from './video-dataset.ts';
+import type { VideoFolderOptions } from './video-folder.ts';
+
+export interface Ucf101Options extends VideoFolderOptions {
+  readonly split?: Split;
+  /** Which of the three pairs of lists; default 1. */
+  readonly fold?: number | undefined;
+}
+
+const CLASSES = 'classInd.txt';
+/** Where the lists and the videos are, below the dataset's folder or right in it. */
+const LISTS_FOLDER = 'ucfTrainTestlist';
+const VIDEOS_FOLDER = 'UCF-101';
+
+/** The folder with UCF-101's lists; undefined if there are none. */
+export async function findUcfLists(path: string): Promise<string | undefined> {
+  for (const folder of [path, join(path, LISTS_FOLDER)]) {
+    const found = await readFile(join(folder, CLASSES)).catch(() => undefined);
+    if (found) return folder;
+  }
+  return undefined;
+}
+
+/**
+ * Open one split of UCF-101, or of other videos with such lists.
+ * @param path a folder with `ucfTrainTestlist` and `UCF-101`, or with what is in them.
+ * @throws {DatasetError} if a list is missing or empty; {FormatError} naming the line of one that is wrong.
+ */
+export async function openUcf101(path: string, options: Ucf101Options): Promise<VideoDataset> {
+  const { split = 'train', fold = 1 } = options;
+  const lists = await findUcfLists(path);
+  if (lists === undefined) {
+    throw new DatasetError(`${path}: expected ${CLASSES} in it or in ${LISTS_FOLDER}, found neither`);
+  }
+  const videos = (await isFolder(join(path, VIDEOS_FOLDER))) ? join(path, VIDEOS_FOLDER) : path;
+  const list = join(lists, `${split}list${String(fold).padStart(2, '0')}.txt`);
+  const classes = parseClasses(await readList(join(lists, CLASSES)), join(lists, CLASSES));
+  const files = parseSplit(await readList(list), list, classes).map(({ path, label }) => ({
+    path: join(videos, path),
+    label,
+  }));
+  const found: ClassFiles = { files, classNames: renamed(path, classes, options.classNames) };
+  return videoDataset(videos, found, options);
+}
+
+async function readList(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch((cause) => {
+    throw new DatasetError(`${file}: cannot be read (${cause.code}); put UCF-101's lists there`, { cause });
+  });
+}
+
+/** Lines that hold something, with their numbers. */
+function linesOf(text: string): { line: string; number: number }[] {
+  return text
+    .split(/\r?\n/)
+    .map((line, i) => ({ line: line.trim(), number: i + 1 }))
+    .filter(({ line }) => line !== '');
+}
+
+/** Class names by label, from lines such as `1 ApplyEyeMakeup`. @throws {FormatError} naming a wrong line. */
+export function parseClasses(text: string, name: string): string[] {
+  const lines = linesOf(text);
+  if (lines.length === 0) throw new FormatError(`${name}: lists no class`);
+  return lines.map(({ line, number }, i) => {
+    const [, index, className] = /^(\d+)\s+(\S+)$/.exec(line) ?? [];
+    if (Number(index) === i + 1) return className;
+    throw new FormatError(`${name}: line ${number} is '${line.slice(0, 80)}', expected '${i + 1} ClassName'`);
+  });
+}
+
+/**
+ * Files below the folder of videos, from lines such as `Archery/v_Archery_g01_c01.avi 3`; of test lists without the
+ * number. @throws {FormatError} naming a wrong line.
+ */
+export function parseSplit(text: string, name: string, classes: readonly string[]): LabelledFile[] {
+  const lines = linesOf(text);
+  if (lines.length === 0) throw new FormatError(`${name}: lists no video`);
+  return lines.map(({ line, number }) => {
+    const fail = (problem: string): never => {
+      throw new FormatError(`${name}: line ${number}, '${line.slice(0, 80)}', ${problem}`);
+    };
+    const [, folder, file, index] = /^([^/\\\s]+)\/([^/\\\s]+)(?:\s+(\d+))?$/.exec(line) ?? [];
+    if (folder === undefined || folder.startsWith('.'))
+      return fail("is not of the form 'ClassName/file.avi 1'");
+    const label = classes.indexOf(folder);
+    if (label < 0) return fail(`is of a class that ${CLASSES} does not list`);
+    if (index !== undefined && Number(index) !== label + 1)
+      return fail(`but ${CLASSES} numbers it ${label + 1}`);
+    return { path: join(folder, file), label };
+  });
+}
