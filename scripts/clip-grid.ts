@@ -4,10 +4,10 @@
  */
 
 import { loadModel } from '../src/checkpoints/load.ts';
-import { writeAnimatedGrid } from '../src/cli/animated-grid.ts';
 import { ArgumentError } from '../src/errors.ts';
 import { framesOf } from '../src/media/frames.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
+import { writeAnimatedGrid } from '../src/runs/animated-grid.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { finalLatents } from '../src/sampling/final-latents.ts';
 import { createSampler } from '../src/sampling/sampler.ts';

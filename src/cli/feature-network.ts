@@ -11,11 +11,11 @@ import { i3dNetwork } from '../evaluation/i3d-network.ts';
 import { inceptionNetwork } from '../evaluation/inception-network.ts';
 import { CLIP_RESIZINGS } from '../models/i3d/preprocess.ts';
 import { PREPROCESSINGS } from '../models/inception/preprocess.ts';
+import { bundledClassifier } from '../runs/bundled-model.ts';
+import { i3dPath } from '../runs/i3d-path.ts';
+import { inceptionPath } from '../runs/inception-path.ts';
 import type { Device } from '../runtime/device.ts';
-import { bundledClassifier } from './bundled-model.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { i3dPath } from './i3d-path.ts';
-import { inceptionPath } from './inception-path.ts';
 import { choice } from './values.ts';
 
 /** What the network of the FID is called. */

@@ -5,7 +5,7 @@ import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { printableJson } from '../io/printable.ts';
 import { paperConfig, SIZE_NAMES, type SizeName } from '../models/acdit/paper-models.ts';
-import { namedOrBundled } from './bundled-model.ts';
+import { namedOrBundled } from '../runs/bundled-model.ts';
 import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';
 import { defineCommand, type Terminal } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';

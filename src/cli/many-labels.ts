@@ -2,8 +2,8 @@
 
 import { ArgumentError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { type ParsedLabels, parseLabels } from '../runs/labels.ts';
 import { Generator } from '../tensor/generator.ts';
-import { type ParsedLabels, parseLabels } from './labels.ts';
 import { wholeNumber } from './values.ts';
 
 /** How classes follow each other: drawn with replacement, as DiT and ADM sample, or in turn, each as often as any. */

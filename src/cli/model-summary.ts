@@ -3,8 +3,8 @@
 import { printable } from '../io/printable.ts';
 import { type AcditConfig, headSize, tokenCount, tokenSize } from '../models/acdit/config.ts';
 import { parameterCount, parameters } from '../models/acdit/weights.ts';
+import { writtenLabel } from '../runs/labels.ts';
 import { bytesPerElement, type DType, elementCount } from '../tensor/tensor.ts';
-import { writtenLabel } from './labels.ts';
 
 /** First pattern that fits a parameter's name says to which part it belongs. */
 const PARTS: readonly (readonly [part: string, pattern: RegExp])[] = [

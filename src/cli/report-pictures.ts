@@ -3,7 +3,7 @@
 import type { SampleSource } from '../evaluation/sample-source.ts';
 import { encodePng, enlarge, grid, type Image, withChannels } from '../media/image.ts';
 import { resize } from '../media/resize.ts';
-import { strip } from './pictures.ts';
+import { strip } from '../runs/image-grid.ts';
 import { escapeHtml, type ReportFigure } from './report-html.ts';
 
 const MOST_PICTURES = 64;

@@ -24,12 +24,12 @@ import { type Lock, takeLock } from '../io/lock.ts';
 import { printableJson, printableMessage } from '../io/printable.ts';
 import { rgbBytes } from '../media/frames.ts';
 import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { type BatchedRequest, batchRequests, stepsOfSample } from '../runs/batches.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
 import type { Terminal } from './command.ts';
 import { formatDuration, startProgress } from './progress.ts';
-import { type BatchedRequest, batchRequests, stepsOfSample } from './sample-batches.ts';
 import { openDecoder } from './sample-decoder.ts';
 import type { NpzSettings, SampleSettings } from './sample-settings.ts';
 

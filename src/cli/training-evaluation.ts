@@ -20,6 +20,7 @@ import { framesOf } from '../media/frames.ts';
 import { sameClasses } from '../models/acdit/class-difference.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
+import { defaultBatch, sampleBatches } from '../runs/batches.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { tensor, tensorBytes } from '../tensor/tensor.ts';
 import type { EvaluationSettings } from '../training/evaluation-series.ts';
@@ -27,7 +28,6 @@ import { readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';
 import { isSplit, type Recipe } from '../training/recipe.ts';
 import { openFeatureNetwork } from './feature-network.ts';
-import { defaultBatch, sampleBatches } from './sample-batches.ts';
 import { canDraw, type TrainingSampleOptions } from './training-samples.ts';
 
 /** The metrics that are one number. */

@@ -2,6 +2,7 @@
 
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
+import { requireOneABlock } from '../runs/labels.ts';
 
 /** Returns a whole number from `minimum` to `maximum`. @throws {ArgumentError} */
 export function wholeNumber(
@@ -52,13 +53,6 @@ export function perBlock(
   const parts = text.split('/');
   requireOneABlock(flag, text, parts.length, blocks);
   return parts.map((part) => parse(flag, part));
-}
-
-export function requireOneABlock(flag: string, text: string, count: number, blocks: number): void {
-  if (count === blocks) return;
-  throw new ArgumentError(
-    `--${flag} '${text}' has ${count} values; give one, or one for each of ${blocks} blocks`,
-  );
 }
 
 /** A guidance scale, 0 or more. @throws {ArgumentError} */

@@ -4,7 +4,6 @@ import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { type ChosenClass, className, findName, requireClass } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { requireOneABlock } from './values.ts';
 
 /** One class for a sample, or one for each of its blocks. */
 export type Label = number | readonly number[];
@@ -46,6 +45,14 @@ export function parseLabels(config: AcditConfig, text: string, blocks = config.b
     labels: items.map((item) => (item.length === 1 ? item[0].label : item.map(({ label }) => label))),
     notes: [...new Set(items.flat().flatMap(({ note }) => note ?? []))],
   };
+}
+
+/** @throws {ArgumentError} unless there is one value per block. */
+export function requireOneABlock(flag: string, text: string, count: number, blocks: number): void {
+  if (count === blocks) return;
+  throw new ArgumentError(
+    `--${flag} '${text}' has ${count} values; give one, or one for each of ${blocks} blocks`,
+  );
 }
 
 /** Reads the class of a sample, or one per block. */

@@ -5,7 +5,7 @@ import { framesOf } from '../media/frames.ts';
 import type { Image } from '../media/image.ts';
 import { openVideoWriter, type VideoFormat, type VideoWriter } from '../media/video-writer.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { fileStem, strip } from './pictures.ts';
+import { fileStem, strip } from './image-grid.ts';
 
 /** How clips are written. */
 export interface ClipSettings {

@@ -2,7 +2,7 @@
 
 import { enlarge, grid, type Image } from '../media/image.ts';
 import { openVideoWriter } from '../media/video-writer.ts';
-import { DEFAULT_FPS } from './clips.ts';
+import { DEFAULT_FPS } from './video-files.ts';
 
 /** Pixels a clip to which small ones are enlarged, and clips a row. */
 const CELL = 64;
