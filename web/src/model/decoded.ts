@@ -1,9 +1,7 @@
-/** @file Decoded pictures of latents: which blocks to decode next, and how they are kept. */
+/** @file Decoded pictures of latents: which blocks to decode next. */
 
-import { encodePng, rgbaFromImage } from '../../../src/browser/pixels.ts';
-import type { Image } from '../../../src/media/pixels.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
-import type { Frame } from './painting.ts';
+import type { Frame } from './frame.ts';
 import { currentBlock, firstBlocks, type Run } from './run.ts';
 import { blockConfig, blockLength } from './values.ts';
 
@@ -39,27 +37,4 @@ export function nextPortion(run: Run, decoded: Decoded | undefined): Portion | u
   const values = new Float32Array(config.blocks * length);
   values.set(finished);
   return { config, values, before: [], blocks };
-}
-
-export function frameOf(image: Image): Frame {
-  return { width: image.width, height: image.height, data: rgbaFromImage(image) };
-}
-
-/** As files without loss, to be kept. */
-export function packFrames(frames: readonly Frame[]): Promise<Blob[]> {
-  return Promise.all(frames.map(({ width, height, data }) => encodePng(width, height, data)));
-}
-
-export function unpackFrames(files: readonly Blob[]): Promise<Frame[]> {
-  return Promise.all(files.map(unpackFrame));
-}
-
-async function unpackFrame(file: Blob): Promise<Frame> {
-  const bitmap = await createImageBitmap(file);
-  const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext('2d');
-  if (!context) throw new Error('the browser gives no canvas');
-  context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return { width, height, data: new Uint8ClampedArray(context.getImageData(0, 0, width, height).data) };
 }

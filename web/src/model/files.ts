@@ -1,7 +1,7 @@
 /** @file Files to keep, and files that were dropped. */
 
 import { encodePng } from '../../../src/browser/pixels.ts';
-import { enlarged, type Frame } from './painting.ts';
+import { enlarged, type Frame } from './frame.ts';
 
 /** Shortest side of downloads: small pictures are enlarged. */
 const SIDE = 256;

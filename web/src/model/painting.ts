@@ -1,16 +1,9 @@
 /** @file Blocks as pixels. */
 
-import { rgbaFromImage } from '../../../src/browser/pixels.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { Decoded } from './decoded.ts';
+import { enlarged, type Frame, frameOf } from './frame.ts';
 import { blockLength, blockMaps, imagesOf } from './values.ts';
-
-/** One frame: red, green, blue and alpha of each pixel. */
-export interface Frame {
-  readonly width: number;
-  readonly height: number;
-  readonly data: Uint8ClampedArray<ArrayBuffer>;
-}
 
 /** All frames; where a block is missing they are transparent. Latents are shown decoded as far as they are. */
 export function paintFrames(
@@ -25,11 +18,10 @@ export function paintFrames(
   for (const [index, block] of there.entries()) if (block) values.set(block, index * length);
   const maps = blockMaps(config);
   return imagesOf(config, values).map((image, frame) => {
-    const data = rgbaFromImage(image);
+    const painted = frameOf(image);
     maps[frame].forEach((block, pixel) => {
-      if (!there[block]) data[4 * pixel + 3] = 0;
+      if (!there[block]) painted.data[4 * pixel + 3] = 0;
     });
-    const painted = { width: image.width, height: image.height, data };
     const isDecoded = (block: number): boolean =>
       decoded !== undefined && block < decoded.blocks && blocks[block] !== undefined;
     return decoded ? overlay(painted, decoded, frame, (pixel) => isDecoded(maps[frame][pixel])) : painted;
@@ -53,22 +45,4 @@ function overlay(
     out.data.set(picture.data.subarray(4 * pixel, 4 * pixel + 4), 4 * pixel);
   }
   return out;
-}
-
-/** Every pixel as a square, so that small pictures can be seen. */
-export function enlarged({ width, height, data }: Frame, factor: number): Frame {
-  const out = new Uint8ClampedArray(data.length * factor ** 2);
-  for (let y = 0; y < height * factor; y++) {
-    for (let x = 0; x < width * factor; x++) {
-      const from = 4 * (Math.floor(y / factor) * width + Math.floor(x / factor));
-      out.set(data.subarray(from, from + 4), 4 * (y * width * factor + x));
-    }
-  }
-  return { width: width * factor, height: height * factor, data: out };
-}
-
-export function drawFrame(canvas: HTMLCanvasElement, { width, height, data }: Frame): void {
-  if (canvas.width !== width) canvas.width = width;
-  if (canvas.height !== height) canvas.height = height;
-  canvas.getContext('2d')?.putImageData(new ImageData(data, width, height), 0, 0);
 }

@@ -1,7 +1,7 @@
 /** @file A picture or a clip on a canvas, with what is finished of it. */
 
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { drawFrame, type Frame } from '../model/painting.ts';
+import { drawFrame, type Frame } from '../model/frame.ts';
 
 /** Frames a second of clips on the page. */
 export const FPS = 8;

@@ -2,7 +2,7 @@
 
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { Engine, ModelCard, Order } from '../engine/engine.ts';
-import { packFrames } from '../model/decoded.ts';
+import { packFrames } from '../model/frame.ts';
 import type { Keepsake } from '../model/gallery.ts';
 import { cutBlocks, firstBlocks, type Run, startRun } from '../model/run.ts';
 import { defaultSettings, orderOf, randomSeed, SEEDS, type Settings } from '../model/settings.ts';

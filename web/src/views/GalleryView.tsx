@@ -1,9 +1,9 @@
 /** @file What was made before, to go back to. */
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { unpackFrames } from '../model/decoded.ts';
+import { type Frame, unpackFrames } from '../model/frame.ts';
 import type { Keepsake } from '../model/gallery.ts';
-import { type Frame, paintFrames } from '../model/painting.ts';
+import { paintFrames } from '../model/painting.ts';
 import { cutBlocks } from '../model/run.ts';
 import { className } from '../parts/ClassPicker.tsx';
 import { Picture } from '../parts/Picture.tsx';

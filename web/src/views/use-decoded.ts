@@ -3,7 +3,8 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { LocalEngine } from '../engine/local.ts';
 import type { AutoencoderCard } from '../model/autoencoders.ts';
-import { type Decoded, frameOf, nextPortion, unpackFrames } from '../model/decoded.ts';
+import { type Decoded, nextPortion } from '../model/decoded.ts';
+import { frameOf, unpackFrames } from '../model/frame.ts';
 import type { Run } from '../model/run.ts';
 
 /** What decodes, if there is an autoencoder that fits. */
