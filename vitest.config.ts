@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  // Stryker (npm run mutation) asks for threads on Vitest's command line, which would win over `pool`.
+  plugins: [{ name: 'forks', configureVitest: ({ project }) => Object.assign(project.config, { pool: 'forks' }) }],
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-    // ONNX Runtime aborts when a worker thread that used it ends early: one process a file instead.
+    // ONNX Runtime aborts when a worker thread that used it ends early: one process per file instead.
     pool: 'forks',
     // No test may reach the network, nor a cache outside the repository.
     env: { HF_ENDPOINT: 'http://127.0.0.1:1', HF_HOME: 'no-such-folder' },
