@@ -4,7 +4,7 @@ import { tinyConfig } from '../../../test/support/tiny-config.ts';
 import { ShapeError } from '../../errors.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import type { AcditConfig } from './config.ts';
-import { blockOrder, patchify, tokenOffsets, tokenPositions, unpatchify } from './layout.ts';
+import { blockOrder, framesLayout, patchify, tokenOffsets, tokenPositions, unpatchify } from './layout.ts';
 
 const configs: [string, AcditConfig][] = [
   ['an image', tinyConfig({ channels: 3 })],
@@ -74,6 +74,44 @@ describe('the order of tokens', () => {
     const config = tinyConfig({ channels: 2, height: 2, width: 2, blocks: 1, blockSize: 1 });
     const picture = float32([1, 2, 2, 2], [0, 1, 2, 3, 10, 11, 12, 13]);
     expect(Array.from(patchify(config, picture).data)).toEqual([0, 10, 1, 11, 2, 12, 3, 13]);
+  });
+});
+
+describe('a clip of another length', () => {
+  const clips = tinyConfig({
+    frames: 4,
+    channels: 2,
+    blocks: 2,
+    blockSize: 32,
+    squareBlocks: false,
+    positionSplit: [2, 1, 1],
+  });
+
+  it.each([1, 2, 6])('of %i frames comes back from its tokens', (frames) => {
+    const layout = framesLayout(clips, frames);
+    expect(layout).toEqual({ ...clips, frames, blocks: 1, blockSize: 16 * frames });
+    const before = pictures(layout, 2);
+    const tokens = patchify(layout, before);
+    expect(tokens.shape).toEqual([2, 1, 16 * frames, 8]);
+    expect(unpatchify(clips, tokens)).toEqual(before);
+  });
+
+  it('comes back from more blocks than the model makes', () => {
+    const blocks = randomTensor([1, 3, 32, 8], 5);
+    const whole = unpatchify(clips, blocks);
+    expect(whole.shape).toEqual([1, 6, 2, 8, 8]);
+    // The last block alone is the last two frames.
+    const last = unpatchify(clips, float32([1, 1, 32, 8], blocks.data.slice(2 * 32 * 8)));
+    expect(whole.data.slice(4 * 2 * 8 * 8)).toEqual(last.data);
+  });
+
+  it('is refused if its last frame is incomplete', () => {
+    expect(() => unpatchify(clips, randomTensor([1, 1, 24, 8], 5))).toThrow(ShapeError);
+  });
+
+  it.each([tinyConfig(), tinyConfig({ squareBlocks: false })])('is refused by a model of images', (image) => {
+    expect(framesLayout(image, 1)).toBe(image);
+    expect(() => unpatchify(image, randomTensor([1, 2, 4, 4], 5))).toThrow(ShapeError);
   });
 });
 

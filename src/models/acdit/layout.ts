@@ -102,7 +102,7 @@ export function unpatchify(config: AcditConfig, tokens: Tensor<'float32'>): Tens
 /** The layout of (N, T, B, C) tokens that may be fewer or more frames than the model's own. */
 function clipLayout(config: AcditConfig, [, blocks, blockSize]: readonly number[]): AcditConfig {
   const frames = (blocks * blockSize) / tokensPerFrame(config);
-  if (config.squareBlocks || config.frames === 1 || !Number.isInteger(frames)) return config;
+  if (config.frames === 1 || !Number.isInteger(frames)) return config;
   return { ...config, frames, blocks, blockSize };
 }
 
