@@ -1,0 +1,104 @@
+/**
+ * @file Draws the images that the avatar model is trained on: endless variations of DiceBear's styles, a folder per class.
+ * Installs the generators in .cache/avatars, since only this command needs them. Images that exist are kept, so a run
+ * that was stopped resumes. The same seeds give the same images.
+ * Usage: npm run avatars -- DIR [images per class (default: 20000)] [--size PIXELS] [--first N]
+ */
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { readdir, rename, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import sharp from 'sharp';
+import { AVATAR_STYLES, type AvatarStyle } from './avatars/styles.ts';
+
+/** Later versions need Node 22. */
+const VERSION = '9.4.3';
+const CACHE = resolve('.cache/avatars');
+/** Pixels that the drawing has per pixel of the image, along each side. */
+const OVERSAMPLING = 2;
+/** Images that are drawn at once: sharp has threads of its own. */
+const AT_ONCE = 8;
+/** Colours behind the figures. */
+const BACKGROUNDS = [
+  ...['b6e3f4', 'c0aede', 'd1d4f9', 'ffd5dc', 'ffdfbf', 'c7ecd4'],
+  ...['fff2b2', 'f4b6c2', 'a3d5d3', 'e2e2e2', '8fb8de', 'ffffff'],
+];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    /** Pixels along the side. */
+    size: { type: 'string', default: '64' },
+    /** Number of the first image: another range gives other images, for tests and classifiers. */
+    first: { type: 'string', default: '0' },
+  },
+});
+const [folder, count = '20000'] = positionals;
+const [perClass, size, first] = [Number(count), Number(values.size), Number(values.first)];
+if (folder === undefined) {
+  console.error(
+    'usage: npm run avatars -- DIR [images per class (default: 20000)] [--size PIXELS] [--first N]',
+  );
+  process.exit(2);
+}
+
+/** The part of DiceBear that is used here. */
+interface DiceBear {
+  readonly createAvatar: (style: unknown, options: object) => { toString(): string };
+  readonly styles: Readonly<Record<string, unknown>>;
+}
+
+async function openGenerators(): Promise<DiceBear> {
+  if (!existsSync(join(CACHE, 'node_modules/@dicebear/collection'))) {
+    mkdirSync(CACHE, { recursive: true });
+    const packages = [`@dicebear/core@${VERSION}`, `@dicebear/collection@${VERSION}`];
+    execFileSync('npm', ['install', '--prefix', CACHE, '--no-audit', '--no-fund', ...packages], {
+      stdio: 'inherit',
+    });
+  }
+  const from = createRequire(join(CACHE, 'package.json'));
+  const [core, styles] = await Promise.all(
+    ['core', 'collection'].map((name) => import(pathToFileURL(from.resolve(`@dicebear/${name}`)).href)),
+  );
+  return { createAvatar: core.createAvatar, styles };
+}
+
+/** Draws the missing images of a class. */
+async function drawClass(
+  { createAvatar, styles }: DiceBear,
+  style: AvatarStyle,
+  into: string,
+): Promise<void> {
+  mkdirSync(into, { recursive: true });
+  const present = new Set(await readdir(into));
+  const numbers = Array.from({ length: perClass }, (_, i) => first + i);
+  const missing = numbers.filter((number) => !present.has(fileName(number)));
+  const draw = async (number: number): Promise<void> => {
+    const svg = createAvatar(styles[style.generator], {
+      seed: `${style.name} ${number}`,
+      size: OVERSAMPLING * size,
+      backgroundColor: BACKGROUNDS,
+    }).toString();
+    const image = sharp(Buffer.from(svg)).resize(size, size).flatten({ background: '#fff' });
+    const file = join(into, fileName(number));
+    await writeFile(`${file}.part`, await image.png().toBuffer());
+    await rename(`${file}.part`, file);
+  };
+  for (let i = 0; i < missing.length; i += AT_ONCE)
+    await Promise.all(missing.slice(i, i + AT_ONCE).map(draw));
+}
+
+function fileName(number: number): string {
+  return `${String(number).padStart(7, '0')}.png`;
+}
+
+const generators = await openGenerators();
+for (const style of AVATAR_STYLES) {
+  const started = performance.now();
+  await drawClass(generators, style, join(folder, style.name));
+  console.log(`${style.name}: ${perClass} images, ${Math.round((performance.now() - started) / 1000)} s`);
+}
