@@ -8,31 +8,31 @@ import { choice, wholeNumber } from './values.ts';
 
 export const checkpointFlags = {
   weights: {
-    type: 'string',
     value: 'NAME',
+    parse: choice(['model', 'ema']),
     help: 'model weights, or ema, their average (default: ema of a run, model of a .pt)',
   },
   'patch-size': {
-    type: 'string',
     value: 'N',
+    parse: wholeNumber(),
     help: 'patch size, if a .pt does not state it',
     aliases: ['patch_size'],
   },
   'block-size': {
-    type: 'string',
     value: 'N',
+    parse: wholeNumber(),
     help: 'tokens per block, if a .pt does not state it',
     aliases: ['block_size'],
   },
   'ar-len': {
-    type: 'string',
     value: 'N',
+    parse: wholeNumber(),
     help: 'blocks in the sequence, if a .pt does not state it',
     aliases: ['ar_len'],
   },
   'num-frames': {
-    type: 'string',
     value: 'N',
+    parse: wholeNumber(),
     help: 'video frames, if a .pt does not state it (default: 1)',
     aliases: ['num_frames'],
   },
@@ -49,17 +49,13 @@ const LAYOUT_FLAGS = {
 } as const;
 const PARTS = Object.keys(LAYOUT_FLAGS) as (keyof typeof LAYOUT_FLAGS)[];
 
-/** Returns the flags as options of `openModel`. @throws {ArgumentError} if one is not valid. */
+/** Returns the flags as options of `openModel`. */
 export function openOptions(values: CheckpointValues): OpenOptions {
-  const { weights } = values;
-  const layout = PARTS.flatMap((part) => {
-    const text = values[LAYOUT_FLAGS[part]];
-    return text === undefined ? [] : [[part, wholeNumber(LAYOUT_FLAGS[part], text)] as const];
+  const given = PARTS.flatMap((part) => {
+    const value = values[LAYOUT_FLAGS[part]];
+    return value === undefined ? [] : [[part, value] as const];
   });
-  return {
-    weights: weights === undefined ? undefined : choice('weights', weights, ['model', 'ema'] as const),
-    layout: Object.fromEntries(layout),
-  };
+  return { weights: values.weights, layout: Object.fromEntries(given) };
 }
 
 /**

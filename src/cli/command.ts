@@ -1,24 +1,24 @@
-/** @file What a command is: its flags, and what it does with them on a terminal. */
+/** @file What a command is: its flags, and what it does with them. */
 
 import { ArgumentError } from '../errors.ts';
-import { describeFlags, type Flags, type FlagValues, parseFlags } from './flags.ts';
-import type { ProgressStream } from './progress.ts';
-
-/** Where a command writes, and what stops it. */
-export interface Terminal {
-  /** Results. */
-  readonly stdout: ProgressStream;
-  /** Progress and problems. */
-  readonly stderr: ProgressStream;
-  /** Aborted by Ctrl-C. */
-  readonly signal: AbortSignal;
-}
+import { describeFlags, type Flags, type FlagValues, readFlags, splitArguments } from './flags.ts';
+import { type TerminalReporter, terminalReporter } from './reporter.ts';
+import type { Terminal } from './terminal.ts';
 
 /** Arguments of a command as it gets them. */
 export interface CommandArguments<F extends Flags> {
   readonly values: FlagValues<F & typeof commonFlags>;
+  /** Names of the flags that were given, so that a default can be told from the same value given. */
+  readonly given: ReadonlySet<string>;
   readonly positionals: readonly string[];
   readonly free: readonly (readonly [name: string, value: string])[];
+}
+
+/** Where a command reports, and what stops it. */
+export interface CommandContext {
+  readonly report: TerminalReporter;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
 }
 
 export interface CommandDefinition<F extends Flags> {
@@ -27,12 +27,12 @@ export interface CommandDefinition<F extends Flags> {
   readonly positionals: readonly string[];
   readonly summary: string;
   readonly flags: F;
-  /** See {@link parseFlags}. */
+  /** See {@link splitArguments}. */
   readonly freeForm?: RegExp;
   /** More help, after the flags. */
   readonly notes?: string;
   /** @returns the exit code; 0 if nothing */
-  run(args: CommandArguments<F>, terminal: Terminal): Promise<number | undefined>;
+  run(args: CommandArguments<F>, context: CommandContext): Promise<number | undefined>;
 }
 
 export interface Command {
@@ -40,32 +40,41 @@ export interface Command {
 }
 
 const commonFlags = {
-  verbose: { type: 'boolean', help: 'show the stack of errors' },
-  help: { type: 'boolean', help: 'show this help', aliases: ['h'] },
+  verbose: { help: 'show the stack of errors' },
+  help: { help: 'show this help', aliases: ['h'] },
 } as const satisfies Flags;
 
-/** A command that parses its arguments, and answers `--help` itself. */
+/** A command that parses its arguments and answers `--help` itself. Its flags `quiet` and `json`, if any, set its reporter. */
 export function defineCommand<const F extends Flags>(definition: CommandDefinition<F>): Command {
   const flags = { ...definition.flags, ...commonFlags };
   return {
     async execute(args, terminal) {
-      const { values, positionals, free } = parseFlags(args, flags, definition.freeForm);
-      if ((values as { help?: boolean }).help) {
+      const { texts, positionals, free } = splitArguments(args, flags, definition.freeForm);
+      if (texts.has('help')) {
         terminal.stdout.write(`${describe(definition, flags)}\n`);
         return 0;
       }
-      const many = definition.positionals.some((name) => name.includes('…'));
-      if (!many && positionals.length > definition.positionals.length) {
-        const expected = definition.positionals.join(' ') || 'no arguments';
-        const extra = positionals[definition.positionals.length];
-        throw new ArgumentError(`${definition.name}: unexpected argument '${extra}'; expected ${expected}`);
-      }
-      return (await definition.run({ values, positionals, free }, terminal)) ?? 0;
+      requirePositionals(definition, positionals);
+      const values = readFlags(flags, texts);
+      const report = terminalReporter(terminal, { quiet: texts.has('quiet'), json: texts.has('json') });
+      const { signal } = terminal;
+      const given = new Set(texts.keys());
+      return (await definition.run({ values, given, positionals, free }, { report, signal })) ?? 0;
     },
   };
 }
 
-function describe(definition: CommandDefinition<Flags>, flags: Flags): string {
+function requirePositionals(
+  { name, positionals: allowed }: Pick<CommandDefinition<Flags>, 'name' | 'positionals'>,
+  positionals: readonly string[],
+): void {
+  const extra = positionals[allowed.length];
+  if (extra === undefined || allowed.some((positional) => positional.includes('…'))) return;
+  const expected = allowed.join(' ') || 'no arguments';
+  throw new ArgumentError(`${name}: unexpected argument '${extra}'; expected ${expected}`);
+}
+
+function describe(definition: Omit<CommandDefinition<Flags>, 'run'>, flags: Flags): string {
   const { name, positionals, summary, notes } = definition;
   const usage = ['acdit', name, ...positionals, '[flags]'].join(' ');
   return [usage, '', summary, '', describeFlags(flags), ...(notes ? ['', notes] : [])].join('\n');

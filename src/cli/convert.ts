@@ -10,29 +10,29 @@ import { ArgumentError } from '../errors.ts';
 import { byteCount } from '../formats/safetensors.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
 import { writeFolderAtomically } from '../io/atomic-write.ts';
-import { printableJson } from '../io/printable.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import type { FloatType } from '../tensor/convert.ts';
-import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';
-import { defineCommand, type Terminal } from './command.ts';
+import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelPath } from './model-path.ts';
 import { occupied, overwriteFlags } from './overwrite.ts';
-import { formatDuration, startProgress } from './progress.ts';
+import { formatDuration } from './progress.ts';
 import { choice } from './values.ts';
 
 const DTYPES = { fp32: 'float32', fp16: 'float16', bf16: 'bfloat16' } as const;
+const DTYPE_NAMES = ['fp32', 'fp16', 'bf16'] as const satisfies (keyof typeof DTYPES)[];
 
 const convertFlags = {
   dtype: {
-    type: 'string',
     value: 'NAME',
-    help: 'fp32, fp16 or bf16: what weights are stored in (as they are in IN; .onnx is always fp32)',
+    parse: choice(DTYPE_NAMES),
+    help: 'storage type of the weights: fp32, fp16 or bf16; .onnx is always fp32 (default: as in IN)',
   },
   ...checkpointFlags,
   ...overwriteFlags,
-  quiet: { type: 'boolean', help: 'no progress' },
-  json: { type: 'boolean', help: 'print what happens as JSON lines, and no progress' },
+  quiet: { help: 'no progress' },
+  json: { help: 'print events as JSON lines, without a progress bar' },
 } as const satisfies Flags;
 
 type ConvertValues = FlagValues<typeof convertFlags>;
@@ -46,12 +46,12 @@ export const convertCommand = defineCommand({
     'for ONNX Runtime, with NAME.onnx.data beside it, and any other name a model folder. The path of OUT is printed\n' +
     'last.',
   flags: convertFlags,
-  run: async ({ values, positionals }, terminal) => {
+  run: async ({ values, positionals }, context) => {
     const [from, to] = positionals;
     if (from === undefined || to === undefined) {
       throw new ArgumentError('convert needs IN and OUT: acdit convert ACDiT-XL-img.pt ACDiT-XL-img');
     }
-    return convert(from, to, values, terminal);
+    return convert(from, to, values, context);
   },
 });
 
@@ -61,17 +61,15 @@ async function convert(
   from: string,
   to: string,
   values: ConvertValues,
-  terminal: Terminal,
+  context: CommandContext,
 ): Promise<undefined> {
   const kind = kindOf(to);
   const dtype = dtypeOf(values, kind);
-  openOptions(values); // fails before anything is fetched
-  await requireFree(to, kind, values.overwrite === true);
-  const quiet = values.quiet === true || values.json === true;
-  const model = await openChosenModel(await modelPath(from, terminal, quiet), values);
+  await requireFree(to, kind, values.overwrite);
+  const model = await openChosenModel(await modelPath(from, context), values);
   try {
     if (kind === 'pt') officialArguments(model.config); // fails before anything is written
-    await write(model, { from, to, kind, dtype }, values, terminal);
+    await write(model, { from, to, kind, dtype }, context);
   } finally {
     await model.archive.close();
   }
@@ -89,7 +87,7 @@ function kindOf(path: string): Kind {
 
 function dtypeOf({ dtype }: ConvertValues, kind: Kind): FloatType | undefined {
   if (dtype === undefined) return kind === 'onnx' ? 'float32' : undefined;
-  const chosen = DTYPES[choice('dtype', dtype, Object.keys(DTYPES) as (keyof typeof DTYPES)[])];
+  const chosen = DTYPES[dtype];
   if (kind === 'onnx' && chosen !== 'float32') {
     throw new ArgumentError(`--dtype ${dtype} does not go with .onnx, whose program computes in fp32`);
   }
@@ -135,34 +133,27 @@ interface Job {
 
 async function write(
   model: StoredModel,
-  job: Job,
-  { quiet, json }: ConvertValues,
-  { stdout, stderr, signal }: Terminal,
+  { from, to, kind, dtype }: Job,
+  { report, signal }: CommandContext,
 ): Promise<void> {
-  const { from, to, kind, dtype } = job;
-  const silent = quiet === true || json === true;
-  const emit = (event: object): unknown => json && stdout.write(`${printableJson(event)}\n`);
   const total = parameters(model.config).size;
-  const progress = startProgress({ stream: stderr, total, label: 'convert', unit: 'tensor', quiet: silent });
+  const progress = report.progress({ total, label: 'convert', unit: 'tensor' });
   const weights = lazyWeights(model, (done) => progress.update(done));
   const stored = dtype ? storedAs(weights, dtype) : weights;
   const bytes = [...stored.values()].reduce((sum, info) => sum + byteCount(info), 0);
   const notes = kind === 'pt' ? officialLimits(model.config) : [];
   const started = performance.now();
-  emit({ kind: 'start', from, to, format: kind, tensors: total, bytes });
+  report.emit({ kind: 'start', from, to, format: kind, tensors: total, bytes });
   try {
     await writeAs(kind, to, model, stored, signal);
   } finally {
     progress.finish();
   }
   const seconds = (performance.now() - started) / 1000;
-  emit({ kind: 'done', to, format: kind, tensors: total, bytes, notes, seconds });
-  if (json) return;
-  if (!silent) {
-    for (const note of notes) stderr.write(`note: to load it with the official code: ${note}\n`);
-    stderr.write(`${total} tensors, ${(bytes / 1e6).toFixed(1)} MB, in ${formatDuration(seconds)}\n`);
-  }
-  stdout.write(`${to}\n`);
+  report.emit({ kind: 'done', to, format: kind, tensors: total, bytes, notes, seconds });
+  for (const note of notes) report.say(`note: to load it with the official code: ${note}`);
+  report.say(`${total} tensors, ${(bytes / 1e6).toFixed(1)} MB, in ${formatDuration(seconds)}`);
+  report.print(to);
 }
 
 /** The weights in their official order, each still in its file. @param onRead gets how many were read. */

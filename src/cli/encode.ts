@@ -11,50 +11,57 @@ import { finishedCounts, hasIndex, type LatentsIndex, shardCount } from '../data
 import { frameBytes } from '../data/latents/shard.ts';
 import { openImages, openVideos } from '../data/open.ts';
 import { ArgumentError } from '../errors.ts';
-import { printableJson, printableMessage } from '../io/printable.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
-import { defineCommand, type Terminal } from './command.ts';
+import type { Progress, Reporter } from '../runs/reporter.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { autoencoderPath } from './model-path.ts';
-import { maxPixelsOf, pixelFlags } from './pixel-flags.ts';
-import { formatDuration, type Progress, startProgress } from './progress.ts';
+import { pixelFlags } from './pixel-flags.ts';
+import { formatDuration } from './progress.ts';
 import { choice, wholeNumber } from './values.ts';
 
 const DTYPES = { fp16: 'float16', fp32: 'float32' } as const;
-const SPLITS = ['train', 'test'] as const;
 
 const encodeFlags = {
   vae: {
-    type: 'string',
     value: 'DIR',
     help: 'autoencoder: a diffusers folder, or owner/repo/folder of the Hugging Face Hub',
     aliases: ['vae_path'],
   },
   size: {
-    type: 'string',
     value: 'N',
-    help: 'side of the square that a centre crop makes of each image or frame (256)',
+    parse: wholeNumber(),
+    default: '256',
+    help: 'side of the square that each image or frame is cropped to, around its centre',
   },
-  video: { type: 'boolean', help: 'DATA is videos: one folder a class, or UCF-101 with its lists' },
-  fold: { type: 'string', value: 'N', help: 'of UCF-101: which of its three pairs of lists (1)' },
-  split: { type: 'string', value: 'NAME', help: 'train (also a folder without splits) or test' },
+  video: { help: 'DATA is videos: one folder per class, or UCF-101 with its lists' },
+  fold: {
+    value: 'N',
+    parse: choice(['1', '2', '3']),
+    help: 'pair of lists of UCF-101: 1, 2 or 3 (default: 1)',
+  },
+  split: {
+    value: 'NAME',
+    parse: choice(['train', 'test']),
+    default: 'train',
+    help: 'train (also a folder without splits) or test',
+  },
   'exif-orientation': {
-    type: 'boolean',
     help: 'turn images upright by their EXIF orientation (default: pixels as stored)',
   },
   ...pixelFlags,
-  'no-flip': { type: 'boolean', help: 'leave out the mirrored images: half the time and half the disk' },
-  dtype: { type: 'string', value: 'NAME', help: 'fp16 (default) or fp32' },
+  'no-flip': { help: 'leave out the mirrored images: half the time and half the disk' },
+  dtype: { value: 'NAME', parse: choice(['fp16', 'fp32']), default: 'fp16', help: 'fp16 or fp32' },
   'shard-size': {
-    type: 'string',
     value: 'N',
-    help: 'images (512) or videos (8) a file; a kill loses at most that much work',
+    parse: wholeNumber(),
+    help: 'images or videos per file, the most work that a kill loses (default: 512 images, 8 videos)',
   },
   ...deviceFlags,
-  quiet: { type: 'boolean', help: 'no progress' },
-  json: { type: 'boolean', help: 'print what happens as JSON lines, and no progress' },
+  quiet: { help: 'no progress' },
+  json: { help: 'print events as JSON lines, without a progress bar' },
 } as const satisfies Flags;
 
 type EncodeValues = FlagValues<typeof encodeFlags>;
@@ -64,21 +71,21 @@ export const encodeCommand = defineCommand({
   positionals: ['DATA', 'OUT'],
   summary:
     'Encode images or videos to latents for `acdit train --data OUT`. DATA has one folder of images (or with --video, of\n' +
-    'videos) a class, or IDX files. ' +
-    'The same command goes on where it was interrupted. The path of the latents is printed last.',
+    'videos) per class, or IDX files. The same command resumes if it is interrupted. The path of the latents is printed\n' +
+    'last.',
   flags: encodeFlags,
-  run: async ({ values, positionals }, terminal) => {
+  run: async ({ values, positionals }, context) => {
     const [data, folder] = positionals;
     if (data === undefined || folder === undefined) {
       throw new ArgumentError('encode needs DATA and OUT: acdit encode images latents --vae DIR');
     }
-    return encode(data, folder, values, terminal);
+    return encode(data, folder, values, context);
   },
 });
 
 interface Settings {
   readonly size: number;
-  readonly split: (typeof SPLITS)[number];
+  readonly split: 'train' | 'test';
   readonly video: boolean;
   readonly fold: number | undefined;
   readonly flips: boolean;
@@ -90,20 +97,18 @@ interface Settings {
 }
 
 function settingsOf(values: EncodeValues): Settings {
-  const { size = '256', split = 'train', dtype = 'fp16' } = values;
-  const shardSize = values['shard-size'];
   if (values.vae === undefined)
     throw new ArgumentError('encode needs an autoencoder: give its folder with --vae DIR');
   return {
-    size: wholeNumber('size', size),
-    split: choice('split', split, SPLITS),
-    video: values.video === true,
+    size: values.size,
+    split: values.split,
+    video: values.video,
     fold: foldOf(values),
-    flips: values['no-flip'] !== true,
-    exifOrientation: values['exif-orientation'] === true,
-    maxPixels: maxPixelsOf(values),
-    dtype: DTYPES[choice('dtype', dtype, Object.keys(DTYPES) as (keyof typeof DTYPES)[])],
-    shardSize: shardSize === undefined ? undefined : wholeNumber('shard-size', shardSize),
+    flips: !values['no-flip'],
+    exifOrientation: values['exif-orientation'],
+    maxPixels: values['max-pixels'],
+    dtype: DTYPES[values.dtype],
+    shardSize: values['shard-size'],
     vae: values.vae,
   };
 }
@@ -111,25 +116,25 @@ function settingsOf(values: EncodeValues): Settings {
 function foldOf({ video, fold }: EncodeValues): number | undefined {
   if (fold === undefined) return undefined;
   if (!video) throw new ArgumentError('--fold is for UCF-101, so it goes with --video');
-  return Number(choice('fold', fold, ['1', '2', '3'] as const));
+  return Number(fold);
 }
 
 async function encode(
   data: string,
   folder: string,
   values: EncodeValues,
-  terminal: Terminal,
+  context: CommandContext,
 ): Promise<undefined> {
   requireApart(data, folder);
   const { vae, ...settings } = settingsOf(values);
-  const { signal } = terminal;
-  const vaePath = await autoencoderPath(vae, terminal, values.quiet === true || values.json === true);
-  const { hooks, close } = reportTo(terminal, values, { data, folder });
+  const { report, signal } = context;
+  const vaePath = await autoencoderPath(vae, context);
+  const { hooks, close } = reportTo(context, { data, folder });
   const device = await openDevice(values);
   const stored = await openAutoencoder(vaePath);
   const { config } = stored;
   try {
-    const source = await openSource(data, settings, config, terminal);
+    const source = await openSource(data, settings, config, report);
     const fingerprint = await autoencoderFingerprint(stored);
     const encoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
     const autoencoder = { fingerprint, scalingFactor: config.scalingFactor };
@@ -155,7 +160,7 @@ async function openSource(
   data: string,
   { size, split, video, fold, exifOrientation, maxPixels }: Omit<Settings, 'vae'>,
   config: AutoencoderConfig,
-  { stderr }: Terminal,
+  report: Reporter,
 ): Promise<ImageDataset | VideoDataset> {
   const factor = downsampling(config);
   if (size % factor !== 0) throw new ArgumentError(`--size must be a multiple of ${factor}, got ${size}`);
@@ -165,7 +170,6 @@ async function openSource(
   }
   if (await hasIndex(data))
     throw new ArgumentError(`${data}: holds latents already; give a folder of images or videos`);
-  const warn = (message: string): unknown => stderr.write(`warning: ${printableMessage(message)}\n`);
   const options = {
     path: data,
     imageSize: size,
@@ -173,7 +177,7 @@ async function openSource(
     split,
     maxPixels,
     ...(exifOrientation && { exifOrientation }),
-    warn,
+    warn: report.warn,
   } as const;
   // Whole videos are encoded, so clips may be as short as can be.
   return video ? openVideos({ ...options, frames: 1, fold }) : openImages(options);
@@ -181,13 +185,10 @@ async function openSource(
 
 /** Hooks that tell the terminal what happens; `close` says how it ended. */
 function reportTo(
-  { stdout, stderr, signal }: Terminal,
-  { quiet, json }: EncodeValues,
+  { report, signal }: CommandContext,
   { data, folder }: { readonly data: string; readonly folder: string },
 ): { hooks: EncodeHooks; close: (index?: LatentsIndex) => void } {
-  const silent = quiet === true || json === true;
-  const say = (message: string): unknown => silent || stderr.write(`${message}\n`);
-  const emit = (event: object): unknown => json && stdout.write(`${printableJson(event)}\n`);
+  const { say, warn, emit } = report;
   const started = performance.now();
   let progress: Progress | undefined;
   let finished = 0;
@@ -206,21 +207,12 @@ function reportTo(
       unit = unitOf(index);
       finished = index.shards.length - damage.length;
       say(describe(index, done));
-      for (const problem of damage)
-        stderr.write(`warning: ${printableMessage(problem)}; the shard is made again\n`);
-      if (passedOver)
-        stderr.write(`warning: ${printableMessage(describePassedOver(data, unit, passedOver))}\n`);
+      for (const problem of damage) warn(`${problem}; the shard is made again`);
+      if (passedOver) warn(describePassedOver(data, unit, passedOver));
       const { images, latentShape, dtype, flips } = index;
       emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, passedOver });
-      progress = startProgress({
-        stream: stderr,
-        total: images,
-        start: done,
-        label: 'encode',
-        unit: unit.slice(0, -1),
-        quiet: silent,
-      });
-      await warnOfSpace(folder, index, done, stderr);
+      progress = report.progress({ total: images, start: done, label: 'encode', unit: unit.slice(0, -1) });
+      await warnOfSpace(folder, index, done, report);
     },
     onImage(done) {
       items = done;
@@ -244,7 +236,7 @@ function reportTo(
         if (skipped > 0) say(`${skipped} corrupt ${unit} were skipped`);
         say(`${samples} ${unit} are encoded, in ${formatDuration(seconds)}`);
         emit({ kind: 'done', folder, samples, skipped, seconds });
-        if (!json) stdout.write(`${folder}\n`);
+        report.print(folder);
       } else if (signal.aborted && progress) {
         say(`stopped; ${finished} of ${total} shards are finished, and the same command goes on from there`);
         emit({ kind: 'interrupted', folder, shards: finished });
@@ -277,12 +269,12 @@ async function warnOfSpace(
   folder: string,
   index: LatentsIndex,
   done: number,
-  stderr: Terminal['stderr'],
+  report: Reporter,
 ): Promise<void> {
   if (index.clips) return; // nobody knows how long they are
   const needed = (index.images - done) * frameBytes(index);
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= needed) return;
   const free = gigabytes(bavail * bsize);
-  stderr.write(`warning: ${gigabytes(needed)} are needed in ${folder}, and ${free} are free\n`);
+  report.warn(`${gigabytes(needed)} are needed in ${folder}, and ${free} are free`);
 }

@@ -4,9 +4,11 @@ import { resolve } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { evaluate } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { printableJson, printableMessage } from '../io/printable.ts';
+import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
+import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
+import type { Progress, Reporter } from '../runs/reporter.ts';
 import { clipFlags, clipProtocol } from './clip-flags.ts';
-import { defineCommand, type Terminal } from './command.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { writeReport } from './evaluation-report.ts';
 import { prepareSets, setOptions } from './evaluation-sets.ts';
@@ -14,49 +16,62 @@ import { networkFlags } from './feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { metricTable, statedProtocols } from './metric-table.ts';
 import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
-import { maxPixelsOf, pixelFlags } from './pixel-flags.ts';
-import { type Progress, startProgress } from './progress.ts';
+import { pixelFlags } from './pixel-flags.ts';
 import { outputFile, wholeNumber } from './values.ts';
 
 const evaluateFlags = {
   ...networkFlags,
   ...clipFlags,
   size: {
-    type: 'string',
     value: 'N',
+    parse: wholeNumber(),
     help: 'crop images and frames to N x N, as in training (default: no crop)',
   },
   'save-features': {
-    type: 'string',
     value: 'F.npz',
+    parse: outputFile('.npz'),
     help: 'keep the features of the samples, for later runs',
   },
   'save-reference': {
-    type: 'string',
     value: 'F.npz',
+    parse: outputFile('.npz'),
     help: 'keep the features of the reference, for later runs',
   },
-  'kid-subsets': { type: 'string', value: 'N', help: 'random subsets of the KID; 0 takes all at once (100)' },
-  'kid-subset-size': { type: 'string', value: 'N', help: 'samples of each set in a subset (1000)' },
-  'is-chunk': { type: 'string', value: 'N', help: 'samples a chunk of the Inception Score (5000)' },
-  seed: { type: 'string', value: 'N', help: 'of the choice of subsets, and of videos and clips (0)' },
-  float16: {
-    type: 'boolean',
-    help: "precision and recall with float16's rounding, as the ADM evaluator has them",
+  'kid-subsets': {
+    value: 'N',
+    parse: wholeNumber(0),
+    default: String(KID_SUBSETS),
+    help: 'random subsets of the KID; 0 takes all samples at once',
   },
-  'divide-by-n': {
-    type: 'boolean',
-    help: 'covariances divided by N, as some programs for the FVD have them, not N - 1',
+  'kid-subset-size': {
+    value: 'N',
+    parse: wholeNumber(2),
+    default: String(KID_SUBSET_SIZE),
+    help: 'samples of each set per subset',
   },
+  'is-chunk': {
+    value: 'N',
+    parse: wholeNumber(),
+    default: String(INCEPTION_SCORE_CHUNK),
+    help: 'chunk size of the Inception Score',
+  },
+  seed: {
+    value: 'N',
+    parse: wholeNumber(0),
+    default: '0',
+    help: 'random seed of the subsets, videos and clips',
+  },
+  float16: { help: "compute precision and recall with float16's rounding, as the ADM evaluator does" },
+  'divide-by-n': { help: 'divide covariances by N, as some FVD programs do, not by N - 1' },
   ...pixelFlags,
   report: {
-    type: 'string',
     value: 'F.html',
-    help: 'write a page with the metrics, pictures and charts of both sets',
+    parse: outputFile('.html'),
+    help: 'write a page with the metrics, images and charts of both sets',
   },
   ...overwriteFlags,
   ...deviceFlags,
-  json: { type: 'boolean', help: 'print the metrics as one JSON object, and no progress' },
+  json: { help: 'print the metrics as one JSON object, without a progress bar' },
 } as const satisfies Flags;
 
 type EvaluateValues = FlagValues<typeof evaluateFlags>;
@@ -77,13 +92,13 @@ export const evaluateCommand = defineCommand({
     "'inception-2015-12-05' in both.\n" +
     'Videos are a folder of them (files, or folders of frames), or arr_0 of (N, T, H, W, 3). Their distance is the FVD; which\n' +
     'clips it is of is part of the output.',
-  run: ({ values, positionals: [reference, samples] }, terminal) => {
+  run: ({ values, positionals: [reference, samples] }, context) => {
     if (reference === undefined || samples === undefined) {
       throw new ArgumentError(
         'evaluate needs REFERENCE and SAMPLES, each a folder of images or videos, or an .npz file',
       );
     }
-    return runEvaluation(reference, samples, values, terminal);
+    return runEvaluation(reference, samples, values, context);
   },
 });
 
@@ -91,41 +106,38 @@ async function runEvaluation(
   referencePath: string,
   samplesPath: string,
   values: EvaluateValues,
-  { stdout, stderr, signal }: Terminal,
+  { report, signal }: CommandContext,
 ): Promise<undefined> {
   const options = {
-    kidSubsets: number(values, 'kid-subsets', 0),
-    kidSubsetSize: number(values, 'kid-subset-size', 2),
-    inceptionScoreChunk: number(values, 'is-chunk', 1),
-    seed: number(values, 'seed', 0),
-    halfPrecision: values.float16 === true,
-    divideByN: values['divide-by-n'] === true,
+    kidSubsets: values['kid-subsets'],
+    kidSubsetSize: values['kid-subset-size'],
+    inceptionScoreChunk: values['is-chunk'],
+    seed: values.seed,
+    halfPrecision: values.float16,
+    divideByN: values['divide-by-n'],
   };
   const clips = clipProtocol(values, options.seed);
-  const save = { reference: file(values, 'save-reference'), samples: file(values, 'save-features') };
-  const report = values.report === undefined ? undefined : outputFile('report', values.report, '.html');
-  const outputs = [save.reference, save.samples, report];
+  const save = { reference: values['save-reference'], samples: values['save-features'] };
+  const outputs = [save.reference, save.samples, values.report];
   requireApart(outputs, [referencePath, samplesPath]);
   await requireFreeFiles(outputs, values.overwrite);
   const device = await openDevice(values);
-  const quiet = values.json === true;
   const warnings: string[] = [];
   const onWarning = (message: string): void => {
     warnings.push(message);
-    stderr.write(`warning: ${printableMessage(message)}\n`);
+    report.warn(message);
   };
-  const stages = stageProgress(stderr, quiet);
+  const stages = stageProgress(report);
   try {
     const paths = { reference: referencePath, samples: samplesPath };
     const context = {
       device,
       signal,
-      stream: stderr,
-      quiet,
+      report,
       onWarning,
       clips,
-      maxPixels: maxPixelsOf(values),
-      size: number(values, 'size', 1),
+      maxPixels: values['max-pixels'],
+      size: values.size,
     };
     const { reference, samples } = await prepareSets(paths, save, values, context);
     const metrics = await evaluate(device, reference, samples, {
@@ -136,20 +148,17 @@ async function runEvaluation(
     });
     stages.finish();
     const protocol = statedProtocols(reference, samples, options.divideByN);
-    stdout.write(
-      values.json
-        ? `${printableJson({ ...metrics, protocol, ...passedOverOf(reference, samples) })}\n`
-        : metricTable(metrics, reference, samples, protocol),
-    );
-    if (report !== undefined) {
+    report.emit({ ...metrics, protocol, ...passedOverOf(reference, samples) });
+    report.print(metricTable(metrics, reference, samples, protocol));
+    if (values.report !== undefined) {
       const sets = { reference, samples };
       const opening = setOptions(values, context);
       await writeReport(
-        report,
+        values.report,
         { paths, sets, metrics, protocol, options, warnings },
         { device, signal, opening },
       );
-      if (!quiet) stdout.write(`${report}\n`);
+      report.print(values.report);
     }
   } finally {
     stages.finish();
@@ -174,22 +183,8 @@ function requireApart(outputs: readonly (string | undefined)[], sets: readonly s
   }
 }
 
-function number(
-  values: EvaluateValues,
-  flag: 'size' | 'kid-subsets' | 'kid-subset-size' | 'is-chunk' | 'seed',
-  minimum: number,
-): number | undefined {
-  const text = values[flag];
-  return text === undefined ? undefined : wholeNumber(flag, text, minimum);
-}
-
-function file(values: EvaluateValues, flag: 'save-features' | 'save-reference'): string | undefined {
-  const path = values[flag];
-  return path === undefined ? undefined : outputFile(flag, path, '.npz');
-}
-
 /** A progress bar for each metric that takes its time. */
-function stageProgress(stream: Terminal['stderr'], quiet: boolean) {
+function stageProgress(report: Reporter) {
   let current: { readonly label: string; readonly progress: Progress } | undefined;
   const finish = (): void => {
     current?.progress.finish();
@@ -199,7 +194,7 @@ function stageProgress(stream: Terminal['stderr'], quiet: boolean) {
     update(label: string, done: number): void {
       if (current?.label !== label) {
         finish();
-        current = { label, progress: startProgress({ stream, total: 100, label, unit: 'part', quiet }) };
+        current = { label, progress: report.progress({ total: 100, label, unit: 'part' }) };
       }
       current.progress.update(Math.floor(done * 100));
     },

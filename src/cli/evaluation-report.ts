@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { EvaluateOptions, Metrics } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
+import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
 import { type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { nearestDistances, projectToPlane, someRows } from '../evaluation/overview.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
@@ -89,8 +90,8 @@ function metricRows(metrics: Metrics): ReportMetric[] {
 /** What the metrics that are there depend on. */
 function settingFacts(metrics: Metrics, options: EvaluateOptions): [string, string][] {
   const {
-    kidSubsets = 100,
-    kidSubsetSize = 1000,
+    kidSubsets = KID_SUBSETS,
+    kidSubsetSize = KID_SUBSET_SIZE,
     inceptionScoreChunk = INCEPTION_SCORE_CHUNK,
     seed = 0,
   } = options;

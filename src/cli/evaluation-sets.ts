@@ -10,9 +10,9 @@ import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { requireSameNetwork } from '../evaluation/same-network.ts';
 import { printableList } from '../io/printable.ts';
+import type { Reporter } from '../runs/reporter.ts';
 import type { Device } from '../runtime/device.ts';
 import { I3D, INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
-import { type ProgressStream, startProgress } from './progress.ts';
 
 /** One of something for each set. */
 interface Both<T> {
@@ -23,9 +23,7 @@ interface Both<T> {
 interface Context {
   readonly device: Device;
   readonly signal: AbortSignal;
-  /** Where progress is shown. */
-  readonly stream: ProgressStream;
-  readonly quiet: boolean;
+  readonly report: Reporter;
   readonly onWarning: (message: string) => void;
   /** Which clips of videos to take. */
   readonly clips: ClipProtocol;
@@ -43,7 +41,7 @@ interface Context {
 export async function prepareSets(
   paths: Both<string>,
   save: Both<string | undefined>,
-  values: NetworkValues & { readonly network?: string },
+  values: NetworkValues & { readonly network?: string | undefined },
   context: Context,
 ): Promise<Both<EvaluationSet>> {
   const options = setOptions(values, context);
@@ -67,7 +65,7 @@ export async function prepareSets(
 
 /** Returns the options with which sets are opened. */
 export function setOptions(
-  values: NetworkValues & { readonly network?: string },
+  values: NetworkValues & { readonly network?: string | undefined },
   { clips, signal, maxPixels, size }: Pick<Context, 'clips' | 'signal' | 'maxPixels' | 'size'>,
 ): OpenSetOptions {
   const always = values.network === I3D || values.i3d !== undefined;
@@ -101,7 +99,7 @@ async function closeSet(opened: OpenedSet): Promise<void> {
 async function completeSets(
   { reference, samples }: Both<OpenedSet>,
   save: Both<string | undefined>,
-  values: NetworkValues & { readonly network?: string },
+  values: NetworkValues & { readonly network?: string | undefined },
   context: Context,
 ): Promise<Both<EvaluationSet>> {
   if (reference.kind === 'features' && samples.kind === 'features') {
@@ -142,17 +140,11 @@ async function completed(
   network: FeatureNetwork,
   label: string,
   onlyFeatures: boolean,
-  { device, signal, stream, quiet }: Context,
+  { device, signal, report }: Context,
 ): Promise<EvaluationSet> {
   if (opened.kind === 'features') return opened.set;
   const total = opened.images.count;
-  const progress = startProgress({
-    stream,
-    total,
-    label,
-    unit: network.takesClips ? 'clip' : 'image',
-    quiet,
-  });
+  const progress = report.progress({ total, label, unit: network.takesClips ? 'clip' : 'image' });
   try {
     return await completeSet(device, network, opened, {
       signal,

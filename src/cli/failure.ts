@@ -2,7 +2,7 @@
 
 import { AcditError } from '../errors.ts';
 import { printable, printableLines, printableMessage } from '../io/printable.ts';
-import type { Terminal } from './command.ts';
+import type { Terminal } from './terminal.ts';
 
 /** Exit codes. A check that ran and failed, as of `verify`, is 1 too. */
 export const EXIT = { failure: 1, badInput: 2, interrupted: 130 } as const;

@@ -3,7 +3,6 @@
 import { loadClassifier } from '../checkpoints/classifier.ts';
 import { openI3d } from '../checkpoints/i3d.ts';
 import { openInception } from '../checkpoints/inception.ts';
-import { ArgumentError } from '../errors.ts';
 import { classifierNetwork } from '../evaluation/classifier-network.ts';
 import { CLIP_PROTOCOL } from '../evaluation/clips.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
@@ -16,7 +15,7 @@ import { i3dPath } from '../runs/i3d-path.ts';
 import { inceptionPath } from '../runs/inception-path.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { choice } from './values.ts';
+import { choice, realNumber } from './values.ts';
 
 /** What the network of the FID is called. */
 export const INCEPTION = 'inception';
@@ -27,34 +26,34 @@ export const FASHION_MNIST = 'fashion-mnist';
 
 export const networkFlags = {
   network: {
-    type: 'string',
     value: 'NAME',
-    help: `of the features: ${INCEPTION}, ${FASHION_MNIST} or a classifier's folder for images (${INCEPTION}), ${I3D} for videos`,
+    help: `${INCEPTION}, ${I3D}, ${FASHION_MNIST} or a classifier's folder (default: ${INCEPTION}, for videos ${I3D})`,
   },
   inception: {
-    type: 'string',
     value: 'FILE',
     help: 'weights of the Inception network: .pth, .pb or .safetensors',
   },
   preprocessing: {
-    type: 'string',
     value: 'NAME',
-    help: `how images are resized for Inception: ${PREPROCESSINGS.join(' or ')} (adm)`,
+    parse: choice(PREPROCESSINGS),
+    default: 'adm',
+    help: `resizing of images for Inception: ${PREPROCESSINGS.join(' or ')}`,
   },
-  i3d: { type: 'string', value: 'FILE', help: 'weights of I3D for videos: .pt or .safetensors' },
+  i3d: { value: 'FILE', help: 'weights of I3D for videos: .pt or .safetensors' },
   'i3d-epsilon': {
-    type: 'string',
     value: 'E',
-    help: "of I3D's batch norms (1e-5 for the file of VideoGPT and TATS, else 1e-3)",
+    parse: realNumber('from 0 to below 1, such as 1e-3', (value) => value >= 0 && value < 1),
+    help: "epsilon of I3D's batch norms (default: 1e-5 for the file of VideoGPT and TATS, else 1e-3)",
   },
   'clip-resize': {
-    type: 'string',
     value: 'NAME',
-    help: `how frames are resized for I3D: ${CLIP_RESIZINGS.join(' or ')} (tensorflow)`,
+    parse: choice(CLIP_RESIZINGS),
+    default: 'tensorflow',
+    help: `resizing of frames for I3D: ${CLIP_RESIZINGS.join(' or ')}`,
   },
 } as const satisfies Flags;
 
-export type NetworkValues = Omit<FlagValues<typeof networkFlags>, 'network'>;
+export type NetworkValues = Partial<Omit<FlagValues<typeof networkFlags>, 'network'>>;
 
 /**
  * Open a network.
@@ -78,10 +77,9 @@ async function openInceptionNetwork(
   device: Device,
   { inception, preprocessing = 'adm' }: NetworkValues,
 ): Promise<FeatureNetwork> {
-  const way = choice('preprocessing', preprocessing, PREPROCESSINGS);
   const stored = await openInception(await inceptionPath(inception));
   try {
-    return await inceptionNetwork(device, stored, way);
+    return await inceptionNetwork(device, stored, preprocessing);
   } finally {
     await stored.close();
   }
@@ -92,18 +90,11 @@ async function openI3dNetwork(
   values: NetworkValues,
   frames: number,
 ): Promise<FeatureNetwork> {
-  const { i3d, 'i3d-epsilon': epsilon, 'clip-resize': resize = 'tensorflow' } = values;
-  const resizing = choice('clip-resize', resize, CLIP_RESIZINGS);
-  const stored = await openI3d(await i3dPath(i3d), epsilon === undefined ? undefined : smallNumber(epsilon));
+  const { i3d, 'i3d-epsilon': epsilon, 'clip-resize': resizing = 'tensorflow' } = values;
+  const stored = await openI3d(await i3dPath(i3d), epsilon);
   try {
     return await i3dNetwork(device, stored, { frames, resizing });
   } finally {
     await stored.close();
   }
-}
-
-function smallNumber(text: string): number {
-  const number = Number(text);
-  if (text.trim() !== '' && number >= 0 && number < 1) return number;
-  throw new ArgumentError(`--i3d-epsilon must be a number from 0 to below 1, such as 1e-3, got '${text}'`);
 }

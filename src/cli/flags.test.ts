@@ -1,26 +1,41 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../errors.ts';
-import { describeFlags, type Flags, parseFlags } from './flags.ts';
+import { describeFlags, type Flags, readFlags, splitArguments } from './flags.ts';
+import { choice, list, perBlock, wholeNumber } from './values.ts';
 
 const flags = {
-  steps: { type: 'string', value: 'N', help: 'how many', aliases: ['sample_step'] },
-  json: { type: 'boolean', help: 'as JSON', aliases: ['j'] },
+  steps: {
+    value: 'N',
+    parse: perBlock(wholeNumber()),
+    default: '25',
+    help: 'how many',
+    aliases: ['sample_step'],
+  },
+  words: { value: 'A,B', parse: list(choice(['one', 'two'])), help: 'some' },
+  name: { value: 'NAME', help: 'a text' },
+  json: { help: 'as JSON', aliases: ['j'] },
 } as const satisfies Flags;
 
-describe('parseFlags', () => {
+const read = (...args: string[]) => readFlags(flags, splitArguments(args, flags).texts);
+
+describe('splitArguments', () => {
   it('takes values, aliases, short forms and positionals in any order', () => {
-    const parsed = parseFlags(['model', '--sample_step', '3', '-j', 'more'], flags);
-    expect(parsed).toEqual({
-      values: { steps: '3', json: true },
-      positionals: ['model', 'more'],
-      free: [],
-    });
-    expect(parseFlags(['--steps=1', '--steps', '2'], flags).values).toEqual({ steps: '2' });
-    expect(parseFlags(['--', '--steps'], flags).positionals).toEqual(['--steps']);
+    const parsed = splitArguments(['model', '--sample_step', '3', '-j', 'more'], flags);
+    expect([...parsed.texts]).toEqual([
+      ['steps', '3'],
+      ['json', true],
+    ]);
+    expect(parsed.positionals).toEqual(['model', 'more']);
+    expect(splitArguments(['--steps=1', '--steps', '2'], flags).texts.get('steps')).toBe('2');
+    expect(splitArguments(['--', '--steps'], flags).positionals).toEqual(['--steps']);
   });
 
   it('takes flags of a free form with their values', () => {
-    const { free, positionals } = parseFlags(['--a.b', '1', 'x', '--a.c=2', '--steps', '3'], flags, /^a\./);
+    const { free, positionals } = splitArguments(
+      ['--a.b', '1', 'x', '--a.c=2', '--steps', '3'],
+      flags,
+      /^a\./,
+    );
     expect(free).toEqual([
       ['a.b', '1'],
       ['a.c', '2'],
@@ -29,9 +44,9 @@ describe('parseFlags', () => {
   });
 
   it('takes negative numbers and a dash as values', () => {
-    expect(parseFlags(['--steps', '-1'], flags).values.steps).toBe('-1');
-    expect(parseFlags(['--steps', '-.5'], flags).values.steps).toBe('-.5');
-    expect(parseFlags(['--steps=--x'], flags).values.steps).toBe('--x');
+    for (const args of [['--steps', '-1'], ['--steps', '-.5'], ['--steps=--x']]) {
+      expect(splitArguments(args, flags).texts.get('steps')).toBe(args.at(-1)!.replace('--steps=', ''));
+    }
   });
 
   it.each([
@@ -44,14 +59,42 @@ describe('parseFlags', () => {
     [['--a.b'], '--a.b needs a value'],
     [['--constructor'], 'unknown flag --constructor'],
   ])('refuses %j', (args, message) => {
-    const parse = () => parseFlags(args, flags, /^a\./);
+    const parse = () => splitArguments(args, flags, /^a\./);
     expect(parse).toThrow(ArgumentError);
     expect(parse).toThrow(message);
   });
 });
 
+describe('readFlags', () => {
+  it('gives defaults, false for switches, and undefined for the rest', () => {
+    expect(read()).toEqual({ steps: 25, words: undefined, name: undefined, json: false });
+  });
+
+  it('reads each flag with its parser', () => {
+    const values = read('--steps', '3/4', '--words', 'two, one', '--name', '7', '--json');
+    expect(values).toEqual({ steps: [3, 4], words: ['two', 'one'], name: '7', json: true });
+    const steps: number | readonly number[] = values.steps;
+    const words: ('one' | 'two')[] | undefined = values.words;
+    expect([steps, words]).toHaveLength(2);
+  });
+
+  it.each([
+    [['--steps', 'x'], "--steps must be a whole number of at least 1, got 'x'"],
+    [['--steps', '3/0'], "--steps must be a whole number of at least 1, got '0'"],
+    [['--words', 'tow'], "--words must be one of one, two, got 'tow'; did you mean two?"],
+  ])('refuses %j', (args, message) => {
+    expect(() => read(...args)).toThrow(ArgumentError);
+    expect(() => read(...args)).toThrow(message);
+  });
+});
+
 describe('describeFlags', () => {
-  it('aligns, and names the aliases', () => {
-    expect(describeFlags(flags)).toBe('  --steps N   how many (also --sample_step)\n  --json      as JSON');
+  it('aligns, and states the defaults and aliases', () => {
+    expect(describeFlags(flags).split('\n')).toEqual([
+      '  --steps N     how many (default: 25) (also --sample_step)',
+      '  --words A,B   some',
+      '  --name NAME   a text',
+      '  --json        as JSON',
+    ]);
   });
 });

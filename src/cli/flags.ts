@@ -1,77 +1,95 @@
-/** @file Flags as data: one table serves parsing, suggestions and help. */
+/** @file Flags as data: one table serves parsing, checks, suggestions and help. */
 
 import { parseArgs } from 'node:util';
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
 
+/** Reads the text of a flag. @throws {ArgumentError} naming the flag, if the text is not valid */
+export type Parser<T> = (text: string, flag: string) => T;
+
+/** A flag with a value, or a switch. */
 export interface Flag {
-  readonly type: 'string' | 'boolean';
   readonly help: string;
-  /** What stands for the value in the help, such as N or FILE. */
+  /** Stands for the value in the help, such as N or FILE; a flag without it is a switch. */
   readonly value?: string;
+  /** Reads the value (default: it is the text). */
+  readonly parse?: Parser<unknown>;
+  /** The text that is read if the flag is not given, for a value that does not depend on the model. */
+  readonly default?: string;
   /** Other names, such as those of the official scripts. */
   readonly aliases?: readonly string[];
 }
 
 export type Flags = Readonly<Record<string, Flag>>;
 
-/** Values of the flags that were given. */
-export type FlagValues<F extends Flags> = {
-  readonly [Name in keyof F]?: F[Name]['type'] extends 'boolean' ? boolean : string;
-};
+/** The value of a flag: undefined if it is not given and has no default; false for a switch that is not given. */
+type FlagValue<F extends Flag> = F extends { readonly value: string }
+  ?
+      | (F extends { readonly parse: Parser<infer T> } ? T : string)
+      | (F extends { readonly default: string } ? never : undefined)
+  : boolean;
 
-export interface ParsedArguments<F extends Flags> {
-  readonly values: FlagValues<F>;
+/** The values of all flags of a table. */
+export type FlagValues<F extends Flags> = { readonly [Name in keyof F]: FlagValue<F[Name]> };
+
+/** Arguments as they were written: the flags' texts are not read yet. */
+export interface WrittenArguments {
+  /** The texts of the flags that were given; `true` for switches. */
+  readonly texts: ReadonlyMap<string, string | true>;
   readonly positionals: readonly string[];
   /** Flags that matched the free form, in the order given. */
   readonly free: readonly (readonly [name: string, value: string])[];
 }
 
 /**
- * Parse arguments by a table of flags. Of a flag given twice the last counts.
- * @param freeForm flags whose name matches are taken too, with a value, though they are not in the table.
- * @throws {ArgumentError} for an unknown flag, naming the nearest known one; a missing or needless value.
+ * Splits arguments by a table of flags. If a flag is given twice, the last one counts.
+ * @param freeForm flags whose name matches are accepted too, with a value, though they are not in the table.
+ * @throws {ArgumentError} for an unknown flag, naming the nearest known one; for a missing or unexpected value.
  */
-export function parseFlags<F extends Flags>(
-  args: readonly string[],
-  flags: F,
-  freeForm?: RegExp,
-): ParsedArguments<F> {
+export function splitArguments(args: readonly string[], flags: Flags, freeForm?: RegExp): WrittenArguments {
   const names = new Map(
-    Object.entries(flags).flatMap(([name, { aliases = [] }]) => [name, ...aliases].map((n) => [n, name])),
+    Object.entries(flags).flatMap(([name, flag]) =>
+      [name, ...(flag.aliases ?? [])].map((alias) => [alias, { name, isSwitch: isSwitch(flag) }]),
+    ),
   );
   const isFree = (name: string): boolean => freeForm?.test(name) === true && !names.has(name);
-  const types = [...names].map(([name, canonical]) => [name, { type: flags[canonical].type }] as const);
+  const known = [...names].map(
+    ([name, flag]) => [name, { type: flag.isSwitch ? 'boolean' : 'string' }] as const,
+  );
   const freeTypes = args.flatMap((arg) => {
     const name = /^--([^=]+)/.exec(arg)?.[1];
     return name !== undefined && isFree(name) ? [[name, { type: 'string' }] as const] : [];
   });
   const { tokens, positionals } = parseArgs({
     args: [...args],
-    options: Object.fromEntries([...types, ...freeTypes]),
+    options: Object.fromEntries([...known, ...freeTypes]),
     strict: false, // our messages say more
     allowPositionals: true,
     tokens: true,
   });
-  const values: Record<string, string | boolean> = {};
+  const texts = new Map<string, string | true>();
   const free: [string, string][] = [];
   for (const token of tokens) {
     if (token.kind !== 'option') continue;
-    const name = names.get(token.name);
-    if (name !== undefined && flags[name].type === 'boolean') {
+    const flag = names.get(token.name);
+    if (flag?.isSwitch) {
       if (token.value !== undefined) throw new ArgumentError(`${token.rawName} takes no value`);
-      values[name] = true;
-    } else if (name !== undefined) values[name] = requireValue(token);
+      texts.set(flag.name, true);
+    } else if (flag) texts.set(flag.name, requireValue(token));
     else if (isFree(token.name)) free.push([token.name, requireValue(token)]);
     else {
       const suggestion = didYouMean(token.name, [...names.keys()], (known) => `--${known}`);
       throw new ArgumentError(`unknown flag ${token.rawName}${suggestion || '; --help lists the flags'}`);
     }
   }
-  return { values: values as FlagValues<F>, positionals, free };
+  return { texts, positionals, free };
 }
 
-/** A flag where a value should be is a forgotten value; a negative number is not. */
+function isSwitch({ value }: Flag): boolean {
+  return value === undefined;
+}
+
+/** Throws if the next flag stands where a value should be; a negative number is a value. */
 function requireValue(token: {
   rawName: string;
   value?: string | undefined;
@@ -84,12 +102,32 @@ function requireValue(token: {
   return value;
 }
 
-/** The flags as aligned lines. */
+/** Reads the values of all flags of a table. @throws {ArgumentError} for a text that is not valid. */
+export function readFlags<F extends Flags>(
+  flags: F,
+  texts: ReadonlyMap<string, string | true>,
+): FlagValues<F> {
+  const values = Object.entries(flags).map(([name, flag]) => [name, readFlag(name, flag, texts.get(name))]);
+  return Object.fromEntries(values) as FlagValues<F>;
+}
+
+function readFlag(name: string, flag: Flag, given: string | true | undefined): unknown {
+  if (isSwitch(flag)) return given === true;
+  const text = given ?? flag.default;
+  return flag.parse && typeof text === 'string' ? flag.parse(text, name) : text;
+}
+
+/** Returns the flags as aligned lines, with their defaults and other names. */
 export function describeFlags(flags: Flags): string {
-  const entries = Object.entries(flags).map(([name, { value, help, aliases = [] }]) => {
-    const head = value ? `--${name} ${value}` : `--${name}`;
+  const entries = Object.entries(flags).map(([name, flag]) => {
+    const { value, help, aliases = [] } = flag;
     const long = aliases.filter((alias) => alias.length > 1).map((alias) => `--${alias}`);
-    return [head, long.length > 0 ? `${help} (also ${long.join(', ')})` : help] as const;
+    const details = [
+      ...(flag.default === undefined ? [] : [`default: ${flag.default}`]),
+      ...(long.length > 0 ? [`also ${long.join(', ')}`] : []),
+    ];
+    const head = value === undefined ? `--${name}` : `--${name} ${value}`;
+    return [head, [help, ...details.map((detail) => `(${detail})`)].join(' ')] as const;
   });
   const width = Math.max(...entries.map(([head]) => head.length)) + 3;
   return entries.map(([head, help]) => `  ${head.padEnd(width)}${help}`).join('\n');

@@ -2,9 +2,10 @@
 
 import type { HubEvent } from '../hub/events.ts';
 import { formatBytes } from '../hub/sizes.ts';
-import { printable, printableMessage } from '../io/printable.ts';
-import type { Terminal } from './command.ts';
-import { formatDuration, type Progress, startProgress } from './progress.ts';
+import { printable } from '../io/printable.ts';
+import type { Progress, Reporter } from '../runs/reporter.ts';
+import type { CommandContext } from './command.ts';
+import { formatDuration } from './progress.ts';
 
 /** Smaller files are there before a bar could be read. */
 const SHORT = 1e6;
@@ -16,15 +17,9 @@ export interface HubProgress {
 }
 
 /** A bar for each large file, and a line for what is out of the ordinary. */
-export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubProgress {
+export function hubProgress({ report, signal }: CommandContext): HubProgress {
   let progress: Progress | undefined;
   let state: { readonly done: number; readonly size: number } | undefined;
-  const say = (message: string): void => {
-    if (quiet) return;
-    const line = printableMessage(message);
-    if (progress) progress.log(line);
-    else stderr.write(`${line}\n`);
-  };
   const finish = (): void => {
     progress?.finish();
     progress = undefined;
@@ -34,8 +29,8 @@ export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubPr
       switch (event.kind) {
         case 'start':
           state = event;
-          if (event.done > 0) say(`${event.file}: ${formatBytes(event.done)} are there already`);
-          if (event.size - event.done >= SHORT) progress = startBar(event, stderr, quiet);
+          if (event.done > 0) report.say(`${event.file}: ${formatBytes(event.done)} are there already`);
+          if (event.size - event.done >= SHORT) progress = startBar(event, report);
           break;
         case 'progress':
           state = event;
@@ -47,20 +42,16 @@ export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubPr
           });
           break;
         case 'retry':
-          say(`${event.file}: ${event.reason}; trying again in ${formatDuration(event.delay / 1000)}`);
+          report.say(`${event.file}: ${event.reason}; trying again in ${formatDuration(event.delay / 1000)}`);
           break;
         case 'waiting':
-          say(`${event.file}: waiting for another process that downloads it`);
+          report.say(`${event.file}: waiting for another process that downloads it`);
           break;
         case 'damaged':
-          stderr.write(
-            `warning: ${printableMessage(`${event.path} differs from ${event.file} on the hub`)}; it is not used\n`,
-          );
+          report.warn(`${event.path} differs from ${event.file} on the hub; it is not used`);
           break;
         case 'unreachable':
-          stderr.write(
-            `warning: ${printableMessage(event.reason)}; ${printable(event.file)} is taken from the cache\n`,
-          );
+          report.warn(`${event.reason}; ${printable(event.file)} is taken from the cache`);
           break;
         case 'done':
         case 'cached':
@@ -71,7 +62,7 @@ export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubPr
     close() {
       finish();
       if (signal.aborted && state) {
-        say(
+        report.say(
           `${formatBytes(state.done)} of ${formatBytes(state.size)} are kept; the same command goes on from there`,
         );
       }
@@ -79,18 +70,12 @@ export function hubProgress({ stderr, signal }: Terminal, quiet: boolean): HubPr
   };
 }
 
-function startBar(
-  { file, done, size }: HubEvent & { kind: 'start' },
-  stream: Terminal['stderr'],
-  quiet: boolean,
-) {
-  return startProgress({
-    stream,
+function startBar({ file, done, size }: HubEvent & { kind: 'start' }, report: Reporter): Progress {
+  return report.progress({
     total: inUnits(size, size),
     start: inUnits(done, size),
     label: `download ${file.split('/').at(-1)}`,
     unit: unitOf(size),
-    quiet,
   });
 }
 

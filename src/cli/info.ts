@@ -3,11 +3,11 @@
 import { dirname } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
-import { printableJson } from '../io/printable.ts';
-import { paperConfig, SIZE_NAMES, type SizeName } from '../models/acdit/paper-models.ts';
+import { paperConfig, SIZE_NAMES } from '../models/acdit/paper-models.ts';
 import { namedOrBundled } from '../runs/bundled-model.ts';
+import { DEFAULT_STEPS } from '../sampling/request.ts';
 import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';
-import { defineCommand, type Terminal } from './command.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelNeeds, needsText } from './model-needs.ts';
 import { modelPath } from './model-path.ts';
@@ -20,21 +20,31 @@ import { choice, outputFile, wholeNumber } from './values.ts';
 
 const infoFlags = {
   size: {
-    type: 'string',
     value: 'NAME',
+    parse: choice(SIZE_NAMES),
     help: `a model of the paper instead of a file: ${SIZE_NAMES.join(', ')}`,
   },
-  video: { type: 'boolean', help: 'with --size, or with no MODEL: the video model' },
-  batch: { type: 'string', value: 'N', help: 'samples at a time, of which the memory is told (1)' },
-  steps: { type: 'string', value: 'N', help: 'solver steps a block, of which the arithmetic is told (25)' },
-  plan: { type: 'boolean', help: 'draw who attends whom in training' },
-  predicate: { type: 'string', value: 'NAME', help: `of the plan: ${PREDICATES.join(', ')}` },
-  window: { type: 'string', value: 'N', help: 'blocks that a windowed plan looks back (1)' },
-  svg: { type: 'string', value: 'FILE', help: 'draw the plan into an SVG file' },
-  png: { type: 'string', value: 'FILE', help: 'draw the plan into a PNG file' },
+  video: { help: 'with --size, or without MODEL: the video model' },
+  batch: { value: 'N', parse: wholeNumber(), default: '1', help: 'batch size for the memory estimate' },
+  steps: {
+    value: 'N',
+    parse: wholeNumber(),
+    default: String(DEFAULT_STEPS),
+    help: 'solver steps per block for the compute estimate',
+  },
+  plan: { help: 'draw which blocks attend to which in training' },
+  predicate: {
+    value: 'NAME',
+    parse: choice(PREDICATES),
+    default: 'scam',
+    help: `attention rule of the plan: ${PREDICATES.join(', ')}`,
+  },
+  window: { value: 'N', parse: wholeNumber(0), default: '1', help: 'blocks that a windowed plan looks back' },
+  svg: { value: 'FILE', parse: outputFile('.svg'), help: 'draw the plan into an SVG file' },
+  png: { value: 'FILE', parse: outputFile('.png'), help: 'draw the plan into a PNG file' },
   ...checkpointFlags,
   ...overwriteFlags,
-  json: { type: 'boolean', help: 'print all as JSON' },
+  json: { help: 'print everything as JSON' },
 } as const satisfies Flags;
 
 export const infoCommand = defineCommand({
@@ -44,50 +54,46 @@ export const infoCommand = defineCommand({
     'Describe a model: parameters by part, tokens, blocks, and what it needs to sample and to train. Its weights are\n' +
     'not read. Without MODEL, the bundled one.',
   flags: infoFlags,
-  run: ({ values, positionals }, terminal) => info(positionals[0], values, terminal),
+  run: ({ values, given, positionals }, context) =>
+    info(positionals[0], { ...values, plan: DRAWS_PLAN.some((flag) => given.has(flag)) }, context),
 });
+
+/** Flags that ask for the plan. */
+const DRAWS_PLAN = ['plan', 'predicate', 'svg', 'png'] as const satisfies (keyof typeof infoFlags)[];
 
 type InfoValues = FlagValues<typeof infoFlags>;
 
-async function info(path: string | undefined, values: InfoValues, terminal: Terminal): Promise<undefined> {
-  const { stdout } = terminal;
-  const { predicate = 'scam', window = '1', batch = '1', steps = '25' } = values;
-  const svg = values.svg === undefined ? undefined : outputFile('svg', values.svg, '.svg');
-  const png = values.png === undefined ? undefined : outputFile('png', values.png, '.png');
+async function info(
+  path: string | undefined,
+  values: InfoValues,
+  context: CommandContext,
+): Promise<undefined> {
+  const { report } = context;
+  const { predicate, window, batch, steps, svg, png } = values;
   await requireFreeFiles([svg, png], values.overwrite);
-  const predicateName = choice('predicate', predicate, PREDICATES);
-  const windowSize = wholeNumber('window', window, 0);
-  const [batchSize, stepCount] = [wholeNumber('batch', batch), wholeNumber('steps', steps)];
-  const summary = await readSummary(path, values, terminal);
-  const needs = modelNeeds(summary.config, batchSize, stepCount);
-  const wanted = values.plan || svg !== undefined || png !== undefined || values.predicate !== undefined;
-  const plan = wanted ? blockPlan(summary.config, predicateName, windowSize) : undefined;
+  const summary = await readSummary(path, values, context);
+  const needs = modelNeeds(summary.config, batch, steps);
+  const plan = values.plan ? blockPlan(summary.config, predicate, window) : undefined;
   const files: string[] = [];
   if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
   if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
-  if (values.json) {
-    stdout.write(`${printableJson({ ...summary, needs, ...(plan && { plan: planReport(plan) }) })}\n`);
-    return;
-  }
+  report.emit({ ...summary, needs, ...(plan && { plan: planReport(plan) }) });
   const parts = [summaryText(summary), needsText(needs), ...(plan ? [planText(plan)] : [])];
-  stdout.write(`${parts.join('\n\n')}\n`);
-  for (const file of files) stdout.write(`${file}\n`);
+  report.print([parts.join('\n\n'), ...files].join('\n'));
 }
 
 async function readSummary(
   path: string | undefined,
-  values: InfoValues,
-  terminal: Terminal,
+  { size: name, video, ...values }: InfoValues,
+  context: CommandContext,
 ): Promise<ModelSummary> {
-  const { size, video, json } = values;
-  if (size !== undefined) {
+  if (name !== undefined) {
     if (path !== undefined) throw new ArgumentError(`give a model (${path}) or --size, not both`);
-    const name: SizeName = choice('size', size, SIZE_NAMES);
     const kind = video ? 'video' : 'image';
     return summarizeModel(`ACDiT-${name} ${kind}`, paperConfig(name, kind));
   }
   const model = namedOrBundled(path, video, '--video without --size');
-  const { config, archive } = await openChosenModel(await modelPath(model, terminal, json === true), values);
+  const { config, archive } = await openChosenModel(await modelPath(model, context), values);
   try {
     return summarizeModel(model, config, (name) => archive.info(name).dtype);
   } finally {

@@ -12,9 +12,10 @@ export type LabelOrder = 'random' | 'balanced';
 /** Max samples of one run; a metric takes 50,000. */
 export const MOST_SAMPLES = 10_000_000;
 
-/** Returns the max samples per class. */
-export function mostPerClass(classes: number): number {
-  return Math.floor(MOST_SAMPLES / Math.max(classes, 1));
+/** @throws {ArgumentError} if so many samples of each class are too many in all. */
+export function requirePerClass(perClass: number | undefined, classes: number): void {
+  if (perClass !== undefined)
+    wholeNumber(1, Math.floor(MOST_SAMPLES / classes))(String(perClass), 'per-class');
 }
 
 export interface ManyLabels {
@@ -38,13 +39,13 @@ const LABEL_STREAM = 2;
 export function manyLabels(
   config: AcditConfig,
   flags: {
-    readonly labels?: string | undefined;
-    readonly count?: string | undefined;
-    readonly 'per-class'?: string | undefined;
+    readonly labels: string | undefined;
+    readonly count: number | undefined;
+    readonly 'per-class': number | undefined;
+    readonly seed: number;
   },
-  seed: number,
 ): ManyLabels {
-  const { count, 'per-class': perClass } = flags;
+  const { count, 'per-class': perClass, seed } = flags;
   const { classes, notes } = classesOf(config, flags.labels);
   if ((count === undefined) === (perClass === undefined)) {
     throw new ArgumentError(
@@ -52,15 +53,12 @@ export function manyLabels(
     );
   }
   if (perClass !== undefined) {
-    const images = classes.length * wholeNumber('per-class', perClass, 1, mostPerClass(classes.length));
+    requirePerClass(perClass, classes.length);
+    const images = classes.length * perClass;
     const labels = Array.from({ length: images }, (_, i) => classes[i % classes.length]);
     return { order: 'balanced', classes, labels, notes };
   }
-  const draws = Generator.seeded(seed, 0, LABEL_STREAM).randint(
-    0,
-    classes.length,
-    wholeNumber('count', count!, 1, MOST_SAMPLES),
-  );
+  const draws = Generator.seeded(seed, 0, LABEL_STREAM).randint(0, classes.length, count!);
   return { order: 'random', classes, labels: draws.map((draw) => classes[draw]), notes };
 }
 

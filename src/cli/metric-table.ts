@@ -57,7 +57,7 @@ export function metricTable(
   rows.push(...byClass.map(([name, share]): [string, string] => [`  of ${name}`, shown(share)]));
   rows.push(...setFacts(reference, samples, protocol));
   const width = Math.max(...rows.map(([title]) => title.length)) + 2;
-  return `${rows.map(([title, text]) => title.padEnd(width) + text).join('\n')}\n`;
+  return rows.map(([title, text]) => title.padEnd(width) + text).join('\n');
 }
 
 /** What the sets are, by names. */

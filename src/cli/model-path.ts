@@ -7,24 +7,23 @@ import type { HubOptions } from '../hub/events.ts';
 import { fetchAutoencoder, fetchModel, MODEL_FILE } from '../hub/fetch-model.ts';
 import { isAddress, parseHubName } from '../hub/names.ts';
 import { hubSettings } from '../hub/settings.ts';
-import type { Terminal } from './command.ts';
+import type { CommandContext } from './command.ts';
 import { hubProgress } from './hub-progress.ts';
 
 /**
- * Where the model that a command is given lies; it is fetched from the hub if it is no path but a name there.
- * @param quiet show no progress
- * @throws {HubError} if it is neither.
+ * Returns the path of a model; it is fetched if it is a name on the hub.
+ * @throws {HubError} if it is neither a path nor a name there.
  */
-export async function modelPath(name: string, terminal: Terminal, quiet: boolean): Promise<string> {
+export async function modelPath(name: string, context: CommandContext): Promise<string> {
   // Of what can be a path only, whoever opens it says what is wrong.
   const isPath = existsSync(name) || (looksLikePath(name) && !parseHubName(name));
-  return isPath ? name : fetched(name, fetchModel, terminal, quiet);
+  return isPath ? name : fetched(name, fetchModel, context);
 }
 
 /** The same for the folder of an autoencoder. */
-export async function autoencoderPath(name: string, terminal: Terminal, quiet: boolean): Promise<string> {
+export async function autoencoderPath(name: string, context: CommandContext): Promise<string> {
   const isOnHub = !existsSync(name) && (isAddress(name) || (looksLikePath(name) && parseHubName(name)));
-  return isOnHub ? fetched(name, fetchAutoencoder, terminal, quiet) : name;
+  return isOnHub ? fetched(name, fetchAutoencoder, context) : name;
 }
 
 /**
@@ -44,12 +43,11 @@ function looksLikePath(name: string): boolean {
 async function fetched(
   name: string,
   fetchNamed: (name: string, options: HubOptions) => Promise<string>,
-  terminal: Terminal,
-  quiet: boolean,
+  context: CommandContext,
 ): Promise<string> {
-  const { onEvent, close } = hubProgress(terminal, quiet);
+  const { onEvent, close } = hubProgress(context);
   try {
-    return await fetchNamed(name, { signal: terminal.signal, onEvent });
+    return await fetchNamed(name, { signal: context.signal, onEvent });
   } catch (cause) {
     if (!(cause instanceof HubError) || !looksLikePath(name)) throw cause;
     throw new HubError(

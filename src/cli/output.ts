@@ -2,13 +2,13 @@
 
 import { AcditError } from '../errors.ts';
 import { describeWriteProblem } from '../io/atomic-write.ts';
-import type { ProgressStream } from './progress.ts';
+import type { TerminalStream } from './terminal.ts';
 
 /** Codes that mean that the reader has left, such as `head` or a closed terminal. */
 const READER_LEFT = new Set(['EPIPE', 'EIO', 'ECONNRESET', 'ERR_STREAM_DESTROYED']);
 
 /** The part of `process.stdout` that is used. */
-export interface RawStream extends ProgressStream {
+export interface RawStream extends TerminalStream {
   on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown;
 }
 
@@ -22,7 +22,7 @@ export function guardStream(
   stream: RawStream,
   name: string,
   onFailure: (problem: AcditError | undefined) => void,
-): ProgressStream {
+): TerminalStream {
   let failed = false;
   const fail = (cause: NodeJS.ErrnoException): void => {
     if (failed) return;

@@ -5,7 +5,7 @@ import { ArgumentError } from '../errors.ts';
 import type { Flags } from './flags.ts';
 
 export const overwriteFlags = {
-  overwrite: { type: 'boolean', help: 'replace output files that exist' },
+  overwrite: { help: 'replace output files that exist' },
 } as const satisfies Flags;
 
 /**

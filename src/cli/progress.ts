@@ -3,38 +3,22 @@
  * elsewhere, nothing when quiet.
  */
 
-/** What of a stream is used; `process.stderr` is one. */
-export interface ProgressStream {
-  write(text: string): unknown;
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-}
+import type { Progress, WorkOptions } from '../runs/reporter.ts';
+import type { TerminalStream } from './terminal.ts';
 
-export interface ProgressOptions {
-  readonly stream: ProgressStream;
-  /** Steps of the whole work. */
-  readonly total: number;
-  /** Steps done before, as when training is resumed. Default 0. */
-  readonly start?: number;
-  /** Before the bar, such as "train". */
-  readonly label: string;
-  /** What is counted, for the speed: "step" gives "2.1 steps/s". Default "step". */
-  readonly unit?: string;
-  /** Write nothing but messages logged. */
+export interface ProgressOptions extends WorkOptions {
+  readonly stream: TerminalStream;
+  /** Write only logged messages. */
   readonly quiet?: boolean;
-  /** Seconds between plain lines where there is no terminal; default 5. */
+  /** Seconds between plain lines where there is no terminal (default: 5). */
   readonly plainInterval?: number;
   /** Milliseconds, for tests. */
   readonly now?: () => number;
 }
 
-export interface Progress {
-  /** `done` steps of the total are done; `fields`, such as `{ loss: '0.1' }`, are shown beside the bar. */
-  update(done: number, fields?: Readonly<Record<string, string>>): void;
-  /** Write a line of its own, above the bar. Also when quiet. */
+export interface TerminalProgress extends Progress {
+  /** Writes a line of its own, above the bar; also if quiet. */
   log(message: string): void;
-  /** Leave the last state on a line of its own. */
-  finish(): void;
 }
 
 /** The state of some work at one moment. */
@@ -57,7 +41,7 @@ const SPEED_WINDOW = 20;
 const CLEAR_LINE = '\r\u001b[K';
 
 /** Follow some work on a stream. */
-export function startProgress(options: ProgressOptions): Progress {
+export function startProgress(options: ProgressOptions): TerminalProgress {
   const { stream, total, start = 0, label, unit = 'step', quiet = false, now = Date.now } = options;
   const isTerminal = stream.isTTY === true;
   const interval = isTerminal ? REDRAW_INTERVAL : (options.plainInterval ?? 5) * 1000;
@@ -91,7 +75,7 @@ export function startProgress(options: ProgressOptions): Progress {
 }
 
 /** A terminal's width; some report 0 when they do not know it. */
-function widthOf({ columns }: ProgressStream): number {
+function widthOf({ columns }: TerminalStream): number {
   return columns || DEFAULT_WIDTH;
 }
 

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { ArgumentError, ConfigError } from '../errors.ts';
 import { parseJson } from '../io/json.ts';
 import { parseRecipe, type Recipe } from '../training/recipe.ts';
-import type { Flags } from './flags.ts';
+import type { Flags, FlagValues } from './flags.ts';
 import { pixelFlags } from './pixel-flags.ts';
 
 /** Short names of what is changed most. */
@@ -34,15 +34,14 @@ const TEXT_KEYS = new Set([
 ]);
 
 export const recipeFlags = {
-  data: { type: 'string', value: 'DIR', help: 'dataset: image folder, IDX files or latents (data.path)' },
-  out: { type: 'string', value: 'DIR', help: 'folder of the run (output.folder)' },
-  steps: { type: 'string', value: 'N', help: 'optimizer steps (training.steps)' },
-  batch: { type: 'string', value: 'N', help: 'samples a micro-batch (training.batch)' },
-  accumulate: { type: 'string', value: 'N', help: 'micro-batches a step (training.accumulate)' },
-  'learning-rate': { type: 'string', value: 'X', help: 'largest learning rate (training.learningRate)' },
-  seed: { type: 'string', value: 'N', help: 'of weights, noise and order (training.seed)' },
+  data: { value: 'DIR', help: 'dataset: image folder, IDX files or latents (data.path)' },
+  out: { value: 'DIR', help: 'folder of the run (output.folder)' },
+  steps: { value: 'N', help: 'optimizer steps (training.steps)' },
+  batch: { value: 'N', help: 'samples per micro-batch (training.batch)' },
+  accumulate: { value: 'N', help: 'micro-batches per step (training.accumulate)' },
+  'learning-rate': { value: 'X', help: 'maximum learning rate (training.learningRate)' },
+  seed: { value: 'N', help: 'random seed of weights, noise and order (training.seed)' },
   'exif-orientation': {
-    type: 'boolean',
     help: 'turn images upright by EXIF orientation (data.exifOrientation; default: false)',
   },
   ...pixelFlags,
@@ -57,14 +56,14 @@ type JsonObject = Record<string, unknown>;
  */
 export async function readRecipe(
   path: string | undefined,
-  short: Readonly<Partial<Record<keyof typeof SHORT_NAMES, string | boolean>>>,
+  short: FlagValues<typeof recipeFlags>,
   dotted: readonly (readonly [key: string, value: string])[],
 ): Promise<Recipe> {
   const overrides = [
     ...dotted,
     ...Object.entries(SHORT_NAMES).flatMap(([name, key]) => {
       const value = short[name as keyof typeof SHORT_NAMES];
-      return value === undefined ? [] : [[key, String(value)] as const];
+      return value === undefined || value === false ? [] : [[key, String(value)] as const];
     }),
   ];
   if (path === undefined && overrides.length === 0) {

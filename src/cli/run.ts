@@ -2,9 +2,10 @@
 
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
-import type { Command, Terminal } from './command.ts';
+import type { Command } from './command.ts';
 import { reportFailure } from './failure.ts';
 import { packageVersion } from './package-version.ts';
+import type { Terminal } from './terminal.ts';
 
 interface CommandEntry {
   readonly summary: string;

@@ -21,15 +21,16 @@ import {
 import type { Origin } from '../formats/resumable-npz-journal.ts';
 import { companionFile, makeFolders } from '../io/atomic-write.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
-import { printableJson, printableMessage } from '../io/printable.ts';
 import { rgbBytes } from '../media/frames.ts';
 import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { type BatchedRequest, batchRequests, stepsOfSample } from '../runs/batches.ts';
+import type { Reporter } from '../runs/reporter.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
-import type { Terminal } from './command.ts';
-import { formatDuration, startProgress } from './progress.ts';
+import type { CommandContext } from './command.ts';
+import { formatDuration } from './progress.ts';
+import type { TerminalReporter } from './reporter.ts';
 import { openDecoder } from './sample-decoder.ts';
 import type { NpzSettings, SampleSettings } from './sample-settings.ts';
 
@@ -41,64 +42,60 @@ export interface NpzRun {
   readonly settings: SampleSettings;
   readonly npz: NpzSettings;
   readonly device: Device;
-  readonly json: boolean;
   /** Replace a file that was made with other settings. */
   readonly overwrite: boolean;
 }
 
 /** Sample until the file is whole, or the run is interrupted. @throws {AcditError} if it cannot be written */
-export async function sampleToNpz(run: NpzRun, terminal: Terminal): Promise<undefined> {
+export async function sampleToNpz(run: NpzRun, context: CommandContext): Promise<undefined> {
   const { model, settings, npz, device, overwrite } = run;
   const { path } = npz;
+  const { report, signal } = context;
   const started = performance.now();
   const array = pictureArray(model.config, settings.request);
   await makeFolders(dirname(path));
   try {
-    const origin = await originOf(run, terminal.signal);
+    const origin = await originOf(run, signal);
     const lock = await takeLock(companionFile(partialFile(path), '.lock'), {
-      signal: terminal.signal,
+      signal,
       refusal: (owner) =>
         new ArgumentError(
           `cannot write ${path}: ${owner} is writing it; wait until it has finished, or give another name`,
         ),
-      onWait: (owner) => terminal.stderr.write(`checking whether ${owner} still writes ${path}\n`),
+      onWait: (owner) => report.say(`checking whether ${owner} still writes ${path}`),
     });
     try {
       if (await isFinishedNpz(path, array, origin, { overwrite }))
-        return report(run, array, { made: 0, done: true }, started, terminal);
-      const warn = (message: string): unknown =>
-        terminal.stderr.write(`warning: ${printableMessage(message)}\n`);
-      const file = await openGrowingNpz(path, array, origin, warn, { overwrite });
+        return reportEnd(run, array, { made: 0, done: true }, started, report);
+      const file = await openGrowingNpz(path, array, origin, report.warn, { overwrite });
       const before = file.rows;
-      await warnOfSpace(path, array, before, terminal);
-      const done = await grow(run, { file, lock }, terminal);
-      report(run, array, { made: file.rows - before, done }, started, terminal);
+      await warnOfSpace(path, array, before, report);
+      const done = await grow(run, { file, lock }, context);
+      reportEnd(run, array, { made: file.rows - before, done }, started, report);
     } finally {
       await lock.release();
     }
   } finally {
     await device.dispose();
   }
-  terminal.signal.throwIfAborted();
+  signal.throwIfAborted();
 }
 
 /** Sample what is missing. @returns whether the file is finished; not, if interrupted */
 async function grow(
-  { model, settings, device, json }: NpzRun,
+  { model, settings, device }: NpzRun,
   { file, lock }: { readonly file: GrowingNpz; readonly lock: Lock },
-  { stderr, signal }: Terminal,
+  { report, signal }: CommandContext,
 ): Promise<boolean> {
   const { config } = model;
   const { request } = settings;
   const labels = request.labels as readonly number[];
   const decoder = openDecoder(config, settings, device, signal);
-  const progress = startProgress({
-    stream: stderr,
+  const progress = report.progress({
     total: labels.length,
     start: file.rows,
     label: 'sample',
     unit: 'image',
-    quiet: json,
   });
   const steps = stepsOfSample(config, request);
   /** A batch is decoded and written while the next is sampled. */
@@ -185,41 +182,33 @@ async function warnOfSpace(
   path: string,
   { shape: [count, ...row] }: GrowingArray,
   written: number,
-  { stderr }: Terminal,
+  report: Reporter,
 ): Promise<void> {
   const { bavail, bsize } = await statfs(dirname(path));
   const needed = (count - written) * elementCount(row);
   if (needed < bavail * bsize) return;
   const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
-  stderr.write(
-    `warning: ${path} takes ${gigabytes(needed)} more, and ${gigabytes(bavail * bsize)} are free\n`,
-  );
+  report.warn(`${path} takes ${gigabytes(needed)} more, and ${gigabytes(bavail * bsize)} are free`);
 }
 
-function report(
-  { name, settings, npz, json }: NpzRun,
+function reportEnd(
+  { name, settings, npz }: NpzRun,
   { shape }: GrowingArray,
   { made, done }: { readonly made: number; readonly done: boolean },
   started: number,
-  { stdout, stderr }: Terminal,
+  report: TerminalReporter,
 ): undefined {
   const seconds = (performance.now() - started) / 1000;
   const { path, order } = npz;
-  if (json) {
-    const { steps, cfg, solver, seed } = settings.request;
-    const result = { model: name, file: path, shape, order, steps, cfg, solver, seed, made, done, seconds };
-    stdout.write(`${printableJson(result)}\n`);
-    return;
-  }
+  const { steps, cfg, solver, seed } = settings.request;
+  report.emit({ model: name, file: path, shape, order, steps, cfg, solver, seed, made, done, seconds });
   const time = formatDuration(seconds);
   if (!done) {
-    stderr.write(`stopped after ${made} images in ${time}; the same command goes on from there\n`);
+    report.say(`stopped after ${made} images in ${time}; the same command goes on from there`);
     return;
   }
-  stderr.write(
-    made === 0
-      ? `${path} is complete: ${shape[0]} images\n`
-      : `${made} images in ${time}; ${shape[0]} in all\n`,
+  report.say(
+    made === 0 ? `${path} is complete: ${shape[0]} images` : `${made} images in ${time}; ${shape[0]} in all`,
   );
-  stdout.write(`${path}\n`);
+  report.print(path);
 }

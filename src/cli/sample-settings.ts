@@ -17,98 +17,121 @@ import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { checkpointFlags } from './checkpoint-flags.ts';
-import type { Terminal } from './command.ts';
+import type { CommandContext } from './command.ts';
 import { deviceFlags, deviceName } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { type LabelOrder, type ManyLabels, MOST_SAMPLES, manyLabels, mostPerClass } from './many-labels.ts';
+import {
+  type LabelOrder,
+  type ManyLabels,
+  MOST_SAMPLES,
+  manyLabels,
+  requirePerClass,
+} from './many-labels.ts';
 import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
 import { vaePath } from './vae-path.ts';
-import { choice, guidanceScale, outputFile, perBlock, wholeNumber } from './values.ts';
+import { choice, outputFile, perBlock, realNumber, requireForBlocks, wholeNumber } from './values.ts';
 
 export const sampleFlags = {
   labels: {
-    type: 'string',
     value: 'LIST',
-    help: 'classes by name or number: cat,7,"a, b"; per block with slashes: 3/3/7/7 (default: all of a small model)',
+    help: 'classes by name or number: cat,7,"a, b"; one per block: 3/3/7/7 (default: all of a small model)',
   },
-  'per-class': { type: 'string', value: 'N', help: 'samples of each label (1; 8 without --labels)' },
-  count: {
-    type: 'string',
+  'per-class': {
     value: 'N',
+    parse: wholeNumber(),
+    help: 'samples of each label (default: 1, 8 without --labels)',
+  },
+  count: {
+    value: 'N',
+    parse: wholeNumber(1, MOST_SAMPLES),
     help: 'samples in all, divided among the labels; with --npz, of labels drawn at random',
   },
   steps: {
-    type: 'string',
     value: 'N',
-    help: 'solver steps a block (25); by block: 25/10/10/10',
+    parse: perBlock(wholeNumber()),
+    default: String(DEFAULT_STEPS),
+    help: 'solver steps per block; for each block its own: 25/10/10/10',
     aliases: ['sample_step'],
   },
   cfg: {
-    type: 'string',
     value: 'X',
-    help: "guidance scale (the model's own, else 1.5, video 2.5); by block: 1.5/2/2/2",
+    parse: perBlock(realNumber('of at least 0', (value) => value >= 0)),
+    help: "guidance scale; for each block its own: 1.5/2/2/2 (default: the model's own, else 1.5, video 2.5)",
   },
   seed: {
-    type: 'string',
     value: 'N',
-    help: `seed of the noise (default: ${DEFAULT_SEED})`,
+    parse: wholeNumber(0),
+    default: String(DEFAULT_SEED),
+    help: 'random seed of the noise',
     aliases: ['global_seed'],
   },
-  solver: { type: 'string', value: 'NAME', help: solverNames.join(', ') },
+  solver: {
+    value: 'NAME',
+    parse: choice(solverNames),
+    default: solverNames[0],
+    help: `solver: ${solverNames.join(', ')}`,
+  },
   out: {
-    type: 'string',
     value: 'DIR',
-    help: 'folder of the pictures or clips (samples)',
+    default: 'samples',
+    help: 'folder of the images or videos',
     aliases: ['save_dir'],
   },
   continue: {
-    type: 'string',
     value: 'PATH',
-    help: 'go on from the first blocks of a picture, a video, or a folder of frames',
+    help: 'continue the first blocks of an image, a video, or a folder of frames',
   },
-  keep: { type: 'string', value: 'K', help: 'blocks that --continue keeps (all but one)' },
+  keep: { value: 'K', parse: wholeNumber(), help: 'blocks that --continue keeps (default: all but one)' },
   blocks: {
-    type: 'string',
     value: 'N',
-    help: "blocks of a clip (the model's own); more are made over a sliding window, which no model is trained for",
+    parse: wholeNumber(),
+    help: "blocks of a video; more than it was trained for slide a window (default: the model's own)",
   },
   window: {
-    type: 'string',
     value: 'N',
-    help: 'finished blocks that each block attends (all that were trained)',
+    parse: wholeNumber(),
+    help: 'finished blocks that each block attends to (default: all that were trained)',
   },
   format: {
-    type: 'string',
     value: 'NAME',
-    help: `of clips: ${VIDEO_FORMATS.join(', ')} (mp4); png is a folder of frames`,
+    parse: choice(VIDEO_FORMATS),
+    help: `video format: ${VIDEO_FORMATS.join(', ')}; png is a folder of frames (default: mp4)`,
   },
-  fps: { type: 'string', value: 'X', help: 'frames of a clip a second (4)' },
-  noise: { type: 'string', value: 'F.npy', help: 'starting noise (N, T, B, C), instead of the seed' },
-  latents: { type: 'string', value: 'F.npy', help: 'write the final latents (N, T, B, C)' },
-  'no-decode': { type: 'boolean', help: 'write latents only, by default to latents.npy in --out' },
+  fps: {
+    value: 'X',
+    parse: realNumber('above 0', (value) => value > 0),
+    help: `frames per second of videos (default: ${DEFAULT_FPS})`,
+  },
+  noise: { value: 'F.npy', help: 'starting noise (N, T, B, C), instead of the seed' },
+  latents: { value: 'F.npy', parse: outputFile('.npy'), help: 'write the final latents (N, T, B, C)' },
+  'no-decode': { help: 'write latents only, by default to latents.npy in --out' },
   vae: {
-    type: 'string',
     value: 'DIR',
-    help: 'autoencoder of a model of latents: a diffusers folder, or owner/repo/folder of the Hugging Face Hub',
+    help: 'autoencoder of a model of latents: a diffusers folder, or a name on the Hugging Face Hub',
     aliases: ['vae_path'],
   },
   batch: {
-    type: 'string',
     value: 'N',
-    help: 'samples at a time (16, with --npz 32, or what has a cache of 1 GB)',
+    parse: wholeNumber(),
+    help: 'batch size (default: 16, 32 with --npz, fewer if the cache would exceed 1 GB)',
   },
   npz: {
-    type: 'string',
     value: 'F.npz',
-    help: 'instead of pictures, one file to evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; goes on if interrupted',
+    parse: outputFile('.npz'),
+    help: 'write one file to evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; resumes if interrupted',
   },
-  video: { type: 'boolean', help: 'with no MODEL: clips, by the bundled video model' },
-  ckpt: { type: 'string', value: 'FILE', help: 'the model, as the official scripts name it' },
+  video: { help: 'without MODEL: the bundled video model' },
+  ckpt: { value: 'FILE', help: 'the model, as the official scripts name it' },
   ...checkpointFlags,
-  precision: { type: 'string', value: 'NAME', help: 'fp32; int8 is not available yet' },
+  precision: {
+    value: 'NAME',
+    parse: choice(['fp32', 'int8']),
+    default: 'fp32',
+    help: 'fp32; int8 is not available yet',
+  },
   ...overwriteFlags,
   ...deviceFlags,
-  json: { type: 'boolean', help: 'print what was made as JSON, and no progress' },
+  json: { help: 'print what was made as JSON, without a progress bar' },
 } as const satisfies Flags;
 
 export type SampleValues = FlagValues<typeof sampleFlags>;
@@ -146,34 +169,39 @@ const DEFAULT_PER_CLASS = 8;
 export async function sampleSettings(
   config: AcditConfig,
   values: SampleValues,
-  terminal: Terminal,
+  given: ReadonlySet<string>,
+  context: CommandContext,
 ): Promise<SampleSettings> {
   requirePrecision(values.precision);
-  const blocks = values.blocks === undefined ? config.blocks : wholeNumber('blocks', values.blocks);
-  const seed = values.seed === undefined ? DEFAULT_SEED : wholeNumber('seed', values.seed, 0);
-  const npz = npzSettings(config, values, seed);
+  const {
+    blocks = config.blocks,
+    cfg = defaultGuidance(config),
+    steps,
+    solver,
+    seed,
+    window,
+    noise,
+  } = values;
+  for (const [flag, value] of Object.entries({ steps, cfg })) requireForBlocks(flag, value, blocks);
+  const npz = npzSettings(config, values, given);
   const { labels, notes } = npz ?? chooseLabels(config, values, blocks);
-  for (const note of notes) terminal.stderr.write(`note: ${note}\n`);
-  const { batch, window, noise, solver = solverNames[0] } = values;
+  for (const note of notes) context.report.note(note);
   const request = {
     labels,
-    steps: perBlock('steps', values.steps ?? String(DEFAULT_STEPS), blocks, wholeNumber),
-    cfg: perBlock('cfg', values.cfg ?? String(defaultGuidance(config)), blocks, guidanceScale),
-    solver: choice('solver', solver, solverNames),
+    steps,
+    cfg,
+    solver,
     seed,
     noise:
       noise === undefined ? undefined : await readNoise(noise, latentShape(config, labels.length, blocks)),
     blocks,
-    window: window === undefined ? undefined : wholeNumber('window', window),
-    batch:
-      batch === undefined
-        ? defaultBatch(config, { throughput: npz !== undefined })
-        : wholeNumber('batch', batch),
+    window,
+    batch: values.batch ?? defaultBatch(config, { throughput: npz !== undefined }),
   };
   // The sampler would say the same, but only once the weights are read; and the solver how many steps it can take.
   planLength(config, request);
   for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
-  const written = await outputs(config, values, terminal);
+  const written = await outputs(config, values, context);
   if (deviceName(values) === 'cpu')
     requireSamplingMemory(config, batchMemory(request, written.writesLatents));
   return {
@@ -205,12 +233,12 @@ const NOT_WITH_NPZ = ['out', 'continue', 'keep', 'format', 'fps', 'noise', 'late
 function npzSettings(
   config: AcditConfig,
   values: SampleValues,
-  seed: number,
+  given: ReadonlySet<string>,
 ): (NpzSettings & ManyLabels) | undefined {
   if (values.npz === undefined) return undefined;
-  const stray = NOT_WITH_NPZ.find((flag) => values[flag] !== undefined && values[flag] !== false);
+  const stray = NOT_WITH_NPZ.find((flag) => given.has(flag));
   if (stray) throw new ArgumentError(`--${stray} has no part in an --npz file; leave it out`);
-  return { path: outputFile('npz', values.npz, '.npz'), ...manyLabels(config, values, seed) };
+  return { path: values.npz, ...manyLabels(config, values) };
 }
 
 function clipSettings(config: AcditConfig, { format, fps }: SampleValues): ClipSettings | undefined {
@@ -219,21 +247,17 @@ function clipSettings(config: AcditConfig, { format, fps }: SampleValues): ClipS
     if (stray) throw new ArgumentError(`${stray} is for clips, but this model makes pictures; leave it out`);
     return undefined;
   }
-  const rate = fps === undefined ? DEFAULT_FPS : Number(fps);
-  if (!(rate > 0) || !Number.isFinite(rate)) {
-    throw new ArgumentError(`--fps must be a number above 0, got '${fps}'`);
-  }
-  return { format: choice('format', format ?? 'mp4', VIDEO_FORMATS), fps: rate };
+  return { format: format ?? 'mp4', fps: fps ?? DEFAULT_FPS };
 }
 
 function continuationOf({ continue: path, keep }: SampleValues): SampleSettings['continuation'] {
-  if (path !== undefined) return { path, keep: keep === undefined ? undefined : wholeNumber('keep', keep) };
+  if (path !== undefined) return { path, keep };
   if (keep === undefined) return undefined;
   throw new ArgumentError('--keep says how much of --continue is kept; give both, or leave it out');
 }
 
-function requirePrecision(precision = 'fp32'): void {
-  if (choice('precision', precision, ['fp32', 'int8']) === 'int8') {
+function requirePrecision(precision: SampleValues['precision']): void {
+  if (precision === 'int8') {
     throw new ArgumentError('--precision int8 is not available yet; use fp32');
   }
 }
@@ -243,20 +267,15 @@ function chooseLabels(
   values: SampleValues,
   blocks: number,
 ): { labels: Label[]; notes: readonly string[] } {
-  const { labels, count } = values;
-  const perClass = values['per-class'];
+  const { labels, count, 'per-class': perClass } = values;
   if (count !== undefined && perClass !== undefined) {
     throw new ArgumentError('--count and --per-class exclude each other; give one of them');
   }
   const { labels: distinct, notes } =
     labels === undefined ? { labels: defaultLabels(config), notes: [] } : parseLabels(config, labels, blocks);
   const fallback = labels === undefined && config.space === 'pixels' ? DEFAULT_PER_CLASS : 1;
-  const repeated = repeatLabels(
-    distinct,
-    perClass === undefined ? fallback : wholeNumber('per-class', perClass, 1, mostPerClass(distinct.length)),
-    count === undefined ? undefined : wholeNumber('count', count, 1, MOST_SAMPLES),
-  );
-  return { labels: repeated, notes };
+  requirePerClass(perClass, distinct.length);
+  return { labels: repeatLabels(distinct, perClass ?? fallback, count), notes };
 }
 
 async function readNoise(path: string, expected: readonly number[]): Promise<Tensor<'float32'>> {
@@ -276,10 +295,9 @@ async function readNoise(path: string, expected: readonly number[]): Promise<Ten
 async function outputs(
   config: AcditConfig,
   values: SampleValues,
-  terminal: Terminal,
+  context: CommandContext,
 ): Promise<Pick<SampleSettings, 'folder' | 'decode' | 'vae' | 'writesLatents' | 'latentsFile'>> {
-  const { out: folder = 'samples' } = values;
-  const latents = values.latents === undefined ? undefined : outputFile('latents', values.latents, '.npy');
+  const { out: folder, latents } = values;
   await requireFreeFiles([latents], values.overwrite);
   const ofLatents = config.space === 'latents';
   if (values.vae !== undefined && !ofLatents) {
@@ -291,9 +309,7 @@ async function outputs(
   return {
     folder,
     decode,
-    vae: needsAutoencoder
-      ? await vaePath(config, values.vae, terminal, values.json === true, WITHOUT_AUTOENCODER)
-      : undefined,
+    vae: needsAutoencoder ? await vaePath(config, values.vae, context, WITHOUT_AUTOENCODER) : undefined,
     writesLatents: latents !== undefined || !decode,
     latentsFile: latents,
   };

@@ -6,7 +6,6 @@ import { type Decoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError } from '../errors.ts';
 import { encodeNpy } from '../formats/npy.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
-import { printableJson } from '../io/printable.ts';
 import { writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { type BatchedRequest, batchRequests, latentShape, stepsOfSample } from '../runs/batches.ts';
@@ -22,10 +21,10 @@ import { planLength, UNTRAINED } from '../sampling/request.ts';
 import { createSampler, type SampleEvent, type Sampler } from '../sampling/sampler.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { openChosenModel } from './checkpoint-flags.ts';
-import { defineCommand, type Terminal } from './command.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { openDevice } from './device.ts';
 import { modelPath } from './model-path.ts';
-import { formatDuration, startProgress } from './progress.ts';
+import { formatDuration } from './progress.ts';
 import { openDecoder } from './sample-decoder.ts';
 import { sampleToNpz } from './sample-npz.ts';
 import { type SampleSettings, type SampleValues, sampleFlags, sampleSettings } from './sample-settings.ts';
@@ -34,11 +33,12 @@ export const sampleCommand = defineCommand({
   name: 'sample',
   positionals: ['[MODEL]'],
   summary:
-    'Sample images, a PNG each, or clips, a video each, and a grid whose path is printed last. MODEL is a model folder, a .safetensors file\n' +
-    'in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img, owner/repo/file. Without it, the bundled\n' +
-    'model of images, or with --video that of clips.',
+    'Sample images (PNG) or videos, and a grid of them, whose path is printed last. MODEL is a model folder, a .safetensors\n' +
+    'file in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img, owner/repo/file. Without MODEL, the\n' +
+    'bundled image model is used; with --video, the bundled video model.',
   flags: sampleFlags,
-  run: ({ values, positionals }, terminal) => sample(modelName(positionals[0], values), values, terminal),
+  run: ({ values, given, positionals }, context) =>
+    sample(modelName(positionals[0], values), values, given, context),
 });
 
 function modelName(positional: string | undefined, { ckpt, video }: SampleValues): string {
@@ -48,35 +48,39 @@ function modelName(positional: string | undefined, { ckpt, video }: SampleValues
   return namedOrBundled(positional ?? ckpt, video);
 }
 
-async function sample(name: string, values: SampleValues, terminal: Terminal): Promise<undefined> {
-  const path = await modelPath(name, terminal, values.json === true);
+async function sample(
+  name: string,
+  values: SampleValues,
+  given: ReadonlySet<string>,
+  context: CommandContext,
+): Promise<undefined> {
+  const { report, signal } = context;
+  const path = await modelPath(name, context);
   const started = performance.now();
   const device = await openDevice(values);
   const model = await openChosenModel(path, values);
   try {
-    const settings = await prepare(model.config, values, device, terminal);
+    const settings = await prepare(model.config, values, given, device, context);
     const { npz } = settings;
     if (npz) {
-      const options = { json: values.json === true, overwrite: values.overwrite === true };
-      return await sampleToNpz({ name, model, settings, npz, device, ...options }, terminal);
+      const { overwrite } = values;
+      return await sampleToNpz({ name, model, settings, npz, device, overwrite }, context);
     }
     const isUsed = settings.decode || settings.latentsFile === undefined;
     const folder = isUsed
       ? await openSampleFolder(settings.folder, {
           count: settings.request.labels.length,
-          overwrite: values.overwrite === true,
-          signal: terminal.signal,
+          overwrite: values.overwrite,
+          signal,
         })
       : unusedSampleFolder(settings.folder);
-    const { results, written } = await runInto(folder, model, settings, device, values, terminal).finally(
+    const { results, written } = await runInto(folder, model, settings, device, context).finally(
       folder.release,
     );
     const seconds = (performance.now() - started) / 1000;
-    if (values.json) {
-      const report = describe(name, model.config, settings.request, results, written, seconds);
-      terminal.stdout.write(`${printableJson(report)}\n`);
-    } else summarize(model.config, settings.request, results, written, seconds, terminal);
-    terminal.signal.throwIfAborted();
+    report.emit(describe(name, model.config, settings.request, results, written, seconds));
+    summarize(model.config, settings.request, results, written, seconds, context);
+    signal.throwIfAborted();
   } finally {
     await model.archive.close();
   }
@@ -86,17 +90,18 @@ async function sample(name: string, values: SampleValues, terminal: Terminal): P
 async function prepare(
   config: AcditConfig,
   values: SampleValues,
+  given: ReadonlySet<string>,
   { threads }: Device,
-  terminal: Terminal,
+  context: CommandContext,
 ): Promise<SampleSettings> {
-  const settings = await sampleSettings(config, values, terminal);
+  const settings = await sampleSettings(config, values, given, context);
   const { vae, continuation, request } = settings;
   if (vae !== undefined) await requireAutoencoder(config, vae);
   if (!continuation) return settings;
   const { blocks = config.blocks } = request;
-  const { signal } = terminal;
-  const given = await readGiven(config, { ...continuation, blocks, vae, threads, signal });
-  return { ...settings, request: { ...request, given } };
+  const { signal } = context;
+  const kept = await readGiven(config, { ...continuation, blocks, vae, threads, signal });
+  return { ...settings, request: { ...request, given: kept } };
 }
 
 /** Sample, and write everything. */
@@ -105,10 +110,9 @@ async function runInto(
   model: StoredModel,
   settings: SampleSettings,
   device: Device,
-  { json }: SampleValues,
-  terminal: Terminal,
+  context: CommandContext,
 ): Promise<{ results: Results; written: Written }> {
-  const results = await collect(folder, model, settings, device, json === true, terminal);
+  const results = await collect(folder, model, settings, device, context);
   return { results, written: await writeResults(folder, model.config, settings, results) };
 }
 
@@ -149,15 +153,14 @@ async function collect(
   model: StoredModel,
   settings: SampleSettings,
   device: Device,
-  quiet: boolean,
-  { stderr, signal }: Terminal,
+  { report, signal }: CommandContext,
 ): Promise<Results> {
   const { config } = model;
   const { request } = settings;
   const results: Results = { pictures: [], files: [], latents: [] };
   const decoder = openDecoder(config, settings, device, signal);
   const total = stepCount(config, request);
-  const progress = startProgress({ stream: stderr, total, label: 'sample', quiet });
+  const progress = report.progress({ total, label: 'sample' });
   const { blocks = config.blocks } = request;
   let steps = 0;
   const run: Run = {
@@ -323,15 +326,15 @@ function summarize(
   results: Results,
   { grid, latents }: Written,
   seconds: number,
-  { stdout, stderr, signal }: Terminal,
+  { report, signal }: CommandContext,
 ): void {
   const { labels } = request;
   const finished = finishedCount(results);
-  if (planLength(config, request).slides) stderr.write(`note: ${UNTRAINED}\n`);
+  if (planLength(config, request).slides) report.say(`note: ${UNTRAINED}`);
   const what = signal.aborted
     ? `stopped after ${finished} of ${labels.length} samples`
     : `${finished} samples`;
-  stderr.write(`${what} in ${formatDuration(seconds)}\n`);
+  report.say(`${what} in ${formatDuration(seconds)}`);
   const clips = config.frames > 1 ? results.files : [];
-  for (const path of [latents, ...clips, grid]) if (path !== undefined) stdout.write(`${path}\n`);
+  for (const path of [latents, ...clips, grid]) if (path !== undefined) report.print(path);
 }

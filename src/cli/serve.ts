@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { printableLines } from '../io/printable.ts';
 import { bundledModel } from '../runs/bundled-model.ts';
 import { requireSamplingMemory } from '../runs/memory-check.ts';
 import { machine } from '../runtime/machine.ts';
@@ -13,72 +12,95 @@ import { MOST } from '../server/api.ts';
 import { DEFAULT_LIMITS } from '../server/context.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';
-import { defineCommand, type Terminal } from './command.ts';
-import { deviceFlags, deviceName, deviceOptions } from './device.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { deviceFlags, deviceName } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { hubModelName, modelPath } from './model-path.ts';
 import { packageVersion } from './package-version.ts';
 import { vaePath } from './vae-path.ts';
-import { wholeNumber } from './values.ts';
+import { list, wholeNumber } from './values.ts';
+
+const KB = 1024;
+/** Max KB of a body: 256 MB, since it becomes one string. */
+const MOST_KB = 256 * 1024;
 
 const serveFlags = {
-  port: { type: 'string', value: 'N', help: 'port to listen on; 0 for any free one (default: 8000)' },
-  host: { type: 'string', value: 'NAME', help: 'address to listen on; 0.0.0.0 for all (default: 127.0.0.1)' },
+  port: {
+    value: 'N',
+    parse: wholeNumber(0, 65_535),
+    default: '8000',
+    help: 'port to listen on; 0 for any free one',
+  },
+  host: { value: 'NAME', default: '127.0.0.1', help: 'address to listen on; 0.0.0.0 for all' },
   'public-url': {
-    type: 'string',
     value: 'URL',
     help: 'URL at which clients reach the server, if it is behind a proxy',
   },
   'allow-host': {
-    type: 'string',
     value: 'NAMES',
+    parse: list((name) => name),
     help: 'additional host names that requests may use, separated by commas',
   },
-  batch: { type: 'string', value: 'N', help: 'max samples per model at once (default: 16)' },
+  batch: { value: 'N', parse: wholeNumber(), default: '16', help: 'max samples per model at once' },
   queue: {
-    type: 'string',
     value: 'N',
-    help: 'max waiting requests per model; more get 429 (default: 64)',
+    parse: wholeNumber(0),
+    default: '64',
+    help: 'max waiting requests per model; more get 429',
   },
-  'max-n': { type: 'string', value: 'N', help: 'max samples per request (default: 10)' },
-  'max-steps': { type: 'string', value: 'N', help: 'max steps per block (default: 250)' },
-  'max-blocks': {
-    type: 'string',
+  'max-n': {
     value: 'N',
-    help: "max blocks of a video; a model's own are always allowed (default: 64)",
+    parse: wholeNumber(1, MOST.samples),
+    default: String(DEFAULT_LIMITS.samples),
+    help: 'max samples per request',
+  },
+  'max-steps': {
+    value: 'N',
+    parse: wholeNumber(1, MOST.steps),
+    default: String(DEFAULT_LIMITS.steps),
+    help: 'max steps per block',
+  },
+  'max-blocks': {
+    value: 'N',
+    parse: wholeNumber(1, MOST.blocks),
+    default: String(DEFAULT_LIMITS.blocks),
+    help: "max blocks of a video; a model's own are always allowed",
   },
   'max-body': {
-    type: 'string',
     value: 'KB',
-    help: 'max size of a request body without given blocks (default: 64)',
+    parse: wholeNumber(1, MOST_KB),
+    default: String(DEFAULT_LIMITS.body / KB),
+    help: 'max size of a request body without given blocks',
   },
   'max-given': {
-    type: 'string',
     value: 'KB',
-    help: 'max size of a request body with given blocks (default: 4096)',
+    parse: wholeNumber(1, MOST_KB),
+    default: String(DEFAULT_LIMITS.givenBody / KB),
+    help: 'max size of a request body with given blocks',
   },
-  'strict-size': { type: 'boolean', help: "refuse every size except the model's own, also OpenAI's" },
+  'strict-size': { help: "refuse every size except the model's own, also OpenAI's" },
   deadline: {
-    type: 'string',
     value: 'S',
-    help: 'max seconds per request, including waiting (default: 600)',
+    parse: wholeNumber(),
+    default: String(DEFAULT_LIMITS.deadline),
+    help: 'max seconds per request, including waiting',
   },
   grace: {
-    type: 'string',
     value: 'S',
-    help: 'seconds to finish requests and videos when the server stops (default: 30)',
+    parse: wholeNumber(0),
+    default: '30',
+    help: 'seconds to finish requests and videos when the server stops',
   },
-  'api-key': { type: 'string', value: 'KEY', help: 'key that clients must send (default: $ACDIT_API_KEY)' },
+  'api-key': { value: 'KEY', help: 'key that clients must send (default: $ACDIT_API_KEY)' },
   cors: {
-    type: 'string',
     value: 'ORIGINS',
+    parse: list((origin) => origin),
     help: 'origins of pages that may use the server, as A,B; * for all (default: none)',
   },
-  web: { type: 'string', value: 'DIR', help: "web app to serve at / (default: the package's own)" },
+  web: { value: 'DIR', help: "web app to serve at / (default: the package's own)" },
   vae: {
-    type: 'string',
     value: 'DIR',
-    help: 'autoencoder of models of latents: a diffusers folder, or owner/repo/folder of the Hugging Face Hub',
+    help: 'autoencoder of models of latents: a diffusers folder, or a name on the Hugging Face Hub',
   },
   ...checkpointFlags,
   ...deviceFlags,
@@ -87,10 +109,6 @@ const serveFlags = {
 /** `src/cli` and `dist/cli` are equally deep in the package. */
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url));
 const WEB_APP = join(PACKAGE, 'web/dist');
-
-const KB = 1024;
-/** Max KB of a body: 256 MB, since it becomes one string. */
-const MOST_KB = 256 * 1024;
 
 type ServeValues = FlagValues<typeof serveFlags>;
 
@@ -101,79 +119,55 @@ export const serveCommand = defineCommand({
     "Serve models over HTTP: OpenAI's image and video API, and streams of blocks as they are made. MODEL is as for acdit\n" +
     'sample, or NAME=MODEL to choose what clients call it. Without one, the bundled models.',
   flags: serveFlags,
-  run: ({ values, positionals }, terminal) => serve(positionals, values, terminal),
+  run: ({ values, positionals }, context) => serve(positionals, values, context),
 });
 
-async function serve(names: readonly string[], values: ServeValues, terminal: Terminal): Promise<undefined> {
-  const { stdout, stderr, signal } = terminal;
-  const options = serveOptions(values, stderr);
-  const grace = number('grace', values.grace, 30, 0);
+async function serve(
+  names: readonly string[],
+  values: ServeValues,
+  context: CommandContext,
+): Promise<undefined> {
+  const { report, signal } = context;
   const version = await packageVersion();
   const models = async (): Promise<ModelSource[]> => {
     const sources: ModelSource[] = [];
     for (const name of names.length > 0 ? names : [bundledModel('image'), bundledModel('video')]) {
-      sources.push(await modelSource(name, values, terminal));
+      sources.push(await modelSource(name, values, context));
     }
     signal.throwIfAborted();
     return sources;
   };
-  const server = await startServer({ ...options, models, version });
+  const log = (message: string): void => report.say(`acdit: ${message}`);
+  const server = await startServer({ ...serveOptions(values), log, models, version });
   const hosts = server.hosts === undefined ? '' : ` (${server.hosts})`;
-  stdout.write(`serving ${server.models.join(', ')} at ${server.url}${hosts}\n`);
+  report.print(`serving ${server.models.join(', ')} at ${server.url}${hosts}`);
   if (!signal.aborted) await once(signal, 'abort');
-  await server.close(grace);
+  await server.close(values.grace);
 }
 
-function serveOptions(
-  values: ServeValues,
-  stderr: Terminal['stderr'],
-): Omit<ServeOptions, 'models' | 'version'> {
+function serveOptions(values: ServeValues): Omit<ServeOptions, 'models' | 'version' | 'log'> {
   return {
-    batch: batchOf(values),
-    host: values.host ?? '127.0.0.1',
-    port: number('port', values.port, 8000, 0, 65_535),
+    batch: values.batch,
+    host: values.host,
+    port: values.port,
     device: deviceName(values),
-    threads: deviceOptions(values).threads ?? machine().cores,
-    queue: number('queue', values.queue, 64, 0),
-    limits: limitsOf(values),
+    threads: values.threads ?? machine().cores,
+    queue: values.queue,
+    limits: {
+      samples: values['max-n'],
+      steps: values['max-steps'],
+      blocks: values['max-blocks'],
+      body: KB * values['max-body'],
+      givenBody: KB * values['max-given'],
+      deadline: values.deadline,
+      strictSize: values['strict-size'],
+    },
     apiKey: values['api-key'] ?? process.env.ACDIT_API_KEY,
-    cors: listOf(values.cors),
+    cors: values.cors,
     publicUrl: values['public-url'],
-    allowHost: listOf(values['allow-host']),
+    allowHost: values['allow-host'],
     ...webApp(values.web),
-    log: (message) => stderr.write(`acdit: ${printableLines(message)}\n`),
   };
-}
-
-function limitsOf(values: ServeValues): ServeOptions['limits'] {
-  const { samples, steps, blocks, body, givenBody, deadline } = DEFAULT_LIMITS;
-  return {
-    samples: number('max-n', values['max-n'], samples, 1, MOST.samples),
-    steps: number('max-steps', values['max-steps'], steps, 1, MOST.steps),
-    blocks: number('max-blocks', values['max-blocks'], blocks, 1, MOST.blocks),
-    body: KB * number('max-body', values['max-body'], body / KB, 1, MOST_KB),
-    givenBody: KB * number('max-given', values['max-given'], givenBody / KB, 1, MOST_KB),
-    deadline: number('deadline', values.deadline, deadline),
-    strictSize: values['strict-size'] ?? false,
-  };
-}
-
-function batchOf({ batch }: ServeValues): number {
-  return number('batch', batch, 16);
-}
-
-function listOf(text: string | undefined): string[] | undefined {
-  return text?.split(',').map((part) => part.trim());
-}
-
-function number(
-  flag: string,
-  text: string | undefined,
-  fallback: number,
-  minimum = 1,
-  maximum = Number.MAX_SAFE_INTEGER,
-): number {
-  return text === undefined ? fallback : wholeNumber(flag, text, minimum, maximum);
 }
 
 /** Options for the web app to serve: the one that is named, or the package's own if it is built. */
@@ -184,16 +178,16 @@ function webApp(named: string | undefined): Pick<ServeOptions, 'web' | 'webPacka
 }
 
 /** `MODEL` or `NAME=MODEL`. */
-async function modelSource(text: string, values: ServeValues, terminal: Terminal): Promise<ModelSource> {
+async function modelSource(text: string, values: ServeValues, context: CommandContext): Promise<ModelSource> {
   const [, given, name] = /^([\w.-]+)=(.+)$/.exec(text) ?? [undefined, undefined, text];
-  const path = await modelPath(name, terminal, false);
+  const path = await modelPath(name, context);
   const id = given ?? (await hubModelName(name));
   const model = await openChosenModel(path, values);
   const { config } = model;
   await model.archive.close();
   if (deviceName(values) === 'cpu') {
-    requireSamplingMemory(config, { batch: batchOf(values), steps: DEFAULT_STEPS, guided: true });
+    requireSamplingMemory(config, { batch: values.batch, steps: DEFAULT_STEPS, guided: true });
   }
-  const folder = config.space === 'latents' ? await vaePath(config, values.vae, terminal, false) : undefined;
+  const folder = config.space === 'latents' ? await vaePath(config, values.vae, context) : undefined;
   return { path, open: openOptions(values), ...(id !== undefined && { id }), vae: folder };
 }

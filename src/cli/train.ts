@@ -5,25 +5,25 @@ import { describePassedOver } from '../data/folder-files.ts';
 import { openDataset } from '../data/open.ts';
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
-import { printableJson, printableMessage } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { requireTrainingMemory } from '../runs/memory-check.ts';
+import type { Progress } from '../runs/reporter.ts';
 import { openCpu } from '../runtime/node.ts';
 import { evaluationSeries } from '../training/evaluation-series.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { BatchesStart } from '../training/noised-batches.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
-import { CHANGEABLE_KEYS, type ChangeableKey } from '../training/recipe-changes.ts';
+import { CHANGEABLE_KEYS } from '../training/recipe-changes.ts';
 import { requireRunFolder } from '../training/run-folder.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { workerBatches } from '../training/worker-batches.ts';
-import { defineCommand, type Terminal } from './command.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceOptions, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
-import { formatDuration, type Progress, startProgress } from './progress.ts';
+import { formatDuration } from './progress.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import {
   describeScores,
@@ -33,20 +33,20 @@ import {
   type TrainingEvaluation,
 } from './training-evaluation.ts';
 import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
-import { choice } from './values.ts';
+import { choice, list } from './values.ts';
 
 const trainFlags = {
   ...recipeFlags,
-  fresh: { type: 'boolean', help: 'start at step 0 instead of resuming' },
-  overwrite: { type: 'boolean', help: 'with --fresh: discard the run or the model in the folder' },
+  fresh: { help: 'start at step 0 instead of resuming' },
+  overwrite: { help: 'with --fresh: discard the run or the model in the folder' },
   'allow-change': {
-    type: 'string',
     value: 'KEYS',
+    parse: list(choice(CHANGEABLE_KEYS)),
     help: 'recipe keys that may differ when resuming, such as training.learningRate',
   },
   ...deviceFlags,
-  quiet: { type: 'boolean', help: 'no progress' },
-  json: { type: 'boolean', help: 'print what happens as JSON lines, and no progress' },
+  quiet: { help: 'no progress' },
+  json: { help: 'print events as JSON lines, without a progress bar' },
 } as const satisfies Flags;
 
 export const trainCommand = defineCommand({
@@ -58,36 +58,35 @@ export const trainCommand = defineCommand({
   flags: trainFlags,
   freeForm: RECIPE_KEY,
   notes: 'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true.',
-  run: async ({ values, positionals, free }, terminal) => {
+  run: async ({ values, positionals, free }, context) => {
     const recipe = await readRecipe(positionals[0], values, free);
-    return runTraining(recipe, values, terminal);
+    return runTraining(recipe, values, context);
   },
 });
 
 type TrainValues = FlagValues<typeof trainFlags>;
 
-async function runTraining(given: Recipe, values: TrainValues, terminal: Terminal): Promise<undefined> {
-  const allowChanges = changeableKeys(values['allow-change']);
+async function runTraining(given: Recipe, values: TrainValues, context: CommandContext): Promise<undefined> {
+  const { report, signal } = context;
   if (values.overwrite && !values.fresh) throw new ArgumentError('--overwrite only goes with --fresh');
-  const start = { fresh: values.fresh === true, overwrite: values.overwrite === true };
+  const start = { fresh: values.fresh, overwrite: values.overwrite };
   await requireRunFolder(given.output.folder, start);
-  const quiet = values.quiet === true || values.json === true;
   const device = await openDevice(values);
   const optimizerDevice = device.separateMemory ? openCpu(deviceOptions(values)) : device;
-  const warn = (message: string): unknown => terminal.stderr.write(`warning: ${printableMessage(message)}\n`);
+  const { warn } = report;
   const dataset = await openDataset({ ...given.data, warn });
   const config = recipeModel(given, dataset);
   if (dataset.passedOver) {
     warn(describePassedOver(dataset.name, config.frames > 1 ? 'videos' : 'images', dataset.passedOver));
   }
   if (!device.separateMemory) requireTrainingMemory(config, given.training.batch, given.training.activations);
-  const vae = given.output.vae && (await trainingVae(config, given.output.vae, terminal, quiet));
+  const vae = given.output.vae && (await trainingVae(config, given.output.vae, context));
   const recipe: Recipe = { ...given, output: { ...given.output, vae } };
-  const options = { recipe, config, device, signal: terminal.signal };
+  const options = { recipe, config, device, signal };
   const evaluation = recipe.evaluation && (await openTrainingEvaluation(options, recipe.evaluation));
   let corruptInWorker = 0;
   const corruptCount = (): number => dataset.corruptCount + corruptInWorker;
-  const { hooks, close } = reportTo(terminal, values, { ...options, evaluation }, dataset, corruptCount);
+  const { hooks, close } = reportTo(context, { ...options, evaluation }, dataset, corruptCount);
   const batchesFrom = (start: BatchesStart) =>
     workerBatches(recipe, start, {
       onWarning: warn,
@@ -96,14 +95,14 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
       },
     });
   try {
-    const locateModel = (name: string): Promise<string> => modelPath(name, terminal, quiet);
+    const locateModel = (name: string): Promise<string> => modelPath(name, context);
     const { step } = await train({
       ...options,
       optimizerDevice,
       ...(device.separateMemory && { batchesFrom }),
       dataset,
       ...start,
-      allowChanges,
+      allowChanges: values['allow-change'] ?? [],
       hooks,
       locateModel,
     });
@@ -117,44 +116,29 @@ async function runTraining(given: Recipe, values: TrainValues, terminal: Termina
     await optimizerDevice.dispose();
     await device.dispose();
   }
-  terminal.signal.throwIfAborted();
-}
-
-/** Returns the keys of `--allow-change`. @throws {ArgumentError} naming the keys that are allowed. */
-function changeableKeys(list: string | undefined): ChangeableKey[] {
-  if (list === undefined) return [];
-  return list.split(',').map((key) => choice('allow-change', key.trim(), CHANGEABLE_KEYS));
+  signal.throwIfAborted();
 }
 
 /** Before the training, not at its first grid hours later. */
-async function trainingVae(
-  config: AcditConfig,
-  vae: string,
-  terminal: Terminal,
-  quiet: boolean,
-): Promise<string> {
+async function trainingVae(config: AcditConfig, vae: string, context: CommandContext): Promise<string> {
   if (config.space !== 'latents') {
     throw new ConfigError('recipe: output.vae draws latents, but the data is images; leave it out');
   }
-  const path = await autoencoderPath(vae, terminal, quiet);
+  const path = await autoencoderPath(vae, context);
   await requireAutoencoder(config, path);
   return path;
 }
 
 /** Hooks that log to files and tell the terminal; `close` says how it ended if it ended at a step. */
 function reportTo(
-  terminal: Terminal,
-  { quiet, json }: TrainValues,
+  { report, signal }: CommandContext,
   options: TrainingSampleOptions & { readonly evaluation: TrainingEvaluation | undefined },
   dataset: Dataset,
   corruptCount: () => number,
 ): { hooks: TrainingHooks; close: (step?: number) => void } {
   const { recipe, config } = options;
   const { output, training } = recipe;
-  const silent = quiet === true || json === true;
-  const say = (message: string): unknown => silent || terminal.stderr.write(`${message}\n`);
-  const warn = (message: string): unknown => terminal.stderr.write(`warning: ${printableMessage(message)}\n`);
-  const emit = (event: object): unknown => json && terminal.stdout.write(`${printableJson(event)}\n`);
+  const { say, warn, emit } = report;
   const mean = meanOfLosses();
   const unit = unitOf(config);
   const started = performance.now();
@@ -174,19 +158,13 @@ function reportTo(
       }
       const { passedOver } = dataset;
       emit({ kind: 'start', step, steps: training.steps, parameters: parameterCount(config), passedOver });
-      progress = startProgress({
-        stream: terminal.stderr,
-        total: training.steps,
-        start: step,
-        label: 'train',
-        quiet: silent,
-      });
+      progress = report.progress({ total: training.steps, start: step, label: 'train' });
     },
-    onStep(report) {
-      mean.add(report.loss);
-      progress?.update(report.step, progressFields(report, mean.recent(), unit));
-      if (report.step % output.logEvery !== 0) return;
-      const { step, loss: _loss, ...rest } = report;
+    onStep(done) {
+      mean.add(done.loss);
+      progress?.update(done.step, progressFields(done, mean.recent(), unit));
+      if (done.step % output.logEvery !== 0) return;
+      const { step, loss: _loss, ...rest } = done;
       const record = { loss: mean.take(), ...rest };
       tracker?.scalars(step, record);
       emit({ kind: 'step', step, ...record });
@@ -197,7 +175,7 @@ function reportTo(
     async onSample(step, ema) {
       if (!canDraw(options)) return;
       const path = await logSamples(options, ema, step, tracker!);
-      if (!silent) progress?.log(`samples of step ${step}: ${path}`);
+      say(`samples of step ${step}: ${path}`);
       emit({ kind: 'samples', step, file: path });
     },
     async onEvaluate(step, ema) {
@@ -207,7 +185,7 @@ function reportTo(
         progress?.update(step, { evaluated: `${Math.floor(100 * share)}%` }),
       );
       tracker?.scalars(step, evaluationRecord(series, scores));
-      if (!silent) progress?.log(`${series} of step ${step}: ${describeScores(scores)}`);
+      say(`${series} of step ${step}: ${describeScores(scores)}`);
       emit({ kind: 'evaluation', series, step, ...scores });
     },
   };
@@ -217,7 +195,7 @@ function reportTo(
       progress?.finish();
       tracker?.close();
       if (step === undefined) return;
-      const done = !terminal.signal.aborted;
+      const done = !signal.aborted;
       const corrupt = corruptCount();
       if (corrupt > 0) say(`${corrupt} corrupt ${unit} were skipped`);
       const time = formatDuration((performance.now() - started) / 1000);
@@ -229,7 +207,7 @@ function reportTo(
             : `saved at step ${step}; the same command goes on from there`,
       );
       emit({ kind: done ? 'done' : 'interrupted', step, model: output.folder, corruptFiles: corrupt });
-      if (!json) terminal.stdout.write(`${output.folder}\n`);
+      report.print(output.folder);
     },
   };
 }

@@ -3,7 +3,7 @@
 import { ArgumentError, HubError } from '../errors.ts';
 import { RELEASED_AUTOENCODER } from '../hub/names.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
-import type { Terminal } from './command.ts';
+import type { CommandContext } from './command.ts';
 import { autoencoderPath } from './model-path.ts';
 
 const NEEDED =
@@ -22,17 +22,16 @@ const RELEASED_CHANNELS = 4;
 export async function vaePath(
   config: AcditConfig,
   vae: string | undefined,
-  terminal: Terminal,
-  quiet: boolean,
+  context: CommandContext,
   otherwise = '',
 ): Promise<string> {
-  if (vae !== undefined) return autoencoderPath(vae, terminal, quiet);
+  if (vae !== undefined) return autoencoderPath(vae, context);
   const needed = NEEDED + otherwise;
   const { autoencoder, channels, downsampling = PAPER_DOWNSAMPLING } = config;
   const likeReleased = channels === RELEASED_CHANNELS && downsampling === PAPER_DOWNSAMPLING;
   if (autoencoder !== undefined || !likeReleased) throw new ArgumentError(needed);
   try {
-    return await autoencoderPath(RELEASED_AUTOENCODER, terminal, quiet);
+    return await autoencoderPath(RELEASED_AUTOENCODER, context);
   } catch (cause) {
     if (!(cause instanceof HubError)) throw cause;
     throw new ArgumentError(`${needed}; the released models' own cannot be had: ${cause.message}`, { cause });

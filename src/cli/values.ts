@@ -1,65 +1,65 @@
-/** @file Flags' texts as numbers, choices and per-block values, with messages that name the flag. */
+/** @file Parsers of flags: numbers, words, files and per-block values, with messages that name the flag. */
 
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
 import { requireOneABlock } from '../runs/labels.ts';
+import type { Parser } from './flags.ts';
 
-/** Returns a whole number from `minimum` to `maximum`. @throws {ArgumentError} */
-export function wholeNumber(
-  flag: string,
-  text: string,
-  minimum = 1,
-  maximum = Number.MAX_SAFE_INTEGER,
-): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < minimum || value > maximum) {
-    const range =
-      maximum < Number.MAX_SAFE_INTEGER ? `from ${minimum} to ${maximum}` : `of at least ${minimum}`;
+/** Reads a whole number from `minimum` to `maximum`. */
+export function wholeNumber(minimum = 1, maximum = Number.MAX_SAFE_INTEGER): Parser<number> {
+  const range =
+    maximum < Number.MAX_SAFE_INTEGER ? `from ${minimum} to ${maximum}` : `of at least ${minimum}`;
+  return (text, flag) => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isSafeInteger(value) && value >= minimum && value <= maximum)
+      return value;
     throw new ArgumentError(`--${flag} must be a whole number ${range}, got '${text}'`);
-  }
-  return value;
+  };
+}
+
+/** Reads a finite number. @param range says which numbers are valid, such as `above 0` */
+export function realNumber(range: string, isValid: (value: number) => boolean): Parser<number> {
+  return (text, flag) => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isFinite(value) && isValid(value)) return value;
+    throw new ArgumentError(`--${flag} must be a number ${range}, got '${text}'`);
+  };
 }
 
 /**
- * A file to write, told from others by the end of its name: a flag whose value was forgotten takes the next word,
- * which may be a model.
- * @throws {ArgumentError}
+ * Reads the path of a file to write, which must have a certain ending: a flag whose value was forgotten takes the next
+ * word, which may be a model.
  */
-export function outputFile(flag: string, path: string, ending: string): string {
-  if (path.toLowerCase().endsWith(ending)) return path;
-  throw new ArgumentError(`--${flag} names a file to write, which must end in ${ending}, got '${path}'`);
+export function outputFile(ending: string): Parser<string> {
+  return (path, flag) => {
+    if (path.toLowerCase().endsWith(ending)) return path;
+    throw new ArgumentError(`--${flag} names a file to write, which must end in ${ending}, got '${path}'`);
+  };
 }
 
-/** Returns one of some words. @throws {ArgumentError} naming all of them, and the nearest if one is similar. */
-export function choice<C extends string>(flag: string, text: string, choices: readonly C[]): C {
-  const found = choices.find((word) => word === text);
-  if (found !== undefined) return found;
-  throw new ArgumentError(
-    `--${flag} must be one of ${choices.join(', ')}, got '${text}'${didYouMean(text, choices)}`,
-  );
+/** Reads one of some words; the message for another names all of them, and the nearest if one is similar. */
+export function choice<const C extends string>(choices: readonly C[]): Parser<C> {
+  return (text, flag) => {
+    const found = choices.find((word) => word === text);
+    if (found !== undefined) return found;
+    throw new ArgumentError(
+      `--${flag} must be one of ${choices.join(', ')}, got '${text}'${didYouMean(text, choices)}`,
+    );
+  };
 }
 
-/**
- * One value for all blocks, or one a block with slashes between: `25` or `25/10/10/10`.
- * @throws {ArgumentError} if their number is not that of the blocks.
- */
-export function perBlock(
-  flag: string,
-  text: string,
-  blocks: number,
-  parse: (flag: string, text: string) => number,
-): number | number[] {
-  if (!text.includes('/')) return parse(flag, text);
-  const parts = text.split('/');
-  requireOneABlock(flag, text, parts.length, blocks);
-  return parts.map((part) => parse(flag, part));
+/** Reads values with commas between them. */
+export function list<T>(parse: Parser<T>): Parser<T[]> {
+  return (text, flag) => text.split(',').map((part) => parse(part.trim(), flag));
 }
 
-/** A guidance scale, 0 or more. @throws {ArgumentError} */
-export function guidanceScale(flag: string, text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value < 0) {
-    throw new ArgumentError(`--${flag} must be a number of at least 0, got '${text}'`);
-  }
-  return value;
+/** Reads one value for all blocks, or one per block with slashes between them: `25` or `25/10/10/10`. */
+export function perBlock(parse: Parser<number>): Parser<number | readonly number[]> {
+  return (text, flag) =>
+    text.includes('/') ? text.split('/').map((part) => parse(part, flag)) : parse(text, flag);
+}
+
+/** @throws {ArgumentError} if a value of {@link perBlock} has another number of blocks. */
+export function requireForBlocks(flag: string, value: number | readonly number[], blocks: number): void {
+  if (typeof value !== 'number') requireOneABlock(flag, value.join('/'), value.length, blocks);
 }

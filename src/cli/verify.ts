@@ -4,21 +4,19 @@ import { readWeights } from '../checkpoints/load.ts';
 import { ArgumentError, FormatError } from '../errors.ts';
 import { openNpz } from '../formats/npz.ts';
 import { openFile } from '../io/file-source.ts';
-import { printableJson } from '../io/printable.ts';
 import type { Check } from '../verification/check.ts';
 import { checkedNames, verifyModel } from '../verification/verify.ts';
 import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';
-import { defineCommand, type Terminal } from './command.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { EXIT } from './failure.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { modelPath } from './model-path.ts';
-import { startProgress } from './progress.ts';
 
 const verifyFlags = {
   ...checkpointFlags,
   ...deviceFlags,
-  json: { type: 'boolean', help: 'print all checks as JSON, and no progress' },
+  json: { help: 'print all checks as JSON, without a progress bar' },
 } as const satisfies Flags;
 
 export const verifyCommand = defineCommand({
@@ -29,24 +27,24 @@ export const verifyCommand = defineCommand({
     'optimizer steps. A line each with its error max|a-b| / max|b| and its tolerance; exit code 1 on any failure.',
   flags: verifyFlags,
   notes: 'With --verbose gradients and updated parameters are listed one by one.',
-  run: ({ values, positionals: [model, golden] }, terminal) => {
+  run: ({ values, positionals: [model, golden] }, context) => {
     if (model === undefined || golden === undefined) {
       throw new ArgumentError('verify needs MODEL and GOLDEN.npz');
     }
-    return verify(model, golden, values, terminal);
+    return verify(model, golden, values, context);
   },
 });
 
-type VerifyValues = FlagValues<typeof verifyFlags> & { readonly verbose?: boolean };
+type VerifyValues = FlagValues<typeof verifyFlags> & { readonly verbose: boolean };
 
 async function verify(
   model: string,
   goldenPath: string,
   values: VerifyValues,
-  terminal: Terminal,
+  context: CommandContext,
 ): Promise<number | undefined> {
-  const { stdout, stderr, signal } = terminal;
-  const path = await modelPath(model, terminal, values.json === true);
+  const { report, signal } = context;
+  const path = await modelPath(model, context);
   const device = await openDevice(values);
   const golden = await openNpz(await openFile(goldenPath));
   try {
@@ -57,13 +55,7 @@ async function verify(
       );
     }
     const { config, weights } = await readModel(path, values, signal);
-    const progress = startProgress({
-      stream: stderr,
-      total: names.length,
-      label: 'verify',
-      unit: 'check',
-      quiet: values.json === true,
-    });
+    const progress = report.progress({ total: names.length, label: 'verify', unit: 'check' });
     const checks: Check[] = [];
     try {
       for await (const check of verifyModel({ config, weights, golden, device, signal })) {
@@ -74,8 +66,8 @@ async function verify(
       progress.finish();
     }
     const failed = checks.filter(({ passed }) => !passed).length;
-    const report = { model, golden: goldenPath, passed: checks.length - failed, failed, checks };
-    stdout.write(values.json ? `${printableJson(report)}\n` : textReport(checks, values.verbose === true));
+    report.emit({ model, golden: goldenPath, passed: checks.length - failed, failed, checks });
+    report.print(textReport(checks, values.verbose));
     return failed > 0 ? EXIT.failure : undefined;
   } finally {
     await golden.close();
@@ -111,7 +103,7 @@ function textReport(checks: readonly Check[], all: boolean): string {
   const width = Math.max(...lines.map(({ title }) => title.length));
   const failed = checks.filter(({ passed }) => !passed).length;
   const summary = `${checks.length - failed} passed, ${failed} failed`;
-  return `${[...lines.map((line) => lineText(line, width)), summary].join('\n')}\n`;
+  return [...lines.map((line) => lineText(line, width)), summary].join('\n');
 }
 
 function groupLine(checks: readonly Check[], prefix: string): Line {

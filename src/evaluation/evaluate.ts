@@ -7,7 +7,7 @@ import { type EvaluationSet, FID_NETWORKS, FVD_NETWORK } from './evaluation-set.
 import { frechetDistance } from './frechet.ts';
 import { type Gaussian, gaussianOf } from './gaussian.ts';
 import { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
-import { kernelDistance } from './kernel-distance.ts';
+import { KID_SUBSET_SIZE, KID_SUBSETS, kernelDistance } from './kernel-distance.ts';
 import { labelAccuracy } from './label-accuracy.ts';
 import { compareManifolds, DENSITY_NEIGHBOUR } from './manifolds.ts';
 import type { Features } from './products.ts';
@@ -228,7 +228,7 @@ async function kernelMetrics(
 ): Promise<Metrics> {
   if (!reference.features || !samples.features) return {};
   const fewest = Math.min(reference.features.shape[0], samples.features.shape[0]);
-  const { kidSubsets: subsets = 100, kidSubsetSize: subsetSize = 1000, seed } = options;
+  const { kidSubsets: subsets = KID_SUBSETS, kidSubsetSize: subsetSize = KID_SUBSET_SIZE, seed } = options;
   if (fewest < 2) {
     options.onWarning?.(
       `the kernel distance needs at least 2 samples of each set, got ${fewest}; it is left out`,

@@ -11,10 +11,15 @@ import { Generator } from '../tensor/generator.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { type Features, forEachTile, type WorkOptions, withTileProgram } from './products.ts';
 
+/** Random subsets, as in the paper. */
+export const KID_SUBSETS = 100;
+/** Samples of each set per subset, as in the paper. */
+export const KID_SUBSET_SIZE = 1000;
+
 export interface KernelDistanceOptions extends WorkOptions {
-  /** Number of random subsets; 0 takes all samples at once. Default 100. */
+  /** Number of random subsets; 0 takes all samples at once (default: {@link KID_SUBSETS}). */
   readonly subsets?: number | undefined;
-  /** Samples of each set in a subset, at most as many as the smaller set has. Default 1000. */
+  /** Samples of each set per subset, at most as many as the smaller set has (default: {@link KID_SUBSET_SIZE}). */
   readonly subsetSize?: number | undefined;
   /** Of the choice of subsets; default 0. */
   readonly seed?: number | undefined;
@@ -37,7 +42,7 @@ export async function kernelDistance(
   b: Features,
   options: KernelDistanceOptions = {},
 ): Promise<KernelDistance> {
-  const { subsets = 100, subsetSize = 1000 } = options;
+  const { subsets = KID_SUBSETS, subsetSize = KID_SUBSET_SIZE } = options;
   const size = Math.min(subsets === 0 ? Number.POSITIVE_INFINITY : subsetSize, a.shape[0], b.shape[0]);
   if (size < 2) throw new ArgumentError(`kernelDistance: needs at least 2 samples of each set, got ${size}`);
   if (sameSamples(a, b)) return { mean: 0, deviation: 0 };
