@@ -1,5 +1,6 @@
 /** @file Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598). */
 
+import { float32At } from '../at.ts';
 import { ShapeError } from '../errors.ts';
 
 /** The predictions that a scale needs: with their label, without it, or both. */
@@ -24,5 +25,8 @@ export function guide(conditional: Float32Array, unconditional: Float32Array, sc
       `guide: ${conditional.length} conditional values but ${unconditional.length} unconditional ones`,
     );
   }
-  return conditional.map((value, i) => unconditional[i] + scale * (value - unconditional[i]));
+  return conditional.map((value, i) => {
+    const base = float32At(unconditional, i);
+    return base + scale * (value - base);
+  });
 }

@@ -3,6 +3,7 @@
  * Numbers equal diffusers' DDPMScheduler in float32 (Ho et al. 2020, arXiv 2006.11239, section 4).
  */
 
+import { float32At } from '../at.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 
 /** A discrete variance-preserving schedule; index t is the timestep, 0 the cleanest. */
@@ -110,8 +111,9 @@ export function addNoise(
   }
   const { signal, noise } = noiseLevel(schedule, timestep);
   const out = new Float32Array(clean.length);
-  for (let i = 0; i < out.length; i++)
-    out[i] = Math.fround(signal * clean[i]) + Math.fround(noise * epsilon[i]);
+  for (let i = 0; i < out.length; i++) {
+    out[i] = Math.fround(signal * float32At(clean, i)) + Math.fround(noise * float32At(epsilon, i));
+  }
   return out;
 }
 
@@ -123,5 +125,5 @@ export function cleanSample(
   epsilon: Float32Array,
 ): Float32Array {
   const { signal, noise } = noiseLevel(schedule, timestep);
-  return x.map((value, i) => (value - noise * epsilon[i]) / signal);
+  return x.map((value, i) => (value - noise * float32At(epsilon, i)) / signal);
 }

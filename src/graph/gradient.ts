@@ -1,5 +1,6 @@
 /** @file Reverse-mode differentiation: more graph, built from each node's gradient rule. */
 
+import { at } from '../at.ts';
 import { ShapeError } from '../errors.ts';
 import { add, constantZeros } from './operators/index.ts';
 import { sameShape } from './shapes.ts';
@@ -37,7 +38,7 @@ export function backpropagate(seeds: readonly Seed[], targets: readonly Symbolic
     const outputGradients = node.outputs.map((output) => gradients.get(output));
     if (outputGradients.every((gradient) => gradient === undefined)) continue;
     for (const [i, gradient] of node.gradient(outputGradients).entries()) {
-      if (gradient) accumulate(node.inputs[i], gradient);
+      if (gradient) accumulate(at(node.inputs, i), gradient);
     }
   }
   return targets.map((target) => gradients.get(target) ?? constantZeros(target.shape));

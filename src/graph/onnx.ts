@@ -69,11 +69,18 @@ function writeNode(writer: BinaryWriter, node: Node, nameOf: (symbol: SymbolicTe
   if (node.domain) text(writer, 7, node.domain);
 }
 
+/** @throws {ShapeError} if graphs do not hold values of the type. */
+function elementType(dtype: string): number {
+  const type = ELEMENT_TYPES[dtype];
+  if (type === undefined) throw new ShapeError(`a graph cannot hold ${dtype}; convert it first`);
+  return type;
+}
+
 function writeValueInfo(writer: BinaryWriter, name: string, dtype: string, shape: Shape): void {
   text(writer, 1, name);
   nested(writer, 2, (type) =>
     nested(type, 1, (tensorType) => {
-      integer(tensorType, 1, ELEMENT_TYPES[dtype]);
+      integer(tensorType, 1, elementType(dtype));
       nested(tensorType, 2, (shapeMessage) => {
         for (const dim of shape) {
           nested(shapeMessage, 1, (dimension) => {
@@ -148,6 +155,7 @@ export function encodeOnnx(graph: Graph, bound: Bound = {}, marker?: string): Ui
     if (source.kind === 'constant') return [(writer) => writeTensor(writer, name, source.value)];
     if (source.kind !== 'input' || !isBound(symbol)) return [];
     const value = bound[name];
+    if (!value) return [];
     if ('file' in value || isExternal(value)) return [(writer) => writeExternalTensor(writer, name, value)];
     return [(writer) => writeTensor(writer, name, value)];
   });
@@ -169,7 +177,7 @@ function writeMarker(writer: BinaryWriter, name: string): void {
     nested(message, 2, (type) =>
       nested(type, 4, (sequence) =>
         nested(sequence, 1, (element) =>
-          nested(element, 1, (tensorType) => integer(tensorType, 1, ELEMENT_TYPES.float32)),
+          nested(element, 1, (tensorType) => integer(tensorType, 1, elementType('float32'))),
         ),
       ),
     );
@@ -232,7 +240,7 @@ function writeTensorInfo(
   { shape, dtype }: Pick<Tensor, 'shape' | 'dtype'>,
 ): void {
   for (const dim of shape) integer(writer, 1, dim);
-  integer(writer, 2, ELEMENT_TYPES[dtype]);
+  integer(writer, 2, elementType(dtype));
   text(writer, 8, name);
 }
 

@@ -4,6 +4,7 @@
  * is computed again (activation checkpointing, Chen et al. 2016).
  */
 
+import { at } from '../at.ts';
 import { ShapeError } from '../errors.ts';
 import { backpropagate, dependents } from './gradient.ts';
 import type { Graph } from './onnx.ts';
@@ -62,7 +63,7 @@ export function differentiate(stage: Stage, targets: readonly string[]): Differe
     },
     backward: {
       inputs: available.filter((symbol) => used.has(symbol)),
-      outputs: Object.fromEntries(targets.map((name, i) => [`d.${name}`, backwardOutputs[i]])),
+      outputs: Object.fromEntries(targets.map((name, i) => [`d.${name}`, at(backwardOutputs, i)])),
     },
     saved,
   };

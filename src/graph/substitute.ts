@@ -1,5 +1,6 @@
 /** @file The same graph with other symbols in some places. */
 
+import { at } from '../at.ts';
 import type { Graph } from './onnx.ts';
 import { changedNode, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
 
@@ -21,7 +22,7 @@ export function substitute(outputs: readonly SymbolicTensor[], replacement: Repl
     const isChanged = inputs.some((symbol, i) => symbol !== node.inputs[i]);
     const outputs = isChanged ? changedNode(node, { inputs }) : node.outputs;
     for (const [index, output] of node.outputs.entries()) {
-      replaced.set(output, replacement(output, inputs) ?? outputs[index]);
+      replaced.set(output, replacement(output, inputs) ?? at(outputs, index));
     }
   }
   return outputs.map(resolve);
@@ -30,5 +31,8 @@ export function substitute(outputs: readonly SymbolicTensor[], replacement: Repl
 /** A graph with the same inputs, and some nodes' outputs replaced. */
 export function substituteInGraph({ inputs, outputs }: Graph, replacement: Replacement): Graph {
   const replaced = substitute(Object.values(outputs), replacement);
-  return { inputs, outputs: Object.fromEntries(Object.keys(outputs).map((name, i) => [name, replaced[i]])) };
+  return {
+    inputs,
+    outputs: Object.fromEntries(Object.keys(outputs).map((name, i) => [name, at(replaced, i)])),
+  };
 }

@@ -4,6 +4,7 @@
  * builder object and no global state.
  */
 
+import { at } from '../at.ts';
 import { ShapeError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -76,34 +77,51 @@ export function integers(values: readonly number[]): SymbolicTensor {
   return constant({ dtype: 'int64', shape: [values.length], data: BigInt64Array.from(values.map(BigInt)) });
 }
 
+/** The form of an output of a node. */
+interface OutputSpec {
+  readonly shape: Shape;
+  readonly dtype?: SymbolType;
+}
+
+/** One symbol, or a `Value` instead, for each output of a node. */
+type ForEach<Outputs extends readonly OutputSpec[], Value = SymbolicTensor> = {
+  readonly [Index in keyof Outputs]: Value;
+};
+
 /** What {@link apply} needs to know of a node. */
-export interface NodeSpec {
+export interface NodeSpec<Outputs extends readonly OutputSpec[] = readonly OutputSpec[]> {
   operator: string;
   domain?: string;
   inputs: readonly SymbolicTensor[];
   attributes?: Readonly<Record<string, Attribute>>;
-  outputs: readonly { shape: Shape; dtype?: SymbolType }[];
+  outputs: Outputs;
   /** Gets the node's own outputs too, for rules that reuse them. */
   gradient?: (
-    gradients: readonly (SymbolicTensor | undefined)[],
-    outputs: readonly SymbolicTensor[],
+    gradients: ForEach<Outputs, SymbolicTensor | undefined>,
+    outputs: ForEach<Outputs>,
   ) => readonly (SymbolicTensor | undefined)[];
 }
 
 /** Add a node and return its outputs. */
-export function apply(spec: NodeSpec): readonly SymbolicTensor[] {
-  const outputs: SymbolicTensor[] = [];
+export function apply<const Outputs extends readonly OutputSpec[]>(
+  spec: NodeSpec<Outputs>,
+): ForEach<Outputs> {
+  const symbols: SymbolicTensor[] = [];
+  const outputs = symbols as readonly unknown[] as ForEach<Outputs>;
   const rule = spec.gradient;
   const node: Node = {
     operator: spec.operator,
     domain: spec.domain ?? '',
     inputs: spec.inputs,
     attributes: spec.attributes ?? {},
-    outputs,
-    ...(rule && { gradient: (gradients) => rule(gradients, outputs) }),
+    outputs: symbols,
+    ...(rule && {
+      gradient: (gradients) =>
+        rule(gradients as readonly unknown[] as ForEach<Outputs, SymbolicTensor | undefined>, outputs),
+    }),
   };
   for (const [index, { shape, dtype = 'float32' }] of spec.outputs.entries()) {
-    outputs.push({ dtype, shape, source: { kind: 'node', node, index } });
+    symbols.push({ dtype, shape, source: { kind: 'node', node, index } });
   }
   return outputs;
 }
@@ -111,7 +129,7 @@ export function apply(spec: NodeSpec): readonly SymbolicTensor[] {
 /** The same values, worth saving for a backward program although no single operator behind them is expensive. */
 export function remember(x: SymbolicTensor): SymbolicTensor {
   if (x.source.kind !== 'node') return x;
-  return changedNode(x.source.node, { remembered: true })[x.source.index];
+  return at(changedNode(x.source.node, { remembered: true }), x.source.index);
 }
 
 /** The outputs of a node that is like another but for some changes. */
@@ -141,9 +159,13 @@ export function topologicalOrder(outputs: readonly SymbolicTensor[]): Node[] {
   for (const output of outputs) {
     enter(output);
     while (stack.length > 0) {
-      const top = stack[stack.length - 1];
-      if (top.next < top.node.inputs.length) enter(top.node.inputs[top.next++]);
-      else order.push(stack.pop()!.node);
+      const top = at(stack, -1);
+      const symbol = top.node.inputs[top.next++];
+      if (symbol) enter(symbol);
+      else {
+        order.push(top.node);
+        stack.pop();
+      }
     }
   }
   return order;

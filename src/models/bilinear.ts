@@ -3,6 +3,8 @@
  * metrics were given theirs.
  */
 
+import { at, float32At, int32At, uint8At } from '../at.ts';
+
 const { fround } = Math;
 
 /** How a picture is resized to a square, and what becomes of its values. */
@@ -37,7 +39,7 @@ function tapsOf(inputSize: number, { size, pixelPlace }: BilinearRules): Taps {
   return {
     low,
     high: low.map((index) => Math.min(index + 1, inputSize - 1)),
-    share: positions.map((at, index) => at - low[index]),
+    share: positions.map((position, index) => position - int32At(low, index)),
   };
 }
 
@@ -47,22 +49,22 @@ export function planeResizer(height: number, width: number, rules: BilinearRules
   const [rows, columns] = [tapsOf(height, rules), tapsOf(width, rules)];
   const values = Float32Array.from({ length: 256 }, (_, value) => rules.before(value));
   return (picture, channel, plane) => {
-    // Rows that were resized already; most are used twice.
-    const resized = [new Float32Array(size), new Float32Array(size)];
-    const held = [-1, -1];
+    const resized = [0, 1].map(() => ({ row: new Float32Array(size), y: -1 }));
     const rowOf = (y: number): Float32Array => {
-      const place = y % 2;
-      if (held[place] !== y) {
-        held[place] = y;
-        resizeRow(picture.subarray(3 * y * width), channel, columns, values, resized[place]);
+      const place = at(resized, y % 2);
+      if (place.y !== y) {
+        place.y = y;
+        resizeRow(picture.subarray(3 * y * width), channel, columns, values, place.row);
       }
-      return resized[place];
+      return place.row;
     };
     for (let y = 0; y < size; y++) {
-      const [above, below, share] = [rowOf(rows.low[y]), rowOf(rows.high[y]), rows.share[y]];
-      const at = y * size;
+      const [above, below] = [rowOf(int32At(rows.low, y)), rowOf(int32At(rows.high, y))];
+      const share = float32At(rows.share, y);
+      const start = y * size;
       for (let x = 0; x < size; x++) {
-        plane[at + x] = rules.after(fround(above[x] + fround(fround(below[x] - above[x]) * share)));
+        const top = float32At(above, x);
+        plane[start + x] = rules.after(fround(top + fround(fround(float32At(below, x) - top) * share)));
       }
     }
   };
@@ -76,8 +78,8 @@ function resizeRow(
   out: Float32Array,
 ): void {
   for (let x = 0; x < out.length; x++) {
-    const left = values[row[3 * low[x] + channel]];
-    const right = values[row[3 * high[x] + channel]];
-    out[x] = left + fround(fround(right - left) * share[x]);
+    const left = float32At(values, uint8At(row, 3 * int32At(low, x) + channel));
+    const right = float32At(values, uint8At(row, 3 * int32At(high, x) + channel));
+    out[x] = left + fround(fround(right - left) * float32At(share, x));
   }
 }

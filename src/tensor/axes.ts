@@ -1,5 +1,6 @@
 /** @file Cutting and joining host tensors along an axis. */
 
+import { at } from '../at.ts';
 import { ShapeError } from '../errors.ts';
 import { elementCount, float32, type Tensor } from './tensor.ts';
 
@@ -10,11 +11,12 @@ export function sliceAxis(
   start: number,
   end: number,
 ): Tensor<'float32'> {
-  if (start < 0 || end < start || end > shape[axis]) {
+  const size = at(shape, axis);
+  if (start < 0 || end < start || end > size) {
     throw new ShapeError(`sliceAxis: ${start} to ${end} is outside axis ${axis} of [${shape}]`);
   }
   const inner = elementCount(shape.slice(axis + 1));
-  const [whole, part] = [shape[axis] * inner, (end - start) * inner];
+  const [whole, part] = [size * inner, (end - start) * inner];
   const out = new Float32Array(elementCount(shape.slice(0, axis)) * part);
   for (let from = start * inner, to = 0; to < out.length; from += whole, to += part) {
     out.set(data.subarray(from, from + part), to);
@@ -24,19 +26,21 @@ export function sliceAxis(
 
 /** Tensors one behind the other along an axis; in all others they must agree. */
 export function joinAxis(parts: readonly Tensor<'float32'>[], axis: number): Tensor<'float32'> {
-  const [{ shape }] = parts;
+  const { shape } = at(parts, 0);
   const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)];
   for (const part of parts) {
-    if ([...part.shape.slice(0, axis), shape[axis], ...part.shape.slice(axis + 1)].join() !== shape.join()) {
+    if (
+      [...part.shape.slice(0, axis), at(shape, axis), ...part.shape.slice(axis + 1)].join() !== shape.join()
+    ) {
       throw new ShapeError(`joinAxis: [${shape}] and [${part.shape}] differ beside axis ${axis}`);
     }
   }
-  const length = parts.reduce((sum, part) => sum + part.shape[axis], 0);
+  const length = parts.reduce((sum, part) => sum + at(part.shape, axis), 0);
   const inner = elementCount(after);
   const out = new Float32Array(elementCount([...before, length, ...after]));
   let start = 0;
   for (const part of parts) {
-    const size = part.shape[axis] * inner;
+    const size = at(part.shape, axis) * inner;
     for (let row = 0; row < elementCount(before); row++) {
       out.set(part.data.subarray(row * size, (row + 1) * size), row * length * inner + start);
     }

@@ -22,21 +22,21 @@ export function float16ToFloat32(bits: Uint16Array): Float32Array {
   if (!halfTable) halfTable = Float32Array.from({ length: 65536 }, (_, half) => halfToFloat(half));
   const table = halfTable;
   const out = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) out[i] = table[bits[i]];
+  for (let i = 0; i < bits.length; i++) out[i] = table[bits[i]!]!;
   return out;
 }
 
 /** bfloat16 bits to float32. */
 export function bfloat16ToFloat32(bits: Uint16Array): Float32Array {
   const out = new Uint32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) out[i] = bits[i] << 16;
+  for (let i = 0; i < bits.length; i++) out[i] = bits[i]! << 16;
   return new Float32Array(out.buffer);
 }
 
 /** Round one float32 to the nearest float16 (ties to even) and return its bits. */
 function floatToHalf(value: number): number {
   floatView[0] = value;
-  const bits = bitsView[0];
+  const bits = bitsView[0]!;
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude > 0x7f800000) return sign | 0x7e00; // NaN
@@ -44,7 +44,7 @@ function floatToHalf(value: number): number {
   if (magnitude < 0x38800000) {
     // Subnormal halves are multiples of 2^-24; adding 0.5 leaves exactly that many bits, rounded to even.
     floatView[0] = Math.abs(value) + 0.5;
-    return sign | (bitsView[0] - 0x3f000000);
+    return sign | (bitsView[0]! - 0x3f000000);
   }
   const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
   return sign | ((rounded - 0x38000000) >>> 13);
@@ -53,7 +53,7 @@ function floatToHalf(value: number): number {
 /** float32 to float16 bits, nearest, ties to even. */
 export function float32ToFloat16(values: Float32Array): Uint16Array {
   const out = new Uint16Array(values.length);
-  for (let i = 0; i < values.length; i++) out[i] = floatToHalf(values[i]);
+  for (let i = 0; i < values.length; i++) out[i] = floatToHalf(values[i]!);
   return out;
 }
 
@@ -62,7 +62,7 @@ export function float32ToBfloat16(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const out = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
-    const value = bits[i];
+    const value = bits[i]!;
     const notANumber = (value & 0x7fffffff) > 0x7f800000;
     out[i] = notANumber ? (value >>> 16) | 0x40 : (value + 0x7fff + ((value >>> 16) & 1)) >>> 16;
   }

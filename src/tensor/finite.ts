@@ -9,12 +9,13 @@ import type { Tensor } from './tensor.ts';
  * @throws {ArgumentError} naming the first such value and its place.
  */
 export function requireFinite({ shape, data }: Tensor<'float32'>, what: string): void {
-  const at = data.findIndex((value) => !Number.isFinite(value));
-  if (at < 0) return;
+  const first = data.findIndex((value) => !Number.isFinite(value));
+  if (first < 0) return;
   const place: number[] = [];
-  for (let axis = shape.length - 1, rest = at; axis >= 0; axis--) {
-    place.unshift(rest % shape[axis]);
-    rest = Math.floor(rest / shape[axis]);
+  let rest = first;
+  for (const size of shape.toReversed()) {
+    place.unshift(rest % size);
+    rest = Math.floor(rest / size);
   }
-  throw new ArgumentError(`${what} must be finite, got ${data[at]} at [${place}]`);
+  throw new ArgumentError(`${what} must be finite, got ${data[first]} at [${place}]`);
 }

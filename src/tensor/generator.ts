@@ -3,6 +3,7 @@
  * `torch.manual_seed(seed)` followed by `rand`, `randn`, `randint` and `randperm` in the same order.
  */
 
+import { float32At, int32At } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { seedFromKeys, seedFromNumber, twist, WORDS } from './mersenne-twister.ts';
 
@@ -124,8 +125,8 @@ export class Generator {
     const drawn = n < Math.floor(0xffffffff / 20) ? () => this.#next32() : () => this.#next64();
     for (let i = 0; i < n - 1; i++) {
       const other = i + remainder(drawn(), n - i);
-      const saved = out[i];
-      out[i] = out[other];
+      const saved = int32At(out, i);
+      out[i] = int32At(out, other);
       out[other] = saved;
     }
     return out;
@@ -137,7 +138,7 @@ export class Generator {
       twist(this.#words);
       this.#position = 0;
     }
-    let y = this.#words[this.#position++];
+    let y = this.#words[this.#position++]!;
     y ^= y >>> 11;
     y ^= (y << 7) & 0x9d2c5680;
     y ^= (y << 15) & 0xefc60000;
@@ -181,8 +182,8 @@ export class Generator {
 /** Turn 16 uniform values into 16 normal ones in place; angles and radii rounded to float32 as PyTorch's are. */
 function boxMuller(values: Float32Array, start: number): void {
   for (let i = start; i < start + HALF; i++) {
-    const radius = Math.fround(Math.sqrt(-2 * Math.fround(Math.log(1 - values[i]))));
-    const theta = Math.fround(TWO_PI * values[i + HALF]);
+    const radius = Math.fround(Math.sqrt(-2 * Math.fround(Math.log(1 - float32At(values, i)))));
+    const theta = Math.fround(TWO_PI * float32At(values, i + HALF));
     values[i] = radius * Math.cos(theta);
     values[i + HALF] = radius * Math.sin(theta);
   }

@@ -3,6 +3,8 @@
  * Source: Matsumoto and Nishimura, "Mersenne Twister", ACM TOMACS 8 (1998), and their mt19937ar.
  */
 
+import { at, uint32At } from '../at.ts';
+
 /** Words of state. */
 export const WORDS = 624;
 /** Distance of the word that is mixed in. */
@@ -13,7 +15,7 @@ const MATRIX = 0x9908b0df;
 export function seedFromNumber(seed: number): Uint32Array {
   const words = new Uint32Array(WORDS);
   words[0] = seed;
-  for (let i = 1; i < WORDS; i++) words[i] = Math.imul(1812433253, mixed(words[i - 1])) + i;
+  for (let i = 1; i < WORDS; i++) words[i] = Math.imul(1812433253, mixed(uint32At(words, i - 1))) + i;
   return words;
 }
 
@@ -25,15 +27,15 @@ export function seedFromKeys(keys: readonly number[]): Uint32Array {
   const words = KEYLESS.slice();
   let i = 1;
   const mix = (multiplier: number, addend: number) => {
-    words[i] = (words[i] ^ Math.imul(mixed(words[i - 1]), multiplier)) + addend;
+    words[i] = (uint32At(words, i) ^ Math.imul(mixed(uint32At(words, i - 1)), multiplier)) + addend;
     if (++i === WORDS) {
-      words[0] = words[WORDS - 1];
+      words[0] = uint32At(words, WORDS - 1);
       i = 1;
     }
   };
   for (let k = 0; k < Math.max(WORDS, keys.length); k++) {
     const j = k % keys.length;
-    mix(1664525, keys[j] + j);
+    mix(1664525, at(keys, j) + j);
   }
   for (let k = 1; k < WORDS; k++) mix(1566083941, -i);
   words[0] = 0x80000000;
@@ -47,9 +49,9 @@ function mixed(word: number): number {
 /** Replace all words by the next 624, in place. */
 export function twist(words: Uint32Array): void {
   let k = 0;
-  for (; k < WORDS - SHIFT; k++) words[k] = words[k + SHIFT] ^ twisted(words[k], words[k + 1]);
-  for (; k < WORDS - 1; k++) words[k] = words[k + SHIFT - WORDS] ^ twisted(words[k], words[k + 1]);
-  words[k] = words[SHIFT - 1] ^ twisted(words[k], words[0]);
+  for (; k < WORDS - SHIFT; k++) words[k] = words[k + SHIFT]! ^ twisted(words[k]!, words[k + 1]!);
+  for (; k < WORDS - 1; k++) words[k] = words[k + SHIFT - WORDS]! ^ twisted(words[k]!, words[k + 1]!);
+  words[k] = words[SHIFT - 1]! ^ twisted(words[k]!, words[0]!);
 }
 
 function twisted(word: number, next: number): number {

@@ -3,6 +3,7 @@
  * spacing and no clipping of the predicted clean sample (latents are not bounded).
  */
 
+import { at, float32At } from '../../at.ts';
 import { ArgumentError } from '../../errors.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
 import { checkStep, checkSteps, drawNoise, leadingAlphas, leadingTimesteps, type Solver } from './solver.ts';
@@ -34,18 +35,18 @@ export function ddim(schedule: NoiseSchedule, steps: number, { eta = 0 }: DdimOp
     step(index, x, epsilon, state, generator) {
       checkStep(solver, index, x, epsilon);
       const { signal, noise, nextSignal, direction, deviation } = coefficients(
-        alphas[index],
-        alphas[index + 1],
+        at(alphas, index),
+        at(alphas, index + 1),
         eta,
       );
       const out = new Float32Array(x.length);
       for (let i = 0; i < out.length; i++) {
-        const clean = (x[i] - noise * epsilon[i]) / signal;
-        out[i] = nextSignal * clean + direction * epsilon[i];
+        const clean = (float32At(x, i) - noise * float32At(epsilon, i)) / signal;
+        out[i] = nextSignal * clean + direction * float32At(epsilon, i);
       }
       if (eta > 0) {
         const fresh = drawNoise(name, generator, out.length);
-        for (let i = 0; i < out.length; i++) out[i] += deviation * fresh[i];
+        for (let i = 0; i < out.length; i++) out[i] = float32At(out, i) + deviation * float32At(fresh, i);
       }
       return { x: out, state };
     },

@@ -3,6 +3,7 @@
  * with `fixed_small` variance and leading spacing, without clipping of the predicted clean sample.
  */
 
+import { at, float32At } from '../../at.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
 import { checkStep, checkSteps, drawNoise, leadingAlphas, leadingTimesteps, type Solver } from './solver.ts';
 
@@ -25,15 +26,15 @@ export function ddpm(schedule: NoiseSchedule, steps: number): Solver {
     initialState: () => ({}),
     step(index, x, epsilon, state, generator) {
       checkStep(solver, index, x, epsilon);
-      const { signal, noise, pull, keep, deviation } = coefficients(alphas[index], alphas[index + 1]);
+      const { signal, noise, pull, keep, deviation } = coefficients(at(alphas, index), at(alphas, index + 1));
       const out = new Float32Array(x.length);
       for (let i = 0; i < out.length; i++) {
-        const clean = (x[i] - noise * epsilon[i]) / signal;
-        out[i] = pull * clean + keep * x[i];
+        const clean = (float32At(x, i) - noise * float32At(epsilon, i)) / signal;
+        out[i] = pull * clean + keep * float32At(x, i);
       }
-      if (timesteps[index] > 0) {
+      if (at(timesteps, index) > 0) {
         const fresh = drawNoise(name, generator, out.length);
-        for (let i = 0; i < out.length; i++) out[i] += deviation * fresh[i];
+        for (let i = 0; i < out.length; i++) out[i] = float32At(out, i) + deviation * float32At(fresh, i);
       }
       return { x: out, state };
     },

@@ -4,6 +4,7 @@
  * last steps are of first order. Scalars are rounded to float32 wherever diffusers holds them so.
  */
 
+import { at, float32At } from '../../at.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
 import { checkStep, checkSteps, type Solver } from './solver.ts';
 
@@ -30,15 +31,13 @@ export function dpmSolverPlusPlus2M(schedule: NoiseSchedule, steps: number): Sol
     initialState: () => ({}),
     step(index, x, epsilon, { previousClean }) {
       checkStep(solver, index, x, epsilon);
-      const clean = predictClean(levels[index], x, epsilon);
+      const clean = predictClean(at(levels, index), x, epsilon);
       const { keep, pull, slope } = coefficients(levels, index);
+      const hasSlope = previousClean && slope !== 0;
       const out = new Float32Array(x.length);
-      if (previousClean && slope !== 0) {
-        for (let i = 0; i < out.length; i++) {
-          out[i] = keep * x[i] + pull * clean[i] + slope * (clean[i] - previousClean[i]);
-        }
-      } else {
-        for (let i = 0; i < out.length; i++) out[i] = keep * x[i] + pull * clean[i];
+      for (let i = 0; i < out.length; i++) {
+        const plain = keep * float32At(x, i) + pull * float32At(clean, i);
+        out[i] = hasSlope ? plain + slope * (float32At(clean, i) - float32At(previousClean, i)) : plain;
       }
       return { x: out, state: { previousClean: clean } };
     },
@@ -61,7 +60,7 @@ function roundHalfToEven(value: number): number {
 }
 
 function noiseToSignal(schedule: NoiseSchedule, timestep: number): number {
-  const remaining = schedule.alphasCumprod[timestep];
+  const remaining = at(schedule.alphasCumprod, timestep);
   return fround(Math.sqrt(fround(fround(1 - remaining) / remaining)));
 }
 
@@ -74,7 +73,7 @@ function levelOf(noiseToSignalRatio: number): Level {
 }
 
 function predictClean({ alpha, sigma }: Level, x: Float32Array, epsilon: Float32Array): Float32Array {
-  return x.map((value, i) => fround(value - fround(sigma * epsilon[i])) / alpha);
+  return x.map((value, i) => fround(value - fround(sigma * float32At(epsilon, i))) / alpha);
 }
 
 /**
@@ -83,11 +82,11 @@ function predictClean({ alpha, sigma }: Level, x: Float32Array, epsilon: Float32
  * at 1000 steps, which visit timestep 500 twice; diffusers divides by zero there and returns NaN.
  */
 function coefficients(levels: readonly Level[], index: number) {
-  const [from, to] = [levels[index], levels[index + 1]];
+  const [from, to] = [at(levels, index), at(levels, index + 1)];
   const h = fround(to.lambda - from.lambda);
   const pull = fround(-fround(to.alpha * fround(fround(Math.exp(-h)) - 1)));
   const keep = fround(to.sigma / from.sigma);
-  const previous = index > 0 ? fround(from.lambda - levels[index - 1].lambda) : 0;
+  const previous = index > 0 ? fround(from.lambda - at(levels, index - 1).lambda) : 0;
   const isLast = index === levels.length - 2;
   return { keep, pull, slope: isLast || previous === 0 ? 0 : (0.5 * pull) / fround(previous / h) };
 }

@@ -1,5 +1,6 @@
 /** @file What every solver is: timesteps, and a pure step from one noise level to the next. */
 
+import { at } from '../../at.ts';
 import { ArgumentError, ShapeError } from '../../errors.ts';
 import type { NoiseSchedule } from '../noise-schedule.ts';
 
@@ -85,7 +86,7 @@ export function leadingTimesteps(schedule: NoiseSchedule, steps: number): number
 
 /** Signal variance left at each of the `leadingTimesteps` and, last, at the clean end. */
 export function leadingAlphas(schedule: NoiseSchedule, timesteps: readonly number[]): number[] {
-  return [...timesteps.map((timestep) => schedule.alphasCumprod[timestep]), 1];
+  return [...timesteps.map((timestep) => at(schedule.alphasCumprod, timestep)), 1];
 }
 
 /** Standard normal noise for a stochastic step. */

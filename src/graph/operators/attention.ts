@@ -1,5 +1,6 @@
 /** @file Scaled dot-product attention; the scale is expected to be folded into the queries. */
 
+import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { sameShape } from '../shapes.ts';
 import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
@@ -45,13 +46,12 @@ function rowSoftmax(scores: SymbolicTensor): SymbolicTensor {
 }
 
 function weightedValues(probabilities: SymbolicTensor, v: SymbolicTensor): SymbolicTensor {
-  const keys = probabilities.shape[probabilities.shape.length - 1];
-  if (v.shape[v.shape.length - 2] !== keys) {
+  if (v.shape.at(-2) !== probabilities.shape.at(-1)) {
     throw new ShapeError(
       `attention: ${showShape(probabilities.shape)} weights do not fit values ${showShape(v.shape)}`,
     );
   }
-  const shape: Shape = [...probabilities.shape.slice(0, -1), v.shape[v.shape.length - 1]];
+  const shape: Shape = [...probabilities.shape.slice(0, -1), at(v.shape, -1)];
   return apply({
     operator: 'MatMul',
     inputs: [probabilities, v],

@@ -3,6 +3,7 @@
  * lean on. They stand together so that no other operators need to know each other.
  */
 
+import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
 import { broadcast, countElements, resolveAxis, sameShape } from '../shapes.ts';
@@ -27,7 +28,7 @@ function reshapeTarget(from: Shape, to: Shape): number[] {
 export function reshape(x: SymbolicTensor, shape: Shape): SymbolicTensor {
   if (sameShape(x.shape, shape)) return x;
   if (x.source.kind === 'node' && x.source.node.operator === 'Reshape') {
-    const [origin] = x.source.node.inputs;
+    const origin = at(x.source.node.inputs, 0);
     if (sameShape(origin.shape, shape)) return origin;
   }
   const from = countElements(x.shape);
@@ -103,7 +104,7 @@ export function reduceSum(x: SymbolicTensor, axes: readonly number[], keepDims =
  * memory several times faster than ReduceSum does across rows.
  */
 export function sumRows(x: SymbolicTensor): SymbolicTensor {
-  const size = x.shape[x.shape.length - 1];
+  const size = at(x.shape, -1);
   const rows = elementCount(x.shape.slice(0, -1).map(Number));
   const ones = constant(float32([1, rows], new Float32Array(rows).fill(1)));
   const sum = apply({

@@ -1,5 +1,6 @@
 /** @file Convolution over any number of spatial axes, and enlarging images; axes are (N, C, ...), as PyTorch has them. */
 
+import { at, take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { productDim, sameShape } from '../shapes.ts';
@@ -30,7 +31,8 @@ export function convolution(
   const [samples, channels] = x.shape;
   const [outputs, inputs, ...kernel] = weight.shape;
   const windows = windowsOver(x.shape, kernel.map(Number), options);
-  if (!windows || channels !== inputs || (bias && !sameShape(bias.shape, [outputs]))) {
+  const isKnown = samples !== undefined && outputs !== undefined && windows;
+  if (!isKnown || channels !== inputs || (bias && !sameShape(bias.shape, [outputs]))) {
     throw new ShapeError(
       `convolution: input ${showShape(x.shape)} with ${showWindow(options)} does not fit weight ` +
         `${showShape(weight.shape)} and bias ${bias ? showShape(bias.shape) : '(none)'}`,
@@ -73,12 +75,13 @@ function correlate(x: SymbolicTensor, g: SymbolicTensor, shape: Shape, windows: 
   const { kernel, strides, padding, places } = windows;
   const swap = [1, 0, ...kernel.map((_, axis) => axis + 2)];
   const rest = unreached(x.shape, windows);
+  const [outputs, inputs] = take(shape, 2);
   // The gradient is the kernel, its places `stride` apart.
   const swapped = apply({
     operator: 'Conv',
     inputs: [transpose(x, swap), transpose(g, swap)],
     attributes: { kernel_shape: places.map(Number), pads: padding, dilations: strides },
-    outputs: [{ shape: [shape[1], shape[0], ...kernel.map((size, axis) => size + rest[axis])] }],
+    outputs: [{ shape: [inputs, outputs, ...kernel.map((size, axis) => size + at(rest, axis))] }],
   })[0];
   const cropped = kernel.reduce((all, size, axis) => slice(all, axis + 2, 0, size), swapped);
   return transpose(cropped, swap);
@@ -94,7 +97,7 @@ export function upsampleNearest(x: SymbolicTensor, rows: number, columns: number
       `upsampleNearest: expected (N, C, H, W) and whole factors, got ${showShape(x.shape)} and ${rows} x ${columns}`,
     );
   }
-  const [samples, channels, height, width] = x.shape;
+  const [samples, channels, height, width] = take(x.shape, 4);
   return apply({
     operator: 'Resize',
     // The second input, a region of interest, is not for this mode.

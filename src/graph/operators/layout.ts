@@ -1,5 +1,6 @@
 /** @file Operators that reorder, join and cut. */
 
+import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { addDims, resolveAxis } from '../shapes.ts';
 import { apply, type Dim, integers, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
@@ -17,7 +18,7 @@ export function transpose(x: SymbolicTensor, permutation: readonly number[]): Sy
     operator: 'Transpose',
     inputs: [x],
     attributes: { perm: permutation },
-    outputs: [{ shape: permutation.map((axis) => x.shape[axis]), dtype: x.dtype }],
+    outputs: [{ shape: permutation.map((axis) => at(x.shape, axis)), dtype: x.dtype }],
     gradient: ([g]) => [g && transpose(g, inverse)],
   })[0];
 }
@@ -40,7 +41,7 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
         `Concat: shapes ${showShape(first.shape)} and ${showShape(part.shape)} differ beside axis ${resolved}`,
       );
     }
-    shape[resolved] = addDims(shape[resolved], part.shape[resolved]);
+    shape[resolved] = addDims(at(shape, resolved), at(part.shape, resolved));
   }
   return apply({
     operator: 'Concat',
@@ -76,7 +77,7 @@ export function split(x: SymbolicTensor, axis: number, sizes: readonly number[])
     outputs: sizes.map((size) => ({ shape: pieceShape(size), dtype: x.dtype })),
     gradient: (gradients) => [
       concat(
-        gradients.map((g, i) => g ?? constantZeros(pieceShape(sizes[i]))),
+        gradients.map((g, i) => g ?? constantZeros(pieceShape(at(sizes, i)))),
         resolved,
       ),
     ],

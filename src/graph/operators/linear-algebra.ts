@@ -1,23 +1,24 @@
 /** @file Matrix products, in the form the CPU kernels like and with PyTorch's weight layout. */
 
+import { at, take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { broadcast, productDim, sameShape } from '../shapes.ts';
-import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { apply, type Dim, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reshape, sumTo } from './broadcasting.ts';
 import { transpose } from './layout.ts';
 
 /** Batched matrix product (..., M, K) x (..., K, N), batch dims broadcast. */
 export function matmul(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
-  const rankA = a.shape.length;
-  const rankB = b.shape.length;
-  if (rankA < 2 || rankB < 2 || a.shape[rankA - 1] !== b.shape[rankB - 2]) {
+  const [rows, innerA] = lastTwo(a.shape, false);
+  const [innerB, columns] = lastTwo(b.shape, false);
+  if (rows === undefined || columns === undefined || innerA === undefined || innerA !== innerB) {
     throw new ShapeError(`MatMul: shapes ${showShape(a.shape)} and ${showShape(b.shape)} do not fit`);
   }
   const batch = broadcast('MatMul', a.shape.slice(0, -2), b.shape.slice(0, -2));
   return apply({
     operator: 'MatMul',
     inputs: [a, b],
-    outputs: [{ shape: [...batch, a.shape[rankA - 2], b.shape[rankB - 1]] }],
+    outputs: [{ shape: [...batch, rows, columns] }],
     gradient: ([g]) =>
       g ? [sumTo(matmulTransposed(g, b), a.shape), sumTo(transposedMatmul(a, g), b.shape)] : [],
   })[0];
@@ -42,7 +43,7 @@ function fusedMatmul(
 ): SymbolicTensor {
   const [rows, innerA] = lastTwo(a.shape, transA);
   const [innerB, columns] = lastTwo(b.shape, transB);
-  if (a.shape.length < 2 || b.shape.length < 2 || innerA !== innerB) {
+  if (rows === undefined || columns === undefined || innerA === undefined || innerA !== innerB) {
     throw new ShapeError(
       `FusedMatMul: shapes ${showShape(a.shape)}${transA ? ' transposed' : ''} and ${showShape(b.shape)}${transB ? ' transposed' : ''} do not fit`,
     );
@@ -67,7 +68,8 @@ function fusedMatmul(
   })[0];
 }
 
-function lastTwo(shape: Shape, swap: boolean): Shape {
+/** Rows and columns; the last one is undefined if the shape has fewer than two axes. */
+function lastTwo(shape: Shape, swap: boolean): readonly [Dim | undefined, Dim | undefined] {
   const [first, second] = shape.slice(-2);
   return swap ? [second, first] : [first, second];
 }
@@ -82,7 +84,8 @@ function gemm(
 ): SymbolicTensor {
   const [rows, innerA] = lastTwo(a.shape, transA);
   const [innerB, columns] = lastTwo(b.shape, transB);
-  if (a.shape.length !== 2 || b.shape.length !== 2 || innerA !== innerB) {
+  const areMatrices = a.shape.length === 2 && b.shape.length === 2;
+  if (!areMatrices || rows === undefined || columns === undefined || innerA !== innerB) {
     throw new ShapeError(`Gemm: shapes ${showShape(a.shape)} and ${showShape(b.shape)} do not fit`);
   }
   return apply({
@@ -111,9 +114,9 @@ const MANY_ROWS = 64;
  * one, which is more than it costs to transpose the smaller of the two beforehand: b^T x a is the result transposed.
  */
 function leftTransposedProduct(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
-  const [inner, rows] = a.shape;
+  const [inner, rows] = take(a.shape, 2);
   if (Number(inner) < MANY_ROWS) return gemm(a, b, true, false);
-  return rows <= b.shape[1]
+  return rows <= at(b.shape, 1)
     ? gemm(transpose(a, [1, 0]), b, false, false)
     : transpose(gemm(transpose(b, [1, 0]), a, false, false), [1, 0]);
 }
@@ -123,10 +126,11 @@ function leftTransposedProduct(a: SymbolicTensor, b: SymbolicTensor): SymbolicTe
  * The leading axes are flattened to rows, which costs nothing.
  */
 export function linear(x: SymbolicTensor, weight: SymbolicTensor, bias?: SymbolicTensor): SymbolicTensor {
-  const inner = x.shape[x.shape.length - 1];
+  const inner = x.shape.at(-1);
   const [outputs, inputs] = weight.shape;
-  const biasFits = !bias || sameShape(bias.shape, [outputs]);
-  if (x.shape.length === 0 || weight.shape.length !== 2 || inputs !== inner || !biasFits) {
+  const biasFits = !bias || sameShape(bias.shape, weight.shape.slice(0, 1));
+  const isMatrix = weight.shape.length === 2;
+  if (inner === undefined || outputs === undefined || !isMatrix || inputs !== inner || !biasFits) {
     throw new ShapeError(
       `linear: input ${showShape(x.shape)} does not fit weight ${showShape(weight.shape)} and bias ${bias ? showShape(bias.shape) : '(none)'}`,
     );
@@ -144,6 +148,8 @@ export function linearOnto(sum: SymbolicTensor, x: SymbolicTensor, weight: Symbo
   const [outputs, inner] = weight.shape;
   const leading = x.shape.slice(0, -1);
   if (
+    outputs === undefined ||
+    inner === undefined ||
     weight.shape.length !== 2 ||
     !sameShape(x.shape, [...leading, inner]) ||
     !sameShape(sum.shape, [...leading, outputs])

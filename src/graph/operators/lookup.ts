@@ -1,5 +1,6 @@
 /** @file Table look-up by integer index. */
 
+import { take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { apply, constant, type Dim, integers, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { transposedMatmul } from './linear-algebra.ts';
@@ -11,13 +12,13 @@ export function gatherRows(table: SymbolicTensor, indices: SymbolicTensor): Symb
       `Gather: expected a table (R, C) and int64 indices (N), got ${showShape(table.shape)} and ${indices.dtype} ${showShape(indices.shape)}`,
     );
   }
-  const [count] = indices.shape;
+  const [rows, columns] = take(table.shape, 2);
   return apply({
     operator: 'Gather',
     inputs: [table, indices],
     attributes: { axis: 0 },
-    outputs: [{ shape: [count, table.shape[1]] }],
-    gradient: ([g]) => [g && scatterRows(g, indices, table.shape[0])],
+    outputs: [{ shape: [...indices.shape, columns] }],
+    gradient: ([g]) => [g && scatterRows(g, indices, rows)],
   })[0];
 }
 

@@ -1,5 +1,6 @@
 /** @file Root-mean-square normalisation. */
 
+import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
 import { apply, constant, type NodeSpec, type SymbolicTensor, showShape } from '../symbolic.ts';
@@ -9,7 +10,7 @@ import { matmul } from './linear-algebra.ts';
 
 /** x / sqrt(mean(x²) + epsilon) * weight over the last axis; the weight, of the last axis's size, defaults to ones. */
 export function rmsNorm(x: SymbolicTensor, epsilon: number, weight?: SymbolicTensor): SymbolicTensor {
-  const size = x.shape[x.shape.length - 1];
+  const size = x.shape.at(-1);
   if (typeof size !== 'number' || (weight && (weight.shape.length !== 1 || weight.shape[0] !== size))) {
     throw new ShapeError(
       `rmsNorm: input ${showShape(x.shape)} does not fit weight ${weight ? showShape(weight.shape) : '(none)'}`,
@@ -32,13 +33,17 @@ export function rmsNorm(x: SymbolicTensor, epsilon: number, weight?: SymbolicTen
 
 /** Sum over the last axis of x * weight, in one pass: a product with a column. The axis stays as a dim of 1. */
 function weightedSum(x: SymbolicTensor, weight: SymbolicTensor): SymbolicTensor {
-  const [size] = weight.shape;
+  const size = at(weight.shape, 0);
   const rows = x.shape.length > 1 ? x : reshape(x, [1, size]);
   return reshape(matmul(rows, reshape(weight, [size, 1])), [...x.shape.slice(0, -1), 1]);
 }
 
 /** x without its magnitude, and 1 / that magnitude, through which no gradient flows. */
-function normalize(x: SymbolicTensor, epsilon: number, size: number): readonly SymbolicTensor[] {
+function normalize(
+  x: SymbolicTensor,
+  epsilon: number,
+  size: number,
+): readonly [SymbolicTensor, SymbolicTensor] {
   const ones = zeros('float32', [size]);
   ones.data.fill(1);
   return apply({

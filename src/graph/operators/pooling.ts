@@ -1,5 +1,6 @@
 /** @file Pooling over any number of spatial axes; axes are (N, C, ...), as PyTorch has them. */
 
+import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
 import { apply, constant, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
@@ -31,16 +32,16 @@ export function maxPool(
   options: WindowOptions = {},
 ): SymbolicTensor {
   const windows = poolWindows('maxPool', x.shape, kernel, options);
-  const outputs = [{ shape: pooledShape(x.shape, windows) }];
+  const shape = pooledShape(x.shape, windows);
   const node = { operator: 'MaxPool', inputs: [x], attributes: windowAttributes(windows) };
   return apply({
     ...node,
-    outputs,
+    outputs: [{ shape }],
     gradient: ([g]) => {
       if (!g) return [];
       requireKnown('maxPool', x.shape);
       // Pooled once more: asked for the places of the largest, ONNX Runtime is much slower.
-      const [, places] = apply({ ...node, outputs: [...outputs, { ...outputs[0], dtype: 'int64' }] });
+      const [, places] = apply({ ...node, outputs: [{ shape }, { shape, dtype: 'int64' }] });
       return [scatter(g, places, x.shape)];
     },
   })[0];
@@ -102,11 +103,11 @@ function spreadMeans(
 function inverseCounts(shape: Shape, windows: Windows, countPadding: boolean) {
   const { kernel, strides, padding } = windows;
   const places = windows.places.map(Number);
-  const along = places.map((count, axis) =>
-    Array.from({ length: count }, (_, place) => {
-      const start = place * strides[axis] - padding[axis];
-      const end = Math.min(start + kernel[axis], Number(shape[axis + 2]));
-      return countPadding ? kernel[axis] : end - Math.max(start, 0);
+  const along = kernel.map((size, axis) =>
+    Array.from({ length: at(places, axis) }, (_, place) => {
+      const start = place * at(strides, axis) - at(padding, axis);
+      const end = Math.min(start + size, Number(shape[axis + 2]));
+      return countPadding ? size : end - Math.max(start, 0);
     }),
   );
   const counts = along.reduce((all, sizes) => all.flatMap((count) => sizes.map((size) => count * size)), [1]);
@@ -124,13 +125,13 @@ function poolWindows(
   options: WindowOptions,
 ): Windows {
   const windows = windowsOver(shape, kernel, options);
-  if (windows?.padding.every((size, side) => size < kernel[side % kernel.length])) return windows;
+  if (windows?.padding.every((size, side) => size < at(kernel, side % kernel.length))) return windows;
   throw new ShapeError(
     `${operator}: windows [${kernel}] with ${showWindow(options)} do not fit input ${showShape(shape)}; each must ` +
       'hold an element',
   );
 }
 
-function pooledShape([samples, channels]: Shape, { places }: Windows): Shape {
-  return [samples, channels, ...places];
+function pooledShape(shape: Shape, { places }: Windows): Shape {
+  return [...shape.slice(0, 2), ...places];
 }

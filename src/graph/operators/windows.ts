@@ -1,5 +1,6 @@
 /** @file Windows that move over the spatial axes of (N, C, ...), as those of convolution and pooling do. */
 
+import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { addDims, divideDim } from '../shapes.ts';
 import { type Dim, type Shape, showShape } from '../symbolic.ts';
@@ -47,8 +48,8 @@ export function windowsOver(
   if (!fits) return undefined;
   const places = kernel.flatMap((size, axis) => {
     const steps = divideDim(
-      addDims(shape[axis + 2], padding[axis] + padding[axis + axes] - size),
-      strides[axis],
+      addDims(at(shape, axis + 2), at(padding, axis) + at(padding, axis + axes) - size),
+      at(strides, axis),
     );
     return steps === undefined || Number(steps) < 0 ? [] : [addDims(steps, 1)];
   });
@@ -58,8 +59,8 @@ export function windowsOver(
 /** Elements along each axis that no window reaches, behind the last place; known sizes only. */
 export function unreached(shape: Shape, { kernel, strides, padding, places }: Windows): number[] {
   return kernel.map((size, axis) => {
-    const padded = Number(shape[axis + 2]) + padding[axis] + padding[axis + kernel.length];
-    return padded - size - strides[axis] * (Number(places[axis]) - 1);
+    const padded = Number(shape[axis + 2]) + at(padding, axis) + at(padding, axis + kernel.length);
+    return padded - size - at(strides, axis) * (Number(places[axis]) - 1);
   });
 }
 

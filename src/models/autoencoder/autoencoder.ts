@@ -3,6 +3,7 @@
  * as high and wide, and back. Pictures pass one after the other, and in strips; see planes.ts.
  */
 
+import { take } from '../../at.ts';
 import { ArgumentError, ShapeError } from '../../errors.ts';
 import type { Device } from '../../runtime/device.ts';
 import { requireFinite } from '../../tensor/finite.ts';
@@ -144,7 +145,7 @@ async function compilePart(
   }
   const walk: Walk = async ({ shape, data }, channels, factor, { signal, onProgress }) => {
     signal?.throwIfAborted();
-    const [count, , height, width] = shape;
+    const [count, , height, width] = take(shape, 4);
     const size = elementCount(shape.slice(1));
     const result = float32(
       [count, channels, height * factor, width * factor],
@@ -179,14 +180,14 @@ function requireChannels(what: string, { shape, data }: Tensor<'float32'>, chann
 function requireImages(config: AutoencoderConfig, images: Tensor<'float32'>): void {
   requireChannels('encode: images', images, config.inChannels);
   const factor = downsampling(config);
-  const [, , height, width] = images.shape;
+  const [, , height, width] = take(images.shape, 4);
   if (height % factor === 0 && width % factor === 0) return;
   throw new ShapeError(`encode: height and width must be multiples of ${factor}, got ${height} x ${width}`);
 }
 
 /** Moments (N, 2C, h, w): means, then log variances. */
 function splitMoments({ shape, data }: Tensor<'float32'>): LatentDistribution {
-  const [count, channels, height, width] = shape;
+  const [count, channels, height, width] = take(shape, 4);
   const half = [count, channels / 2, height, width];
   const size = elementCount(half) / count;
   const pick = (start: number): Float32Array => {

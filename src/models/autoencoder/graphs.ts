@@ -61,7 +61,7 @@ function inputList(): {
 export function convolutionGraph(spec: ConvolutionSpec): Graph {
   const { inputs: channels, outputs, kernel, normalized, resize, residual, measured } = spec;
   const { inputs, take } = inputList();
-  const [rows, columns]: Dim[] = resize === 'down' ? ['2*rows', '2*columns'] : ['rows', 'columns'];
+  const [rows, columns] = resize === 'down' ? ['2*rows', '2*columns'] : ['rows', 'columns'];
   const affine = normalized && {
     scale: take('scale', [1, channels, 1, 1]),
     shift: take('shift', [1, channels, 1, 1]),
@@ -130,7 +130,7 @@ function normalizedPixels(
 export function keysAndValuesGraph(channels: number): Graph {
   const { inputs, take } = inputList();
   const { normalized } = normalizedPixels(channels, take);
-  const [keys, values] = ['to_k', 'to_v'].map((name) => project(name, normalized, take));
+  const [keys, values] = [project('to_k', normalized, take), project('to_v', normalized, take)];
   return { inputs, outputs: { keys, values } };
 }
 

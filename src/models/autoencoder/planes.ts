@@ -5,6 +5,7 @@
  * put together, so strips change no result.
  */
 
+import { at, float32At, take } from '../../at.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
 
 /** What a norm needs to know of a strip: for each group of channels, its mean and the squared distances from it. */
@@ -50,9 +51,9 @@ export function copyEdge(plane: Plane, index: number, edge: 'first' | 'last', in
     into.fill(0);
     return;
   }
-  const { width } = plane;
-  const { shape, data } = strip(plane, index);
-  const [, channels, rows] = shape;
+  const { channels, width } = plane;
+  const { data } = strip(plane, index);
+  const rows = rowsOf(plane, index);
   for (let channel = 0; channel < channels; channel++) {
     const start = (channel * rows + (edge === 'first' ? 0 : rows - 1)) * width;
     into.set(data.subarray(start, start + width), channel * width);
@@ -66,11 +67,12 @@ function copyRows(from: Plane, to: Plane): void {
     const source = strip(from, Math.floor(row / from.rows));
     const target = strip(to, Math.floor(row / to.rows));
     const [inSource, inTarget] = [row % from.rows, row % to.rows];
-    const count = Math.min(source.shape[2] - inSource, target.shape[2] - inTarget);
+    const [rowsOfSource, rowsOfTarget] = [at(source.shape, 2), at(target.shape, 2)];
+    const count = Math.min(rowsOfSource - inSource, rowsOfTarget - inTarget);
     for (let channel = 0; channel < channels; channel++) {
-      const start = (channel * source.shape[2] + inSource) * width;
-      const at = (channel * target.shape[2] + inTarget) * width;
-      target.data.set(source.data.subarray(start, start + count * width), at);
+      const start = (channel * rowsOfSource + inSource) * width;
+      const offset = (channel * rowsOfTarget + inTarget) * width;
+      target.data.set(source.data.subarray(start, start + count * width), offset);
     }
     row += count;
   }
@@ -124,7 +126,8 @@ export function createPlanePool(): PlanePool {
 }
 
 /** A picture that is given as (C, H, W). */
-export function planeOf(values: Float32Array, [channels, height, width]: readonly number[]): Plane {
+export function planeOf(values: Float32Array, shape: readonly number[]): Plane {
+  const [channels, height, width] = take(shape, 3);
   return { channels, height, width, rows: height, data: values, measures: [] };
 }
 
@@ -147,22 +150,26 @@ const EPSILON = 1e-6;
  * together without cancellation (Chan, Golub and LeVeque 1979).
  */
 export function normalization({ measures }: Plane, { weight, bias }: NormWeights): Affine {
-  const groups = measures[0].means.length;
+  const groups = at(measures, 0).means.length;
   const channelsInGroup = weight.length / groups;
   const total = measures.reduce((sum, { count }) => sum + count, 0);
   const scale = new Float32Array(weight.length);
   const shift = new Float32Array(weight.length);
   for (let group = 0; group < groups; group++) {
-    const mean = measures.reduce((sum, { count, means }) => sum + (count / total) * means[group], 0);
+    const mean = measures.reduce(
+      (sum, { count, means }) => sum + (count / total) * float32At(means, group),
+      0,
+    );
     const squares = measures.reduce(
-      (sum, part) => sum + part.squares[group] + part.count * (part.means[group] - mean) ** 2,
+      (sum, part) =>
+        sum + float32At(part.squares, group) + part.count * (float32At(part.means, group) - mean) ** 2,
       0,
     );
     const inverse = 1 / Math.sqrt(squares / total + EPSILON);
     for (let i = 0; i < channelsInGroup; i++) {
       const channel = group * channelsInGroup + i;
-      scale[channel] = weight[channel] * inverse;
-      shift[channel] = bias[channel] - mean * weight[channel] * inverse;
+      scale[channel] = float32At(weight, channel) * inverse;
+      shift[channel] = float32At(bias, channel) - mean * float32At(weight, channel) * inverse;
     }
   }
   return { scale, shift };

@@ -1,5 +1,6 @@
 /** @file The stages of an autoencoder compiled with their weights: each takes a plane and makes the next. */
 
+import { get, take } from '../../at.ts';
 import type { Graph } from '../../graph/onnx.ts';
 import type { Device, Feeds, Program } from '../../runtime/device.ts';
 import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
@@ -202,8 +203,8 @@ async function runStrip(
   }
   const count = elementCount(result.shape) / groups;
   const outputs = await program.run({ ...feeds, inverseCount: float32([], [1 / count]) }, { result });
-  const [means, squares] = [outputs.means, outputs.squares].map(({ data }) => data as Float32Array);
-  return { count, means, squares };
+  const valuesOf = (name: string): Float32Array => get(outputs, name).data as Float32Array;
+  return { count, means: valuesOf('means'), squares: valuesOf('squares') };
 }
 
 async function compileAttention(
@@ -256,11 +257,13 @@ async function compileAttention(
 }
 
 /** (1, C, rows, W) as (1, C, pixels). */
-function flat({ shape: [, channels, rows, width], data }: Tensor<'float32'>): Tensor<'float32'> {
+function flat({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
+  const [, channels, rows, width] = take(shape, 4);
   return float32([1, channels, rows * width], data);
 }
 
 /** (1, C, rows, W) as (C, pixels). */
-function pixels({ shape: [, channels, rows, width], data }: Tensor<'float32'>): Tensor<'float32'> {
+function pixels({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
+  const [, channels, rows, width] = take(shape, 4);
   return float32([channels, rows * width], data);
 }

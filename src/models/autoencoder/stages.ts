@@ -1,5 +1,6 @@
 /** @file The network as a list of stages, each with its parameters under the names that diffusers gives them. */
 
+import { at, take } from '../../at.ts';
 import type { AutoencoderConfig } from './config.ts';
 
 /** A convolution, with zeros around the picture so that it keeps its size. */
@@ -58,32 +59,32 @@ function residuals(name: string, count: number, inputs: number, outputs: number)
 function middle(part: Part, { midAttention }: AutoencoderConfig, channels: number): Stage[] {
   const name = `${part}.mid_block`;
   const attention: AttentionStage = { kind: 'attention', name: `${name}.attentions.0`, inputs: channels };
-  const [first, second] = residuals(name, 2, channels, channels);
+  const [first, second] = take(residuals(name, 2, channels, channels), 2);
   return [first, ...(midAttention ? [attention] : []), second];
 }
 
-function last(part: Part, inputs: number, outputs: number): ConvolutionStage {
+function end(part: Part, inputs: number, outputs: number): ConvolutionStage {
   return { ...convolution(`${part}.conv_out`, inputs, outputs), norm: `${part}.conv_norm_out` };
 }
 
 /** From pictures to moments: means and log variances, as channels of one picture. */
 function encoderStages(config: AutoencoderConfig): Stage[] {
   const { blockChannels, layersPerBlock, inChannels, latentChannels } = config;
-  const deepest = blockChannels[blockChannels.length - 1];
   const moments = 2 * latentChannels;
+  const [first, deepest] = [at(blockChannels, 0), at(blockChannels, -1)];
   const blocks = blockChannels.flatMap((channels, i): Stage[] => {
     const name = `encoder.down_blocks.${i}`;
     const halve = convolution(`${name}.downsamplers.0.conv`, channels, channels);
     return [
-      ...residuals(name, layersPerBlock, blockChannels[Math.max(i - 1, 0)], channels),
+      ...residuals(name, layersPerBlock, at(blockChannels, Math.max(i - 1, 0)), channels),
       ...(i < blockChannels.length - 1 ? [{ ...halve, resize: 'down' } as const] : []),
     ];
   });
   return [
-    convolution('encoder.conv_in', inChannels, blockChannels[0]),
+    convolution('encoder.conv_in', inChannels, first),
     ...blocks,
     ...middle('encoder', config, deepest),
-    last('encoder', deepest, moments),
+    end('encoder', deepest, moments),
     ...(config.quantConv ? [convolution('quant_conv', moments, moments, 1)] : []),
   ];
 }
@@ -92,20 +93,21 @@ function encoderStages(config: AutoencoderConfig): Stage[] {
 function decoderStages(config: AutoencoderConfig): Stage[] {
   const { layersPerBlock, outChannels, latentChannels } = config;
   const blockChannels = [...config.blockChannels].reverse();
+  const [first, last] = [at(blockChannels, 0), at(blockChannels, -1)];
   const blocks = blockChannels.flatMap((channels, i): Stage[] => {
     const name = `decoder.up_blocks.${i}`;
     const double = convolution(`${name}.upsamplers.0.conv`, channels, channels);
     return [
-      ...residuals(name, layersPerBlock + 1, blockChannels[Math.max(i - 1, 0)], channels),
+      ...residuals(name, layersPerBlock + 1, at(blockChannels, Math.max(i - 1, 0)), channels),
       ...(i < blockChannels.length - 1 ? [{ ...double, resize: 'up' } as const] : []),
     ];
   });
   return [
     ...(config.postQuantConv ? [convolution('post_quant_conv', latentChannels, latentChannels, 1)] : []),
-    convolution('decoder.conv_in', latentChannels, blockChannels[0]),
-    ...middle('decoder', config, blockChannels[0]),
+    convolution('decoder.conv_in', latentChannels, first),
+    ...middle('decoder', config, first),
     ...blocks,
-    last('decoder', blockChannels[blockChannels.length - 1], outChannels),
+    end('decoder', last, outChannels),
   ];
 }
 

@@ -4,6 +4,7 @@
  * one linear layer turns them into logits.
  */
 
+import { get } from '../../at.ts';
 import { add, convolution, linear, reduceMean, relu } from '../../graph/operators/index.ts';
 import { input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import type { Generator } from '../../tensor/generator.ts';
@@ -62,14 +63,14 @@ export function classify(
   let x = images;
   for (const stage of config.widths.keys()) {
     const convolve = (name: string, from: SymbolicTensor, stride: number): SymbolicTensor => {
-      const [weight, bias] = ['weight', 'bias'].map((part) => weights[`stages.${stage}.${name}.${part}`]);
-      return convolution(from, weight, bias, { stride, padding: PADDING });
+      const part = (kind: string) => get(weights, `stages.${stage}.${name}.${kind}`);
+      return convolution(from, part('weight'), part('bias'), { stride, padding: PADDING });
     };
     x = relu(convolve('halve', x, 2));
     x = relu(add(x, convolve('refine', x, 1)));
   }
   const features = reduceMean(x, PLACES);
-  return { features, logits: linear(features, weights['head.weight'], weights['head.bias']) };
+  return { features, logits: linear(features, get(weights, 'head.weight'), get(weights, 'head.bias')) };
 }
 
 /**

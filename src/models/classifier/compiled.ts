@@ -1,5 +1,6 @@
 /** @file A classifier that is ready to run. */
 
+import { take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { input } from '../../graph/symbolic.ts';
 import type { Device } from '../../runtime/device.ts';
@@ -61,7 +62,8 @@ export async function compileClassifier(options: CompileClassifierOptions): Prom
 }
 
 /** The likeliest class of each row of logits (N, classes). */
-export function predictedClasses({ shape: [count, classes], data }: Tensor): number[] {
+export function predictedClasses({ shape, data }: Tensor): number[] {
+  const [count, classes] = take(shape, 2);
   return Array.from({ length: count }, (_, i) => {
     const row = Array.from(data.subarray(i * classes, (i + 1) * classes), Number);
     return row.indexOf(Math.max(...row));

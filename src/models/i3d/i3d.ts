@@ -1,9 +1,10 @@
 /** @file I3D on a device: batches of clips in, logits out. */
 
+import { at } from '../../at.ts';
 import { ArgumentError, ShapeError } from '../../errors.ts';
 import { input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import type { Device } from '../../runtime/device.ts';
-import { float32, type Tensor } from '../../tensor/tensor.ts';
+import { type Tensor, zeros } from '../../tensor/tensor.ts';
 import {
   I3D_CLASSES,
   I3D_CONVOLUTIONS,
@@ -67,7 +68,7 @@ export async function createI3d({ device, frames, parameters }: I3dOptions): Pro
       if (String(batch.shape.slice(1)) !== String(shape.slice(1))) {
         throw new ShapeError(`I3D: clips must have shape [N, ${shape.slice(1)}], got [${batch.shape}]`);
       }
-      const room = float32([batch.shape[0], I3D_CLASSES], new Float32Array(batch.shape[0] * I3D_CLASSES));
+      const room = zeros('float32', [at(batch.shape, 0), I3D_CLASSES]);
       await program.run({ clips: batch }, { logits: room });
       return room;
     },

@@ -1,5 +1,6 @@
 /** @file I3D as a graph: clips to logits. */
 
+import { at, take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import {
   averagePool,
@@ -44,7 +45,7 @@ export function i3dLogits(clips: SymbolicTensor, symbols: I3dSymbols): SymbolicT
   x = maxPoolSame(x, [2, 2, 2], [2, 2, 2]);
   for (const { name } of fifth) x = inceptionBlock(x, name, unit);
   const logits = unit('logits', averagePool(x, [2, 7, 7]));
-  const [samples, , time] = logits.shape;
+  const [samples, , time] = take(logits.shape, 3);
   return reduceMean(reshape(logits, [samples, I3D_CLASSES, time]), [2]);
 }
 
@@ -69,8 +70,8 @@ function convolve(
   symbols: I3dSymbols,
 ): SymbolicTensor {
   const { weight, bias } = symbols(name);
-  const [kernels, strides] = [kernel, stride].map((size) => [size, size, size]);
-  const y = convolution(x, weight, bias, { stride, padding: samePadding(x, kernels, strides) });
+  const cube = (size: number): number[] => [size, size, size];
+  const y = convolution(x, weight, bias, { stride, padding: samePadding(x, cube(kernel), cube(stride)) });
   return last ? y : relu(y);
 }
 
@@ -112,8 +113,9 @@ export function samePadding(
 ): number[] {
   const totals = kernel.map((window, axis) => {
     const size = Number(shape[axis + 2]);
-    const places = Math.ceil(size / stride[axis]);
-    return Math.max((places - 1) * stride[axis] + window - size, 0);
+    const step = at(stride, axis);
+    const places = Math.ceil(size / step);
+    return Math.max((places - 1) * step + window - size, 0);
   });
   return [...totals.map((total) => Math.floor(total / 2)), ...totals.map((total) => Math.ceil(total / 2))];
 }

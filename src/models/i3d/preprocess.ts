@@ -1,5 +1,6 @@
 /** @file Clips of 8 bits as I3D wants them: 224 x 224, resized without a filter against aliasing, in [-1, 1]. */
 
+import { take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import { type BilinearRules, planeResizer } from '../bilinear.ts';
@@ -27,10 +28,10 @@ function rulesOf(resizing: ClipResizing): BilinearRules {
  * @throws {ShapeError} if they have another shape.
  */
 export function preprocessClips({ shape, data }: Tensor<'uint8'>, resizing: ClipResizing): Tensor<'float32'> {
-  const [count, frames, height, width, channels] = shape;
-  if (shape.length !== 5 || channels !== 3 || height < 1 || width < 1) {
+  if (shape.length !== 5 || shape[4] !== 3 || shape.slice(2, 4).some((side) => side < 1)) {
     throw new ShapeError(`preprocessClips: clips must have shape [N, T, H, W, 3], got [${shape}]`);
   }
+  const [count, frames, height, width] = take(shape, 4);
   const resize = planeResizer(height, width, rulesOf(resizing));
   const [frameSize, plane] = [height * width * 3, I3D_SIZE ** 2];
   const out = new Float32Array(count * 3 * frames * plane);

@@ -69,7 +69,7 @@ export async function createInception(device: Device, weights: InceptionWeights)
   return {
     async extract(images, preprocessing) {
       const feeds: Feeds = { pictures: preprocess(images, preprocessing) };
-      const { features, spatial, logits } = (await program.run(feeds)) as Record<string, Tensor<'float32'>>;
+      const { features, spatial, logits } = (await program.run(feeds)) as unknown as InceptionFeatures;
       return { features, spatial, logits };
     },
     dispose: () => program.dispose(),

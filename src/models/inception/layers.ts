@@ -4,6 +4,8 @@
  * pixels in it, without padding; the last block has max pooling; and there are 1008 outputs.
  */
 
+import { at } from '../../at.ts';
+
 /** Inputs are resized to this height and width. */
 export const INCEPTION_SIZE = 299;
 /** Dimensions of the pooled features. */
@@ -61,7 +63,7 @@ function chain(block: string, inputs: number, ...steps: Step[]): InceptionConvol
   return steps.map(([name, outputs, kernel, { stride = 1, valid } = {}], i) => ({
     kind: 'convolution',
     name: block + name,
-    inputs: i === 0 ? inputs : steps[i - 1][1],
+    inputs: i === 0 ? inputs : at(steps, i - 1)[1],
     outputs,
     kernel,
     stride,

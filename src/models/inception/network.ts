@@ -1,5 +1,6 @@
 /** @file The Inception network as a graph: pictures to features. */
 
+import { at } from '../../at.ts';
 import {
   averagePool,
   concat,
@@ -54,7 +55,7 @@ export function inception(pictures: SymbolicTensor, symbols: InceptionSymbols): 
   const spatial = transpose(slice(results.get(SPATIAL_LAYER)!, 1, 0, channels), [0, 2, 3, 1]);
   return {
     features,
-    spatial: reshape(spatial, [pictures.shape[0], elementCount(INCEPTION_SPATIAL)]),
+    spatial: reshape(spatial, [at(pictures.shape, 0), elementCount(INCEPTION_SPATIAL)]),
     logits: linear(features, symbols.classifier),
   };
 }

@@ -3,6 +3,7 @@
  * The two common programs differ in where they take a pixel's place to be, and in the last step.
  */
 
+import { take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import { type BilinearRules, planeResizer } from '../bilinear.ts';
@@ -40,10 +41,10 @@ export function preprocess(
   { shape, data }: Tensor<'uint8'>,
   preprocessing: Preprocessing,
 ): Tensor<'float32'> {
-  const [count, height, width, channels] = shape;
-  if (shape.length !== 4 || channels !== 3 || height < 1 || width < 1) {
+  if (shape.length !== 4 || shape[3] !== 3 || shape.slice(1, 3).some((side) => side < 1)) {
     throw new ShapeError(`preprocess: pictures must have shape [N, H, W, 3], got [${shape}]`);
   }
+  const [count, height, width] = take(shape, 3);
   const resize = planeResizer(height, width, RULES[preprocessing]);
   const plane = INCEPTION_SIZE ** 2;
   const out = new Float32Array(count * 3 * plane);
