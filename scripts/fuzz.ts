@@ -12,8 +12,8 @@ import { caseSeed } from './fuzz/random.ts';
 import { type Case, type Finding, openTargets, runCase } from './fuzz/run.ts';
 import type { Target } from './fuzz/target.ts';
 
-/** Milliseconds after which a case that does not end counts as hanging. */
-const HANGING = 30_000;
+/** Milliseconds after which a case that does not end counts as hanging: more than a busy machine needs to start ffmpeg. */
+const HANGING = 120_000;
 /** Milliseconds of a reader's turn. */
 const TURN = 1000;
 /** Findings of a reader that are printed. */
