@@ -28,12 +28,6 @@ const ALLOWED = new Set([
   'createMetrics',
   'openProcessSampler',
   'compileLayeredPass',
-  'createLocalEngine',
-  'createModels',
-  'App',
-  'Compare',
-  'Create',
-  'Train',
   'api.ts',
   'torch-pickle.ts',
 ]);

@@ -29,7 +29,7 @@ interface Kept {
   readonly values: readonly number[];
 }
 
-/** Run in the page: the newest picture of the gallery. */
+/** Run in the page: the newest entry of the gallery. */
 const READ_NEWEST = `(async () => {
   const ended = (request) => new Promise((resolve) => request.addEventListener('success', () => resolve(request.result)));
   const database = await ended(indexedDB.open('acdit'));
@@ -53,7 +53,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
     page = await context.newPage();
     await page.goto(`${server.url}?device=wasm`);
-    await button('Make a picture').waitFor();
+    await button('Make an image').waitFor();
   });
 
   afterAll(async () => {
@@ -93,11 +93,11 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     expect(all.some((name) => name.endsWith('.wasm'))).toBe(true);
   });
 
-  it('makes the picture that Node makes', async () => {
+  it('makes the image that Node makes', async () => {
     await page.getByRole('radio', { name: 'Sneaker' }).check();
-    await set('Steps a block', 4);
+    await set('Steps per block', 4);
     await page.getByRole('spinbutton', { name: 'Seed' }).fill('7');
-    await button('Make a picture').click();
+    await button('Make an image').click();
     await page.locator('.plan .lit').first().waitFor();
     await done();
     const { order, values } = await newest();
@@ -106,10 +106,10 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     expect(largestDifference(values, expected)).toBeLessThan(1e-3);
   });
 
-  it('keeps blocks and makes the others anew', async () => {
+  it('keeps blocks and makes the others again', async () => {
     const before = await newest();
     await set('Blocks to keep', 2);
-    await button('Make the others anew').click();
+    await button('Make the others again').click();
     await done();
     const after = await newest();
     const half = before.values.length / 2;
@@ -139,7 +139,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     }
   });
 
-  it('goes back to a picture of the gallery, after a reload too', async () => {
+  it('goes back to an image of the gallery, after a reload too', async () => {
     await page.reload();
     const items = page.locator('.gallery .item');
     await items.nth(1).waitFor();
@@ -155,8 +155,8 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
   });
 
   it('stops when asked to', async () => {
-    await set('Steps a block', 50);
-    await button('Make a picture').click();
+    await set('Steps per block', 50);
+    await button('Make an image').click();
     await status()
       .filter({ hasText: /^Block 1/ })
       .waitFor();
@@ -179,8 +179,8 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await context.setOffline(true);
     server.asked.length = 0;
     await page.reload();
-    await set('Steps a block', 1);
-    await button('Make a picture').click();
+    await set('Steps per block', 1);
+    await button('Make an image').click();
     await done();
     // That a browser asks for by itself, to see whether there is another.
     expect(server.asked.filter((path) => path !== '/service-worker.js')).toEqual([]);
@@ -198,8 +198,8 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     const chosen = page.getByRole('combobox', { name: 'Model' }).locator('option:checked');
     await chosen.filter({ hasText: 'image-tiny (yours)' }).waitFor({ state: 'attached' });
     expect(await page.getByRole('alert').count()).toBe(0);
-    await set('Steps a block', 1);
-    await button('Make a picture').click();
+    await set('Steps per block', 1);
+    await button('Make an image').click();
     await done();
     expect((await newest()).values).toHaveLength(8 * 8 * 4);
   });
@@ -208,7 +208,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     const folder = join(root, 'test/fixtures/golden');
     const weightsName = 'diffusion_pytorch_model.safetensors';
     await drop([['image-tiny.pt', await readFile(join(folder, 'image-tiny.pt'))]]);
-    await page.getByText('of which the first channels are shown').waitFor();
+    await page.getByText('their first channels are shown').waitFor();
     const config = JSON.parse(await readFile(join(folder, 'vae-tiny/config.json'), 'utf8'));
     const weights = await readFile(join(folder, 'vae-tiny', weightsName));
     const withConfig = (changes: object) =>
@@ -225,8 +225,8 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await withConfig({});
     await page.getByText('The autoencoder is added').waitFor();
     expect(await page.getByRole('alert').count()).toBe(0);
-    await set('Steps a block', 1);
-    await button('Make a picture').click();
+    await set('Steps per block', 1);
+    await button('Make an image').click();
     await status()
       .filter({ hasText: /^Done in .* Decoded\.$/ })
       .waitFor();
@@ -236,13 +236,13 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     expect(await accessibilityFaults(page)).toEqual([]);
   });
 
-  it('makes the clip that Node makes, goes on from it, and saves it', async () => {
+  it('makes the video that Node makes, continues it, and saves it', async () => {
     await page.goto(`${server.url}?device=wasm`);
     await page.getByRole('combobox', { name: 'Model' }).selectOption('moving-fashion-mnist');
     await page.getByRole('radio', { name: 'Sneaker' }).check();
-    await set('Steps a block', 2);
+    await set('Steps per block', 2);
     await page.getByRole('spinbutton', { name: 'Seed' }).fill('7');
-    await button('Make a clip').click();
+    await button('Make a video').click();
     await done();
     const { order, values } = await newest();
     const expected = await sampleOnNode('moving-fashion-mnist', {
@@ -252,7 +252,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
       seed: 7,
     });
     expect(largestDifference(values, expected)).toBeLessThan(1e-3);
-    await button('Go on').click();
+    await button('Continue').click();
     await done();
     const longer = (await newest()).values;
     const { blocks } = (await loadModel(join(root, 'models/moving-fashion-mnist'))).config;
@@ -265,7 +265,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
 
   it('compares numbers of blocks', async () => {
     await page.goto(`${server.url}?device=wasm#compare`);
-    await set('Steps a block', 1);
+    await set('Steps per block', 1);
     await page.getByRole('button', { name: 'Compare' }).click();
     await expect
       .poll(

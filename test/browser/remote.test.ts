@@ -69,15 +69,15 @@ describe.skipIf(withoutChromium())('the app on a server', () => {
       .filter({ hasText: /^Done in .*\(the server\)/ })
       .waitFor();
 
-  it('makes pictures there, and goes on from their blocks', async () => {
+  it('makes images there, and continues from their blocks', async () => {
     const chosen = page.getByRole('combobox', { name: 'Model' }).locator('option:checked');
     await chosen.filter({ hasText: 'fashion-mnist (on the server)' }).waitFor({ state: 'attached' });
     await page.getByRole('radio', { name: 'Bag' }).check();
-    await page.getByRole('slider', { name: 'Steps a block' }).fill('3');
-    await page.getByRole('button', { name: 'Make a picture' }).click();
+    await page.getByRole('slider', { name: 'Steps per block' }).fill('3');
+    await page.getByRole('button', { name: 'Make an image' }).click();
     await done();
     await page.getByRole('slider', { name: 'Blocks to keep' }).fill('3');
-    await page.getByRole('button', { name: 'Make the others anew' }).click();
+    await page.getByRole('button', { name: 'Make the others again' }).click();
     await done();
     await expect.poll(() => page.locator('.gallery .item').count()).toBe(2);
     expect(asked.some((path) => /wasm|worker-|safetensors/.test(path))).toBe(false);
@@ -87,7 +87,7 @@ describe.skipIf(withoutChromium())('the app on a server', () => {
     await page.route('**/v1/acdit/stream', (route) =>
       route.continue({ postData: { ...route.request().postDataJSON(), steps: 1000 } }),
     );
-    await page.getByRole('button', { name: 'Make a picture' }).click();
+    await page.getByRole('button', { name: 'Make an image' }).click();
     await page.getByRole('alert').filter({ hasText: 'steps' }).waitFor();
   });
 
@@ -95,7 +95,7 @@ describe.skipIf(withoutChromium())('the app on a server', () => {
     await page.unrouteAll();
     await page.getByRole('combobox', { name: 'Model' }).selectOption({ label: 'numbered (on the server)' });
     const field = page.getByLabel('Class, by name or number');
-    const make = page.getByRole('button', { name: 'Make a picture' });
+    const make = page.getByRole('button', { name: 'Make an image' });
     const before = asked.length;
     await field.fill('nothing');
     await make.click();

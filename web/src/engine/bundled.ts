@@ -3,7 +3,7 @@
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { ModelCard } from './engine.ts';
 
-// Classifiers lie there too: they serve evaluation.
+// The classifiers there serve evaluation.
 const configs = import.meta.glob<AcditConfig>(
   ['../../../models/*/config.json', '!../../../models/*-classifier/**'],
   {
@@ -19,7 +19,7 @@ const weights = import.meta.glob<string>(
     import: 'default',
   },
 );
-const pictures = import.meta.glob<string>('../../../models/*/classes.png', {
+const classStrips = import.meta.glob<string>('../../../models/*/classes.png', {
   eager: true,
   query: '?url',
   import: 'default',
@@ -33,22 +33,22 @@ export interface BundledModel {
 
 export function bundledModels(): BundledModel[] {
   return Object.entries(configs)
-    .filter(([path, config]) => config.modelType === 'acdit' && weightsBeside(path))
+    .filter(([path, config]) => config.modelType === 'acdit' && weightsOf(path))
     .map(([path, config]) => {
       const id = path.split('/').at(-2) ?? path;
-      const classPictures = pictures[path.replace('config.json', 'classes.png')];
+      const classImages = classStrips[path.replace('config.json', 'classes.png')];
       const card: ModelCard = {
         id,
         title: titleOf(id),
         source: 'bundled',
         config,
-        ...(classPictures && { classPictures }),
+        ...(classImages && { classImages }),
       };
-      return { card, weights: new URL(weightsBeside(path), location.href).href };
+      return { card, weights: new URL(weightsOf(path), location.href).href };
     });
 }
 
-function weightsBeside(path: string): string {
+function weightsOf(path: string): string {
   return weights[path.replace('config.json', 'model.safetensors')];
 }
 

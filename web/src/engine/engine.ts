@@ -1,4 +1,4 @@
-/** @file What the page asks of whatever makes pictures: a worker in the browser, or a server. */
+/** @file What the page needs from a sampler: a worker in the browser, or a server. */
 
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 
@@ -9,27 +9,27 @@ export interface ModelCard {
   /** Where it comes from. */
   readonly source: 'bundled' | 'yours' | 'server';
   readonly config: AcditConfig;
-  /** A strip of pictures, one a class. */
-  readonly classPictures?: string;
+  /** The address of a strip of images, one per class. */
+  readonly classImages?: string;
 }
 
-/** One picture or clip to make. */
+/** An image or a video to make. */
 export interface Order {
   readonly model: string;
-  /** A class; `classes` itself for none. */
+  /** A class; `classes` itself means no class. */
   readonly label: number;
   readonly steps: number;
   readonly cfg: number;
   readonly seed: number;
-  /** The autoregressive length to divide the picture by, where it is not the model's own. */
+  /** The autoregressive length to divide the image by, if it is not the model's own. */
   readonly arLength?: number;
-  /** Blocks to end with: clips may become longer than the model's own. */
+  /** Blocks in all: videos may be longer than the model's own. */
   readonly blocks?: number;
-  /** Finished blocks to go on from, one after the other. */
+  /** Finished blocks to continue from, one after the other. */
   readonly given?: Float32Array;
 }
 
-/** What happens meanwhile. Values are those of one block, (B, C). */
+/** An event of sampling. Values are those of one block, (B, C). */
 export type Progress =
   | { readonly kind: 'loading' }
   | { readonly kind: 'started'; readonly device: string }
@@ -38,7 +38,7 @@ export type Progress =
       readonly block: number;
       /** Steps done in this block. */
       readonly step: number;
-      /** The block as it is predicted to become. */
+      /** The block as the model predicts its end. */
       readonly clean: Float32Array;
     }
   | { readonly kind: 'block'; readonly block: number; readonly given: boolean; readonly values: Float32Array }

@@ -1,4 +1,4 @@
-/** @file Making pictures in the browser itself, in a worker. */
+/** @file Sampling in the browser itself, in a worker. */
 
 import type { Image } from '../../../src/media/pixels.ts';
 import type { AutoencoderCard } from '../model/autoencoders.ts';
@@ -7,41 +7,30 @@ import { type CallWorker, createCalls } from './calls.ts';
 import type { Engine, ModelCard, Order, Progress } from './engine.ts';
 import type { DecodeCall, DeviceChoice, TrainCall, TrainProgress, VideoCall } from './protocol.ts';
 
-/** What files were found to be. */
+/** What files turned out to be. */
 export interface Added {
   readonly model?: ModelCard;
   readonly autoencoder?: AutoencoderCard;
 }
 
-/** The browser as an engine, and what only it can do. */
+/** The browser as an engine, and what no server does. */
 export interface LocalEngine extends Engine {
   readonly kind: 'local';
-  /** Add a model of files, or an autoencoder, or both. @throws {Error} if they are none, or it does not fit in memory. */
+  /** Adds a model, an autoencoder or both. @throws {Error} if the files are neither, or do not fit in memory. */
   add(files: readonly File[]): Promise<Added>;
-  /** One image a frame of latents, all blocks of `config` one after the other. */
+  /** Decodes all blocks of `config`, to an image per frame. */
   decode(call: Omit<DecodeCall, 'device'>, signal: AbortSignal): Promise<readonly Image[]>;
   train(call: Omit<TrainCall, 'device'>, signal: AbortSignal): AsyncIterable<TrainProgress>;
   video(call: VideoCall): Promise<Blob>;
 }
 
-/** @param device gives what to compute on, whenever something is begun. */
+/** @param device returns the device for the next call. */
 export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
   const call: CallWorker = createCalls();
   const bundled = bundledModels();
   const own: ModelCard[] = [];
   let added = 0;
-  const placed = new Set<string>();
-
-  /** Tell the worker where a bundled model is, once. */
-  async function place({ card, weights }: BundledModel): Promise<void> {
-    if (placed.has(card.id)) return;
-    const given = {
-      id: card.id,
-      place: { kind: 'urls', weights, configText: JSON.stringify(card.config) },
-    } as const;
-    for await (const _ of call('open', given));
-    placed.add(card.id);
-  }
+  const openBundled = bundledOpener(call);
 
   return {
     kind: 'local',
@@ -49,7 +38,7 @@ export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
 
     async *sample(order: Order, signal: AbortSignal): AsyncGenerator<Progress> {
       const known = bundled.find(({ card }) => card.id === order.model);
-      if (known) await place(known);
+      if (known) await openBundled(known);
       yield* call('sample', { order, device: device() }, signal);
     },
 
@@ -75,7 +64,7 @@ export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
       throw new Error('the latents could not be decoded');
     },
 
-    // Tensors of a model this small take longer to the graphics card and back than to compute with.
+    // Moving the tensors of a model this small to the GPU and back takes longer than computing with them.
     train(given, signal) {
       const asked = device();
       return call('train', { ...given, device: asked === 'auto' ? 'wasm' : asked }, signal);
@@ -83,12 +72,23 @@ export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
 
     async video(given) {
       for await (const { file } of call('video', given)) return file;
-      throw new Error('the clip could not be written');
+      throw new Error('the video could not be written');
     },
   };
 }
 
-/** What to call a model: its folder, or else its weights' file. */
+/** Tells the worker where a bundled model is, once per model. */
+function bundledOpener(call: CallWorker): (model: BundledModel) => Promise<void> {
+  const opened = new Set<string>();
+  return async ({ card, weights }) => {
+    if (opened.has(card.id)) return;
+    const place = { kind: 'urls', weights, configText: JSON.stringify(card.config) } as const;
+    for await (const _ of call('open', { id: card.id, place }));
+    opened.add(card.id);
+  };
+}
+
+/** Names a model by its folder or, without one, by its weights' file. */
 function nameOf(files: readonly File[]): string {
   const weights = files.find(({ name }) => /\.(safetensors|pt|pth|bin)$/i.test(name)) ?? files[0];
   const folder = weights?.webkitRelativePath.split('/').at(-2);

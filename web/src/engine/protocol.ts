@@ -34,12 +34,12 @@ export interface OpenedAutoencoder {
 export interface DecodeCall {
   readonly id: string;
   readonly config: AcditConfig;
-  /** Of all blocks of `config`, one after the other. */
+  /** The values of all blocks of `config`, one after the other. */
   readonly values: Float32Array;
   readonly device: DeviceChoice;
 }
 
-/** One image a frame. */
+/** An image per frame. */
 export interface DecodeProgress {
   readonly images: readonly Image[];
 }
@@ -49,18 +49,18 @@ export interface SampleCall {
   readonly device: DeviceChoice;
 }
 
-/** A small model, and the pictures that it learns. */
+/** A small model, and the images that it learns. */
 export interface TrainCall {
   readonly device: DeviceChoice;
-  readonly pictures: number;
+  readonly images: number;
   readonly steps: number;
   readonly seed: number;
-  /** Samples are drawn every so many steps. */
+  /** Steps between samples. */
   readonly sampleEvery: number;
 }
 
 export interface VideoCall {
-  /** RGBA of each frame. */
+  /** The RGBA values of each frame. */
   readonly frames: readonly Uint8Array[];
   readonly width: number;
   readonly height: number;

@@ -1,4 +1,4 @@
-/** @file Making pictures on a server, `acdit serve`: its events as they come, over one request. */
+/** @file Sampling on a server, `acdit serve`: the events of one request, as they arrive. */
 
 import { className } from '../../../src/models/acdit/class-names.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';

@@ -8,6 +8,7 @@ import {
   openBlob,
   openFiles,
   requireMemory,
+  type SampleEvent,
   type SampleRequest,
   type Sampler,
   type StoredModel,
@@ -18,14 +19,13 @@ import { blockConfig, tensorOf } from '../model/values.ts';
 import type { Order, Progress } from './engine.ts';
 import type { DeviceChoice, ModelPlace, OpenCall, SampleCall } from './protocol.ts';
 
-/** Samplers that are kept: each holds a copy of its model's weights. */
+/** Samplers that are kept; each holds a copy of its model's weights. */
 const KEPT = 3;
 
 type OpenDevice = (choice: DeviceChoice) => Promise<Device>;
 
 export function createModels(openDevice: OpenDevice) {
-  const places = new Map<string, ModelPlace>();
-  const stored = new Map<string, StoredModel>();
+  const files = createModelFiles();
   const samplers = new Map<string, Sampler>();
 
   async function samplerFor(
@@ -37,7 +37,7 @@ export function createModels(openDevice: OpenDevice) {
     const key = `${model} ${arLength ?? ''} ${device.name}`;
     const known = samplers.get(key);
     if (known) return { sampler: known, device };
-    const open = await openStored(model, signal);
+    const open = await files.open(model, signal);
     const config = withArLength(open.config, arLength);
     requireMemory(config);
     const sampler = await createSampler({ config, weights: weightSource(open), device, signal });
@@ -49,20 +49,12 @@ export function createModels(openDevice: OpenDevice) {
     return { sampler, device };
   }
 
-  async function openStored(model: string, signal: AbortSignal): Promise<StoredModel> {
-    const place = places.get(model);
-    if (!place) throw new ArgumentError(`there is no model '${model}' here; open it again`);
-    const known = stored.get(model) ?? (await openPlace(place, signal));
-    stored.set(model, known);
-    return known;
-  }
-
   return {
-    /** Remember where a model is, after a look at the part of it that says what it is. */
+    /** Remembers where a model is; reads the configuration of the user's own files at once. */
     async *open({ id, place }: OpenCall, signal: AbortSignal) {
-      places.set(id, place);
+      files.add(id, place);
       if (place.kind === 'urls') return;
-      const { config } = await openStored(id, signal);
+      const { config } = await files.open(id, signal);
       yield { kind: 'model' as const, config, bytes: requireMemory(config) };
     },
 
@@ -72,18 +64,38 @@ export function createModels(openDevice: OpenDevice) {
       yield { kind: 'started', device: deviceName(device) };
       const start = performance.now();
       for await (const event of sampler.sample(requestOf(sampler.config, order, signal))) {
-        if (event.kind === 'step') {
-          const { block, step, clean } = event;
-          yield { kind: 'step', block, step, clean: clean.data };
-        } else if (event.kind === 'block') {
-          const { block, given = false, latents } = event;
-          yield { kind: 'block', block, given, values: latents.data };
-        } else {
-          yield { kind: 'done', seconds: (performance.now() - start) / 1000 };
-        }
+        yield progressOf(event, start);
       }
     },
   };
+}
+
+/** The files of models by their ids, each opened when it is first needed. */
+function createModelFiles() {
+  const places = new Map<string, ModelPlace>();
+  const stored = new Map<string, StoredModel>();
+  return {
+    add: (id: string, place: ModelPlace) => places.set(id, place),
+    async open(id: string, signal: AbortSignal): Promise<StoredModel> {
+      const place = places.get(id);
+      if (!place) throw new ArgumentError(`there is no model '${id}' here; open it again`);
+      const model = stored.get(id) ?? (await openPlace(place, signal));
+      stored.set(id, model);
+      return model;
+    },
+  };
+}
+
+/** @param start when sampling began, in milliseconds. */
+function progressOf(event: SampleEvent, start: number): Progress {
+  switch (event.kind) {
+    case 'step':
+      return { kind: 'step', block: event.block, step: event.step, clean: event.clean.data };
+    case 'block':
+      return { kind: 'block', block: event.block, given: event.given ?? false, values: event.latents.data };
+    case 'done':
+      return { kind: 'done', seconds: (performance.now() - start) / 1000 };
+  }
 }
 
 function deviceName({ name, threads }: Device): string {

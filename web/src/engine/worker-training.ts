@@ -15,7 +15,7 @@ import {
 import { SHAPES, shapesDataset } from '../model/shapes.ts';
 import type { DeviceChoice, TrainCall, TrainProgress } from './protocol.ts';
 
-/** Samples drawn of each class. */
+/** Samples drawn per class. */
 const EACH = 4;
 const SAMPLE_STEPS = 12;
 const CFG = 1.5;
@@ -52,7 +52,7 @@ export async function* trainShapes(
 ): AsyncGenerator<TrainProgress> {
   const device = await openDevice(call.device);
   const recipe = shapesRecipe(call);
-  const dataset = shapesDataset(call.pictures, call.seed);
+  const dataset = shapesDataset(call.images, call.seed);
   const config = recipeModel(recipe, dataset);
   const weights = freshWeights(config, call.seed);
   const parameters = [...weights.values()].reduce((sum, { data }) => sum + data.length, 0);

@@ -1,4 +1,4 @@
-/** @file Clips as MP4 files. */
+/** @file Videos as MP4 files. */
 
 import encoder from 'h264-mp4-encoder/embuild/dist/h264-mp4-encoder.web.js?url';
 import { encodeMp4 } from '../../../src/browser/index.ts';

@@ -1,4 +1,4 @@
-/** @file Autoencoders that were given, and the models of latents that each of them decodes. */
+/** @file Autoencoders that were added, and the models of latents that each of them decodes. */
 
 import { requireDecodingMemory } from '../../../src/browser/memory.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
@@ -9,7 +9,7 @@ export interface AutoencoderCard {
   readonly id: string;
   readonly title: string;
   readonly config: AutoencoderConfig;
-  /** Tells whose latents it decodes. */
+  /** Identifies the latents that it decodes. */
   readonly fingerprint: string;
 }
 
@@ -20,7 +20,7 @@ export function requireFitting(model: AcditConfig, { title, config, fingerprint 
   requireDecodingMemory(model, config);
 }
 
-/** The newest of them that decodes the model's latents. */
+/** Returns the newest one that decodes the model's latents. */
 export function autoencoderFor(
   model: AcditConfig,
   given: readonly AutoencoderCard[],

@@ -1,11 +1,11 @@
-/** @file Decoded pictures of latents: which blocks to decode next. */
+/** @file Decoded frames of latents: which blocks to decode next. */
 
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { Frame } from './frame.ts';
 import { currentBlock, firstBlocks, type Run } from './run.ts';
 import { blockConfig, blockLength } from './values.ts';
 
-/** The decoded pictures of a run's first blocks. */
+/** The decoded frames of a run's first blocks. */
 export interface Decoded {
   readonly blocks: number;
   readonly frames: readonly Frame[];
@@ -17,11 +17,11 @@ export interface Portion {
   readonly values: Float32Array;
   /** Frames that were decoded before, and stay. */
   readonly before: readonly Frame[];
-  /** Finished blocks, when it is decoded. */
+  /** Finished blocks once it is decoded. */
   readonly blocks: number;
 }
 
-/** What is finished and not decoded yet. Blocks of a picture are decoded with those before; a clip's frames are not. */
+/** Returns what is finished and not decoded yet. Blocks of an image are decoded with those before, whole frames alone. */
 export function nextPortion(run: Run, decoded: Decoded | undefined): Portion | undefined {
   const { config } = run;
   const blocks = currentBlock(run);

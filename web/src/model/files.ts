@@ -3,7 +3,7 @@
 import { encodePng } from '../../../src/browser/pixels.ts';
 import { enlarged, type Frame } from './frame.ts';
 
-/** Shortest side of downloads: small pictures are enlarged. */
+/** Shortest side of downloads: small images are enlarged. */
 const SIDE = 256;
 
 function factorOf({ width, height }: Frame): number {

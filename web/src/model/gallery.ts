@@ -1,29 +1,31 @@
-/** @file Finished pictures and clips, kept in this browser with all that is needed to go back to them. */
+/** @file Finished images and videos, kept in this browser with all that is needed to go back to them. */
 
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { Order } from '../engine/engine.ts';
 
-export interface Keepsake {
+export interface GalleryEntry {
   readonly id: string;
   /** Milliseconds since 1970. */
   readonly time: number;
   readonly modelTitle: string;
   readonly order: Order;
   readonly config: AcditConfig;
-  /** Of all blocks, one after the other. */
+  /** The values of all blocks, one after the other. */
   readonly values: Float32Array;
-  /** Of latents that were decoded: a PNG a frame. */
+  /** A PNG file per frame, of latents that were decoded. */
   readonly pictures?: readonly Blob[];
 }
 
-/** The oldest are dropped beyond. */
-const MOST = 60;
+/** Older entries are removed. */
+const MAX_ENTRIES = 60;
 const STORE = 'pictures';
 
 export interface Gallery {
-  /** The newest first. */
-  all(): Promise<Keepsake[]>;
-  add(keepsake: Keepsake): Promise<void>;
+  /** Lists the entries, newest first. */
+  all(): Promise<GalleryEntry[]>;
+  add(entry: GalleryEntry): Promise<void>;
+  /** Replaces the entry of the same id, unless it was removed. */
+  replace(entry: GalleryEntry): Promise<void>;
   remove(id: string): Promise<void>;
 }
 
@@ -37,12 +39,16 @@ export function openGallery(): Gallery {
 
   const gallery: Gallery = {
     async all() {
-      const kept = await result<Keepsake[]>((await store('readonly')).getAll());
-      return kept.sort((a, b) => b.time - a.time);
+      const entries = await result<GalleryEntry[]>((await store('readonly')).getAll());
+      return entries.sort((a, b) => b.time - a.time);
     },
-    async add(keepsake) {
-      await result((await store('readwrite')).put(keepsake));
-      for (const { id } of (await gallery.all()).slice(MOST)) await gallery.remove(id);
+    async add(entry) {
+      await result((await store('readwrite')).put(entry));
+      for (const { id } of (await gallery.all()).slice(MAX_ENTRIES)) await gallery.remove(id);
+    },
+    async replace(entry) {
+      const entries = await store('readwrite');
+      if (await result(entries.getKey(entry.id))) await result(entries.put(entry));
     },
     async remove(id) {
       await result((await store('readwrite')).delete(id));

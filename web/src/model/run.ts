@@ -1,4 +1,4 @@
-/** @file What is known of a picture in the making: a state, and how each event changes it. */
+/** @file The state of an image or a video that is being made, and how each event changes it. */
 
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { Order, Progress } from '../engine/engine.ts';
@@ -6,14 +6,14 @@ import { blockLength } from './values.ts';
 
 export interface Run {
   readonly order: Order;
-  /** Of what is made: with as many blocks as it will have. */
+  /** The configuration of what is made, with as many blocks as it will have. */
   readonly config: AcditConfig;
   readonly status: 'waiting' | 'running' | 'done' | 'stopped' | 'failed';
   /** The values of finished blocks. */
   readonly blocks: readonly (Float32Array | undefined)[];
-  /** The block in progress, as it is predicted to become. */
+  /** The block in progress, as the model predicts its end. */
   readonly live?: { readonly block: number; readonly values: Float32Array };
-  /** Steps done in it, and of how many. */
+  /** Steps done in it. */
   readonly step: number;
   /** Blocks that were given. */
   readonly given: number;
@@ -51,19 +51,19 @@ export function advance(run: Run, event: Progress): Run {
   }
 }
 
-/** A run that ended otherwise. */
+/** Ends a run that is not done. */
 export function endRun(run: Run, status: 'stopped' | 'failed', error?: string): Run {
   const { live: _, ...rest } = run;
   return { ...rest, status, ...(error !== undefined && { error }) };
 }
 
-/** The number of the block in progress; the number of blocks when all are finished. */
+/** Returns the index of the block in progress, or the number of blocks when all are finished. */
 export function currentBlock({ blocks }: Run): number {
   const next = blocks.indexOf(undefined);
   return next < 0 ? blocks.length : next;
 }
 
-/** The values of the first `count` blocks, one after the other. */
+/** Joins the values of the first `count` blocks. */
 export function firstBlocks(run: Pick<Run, 'blocks'>, count: number): Float32Array {
   const parts = run.blocks.slice(0, count).flatMap((part) => (part ? [part] : []));
   const out = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
@@ -75,7 +75,7 @@ export function firstBlocks(run: Pick<Run, 'blocks'>, count: number): Float32Arr
   return out;
 }
 
-/** Values of all blocks cut into blocks. */
+/** Cuts the values of all blocks into blocks. */
 export function cutBlocks(config: AcditConfig, values: Float32Array): Float32Array[] {
   const length = blockLength(config);
   return Array.from({ length: Math.round(values.length / length) }, (_, i) =>
@@ -83,7 +83,7 @@ export function cutBlocks(config: AcditConfig, values: Float32Array): Float32Arr
   );
 }
 
-/** Share of all steps that are done, 0 to 1. */
+/** Returns the share of all steps that are done, 0 to 1. */
 export function shareDone(run: Run): number {
   const { order, blocks, given, step } = run;
   const finished = currentBlock(run) - given;

@@ -1,4 +1,4 @@
-/** @file What pictures are made with. */
+/** @file The settings that an image or a video is made with. */
 
 import { defaultGuidance } from '../../../src/models/acdit/config.ts';
 import { DEFAULT_SEED } from '../../../src/sampling/request.ts';

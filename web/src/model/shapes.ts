@@ -1,4 +1,4 @@
-/** @file Pictures to learn from, drawn here: bright shapes of four kinds, large, of any place, on black. */
+/** @file Images to learn from, drawn here: large bright shapes of four kinds, anywhere on black. */
 
 import type { Dataset, Sample } from '../../../src/data/dataset.ts';
 import { Generator } from '../../../src/tensor/generator.ts';
@@ -7,7 +7,7 @@ export const SHAPES = ['circle', 'square', 'triangle', 'cross'] as const;
 type Shape = (typeof SHAPES)[number];
 
 export const SHAPE_SIDE = 16;
-/** Points a pixel along each axis, for smooth edges. */
+/** Points per pixel along each axis, for smooth edges. */
 const POINTS = 3;
 
 /** Whether a point is in a shape around 0, of radius 1. */
@@ -18,7 +18,7 @@ const inside: Record<Shape, (x: number, y: number) => boolean> = {
   cross: (x, y) => Math.min(Math.abs(x), Math.abs(y)) <= 0.3 && Math.max(Math.abs(x), Math.abs(y)) <= 1,
 };
 
-/** As many pictures as asked for, the same for the same seed. */
+/** Draws `size` images, the same for the same seed. */
 export function shapesDataset(size: number, seed: number): Dataset {
   const samples = Array.from({ length: size }, (_, i) =>
     drawSample(i % SHAPES.length, Generator.seeded(seed, i)),

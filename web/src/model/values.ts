@@ -6,29 +6,34 @@ import { type AcditConfig, tokenSize } from '../../../src/models/acdit/config.ts
 import { unpatchify } from '../../../src/models/acdit/layout.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
 
-/** Values a block. */
+/** Returns the number of values per block. */
 export function blockLength(config: AcditConfig): number {
   return config.blockSize * tokenSize(config);
 }
 
-/** A configuration of as many blocks as `values` holds: clips may be longer or shorter than the model's own. */
-export function blockConfig(config: AcditConfig, values: Float32Array): AcditConfig {
-  const blocks = Math.round(values.length / blockLength(config));
+/** Returns the configuration of a longer or shorter video. */
+export function withBlocks(config: AcditConfig, blocks: number): AcditConfig {
+  if (blocks === config.blocks) return config;
   return { ...config, blocks, frames: (config.frames * blocks) / config.blocks };
 }
 
-/** Blocks one after the other as (1, T, B, C). */
+/** Returns the configuration with as many blocks as `values` holds. */
+export function blockConfig(config: AcditConfig, values: Float32Array): AcditConfig {
+  return withBlocks(config, Math.round(values.length / blockLength(config)));
+}
+
+/** Returns the values of blocks as (1, T, B, C). */
 export function tensorOf(config: AcditConfig, values: Float32Array): Tensor<'float32'> {
   return float32([1, config.blocks, config.blockSize, tokenSize(config)], values);
 }
 
-/** The frames of all blocks, one for a picture. */
+/** Returns the frames of all blocks, one for an image. */
 export function imagesOf(config: AcditConfig, values: Float32Array): Image[] {
   const pictures = unpatchify(config, tensorOf(config, values));
   return framesOf(config.space === 'latents' ? threeChannels(pictures) : pictures)[0];
 }
 
-/** Latents have no colours; their first three channels, a third as large, give an idea of the picture. */
+/** Latents have no colours; their first three channels, a third as large, give an idea of the image. */
 function threeChannels({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
   const [samples, frames, channels, height, width] = shape;
   const size = height * width;
@@ -40,7 +45,7 @@ function threeChannels({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
   return out;
 }
 
-/** For each frame, the number of the block that makes each pixel. */
+/** Returns per frame the block that each pixel belongs to. */
 export function blockMaps(config: AcditConfig): Int32Array[] {
   const length = blockLength(config);
   const values = Float32Array.from({ length: config.blocks * length }, (_, i) => Math.floor(i / length));
@@ -52,7 +57,7 @@ export function blockMaps(config: AcditConfig): Int32Array[] {
   );
 }
 
-/** A rectangle in shares of the picture's sides, and the frame that it is in. */
+/** A rectangle in shares of the image's sides, and the frame that it is in. */
 export interface BlockArea {
   readonly block: number;
   readonly frame: number;
@@ -62,7 +67,7 @@ export interface BlockArea {
   readonly height: number;
 }
 
-/** Where a block is, in each frame that it reaches into. */
+/** Returns where each block is, in each frame that it reaches into. */
 export function blockAreas(config: AcditConfig): BlockArea[] {
   const { width, height } = config;
   return blockMaps(config).flatMap((map, frame) => {

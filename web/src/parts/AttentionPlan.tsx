@@ -1,19 +1,19 @@
-/** @file The attention plan: a row for each block, and in it the blocks that it attends. The present row is lit. */
+/** @file The attention plan: a row per block, with the blocks that it attends to. The current row is lit. */
 
 import { attendedBlocks, describeAttention } from '../model/plan.ts';
 
 interface PlanProps {
   readonly blocks: number;
-  /** Number of the block in progress; none before and after. */
+  /** The block in progress; undefined before and after. */
   readonly current: number | undefined;
 }
 
-/** Plans of more blocks than this are drawn only around the present one. */
-const MOST_ROWS = 16;
+/** Of plans with more rows, those around the current block are drawn. */
+const MAX_ROWS = 16;
 
 export function AttentionPlan({ blocks, current }: PlanProps) {
-  const first = Math.max(0, Math.min(blocks - MOST_ROWS, (current ?? 0) - MOST_ROWS / 2));
-  const rows = Array.from({ length: Math.min(blocks, MOST_ROWS) }, (_, i) => Math.floor(first) + i);
+  const first = Math.max(0, Math.min(blocks - MAX_ROWS, (current ?? 0) - MAX_ROWS / 2));
+  const rows = Array.from({ length: Math.min(blocks, MAX_ROWS) }, (_, i) => Math.floor(first) + i);
   return (
     <figure class="plan">
       <svg
@@ -42,7 +42,7 @@ export function AttentionPlan({ blocks, current }: PlanProps) {
       </svg>
       <figcaption>
         {current === undefined || current >= blocks
-          ? 'Each row is a block in the making; filled cells are what it attends: finished blocks, and itself.'
+          ? 'Each row is a block being made; filled cells are what it attends to: finished blocks and itself.'
           : describeAttention(current, attendedBlocks(current, blocks))}
       </figcaption>
     </figure>

@@ -5,7 +5,7 @@ import { requireClass } from '../../../src/models/acdit/class-names.ts';
 import type { ModelCard } from '../engine/engine.ts';
 
 /** Classes shown as buttons; with more there is a field with suggestions. */
-const MOST_BUTTONS = 24;
+const MAX_BUTTONS = 24;
 
 interface ClassPickerProps {
   readonly model: ModelCard;
@@ -20,7 +20,7 @@ export function className({ config }: Pick<ModelCard, 'config'>, label: number):
 
 export function ClassPicker({ model, label, onChange }: ClassPickerProps) {
   const { classes } = model.config;
-  if (classes > MOST_BUTTONS) return <ClassField {...{ model, label, onChange }} />;
+  if (classes > MAX_BUTTONS) return <ClassField {...{ model, label, onChange }} />;
   return (
     <fieldset class="classes">
       <legend>Class</legend>
@@ -33,11 +33,11 @@ export function ClassPicker({ model, label, onChange }: ClassPickerProps) {
             checked={index === label}
             onChange={() => onChange(index)}
           />
-          {model.classPictures && (
+          {model.classImages && (
             <span
               class="thumb"
               style={{
-                backgroundImage: `url(${model.classPictures})`,
+                backgroundImage: `url(${model.classImages})`,
                 backgroundSize: `${classes * 100}% 100%`,
                 backgroundPosition: `${classes > 1 ? (index * 100) / (classes - 1) : 0}% 0`,
               }}

@@ -1,4 +1,4 @@
-/** @file Which blocks of a finished picture to keep; the others are made anew. Clips may also be gone on from. */
+/** @file Which blocks of a finished image to keep; the others are made again. Videos can also be continued. */
 
 import { useState } from 'preact/hooks';
 import type { ModelCard } from '../engine/engine.ts';
@@ -10,36 +10,36 @@ interface KeepBlocksProps {
   readonly model: ModelCard;
   readonly keep: number;
   onKeep(count: number): void;
-  onGoOn(keep: number, blocks: number): void;
+  onContinue(keep: number, blocks: number): void;
 }
 
-/** Blocks that a clip may be prolonged by at a time. */
-const MOST_MORE = 20;
+/** Blocks that a video can be extended by at once. */
+const MAX_MORE = 20;
 
-export function KeepBlocks({ run, model, keep, onKeep, onGoOn }: KeepBlocksProps) {
+export function KeepBlocks({ run, model, keep, onKeep, onContinue }: KeepBlocksProps) {
   const [more, setMore] = useState(1);
   const { blocks } = run.config;
   const own = model.config.blocks;
-  const isClip = model.config.frames > 1;
-  const divided = !isClip && blocks !== own;
+  const isVideo = model.config.frames > 1;
+  const divided = !isVideo && blocks !== own;
   if (divided) return null;
   return (
     <div class="keep">
-      <h2>Go on from a block</h2>
+      <h2>Continue from a block</h2>
       <p class="hint">
-        {isClip ? 'Choose how many blocks to keep.' : 'Draw over the blocks to keep, or use the slider.'} The
-        others are made anew, with another seed.
+        {isVideo ? 'Choose how many blocks to keep.' : 'Draw over the blocks to keep, or use the slider.'} The
+        others are made again with a different seed.
       </p>
       <Slider label={`Blocks to keep, of ${blocks}`} value={keep} min={0} max={blocks} onChange={onKeep} />
       <div class="row">
-        <button type="button" disabled={keep >= blocks} onClick={() => onGoOn(keep, blocks)}>
-          Make the others anew
+        <button type="button" disabled={keep >= blocks} onClick={() => onContinue(keep, blocks)}>
+          Make the others again
         </button>
-        {isClip && own > 1 && (
+        {isVideo && own > 1 && (
           <>
-            <NumberField label="More blocks" value={more} min={1} max={MOST_MORE} onChange={setMore} />
-            <button type="button" onClick={() => onGoOn(blocks, blocks + more)}>
-              Go on
+            <NumberField label="More blocks" value={more} min={1} max={MAX_MORE} onChange={setMore} />
+            <button type="button" onClick={() => onContinue(blocks, blocks + more)}>
+              Continue
             </button>
           </>
         )}

@@ -1,7 +1,7 @@
-/** @file The loss of a training, step by step, on a logarithmic scale: it falls to a hundredth within a few hundred steps. */
+/** @file The training loss, step by step, on a logarithmic scale: it falls to a hundredth within a few hundred steps. */
 
 const [WIDTH, HEIGHT] = [320, 70];
-/** Of the average that is drawn over the single losses. */
+/** The decay of the moving average that is drawn over the losses. */
 const DECAY = 0.9;
 
 export function LossChart({ losses, steps }: { readonly losses: readonly number[]; readonly steps: number }) {

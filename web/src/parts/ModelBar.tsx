@@ -1,4 +1,4 @@
-/** @file Choosing a model, or bringing one: by dropping its files anywhere, or by picking them. */
+/** @file Chooses a model, or adds one: by dropping its files anywhere on the page, or by picking them. */
 
 import { useEffect, useState } from 'preact/hooks';
 import { PAPER_DOWNSAMPLING } from '../../../src/models/acdit/config.ts';
@@ -9,7 +9,7 @@ import { droppedFiles } from '../model/files.ts';
 interface ModelBarProps {
   readonly models: readonly ModelCard[];
   readonly model: ModelCard;
-  /** What decodes its latents, if there is one that fits. */
+  /** What decodes its latents, if one was added that fits.  */
   readonly autoencoder: AutoencoderCard | undefined;
   onChoose(id: string): void;
   onFiles(files: readonly File[]): void;
@@ -42,7 +42,7 @@ export function ModelBar({ models, model, autoencoder, onChoose, onFiles }: Mode
           <p class="hint autoencoder">
             {autoencoder
               ? `Its latents are decoded by the autoencoder ${autoencoder.title}.`
-              : 'It makes latents, of which the first channels are shown. To see pictures, drop the folder of its ' +
+              : 'This model makes latents; their first channels are shown. To see images, drop the folder of its ' +
                 'autoencoder, or choose config.json and diffusion_pytorch_model.safetensors.'}
           </p>
         </>
@@ -76,7 +76,7 @@ function FilesButton({ name, accept, onFiles }: FilesButtonProps) {
   );
 }
 
-/** Takes what is dropped anywhere on the page. */
+/** Takes files dropped anywhere on the page. Returns whether some are being dragged over it. */
 function useDrop(onFiles: (files: readonly File[]) => void): boolean {
   const [over, setOver] = useState(false);
   useEffect(() => {

@@ -8,26 +8,26 @@ import { save, savePng, videoFrames } from '../model/files.ts';
 import { paintFrames } from '../model/painting.ts';
 import type { Run } from '../model/run.ts';
 import { className } from './ClassPicker.tsx';
-import { FPS } from './Picture.tsx';
+import { FPS } from './FrameCanvas.tsx';
 
 interface ResultsProps {
   readonly run: Run;
   readonly model: ModelCard;
   readonly local: LocalEngine;
-  /** How a picture arose, frame by frame. */
+  /** The states that an image went through. */
   readonly history: readonly Run[];
   readonly decoded: Decoded | undefined;
-  /** Whether it is being decoded, which is waited for. */
+  /** Whether it is still being decoded. */
   readonly pending: boolean;
 }
 
-/** Frames a second of the film of a picture's making. */
+/** Frames per second of the video of an image's making. */
 const MAKING_FPS = 12;
 
 export function Results({ run, model, local, history, decoded, pending }: ResultsProps) {
   const [problem, setProblem] = useState<string>();
   const frames = useMemo(() => paintFrames(run.config, run.blocks, undefined, decoded), [run, decoded]);
-  const isClip = frames.length > 1;
+  const isVideo = frames.length > 1;
   const name = `${className(model, run.order.label)} ${run.order.seed}`.replace(/\W+/g, '-').toLowerCase();
   const guarded = (work: Promise<void>): void => {
     setProblem(undefined);
@@ -35,24 +35,27 @@ export function Results({ run, model, local, history, decoded, pending }: Result
   };
   async function saveMp4(): Promise<void> {
     const making = history.flatMap(({ config, blocks, live }) => paintFrames(config, blocks, live, decoded));
-    const large = videoFrames(isClip ? frames : making);
+    const large = videoFrames(isVideo ? frames : making);
     const { width, height } = large[0];
     const pixels = large.map(({ data }) => new Uint8Array(data.buffer));
-    save(await local.video({ frames: pixels, width, height, fps: isClip ? FPS : MAKING_FPS }), `${name}.mp4`);
+    save(
+      await local.video({ frames: pixels, width, height, fps: isVideo ? FPS : MAKING_FPS }),
+      `${name}.mp4`,
+    );
   }
   return (
     <div class="results">
-      <h2>Keep it</h2>
+      <h2>Download</h2>
       <div class="row">
         <button type="button" disabled={pending} onClick={() => guarded(savePng(frames[0], name))}>
-          {isClip ? 'First frame as PNG' : 'PNG'}
+          {isVideo ? 'First frame as PNG' : 'PNG'}
         </button>
         <button
           type="button"
-          disabled={pending || (!isClip && history.length === 0)}
+          disabled={pending || (!isVideo && history.length === 0)}
           onClick={() => guarded(saveMp4())}
         >
-          {isClip ? 'MP4' : 'MP4 of its making'}
+          {isVideo ? 'MP4' : 'MP4 of its making'}
         </button>
       </div>
       {problem && (

@@ -1,17 +1,17 @@
-/** @file The picture in the making, with its blocks drawn over it, and what of it to keep. */
+/** @file The image being made, with its blocks drawn over it, and which of them to keep. */
 
 import { useMemo, useState } from 'preact/hooks';
 import type { Decoded } from '../model/decoded.ts';
 import { paintFrames } from '../model/painting.ts';
 import { currentBlock, type Run } from '../model/run.ts';
 import { blockAreas } from '../model/values.ts';
-import { Picture } from './Picture.tsx';
+import { FrameCanvas } from './FrameCanvas.tsx';
 
 interface StageProps {
   readonly run: Run;
   readonly decoded: Decoded | undefined;
   readonly label: string;
-  /** How many blocks are to be kept; undefined while there is nothing to choose. */
+  /** How many blocks to keep; undefined while there is nothing to choose. */
   readonly keep: number | undefined;
   onKeep(count: number): void;
 }
@@ -20,9 +20,9 @@ export function Stage({ run, decoded, label, keep, onKeep }: StageProps) {
   const frames = useMemo(() => paintFrames(run.config, run.blocks, run.live, decoded), [run, decoded]);
   const areas = useMemo(() => blockAreas(run.config), [run.config]);
   const [drawing, setDrawing] = useState(false);
-  const isClip = frames.length > 1;
+  const isVideo = frames.length > 1;
   const live = run.live?.block ?? currentBlock(run);
-  const shown = isClip ? [] : areas;
+  const shown = isVideo ? [] : areas;
   const cells = shown.map((area) => {
     const kept = keep !== undefined && area.block < keep;
     const state = keep !== undefined ? (kept ? 'kept' : 'open') : area.block === live ? 'live' : 'quiet';
@@ -47,16 +47,16 @@ export function Stage({ run, decoded, label, keep, onKeep }: StageProps) {
   return (
     <div class="stage" onPointerUp={() => setDrawing(false)} onPointerLeave={() => setDrawing(false)}>
       <div class="frame" style={{ aspectRatio: `${run.config.width} / ${run.config.height}` }}>
-        <Picture frames={frames} label={label} playing={isClip && run.status === 'done'} />
+        <FrameCanvas frames={frames} label={label} playing={isVideo && run.status === 'done'} />
         <svg class="cells" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
           {cells}
         </svg>
       </div>
-      {isClip && (
+      {isVideo && (
         <ol class="strip" aria-label="Frames">
           {frames.map((frame, index) => (
             <li key={index}>
-              <Picture frames={[frame]} label={`Frame ${index + 1}`} />
+              <FrameCanvas frames={[frame]} label={`Frame ${index + 1}`} />
             </li>
           ))}
         </ol>

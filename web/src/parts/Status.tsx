@@ -4,7 +4,7 @@ import { currentBlock, type Run, shareDone } from '../model/run.ts';
 
 interface StatusProps {
   readonly run: Run | undefined;
-  /** More to say. */
+  /** A sentence to add. */
   readonly note?: string;
 }
 
@@ -20,7 +20,7 @@ export function Status({ run, note = '' }: StatusProps) {
   );
 }
 
-/** Blocks, not steps, so that a screen reader is not kept talking. */
+/** Counts blocks, not steps, so that a screen reader is not kept talking. */
 function textOf(run: Run | undefined): string {
   if (!run) return 'Ready.';
   const { blocks, status, device, seconds } = run;

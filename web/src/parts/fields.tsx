@@ -25,7 +25,7 @@ export function Slider({ label, value, min, max, step = 1, onChange }: NumberFie
   );
 }
 
-/** A whole number to type; what is none is not taken. */
+/** A field for an integer; other input is not taken. */
 export function NumberField({ label, value, min, max, onChange }: NumberFieldProps) {
   return (
     <label class="field">

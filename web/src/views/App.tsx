@@ -1,105 +1,39 @@
-/** @file The app: which engine and model, and what is done with them. */
+/** @file The app: the views, and the models, the gallery and the messages that they share. */
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import type { ModelCard } from '../engine/engine.ts';
 import { createLocalEngine } from '../engine/local.ts';
 import type { DeviceChoice } from '../engine/protocol.ts';
 import { createRemoteEngine } from '../engine/remote.ts';
-import { type AutoencoderCard, autoencoderFor, requireFitting } from '../model/autoencoders.ts';
-import { type Keepsake, openGallery } from '../model/gallery.ts';
+import type { GalleryEntry } from '../model/gallery.ts';
 import { ModelBar } from '../parts/ModelBar.tsx';
 import { Compare } from './Compare.tsx';
 import { Create } from './Create.tsx';
 import { GalleryView } from './GalleryView.tsx';
 import { Train } from './Train.tsx';
+import { useGallery } from './use-gallery.ts';
+import { useModels } from './use-models.ts';
 
 const TABS = { create: 'Create', compare: 'Compare', train: 'Train' } as const;
 type Tab = keyof typeof TABS;
 
-function readDevice(): DeviceChoice {
-  const asked = new URLSearchParams(location.search).get('device');
-  return asked === 'webgpu' || asked === 'wasm' ? asked : 'auto';
-}
-
-function readTab(): Tab {
-  const asked = location.hash.slice(1);
-  return asked in TABS ? (asked as Tab) : 'create';
-}
-
 export function App() {
   const local = useMemo(() => createLocalEngine(readDevice), []);
   const remote = useMemo(() => createRemoteEngine(new URL('.', location.href).href), []);
-  const gallery = useMemo(openGallery, []);
-  const [tab, setTab] = useState<Tab>(readTab);
-  const [models, setModels] = useState<readonly ModelCard[]>([]);
-  const [chosen, setChosen] = useState<string>();
-  const [autoencoders, setAutoencoders] = useState<readonly AutoencoderCard[]>([]);
   const [problem, setProblem] = useState<string>();
-  const [notice, setNotice] = useState('');
-  const [kept, setKept] = useState<readonly Keepsake[]>([]);
-  const [recalled, setRecalled] = useState<Keepsake>();
-  const model = models.find(({ id }) => id === chosen) ?? models[0];
-  const autoencoder = useMemo(
-    () => model && autoencoderFor(model.config, autoencoders),
-    [model, autoencoders],
-  );
-  const engine = model?.source === 'server' ? remote : local;
+  const { model, models, autoencoder, ...catalogue } = useModels(local, remote, setProblem);
+  const gallery = useGallery(setProblem);
+  const tab = useTab();
+  const maker = model && { engine: model.source === 'server' ? remote : local, local, autoencoder, model };
 
-  async function refresh(): Promise<void> {
-    const here = await local.models();
-    setModels(here);
-    const there = await remote.models().catch(() => []);
-    if (there.length > 0) setModels([...there.map((card) => withPictures(card, here)), ...here]);
+  function recall(entry: GalleryEntry): void {
+    catalogue.choose(entry.order.model);
+    gallery.recall(entry);
+    scrollTo({ top: 0 });
   }
-  async function add(files: readonly File[]): Promise<void> {
-    setProblem(undefined);
-    setNotice('');
-    try {
-      const added = await local.add(files);
-      if (added.model) {
-        await refresh();
-        setChosen(added.model.id);
-      }
-      if (added.autoencoder) addAutoencoder(added.autoencoder, added.model ?? model);
-    } catch (error) {
-      setProblem((error as Error).message);
-    }
-  }
-  /** @throws {Error} if it does not decode what is chosen now. */
-  function addAutoencoder(card: AutoencoderCard, chosenNow: ModelCard | undefined): void {
-    const isForIt = chosenNow?.config.space === 'latents';
-    if (chosenNow && isForIt) requireFitting(chosenNow.config, card);
-    setAutoencoders((now) => [...now, card]);
-    setNotice(
-      isForIt
-        ? 'The autoencoder is added: pictures are decoded.'
-        : 'The autoencoder is added. It decodes models of latents; the model that is chosen makes pixels.',
-    );
-  }
-  const reload = (): Promise<void> =>
-    gallery.all().then(setKept, (error: Error) => setProblem(`the gallery cannot be read: ${error.message}`));
-  useEffect(() => {
-    refresh();
-    reload();
-    const follow = (): void => setTab(readTab());
-    addEventListener('hashchange', follow);
-    return () => removeEventListener('hashchange', follow);
-  }, []);
 
   return (
     <>
-      <header>
-        <h1>
-          acdit <small>pictures, block by block</small>
-        </h1>
-        <nav aria-label="Views">
-          {Object.entries(TABS).map(([id, name]) => (
-            <a key={id} href={`#${id}`} aria-current={id === tab ? 'page' : undefined}>
-              {name}
-            </a>
-          ))}
-        </nav>
-      </header>
+      <Header tab={tab} />
       <main>
         {problem && (
           <p role="alert" class="error banner">
@@ -107,49 +41,16 @@ export function App() {
           </p>
         )}
         <p role="status" class="notice">
-          {notice}
+          {catalogue.notice}
         </p>
         {tab !== 'train' && model && (
-          <ModelBar
-            models={models}
-            model={model}
-            autoencoder={autoencoder}
-            onChoose={setChosen}
-            onFiles={add}
-          />
+          <ModelBar {...{ models, model, autoencoder }} onChoose={catalogue.choose} onFiles={catalogue.add} />
         )}
-        {tab === 'create' && model && (
-          <Create
-            key={model.id}
-            {...{
-              engine,
-              local,
-              autoencoder,
-              model,
-              recalled: recalled?.order.model === model.id ? recalled : undefined,
-            }}
-            onKept={(keepsake) =>
-              gallery
-                .add(keepsake)
-                .then(reload, (error: Error) => setProblem(`it cannot be kept: ${error.message}`))
-            }
-            onDecoded={(keepsake) => {
-              if (kept.some(({ id }) => id === keepsake.id)) gallery.add(keepsake).then(reload);
-            }}
-          />
-        )}
-        {tab === 'compare' && model && <Compare key={model.id} {...{ engine, local, autoencoder, model }} />}
+        {tab === 'create' && maker && <Create key={maker.model.id} {...maker} gallery={gallery} />}
+        {tab === 'compare' && maker && <Compare key={maker.model.id} {...maker} />}
         {tab === 'train' && <Train local={local} />}
         {tab === 'create' && (
-          <GalleryView
-            kept={kept}
-            onRecall={(keepsake) => {
-              setChosen(keepsake.order.model);
-              setRecalled({ ...keepsake });
-              scrollTo({ top: 0 });
-            }}
-            onRemove={(id) => gallery.remove(id).then(reload)}
-          />
+          <GalleryView entries={gallery.entries} onRecall={recall} onRemove={gallery.remove} />
         )}
       </main>
       <footer>
@@ -159,8 +60,40 @@ export function App() {
   );
 }
 
-/** A server's model with the class pictures of the bundled model of its name. */
-function withPictures(card: ModelCard, bundled: readonly ModelCard[]): ModelCard {
-  const { classPictures } = bundled.find(({ id }) => card.id.endsWith(`/${id}`)) ?? {};
-  return classPictures === undefined ? card : { ...card, classPictures };
+function Header({ tab }: { readonly tab: Tab }) {
+  return (
+    <header>
+      <h1>
+        acdit <small>images, block by block</small>
+      </h1>
+      <nav aria-label="Views">
+        {Object.entries(TABS).map(([id, name]) => (
+          <a key={id} href={`#${id}`} aria-current={id === tab ? 'page' : undefined}>
+            {name}
+          </a>
+        ))}
+      </nav>
+    </header>
+  );
+}
+
+/** The view that the address names. */
+function useTab(): Tab {
+  const [tab, setTab] = useState<Tab>(readTab);
+  useEffect(() => {
+    const follow = (): void => setTab(readTab());
+    addEventListener('hashchange', follow);
+    return () => removeEventListener('hashchange', follow);
+  }, []);
+  return tab;
+}
+
+function readTab(): Tab {
+  const name = location.hash.slice(1);
+  return name in TABS ? (name as Tab) : 'create';
+}
+
+function readDevice(): DeviceChoice {
+  const name = new URLSearchParams(location.search).get('device');
+  return name === 'webgpu' || name === 'wasm' ? name : 'auto';
 }

@@ -1,18 +1,19 @@
-/** @file Side by side: one seed and class, and the picture divided into more or fewer blocks. */
+/** @file Side by side: one seed and class, and the image divided into more or fewer blocks. */
 
 import { useState } from 'preact/hooks';
 import type { Engine, ModelCard } from '../engine/engine.ts';
 import { arLengths, withArLength } from '../model/ar-lengths.ts';
 import { paintFrames } from '../model/painting.ts';
 import type { Run } from '../model/run.ts';
-import { defaultSettings, orderOf, randomSeed, type Settings } from '../model/settings.ts';
+import { defaultSettings, orderOf, type Settings } from '../model/settings.ts';
 import { AttentionPlan } from '../parts/AttentionPlan.tsx';
-import { ClassPicker, className } from '../parts/ClassPicker.tsx';
-import { Slider } from '../parts/fields.tsx';
-import { Picture } from '../parts/Picture.tsx';
+import { className } from '../parts/ClassPicker.tsx';
+import { FrameCanvas } from '../parts/FrameCanvas.tsx';
+import { ClassAndSteps, NewSeed, WorkForm } from '../parts/forms.tsx';
 import { Status } from '../parts/Status.tsx';
 import { type DecoderProps, useDecoded } from './use-decoded.ts';
 import { useRun } from './use-run.ts';
+import { useSettings } from './use-settings.ts';
 
 interface CompareProps extends DecoderProps {
   readonly engine: Engine;
@@ -20,86 +21,87 @@ interface CompareProps extends DecoderProps {
 }
 
 export function Compare({ engine, model, ...decoder }: CompareProps) {
-  const [settings, setSettings] = useState<Settings>(() => ({ ...defaultSettings(model), steps: 10 }));
-  const [runs, setRuns] = useState<ReadonlyMap<number, Run>>(new Map());
+  const [settings, change] = useSettings(() => ({ ...defaultSettings(model), steps: 10 }));
   const lengths = engine.kind === 'local' ? arLengths(model.config) : [model.config.blocks];
   const [chosen, setChosen] = useState<readonly number[]>(() => lengths.slice(0, 3));
-  const control = useRun();
-  const [busy, setBusy] = useState(false);
-  const change = (changed: Partial<Settings>): void => setSettings((now) => ({ ...now, ...changed }));
+  const comparison = useComparison(engine, model);
+  return (
+    <div class="compare">
+      <WorkForm
+        label="What to compare"
+        start="Compare"
+        busy={comparison.busy}
+        disabled={chosen.length === 0}
+        more={<NewSeed change={change} />}
+        onStart={() => comparison.begin(settings, chosen)}
+        onStop={comparison.stop}
+      >
+        <p class="hint">
+          The same weights, class and seed, with the image divided into more or fewer blocks. This model was
+          trained with {model.config.blocks}; other numbers show what the division does, not what it could do.
+        </p>
+        <LengthBoxes lengths={lengths} chosen={chosen} trained={model.config.blocks} onChange={setChosen} />
+        <ClassAndSteps {...{ model, settings, change }} />
+      </WorkForm>
+      <div class="columns">
+        {chosen.map((length) => (
+          <Column key={length} length={length} model={model} run={comparison.runOf(length)} {...decoder} />
+        ))}
+      </div>
+    </div>
+  );
+}
 
-  async function compare(): Promise<void> {
+/** Runs of one order at several autoregressive lengths, one after the other. */
+function useComparison(engine: Engine, model: ModelCard) {
+  const [runs, setRuns] = useState<ReadonlyMap<number, Run>>(new Map());
+  const [busy, setBusy] = useState(false);
+  const { run: current, begin: beginRun, stop } = useRun();
+
+  async function begin(settings: Settings, lengths: readonly number[]): Promise<void> {
     setBusy(true);
     setRuns(new Map());
-    for (const length of chosen) {
+    for (const length of lengths) {
       const own = length === model.config.blocks ? {} : { arLength: length };
       const order = { ...orderOf(model, settings), ...own };
-      const ended = await control.begin(engine, order, withArLength(model.config, length));
+      const ended = await beginRun(engine, order, withArLength(model.config, length));
       setRuns((now) => new Map(now).set(length, ended));
       if (ended.status === 'stopped') break;
     }
     setBusy(false);
   }
 
-  const present = control.run;
   const runOf = (length: number): Run | undefined =>
-    runs.get(length) ?? (busy && present?.config.blocks === length ? present : undefined);
+    runs.get(length) ?? (busy && current?.config.blocks === length ? current : undefined);
+  return { busy, begin, stop, runOf };
+}
+
+interface LengthBoxesProps {
+  readonly lengths: readonly number[];
+  readonly chosen: readonly number[];
+  /** The length that the model was trained with. */
+  readonly trained: number;
+  onChange(chosen: readonly number[]): void;
+}
+
+function LengthBoxes({ lengths, chosen, trained, onChange }: LengthBoxesProps) {
+  const toggle = (length: number, checked: boolean): void =>
+    onChange(lengths.filter((other) => (other === length ? checked : chosen.includes(other))));
   return (
-    <div class="compare">
-      <form
-        class="panel"
-        aria-label="What to compare"
-        onSubmit={(event) => {
-          event.preventDefault();
-          compare();
-        }}
-      >
-        <p class="hint">
-          The same weights, class and seed, with the picture divided into more or fewer blocks. This model was
-          trained with {model.config.blocks}; other numbers show what the division does, not what it could do.
-        </p>
-        <fieldset>
-          <legend>Blocks</legend>
-          {lengths.map((length) => (
-            <label key={length} class="check">
-              <input
-                type="checkbox"
-                checked={chosen.includes(length)}
-                onChange={({ currentTarget: { checked } }) =>
-                  setChosen(lengths.filter((other) => (other === length ? checked : chosen.includes(other))))
-                }
-              />
-              {length}
-              {length === model.config.blocks && ' (trained)'}
-            </label>
-          ))}
-        </fieldset>
-        <ClassPicker model={model} label={settings.label} onChange={(label) => change({ label })} />
-        <Slider
-          label="Steps a block"
-          value={settings.steps}
-          min={1}
-          max={50}
-          onChange={(steps) => change({ steps })}
-        />
-        <div class="row">
-          <button type="submit" class="primary" disabled={busy || chosen.length === 0}>
-            Compare
-          </button>
-          <button type="button" disabled={!busy} onClick={control.stop}>
-            Stop
-          </button>
-          <button type="button" class="quiet" onClick={() => change({ seed: randomSeed() })}>
-            New seed
-          </button>
-        </div>
-      </form>
-      <div class="columns">
-        {chosen.map((length) => (
-          <Column key={length} length={length} model={model} run={runOf(length)} {...decoder} />
-        ))}
-      </div>
-    </div>
+    <fieldset>
+      <legend>Blocks</legend>
+      {lengths.map((length) => (
+        <label key={length} class="check">
+          <input
+            type="checkbox"
+            checked={chosen.includes(length)}
+            onChange={({ currentTarget }) => toggle(length, currentTarget.checked)}
+          />
+          {length}
+          {length === trained && ' (trained)'}
+        </label>
+      ))}
+    </fieldset>
   );
 }
 
@@ -117,7 +119,7 @@ function Column({ length, model, run, ...decoder }: ColumnProps) {
     <section class="column" aria-label={`${length} blocks`}>
       <h2>{length === 1 ? '1 block' : `${length} blocks`}</h2>
       <div class="frame" style={{ aspectRatio: `${model.config.width} / ${model.config.height}` }}>
-        <Picture
+        <FrameCanvas
           frames={frames}
           label={
             run

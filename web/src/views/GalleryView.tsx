@@ -2,44 +2,44 @@
 
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { type Frame, unpackFrames } from '../model/frame.ts';
-import type { Keepsake } from '../model/gallery.ts';
+import type { GalleryEntry } from '../model/gallery.ts';
 import { paintFrames } from '../model/painting.ts';
 import { cutBlocks } from '../model/run.ts';
 import { className } from '../parts/ClassPicker.tsx';
-import { Picture } from '../parts/Picture.tsx';
+import { FrameCanvas } from '../parts/FrameCanvas.tsx';
 
 interface GalleryProps {
-  readonly kept: readonly Keepsake[];
-  onRecall(keepsake: Keepsake): void;
+  readonly entries: readonly GalleryEntry[];
+  onRecall(entry: GalleryEntry): void;
   onRemove(id: string): void;
 }
 
-export function GalleryView({ kept, onRecall, onRemove }: GalleryProps) {
+export function GalleryView({ entries, onRecall, onRemove }: GalleryProps) {
   return (
     <section class="gallery" aria-labelledby="gallery-title">
       <h2 id="gallery-title">Gallery</h2>
-      {kept.length === 0 && <p class="hint">What you make is kept here, in this browser only.</p>}
+      {entries.length === 0 && <p class="hint">What you make is kept here, in this browser only.</p>}
       <ul>
-        {kept.map((keepsake) => (
-          <Item key={keepsake.id} {...{ keepsake, onRecall, onRemove }} />
+        {entries.map((entry) => (
+          <Item key={entry.id} {...{ entry, onRecall, onRemove }} />
         ))}
       </ul>
     </section>
   );
 }
 
-interface ItemProps extends Omit<GalleryProps, 'kept'> {
-  readonly keepsake: Keepsake;
+interface ItemProps extends Omit<GalleryProps, 'entries'> {
+  readonly entry: GalleryEntry;
 }
 
-function Item({ keepsake, onRecall, onRemove }: ItemProps) {
-  const { config, order, id } = keepsake;
-  const frames = useFrames(keepsake);
+function Item({ entry, onRecall, onRemove }: ItemProps) {
+  const { config, order, id } = entry;
+  const frames = useFrames(entry);
   const name = className({ config }, order.label);
   return (
     <li>
-      <button type="button" class="item" onClick={() => onRecall(keepsake)}>
-        <Picture frames={frames} label={name} playing />
+      <button type="button" class="item" onClick={() => onRecall(entry)}>
+        <FrameCanvas frames={frames} label={name} playing />
         <span>
           {name}
           <br />
@@ -58,8 +58,8 @@ function Item({ keepsake, onRecall, onRemove }: ItemProps) {
   );
 }
 
-/** Decoded pictures where they are kept, else what the values show by themselves. */
-function useFrames({ config, values, pictures }: Keepsake): readonly Frame[] {
+/** The decoded frames if they are stored, otherwise the values painted. */
+function useFrames({ config, values, pictures }: GalleryEntry): readonly Frame[] {
   const painted = useMemo(() => paintFrames(config, cutBlocks(config, values)), [values]);
   const [decoded, setDecoded] = useState<readonly Frame[]>();
   useEffect(() => {

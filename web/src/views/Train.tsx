@@ -8,15 +8,16 @@ import type { Frame } from '../model/frame.ts';
 import { paintFrames } from '../model/painting.ts';
 import { cutBlocks } from '../model/run.ts';
 import { SHAPE_SIDE, SHAPES, shapesDataset } from '../model/shapes.ts';
+import { FrameCanvas } from '../parts/FrameCanvas.tsx';
 import { NumberField } from '../parts/fields.tsx';
+import { WorkForm } from '../parts/forms.tsx';
 import { LossChart } from '../parts/LossChart.tsx';
-import { Picture } from '../parts/Picture.tsx';
 
-const PICTURES = 400;
-/** Some minutes of two cores; a multiple of `SAMPLE_EVERY`, so that the last look is at the end. */
+const IMAGES = 400;
+/** Some minutes of two cores; a multiple of `SAMPLE_EVERY`, so that the last samples are drawn at the end. */
 const STEPS = 2400;
 const SAMPLE_EVERY = 150;
-/** Of the pictures that are learnt from, so many are shown. */
+/** Training images that are shown. */
 const SHOWN = 16;
 
 interface Samples {
@@ -26,76 +27,39 @@ interface Samples {
 
 export function Train({ local }: { readonly local: LocalEngine }) {
   const [steps, setSteps] = useState(STEPS);
-  const [losses, setLosses] = useState<readonly number[]>([]);
-  const [samples, setSamples] = useState<Samples>();
-  const [status, setStatus] = useState('Ready.');
-  const controller = useRef<AbortController>(undefined);
-  const [busy, setBusy] = useState(false);
-  useEffect(() => () => controller.current?.abort(), []);
-
-  async function train(): Promise<void> {
-    const mine = new AbortController();
-    controller.current = mine;
-    setBusy(true);
-    setLosses([]);
-    setSamples(undefined);
-    setStatus('Getting ready …');
-    let config: AcditConfig | undefined;
-    try {
-      const call = { pictures: PICTURES, steps, seed: 1, sampleEvery: Math.min(SAMPLE_EVERY, steps) };
-      for await (const event of local.train(call, mine.signal)) {
-        if (event.kind === 'started') {
-          config = event.config;
-          setStatus(`Training ${event.parameters.toLocaleString('en')} parameters (${event.device}) …`);
-        } else if (event.kind === 'step') setLosses((now) => [...now, event.loss]);
-        else if (config) setSamples({ step: event.step, frames: sampleFrames(config, event.values) });
-      }
-      setStatus('Trained.');
-    } catch (error) {
-      setStatus(mine.signal.aborted ? 'Stopped.' : (error as Error).message);
-    }
-    setBusy(false);
-  }
-
+  const { losses, samples, status, busy, begin, stop } = useTraining(local);
   return (
     <div class="train">
-      <form
-        class="panel"
-        aria-label="Training"
-        onSubmit={(event) => {
-          event.preventDefault();
-          train();
-        }}
+      <WorkForm
+        label="Training"
+        start="Train"
+        busy={busy}
+        status={status}
+        onStart={() => begin(steps)}
+        onStop={stop}
       >
         <h2>What it learns from</h2>
         <p class="hint">
-          {PICTURES} pictures of {SHAPES.length} kinds of shapes, drawn in this page. The trainer is the one
-          that trains the large models; nothing leaves this browser. Shapes arise after some 1,000 steps.
+          {IMAGES} images of {SHAPES.length} kinds of shapes, drawn in this page. The trainer is the one that
+          trains the large models; nothing leaves this browser. Shapes arise after some 1,000 steps.
         </p>
         <Examples />
         <NumberField label="Steps" value={steps} min={10} max={5000} onChange={setSteps} />
-        <div class="row">
-          <button type="submit" class="primary" disabled={busy}>
-            Train
-          </button>
-          <button type="button" disabled={!busy} onClick={() => controller.current?.abort()}>
-            Stop
-          </button>
-        </div>
-        <p role="status">{status}</p>
-      </form>
+      </WorkForm>
       <section aria-label="Loss">
         <h2>Loss</h2>
         <LossChart losses={losses} steps={steps} />
       </section>
       <section class="samples" aria-label="Samples">
         <h2>What it can draw</h2>
-        <p class="hint">{samples ? `After ${samples.step} steps.` : `A look every ${SAMPLE_EVERY} steps.`}</p>
+        <p class="hint">
+          {samples ? `After ${samples.step} steps.` : `Samples every ${SAMPLE_EVERY} steps.`}
+        </p>
         {SHAPES.map((name, row) => (
           <div class="sample-row" key={name}>
             <span>{name}</span>
             {rowOf(samples, row).map((frame, index) => (
-              <Picture key={index} frames={[frame]} label={`${name} ${index + 1}`} />
+              <FrameCanvas key={index} frames={[frame]} label={`${name} ${index + 1}`} />
             ))}
           </div>
         ))}
@@ -104,13 +68,52 @@ export function Train({ local }: { readonly local: LocalEngine }) {
   );
 }
 
+/** A training that is started and stopped, and what came of it so far. */
+function useTraining(local: LocalEngine) {
+  const [losses, setLosses] = useState<readonly number[]>([]);
+  const [samples, setSamples] = useState<Samples>();
+  const [status, setStatus] = useState('Ready.');
+  const [busy, setBusy] = useState(false);
+  const controller = useRef<AbortController>(undefined);
+  const stop = (): void => controller.current?.abort();
+  useEffect(() => stop, []);
+
+  async function follow(steps: number, signal: AbortSignal): Promise<void> {
+    let config: AcditConfig | undefined;
+    const call = { images: IMAGES, steps, seed: 1, sampleEvery: Math.min(SAMPLE_EVERY, steps) };
+    for await (const event of local.train(call, signal)) {
+      if (event.kind === 'started') {
+        config = event.config;
+        setStatus(`Training ${event.parameters.toLocaleString('en')} parameters (${event.device}) …`);
+      } else if (event.kind === 'step') setLosses((now) => [...now, event.loss]);
+      else if (config) setSamples({ step: event.step, frames: sampleFrames(config, event.values) });
+    }
+  }
+
+  async function begin(steps: number): Promise<void> {
+    controller.current = new AbortController();
+    const { signal } = controller.current;
+    setBusy(true);
+    setLosses([]);
+    setSamples(undefined);
+    setStatus('Getting ready …');
+    await follow(steps, signal).then(
+      () => setStatus('Trained.'),
+      (error: Error) => setStatus(signal.aborted ? 'Stopped.' : error.message),
+    );
+    setBusy(false);
+  }
+
+  return { losses, samples, status, busy, begin, stop };
+}
+
 function rowOf(samples: Samples | undefined, row: number): readonly Frame[] {
   if (!samples) return [];
   const each = samples.frames.length / SHAPES.length;
   return samples.frames.slice(row * each, (row + 1) * each);
 }
 
-/** Pictures (N, T, B, C) as one frame each. */
+/** Returns a frame per sample, from values (N, T, B, C). */
 function sampleFrames(config: AcditConfig, values: Float32Array): Frame[] {
   const blocks = cutBlocks(config, values);
   return Array.from({ length: blocks.length / config.blocks }, (_, n) =>
@@ -128,9 +131,9 @@ function Examples() {
     );
   }, []);
   return (
-    <div class="examples" role="img" aria-label="Examples of the pictures">
+    <div class="examples" role="img" aria-label="Examples of the images">
       {frames.map((frame, index) => (
-        <Picture key={index} frames={[frame]} label="" />
+        <FrameCanvas key={index} frames={[frame]} label="" />
       ))}
     </div>
   );

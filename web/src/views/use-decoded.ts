@@ -1,4 +1,4 @@
-/** @file The decoded pictures of a run of latents, as a component sees them. */
+/** @file The decoded frames of a run of latents, as components see them. */
 
 import { useEffect, useState } from 'preact/hooks';
 import type { LocalEngine } from '../engine/local.ts';
@@ -7,7 +7,7 @@ import { type Decoded, nextPortion } from '../model/decoded.ts';
 import { frameOf, unpackFrames } from '../model/frame.ts';
 import type { Run } from '../model/run.ts';
 
-/** What decodes, if there is an autoencoder that fits. */
+/** The engine that decodes, and the autoencoder that fits, if there is one. */
 export interface DecoderProps {
   readonly local: LocalEngine;
   readonly autoencoder: AutoencoderCard | undefined;
@@ -17,22 +17,22 @@ export interface Decoding {
   readonly decoded?: Decoded;
   /** Whether finished blocks wait for it. */
   readonly pending: boolean;
-  /** What to say of it; nothing for models of pixels. */
+  /** A sentence about it; empty for models of pixels. */
   readonly note: string;
 }
 
-/** What is known of the run of an order. */
+/** What came of decoding the run of an order. */
 interface Known {
   readonly order?: Run['order'];
   readonly decoded?: Decoded;
   readonly error?: string;
 }
 
-/** @param kept the run's pictures, if they were decoded before. */
+/** @param stored the run's frames, if they were decoded before. */
 export function useDecoded(
   { local, autoencoder }: DecoderProps,
   run: Run | undefined,
-  kept?: readonly Blob[],
+  stored?: readonly Blob[],
 ): Decoding {
   const [known, setKnown] = useState<Known>({});
   const current: Known = known.order === run?.order ? known : {};
@@ -40,10 +40,10 @@ export function useDecoded(
     const controller = new AbortController();
     const { signal } = controller;
     const portion = run && nextPortion(run, current.decoded);
-    if (!run || !portion || !(kept || autoencoder)) return;
+    if (!run || !portion || !(stored || autoencoder)) return;
     const { order } = run;
     async function decode(): Promise<readonly Decoded['frames'][number][]> {
-      if (kept) return unpackFrames(kept);
+      if (stored) return unpackFrames(stored);
       const { config, values, before } = portion!;
       const images = await local.decode({ id: autoencoder!.id, config, values }, signal);
       return [...before, ...images.map(frameOf)];
@@ -52,12 +52,12 @@ export function useDecoded(
       (frames) => !signal.aborted && setKnown({ order, decoded: { blocks: portion.blocks, frames } }),
       (error: Error) => !signal.aborted && setKnown({ ...current, order, error: error.message }),
     );
-    // The next block makes it anew.
+    // The next block decodes again.
     return () => controller.abort();
-  }, [run?.blocks, autoencoder?.id, kept]);
+  }, [run?.blocks, autoencoder?.id, stored]);
 
   const { decoded, error } = current;
-  const possible = run !== undefined && (kept !== undefined || autoencoder !== undefined);
+  const possible = run !== undefined && (stored !== undefined || autoencoder !== undefined);
   const pending = possible && error === undefined && nextPortion(run, decoded) !== undefined;
   return {
     ...(decoded && { decoded }),

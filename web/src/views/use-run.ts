@@ -1,4 +1,4 @@
-/** @file A run as a component sees it. */
+/** @file A run as components see it. */
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
@@ -8,10 +8,10 @@ import { advance, endRun, type Run, startRun } from '../model/run.ts';
 export interface RunControl {
   readonly run: Run | undefined;
   readonly busy: boolean;
-  /** Stops what runs, and begins anew. Resolves with how it ended. */
+  /** Stops the current run and begins another. Resolves with how it ended. */
   begin(engine: Engine, order: Order, config: AcditConfig): Promise<Run>;
   stop(): void;
-  /** Show what was made before. */
+  /** Shows what was made before. */
   show(run: Run): void;
 }
 

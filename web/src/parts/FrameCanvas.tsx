@@ -1,21 +1,21 @@
-/** @file A picture or a clip on a canvas, with what is finished of it. */
+/** @file An image, or the frames of a video, on a canvas. */
 
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { drawFrame, type Frame } from '../model/frame.ts';
 
-/** Frames a second of clips on the page. */
+/** Frames per second of videos on the page. */
 export const FPS = 8;
 
-interface PictureProps {
+interface FrameCanvasProps {
   readonly frames: readonly Frame[];
   /** What it shows, in words. */
   readonly label: string;
-  /** Clips play; else their first frame stands. */
+  /** Whether a video plays; otherwise its first frame is shown. */
   readonly playing?: boolean;
   readonly class?: string;
 }
 
-export function Picture({ frames, label, playing = false, class: className = '' }: PictureProps) {
+export function FrameCanvas({ frames, label, playing = false, class: className = '' }: FrameCanvasProps) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const frame = useFrame(frames.length, playing);
   useEffect(() => {
@@ -24,10 +24,10 @@ export function Picture({ frames, label, playing = false, class: className = '' 
   }, [frames, frame]);
   // Without words it is decoration.
   const words = label === '' ? { 'aria-hidden': true } : { role: 'img' as const, 'aria-label': label };
-  return <canvas ref={canvas} class={`picture ${className}`} {...words} width={1} height={1} />;
+  return <canvas ref={canvas} class={`frames ${className}`} {...words} width={1} height={1} />;
 }
 
-/** The number of the frame to show. Nothing moves for those who asked for less motion. */
+/** The number of the frame to show. Nothing moves for users who prefer reduced motion. */
 function useFrame(count: number, playing: boolean): number {
   const [frame, setFrame] = useState(0);
   useEffect(() => {

@@ -1,0 +1,78 @@
+/** @file Forms that start and stop work, and the fields that they share. */
+
+import type { ComponentChildren } from 'preact';
+import type { ModelCard } from '../engine/engine.ts';
+import { randomSeed, type Settings } from '../model/settings.ts';
+import { ClassPicker } from './ClassPicker.tsx';
+import { Slider } from './fields.tsx';
+
+interface WorkFormProps {
+  readonly label: string;
+  /** The name of the button that starts the work. */
+  readonly start: string;
+  readonly busy: boolean;
+  readonly disabled?: boolean;
+  /** More buttons. */
+  readonly more?: ComponentChildren;
+  readonly status?: string;
+  readonly children: ComponentChildren;
+  onStart(): void;
+  onStop(): void;
+}
+
+/** A form with a button that starts work and one that stops it. */
+export function WorkForm({ label, start, busy, disabled, more, status, children, ...props }: WorkFormProps) {
+  const { onStart, onStop } = props;
+  return (
+    <form
+      class="panel"
+      aria-label={label}
+      onSubmit={(event) => {
+        event.preventDefault();
+        onStart();
+      }}
+    >
+      {children}
+      <div class="row">
+        <button type="submit" class="primary" disabled={busy || disabled}>
+          {start}
+        </button>
+        <button type="button" disabled={!busy} onClick={onStop}>
+          Stop
+        </button>
+        {more}
+      </div>
+      {status && <p role="status">{status}</p>}
+    </form>
+  );
+}
+
+interface SettingsProps {
+  readonly model: ModelCard;
+  readonly settings: Settings;
+  change(changed: Partial<Settings>): void;
+}
+
+/** The class and the steps. */
+export function ClassAndSteps({ model, settings, change }: SettingsProps) {
+  return (
+    <>
+      <ClassPicker model={model} label={settings.label} onChange={(label) => change({ label })} />
+      <Slider
+        label="Steps per block"
+        value={settings.steps}
+        min={1}
+        max={50}
+        onChange={(steps) => change({ steps })}
+      />
+    </>
+  );
+}
+
+export function NewSeed({ change }: Pick<SettingsProps, 'change'>) {
+  return (
+    <button type="button" class="quiet" onClick={() => change({ seed: randomSeed() })}>
+      New seed
+    </button>
+  );
+}
