@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { type ByteSource, closingOnError } from '../io/byte-source.ts';
 import { parseJsonOf } from '../io/json.ts';
@@ -118,7 +119,7 @@ function tensorChecksum(name: string, value: Tensor): number {
 
 /** (rows): the CRC-32 of each, as signed numbers. */
 function rowChecksums(value: Tensor): Tensor<'int32'> {
-  const rows = value.shape[0];
+  const rows = at(value.shape, 0);
   const bytes = tensorBytes(value);
   const rowBytes = rows === 0 ? 0 : bytes.length / rows;
   const sums = Int32Array.from({ length: rows }, (_, i) =>

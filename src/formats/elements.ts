@@ -1,5 +1,6 @@
 /** @file What all formats share: shapes and byte counts checked before use, bytes to tensors, strides. */
 
+import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { allocateBytes } from '../io/byte-source.ts';
 import { printable } from '../io/printable.ts';
@@ -37,13 +38,15 @@ export function tensorFromBytes(dtype: DType, shape: readonly number[], bytes: U
 
 /** Strides, in elements, of a row-major array. */
 export function rowMajorStrides(shape: readonly number[]): number[] {
-  const strides = new Array<number>(shape.length);
   let stride = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    strides[axis] = stride;
-    stride *= shape[axis];
-  }
-  return strides;
+  return shape
+    .toReversed()
+    .map((size) => {
+      const own = stride;
+      stride *= size;
+      return own;
+    })
+    .reverse();
 }
 
 /** Whether strides walk the shape's elements in row-major order; those of axes of length 1 do not matter. */
@@ -54,7 +57,7 @@ export function isContiguous(shape: readonly number[], strides: readonly number[
 
 /** Index of a strided array's last element, relative to its first. The array must not be empty. */
 export function lastIndex(shape: readonly number[], strides: readonly number[]): number {
-  return shape.reduce((sum, dim, axis) => sum + (dim - 1) * strides[axis], 0);
+  return shape.reduce((sum, dim, axis) => sum + (dim - 1) * at(strides, axis), 0);
 }
 
 /**
@@ -71,16 +74,17 @@ export function gatherStrided(
 ): Tensor {
   const count = checkedElementCount(shape, where);
   const data = arrayFromBytes(dtype, allocateBytes(count * bytesPerElement(dtype), where));
-  const [to, from] = [data, source] as Float32Array[]; // one type of array at run time, whichever it is
-  const index = new Array<number>(shape.length).fill(0);
+  // One type of array at run time, whichever it is.
+  const [to, from] = [data as Float32Array, source as Float32Array];
+  const axes = shape.map((size, axis) => ({ size, stride: at(strides, axis), index: 0 })).reverse();
   let position = 0;
   for (let i = 0; i < count; i++) {
-    to[i] = from[position];
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      position += strides[axis];
-      if (++index[axis] < shape[axis]) break;
-      position -= strides[axis] * shape[axis];
-      index[axis] = 0;
+    to[i] = from[position]!;
+    for (const axis of axes) {
+      position += axis.stride;
+      if (++axis.index < axis.size) break;
+      position -= axis.stride * axis.size;
+      axis.index = 0;
     }
   }
   return { dtype, shape, data };

@@ -1,5 +1,6 @@
 /** @file Arrays in NumPy's `.npy` format read piece by piece, so that they may be larger than memory. */
 
+import { take } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { bytesPerElement, type DType, elementCount, type Tensor } from '../tensor/tensor.ts';
 import { checkedElementCount } from './elements.ts';
@@ -41,7 +42,7 @@ export async function streamNpy(chunks: AsyncGenerator<Uint8Array, void>, name: 
         `${name}: is in Fortran order, in which rows cannot be read one by one; save numpy.ascontiguousarray of it`,
       );
     }
-    const [count, ...rest] = shape;
+    const [count, ...rest] = take(shape, 1);
     const rowBytes = elementCount(rest) * bytesPerElement(type.dtype);
     if (rowBytes > MAX_ROW) {
       throw new FormatError(
@@ -72,7 +73,7 @@ export async function streamNpy(chunks: AsyncGenerator<Uint8Array, void>, name: 
 
 /** Bytes that come in chunks and are taken in other ones. */
 function byteQueue(chunks: AsyncGenerator<Uint8Array, void>) {
-  let waiting: Uint8Array[] = [];
+  const waiting: Uint8Array[] = [];
   let size = 0;
   /** A copy of the first `length` bytes, or of all if they are fewer. */
   const first = (length: number): Uint8Array => {
@@ -101,9 +102,11 @@ function byteQueue(chunks: AsyncGenerator<Uint8Array, void>) {
     take(length: number): Uint8Array {
       const taken = first(length);
       size -= taken.length;
-      let left = taken.length;
-      while (left > 0 && left >= waiting[0].length) left -= waiting.shift()!.length;
-      if (left > 0) waiting = [waiting[0].subarray(left), ...waiting.slice(1)];
+      for (let left = taken.length; left > 0; ) {
+        const chunk = waiting.shift()!;
+        if (chunk.length > left) waiting.unshift(chunk.subarray(left));
+        left -= Math.min(left, chunk.length);
+      }
       return taken;
     },
     async close(): Promise<void> {

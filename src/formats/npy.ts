@@ -1,5 +1,6 @@
 /** @file NumPy's `.npy` format, versions 1 to 3 (numpy.lib.format). */
 
+import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { toFloat32 } from '../tensor/convert.ts';
@@ -152,7 +153,7 @@ export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
   if (bytes.length < 10 || latin1Text(bytes.subarray(0, 6)) !== MAGIC) {
     throw new FormatError(`${name}: is no .npy file: it does not start with \\x93NUMPY`);
   }
-  const version = bytes[6];
+  const version = uint8At(bytes, 6);
   if (version < 1 || version > 3) {
     throw new FormatError(`${name}: .npy version ${version} is not known; versions 1 to 3 are`);
   }
@@ -211,7 +212,7 @@ function ownElements(data: Uint8Array, dtype: DType, bigEndian: boolean): Uint8A
 
 function swapBytes(bytes: Uint8Array, size: number): Uint8Array {
   const out = new Uint8Array(bytes.length);
-  for (let i = 0; i < bytes.length; i++) out[i] = bytes[i - (i % size) + (size - 1 - (i % size))];
+  for (let i = 0; i < bytes.length; i++) out[i] = uint8At(bytes, i - (i % size) + (size - 1 - (i % size)));
   return out;
 }
 

@@ -5,6 +5,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { writeFileAtomically } from '../io/atomic-write.ts';
 import { parseJsonOf } from '../io/json.ts';
@@ -36,7 +37,7 @@ const MOST_MARKS = 128;
 export function withMark(marks: readonly Mark[], mark: Mark): readonly Mark[] {
   const all = [...marks.filter(({ rows }) => rows < mark.rows), mark];
   if (all.length <= MOST_MARKS) return all;
-  const gapWithout = (i: number): number => all[i + 1].rows - (all[i - 1]?.rows ?? 0);
+  const gapWithout = (i: number): number => at(all, i + 1).rows - (all[i - 1]?.rows ?? 0);
   let dropped = 0;
   for (let i = 1; i < all.length - 1; i++) if (gapWithout(i) < gapWithout(dropped)) dropped = i;
   return all.filter((_, i) => i !== dropped);

@@ -7,6 +7,7 @@
 
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { at, take } from '../at.ts';
 import { AcditError, ArgumentError, FormatError } from '../errors.ts';
 import { companionFile, explained, flushFolder, writeAll } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
@@ -16,8 +17,8 @@ import { bytesPerElement, elementCount, type Tensor } from '../tensor/tensor.ts'
 import { encodeNpy, npyHeader } from './npy.ts';
 import { type Mark, type Origin, readJournal, withMark, writeJournal } from './resumable-npz-journal.ts';
 import { zipComment } from './zip.ts';
-import { directoryEnd, directoryHeader, LONGEST_COMMENT, localHeader, type ZipEntry } from './zip-records.ts';
-import { checksum } from './zip-writer.ts';
+import { LONGEST_COMMENT, localHeader, type ZipEntry } from './zip-records.ts';
+import { checksum, writeStoredZip } from './zip-writer.ts';
 
 /** The array that grows. */
 export interface GrowingArray {
@@ -110,67 +111,97 @@ export async function openGrowingNpz(
 ): Promise<GrowingNpz> {
   const partial = partialFile(path);
   const layout = layoutOf(path, array, { ...origin, shape: array.shape });
-  const { made, count, dataStart, rowBytes, begin } = layout;
-  let marks = await safeMarks(layout, await journalMarks(path, made, overwrite), warn);
-  let { rows, crc } = marks.at(-1)!;
-  const end = (): number => dataStart + rows * rowBytes;
+  const { made, begin } = layout;
+  const marks = await safeMarks(layout, await journalMarks(path, made, overwrite), warn);
+  const { rows } = at(marks, -1);
   // The journal comes first: without it, nobody would know what the rows are.
   if (rows === 0) await writeJournal(journalFile(path), { origin: made, marks });
-  const file = await (rows === 0 ? begun(partial, begin(0)) : reopened(partial, end()));
-  let saved = { rows, time: Number.NEGATIVE_INFINITY };
+  const file = await (rows === 0 ? begun(partial, begin(0)) : reopened(partial, positionOf(layout, rows)));
+  return new PartialNpz(layout, file, marks);
+}
 
-  async function put(bytes: Uint8Array, position: number): Promise<void> {
-    await requireAsLeft(partial, file, end());
+/** The open file whose array grows. */
+class PartialNpz implements GrowingNpz {
+  readonly #layout: Layout;
+  readonly #partial: string;
+  readonly #file: FileHandle;
+  /** What the journal says is safe. */
+  #marks: readonly Mark[];
+  /** Rows that are written, and the checksum of the array's file up to them. */
+  #written: Mark;
+  #savedRows: number;
+  #savedAt = Number.NEGATIVE_INFINITY;
+  #closing: Promise<void> | undefined;
+
+  constructor(layout: Layout, file: FileHandle, marks: readonly Mark[]) {
+    this.#layout = layout;
+    this.#partial = partialFile(layout.path);
+    this.#file = file;
+    this.#marks = marks;
+    this.#written = at(marks, -1);
+    this.#savedRows = this.rows;
+  }
+
+  get rows(): number {
+    return this.#written.rows;
+  }
+
+  get #end(): number {
+    return positionOf(this.#layout, this.rows);
+  }
+
+  async append(bytes: Uint8Array): Promise<void> {
+    const { path, count, rowBytes } = this.#layout;
+    const added = bytes.length / rowBytes;
+    if (!Number.isInteger(added) || this.rows + added > count) {
+      throw new ArgumentError(
+        `${path}: ${bytes.length} bytes are no rows of ${rowBytes}, or more than the ${count - this.rows} that are left`,
+      );
+    }
+    await this.#put(bytes, this.#end);
+    this.#written = { rows: this.rows + added, crc: checksum(bytes, this.#written.crc) };
+    if (performance.now() - this.#savedAt >= JOURNAL_INTERVAL) await this.#save();
+  }
+
+  async finish(others: Readonly<Record<string, Tensor>>): Promise<void> {
+    const { path, count, begin } = this.#layout;
+    const { rows, crc } = this.#written;
+    if (rows !== count) throw new ArgumentError(`${path}: only ${rows} of ${count} rows are written`);
+    await this.#save();
+    await this.#put(begin(crc), 0);
+    await this.#put(await archiveEnd(this.#layout, crc, this.#end, others), this.#end);
+    await this.close();
+    await explained(path, () => rename(this.#partial, path));
+    await flushFolder(dirname(path));
+    await rm(journalFile(path), { force: true });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#save().finally(() => this.#file.close());
+    return this.#closing;
+  }
+
+  async #put(bytes: Uint8Array, position: number): Promise<void> {
+    await requireAsLeft(this.#partial, this.#file, this.#end);
     try {
-      await explained(partial, () => writeAll(file, bytes, position));
+      await explained(this.#partial, () => writeAll(this.#file, bytes, position));
     } catch (error) {
-      await file.truncate(end()).catch(() => {}); // a part may be written; the first error is the one to report
+      await this.#file.truncate(this.#end).catch(() => {}); // a part may be written; the first error is the one to report
       throw error;
     }
   }
-  async function save(): Promise<void> {
-    await explained(partial, () => file.sync());
-    if (saved.rows !== rows) {
-      await requireAsLeft(partial, file, end());
-      marks = withMark(marks, { rows, crc });
-      await writeJournal(journalFile(path), { origin: made, marks });
-    }
-    saved = { rows, time: performance.now() };
-  }
-  let closing: Promise<void> | undefined;
-  const close = (): Promise<void> => {
-    closing ??= save().finally(() => file.close());
-    return closing;
-  };
 
-  return {
-    get rows() {
-      return rows;
-    },
-    async append(bytes) {
-      const added = bytes.length / rowBytes;
-      if (!Number.isInteger(added) || rows + added > count) {
-        throw new ArgumentError(
-          `${path}: ${bytes.length} bytes are no rows of ${rowBytes}, or more than the ${count - rows} that are left`,
-        );
-      }
-      await put(bytes, end());
-      crc = checksum(bytes, crc);
-      rows += added;
-      if (performance.now() - saved.time >= JOURNAL_INTERVAL) await save();
-    },
-    async finish(others) {
-      if (rows !== count) throw new ArgumentError(`${path}: only ${rows} of ${count} rows are written`);
-      await save();
-      await put(begin(crc), 0);
-      await put(archiveEnd(layout, crc, end(), others), end());
-      await close();
-      await explained(path, () => rename(partial, path));
-      await flushFolder(dirname(path));
-      await rm(journalFile(path), { force: true });
-    },
-    close,
-  };
+  /** Makes the rows safe, and then notes them in the journal. */
+  async #save(): Promise<void> {
+    await explained(this.#partial, () => this.#file.sync());
+    if (this.#savedRows !== this.rows) {
+      await requireAsLeft(this.#partial, this.#file, this.#end);
+      this.#marks = withMark(this.#marks, this.#written);
+      await writeJournal(journalFile(this.#layout.path), { origin: this.#layout.made, marks: this.#marks });
+    }
+    this.#savedRows = this.rows;
+    this.#savedAt = performance.now();
+  }
 }
 
 /** The layout of a file. */
@@ -192,6 +223,11 @@ interface Layout {
   begin(crc: number): Uint8Array;
 }
 
+/** Position of the byte after so many rows. */
+function positionOf({ dataStart, rowBytes }: Layout, rows: number): number {
+  return dataStart + rows * rowBytes;
+}
+
 function layoutOf(path: string, { shape, dtype, name }: GrowingArray, made: Origin): Layout {
   const comment = new TextEncoder().encode(JSON.stringify(made));
   if (comment.length > LONGEST_COMMENT) {
@@ -200,9 +236,14 @@ function layoutOf(path: string, { shape, dtype, name }: GrowingArray, made: Orig
     );
   }
   const header = npyHeader(dtype, shape);
-  const [count, ...row] = shape;
+  const [count, ...row] = take(shape, 1);
   const rowBytes = elementCount(row) * bytesPerElement(dtype);
-  const entry = (crc: number): ZipEntry => zipEntry(name, crc, header.length + count * rowBytes, 0);
+  const entry = (crc: number): ZipEntry => ({
+    name: new TextEncoder().encode(memberName(name)),
+    crc,
+    size: header.length + count * rowBytes,
+    offset: 0,
+  });
   const begin = (crc: number): Uint8Array => Buffer.concat([localHeader(entry(crc), ALIGNMENT), header]);
   const dataStart = begin(0).length;
   const first = { rows: 0, crc: checksum(header) };
@@ -210,34 +251,24 @@ function layoutOf(path: string, { shape, dtype, name }: GrowingArray, made: Orig
 }
 
 /** The other arrays and the directory. @param position of the first of these bytes. */
-function archiveEnd(
-  { entry: firstEntry, comment }: Layout,
+async function archiveEnd(
+  { entry, comment }: Layout,
   crc: number,
   position: number,
   others: Readonly<Record<string, Tensor>>,
-): Uint8Array {
-  const entries = [firstEntry(crc)];
+): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
-  let end = position;
-  const add = (bytes: Uint8Array): void => {
-    parts.push(bytes);
-    end += bytes.length;
-  };
-  for (const [name, value] of Object.entries(others)) {
-    const bytes = encodeNpy(value);
-    const entry = zipEntry(name, checksum(bytes), bytes.length, end);
-    entries.push(entry);
-    add(localHeader(entry, ALIGNMENT));
-    add(bytes);
-  }
-  const start = end;
-  for (const entry of entries) add(directoryHeader(entry));
-  add(directoryEnd(entries.length, start, end, comment));
+  const files = Object.entries(others).map(([name, value]) => ({
+    name: memberName(name),
+    read: async () => encodeNpy(value),
+  }));
+  const keep = async (bytes: Uint8Array): Promise<void> => void parts.push(bytes);
+  await writeStoredZip(keep, files, ALIGNMENT, { written: [entry(crc)], position, comment });
   return Buffer.concat(parts);
 }
 
-function zipEntry(name: string, crc: number, size: number, offset: number): ZipEntry {
-  return { name: new TextEncoder().encode(`${name}.npy`), crc, size, offset };
+function memberName(array: string): string {
+  return `${array}.npy`;
 }
 
 async function begun(partial: string, bytes: Uint8Array): Promise<FileHandle> {
@@ -269,10 +300,11 @@ async function journalMarks(path: string, origin: Origin, overwrite: boolean): P
  * @throws {FormatError} if the file is missing
  */
 async function safeMarks(
-  { path, first, dataStart, rowBytes }: Layout,
+  layout: Layout,
   marks: readonly Mark[],
   warn: (message: string) => void,
 ): Promise<readonly Mark[]> {
+  const { path, first } = layout;
   const written = marks.at(-1)?.rows ?? 0;
   if (written === 0) return [first];
   const partial = partialFile(path);
@@ -285,10 +317,10 @@ async function safeMarks(
   const room = new Uint8Array(PIECE);
   let safe: readonly Mark[] = [first];
   let { crc } = first;
-  let position = dataStart;
+  let position = layout.dataStart;
   try {
     for (const mark of marks.filter(({ rows }) => rows > 0)) {
-      const end = dataStart + mark.rows * rowBytes;
+      const end = positionOf(layout, mark.rows);
       if (end > source.size) break;
       for (; position < end; position += Math.min(PIECE, end - position)) {
         crc = checksum(await source.read(position, Math.min(PIECE, end - position), room), crc);
@@ -299,7 +331,7 @@ async function safeMarks(
   } finally {
     await source.close();
   }
-  const { rows } = safe.at(-1)!;
+  const { rows } = at(safe, -1);
   if (rows < written) {
     warn(`${partial} is damaged after row ${rows} of ${written}; the rows from there on are made again`);
   }

@@ -76,7 +76,7 @@ export function openSafetensors(source: ByteSource): Promise<SafetensorsArchive>
       async readRows(name, first, count) {
         const { dtype, shape, begin, end } = entry(name);
         const [rows, ...row] = shape;
-        if (!(first >= 0 && count >= 0 && first + count <= (rows ?? 0))) {
+        if (rows === undefined || !(first >= 0 && count >= 0 && first + count <= rows)) {
           throw new FormatError(
             `${source.name}/${printable(name)}: has shape [${shape}], so no rows ${first} to ${first + count}`,
           );

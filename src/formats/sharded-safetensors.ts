@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import type { ByteSource } from '../io/byte-source.ts';
 import { parseJsonOf } from '../io/json.ts';
@@ -83,7 +84,7 @@ export async function openShards(
     return shard;
   };
   return {
-    metadata: shards.get(files[0])!.metadata,
+    metadata: at([...shards.values()], 0).metadata,
     names: [...fileOf.keys()],
     has: (tensor) => fileOf.has(tensor),
     info: (tensor) => shardOf(tensor).info(tensor),

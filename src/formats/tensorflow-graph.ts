@@ -4,6 +4,7 @@
  */
 
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { type ByteSource, closingOnError } from '../io/byte-source.ts';
 import { printable } from '../io/printable.ts';
@@ -172,6 +173,6 @@ function tensorOf({ shape, content, values }: Constant): Tensor<'float32'> {
   if (content.length > 0) return float32(shape, arrayFromBytes('float32', content));
   return float32(
     shape,
-    Float32Array.from({ length: count }, (_, i) => values[Math.min(i, values.length - 1)]),
+    Float32Array.from({ length: count }, (_, i) => at(values, Math.min(i, values.length - 1))),
   );
 }

@@ -1,6 +1,7 @@
 /** @file Models and autoencoders of the hub, by name, as paths that `openModel` and `openAutoencoder` take. */
 
 import { dirname } from 'node:path';
+import { at } from '../at.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../checkpoints/load.ts';
 import { readShardIndex } from '../checkpoints/safetensors-files.ts';
 import { AUTOENCODER_ENTRIES, AUTOENCODER_WEIGHTS } from '../checkpoints/stored-autoencoder.ts';
@@ -113,9 +114,9 @@ export async function fetchAutoencoder(name: string, options: HubOptions = {}): 
       if (isShardIndex(weights)) await fetchShards(hub, pinned, outcome.path);
       return dirname(config.path);
     }
-    return dirname(await requireFiles(hub, folder, [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
+    return dirname(await requireFiles(hub, folder, [CONFIG_FILE, at(AUTOENCODER_WEIGHTS, 0)]));
   }
-  return dirname(await requireFiles(hub, folders[folders.length - 1], [CONFIG_FILE, AUTOENCODER_WEIGHTS[0]]));
+  return dirname(await requireFiles(hub, at(folders, -1), [CONFIG_FILE, at(AUTOENCODER_WEIGHTS, 0)]));
 }
 
 function badAddress(name: string, { settings }: Hub): HubError {
@@ -162,10 +163,11 @@ async function absent(
   names: readonly string[],
   reason: string,
 ): Promise<HubError> {
-  const path = await expectedPath(hub.settings.cache, inFolder(folder, names[0]));
+  const first = inFolder(folder, at(names, 0));
+  const path = await expectedPath(hub.settings.cache, first);
   const [what, where] =
     names.length === 1
-      ? [inFolder(folder, names[0]), `put it at ${path}`]
+      ? [first, `put it at ${path}`]
       : [folder, `put ${names.join(' and ')} into ${dirname(path)}`];
   return new HubError(
     `${describeLocation(what)} is not in the cache, and ${reason}; ${where}, or give the path of a copy`,

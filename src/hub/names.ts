@@ -57,10 +57,14 @@ export function parseHubName(name: string, endpoint?: string): HubLocation | und
 }
 
 function parseName(name: string): HubLocation | undefined {
-  const [, owner, repo, at, rest] = /^([^/@]+)\/([^/@]+)(@?)(.*)$/s.exec(name.replace(/\/$/, '')) ?? [];
-  if (owner === undefined || (at === '' && rest !== '' && !rest.startsWith('/'))) return undefined;
-  if (at === '') return locationOf(owner, repo, DEFAULT_REVISION, rest.slice(1));
-  const revision = SPECIAL_REVISION.exec(rest)?.[0] ?? rest.split('/', 1)[0];
+  const match = /^([^/@]+)\/([^/@]+)(@?)(.*)$/s.exec(name.replace(/\/$/, ''));
+  if (!match) return undefined;
+  const [, owner = '', repo = '', at = '', rest = ''] = match;
+  if (at === '') {
+    if (rest !== '' && !rest.startsWith('/')) return undefined;
+    return locationOf(owner, repo, DEFAULT_REVISION, rest.slice(1));
+  }
+  const [revision = ''] = SPECIAL_REVISION.exec(rest) ?? rest.split('/', 1);
   if (revision.includes('@')) return undefined;
   return locationOf(owner, repo, decoded(revision), rest.slice(revision.length + 1));
 }
@@ -77,7 +81,7 @@ function parsePage(address: string, endpoint: string | undefined): HubLocation |
     .slice((prefix ?? '').length + 1)
     .replace(/\/+$/, '')
     .split('/');
-  if (repo === undefined) return undefined;
+  if (owner === undefined || repo === undefined) return undefined;
   if (page === undefined) return locationOf(owner, repo, DEFAULT_REVISION, '');
   const after = rest.join('/');
   const revision = SPECIAL_REVISION.exec(after)?.[0] ?? rest[0];

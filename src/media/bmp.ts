@@ -3,6 +3,7 @@
  * dropped. Source of the layout: the documentation of BITMAPINFOHEADER and its successors.
  */
 
+import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import type { Image, ImageSize } from './pixels.ts';
 
@@ -47,7 +48,7 @@ export function decodeBmp(bytes: Uint8Array): Image {
     const row = data.subarray(3 * y * width, 3 * (y + 1) * width);
     if (indices) {
       const line = indices.subarray(from * width, (from + 1) * width);
-      for (let x = 0; x < width; x++) setColour(row, x, header.palette, line[x]);
+      for (let x = 0; x < width; x++) setColour(row, x, header.palette, uint8At(line, x));
     } else {
       decodeRow(bytes.subarray(pixels + from * stride), row, header);
     }
@@ -120,24 +121,25 @@ function readPalette(
   const palette = new Uint8Array(bits <= 8 ? 3 * 2 ** bits : 0);
   const count = Math.min(colours, palette.length / 3, Math.floor((bytes.length - start) / size));
   for (let i = 0; i < count; i++) {
-    for (let c = 0; c < 3; c++) palette[3 * i + c] = bytes[start + size * i + 2 - c];
+    for (let c = 0; c < 3; c++) palette[3 * i + c] = uint8At(bytes, start + size * i + 2 - c);
   }
   return palette;
 }
 
 function setColour(row: Uint8Array, x: number, palette: Uint8Array, index: number): void {
-  for (let c = 0; c < 3; c++) row[3 * x + c] = palette[3 * index + c];
+  for (let c = 0; c < 3; c++) row[3 * x + c] = uint8At(palette, 3 * index + c);
 }
 
 function decodeRow(stored: Uint8Array, row: Uint8Array, { width, bits, palette, masks }: Header): void {
   if (bits === 24) {
-    for (let i = 0; i < 3 * width; i += 3) for (let c = 0; c < 3; c++) row[i + c] = stored[i + 2 - c];
+    for (let i = 0; i < 3 * width; i += 3)
+      for (let c = 0; c < 3; c++) row[i + c] = uint8At(stored, i + 2 - c);
     return;
   }
   if (bits <= 8) {
     for (let x = 0; x < width; x++) {
       const shift = 8 - bits - ((x * bits) % 8);
-      setColour(row, x, palette, (stored[(x * bits) >> 3] >> shift) & (2 ** bits - 1));
+      setColour(row, x, palette, (uint8At(stored, (x * bits) >> 3) >> shift) & (2 ** bits - 1));
     }
     return;
   }
@@ -169,11 +171,11 @@ function unpackRuns(runs: Uint8Array, { width, height, compression }: Header): U
   };
   /** Returns the value of pixel `i` of a run that starts at `start`. */
   const valueAt = (start: number, i: number): number => {
-    const byte = runs[start + Math.floor(i / perByte)];
+    const byte = uint8At(runs, start + Math.floor(i / perByte));
     return perByte === 1 ? byte : i % 2 === 0 ? byte >> 4 : byte & 15;
   };
   while (at + 1 < runs.length) {
-    const [count, code] = [runs[at], runs[at + 1]];
+    const [count, code] = [uint8At(runs, at), uint8At(runs, at + 1)];
     at += 2;
     if (count > 0) {
       for (let i = 0; i < count; i++) put(valueAt(at - 1, i % perByte));
@@ -182,7 +184,8 @@ function unpackRuns(runs: Uint8Array, { width, height, compression }: Header): U
     } else if (code === 1) {
       return out;
     } else if (code === 2) {
-      [x, y] = [x + runs[at], y + runs[at + 1]];
+      if (at + 1 >= runs.length) break;
+      [x, y] = [x + uint8At(runs, at), y + uint8At(runs, at + 1)];
       at += 2;
     } else {
       const length = Math.ceil(code / perByte);

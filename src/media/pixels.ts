@@ -1,5 +1,6 @@
 /** @file 8-bit images: from and to a model's samples in [-1, 1], enlarged, and in a grid. */
 
+import { at, float32At, uint8At } from '../at.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 
 /** Grey or RGB. */
@@ -40,7 +41,7 @@ export function blankImage(width: number, height: number, channels: Channels, va
  * @throws {ShapeError} if the shape is no (1, H, W) or (3, H, W) of as many values.
  */
 export function imageFromSamples(values: Float32Array, shape: readonly number[]): Image {
-  const [channels, height, width] = shape;
+  const [channels, height = 0, width = 0] = shape;
   const pixels = height * width;
   if (shape.length !== 3 || (channels !== 1 && channels !== 3) || channels * pixels !== values.length) {
     throw new ShapeError(
@@ -50,7 +51,7 @@ export function imageFromSamples(values: Float32Array, shape: readonly number[])
   const image = blankImage(width, height, channels);
   for (let c = 0; c < channels; c++) {
     for (let i = 0; i < pixels; i++) {
-      const share = Math.fround(values[c * pixels + i] + 1) / 2;
+      const share = Math.fround(float32At(values, c * pixels + i) + 1) / 2;
       const scaled = Math.fround(Math.fround(share * 255) + 0.5);
       image.data[i * channels + c] = Math.min(Math.max(scaled, 0), 255);
     }
@@ -63,7 +64,7 @@ export function samplesFromImage({ width, height, channels, data }: Image): Floa
   const pixels = width * height;
   const out = new Float32Array(channels * pixels);
   for (let c = 0; c < channels; c++) {
-    for (let i = 0; i < pixels; i++) out[c * pixels + i] = data[i * channels + c] / 127.5 - 1;
+    for (let i = 0; i < pixels; i++) out[c * pixels + i] = uint8At(data, i * channels + c) / 127.5 - 1;
   }
   return out;
 }
@@ -74,9 +75,10 @@ export function withChannels(image: Image, channels: Channels): Image {
   const { width, height, data } = image;
   const out = blankImage(width, height, channels);
   for (let i = 0; i < width * height; i++) {
-    if (channels === 3) out.data.fill(data[i], 3 * i, 3 * i + 3);
+    if (channels === 3) out.data.fill(uint8At(data, i), 3 * i, 3 * i + 3);
     else {
-      const luma = LUMA.red * data[3 * i] + LUMA.green * data[3 * i + 1] + LUMA.blue * data[3 * i + 2];
+      const [red, green, blue] = [uint8At(data, 3 * i), uint8At(data, 3 * i + 1), uint8At(data, 3 * i + 2)];
+      const luma = LUMA.red * red + LUMA.green * green + LUMA.blue * blue;
       out.data[i] = (luma + 0x8000) >> 16;
     }
   }
@@ -92,7 +94,7 @@ export function enlarge(image: Image, factor: number): Image {
     for (let x = 0; x < out.width; x++) {
       const from = (Math.floor(y / factor) * width + Math.floor(x / factor)) * channels;
       const to = (y * out.width + x) * channels;
-      for (let c = 0; c < channels; c++) out.data[to + c] = data[from + c];
+      for (let c = 0; c < channels; c++) out.data[to + c] = uint8At(data, from + c);
     }
   }
   return out;
@@ -119,7 +121,8 @@ export function grid(images: readonly Image[], options: GridOptions): Image {
         `got ${images.length} images, columns ${columns} and padding ${padding}`,
     );
   }
-  const { width, height, channels } = images[0];
+  const first = at(images, 0);
+  const { width, height, channels } = first;
   const across = Math.min(columns, images.length);
   const down = Math.ceil(images.length / columns);
   const out = blankImage(
@@ -131,7 +134,7 @@ export function grid(images: readonly Image[], options: GridOptions): Image {
   images.forEach((image, i) => {
     if (image.width !== width || image.height !== height || image.channels !== channels) {
       throw new ArgumentError(
-        `grid: image ${i} is ${describe(image)} but the first is ${describe(images[0])}; all must be alike`,
+        `grid: image ${i} is ${describe(image)} but the first is ${describe(first)}; all must be alike`,
       );
     }
     const column = i % columns;

@@ -1,5 +1,6 @@
 /** @file Netpbm images: PBM, PGM and PPM, as text (P1 to P3) or binary (P4 to P6). Source: pbm(5), pgm(5), ppm(5). */
 
+import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { type Channels, type Image, type ImageSize, roundHalfEven } from './pixels.ts';
 
@@ -32,7 +33,7 @@ export function decodePnm(bytes: Uint8Array): Image {
 }
 
 function readHeader(bytes: Uint8Array): Header {
-  const kind = bytes[1] - 0x30;
+  const kind = uint8At(bytes, 1) - 0x30;
   const isBitmap = kind === 1 || kind === 4;
   let at = 2;
   const number = (what: string): number => {
@@ -56,7 +57,7 @@ function skipSpace(bytes: Uint8Array, start: number): number {
   let at = start;
   let inComment = false;
   for (; at < bytes.length; at++) {
-    const byte = bytes[at];
+    const byte = uint8At(bytes, at);
     if (byte === 0x23) inComment = true;
     else if (byte === 0x0a || byte === 0x0d) inComment = false;
     else if (!inComment && !isSpace(byte)) break;
@@ -71,9 +72,9 @@ function isSpace(byte: number): boolean {
 function readBinary(stored: Uint8Array, out: Uint8Array, { most }: Header): void {
   const size = most > 255 ? 2 : 1;
   requireBytes(stored, out.length * size);
-  for (let i = 0; i < out.length; i++) {
-    out[i] = toByte(size === 1 ? stored[i] : 256 * stored[2 * i] + stored[2 * i + 1], most);
-  }
+  const valueAt = (i: number): number =>
+    size === 1 ? uint8At(stored, i) : 256 * uint8At(stored, 2 * i) + uint8At(stored, 2 * i + 1);
+  for (let i = 0; i < out.length; i++) out[i] = toByte(valueAt(i), most);
 }
 
 /** Reads rows of bits, each of which begins with a new byte. */
@@ -82,7 +83,7 @@ function readBits(stored: Uint8Array, out: Uint8Array, { width, height }: Header
   requireBytes(stored, stride * height);
   for (let i = 0; i < out.length; i++) {
     const x = i % width;
-    const isBlack = (stored[Math.floor(i / width) * stride + (x >> 3)] >> (7 - (x % 8))) & 1;
+    const isBlack = (uint8At(stored, Math.floor(i / width) * stride + (x >> 3)) >> (7 - (x % 8))) & 1;
     out[i] = isBlack ? 0 : 255;
   }
 }
@@ -92,12 +93,14 @@ function readText(stored: Uint8Array, out: Uint8Array, { isBitmap, most }: Heade
   let at = 0;
   for (let i = 0; i < out.length; i++) {
     at = skipSpace(stored, at);
-    let [value, digits] = [0, 0];
-    while (at < stored.length && stored[at] >= 0x30 && stored[at] <= 0x39 && digits < (isBitmap ? 1 : 5)) {
-      value = 10 * value + stored[at++] - 0x30;
-      digits++;
+    const start = at;
+    let value = 0;
+    for (; at < Math.min(start + (isBitmap ? 1 : 5), stored.length); at++) {
+      const digit = uint8At(stored, at) - 0x30;
+      if (digit < 0 || digit > 9) break;
+      value = 10 * value + digit;
     }
-    if (digits === 0) throw new FormatError(`is cut short after ${i} of ${out.length} values`);
+    if (at === start) throw new FormatError(`is cut short after ${i} of ${out.length} values`);
     out[i] = toByte(isBitmap ? 1 - value : value, most);
   }
 }

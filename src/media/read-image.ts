@@ -5,6 +5,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import type { Sharp } from 'sharp';
+import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { bmpSize, decodeBmp } from './bmp.ts';
 import { formatOf, IMAGE_EXTENSIONS } from './file-formats.ts';
@@ -157,7 +158,7 @@ function requireColours(bytes: Uint8Array, space: string, depth: string): void {
 async function fromShorts(decoder: Sharp): Promise<Image> {
   const { data, info } = await decoder.raw({ depth: 'ushort' }).toBuffer({ resolveWithObject: true });
   const high = new Uint8Array(data.length / 2);
-  for (let i = 0; i < high.length; i++) high[i] = data[2 * i + 1]; // little-endian, as all processors that sharp runs on
+  for (let i = 0; i < high.length; i++) high[i] = uint8At(data, 2 * i + 1); // little-endian, as all processors that sharp runs on
   return { width: info.width, height: info.height, channels: info.channels as Channels, data: high };
 }
 
@@ -171,9 +172,9 @@ async function fromCmyk(decoder: Sharp): Promise<Image> {
   const { width, height, channels } = info; // 5 with transparency
   const data = new Uint8Array(3 * width * height);
   for (let i = 0, at = 0; i < data.length; i += 3, at += channels) {
-    const light = 255 - inks[at + 3];
+    const light = 255 - uint8At(inks, at + 3);
     for (let c = 0; c < 3; c++) {
-      const product = inks[at + c] * light + 128;
+      const product = uint8At(inks, at + c) * light + 128;
       data[i + c] = Math.max(0, light - (((product >> 8) + product) >> 8));
     }
   }

@@ -4,6 +4,7 @@
  * a separable filter, widened when shrinking, in 22-bit fixed point, rows first, rounded to 8 bits after each pass.
  */
 
+import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { blankImage, type Image, type ImageSize, roundHalfEven } from './pixels.ts';
 
@@ -70,13 +71,12 @@ function roundHalfAway(value: number): number {
 function resample(data: Uint8Array, outer: number, size: number, inner: number, plan: readonly Tap[]) {
   const out = new Uint8Array(outer * plan.length * inner);
   for (let o = 0; o < outer; o++) {
-    for (let i = 0; i < plan.length; i++) {
-      const { first, weights } = plan[i];
+    for (const [i, { first, weights }] of plan.entries()) {
       const from = (o * size + first) * inner;
       const to = (o * plan.length + i) * inner;
       for (let k = 0; k < inner; k++) {
         let sum = ONE / 2;
-        for (let x = 0; x < weights.length; x++) sum += data[from + x * inner + k] * weights[x];
+        for (let x = 0; x < weights.length; x++) sum += data[from + x * inner + k]! * weights[x]!;
         out[to + k] = Math.min(Math.max(Math.floor(sum / ONE), 0), 255);
       }
     }
@@ -111,7 +111,7 @@ function resizedPart(
   const [firstRow, endRow] =
     height === image.height
       ? [top, top + part.height]
-      : [rows[0].first, Math.max(...rows.map(({ first, weights }) => first + weights.length))];
+      : [at(rows, 0).first, Math.max(...rows.map(({ first, weights }) => first + weights.length))];
   let current = crop(image, 0, firstRow, image.width, endRow - firstRow);
   if (width === image.width) current = crop(current, left, 0, part.width, current.height);
   else {
@@ -154,7 +154,8 @@ export function centerCrop(image: Image, size: number): Image {
     current = resize(current, Math.floor(current.width / 2), Math.floor(current.height / 2), 'box');
   }
   const scale = size / Math.min(current.width, current.height);
-  const [width, height] = [current.width, current.height].map((side) => roundHalfEven(side * scale));
+  const resized = (side: number): number => roundHalfEven(side * scale);
+  const [width, height] = [resized(current.width), resized(current.height)];
   const left = Math.floor((width - size) / 2);
   const top = Math.floor((height - size) / 2);
   return resizedPart(current, { width, height }, 'bicubic', { left, top, width: size, height: size });

@@ -2,6 +2,7 @@
  * @file Text on images in a built-in 5x7 pixel font, so that grids can be labelled with no font installed.
  */
 
+import { at } from '../at.ts';
 import { blankImage, type Channels, type Image, paste } from './image.ts';
 
 const FIRST_CODE = 0x20;
@@ -44,7 +45,7 @@ export interface TextOptions {
 /** One line of text as an image; what is not printable ASCII shows as "?". */
 export function textImage(text: string, options: TextOptions = {}): Image {
   const { scale = 1, color = 0, background = 255, channels = 1 } = options;
-  const letters = Array.from(text, (letter) => font[letter.codePointAt(0)! - FIRST_CODE] ?? font[31]);
+  const letters = Array.from(text, (letter) => font[letter.codePointAt(0)! - FIRST_CODE] ?? at(font, 31));
   const width = Math.max(letters.length * ADVANCE - 1, 1) * scale;
   const image = blankImage(width, GLYPH_HEIGHT * scale, channels, background);
   const dot = blankImage(scale, scale, channels, color);

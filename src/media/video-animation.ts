@@ -3,6 +3,7 @@
  * here, so that frames can be added at any time without compressing the earlier ones again.
  */
 
+import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { loadSharp } from './load-sharp.ts';
 import { type Image, withChannels } from './pixels.ts';
@@ -108,17 +109,18 @@ function webpBitstream(file: Uint8Array): Uint8Array {
 
 /** Image descriptor, palette and pixels of a GIF file of one picture; its global palette becomes the picture's own. */
 function gifImage(file: Uint8Array): Uint8Array {
-  const globalBytes = paletteBytes(file[10]);
+  const globalFlags = uint8At(file, 10);
+  const globalBytes = paletteBytes(globalFlags);
   let at = 13 + globalBytes;
   while (file[at] === 0x21) at = endOfBlocks(file, at + 2);
   if (file[at] !== 0x2c) throw new FormatError('GIF: expected a picture in what the encoder wrote');
-  const flags = file[at + 9];
+  const flags = uint8At(file, at + 9);
   const localBytes = paletteBytes(flags);
   const pixels = file.subarray(at + 10 + localBytes, endOfBlocks(file, at + 11 + localBytes));
   const [palette, sizeFlags] =
     localBytes > 0
       ? [file.subarray(at + 10, at + 10 + localBytes), flags & 7]
-      : [file.subarray(13, 13 + globalBytes), file[10] & 7];
+      : [file.subarray(13, 13 + globalBytes), globalFlags & 7];
   return joined([file.subarray(at, at + 9), [(flags & 0x40) | 0x80 | sizeFlags], palette, pixels]);
 }
 
@@ -127,9 +129,10 @@ function paletteBytes(flags: number): number {
   return flags & 0x80 ? 3 * 2 ** ((flags & 7) + 1) : 0;
 }
 
-/** Where a chain of sub-blocks that starts at `at` ends. */
-function endOfBlocks(file: Uint8Array, at: number): number {
-  while (file[at] > 0) at += file[at] + 1;
+/** Where a chain of sub-blocks that starts at `start` ends. */
+function endOfBlocks(file: Uint8Array, start: number): number {
+  let at = start;
+  for (let size = uint8At(file, at); size > 0; size = uint8At(file, at)) at += size + 1;
   return at + 1;
 }
 

@@ -6,6 +6,7 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { uint8At } from '../at.ts';
 import { FormatError, VideoDecoderError } from '../errors.ts';
 import { blankImage, type Image, type ImageSize } from './pixels.ts';
 import { MAXIMUM_PIXELS, type ReadImageOptions, requireModest } from './read-image.ts';
@@ -125,7 +126,7 @@ function streamInfo(stream: ProbedStream): StreamInfo {
 
 /** A fraction such as `30000/1001`. */
 function rate(text = ''): number | undefined {
-  const [numerator, denominator = 1] = text.split('/').map(Number);
+  const [numerator = 0, denominator = 1] = text.split('/').map(Number);
   return numerator / denominator || undefined;
 }
 
@@ -241,10 +242,10 @@ async function* ppmImages(
   for await (const chunk of chunks) {
     for (let at = 0; at < chunk.length; ) {
       if (image === undefined) {
-        header += String.fromCharCode(chunk[at++]);
+        header += String.fromCharCode(uint8At(chunk, at++));
         const size = /^P6\s(\d+)\s(\d+)\s255\s$/.exec(header);
         if (size) {
-          const [width, height] = size.slice(1).map(Number);
+          const [width = 0, height = 0] = size.slice(1).map(Number);
           checkSize({ width, height });
           image = blankImage(width, height, 3);
           [header, filled] = ['', 0];

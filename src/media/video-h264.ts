@@ -5,6 +5,7 @@
 
 import type { H264MP4Encoder } from 'h264-mp4-encoder';
 import type { EncodedPacket } from 'mediabunny';
+import { at, uint8At } from '../at.ts';
 import { AcditError } from '../errors.ts';
 import { clearTimes } from './mp4-times.ts';
 import type { Image } from './pixels.ts';
@@ -67,7 +68,7 @@ async function compress(createEncoder: CreateEncoder, frames: readonly Image[]):
   try {
     // All encoders share one file system, in memory.
     const outputFilename = `${globalThis.crypto.randomUUID()}.mp4`;
-    const { width, height } = yuv420(frames[0]);
+    const { width, height } = yuv420(at(frames, 0));
     Object.assign(encoder, { outputFilename, width, height, ...SETTINGS });
     encoder.initialize();
     for (const frame of frames) {
@@ -122,7 +123,7 @@ async function mux({ packets, config }: Compressed, fps: number): Promise<Uint8A
 function isKeyFrame(frame: Uint8Array): boolean {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   for (let at = 0; at + 4 < frame.length; at += 4 + view.getUint32(at)) {
-    if ((frame[at + 4] & 31) === 5) return true;
+    if ((uint8At(frame, at + 4) & 31) === 5) return true;
   }
   return false;
 }

@@ -11,15 +11,17 @@ export function mp4Encoder(fps: number): VideoEncoder {
 
 /** Emscripten's code listens for uncaught errors of the whole process, and ends it in its own way: not here. */
 async function createEncoder() {
-  const events = ['uncaughtException', 'unhandledRejection'] as const;
-  const before = events.map((event) => new Set<unknown>(process.listeners(event as 'exit')));
+  const events = (['uncaughtException', 'unhandledRejection'] as const).map((event) => ({
+    event,
+    before: new Set<unknown>(process.listeners(event as 'exit')),
+  }));
   const require = createRequire(import.meta.url); // a CommonJS bundle, whose names `import` does not see
   const { createH264MP4Encoder } = require('h264-mp4-encoder') as typeof import('h264-mp4-encoder');
   const encoder = await createH264MP4Encoder();
-  events.forEach((event, i) => {
+  for (const { event, before } of events) {
     for (const listener of process.listeners(event as 'exit')) {
-      if (!before[i].has(listener)) process.removeListener(event, listener);
+      if (!before.has(listener)) process.removeListener(event, listener);
     }
-  });
+  }
   return encoder;
 }

@@ -5,6 +5,7 @@
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { formatOf, IMAGE_EXTENSIONS, isImageExtension, usualExtension } from './file-formats.ts';
 import { loadSharp } from './load-sharp.ts';
@@ -49,7 +50,7 @@ export async function probeVideo(path: string, options: ReadFramesOptions = {}):
   }
   if (kind === 'image') return await imageInfo(path, options);
   const names = await imagesIn(path);
-  const { width, height } = await imageInfo(join(path, names[0]), options);
+  const { width, height } = await imageInfo(join(path, at(names, 0)), options);
   return { width, height, fps: undefined, frames: names.length };
 }
 

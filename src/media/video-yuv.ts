@@ -1,5 +1,6 @@
 /** @file RGB to the YUV of video: a plane of luma, and two planes of colour at half the width and height. */
 
+import { uint8At } from '../at.ts';
 import { type Image, withChannels } from './pixels.ts';
 
 /**
@@ -12,22 +13,23 @@ export function yuv420(image: Image): { width: number; height: number; data: Uin
   const width = image.width + (image.width % 2);
   const height = image.height + (image.height % 2);
   const data = new Uint8Array((width * height * 3) / 2);
-  const blue = width * height;
-  const red = blue + (width * height) / 4;
+  const blueStart = width * height;
+  const redStart = blueStart + (width * height) / 4;
   for (let y = 0; y < height; y += 2) {
     for (let x = 0; x < width; x += 2) {
       let [r, g, b] = [0, 0, 0];
       for (let i = 0; i < 4; i++) {
         const [row, column] = [y + (i >> 1), x + (i & 1)];
         const at = 3 * (Math.min(row, image.height - 1) * image.width + Math.min(column, image.width - 1));
-        data[row * width + column] = luma(rgb[at], rgb[at + 1], rgb[at + 2]);
-        r += rgb[at] / 4;
-        g += rgb[at + 1] / 4;
-        b += rgb[at + 2] / 4;
+        const [red, green, blue] = [uint8At(rgb, at), uint8At(rgb, at + 1), uint8At(rgb, at + 2)];
+        data[row * width + column] = luma(red, green, blue);
+        r += red / 4;
+        g += green / 4;
+        b += blue / 4;
       }
       const colour = (y / 2) * (width / 2) + x / 2;
-      data[blue + colour] = Math.round(128 + (-37.797 * r - 74.203 * g + 112 * b) / 255);
-      data[red + colour] = Math.round(128 + (112 * r - 93.786 * g - 18.214 * b) / 255);
+      data[blueStart + colour] = Math.round(128 + (-37.797 * r - 74.203 * g + 112 * b) / 255);
+      data[redStart + colour] = Math.round(128 + (112 * r - 93.786 * g - 18.214 * b) / 255);
     }
   }
   return { width, height, data };

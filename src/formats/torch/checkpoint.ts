@@ -149,12 +149,13 @@ function checkMagic(start: Uint8Array, name: string): void {
 /** Everything is in one folder, whose name varies. */
 function checkpointFolder(members: ReadonlyMap<string, ZipMember>, name: string): string {
   const pickles = [...members.keys()].filter((member) => /^[^/]+\/data\.pkl$/.test(member));
-  if (pickles.length !== 1) {
+  const [pickle] = pickles;
+  if (pickle === undefined || pickles.length !== 1) {
     throw new FormatError(
       `${name}: is no PyTorch checkpoint: it should hold one data.pkl but has ${pickles.length}`,
     );
   }
-  return pickles[0].slice(0, -'data.pkl'.length);
+  return pickle.slice(0, -'data.pkl'.length);
 }
 
 async function checkByteOrder(member: ZipMember | undefined, name: string): Promise<void> {

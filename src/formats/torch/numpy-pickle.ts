@@ -4,6 +4,7 @@
  * their bytes.
  */
 
+import { at } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { printable } from '../../io/printable.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
@@ -50,7 +51,7 @@ export function makeScalar<H extends object>(
 ): PickleValue<H | NumpyDtype> {
   if (isUnreadable(dtype)) return dtype;
   const array = arrayOf(dtype, [], false, bytes, name);
-  const [value] = array.dtype === 'float16' ? toFloat32(array).data : array.data;
+  const value = at<number | bigint>((array.dtype === 'float16' ? toFloat32(array) : array).data, 0);
   if (array.dtype === 'bool') return value === 1;
   return typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value;
 }

@@ -4,6 +4,7 @@
  * of meanings; opcodes that could do more are refused.
  */
 
+import { at, take, uint8At } from '../../at.ts';
 import { PickleBudget } from './pickle-budget.ts';
 import { COSTS, Op } from './pickle-opcodes.ts';
 import { PickleReader } from './pickle-reader.ts';
@@ -64,7 +65,7 @@ export function unpickle<H extends object>(
   for (;;) {
     const opcode = reader.uint8();
     if (opcode === Op.STOP) return { value: stack.finish(), end: reader.position };
-    budget.spend(COSTS[opcode]);
+    budget.spend(uint8At(COSTS, opcode));
     execute(opcode, reader, stack, host, budget);
   }
 }
@@ -85,9 +86,11 @@ class PickleStack<H extends object> {
   }
 
   top(): PickleValue<H> {
-    if (this.#items.length <= (this.#marks.at(-1) ?? 0))
+    const value = this.#items.at(-1);
+    if (value === undefined || this.#items.length <= (this.#marks.at(-1) ?? 0)) {
       throw this.#reader.problem('takes from an empty stack');
-    return this.#items[this.#items.length - 1];
+    }
+    return value;
   }
 
   pop(): PickleValue<H> {
@@ -134,6 +137,7 @@ class PickleStack<H extends object> {
   }
 }
 
+/** Opcodes that give meaning to values, which the host does, and then those that rearrange or push them. */
 function execute<H extends object>(
   opcode: number,
   reader: PickleReader,
@@ -142,39 +146,6 @@ function execute<H extends object>(
   budget: PickleBudget,
 ): void {
   switch (opcode) {
-    case Op.PROTO:
-      checkProtocol(reader);
-      break;
-    case Op.FRAME:
-      reader.frame(reader.uint64());
-      break;
-    case Op.MARK:
-      stack.mark();
-      break;
-    case Op.POP:
-      stack.popItemOrMark();
-      break;
-    case Op.POP_MARK:
-      stack.popToMark();
-      break;
-    case Op.DUP:
-      stack.push(stack.top());
-      break;
-    case Op.MEMOIZE:
-      stack.memoize();
-      break;
-    case Op.BINPUT:
-      stack.memoize(reader.uint8());
-      break;
-    case Op.LONG_BINPUT:
-      stack.memoize(reader.uint32());
-      break;
-    case Op.BINGET:
-      stack.recall(reader.uint8());
-      break;
-    case Op.LONG_BINGET:
-      stack.recall(reader.uint32());
-      break;
     case Op.APPEND:
       append(reader, stack, [stack.pop()], host);
       break;
@@ -212,19 +183,57 @@ function execute<H extends object>(
       stack.push(host.persistent(stack.pop()));
       break;
     default:
-      stack.push(literal(opcode, reader, stack));
+      rearrange(opcode, reader, stack);
   }
 }
 
-/** Opcodes that push plain data. */
-function literal<H extends object>(
+/** Opcodes that frame the pickle, move what is on the stack, or use the memo. */
+function rearrange<H extends object>(opcode: number, reader: PickleReader, stack: PickleStack<H>): void {
+  switch (opcode) {
+    case Op.PROTO:
+      checkProtocol(reader);
+      break;
+    case Op.FRAME:
+      reader.frame(reader.uint64());
+      break;
+    case Op.MARK:
+      stack.mark();
+      break;
+    case Op.POP:
+      stack.popItemOrMark();
+      break;
+    case Op.POP_MARK:
+      stack.popToMark();
+      break;
+    case Op.DUP:
+      stack.push(stack.top());
+      break;
+    case Op.MEMOIZE:
+      stack.memoize();
+      break;
+    case Op.BINPUT:
+      stack.memoize(reader.uint8());
+      break;
+    case Op.LONG_BINPUT:
+      stack.memoize(reader.uint32());
+      break;
+    case Op.BINGET:
+      stack.recall(reader.uint8());
+      break;
+    case Op.LONG_BINGET:
+      stack.recall(reader.uint32());
+      break;
+    default:
+      stack.push(scalar(opcode, reader) ?? container(opcode, reader, stack));
+  }
+}
+
+/** Opcodes that push a number, a text or bytes; undefined for others. */
+function scalar(
   opcode: number,
   reader: PickleReader,
-  stack: PickleStack<H>,
-): PickleValue<H> {
+): number | bigint | boolean | string | Uint8Array | undefined {
   switch (opcode) {
-    case Op.NONE:
-      return null;
     case Op.NEWTRUE:
       return true;
     case Op.NEWFALSE:
@@ -256,6 +265,20 @@ function literal<H extends object>(
     case Op.BINBYTES8:
     case Op.BYTEARRAY8:
       return reader.bytes(reader.uint64());
+    default:
+      return undefined;
+  }
+}
+
+/** Opcodes that push `None`, a tuple, a list, a set or a dict. */
+function container<H extends object>(
+  opcode: number,
+  reader: PickleReader,
+  stack: PickleStack<H>,
+): PickleValue<H> {
+  switch (opcode) {
+    case Op.NONE:
+      return null;
     case Op.EMPTY_TUPLE:
       return Object.freeze([]);
     case Op.TUPLE1:
@@ -321,11 +344,11 @@ function withItems<H extends object>(
 ): Map<PickleValue<H>, PickleValue<H>> {
   if (items.length % 2 !== 0) throw reader.problem('a dict key has no value');
   for (let i = 0; i < items.length; i += 2) {
-    const key = items[i];
+    const key = at(items, i);
     if (key instanceof Map || (Array.isArray(key) && !Object.isFrozen(key))) {
       throw reader.problem('a list or dict cannot be a dict key');
     }
-    dict.set(key, items[i + 1]);
+    dict.set(key, at(items, i + 1));
   }
   return dict;
 }
@@ -347,7 +370,7 @@ function call<H extends object>(
   host: PickleHost<H>,
   budget: PickleBudget,
 ): void {
-  const [callee, args] = stack.popMany(2);
+  const [callee, args] = take(stack.popMany(2), 2);
   if (!Array.isArray(args) || !Object.isFrozen(args)) throw reader.problem('calls something without a tuple');
   budget.spendOnArguments(args);
   stack.push(host.call(callee, args));

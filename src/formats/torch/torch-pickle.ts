@@ -3,11 +3,19 @@
  * tensors that stay in the file until read, and nothing that runs code.
  */
 
+import { at } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { printable } from '../../io/printable.ts';
-import { bytesPerElement, type DType } from '../../tensor/tensor.ts';
 import { checkedElementCount } from '../elements.ts';
 import type { LazyTensor } from '../tensor-archive.ts';
+import {
+  type DTypeName,
+  dtypes,
+  isDTypeName,
+  otherStorageTypes,
+  storageTypes,
+  storedSize,
+} from './dtypes.ts';
 import {
   arrayFromBuffer,
   makeDtype,
@@ -57,9 +65,6 @@ export type { StorageFile } from './view.ts';
 /** Finds a storage by its key. @param size the bytes that it should have. */
 export type FindStorage = (key: string, size: number) => StorageFile | undefined;
 
-/** `torch.float32`; PyTorch names the dtypes that this package has as it does. */
-type DTypeName = `torch.${string}`;
-
 interface Storage {
   readonly kind: 'storage';
   readonly dtype: DTypeName | undefined; // undefined for UntypedStorage
@@ -82,46 +87,6 @@ interface Global {
 
 type HostObject = TorchTensor | NamespaceObject | Storage | Global | NumpyDtype;
 type Value = PickleValue<HostObject>;
-
-/** PyTorch's storage classes. */
-export const storageTypes: Readonly<Record<string, DType>> = {
-  DoubleStorage: 'float64',
-  FloatStorage: 'float32',
-  HalfStorage: 'float16',
-  BFloat16Storage: 'bfloat16',
-  LongStorage: 'int64',
-  IntStorage: 'int32',
-  ShortStorage: 'int16',
-  CharStorage: 'int8',
-  ByteStorage: 'uint8',
-  BoolStorage: 'bool',
-};
-
-/** Storage classes whose elements this package has no type for. Such tensors are named, but not read. */
-const otherStorageTypes: Readonly<Record<string, string>> = {
-  ComplexFloatStorage: 'complex64',
-  ComplexDoubleStorage: 'complex128',
-  QInt8Storage: 'qint8',
-  QInt32Storage: 'qint32',
-  QUInt8Storage: 'quint8',
-  QUInt4x2Storage: 'quint4x2',
-  QUInt2x4Storage: 'quint2x4',
-};
-
-const dtypes = new Map<string, DType>(
-  ([...Object.values(storageTypes), 'uint16', 'uint32', 'uint64'] as const).map((dtype) => [
-    `torch.${dtype}`,
-    dtype,
-  ]),
-);
-
-/** A dtype's name as a value is the string itself. */
-const OTHER_DTYPE =
-  /^torch\.(complex(32|64|128)|float8_\w{1,12}|float4_\w{1,12}|q?u?int\d\w{0,3}|bits\d\w{0,5})$/;
-
-function isDTypeName(name: string): name is DTypeName {
-  return dtypes.has(name) || OTHER_DTYPE.test(name);
-}
 
 /** NumPy renamed its inner modules in version 2. */
 const NUMPY_MODULES = ['numpy.core', 'numpy._core'];
@@ -212,7 +177,7 @@ function torchHost(storages: FindStorage, name: string): PickleHost<HostObject> 
     setItems(target, items) {
       if (target.kind !== 'namespace')
         throw new FormatError(`${name}: sets items of something that is not a dict`);
-      for (let i = 0; i + 1 < items.length; i += 2) setAttribute(target, items[i], items[i + 1]);
+      for (let i = 0; i + 1 < items.length; i += 2) setAttribute(target, at(items, i), at(items, i + 1));
     },
     persistent: (id) => findStorage(id, storages, name),
   };
@@ -265,13 +230,6 @@ function findStorage(id: Value, storages: FindStorage, name: string): Storage {
   }
   if (part === undefined || part === null) return { kind: 'storage', dtype, file };
   return { kind: 'storage', dtype, file: partOfStorage(file, part, elementSize, name) };
-}
-
-/** Bytes of an element in its storage, for dtypes too that are not read. */
-function storedSize(name: DTypeName): number {
-  const dtype = dtypes.get(name);
-  if (dtype) return bytesPerElement(dtype);
-  return { 'torch.complex64': 8, 'torch.complex128': 16, 'torch.qint32': 4 }[name as string] ?? 1;
 }
 
 function partOfStorage(file: StorageFile, part: Value, elementSize: number, name: string): StorageFile {

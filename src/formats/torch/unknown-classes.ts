@@ -35,8 +35,8 @@ export function qualifiedName(owner: string, name: string, file: string): string
 
 /** Checks whether a name is one that only an attack has. */
 export function isHostile(module: string, name: string): boolean {
-  const [top] = module.split('.');
-  return HOSTILE_MODULES.has(top) || (BUILTINS.has(top) && HOSTILE_BUILTINS.has(name.split('.')[0]));
+  const [[top = ''], [first = '']] = [module.split('.'), name.split('.')];
+  return HOSTILE_MODULES.has(top) || (BUILTINS.has(top) && HOSTILE_BUILTINS.has(first));
 }
 
 /** Checks whether a name is Python's `getattr`, with which some enumerations name their members. */

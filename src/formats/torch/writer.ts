@@ -7,8 +7,8 @@ import { rowMajorStrides } from '../elements.ts';
 import { byteCount } from '../safetensors.ts';
 import type { LazyTensor } from '../tensor-archive.ts';
 import { type StoredFile, writeStoredZip } from '../zip-writer.ts';
+import { storageTypes } from './dtypes.ts';
 import { encodePickle, global, type Picklable, tuple } from './pickle-writer.ts';
-import { storageTypes } from './torch-pickle.ts';
 
 /** A value to save. Arrays become lists, and whole numbers ints. */
 export type TorchInput =
