@@ -76,7 +76,7 @@ function test(): void {
     ignorers: ['error-texts'],
     checkers: values.sample === undefined ? [] : ['sample'],
     concurrency: Number(values.concurrency),
-    timeoutMS: 20_000,
+    timeoutMS: 10_000,
     timeoutFactor: 4,
     disableTypeChecks: false,
     tempDirName: join(CACHE, 'sandbox'),
