@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ShapeError } from '../errors.ts';
-import { guide } from './guidance.ts';
+import { guidanceBranches, guide } from './guidance.ts';
 
 describe('guide', () => {
   it('goes past the conditional prediction, away from the unconditional one', () => {
@@ -24,5 +24,17 @@ describe('guide', () => {
 
   it('refuses predictions of different lengths', () => {
     expect(() => guide(new Float32Array(2), new Float32Array(3), 1)).toThrow(ShapeError);
+  });
+});
+
+describe('guidanceBranches', () => {
+  it('needs one prediction at scales 1 and 0, and both at any other', () => {
+    expect([1, 0, 0.5, 1.5, -1].map(guidanceBranches)).toEqual([
+      'conditional',
+      'unconditional',
+      'both',
+      'both',
+      'both',
+    ]);
   });
 });

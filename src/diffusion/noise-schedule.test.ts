@@ -37,6 +37,7 @@ describe('linearNoiseSchedule', () => {
     { trainSteps: 0 },
     { trainSteps: 1.5 },
     { betaStart: 0 },
+    { betaStart: 1 },
     { betaEnd: 1 },
     { betaEnd: Number.NaN },
   ])('refuses %o', (options) => {

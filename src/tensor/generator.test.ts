@@ -65,6 +65,7 @@ describe('Generator', () => {
 
   it.each([0.5, Number.NaN, 2 ** 53, 2n ** 64n, -(2n ** 63n) - 1n])('refuses the seed %s', (seed) => {
     expect(() => new Generator(seed)).toThrow(ArgumentError);
+    expect(() => Generator.seeded(seed, 1)).toThrow('seed must be an integer');
     expect(() => Generator.seeded(1, seed)).toThrow('key 1');
   });
 
@@ -85,11 +86,16 @@ describe('Generator', () => {
 
   it('refuses damaged states', () => {
     const state = new Generator(1).state();
+    const extreme = { words: state.words.with(5, 0).with(6, 2 ** 32 - 1), position: 0, nextNormal: null };
+    expect(Generator.fromState(extreme).state()).toEqual(extreme);
     for (const damage of [
       { words: state.words.slice(1) },
       { words: state.words.with(5, -1) },
       { words: state.words.with(5, 2 ** 32) },
+      { words: undefined as unknown as number[] },
       { position: 625 },
+      { position: -1 },
+      { position: 0.5 },
       { nextNormal: Number.NaN },
     ]) {
       expect(() => Generator.fromState({ ...state, ...damage })).toThrow(ArgumentError);

@@ -184,6 +184,18 @@ describe.each(everySolver)('$name, eta $eta', ({ name, eta }) => {
     if (solver.stochastic) expect(step).toThrow('pass a Generator');
     else expect(step).not.toThrow();
   });
+
+  it('adds no noise in the last step, whose sample is clean', () => {
+    const solver = create(5);
+    const values = new Generator(1).randn(20);
+    const last = (seed: number) =>
+      solver.step(4, values, values, solver.initialState(), new Generator(seed)).x;
+    expect(last(2)).toEqual(last(3));
+    if (name !== 'ddpm') return;
+    const generator = new Generator(2);
+    solver.step(4, values, values, solver.initialState(), generator);
+    expect(generator.state()).toEqual(new Generator(2).state());
+  });
 });
 
 describe('createSolver', () => {
@@ -196,6 +208,7 @@ describe('createSolver', () => {
 
   it('refuses an eta out of range', () => {
     expect(() => createSolver('ddim', schedule, 5, { eta: 1.5 })).toThrow(ArgumentError);
+    expect(() => createSolver('ddim', schedule, 5, { eta: -0.1 })).toThrow(ArgumentError);
     expect(() => createSolver('ddim', schedule, 5, { eta: Number.NaN })).toThrow(ArgumentError);
   });
 
