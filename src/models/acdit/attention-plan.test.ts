@@ -60,7 +60,63 @@ const predicates: fc.Arbitrary<(blocks: number) => BlockPredicate> = fc.oneof(
     ),
 );
 
+describe('predicates', () => {
+  /** One row per query, `x` where it attends the key. */
+  const drawn = (blocks: number, predicate: BlockPredicate): string[] =>
+    Array.from({ length: blocks }, (_, query) =>
+      Array.from({ length: blocks }, (_, key) => (predicate(query, key) ? 'x' : '.')).join(''),
+    );
+
+  it('are drawn as in the paper', () => {
+    expect(drawn(3, full)).toEqual(['xxx', 'xxx', 'xxx']);
+    expect(drawn(4, blockCausal)).toEqual(['x...', 'xx..', 'xxx.', 'xxxx']);
+    expect(drawn(4, windowed(1))).toEqual(['x...', 'xx..', '.xx.', '..xx']);
+    expect(drawn(4, windowed(0))).toEqual(['x...', '.x..', '..x.', '...x']);
+    // Three clean and three noised blocks; two clean and three noised ones, as in training.
+    expect(drawn(6, skipCausal(3))).toEqual(['x.....', 'xx....', 'xxx...', '...x..', 'x...x.', 'xx...x']);
+    expect(drawn(5, skipCausal(2))).toEqual(['x....', 'xx...', '..x..', 'x..x.', 'xx..x']);
+  });
+});
+
 describe('a plan', () => {
+  it('groups blocks until a tile has 128 queries, unless told otherwise', () => {
+    const queries = (blockSize: number, tileTokens?: number): number[] =>
+      compilePlan(5, blockSize, blockCausal, tileTokens === undefined ? {} : { tileTokens }).tiles.map(
+        ({ queries: { start, end } }) => end - start,
+      );
+    expect(queries(64)).toEqual([128, 128, 64]);
+    expect(queries(128)).toEqual([128, 128, 128, 128, 128]);
+    expect(queries(65)).toEqual([65, 65, 65, 65, 65]);
+    expect(queries(2, 5)).toEqual([4, 4, 2]);
+  });
+
+  it('names the keys of each tile as few ranges, and a mask only where it forbids something', () => {
+    const { tokens, tiles } = compilePlan(5, 2, windowed(1), { tileTokens: 2 });
+    expect(tokens).toBe(10);
+    expect(tiles.map(({ keys }) => keys)).toEqual([
+      [{ start: 0, end: 2 }],
+      [{ start: 0, end: 4 }],
+      [{ start: 2, end: 6 }],
+      [{ start: 4, end: 8 }],
+      [{ start: 6, end: 10 }],
+    ]);
+    expect(tiles.every(({ allowed }) => allowed === undefined)).toBe(true);
+    const [apart] = compilePlan(3, 1, (_, key) => key !== 1, { firstQuery: 2 }).tiles;
+    expect(apart?.keys).toEqual([
+      { start: 0, end: 1 },
+      { start: 2, end: 3 },
+    ]);
+  });
+
+  it('has cuts between its tiles’ keys only', () => {
+    expect(keyAtoms(compilePlan(3, 2, full))).toEqual([{ start: 0, end: 6 }]);
+    expect(keyAtoms(compilePlan(3, 2, blockCausal, { tileTokens: 2 }))).toEqual([
+      { start: 0, end: 2 },
+      { start: 2, end: 4 },
+      { start: 4, end: 6 },
+    ]);
+  });
+
   it('allows exactly what its predicate does, whatever the sizes', () => {
     fc.assert(
       fc.property(
