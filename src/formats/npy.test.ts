@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../errors.ts';
 import { type DType, elementCount, newArray, type Tensor, tensor, tensorBytes } from '../tensor/tensor.ts';
-import { encodeNpy, parseNpy } from './npy.ts';
+import { encodeNpy, encodeNpyText, isNumpyType, parseNpy, parseNpyText } from './npy.ts';
 
 /** A `.npy` file with a hand-written header. */
 function npy(header: string, data: ArrayLike<number>, version = 1): Uint8Array {
@@ -81,6 +81,37 @@ describe('npy', () => {
     expect(parseNpy(npy(header('|u1', false, '(2L,)'), [7, 8])).shape).toEqual([2]);
   });
 
+  it('reads the longest header that numpy reads', () => {
+    expect(parseNpy(npy(header('|u1', false, '()').padEnd(10_000), [5])).data).toEqual(Uint8Array.of(5));
+  });
+
+  it('keeps arrays of Fortran order with one axis, and reorders those with more', () => {
+    expect(parseNpy(npy(header('|u1', true, '(3,)'), [1, 2, 3]))).toEqual(
+      tensor('uint8', [3], Uint8Array.of(1, 2, 3)),
+    );
+    // np.asfortranarray(np.arange(8).reshape(2, 2, 2)).ravel('K')
+    expect(parseNpy(npy(header('|u1', true, '(2, 2, 2)'), [0, 4, 2, 6, 1, 5, 3, 7]))).toEqual(
+      tensor('uint8', [2, 2, 2], Uint8Array.of(0, 1, 2, 3, 4, 5, 6, 7)),
+    );
+  });
+
+  it('swaps the bytes of big-endian numbers of every size', () => {
+    expect(parseNpy(npy(header('>u4', false, '(1,)'), [1, 2, 3, 4])).data).toEqual(
+      Uint32Array.of(0x01020304),
+    );
+    expect(parseNpy(npy(header('>i8', false, '(1,)'), [0, 0, 0, 0, 0, 0, 1, 2])).data).toEqual(
+      BigInt64Array.of(258n),
+    );
+    expect(parseNpy(npy(header('>f8', false, '(1,)'), [63, 248, 0, 0, 0, 0, 0, 0])).data).toEqual(
+      Float64Array.of(1.5),
+    );
+  });
+
+  it('knows the types that it reads', () => {
+    expect(['f4', 'b1', 'u8'].every(isNumpyType)).toBe(true);
+    expect(['c8', 'O', '<f4', ''].some(isNumpyType)).toBe(false);
+  });
+
   it('writes bfloat16 as float32', () => {
     const back = parseNpy(encodeNpy(tensor('bfloat16', [1], Uint16Array.of(0x3fc0))));
     expect(back).toEqual(tensor('float32', [1], Float32Array.of(1.5)));
@@ -95,9 +126,46 @@ describe('npy', () => {
     ['too many bytes', npy(header('|u1', false, '(2,)'), [0, 0, 0]), /takes 2 bytes but there are 3/],
     ['an absurd shape', npy(header('|u1', false, '(99999999999, 99999999999)'), []), /implausibly large/],
     ['a huge dimension', npy(header('|u1', false, `(${'9'.repeat(400)},)`), []), /not a valid dimension/],
+    ['nothing', new Uint8Array(0), /is no .npy file/],
+    ['a beginning', npy(header('<f4', false, '()'), []).subarray(0, 9), /is no .npy file/],
+    ['version 0', npy(header('<f4', false, '()'), [0, 0, 0, 0], 0), /version 0/],
+    ['a cut length', npy(header('<f4', false, '()'), [0, 0, 0, 0], 2).subarray(0, 11), /cut off/],
+    ['a header of 10,001 bytes', npy(header('|u1', false, '()').padEnd(10_001), [1]), /absurdly long/],
+    ['no order', npy("{'descr': '<f4', 'shape': ()}", [0, 0, 0, 0]), /lacks descr, fortran_order or shape/],
+    ['no shape', npy("{'descr': '<f4', 'fortran_order': False}", [0, 0, 0, 0]), /lacks descr/],
+    ['complex numbers', npy(header('<c8', false, '()'), Array(8).fill(0)), /type '<c8' cannot be read/],
+    ['a type without an order', npy(header('xf4', false, '()'), [0, 0, 0, 0]), /type 'xf4' cannot be read/],
     ['a cut header', npy(header('|u1', false, '(1,)'), []).subarray(0, 30), /cut off/],
   ])('refuses %s', (_, bytes, message) => {
     expect(() => parseNpy(bytes)).toThrow(FormatError);
     expect(() => parseNpy(bytes)).toThrow(message);
+  });
+});
+
+describe('a text', () => {
+  it.each(['', 'inception', 'café 猫', '👍'])('comes back as it was: %s', (text) => {
+    expect(parseNpyText(encodeNpyText(text))).toBe(text);
+  });
+
+  it('is one string of either kind and byte order, without the zeros that pad it', () => {
+    // np.save of np.array('ab', dtype='<U3'), '>U3' and 'S3'
+    const little = [97, 0, 0, 0, 98, 0, 0, 0, 0, 0, 0, 0];
+    expect(parseNpyText(npy(header('<U3', false, '()'), little))).toBe('ab');
+    expect(parseNpyText(npy(header('>U3', false, '()'), [0, 0, 0, 97, 0, 0, 0, 98, 0, 0, 0, 0]))).toBe('ab');
+    expect(parseNpyText(npy(header('|S3', false, '(1,)'), [97, 98, 0]))).toBe('ab');
+  });
+
+  it.each([
+    [
+      'several',
+      npy(header('|S1', false, '(2,)'), [97, 98]),
+      /expected one text, got .*'\|S1' and shape \[2\]/,
+    ],
+    ['a number', npy(header('<f4', false, '()'), [0, 0, 0, 0]), /expected one text, got .*'<f4'/],
+    ['a cut one', npy(header('<U2', false, '()'), [97, 0, 0, 0]), /a text of 8 bytes has 4/],
+    ['a character beyond Unicode', npy(header('<U1', false, '()'), [0, 0, 17, 0]), /no valid Unicode/],
+  ])('is not %s', (_, bytes, message) => {
+    expect(() => parseNpyText(bytes)).toThrow(FormatError);
+    expect(() => parseNpyText(bytes)).toThrow(message);
   });
 });
