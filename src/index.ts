@@ -42,7 +42,8 @@ export {
   openProcessSampler,
   type ProcessSampler,
   type RequestSampler,
-} from './server/process-sampler.ts';
-export type { SamplingSettings, ServedDevice } from './server/sampling-messages.ts';
+  type SamplingSettings,
+  type ServedDevice,
+} from './sampling/process-sampler.ts';
 export { Generator, type Tensor } from './tensor/index.ts';
 export { parseRecipe, type Recipe, recipeModel, train } from './training/index.ts';

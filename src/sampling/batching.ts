@@ -4,11 +4,11 @@
  * wait. So a new request joins at the next step, and one that ends leaves no gap.
  */
 
+import { yieldToEventLoop } from '../event-loop.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { groupBytes } from './memory.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
-import { otherWork } from './other-work.ts';
 import type { AppendJob, DenoiseJob } from './pass-parts.ts';
 import type { PassResults, Trunk } from './trunk.ts';
 
@@ -96,7 +96,7 @@ export function batchTrunk(
     running = true;
     while (waiting.length > 0) {
       // Requests of the last pass queue their next step now, and new requests come in.
-      await otherWork();
+      await yieldToEventLoop();
       const batch = takeBatch(waiting, most);
       try {
         if (batch.length > 1 && !(await mayShare(batch))) waiting.unshift(...batch.splice(1));

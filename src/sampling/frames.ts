@@ -3,10 +3,10 @@
  * happens on another thread or in another process.
  */
 
+import { yieldToEventLoop } from '../event-loop.ts';
 import { type AcditConfig, tokensPerFrame } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import { otherWork } from './other-work.ts';
 import type { SampleEvent } from './sampler.ts';
 
 /** Frames (N, frames, channels, H, W) in [-1, 1]; `first` is the number of the first of them in its clip. */
@@ -49,7 +49,7 @@ export async function* streamFrames(
       if (whole) enqueue(whole.first, whole.tokens);
     }
     if (event.kind === 'done') await decoding;
-    else await otherWork();
+    else await yieldToEventLoop();
     if (failure) throw failure.error;
     while (ready.length > 0) yield ready.shift()!;
     yield event;

@@ -4,8 +4,8 @@
  */
 
 import { ApiError } from '../errors.ts';
+import { createChannel } from '../remote/channel.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
-import { createChannel } from './channel.ts';
 import type { ServerContext } from './context.ts';
 import { milliseconds } from './milliseconds.ts';
 import type { PlannedRequest } from './sampling-request.ts';

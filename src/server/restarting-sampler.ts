@@ -1,8 +1,12 @@
 /** @file A sampling process that is started again if it ends, as when the system runs out of memory. */
 
+import { onDemand } from '../remote/on-demand.ts';
 import type { PassInfo } from '../sampling/batching.ts';
-import { openProcessSampler, type ProcessSampler } from './process-sampler.ts';
-import type { SamplingSettings } from './sampling-messages.ts';
+import {
+  openProcessSampler,
+  type ProcessSampler,
+  type SamplingSettings,
+} from '../sampling/process-sampler.ts';
 
 /**
  * Start a sampling process. Requests that it was working on when it ends fail; the next one starts it again.
@@ -12,21 +16,10 @@ export async function openRestartingSampler(
   settings: SamplingSettings,
   onPass?: (pass: PassInfo) => void,
 ): Promise<ProcessSampler> {
-  const first = await openProcessSampler(settings, onPass);
-  let current = first;
-  let starting: Promise<ProcessSampler> | undefined;
-
-  async function living(): Promise<ProcessSampler> {
-    if (current.alive) return current;
-    starting ??= openProcessSampler(settings, onPass).finally(() => {
-      starting = undefined;
-    });
-    current = await starting;
-    return current;
-  }
-
+  const process = onDemand(() => openProcessSampler(settings, onPass));
+  let current = await process.get();
   return {
-    config: first.config,
+    config: current.config,
     get alive() {
       return current.alive;
     },
@@ -34,8 +27,9 @@ export async function openRestartingSampler(
       return current.pid;
     },
     async *sample(request) {
-      yield* (await living()).sample(request);
+      current = await process.get();
+      yield* current.sample(request);
     },
-    dispose: () => current.dispose(),
+    dispose: () => process.dispose(),
   };
 }

@@ -3,10 +3,10 @@
 import type { Decoder } from '../decoding/decoder.ts';
 import { DeviceError } from '../errors.ts';
 import { type AcditConfig, defaultGuidance, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import type { RequestSampler } from '../sampling/process-sampler.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { ModelEntry } from './api.ts';
 import type { Gate } from './gate.ts';
-import type { RequestSampler } from './process-sampler.ts';
 
 /** A model that is ready to answer. */
 export interface ServedModel {

@@ -1,0 +1,124 @@
+/** @file The transports of Node: child processes and worker threads. Both end with the process that started them. */
+
+import { fork } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { parentPort, Worker } from 'node:worker_threads';
+import { DeviceError } from '../errors.ts';
+import { leaveStopSignalsToParent } from '../stop-signals.ts';
+import type { Calls, OwnerPort, Port } from './protocol.ts';
+import { type Handlers, serve } from './serve.ts';
+
+/** Milliseconds for the calls of a process to end when its parent has: their own processes end with them. */
+const GRACE_MS = 200;
+/** Milliseconds for a process to end before it is killed. */
+const CHILD_PATIENCE_MS = 1000;
+/** Milliseconds for a worker thread to end before it is terminated, which may interrupt native code. */
+const THREAD_PATIENCE_MS = 5000;
+/** Asks a worker thread to end: nothing else tells it that its parent has disposed of it. */
+const CLOSE = 'close';
+
+/**
+ * Returns the URL of a program beside a module, as source or compiled like the module.
+ * @param module `import.meta.url`
+ */
+export function programBeside(module: string, name: string): URL {
+  return new URL(`./${name}${module.endsWith('.ts') ? '.ts' : '.js'}`, module);
+}
+
+/** The parent's end of a child process. */
+export interface ChildPort extends OwnerPort {
+  readonly pid: number | undefined;
+  /** What the process prints as errors, if that is piped. */
+  readonly stderr: Readable | null;
+}
+
+/**
+ * Starts a child process whose program calls {@link serveChild}.
+ * @param name what to call it in messages, such as "the decoder"
+ */
+export function startChild(program: URL, name: string, stderr: 'inherit' | 'pipe' = 'inherit'): ChildPort {
+  const child = fork(program, { serialization: 'advanced', stdio: ['ignore', 'ignore', stderr, 'ipc'] });
+  const ended = new Promise<Error>((resolve) => {
+    child.on('error', (cause) =>
+      resolve(new DeviceError(`${name} cannot be started: ${cause.message}`, { cause })),
+    );
+    child.once('exit', (code, killer) => resolve(endedEarly(name, killer ?? `exit code ${code}`)));
+  });
+  return {
+    name,
+    pid: child.pid,
+    stderr: child.stderr,
+    send: (message) => void child.send(message as object, () => {}), // its end tells of failures
+    listen(onMessage, onEnd) {
+      child.on('message', onMessage);
+      ended.then(onEnd);
+    },
+    async close() {
+      if (child.connected) child.disconnect();
+      const late = setTimeout(() => child.kill('SIGKILL'), CHILD_PATIENCE_MS);
+      await ended;
+      clearTimeout(late);
+    },
+  };
+}
+
+/** Answers calls in a child process until its parent ends or disposes of it. Signals are left to the parent. */
+export function serveChild<C extends Calls<C>>(handlers: Handlers<C>): void {
+  const port: Port = {
+    send: (message) => void process.send?.(message, () => {}), // without a parent this process ends
+    listen(onMessage, onEnd) {
+      process.on('message', onMessage);
+      process.once('disconnect', () => onEnd(new Error('the parent has ended')));
+    },
+  };
+  process.once('disconnect', () => setTimeout(() => process.exit(), GRACE_MS));
+  leaveStopSignalsToParent();
+  if (!process.connected) process.exit(); // the parent ended before this program began
+  serve(port, handlers).then(() => process.exit());
+}
+
+/**
+ * Starts a worker thread whose program calls {@link serveWorkerThread}.
+ * @param name what to call it in messages
+ */
+export function startWorkerThread(program: URL, name: string): OwnerPort {
+  const worker = new Worker(program);
+  const ended = new Promise<Error>((resolve) => {
+    worker.on('error', (cause) => resolve(new DeviceError(`${name} failed: ${cause.message}`, { cause })));
+    worker.once('exit', (code) => resolve(endedEarly(name, `exit code ${code}`)));
+  });
+  return {
+    name,
+    send: (message, transfer = []) => worker.postMessage(message, transfer),
+    listen(onMessage, onEnd) {
+      worker.on('message', onMessage);
+      ended.then(onEnd);
+    },
+    async close() {
+      worker.postMessage(CLOSE);
+      const late = setTimeout(() => worker.terminate(), THREAD_PATIENCE_MS);
+      await ended;
+      clearTimeout(late);
+    },
+  };
+}
+
+/** Answers calls in a worker thread until its parent disposes of it; then lets its calls end. */
+export function serveWorkerThread<C extends Calls<C>>(handlers: Handlers<C>): void {
+  if (!parentPort) throw new Error('this program runs in a worker thread');
+  const parent = parentPort;
+  const port: Port = {
+    send: (message, transfer = []) => parent.postMessage(message, transfer),
+    listen(onMessage, onEnd) {
+      parent.on('message', (message) => {
+        if (message === CLOSE) onEnd(new Error('the parent is done'));
+        else onMessage(message);
+      });
+    },
+  };
+  serve(port, handlers).then(() => parent.close());
+}
+
+function endedEarly(name: string, how: string): Error {
+  return new DeviceError(`${name} ended (${how}) before its work was done; try again`);
+}

@@ -1,0 +1,121 @@
+/**
+ * @file A sampler in a process of its own, so that its caller stays free while it samples: ONNX Runtime's `run` blocks its
+ * thread. It is a process rather than a worker thread, because a thread that ends after it used ONNX Runtime can take
+ * the whole process with it.
+ */
+
+import type { Readable } from 'node:stream';
+import type { OpenOptions } from '../checkpoints/load.ts';
+import { AcditError } from '../errors.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { programBeside, startChild } from '../remote/node.ts';
+import type { Call } from '../remote/protocol.ts';
+import { connect } from '../remote/remote.ts';
+import type { ACCELERATORS } from '../runtime/node.ts';
+import type { PassInfo } from './batching.ts';
+import type { SampleEvent, SampleRequest } from './sampler.ts';
+
+/** What a model is sampled on. */
+export type ServedDevice = 'cpu' | (typeof ACCELERATORS)[number];
+
+/** What a sampling process is made from. */
+export interface SamplingSettings {
+  /** A model folder or file. */
+  readonly model: string;
+  /** Which weights to use, and the layout if the model does not state it. */
+  readonly open?: OpenOptions;
+  /** What to compute on; the CPU by default. */
+  readonly device?: ServedDevice | undefined;
+  /** CPU threads; all cores by default. */
+  readonly threads?: number;
+  /**
+   * Max groups per pass. A group is one block of one sample in one guidance branch. Default: as many as add little
+   * memory.
+   */
+  readonly groups?: number;
+}
+
+/** Samples on request, in this process or another. */
+export interface RequestSampler {
+  /** Sample; the work stops when its events are no longer read. Any number of calls may run at once. */
+  sample(request: SampleRequest): AsyncGenerator<SampleEvent, void, void>;
+  /** Give back its memory. */
+  dispose(): Promise<void>;
+}
+
+/** A sampler in a process of its own. */
+export interface ProcessSampler extends RequestSampler {
+  readonly config: AcditConfig;
+  /** Whether the process is running. */
+  readonly alive: boolean;
+  readonly pid: number | undefined;
+}
+
+/** The calls that a sampling process answers. */
+export interface SamplingCalls {
+  /** Loads the model. */
+  open: Call<SamplingSettings, AcditConfig>;
+  /** Reports each pass after it was made, as long as the process runs. */
+  passes: Call<undefined, void, PassInfo>;
+  sample: Call<Omit<SampleRequest, 'signal'>, void, SampleEvent>;
+}
+
+/**
+ * Start a process and load the model there. Use it instead of a worker thread: ONNX Runtime aborts the whole process if a
+ * thread ends during a step, while a process can be stopped at any moment. Requests that run at the same time share
+ * passes.
+ * @param onPass gets each pass after it was made
+ * @throws {AcditError} if the model cannot be loaded
+ *
+ * @example
+ * ```ts
+ * const sampler = await openProcessSampler({ model: 'models/fashion-mnist', threads: 2 });
+ * for await (const event of sampler.sample({ labels: [7] })) console.log(event.kind);
+ * await sampler.dispose();
+ * ```
+ */
+export async function openProcessSampler(
+  settings: SamplingSettings,
+  onPass?: (pass: PassInfo) => void,
+): Promise<ProcessSampler> {
+  const child = startChild(
+    programBeside(import.meta.url, 'sampling-process'),
+    'the sampling process',
+    'pipe',
+  );
+  const print = printLater(child.stderr);
+  const remote = connect<SamplingCalls>(child);
+  if (onPass) remote.call('passes', undefined, { onEvent: onPass }).catch(() => {}); // the process has ended
+  try {
+    const config = await remote.call('open', settings);
+    print();
+    return {
+      config,
+      pid: child.pid,
+      get alive() {
+        return remote.alive;
+      },
+      sample: ({ signal, ...request }) => remote.stream('sample', request, { signal }),
+      dispose: () => remote.dispose(),
+    };
+  } catch (error) {
+    const isAnswer = error instanceof AcditError && remote.alive;
+    if (!isAnswer) print();
+    await remote.dispose();
+    throw error;
+  }
+}
+
+/**
+ * Holds back what a process prints until the returned function is called. A GPU's libraries print pages if they find
+ * no GPU, which the process itself reports in one line.
+ */
+function printLater(from: Readable | null): () => void {
+  const held: Buffer[] = [];
+  let print = (text: Buffer): void => void held.push(text);
+  from?.on('data', (text: Buffer) => print(text));
+  return () => {
+    print = (text) => void process.stderr.write(text);
+    held.splice(0).forEach(print);
+  };
+}

@@ -1,0 +1,35 @@
+/** @file The program of the process that samples from one model. See process-sampler.ts. */
+
+import { openModel, weightSource } from '../checkpoints/load.ts';
+import { streamOf } from '../remote/channel.ts';
+import { serveChild } from '../remote/node.ts';
+import { openAccelerator, openCpu } from '../runtime/node.ts';
+import type { PassInfo } from './batching.ts';
+import type { SamplingCalls } from './process-sampler.ts';
+import { createSampler, type Sampler } from './sampler.ts';
+
+let sampler: Sampler | undefined;
+let onPass: ((pass: PassInfo) => void) | undefined;
+
+serveChild<SamplingCalls>({
+  async open({ model: path, open, device = 'cpu', threads, groups }) {
+    const model = await openModel(path, open);
+    const cpus = threads === undefined ? {} : { threads };
+    sampler = await createSampler({
+      config: model.config,
+      weights: weightSource(model),
+      device: device === 'cpu' ? openCpu(cpus) : await openAccelerator(device, cpus),
+      batching: { groups, onPass: (pass) => onPass?.(pass) },
+    });
+    return model.config;
+  },
+  passes: (_, signal) =>
+    streamOf((push) => {
+      onPass = push;
+      return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
+    }),
+  sample(request, signal) {
+    if (!sampler) throw new Error('the sampling process got a request before its settings');
+    return sampler.sample({ ...request, signal });
+  },
+});
