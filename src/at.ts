@@ -47,6 +47,16 @@ export function float32At(values: Float32Array, index: number): number {
   return values[index] ?? outside(values, index);
 }
 
+/** Returns the value at `index`, of either precision. @throws {RangeError} if there is none. */
+export function floatAt(values: Float32Array | Float64Array, index: number): number {
+  return values[index] ?? outside(values, index);
+}
+
+/** Returns the value at `index`. @throws {RangeError} if there is none. */
+export function float64At(values: Float64Array, index: number): number {
+  return values[index] ?? outside(values, index);
+}
+
 /** Returns the byte at `index`. @throws {RangeError} if there is none. */
 export function uint8At(bytes: Uint8Array, index: number): number {
   return bytes[index] ?? outside(bytes, index);

@@ -4,6 +4,7 @@
  * by their names or, where these are others, by their order and shapes.
  */
 
+import { at } from '../at.ts';
 import { CheckpointError } from '../errors.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
@@ -113,11 +114,11 @@ const BRANCH = /(?:^|\.)mixed_([345][b-f])\.(?:branch_|b)([0-3])\.?([ab01])?$/i;
 /** The name in {@link I3D_CONVOLUTIONS} of a module that has a known name. */
 function knownName(path: string): string | undefined {
   if (LOGITS.test(path)) return 'logits';
-  const stem = STEM.exec(path);
-  if (stem) return `Conv3d_${stem[1].toLowerCase()}`;
-  const [, block, branch, place] = BRANCH.exec(path) ?? [];
+  const [, stem] = STEM.exec(path) ?? [];
+  if (stem !== undefined) return `Conv3d_${stem.toLowerCase()}`;
+  const [, block, branch = '', place = ''] = BRANCH.exec(path) ?? [];
   if (block === undefined) return undefined;
-  const letter = { 0: '', 3: 'b' }[branch] ?? { 0: 'a', 1: 'b' }[place] ?? place?.toLowerCase() ?? '';
+  const letter = { 0: '', 3: 'b' }[branch] ?? { 0: 'a', 1: 'b' }[place] ?? place.toLowerCase();
   return `Mixed_${block.toLowerCase()}.b${branch}${letter}`;
 }
 
@@ -162,7 +163,7 @@ async function readUnit(
     if (data.length === shape[0]) return data;
     throw new CheckpointError(`${path}: ${vectorName} has ${data.length} values instead of ${shape[0]}`);
   };
-  if (norm === undefined) return { weight, bias: float32([shape[0]], await vector(bias!)) };
+  if (norm === undefined) return { weight, bias: float32([at(shape, 0)], await vector(bias!)) };
   return foldBatchNorm(weight, {
     mean: await vector(`${norm}.running_mean`),
     variance: await vector(`${norm}.running_var`),

@@ -3,6 +3,7 @@
  * state dict that was made from it, also as safetensors.
  */
 
+import { float32At, take } from '../at.ts';
 import { CheckpointError } from '../errors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { openTensorflowGraph } from '../formats/tensorflow-graph.ts';
@@ -123,21 +124,24 @@ const tensorflowLayout: Layout = {
     };
   },
   classifierName: 'softmax/weights',
-  shape: ([outputs, inputs, ...kernel]) => [...kernel, inputs, outputs],
+  shape: (shape) => {
+    const [outputs, inputs, ...kernel] = take(shape, 2);
+    return [...kernel, inputs, outputs];
+  },
   kernel: channelsFirst,
   classifier: channelsFirst,
 };
 
 /** (..., C, K) to (K, C, ...). */
 function channelsFirst({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
-  const [inputs, outputs] = shape.slice(-2);
+  const [inputs, outputs] = take(shape.slice(-2), 2);
   const kernel = shape.slice(0, -2);
   const places = data.length / (inputs * outputs);
   const out = zeros('float32', [outputs, inputs, ...kernel]);
   let from = 0;
   for (let place = 0; place < places; place++) {
     for (let c = 0; c < inputs; c++) {
-      for (let k = 0; k < outputs; k++) out.data[(k * inputs + c) * places + place] = data[from++];
+      for (let k = 0; k < outputs; k++) out.data[(k * inputs + c) * places + place] = float32At(data, from++);
     }
   }
   return out;
@@ -166,7 +170,7 @@ function branchScopes(branches: readonly (readonly InceptionLayer[])[], scope: s
   return branches.flatMap((branch): Scopes => {
     const [first] = branch;
     if (branch.length > 1) return scopesOf(branch, `${scope}${numbered('tower', towers++)}/`);
-    return first.kind === 'convolution' ? [[first.name, scope + numbered('conv', alone++)]] : [];
+    return first?.kind === 'convolution' ? [[first.name, scope + numbered('conv', alone++)]] : [];
   });
 }
 

@@ -107,10 +107,10 @@ export function officialConfig(
     throw new CheckpointError(`${name}: not an ACDiT: '${parameter}' is missing`);
   };
   const layers = new Set(archive.names.flatMap((key) => /^blocks\.(\d+)\./.exec(key)?.[1] ?? [])).size;
-  const [hidden, tokenSize] = shapeOf('x_embedder.weight');
-  const [mlp] = shapeOf('blocks.0.mlp.fc1.weight');
-  const [labels] = shapeOf('y_embedder.embedding_table.weight');
-  const [head] = archive.has('blocks.0.attn.q_norm.weight')
+  const [hidden = 0, tokenSize = 0] = shapeOf('x_embedder.weight');
+  const [mlp = 0] = shapeOf('blocks.0.mlp.fc1.weight');
+  const [labels = 0] = shapeOf('y_embedder.embedding_table.weight');
+  const [head = 0] = archive.has('blocks.0.attn.q_norm.weight')
     ? shapeOf('blocks.0.attn.q_norm.weight')
     : [HEAD_SIZE];
   const patch = wholeNumber(args, 'patch_size', name);

@@ -1,5 +1,6 @@
 /** @file Random changes to training samples that leave the class as it is. */
 
+import { at, float32At, take } from '../at.ts';
 import type { Generator } from '../tensor/generator.ts';
 import type { SampleShape } from './dataset.ts';
 
@@ -25,9 +26,9 @@ export function augment(
 ): Float32Array {
   const { horizontalFlip = false, cropPadding = 0, cropFill = -1 } = options;
   let out = values;
-  if (horizontalFlip && generator.rand(1)[0] < 0.5) out = flipHorizontally(out, shape);
+  if (horizontalFlip && at(generator.rand(1), 0) < 0.5) out = flipHorizontally(out, shape);
   if (cropPadding > 0) {
-    const [down, right] = generator.randint(-cropPadding, cropPadding + 1, 2);
+    const [down, right] = take(generator.randint(-cropPadding, cropPadding + 1, 2), 2);
     out = shift(out, shape, down, right, cropFill);
   }
   return out;
@@ -37,7 +38,7 @@ export function augment(
 export function flipHorizontally(values: Float32Array, [, , , width]: SampleShape): Float32Array {
   const out = new Float32Array(values.length);
   for (let row = 0; row < values.length; row += width) {
-    for (let x = 0; x < width; x++) out[row + x] = values[row + width - 1 - x];
+    for (let x = 0; x < width; x++) out[row + x] = float32At(values, row + width - 1 - x);
   }
   return out;
 }

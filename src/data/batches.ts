@@ -3,6 +3,7 @@
  * place p mod size in the order of epoch floor(p / size). To go on later, the number of samples seen is enough.
  */
 
+import { at } from '../at.ts';
 import { ArgumentError, DatasetError } from '../errors.ts';
 import { Generator } from '../tensor/generator.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
@@ -86,7 +87,7 @@ async function readBatch(
       return { ...sample, values: augment(sample.values, dataset.sampleShape, augmentation, generator) };
     }),
   );
-  const sampleLength = samples[0].values.length;
+  const sampleLength = at(samples, 0).values.length;
   const data = new Float32Array(batchSize * sampleLength);
   samples.forEach(({ values }, i) => {
     data.set(values, i * sampleLength);
@@ -108,7 +109,7 @@ async function readGood(
   const { size } = dataset;
   const order = orderOf(Math.floor(number / size));
   for (let i = 0; i < size; i++) {
-    const sample = await dataset.read(order[(number + i) % size], generator);
+    const sample = await dataset.read(at(order, (number + i) % size), generator);
     if (sample) return sample;
   }
   throw new DatasetError(`${dataset.name}: none of its ${size} samples can be read`);

@@ -5,6 +5,7 @@
 
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
+import { at } from '../at.ts';
 import { DatasetError } from '../errors.ts';
 import { printable, printableList } from '../io/printable.ts';
 import { usualExtension } from '../media/file-formats.ts';
@@ -103,8 +104,10 @@ async function chooseSplit(path: string, options: ClassLevelOptions): Promise<Cl
   const areClasses = splits.length === 0 && (others.length > 0 || filled.length === 0);
   if (areClasses) return split === 'train' ? none : missing(path, split, unit);
   const isWhole = (['train', 'test'] as const).every((one) => named.some((name) => splitOf(name) === one));
-  if (others.length > 0 && !isWhole)
-    throw ambiguous(path, splits[0], others, await foldersIn(join(path, splits[0])));
+  if (others.length > 0 && !isWhole) {
+    const first = at(splits, 0);
+    throw ambiguous(path, first, others, await foldersIn(join(path, first)));
+  }
   const chosen = preferred(splits, split) ?? preferred(named, split) ?? missing(path, split, unit);
   const doubles = split === 'train' ? named.filter((name) => name !== chosen && splitOf(name) === split) : [];
   const unused = [...doubles, ...others];

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { take, uint8At } from '../at.ts';
 import { DatasetError } from '../errors.ts';
 import { compareCodePoints } from '../io/code-point-order.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -76,7 +77,7 @@ export async function loadIdxDataset(path: string, options: IdxOptions = {}): Pr
   const { split = 'train', channels = 1 } = options;
   const imagesFile = onlyOne(await findIdxImages(path, split), path, split);
   const images = await readIdxImages(imagesFile);
-  const [size, height, width] = images.shape;
+  const [size, height, width] = take(images.shape, 3);
   const labels = await readIdxLabels(imagesFile, size);
   const side = checkedImageSize(imagesFile, height, width, options.imageSize);
   const classCount = labels.data.reduce((highest, label) => Math.max(highest, label), 0) + 1;
@@ -96,7 +97,7 @@ export async function loadIdxDataset(path: string, options: IdxOptions = {}): Pr
       const pixels = images.data.subarray(index * height * width, (index + 1) * height * width);
       return {
         values: paddedValues(pixels, width, imageShape, top, left),
-        label: labels.data[index],
+        label: uint8At(labels.data, index),
       };
     },
   };
@@ -113,14 +114,15 @@ function paddedValues(
   const plane = outHeight * outWidth;
   const values = new Float32Array(channels * plane).fill(BACKGROUND / 127.5 - 1);
   for (let i = 0; i < pixels.length; i++) {
-    values[(top + Math.floor(i / width)) * outWidth + left + (i % width)] = pixels[i] / 127.5 - 1;
+    values[(top + Math.floor(i / width)) * outWidth + left + (i % width)] = uint8At(pixels, i) / 127.5 - 1;
   }
   for (let c = 1; c < channels; c++) values.copyWithin(c * plane, 0, plane);
   return values;
 }
 
 function onlyOne(files: readonly string[], path: string, split: Split): string {
-  if (files.length === 1) return files[0];
+  const [file] = files;
+  if (file !== undefined && files.length === 1) return file;
   const prefix = split === 'train' ? 'train' : 't10k';
   throw new DatasetError(
     files.length === 0

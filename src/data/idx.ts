@@ -22,7 +22,7 @@ const LONGEST_HEADER = 20;
 export function parseIdx(bytes: Uint8Array, name: string): Tensor<'uint8'> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const rank = bytes[3];
-  if (bytes.length < 4 || view.getUint16(0) !== 0 || bytes[2] !== UNSIGNED_BYTE || rank < 1 || rank > 4) {
+  if (rank === undefined || view.getUint16(0) !== 0 || bytes[2] !== UNSIGNED_BYTE || rank < 1 || rank > 4) {
     const got = Buffer.from(bytes.subarray(0, 4)).toString('hex') || 'an empty file';
     throw new FormatError(
       `${name}: no IDX file of unsigned bytes: expected to begin with 000008, got ${got}`,
@@ -86,8 +86,9 @@ function checkedLength(start: Uint8Array, name: string): number | undefined {
 /** Returns the length of an IDX file that begins like this; `undefined` if none does. */
 function statedBytes(start: Uint8Array): number | undefined {
   const rank = start[3];
+  if (rank === undefined || start[2] !== UNSIGNED_BYTE || rank < 1 || rank > 4) return undefined;
   const header = 4 + 4 * rank;
-  if (start.length < header || start[2] !== UNSIGNED_BYTE || rank < 1 || rank > 4) return undefined;
+  if (start.length < header) return undefined;
   const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
   return header + elementCount(Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i)));
 }

@@ -1,5 +1,6 @@
 /** @file Datasets of one folder per class, any common image format. Images are decoded when asked for. */
 
+import { at } from '../at.ts';
 import { createBudget } from '../budget.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { MAXIMUM_PIXELS, openImage, samplesFromImage, withChannels } from '../media/image.ts';
@@ -36,12 +37,13 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
   const corrupt = new CorruptFiles(path, files.length, 'images', options);
   async function read(index: number): Promise<Sample | undefined> {
     if (corrupt.has(index)) return undefined;
+    const file = at(files, index);
     try {
-      const sample = await readSample(files[index]);
+      const sample = await readSample(file);
       corrupt.markGood(index);
       return sample;
     } catch (error) {
-      corrupt.mark(index, files[index].path, error as Error);
+      corrupt.mark(index, file.path, error as Error);
       return undefined;
     }
   }

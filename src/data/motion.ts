@@ -1,5 +1,6 @@
 /** @file Motion at a constant speed in a box whose walls reflect, as in the moving MNIST of Srivastava et al. (2015). */
 
+import { take } from '../at.ts';
 import type { Generator } from '../tensor/generator.ts';
 
 /** Pixels from the top and from the left. */
@@ -24,7 +25,7 @@ export function randomPath(
   [slowest, fastest]: readonly [number, number],
   generator: Generator,
 ): Place[] {
-  const [top, left, turn, haste] = generator.rand(4);
+  const [top, left, turn, haste] = take([...generator.rand(4)], 4);
   const speed = slowest + haste * (fastest - slowest);
   const down = speed * Math.sin(2 * Math.PI * turn);
   const right = speed * Math.cos(2 * Math.PI * turn);

@@ -3,6 +3,7 @@
  * MNIST protocol. Each time a clip is read its motion is drawn anew, so every epoch shows other clips.
  */
 
+import { float32At, take } from '../at.ts';
 import { ConfigError } from '../errors.ts';
 import { imageFromSamples, samplesFromImage } from '../media/image.ts';
 import { resize } from '../media/resize.ts';
@@ -41,7 +42,7 @@ export function movingItems(pictures: ImageDataset, options: MovingItemsOptions)
   const { frames, canvas, items = 1, itemSize, speed = [canvas / 32, (3 * canvas) / 32] } = options;
   const { name, size, classNames } = pictures;
   const [, channels, ...sides] = pictures.sampleShape;
-  const [height, width] = itemSize === undefined ? sides : scaledTo(itemSize, sides);
+  const [height, width] = take(itemSize === undefined ? sides : scaledTo(itemSize, sides), 2);
   const room: Place = [canvas - height, canvas - width];
   if (Math.min(...room) < 0) {
     throw new ConfigError(
@@ -95,6 +96,8 @@ function draw(clip: Float32Array, t: number, canvas: number, item: Item, [top, l
   for (let row = 0; row < channels * height; row++) {
     const channel = Math.floor(row / height);
     const to = ((t * channels + channel) * canvas + top + (row % height)) * canvas + left;
-    for (let x = 0; x < width; x++) clip[to + x] = Math.max(clip[to + x], values[row * width + x]);
+    for (let x = 0; x < width; x++) {
+      clip[to + x] = Math.max(float32At(clip, to + x), float32At(values, row * width + x));
+    }
   }
 }

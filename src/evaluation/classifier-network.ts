@@ -1,6 +1,7 @@
 /** @file A classifier as a feature network: what it compares are the features of its last layer. */
 
 import { createHash } from 'node:crypto';
+import { take, uint8At } from '../at.ts';
 import type { LoadedClassifier } from '../checkpoints/classifier.ts';
 import { FormatError } from '../errors.ts';
 import type { Channels } from '../media/image.ts';
@@ -40,13 +41,13 @@ function fingerprint(weights: LoadedClassifier['weights']): string {
 
 /** Bytes (N, H, W, C) to [-1, 1] as (N, C, side, side), centred, with black around. */
 function framed({ shape, data }: Tensor<'uint8'>, side: number, name: string): Tensor<'float32'> {
-  const [count, height, width, channels] = shape;
+  const [count, height, width, channels] = take(shape, 4);
   if (height > side || width > side) {
     throw new FormatError(
       `the network ${name} takes images of up to ${side} x ${side} pixels, got ${height} x ${width}`,
     );
   }
-  const [top, left] = [height, width].map((size) => Math.floor((side - size) / 2));
+  const [top, left] = [Math.floor((side - height) / 2), Math.floor((side - width) / 2)];
   const out = zeros('float32', [count, channels, side, side]);
   out.data.fill(-1);
   let from = 0;
@@ -54,7 +55,8 @@ function framed({ shape, data }: Tensor<'uint8'>, side: number, name: string): T
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
         for (let c = 0; c < channels; c++) {
-          out.data[((n * channels + c) * side + top + y) * side + left + x] = data[from++] / 127.5 - 1;
+          out.data[((n * channels + c) * side + top + y) * side + left + x] =
+            uint8At(data, from++) / 127.5 - 1;
         }
       }
     }

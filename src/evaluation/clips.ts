@@ -1,5 +1,6 @@
 /** @file Which clips of which videos are compared: a Fréchet Video Distance depends much on it, so it is always stated. */
 
+import { float32At } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { Protocol } from './evaluation-set.ts';
@@ -55,7 +56,7 @@ export function clipStarts(name: string, length: number, video: number, protocol
   if (last < 0) throw tooShort(name, length, protocol);
   const random = places === 'random' ? Generator.seeded(seed, video).rand(count) : undefined;
   return Array.from({ length: count }, (_, i) =>
-    random ? Math.floor(random[i] * (last + 1)) : Math.round((i * last) / Math.max(count - 1, 1)),
+    random ? Math.floor(float32At(random, i) * (last + 1)) : Math.round((i * last) / Math.max(count - 1, 1)),
   );
 }
 

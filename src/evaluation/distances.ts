@@ -1,5 +1,6 @@
 /** @file Squared Euclidean distances of all pairs, tile by tile, in float64 or with float16's rounding. */
 
+import { float32At, floatAt, take } from '../at.ts';
 import type { Program } from '../runtime/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../tensor/convert.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
@@ -26,10 +27,12 @@ export interface Metric {
 /** Prepare a set's points for distances. */
 export function pointsOf(features: Features, { centre, half = false }: Metric): Points {
   const rounded = half ? rounding(features) : features;
-  const [n, dims] = rounded.shape;
+  const [n, dims] = take(rounded.shape, 2);
   const squares = new Float64Array(n);
   for (let i = 0; i < n; i++) {
-    for (let d = 0; d < dims; d++) squares[i] += (rounded.data[i * dims + d] - (centre?.[d] ?? 0)) ** 2;
+    let sum = 0;
+    for (let d = 0; d < dims; d++) sum += (floatAt(rounded.data, i * dims + d) - (centre?.[d] ?? 0)) ** 2;
+    squares[i] = sum;
   }
   return { features: rounded, squares };
 }
@@ -60,8 +63,8 @@ const ZERO = 2 ** -40;
 function toDistances({ row, column, rows, columns, values }: Tile, a: Float64Array, b: Float64Array): void {
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
-      const squares = a[row + i] + b[column + j];
-      const distance = squares - 2 * values[i * columns + j];
+      const squares = a[row + i]! + b[column + j]!;
+      const distance = squares - 2 * values[i * columns + j]!;
       values[i * columns + j] = distance > ZERO * squares ? distance : 0;
     }
   }
@@ -75,8 +78,10 @@ function halfDistances(
 ): Float64Array | undefined {
   const [left, right] = [toHalf(a.subarray(row, row + rows)), toHalf(b.subarray(column, column + columns))];
   const products = toHalf(values);
-  const differences = toHalf(products.map((product, at) => left[Math.floor(at / columns)] - 2 * product));
-  const distances = toHalf(differences.map((difference, at) => difference + right[at % columns]));
+  const differences = toHalf(
+    products.map((product, i) => float32At(left, Math.floor(i / columns)) - 2 * product),
+  );
+  const distances = toHalf(differences.map((difference, i) => difference + float32At(right, i % columns)));
   const overflows = !distances.every(Number.isFinite);
   return overflows ? undefined : Float64Array.from(distances, (distance) => Math.max(distance, 0));
 }

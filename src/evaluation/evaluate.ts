@@ -1,5 +1,6 @@
 /** @file All metrics that two sets allow. */
 
+import { at, take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { distinctNames } from '../models/acdit/class-names.ts';
 import type { Device } from '../runtime/device.ts';
@@ -147,7 +148,7 @@ async function statistics(
   options: EvaluateOptions,
 ): Promise<Gaussian | undefined> {
   if (gaussian || !features) return gaussian;
-  const [n, dims] = features.shape;
+  const [n, dims] = take(features.shape, 2);
   if (n < 2) {
     options.onWarning?.(`${name}: a Fréchet distance needs at least 2 samples, got ${n}; it is left out`);
     return undefined;
@@ -169,9 +170,10 @@ function scores(samples: EvaluationSet, options: EvaluateOptions): Metrics {
   // An Inception Score is one of Inception's classes.
   if (samples.classNames) return labelScores(samples, logits, samples.classNames, options);
   const { inceptionScoreChunk: chunk = INCEPTION_SCORE_CHUNK } = options;
-  if (logits.shape[0] < chunk) {
+  const rows = at(logits.shape, 0);
+  if (rows < chunk) {
     options.onWarning?.(
-      `${name}: ${logits.shape[0]} samples are few for an Inception Score, which is then too small; papers take ` +
+      `${name}: ${rows} samples are few for an Inception Score, which is then too small; papers take ` +
         `10 chunks of ${INCEPTION_SCORE_CHUNK}`,
     );
   }
@@ -204,7 +206,7 @@ async function neighbourMetrics(
   options: EvaluateOptions,
 ): Promise<Metrics> {
   if (!reference.features || !samples.features) return {};
-  const fewest = Math.min(reference.features.shape[0], samples.features.shape[0]);
+  const fewest = Math.min(at(reference.features.shape, 0), at(samples.features.shape, 0));
   if (fewest <= DENSITY_NEIGHBOUR) {
     options.onWarning?.(
       `precision, recall, density and coverage need more than ${DENSITY_NEIGHBOUR} samples of each set, got ${fewest}; ` +
@@ -227,7 +229,7 @@ async function kernelMetrics(
   options: EvaluateOptions,
 ): Promise<Metrics> {
   if (!reference.features || !samples.features) return {};
-  const fewest = Math.min(reference.features.shape[0], samples.features.shape[0]);
+  const fewest = Math.min(at(reference.features.shape, 0), at(samples.features.shape, 0));
   const { kidSubsets: subsets = KID_SUBSETS, kidSubsetSize: subsetSize = KID_SUBSET_SIZE, seed } = options;
   if (fewest < 2) {
     options.onWarning?.(

@@ -6,6 +6,7 @@
  */
 
 import { z } from 'zod';
+import { float64At } from '../at.ts';
 import type { PassedOver } from '../data/folder-files.ts';
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
@@ -136,11 +137,11 @@ async function storedGaussian(
 const ASYMMETRY = 1e-5;
 
 function isCovariance(matrix: Float64Array, dims: number): boolean {
-  const variance = (d: number): number => matrix[d * dims + d];
+  const variance = (d: number): number => float64At(matrix, d * dims + d);
   for (let i = 0; i < dims; i++) {
     if (variance(i) < 0) return false;
     for (let j = 0; j < i; j++) {
-      const difference = Math.abs(matrix[i * dims + j] - matrix[j * dims + i]);
+      const difference = Math.abs(float64At(matrix, i * dims + j) - float64At(matrix, j * dims + i));
       if (difference > ASYMMETRY * Math.sqrt(variance(i) * variance(j))) return false;
     }
   }

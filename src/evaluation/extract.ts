@@ -1,6 +1,7 @@
 /** @file Features of many samples, batch by batch. */
 
 import { setImmediate } from 'node:timers/promises';
+import { at, take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { type Channels, withChannels } from '../media/image.ts';
 import type { Device } from '../runtime/device.ts';
@@ -49,10 +50,10 @@ export async function extractFeatures(
       features.add(extracted.features);
       if (extracted.logits && !onlyFeatures) logits.add(extracted.logits);
       if (extracted.spatial) {
-        spatial ??= await gaussianSums(device, extracted.spatial.shape[1], SPATIAL_ROWS);
+        spatial ??= await gaussianSums(device, at(extracted.spatial.shape, 1), SPATIAL_ROWS);
         await spatial.add(extracted.spatial);
       }
-      done += batch.shape[0];
+      done += at(batch.shape, 0);
       onProgress?.(done / source.count);
     }
     return {
@@ -77,7 +78,7 @@ export async function extractFeatures(
  * differently if it gets fewer samples, so a sample's features would otherwise depend on the size of its set.
  */
 async function extractBatch(network: FeatureNetwork, samples: Tensor<'uint8'>): Promise<ExtractedFeatures> {
-  const [count, ...inner] = samples.shape;
+  const [count, ...inner] = take(samples.shape, 1);
   if (count === network.batchSize) return network.extract(samples);
   const size = elementCount(inner);
   const full = new Uint8Array(network.batchSize * size);
@@ -128,7 +129,8 @@ function rowCollector(count: number) {
   let all: Tensor<'float32'> | undefined;
   let filled = 0;
   return {
-    add({ shape: [n, dims], data }: Tensor<'float32'>): void {
+    add({ shape, data }: Tensor<'float32'>): void {
+      const [n, dims] = take(shape, 2);
       all ??= float32([count, dims], new Float32Array(count * dims));
       all.data.set(data, filled * dims);
       filled += n;
@@ -146,11 +148,11 @@ function inChannels(samples: Tensor<'uint8'>, channels: Channels): Tensor<'uint8
   return tensor('uint8', [...shape, channels], withChannels(strip, channels).data);
 }
 
-function requireFinite({ shape: [, dims], data }: Tensor<'float32'>, name: string, start: number): void {
+function requireFinite({ shape, data }: Tensor<'float32'>, name: string, start: number): void {
   const bad = data.findIndex((value) => !Number.isFinite(value));
   if (bad < 0) return;
   throw new ArgumentError(
-    `${name}: the network's features of sample ${start + Math.floor(bad / dims)} are not finite (${data[bad]}); ` +
+    `${name}: the network's features of sample ${start + Math.floor(bad / at(shape, 1))} are not finite (${data[bad]}); ` +
       'its weights may be damaged',
   );
 }

@@ -3,6 +3,7 @@
  * FID network it is the FID (Heusel et al. 2017); on any others it is not, and must not be called so.
  */
 
+import { float64At } from '../at.ts';
 import { ShapeError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Gaussian } from './gaussian.ts';
@@ -29,8 +30,8 @@ export async function frechetDistance(
   }
   let [means, variances] = [0, 0];
   for (let d = 0; d < dims; d++) {
-    means += (a.mean[d] - b.mean[d]) ** 2;
-    variances += a.covariance[d * dims + d] + b.covariance[d * dims + d];
+    means += (float64At(a.mean, d) - float64At(b.mean, d)) ** 2;
+    variances += float64At(a.covariance, d * dims + d) + float64At(b.covariance, d * dims + d);
   }
   // The trace of a root has an error of half the digits where the covariance is singular. The distance of covariances is
   // at most the nuclear norm of their difference (Powers and Størmer 1970), and this at most sqrt(D) times its norm.
@@ -41,7 +42,5 @@ export async function frechetDistance(
 }
 
 function distanceBetween(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
-  return Math.sqrt(sum);
+  return Math.sqrt(a.reduce((sum, value, i) => sum + (value - float64At(b, i)) ** 2, 0));
 }

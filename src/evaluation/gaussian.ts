@@ -1,6 +1,7 @@
 /** @file Mean and covariance of features, accumulated in float64. */
 
 import { setImmediate } from 'node:timers/promises';
+import { at, float64At, floatAt, take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
 import { type Features, input64, matrix64, product64, TILE_ROWS, type WorkOptions } from './products.ts';
@@ -14,9 +15,12 @@ export interface Gaussian {
 }
 
 /** Mean of the rows: (N, D) -> (D). */
-export function meanOf({ shape: [n, dims], data }: Pick<Features, 'shape' | 'data'>): Float64Array {
+export function meanOf({ shape, data }: Pick<Features, 'shape' | 'data'>): Float64Array {
+  const [n, dims] = take(shape, 2);
   const sum = new Float64Array(dims);
-  for (let at = 0; at < n * dims; at += dims) for (let d = 0; d < dims; d++) sum[d] += data[at + d];
+  for (let row = 0; row < n * dims; row += dims) {
+    for (let d = 0; d < dims; d++) sum[d] = float64At(sum, d) + floatAt(data, row + d);
+  }
   return sum.map((value) => value / n);
 }
 
@@ -51,10 +55,11 @@ export async function gaussianSums(
   const flush = async (): Promise<void> => {
     const block = matrix64(waiting, dims, room);
     centre ??= meanOf(block);
-    for (let at = 0; at < waiting * dims; at += dims) {
+    for (let row = 0; row < waiting * dims; row += dims) {
       for (let d = 0; d < dims; d++) {
-        block.data[at + d] -= centre[d];
-        differences[d] += block.data[at + d];
+        const difference = float64At(block.data, row + d) - float64At(centre, d);
+        block.data[row + d] = difference;
+        differences[d] = float64At(differences, d) + difference;
       }
     }
     await program.run({ rows: block, sum: total }, { scatter: next });
@@ -63,7 +68,8 @@ export async function gaussianSums(
     waiting = 0;
   };
   return {
-    async add({ shape: [n], data }) {
+    async add({ shape, data }) {
+      const n = at(shape, 0);
       for (let start = 0; start < n; ) {
         const taken = Math.min(n - start, rowsAtOnce - waiting);
         room.set(data.subarray(start * dims, (start + taken) * dims), waiting * dims);
@@ -78,10 +84,10 @@ export async function gaussianSums(
         throw new ArgumentError(`gaussianSums: a covariance needs at least 2 samples, got ${count}`);
       }
       const shift = differences.map((difference) => difference / count);
-      const mean = shift.map((value, d) => value + centre![d]);
-      const covariance = total.data.map((value, at) => {
-        const [i, j] = [Math.floor(at / dims), at % dims];
-        return (value - count * shift[i] * shift[j]) / (count - 1);
+      const mean = shift.map((value, d) => value + float64At(centre!, d));
+      const covariance = total.data.map((value, place) => {
+        const [i, j] = [Math.floor(place / dims), place % dims];
+        return (value - count * float64At(shift, i) * float64At(shift, j)) / (count - 1);
       });
       return { mean, covariance };
     },
@@ -98,7 +104,7 @@ export async function gaussianOf(
   features: Features,
   { signal, onProgress }: WorkOptions = {},
 ): Promise<Gaussian> {
-  const [n, dims] = features.shape;
+  const [n, dims] = take(features.shape, 2);
   const sums = await gaussianSums(device, dims, Math.min(Math.max(n, 1), TILE_ROWS));
   try {
     for (let start = 0; start < n; start += TILE_ROWS) {

@@ -1,5 +1,6 @@
 /** @file Images in the files of the MNIST family, with their labels. */
 
+import { take } from '../at.ts';
 import type { ImageDataset } from '../data/dataset.ts';
 import { readIdxImages, readIdxLabels } from '../data/idx-dataset.ts';
 import { DatasetError, FormatError } from '../errors.ts';
@@ -13,7 +14,7 @@ import type { SampleSource } from './sample-source.ts';
  */
 export async function openIdxSource(path: string): Promise<SampleSource> {
   const images = await readIdxImages(path);
-  const [count, height, width] = images.shape;
+  const [count, height, width] = take(images.shape, 3);
   return {
     name: path,
     count,

@@ -2,6 +2,7 @@
  * @file Images in an `.npz`: the array `arr_0` of the ADM suite, read batch by batch, as it may be larger than memory.
  */
 
+import { at, take } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import type { NpyStream } from '../formats/npy-stream.ts';
 import type { Npz } from '../formats/npz.ts';
@@ -23,7 +24,7 @@ const LABELS = 'arr_1';
  */
 export async function openImageArray(npz: Npz, name: string, maxPixels?: number): Promise<SampleSource> {
   const { shape } = await withArray(npz, async (array) => checkedImages(array, `${name}: '${IMAGES}'`));
-  const [count, height, width, channels = 1] = shape;
+  const [[count, height, width], channels = 1] = [take(shape, 3), shape[3]];
   requireModest(`${name}: an image of '${IMAGES}'`, { width, height }, { maxPixels });
   return {
     name,
@@ -33,11 +34,10 @@ export async function openImageArray(npz: Npz, name: string, maxPixels?: number)
     async *batches(size) {
       const array = await npz.stream(IMAGES);
       try {
-        for await (const {
-          shape: [n],
-          data,
-        } of array.pieces(modestBatch(size, [height, width, channels]))) {
-          yield tensor('uint8', [n, height, width, channels], data as Uint8Array);
+        for await (const { shape: piece, data } of array.pieces(
+          modestBatch(size, [height, width, channels]),
+        )) {
+          yield tensor('uint8', [at(piece, 0), height, width, channels], data as Uint8Array);
         }
       } finally {
         await array.close();

@@ -1,6 +1,7 @@
 /** @file Images in a folder, at any depth. */
 
 import { relative } from 'node:path';
+import { at } from '../at.ts';
 import { filesBelow, passedOver } from '../data/folder-files.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
@@ -38,13 +39,13 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
   }
   const { size: side } = options;
   const { width, height } =
-    side === undefined ? await openImage(files[0], options) : { width: side, height: side };
+    side === undefined ? await openImage(at(files, 0), options) : { width: side, height: side };
   const read = async (file: string): Promise<Image> => {
     const image = await openImage(file, options);
     if (side !== undefined) return centerCrop(withChannels(await image.decode(), 3), side);
     if (image.width === width && image.height === height) return withChannels(await image.decode(), 3);
     throw new FormatError(
-      `${file}: is ${image.width} x ${image.height} but ${relative(path, files[0])} is ${width} x ${height}; all must be ` +
+      `${file}: is ${image.width} x ${image.height} but ${relative(path, at(files, 0))} is ${width} x ${height}; all must be ` +
         `of one size. ${CROP_ADVICE}`,
     );
   };
@@ -55,7 +56,9 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
     shape,
     passedOver: passedOver(others),
     async *batches(size) {
-      for await (const images of readAhead(files.length, modestBatch(size, shape), (i) => read(files[i]))) {
+      for await (const images of readAhead(files.length, modestBatch(size, shape), (i) =>
+        read(at(files, i)),
+      )) {
         const data = new Uint8Array(images.length * height * width * 3);
         for (const [i, image] of images.entries()) data.set(image.data, i * image.data.length);
         yield tensor('uint8', [images.length, height, width, 3], data);

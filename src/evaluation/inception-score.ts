@@ -1,5 +1,6 @@
 /** @file The Inception Score (Salimans et al. 2016), by consecutive chunks in the file's order as the ADM evaluator does. */
 
+import { float64At, floatAt, take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Features } from './products.ts';
 
@@ -11,10 +12,8 @@ export const INCEPTION_SCORE_CHUNK = 5000;
  * @param logits (N, classes); the ADM evaluator's are without the bias.
  * @throws {ArgumentError} if there are no rows, or the chunk is no positive number of them.
  */
-export function inceptionScore(
-  { shape: [n, classes], data }: Features,
-  chunk = INCEPTION_SCORE_CHUNK,
-): number {
+export function inceptionScore({ shape, data }: Features, chunk = INCEPTION_SCORE_CHUNK): number {
+  const [n, classes] = take(shape, 2);
   if (n === 0 || !Number.isSafeInteger(chunk) || chunk < 1) {
     throw new ArgumentError(
       `inceptionScore: needs rows and a chunk of at least 1, got ${n} rows and ${chunk}`,
@@ -32,12 +31,12 @@ function chunkScore(logits: Float32Array | Float64Array, classes: number): numbe
   const rows = logits.length / classes;
   const mean = new Float64Array(classes);
   let negativeEntropy = 0;
-  for (let at = 0; at < logits.length; at += classes) {
-    const logSum = logSumExp(logits.subarray(at, at + classes));
+  for (let row = 0; row < logits.length; row += classes) {
+    const logSum = logSumExp(logits.subarray(row, row + classes));
     for (let c = 0; c < classes; c++) {
-      const logProbability = logits[at + c] - logSum;
+      const logProbability = floatAt(logits, row + c) - logSum;
       const probability = Math.exp(logProbability);
-      mean[c] += probability / rows;
+      mean[c] = float64At(mean, c) + probability / rows;
       if (probability > 0) negativeEntropy += probability * logProbability;
     }
   }

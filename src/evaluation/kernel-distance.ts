@@ -5,6 +5,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { at, take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -43,10 +44,11 @@ export async function kernelDistance(
   options: KernelDistanceOptions = {},
 ): Promise<KernelDistance> {
   const { subsets = KID_SUBSETS, subsetSize = KID_SUBSET_SIZE } = options;
-  const size = Math.min(subsets === 0 ? Number.POSITIVE_INFINITY : subsetSize, a.shape[0], b.shape[0]);
+  const [n, m] = [at(a.shape, 0), at(b.shape, 0)];
+  const size = Math.min(subsets === 0 ? Number.POSITIVE_INFINITY : subsetSize, n, m);
   if (size < 2) throw new ArgumentError(`kernelDistance: needs at least 2 samples of each set, got ${size}`);
   if (sameSamples(a, b)) return { mean: 0, deviation: 0 };
-  return withTileProgram(device, a.shape[1], async (program) =>
+  return withTileProgram(device, at(a.shape, 1), async (program) =>
     subsets === 0
       ? { mean: await squaredMmd(program, a, b, options), deviation: 0 }
       : overSubsets(program, a, b, { ...options, subsets, size }),
@@ -68,7 +70,8 @@ function sameSamples(a: Features, b: Features): boolean {
 }
 
 /** Returns a text for each row; equal values have equal texts, whatever precision they are stored in. */
-function* rowKeys({ shape: [n, dims], data }: Features): Iterable<string> {
+function* rowKeys({ shape, data }: Features): Iterable<string> {
+  const [n, dims] = take(shape, 2);
   for (let i = 0; i < n; i++) {
     const row = Float64Array.from(data.subarray(i * dims, (i + 1) * dims));
     yield createHash('sha256').update(new Uint8Array(row.buffer)).digest('base64');
@@ -94,11 +97,11 @@ async function overSubsets(
 }
 
 async function squaredMmd(program: Program, a: Features, b: Features, options: WorkOptions): Promise<number> {
-  const [n, m] = [a.shape[0], b.shape[0]];
+  const [n, m] = [at(a.shape, 0), at(b.shape, 0)];
   const pairs = n * n + m * m + 2 * n * m;
   let done = 0;
   const sum = async (x: Features, y: Features): Promise<number> => {
-    const share = ((x === y ? 1 : 2) * x.shape[0] * y.shape[0]) / pairs;
+    const share = ((x === y ? 1 : 2) * at(x.shape, 0) * at(y.shape, 0)) / pairs;
     const total = await kernelSum(program, x, y, {
       signal: options.signal,
       onProgress: (part) => options.onProgress?.(done + part * share),
@@ -113,14 +116,14 @@ async function squaredMmd(program: Program, a: Features, b: Features, options: W
 
 /** Sum of the kernel over all pairs; within one set, over those of different samples. */
 async function kernelSum(program: Program, a: Features, b: Features, options: WorkOptions): Promise<number> {
-  const dims = a.shape[1];
+  const dims = at(a.shape, 1);
   const symmetric = a === b;
   let sum = 0;
   await forEachTile(program, a, b, { ...options, symmetric }, ({ row, column, rows, columns, values }) => {
     for (let i = 0; i < rows; i++) {
       const first = symmetric && row === column ? i + 1 : 0;
       for (let j = first; j < columns; j++) {
-        const base = values[i * columns + j] / dims + 1;
+        const base = values[i * columns + j]! / dims + 1;
         sum += base * base * base;
       }
     }
@@ -129,9 +132,10 @@ async function kernelSum(program: Program, a: Features, b: Features, options: Wo
 }
 
 /** Some different rows, in random order. */
-function draw({ shape: [n, dims], data }: Features, size: number, generator: Generator): Features {
+function draw({ shape, data }: Features, size: number, generator: Generator): Features {
+  const [n, dims] = take(shape, 2);
   const out = new Float64Array(size * dims);
-  const order = generator.randperm(n);
-  for (let i = 0; i < size; i++) out.set(data.subarray(order[i] * dims, (order[i] + 1) * dims), i * dims);
+  const order = generator.randperm(n).subarray(0, size);
+  for (const [i, row] of order.entries()) out.set(data.subarray(row * dims, (row + 1) * dims), i * dims);
   return tensor('float64', [size, dims], out);
 }

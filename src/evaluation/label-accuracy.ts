@@ -1,5 +1,6 @@
 /** @file Whether samples show what they were asked to show, in a classifier's judgement. */
 
+import { take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { predictedClasses } from '../models/classifier/compiled.ts';
 import type { Features } from './products.ts';
@@ -18,22 +19,22 @@ export interface LabelAccuracy {
  * @throws {ArgumentError} if there are not as many labels as logits, or a label is none of the classes.
  */
 export function labelAccuracy(logits: Features, labels: ArrayLike<number>): LabelAccuracy {
-  const [count, classes] = logits.shape;
+  const [count, classes] = take(logits.shape, 2);
   if (labels.length !== count) {
     throw new ArgumentError(`labelAccuracy: ${labels.length} labels for ${count} samples`);
   }
-  const right = new Array<number>(classes).fill(0);
-  const made = new Array<number>(classes).fill(0);
+  const counts = Array.from({ length: classes }, () => ({ made: 0, right: 0 }));
   for (const [i, predicted] of predictedClasses(logits).entries()) {
     const label = labels[i];
-    if (!(Number.isInteger(label) && label >= 0 && label < classes)) {
+    const found = label !== undefined && counts[label];
+    if (!found) {
       throw new ArgumentError(`labelAccuracy: label ${label} of sample ${i} is none of ${classes} classes`);
     }
-    made[label]++;
-    if (predicted === label) right[label]++;
+    found.made++;
+    if (predicted === label) found.right++;
   }
   return {
-    accuracy: right.reduce((sum, number) => sum + number, 0) / count,
-    byLabel: right.map((number, label) => (made[label] > 0 ? number / made[label] : undefined)),
+    accuracy: counts.reduce((sum, { right }) => sum + right, 0) / count,
+    byLabel: counts.map(({ made, right }) => (made > 0 ? right / made : undefined)),
   };
 }

@@ -10,6 +10,7 @@
  * As in the code of the papers, a ball's edge is inside for the first two and outside for the last.
  */
 
+import { at, float64At } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { forEachDistance, type Metric, type Points, pointsOf } from './distances.ts';
@@ -52,13 +53,13 @@ export async function compareManifolds(
 ): Promise<Manifolds> {
   const { precisionNeighbour: k = PRECISION_NEIGHBOUR, densityNeighbour = DENSITY_NEIGHBOUR, half } = options;
   const neighbours = Math.max(k, densityNeighbour);
-  const fewest = Math.min(reference.shape[0], samples.shape[0]);
+  const fewest = Math.min(at(reference.shape, 0), at(samples.shape, 0));
   if (k < 1 || densityNeighbour < 1 || fewest <= neighbours) {
     throw new ArgumentError(
       `compareManifolds: needs a neighbour of at least 1 and more samples than that, got neighbour ${neighbours} of ${fewest}`,
     );
   }
-  return withTileProgram(device, reference.shape[1], async (program) => {
+  return withTileProgram(device, at(reference.shape, 1), async (program) => {
     const metric: Metric = half ? { half } : { centre: meanOf(reference) };
     const [real, fake] = [pointsOf(reference, metric), pointsOf(samples, metric)];
     const stages = stagesOf(real.squares.length, fake.squares.length, options);
@@ -103,11 +104,11 @@ function newCounts(real: number, fake: number): Counts {
 function count({ row, column, rows, columns, values }: Tile, radii: Radii, counts: Counts): void {
   for (let i = 0; i < rows; i++) {
     const real = row + i;
-    const [radius, densityRadius] = [radii.real[real], radii.density[real]];
+    const [radius, densityRadius] = [float64At(radii.real, real), float64At(radii.density, real)];
     for (let j = 0; j < columns; j++) {
-      const distance = values[i * columns + j];
+      const distance = values[i * columns + j]!;
       if (distance <= radius) counts.precise[column + j] = 1;
-      if (distance <= radii.fake[column + j]) counts.recalled[real] = 1;
+      if (distance <= radii.fake[column + j]!) counts.recalled[real] = 1;
       if (distance < densityRadius) {
         counts.inBalls++;
         counts.covered[real] = 1;
@@ -129,33 +130,34 @@ async function nearest(
   const width = neighbours + 1;
   const smallest = new Float64Array(n * width).fill(Number.POSITIVE_INFINITY);
   const insert = (point: number, distance: number): void => {
-    let at = point * width + neighbours;
-    if (distance >= smallest[at]) return;
-    for (; at > point * width && smallest[at - 1] > distance; at--) smallest[at] = smallest[at - 1];
-    smallest[at] = distance;
+    let place = point * width + neighbours;
+    if (distance >= smallest[place]!) return;
+    for (; place > point * width && smallest[place - 1]! > distance; place--)
+      smallest[place] = smallest[place - 1]!;
+    smallest[place] = distance;
   };
   await forEachDistance(program, points, points, metric, { ...options, symmetric: true }, (tile) => {
     const { row, column, rows, columns, values } = tile;
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < columns; j++) {
-        const distance = values[i * columns + j];
+        const distance = values[i * columns + j]!;
         insert(row + i, distance);
         if (row !== column) insert(column + j, distance);
       }
     }
   });
-  return (k) => Float64Array.from({ length: n }, (_, point) => smallest[point * width + k]);
+  return (k) => Float64Array.from({ length: n }, (_, point) => float64At(smallest, point * width + k));
 }
 
 /** The options of three passes over pairs, whose progress is put together. */
 function stagesOf(n: number, m: number, { signal, onProgress, tileRows }: ManifoldOptions) {
-  const pairs = [(n * n) / 2, (m * m) / 2, n * m];
+  const pairs = [(n * n) / 2, (m * m) / 2, n * m] as const;
   const total = pairs[0] + pairs[1] + pairs[2];
   return (stage: number) => ({
     signal,
     ...(tileRows !== undefined && { tileRows }),
     onProgress: (done: number) =>
-      onProgress?.((pairs.slice(0, stage).reduce((a, b) => a + b, 0) + done * pairs[stage]) / total),
+      onProgress?.((pairs.slice(0, stage).reduce((a, b) => a + b, 0) + done * at(pairs, stage)) / total),
   });
 }
 

@@ -1,5 +1,6 @@
 /** @file What two sets of features look like, to be drawn: their nearest neighbours, and a plane to see them in. */
 
+import { at, float32At, float64At, floatAt, take } from '../at.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
@@ -25,7 +26,8 @@ export interface NearestDistances {
 }
 
 /** At most `most` rows, evenly spread. */
-export function someRows({ shape: [n, dims], data }: Features, most: number): Tensor<'float64'> {
+export function someRows({ shape, data }: Features, most: number): Tensor<'float64'> {
+  const [n, dims] = take(shape, 2);
   const count = Math.min(n, most);
   const rows = new Float64Array(count * dims);
   for (let i = 0; i < count; i++) {
@@ -44,7 +46,7 @@ export async function nearestDistances(
 ): Promise<NearestDistances> {
   const metric = { centre: meanOf(reference) };
   const [real, fake] = [pointsOf(reference, metric), pointsOf(samples, metric)];
-  return withTileProgram(device, reference.shape[1], async (program) => {
+  return withTileProgram(device, at(reference.shape, 1), async (program) => {
     const nearest = async (points: Points, ofItself: boolean): Promise<Float64Array> => {
       const smallest = new Float64Array(points.squares.length).fill(Number.POSITIVE_INFINITY);
       await forEachDistance(program, points, real, metric, options, (tile) => {
@@ -52,7 +54,8 @@ export async function nearestDistances(
         for (let i = 0; i < rows; i++) {
           for (let j = 0; j < columns; j++) {
             const isItself = ofItself && row + i === column + j;
-            if (!isItself) smallest[row + i] = Math.min(smallest[row + i], values[i * columns + j]);
+            if (isItself) continue;
+            smallest[row + i] = Math.min(float64At(smallest, row + i), floatAt(values, i * columns + j));
           }
         }
       });
@@ -69,7 +72,7 @@ const ITERATIONS = 60;
  * repeated products with their covariance. The larger coordinates of each axis point to the right and up.
  */
 export function projectToPlane(reference: Features, samples: Features): Projection {
-  const [, dims] = reference.shape;
+  const dims = at(reference.shape, 1);
   const centred = centredRows([reference, samples]);
   const [first, second] = principalAxes(centred, dims);
   const total = centred.reduce((sum, value) => sum + value ** 2, 0);
@@ -78,25 +81,26 @@ export function projectToPlane(reference: Features, samples: Features): Projecti
   const share = (values: Float64Array): number =>
     total > 0 ? values.reduce((sum, value) => sum + value ** 2, 0) / total : 0;
   const points = (start: number, end: number): Float64Array =>
-    Float64Array.from({ length: 2 * (end - start) }, (_, i) => (i % 2 === 0 ? x : y)[start + (i >> 1)]);
-  const [n, m] = [reference.shape[0], samples.shape[0]];
+    Float64Array.from({ length: 2 * (end - start) }, (_, i) =>
+      float64At(i % 2 === 0 ? x : y, start + (i >> 1)),
+    );
+  const [n, m] = [at(reference.shape, 0), at(samples.shape, 0)];
   return { reference: points(0, n), samples: points(n, n + m), shares: [share(x), share(y)] };
 }
 
 /** The rows of all sets, less their common mean. */
 function centredRows([a, b]: readonly [Features, Features]): Float64Array {
-  const [, dims] = a.shape;
+  const dims = at(a.shape, 1);
   const rows = new Float64Array(a.data.length + b.data.length);
   rows.set(a.data);
   rows.set(b.data, a.data.length);
   const mean = meanOf({ shape: [rows.length / dims, dims], data: rows });
-  for (let at = 0; at < rows.length; at++) rows[at] -= mean[at % dims];
-  return rows;
+  return rows.map((value, i) => value - float64At(mean, i % dims));
 }
 
 function principalAxes(rows: Float64Array, dims: number): [Float64Array, Float64Array] {
   const start = Generator.seeded(0);
-  const random = (): Float64Array => Float64Array.from({ length: dims }, () => start.randn(1)[0]);
+  const random = (): Float64Array => Float64Array.from({ length: dims }, () => float32At(start.randn(1), 0));
   let [first, second] = [unit(random()), unit(random())];
   for (let i = 0; i < ITERATIONS; i++) {
     first = unit(transposedProducts(rows, dims, products(rows, dims, first)));
@@ -110,7 +114,7 @@ function products(rows: Float64Array, dims: number, vector: Float64Array): Float
   const out = new Float64Array(rows.length / dims);
   for (let i = 0; i < out.length; i++) {
     let sum = 0;
-    for (let d = 0; d < dims; d++) sum += rows[i * dims + d] * vector[d];
+    for (let d = 0; d < dims; d++) sum += float64At(rows, i * dims + d) * float64At(vector, d);
     out[i] = sum;
   }
   return out;
@@ -120,15 +124,15 @@ function products(rows: Float64Array, dims: number, vector: Float64Array): Float
 function transposedProducts(rows: Float64Array, dims: number, weights: Float64Array): Float64Array {
   const out = new Float64Array(dims);
   for (const [i, weight] of weights.entries()) {
-    for (let d = 0; d < dims; d++) out[d] += rows[i * dims + d] * weight;
+    for (let d = 0; d < dims; d++) out[d] = float64At(out, d) + float64At(rows, i * dims + d) * weight;
   }
   return out;
 }
 
 /** A vector less its part along another of length 1. */
 function without(vector: Float64Array, axis: Float64Array): Float64Array {
-  const along = vector.reduce((sum, value, d) => sum + value * axis[d], 0);
-  return vector.map((value, d) => value - along * axis[d]);
+  const along = vector.reduce((sum, value, d) => sum + value * float64At(axis, d), 0);
+  return vector.map((value, d) => value - along * float64At(axis, d));
 }
 
 /** Of length 1; a vector of zeros stays one. */

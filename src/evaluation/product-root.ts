@@ -15,6 +15,7 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { EigenvalueDecomposition, Matrix, SingularValueDecomposition } from 'ml-matrix';
+import { at, float64At, take } from '../at.ts';
 import type { Shape } from '../graph/symbolic.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
@@ -75,8 +76,9 @@ async function traceByFactors(
 }
 
 /** Sum of the singular values of a matrix with few rows or columns. */
-export function nuclearNormBySingularValues({ shape: [rows, columns], data }: Tensor<'float64'>): number {
+export function nuclearNormBySingularValues({ shape, data }: Tensor<'float64'>): number {
   if (data.length === 0) return 0;
+  const [rows, columns] = take(shape, 2);
   const { diagonal } = new SingularValueDecomposition(Matrix.from1DArray(rows, columns, data), {
     computeLeftSingularVectors: false,
     computeRightSingularVectors: false,
@@ -93,8 +95,8 @@ export async function nuclearNormByPolar(
 ): Promise<number> {
   const norm = Math.sqrt(innerProduct(data, data));
   if (norm === 0) return 0;
-  const [rows, columns] = shape;
-  const programs = [await compileStep(device, shape, GROWTH), await compileStep(device, shape, 1)];
+  const [rows, columns] = take(shape, 2);
+  const programs = [await compileStep(device, shape, GROWTH), await compileStep(device, shape, 1)] as const;
   try {
     let x = matrix64(
       rows,
@@ -119,7 +121,7 @@ export async function nuclearNormByPolar(
 /** y = growth x; y -> 3/2 y - 1/2 y yᵀ y. */
 function compileStep(device: Device, shape: Shape, growth: number): Promise<Program> {
   const x = input64('x', shape);
-  const [rows, columns] = shape.map(Number);
+  const [rows = 0, columns = 0] = shape.map(Number);
   const squares = product64(
     rows < columns ? { a: x, b: x, transposeB: true } : { a: x, b: x, transposeA: true },
   );
@@ -134,12 +136,12 @@ export async function productOfFactors(
   a: Tensor<'float64'>,
   b: Tensor<'float64'>,
 ): Promise<Tensor<'float64'>> {
-  const [rows, columns] = [a.shape[1], b.shape[1]];
+  const [rows, columns] = [at(a.shape, 1), at(b.shape, 1)];
   const into = { product: matrix64(rows, columns, new Float64Array(rows * columns)) };
   if (rows * columns === 0) return into.product;
-  const inputs = [input64('a', a.shape), input64('b', b.shape)];
-  const product = product64({ a: inputs[0], b: inputs[1], transposeA: true });
-  const program = await device.compile({ inputs, outputs: { product } });
+  const [x, y] = [input64('a', a.shape), input64('b', b.shape)];
+  const product = product64({ a: x, b: y, transposeA: true });
+  const program = await device.compile({ inputs: [x, y], outputs: { product } });
   try {
     await program.run({ a, b }, into);
     return into.product;
@@ -160,13 +162,14 @@ export function choleskyFactor(matrix: Float64Array, dims: number): Tensor<'floa
     const row = i * dims;
     for (const [column, pivot] of pivots.entries()) {
       const other = pivot * dims;
-      let rest = matrix[row + pivot];
-      for (let k = 0; k < column; k++) rest -= factor[row + k] * factor[other + k];
-      factor[row + column] = rest / factor[other + column];
+      let rest = float64At(matrix, row + pivot);
+      for (let k = 0; k < column; k++) rest -= float64At(factor, row + k) * float64At(factor, other + k);
+      factor[row + column] = rest / float64At(factor, other + column);
     }
-    let rest = matrix[row + i];
-    for (let k = 0; k < pivots.length; k++) rest -= factor[row + k] ** 2;
-    if (rest > dims * Number.EPSILON * matrix[row + i]) {
+    const variance = float64At(matrix, row + i);
+    let rest = variance;
+    for (let k = 0; k < pivots.length; k++) rest -= float64At(factor, row + k) ** 2;
+    if (rest > dims * Number.EPSILON * variance) {
       factor[row + pivots.length] = Math.sqrt(rest);
       pivots.push(i);
     }
@@ -178,7 +181,5 @@ export function choleskyFactor(matrix: Float64Array, dims: number): Tensor<'floa
 }
 
 function innerProduct(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
+  return a.reduce((sum, value, i) => sum + value * float64At(b, i), 0);
 }

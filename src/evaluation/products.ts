@@ -4,6 +4,7 @@
  */
 
 import { setImmediate } from 'node:timers/promises';
+import { at, float64At, take } from '../at.ts';
 import { apply, input, type Shape, type SymbolicTensor } from '../graph/symbolic.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
@@ -43,7 +44,9 @@ export function product64(terms: ProductTerms): SymbolicTensor {
       alpha: { float: alpha },
       beta: { float: beta },
     },
-    outputs: [{ shape: [a.shape[transposeA ? 1 : 0], b.shape[transposeB ? 0 : 1]], dtype: 'float64' }],
+    outputs: [
+      { shape: [at(a.shape, transposeA ? 1 : 0), at(b.shape, transposeB ? 0 : 1)], dtype: 'float64' },
+    ],
   })[0];
 }
 
@@ -59,16 +62,19 @@ export function matrix64(rows: number, columns: number, data: Float64Array): Ten
 
 /** Rows `start` to `start + count` in float64, each less `centre`, in `room`. */
 export function copyRows(
-  { shape: [, dims], data }: Features,
+  { shape, data }: Features,
   start: number,
   count: number,
   room: Float64Array,
   centre?: Float64Array,
 ): Tensor<'float64'> {
+  const dims = at(shape, 1);
   const rows = data.subarray(start * dims, (start + count) * dims);
   room.set(rows);
   if (centre) {
-    for (let at = 0; at < rows.length; at += dims) for (let d = 0; d < dims; d++) room[at + d] -= centre[d];
+    for (let row = 0; row < rows.length; row += dims) {
+      for (let d = 0; d < dims; d++) room[row + d] = float64At(room, row + d) - float64At(centre, d);
+    }
   }
   return matrix64(count, dims, room);
 }
@@ -120,7 +126,7 @@ export async function forEachTile(
   visit: (tile: Tile) => void,
 ): Promise<void> {
   const { centre, symmetric = false, tileRows = TILE_ROWS, signal, onProgress } = options;
-  const [[n, dims], [m]] = [a.shape, b.shape];
+  const [[n, dims], m] = [take(a.shape, 2), at(b.shape, 0)];
   const room = (matrixRows: number, columns: number) =>
     new Float64Array(Math.min(matrixRows, tileRows) * columns);
   const [left, right, values] = [room(n, dims), room(m, dims), room(n, Math.min(m, tileRows))];

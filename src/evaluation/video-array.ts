@@ -1,5 +1,6 @@
 /** @file Clips of the videos in an `.npz`, read video by video, as they may be larger than memory. */
 
+import { take } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
 import { requireModest } from '../media/image.ts';
@@ -24,7 +25,7 @@ export async function openVideoArray(
   const header = await npz.stream(IMAGES);
   await header.close();
   requireVideos(header, `${name}: '${IMAGES}'`);
-  const [count, length, height, width, channels] = header.shape;
+  const [count, length, height, width, channels] = take(header.shape, 5);
   // A video is read as a whole.
   requireModest(`${name}: a video of '${IMAGES}'`, { width, height: length * height }, { maxPixels });
   const chosen = new Set(chosenVideos(count, protocol));
@@ -77,7 +78,7 @@ function cutOut(
 }
 
 function joined(clips: readonly Uint8Array[], shape: readonly number[]): Tensor<'uint8'> {
-  const data = new Uint8Array(clips.length * clips[0].length);
+  const data = new Uint8Array(clips.reduce((sum, clip) => sum + clip.length, 0));
   for (const [i, clip] of clips.entries()) data.set(clip, i * clip.length);
   return tensor('uint8', [clips.length, ...shape], data);
 }

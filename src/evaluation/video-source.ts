@@ -1,6 +1,7 @@
 /** @file Clips of the videos in a folder: files at any depth, and folders of frames. */
 
 import { dirname, join, relative } from 'node:path';
+import { at } from '../at.ts';
 import { type FolderFiles, filesBelow, passedOver } from '../data/folder-files.ts';
 import { videoFrames } from '../data/videos/clip.ts';
 import { DatasetError, FormatError } from '../errors.ts';
@@ -73,15 +74,17 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
       `${path}: holds no videos (${[...VIDEO_EXTENSIONS].join(', ')}, or folders of frames)`,
     );
   }
-  const chosen = chosenVideos(files.length, protocol);
-  const [first] = await readClips(files[chosen[0]], chosen[0], options);
+  const videos = chosenVideos(files.length, protocol).map((index) => ({ index, file: at(files, index) }));
+  const example = at(videos, 0);
+  const first = at(await readClips(example.file, example.index, options), 0);
   const { height, width } = first;
   const read = async (i: number): Promise<Clip[]> => {
-    const file = files[chosen[i]];
-    const clips = await readClips(file, chosen[i], options);
-    if (clips[0].height === height && clips[0].width === width) return clips;
+    const { index, file } = at(videos, i);
+    const clips = await readClips(file, index, options);
+    const clip = at(clips, 0);
+    if (clip.height === height && clip.width === width) return clips;
     throw new FormatError(
-      `${file}: is ${clips[0].width} x ${clips[0].height} but ${relative(path, files[chosen[0]])} is ${width} x ${height}; ` +
+      `${file}: is ${clip.width} x ${clip.height} but ${relative(path, example.file)} is ${width} x ${height}; ` +
         `all must be of one size. ${CROP_ADVICE}`,
     );
   };
@@ -89,14 +92,14 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
   const shape = [frames, height, width, 3];
   return {
     name: path,
-    count: chosen.length * clipsPerVideo,
+    count: videos.length * clipsPerVideo,
     shape,
     passedOver: passedOver(others),
-    protocol: statedProtocol(protocol, chosen.length, [height, width]),
+    protocol: statedProtocol(protocol, videos.length, [height, width]),
     async *batches(most) {
       const size = modestBatch(most, shape);
-      const videos = Math.max(1, Math.floor(size / clipsPerVideo));
-      for await (const clips of readAhead(chosen.length, videos, read)) {
+      const videosAtOnce = Math.max(1, Math.floor(size / clipsPerVideo));
+      for await (const clips of readAhead(videos.length, videosAtOnce, read)) {
         const flat = clips.flat();
         for (let start = 0; start < flat.length; start += size) {
           const some = flat.slice(start, start + size);

@@ -1,5 +1,6 @@
 /** @file Golden numbers of sampling: predicted noise at the first and last step of each block, and the latents. */
 
+import { at, take } from '../at.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver } from '../diffusion/solvers/index.ts';
 import { FormatError } from '../errors.ts';
@@ -73,7 +74,7 @@ async function* checkPredictions(
       for (const when of ['first', 'last'] as const) {
         const name = `sample.block${block}.${when}`;
         if (!golden.has(`${name}.eps`)) continue;
-        const timestep = when === 'first' ? run.timesteps[0] : run.timesteps[run.timesteps.length - 1];
+        const timestep = at(run.timesteps, when === 'first' ? 0 : -1);
         const expected = await golden.read(`${name}.eps`);
         const branches = expected.data.length / (run.noise.data.length / config.blocks);
         const x = oneBlock(toFloat32(await golden.read(`${name}.x`)), run.noise, name);
@@ -91,7 +92,7 @@ async function* checkPredictions(
 
 /** A block's input as (N, B, C), whatever axes of one it was stored with. */
 function oneBlock(x: Tensor<'float32'>, noise: Tensor<'float32'>, name: string): Tensor<'float32'> {
-  const [samples, , tokens, size] = noise.shape;
+  const [samples, , tokens, size] = take(noise.shape, 4);
   if (x.data.length !== samples * tokens * size) {
     throw new FormatError(
       `golden ${name}.x has shape [${x.shape}] instead of [${samples},1,${tokens},${size}]`,

@@ -1,5 +1,6 @@
 /** @file Golden numbers of training: noising, prediction, loss, every gradient, and three optimizer steps. */
 
+import { at, take } from '../at.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
@@ -36,7 +37,7 @@ export async function* checkTraining(options: TrainingChecks): AsyncGenerator<Ch
   if (!golden.has('train.clean')) return;
   const batch = await readBatch(config, golden);
   yield* compare(golden, 'train.noised', batch.noised.data, TOLERANCE.pass);
-  const pass = await compileGradientPass(device, config, batch.clean.shape[0]);
+  const pass = await compileGradientPass(device, config, at(batch.clean.shape, 0));
   const optimizer = await compileOptimizer(device, OPTIMIZER);
   try {
     yield* checkSteps(options, pass, optimizer, batch);
@@ -50,7 +51,7 @@ async function readBatch(config: AcditConfig, golden: GoldenNumbers): Promise<No
   const schedule = linearNoiseSchedule();
   const clean = await readLatents(config, golden, 'train.clean');
   const noise = await readLatents(config, golden, 'train.noise');
-  const [samples, blocks] = clean.shape;
+  const [samples, blocks] = take(clean.shape, 2);
   const timesteps = await readIndices(golden, 'train.timesteps', schedule.trainSteps, samples * blocks);
   const labels = await readIndices(golden, 'train.labels', config.classes + 1, samples);
   return { clean, noise, noised: noiseBlocks(schedule, clean, noise, timesteps), timesteps, labels };

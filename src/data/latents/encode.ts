@@ -6,6 +6,7 @@
 
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { at, take } from '../../at.ts';
 import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import { makeFolders } from '../../io/atomic-write.ts';
 import { type Lock, lockFolder } from '../../io/lock.ts';
@@ -355,7 +356,7 @@ async function encodeFrame(
   const distribution = await encoder.encode(float32([variants.length, ...sampleShape.slice(1)], pictures), {
     signal,
   });
-  const [moments, flipped] = momentsOf(distribution);
+  const [moments, flipped] = take(momentsOf(distribution), 1);
   const largest = dtype === 'float16' ? 65504 : Number.MAX_VALUE;
   for (const variant of flipped ? [moments, flipped] : [moments]) {
     if (variant.every((value) => Math.abs(value) <= largest)) continue;
@@ -370,7 +371,7 @@ async function encodeFrame(
 /** Means and then log variances of each picture. */
 function momentsOf({ mean, logVariance }: LatentDistribution): Float32Array[] {
   const size = elementCount(mean.shape.slice(1));
-  return Array.from({ length: mean.shape[0] }, (_, n) => {
+  return Array.from({ length: at(mean.shape, 0) }, (_, n) => {
     const moments = new Float32Array(2 * size);
     moments.set(mean.data.subarray(n * size, (n + 1) * size));
     moments.set(logVariance.data.subarray(n * size, (n + 1) * size), size);

@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { at } from '../../at.ts';
 import { DatasetError, FormatError } from '../../errors.ts';
 import { checksum } from '../../formats/zip-writer.ts';
 import { writeFileAtomically } from '../../io/atomic-write.ts';
@@ -83,7 +84,7 @@ export function shardRange(
 
 /** Images or frames that a finished shard holds. */
 export function shardFrames({ shards }: Pick<LatentsIndex, 'shards'>, shard: number): number {
-  const { samples, frames = samples } = shards[shard];
+  const { samples, frames = samples } = at(shards, shard);
   return frames;
 }
 
@@ -170,16 +171,14 @@ function inconsistency(index: LatentsIndex): string | undefined {
   }
   const most = shardCount(index);
   if (shards.length > most) return `lists ${shards.length} shards where there can be ${most}`;
-  const uncounted = shards.findIndex(({ samples, frames = -1 }) =>
-    index.clips ? frames < samples : frames >= 0,
-  );
-  if (uncounted >= 0) return `shard ${uncounted} counts ${shards[uncounted].frames ?? 'no'} frames`;
+  const uncounted = shards.find(({ samples, frames = -1 }) => (index.clips ? frames < samples : frames >= 0));
+  if (uncounted) return `shard ${shards.indexOf(uncounted)} counts ${uncounted.frames ?? 'no'} frames`;
   const wrong = shards.findIndex(({ samples, skipped }, shard) => {
     const { first, end } = shardRange(index, shard);
     return samples + skipped !== end - first;
   });
   if (wrong < 0) return undefined;
-  const { samples, skipped } = shards[wrong];
+  const { samples, skipped } = at(shards, wrong);
   const { first, end } = shardRange(index, wrong);
   return `shard ${wrong} counts ${samples} samples and ${skipped} skipped where there are ${end - first} images`;
 }

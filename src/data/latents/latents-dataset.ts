@@ -4,6 +4,7 @@
  */
 
 import { stat } from 'node:fs/promises';
+import { at, float32At, int32At } from '../../at.ts';
 import { ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import type { Generator } from '../../tensor/generator.ts';
 import { CorruptFiles, type CorruptFilesOptions } from '../corrupt-files.ts';
@@ -72,26 +73,26 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
     close: () => pool.close(),
     async read(sample, generator) {
       const shard = lastAtMost(starts, sample);
-      const row = sample - starts[shard];
-      const flipped = flip && generator.rand(1)[0] < 0.5;
+      const row = sample - at(starts, shard);
+      const flipped = flip && at(generator.rand(1), 0) < 0.5;
       return pool.use(shard, async ({ labels, frames, read }) => {
-        const span = clipSpan(clip);
-        if (frames[row] < span) {
-          short.mark(sample, `${folder}: video ${sample}`, tooShort(frames[row], clip));
+        const [span, length] = [clipSpan(clip), int32At(frames, row)];
+        if (length < span) {
+          short.mark(sample, `${folder}: video ${sample}`, tooShort(length, clip));
           return undefined;
         }
         short.markGood(sample);
-        const start = index.clips ? clipStart(frames[row], span, generator.rand(1)[0]) : 0;
+        const start = index.clips ? clipStart(length, span, at(generator.rand(1), 0)) : 0;
         const moments = await read(row, start, span, flipped);
         const values = Array.from({ length: clip.frames }, (_, t) => {
-          const at = (t * clip.interval * moments.length) / span;
+          const begin = (t * clip.interval * moments.length) / span;
           return samplePosterior(
-            moments.subarray(at, at + moments.length / span),
+            moments.subarray(begin, begin + moments.length / span),
             autoencoder.scalingFactor,
             generator,
           );
         });
-        return { values: joined(values), label: labels[row] };
+        return { values: joined(values), label: int32At(labels, row) };
       });
     },
   };
@@ -99,8 +100,9 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
 
 /** Arrays of one length, one after the other. */
 function joined(parts: readonly Float32Array[]): Float32Array {
-  if (parts.length === 1) return parts[0];
-  const all = new Float32Array(parts.length * parts[0].length);
+  const first = at(parts, 0);
+  if (parts.length === 1) return first;
+  const all = new Float32Array(parts.length * first.length);
   parts.forEach((part, i) => {
     all.set(part, i * part.length);
   });
@@ -116,7 +118,8 @@ export function samplePosterior(
   const count = moments.length / 2;
   const values = generator.randn(count);
   for (let i = 0; i < count; i++) {
-    values[i] = (moments[i] + Math.exp(0.5 * moments[count + i]) * values[i]) * scalingFactor;
+    const deviation = Math.exp(0.5 * float32At(moments, count + i));
+    values[i] = (float32At(moments, i) + deviation * float32At(values, i)) * scalingFactor;
   }
   return values;
 }
@@ -173,7 +176,7 @@ function lastAtMost(starts: readonly number[], value: number): number {
   let [low, high] = [0, starts.length - 1];
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
-    if (starts[middle] <= value) low = middle;
+    if (at(starts, middle) <= value) low = middle;
     else high = middle - 1;
   }
   return low;

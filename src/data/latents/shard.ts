@@ -4,6 +4,7 @@
  * their frames, and `frames` (N) says how many each has. A sample's moments are one range, checked as it is read.
  */
 
+import { at } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { openSealedSafetensors, writeSealedSafetensors } from '../../formats/checksummed-safetensors.ts';
 import type { SafetensorsArchive } from '../../formats/safetensors.ts';
@@ -123,7 +124,7 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
       frames,
       async read(row, first, count, flipped) {
         const { data } = toFloat32(
-          await archive.readRows(flipped ? FLIPPED : MOMENTS, starts[row] + first, count),
+          await archive.readRows(flipped ? FLIPPED : MOMENTS, at(starts, row) + first, count),
         );
         if (data.every(Number.isFinite)) return data;
         throw new FormatError(`${path}: sample ${row} has values that are no numbers; the file is damaged`);
@@ -148,12 +149,16 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
 /** Where each part begins if parts of these lengths follow each other, and where the last one ends. */
 export function startsOf(lengths: ArrayLike<number>): number[] {
   const starts = [0];
-  for (let i = 0; i < lengths.length; i++) starts.push(starts[i] + lengths[i]);
+  let end = 0;
+  for (const length of Array.from(lengths)) {
+    end += length;
+    starts.push(end);
+  }
   return starts;
 }
 
 function checkShard(archive: SafetensorsArchive, index: LatentsIndex, shard: number, path: string): void {
-  const { samples } = index.shards[shard];
+  const { samples } = at(index.shards, shard);
   const moments = { dtype: index.dtype, shape: [shardFrames(index, shard), ...momentsShape(index)] };
   const expected = {
     [MOMENTS]: moments,

@@ -75,7 +75,7 @@ export function parseClasses(text: string, name: string): string[] {
   if (lines.length === 0) throw new FormatError(`${name}: lists no class`);
   return lines.map(({ line, number }, i) => {
     const [, index, className] = /^(\d+)\s+(\S+)$/.exec(line) ?? [];
-    if (Number(index) === i + 1) return className;
+    if (className !== undefined && Number(index) === i + 1) return className;
     throw new FormatError(`${name}: line ${number} is '${line.slice(0, 80)}', expected '${i + 1} ClassName'`);
   });
 }
@@ -92,8 +92,9 @@ export function parseSplit(text: string, name: string, classes: readonly string[
       throw new FormatError(`${name}: line ${number}, '${line.slice(0, 80)}', ${problem}`);
     };
     const [, folder, file, index] = /^([^/\\\s]+)\/([^/\\\s]+)(?:\s+(\d+))?$/.exec(line) ?? [];
-    if (folder === undefined || folder.startsWith('.'))
+    if (folder === undefined || file === undefined || folder.startsWith('.')) {
       return fail("is not of the form 'ClassName/file.avi 1'");
+    }
     const label = classes.indexOf(folder);
     if (label < 0) return fail(`is of a class that ${CLASSES} does not list`);
     if (index !== undefined && Number(index) !== label + 1)

@@ -1,5 +1,6 @@
 /** @file Video files as a dataset of clips: each time a video is read, its clip begins at another random place. */
 
+import { at } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { type ClassFiles, fingerprintOf } from '../class-folders.ts';
 import { CorruptFiles, type CorruptFilesOptions } from '../corrupt-files.ts';
@@ -26,7 +27,7 @@ export function videoDataset(
   const lengths = new Map<number, number>();
   const mark = (index: number, error: unknown): void => {
     if (!(error instanceof FormatError)) throw error; // no file is to blame
-    corrupt.mark(index, files[index].path, error);
+    corrupt.mark(index, at(files, index).path, error);
   };
   return {
     name: root,
@@ -40,9 +41,9 @@ export function videoDataset(
     fingerprint: () => fingerprintOf(root, files),
     async read(index, generator) {
       // Drawn for corrupt ones too, so that what follows does not depend on which are known to be.
-      const [place] = generator.rand(1);
+      const place = at(generator.rand(1), 0);
       if (corrupt.has(index)) return undefined;
-      const { path, label } = files[index];
+      const { path, label } = at(files, index);
       try {
         const length = lengths.get(index);
         const clip = await clipReader.read({
@@ -64,7 +65,7 @@ export function videoDataset(
       }
     },
     record(index) {
-      const { path, label } = files[index];
+      const { path, label } = at(files, index);
       return { label, frames: wholeVideo(path, options, (error) => mark(index, error)) };
     },
     close: () => clipReader.close(),
