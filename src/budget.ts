@@ -11,8 +11,9 @@ export function createBudget(capacity: number): Budget {
   const waiting: { readonly cost: number; readonly start: () => void }[] = [];
   let used = 0;
   const startNext = (): void => {
-    while (waiting.length > 0 && used + waiting[0].cost <= capacity) {
-      const { cost, start } = waiting.shift()!;
+    for (let next = waiting[0]; next && used + next.cost <= capacity; next = waiting[0]) {
+      const { cost, start } = next;
+      waiting.shift();
       used += cost;
       start();
     }

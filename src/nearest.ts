@@ -1,5 +1,7 @@
 /** @file The nearest of some known words, for "did you mean". */
 
+import { at } from './at.ts';
+
 /** Two words are similar if at most one in so many of the longer one's letters differs. */
 const LETTERS_PER_MISTAKE = 3;
 /** Shorter beginnings of a word match too many words. */
@@ -15,14 +17,14 @@ export function editDistance(a: string, b: string): number {
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
-      const replaced = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(next[j - 1] + 1, row[j] + 1, replaced));
+      const replaced = at(row, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(at(next, j - 1) + 1, at(row, j) + 1, replaced));
       const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      if (swapped) next[j] = Math.min(next[j], before[j - 2] + 1);
+      if (swapped) next[j] = Math.min(at(next, j), at(before, j - 2) + 1);
     }
     [before, row] = [row, next];
   }
-  return row[b.length];
+  return at(row, b.length);
 }
 
 /**

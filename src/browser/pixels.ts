@@ -1,5 +1,6 @@
 /** @file Pixels as canvases take them, and PNG files of them, made by the browser. */
 
+import { uint8At } from '../at.ts';
 import type { Image } from '../media/pixels.ts';
 
 /** What is used of a canvas that no page shows. */
@@ -15,7 +16,7 @@ interface Canvas {
 export function rgbaFromImage({ width, height, channels, data }: Image): Uint8ClampedArray<ArrayBuffer> {
   const out = new Uint8ClampedArray(width * height * 4);
   for (let i = 0; i < width * height; i++) {
-    for (let c = 0; c < 3; c++) out[4 * i + c] = data[i * channels + (channels === 3 ? c : 0)];
+    for (let c = 0; c < 3; c++) out[4 * i + c] = uint8At(data, i * channels + (channels === 3 ? c : 0));
     out[4 * i + 3] = 255;
   }
   return out;

@@ -44,7 +44,7 @@ function controlGroups(root: string): ControlGroup[] {
   const lines = text(join(root, 'proc/self/cgroup')).split('\n');
   return lines.flatMap((line) => {
     const [, list, path] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
-    if (list === undefined) return [];
+    if (list === undefined || path === undefined) return [];
     const controllers = list.split(',');
     const mounts = list === '' ? ['', 'unified'] : [list, ...controllers];
     return mounts.flatMap((mount) =>

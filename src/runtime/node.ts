@@ -1,6 +1,7 @@
 /** @file ONNX Runtime on Node. The only file that imports it. */
 
 import * as ort from 'onnxruntime-node';
+import { get } from '../at.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 import type { Device, Feeds } from './device.ts';
@@ -149,7 +150,7 @@ const runInPlace: Runtime['run'] = async (session, feeds, outputs, into) => {
     }
   }
   return Object.fromEntries(
-    Object.entries(room).map(([name, place]) => [name, place ?? fromRuntime(results[name])]),
+    Object.entries(room).map(([name, place]) => [name, place ?? fromRuntime(get(results, name))]),
   );
 };
 

@@ -1,6 +1,7 @@
 /** @file What both builds of ONNX Runtime, Node's and the browser's, have in common: from graphs to programs that run. */
 
 import type * as ort from 'onnxruntime-node';
+import { get } from '../at.ts';
 import { DeviceError } from '../errors.ts';
 import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
 import { matmul } from '../graph/operators/linear-algebra.ts';
@@ -185,7 +186,7 @@ export const runAndCopy: Runtime['run'] = async (session, feeds, outputs, into) 
     throw new DeviceError(`ONNX Runtime could not run a program: ${messageOf(cause)}`, { cause });
   });
   return Object.fromEntries(
-    [...outputs.keys()].map((name) => [name, placed(name, fromRuntime(results[name]), into[name])]),
+    [...outputs.keys()].map((name) => [name, placed(name, fromRuntime(get(results, name)), into[name])]),
   );
 };
 
@@ -208,13 +209,13 @@ export async function requireWorking(device: Device): Promise<void> {
   const [a, b] = [input('a', [2, 2]), input('b', [2, 2])];
   try {
     const program = await device.compile({ inputs: [a, b], outputs: { product: matmul(a, b) } });
-    const { product } = await program.run({
+    const outputs = await program.run({
       a: float32([2, 2], [1, 2, 3, 4]),
       b: float32([2, 2], [5, 6, 7, 8]),
     });
     await program.dispose();
-    if (product.data.join() !== '19,22,43,50')
-      throw new DeviceError(`a product came out as ${product.data.join()}`);
+    const product = get(outputs, 'product').data.join();
+    if (product !== '19,22,43,50') throw new DeviceError(`a product came out as ${product}`);
   } catch (cause) {
     await device.dispose();
     throw new DeviceError(`device ${device.name} is not available here (${lastWords(cause)}); use another`, {

@@ -24,7 +24,7 @@ export function requireKey(key: string | undefined): MiddlewareHandler {
 }
 
 function givenKey(header = ''): string {
-  return /^Bearer +(.+)$/i.exec(header)?.[1].trim() ?? '';
+  return /^Bearer +(.+)$/i.exec(header)?.[1]?.trim() ?? '';
 }
 
 /** Digests have the same length for all keys, so comparing them takes the same time. */

@@ -2,6 +2,7 @@
 
 import type { Context } from 'hono';
 import type { z } from 'zod';
+import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
 import { withoutByteOrderMark } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
@@ -74,7 +75,8 @@ function tooLarge(limit: number): ApiError {
 
 /** Returns the media type without its parameters. */
 function bodyType(c: Context): string {
-  return (c.req.header('content-type') ?? '').split(';')[0].trim().toLowerCase();
+  const [type = ''] = (c.req.header('content-type') ?? '').split(';', 1);
+  return type.trim().toLowerCase();
 }
 
 function requirePlain(c: Context): void {
@@ -144,21 +146,22 @@ function parseJson(bytes: Buffer): unknown {
 export function validBody<S extends z.ZodObject>(schema: S, body: unknown): z.output<S> {
   const { success, data, error } = schema.safeParse(body);
   if (success) return data;
-  throw describeIssue(error.issues[0], Object.keys(schema.shape));
+  throw describeIssue(at(error.issues, 0), Object.keys(schema.shape));
 }
 
 function describeIssue(issue: z.core.$ZodIssue, fields: readonly string[], before: string[] = []): ApiError {
   const path = [...before, ...issue.path.map(String)];
   const param = printable(path.join('.'));
-  if (issue.code === 'invalid_union' && issue.errors.length > 0) {
+  const nearestMeaning = issue.code === 'invalid_union' ? issue.errors[0]?.[0] : undefined;
+  if (nearestMeaning) {
     // Report the first alternative: a value for all blocks comes before one per block.
-    const [nearestMeaning] = issue.errors;
-    return describeIssue(nearestMeaning[0], fields, path);
+    return describeIssue(nearestMeaning, fields, path);
   }
   if (issue.code === 'unrecognized_keys') {
-    const key = printable(issue.keys[0]);
+    const unknown = at(issue.keys, 0);
+    const key = printable(unknown);
     const others =
-      didYouMean(issue.keys[0], fields, (field) => `'${field}'`) || `; the fields are ${fields.join(', ')}`;
+      didYouMean(unknown, fields, (field) => `'${field}'`) || `; the fields are ${fields.join(', ')}`;
     const message = `unknown field '${key}'${path.length === 0 ? others : ` in ${param}`}`;
     return new ApiError(400, 'unknown_parameter', message, { param: key });
   }

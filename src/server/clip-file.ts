@@ -1,5 +1,6 @@
 /** @file A clip as a file. */
 
+import { at } from '../at.ts';
 import { framesOf } from '../media/frames.ts';
 import { enlarge, type Image } from '../media/pixels.ts';
 import { mp4Encoder } from '../media/video-mp4.ts';
@@ -20,7 +21,7 @@ export function createClip(fps: number): ClipFile {
   const encoder = mp4Encoder(fps);
   return {
     async add(frames) {
-      const [images] = framesOf(frames);
+      const images = at(framesOf(frames), 0);
       await encoder.add(images.map(legible));
     },
     file: async () => Buffer.concat(await encoder.file()),

@@ -58,7 +58,10 @@ export function createGate({ seats, waiting: most }: GateOptions): Gate {
   }
 
   function admitNext(): void {
-    while (queue.length > 0 && busy + queue[0].samples <= seats) queue.shift()!.admit();
+    for (let next = queue[0]; next && busy + next.samples <= seats; next = queue[0]) {
+      queue.shift();
+      next.admit();
+    }
     for (const [ahead, { onWait }] of queue.entries()) onWait?.(ahead);
   }
 

@@ -1,6 +1,7 @@
 /** @file `POST /v1/images/generations`, in OpenAI's shape. */
 
 import type { Context, Hono } from 'hono';
+import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -65,11 +66,12 @@ async function makeImages(c: Context, job: ImageJob, context: ServerContext): Pr
   const { model, body, request } = job;
   const latents = await finalLatents(job, clientSignal(c), context);
   const images = await encodePictures(await wholePictures(model, latents), body.output_format);
-  const data = images.map(([image]) =>
-    body.response_format === 'url'
+  const data = images.map((frames) => {
+    const image = at(frames, 0);
+    return body.response_format === 'url'
       ? { url: storeImage(c, context, image, body.output_format) }
-      : { b64_json: image },
-  );
+      : { b64_json: image };
+  });
   return {
     created: now(),
     data,
@@ -130,10 +132,10 @@ async function* streamImages(
     }
     if (event.kind !== 'done') continue;
     const images = await encodePictures(await wholePictures(model, event.latents), output_format);
-    for (const [index, [b64_json]] of images.entries()) {
+    for (const [index, frames] of images.entries()) {
       yield {
         type: 'image_generation.completed',
-        b64_json,
+        b64_json: at(frames, 0),
         created_at: now(),
         ...common,
         index,
@@ -146,7 +148,7 @@ async function* streamImages(
 
   async function preview({ block, clean }: SampleEvent & { kind: 'step' }): Promise<string[]> {
     const pictures = await picturesAt(model, sketch.with(block, clean), block);
-    return (await encodePictures(pictures, output_format)).map(([image]) => image);
+    return (await encodePictures(pictures, output_format)).map((frames) => at(frames, 0));
   }
 }
 

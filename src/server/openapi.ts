@@ -182,8 +182,8 @@ export function openApiDocument(
 ): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const operation of operations) {
-    paths[operation.path] ??= {};
-    paths[operation.path][operation.method] = describeOperation(operation);
+    const { path, method } = operation;
+    paths[path] = { ...paths[path], [method]: describeOperation(operation) };
   }
   return {
     openapi: '3.1.0',

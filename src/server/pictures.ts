@@ -1,5 +1,6 @@
 /** @file Latents on their way to pictures: whole ones, and those that are not finished yet. */
 
+import { take } from '../at.ts';
 import { framesOf } from '../media/frames.ts';
 import { encodeImage, type Image, type ImageFormat } from '../media/image.ts';
 import { type AcditConfig, frameCount, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
@@ -28,10 +29,10 @@ export function createSketch(config: AcditConfig, samples: number, blocks = conf
 }
 
 function sketchOf(tokens: Tensor<'float32'>): Sketch {
-  const [, blocks] = tokens.shape;
+  const [samples, blocks] = take(tokens.shape, 2);
   return {
     tokens,
-    place(block, { shape: [samples], data }) {
+    place(block, { data }) {
       const size = data.length / samples;
       for (let n = 0; n < samples; n++) {
         tokens.data.set(data.subarray(n * size, (n + 1) * size), (n * blocks + block) * size);
@@ -70,7 +71,7 @@ function framesBetween(
   first: number,
   end: number,
 ): Tensor<'float32'> {
-  const [samples, , , size] = shape;
+  const [samples, , , size] = take(shape, 4);
   const whole = data.length / samples;
   const [from, to] = [first * perFrame * size, end * perFrame * size];
   const parts = Array.from({ length: samples }, (_, n) =>

@@ -1,6 +1,7 @@
 /** @file What a client asks for, checked against the model and the server's limits, as what a sampler is asked for. */
 
 import { randomInt } from 'node:crypto';
+import { at } from '../at.ts';
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
@@ -78,7 +79,7 @@ export function findModel(
 ): ServedModel {
   if (name === undefined) {
     const fits = ({ config }: ServedModel): boolean => (config.frames > 1 ? 'videos' : 'images') === makes;
-    return models.find(fits) ?? models[0];
+    return models.find(fits) ?? at(models, 0);
   }
   const found = models.find(({ id }) => id === name);
   if (found) return found;
@@ -149,8 +150,9 @@ function classOf(list: ClassIndex, part: string | number): ChosenClass {
 
 /** Returns one value per block, from a list or a single value. */
 function perBlock<T extends number | string>(blocks: number, param: string, value: T | readonly T[]): T[] {
-  const values = typeof value === 'object' ? value : [value];
-  if (values.length === 1) return Array<T>(blocks).fill(values[0]);
+  const values: readonly T[] = typeof value === 'object' ? value : [value];
+  const [first] = values;
+  if (first !== undefined && values.length === 1) return Array<T>(blocks).fill(first);
   if (values.length === blocks) return [...values];
   return invalid(
     param,
@@ -166,7 +168,7 @@ function givenBlocks(
   encoded: EncodedTensor,
 ): Tensor<'float32'> {
   const given = decodeTensor(encoded, 'given');
-  const [rows, kept, size, width] = given.shape;
+  const [rows, kept = blocks, size, width] = given.shape;
   const fits =
     given.shape.length === 4 &&
     (rows === samples || rows === 1) &&

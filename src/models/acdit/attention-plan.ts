@@ -5,6 +5,8 @@
  * blocks stay a handful of products. The same idea as FlexAttention's block mask.
  */
 
+import { at } from '../../at.ts';
+
 /** Tokens `start` up to, not including, `end`. */
 export interface TokenRange {
   readonly start: number;
@@ -131,7 +133,7 @@ export function keyAtoms(plan: AttentionPlan): TokenRange[] {
     }
   }
   const sorted = [...cuts].sort((a, b) => a - b);
-  return sorted.slice(1).map((end, i) => ({ start: sorted[i], end }));
+  return sorted.slice(1).map((end, i) => ({ start: at(sorted, i), end }));
 }
 
 /** The plan as a dense (tokens, tokens) mask, 1 where attention is allowed; for checking and drawing. */

@@ -1,5 +1,6 @@
 /** @file Compares two lists of class names: labels mean the same only if the names are the same, in the same order. */
 
+import { at } from '../../at.ts';
 import { printable } from '../../io/printable.ts';
 
 type Names = readonly string[];
@@ -27,7 +28,7 @@ export function classChange(then: Names, now: Names): string | undefined {
   if (moved.length === 0) return undefined;
   const shown = moved
     .slice(0, SHOWN)
-    .map((label) => `class ${label} was ${quoted(then[label])} and is now ${quoted(now[label])}`);
+    .map((label) => `class ${label} was ${quoted(at(then, label))} and is now ${quoted(at(now, label))}`);
   return shown.join(', ') + (moved.length > SHOWN ? `, and ${moved.length - SHOWN} more` : '');
 }
 

@@ -1,5 +1,6 @@
 /** @file Finds classes by name or number, and shows their names. */
 
+import { at } from '../../at.ts';
 import { ArgumentError } from '../../errors.ts';
 import { printable, printableList } from '../../io/printable.ts';
 import { didYouMean } from '../../nearest.ts';
@@ -131,8 +132,9 @@ function onlyOne(list: ClassList, text: string, spelling: Spelling): number | un
     spelling,
   );
   if (fitting.length <= 1) return fitting[0];
-  const candidates = printableList(fitting.map((label) => `${quoted(classNames[label])} (${label})`));
-  const equal = fitting.every((label) => classNames[label] === classNames[fitting[0]]);
+  const nameOf = (label: number): string => at(classNames, label);
+  const candidates = printableList(fitting.map((label) => `${quoted(nameOf(label))} (${label})`));
+  const equal = new Set(fitting.map(nameOf)).size === 1;
   throw new ArgumentError(
     `${quoted(text)} could be any of the classes ${candidates}; give ${equal ? 'the number' : 'the exact name or the number'}`,
   );
@@ -140,21 +142,24 @@ function onlyOne(list: ClassList, text: string, spelling: Spelling): number | un
 
 /** Returns a class found by its name, with a note if the text could have meant another. */
 function namedClass(list: ClassList, text: string, label: number): ChosenClass {
-  const taken = `${quoted(text)} is taken as the class named ${quoted(list.classNames![label])} (number ${label})`;
+  const names = list.classNames ?? [];
+  const taken = `${quoted(text)} is taken as the class named ${quoted(at(names, label))} (number ${label})`;
   const word = lowerCase(text);
   if (word === NO_CLASS[0]) return { label, note: `${taken}; write '${NO_CLASS[1]}' for no class` };
   const number = Number(word);
   // With leading zeros it is a name, not a number.
-  if (String(number) !== word || number === label || !(number in list.classNames!)) return { label };
-  return { label, note: `${taken}, not as class number ${number} (${quoted(list.classNames![number])})` };
+  const other = names[number];
+  if (String(number) !== word || number === label || other === undefined) return { label };
+  return { label, note: `${taken}, not as class number ${number} (${quoted(other)})` };
 }
 
 /** Returns a class by its number, with a note if a name resembles it. @throws {ArgumentError} naming the range. */
 function numberedClass(list: ClassList, text: string): ChosenClass {
   const label = requireClassNumber(list, Number(text));
   const resembling = list.classNames?.find((name) => isNumber(name) && Number(name) === label);
-  if (resembling === undefined || list.classNames![label] === resembling) return { label };
-  const own = quoted(list.classNames![label]);
+  const name = list.classNames?.[label];
+  if (resembling === undefined || name === undefined || name === resembling) return { label };
+  const own = quoted(name);
   return {
     label,
     note: `${quoted(text)} is taken as class number ${label} (${own}), not as the class named ${quoted(resembling)}`,

@@ -1,5 +1,6 @@
 /** @file Between pictures and sequences: patches become tokens, and tokens are ordered block by block. */
 
+import { float32At, int32At } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
 import { type AcditConfig, tokenCount, tokenSize, tokensPerFrame } from './config.ts';
@@ -79,7 +80,9 @@ export function patchify(config: AcditConfig, pictures: Tensor<'float32'>): Tens
   const out = new Float32Array(pictures.data.length);
   for (let n = 0; n < count; n++) {
     const start = n * offsets.length;
-    for (let i = 0; i < offsets.length; i++) out[start + i] = pictures.data[start + offsets[i]];
+    for (let i = 0; i < offsets.length; i++) {
+      out[start + i] = float32At(pictures.data, start + int32At(offsets, i));
+    }
   }
   return float32([count, config.blocks, config.blockSize, tokenSize(config)], out);
 }
@@ -94,15 +97,17 @@ export function unpatchify(config: AcditConfig, tokens: Tensor<'float32'>): Tens
   const out = new Float32Array(tokens.data.length);
   for (let n = 0; n < count; n++) {
     const start = n * offsets.length;
-    for (let i = 0; i < offsets.length; i++) out[start + offsets[i]] = tokens.data[start + i];
+    for (let i = 0; i < offsets.length; i++) {
+      out[start + int32At(offsets, i)] = float32At(tokens.data, start + i);
+    }
   }
   return float32([count, frames, channels, height, width], out);
 }
 
 /** The layout of (N, T, B, C) tokens that may be fewer or more frames than the model's own. */
-function clipLayout(config: AcditConfig, [, blocks, blockSize]: readonly number[]): AcditConfig {
+function clipLayout(config: AcditConfig, [, blocks = 0, blockSize = 0]: readonly number[]): AcditConfig {
   const frames = (blocks * blockSize) / tokensPerFrame(config);
-  if (config.frames === 1 || !Number.isInteger(frames)) return config;
+  if (config.frames === 1 || frames === 0 || !Number.isInteger(frames)) return config;
   return { ...config, frames, blocks, blockSize };
 }
 

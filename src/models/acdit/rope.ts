@@ -3,6 +3,7 @@
  * dimension j is j + D/2 of the whole head, though the two may turn by different axes.
  */
 
+import { at } from '../../at.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import { type AcditConfig, gridLengths, headSize, rotaryDims } from './config.ts';
 import { tokenPositions } from './layout.ts';
@@ -32,15 +33,16 @@ export function ropeTables(config: AcditConfig): RopeTables {
   const dims = rotaryDims(config);
   const lengths = gridLengths(config);
   const positions = tokenPositions(config);
-  const tokens = positions[0].length;
+  const tokens = at(positions, 0).length;
   const cos = new Float32Array(tokens * size);
   const sin = new Float32Array(tokens * size);
   let offset = 0;
   for (const [axis, dim] of dims.entries()) {
-    const frequencies = axisFrequencies(dim, axisBase(lengths[axis]));
+    const frequencies = axisFrequencies(dim, axisBase(at(lengths, axis)));
+    const places = at(positions, axis);
     for (let token = 0; token < tokens; token++) {
       for (let j = 0; j < dim; j++) {
-        const angle = Math.fround(positions[axis][token] * frequencies[j % frequencies.length]);
+        const angle = Math.fround(at(places, token) * at(frequencies, j % frequencies.length));
         cos[token * size + offset + j] = Math.cos(angle);
         sin[token * size + offset + j] = Math.sin(angle);
       }
@@ -52,7 +54,7 @@ export function ropeTables(config: AcditConfig): RopeTables {
 
 /** Tables with the first half of each sine negated, so that x' = x cos + swapHalves(x) sin. */
 export function signedTables(tables: RopeTables): RopeTables {
-  const [, size] = tables.sin.shape;
+  const size = at(tables.sin.shape, 1);
   const sin = tables.sin.data.map((value, i) => (i % size < size / 2 ? -value : value));
   return { cos: tables.cos, sin: float32(tables.sin.shape, sin) };
 }

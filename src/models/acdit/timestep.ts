@@ -1,5 +1,6 @@
 /** @file The sinusoidal timestep embedding's input features. */
 
+import { at, float32At } from '../../at.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import { TIMESTEP_FEATURES } from './weights.ts';
 
@@ -10,7 +11,7 @@ export function timestepFeatures(timesteps: ArrayLike<number>): Tensor<'float32'
   const out = new Float32Array(timesteps.length * TIMESTEP_FEATURES);
   for (let k = 0; k < timesteps.length; k++) {
     for (let i = 0; i < half; i++) {
-      const angle = Math.fround(timesteps[k] * frequencies[i]);
+      const angle = Math.fround(at(timesteps, k) * float32At(frequencies, i));
       out[k * TIMESTEP_FEATURES + i] = Math.cos(angle);
       out[k * TIMESTEP_FEATURES + half + i] = Math.sin(angle);
     }
