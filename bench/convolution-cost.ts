@@ -1,5 +1,6 @@
 /** @file What convolutions cost. */
 
+import { at } from '../src/at.ts';
 import { type SymbolicTensor, topologicalOrder } from '../src/graph/symbolic.ts';
 import { elementCount } from '../src/tensor/tensor.ts';
 
@@ -7,11 +8,10 @@ import { elementCount } from '../src/tensor/tensor.ts';
 export function convolutionCost(result: SymbolicTensor): number {
   return topologicalOrder([result])
     .filter(({ operator }) => operator === 'Conv')
-    .map(({ inputs: [, weight], outputs: [output] }) => {
-      const [places, size] = [output.shape.slice(2), weight.shape].map((shape) =>
-        elementCount(shape.map(Number)),
-      );
-      return places * size;
+    .map(({ inputs, outputs }) => {
+      const countOf = ({ shape }: SymbolicTensor, from: number): number =>
+        elementCount(shape.slice(from).map(Number));
+      return countOf(at(outputs, 0), 2) * countOf(at(inputs, 1), 0);
     })
     .reduce((sum, count) => sum + count, 0);
 }

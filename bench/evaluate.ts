@@ -14,10 +14,9 @@ import { Generator } from '../src/tensor/generator.ts';
 import { float32 } from '../src/tensor/tensor.ts';
 import { time } from './matrix-speed.ts';
 
-const [samples, references, dims] = [2, 3, 4].map((at, i) =>
-  Number(process.argv[at] ?? [50_000, 10_000, 2048][i]),
-);
-const chosen = process.argv[5]?.split(',');
+const [samplesText = '50000', referencesText = '10000', dimsText = '2048', metrics] = process.argv.slice(2);
+const [samples, references, dims] = [Number(samplesText), Number(referencesText), Number(dimsText)];
+const chosen = metrics?.split(',');
 
 /** Independent normal values, moved a little. */
 function randomFeatures(rows: number, columns: number, seed: number): Features {
@@ -28,7 +27,8 @@ function randomFeatures(rows: number, columns: number, seed: number): Features {
 }
 
 const device = openCpu();
-const [reference, sample] = [randomFeatures(references, dims, 0), randomFeatures(samples, dims, 1)];
+const reference = randomFeatures(references, dims, 0);
+const sample = randomFeatures(samples, dims, 1);
 console.log(
   `${samples} samples, ${references} of the reference, ${dims} dimensions, ${device.threads} threads`,
 );

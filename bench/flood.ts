@@ -11,6 +11,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { at, get } from '../src/at.ts';
 import { saveModel } from '../src/checkpoints/save.ts';
 import { startServer } from '../src/server/serve.ts';
 import { formulaWeights } from '../test/support/formula-weights.ts';
@@ -145,8 +146,8 @@ async function flood(count: number): Promise<ReadonlyMap<string, number>> {
   const client = async (): Promise<void> => {
     while (next < count) {
       const index = next++;
-      const name = names[index % names.length];
-      const outcome = await clients[name](index, random()).catch((error) => `failed: ${error.message}`);
+      const name = at(names, index % names.length);
+      const outcome = await get(clients, name)(index, random()).catch((error) => `failed: ${error.message}`);
       const key = `${name}: ${outcome}`;
       outcomes.set(key, (outcomes.get(key) ?? 0) + 1);
     }
@@ -168,7 +169,7 @@ const reference = async (): Promise<string> => {
   const { data } = (await (await post(IMAGES, { prompt: 1, seed: 1, steps: 5 })).json()) as {
     data: { b64_json: string }[];
   };
-  return data[0].b64_json;
+  return at(data, 0).b64_json;
 };
 
 const expected = await reference();

@@ -8,6 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { at } from '../src/at.ts';
 import { saveModel } from '../src/checkpoints/save.ts';
 import { type RunningServer, startServer } from '../src/server/serve.ts';
 import { formulaWeights } from '../test/support/formula-weights.ts';
@@ -47,7 +48,7 @@ async function ask(url: string, body: object): Promise<string> {
   });
   if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
   const { data } = (await response.json()) as { data: { b64_json: string }[] };
-  return data[0].b64_json;
+  return at(data, 0).b64_json;
 }
 
 interface Run {
@@ -67,7 +68,7 @@ async function load(url: string, bodies: readonly object[], concurrency: number)
     while (next < bodies.length) {
       const index = next++;
       const began = performance.now();
-      answers[index] = await ask(url, bodies[index]);
+      answers[index] = await ask(url, at(bodies, index));
       latencies[index] = (performance.now() - began) / 1000;
     }
   };
@@ -78,7 +79,7 @@ async function load(url: string, bodies: readonly object[], concurrency: number)
 function report(name: string, { seconds, latencies }: Run): void {
   const sorted = [...latencies].sort((a, b) => a - b);
   const percentile = (share: number): string =>
-    `${sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))].toFixed(2)} s`;
+    `${at(sorted, Math.min(sorted.length - 1, Math.floor(share * sorted.length))).toFixed(2)} s`;
   console.log(
     `${name}: ${(latencies.length / seconds).toFixed(2)} pictures a second; latency ` +
       `p50 ${percentile(0.5)}, p95 ${percentile(0.95)}, p99 ${percentile(0.99)}`,

@@ -4,6 +4,7 @@
  * Usage: npm run bench:stream -- [blocks of the long clip]
  */
 
+import { at } from '../src/at.ts';
 import { type AcditConfig, validateConfig } from '../src/models/acdit/config.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
 import { openCpu } from '../src/runtime/node.ts';
@@ -55,7 +56,7 @@ await stream(config.blocks, 2);
 const shares: number[] = [];
 for (let i = 0; i < 3; i++) {
   const { seconds } = await stream(config.blocks, 25);
-  shares.push(seconds[0] / seconds[seconds.length - 1]);
+  shares.push(at(seconds, 0) / at(seconds, -1));
 }
 console.log(
   `first frames after ${(median(shares) * 100).toFixed(0)}% of the time of ${config.blocks} blocks ` +
@@ -65,10 +66,10 @@ console.log(
 const { seconds, megabytes } = await stream(longest, 5);
 const half = Math.floor(longest / 2);
 const paceOf = (from: number, to: number): string =>
-  (((seconds[to] - seconds[from]) / (to - from)) * 1000).toFixed(0);
+  (((at(seconds, to) - at(seconds, from)) / (to - from)) * 1000).toFixed(0);
 console.log(
   `${longest} blocks: ${paceOf(config.blocks, half)} ms a block in the first half, ${paceOf(half, longest - 1)} in the second; ` +
-    `memory ${[config.blocks, half, longest - 1].map((block) => `${megabytes[block].toFixed(0)} MB at block ${block}`).join(', ')}`,
+    `memory ${[config.blocks, half, longest - 1].map((block) => `${at(megabytes, block).toFixed(0)} MB at block ${block}`).join(', ')}`,
 );
 await sampler.dispose();
 await device.dispose();

@@ -44,7 +44,7 @@ function pageText(
   });
   return replaceLinks(markdown, (target, line) => {
     if (/^([a-z]+:|#)/i.test(target)) return target;
-    const [path, fragment] = target.split('#');
+    const [path = '', fragment] = target.split('#');
     const file = posix.join(posix.dirname(source), path).replace(/\/$/, '');
     const hash = fragment === undefined ? '' : `#${fragment}`;
     const page = pages.get(file);

@@ -4,6 +4,7 @@
  */
 
 import { join } from 'node:path';
+import { at } from '../src/at.ts';
 import { loadModel } from '../src/checkpoints/load.ts';
 import { framesOf } from '../src/media/frames.ts';
 import { grid, writePng } from '../src/media/image.ts';
@@ -20,6 +21,8 @@ const { config } = model;
 const sampler = await createSampler({ ...model, device });
 const labels = Array.from({ length: config.classes }, (_, label) => label);
 const latents = await finalLatents(sampler.sample({ labels, seed: Number(seed) }));
-const pictures = framesOf(unpatchify(config, latents)).map((frames) => frames[Math.floor(frames.length / 2)]);
+const pictures = framesOf(unpatchify(config, latents)).map((frames) =>
+  at(frames, Math.floor(frames.length / 2)),
+);
 await writePng(join(folder, 'classes.png'), grid(pictures, { columns: labels.length, padding: 0 }));
 await device.dispose();

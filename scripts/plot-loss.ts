@@ -4,6 +4,7 @@
  *     npm run plot-loss -- runs/fashion-mnist/metrics.jsonl docs/images/fashion-mnist-loss.png
  */
 
+import { at } from '../src/at.ts';
 import { type Image, writePng } from '../src/media/index.ts';
 import { readMetrics } from '../src/training/index.ts';
 import { rasterize, tickStep, write } from './drawing/drawing.ts';
@@ -43,7 +44,7 @@ function smooth(points: readonly Point[]): Point[] {
 }
 
 function stepAxis(points: readonly Point[]): Axis {
-  const last = points[points.length - 1].step;
+  const last = at(points, -1).step;
   const every = tickStep(last, 10);
   return {
     toPixel: (step) => FRAME.left + (step / last) * (FRAME.right - FRAME.left),
@@ -92,7 +93,7 @@ function writeLabels(image: Image, points: readonly Point[], x: Axis, y: Axis): 
   for (const tick of y.ticks)
     write(image, String(Number(tick.toPrecision(2))), FRAME.left - 10, y.toPixel(tick), -1);
   write(image, 'optimizer steps', (FRAME.left + FRAME.right) / 2, HEIGHT - 22, 0);
-  const final = smooth(points)[points.length - 1];
+  const final = at(smooth(points), -1);
   const title = 'mean squared error of the predicted noise (log scale)';
   write(image, `${title}, ${final.loss.toFixed(4)} at ${final.step}`, FRAME.left, 24, 1);
 }

@@ -6,6 +6,7 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { at, get } from '../src/at.ts';
 import { type Image, writePng } from '../src/media/index.ts';
 import { rasterize, tickStep, write } from './drawing/drawing.ts';
 import type { StudyResult } from './trade-off/study.ts';
@@ -28,7 +29,7 @@ const PANEL = { width: 480, height: 400, left: 80, right: 20, top: 74, bottom: 6
 const [BLUE, RED] = ['#1f5fa8', '#b8442c'];
 
 function panelsOf(results: readonly StudyResult[]): Panel[] {
-  const metric = (name: string): number[] => results.map(({ metrics }) => metrics[name]);
+  const metric = (name: string): number[] => results.map(({ metrics }) => get(metrics, name));
   const costs = (key: 'flops' | 'seconds', unit: number): Curve[] => [
     { name: 'with cache', color: BLUE, values: results.map(({ withCache }) => withCache[key] / unit) },
     { name: 'without', color: RED, values: results.map(({ withoutCache }) => withoutCache[key] / unit) },
@@ -98,11 +99,12 @@ function writePanel(image: Image, panel: Panel, blocks: readonly number[], x: nu
     write(image, String(count), x + across(i, blocks.length), y + PANEL.height - PANEL.bottom + 18, 0);
   }
   write(image, 'blocks', x + PANEL.width / 2, y + PANEL.height - 20, 0);
-  const ends = panel.curves.map(({ values }) => values[values.length - 1]);
+  const ends = panel.curves.map(({ values }) => at(values, -1));
   for (const [i, { name, values }] of panel.curves.entries()) {
     // The highest curve has its name above its end, others below.
-    const beside = ends[i] === Math.max(...ends) ? -18 : 50;
-    write(image, name, x + across(values.length - 1, values.length), y + toPixel(ends[i]) + beside, -1);
+    const end = at(ends, i);
+    const beside = end === Math.max(...ends) ? -18 : 50;
+    write(image, name, x + across(values.length - 1, values.length), y + toPixel(end) + beside, -1);
   }
 }
 
@@ -110,16 +112,16 @@ async function main(path: string | undefined, output: string | undefined): Promi
   if (!path || !output) throw new Error('usage: npm run plot-trade-off -- RESULTS.json OUT.png');
   const results: StudyResult[] = JSON.parse(readFileSync(path, 'utf8'));
   const panels = panelsOf(results);
-  const places = panels.map((_, i) => [(i % 2) * PANEL.width, Math.floor(i / 2) * PANEL.height] as const);
+  const placeOf = (i: number) => [(i % 2) * PANEL.width, Math.floor(i / 2) * PANEL.height] as const;
   const drawn = panels.map(
-    (panel, i) => `<g transform="translate(${places[i].join()})">${drawPanel(panel)}</g>`,
+    (panel, i) => `<g transform="translate(${placeOf(i).join()})">${drawPanel(panel)}</g>`,
   );
   const [width, height] = [2 * PANEL.width, 2 * PANEL.height];
   const image = await rasterize(
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"><rect width="100%" height="100%" fill="white"/>${drawn.join('')}</svg>`,
   );
   const blocks = results.map((result) => result.blocks);
-  for (const [i, panel] of panels.entries()) writePanel(image, panel, blocks, ...places[i]);
+  for (const [i, panel] of panels.entries()) writePanel(image, panel, blocks, ...placeOf(i));
   await writePng(output, image);
   console.log(output);
 }

@@ -20,8 +20,10 @@ import {
   trainingFlops,
 } from './trade-off/study.ts';
 
-const [data, out, teraflops = '20', perClass = '100'] = process.argv.slice(2);
-if (!data || !out) throw new ArgumentError('trade-off: expected a data folder and a folder for the results');
+const missing = (): never => {
+  throw new ArgumentError('trade-off: expected a data folder and a folder for the results');
+};
+const [data = missing(), out = missing(), teraflops = '20', perClass = '100'] = process.argv.slice(2);
 /** Images whose sampling is timed: fewer where they take longer. */
 const TIMED_IMAGES = 4;
 const device = openCpu({ threads: 1 });

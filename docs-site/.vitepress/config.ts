@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import temml from 'temml';
 import { type DefaultTheme, defineConfig } from 'vitepress';
+import { at } from '../../src/at.ts';
 import { paletteCss } from '../diagrams/palette.ts';
 import { guide } from '../guide.ts';
 import { PAGES } from '../paths.ts';
@@ -51,7 +52,8 @@ export default defineConfig({
     config(markdown) {
       const { fence } = markdown.renderer.rules;
       markdown.renderer.rules.fence = (...args) => {
-        const token = args[0][args[1]];
+        const [tokens, index] = args;
+        const token = at(tokens, index);
         if (token.info.trim() !== 'math') return fence!(...args);
         return `<div class="formula" tabindex="0">${temml.renderToString(token.content, { displayMode: true, throwOnError: true })}</div>`;
       };

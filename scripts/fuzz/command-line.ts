@@ -84,13 +84,13 @@ type Flags = ReadonlyMap<string, readonly string[]>;
 
 /** The flags that each command's help lists. */
 async function knownFlags(): Promise<Flags> {
-  const names = [...new Set(COMMANDS.map(([name]) => name))];
+  const names = [...new Set(COMMANDS.map(([name = '']) => name))];
   const entries = names.map(async (name) => {
     const { stdout } = await runInProcess([name, '--help']);
     return [
       name,
       [...stdout.matchAll(/^ {2}(--[\w-]+)/gm)]
-        .map(([, flag]) => flag)
+        .map(([, flag = '']) => flag)
         .filter((flag) => flag !== '--verbose'),
     ] as const;
   });
@@ -106,8 +106,8 @@ function damagedArguments(flags: Flags, random: Random): string[] {
     if (choice === 0) args.splice(at, 1);
     else if (choice === 1) args.splice(at, 0, random.pick(VALUES));
     else if (choice === 2) args[random.below(args.length)] = random.pick(VALUES);
-    else if (choice === 3 && at < args.length) args[at] = misspelt(args[at], random);
-    else args.push(random.pick(flags.get(valid[0])!), random.pick(VALUES));
+    else if (choice === 3 && at < args.length) args[at] = misspelt(args[at]!, random);
+    else args.push(random.pick(flags.get(valid[0] ?? '')!), random.pick(VALUES));
   } while (random.oneIn(2));
   return args;
 }
@@ -125,7 +125,7 @@ function resultProblem(args: readonly string[], { code, stderr }: CliResult): st
   const lines = stderr.trimEnd().split('\n');
   const errors = lines.filter((line) => !line.startsWith('warning: '));
   if (code !== 2 || errors.length !== 1) return `${shown} ends with code ${code}: ${stderr.slice(0, 2000)}`;
-  const problem = messageProblem(errors[0].replace(/^acdit: /, ''));
+  const problem = messageProblem(errors.join().replace(/^acdit: /, ''));
   return problem && `${shown}: ${problem}`;
 }
 
@@ -142,8 +142,8 @@ async function writeInputs(folder: string): Promise<void> {
 /** Names, sizes and times of all files, by which a command that wrote something is noticed. */
 async function contentsOf(folder: string): Promise<string> {
   const names = await readdir(folder, { recursive: true });
-  const stats = await Promise.all(names.map((name) => lstat(join(folder, name))));
-  return names.map((name, i) => `${name} ${stats[i].size} ${stats[i].mtimeMs}`).join('\n');
+  const stats = names.map(async (name) => ({ name, ...(await lstat(join(folder, name))) }));
+  return (await Promise.all(stats)).map(({ name, size, mtimeMs }) => `${name} ${size} ${mtimeMs}`).join('\n');
 }
 
 /** Returns the target of the command line. */

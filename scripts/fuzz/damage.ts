@@ -1,5 +1,6 @@
 /** @file Ways to damage bytes and JSON: flips, cuts, splices, copies, extreme numbers, deep nesting, huge counts. */
 
+import { uint8At } from '../../src/at.ts';
 import type { Random } from './random.ts';
 
 type Damage = (data: Uint8Array, random: Random) => Uint8Array;
@@ -17,7 +18,8 @@ const joined = (...parts: readonly Uint8Array[]): Uint8Array => new Uint8Array(B
 
 const flipped: Damage = (data, random) => {
   const out = data.slice();
-  out[random.below(out.length)] ^= 1 << random.below(8);
+  const place = random.below(out.length);
+  out[place] = (out[place] ?? 0) ^ (1 << random.below(8));
   return out;
 };
 
@@ -103,7 +105,7 @@ const digitsChanged: Damage = (data, random) => {
   const from = data.findIndex((byte, i) => i >= random.below(data.length) && isDigit(byte));
   if (from < 0) return data;
   let end = from;
-  while (isDigit(data[end])) end++;
+  while (end < data.length && isDigit(uint8At(data, end))) end++;
   return joined(data.subarray(0, from), Buffer.from(random.pick(NUMBERS)), data.subarray(end));
 };
 
@@ -155,11 +157,11 @@ function changedValue(value: unknown, random: Random): unknown {
   const entries = Object.entries(value);
   if (entries.length === 0) return random.pick(VALUES)(random);
   const at = random.below(entries.length);
-  const [key, item] = entries[at];
+  const [key, item] = entries[at]!;
   const choice = random.below(10);
   if (choice === 0) entries.splice(at, 1);
   else if (choice === 1) entries.push([random.pick([HOSTILE_TEXT, `${key}x`, 'x'.repeat(5000)]), item]);
-  else if (choice === 2) entries.push([key, entries[random.below(entries.length)][1]]);
+  else if (choice === 2) entries.push([key, random.pick(entries)[1]]);
   else if (choice === 3 && typeof item === 'number')
     entries[at] = [key, item * random.pick([-1, 2, 1000, 1e9])];
   else entries[at] = [key, changedValue(item, random)];

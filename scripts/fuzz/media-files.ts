@@ -1,7 +1,7 @@
 /** @file Readers of images, animations and videos. */
 
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { readClip } from '../../src/data/videos/clip.ts';
@@ -122,7 +122,7 @@ export async function mediaTargets(folder: string): Promise<Target[]> {
   if (!hasFfmpeg) return targets;
   const videos = ['h264.mp4', 'vp9.webm', 'xvid.avi', 'mjpeg.mov'].map(
     async (file) =>
-      [file.split('.')[1], new Uint8Array(await readFile(join(folderOf('video'), file)))] as const,
+      [extname(file).slice(1), new Uint8Array(await readFile(join(folderOf('video'), file)))] as const,
   );
   return [...targets, clipTarget(folder, 'video', await Promise.all(videos))];
 }

@@ -1,5 +1,7 @@
 /** @file Reproducible random numbers of the fuzzer. */
 
+import { at } from '../../src/at.ts';
+
 /** Random numbers from a seed: the same in every run. */
 export interface Random {
   /** An integer in [0, limit). */
@@ -18,7 +20,7 @@ export function createRandom(seed: number): Random {
     return mixed(state) / 2 ** 32;
   };
   const below = (limit: number): number => Math.floor(next() * limit);
-  return { below, pick: (values) => values[below(values.length)], oneIn: (n) => below(n) === 0 };
+  return { below, pick: (values) => at(values, below(values.length)), oneIn: (n) => below(n) === 0 };
 }
 
 /** Returns the seed of a case in a run, so that each case can be repeated alone. */

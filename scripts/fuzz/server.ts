@@ -1,5 +1,6 @@
 /** @file The server's requests: JSON and forms for images, videos and streams, in this process. */
 
+import { get } from '../../src/at.ts';
 import { PATHS } from '../../src/server/api.ts';
 import { tinyServer } from '../../test/support/tiny-server.ts';
 import { damagedBytes, damagedJson } from './damage.ts';
@@ -67,7 +68,7 @@ interface Body {
 }
 
 function damagedBody(path: string, random: Random): Body {
-  const body = random.pick(BODIES[path]);
+  const body = random.pick(get(BODIES, path));
   if (path !== PATHS.videos || random.oneIn(2)) {
     return { bytes: damagedJson(JSON.stringify(body), random), type: 'application/json' };
   }

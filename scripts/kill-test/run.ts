@@ -5,6 +5,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
+import { at, take } from '../../src/at.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 import type { Scenario } from './scenarios.ts';
 
@@ -51,10 +52,11 @@ export async function killTest(options: KillTestOptions): Promise<readonly Tally
   const total = (): number => tallies.reduce((sum, tally) => sum + tally.kills, 0);
   for (let number = 0; total() < kills; number++) {
     const i = number % scenarios.length;
-    const [scenario, tally, { duration, outcome }] = [scenarios[i], tallies[i], references[i]];
+    const [scenario, tally] = [at(scenarios, i), at(tallies, i)];
+    const { duration, outcome } = at(references, i);
     const out = join(folder, `${scenario.name}-${number}`);
     mkdirSync(out);
-    const killed = await killAndFinish(options, scenario, out, () => random.rand(1)[0] * duration);
+    const killed = await killAndFinish(options, scenario, out, () => at(random.rand(1), 0) * duration);
     if (killed === 0) continue; // this machine is fast at times
     tally.kills += killed;
     tally.runs++;
@@ -97,7 +99,8 @@ interface Ended {
   readonly stderr: string;
 }
 
-function start({ command: [program, ...first] }: KillTestOptions, scenario: Scenario, out: string) {
+function start({ command }: KillTestOptions, scenario: Scenario, out: string) {
+  const [program, ...first] = take(command, 1);
   const child = spawn(program, [...first, ...scenario.args(out)], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...scenario.env?.(out) },

@@ -18,7 +18,7 @@ export function libvipsParts(folder: string): Part[] {
   );
   // The first two rows are the heads of the columns and a line.
   const rows = [...readme.matchAll(/^\| *([\w-]+) *\| *(.+?) *\|$/gm)].slice(2);
-  const parts = rows.map(([, name, licence]) => {
+  const parts = rows.map(([, name = '', licence = '']) => {
     const version = versions[KEYS[name] ?? name] ?? versions[name.replace(/^lib/, '')];
     return { name: version === undefined ? name : `${name} ${version}`, licence };
   });

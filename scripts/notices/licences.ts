@@ -2,6 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { get } from '../../src/at.ts';
 
 const TEXTS = join(import.meta.dirname, 'texts');
 
@@ -31,7 +32,7 @@ const KNOWN: Readonly<Record<string, readonly string[]>> = {
 export function standardTexts(licence: string, owner: string): string[] {
   const identifiers = licence.replace(/[()]/g, '').split(/ (?:AND|OR|WITH) /);
   return identifiers.flatMap((identifier) => {
-    if (Object.hasOwn(KNOWN, identifier)) return KNOWN[identifier];
+    if (Object.hasOwn(KNOWN, identifier)) return get(KNOWN, identifier);
     throw new Error(
       `${owner}: expected a licence of ${Object.keys(KNOWN).join(', ')}; got ${licence || 'none'}; ` +
         'read its terms, and add it to scripts/notices/licences.ts if acdit may depend on it',
@@ -54,7 +55,7 @@ export function ownText(folder: string): string {
   return readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isFile() && /^(licen[cs]e|copying|notice)/i.test(entry.name))
     .map(({ name }) => readFileSync(join(folder, name), 'utf8'))
-    .map((text) => text.split(/^#+ Licenses of bundled dependencies/m, 1)[0])
+    .map((text) => text.split(/^#+ Licenses of bundled dependencies/m, 1).join())
     .map((text) => text.replace(/[ \t\r]+$/gm, '').replace(/^\n+|\n+$/g, ''))
     .join('\n\n');
 }

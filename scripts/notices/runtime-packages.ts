@@ -1,5 +1,7 @@
 /** @file Which packages an installation of acdit brings along, from the lock file: the same on every platform. */
 
+import { get } from '../../src/at.ts';
+
 /** A package as `package-lock.json` describes it. */
 export interface LockEntry {
   readonly version?: string;
@@ -38,7 +40,7 @@ export function runtimePackages(lock: Lock): RuntimePackage[] {
   const all = reach(lock, () => true);
   return [...all]
     .map(([folder, neededBy]) => {
-      const { version = '', license = '' } = lock.packages[folder];
+      const { version = '', license = '' } = get(lock.packages, folder);
       const platformSpecific = !everywhere.has(folder);
       const name = nameOf(folder);
       return { name, version, licence: license, folder, neededBy: [...neededBy].sort(), platformSpecific };
@@ -52,10 +54,10 @@ function reach({ packages }: Lock, enters: (entry: LockEntry) => boolean): Map<s
   const found = new Map<string, Set<string>>();
   const waiting = [''];
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
-    const { dependencies, optionalDependencies } = packages[folder];
+    const { dependencies, optionalDependencies } = get(packages, folder);
     for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
       const target = resolve(packages, folder, name);
-      if (target === undefined || !enters(packages[target])) continue;
+      if (target === undefined || !enters(get(packages, target))) continue;
       if (!found.has(target)) waiting.push(target);
       const neededBy = found.get(target) ?? new Set();
       found.set(target, neededBy.add(folder === '' ? 'acdit' : nameOf(folder)));

@@ -39,7 +39,7 @@ export function packageNotices(root: string): string {
 export function dependencyTable(root: string): string {
   const bundles: Readonly<Record<string, Bundle>> = { ...BUNDLES, [LIBVIPS]: libvips(root) };
   const rows = lines(root).map(({ name, licence, neededBy }) => {
-    const parts = Object.hasOwn(bundles, name) ? bundles[name].parts : [];
+    const parts = bundles[name]?.parts ?? [];
     return [`\`${name}\``, licence, neededBy.map((each) => `\`${each}\``).join(', '), byLicence(parts)];
   });
   return table(['package', 'licence', 'needed by', 'contains'], rows);

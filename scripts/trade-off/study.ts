@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { float32At } from '../../src/at.ts';
 import { AcditError } from '../../src/errors.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { sampleCost, trainingCost } from '../../src/models/acdit/cost.ts';
@@ -107,7 +108,7 @@ export async function measureSampling(
     withCache: { flops: 2 * sampleCost(config, STEPS, true), seconds: cachedSeconds / images },
     withoutCache: { flops: 2 * costWithoutCache(config, STEPS), seconds: seconds / images },
     difference: without.data.reduce(
-      (most, value, i) => Math.max(most, Math.abs(value - withCache.data[i])),
+      (most, value, i) => Math.max(most, Math.abs(value - float32At(withCache.data, i))),
       0,
     ),
   };
