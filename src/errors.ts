@@ -60,6 +60,24 @@ export class VideoDecoderError extends AcditError {
 /** An argument of a function or of the command line that is out of its range. */
 export class ArgumentError extends AcditError {
   override name = 'ArgumentError' as const;
+  /** The wrong field of a request, if the error is about one. */
+  readonly field: FieldProblem | undefined;
+
+  constructor(
+    message?: string,
+    { field, ...options }: ErrorOptions & { readonly field?: FieldProblem } = {},
+  ) {
+    super(message, options);
+    this.field = field;
+  }
+}
+
+/** A field of a request and what is wrong with it, for callers that know the field by another name. */
+export interface FieldProblem {
+  /** The field's name in the library. */
+  readonly name: string;
+  /** The message after the name: `must be 0 or more, got -1`. */
+  readonly problem: string;
 }
 
 /** Training that cannot go on, such as a loss that became NaN. */

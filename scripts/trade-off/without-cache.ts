@@ -33,7 +33,14 @@ import {
   type Weights,
 } from '../../src/models/acdit/weights.ts';
 import type { Device } from '../../src/runtime/device.ts';
-import { planSampling, type SampleRequest, stackBlocks } from '../../src/sampling/request.ts';
+import {
+  blockOf,
+  planSampling,
+  type SampleRequest,
+  solverNoise,
+  stackBlocks,
+  startingNoise,
+} from '../../src/sampling/request.ts';
 import { joinAxis } from '../../src/tensor/axes.ts';
 import { float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
 
@@ -50,15 +57,18 @@ export async function sampleWithoutCache(
   request: SampleRequest,
 ): Promise<Tensor<'float32'>> {
   const plan = planSampling(config, request);
-  const rows = 2 * plan.samples;
+  const samples = plan.labels.length;
+  const rows = 2 * samples;
+  const [starting, drawn] = [startingNoise(config, plan), solverNoise(plan)];
   const finished: Tensor<'float32'>[] = [];
   for (let block = 0; block < config.blocks; block++) {
     const graph = sequenceGraph(config, rows, block + 1);
     const program = await device.compile(graph, boundWeights(config, weights));
     const solver = createSolver(plan.solver, linearNoiseSchedule(), plan.steps[block]);
-    const classes = [...plan.labels[block], ...Array<number>(plan.samples).fill(config.classes)];
+    const own = plan.labels.map((ofBlocks) => ofBlocks[block]);
+    const classes = [...own, ...Array<number>(samples).fill(config.classes)];
     const labels = tensor('int64', [rows], BigInt64Array.from(classes, BigInt));
-    let latents = plan.noise[block];
+    let latents = blockOf(starting, block);
     let state = solver.initialState();
     for (const [index, timestep] of solver.timesteps.entries()) {
       const features = timestepFeatures(Array<number>(rows).fill(timestep));
@@ -66,7 +76,7 @@ export async function sampleWithoutCache(
       const tokens = joinAxis([sequence, sequence], 0) as Tensor<'float32'>;
       const { data } = (await program.run({ tokens, features, labels })).noise as Tensor<'float32'>;
       const noise = guide(data.subarray(0, data.length / 2), data.subarray(data.length / 2), plan.cfg[block]);
-      const next = solver.step(index, latents.data, noise, state, plan.solverNoise);
+      const next = solver.step(index, latents.data, noise, state, drawn);
       latents = float32(latents.shape, next.x);
       state = next.state;
     }

@@ -1,18 +1,17 @@
 /** @file The flags of `acdit sample`, checked against the model before its weights are read. */
 
 import { readFile } from 'node:fs/promises';
-import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
-import { createSolver, solverNames } from '../diffusion/solvers/index.ts';
+import { solverNames } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
-import { type BatchedRequest, defaultBatch, latentShape } from '../runs/batches.ts';
+import { type BatchedRequest, batchRequests, defaultBatch, latentShape } from '../runs/batches.ts';
 import type { Continuation } from '../runs/continuation.ts';
 import { defaultLabels, type Label, parseLabels, repeatLabels } from '../runs/labels.ts';
 import { requireSamplingMemory } from '../runs/memory-check.ts';
 import { type ClipSettings, DEFAULT_FPS } from '../runs/video-files.ts';
-import { DEFAULT_SEED, DEFAULT_STEPS, planLength } from '../sampling/request.ts';
+import { DEFAULT_SEED, DEFAULT_STEPS, planSampling, type SamplePlan } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -29,7 +28,7 @@ import {
 } from './many-labels.ts';
 import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
 import { vaePath } from './vae-path.ts';
-import { choice, outputFile, perBlock, realNumber, requireForBlocks, wholeNumber } from './values.ts';
+import { choice, outputFile, perBlock, realNumber, wholeNumber } from './values.ts';
 
 export const sampleFlags = {
   labels: {
@@ -182,7 +181,6 @@ export async function sampleSettings(
     window,
     noise,
   } = values;
-  for (const [flag, value] of Object.entries({ steps, cfg })) requireForBlocks(flag, value, blocks);
   const npz = npzSettings(config, values, given);
   const { labels, notes } = npz ?? chooseLabels(config, values, blocks);
   for (const note of notes) context.report.note(note);
@@ -198,12 +196,11 @@ export async function sampleSettings(
     window,
     batch: values.batch ?? defaultBatch(config, { throughput: npz !== undefined }),
   };
-  // The sampler would say the same, but only once the weights are read; and the solver how many steps it can take.
-  planLength(config, request);
-  for (const steps of [request.steps].flat()) createSolver(request.solver, linearNoiseSchedule(), steps);
+  const plan = planFirstBatch(config, request, context.signal);
   const written = await outputs(config, values, context);
-  if (deviceName(values) === 'cpu')
-    requireSamplingMemory(config, batchMemory(request, written.writesLatents));
+  if (deviceName(values) === 'cpu') {
+    requireSamplingMemory(config, batchMemory(plan, written.writesLatents ? labels.length : undefined));
+  }
   return {
     request,
     npz,
@@ -213,14 +210,26 @@ export async function sampleSettings(
   };
 }
 
-/** Returns what determines a run's memory. */
-function batchMemory({ labels, batch, steps, cfg, ...extent }: BatchedRequest, keepsLatents: boolean) {
+/** Checks a request as the sampler will, before the weights are read. @throws {ArgumentError} naming the flag */
+function planFirstBatch(config: AcditConfig, request: BatchedRequest, signal: AbortSignal): SamplePlan {
+  const [batch] = batchRequests(request, signal);
+  try {
+    return planSampling(config, batch);
+  } catch (error) {
+    if (!(error instanceof ArgumentError) || !error.field) throw error;
+    throw new ArgumentError(`--${error.field.name} ${error.field.problem}`, { cause: error });
+  }
+}
+
+/** Returns what determines a run's memory. @param kept samples whose latents are kept until the end */
+function batchMemory({ labels, steps, cfg, blocks, window }: SamplePlan, kept: number | undefined) {
   return {
-    ...extent,
-    batch: Math.min(batch, labels.length),
-    steps: Math.max(...[steps].flat()),
-    guided: [cfg].flat().some((scale) => scale !== 1),
-    kept: keepsLatents ? labels.length : undefined,
+    blocks,
+    window,
+    batch: labels.length,
+    steps: Math.max(...steps),
+    guided: cfg.some((scale) => scale !== 1),
+    kept,
   };
 }
 

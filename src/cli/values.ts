@@ -2,7 +2,6 @@
 
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
-import { requireOneABlock } from '../runs/labels.ts';
 import type { Parser } from './flags.ts';
 
 /** Reads a whole number from `minimum` to `maximum`. */
@@ -57,9 +56,4 @@ export function list<T>(parse: Parser<T>): Parser<T[]> {
 export function perBlock(parse: Parser<number>): Parser<number | readonly number[]> {
   return (text, flag) =>
     text.includes('/') ? text.split('/').map((part) => parse(part, flag)) : parse(text, flag);
-}
-
-/** @throws {ArgumentError} if a value of {@link perBlock} has another number of blocks. */
-export function requireForBlocks(flag: string, value: number | readonly number[], blocks: number): void {
-  if (typeof value !== 'number') requireOneABlock(flag, value.join('/'), value.length, blocks);
 }

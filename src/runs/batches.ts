@@ -4,7 +4,6 @@ import type { SolverName } from '../diffusion/solvers/index.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { SampleRequest, Sampler } from '../sampling/sampler.ts';
-import { joinAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Label } from './labels.ts';
 
@@ -77,12 +76,7 @@ export function* batchRequests(
       ...(blocks !== undefined && { blocks }),
       ...(window !== undefined && { window }),
       ...(noise && { noise: rowsOf(noise, first, first + labels.length) }),
-      ...(given && {
-        given: joinAxis(
-          labels.map(() => given),
-          0,
-        ),
-      }),
+      ...(given && { given }),
     };
   }
 }

@@ -47,20 +47,16 @@ export function parseLabels(config: AcditConfig, text: string, blocks = config.b
   };
 }
 
-/** @throws {ArgumentError} unless there is one value per block. */
-export function requireOneABlock(flag: string, text: string, count: number, blocks: number): void {
-  if (count === blocks) return;
-  throw new ArgumentError(
-    `--${flag} '${text}' has ${count} values; give one, or one for each of ${blocks} blocks`,
-  );
-}
-
 /** Reads the class of a sample, or one per block. */
 function readItem(config: AcditConfig, { raw, parts }: LabelItem, blocks: number): ChosenClass[] {
   if (parts.length === 1) return [readPart(config, parts[0])];
   const whole = classWith('/', config, raw);
   const readBlocks = (): ChosenClass[] => {
-    requireOneABlock('labels', raw, parts.length, blocks);
+    if (parts.length !== blocks) {
+      throw new ArgumentError(
+        `--labels '${raw}' has ${parts.length} values; give one, or one for each of ${blocks} blocks`,
+      );
+    }
     return parts.map((part) => readPart(config, part));
   };
   return oneReading(raw, '/', whole && [whole], whole ? attempt(readBlocks) : readBlocks());

@@ -145,9 +145,19 @@ describe('requests that cannot be met', () => {
     ['a longer clip of one block', { ...clips, blocks: 1, blockSize: 32 }, { blocks: 2 }, 'in one block'],
     ['no window', clips, { window: 0 }, 'window must be 1 to 3, .*got 0'],
     ['a window beyond training', clips, { blocks: 9, window: 4 }, 'window must be 1 to 3, .*got 4'],
-    ['nothing to make', clips, { given: given(1, 4, 8, 4) }, '4 of 4 blocks are given'],
-    ['blocks of another size', clips, { given: given(1, 2, 4, 4) }, 'shape \\[1,K,8,4\\], got \\[1,2,4,4\\]'],
-    ['blocks of another number of samples', clips, { given: given(2, 1, 8, 4) }, 'got \\[2,1,8,4\\]'],
+    [
+      'nothing to make',
+      clips,
+      { given: given(1, 4, 8, 4) },
+      'shape \\[1, 1 to 3, 8, 4\\], got \\[1, 4, 8, 4\\]',
+    ],
+    [
+      'blocks of another size',
+      clips,
+      { given: given(1, 2, 4, 4) },
+      'shape \\[1, 1 to 3, 8, 4\\], got \\[1, 2, 4, 4\\]',
+    ],
+    ['blocks of another number of samples', clips, { given: given(2, 1, 8, 4) }, 'got \\[2, 1, 8, 4\\]'],
     ['labels of another length', clips, { labels: [[0, 1, 2, 0]], blocks: 6 }, 'each of 6 blocks, got 4'],
   ] as const)('%s', async (_, config, request, message) => {
     const sampler = await createSampler({ config, weights: formulaWeights(config), device });

@@ -1,25 +1,27 @@
 import { describe, expect, it } from 'vitest';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { ArgumentError } from '../errors.ts';
+import { tokenSize } from '../models/acdit/config.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
-import { planSampling, type SampleRequest } from './request.ts';
+import { planSampling, type SampleRequest, startingNoise } from './request.ts';
 
 describe('planSampling', () => {
   it('draws noise from seed 42 unless another is given, for each sample by its number', () => {
-    const { noise } = planSampling(tinyPixels, { labels: [0, 1] });
-    const [{ shape, data }] = noise;
-    const values = shape[1] * shape[2];
+    const noiseOf = (request: Partial<SampleRequest>) =>
+      startingNoise(tinyPixels, planSampling(tinyPixels, { labels: [0, 1], ...request }));
+    const noise = noiseOf({});
+    const values = elementCount(noise.shape) / 2;
     for (const sample of [0, 1]) {
-      const drawn = Generator.seeded(42, sample).randn(tinyPixels.blocks * values);
-      expect(data.slice(sample * values, (sample + 1) * values)).toEqual(drawn.slice(0, values));
+      const drawn = Generator.seeded(42, sample).randn(values);
+      expect(noise.data.slice(sample * values, (sample + 1) * values)).toEqual(drawn);
     }
-    expect(planSampling(tinyPixels, { labels: [0, 1], seed: 0 }).noise).not.toEqual(noise);
+    expect(noiseOf({ seed: 0 })).not.toEqual(noise);
+    expect(noiseOf({ labels: [0], first: 1 }).data).toEqual(noise.data.slice(values));
   });
 
   it.each([Number.NaN, Number.POSITIVE_INFINITY])('refuses noise and given blocks with %s in it', (value) => {
-    const { noise } = planSampling(tinyPixels, { labels: [0, 1] });
-    const inner = noise[0].shape.slice(1);
+    const inner = [tinyPixels.blockSize, tokenSize(tinyPixels)];
     const blocks = (count: number): Tensor<'float32'> => {
       const shape = [2, count, ...inner];
       return float32(shape, new Float32Array(elementCount(shape)));
@@ -31,7 +33,33 @@ describe('planSampling', () => {
     const plan = (request: object) => () => planSampling(tinyPixels, { labels: [0, 1], ...request });
     expect(plan({ noise: starting })).toThrow(`sample: noise must be finite, got ${value} at [${last}]`);
     given.data[0] = value;
-    expect(plan({ given })).toThrow(`sample: given blocks must be finite, got ${value} at [0,0,0,0]`);
+    expect(plan({ given })).toThrow(`sample: given must be finite, got ${value} at [0,0,0,0]`);
+  });
+});
+
+describe('the error of a request', () => {
+  const wide = { shape: [1, 1, 1, 1], data: new Float32Array(1) };
+  it.each([
+    ['labels', { labels: [] }],
+    ['labels', { labels: [4] }],
+    ['labels', { labels: [[0, 1]] }],
+    ['steps', { steps: 0 }],
+    ['steps', { steps: 1001 }],
+    ['steps', { steps: [5, 5, 5] }],
+    ['cfg', { cfg: -1 }],
+    ['solver', { solver: 'euler' }],
+    ['seed', { seed: 0.5 }],
+    ['first', { first: Number.NaN }],
+    ['blocks', { blocks: 5 }],
+    ['window', { window: 4 }],
+    ['noise', { noise: wide }],
+    ['given', { given: wide }],
+  ])('names the field %s: %j', (name, wrong) => {
+    const plan = () => planSampling(tinyPixels, { labels: [0], ...wrong } as SampleRequest);
+    expect(plan).toThrow(
+      expect.objectContaining({ field: { name, problem: expect.stringMatching(/^must .*/) } }),
+    );
+    expect(plan).toThrow(`sample: ${name} must `);
   });
 });
 

@@ -1,15 +1,16 @@
-/** @file What may be asked of a sampler, checked and spelled out block by block. */
+/** @file What a sampler can be asked for: the one check of a request, which spells it out block by block. */
 
-import type { NormalSource, SolverName } from '../diffusion/solvers/index.ts';
+import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { type NormalSource, type SolverName, solverNames } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
-import { requireFinite } from '../tensor/finite.ts';
+import { nonFinite } from '../tensor/finite.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 
-/** A value for all blocks, or one a block. */
+/** A value for all blocks, or one per block. */
 export type PerBlock = number | readonly number[];
 
 /** What to sample, and how. */
@@ -33,7 +34,7 @@ export interface SampleRequest {
   readonly first?: number;
   /** Starting noise (N, T, B, C), instead of the seed's. */
   readonly noise?: Tensor<'float32'>;
-  /** Finished blocks (N, K, B, C) to go on from: the first K blocks of each sample. */
+  /** Finished blocks (N, K, B, C) to continue: the first K of each sample; (1, K, B, C) are those of all samples. */
   readonly given?: Tensor<'float32'>;
   /**
    * Blocks to end with, T; the model's own by default. A video may have more: each block then attends the last `window`
@@ -58,63 +59,56 @@ export interface SampleLength {
 /** What is to be told of samples whose window slides. */
 export const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
 
-/** A request with nothing left open. */
-export interface SamplePlan extends SampleLength {
-  readonly samples: number;
-  /** One (N, B, C) for each block that is given. */
-  readonly given: readonly Tensor<'float32'>[];
-  /** `labels[block][sample]` */
+/** A request that was checked, with nothing left open. Nothing is drawn yet. */
+export interface SamplePlan extends SampleRequest, SampleLength {
+  readonly blocks: number;
+  readonly window: number;
+  /** `labels[sample][block]` */
   readonly labels: readonly (readonly number[])[];
-  /** One a block. */
+  /** One per block. */
   readonly steps: readonly number[];
-  /** One a block. */
+  /** One per block. */
   readonly cfg: readonly number[];
   readonly solver: SolverName;
-  /** One (N, B, C) a block. */
-  readonly noise: readonly Tensor<'float32'>[];
-  /** What stochastic solvers draw from: each sample's share comes from a generator of its own. */
-  readonly solverNoise: NormalSource;
+  readonly seed: number;
+  readonly first: number;
 }
 
-/** Solver steps per block. */
+/** Default solver steps per block in the library, on the command line and in the server. */
 export const DEFAULT_STEPS = 25;
 
 /** Default seed of samples in the library, on the command line and in the web app, as in the official scripts. */
 export const DEFAULT_SEED = 42;
 
-/** @throws {ArgumentError} naming what is out of range, the range, and what was given. */
+/**
+ * Checks a request and fills in all defaults. It is the only check of a request: the command line and the server name
+ * the flag or parameter that stands for the error's field.
+ * @throws {ArgumentError} with the first field that is out of range
+ */
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
-  if (!Array.isArray(request.labels)) throw notClassNumbers(request.labels);
-  const samples = request.labels.length;
-  if (samples === 0) throw new ArgumentError('sample: give at least one label');
+  const { labels, noise, given, solver = solverNames[0], seed = DEFAULT_SEED, first = 0 } = request;
+  if (!Array.isArray(labels)) throw notClassNumbers(labels);
+  if (labels.length === 0) throw invalid('labels', 'must name at least one class');
   const length = planLength(config, request);
   const { blocks } = length;
-  const bySample = request.labels.map((label) => perBlock(blocks, 'labels', label));
-  for (const label of bySample.flat()) {
-    if (typeof label !== 'number') throw notClassNumbers(label);
-    if (!Number.isInteger(label) || label < 0 || label > config.classes) {
-      throw new ArgumentError(
-        `sample: label ${label} is outside 0 to ${config.classes - 1} (${config.classes} for no class)`,
-      );
-    }
+  if (!solverNames.includes(solver)) {
+    throw invalid('solver', `must be one of ${solverNames.join(', ')}, got '${printable(solver)}'`);
   }
-  const cfg = perBlock(blocks, 'cfg', request.cfg ?? defaultGuidance(config));
-  for (const scale of cfg) {
-    if (!Number.isFinite(scale) || scale < 0)
-      throw new ArgumentError(`sample: cfg must be 0 or more, got ${scale}`);
+  for (const [name, value] of Object.entries({ seed, first })) {
+    if (!Number.isSafeInteger(value)) throw invalid(name, `must be an integer, got ${printable(value)}`);
   }
-  const { seed = DEFAULT_SEED, first = 0 } = request;
-  const shape = [samples, blocks, config.blockSize, tokenSize(config)];
+  const shape = [labels.length, blocks, config.blockSize, tokenSize(config)];
+  if (noise) requireNoise(shape, noise);
+  if (given) requireGiven(shape, given);
   return {
+    ...request,
     ...length,
-    samples,
-    given: givenBlocks(shape, request.given),
-    labels: Array.from({ length: blocks }, (_, block) => bySample.map((labels) => labels[block])),
-    steps: perBlock(blocks, 'steps', request.steps ?? DEFAULT_STEPS),
-    cfg,
-    solver: request.solver ?? 'dpm-solver-plus-plus-2m',
-    noise: startingNoise(shape, request.noise, (n) => Generator.seeded(seed, first + n)),
-    solverNoise: perSampleNoise(samples, (n) => Generator.seeded(seed, first + n, SOLVER_STREAM)),
+    labels: labels.map((label) => plannedLabels(config, blocks, label)),
+    steps: plannedSteps(blocks, request.steps ?? DEFAULT_STEPS),
+    cfg: plannedGuidance(blocks, request.cfg ?? defaultGuidance(config)),
+    solver,
+    seed,
+    first,
   };
 }
 
@@ -128,17 +122,23 @@ export function planLength(
   return { blocks, window, slides: blocks - 1 > window };
 }
 
-/** Only clips go on: the blocks of a picture fill it. */
+/** Makes the error for a field. `problem` continues a sentence that begins with the field's name. */
+function invalid(name: string, problem: string): ArgumentError {
+  return new ArgumentError(`sample: ${name} ${problem}`, { field: { name, problem } });
+}
+
+/** Only videos can be continued: the blocks of an image fill it. */
 function plannedBlocks({ blocks: own, frames }: AcditConfig, blocks = own): number {
   if (!Number.isInteger(blocks) || blocks < 1) {
-    throw new ArgumentError(`sample: blocks must be 1 or more, got ${blocks}`);
+    throw invalid('blocks', `must be 1 or more, got ${printable(blocks)}`);
   }
   if (frames === 1 && blocks !== own) {
-    throw new ArgumentError(`sample: a picture of this model has ${own} blocks, got ${blocks}`);
+    throw invalid('blocks', `must be ${own}, since an image of this model has ${own} blocks, got ${blocks}`);
   }
   if (own === 1 && blocks > 1) {
-    throw new ArgumentError(
-      `sample: this model makes clips in one block, and cannot go on from it; got ${blocks} blocks`,
+    throw invalid(
+      'blocks',
+      `must be 1, since this model makes videos in one block and cannot continue them, got ${blocks}`,
     );
   }
   return blocks;
@@ -146,87 +146,124 @@ function plannedBlocks({ blocks: own, frames }: AcditConfig, blocks = own): numb
 
 function plannedWindow({ blocks: own }: AcditConfig, blocks: number, window = Math.max(own - 1, 1)): number {
   if (!Number.isInteger(window) || window < 1 || (window > own - 1 && blocks > 1)) {
-    throw new ArgumentError(
-      `sample: window must be 1 to ${own - 1}, the finished blocks that the model was trained to attend, got ${window}`,
+    throw invalid(
+      'window',
+      `must be 1 to ${own - 1}, the finished blocks that the model was trained to attend, got ${printable(window)}`,
     );
   }
   return window;
 }
 
-function givenBlocks(
-  [samples, blocks, ...inner]: readonly number[],
-  given: Tensor<'float32'> | undefined,
-): Tensor<'float32'>[] {
-  if (!given) return [];
-  const [, kept] = given.shape;
-  if (given.shape.length !== 4 || given.shape.join() !== [samples, kept, ...inner].join()) {
-    throw new ArgumentError(
-      `sample: given blocks must have shape [${[samples, 'K', ...inner].join()}], got [${given.shape}]`,
-    );
+function plannedLabels({ classes }: AcditConfig, blocks: number, label: PerBlock): number[] {
+  const ofBlocks = perBlock(blocks, 'labels', label);
+  for (const one of ofBlocks) {
+    if (typeof one !== 'number') throw notClassNumbers(one);
+    if (!Number.isInteger(one) || one < 0 || one > classes) {
+      throw invalid('labels', `must be from 0 to ${classes - 1} (${classes} for no class), got ${one}`);
+    }
   }
-  if (kept >= blocks) {
-    throw new ArgumentError(
-      `sample: ${kept} of ${blocks} blocks are given, which leaves none to make; give fewer, or ask for more blocks`,
-    );
+  return ofBlocks;
+}
+
+function plannedSteps(blocks: number, steps: PerBlock): number[] {
+  const { trainSteps } = linearNoiseSchedule();
+  const ofBlocks = perBlock(blocks, 'steps', steps);
+  for (const count of ofBlocks) {
+    if (!Number.isInteger(count) || count < 1 || count > trainSteps) {
+      throw invalid('steps', `must be an integer from 1 to ${trainSteps}, got ${printable(count)}`);
+    }
   }
-  requireFinite(given, 'sample: given blocks');
-  return Array.from({ length: kept }, (_, block) => blockOf(given, block));
+  return ofBlocks;
+}
+
+function plannedGuidance(blocks: number, cfg: PerBlock): number[] {
+  const ofBlocks = perBlock(blocks, 'cfg', cfg);
+  for (const scale of ofBlocks) {
+    if (!Number.isFinite(scale) || scale < 0)
+      throw invalid('cfg', `must be 0 or more, got ${printable(scale)}`);
+  }
+  return ofBlocks;
+}
+
+/** Spells out a value, or one per block, for each block. */
+function perBlock(blocks: number, name: string, value: PerBlock): number[] {
+  if (typeof value === 'number') return Array<number>(blocks).fill(value);
+  if (!Array.isArray(value)) {
+    if (name === 'labels') throw notClassNumbers(value);
+    throw invalid(name, `must be a number or a list of one per block, got ${printable(value)}`);
+  }
+  const values: readonly number[] = value;
+  if (values.length === blocks) return [...values];
+  const [first, ...others] = values;
+  if (first !== undefined && others.length === 0) return Array<number>(blocks).fill(first);
+  throw invalid(name, `must be one value, or one for each of ${blocks} blocks, got ${values.length}`);
 }
 
 /** Returns the error for labels that TypeScript would not have allowed, such as names. */
 function notClassNumbers(got: unknown): ArgumentError {
   const shown = typeof got === 'string' ? `'${printable(got)}'` : printable(got);
-  return new ArgumentError(
-    `sample: labels must be a list of class numbers, such as [0, 3], got ${shown}; findClass returns the number of a class ` +
-      'by its name',
+  return invalid(
+    'labels',
+    `must be a list of class numbers, such as [0, 3], got ${shown}; findClass returns the number of a class by its name`,
   );
 }
 
-function perBlock(blocks: number, what: string, value: PerBlock): number[] {
-  if (typeof value === 'number') return Array<number>(blocks).fill(value);
-  if (!Array.isArray(value)) {
-    if (what === 'labels') throw notClassNumbers(value);
-    throw new ArgumentError(
-      `sample: ${what} must be a number or a list of one per block, got ${printable(value)}`,
-    );
+function requireNoise(shape: readonly number[], noise: Tensor<'float32'>): void {
+  if (noise.shape.join() !== shape.join()) {
+    throw invalid('noise', `must have shape [${shape}], got [${noise.shape}]`);
   }
-  if (value.length !== blocks) {
-    throw new ArgumentError(
-      `sample: ${what} needs one value, or one for each of ${blocks} blocks, got ${value.length}`,
-    );
+  const problem = nonFinite(noise);
+  if (problem) throw invalid('noise', problem);
+}
+
+function requireGiven([samples, blocks = 0, ...inner]: readonly number[], given: Tensor<'float32'>): void {
+  const [rows, kept = 0, ...rest] = given.shape;
+  if ((rows !== samples && rows !== 1) || kept >= blocks || rest.join() !== inner.join()) {
+    const expected = [samples === 1 ? 1 : `${samples} or 1`, `1 to ${blocks - 1}`, ...inner];
+    throw invalid('given', `must have shape [${expected.join(', ')}], got [${given.shape.join(', ')}]`);
   }
-  return [...value];
+  const problem = nonFinite(given);
+  if (problem) throw invalid('given', problem);
+}
+
+/**
+ * Draws the starting noise (N, T, B, C) of a plan, or returns the given one. All blocks of a sample are drawn at once:
+ * as in PyTorch, `randn` rounds its count up to groups of 16 values, so drawing block by block would give other numbers.
+ */
+export function startingNoise(config: AcditConfig, plan: SamplePlan): Tensor<'float32'> {
+  const shape = [plan.labels.length, plan.blocks, config.blockSize, tokenSize(config)];
+  return plan.noise ?? float32(shape, perSampleNoise(plan).randn(elementCount(shape)));
 }
 
 /** Keeps what stochastic solvers draw apart from the starting noise, which has a shorter key. */
 const SOLVER_STREAM = 1;
 
-/** Injected noise, or each sample's own, cut into blocks. */
-function startingNoise(
-  shape: readonly number[],
-  given: Tensor<'float32'> | undefined,
-  generatorOf: (sample: number) => Generator,
-): Tensor<'float32'>[] {
-  const [samples, blocks] = shape;
-  if (given && given.shape.join() !== shape.join()) {
-    throw new ArgumentError(`sample: noise must have shape [${shape}], got [${given.shape}]`);
-  }
-  if (given) requireFinite(given, 'sample: noise');
-  const noise = given ?? float32(shape, perSampleNoise(samples, generatorOf).randn(elementCount(shape)));
-  return Array.from({ length: blocks }, (_, block) => blockOf(noise, block));
+/** Returns what stochastic solvers draw from. */
+export function solverNoise(plan: SamplePlan): NormalSource {
+  return perSampleNoise(plan, SOLVER_STREAM);
 }
 
 /** Draws for a batch, sample after sample, each from its own generator. */
-function perSampleNoise(samples: number, generatorOf: (sample: number) => Generator): NormalSource {
-  const generators = Array.from({ length: samples }, (_, n) => generatorOf(n));
+function perSampleNoise({ labels, seed, first }: SamplePlan, ...stream: readonly number[]): NormalSource {
+  const generators = labels.map((_, n) => Generator.seeded(seed, first + n, ...stream));
   return {
     randn(count) {
       const out = new Float32Array(count);
-      const size = count / samples;
+      const size = count / generators.length;
       for (const [n, generator] of generators.entries()) out.set(generator.randn(size), n * size);
       return out;
     },
   };
+}
+
+/** Returns the given blocks of a plan, (N, B, C) each. */
+export function givenBlocks({ labels, given }: SamplePlan): Tensor<'float32'>[] {
+  if (!given) return [];
+  const [rows, kept] = given.shape;
+  return Array.from({ length: kept }, (_, block) => {
+    const own = blockOf(given, block);
+    return rows === labels.length ? own : joinAxis(Array<Tensor<'float32'>>(labels.length).fill(own), 0);
+  });
 }
 
 /** Block number `block` of (N, T, B, C), as (N, B, C). */

@@ -14,7 +14,16 @@ import { type BatchingOptions, batchTrunk, rememberModulations, sharedGroups } f
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { allFinite, notFinite } from './finite.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
-import { planSampling, type SamplePlan, type SampleRequest, stackBlocks } from './request.ts';
+import {
+  blockOf,
+  givenBlocks,
+  planSampling,
+  type SamplePlan,
+  type SampleRequest,
+  solverNoise,
+  stackBlocks,
+  startingNoise,
+} from './request.ts';
 import { type CompileOptions, type WeightSource, weightsInMemory } from './segments.ts';
 import { openTrunk, type Trunk } from './trunk.ts';
 
@@ -99,7 +108,10 @@ async function* sampleBlocks(
   plan: SamplePlan,
   signal?: AbortSignal,
 ): AsyncGenerator<SampleEvent, void, void> {
-  const { blocks, window, slides, given } = plan;
+  const { blocks, window, slides } = plan;
+  const given = givenBlocks(plan);
+  const starting = startingNoise(trunk.config, plan);
+  const drawn = solverNoise(plan);
   const modulations = modulationSource(trunk, schedule, plan);
   const finished = [...given];
   let cache: KeyValueCache = slides ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
@@ -109,7 +121,7 @@ async function* sampleBlocks(
   }
   for (let block = given.length; block < blocks; block++) {
     const solver = createSolver(plan.solver, schedule, plan.steps[block]);
-    let latents = plan.noise[block];
+    let latents = blockOf(starting, block);
     let state = solver.initialState();
     for (const [index, timestep] of solver.timesteps.entries()) {
       signal?.throwIfAborted();
@@ -118,7 +130,7 @@ async function* sampleBlocks(
       const predicted = await trunk.denoise(latents, conditions, table, cache, signal);
       const noise = guidedNoise(predicted, plan.cfg[block]);
       const clean = float32(latents.shape, cleanSample(schedule, timestep, latents.data, noise));
-      const next = solver.step(index, latents.data, noise, state, plan.solverNoise);
+      const next = solver.step(index, latents.data, noise, state, drawn);
       latents = float32(latents.shape, next.x);
       state = next.state;
       if (!allFinite(next.x)) {
@@ -161,7 +173,7 @@ async function extend(
 /** The samples with their labels, the samples without them, or both, as the block's guidance scale needs. */
 function stepConditions(config: AcditConfig, plan: SamplePlan, block: number, timestep: number): Condition[] {
   const branches = guidanceBranches(plan.cfg[block]);
-  const labelled = plan.labels[block].map((label) => ({ timestep, label }));
+  const labelled = plan.labels.map((ofBlocks) => ({ timestep, label: ofBlocks[block] }));
   const unlabelled = labelled.map(() => ({ timestep, label: config.classes }));
   if (branches === 'both') return [...labelled, ...unlabelled];
   return branches === 'conditional' ? labelled : unlabelled;

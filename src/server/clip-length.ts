@@ -1,47 +1,45 @@
-/** @file How long a clip becomes that a client asks for, in blocks or in seconds. */
+/** @file The length of a video that a client asks for, in blocks or in seconds. */
 
-import { ArgumentError } from '../errors.ts';
 import { type AcditConfig, frameCount } from '../models/acdit/config.ts';
-import { planLength, type SampleLength } from '../sampling/request.ts';
+import { planLength } from '../sampling/request.ts';
 import { invalid } from './problems.ts';
 
-/** What a client may say of a clip's length. */
+/** Fields of a request that set a video's length. */
 export interface LengthFields {
   readonly blocks?: number | undefined;
   readonly window?: number | undefined;
   /** Instead of blocks; a number, maybe as text. */
   readonly seconds?: number | string | undefined;
-  /** Frames a second, which seconds need. */
+  /** Frames per second, which seconds need. */
   readonly fps?: number | undefined;
 }
 
 /**
- * @param most blocks of a clip, unless the model's own are more
- * @throws {ApiError} for the first field that does not fit
+ * Returns the blocks of the samples that a client asks for.
+ * @param most max blocks of a video, unless the model's own are more
+ * @throws {ArgumentError} if the model cannot make so many blocks
+ * @throws {ApiError} if the server does not, or if they do not end with a frame
  */
-export function requestedLength(config: AcditConfig, fields: LengthFields, most: number): SampleLength {
-  const { window } = fields;
-  const { param, blocks } = requestedBlocks(config, fields);
-  const length = accept(param, () => planLength(config, { blocks }));
+export function requestedBlocks(config: AcditConfig, fields: LengthFields, most: number): number {
+  const { param, wanted } = wantedBlocks(config, fields);
+  const { blocks } = planLength(config, { blocks: wanted });
   const longest = Math.max(most, config.blocks);
-  if (length.blocks > longest) {
-    invalid(param, `a clip must have at most ${longest} blocks here, got ${length.blocks}`);
-  }
+  if (blocks > longest) invalid(param, `a clip must have at most ${longest} blocks here, got ${blocks}`);
   const unit = wholeFrameBlocks(config);
-  if (length.blocks % unit !== 0) {
-    invalid(param, `a clip of this model ends with a frame every ${unit} blocks, got ${length.blocks}`);
+  if (blocks % unit !== 0) {
+    invalid(param, `a clip of this model ends with a frame every ${unit} blocks, got ${blocks}`);
   }
-  return window === undefined ? length : accept('window', () => planLength(config, { blocks, window }));
+  return blocks;
 }
 
-/** The blocks that a client wants, and the field that says so. */
-function requestedBlocks(
+/** Returns the blocks that the fields ask for, and the field that does. */
+function wantedBlocks(
   config: AcditConfig,
   { blocks, seconds, fps }: LengthFields,
-): { readonly param: 'blocks' | 'seconds'; readonly blocks: number | undefined } {
-  if (seconds === undefined || fps === undefined) return { param: 'blocks', blocks };
-  if (blocks !== undefined) invalid('seconds', 'seconds and blocks both say how long; give one of them');
-  return { param: 'seconds', blocks: blocksOfSeconds(config, Number(seconds), fps) };
+): { readonly param: 'blocks' | 'seconds'; readonly wanted: number | undefined } {
+  if (seconds === undefined || fps === undefined) return { param: 'blocks', wanted: blocks };
+  if (blocks !== undefined) invalid('seconds', 'seconds and blocks both set the length; give one of them');
+  return { param: 'seconds', wanted: blocksOfSeconds(config, Number(seconds), fps) };
 }
 
 /** As many blocks as come nearest. */
@@ -63,14 +61,4 @@ function wholeFrameBlocks(config: AcditConfig): number {
   let blocks = 1;
   while (!Number.isInteger(frameCount(config, blocks))) blocks++;
   return blocks;
-}
-
-/** What the sampler says is wrong, as an error of the field. */
-function accept<Result>(param: string, check: () => Result): Result {
-  try {
-    return check();
-  } catch (error) {
-    if (error instanceof ArgumentError) return invalid(param, error.message);
-    throw error;
-  }
 }

@@ -12,13 +12,11 @@ import {
   requireClass,
   requireClassNumber,
 } from '../models/acdit/class-names.ts';
-import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
-import type { PerBlock, SampleLength, SampleRequest } from '../sampling/request.ts';
-import { joinAxis } from '../tensor/axes.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { type PerBlock, planSampling, type SamplePlan } from '../sampling/request.ts';
 import { type EncodedTensor, OPENAI_SIZES } from './api.ts';
-import { type LengthFields, requestedLength } from './clip-length.ts';
+import { type LengthFields, requestedBlocks } from './clip-length.ts';
 import { decodeTensor } from './encoding.ts';
 import { invalid } from './problems.ts';
 import { type ServedModel, sizeName } from './served-model.ts';
@@ -48,23 +46,16 @@ export interface SamplingFields extends LengthFields {
   readonly given?: EncodedTensor | undefined;
 }
 
-/** A request with nothing left open but the noise. */
-export interface PlannedRequest extends SampleRequest, SampleLength {
-  readonly blocks: number;
-  readonly window: number;
-  /** `labels[sample][block]` */
-  readonly labels: readonly (readonly number[])[];
+/** A checked request. */
+export interface PlannedRequest extends SamplePlan {
   /** Notes on which class was taken if a prompt could mean two. */
   readonly notes: readonly string[];
-  /** One a block. */
-  readonly steps: readonly number[];
-  readonly cfg: readonly number[];
-  readonly seed: number;
   /** Steps of all blocks that are to be made. */
   readonly totalSteps: number;
 }
 
-const DEFAULT_STEPS = 25;
+/** Parameters that have another name in the library. */
+const PARAMS: Readonly<Record<string, string>> = { labels: 'prompt', cfg: 'cfg_scale' };
 /** Random seeds are short enough to be typed in again. */
 const RANDOM_SEEDS = 2 ** 31;
 
@@ -106,28 +97,41 @@ export function planRequest(
     invalid('n', `n must be at most ${limits.samples} here, got ${prompts.length}`);
   }
   requireSize(config, fields.size, limits.strictSize);
-  const length = requestedLength(config, fields, limits.blocks);
-  const { blocks } = length;
-  const index = classIndex(config);
-  const classes = prompts.map((prompt) =>
-    perBlock(blocks, 'prompt', prompt).map((part) => classOf(index, part)),
-  );
-  const steps = perBlock(blocks, 'steps', fields.steps ?? DEFAULT_STEPS);
-  const most = Math.max(...steps);
-  if (most > limits.steps) invalid('steps', `steps must be at most ${limits.steps} here, got ${most}`);
-  const given = fields.given && givenBlocks(config, prompts.length, blocks, fields.given);
-  const kept = given?.shape[1] ?? 0;
-  return {
-    ...length,
-    labels: classes.map((ofBlocks) => ofBlocks.map(({ label }) => label)),
-    notes: [...new Set(classes.flat().flatMap(({ note }) => note ?? []))],
-    steps,
-    cfg: perBlock(blocks, 'cfg_scale', fields.cfg_scale ?? defaultGuidance(config)),
-    seed: fields.seed ?? randomInt(RANDOM_SEEDS),
-    totalSteps: steps.slice(kept).reduce((sum, value) => sum + value, 0),
-    ...(fields.solver && { solver: fields.solver }),
-    ...(given && { given }),
-  };
+  try {
+    const blocks = requestedBlocks(config, fields, limits.blocks);
+    const index = classIndex(config);
+    const classes = prompts.map((prompt) => [prompt].flat().map((part) => classOf(index, part)));
+    const plan = planSampling(config, {
+      labels: classes.map((ofSample) => ofSample.map(({ label }) => label)),
+      blocks,
+      ...(fields.window !== undefined && { window: fields.window }),
+      ...(fields.steps !== undefined && { steps: fields.steps }),
+      ...(fields.cfg_scale !== undefined && { cfg: fields.cfg_scale }),
+      ...(fields.solver && { solver: fields.solver }),
+      ...(fields.given && { given: decodeTensor(fields.given, 'given') }),
+      seed: fields.seed ?? randomInt(RANDOM_SEEDS),
+    });
+    const most = Math.max(...plan.steps);
+    if (most > limits.steps) invalid('steps', `steps must be at most ${limits.steps} here, got ${most}`);
+    return {
+      ...plan,
+      notes: [...new Set(classes.flat().flatMap(({ note }) => note ?? []))],
+      totalSteps: plan.steps.slice(plan.given?.shape[1]).reduce((sum, value) => sum + value, 0),
+    };
+  } catch (error) {
+    throw asApiError(error, fields);
+  }
+}
+
+/** Names the parameter that stands for the wrong field of a request. */
+function asApiError(error: unknown, { seconds }: LengthFields): unknown {
+  if (!(error instanceof ArgumentError) || !error.field) return error;
+  const { name, problem } = error.field;
+  const param = PARAMS[name] ?? name;
+  return new ApiError(400, 'invalid_value', `${param} ${problem}`, {
+    param: param === 'blocks' && seconds !== undefined ? 'seconds' : param,
+    cause: error,
+  });
 }
 
 /** Checks the size. Samples always have the model's own size, so only sizes that stand for it are accepted. */
@@ -146,38 +150,4 @@ function classOf(list: ClassIndex, part: string | number): ChosenClass {
     if (!(error instanceof ArgumentError)) throw error;
     return invalid('prompt', error.message, 'unknown_class');
   }
-}
-
-/** Returns one value per block, from a list or a single value. */
-function perBlock<T extends number | string>(blocks: number, param: string, value: T | readonly T[]): T[] {
-  const values: readonly T[] = typeof value === 'object' ? value : [value];
-  const [first] = values;
-  if (first !== undefined && values.length === 1) return Array<T>(blocks).fill(first);
-  if (values.length === blocks) return [...values];
-  return invalid(
-    param,
-    `${param} needs one value, or one for each of ${blocks} blocks, got ${values.length}`,
-  );
-}
-
-/** Blocks to go on from (N, K, B, C), where those of one sample serve all. */
-function givenBlocks(
-  config: AcditConfig,
-  samples: number,
-  blocks: number,
-  encoded: EncodedTensor,
-): Tensor<'float32'> {
-  const given = decodeTensor(encoded, 'given');
-  const [rows, kept = blocks, size, width] = given.shape;
-  const fits =
-    given.shape.length === 4 &&
-    (rows === samples || rows === 1) &&
-    size === config.blockSize &&
-    width === tokenSize(config) &&
-    kept < blocks;
-  if (!fits) {
-    const expected = `[${samples} or 1, 1 to ${blocks - 1}, ${config.blockSize}, ${tokenSize(config)}]`;
-    invalid('given', `given must have shape ${expected}, got [${given.shape}]`);
-  }
-  return rows === samples ? given : joinAxis(Array<Tensor<'float32'>>(samples).fill(given), 0);
 }

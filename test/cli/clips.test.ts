@@ -233,6 +233,6 @@ describe('clips and continuations that cannot be made', () => {
   it('of a model of pictures', async () => {
     const model = await saveTiny(inFolder('model'), tinyPixels);
     expectBadInput(await sample(model, '--fps', '4'), /--fps is for clips, but this model makes pictures/);
-    expectBadInput(await sample(model, '--blocks', '5'), /a picture of this model has 4 blocks, got 5/);
+    expectBadInput(await sample(model, '--blocks', '5'), /an image of this model has 4 blocks, got 5/);
   });
 });

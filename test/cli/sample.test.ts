@@ -221,7 +221,7 @@ describe('acdit sample with bad input', () => {
     [['--steps', '0'], "--steps must be a whole number of at least 1, got '0'"],
     [['--steps', '1.5'], "got '1.5'"],
     [['--steps', '1001'], '1001'],
-    [['--steps', '3/3'], "--steps '3/3' has 2 values"],
+    [['--steps', '3/3'], '--steps must be one value, or one for each of 4 blocks, got 2'],
     [['--cfg', 'high'], "--cfg must be a number of at least 0, got 'high'"],
     [['--cfg', '-1'], "got '-1'"],
     [['--seed', 'x'], '--seed must be a whole number'],
