@@ -1,5 +1,6 @@
 /** @file The command line as a function: arguments in, exit code out. Each command is loaded when it is called. */
 
+import { get } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
 import type { Command } from './command.ts';
@@ -72,7 +73,7 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
     const known = Object.keys(commands);
     throw new ArgumentError(`${what}${didYouMean(name, known) || '.'} There are ${known.join(', ')}`);
   }
-  const command = await commands[name].load();
+  const command = await get(commands, name).load();
   return command.execute(rest, terminal);
 }
 

@@ -1,5 +1,6 @@
 /** @file Clips that play beside each other. */
 
+import { at } from '../at.ts';
 import { enlarge, grid, type Image } from '../media/image.ts';
 import { openVideoWriter } from '../media/video-writer.ts';
 import { DEFAULT_FPS } from './video-files.ts';
@@ -15,12 +16,12 @@ export async function writeAnimatedGrid(
   perClip: number,
   columns = COLUMNS,
 ): Promise<void> {
-  const factor = Math.max(1, Math.round(CELL / frames[0].height));
+  const factor = Math.max(1, Math.round(CELL / at(frames, 0).height));
   const pictures = Array.from({ length: perClip }, (_, t) => {
     const shown = frames.filter((_, i) => i % perClip === t).map((frame) => enlarge(frame, factor));
     return grid(shown, { columns, padding: 2 * factor });
   });
-  const { width, height } = pictures[0];
+  const { width, height } = at(pictures, 0);
   const writer = await openVideoWriter(path, { width, height, fps: DEFAULT_FPS });
   await writer.add(pictures);
   await writer.finish();

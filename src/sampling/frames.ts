@@ -3,6 +3,7 @@
  * happens on another thread or in another process.
  */
 
+import { take } from '../at.ts';
 import { yieldToEventLoop } from '../event-loop.ts';
 import { type AcditConfig, tokensPerFrame } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
@@ -64,7 +65,7 @@ function frameCutter(config: AcditConfig) {
   return {
     add(block: Tensor<'float32'>): { first: number; tokens: Tensor<'float32'> } | undefined {
       const all = waiting ? joinAxis([waiting, block], 1) : block;
-      const [samples, count, size] = all.shape;
+      const [samples, count, size] = take(all.shape, 3);
       const frames = Math.floor(count / perFrame);
       const end = frames * perFrame;
       waiting = end < count ? sliceAxis(all, 1, end, count) : undefined;

@@ -1,5 +1,6 @@
 /** @file From a sampler's latents to pictures, through an autoencoder (released code, `sample_img.py`, `sample_vid.py`). */
 
+import { float32At, take } from '../at.ts';
 import { ConfigError } from '../errors.ts';
 import { type AcditConfig, type LatentOrigin, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
@@ -55,7 +56,7 @@ export async function latentsToImages(
 ): Promise<Tensor<'float32'>> {
   checkAutoencoder(model, autoencoder.config);
   const { shape, data } = unpatchify(model, latents);
-  const [samples, frames, ...picture] = shape;
+  const [samples, frames, ...picture] = take(shape, 2);
   const { scalingFactor } = autoencoder.config;
   const unscaled = float32(
     [samples * frames, ...picture],
@@ -63,7 +64,7 @@ export async function latentsToImages(
   );
   const images = await autoencoder.decode(unscaled, options);
   for (let i = 0; i < elementCount(images.shape); i++) {
-    images.data[i] = Math.min(Math.max(images.data[i], -1), 1);
+    images.data[i] = Math.min(Math.max(float32At(images.data, i), -1), 1);
   }
   return float32([samples, frames, ...images.shape.slice(1)], images.data);
 }

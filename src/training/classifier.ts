@@ -3,6 +3,7 @@
  * graph, and everything random follows from the seed, so the same call gives the same weights.
  */
 
+import { at, get, take } from '../at.ts';
 import type { Augmentation } from '../data/augment.ts';
 import { batches } from '../data/batches.ts';
 import type { Dataset, ImageDataset } from '../data/dataset.ts';
@@ -100,16 +101,18 @@ export async function trainClassifier(
     for (let step = 1; step <= steps; step++) {
       const { samples, labels } = (await source.next()).value;
       const feeds = { images: withoutFrames(samples), targets: oneHot(labels, config.classNames.length) };
-      const { loss, logits } = await program.run({ ...feeds, ...Object.fromEntries(state.weights) }, into);
+      const outputs = await program.run({ ...feeds, ...Object.fromEntries(state.weights) }, into);
+      const loss = Number(get(outputs, 'loss').data[0]);
       const norm = await optimizer.norm(gradients);
-      requireFinite(step, Number(loss.data[0]), norm);
+      requireFinite(step, loss, norm);
       await optimizer.step(state, gradients, {
         step,
         learningRate: learningRate(schedule, step - 1),
         gradientScale: clipFactor(norm, clip),
       });
-      const right = predictedClasses(logits).filter((label, i) => label === labels[i]);
-      onStep?.({ step, loss: Number(loss.data[0]), accuracy: right.length / batch });
+      const predicted = predictedClasses(get(outputs, 'logits'));
+      const right = predicted.filter((label, i) => label === labels[i]);
+      onStep?.({ step, loss, accuracy: right.length / batch });
     }
     return state.ema;
   } finally {
@@ -142,7 +145,7 @@ export async function classifierAccuracy(
       samples.flatMap(({ values }) => [...values]),
     );
     const { logits } = await classifier.classify(images);
-    right += predictedClasses(logits).filter((label, i) => label === samples[i].label).length;
+    right += predictedClasses(logits).filter((label, i) => label === at(samples, i).label).length;
     count += samples.length;
   }
   return right / count;
@@ -173,7 +176,8 @@ function oneHot(labels: Int32Array, classes: number): Tensor<'float32'> {
 }
 
 /** (N, 1, C, H, W) as (N, C, H, W). */
-function withoutFrames({ shape: [samples, , ...image], data }: Tensor<'float32'>): Tensor<'float32'> {
+function withoutFrames({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
+  const [samples, , ...image] = take(shape, 2);
   return float32([samples, ...image], data);
 }
 

@@ -4,6 +4,7 @@
  * is then bound by reading memory once, not by arithmetic.
  */
 
+import { at, get } from '../at.ts';
 import type { Graph } from '../graph/onnx.ts';
 import {
   add,
@@ -78,7 +79,7 @@ export function zerosLike(weights: Weights): Weights {
   let used = 0;
   return new Map(
     [...weights].map(([name, { shape }], i) => {
-      const size = sizes[i];
+      const size = at(sizes, i);
       if (used + size > slab.length) {
         slab = new Float32Array(slabSize(sizes, i));
         used = 0;
@@ -92,8 +93,11 @@ export function zerosLike(weights: Weights): Weights {
 
 /** As many of the tensors from `first` on as fit into a slab, or a larger one alone. */
 function slabSize(sizes: readonly number[], first: number): number {
-  let total = sizes[first];
-  for (let i = first + 1; i < sizes.length && total + sizes[i] <= SLAB; i++) total += sizes[i];
+  let total = at(sizes, first);
+  for (const size of sizes.slice(first + 1)) {
+    if (total + size > SLAB) break;
+    total += size;
+  }
   return total;
 }
 
@@ -150,22 +154,19 @@ const FACTORS = [
 
 /** @param decays whether weights shrink; without, a pass less. */
 function stepGraph(decays: boolean): Graph {
-  const [weight, gradient, first, second, average] = PARTS.map((name) => input(name, ['count']));
-  const factors = FACTORS.map((name) => input(name, [1]));
-  const [beta1, rest1, beta2, rest2, root, epsilon, keep, keepAverage, restAverage] = factors;
-  const momentum = add(multiply(first, beta1), multiply(gradient, rest1));
-  const variance = add(multiply(second, beta2), square(multiply(gradient, rest2)));
+  const parts = named(PARTS, (name) => input(name, ['count']));
+  const factors = named(FACTORS, (name) => input(name, [1]));
+  const { weights, gradients, firstMoments, secondMoments, ema } = parts;
+  const { beta1, rest1, beta2, rest2, root, epsilon, keep, keepAverage, restAverage } = factors;
+  const momentum = add(multiply(firstMoments, beta1), multiply(gradients, rest1));
+  const variance = add(multiply(secondMoments, beta2), square(multiply(gradients, rest2)));
   const denominator = add(multiply(squareRoot(variance), root), epsilon);
-  const updated = subtract(decays ? multiply(weight, keep) : weight, divide(momentum, denominator));
-  const nextAverage = add(multiply(average, keepAverage), multiply(updated, restAverage));
+  const updated = subtract(decays ? multiply(weights, keep) : weights, divide(momentum, denominator));
+  const nextAverage = add(multiply(ema, keepAverage), multiply(updated, restAverage));
   return {
     inputs: [
-      weight,
-      gradient,
-      first,
-      second,
-      average,
-      ...factors.filter((factor) => decays || factor !== keep),
+      ...Object.values(parts),
+      ...Object.values(factors).filter((factor) => decays || factor !== keep),
     ],
     outputs: {
       'next.weights': updated,
@@ -176,20 +177,31 @@ function stepGraph(decays: boolean): Graph {
   };
 }
 
-function factorsOf(options: OptimizerOptions, { learningRate, step, gradientScale }: StepOptions): number[] {
+/** A value for each name. */
+function named<Name extends string, Value>(
+  names: readonly Name[],
+  make: (name: Name, index: number) => Value,
+): Record<Name, Value> {
+  return Object.fromEntries(names.map((name, i) => [name, make(name, i)])) as Record<Name, Value>;
+}
+
+function factorsOf(
+  options: OptimizerOptions,
+  { learningRate, step, gradientScale }: StepOptions,
+): Record<(typeof FACTORS)[number], number> {
   const [beta1, beta2] = options.betas;
   const stepSize = learningRate / (1 - beta1 ** step);
-  return [
+  return {
     beta1,
-    (1 - beta1) * gradientScale,
+    rest1: (1 - beta1) * gradientScale,
     beta2,
-    Math.sqrt(1 - beta2) * gradientScale,
-    1 / Math.sqrt(1 - beta2 ** step) / stepSize,
-    options.epsilon / stepSize,
-    1 - learningRate * options.weightDecay,
-    options.ema,
-    1 - options.ema,
-  ];
+    rest2: Math.sqrt(1 - beta2) * gradientScale,
+    root: 1 / Math.sqrt(1 - beta2 ** step) / stepSize,
+    epsilon: options.epsilon / stepSize,
+    keep: 1 - learningRate * options.weightDecay,
+    keepAverage: options.ema,
+    restAverage: 1 - options.ema,
+  };
 }
 
 /** Too small to move a weight, and its reciprocal is still a float32. */
@@ -201,11 +213,10 @@ function* pieces(parts: readonly Weights[]): Generator<Tensor<'float32'>[]> {
   const lengths = joined.map((vectors) => vectors.map(({ length }) => length).join());
   const alike = lengths.every((list) => list === lengths[0]);
   const vectors = alike ? joined : parts.map((part) => [...part.values()].map(({ data }) => data));
-  for (const i of vectors[0].keys()) {
-    const { length } = vectors[0][i];
+  for (const [i, { length }] of at(vectors, 0).entries()) {
     for (let start = 0; start < length; start += PIECE) {
       const end = Math.min(start + PIECE, length);
-      yield vectors.map((part) => float32([end - start], part[i].subarray(start, end)));
+      yield vectors.map((part) => float32([end - start], at(part, i).subarray(start, end)));
     }
   }
 }
@@ -222,10 +233,10 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
   return {
     async norm(gradients) {
       let sum = 0;
-      for (const [{ data }] of pieces([gradients])) {
+      for (const piece of pieces([gradients])) {
         // Row by row, then in doubles: one float32 sum over millions would lose the small ones.
-        for (const rows of rowsOf(data)) {
-          const { sums } = await sumsOfSquares.run({ values: rows });
+        for (const rows of rowsOf(at(piece, 0).data)) {
+          const sums = get(await sumsOfSquares.run({ values: rows }), 'sums');
           for (const row of sums.data) sum += Number(row);
         }
       }
@@ -237,13 +248,14 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
       const learningRate = Math.max(stepOptions.learningRate, SMALLEST_RATE);
       const factors = factorsOf(options, { ...stepOptions, learningRate });
       const feeds = Object.fromEntries(
-        FACTORS.flatMap((name, i) =>
-          update.inputNames.includes(name) ? [[name, float32([1], [factors[i]])]] : [],
-        ),
+        FACTORS.filter((name) => update.inputNames.includes(name)).map((name) => [
+          name,
+          float32([1], [factors[name]]),
+        ]),
       );
       const { weights, firstMoments, secondMoments, ema } = state;
       for (const piece of pieces([weights, gradients, firstMoments, secondMoments, ema])) {
-        const parts = Object.fromEntries(PARTS.map((part, i) => [part, piece[i]]));
+        const parts = named(PARTS, (_, i) => at(piece, i));
         // Each result is computed from its old value by one last addition, so it may take that value's place.
         const { gradients: _read, ...changed } = parts;
         await update.run({ ...parts, ...feeds }, withPrefix('next.', changed));

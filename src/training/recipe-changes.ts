@@ -69,7 +69,8 @@ export function requireSameRun(
 export function recipeChanges(before: RecipeSettings, now: RecipeSettings): RecipeChange[] {
   const sections = ['model', 'data', 'training'] as const;
   return sections.flatMap((section) => {
-    const [old, present]: Record<string, unknown>[] = [before[section], now[section]];
+    const old: Record<string, unknown> = before[section];
+    const present: Record<string, unknown> = now[section];
     const names = new Set([...Object.keys(old), ...Object.keys(present)]);
     return [...names]
       .map((name) => ({ key: `${section}.${name}`, before: old[name], now: present[name] }))

@@ -1,5 +1,6 @@
 /** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. It knows no files. */
 
+import { float32At } from '../at.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { AcditError, ConfigError, TrainingError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
@@ -248,7 +249,7 @@ function accumulate(sum: Weights, part: Weights, first: boolean): void {
   for (const [name, { data }] of part) {
     const target = sum.get(name)!.data;
     if (first) target.set(data);
-    else for (let i = 0; i < target.length; i++) target[i] += data[i];
+    else for (let i = 0; i < target.length; i++) target[i] = float32At(target, i) + float32At(data, i);
   }
 }
 

@@ -1,5 +1,7 @@
 /** @file The checksum of TFRecord files: CRC-32C (Castagnoli), which zlib's crc32 is not. */
 
+import { uint8At, uint32At } from '../../at.ts';
+
 /** The Castagnoli polynomial 0x1edc6f41 with its bits reversed. */
 const POLYNOMIAL = 0x82f63b78;
 
@@ -12,7 +14,9 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 /** CRC-32C of some bytes (RFC 3720, B.4), 0 to 2^32-1. */
 export function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) crc = table[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8);
+  for (let i = 0; i < bytes.length; i++) {
+    crc = uint32At(table, (crc ^ uint8At(bytes, i)) & 0xff) ^ (crc >>> 8);
+  }
   return (crc ^ 0xffffffff) >>> 0;
 }
 

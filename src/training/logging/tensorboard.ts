@@ -7,6 +7,7 @@ import { appendFileSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { uint8At } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { explainedSync } from '../../io/atomic-write.ts';
 import { maskedCrc32c } from './crc32c.ts';
@@ -109,5 +110,6 @@ function pngHeader(png: Uint8Array): PngHeader {
     throw new FormatError(`TensorBoard image: expected the bytes of a PNG file, got ${png.length} others`);
   }
   const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
-  return { width: view.getUint32(16), height: view.getUint32(20), channels: PNG_CHANNELS[png[25]] ?? 3 };
+  const channels = PNG_CHANNELS[uint8At(png, 25)] ?? 3;
+  return { width: view.getUint32(16), height: view.getUint32(20), channels };
 }
