@@ -99,7 +99,7 @@ describe('a classifier', () => {
       expect(trainClassifier({ config, dataset: { ...dataset, ...changes }, device, training })).rejects;
     await refused({ classNames: ['a', 'b', 'c'] }).toThrow(ShapeError);
     await refused({ classNames: ['a', 'b', 'c'] }).toThrow(
-      /rows, columns, checks apart; the dataset's are a, b, c/,
+      /rows, columns, checks; the dataset's are a, b, c/,
     );
     await refused({ sampleShape: [1, 1, 8, 4] }).toThrow(/\[1,1,8,8\], the dataset's are \[1,1,8,4\]/);
   });
