@@ -64,7 +64,7 @@ export function samplesFromImage({ width, height, channels, data }: Image): Floa
   const pixels = width * height;
   const out = new Float32Array(channels * pixels);
   for (let c = 0; c < channels; c++) {
-    for (let i = 0; i < pixels; i++) out[c * pixels + i] = uint8At(data, i * channels + c) / 127.5 - 1;
+    for (let i = 0; i < pixels; i++) out[c * pixels + i] = data[i * channels + c]! / 127.5 - 1;
   }
   return out;
 }

@@ -3,7 +3,7 @@
  * metrics were given theirs.
  */
 
-import { at, float32At, int32At, uint8At } from '../at.ts';
+import { at, float32At, int32At } from '../at.ts';
 
 const { fround } = Math;
 
@@ -63,8 +63,8 @@ export function planeResizer(height: number, width: number, rules: BilinearRules
       const share = float32At(rows.share, y);
       const start = y * size;
       for (let x = 0; x < size; x++) {
-        const top = float32At(above, x);
-        plane[start + x] = rules.after(fround(top + fround(fround(float32At(below, x) - top) * share)));
+        const top = above[x]!;
+        plane[start + x] = rules.after(fround(top + fround(fround(below[x]! - top) * share)));
       }
     }
   };
@@ -78,8 +78,8 @@ function resizeRow(
   out: Float32Array,
 ): void {
   for (let x = 0; x < out.length; x++) {
-    const left = float32At(values, uint8At(row, 3 * int32At(low, x) + channel));
-    const right = float32At(values, uint8At(row, 3 * int32At(high, x) + channel));
-    out[x] = left + fround(fround(right - left) * float32At(share, x));
+    const left = values[row[3 * low[x]! + channel]!]!;
+    const right = values[row[3 * high[x]! + channel]!]!;
+    out[x] = left + fround(fround(right - left) * share[x]!);
   }
 }
