@@ -7,7 +7,13 @@ import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.t
 import type { ImageDataset, VideoDataset } from '../data/dataset.ts';
 import { describePassedOver } from '../data/folder-files.ts';
 import { type EncodeHooks, encodeLatents } from '../data/latents/encode.ts';
-import { finishedCounts, hasIndex, type LatentsIndex, shardCount } from '../data/latents/index-file.ts';
+import {
+  earlierLatentsNote,
+  finishedCounts,
+  hasIndex,
+  type LatentsIndex,
+  shardCount,
+} from '../data/latents/index-file.ts';
 import { frameBytes } from '../data/latents/shard.ts';
 import { openImages, openVideos } from '../data/open.ts';
 import { ArgumentError } from '../errors.ts';
@@ -207,6 +213,7 @@ function reportTo(
       unit = unitOf(index);
       finished = index.shards.length - damage.length;
       say(describe(index, done));
+      for (const note of earlierLatentsNote(folder, index)) warn(note);
       for (const problem of damage) warn(`${problem}; the shard is made again`);
       if (passedOver) warn(describePassedOver(data, unit, passedOver));
       const { images, latentShape, dtype, flips } = index;

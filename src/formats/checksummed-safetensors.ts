@@ -50,11 +50,18 @@ export async function writeSealedSafetensors(
 /**
  * Opens a file of {@link writeSealedSafetensors}, whose tensors and rows are checked as they are read. It takes over the
  * source, closing it on failure.
+ * @param isEarlier says of the metadata of a file without checksums whether an earlier version wrote it; such a file is
+ * opened unchecked.
  * @throws {FormatError} if the header is damaged, or there are no checksums; reading throws it for a damaged tensor.
  */
-export function openSealedSafetensors(source: ByteSource): Promise<SafetensorsArchive> {
+export function openSealedSafetensors(
+  source: ByteSource,
+  isEarlier: (metadata: Readonly<Record<string, string>>) => boolean = () => false,
+): Promise<SafetensorsArchive> {
   return closingOnError(source, async () => {
     const archive = await openSafetensors(source);
+    const { [METADATA]: sum, [TENSORS]: tensorSums, ...rest } = archive.metadata;
+    if (sum === undefined && tensorSums === undefined && isEarlier(rest)) return archive;
     const sums = checksumsOf(archive, source.name);
     const rowSums = new Map<string, Promise<Int32Array>>();
     const damaged = (what: string): FormatError =>

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { writeFileAtomically } from '../io/atomic-write.ts';
-import { parseJsonOf } from '../io/json.ts';
+import { parseJson, parseJsonOf } from '../io/json.ts';
 import { checksum } from './zip-writer.ts';
 
 /** The settings that an array is made with, by names that users know. Writing resumes only with the same settings. */
@@ -20,6 +20,8 @@ const journalSchema = z.object({
   marks: z.array(markSchema).min(1),
   checksum: z.int().min(0),
 });
+/** The journal of an earlier version: one mark, and no checksum of the journal itself. */
+const earlierSchema = z.strictObject({ origin: journalSchema.shape.origin, ...markSchema.shape });
 
 /** The CRC-32 of the array's file in the archive, up to a row. */
 export type Mark = Readonly<z.infer<typeof markSchema>>;
@@ -46,14 +48,26 @@ export function withMark(marks: readonly Mark[], mark: Mark): readonly Mark[] {
 /**
  * Reads a journal; undefined if there is none.
  * @param remedy what the message about a damaged one advises.
+ * @param warn gets a line if it is of an earlier version.
  * @throws {FormatError} if it is damaged
  */
-export async function readJournal(path: string, remedy: string): Promise<Journal | undefined> {
+export async function readJournal(
+  path: string,
+  remedy: string,
+  warn: (message: string) => void,
+): Promise<Journal | undefined> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   });
   if (text === undefined) return undefined;
+  const { data: earlier } = earlierSchema.safeParse(parseJson(text, path, FormatError));
+  if (earlier) {
+    warn(
+      `${path}: an earlier version wrote it, without a checksum of the settings, so damage to them would not be noticed`,
+    );
+    return { origin: earlier.origin, marks: [{ rows: earlier.rows, crc: earlier.crc }] };
+  }
   const otherwise = `not the journal of an unfinished file; ${remedy}`;
   const { origin, marks, checksum: sum } = parseJsonOf(text, path, journalSchema, otherwise, FormatError);
   if (sum !== journalChecksum({ origin, marks })) {

@@ -112,7 +112,7 @@ export async function openGrowingNpz(
   const partial = partialFile(path);
   const layout = layoutOf(path, array, { ...origin, shape: array.shape });
   const { made, begin } = layout;
-  const marks = await safeMarks(layout, await journalMarks(path, made, overwrite), warn);
+  const marks = await safeMarks(layout, await journalMarks(path, made, overwrite, warn), warn);
   const { rows } = at(marks, -1);
   // The journal comes first: without it, nobody would know what the rows are.
   if (rows === 0) await writeJournal(journalFile(path), { origin: made, marks });
@@ -280,11 +280,16 @@ async function begun(partial: string, bytes: Uint8Array): Promise<FileHandle> {
  * Reads the marks of the journal; none if there is no journal.
  * @throws {ArgumentError} if it was begun with another origin
  */
-async function journalMarks(path: string, origin: Origin, overwrite: boolean): Promise<readonly Mark[]> {
+async function journalMarks(
+  path: string,
+  origin: Origin,
+  overwrite: boolean,
+  warn: (message: string) => void,
+): Promise<readonly Mark[]> {
   const name = journalFile(path);
   const partial = partialFile(path);
   const remedy = `remove ${partial} and ${name} to start again`;
-  const journal = await readJournal(name, remedy);
+  const journal = await readJournal(name, remedy, warn);
   if (!journal || (overwrite && differences(journal.origin, origin).length > 0)) return [];
   requireSame(
     journal.origin,

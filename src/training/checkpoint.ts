@@ -21,6 +21,12 @@ import { describeOrigin } from '../models/acdit/latent-origin.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import {
+  earlierStateNote,
+  isEarlierState,
+  requireEarlierRun,
+  requireSameAutoencoder,
+} from './earlier-state.ts';
 import { type OptimizerState, packed } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import { type ChangeableKey, recordSettings, requireSameRun } from './recipe-changes.ts';
@@ -112,7 +118,7 @@ export async function resumeTraining(
   let damage: FormatError | undefined;
   for (const file of await stateFiles(trainer)) {
     try {
-      const point = await readState(join(trainer, file), config, recipe, allowed);
+      const point = await readState(join(trainer, file), config, recipe, allowed, warn);
       if (damage) warn(`${damage.message}; the state of step ${point.step} is used instead`);
       return point;
     } catch (error) {
@@ -133,18 +139,14 @@ async function readState(
   config: AcditConfig,
   recipe: Recipe,
   allowed: readonly ChangeableKey[],
+  warn: (message: string) => void,
 ): Promise<TrainingPoint> {
-  const archive = await openSealedSafetensors(await openFile(path));
+  const archive = await openSealedSafetensors(await openFile(path), isEarlierState);
   try {
-    const { step, position, recipe: recorded, classNames, autoencoder } = archive.metadata;
-    requireSameRun(recorded, recipe, path, allowed);
-    requireSameClasses(classNames, config, path);
-    const [then, now] = [autoencoder ?? describeOrigin(undefined), describeOrigin(config.autoencoder)];
-    if (then !== now) {
-      throw new CheckpointError(
-        `${path}: was trained on latents of autoencoder ${then}, and the data is now of ${now}; use the data it was trained on, or start over with --fresh`,
-      );
-    }
+    const { step, position } = archive.metadata;
+    const isEarlier = isEarlierState(archive.metadata);
+    if (isEarlier) requireEarlierRun(archive.metadata, config, recipe, path);
+    else requireRun(archive.metadata, config, recipe, path, allowed);
     if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {
       throw new CheckpointError(`${path}: does not say its step and position; start over with --fresh`);
     }
@@ -161,19 +163,30 @@ async function readState(
       }
       return packed(values);
     };
-    return {
-      step: Number(step),
-      position: Number(position),
-      state: {
-        weights: await readPart('weights'),
-        ema: await readPart('ema'),
-        firstMoments: await readPart('firstMoments'),
-        secondMoments: await readPart('secondMoments'),
-      },
+    const state = {
+      weights: await readPart('weights'),
+      ema: await readPart('ema'),
+      firstMoments: await readPart('firstMoments'),
+      secondMoments: await readPart('secondMoments'),
     };
+    if (isEarlier) warn(earlierStateNote(path, config));
+    return { step: Number(step), position: Number(position), state };
   } finally {
     await archive.close();
   }
+}
+
+/** Checks that a state belongs to the same recipe, classes and autoencoder. @throws {CheckpointError} naming what differs */
+function requireRun(
+  { recipe: recorded, classNames, autoencoder }: Readonly<Record<string, string>>,
+  config: AcditConfig,
+  recipe: Recipe,
+  path: string,
+  allowed: readonly ChangeableKey[],
+): void {
+  requireSameRun(recorded, recipe, path, allowed);
+  requireSameClasses(classNames, config, path);
+  requireSameAutoencoder(autoencoder ?? describeOrigin(undefined), describeOrigin(config.autoencoder), path);
 }
 
 /** Checks the classes: a run's labels stand for its classes, in their order. */

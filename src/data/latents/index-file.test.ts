@@ -77,7 +77,7 @@ describe('an index', () => {
   it.each<[string, object, RegExp]>([
     ['another format', { format: 'x' }, /format/],
     ['a later version', { version: 3 }, /version/],
-    ['an earlier version', { version: 1 }, /encode the images again if an earlier acdit wrote it/],
+    ['an earlier version that read pixels differently', { version: 1 }, /exifOrientation/],
     ['no class', { classNames: [] }, /classNames/],
     ['no image', { images: 0 }, /images/],
     ['a negative count', { images: -5 }, /images/],

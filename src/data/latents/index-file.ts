@@ -15,8 +15,10 @@ import { parseJsonOf } from '../../io/json.ts';
 
 export const INDEX_FILE = 'index.json';
 const FORMAT = 'acdit-latents';
-/** Version 2 records how pixels were read. */
+/** Version 2 has checksums, and records how pixels were read. */
 const VERSION = 2;
+/** Version 1 turned images upright by their EXIF orientation. Its folders can be read and completed. */
+export const EARLIER_VERSION = 1;
 /** An index of millions of images takes less than a megabyte; more is no index. */
 const LARGEST_INDEX = 64 * 2 ** 20;
 /** A random order has at most so many places. */
@@ -31,7 +33,7 @@ const count = z.int().min(0).max(MOST_IMAGES);
 
 const schema = z.strictObject({
   format: z.literal(FORMAT),
-  version: z.literal(VERSION),
+  version: z.literal([EARLIER_VERSION, VERSION]),
   /** Of the classes, by label. */
   classNames: z.array(z.string()).min(1),
   /** Samples are videos: each has frames of its own number, whose latents follow each other. Absent: they are images. */
@@ -56,8 +58,16 @@ const schema = z.strictObject({
   shards: z.array(z.strictObject({ samples: count, skipped: count, frames: count.optional() })),
 });
 
-/** In the file, the CRC-32 of everything else. */
-const storedSchema = schema.extend({ checksum: z.int().min(0) });
+/** The CRC-32 of everything else, in the file. */
+const checksumSchema = z.int().min(0);
+const storedSchema = z.discriminatedUnion('version', [
+  schema.extend({ version: z.literal(VERSION), checksum: checksumSchema }),
+  schema.extend({
+    version: z.literal(EARLIER_VERSION),
+    exifOrientation: z.literal(true).default(true),
+    checksum: checksumSchema.optional(),
+  }),
+]);
 
 /** The index of a set of latents: what was encoded, how, and into which shards. */
 export type LatentsIndex = Readonly<z.infer<typeof schema>>;
@@ -141,17 +151,25 @@ export function parseIndex(text: string, name: string): LatentsIndex {
     text,
     name,
     storedSchema,
-    `not an index of latents of version ${VERSION}, encode the images again if an earlier acdit wrote it`,
+    `not an index of latents (version ${EARLIER_VERSION} or ${VERSION})`,
     FormatError,
   );
   const problem = inconsistency(index);
   if (problem) throw new FormatError(`${name}: ${problem}; the index is damaged`);
-  if (sum !== indexChecksum(index)) {
+  if (sum !== undefined && sum !== indexChecksum(index)) {
     throw new FormatError(
       `${name}: the index is damaged: its checksum is wrong; restore a copy, or encode to another folder`,
     );
   }
   return index;
+}
+
+/** Returns a warning if a set of latents is of an earlier version, whose damage cannot be noticed. */
+export function earlierLatentsNote(folder: string, { version }: Pick<LatentsIndex, 'version'>): string[] {
+  if (version !== EARLIER_VERSION) return [];
+  return [
+    `${folder}: was encoded by an earlier version, without checksums, so damage to it would not be noticed`,
+  ];
 }
 
 /** Returns the text of an index's file. */

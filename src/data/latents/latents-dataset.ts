@@ -13,6 +13,7 @@ import type { Split } from '../idx-dataset.ts';
 import { requireFrames } from '../kinds.ts';
 import { clipSpan, clipStart, tooShort } from '../videos/clip.ts';
 import {
+  earlierLatentsNote,
   finishedCounts,
   type LatentsIndex,
   readIndex,
@@ -54,6 +55,7 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
   const index = await readIndex(folder);
   const { shards, latentShape, autoencoder, flips } = index;
   requireFitting(folder, index, options);
+  for (const note of earlierLatentsNote(folder, index)) options.warn?.(note);
   await requireShards(folder, index);
   const starts = startsOf(shards.map(({ samples }) => samples));
   const { samples: size } = finishedCounts(index);

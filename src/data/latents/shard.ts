@@ -12,7 +12,7 @@ import { openFile } from '../../io/file-source.ts';
 import { printable } from '../../io/printable.ts';
 import { float32ToFloat16, toFloat32 } from '../../tensor/convert.ts';
 import { bytesPerElement, elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
-import { type LatentsIndex, shardFile, shardFrames } from './index-file.ts';
+import { EARLIER_VERSION, type LatentsIndex, shardFile, shardFrames } from './index-file.ts';
 
 const MOMENTS = 'moments';
 const FLIPPED = 'moments_flipped';
@@ -100,7 +100,8 @@ export interface Shard {
  */
 export async function openShard(folder: string, index: LatentsIndex, shard: number): Promise<Shard> {
   const path = shardFile(folder, shard);
-  const archive = await openSealedSafetensors(await openFile(path));
+  const isEarlier = (): boolean => index.version === EARLIER_VERSION;
+  const archive = await openSealedSafetensors(await openFile(path), isEarlier);
   try {
     checkShard(archive, index, shard, path);
     const labels = (await archive.read(LABELS)).data as Int32Array;
