@@ -6,9 +6,9 @@
 import { guide } from '../../src/diffusion/guidance.ts';
 import { linearNoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
 import { createSolver } from '../../src/diffusion/solvers/index.ts';
-import type { Graph } from '../../src/graph/onnx.ts';
-import { concat, expand, linear, reshape } from '../../src/graph/operators/index.ts';
-import { constant, input, type SymbolicTensor } from '../../src/graph/symbolic.ts';
+import { type Graph, graphOf } from '../../src/graph/onnx.ts';
+import { concat, expand, reshape } from '../../src/graph/operators/index.ts';
+import { constant, input, inputName, type SymbolicTensor } from '../../src/graph/symbolic.ts';
 import { blockCausal, compilePlan } from '../../src/models/acdit/attention-plan.ts';
 import { type AcditConfig, tokenSize } from '../../src/models/acdit/config.ts';
 import { appendCost, conditionCost, stepCost } from '../../src/models/acdit/cost.ts';
@@ -17,20 +17,19 @@ import { timestepFeatures } from '../../src/models/acdit/timestep.ts';
 import {
   cleanModulation,
   conditions,
-  finalLayer,
-  modulations,
+  feedForwardInPieces,
+  finalModulations,
+  layerModulations,
   planAttention,
-  transformerLayer,
-  weightInputs,
+  predictNoise,
 } from '../../src/models/acdit/transformer.ts';
+import { modelInputs } from '../../src/models/acdit/weight-inputs.ts';
 import {
-  CONDITION_WEIGHTS,
-  LAYER_MODULATIONS,
-  layerWeightShapes,
-  layerWeights,
+  isWeight,
   rowsOf,
   TIMESTEP_FEATURES,
   type Weights,
+  weightViews,
 } from '../../src/models/acdit/weights.ts';
 import type { Device } from '../../src/runtime/device.ts';
 import {
@@ -43,11 +42,6 @@ import {
 } from '../../src/sampling/request.ts';
 import { joinAxis } from '../../src/tensor/axes.ts';
 import { float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
-
-const FINAL_WEIGHTS = ['norm_final.weight', 'linear.weight', 'linear.bias'].map(
-  (name) => `final_layer.${name}`,
-);
-const FINAL_MODULATION = ['weight', 'bias'].map((name) => `final_layer.adaLN_modulation.1.${name}`);
 
 /** Latents (N, T, B, C) for a request with guidance. */
 export async function sampleWithoutCache(
@@ -63,7 +57,7 @@ export async function sampleWithoutCache(
   const finished: Tensor<'float32'>[] = [];
   for (let block = 0; block < config.blocks; block++) {
     const graph = sequenceGraph(config, rows, block + 1);
-    const program = await device.compile(graph, boundWeights(config, weights));
+    const program = await device.compile(graph, boundWeights(graph, weights));
     const solver = createSolver(plan.solver, linearNoiseSchedule(), plan.steps[block]);
     const own = plan.labels.map((ofBlocks) => ofBlocks[block]);
     const classes = [...own, ...Array<number>(samples).fill(config.classes)];
@@ -88,56 +82,49 @@ export async function sampleWithoutCache(
 
 /** Predicted noise (N, B, C) of the last of so many blocks (N, T', B, C); those before it are clean. */
 function sequenceGraph(config: AcditConfig, rows: number, blocks: number): Graph {
-  const { blockSize, hidden, layers } = config;
+  const { blockSize, layers } = config;
   const clean = blocks - 1;
+  const weights = modelInputs(config);
   const tokens = input('tokens', [rows, blocks, blockSize, tokenSize(config)]);
   const features = input('features', [rows, TIMESTEP_FEATURES]);
   const labels = input('labels', [rows], 'int64');
-  const embedder = weightInputs(config, [...CONDITION_WEIGHTS, 'x_embedder.weight']);
-  const final = weightInputs(config, [...FINAL_WEIGHTS, ...FINAL_MODULATION]);
-  const condition = conditions(embedder, features, labels);
-  const modulationOf = (weight: SymbolicTensor, bias: SymbolicTensor, count: number): SymbolicTensor =>
-    reshape(modulations(weight, bias, condition, count), [rows, 1, count, hidden]);
+  const condition = conditions(weights.embedder, features, labels);
   const tables = signedTables(ropeTables(config));
   const positions = (table: Tensor<'float32'>): SymbolicTensor =>
     constant(rowsOf(table, 0, blocks * blockSize));
-  const rope = { cos: positions(tables.cos), sin: positions(tables.sin) };
-
-  let stream = linear(tokens, embedder['x_embedder.weight']);
-  const used = { ...embedder, ...final };
-  for (let layer = 0; layer < layers; layer++) {
-    const weights = Object.fromEntries(
-      [...layerWeightShapes(config)].map(([name, shape]) => [name, input(`blocks.${layer}.${name}`, shape)]),
-    );
-    for (const [name, symbol] of Object.entries(weights)) used[`blocks.${layer}.${name}`] = symbol;
-    const noised = modulationOf(
-      weights['adaLN_modulation.1.weight'],
-      weights['adaLN_modulation.1.bias'],
-      LAYER_MODULATIONS,
-    );
-    const still = expand(cleanModulation(), [rows, Math.max(clean, 1), LAYER_MODULATIONS, hidden]);
-    const modulation = clean > 0 ? concat([still, noised], 1) : noised;
-    // Nothing reads clean blocks behind the last layer.
-    const firstQuery = layer === layers - 1 ? clean : 0;
-    const plan = compilePlan(blocks, blockSize, blockCausal, { firstQuery });
-    stream = transformerLayer(config, weights, stream, modulation, rope, planAttention(plan), firstQuery);
-  }
-  const [weight, bias] = FINAL_MODULATION.map((name) => final[name]);
-  const noise = finalLayer(final, stream, modulationOf(weight, bias, 2));
-  return {
-    inputs: [tokens, features, labels, ...Object.values(used)],
-    outputs: { noise: reshape(noise, [rows, blockSize, tokenSize(config)]) },
-  };
+  const noise = predictNoise(
+    weights,
+    tokens,
+    {
+      layers: weights.layers.map((layer) => withClean(clean, oneBlock(layerModulations(layer, condition)))),
+      final: oneBlock(finalModulations(weights.final, condition)),
+    },
+    { cos: positions(tables.cos), sin: positions(tables.sin) },
+    (layer) => {
+      // Nothing reads clean blocks after the last layer.
+      const firstQuery = layer === layers - 1 ? clean : 0;
+      const plan = compilePlan(blocks, blockSize, blockCausal, { firstQuery });
+      return { attend: planAttention(plan), feedForward: feedForwardInPieces, firstQuery };
+    },
+  );
+  return graphOf({ noise: reshape(noise, [rows, blockSize, tokenSize(config)]) });
 }
 
-function boundWeights(config: AcditConfig, weights: Weights): Record<string, Tensor<'float32'>> {
-  const others = [...weights].filter(([name]) => !name.startsWith('blocks.'));
-  const layers = Array.from({ length: config.layers }, (_, layer) =>
-    Object.entries(layerWeights(weights, layer)).map(
-      ([name, value]) => [`blocks.${layer}.${name}`, value] as const,
-    ),
-  );
-  return Object.fromEntries([...others, ...layers.flat()]);
+/** Vectors (N, count, C) as those of one block (N, 1, count, C). */
+function oneBlock(vectors: SymbolicTensor): SymbolicTensor {
+  const [rows, count, hidden] = vectors.shape;
+  return reshape(vectors, [rows, 1, count, hidden]);
+}
+
+/** Modulations (N, 1, 6, C) of a noised block, after those of so many clean ones. */
+function withClean(clean: number, noised: SymbolicTensor): SymbolicTensor {
+  if (clean === 0) return noised;
+  const [rows, , ...vectors] = noised.shape;
+  return concat([expand(cleanModulation(), [rows, clean, ...vectors]), noised], 1);
+}
+
+function boundWeights(graph: Graph, weights: Weights): Record<string, Tensor<'float32'>> {
+  return weightViews(weights, graph.inputs.map(inputName).filter(isWeight));
 }
 
 /** Multiply-adds of one guided sample: in each step, all that makes keys and values of finished blocks, anew. */

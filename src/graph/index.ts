@@ -4,9 +4,9 @@
  */
 
 export { backpropagate, gradientsOf, type Seed } from './gradient.ts';
-export { type Bound, encodeOnnx, type FileTensor, type Graph } from './onnx.ts';
+export { type Bound, encodeOnnx, type FileTensor, type Graph, graphOf } from './onnx.ts';
 export * from './operators/index.ts';
-export { type DifferentiableStage, differentiate, type Stage } from './partition.ts';
+export { cutAt, type DifferentiatedGraph, differentiate } from './partition.ts';
 export {
   type Attribute,
   apply,

@@ -8,6 +8,7 @@ import { ShapeError } from '../errors.ts';
 import { type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import {
   type Attribute,
+  inputName,
   type Node,
   type Shape,
   type SymbolicTensor,
@@ -19,6 +20,13 @@ import {
 export interface Graph {
   readonly inputs: readonly SymbolicTensor[];
   readonly outputs: Readonly<Record<string, SymbolicTensor>>;
+}
+
+/** The graph of some outputs: its inputs are those that they depend on. */
+export function graphOf(outputs: Readonly<Record<string, SymbolicTensor>>): Graph {
+  const symbols = Object.values(outputs);
+  const used = new Set([...symbols, ...topologicalOrder(symbols).flatMap((node) => node.inputs)]);
+  return { inputs: [...used].filter(({ source }) => source.kind === 'input'), outputs };
 }
 
 const IR_VERSION = 10;
@@ -98,9 +106,7 @@ function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, 
   const names = new Map<SymbolicTensor, string>();
   const taken = new Set(Object.keys(graph.outputs));
   for (const symbol of graph.inputs) {
-    if (symbol.source.kind !== 'input')
-      throw new ShapeError('graph: an input of a graph must be made by input()');
-    const { name } = symbol.source;
+    const name = inputName(symbol);
     if (taken.has(name)) {
       const both = Object.hasOwn(graph.outputs, name) ? 'both an input and an output' : 'two inputs';
       throw new ShapeError(`graph: '${name}' names ${both}; rename one`);

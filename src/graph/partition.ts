@@ -1,27 +1,69 @@
 /**
- * @file Cut a function and its gradient into a forward and a backward program that run at different times,
- * choosing what the first saves for the second: the results of matrix products are saved, everything cheap
- * is computed again (activation checkpointing, Chen et al. 2016).
+ * @file Cuts a graph into programs that run at different times. What a later program needs of an earlier one is a result of
+ * an expensive operator, such as a matrix product, or leads back to one; everything cheap is computed again. Forward and
+ * backward passes are cut in this way (activation checkpointing, Chen et al. 2016), and so is a model at its attentions.
  */
 
 import { at } from '../at.ts';
 import { ShapeError } from '../errors.ts';
 import { backpropagate, dependents } from './gradient.ts';
-import type { Graph } from './onnx.ts';
+import { type Graph, graphOf } from './onnx.ts';
 import { substitute } from './substitute.ts';
-import { input, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
+import { input, inputName, type Node, type SymbolicTensor, topologicalOrder } from './symbolic.ts';
 
-/** A function of named tensors. */
-export interface Stage {
-  readonly inputs: readonly SymbolicTensor[];
-  readonly outputs: Readonly<Record<string, SymbolicTensor>>;
+/**
+ * Cuts a graph at inputs that are known late: each is made of outputs of the parts before it, while the graph runs.
+ * A part holds everything that can be computed once its late input is known, and takes what it needs of earlier parts as
+ * inputs `<carry>.0`, `<carry>.1` and so on, which are outputs of the part that computes them. Gradient rules know the
+ * graph as it was, so differentiate before you cut.
+ * @returns one part more than there are late inputs
+ */
+export function cutAt(graph: Graph, lateInputs: readonly SymbolicTensor[], carry = 'carry'): Graph[] {
+  const outputs = Object.entries(graph.outputs);
+  const order = topologicalOrder(outputs.map(([, symbol]) => symbol));
+  const waiting = lateInputs.map((late) => dependents(order, [late]));
+  const partOf = ({ source }: SymbolicTensor): number =>
+    source.kind === 'node' ? waiting.findLastIndex((nodes) => nodes.has(source.node)) + 1 : 0;
+  const carried = carriedSymbols(order, partOf);
+  const carries = new Map(
+    carried.map((symbol, i) => [symbol, input(`${carry}.${i}`, symbol.shape, symbol.dtype)]),
+  );
+  return Array.from({ length: lateInputs.length + 1 }, (_, part) => {
+    const named = [...carried.map((symbol, i) => [`${carry}.${i}`, symbol] as const), ...outputs].filter(
+      ([, symbol]) => partOf(symbol) === part,
+    );
+    const symbols = substitute(
+      named.map(([, symbol]) => symbol),
+      (symbol) => (partOf(symbol) < part ? carries.get(symbol) : undefined),
+    );
+    return graphOf(Object.fromEntries(named.map(([name], i) => [name, at(symbols, i)])));
+  });
 }
 
-/** A stage and its gradient, as two programs. */
-export interface DifferentiableStage {
-  /** Gives the stage's outputs, and what the backward program needs as `saved.N`. */
+/** What nodes read of earlier parts, but for what cheap operators compute of the graph's inputs. */
+function carriedSymbols(
+  order: readonly Node[],
+  partOf: (symbol: SymbolicTensor) => number,
+): SymbolicTensor[] {
+  const expensive = order.filter(({ operator }) => EXPENSIVE.has(operator));
+  const products = expensive.flatMap(({ outputs }) => outputs);
+  const costly = new Set([...expensive, ...dependents(order, products)]);
+  const carried = order.flatMap(({ inputs, outputs }) =>
+    inputs.filter(
+      (symbol) =>
+        symbol.source.kind === 'node' &&
+        costly.has(symbol.source.node) &&
+        partOf(symbol) < partOf(at(outputs, 0)),
+    ),
+  );
+  return [...new Set(carried)];
+}
+
+/** A graph and its gradient, as two programs. */
+export interface DifferentiatedGraph {
+  /** Gives the graph's outputs, and what the backward program needs as `<saved>.N`. */
   readonly forward: Graph;
-  /** Takes the stage's inputs, `saved.N`, and `d.<output>`; gives `d.<input>`. */
+  /** Takes the graph's inputs, `<saved>.N`, and `d.<output>`; gives `d.<input>`. */
   readonly backward: Graph;
   /** Shapes of what is saved. */
   readonly saved: readonly SymbolicTensor[];
@@ -31,48 +73,45 @@ export interface DifferentiableStage {
 const EXPENSIVE = new Set(['Gemm', 'MatMul', 'FusedMatMul', 'Softmax']);
 
 /**
- * Differentiate a stage.
+ * Differentiates a graph.
  * @param targets names of the inputs whose gradients are wanted.
+ * @param savedName what the names of saved values begin with
+ * @throws {ShapeError} if a target is not an input of the graph.
  */
-export function differentiate(stage: Stage, targets: readonly string[]): DifferentiableStage {
-  const inputNamed = new Map(stage.inputs.map((symbol) => [inputName(symbol), symbol]));
-  const seeds = Object.entries(stage.outputs).map(([name, output]) => ({
+export function differentiate(
+  graph: Graph,
+  targets: readonly string[],
+  savedName = 'saved',
+): DifferentiatedGraph {
+  const inputNamed = new Map(graph.inputs.map((symbol) => [inputName(symbol), symbol]));
+  const seeds = Object.entries(graph.outputs).map(([name, output]) => ({
     output,
     gradient: input(`d.${name}`, output.shape, output.dtype),
   }));
   const wanted = targets.map((name) => {
     const symbol = inputNamed.get(name);
-    if (!symbol) throw new ShapeError(`differentiate: '${name}' is not an input of the stage`);
+    if (!symbol) throw new ShapeError(`differentiate: '${name}' is not an input of the graph`);
     return symbol;
   });
   const gradients = backpropagate(seeds, wanted);
-  const forwardNodes = new Set(topologicalOrder(Object.values(stage.outputs)));
+  const forwardNodes = new Set(topologicalOrder(Object.values(graph.outputs)));
   const incoming = seeds.map((seed) => seed.gradient);
   const saved = chooseSaved(gradients, forwardNodes, dependents(topologicalOrder(gradients), incoming));
   const replacements = new Map(
-    saved.map((symbol, i) => [symbol, input(`saved.${i}`, symbol.shape, symbol.dtype)]),
+    saved.map((symbol, i) => [symbol, input(`${savedName}.${i}`, symbol.shape, symbol.dtype)]),
   );
   const backwardOutputs = substitute(gradients, (symbol) => replacements.get(symbol));
-  const available = [...stage.inputs, ...replacements.values(), ...incoming];
-  const used = new Set(topologicalOrder(backwardOutputs).flatMap((node) => node.inputs));
-  for (const output of backwardOutputs) used.add(output);
   return {
     forward: {
-      inputs: stage.inputs,
-      outputs: { ...stage.outputs, ...Object.fromEntries(saved.map((symbol, i) => [`saved.${i}`, symbol])) },
+      inputs: graph.inputs,
+      outputs: {
+        ...graph.outputs,
+        ...Object.fromEntries(saved.map((symbol, i) => [`${savedName}.${i}`, symbol])),
+      },
     },
-    backward: {
-      inputs: available.filter((symbol) => used.has(symbol)),
-      outputs: Object.fromEntries(targets.map((name, i) => [`d.${name}`, at(backwardOutputs, i)])),
-    },
+    backward: graphOf(Object.fromEntries(targets.map((name, i) => [`d.${name}`, at(backwardOutputs, i)]))),
     saved,
   };
-}
-
-function inputName(symbol: SymbolicTensor): string {
-  if (symbol.source.kind !== 'input')
-    throw new ShapeError('differentiate: a stage input must be made by input()');
-  return symbol.source.name;
 }
 
 /**

@@ -58,6 +58,14 @@ export function input(name: string, shape: Shape, dtype: SymbolType = 'float32')
   return { dtype, shape, source: { kind: 'input', name } };
 }
 
+/** The name of an input. @throws {ShapeError} if the symbol is not one. */
+export function inputName({ source, shape }: SymbolicTensor): string {
+  if (source.kind === 'input') return source.name;
+  throw new ShapeError(
+    `graph: an input of a graph must be made by input(); ${showShape(shape)} is a ${source.kind}`,
+  );
+}
+
 /** A tensor that is part of the program. */
 export function constant(value: Tensor): SymbolicTensor {
   const { dtype, shape } = value;

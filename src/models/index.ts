@@ -39,20 +39,34 @@ export { timestepFeatures } from './acdit/timestep.ts';
 export {
   type Attend,
   conditions,
+  feedForward,
   finalLayer,
-  type LayerSymbols,
-  layerInputs,
+  type LayerOptions,
+  type Modulations,
   modulations,
   planAttention,
+  predictNoise,
   type RopeSymbols,
   transformerLayer,
 } from './acdit/transformer.ts';
 export {
+  type EmbedderSymbols,
+  type FinalSymbols,
+  type LayerSymbols,
+  layerInputs,
+  type ModelSymbols,
+  modelInputs,
+} from './acdit/weight-inputs.ts';
+export {
   checkWeights,
+  type EmbedderWeight,
+  type FinalWeight,
   initializeWeights,
+  type LayerWeight,
   layerWeights,
   parameterCount,
   parameters,
+  type WeightName,
   type Weights,
 } from './acdit/weights.ts';
 export {

@@ -1,58 +1,32 @@
 /**
- * @file The graphs that sampling runs. Between two attentions everything happens row by row, so the trunk is cut
- * there: a segment holds one layer's end and the next layer's beginning, with their weights as part of the program,
- * and serves any number of samples and branches; attention has no weights and serves every layer and branch.
+ * @file The graphs that sampling runs. Between two attentions everything happens row by row, so the model is cut there: a
+ * segment holds one layer's end and the next layer's beginning, with their weights as part of the program, and serves any
+ * number of rows (a row is one block of one sample in one guidance branch). Attention has no weights and serves every layer
+ * and branch.
  */
 
-import type { Graph } from '../graph/onnx.ts';
-import { add, attention, concat, linear, matmul, split, transpose } from '../graph/operators/index.ts';
+import { type Graph, graphOf } from '../graph/onnx.ts';
+import { add, attention, concat, matmul, split, transpose } from '../graph/operators/index.ts';
+import { cutAt } from '../graph/partition.ts';
 import { substituteInGraph } from '../graph/substitute.ts';
 import { type Dim, input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import {
-  type AttentionInputs,
-  afterAttention,
-  attentionInputs,
   conditions,
-  finalLayer,
-  type LayerSymbols,
+  feedForwardInPieces,
   modulations,
+  predictNoise,
   type RopeSymbols,
   rotate,
-  weightInputs,
 } from '../models/acdit/transformer.ts';
-import {
-  CONDITION_WEIGHTS,
-  LAYER_MODULATIONS,
-  layerWeightShapes,
-  TIMESTEP_FEATURES,
-} from '../models/acdit/weights.ts';
-
-export const FINAL_WEIGHTS = [
-  'final_layer.norm_final.weight',
-  'final_layer.linear.weight',
-  'final_layer.linear.bias',
-] as const;
-
-/** Names of a layer's weights up to its attention, and after it; modulation weights belong to neither. */
-const BEFORE_ATTENTION = /^(norm1|attn\.(query|key|value|q_norm|k_norm))\./;
-const AFTER_ATTENTION = /^(norm2|attn\.proj|mlp\.fc[12])\./;
-
-/** Inputs named `prefix` and a layer weight's own name, for those that fit `pattern`. */
-function layerSymbols(config: AcditConfig, prefix: string, pattern: RegExp): LayerSymbols {
-  const entries = [...layerWeightShapes(config)].filter(([name]) => pattern.test(name));
-  return Object.fromEntries(entries.map(([name, shape]) => [name, input(prefix + name, shape)]));
-}
+import { embedderInputs, modelInputs } from '../models/acdit/weight-inputs.ts';
+import { FINAL_MODULATIONS, LAYER_MODULATIONS, TIMESTEP_FEATURES } from '../models/acdit/weights.ts';
 
 /** Condition vectors of (timestep, label) pairs: `features` (K, 256) and `labels` (K) to `condition` (K, C). */
 export function conditionGraph(config: AcditConfig): Graph {
-  const weights = weightInputs(config, CONDITION_WEIGHTS);
   const features = input('features', ['pairs', TIMESTEP_FEATURES]);
   const labels = input('labels', ['pairs'], 'int64');
-  return weightsFirst({
-    inputs: [features, labels, ...Object.values(weights)],
-    outputs: { condition: conditions(weights, features, labels) },
-  });
+  return weightsFirst(graphOf({ condition: conditions(embedderInputs(config), features, labels) }));
 }
 
 /** `count` modulation vectors of each pair: `condition` (K, C) to `modulation` (K, count, C). */
@@ -60,10 +34,7 @@ export function modulationGraph({ hidden }: AcditConfig, count: number): Graph {
   const condition = input('condition', ['pairs', hidden]);
   const weight = input('weight', [count * hidden, hidden]);
   const bias = input('bias', [count * hidden]);
-  return weightsFirst({
-    inputs: [condition, weight, bias],
-    outputs: { modulation: modulations(weight, bias, condition, count) },
-  });
+  return weightsFirst(graphOf({ modulation: modulations(weight, bias, condition, count) }));
 }
 
 /**
@@ -80,56 +51,46 @@ function weightsFirst(graph: Graph): Graph {
 }
 
 /**
- * Segment number `index` of 0 to `layers`. A group is one block of one sample in one branch.
+ * The segments 0 to L of a denoising step of a model of L layers: its graph, cut where each layer's attention is known.
+ * Rows (rows, 1, B, ..) may be any.
  *
- * - 0: `tokens` (groups, B, token size) are embedded, and layer 0 begins;
- * - between: layer index - 1 ends from `blocks` and `attended`, and layer index begins;
- * - `layers`: the last layer ends, and the final layer predicts `noise` (groups, 1, B, token size).
+ * - Segment 0 embeds `tokens` (rows, 1, B, token size), and layer 0 begins.
+ * - Segment i ends layer i - 1 from the hidden vectors `hidden.<i - 1>` (rows, 1, B, C) and `attended.<i - 1>`
+ *   (rows, H, B, D), and layer i begins.
+ * - Segment L ends the last layer, and predicts `noise` (rows, 1, B, token size).
  *
- * A beginning gives `query`, `key` and `value` (groups, H, B, D), and the hidden vectors `nextBlocks` (groups, 1, B, C)
- * to go on with; it takes tables `cos` and `sin` of each group's places. Weight inputs are `end.*` and `begin.*`, or
- * official names outside the layers.
+ * The beginning of layer i gives `hidden.<i>`, which segment i + 1 continues with, and `query.<i>`, `key.<i>` and `value.<i>`
+ * (rows, H, B, D). It takes tables `cos` and `sin` (rows, 1, B, D) of each row's positions. The beginning and the end of a
+ * layer take its `modulation.<i>` (rows, 1, 6, C), segment L also `finalModulation` (rows, 1, 2, C). Weights have their
+ * names in the whole model.
  */
-export function segmentGraph(config: AcditConfig, index: number): Graph {
+export function segmentGraphs(config: AcditConfig): Graph[] {
   const { blockSize, hidden, heads, layers } = config;
-  const inputs: SymbolicTensor[] = [];
-  const take = (symbol: SymbolicTensor): SymbolicTensor => {
-    inputs.push(symbol);
-    return symbol;
+  const row = (name: string, ...shape: number[]): SymbolicTensor => input(name, ['rows', ...shape]);
+  const tokens = row('tokens', 1, blockSize, tokenSize(config));
+  const rope = {
+    cos: row('cos', 1, blockSize, headSize(config)),
+    sin: row('sin', 1, blockSize, headSize(config)),
   };
-  const takeAll = (symbols: LayerSymbols): LayerSymbols => {
-    inputs.push(...Object.values(symbols));
-    return symbols;
+  const modulations = {
+    layers: Array.from({ length: layers }, (_, i) =>
+      row(numbered('modulation', i), 1, LAYER_MODULATIONS, hidden),
+    ),
+    final: row('finalModulation', 1, FINAL_MODULATIONS, hidden),
   };
-  const modulationInput = (name: string, count: number): SymbolicTensor =>
-    take(input(name, ['groups', 1, count, hidden]));
-
-  let blocks: SymbolicTensor;
-  if (index === 0) {
-    const tokens = take(input('tokens', ['groups', 1, blockSize, tokenSize(config)]));
-    blocks = linear(tokens, takeAll(weightInputs(config, ['x_embedder.weight']))['x_embedder.weight']);
-  } else {
-    const before = take(input('blocks', ['groups', 1, blockSize, hidden]));
-    const attended = take(input('attended', ['groups', heads, blockSize, headSize(config)]));
-    const weights = takeAll(layerSymbols(config, 'end.', AFTER_ATTENTION));
-    blocks = afterAttention(
-      config,
-      weights,
-      before,
-      modulationInput('endModulation', LAYER_MODULATIONS),
-      attended,
-    );
-  }
-  if (index === layers) {
-    const weights = takeAll(weightInputs(config, FINAL_WEIGHTS));
-    return { inputs, outputs: { noise: finalLayer(weights, blocks, modulationInput('finalModulation', 2)) } };
-  }
-  const places = ['groups', 1, blockSize, headSize(config)];
-  const rope = { cos: take(input('cos', places)), sin: take(input('sin', places)) };
-  const weights = takeAll(layerSymbols(config, 'begin.', BEFORE_ATTENTION));
-  const modulation = modulationInput('beginModulation', LAYER_MODULATIONS);
-  const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope);
-  return { inputs, outputs: { nextBlocks: blocks, query, key, value } };
+  const attended = modulations.layers.map((_, i) =>
+    row(numbered('attended', i), heads, blockSize, headSize(config)),
+  );
+  const attentionInputs: Record<string, SymbolicTensor> = {};
+  const noise = predictNoise(modelInputs(config), tokens, modulations, rope, (layer) => ({
+    attend(query, key, value) {
+      for (const [name, symbol] of Object.entries({ query, key, value }))
+        attentionInputs[numbered(name, layer)] = symbol;
+      return attended[layer];
+    },
+    feedForward: feedForwardInPieces,
+  }));
+  return cutAt(graphOf({ ...attentionInputs, noise }), attended, 'hidden');
 }
 
 /** Bytes of scores at a time: a few heads' worth stays in the processor's cache from product to softmax to product. */
@@ -148,6 +109,13 @@ export function cacheGroups(config: AcditConfig): number[] {
 
 /** The name of one of several inputs or outputs of a kind. */
 export const numbered = (name: string, index: number): string => `${name}.${index}`;
+
+/** Queries, keys and values (N, H, B, D). */
+export interface AttentionInputs {
+  readonly query: SymbolicTensor;
+  readonly key: SymbolicTensor;
+  readonly value: SymbolicTensor;
+}
 
 /** One guidance branch's queries, keys and values (1, H, B, D), named with `suffix`. */
 function attentionSymbols(config: AcditConfig, suffix: string): AttentionInputs {

@@ -1,7 +1,7 @@
 /** @file The memory that sampling takes, from the sizes of what it holds; checked against measured peaks. */
 
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { layerParameters, parameters } from '../models/acdit/weights.ts';
+import { layerWeightShapes, parameters } from '../models/acdit/weights.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import { modulationSize } from './modulation-table.ts';
 import { planLength, type SampleRequest } from './request.ts';
@@ -55,7 +55,7 @@ export function samplingMemory(
 ): SamplingMemory {
   const { layers, hidden, blockSize } = config;
   const { blocks, window, slides } = planLength(config, extent);
-  const layer = layerParameters(config).filter(([name]) => !name.startsWith('adaLN'));
+  const layer = Object.entries(layerWeightShapes(config)).filter(([name]) => !name.startsWith('adaLN'));
   const layerBytes = FLOAT * layer.reduce((sum, [, shape]) => sum + elementCount(shape), 0);
   const largest = FLOAT * Math.max(...[...parameters(config).values()].map(elementCount));
   const branches = guided ? 2 : 1;

@@ -5,11 +5,11 @@
 
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
-import { CONDITION_WEIGHTS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
+import { FINAL_MODULATIONS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { elementCount, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
 import { conditionGraph, modulationGraph } from './graphs.ts';
-import type { WeightSource } from './segments.ts';
+import { graphWeights, type WeightSource } from './segments.ts';
 
 /** What a noised block is conditioned on. The label `classes` stands for "no class". */
 export interface Condition {
@@ -31,7 +31,7 @@ export interface ModulationPrograms {
 
 /** Floats a condition takes in a table. */
 export function modulationSize({ layers, hidden }: AcditConfig): number {
-  return (layers * LAYER_MODULATIONS + 2) * hidden;
+  return (layers * LAYER_MODULATIONS + FINAL_MODULATIONS) * hidden;
 }
 
 /**
@@ -50,13 +50,13 @@ export async function compileModulations(
   config: AcditConfig,
   source: WeightSource,
 ): Promise<ModulationPrograms> {
-  const condition = await device.compile(conditionGraph(config));
+  const vectorGraph = conditionGraph(config);
+  const condition = await device.compile(vectorGraph);
   const layer = await device.compile(modulationGraph(config, LAYER_MODULATIONS));
-  const final = await device.compile(modulationGraph(config, 2));
+  const final = await device.compile(modulationGraph(config, FINAL_MODULATIONS));
   /** Condition vectors (ROWS, C) of each chunk. */
   async function conditionVectors(chunks: readonly (readonly Condition[])[]): Promise<Tensor[]> {
-    const weights: Record<string, Tensor> = {};
-    for (const name of CONDITION_WEIGHTS) weights[name] = await source(name);
+    const weights = await graphWeights(vectorGraph, source);
     const vectors: Tensor[] = [];
     for (const chunk of chunks) {
       const features = timestepFeatures(chunk.map(({ timestep }) => timestep));
@@ -91,7 +91,7 @@ export async function compileModulations(
       for (let i = 0; i < config.layers; i++) {
         tables.push(await modulate(layer, `blocks.${i}.`, LAYER_MODULATIONS));
       }
-      tables.push(await modulate(final, 'final_layer.', 2));
+      tables.push(await modulate(final, 'final_layer.', FINAL_MODULATIONS));
       return createTable(conditions, tables);
     },
     async dispose() {

@@ -42,14 +42,10 @@ function randomGroup(name: string, shapes: Workspace): Tensor<'float32'> {
   return float32([1, ...inner], new Generator(1).randn(elementCount(inner)));
 }
 
+/** @param name of an input; those of a layer end in its number */
 function sizesOf(name: string, { blocks, modulations, ...others }: Workspace): readonly number[] {
-  const all: Record<string, Tensor> = {
-    ...others,
-    blocks: blocks[0],
-    beginModulation: modulations[0],
-    endModulation: modulations[0],
-  };
-  return all[name].shape.slice(1);
+  const all: Record<string, Tensor> = { ...others, hidden: blocks[0], modulation: modulations[0] };
+  return all[name.replace(/\.\d+$/, '')].shape.slice(1);
 }
 
 function repeated({ shape: [, ...inner], data }: Tensor<'float32'>, count: number): Tensor<'float32'> {

@@ -1,18 +1,22 @@
-/** @file The trunk's segments, compiled with their weights, and the weights they take. */
+/** @file The model's segments, compiled with their weights, and the weights they take. */
 
+import type { Graph } from '../graph/onnx.ts';
+import { inputName } from '../graph/symbolic.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { layerParameters, layerWeights, type Weights } from '../models/acdit/weights.ts';
-import type { Device, Feeds, Program } from '../runtime/device.ts';
+import { isWeight, parameters, storedName, type Weights, weightView } from '../models/acdit/weights.ts';
+import type { Device, Program } from '../runtime/device.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
-import { FINAL_WEIGHTS, segmentGraph } from './graphs.ts';
+import { segmentGraphs } from './graphs.ts';
+
+const FLOAT_BYTES = 4;
 
 /**
- * Gives a parameter by its official name, from memory or from a file.
- * @param room memory that may hold it: its owner reads it before it asks for the next into the same room.
+ * Returns a parameter by its official name, from memory or from a file.
+ * @param buffer memory that may hold it: its owner reads it before it asks for the next into the same buffer.
  */
-export type WeightSource = (name: string, room?: Uint8Array) => Promise<Tensor<'float32'>>;
+export type WeightSource = (name: string, buffer?: Uint8Array) => Promise<Tensor<'float32'>>;
 
-/** A source over weights in memory. */
+/** Returns a source of weights that are in memory. */
 export function weightsInMemory(weights: Weights): WeightSource {
   return async (name) => weights.get(name)!;
 }
@@ -25,7 +29,7 @@ export interface CompileOptions {
 
 /**
  * Compile all segments, one after the other. Each program holds its own copy of its weights, arranged for the matrix
- * kernels, so of weights that come from a file there is never more than one layer beside it.
+ * kernels, so of weights that come from a file there is never more than one segment's beside it.
  */
 export async function compileSegments(
   device: Device,
@@ -34,70 +38,44 @@ export async function compileSegments(
   { signal, onProgress }: CompileOptions = {},
 ): Promise<Program[]> {
   const programs: Program[] = [];
-  const rooms = [layerRooms(config), layerRooms(config)] as const;
-  let ending: Feeds = {};
-  for (let index = 0; index <= config.layers; index++) {
+  const read = intoSameMemory(config, source);
+  const graphs = segmentGraphs(config);
+  for (const [index, graph] of graphs.entries()) {
     signal?.throwIfAborted();
-    const beginning = index < config.layers ? await readLayer(source, index, rooms[index % 2]) : {};
-    const outer = index === 0 ? ['x_embedder.weight'] : index === config.layers ? FINAL_WEIGHTS : [];
-    const bound = {
-      ...renamed(ending, 'end.'),
-      ...renamed(beginning, 'begin.'),
-      ...(await readNamed(source, outer)),
-    };
-    programs.push(await compileSegment(device, config, index, bound));
-    ending = beginning;
-    onProgress?.((index + 1) / (config.layers + 1));
+    programs.push(await device.compile(graph, await graphWeights(graph, read)));
+    onProgress?.((index + 1) / graphs.length);
   }
   return programs;
 }
 
-async function compileSegment(
-  device: Device,
-  config: AcditConfig,
-  index: number,
-  available: Feeds,
-): Promise<Program> {
-  const graph = segmentGraph(config, index);
-  const names = graph.inputs.flatMap(({ source }) => (source.kind === 'input' ? [source.name] : []));
-  const bound = Object.fromEntries(
-    names.filter((name) => name in available).map((name) => [name, available[name]]),
-  );
-  return device.compile(graph, bound);
-}
-
 /**
- * Memory for each weight of a layer but its modulation, by its name in the layer. Two layers at a time are there, and
- * every other one is read into the same memory: new arrays for each would leave the heap in pieces half as large as
- * the model.
+ * Reads each layer's weights into the memory of the layer before: new arrays for each would leave the heap in pieces half
+ * as large as the model.
  */
-function layerRooms(config: AcditConfig): Map<string, Uint8Array> {
-  const entries = layerParameters(config).filter(([name]) => !name.startsWith('adaLN'));
-  return new Map(entries.map(([name, shape]) => [name, new Uint8Array(elementCount(shape) * 4)]));
+function intoSameMemory(config: AcditConfig, source: WeightSource): WeightSource {
+  const shapes = parameters(config);
+  const buffers = new Map<string, Uint8Array>();
+  return (name) => {
+    const nameInLayer = name.replace(/^blocks\.\d+\./, '');
+    const shape = shapes.get(name);
+    if (nameInLayer === name || !shape) return source(name);
+    const buffer = buffers.get(nameInLayer) ?? new Uint8Array(FLOAT_BYTES * elementCount(shape));
+    buffers.set(nameInLayer, buffer);
+    return source(name, buffer);
+  };
 }
 
-async function readLayer(
+/** Reads the weights that a graph takes, each parameter once; they come under their names in the graph. */
+export async function graphWeights(
+  { inputs }: Graph,
   source: WeightSource,
-  layer: number,
-  rooms: ReadonlyMap<string, Uint8Array>,
-): Promise<Feeds> {
-  const weights = new Map<string, Tensor<'float32'>>();
-  for (const [name, room] of rooms) {
-    const fullName = `blocks.${layer}.${name}`;
-    weights.set(fullName, await source(fullName, room));
-  }
-  return layerWeights(weights, layer);
-}
-
-async function readNamed(
-  source: WeightSource,
-  names: readonly string[],
 ): Promise<Record<string, Tensor<'float32'>>> {
-  const entries: [string, Tensor<'float32'>][] = [];
-  for (const name of names) entries.push([name, await source(name)]);
-  return Object.fromEntries(entries);
-}
-
-function renamed(feeds: Feeds, prefix: string): Feeds {
-  return Object.fromEntries(Object.entries(feeds).map(([name, value]) => [prefix + name, value]));
+  const stored = new Map<string, Tensor<'float32'>>();
+  const weights: Record<string, Tensor<'float32'>> = {};
+  for (const name of inputs.map(inputName).filter(isWeight)) {
+    const whole = stored.get(storedName(name)) ?? (await source(storedName(name)));
+    stored.set(storedName(name), whole);
+    weights[name] = weightView(name, whole);
+  }
+  return weights;
 }

@@ -11,6 +11,7 @@ import type { Device, Feeds } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import { createTurns } from '../turns.ts';
 import { type KeyValueCache, withoutOldest } from './cache.ts';
+import { numbered } from './graphs.ts';
 import { type Condition, compileModulations, type ModulationTable } from './modulation-table.ts';
 import { type Attending, createPassAttention } from './pass-attention.ts';
 import {
@@ -100,10 +101,14 @@ export async function openTrunk(
     const before: Feeds =
       index === 0
         ? { tokens }
-        : { blocks: blocks[index % 2], attended, endModulation: modulations[(index - 1) % 2] };
+        : ofLayer(index - 1, {
+            hidden: blocks[index % 2],
+            attended,
+            modulation: modulations[(index - 1) % 2],
+          });
     await segments[index].run(
-      { ...before, beginModulation: modulations[index % 2], cos, sin },
-      { nextBlocks: blocks[(index + 1) % 2], query, key, value },
+      { ...before, ...ofLayer(index, { modulation: modulations[index % 2] }), cos, sin },
+      ofLayer(index, { hidden: blocks[(index + 1) % 2], query, key, value }),
     );
   }
 
@@ -111,9 +116,11 @@ export async function openTrunk(
   async function predictNoise(room: Workspace, groups: number): Promise<Tensor<'float32'>> {
     const first = (value: Tensor<'float32'>): Tensor<'float32'> => rowsOf(value, 0, groups);
     const { noise } = await segments[layers].run({
-      blocks: first(room.blocks[layers % 2]),
-      attended: first(room.attended),
-      endModulation: first(room.modulations[(layers - 1) % 2]),
+      ...ofLayer(layers - 1, {
+        hidden: first(room.blocks[layers % 2]),
+        attended: first(room.attended),
+        modulation: first(room.modulations[(layers - 1) % 2]),
+      }),
       finalModulation: first(room.finalModulation),
     });
     return noise as Tensor<'float32'>;
@@ -221,6 +228,11 @@ export async function openTrunk(
       });
     },
   };
+}
+
+/** Tensors under the names that segments have for those of a layer. */
+function ofLayer(layer: number, tensors: Feeds): Feeds {
+  return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [numbered(name, layer), value]));
 }
 
 /** A part, and the number of its first group in the pass. */

@@ -4,24 +4,18 @@
  * every layer, and each time the host would wait for the device.
  */
 
-import type { Graph } from '../graph/onnx.ts';
-import { concat, linear, split } from '../graph/operators/index.ts';
-import { input, type SymbolicTensor } from '../graph/symbolic.ts';
+import { type Graph, graphOf } from '../graph/onnx.ts';
+import { concat, split } from '../graph/operators/index.ts';
+import { input, inputName, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
-import {
-  type Attend,
-  type AttentionInputs,
-  finalLayer,
-  numberedLayerInputs,
-  undividedLayer,
-  weightInputs,
-} from '../models/acdit/transformer.ts';
-import { allLayerWeights, LAYER_MODULATIONS, parameters, type Weights } from '../models/acdit/weights.ts';
+import { predictNoise } from '../models/acdit/transformer.ts';
+import { modelInputs } from '../models/acdit/weight-inputs.ts';
+import { FINAL_MODULATIONS, isWeight, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { elementCount, type Tensor, zeros } from '../tensor/tensor.ts';
-import { attendBehind, FINAL_WEIGHTS, numbered, type PastSymbols, pastSymbols } from './graphs.ts';
+import { type AttentionInputs, attendBehind, numbered, type PastSymbols, pastSymbols } from './graphs.ts';
 import type { DenoisePart } from './pass-parts.ts';
-import type { WeightSource } from './segments.ts';
+import { graphWeights, type WeightSource } from './segments.ts';
 
 /** Denoising steps of one sequence at a time. */
 export interface WholeSteps {
@@ -39,8 +33,6 @@ export interface WholeStepOptions {
   readonly cached: boolean;
 }
 
-const OUTER_WEIGHTS = ['x_embedder.weight', ...FINAL_WEIGHTS] as const;
-
 /** Every program holds all weights, so of models larger than this many bytes there is none. */
 const MOST_BYTES = 256e6;
 
@@ -52,17 +44,12 @@ export function stepsWhole(device: Device, config: AcditConfig): boolean {
   return device.separateMemory && weightBytes(config) <= MOST_BYTES;
 }
 
+/** Bytes of the weights that a step takes: all but those that make modulations. */
 function weightBytes(config: AcditConfig): number {
-  const shapes = parameters(config);
-  return 4 * stepWeightNames(config).reduce((sum, name) => sum + elementCount(shapes.get(name)!), 0);
-}
-
-/** Names of the weights that a step takes: all but those that make modulations. */
-function stepWeightNames(config: AcditConfig): string[] {
-  const ofLayers = [...parameters(config).keys()].filter(
-    (name) => name.startsWith('blocks.') && !name.includes('adaLN'),
-  );
-  return [...ofLayers, ...OUTER_WEIGHTS];
+  const graph = wholeStepGraph(config, { samples: 1, branches: 1, cached: false });
+  return graph.inputs
+    .filter((symbol) => isWeight(inputName(symbol)))
+    .reduce((sum, { shape }) => sum + 4 * elementCount(shape.map(Number)), 0);
 }
 
 /** Programs are compiled when they are first needed. */
@@ -102,14 +89,8 @@ async function compileWholeStep(
   source: WeightSource,
   options: WholeStepOptions,
 ): Promise<Program> {
-  const weights = new Map<string, Tensor<'float32'>>();
-  for (const name of stepWeightNames(config)) weights.set(name, await source(name));
-  return device.compile(wholeStepGraph(config, options), boundWeights(config, weights));
-}
-
-function boundWeights(config: AcditConfig, weights: Weights): Feeds {
-  const outer = OUTER_WEIGHTS.map((name) => [name, weights.get(name)!] as const);
-  return { ...Object.fromEntries(outer), ...allLayerWeights(config, weights) };
+  const graph = wholeStepGraph(config, options);
+  return device.compile(graph, await graphWeights(graph, source));
 }
 
 /**
@@ -124,32 +105,22 @@ export function wholeStepGraph(config: AcditConfig, { samples, branches, cached 
   const places = [blockSize, headSize(config)];
   const rope = { cos: input('cos', places), sin: input('sin', places) };
   const modulations = input('modulations', [groups, layers, LAYER_MODULATIONS, hidden]);
-  const finalModulation = input('finalModulation', [groups, 1, 2, hidden]);
-  const outer = weightInputs(config, OUTER_WEIGHTS);
-  const ofLayers = Array.from({ length: layers }, (_, layer) => numberedLayerInputs(config, layer));
-  const past = ofLayers.map((_, layer) =>
-    cached ? pastSymbols(config, samples, `.${layer}`, 'cached') : undefined,
-  );
-  const ofLayer = split(modulations, 1, Array<number>(layers).fill(1));
-  const blocks = ofLayers.reduce(
-    (x, weights, layer) => {
-      const attend: Attend = (query, key, value) =>
-        attendByBranches(config, samples, { query, key, value }, past[layer]);
-      return undividedLayer(config, weights, x, ofLayer[layer], rope, attend);
+  const noise = predictNoise(
+    modelInputs(config),
+    tokens,
+    {
+      layers: split(modulations, 1, Array<number>(layers).fill(1)),
+      final: input('finalModulation', [groups, 1, FINAL_MODULATIONS, hidden]),
     },
-    linear(tokens, outer['x_embedder.weight']),
+    rope,
+    (layer) => {
+      const past = cached ? pastSymbols(config, samples, `.${layer}`, 'cached') : undefined;
+      return {
+        attend: (query, key, value) => attendByBranches(config, samples, { query, key, value }, past),
+      };
+    },
   );
-  const weights = [...Object.values(outer), ...ofLayers.flatMap(usedInLayer)];
-  const cachedInputs = past.flatMap((layer) => (layer ? [...layer.keys, ...layer.values] : []));
-  return {
-    inputs: [tokens, rope.cos, rope.sin, modulations, finalModulation, ...cachedInputs, ...weights],
-    outputs: { noise: finalLayer(outer, blocks, finalModulation) },
-  };
-}
-
-/** A layer's weights but those of its modulation, which is an input. */
-function usedInLayer(weights: Readonly<Record<string, SymbolicTensor>>): SymbolicTensor[] {
-  return Object.entries(weights).flatMap(([name, symbol]) => (name.startsWith('adaLN') ? [] : [symbol]));
+  return graphOf({ noise });
 }
 
 /** Each branch attends the same clean blocks. */

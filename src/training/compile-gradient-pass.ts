@@ -8,7 +8,7 @@ import { compileLayeredPass } from './layered-pass.ts';
 import { compileWholePass } from './whole-pass.ts';
 
 /**
- * Compile the pass for batches of `samples`: one program where the device has a memory of its own and may keep
+ * Compiles the pass for batches of `samples`: one program where the device has a memory of its own and may keep
  * activations, else layer by layer. Runs share buffers, so they take turns.
  */
 export async function compileGradientPass(
@@ -21,5 +21,9 @@ export async function compileGradientPass(
     ? compileWholePass(device, config, samples)
     : compileLayeredPass(device, config, samples, activations));
   const turn = createTurns();
-  return { ...pass, run: (...args) => turn(() => pass.run(...args)) };
+  return {
+    samples,
+    run: (...args) => turn(() => pass.run(...args)),
+    dispose: () => pass.dispose(),
+  };
 }

@@ -1,11 +1,11 @@
 /** @file The memory that a training step takes, from the sizes of what it holds; checked against measured peaks. */
 
-import type { SymbolicTensor } from '../graph/symbolic.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { elementCount } from '../tensor/tensor.ts';
-import { cleanBlocks, gradientGraphs, type LayerStages } from './gradient-graphs.ts';
+import { gradientGraphs, type LayerGraphs, sequenceBlocks } from './gradient-graphs.ts';
 import type { Activations } from './gradient-pass.ts';
+import { keptShapes } from './pass-tensors.ts';
 
 /** Bytes at the peak, by what they are for. */
 export interface TrainingMemory {
@@ -43,26 +43,18 @@ export function trainingMemory(
 }
 
 function growingParts(config: AcditConfig, samples: number, activations: Activations) {
-  const { layers, blocks, blockSize, hidden } = config;
+  const { layers, blockSize, hidden, mlpRatio } = config;
   const graphs = gradientGraphs(config, samples);
-  const room = ({ widen, narrow }: LayerStages): number => {
-    const wide = sizeOf(widen.forward.outputs.wide);
-    const saved = [...widen.saved, ...narrow.saved].reduce((sum, tensor) => sum + sizeOf(tensor), 0);
-    return wide * (1 + graphs.activation.saved.length) + sizeOf(widen.forward.outputs.gate) + saved;
-  };
-  const layersWithRoom = activations === 'save' ? layers - 1 : Math.min(1, layers - 1);
-  const rows = samples * (cleanBlocks(config) + blocks) * blockSize;
-  const stream = rows * hidden;
-  const wide = sizeOf(graphs.layer.widen.forward.outputs.wide);
+  const kept = (layer: LayerGraphs): number =>
+    Object.values(keptShapes(layer, graphs.activation)).reduce((sum, shape) => sum + elementCount(shape), 0);
+  const keepingLayers = activations === 'save' ? layers - 1 : Math.min(1, layers - 1);
+  const vectors = samples * sequenceBlocks(config) * blockSize * hidden;
+  const wide = mlpRatio * vectors;
   return {
-    activations: FLOAT * (layers * stream + layersWithRoom * room(graphs.layer) + room(graphs.lastLayer)),
-    work: FLOAT * (4 * stream + 2 * wide + WORK_WIDE * wide),
+    activations: FLOAT * (layers * vectors + keepingLayers * kept(graphs.layer) + kept(graphs.lastLayer)),
+    work: FLOAT * (4 * vectors + 2 * wide + WORK_WIDE * wide),
   };
 }
 
 /** Tensors as wide as the feed-forward's inside that ONNX Runtime holds of its own in the largest program. */
 const WORK_WIDE = 4;
-
-function sizeOf({ shape }: SymbolicTensor): number {
-  return elementCount(shape.map(Number));
-}

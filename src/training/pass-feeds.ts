@@ -1,40 +1,28 @@
-/** @file What a gradient pass is fed with, of a batch and of weights. */
+/** @file What a gradient pass is fed with: a batch, weights, and the gradients to fill. */
 
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
-import type { Weights } from '../models/acdit/weights.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
-import { cleanBlocks } from './gradient-graphs.ts';
+import { type BatchSymbols, cleanBlocks } from './gradient-graphs.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
 
 export type Named = Record<string, Tensor<'float32'>>;
 
-/** Conditions, and the tokens of the whole sequence. */
-export function batchFeeds(
-  config: AcditConfig,
-  batch: NoisedBatch,
-): Record<'features' | 'labels' | 'tokens', Tensor> {
+/** A batch by the names of the graphs' inputs: see `BatchSymbols`. */
+export function batchFeeds(config: AcditConfig, batch: NoisedBatch): Record<keyof BatchSymbols, Tensor> {
+  const { blocks } = config;
+  const { timesteps, labels, noise, lossWeights } = batch;
+  const weights = lossWeights ?? new Float32Array(labels.length * blocks).fill(1);
   return {
-    features: timestepFeatures(batch.timesteps),
-    labels: repeatLabels(batch.labels, config.blocks),
-    tokens: joinStream(batch, cleanBlocks(config), config.blocks),
+    features: timestepFeatures(timesteps),
+    labels: repeatLabels(labels, blocks),
+    tokens: joinSequence(batch, cleanBlocks(config), blocks),
+    noise,
+    lossWeights: float32([labels.length, blocks, 1, 1], Float32Array.from(weights)),
   };
 }
 
-/** What the prediction is compared with. */
-export function lossFeeds(
-  { blocks }: AcditConfig,
-  { noise, labels, lossWeights }: NoisedBatch,
-): Record<'noise' | 'lossWeights', Tensor<'float32'>> {
-  const weights = lossWeights ?? new Float32Array(labels.length * blocks).fill(1);
-  return { noise, lossWeights: float32([labels.length, blocks, 1, 1], Float32Array.from(weights)) };
-}
-
-export function named(weights: Weights, names: readonly string[]): Named {
-  return Object.fromEntries(names.map((name) => [name, weights.get(name)!]));
-}
-
-/** Gradient outputs are named after what they are the gradient of. */
+/** Names gradients after what they are the gradients of. */
 export function prefixed(tensors: Named): Named {
   return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [`d.${name}`, value]));
 }
@@ -45,8 +33,8 @@ function repeatLabels(labels: ArrayLike<number>, times: number): Tensor<'int64'>
   return tensor('int64', [out.length], out);
 }
 
-/** The clean blocks that are attended, then all noised ones, for each sample: (N, G, B, C). */
-function joinStream(batch: NoisedBatch, clean: number, blocks: number): Tensor<'float32'> {
+/** The clean blocks that are attended, then all noised ones, for each sample: (N, 2 T - 1, B, C). */
+function joinSequence(batch: NoisedBatch, clean: number, blocks: number): Tensor<'float32'> {
   const [samples, , ...inner] = batch.noised.shape;
   const size = elementCount(inner);
   const out = new Float32Array(samples * (clean + blocks) * size);

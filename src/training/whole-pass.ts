@@ -4,56 +4,40 @@
  * would cross twice.
  */
 
-import type { Graph } from '../graph/onnx.ts';
-import { linear } from '../graph/operators/index.ts';
-import { input, type SymbolicTensor } from '../graph/symbolic.ts';
-import { compilePlan, skipCausal } from '../models/acdit/attention-plan.ts';
-import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
-import {
-  conditions,
-  type LayerSymbols,
-  numberedLayerInputs,
-  planAttention,
-  type RopeSymbols,
-  undividedLayer,
-  weightInputs,
-} from '../models/acdit/transformer.ts';
-import {
-  allLayerWeights,
-  CONDITION_WEIGHTS,
-  TIMESTEP_FEATURES,
-  type Weights,
-} from '../models/acdit/weights.ts';
+import { type Graph, graphOf } from '../graph/onnx.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { conditions, finalModulations, predictNoise } from '../models/acdit/transformer.ts';
+import { modelInputs } from '../models/acdit/weight-inputs.ts';
+import { isWeight, weightViews } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
-  cleanBlocks,
-  FINAL_WEIGHTS,
+  batchInputs,
+  byBlock,
+  layerOptions,
   namedGradients,
   predictionLoss,
+  sequenceModulations,
   sequenceRope,
-  streamModulations,
-  targetInputs,
 } from './gradient-graphs.ts';
 import type { GradientPass } from './gradient-pass.ts';
-import { batchFeeds, lossFeeds, type Named, named, prefixed } from './pass-feeds.ts';
+import { batchFeeds, prefixed } from './pass-feeds.ts';
 
-const OUTER_WEIGHTS = [...CONDITION_WEIGHTS, 'x_embedder.weight', ...FINAL_WEIGHTS] as const;
-
-/** Compile the pass as one program for batches of `samples`. */
+/** Compiles the pass as one program for batches of `samples`. */
 export async function compileWholePass(
   device: Device,
   config: AcditConfig,
   samples: number,
 ): Promise<GradientPass> {
-  const program = await device.compile(wholeGraph(config, samples));
+  const program = await device.compile(trainingGraph(config, samples));
+  const names = program.inputNames.filter(isWeight);
   return {
     samples,
     async run(weights, batch, gradients, signal) {
       signal?.throwIfAborted();
       const results = await program.run(
-        { ...batchFeeds(config, batch), ...lossFeeds(config, batch), ...viewsOf(config, weights) },
-        prefixed(viewsOf(config, gradients)),
+        { ...batchFeeds(config, batch), ...weightViews(weights, names) },
+        prefixed(weightViews(gradients, names)),
       );
       return { loss: Number(results.loss.data[0]), prediction: results.prediction as Tensor<'float32'> };
     },
@@ -62,56 +46,18 @@ export async function compileWholePass(
 }
 
 /** A step's loss, prediction and gradients, from its first product to its last. */
-export function wholeGraph(config: AcditConfig, samples: number): Graph {
-  const { layers, blocks, blockSize } = config;
-  const clean = cleanBlocks(config);
-  const features = input('features', [samples * blocks, TIMESTEP_FEATURES]);
-  const labels = input('labels', [samples * blocks], 'int64');
-  const tokens = input('tokens', [samples, clean + blocks, blockSize, tokenSize(config)]);
-  const targets = targetInputs(config, samples);
-  const outer = weightInputs(config, OUTER_WEIGHTS);
-  const ofLayers = Array.from({ length: layers }, (_, layer) => numberedLayerInputs(config, layer));
-
-  const condition = conditions(outer, features, labels);
-  const rope = sequenceRope(config);
-  const stream = ofLayers.reduce(
-    (x, weights, layer) => {
-      // The last layer asks for noised blocks only.
-      const firstQuery = layer === layers - 1 ? clean : 0;
-      return runLayer(config, weights, x, condition, rope, firstQuery);
-    },
-    linear(tokens, outer['x_embedder.weight']),
-  );
-  const { loss, prediction } = predictionLoss(config, outer, stream, condition, targets);
-
-  const weights = { ...outer, ...inputsByName(ofLayers.flatMap((layer) => Object.values(layer))) };
-  return {
-    inputs: [features, labels, tokens, ...Object.values(targets), ...Object.values(weights)],
-    outputs: { loss, prediction, ...namedGradients(loss, weights) },
+export function trainingGraph(config: AcditConfig, samples: number): Graph {
+  const weights = modelInputs(config);
+  const batch = batchInputs(config, samples);
+  const condition = conditions(weights.embedder, batch.features, batch.labels);
+  const modulations = {
+    layers: weights.layers.map((layer) => sequenceModulations(config, layer, condition)),
+    final: byBlock(config, finalModulations(weights.final, condition)),
   };
-}
-
-function inputsByName(symbols: readonly SymbolicTensor[]): LayerSymbols {
-  return Object.fromEntries(
-    symbols.flatMap((symbol) => (symbol.source.kind === 'input' ? [[symbol.source.name, symbol]] : [])),
+  const prediction = predictNoise(weights, batch.tokens, modulations, sequenceRope(config), (layer) =>
+    layerOptions(config, layer === config.layers - 1),
   );
-}
-
-function runLayer(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
-  condition: SymbolicTensor,
-  rope: RopeSymbols,
-  firstQuery: number,
-): SymbolicTensor {
-  const [samples, groups] = blocks.shape.map(Number);
-  const plan = compilePlan(groups, config.blockSize, skipCausal(cleanBlocks(config)), { firstQuery });
-  const modulation = streamModulations(config, weights, condition, samples);
-  return undividedLayer(config, weights, blocks, modulation, rope, planAttention(plan), firstQuery);
-}
-
-/** Weights, or their gradients, by the names of the program's inputs, sharing memory. */
-function viewsOf(config: AcditConfig, weights: Weights): Named {
-  return { ...named(weights, OUTER_WEIGHTS), ...allLayerWeights(config, weights) };
+  const loss = predictionLoss(prediction, batch);
+  const all = [weights.embedder, ...weights.layers, weights.final].flatMap((group) => Object.values(group));
+  return graphOf({ loss, prediction, ...namedGradients(loss, all) });
 }

@@ -2,8 +2,8 @@
 
 import { afterAll } from 'vitest';
 import { backpropagate } from '../../src/graph/gradient.ts';
-import type { Graph } from '../../src/graph/onnx.ts';
-import { constant, input, type SymbolicTensor, topologicalOrder } from '../../src/graph/symbolic.ts';
+import { graphOf } from '../../src/graph/onnx.ts';
+import { constant, input, type SymbolicTensor } from '../../src/graph/symbolic.ts';
 import type { Feeds } from '../../src/runtime/device.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { Generator } from '../../src/tensor/generator.ts';
@@ -12,13 +12,6 @@ import { elementCount, float32, type Tensor } from '../../src/tensor/tensor.ts';
 /** A device whose programs are freed when the test file ends. */
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());
-
-/** The graph of some outputs, whose inputs are those that are reached. */
-export function graphOf(outputs: Readonly<Record<string, SymbolicTensor>>): Graph {
-  const symbols = Object.values(outputs);
-  const all = new Set([...symbols, ...topologicalOrder(symbols).flatMap((node) => node.inputs)]);
-  return { inputs: [...all].filter(({ source }) => source.kind === 'input'), outputs };
-}
 
 type Runner = (feeds: Feeds) => Promise<Record<string, Tensor>>;
 

@@ -1,6 +1,6 @@
 /**
- * @file ACDiT's layers as functions of symbolic tensors (paper section 3, figure 2). Clean and noised tokens
- * walk the same path: a clean one is modulated with shift 0, scale 0 and gate 1.
+ * @file ACDiT as functions of symbolic tensors (paper section 3, figure 2). Clean and noised tokens take the same path: a
+ * clean one is modulated with shift 0, scale 0 and gate 1.
  */
 
 import {
@@ -22,28 +22,13 @@ import {
   transpose,
 } from '../../graph/operators/index.ts';
 import { productDim } from '../../graph/shapes.ts';
-import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
+import { constant, type Shape, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
-import { type AcditConfig, headSize } from './config.ts';
-import {
-  CLEAN_MODULATION,
-  LAYER_MODULATIONS,
-  layerWeightShapes,
-  numberedName,
-  parameters,
-} from './weights.ts';
+import type { EmbedderSymbols, FinalSymbols, LayerSymbols, ModelSymbols } from './weight-inputs.ts';
+import { CLEAN_MODULATION, FINAL_MODULATIONS, LAYER_MODULATIONS } from './weights.ts';
 
 const NORM_EPSILON = 1e-6;
-
-/** Weights of a layer by the names of `layerWeights`. */
-export type LayerSymbols = Readonly<Record<string, SymbolicTensor>>;
-
-/** Inputs for weights outside the layers, by their official names. */
-export function weightInputs(config: AcditConfig, names: readonly string[]): LayerSymbols {
-  const shapes = parameters(config);
-  return Object.fromEntries(names.map((name) => [name, input(name, shapes.get(name)!)]));
-}
 
 /** Cosine and signed sine tables of the sequence's tokens, (S, D) each, or (N, 1, S, D) where samples differ. */
 export interface RopeSymbols {
@@ -52,119 +37,111 @@ export interface RopeSymbols {
 }
 
 /** How queries meet keys and values, all (N, H, S, D): a plan in training, a cache in sampling. */
-export type Attend = (q: SymbolicTensor, k: SymbolicTensor, v: SymbolicTensor) => SymbolicTensor;
+export type Attend = (query: SymbolicTensor, key: SymbolicTensor, value: SymbolicTensor) => SymbolicTensor;
 
-/** Inputs for the weights of one layer, all of them or those whose name passes `keep`. */
-export function layerInputs(config: AcditConfig, keep: (name: string) => boolean = () => true): LayerSymbols {
-  const names = [...layerWeightShapes(config)].filter(([name]) => keep(name));
-  return Object.fromEntries(names.map(([name, shape]) => [name, input(name, shape)]));
-}
-
-/** Inputs for the weights of layer number `layer` in a program of the whole model, by the names without its number. */
-export function numberedLayerInputs(config: AcditConfig, layer: number): LayerSymbols {
-  const shapes = [...layerWeightShapes(config)];
-  return Object.fromEntries(shapes.map(([name, shape]) => [name, input(numberedName(layer, name), shape)]));
-}
-
-/** Queries, keys and values of some blocks, all (N, H, S, D); there may be fewer queries. */
-export interface AttentionInputs {
-  readonly query: SymbolicTensor;
-  readonly key: SymbolicTensor;
-  readonly value: SymbolicTensor;
+/** What may differ from layer to layer, and from one use of the model to another. */
+export interface LayerOptions {
+  readonly attend: Attend;
+  /** The feed-forward network; default: {@link feedForward}. */
+  readonly feedForward?: (weights: LayerSymbols, x: SymbolicTensor) => SymbolicTensor;
+  /** Blocks before it are only keys and values: they are not in the result. Default: 0. */
+  readonly firstQuery?: number;
 }
 
 /**
- * One layer. Blocks (N, G, B, C) with modulations (N, G, 6, C).
- * @param firstQuery blocks before it are only keys and values: they are not in the result.
- * @returns blocks (N, G - firstQuery, B, C)
+ * One layer (figure 2): hidden vectors (N, T, B, C) with modulations (N, T, 6, C).
+ * @returns hidden vectors (N, T - firstQuery, B, C)
  */
 export function transformerLayer(
-  config: AcditConfig,
   weights: LayerSymbols,
-  blocks: SymbolicTensor,
+  hidden: SymbolicTensor,
   modulation: SymbolicTensor,
   rope: RopeSymbols,
-  attend: Attend,
-  firstQuery = 0,
+  { attend, feedForward: network = feedForward, firstQuery = 0 }: LayerOptions,
 ): SymbolicTensor {
-  const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope, firstQuery);
-  return afterAttention(config, weights, blocks, modulation, attend(query, key, value), firstQuery);
-}
+  const [, blocks, blockSize] = hidden.shape.map(Number);
+  const headSize = Number(rope.cos.shape.at(-1));
+  const ofQueries = (x: SymbolicTensor): SymbolicTensor => slice(x, 1, firstQuery, blocks);
+  const [shift1, scale1, gate1, shift2, scale2, gate2] = split(modulation, 2, [1, 1, 1, 1, 1, 1]);
 
-/** {@link transformerLayer} with the feed-forward network undivided: where no processor's cache is to hold its pieces. */
-export function undividedLayer(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
-  modulation: SymbolicTensor,
-  rope: RopeSymbols,
-  attend: Attend,
-  firstQuery = 0,
-): SymbolicTensor {
-  const { query, key, value } = attentionInputs(config, weights, blocks, modulation, rope, firstQuery);
-  const attended = attend(query, key, value);
-  const { middle, wide, gate } = widen(config, weights, blocks, modulation, attended, firstQuery);
-  return narrow(weights, middle, gelu(wide), gate);
-}
-
-/** A layer up to its attention: modulated norm, projections, QK-norm and rotation. */
-export function attentionInputs(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
-  modulation: SymbolicTensor,
-  rope: RopeSymbols,
-  firstQuery = 0,
-): AttentionInputs {
-  const [shiftBy, scaleBy] = split(modulation, 2, [1, 1, LAYER_MODULATIONS - 2]);
-  const normalized = modulate(blocks, weights['norm1.weight'], shiftBy, scaleBy);
-  const [, groups, size] = blocks.shape.map(Number);
-  const queryRope = {
-    cos: slice(rope.cos, -2, firstQuery * size, groups * size),
-    sin: slice(rope.sin, -2, firstQuery * size, groups * size),
-  };
-  const queries = project(weights, 'query', slice(normalized, 1, firstQuery, groups));
-  return {
-    query: rotaryHeads(
-      config,
-      queries,
-      weights['attn.q_norm.weight'],
-      queryRope,
-      1 / Math.sqrt(headSize(config)),
+  const normalized = modulate(hidden, weights['norm1.weight'], shift1, scale1);
+  const query = linear(ofQueries(normalized), weights['attn.query.weight'], weights['attn.query.bias']);
+  const key = linear(normalized, weights['attn.key.weight'], weights['attn.key.bias']);
+  const value = linear(normalized, weights['attn.value.weight'], weights['attn.value.bias']);
+  const attended = attend(
+    rotate(
+      splitHeads(query, headSize, weights['attn.q_norm.weight']),
+      queryTables(rope, firstQuery * blockSize, blocks * blockSize),
     ),
-    ...keysAndValues(config, weights, normalized, rope),
-  };
+    rotate(splitHeads(key, headSize, weights['attn.k_norm.weight']), rope),
+    splitHeads(value, headSize),
+  );
+  const projected = linear(
+    joinHeads(attended, query.shape),
+    weights['attn.proj.weight'],
+    weights['attn.proj.bias'],
+  );
+  const middle = add(ofQueries(hidden), multiply(ofQueries(gate1), projected));
+
+  const normalizedMiddle = modulate(middle, weights['norm2.weight'], ofQueries(shift2), ofQueries(scale2));
+  return add(middle, multiply(ofQueries(gate2), network(weights, normalizedMiddle)));
 }
 
-/** A layer from its attention's result (N, H, S, D) on: output projection and feed-forward network, each gated. */
-export function afterAttention(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
-  modulation: SymbolicTensor,
-  attended: SymbolicTensor,
-  firstQuery = 0,
+/** RMSNorm(x) w (1 + scale) + shift, with the small product w (1 + scale) taken first. */
+function modulate(
+  x: SymbolicTensor,
+  weight: SymbolicTensor,
+  shiftBy: SymbolicTensor,
+  scaleBy: SymbolicTensor,
 ): SymbolicTensor {
-  const { middle, normalized, gate } = betweenHalves(
-    config,
-    weights,
-    blocks,
-    modulation,
-    attended,
-    firstQuery,
-  );
-  return add(middle, multiply(gate, feedForward(config, weights, normalized)));
+  return add(multiply(rmsNorm(x, NORM_EPSILON), multiply(weight, shift(scaleBy, 1))), shiftBy);
+}
+
+/** (N, T, B, C) as heads (N, H, S, D), each with RMSNorm if there is a weight for it. */
+function splitHeads(x: SymbolicTensor, headSize: number, normWeight?: SymbolicTensor): SymbolicTensor {
+  const [samples, blocks, blockSize, hidden] = x.shape;
+  const heads = reshape(x, [samples, productDim([blocks, blockSize]), Number(hidden) / headSize, headSize]);
+  return transpose(normWeight ? rmsNorm(heads, NORM_EPSILON, normWeight) : heads, [0, 2, 1, 3]);
+}
+
+/** Heads (N, H, S, D) as `shape`, (N, T, B, C). */
+function joinHeads(heads: SymbolicTensor, shape: Shape): SymbolicTensor {
+  return reshape(transpose(heads, [0, 2, 1, 3]), shape);
+}
+
+/** Tables of the tokens `start` to `end`, times attention's 1 / sqrt(D), which costs nothing on them. */
+function queryTables({ cos, sin }: RopeSymbols, start: number, end: number): RopeSymbols {
+  const factor = 1 / Math.sqrt(Number(cos.shape.at(-1)));
+  const rows = (table: SymbolicTensor): SymbolicTensor => scale(slice(table, -2, start, end), factor);
+  return { cos: rows(cos), sin: rows(sin) };
+}
+
+/** RoPE-ND of queries or keys (N, H, S, D), by tables of their tokens. */
+export function rotate(x: SymbolicTensor, { cos, sin }: RopeSymbols): SymbolicTensor {
+  return add(multiply(x, cos), multiply(swapHalves(x), sin));
+}
+
+function swapHalves(x: SymbolicTensor): SymbolicTensor {
+  const size = Number(x.shape.at(-1));
+  const [first, second] = split(x, -1, [size / 2, size / 2]);
+  return concat([second, first], -1);
+}
+
+/** The feed-forward network. */
+export function feedForward(weights: LayerSymbols, x: SymbolicTensor, activate = gelu): SymbolicTensor {
+  const wide = linear(x, weights['mlp.fc1.weight'], weights['mlp.fc1.bias']);
+  return linear(activate(wide), weights['mlp.fc2.weight'], weights['mlp.fc2.bias']);
 }
 
 /**
  * The feed-forward network in pieces of C wide neurons, each of which adds its share to the result: what passes between
- * the two products then fits the processor's cache. With weights that are part of the program, cutting them costs
- * nothing when it runs.
+ * the two products then fits in the processor's cache. If weights are part of the program, cutting them costs nothing when
+ * it runs.
  */
-function feedForward(config: AcditConfig, weights: LayerSymbols, x: SymbolicTensor): SymbolicTensor {
-  const neurons = Number(weights['mlp.fc1.weight'].shape[0]);
-  const sizes = Array.from({ length: Math.ceil(neurons / config.hidden) }, (_, i) =>
-    Math.min(config.hidden, neurons - i * config.hidden),
+export function feedForwardInPieces(weights: LayerSymbols, x: SymbolicTensor): SymbolicTensor {
+  const [neurons, hidden] = weights['mlp.fc1.weight'].shape.map(Number);
+  const sizes = Array.from({ length: Math.ceil(neurons / hidden) }, (_, i) =>
+    Math.min(hidden, neurons - i * hidden),
   );
   const widening = split(weights['mlp.fc1.weight'], 0, sizes);
   const biases = split(weights['mlp.fc1.bias'], 0, sizes);
@@ -178,144 +155,41 @@ function feedForward(config: AcditConfig, weights: LayerSymbols, x: SymbolicTens
     );
 }
 
-/** A layer between its attention and its activation, all (N, G, B, ...). */
-export interface Widened {
-  /** Hidden vectors after the attention's half of the layer (.., C). */
-  readonly middle: SymbolicTensor;
-  /** The feed-forward network's wide vectors, before the activation (.., mlpRatio C). */
-  readonly wide: SymbolicTensor;
-  /** What the feed-forward network's result is to be multiplied by (N, G, 1, C). */
-  readonly gate: SymbolicTensor;
+/** Modulation vectors of all layers. */
+export interface Modulations {
+  /** Of each layer (N, T, 6, C). */
+  readonly layers: readonly SymbolicTensor[];
+  /** Of the final layer (N, T, 2, C). */
+  readonly final: SymbolicTensor;
 }
 
-/** A layer from its attention's result (N, H, S, D) up to its activation. */
-export function widen(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
-  modulation: SymbolicTensor,
-  attended: SymbolicTensor,
-  firstQuery = 0,
-): Widened {
-  const { middle, normalized, gate } = betweenHalves(
-    config,
-    weights,
-    blocks,
-    modulation,
-    attended,
-    firstQuery,
-  );
-  return { middle, wide: linear(normalized, weights['mlp.fc1.weight'], weights['mlp.fc1.bias']), gate };
-}
-
-/** A layer from its attention's result (N, H, S, D) up to the feed-forward network's input `normalized` (N, G, B, C). */
-function betweenHalves(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
-  modulation: SymbolicTensor,
-  attended: SymbolicTensor,
-  firstQuery: number,
-): Record<'middle' | 'normalized' | 'gate', SymbolicTensor> {
-  const [samples, groups, size] = blocks.shape;
-  const asking = (x: SymbolicTensor): SymbolicTensor => slice(x, 1, firstQuery, Number(groups));
-  const [, gateAttention, shiftMlp, scaleMlp, gate] = split(asking(modulation), 2, [2, 1, 1, 1, 1]);
-  const rows = reshape(transpose(attended, [0, 2, 1, 3]), [
-    samples,
-    Number(groups) - firstQuery,
-    size,
-    config.hidden,
-  ]);
-  const projected = linear(rows, weights['attn.proj.weight'], weights['attn.proj.bias']);
-  const middle = add(asking(blocks), multiply(gateAttention, projected));
-  const normalized = modulate(middle, weights['norm2.weight'], shiftMlp, scaleMlp);
-  return { middle, normalized, gate };
-}
-
-/** A layer from its activation on; the activated wide vectors may be rows of a matrix. */
-export function narrow(
-  weights: LayerSymbols,
-  middle: SymbolicTensor,
-  activated: SymbolicTensor,
-  gate: SymbolicTensor,
-): SymbolicTensor {
-  const projected = linear(activated, weights['mlp.fc2.weight'], weights['mlp.fc2.bias']);
-  return add(middle, multiply(gate, reshape(projected, middle.shape)));
-}
-
-/** RMSNorm(x) w (1 + scale) + shift, with the small product w (1 + scale) taken first. */
-function modulate(
-  x: SymbolicTensor,
-  weight: SymbolicTensor,
-  shiftBy: SymbolicTensor,
-  scaleBy: SymbolicTensor,
-): SymbolicTensor {
-  return add(multiply(rmsNorm(x, NORM_EPSILON), multiply(weight, shift(scaleBy, 1))), shiftBy);
-}
-
-/** Keys and values of blocks (N, G, B, C) that are already modulated: (N, H, S, D), keys normalised and rotated. */
-function keysAndValues(
-  config: AcditConfig,
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
+/**
+ * The whole model: tokens (N, T, B, token size) to the noise that it predicts in them.
+ * @param optionsOf what differs from layer to layer
+ */
+export function predictNoise(
+  weights: ModelSymbols,
+  tokens: SymbolicTensor,
+  modulations: Modulations,
   rope: RopeSymbols,
-): { key: SymbolicTensor; value: SymbolicTensor } {
-  const keys = project(weights, 'key', blocks);
-  const values = project(weights, 'value', blocks);
-  return {
-    key: rotaryHeads(config, keys, weights['attn.k_norm.weight'], rope, 1),
-    value: transpose(heads(config, values), [0, 2, 1, 3]),
-  };
-}
-
-function project(
-  weights: LayerSymbols,
-  part: 'query' | 'key' | 'value',
-  blocks: SymbolicTensor,
+  optionsOf: (layer: number) => LayerOptions,
 ): SymbolicTensor {
-  return linear(blocks, weights[`attn.${part}.weight`], weights[`attn.${part}.bias`]);
+  let hidden = linear(tokens, weights.embedder['x_embedder.weight']);
+  for (const [layer, layerWeights] of weights.layers.entries()) {
+    hidden = transformerLayer(layerWeights, hidden, modulations.layers[layer], rope, optionsOf(layer));
+  }
+  return finalLayer(weights.final, hidden, modulations.final);
 }
 
-/** (N, G, B, C) as (N, S, H, D). */
-function heads(config: AcditConfig, x: SymbolicTensor): SymbolicTensor {
-  const [samples, groups, size] = x.shape;
-  return reshape(x, [samples, productDim([groups, size]), config.heads, headSize(config)]);
-}
-
-/** QK-norm, then heads first, then RoPE-ND: (N, G, B, C) to (N, H, S, D), times `factor`. */
-function rotaryHeads(
-  config: AcditConfig,
-  x: SymbolicTensor,
-  weight: SymbolicTensor,
-  rope: RopeSymbols,
-  factor: number,
-): SymbolicTensor {
-  // The factor costs nothing on the small tables.
-  const table = (values: SymbolicTensor): SymbolicTensor => (factor === 1 ? values : scale(values, factor));
-  const normalized = rmsNorm(heads(config, x), NORM_EPSILON, weight);
-  return rotate(transpose(normalized, [0, 2, 1, 3]), { cos: table(rope.cos), sin: table(rope.sin) });
-}
-
-/** RoPE-ND of queries or keys (N, H, S, D), by tables of their tokens. */
-export function rotate(x: SymbolicTensor, { cos, sin }: RopeSymbols): SymbolicTensor {
-  return add(multiply(x, cos), multiply(swapHalves(x), sin));
-}
-
-function swapHalves(x: SymbolicTensor): SymbolicTensor {
-  const size = Number(x.shape[x.shape.length - 1]);
-  const [first, second] = split(x, -1, [size / 2, size / 2]);
-  return concat([second, first], -1);
-}
-
-/** Attention by a plan over the whole sequence: q, k, v (N, H, S, D); q may hold only the plan's queries. */
+/** Attention by a plan over the whole sequence: queries, keys and values (N, H, S, D); there may be only the plan's queries. */
 export function planAttention(plan: AttentionPlan): Attend {
-  return (q, k, v) => {
+  return (query, key, value) => {
     const atoms = keyAtoms(plan);
     const sizes = atoms.map(({ start, end }) => end - start);
-    const keys = split(k, 2, sizes);
-    const values = split(v, 2, sizes);
+    const keys = split(key, 2, sizes);
+    const values = split(value, 2, sizes);
     const queries = split(
-      q,
+      query,
       2,
       plan.tiles.map((tile) => tile.queries.end - tile.queries.start),
     );
@@ -348,7 +222,7 @@ function maskOf({ queries, allowed }: AttentionPlan['tiles'][number]): SymbolicT
  * @returns (K, C)
  */
 export function conditions(
-  weights: LayerSymbols,
+  weights: EmbedderSymbols,
   features: SymbolicTensor,
   labels: SymbolicTensor,
 ): SymbolicTensor {
@@ -368,18 +242,38 @@ export function modulations(
   return reshape(linear(silu(condition), weight, bias), [rows, count, hidden]);
 }
 
+/** A layer's modulations of each condition, (K, C) to (K, 6, C). */
+export function layerModulations(weights: LayerSymbols, condition: SymbolicTensor): SymbolicTensor {
+  return modulations(
+    weights['adaLN_modulation.1.weight'],
+    weights['adaLN_modulation.1.bias'],
+    condition,
+    LAYER_MODULATIONS,
+  );
+}
+
+/** The final layer's modulations of each condition, (K, C) to (K, 2, C). */
+export function finalModulations(weights: FinalSymbols, condition: SymbolicTensor): SymbolicTensor {
+  return modulations(
+    weights['final_layer.adaLN_modulation.1.weight'],
+    weights['final_layer.adaLN_modulation.1.bias'],
+    condition,
+    FINAL_MODULATIONS,
+  );
+}
+
 /** A clean token's modulation (1, 1, 6, 1), which fits any blocks. */
 export function cleanModulation(): SymbolicTensor {
   return constant(float32([1, 1, LAYER_MODULATIONS, 1], CLEAN_MODULATION));
 }
 
-/** The predicted noise: blocks (N, G, B, C) with modulations (N, G, 2, C) to (N, G, B, token size). */
+/** The predicted noise: hidden vectors (N, T, B, C) with modulations (N, T, 2, C) to (N, T, B, token size). */
 export function finalLayer(
-  weights: LayerSymbols,
-  blocks: SymbolicTensor,
+  weights: FinalSymbols,
+  hidden: SymbolicTensor,
   modulation: SymbolicTensor,
 ): SymbolicTensor {
   const [shiftBy, scaleBy] = split(modulation, 2, [1, 1]);
-  const normalized = modulate(blocks, weights['final_layer.norm_final.weight'], shiftBy, scaleBy);
+  const normalized = modulate(hidden, weights['final_layer.norm_final.weight'], shiftBy, scaleBy);
   return linear(normalized, weights['final_layer.linear.weight'], weights['final_layer.linear.bias']);
 }

@@ -84,7 +84,7 @@ describe("a layer's weights", () => {
       ]),
     );
     const views = layerWeights(numbered, 1);
-    expect(new Map(Object.entries(views).map(([name, { shape }]) => [name, [...shape]]))).toEqual(
+    expect(Object.fromEntries(Object.entries(views).map(([name, { shape }]) => [name, [...shape]]))).toEqual(
       layerWeightShapes(config),
     );
     expect(views['attn.key.weight'].data[0]).toBe(24 * 24);

@@ -16,66 +16,88 @@ export type Weights = ReadonlyMap<string, Tensor<'float32'>>;
 /** Width of the sinusoidal timestep embedding. */
 export const TIMESTEP_FEATURES = 256;
 
-/** Weights that make a condition vector of a timestep and a label. */
-export const CONDITION_WEIGHTS = [
-  't_embedder.mlp.0.weight',
-  't_embedder.mlp.0.bias',
-  't_embedder.mlp.2.weight',
-  't_embedder.mlp.2.bias',
-  'y_embedder.embedding_table.weight',
-] as const;
-
 /** Dimensions of a head in every released model. */
 export const HEAD_SIZE = 64;
 
 /** Modulation vectors of a layer: shift, scale and gate of the attention, then of the feed-forward network. */
 export const LAYER_MODULATIONS = 6;
+/** Modulation vectors of the final layer: shift and scale. */
+export const FINAL_MODULATIONS = 2;
 /** What makes a clean token of a noised one's path: shift 0, scale 0, gate 1, twice. */
 export const CLEAN_MODULATION: readonly number[] = [0, 0, 1, 0, 0, 1];
 
-/** Name and shape of each parameter of one layer, without its `blocks.N.` prefix. */
-export function layerParameters(config: AcditConfig): [name: string, shape: number[]][] {
+/** Shapes of the weights that embed timesteps, labels and tokens. */
+export function embedderShapes(config: AcditConfig) {
+  const { hidden, classes } = config;
+  return {
+    't_embedder.mlp.0.weight': [hidden, TIMESTEP_FEATURES],
+    't_embedder.mlp.0.bias': [hidden],
+    't_embedder.mlp.2.weight': [hidden, hidden],
+    't_embedder.mlp.2.bias': [hidden],
+    'y_embedder.embedding_table.weight': [classes + 1, hidden],
+    'x_embedder.weight': [hidden, tokenSize(config)],
+  };
+}
+
+/** Shapes of the weights of one layer, without their `blocks.N.` prefix. */
+function layerShapes(config: AcditConfig) {
   const { hidden } = config;
   const mlp = hidden * config.mlpRatio;
   const head = headSize(config);
-  return [
-    ['norm1.weight', [hidden]],
-    ['norm2.weight', [hidden]],
-    ['attn.qkv.weight', [3 * hidden, hidden]],
-    ['attn.qkv.bias', [3 * hidden]],
-    ['attn.q_norm.weight', [head]],
-    ['attn.k_norm.weight', [head]],
-    ['attn.proj.weight', [hidden, hidden]],
-    ['attn.proj.bias', [hidden]],
-    ['mlp.fc1.weight', [mlp, hidden]],
-    ['mlp.fc1.bias', [mlp]],
-    ['mlp.fc2.weight', [hidden, mlp]],
-    ['mlp.fc2.bias', [hidden]],
-    ['adaLN_modulation.1.weight', [LAYER_MODULATIONS * hidden, hidden]],
-    ['adaLN_modulation.1.bias', [LAYER_MODULATIONS * hidden]],
-  ];
+  return {
+    'norm1.weight': [hidden],
+    'norm2.weight': [hidden],
+    'attn.qkv.weight': [3 * hidden, hidden],
+    'attn.qkv.bias': [3 * hidden],
+    'attn.q_norm.weight': [head],
+    'attn.k_norm.weight': [head],
+    'attn.proj.weight': [hidden, hidden],
+    'attn.proj.bias': [hidden],
+    'mlp.fc1.weight': [mlp, hidden],
+    'mlp.fc1.bias': [mlp],
+    'mlp.fc2.weight': [hidden, mlp],
+    'mlp.fc2.bias': [hidden],
+    'adaLN_modulation.1.weight': [LAYER_MODULATIONS * hidden, hidden],
+    'adaLN_modulation.1.bias': [LAYER_MODULATIONS * hidden],
+  };
 }
+
+/** Shapes of the weights after the last layer. */
+export function finalShapes(config: AcditConfig) {
+  const { hidden } = config;
+  const size = tokenSize(config);
+  return {
+    'final_layer.norm_final.weight': [hidden],
+    'final_layer.linear.weight': [size, hidden],
+    'final_layer.linear.bias': [size],
+    'final_layer.adaLN_modulation.1.weight': [FINAL_MODULATIONS * hidden, hidden],
+    'final_layer.adaLN_modulation.1.bias': [FINAL_MODULATIONS * hidden],
+  };
+}
+
+/** The official names of the weights before the first layer. */
+export type EmbedderWeight = keyof ReturnType<typeof embedderShapes>;
+/** The official names of the weights after the last layer. */
+export type FinalWeight = keyof ReturnType<typeof finalShapes>;
+type StoredLayerWeight = keyof ReturnType<typeof layerShapes>;
+type Projection = (typeof PROJECTIONS)[number];
+/** The names of a layer's weights in programs: the official ones, with the stacked `attn.qkv` in three. */
+export type LayerWeight =
+  | Exclude<StoredLayerWeight, `attn.qkv.${string}`>
+  | `attn.${Projection}.${'weight' | 'bias'}`;
+/** Every weight's name in a program of the whole model. */
+export type WeightName = EmbedderWeight | `blocks.${number}.${LayerWeight}` | FinalWeight;
 
 /** Name and shape of every parameter, as in the official state dict. */
 export function parameters(config: AcditConfig): Map<string, number[]> {
-  const { hidden } = config;
-  const size = tokenSize(config);
+  const ofLayer = Object.entries(layerShapes(config));
   const layers = Array.from({ length: config.layers }, (_, layer) =>
-    layerParameters(config).map(([name, shape]): [string, number[]] => [`blocks.${layer}.${name}`, shape]),
+    ofLayer.map(([name, shape]): [string, number[]] => [`blocks.${layer}.${name}`, shape]),
   );
   return new Map<string, number[]>([
-    ['t_embedder.mlp.0.weight', [hidden, TIMESTEP_FEATURES]],
-    ['t_embedder.mlp.0.bias', [hidden]],
-    ['t_embedder.mlp.2.weight', [hidden, hidden]],
-    ['t_embedder.mlp.2.bias', [hidden]],
-    ['y_embedder.embedding_table.weight', [config.classes + 1, hidden]],
-    ['x_embedder.weight', [hidden, size]],
+    ...Object.entries(embedderShapes(config)),
     ...layers.flat(),
-    ['final_layer.norm_final.weight', [hidden]],
-    ['final_layer.linear.weight', [size, hidden]],
-    ['final_layer.linear.bias', [size]],
-    ['final_layer.adaLN_modulation.1.weight', [2 * hidden, hidden]],
-    ['final_layer.adaLN_modulation.1.bias', [2 * hidden]],
+    ...Object.entries(finalShapes(config)),
   ]);
 }
 
@@ -158,6 +180,36 @@ export function rowsOf(value: Tensor<'float32'>, start: number, end: number): Te
   return float32([end - start, ...inner], value.data.subarray(start * size, end * size));
 }
 
+/** Parts of the stacked `attn.qkv`, in their order there. */
+const PROJECTIONS = ['query', 'key', 'value'] as const;
+
+/** The name of the parameter that a program's weight is, or is a third of: `attn.key.bias` is in `attn.qkv.bias`. */
+export function storedName(name: string): string {
+  return name.replace(/(^|\.)attn\.(query|key|value)\./, '$1attn.qkv.');
+}
+
+/** Which third of the parameter called {@link storedName} a program's weight is; undefined if it is all of it. */
+export function stackedPart(name: string): number | undefined {
+  const part = PROJECTIONS.findIndex((projection) => name.includes(`attn.${projection}.`));
+  return part < 0 ? undefined : part;
+}
+
+/** A program's weight, sharing the memory of the parameter called {@link storedName}. */
+export function weightView(name: string, stored: Tensor<'float32'>): Tensor<'float32'> {
+  const part = stackedPart(name);
+  if (part === undefined) return stored;
+  const rows = stored.shape[0] / PROJECTIONS.length;
+  return rowsOf(stored, part * rows, (part + 1) * rows);
+}
+
+/** Weights by their names in programs of the whole model, sharing memory with the parameters. */
+export function weightViews(
+  weights: Weights,
+  names: readonly WeightName[],
+): Record<string, Tensor<'float32'>> {
+  return Object.fromEntries(names.map((name) => [name, weightView(name, weights.get(storedName(name))!)]));
+}
+
 /**
  * One layer's weights as its programs take them, sharing memory with `weights`: official names without the
  * prefix, and the stacked `attn.qkv` cut into `attn.query`, `attn.key` and `attn.value`, so that each is a
@@ -168,46 +220,29 @@ export function layerWeights(weights: Weights, layer: number): Record<string, Te
   const views: Record<string, Tensor<'float32'>> = {};
   for (const [fullName, value] of weights) {
     if (!fullName.startsWith(prefix)) continue;
-    const name = fullName.slice(prefix.length);
-    if (!name.startsWith('attn.qkv.')) {
-      views[name] = value;
-      continue;
-    }
-    const hidden = value.shape[0] / 3;
-    for (const [i, part] of ['query', 'key', 'value'].entries()) {
-      views[name.replace('qkv', part)] = rowsOf(value, i * hidden, (i + 1) * hidden);
-    }
+    for (const name of programNames(fullName.slice(prefix.length))) views[name] = weightView(name, value);
   }
   return views;
 }
 
-/** The name in the whole model of what a layer calls `name`. */
-export const numberedName = (layer: number, name: string): string => `blocks.${layer}.${name}`;
-
-/** All layers' weights as programs of the whole model take them: {@link layerWeights} with the layers' numbers. */
-export function allLayerWeights(
-  { layers }: AcditConfig,
-  weights: Weights,
-): Record<string, Tensor<'float32'>> {
-  const entries = Array.from({ length: layers }, (_, layer) =>
-    Object.entries(layerWeights(weights, layer)).map(([name, value]): [string, Tensor<'float32'>] => [
-      numberedName(layer, name),
-      value,
-    ]),
+/** Shapes of what {@link layerWeights} returns. */
+export function layerWeightShapes(config: AcditConfig): Record<LayerWeight, number[]> {
+  const entries = Object.entries(layerShapes(config)).flatMap(([stored, [rows, ...inner]]) =>
+    programNames(stored).map((name) => [name, [stackedPart(name) === undefined ? rows : rows / 3, ...inner]]),
   );
-  return Object.fromEntries(entries.flat());
+  return Object.fromEntries(entries);
 }
 
-/** Shapes of what {@link layerWeights} gives. */
-export function layerWeightShapes(config: AcditConfig): Map<string, number[]> {
-  return new Map(
-    layerParameters(config).flatMap(([name, shape]): [string, number[]][] =>
-      name.startsWith('attn.qkv.')
-        ? ['query', 'key', 'value'].map((part) => [
-            name.replace('qkv', part),
-            [config.hidden, ...shape.slice(1)],
-          ])
-        : [[name, shape]],
-    ),
-  );
+/** Names in programs of a parameter: its own, or three of a stacked one. */
+function programNames(stored: string): string[] {
+  return stored.startsWith('attn.qkv.')
+    ? PROJECTIONS.map((projection) => stored.replace('qkv', projection))
+    : [stored];
+}
+
+const WEIGHT_NAME = /^([txy]_embedder|blocks\.\d+|final_layer)\./;
+
+/** Checks whether an input of a program of the whole model is a weight. */
+export function isWeight(name: string): name is WeightName {
+  return WEIGHT_NAME.test(name);
 }

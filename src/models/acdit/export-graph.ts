@@ -4,19 +4,18 @@
  * of which there are the views `attn.query`, `attn.key` and `attn.value`.
  */
 
-import type { Graph } from '../../graph/onnx.ts';
+import { type Graph, graphOf } from '../../graph/onnx.ts';
 import {
   add,
   attention,
   concat,
   gatherRows,
-  linear,
   multiply,
   negate,
   reshape,
   shift,
 } from '../../graph/operators/index.ts';
-import { constant, input, type SymbolicTensor, topologicalOrder } from '../../graph/symbolic.ts';
+import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
 import { type AcditConfig, headSize, tokenSize } from './config.ts';
 import { ropeTables, signedTables } from './rope.ts';
@@ -24,23 +23,14 @@ import { timestepFeatures } from './timestep.ts';
 import {
   cleanModulation,
   conditions,
-  finalLayer,
-  type LayerSymbols,
-  modulations,
+  feedForwardInPieces,
+  finalModulations,
+  layerModulations,
+  predictNoise,
   type RopeSymbols,
-  transformerLayer,
-  weightInputs,
 } from './transformer.ts';
-import { CONDITION_WEIGHTS, LAYER_MODULATIONS, layerWeightShapes } from './weights.ts';
+import { modelInputs } from './weight-inputs.ts';
 
-/** A graph whose weights stand apart from its other inputs. */
-export interface WeightedGraph extends Graph {
-  /** The weights it uses; they are among the inputs, behind the others. */
-  readonly weights: readonly SymbolicTensor[];
-}
-
-/** Modulation vectors of the final layer. */
-const FINAL_MODULATIONS = 2;
 /** Timesteps that a model is trained on. */
 const TIMESTEPS = 1000;
 
@@ -52,10 +42,12 @@ const TIMESTEPS = 1000;
  * `past.I.value` (N, H, cached, D), keys and values of the finished blocks before it.
  *
  * Outputs: `noise` (N, B, token size), the noise predicted in the block; and of each layer `present.I.key` and
- * `present.I.value` (N, H, cached + B, D), the past with this block's behind it. After the pass of a finished block they
+ * `present.I.value` (N, H, cached + B, D), the past with this block's appended. After the pass of a finished block they
  * are the next block's past.
+ *
+ * The weights are the last inputs.
  */
-export function wholeGraph(config: AcditConfig): WeightedGraph {
+export function exportGraph(config: AcditConfig): Graph {
   const { blockSize, layers } = config;
   const size = tokenSize(config);
   const latents = input('latents', ['samples', blockSize, size]);
@@ -64,32 +56,33 @@ export function wholeGraph(config: AcditConfig): WeightedGraph {
   const block = input('block', [1], 'int64');
   const past = Array.from({ length: layers }, (_, layer) => pastInputs(config, layer));
 
-  const embedder = weightInputs(config, [...CONDITION_WEIGHTS, 'x_embedder.weight']);
-  const condition = conditions(embedder, gatherRows(featureTable(), timesteps), labels);
+  const weights = modelInputs(config);
+  const condition = conditions(weights.embedder, gatherRows(featureTable(), timesteps), labels);
   const blend = cleanOr(timesteps);
-  const rope = ropeOf(config, block);
   const present: Record<string, SymbolicTensor> = {};
-
-  let blocks = linear(reshape(latents, ['samples', 1, blockSize, size]), embedder['x_embedder.weight']);
-  for (let layer = 0; layer < layers; layer++) {
-    const weights = layerSymbols(config, layer);
-    const modulation = blend(adaptive(weights, condition, LAYER_MODULATIONS));
-    blocks = transformerLayer(config, weights, blocks, modulation, rope, (query, key, value) => {
-      const keys = concat([past[layer].key, key], 2);
-      const values = concat([past[layer].value, value], 2);
-      present[`present.${layer}.key`] = keys;
-      present[`present.${layer}.value`] = values;
-      return attention(query, keys, values);
-    });
-  }
-  const final = weightInputs(
-    config,
-    ['norm_final.weight', 'linear.weight', 'linear.bias', ...ADAPTIVE].map((name) => `final_layer.${name}`),
+  const predicted = predictNoise(
+    weights,
+    reshape(latents, ['samples', 1, blockSize, size]),
+    {
+      layers: weights.layers.map((layer) => blend(perSample(layerModulations(layer, condition)))),
+      final: perSample(finalModulations(weights.final, condition)),
+    },
+    ropeOf(config, block),
+    (layer) => ({
+      attend(query, key, value) {
+        const keys = concat([past[layer].key, key], 2);
+        const values = concat([past[layer].value, value], 2);
+        present[`present.${layer}.key`] = keys;
+        present[`present.${layer}.value`] = values;
+        return attention(query, keys, values);
+      },
+      feedForward: feedForwardInPieces,
+    }),
   );
-  const modulation = adaptive(final, condition, FINAL_MODULATIONS, 'final_layer.');
-  const noise = reshape(finalLayer(final, blocks, modulation), ['samples', blockSize, size]);
+  const noise = reshape(predicted, ['samples', blockSize, size]);
+  const graph = graphOf({ noise, ...present });
   const inputs = [latents, timesteps, labels, block, ...past.flatMap(({ key, value }) => [key, value])];
-  return weighted(inputs, { noise, ...present });
+  return { ...graph, inputs: [...new Set([...inputs, ...graph.inputs])] };
 }
 
 function pastInputs(config: AcditConfig, layer: number): { key: SymbolicTensor; value: SymbolicTensor } {
@@ -102,18 +95,10 @@ function featureTable(): SymbolicTensor {
   return constant(timestepFeatures(Array.from({ length: TIMESTEPS + 1 }, (_, i) => (i < TIMESTEPS ? i : 0))));
 }
 
-const ADAPTIVE = ['adaLN_modulation.1.weight', 'adaLN_modulation.1.bias'] as const;
-
-/** Modulation vectors of a condition (N, C), as (N, 1, count, C). */
-function adaptive(
-  weights: LayerSymbols,
-  condition: SymbolicTensor,
-  count: number,
-  prefix = '',
-): SymbolicTensor {
-  const [weight, bias] = ADAPTIVE.map((name) => weights[prefix + name]);
-  const [samples, hidden] = condition.shape;
-  return reshape(modulations(weight, bias, condition, count), [samples, 1, count, hidden]);
+/** Modulation vectors (N, count, C) of one block, as (N, 1, count, C). */
+function perSample(vectors: SymbolicTensor): SymbolicTensor {
+  const [samples, count, hidden] = vectors.shape;
+  return reshape(vectors, [samples, 1, count, hidden]);
 }
 
 /** Puts shift 0, scale 0 and gate 1, a clean token's modulation, in the place of another where the timestep is -1. */
@@ -138,22 +123,4 @@ function ropeOf(config: AcditConfig, block: SymbolicTensor): RopeSymbols {
     return reshape(gatherRows(table, block), blockShape);
   };
   return { cos: rows(cos), sin: rows(sin) };
-}
-
-function layerSymbols(config: AcditConfig, layer: number): LayerSymbols {
-  return Object.fromEntries(
-    [...layerWeightShapes(config)].map(([name, shape]) => [name, input(`blocks.${layer}.${name}`, shape)]),
-  );
-}
-
-/** A graph of some inputs; whatever else its outputs depend on are its weights. */
-function weighted(
-  inputs: readonly SymbolicTensor[],
-  outputs: Readonly<Record<string, SymbolicTensor>>,
-): WeightedGraph {
-  const used = topologicalOrder(Object.values(outputs)).flatMap((node) => node.inputs);
-  const weights = [...new Set(used)].filter(
-    (symbol) => symbol.source.kind === 'input' && !inputs.includes(symbol),
-  );
-  return { inputs: [...inputs, ...weights], outputs, weights };
 }

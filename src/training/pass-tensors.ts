@@ -1,0 +1,155 @@
+/** @file The tensors of a layered pass, reused by every step: fresh memory would cost a page fault per 4 KB. */
+
+import type { DifferentiatedGraph } from '../graph/partition.ts';
+import { inputName, type SymbolicTensor } from '../graph/symbolic.ts';
+import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
+import type { GradientGraphs, LayerGraphs } from './gradient-graphs.ts';
+import type { Activations } from './gradient-pass.ts';
+import type { Named } from './pass-feeds.ts';
+
+/** Tensors by their names in graphs; weights, their gradients and the batch are not among them. */
+export interface PassTensors {
+  /** Of the graphs of conditions and embedding. */
+  readonly embedding: Named;
+  /** Of each layer's graphs. */
+  readonly layers: readonly Named[];
+  /** Of the graph of the loss. */
+  readonly loss: Named;
+}
+
+/** Allocates the tensors of a pass through `layers` layers. */
+export function passTensors(graphs: GradientGraphs, layers: number, activations: Activations): PassTensors {
+  const condition = tensorOf(graphs.conditions.forward.outputs.condition);
+  const conditionGradient = zerosLike(condition);
+  /** What enters each layer. */
+  const entering = Array.from({ length: layers }, () => tensorOf(graphs.embed.forward.outputs.hidden));
+  const final = tensorOf(graphs.lastLayer.after.forward.outputs.result);
+  const finalGradient = zerosLike(final);
+  /** A layer reads one and fills the other. */
+  const gradients = [zerosLike(entering[0]), zerosLike(entering[0])] as const;
+  const layerGradient = zerosLike(condition);
+  const ownTensors = layerTensors(graphs, activations);
+  return {
+    embedding: {
+      ...savedTensors(graphs.conditions),
+      ...savedTensors(graphs.embed),
+      condition,
+      hidden: entering[0],
+      'd.condition': conditionGradient,
+      'd.hidden': gradients[0],
+    },
+    layers: entering.map((hidden, index) => {
+      const last = index === layers - 1;
+      return {
+        ...ownTensors(last),
+        condition,
+        hidden,
+        result: last ? final : entering[index + 1],
+        'd.result': last ? finalGradient : gradients[(index + 1) % 2],
+        'd.hidden': gradients[index % 2],
+        'd.condition': layerGradient,
+      };
+    }),
+    loss: {
+      hidden: final,
+      condition,
+      prediction: tensorOf(graphs.loss.outputs.prediction),
+      'd.hidden': finalGradient,
+      'd.condition': conditionGradient,
+    },
+  };
+}
+
+/**
+ * Returns a function that allocates what is inside a layer. What only one layer at a time needs is shared by all; the last
+ * layer, which has fewer blocks, takes the beginning. Layers that are computed again share everything.
+ */
+function layerTensors(
+  { layer, lastLayer, activation }: GradientGraphs,
+  activations: Activations,
+): (last: boolean) => Named {
+  const shared = allocate(scratchShapes(layer, activation));
+  const kept = (graphs: LayerGraphs): Named => allocate(keptShapes(graphs, activation));
+  const recomputed = activations === 'recompute' ? kept(layer) : undefined;
+  return (last) => {
+    const graphs = last ? lastLayer : layer;
+    const scratch = mapValues(scratchShapes(graphs, activation), (shape, name) => front(shared[name], shape));
+    return {
+      ...(last ? kept(lastLayer) : (recomputed ?? kept(layer))),
+      ...scratch,
+      // In place: the incoming gradient is a factor of the last product.
+      'd.wide': scratch['d.activated'],
+    };
+  };
+}
+
+type Shapes = Readonly<Record<string, readonly number[]>>;
+
+/** Shapes of what a layer's forward programs leave for its backward programs. */
+export function keptShapes(layer: LayerGraphs, activation: DifferentiatedGraph): Shapes {
+  const needed = new Set(
+    [layer.before, activation, layer.after].flatMap(({ backward }) => backward.inputs.map(inputName)),
+  );
+  return filterKeys(forwardShapes(layer, activation), (name) => needed.has(name));
+}
+
+/** Shapes of what a layer needs while it runs: forward results that it does not keep, and what crosses its backward cut. */
+function scratchShapes(layer: LayerGraphs, activation: DifferentiatedGraph): Shapes {
+  const kept = keptShapes(layer, activation);
+  return {
+    ...filterKeys(forwardShapes(layer, activation), (name) => !Object.hasOwn(kept, name)),
+    ...filterKeys(mapValues(layer.after.backward.outputs, shapeOf), (name) =>
+      /^d\.(activated$|carry\.)/.test(name),
+    ),
+  };
+}
+
+/** Shapes of what a layer's forward programs make, but for its result. */
+function forwardShapes({ before, after }: LayerGraphs, activation: DifferentiatedGraph): Shapes {
+  const { result: _, ...made } = { ...before.forward.outputs, ...after.forward.outputs };
+  const wide = shapeOf(made.wide);
+  return {
+    ...mapValues(made, shapeOf),
+    ...mapValues(activation.forward.outputs, () => wide), // its graph is for any number of elements
+  };
+}
+
+function savedTensors({ saved, forward }: DifferentiatedGraph): Named {
+  const outputs = Object.entries(forward.outputs).filter(([, symbol]) => saved.includes(symbol));
+  return Object.fromEntries(outputs.map(([name, symbol]) => [name, tensorOf(symbol)]));
+}
+
+function shapeOf({ shape }: SymbolicTensor): number[] {
+  return shape.map(Number);
+}
+
+function tensorOf(symbol: SymbolicTensor): Tensor<'float32'> {
+  return zeros('float32', shapeOf(symbol));
+}
+
+function zerosLike({ shape }: Tensor<'float32'>): Tensor<'float32'> {
+  return zeros('float32', shape);
+}
+
+function allocate(shapes: Shapes): Named {
+  return mapValues(shapes, (shape) => zeros('float32', shape));
+}
+
+/** The beginning of a tensor's memory as a smaller tensor. */
+function front({ data }: Tensor<'float32'>, shape: readonly number[]): Tensor<'float32'> {
+  return float32(shape, data.subarray(0, elementCount(shape)));
+}
+
+function filterKeys<Value>(
+  values: Readonly<Record<string, Value>>,
+  keep: (name: string) => boolean,
+): Record<string, Value> {
+  return Object.fromEntries(Object.entries(values).filter(([name]) => keep(name)));
+}
+
+function mapValues<Value, Result>(
+  values: Readonly<Record<string, Value>>,
+  change: (value: Value, name: string) => Result,
+): Record<string, Result> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value, name)]));
+}
