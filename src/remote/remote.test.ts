@@ -78,7 +78,7 @@ describe('a call', () => {
     await settle(pair);
     const [first, second, third] = await ended;
     expect([first, third]).toMatchObject([{ value: 4 }, { value: 8 }]);
-    expect(second).toMatchObject({ reason: new ArgumentError('must not be negative') });
+    expect(second).toMatchObject({ reason: { name: 'ArgumentError', message: 'must not be negative' } });
   });
 
   it('gets events on the way', async () => {
