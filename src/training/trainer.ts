@@ -1,37 +1,22 @@
 /** @file Training in a folder: from the newest state there, to which it can go back. */
 
 import { loadModel } from '../checkpoints/load.ts';
-import type { Dataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { movedClass } from '../models/acdit/class-difference.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
-import type { Device } from '../runtime/device.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
-import type { NoisedBatch } from './gradient-pass.ts';
-import type { BatchesStart } from './noised-batches.ts';
 import { initialState } from './optimizer.ts';
-import type { Recipe } from './recipe.ts';
 import type { ChangeableKey } from './recipe-changes.ts';
 import { openRunFolder, type RunFolder, type RunStart } from './run-folder.ts';
-import { freshWeights, requireFit, runTraining, type TrainingHooks } from './training-loop.ts';
+import { freshWeights, type LoopOptions, requireFit, runTraining } from './training-loop.ts';
 
 export type { StepReport, TrainingHooks } from './training-loop.ts';
 
-/** What is trained, on what, and where it is kept. */
-export interface TrainingOptions extends RunStart {
-  readonly recipe: Recipe;
-  readonly config: AcditConfig;
-  readonly dataset: Dataset;
-  readonly device: Device;
-  /**
-   * Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over.
-   */
-  readonly optimizerDevice?: Device;
-  /** Makes the batches from a point of the training on; by default `noisedBatches` of the dataset. */
-  readonly batchesFrom?: (start: BatchesStart) => AsyncGenerator<NoisedBatch, void, void>;
+/** What is trained and on what, and how a run in the recipe's folder begins. */
+export interface TrainingOptions extends Omit<LoopOptions, 'point' | 'save'>, RunStart {
   /**
    * Finds the path of the model that `initFrom` names. By default, `initFrom` is a path; with `fetchModel` of
    * `acdit/hub`, names on the hub are accepted too, as on the command line.
@@ -39,13 +24,11 @@ export interface TrainingOptions extends RunStart {
   readonly locateModel?: (name: string) => Promise<string>;
   /** Keys of the recipe that may differ from those of the run that is resumed. */
   readonly allowChanges?: readonly ChangeableKey[];
-  readonly signal?: AbortSignal;
-  readonly hooks?: TrainingHooks;
 }
 
 /**
- * Train, from the newest state in the recipe's folder if there is one, to the recipe's last step. When `signal`
- * aborts, the present step is given up, the state after the last whole step is saved, and this returns.
+ * Trains from the newest state in the recipe's folder, if there is one, to the recipe's last step. When `signal` aborts,
+ * the current step is abandoned, the state after the last complete step is saved, and this returns.
  * @throws {TrainingError} if the loss or the gradient is no longer a number; the last checkpoint stays.
  * @throws {ArgumentError} if another process trains in the folder, or it holds another model or run.
  * @throws {ConfigError} if the model does not fit the dataset, or the model that `initFrom` names has other classes or was
@@ -67,28 +50,21 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
 }
 
 async function trainIn(run: RunFolder, options: TrainingOptions): Promise<TrainingPoint> {
-  const { recipe, config, dataset, device, optimizerDevice, batchesFrom, signal, hooks = {} } = options;
+  const { recipe, config, signal, hooks } = options;
   const { folder } = recipe.output;
-  const warn = (message: string): void => hooks.onWarning?.(message);
+  const warn = (message: string): void => hooks?.onWarning?.(message);
   const resumed = options.fresh
     ? undefined
     : await resumeTraining(folder, config, recipe, options.allowChanges, warn);
   const point = resumed ?? (await startingPoint(options));
   if (!signal?.aborted) await run.begin();
   return runTraining({
-    recipe,
-    config,
-    dataset,
-    device,
-    ...(optimizerDevice && { optimizerDevice }),
-    ...(batchesFrom && { batchesFrom }),
+    ...options,
     point,
-    hooks,
     async save(reached) {
       await run.lock.requireHeld();
       await saveTraining(folder, config, recipe, reached);
     },
-    ...(signal && { signal }),
   });
 }
 

@@ -30,7 +30,7 @@ export interface StepReport {
   readonly samplesPerSecond: number;
 }
 
-/** Called as the training goes on. */
+/** Called during training. */
 export interface TrainingHooks {
   /**
    * Called if it is unknown whether another process, which is named, still trains in the folder; this one waits to find
@@ -39,42 +39,42 @@ export interface TrainingHooks {
   onWait?(owner: string): void;
   /** Called if something is wrong but training continues, such as a damaged state with an older one to resume from. */
   onWarning?(message: string): void;
-  /** Before the first step, with where the training begins or resumes; the first step waits for it. */
+  /** Called before the first step with the point where the training begins or resumes; the first step waits for it. */
   onStart?(point: TrainingPoint): void | Promise<void>;
-  /** After each step; the next one waits for it. */
+  /** Called after each step; the next one waits for it. */
   onStep?(report: StepReport): void | Promise<void>;
-  /** A checkpoint is written. */
+  /** Called when a checkpoint is written. */
   onCheckpoint?(step: number): void;
   /** Called every `sampleEvery` steps with the EMA weights. */
   onSample?(step: number, ema: Weights): Promise<void>;
   /**
-   * Called every `evaluation.every` steps with the EMA weights. Also where a run goes on from such a step, whose
-   * evaluation may have been interrupted.
+   * Called every `evaluation.every` steps with the EMA weights. Also if a run resumes at such a step, whose evaluation may
+   * have been interrupted.
    */
   onEvaluate?(step: number, ema: Weights): Promise<void>;
 }
 
-/** What is trained, on what, and from where on. */
+/** What is trained, on what, and from which point. */
 export interface LoopOptions {
   readonly recipe: Recipe;
   readonly config: AcditConfig;
   readonly dataset: Dataset;
   readonly device: Device;
   /**
-   * Where the weights are stepped; by default where gradients are computed. What an optimizer knows need not cross over.
+   * Where the weights are stepped; by default where gradients are computed. The optimizer's moments stay there.
    */
   readonly optimizerDevice?: Device;
-  /** Makes the batches from a point of the training on; by default `noisedBatches` of the dataset. */
+  /** Makes the batches after a point of the training; by default `noisedBatches` of the dataset. */
   readonly batchesFrom?: (start: BatchesStart) => AsyncGenerator<NoisedBatch, void, void>;
   /** Where to begin. Its state is changed in place. */
   readonly point: TrainingPoint;
-  /** Keeps a point to go on from: every `checkpointEvery` steps, and at the end. */
+  /** Keeps a point to resume from: every `checkpointEvery` steps, and at the end. */
   readonly save?: (point: TrainingPoint) => Promise<void>;
   readonly signal?: AbortSignal;
   readonly hooks?: TrainingHooks;
 }
 
-/** The random weights that a training begins with. */
+/** Returns the random weights that a training begins with. */
 export function freshWeights(config: AcditConfig, seed: number): Weights {
   return initializeWeights(config, Generator.seeded(seed, WEIGHTS_STREAM));
 }
