@@ -5,6 +5,7 @@
  * dozen passes of its slope take half the time.
  */
 
+import { at, take } from '../at.ts';
 import { gradientsOf } from '../graph/gradient.ts';
 import { type Graph, graphOf } from '../graph/onnx.ts';
 import {
@@ -125,11 +126,11 @@ function layerGraphs(config: AcditConfig, samples: number, last: boolean): Layer
     sequenceRope(config),
     { ...options, feedForward: (weights, x) => feedForward(weights, x, activate) },
   );
-  const graph = graphOf({ wide: wide[0], result });
+  const graph = graphOf({ wide: at(wide, 0), result });
   const { forward, backward } = differentiate(graph, graph.inputs.map(inputName));
-  const [forwardBefore, forwardAfter] = cutAt(forward, [activated]);
+  const [forwardBefore, forwardAfter] = take(cutAt(forward, [activated]), 2);
   const wideGradient = backward.inputs.filter((symbol) => inputName(symbol) === 'd.wide');
-  const [backwardAfter, backwardBefore] = cutAt(backward, wideGradient, 'd.carry');
+  const [backwardAfter, backwardBefore] = take(cutAt(backward, wideGradient, 'd.carry'), 2);
   return {
     before: { forward: forwardBefore, backward: backwardBefore },
     after: { forward: forwardAfter, backward: backwardAfter },
@@ -166,7 +167,7 @@ export function sequenceModulations(
   const noised = byBlock(config, layerModulations(weights, condition));
   const clean = cleanBlocks(config);
   if (clean === 0) return noised;
-  const [samples, , ...vectors] = noised.shape;
+  const [samples, , ...vectors] = take(noised.shape, 2);
   return concat([expand(cleanModulation(), [samples, clean, ...vectors]), noised], 1);
 }
 
@@ -239,5 +240,5 @@ export function namedGradients(
   inputs: readonly SymbolicTensor[],
 ): Record<string, SymbolicTensor> {
   const gradients = gradientsOf(loss, inputs);
-  return Object.fromEntries(inputs.map((symbol, i) => [`d.${inputName(symbol)}`, gradients[i]]));
+  return Object.fromEntries(inputs.map((symbol, i) => [`d.${inputName(symbol)}`, at(gradients, i)]));
 }

@@ -3,6 +3,7 @@
  * are held at a time, and the pass can be cancelled between layers.
  */
 
+import { at, get } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerWeights, type Weights } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
@@ -112,12 +113,12 @@ class LayeredPass implements GradientPass {
     }
     await run(embed.backward, { ...given, ...embedding });
     await run(conditions.backward, { ...given, ...embedding });
-    return { loss: Number(result.loss.data[0]), prediction: lossTensors.prediction };
+    return { loss: Number(get(result, 'loss').data[0]), prediction: get(lossTensors, 'prediction') };
   }
 
   async #forwardLayer(index: number, weights: Weights): Promise<void> {
     const { before, after } = this.#layerPrograms(index);
-    const tensors = { ...this.#tensors.layers[index], ...layerWeights(weights, index) };
+    const tensors = { ...at(this.#tensors.layers, index), ...layerWeights(weights, index) };
     await run(before.forward, tensors);
     await runInPieces(this.#programs.activation.forward, tensors, PIECE);
     await run(after.forward, tensors);
@@ -128,14 +129,14 @@ class LayeredPass implements GradientPass {
     if (this.#activations === 'recompute' && !this.#isLast(index)) await this.#forwardLayer(index, weights);
     const { before, after } = this.#layerPrograms(index);
     const tensors = {
-      ...this.#tensors.layers[index],
+      ...at(this.#tensors.layers, index),
       ...layerWeights(weights, index),
       ...prefixed(layerWeights(gradients, index)),
     };
     await run(after.backward, tensors);
     await runInPieces(this.#programs.activation.backward, tensors);
     await run(before.backward, tensors);
-    addInto(this.#tensors.embedding['d.condition'], tensors['d.condition']);
+    addInto(get(this.#tensors.embedding, 'd.condition'), get(tensors, 'd.condition'));
   }
 
   #layerPrograms(index: number): LayerPrograms {
@@ -179,7 +180,7 @@ const PIECE = 294912;
 /** {@link run} of a program of elementwise operators, `piece` elements at a time. */
 async function runInPieces(program: Program, tensors: Named, piece = Infinity): Promise<void> {
   const all = pick(tensors, [...program.inputNames, ...program.outputNames]);
-  const { length } = all[program.inputNames[0]].data;
+  const { length } = get(all, at(program.inputNames, 0)).data;
   for (let start = 0; start < length; start += piece) {
     const end = Math.min(start + piece, length);
     const views = Object.entries(all).map(([name, { data }]) => [
@@ -196,9 +197,9 @@ function pick<Value>(
   names: readonly string[],
 ): Record<string, Value> {
   const known = names.filter((name) => Object.hasOwn(tensors, name));
-  return Object.fromEntries(known.map((name) => [name, tensors[name]]));
+  return Object.fromEntries(known.map((name) => [name, get(tensors, name)]));
 }
 
-function addInto(sum: Tensor<'float32'>, part: Tensor<'float32'>): void {
-  for (let i = 0; i < sum.data.length; i++) sum.data[i] += part.data[i];
+function addInto({ data: sum }: Tensor<'float32'>, { data: part }: Tensor<'float32'>): void {
+  for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + part[i]!;
 }

@@ -31,7 +31,7 @@ export function trainingMemory(
   activations: Activations,
 ): TrainingMemory {
   // Memory grows linearly with the samples, and the graphs of a huge batch would take memory themselves.
-  const [one, two] = [1, 2].map((count) => growingParts(config, count, activations));
+  const [one, two] = [growingParts(config, 1, activations), growingParts(config, 2, activations)];
   const grown = (part: keyof typeof one): number => one[part] + (samples - 1) * (two[part] - one[part]);
   const parts = {
     state: FLOAT * STATES * parameterCount(config),

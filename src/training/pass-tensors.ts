@@ -1,5 +1,6 @@
 /** @file The tensors of a layered pass, reused by every step: fresh memory would cost a page fault per 4 KB. */
 
+import { at, get } from '../at.ts';
 import type { DifferentiatedGraph } from '../graph/partition.ts';
 import { inputName, type SymbolicTensor } from '../graph/symbolic.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
@@ -19,14 +20,17 @@ export interface PassTensors {
 
 /** Allocates the tensors of a pass through `layers` layers. */
 export function passTensors(graphs: GradientGraphs, layers: number, activations: Activations): PassTensors {
-  const condition = tensorOf(graphs.conditions.forward.outputs.condition);
+  const condition = tensorOf(get(graphs.conditions.forward.outputs, 'condition'));
   const conditionGradient = zerosLike(condition);
   /** What enters each layer. */
-  const entering = Array.from({ length: layers }, () => tensorOf(graphs.embed.forward.outputs.hidden));
-  const final = tensorOf(graphs.lastLayer.after.forward.outputs.result);
+  const entering = Array.from({ length: layers }, () =>
+    tensorOf(get(graphs.embed.forward.outputs, 'hidden')),
+  );
+  const final = tensorOf(get(graphs.lastLayer.after.forward.outputs, 'result'));
   const finalGradient = zerosLike(final);
   /** A layer reads one and fills the other. */
-  const gradients = [zerosLike(entering[0]), zerosLike(entering[0])] as const;
+  const first = at(entering, 0);
+  const gradients = [zerosLike(first), zerosLike(first)] as const;
   const layerGradient = zerosLike(condition);
   const ownTensors = layerTensors(graphs, activations);
   return {
@@ -34,7 +38,7 @@ export function passTensors(graphs: GradientGraphs, layers: number, activations:
       ...savedTensors(graphs.conditions),
       ...savedTensors(graphs.embed),
       condition,
-      hidden: entering[0],
+      hidden: first,
       'd.condition': conditionGradient,
       'd.hidden': gradients[0],
     },
@@ -44,16 +48,16 @@ export function passTensors(graphs: GradientGraphs, layers: number, activations:
         ...ownTensors(last),
         condition,
         hidden,
-        result: last ? final : entering[index + 1],
-        'd.result': last ? finalGradient : gradients[(index + 1) % 2],
-        'd.hidden': gradients[index % 2],
+        result: last ? final : at(entering, index + 1),
+        'd.result': last ? finalGradient : at(gradients, (index + 1) % 2),
+        'd.hidden': at(gradients, index % 2),
         'd.condition': layerGradient,
       };
     }),
     loss: {
       hidden: final,
       condition,
-      prediction: tensorOf(graphs.loss.outputs.prediction),
+      prediction: tensorOf(get(graphs.loss.outputs, 'prediction')),
       'd.hidden': finalGradient,
       'd.condition': conditionGradient,
     },
@@ -73,12 +77,14 @@ function layerTensors(
   const recomputed = activations === 'recompute' ? kept(layer) : undefined;
   return (last) => {
     const graphs = last ? lastLayer : layer;
-    const scratch = mapValues(scratchShapes(graphs, activation), (shape, name) => front(shared[name], shape));
+    const scratch = mapValues(scratchShapes(graphs, activation), (shape, name) =>
+      front(get(shared, name), shape),
+    );
     return {
       ...(last ? kept(lastLayer) : (recomputed ?? kept(layer))),
       ...scratch,
       // In place: the incoming gradient is a factor of the last product.
-      'd.wide': scratch['d.activated'],
+      'd.wide': get(scratch, 'd.activated'),
     };
   };
 }
@@ -107,7 +113,7 @@ function scratchShapes(layer: LayerGraphs, activation: DifferentiatedGraph): Sha
 /** Shapes of what a layer's forward programs make, but for its result. */
 function forwardShapes({ before, after }: LayerGraphs, activation: DifferentiatedGraph): Shapes {
   const { result: _, ...made } = { ...before.forward.outputs, ...after.forward.outputs };
-  const wide = shapeOf(made.wide);
+  const wide = shapeOf(get(made, 'wide'));
   return {
     ...mapValues(made, shapeOf),
     ...mapValues(activation.forward.outputs, () => wide), // its graph is for any number of elements

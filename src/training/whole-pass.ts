@@ -4,6 +4,7 @@
  * would cross twice.
  */
 
+import { get } from '../at.ts';
 import { type Graph, graphOf } from '../graph/onnx.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { conditions, finalModulations, predictNoise } from '../models/acdit/transformer.ts';
@@ -39,7 +40,10 @@ export async function compileWholePass(
         { ...batchFeeds(config, batch), ...weightViews(weights, names) },
         prefixed(weightViews(gradients, names)),
       );
-      return { loss: Number(results.loss.data[0]), prediction: results.prediction as Tensor<'float32'> };
+      return {
+        loss: Number(get(results, 'loss').data[0]),
+        prediction: get(results, 'prediction') as Tensor<'float32'>,
+      };
     },
     dispose: () => program.dispose(),
   };

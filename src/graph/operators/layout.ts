@@ -59,8 +59,15 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
   })[0];
 }
 
+/** A symbol for each size. */
+type Pieces<Sizes extends readonly number[]> = { readonly [Index in keyof Sizes]: SymbolicTensor };
+
 /** Cut into pieces of the given known sizes along an axis. */
-export function split(x: SymbolicTensor, axis: number, sizes: readonly number[]): readonly SymbolicTensor[] {
+export function split<const Sizes extends readonly number[]>(
+  x: SymbolicTensor,
+  axis: number,
+  sizes: Sizes,
+): Pieces<Sizes> {
   const resolved = resolveAxis('Split', axis, x.shape);
   const total = sizes.reduce((sum, size) => sum + size, 0);
   if (total !== x.shape[resolved] || sizes.some((size) => !(size >= 0))) {
@@ -68,9 +75,9 @@ export function split(x: SymbolicTensor, axis: number, sizes: readonly number[])
       `Split: sizes [${sizes}] do not add up to axis ${resolved} of ${showShape(x.shape)}`,
     );
   }
-  if (sizes.length === 1) return [x];
   const pieceShape = (size: number): Shape => x.shape.map((dim, i) => (i === resolved ? size : dim));
-  return apply({
+  if (sizes.length === 1) return [x] as readonly SymbolicTensor[] as Pieces<Sizes>;
+  const pieces: readonly SymbolicTensor[] = apply({
     operator: 'Split',
     inputs: [x, integers(sizes)],
     attributes: { axis: resolved },
@@ -82,6 +89,7 @@ export function split(x: SymbolicTensor, axis: number, sizes: readonly number[])
       ),
     ],
   });
+  return pieces as Pieces<Sizes>;
 }
 
 /** Elements `start` up to `end` of an axis of known size. */

@@ -4,6 +4,7 @@
  * of which there are the views `attn.query`, `attn.key` and `attn.value`.
  */
 
+import { at, take } from '../../at.ts';
 import { type Graph, graphOf } from '../../graph/onnx.ts';
 import {
   add,
@@ -70,8 +71,8 @@ export function exportGraph(config: AcditConfig): Graph {
     ropeOf(config, block),
     (layer) => ({
       attend(query, key, value) {
-        const keys = concat([past[layer].key, key], 2);
-        const values = concat([past[layer].value, value], 2);
+        const keys = concat([at(past, layer).key, key], 2);
+        const values = concat([at(past, layer).value, value], 2);
         present[`present.${layer}.key`] = keys;
         present[`present.${layer}.value`] = values;
         return attention(query, keys, values);
@@ -97,7 +98,7 @@ function featureTable(): SymbolicTensor {
 
 /** Modulation vectors (N, count, C) of one block, as (N, 1, count, C). */
 function perSample(vectors: SymbolicTensor): SymbolicTensor {
-  const [samples, count, hidden] = vectors.shape;
+  const [samples, count, hidden] = take(vectors.shape, 3);
   return reshape(vectors, [samples, 1, count, hidden]);
 }
 
@@ -118,7 +119,7 @@ function cleanOr(timesteps: SymbolicTensor): (modulation: SymbolicTensor) => Sym
 function ropeOf(config: AcditConfig, block: SymbolicTensor): RopeSymbols {
   const { cos, sin } = signedTables(ropeTables(config));
   const rows = ({ shape, data }: Tensor<'float32'>): SymbolicTensor => {
-    const blockShape = [config.blockSize, shape[1]];
+    const blockShape = [config.blockSize, at(shape, 1)];
     const table = constant(float32([config.blocks, elementCount(blockShape)], data));
     return reshape(gatherRows(table, block), blockShape);
   };

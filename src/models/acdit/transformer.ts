@@ -3,6 +3,7 @@
  * clean one is modulated with shift 0, scale 0 and gate 1.
  */
 
+import { at, take } from '../../at.ts';
 import {
   add,
   attention,
@@ -59,7 +60,7 @@ export function transformerLayer(
   rope: RopeSymbols,
   { attend, feedForward: network = feedForward, firstQuery = 0 }: LayerOptions,
 ): SymbolicTensor {
-  const [, blocks, blockSize] = hidden.shape.map(Number);
+  const [, blocks, blockSize] = take(hidden.shape.map(Number), 3);
   const headSize = Number(rope.cos.shape.at(-1));
   const ofQueries = (x: SymbolicTensor): SymbolicTensor => slice(x, 1, firstQuery, blocks);
   const [shift1, scale1, gate1, shift2, scale2, gate2] = split(modulation, 2, [1, 1, 1, 1, 1, 1]);
@@ -99,7 +100,7 @@ function modulate(
 
 /** (N, T, B, C) as heads (N, H, S, D), each with RMSNorm if there is a weight for it. */
 function splitHeads(x: SymbolicTensor, headSize: number, normWeight?: SymbolicTensor): SymbolicTensor {
-  const [samples, blocks, blockSize, hidden] = x.shape;
+  const [samples, blocks, blockSize, hidden] = take(x.shape, 4);
   const heads = reshape(x, [samples, productDim([blocks, blockSize]), Number(hidden) / headSize, headSize]);
   return transpose(normWeight ? rmsNorm(heads, NORM_EPSILON, normWeight) : heads, [0, 2, 1, 3]);
 }
@@ -139,20 +140,22 @@ export function feedForward(weights: LayerSymbols, x: SymbolicTensor, activate =
  * it runs.
  */
 export function feedForwardInPieces(weights: LayerSymbols, x: SymbolicTensor): SymbolicTensor {
-  const [neurons, hidden] = weights['mlp.fc1.weight'].shape.map(Number);
+  const [neurons, hidden] = take(weights['mlp.fc1.weight'].shape.map(Number), 2);
   const sizes = Array.from({ length: Math.ceil(neurons / hidden) }, (_, i) =>
     Math.min(hidden, neurons - i * hidden),
   );
   const widening = split(weights['mlp.fc1.weight'], 0, sizes);
   const biases = split(weights['mlp.fc1.bias'], 0, sizes);
   const narrowing = split(weights['mlp.fc2.weight'], 1, sizes);
-  const piece = (i: number): SymbolicTensor => gelu(linear(x, widening[i], biases[i]));
-  return sizes
-    .slice(1)
-    .reduce(
-      (sum, _, i) => linearOnto(sum, piece(i + 1), narrowing[i + 1]),
-      linear(piece(0), narrowing[0], weights['mlp.fc2.bias']),
-    );
+  const pieces = narrowing.map((narrow, i) => ({
+    wide: gelu(linear(x, at(widening, i), at(biases, i))),
+    narrow,
+  }));
+  const [first, ...others] = take(pieces, 1);
+  return others.reduce(
+    (sum, { wide, narrow }) => linearOnto(sum, wide, narrow),
+    linear(first.wide, first.narrow, weights['mlp.fc2.bias']),
+  );
 }
 
 /** Modulation vectors of all layers. */
@@ -176,7 +179,7 @@ export function predictNoise(
 ): SymbolicTensor {
   let hidden = linear(tokens, weights.embedder['x_embedder.weight']);
   for (const [layer, layerWeights] of weights.layers.entries()) {
-    hidden = transformerLayer(layerWeights, hidden, modulations.layers[layer], rope, optionsOf(layer));
+    hidden = transformerLayer(layerWeights, hidden, at(modulations.layers, layer), rope, optionsOf(layer));
   }
   return finalLayer(weights.final, hidden, modulations.final);
 }
@@ -199,10 +202,10 @@ export function planAttention(plan: AttentionPlan): Attend {
       );
       const pick = (parts: readonly SymbolicTensor[]): SymbolicTensor =>
         concat(
-          seen.map((j) => parts[j]),
+          seen.map((j) => at(parts, j)),
           2,
         );
-      return attention(queries[i], pick(keys), pick(values), maskOf(tile));
+      return attention(at(queries, i), pick(keys), pick(values), maskOf(tile));
     });
     return concat(results, 2);
   };
@@ -238,7 +241,7 @@ export function modulations(
   condition: SymbolicTensor,
   count: number,
 ): SymbolicTensor {
-  const [rows, hidden] = condition.shape;
+  const [rows, hidden] = take(condition.shape, 2);
   return reshape(linear(silu(condition), weight, bias), [rows, count, hidden]);
 }
 

@@ -1,5 +1,6 @@
 /** @file The parameters: official names and shapes, initialisation, and views that programs take. */
 
+import { at, take } from '../../at.ts';
 import { CheckpointError } from '../../errors.ts';
 import { printable, printableList } from '../../io/printable.ts';
 import type { Generator } from '../../tensor/generator.ts';
@@ -142,7 +143,7 @@ export function groupLayers(names: readonly string[]): string[] {
     groups.set(key, [...(groups.get(key) ?? []), layer ?? '']);
   }
   return [...groups].map(([key, layers]) =>
-    key.replace('{}', layers.length > 1 ? `{${layers.join(',')}}` : layers[0]),
+    key.replace('{}', layers.length > 1 ? `{${layers.join(',')}}` : at(layers, 0)),
   );
 }
 
@@ -164,7 +165,8 @@ export function initializeWeights(config: AcditConfig, generator: Generator): Ma
         generator.randn(count).map((value) => value * 0.02),
       );
     }
-    const bound = Math.sqrt(6 / (shape[0] + shape[1]));
+    const [rows, columns] = take(shape, 2);
+    const bound = Math.sqrt(6 / (rows + columns));
     return float32(
       shape,
       generator.rand(count).map((value) => (value * 2 - 1) * bound),
@@ -198,7 +200,7 @@ export function stackedPart(name: string): number | undefined {
 export function weightView(name: string, stored: Tensor<'float32'>): Tensor<'float32'> {
   const part = stackedPart(name);
   if (part === undefined) return stored;
-  const rows = stored.shape[0] / PROJECTIONS.length;
+  const rows = at(stored.shape, 0) / PROJECTIONS.length;
   return rowsOf(stored, part * rows, (part + 1) * rows);
 }
 
@@ -227,9 +229,13 @@ export function layerWeights(weights: Weights, layer: number): Record<string, Te
 
 /** Shapes of what {@link layerWeights} returns. */
 export function layerWeightShapes(config: AcditConfig): Record<LayerWeight, number[]> {
-  const entries = Object.entries(layerShapes(config)).flatMap(([stored, [rows, ...inner]]) =>
-    programNames(stored).map((name) => [name, [stackedPart(name) === undefined ? rows : rows / 3, ...inner]]),
-  );
+  const entries = Object.entries(layerShapes(config)).flatMap(([stored, shape]) => {
+    const [rows, ...inner] = take(shape, 1);
+    return programNames(stored).map((name) => [
+      name,
+      [stackedPart(name) === undefined ? rows : rows / 3, ...inner],
+    ]);
+  });
   return Object.fromEntries(entries);
 }
 
