@@ -60,24 +60,19 @@ export class VideoDecoderError extends AcditError {
 /** An argument of a function or of the command line that is out of its range. */
 export class ArgumentError extends AcditError {
   override name = 'ArgumentError' as const;
-  /** The wrong field of a request, if the error is about one. */
-  readonly field: FieldProblem | undefined;
+  /** The field of a request that is wrong, by its name in the library, if the error is about one. */
+  readonly field: string | undefined;
+  /** The message after the field's name, for callers that know the field by another name: `must be 0 or more, got -1`. */
+  readonly problem: string | undefined;
 
   constructor(
     message?: string,
-    { field, ...options }: ErrorOptions & { readonly field?: FieldProblem } = {},
+    { field, problem, ...options }: ErrorOptions & { field?: string; problem?: string } = {},
   ) {
     super(message, options);
     this.field = field;
+    this.problem = problem;
   }
-}
-
-/** A field of a request and what is wrong with it, for callers that know the field by another name. */
-export interface FieldProblem {
-  /** The field's name in the library. */
-  readonly name: string;
-  /** The message after the name: `must be 0 or more, got -1`. */
-  readonly problem: string;
 }
 
 /** Training that cannot go on, such as a loss that became NaN. */

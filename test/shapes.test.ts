@@ -5,8 +5,8 @@ import { tokenSize } from '../src/models/acdit/config.ts';
 import type { Weights } from '../src/models/acdit/weights.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { EMPTY_CACHE } from '../src/sampling/cache.ts';
+import { openNoisePredictor } from '../src/sampling/noise-predictor.ts';
 import { blockOf } from '../src/sampling/request.ts';
-import { openTrunk } from '../src/sampling/trunk.ts';
 import { Generator } from '../src/tensor/generator.ts';
 import { float32, type Tensor } from '../src/tensor/tensor.ts';
 import { compileGradientPass } from '../src/training/compile-gradient-pass.ts';
@@ -113,18 +113,18 @@ describe.each(shapes)('%s', (_, config, samples) => {
 
   it('predicts in training, all blocks at once, what it predicts in sampling, block by block', async () => {
     const { prediction } = await pass.run(weights, batch, zerosLike(weights));
-    const trunk = await openTrunk(device, config, weights);
+    const predictor = await openNoisePredictor(device, config, weights);
     let cache = EMPTY_CACHE;
     for (let block = 0; block < blocks; block++) {
       const conditions = labels.map((_, n) => ({
         timestep: Number(batch.timesteps[n * blocks + block]),
         label: Number(batch.labels[n]),
       }));
-      const table = await trunk.modulations(conditions);
-      const predicted = await trunk.denoise(blockOf(batch.noised, block), conditions, table, cache);
+      const table = await predictor.modulations(conditions);
+      const predicted = await predictor.denoise(blockOf(batch.noised, block), conditions, table, cache);
       expect(relativeError(predicted, blockOf(prediction, block) as Tensor)).toBeLessThan(1e-4);
-      cache = await trunk.append(blockOf(clean, block), cache);
+      cache = await predictor.append(blockOf(clean, block), cache);
     }
-    await trunk.dispose();
+    await predictor.dispose();
   });
 });

@@ -217,7 +217,7 @@ function planFirstBatch(config: AcditConfig, request: BatchedRequest, signal: Ab
     return planSampling(config, batch);
   } catch (error) {
     if (!(error instanceof ArgumentError) || !error.field) throw error;
-    throw new ArgumentError(`--${error.field.name} ${error.field.problem}`, { cause: error });
+    throw new ArgumentError(`--${error.field} ${error.problem}`, { cause: error });
   }
 }
 

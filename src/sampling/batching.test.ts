@@ -7,11 +7,12 @@ import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { DeviceError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
-import { type BatchingOptions, type PassInfo, rememberModulations } from './batching.ts';
+import type { BatchingOptions, PassInfo } from './batching.ts';
 import { finalLatents } from './final-latents.ts';
+import { rememberModulations } from './modulation-table.ts';
+import { openNoisePredictor } from './noise-predictor.ts';
 import type { SampleRequest } from './request.ts';
 import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
-import { openTrunk } from './trunk.ts';
 
 const config = { ...tinyPixels, layers: 2 };
 const device = openCpu({ threads: 1 });
@@ -223,11 +224,11 @@ describe('batching', () => {
   });
 
   it('keeps the modulations that a call asked for while others come and go', async () => {
-    const own = await openTrunk(device, config, weights);
-    const trunk = rememberModulations(own, 1);
+    const own = await openNoisePredictor(device, config, weights);
+    const remembered = rememberModulations(config, own.modulations, 1);
     const conditions = (label: number) => [0, 1, 2].map((i) => ({ timestep: 100 * i, label }));
-    await trunk.modulations([{ timestep: 0, label: 0 }]);
-    const tables = await Promise.all([0, 1, 2, 0].map((label) => trunk.modulations(conditions(label))));
+    await remembered([{ timestep: 0, label: 0 }]);
+    const tables = await Promise.all([0, 1, 2, 0].map((label) => remembered(conditions(label))));
     for (const [i, label] of [0, 1, 2, 0].entries()) {
       const alone = await own.modulations(conditions(label));
       for (const condition of conditions(label))

@@ -23,15 +23,15 @@ export interface KeyValueCache {
 export const EMPTY_CACHE: KeyValueCache = { blocks: 0, keys: [], values: [] };
 export const EMPTY_SLIDING_CACHE: KeyValueCache = { ...EMPTY_CACHE, plainKeys: [] };
 
-/** Room for a cache of `samples` with one block more than `before`. */
-export function roomFor(config: AcditConfig, samples: number, before: KeyValueCache): KeyValueCache {
+/** Allocates the cache of `samples` with one block more than `before`. */
+export function extendedCache(config: AcditConfig, samples: number, before: KeyValueCache): KeyValueCache {
   const blocks = before.blocks + 1;
   const layer = (): Tensor<'float32'>[] =>
     cacheGroups(config).map((heads) =>
       zeros('float32', [samples, heads, blocks * config.blockSize, headSize(config)]),
     );
-  const room = (): Tensor<'float32'>[][] => Array.from({ length: config.layers }, layer);
-  return { blocks, keys: room(), values: room(), ...(before.plainKeys && { plainKeys: room() }) };
+  const all = (): Tensor<'float32'>[][] => Array.from({ length: config.layers }, layer);
+  return { blocks, keys: all(), values: all(), ...(before.plainKeys && { plainKeys: all() }) };
 }
 
 /** Returns the cache of one of its samples, as a view. */
@@ -44,7 +44,7 @@ export function sampleCache(
   return { blocks, keys: own(keys), values: own(values), ...(plainKeys && { plainKeys: own(plainKeys) }) };
 }
 
-/** What a layer caches of a kind, without the oldest block. */
+/** Returns what a layer caches of a kind, without the oldest block. */
 export function withoutOldest(
   { blockSize }: AcditConfig,
   parts: readonly Tensor<'float32'>[],

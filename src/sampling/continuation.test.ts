@@ -9,9 +9,9 @@ import { openCpu } from '../runtime/node.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
+import { type NoisePredictor, openNoisePredictor } from './noise-predictor.ts';
 import { blockOf, type SampleRequest } from './request.ts';
 import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
-import { openTrunk, type Trunk } from './trunk.ts';
 
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());
@@ -76,22 +76,22 @@ describe('beyond the trained blocks', () => {
   });
 
   it('predicts the same with a sliding cache while nothing slides', async () => {
-    const trunk = await openTrunk(device, clips, formulaWeights(clips));
+    const predictor = await openNoisePredictor(device, clips, formulaWeights(clips));
     const caches = await Promise.all(
-      [EMPTY_CACHE, EMPTY_SLIDING_CACHE].map((empty) => fill(trunk, empty, 3)),
+      [EMPTY_CACHE, EMPTY_SLIDING_CACHE].map((empty) => fill(predictor, empty, 3)),
     );
-    const [plain, sliding] = await Promise.all(caches.map((cache) => predict(trunk, cache)));
+    const [plain, sliding] = await Promise.all(caches.map((cache) => predict(predictor, cache)));
     expect(relativeError(sliding, plain)).toBeLessThan(1e-5);
-    await trunk.dispose();
+    await predictor.dispose();
   });
 
   it('moves the blocks that stay to the places of those that go', async () => {
     // With one layer, keys and values of a block depend on that block alone, so a cache that slid must be one that
     // never held the oldest block.
     const config = { ...clips, layers: 1 };
-    const trunk = await openTrunk(device, config, formulaWeights(config));
-    const slid = await trunk.slide(await fill(trunk, EMPTY_SLIDING_CACHE, 3));
-    const fresh = await fill(trunk, EMPTY_SLIDING_CACHE, 3, 1);
+    const predictor = await openNoisePredictor(device, config, formulaWeights(config));
+    const slid = await predictor.slide(await fill(predictor, EMPTY_SLIDING_CACHE, 3));
+    const fresh = await fill(predictor, EMPTY_SLIDING_CACHE, 3, 1);
     expect(slid.blocks).toBe(2);
     for (const kind of ['keys', 'values', 'plainKeys'] as const) {
       for (const [group, value] of slid[kind]![0].entries()) {
@@ -100,39 +100,44 @@ describe('beyond the trained blocks', () => {
       }
     }
     // And it may be empty, and fill again.
-    const empty = await trunk.slide(await trunk.slide(slid));
+    const empty = await predictor.slide(await predictor.slide(slid));
     expect(empty.blocks).toBe(0);
-    const again = await trunk.append(block(0), empty);
-    const first = await trunk.append(block(0), EMPTY_SLIDING_CACHE);
+    const again = await predictor.append(block(0), empty);
+    const first = await predictor.append(block(0), EMPTY_SLIDING_CACHE);
     expect(again.keys).toEqual(first.keys);
-    await trunk.dispose();
+    await predictor.dispose();
   });
 
   it('holds no more of a long clip than the window', async () => {
-    const trunk = await openTrunk(device, clips, formulaWeights(clips));
+    const predictor = await openNoisePredictor(device, clips, formulaWeights(clips));
     let cache: KeyValueCache = EMPTY_SLIDING_CACHE;
     for (let index = 0; index < 20; index++) {
-      cache = await trunk.append(block(index), cache);
-      if (cache.blocks > 3) cache = await trunk.slide(cache);
+      cache = await predictor.append(block(index), cache);
+      if (cache.blocks > 3) cache = await predictor.slide(cache);
       expect(cache.blocks).toBe(Math.min(index + 1, 3));
     }
     expect(cache.keys[1].reduce((sum, { data }) => sum + data.length, 0)).toBe(3 * 8 * 64);
-    await trunk.dispose();
+    await predictor.dispose();
   });
 
   function block(index: number): Tensor<'float32'> {
     return float32([1, 8, 4], new Generator(100 + index).randn(32));
   }
 
-  async function fill(trunk: Trunk, empty: KeyValueCache, end: number, start = 0): Promise<KeyValueCache> {
+  async function fill(
+    predictor: NoisePredictor,
+    empty: KeyValueCache,
+    end: number,
+    start = 0,
+  ): Promise<KeyValueCache> {
     let cache = empty;
-    for (let index = start; index < end; index++) cache = await trunk.append(block(index), cache);
+    for (let index = start; index < end; index++) cache = await predictor.append(block(index), cache);
     return cache;
   }
 
-  async function predict(trunk: Trunk, cache: KeyValueCache): Promise<Tensor<'float32'>> {
+  async function predict(predictor: NoisePredictor, cache: KeyValueCache): Promise<Tensor<'float32'>> {
     const conditions = [{ timestep: 300, label: 1 }];
-    return trunk.denoise(block(50), conditions, await trunk.modulations(conditions), cache);
+    return predictor.denoise(block(50), conditions, await predictor.modulations(conditions), cache);
   }
 });
 

@@ -32,8 +32,8 @@ const WIDE_VECTORS = 4;
 /** A layer's keys and values of all blocks: cut by heads, joined, and the slack of ONNX Runtime's arena. */
 const ATTENTION_COPIES = 4;
 
-/** Bytes of hidden vectors that one group, a block of one sample in one branch, takes while it passes through a layer. */
-export function groupBytes({ blockSize, hidden, mlpRatio }: AcditConfig): number {
+/** Returns the bytes of hidden vectors of one row, a block of one sample in one branch, in a layer. */
+export function rowBytes({ blockSize, hidden, mlpRatio }: AcditConfig): number {
   return FLOAT * blockSize * hidden * (VECTORS + WIDE_VECTORS * mlpRatio);
 }
 
@@ -71,7 +71,7 @@ export function samplingMemory(
     cache: FLOAT * cachedKinds * layers * hidden * tokens * cachedBlocks,
     modulations: FLOAT * modulationSize(config) * conditions,
     activations:
-      branches * samples * groupBytes(config) + FLOAT * ATTENTION_COPIES * 2 * tokens * attended * hidden,
+      branches * samples * rowBytes(config) + FLOAT * ATTENTION_COPIES * 2 * tokens * attended * hidden,
     program: PROGRAM,
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };

@@ -1,8 +1,9 @@
 /**
- * @file Conditioning apart from the trunk: timestep and label enter a layer only as modulation vectors, so those
+ * @file Conditioning apart from the layers: timestep and label enter a layer only as modulation vectors, so those
  * of every (timestep, label) pair of a run are computed at once, and a third of the weights rests after that.
  */
 
+import { at } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
 import { FINAL_MODULATIONS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
@@ -25,11 +26,11 @@ export interface ModulationTable {
 }
 
 export interface ModulationPrograms {
-  compute(conditions: readonly Condition[]): Promise<ModulationTable>;
+  readonly compute: ComputeModulations;
   dispose(): Promise<void>;
 }
 
-/** Floats a condition takes in a table. */
+/** Returns the floats per condition of a table. */
 export function modulationSize({ layers, hidden }: AcditConfig): number {
   return (layers * LAYER_MODULATIONS + FINAL_MODULATIONS) * hidden;
 }
@@ -70,13 +71,13 @@ export async function compileModulations(
   return {
     async compute(conditions) {
       const vectors = await conditionVectors(fullChunks(conditions));
-      const room = new Uint8Array(4 * LAYER_MODULATIONS * config.hidden ** 2);
+      const buffer = new Uint8Array(4 * LAYER_MODULATIONS * config.hidden ** 2);
       const modulate = async (
         program: Program,
         prefix: string,
         count: number,
       ): Promise<Tensor<'float32'>> => {
-        const weight = await source(`${prefix}adaLN_modulation.1.weight`, room);
+        const weight = await source(`${prefix}adaLN_modulation.1.weight`, buffer);
         const bias = await source(`${prefix}adaLN_modulation.1.bias`);
         const table = zeros('float32', [conditions.length, count, config.hidden]);
         const modulation = zeros('float32', [ROWS, count, config.hidden]);
@@ -116,14 +117,68 @@ function createTable(
   conditions: readonly Condition[],
   tables: readonly Tensor<'float32'>[],
 ): ModulationTable {
-  const rows = new Map(conditions.map((condition, row) => [conditionKey(condition), row]));
+  const valuesOf = (row: number): Float32Array[] =>
+    tables.map(({ shape, data }) => {
+      const size = elementCount(shape.slice(1));
+      return data.subarray(row * size, (row + 1) * size);
+    });
+  return tableOf(new Map(conditions.map((condition, row) => [conditionKey(condition), valuesOf(row)])));
+}
+
+/** Makes a table of the values of each layer by condition. */
+function tableOf(rows: ReadonlyMap<string, readonly Float32Array[]>): ModulationTable {
   return {
     has: (condition) => rows.has(conditionKey(condition)),
-    row(layer, condition) {
-      const { shape, data } = tables[layer];
-      const size = elementCount(shape.slice(1));
-      const row = rows.get(conditionKey(condition))!;
-      return data.subarray(row * size, (row + 1) * size);
-    },
+    row: (layer, condition) => at(rows.get(conditionKey(condition)) ?? [], layer),
+  };
+}
+
+/** Computes the modulations of some conditions. */
+export type ComputeModulations = (conditions: readonly Condition[]) => Promise<ModulationTable>;
+
+/** Bytes of modulations that are kept for later requests. */
+const KEPT_BYTES = 512e6;
+
+/** Keeps modulations that were computed: requests ask for the same steps again and again. */
+export function rememberModulations(
+  config: AcditConfig,
+  compute: ComputeModulations,
+  capacity = KEPT_BYTES,
+): ComputeModulations {
+  const max = Math.max(1, Math.floor(capacity / 4 / modulationSize(config)));
+  /** The values of each layer by condition, those that were used least recently first. */
+  const known = new Map<string, readonly Float32Array[]>();
+
+  async function computeRows(
+    conditions: readonly Condition[],
+  ): Promise<Map<string, readonly Float32Array[]>> {
+    const table = await compute(conditions);
+    const valuesOf = (condition: Condition): Float32Array[] =>
+      Array.from({ length: config.layers + 1 }, (_, layer) => table.row(layer, condition).slice());
+    return new Map(conditions.map((condition) => [conditionKey(condition), valuesOf(condition)]));
+  }
+
+  return async (conditions) => {
+    const rows = new Map<string, readonly Float32Array[]>();
+    const missing = new Map<string, Condition>();
+    for (const condition of conditions) {
+      const key = conditionKey(condition);
+      const values = known.get(key);
+      if (values) rows.set(key, values);
+      else missing.set(key, condition);
+    }
+    // Other calls may add rows in the meantime, but do not change these.
+    if (missing.size > 0) {
+      for (const [key, values] of await computeRows([...missing.values()])) rows.set(key, values);
+    }
+    for (const [key, values] of rows) {
+      known.delete(key);
+      known.set(key, values);
+    }
+    for (const key of known.keys()) {
+      if (known.size <= max) break;
+      known.delete(key);
+    }
+    return tableOf(rows);
   };
 }

@@ -56,9 +56,7 @@ describe('the error of a request', () => {
     ['given', { given: wide }],
   ])('names the field %s: %j', (name, wrong) => {
     const plan = () => planSampling(tinyPixels, { labels: [0], ...wrong } as SampleRequest);
-    expect(plan).toThrow(
-      expect.objectContaining({ field: { name, problem: expect.stringMatching(/^must .*/) } }),
-    );
+    expect(plan).toThrow(expect.objectContaining({ field: name, problem: expect.stringMatching(/^must /) }));
     expect(plan).toThrow(`sample: ${name} must `);
   });
 });

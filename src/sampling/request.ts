@@ -124,7 +124,7 @@ export function planLength(
 
 /** Makes the error for a field. `problem` continues a sentence that begins with the field's name. */
 function invalid(name: string, problem: string): ArgumentError {
-  return new ArgumentError(`sample: ${name} ${problem}`, { field: { name, problem } });
+  return new ArgumentError(`sample: ${name} ${problem}`, { field: name, problem });
 }
 
 /** Only videos can be continued: the blocks of an image fill it. */

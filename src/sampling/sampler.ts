@@ -10,10 +10,11 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import { type BatchingOptions, batchTrunk, rememberModulations, sharedGroups } from './batching.ts';
+import type { BatchingOptions } from './batching.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { allFinite, notFinite } from './finite.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
+import { type NoisePredictor, openNoisePredictor } from './noise-predictor.ts';
 import {
   blockOf,
   givenBlocks,
@@ -25,7 +26,6 @@ import {
   startingNoise,
 } from './request.ts';
 import { type CompileOptions, type WeightSource, weightsInMemory } from './segments.ts';
-import { openTrunk, type Trunk } from './trunk.ts';
 
 export type { PerBlock, SampleRequest } from './request.ts';
 
@@ -86,23 +86,20 @@ export interface SamplerOptions extends CompileOptions {
  * Do not terminate a worker thread that samples: ONNX Runtime would abort the whole process.
  */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  const { config, device, weights, batching } = options;
+  const { config, device, weights } = options;
   const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
-  const own = await openTrunk(device, config, source, options);
-  const trunk = batchTrunk(batching ? rememberModulations(own) : own, {
-    ...batching,
-    groups: batching?.groups ?? sharedGroups(device, config),
-  });
+  const predictor = await openNoisePredictor(device, config, source, options);
   const schedule = linearNoiseSchedule();
   return {
     config,
-    sample: (request) => sampleBlocks(trunk, source, schedule, planSampling(config, request), request.signal),
-    dispose: () => trunk.dispose(),
+    sample: (request) =>
+      sampleBlocks(predictor, source, schedule, planSampling(config, request), request.signal),
+    dispose: () => predictor.dispose(),
   };
 }
 
 async function* sampleBlocks(
-  trunk: Trunk,
+  predictor: NoisePredictor,
   weights: WeightSource,
   schedule: NoiseSchedule,
   plan: SamplePlan,
@@ -110,14 +107,14 @@ async function* sampleBlocks(
 ): AsyncGenerator<SampleEvent, void, void> {
   const { blocks, window, slides } = plan;
   const given = givenBlocks(plan);
-  const starting = startingNoise(trunk.config, plan);
+  const starting = startingNoise(predictor.config, plan);
   const drawn = solverNoise(plan);
-  const modulations = modulationSource(trunk, schedule, plan);
+  const modulations = modulationSource(predictor, schedule, plan);
   const finished = [...given];
   let cache: KeyValueCache = slides ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
   for (const [block, latents] of given.entries()) {
     yield { kind: 'block', block, latents: copied(latents), given: true };
-    cache = await extend(trunk, cache, latents, window, signal);
+    cache = await extend(predictor, cache, latents, window, signal);
   }
   for (let block = given.length; block < blocks; block++) {
     const solver = createSolver(plan.solver, schedule, plan.steps[block]);
@@ -125,16 +122,16 @@ async function* sampleBlocks(
     let state = solver.initialState();
     for (const [index, timestep] of solver.timesteps.entries()) {
       signal?.throwIfAborted();
-      const conditions = stepConditions(trunk.config, plan, block, timestep);
+      const conditions = stepConditions(predictor.config, plan, block, timestep);
       const table = await modulations(block, index, conditions);
-      const predicted = await trunk.denoise(latents, conditions, table, cache, signal);
+      const predicted = await predictor.denoise(latents, conditions, table, cache, signal);
       const noise = guidedNoise(predicted, plan.cfg[block]);
       const clean = float32(latents.shape, cleanSample(schedule, timestep, latents.data, noise));
       const next = solver.step(index, latents.data, noise, state, drawn);
       latents = float32(latents.shape, next.x);
       state = next.state;
       if (!allFinite(next.x)) {
-        throw await notFinite(trunk.config, weights, { block, step: index, cfg: plan.cfg[block] });
+        throw await notFinite(predictor.config, weights, { block, step: index, cfg: plan.cfg[block] });
       }
       yield {
         kind: 'step',
@@ -148,7 +145,7 @@ async function* sampleBlocks(
     finished.push(latents);
     yield { kind: 'block', block, latents: copied(latents) };
     // Nothing attends the last block.
-    if (block < blocks - 1) cache = await extend(trunk, cache, latents, window, signal);
+    if (block < blocks - 1) cache = await extend(predictor, cache, latents, window, signal);
   }
   yield { kind: 'done', latents: stackBlocks(finished) };
 }
@@ -160,14 +157,14 @@ function copied({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
 
 /** The cache with a finished block behind it, and with the last `window` ones at most. */
 async function extend(
-  trunk: Trunk,
+  predictor: NoisePredictor,
   cache: KeyValueCache,
   latents: Tensor<'float32'>,
   window: number,
   signal?: AbortSignal,
 ): Promise<KeyValueCache> {
-  const extended = await trunk.append(latents, cache, signal);
-  return extended.blocks > window ? trunk.slide(extended) : extended;
+  const extended = await predictor.append(latents, cache, signal);
+  return extended.blocks > window ? predictor.slide(extended) : extended;
 }
 
 /** The samples with their labels, the samples without them, or both, as the block's guidance scale needs. */
@@ -194,16 +191,16 @@ const TABLE_BYTES = 256e6;
  * for as many steps as do.
  */
 function modulationSource(
-  trunk: Trunk,
+  predictor: NoisePredictor,
   schedule: NoiseSchedule,
   plan: SamplePlan,
 ): (block: number, step: number, conditions: readonly Condition[]) => Promise<ModulationTable> {
-  const capacity = Math.floor(TABLE_BYTES / 4 / modulationSize(trunk.config));
+  const capacity = Math.floor(TABLE_BYTES / 4 / modulationSize(predictor.config));
   const upcoming = function* (fromBlock: number, fromStep: number): Generator<Condition[]> {
     for (let block = fromBlock; block < plan.blocks; block++) {
       const { timesteps } = createSolver(plan.solver, schedule, plan.steps[block]);
       for (const timestep of timesteps.slice(block === fromBlock ? fromStep : 0)) {
-        yield stepConditions(trunk.config, plan, block, timestep);
+        yield stepConditions(predictor.config, plan, block, timestep);
       }
     }
   };
@@ -216,7 +213,7 @@ function modulationSource(
       if (wanted.size > 0 && wanted.size + added.length > capacity) break;
       for (const condition of added) wanted.set(conditionKey(condition), condition);
     }
-    table = await trunk.modulations([...wanted.values()]);
+    table = await predictor.modulations([...wanted.values()]);
     return table;
   };
 }

@@ -2,104 +2,115 @@ import { describe, expect, it } from 'vitest';
 import { tinyConfig } from '../../test/support/tiny-config.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
-import { batchTrunk, type PassInfo, rememberModulations, sharedGroups } from './batching.ts';
+import { float32 } from '../tensor/tensor.ts';
+import { type PassInfo, PassQueue, sharedRows } from './batching.ts';
 import type { KeyValueCache } from './cache.ts';
-import { type Condition, type ModulationTable, modulationSize } from './modulation-table.ts';
-import type { Trunk } from './trunk.ts';
+import {
+  type Condition,
+  type ModulationTable,
+  modulationSize,
+  rememberModulations,
+} from './modulation-table.ts';
+import type { PassEngine, Sequence } from './pass-engine.ts';
 
 const config = tinyConfig();
 
-describe('the groups that share a pass', () => {
+describe('the rows that share a pass', () => {
   const cpu = { separateMemory: false } as Device;
   const paper: AcditConfig = { ...config, hidden: 1152, mlpRatio: 4, blockSize: 256 };
 
   it.each([
-    // Bytes per token of a group: 4 x hidden x (6 + 4 x mlpRatio).
+    // Bytes per token of a row: 4 x hidden x (6 + 4 x mlpRatio).
     ['64 of a small model', config, 64],
     ['as many as take 256 MB, of a large one', paper, 9],
     ['one at least', { ...paper, blockSize: 65536 }, 1],
-  ])('are %s', (_, model, groups) => {
-    expect(sharedGroups(cpu, model)).toBe(groups);
+  ])('are %s', (_, model, rows) => {
+    expect(sharedRows(cpu, model)).toBe(rows);
   });
 
   it('are one on a device with its own memory', () => {
-    expect(sharedGroups({ separateMemory: true } as Device, config)).toBe(1);
+    expect(sharedRows({ separateMemory: true } as Device, config)).toBe(1);
   });
 });
 
-/** A trunk whose calls are recorded; the predicted noise and the extended cache name the latents they came from. */
-function recordingTrunk({ mayShare = true } = {}) {
+/** An engine whose passes are recorded; the predicted noise and the extended cache name the latents they came from. */
+function recordingEngine({ mayShare = true } = {}) {
   const passes: string[][] = [];
   const checks: (() => void)[] = [];
   const failures: Error[] = [];
-  const nameOf = ({ latents }: { latents: Tensor<'float32'> }) => `${latents.data[0]}`;
-  const trunk: Pick<Trunk, 'config' | 'mayShare' | 'pass'> = {
-    config,
+  const nameOf = ({ latents }: Sequence) => `${latents.data[0]}`;
+  const engine: Pick<PassEngine, 'mayShare' | 'run'> = {
     mayShare: async () => mayShare,
-    async pass(denoising, appending, mayStop = () => {}) {
+    async run(sequences, mayStop) {
       checks.push(mayStop);
-      passes.push([...denoising.map(nameOf), ...appending.map((job) => `${nameOf(job)} joins`)]);
+      passes.push(sequences.map((one) => `${nameOf(one)}${one.noised ? '' : ' joins'}`));
       await new Promise((resolve) => setImmediate(resolve));
       const failure = failures.shift();
       if (failure) throw failure;
       mayStop();
-      return {
-        noise: denoising.map(({ latents }) => latents),
-        caches: appending.map((job) => ({ blocks: Number(nameOf(job)) }) as KeyValueCache),
-      };
+      return sequences.map((one) => ({
+        noise: one.latents,
+        cache: { blocks: Number(nameOf(one)) } as KeyValueCache,
+      }));
     },
   };
-  return { trunk: trunk as Trunk, passes, checks, failures };
+  const queueOf = (rows: number, onPass?: (pass: PassInfo) => void) =>
+    new PassQueue(engine as PassEngine, rows, onPass);
+  return { queueOf, passes, checks, failures };
 }
 
 const nothing = { table: {} as ModulationTable, cache: {} as KeyValueCache };
 
-/** A block in progress of one sample in as many branches as there are groups, named by its first value. */
-function denoise(trunk: Trunk, name: number, groups: number, signal?: AbortSignal): Promise<number> {
-  const conditions = Array.from({ length: groups }, (): Condition => ({ timestep: name, label: 0 }));
+/** A block in progress of one sample in as many branches as there are rows, named by its first value. */
+async function denoise(queue: PassQueue, name: number, rows: number, signal?: AbortSignal): Promise<number> {
+  const conditions = Array.from({ length: rows }, (): Condition => ({ timestep: name, label: 0 }));
   const { table, cache } = nothing;
-  return trunk
-    .denoise(float32([1, 1, 1], [name]), conditions, table, cache, signal)
-    .then(({ data }) => data[0] ?? Number.NaN);
+  const latents = float32([1, 1, 1], [name]);
+  const { noise } = await queue.run({ latents, cache, noised: { conditions, table } }, signal);
+  return noise.data[0] ?? Number.NaN;
 }
 
-async function append(trunk: Trunk, name: number, samples: number, signal?: AbortSignal): Promise<number> {
+async function append(
+  queue: PassQueue,
+  name: number,
+  samples: number,
+  signal?: AbortSignal,
+): Promise<number> {
   const latents = float32([samples, 1, 1], Array<number>(samples).fill(name));
-  return (await trunk.append(latents, nothing.cache, signal)).blocks;
+  return (await queue.run({ latents, cache: nothing.cache }, signal)).cache.blocks;
 }
 
 describe('passes', () => {
   it('take all calls that wait, and give each its own result', async () => {
-    const { trunk, passes } = recordingTrunk();
+    const { queueOf, passes } = recordingEngine();
     const infos: PassInfo[] = [];
-    const shared = batchTrunk(trunk, { groups: 16, onPass: (info) => infos.push(info) });
+    const shared = queueOf(16, (info) => infos.push(info));
     const calls = [denoise(shared, 1, 2), append(shared, 2, 3), denoise(shared, 3, 1), append(shared, 4, 1)];
     expect(await Promise.all(calls)).toEqual([1, 2, 3, 4]);
-    expect(passes).toEqual([['1', '3', '2 joins', '4 joins']]);
+    expect(passes).toEqual([['1', '2 joins', '3', '4 joins']]);
     expect(infos).toEqual([{ sequences: 4, groups: 7, seconds: expect.any(Number) }]);
     expect(infos[0]?.seconds).toBeGreaterThanOrEqual(0);
     expect(infos[0]?.seconds).toBeLessThan(60);
   });
 
-  it('take calls in turn, up to their number of groups; a larger call goes alone', async () => {
-    const { trunk, passes } = recordingTrunk();
-    const shared = batchTrunk(trunk, { groups: 4 });
-    const groups = [2, 2, 1, 9, 3, 1, 1];
-    await Promise.all(groups.map((count, name) => denoise(shared, name, count)));
+  it('take calls in turn, up to their number of rows; a larger call goes alone', async () => {
+    const { queueOf, passes } = recordingEngine();
+    const shared = queueOf(4);
+    const rows = [2, 2, 1, 9, 3, 1, 1];
+    await Promise.all(rows.map((count, name) => denoise(shared, name, count)));
     expect(passes).toEqual([['0', '1'], ['2'], ['3'], ['4', '5'], ['6']]);
   });
 
   it('take calls one by one where a shared pass would round differently', async () => {
-    const { trunk, passes } = recordingTrunk({ mayShare: false });
-    const shared = batchTrunk(trunk, { groups: 16 });
+    const { queueOf, passes } = recordingEngine({ mayShare: false });
+    const shared = queueOf(16);
     expect(await Promise.all([1, 2, 3].map((name) => denoise(shared, name, 1)))).toEqual([1, 2, 3]);
     expect(passes).toEqual([['1'], ['2'], ['3']]);
   });
 
   it('take calls that come while a pass runs, after it', async () => {
-    const { trunk, passes } = recordingTrunk();
-    const shared = batchTrunk(trunk, { groups: 16 });
+    const { queueOf, passes } = recordingEngine();
+    const shared = queueOf(16);
     const first = denoise(shared, 1, 1);
     while (passes.length === 0) await new Promise((resolve) => setImmediate(resolve));
     await Promise.all([first, denoise(shared, 2, 1), denoise(shared, 3, 1)]);
@@ -108,8 +119,8 @@ describe('passes', () => {
   });
 
   it('leave out a call that is aborted while it waits', async () => {
-    const { trunk, passes } = recordingTrunk();
-    const shared = batchTrunk(trunk, { groups: 16 });
+    const { queueOf, passes } = recordingEngine();
+    const shared = queueOf(16);
     const controller = new AbortController();
     const reason = new Error('nobody waits');
     const aborted = denoise(shared, 1, 1, controller.signal);
@@ -123,8 +134,8 @@ describe('passes', () => {
   });
 
   it('stop once nobody waits for their results', async () => {
-    const { trunk, passes, checks } = recordingTrunk();
-    const shared = batchTrunk(trunk, { groups: 16 });
+    const { queueOf, passes, checks } = recordingEngine();
+    const shared = queueOf(16);
     const controllers = [new AbortController(), new AbortController()];
     const calls = controllers.map(({ signal }, name) => denoise(shared, name, 1, signal));
     while (passes.length === 0) await new Promise((resolve) => setImmediate(resolve));
@@ -140,8 +151,8 @@ describe('passes', () => {
   });
 
   it('that fail reject all their calls, and others go on', async () => {
-    const { trunk, failures } = recordingTrunk();
-    const shared = batchTrunk(trunk, { groups: 2 });
+    const { queueOf, failures } = recordingEngine();
+    const shared = queueOf(2);
     const failure = new Error('out of memory');
     failures.push(failure);
     const calls = [1, 2, 3].map((name) => denoise(shared, name, 1));
@@ -161,15 +172,15 @@ describe('remembered modulations', () => {
   function remembering(capacity: number) {
     const computed: number[] = [];
     const values = new Float32Array(4);
-    const trunk: Pick<Trunk, 'config' | 'modulations'> = {
+    const remembered = rememberModulations(
       config,
-      async modulations(conditions) {
+      async (conditions) => {
         computed.push(...conditions.map(({ timestep }) => timestep));
         return { has: () => true, row: (layer, { timestep }) => values.fill(100 * timestep + layer) };
       },
-    };
-    const { modulations } = rememberModulations(trunk as Trunk, capacity);
-    return { computed, ask: (...timesteps: number[]) => modulations(timesteps.map(conditionOf)) };
+      capacity,
+    );
+    return { computed, ask: (...timesteps: number[]) => remembered(timesteps.map(conditionOf)) };
   }
 
   it('are the rows of every layer and the final one, for the conditions that were asked for', async () => {

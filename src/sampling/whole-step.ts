@@ -1,28 +1,24 @@
 /**
- * @file A denoising step as one program, for devices with a memory of their own: tokens, modulations and the cache cross over
- * to it, the predicted noise comes back. Segment by segment, hidden vectors, queries, keys and values would cross twice in
- * every layer, and each time the host would wait for the device.
+ * @file The engine of small models for devices with memory of their own: a denoising step is one program. Tokens,
+ * modulations and the cache are copied to the device, the predicted noise comes back. Segment by segment, hidden vectors,
+ * queries, keys and values would be copied twice in every layer, and each time the host would wait for the device.
  */
 
+import { at, take } from '../at.ts';
 import { type Graph, graphOf } from '../graph/onnx.ts';
 import { concat, split } from '../graph/operators/index.ts';
 import { input, inputName, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
+import { createPositions, type Positions } from '../models/acdit/rope.ts';
 import { predictNoise } from '../models/acdit/transformer.ts';
 import { modelInputs } from '../models/acdit/weight-inputs.ts';
 import { FINAL_MODULATIONS, isWeight, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
-import { elementCount, type Tensor, zeros } from '../tensor/tensor.ts';
-import { type AttentionInputs, attendBehind, numbered, type PastSymbols, pastSymbols } from './graphs.ts';
-import type { DenoisePart } from './pass-parts.ts';
+import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
+import type { KeyValueCache } from './cache.ts';
+import { type AttentionInputs, attendBehind, type PastSymbols, pastSymbols } from './graphs.ts';
+import type { PassEngine, PassResult, Sequence } from './pass-engine.ts';
 import { graphWeights, type WeightSource } from './segments.ts';
-
-/** Denoising steps of one sequence at a time. */
-export interface WholeSteps {
-  /** Predicted noise (groups, 1, B, token size). */
-  predict(part: DenoisePart): Promise<Tensor<'float32'>>;
-  dispose(): Promise<void>;
-}
 
 /** What a program is made for. */
 export interface WholeStepOptions {
@@ -33,15 +29,15 @@ export interface WholeStepOptions {
   readonly cached: boolean;
 }
 
-/** Every program holds all weights, so of models larger than this many bytes there is none. */
-const MOST_BYTES = 256e6;
+/** Every program holds all weights, so it is used only for models up to this size. */
+const MAX_BYTES = 256e6;
 
 /** Programs that are kept: without and with clean blocks, for two numbers of samples. */
-const MOST_PROGRAMS = 4;
+const MAX_PROGRAMS = 4;
 
-/** Whether steps of a model are to be whole on a device: the larger a model, the less does crossing over weigh. */
+/** Checks whether a model's steps are whole on a device: the larger a model, the less the transfers matter. */
 export function stepsWhole(device: Device, config: AcditConfig): boolean {
-  return device.separateMemory && weightBytes(config) <= MOST_BYTES;
+  return device.separateMemory && weightBytes(config) <= MAX_BYTES;
 }
 
 /** Bytes of the weights that a step takes: all but those that make modulations. */
@@ -52,65 +48,93 @@ function weightBytes(config: AcditConfig): number {
     .reduce((sum, { shape }) => sum + 4 * elementCount(shape.map(Number)), 0);
 }
 
-/** Programs are compiled when they are first needed. */
-export function createWholeSteps(device: Device, config: AcditConfig, source: WeightSource): WholeSteps {
-  const programs = new Map<string, Program>();
+/** Compiles its programs when they are first needed. What is not the denoising step of one sequence runs in segments. */
+export class WholeStepEngine implements PassEngine {
+  readonly #device: Device;
+  readonly #config: AcditConfig;
+  readonly #source: WeightSource;
+  readonly #segments: PassEngine;
+  readonly #positions: Positions;
+  /** By their options, the one that was used least recently first. */
+  readonly #programs = new Map<string, Program>();
 
-  async function programFor(options: WholeStepOptions): Promise<Program> {
+  constructor(device: Device, config: AcditConfig, source: WeightSource, segments: PassEngine) {
+    this.#device = device;
+    this.#config = config;
+    this.#source = source;
+    this.#segments = segments;
+    this.#positions = createPositions(config);
+  }
+
+  async run(sequences: readonly Sequence[], mayStop: () => void): Promise<PassResult[]> {
+    const [sequence, ...others] = sequences;
+    if (!sequence?.noised || others.length > 0) return this.#segments.run(sequences, mayStop);
+    mayStop();
+    const { latents, cache, noised } = sequence;
+    const [samples, blockSize, tokenSize] = take(latents.shape, 3);
+    const branches = noised.conditions.length / samples;
+    const program = await this.#programFor({ samples, branches, cached: cache.blocks > 0 });
+    const { noise } = await program.run({
+      ...this.#positions(cache.blocks),
+      ...tokenFeeds(latents, noised.conditions.length),
+      ...modulationFeeds(this.#config, noised),
+      ...cacheFeeds(cache),
+    });
+    const shape = [branches, samples, blockSize, tokenSize];
+    return [{ noise: float32(shape, (noise as Tensor<'float32'>).data), cache }];
+  }
+
+  mayShare(sequences: readonly Sequence[]): Promise<boolean> {
+    return this.#segments.mayShare(sequences);
+  }
+
+  slide(cache: KeyValueCache): Promise<KeyValueCache> {
+    return this.#segments.slide(cache);
+  }
+
+  async dispose(): Promise<void> {
+    await this.#segments.dispose();
+    for (const program of this.#programs.values()) await program.dispose();
+    this.#programs.clear();
+  }
+
+  async #programFor(options: WholeStepOptions): Promise<Program> {
     const key = JSON.stringify(options);
-    const program = programs.get(key) ?? (await compileWholeStep(device, config, source, options));
-    programs.delete(key);
-    programs.set(key, program);
-    if (programs.size > MOST_PROGRAMS) {
-      const [oldest] = programs.keys();
-      await programs.get(oldest)!.dispose();
-      programs.delete(oldest);
+    const program = this.#programs.get(key) ?? (await this.#compile(options));
+    this.#programs.delete(key);
+    this.#programs.set(key, program);
+    for (const [oldest, unused] of this.#programs) {
+      if (this.#programs.size <= MAX_PROGRAMS) break;
+      this.#programs.delete(oldest);
+      await unused.dispose();
     }
     return program;
   }
 
-  return {
-    async predict(part) {
-      const { samples, branches, cache } = part;
-      const program = await programFor({ samples, branches, cached: cache.blocks > 0 });
-      const { noise } = await program.run(feedsOf(config, part));
-      return noise as Tensor<'float32'>;
-    },
-    async dispose() {
-      for (const program of programs.values()) await program.dispose();
-      programs.clear();
-    },
-  };
-}
-
-async function compileWholeStep(
-  device: Device,
-  config: AcditConfig,
-  source: WeightSource,
-  options: WholeStepOptions,
-): Promise<Program> {
-  const graph = wholeStepGraph(config, options);
-  return device.compile(graph, await graphWeights(graph, source));
+  async #compile(options: WholeStepOptions): Promise<Program> {
+    const graph = wholeStepGraph(this.#config, options);
+    return this.#device.compile(graph, await graphWeights(graph, this.#source));
+  }
 }
 
 /**
- * `tokens` (groups, 1, B, token size) of a block, a guidance branch's samples together; `cos` and `sin` (B, D) of its
- * places; `modulations` (groups, layers, 6, C) and `finalModulation` (groups, 1, 2, C); and of every layer l and group of
- * heads g `cachedKeys.l.g` and `cachedValues.l.g` (N, heads, cached, D): to `noise` (groups, 1, B, token size).
+ * `tokens` (rows, 1, B, token size) of a block, a guidance branch's samples together; `cos` and `sin` (B, D) of its
+ * places; `modulations` (rows, layers, 6, C) and `finalModulation` (rows, 1, 2, C); and of every layer l and group of
+ * heads g `cachedKeys.l.g` and `cachedValues.l.g` (N, heads, cached, D): to `noise` (rows, 1, B, token size).
  */
 export function wholeStepGraph(config: AcditConfig, { samples, branches, cached }: WholeStepOptions): Graph {
   const { layers, blockSize, hidden } = config;
-  const groups = samples * branches;
-  const tokens = input('tokens', [groups, 1, blockSize, tokenSize(config)]);
+  const rows = samples * branches;
+  const tokens = input('tokens', [rows, 1, blockSize, tokenSize(config)]);
   const places = [blockSize, headSize(config)];
   const rope = { cos: input('cos', places), sin: input('sin', places) };
-  const modulations = input('modulations', [groups, layers, LAYER_MODULATIONS, hidden]);
+  const modulations = input('modulations', [rows, layers, LAYER_MODULATIONS, hidden]);
   const noise = predictNoise(
     modelInputs(config),
     tokens,
     {
       layers: split(modulations, 1, Array<number>(layers).fill(1)),
-      final: input('finalModulation', [groups, 1, FINAL_MODULATIONS, hidden]),
+      final: input('finalModulation', [rows, 1, FINAL_MODULATIONS, hidden]),
     },
     rope,
     (layer) => {
@@ -133,36 +157,42 @@ function attendByBranches(
   const branches = Array<number>(Number(query.shape[0]) / samples).fill(samples);
   const [queries, keys, values] = [query, key, value].map((all) => split(all, 0, branches));
   return concat(
-    queries.map((own, b) => attendBehind(config, { query: own, key: keys[b], value: values[b] }, past)),
+    queries.map((own, b) =>
+      attendBehind(config, { query: own, key: at(keys, b), value: at(values, b) }, past),
+    ),
     0,
   );
 }
 
-function feedsOf(config: AcditConfig, part: DenoisePart): Feeds {
-  const { layers, blockSize, hidden } = config;
-  const { groups, cache } = part;
-  const tokens = zeros('float32', [groups, 1, blockSize, tokenSize(config)]);
-  for (let start = 0; start < tokens.data.length; start += part.tokens.length) {
-    tokens.data.set(part.tokens, start);
-  }
-  const modulations = zeros('float32', [groups, layers, LAYER_MODULATIONS, hidden]);
-  const finalModulation = zeros('float32', [groups, 1, 2, hidden]);
+/** Each branch has the same tokens. */
+function tokenFeeds({ shape: [, ...inner], data }: Tensor<'float32'>, rows: number): Feeds {
+  const [blockSize, size] = take(inner, 2);
+  const tokens = zeros('float32', [rows, 1, blockSize, size]);
+  for (let start = 0; start < tokens.data.length; start += data.length) tokens.data.set(data, start);
+  return { tokens };
+}
+
+function modulationFeeds(
+  { layers, hidden }: AcditConfig,
+  { conditions, table }: NonNullable<Sequence['noised']>,
+): Feeds {
+  const modulations = zeros('float32', [conditions.length, layers, LAYER_MODULATIONS, hidden]);
+  const finalModulation = zeros('float32', [conditions.length, 1, FINAL_MODULATIONS, hidden]);
   const size = LAYER_MODULATIONS * hidden;
-  for (let group = 0; group < groups; group++) {
+  for (const [row, condition] of conditions.entries()) {
     for (let layer = 0; layer < layers; layer++) {
-      modulations.data.set(part.modulation(layer, group), (group * layers + layer) * size);
+      modulations.data.set(table.row(layer, condition), (row * layers + layer) * size);
     }
-    finalModulation.data.set(part.modulation(layers, group), group * 2 * hidden);
+    finalModulation.data.set(table.row(layers, condition), row * FINAL_MODULATIONS * hidden);
   }
-  const past = (name: string, kind: typeof cache.keys): [string, Tensor<'float32'>][] =>
-    kind.flatMap((layer, l) =>
-      layer.map((value, g): [string, Tensor<'float32'>] => [numbered(numbered(name, l), g), value]),
+  return { modulations, finalModulation };
+}
+
+/** Names keys and values by layer and group: `cachedKeys.layer.group`. */
+function cacheFeeds({ keys, values }: KeyValueCache): Feeds {
+  const named = (name: string, layers: KeyValueCache['keys']): [string, Tensor][] =>
+    layers.flatMap((groups, layer) =>
+      groups.map((value, group): [string, Tensor] => [`${name}.${layer}.${group}`, value]),
     );
-  return {
-    tokens,
-    ...part.places,
-    modulations,
-    finalModulation,
-    ...Object.fromEntries([...past('cachedKeys', cache.keys), ...past('cachedValues', cache.values)]),
-  };
+  return Object.fromEntries([...named('cachedKeys', keys), ...named('cachedValues', values)]);
 }

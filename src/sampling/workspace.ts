@@ -1,57 +1,44 @@
-/** @file What passes from segment to segment, reused by every layer and step: fresh memory costs a page fault each 4 KB. */
+/** @file Scratch memory of passes, reused by every layer and step: fresh memory costs one page fault per 4 KB. */
 
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
-import { LAYER_MODULATIONS, rowsOf } from '../models/acdit/weights.ts';
+import { FINAL_MODULATIONS, LAYER_MODULATIONS, rowsOf } from '../models/acdit/weights.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 
-/** Queries, keys and values of some groups, and what their attention gives: (groups, H, B, D). */
-export interface AttentionRows {
+type Pair = readonly [Tensor<'float32'>, Tensor<'float32'>];
+
+/** What passes from segment to segment, for some rows. */
+export interface Workspace {
+  /** (rows, 1, B, token size) */
+  readonly tokens: Tensor<'float32'>;
+  /** Cosines and sines of each row's positions (rows, 1, B, D). */
+  readonly cos: Tensor<'float32'>;
+  readonly sin: Tensor<'float32'>;
+  /** Hidden vectors (rows, 1, B, C), in turn into and out of a segment, */
+  readonly hidden: Pair;
+  /** and the modulations (rows, 1, 6, C) of one layer and the next. */
+  readonly modulation: Pair;
+  /** (rows, 1, 2, C) */
+  readonly finalModulation: Tensor<'float32'>;
+  /** (rows, H, B, D), as are the other inputs and the output of attention. */
   readonly query: Tensor<'float32'>;
   readonly key: Tensor<'float32'>;
   readonly value: Tensor<'float32'>;
   readonly attended: Tensor<'float32'>;
 }
 
-/** Room for so many groups; a group is one block of one sample in one branch. */
-export interface Workspace extends AttentionRows {
-  /** (groups, 1, B, token size) */
-  readonly tokens: Tensor<'float32'>;
-  /** Cosines and sines of each group's places (groups, 1, B, D). */
-  readonly cos: Tensor<'float32'>;
-  readonly sin: Tensor<'float32'>;
-  /** Hidden vectors (groups, 1, B, C) in and out of a segment take turns, */
-  readonly blocks: readonly [Tensor<'float32'>, Tensor<'float32'>];
-  /** and so do the modulations (groups, 1, 6, C) of one layer and the next. */
-  readonly modulations: readonly [Tensor<'float32'>, Tensor<'float32'>];
-  /** (groups, 1, 2, C) */
-  readonly finalModulation: Tensor<'float32'>;
-}
-
-/** Gives room for any number of groups: the same each time, which grows when more is asked for. */
-export function createWorkspaces(config: AcditConfig): (groups: number) => Workspace {
-  let largest: Workspace | undefined;
-  let capacity = 0;
-  return (groups) => {
-    if (!largest || groups > capacity) {
-      largest = allocate(config, groups);
-      capacity = groups;
-    }
-    return firstGroups(largest, 0, groups);
-  };
-}
-
-function allocate(config: AcditConfig, groups: number): Workspace {
+export function createWorkspace(config: AcditConfig, rows: number): Workspace {
   const { blockSize, hidden, heads } = config;
-  const room = (...inner: number[]): Tensor<'float32'> => zeros('float32', [groups, ...inner]);
-  const perHead = (): Tensor<'float32'> => room(heads, blockSize, headSize(config));
-  const stream = (): Tensor<'float32'> => room(1, blockSize, hidden);
+  const buffer = (...inner: number[]): Tensor<'float32'> => zeros('float32', [rows, ...inner]);
+  const vectors = (): Tensor<'float32'> => buffer(1, blockSize, hidden);
+  const modulations = (): Tensor<'float32'> => buffer(1, LAYER_MODULATIONS, hidden);
+  const perHead = (): Tensor<'float32'> => buffer(heads, blockSize, headSize(config));
   return {
-    tokens: room(1, blockSize, tokenSize(config)),
-    cos: room(1, blockSize, headSize(config)),
-    sin: room(1, blockSize, headSize(config)),
-    blocks: [stream(), stream()],
-    modulations: [room(1, LAYER_MODULATIONS, hidden), room(1, LAYER_MODULATIONS, hidden)],
-    finalModulation: room(1, 2, hidden),
+    tokens: buffer(1, blockSize, tokenSize(config)),
+    cos: buffer(1, blockSize, headSize(config)),
+    sin: buffer(1, blockSize, headSize(config)),
+    hidden: [vectors(), vectors()],
+    modulation: [modulations(), modulations()],
+    finalModulation: buffer(1, FINAL_MODULATIONS, hidden),
     query: perHead(),
     key: perHead(),
     value: perHead(),
@@ -59,30 +46,19 @@ function allocate(config: AcditConfig, groups: number): Workspace {
   };
 }
 
-/** The same memory as if it were room for fewer groups. */
-function firstGroups(all: Workspace, start: number, end: number): Workspace {
-  const rows = (value: Tensor<'float32'>): Tensor<'float32'> => rowsOf(value, start, end);
+/** Returns the same memory as a workspace of fewer rows. */
+export function firstRows({ hidden, modulation, ...others }: Workspace, rows: number): Workspace {
+  const first = (value: Tensor<'float32'>): Tensor<'float32'> => rowsOf(value, 0, rows);
   return {
-    ...attentionRows(all, start, end),
-    tokens: rows(all.tokens),
-    cos: rows(all.cos),
-    sin: rows(all.sin),
-    blocks: [rows(all.blocks[0]), rows(all.blocks[1])],
-    modulations: [rows(all.modulations[0]), rows(all.modulations[1])],
-    finalModulation: rows(all.finalModulation),
-  };
-}
-
-/** The part of the groups `start` to `end`. */
-export function attentionRows(
-  { query, key, value, attended }: AttentionRows,
-  start: number,
-  end: number,
-): AttentionRows {
-  return {
-    query: rowsOf(query, start, end),
-    key: rowsOf(key, start, end),
-    value: rowsOf(value, start, end),
-    attended: rowsOf(attended, start, end),
+    tokens: first(others.tokens),
+    cos: first(others.cos),
+    sin: first(others.sin),
+    hidden: [first(hidden[0]), first(hidden[1])],
+    modulation: [first(modulation[0]), first(modulation[1])],
+    finalModulation: first(others.finalModulation),
+    query: first(others.query),
+    key: first(others.key),
+    value: first(others.value),
+    attended: first(others.attended),
   };
 }

@@ -126,9 +126,8 @@ export function planRequest(
 /** Names the parameter that stands for the wrong field of a request. */
 function asApiError(error: unknown, { seconds }: LengthFields): unknown {
   if (!(error instanceof ArgumentError) || !error.field) return error;
-  const { name, problem } = error.field;
-  const param = PARAMS[name] ?? name;
-  return new ApiError(400, 'invalid_value', `${param} ${problem}`, {
+  const param = PARAMS[error.field] ?? error.field;
+  return new ApiError(400, 'invalid_value', `${param} ${error.problem}`, {
     param: param === 'blocks' && seconds !== undefined ? 'seconds' : param,
     cause: error,
   });

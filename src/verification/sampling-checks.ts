@@ -9,9 +9,9 @@ import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { EMPTY_CACHE, type KeyValueCache } from '../sampling/cache.ts';
 import { finalLatents } from '../sampling/final-latents.ts';
+import { type NoisePredictor, openNoisePredictor } from '../sampling/noise-predictor.ts';
 import { blockOf } from '../sampling/request.ts';
 import { createSampler } from '../sampling/sampler.ts';
-import { openTrunk, type Trunk } from '../sampling/trunk.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { type Check, check, type GoldenNumbers, TOLERANCE } from './check.ts';
@@ -67,7 +67,7 @@ async function* checkPredictions(
   run: OfficialRun,
 ): AsyncGenerator<Check> {
   if (!golden.has('sample.block0.first.eps')) return;
-  const trunk = await openTrunk(device, config, weights, { signal });
+  const predictor = await openNoisePredictor(device, config, weights, { signal });
   try {
     let cache = EMPTY_CACHE;
     for (let block = 0; block < config.blocks; block++) {
@@ -78,15 +78,15 @@ async function* checkPredictions(
         const expected = await golden.read(`${name}.eps`);
         const branches = expected.data.length / (run.noise.data.length / config.blocks);
         const x = oneBlock(toFloat32(await golden.read(`${name}.x`)), run.noise, name);
-        const predicted = await predict(trunk, cache, x, run.labels, timestep, branches, signal);
+        const predicted = await predict(predictor, cache, x, run.labels, timestep, branches, signal);
         yield check(`${name}.eps`, predicted, expected, TOLERANCE.pass);
       }
       if (block < config.blocks - 1) {
-        cache = await trunk.append(blockOf(run.latents, block), cache, signal);
+        cache = await predictor.append(blockOf(run.latents, block), cache, signal);
       }
     }
   } finally {
-    await trunk.dispose();
+    await predictor.dispose();
   }
 }
 
@@ -103,7 +103,7 @@ function oneBlock(x: Tensor<'float32'>, noise: Tensor<'float32'>, name: string):
 
 /** Predicted noise in the official order: all samples with their labels, then all without. */
 async function predict(
-  trunk: Trunk,
+  predictor: NoisePredictor,
   cache: KeyValueCache,
   x: Tensor<'float32'>,
   labels: readonly number[],
@@ -111,12 +111,12 @@ async function predict(
   branches: number,
   signal?: AbortSignal,
 ): Promise<Float32Array> {
-  const { classes } = trunk.config;
+  const { classes } = predictor.config;
   const conditions = [labels, labels.map(() => classes)]
     .slice(0, branches)
     .flatMap((branch) => branch.map((label) => ({ timestep, label })));
-  const table = await trunk.modulations(conditions);
-  return (await trunk.denoise(x, conditions, table, cache, signal)).data;
+  const table = await predictor.modulations(conditions);
+  return (await predictor.denoise(x, conditions, table, cache, signal)).data;
 }
 
 async function* checkLatents(

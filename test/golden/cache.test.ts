@@ -7,9 +7,9 @@ import { openCpu } from '../../src/runtime/node.ts';
 import { EMPTY_CACHE } from '../../src/sampling/cache.ts';
 import { finalLatents } from '../../src/sampling/final-latents.ts';
 import type { Condition } from '../../src/sampling/modulation-table.ts';
+import { openNoisePredictor } from '../../src/sampling/noise-predictor.ts';
 import { blockOf, stackBlocks } from '../../src/sampling/request.ts';
 import { createSampler } from '../../src/sampling/sampler.ts';
-import { openTrunk } from '../../src/sampling/trunk.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
 import { compileGradientPass } from '../../src/training/compile-gradient-pass.ts';
@@ -69,7 +69,7 @@ describe.each(Object.entries(shapes))('%s', (_, change) => {
     const batch = noiseBatch(config, linearNoiseSchedule(), clean, [1, 3], 0, new Generator(2));
     const pass = await compileGradientPass(device, config, samples);
     const { prediction } = await pass.run(weights, batch, zerosLike(weights));
-    const trunk = await openTrunk(device, config, weights);
+    const predictor = await openNoisePredictor(device, config, weights);
     const predicted: Tensor<'float32'>[] = [];
     let cache = EMPTY_CACHE;
     for (let block = 0; block < config.blocks; block++) {
@@ -80,10 +80,10 @@ describe.each(Object.entries(shapes))('%s', (_, change) => {
           label: batch.labels[n],
         }),
       );
-      const table = await trunk.modulations(conditions);
-      const noise = await trunk.denoise(blockOf(batch.noised, block), conditions, table, cache);
+      const table = await predictor.modulations(conditions);
+      const noise = await predictor.denoise(blockOf(batch.noised, block), conditions, table, cache);
       predicted.push(float32([samples, config.blockSize, tokenSize(config)], noise.data));
-      cache = await trunk.append(blockOf(clean, block), cache);
+      cache = await predictor.append(blockOf(clean, block), cache);
     }
     expect(relativeError(stackBlocks(predicted), prediction)).toBeLessThan(1e-5);
     await device.dispose();
@@ -136,12 +136,17 @@ describe('guidance', () => {
   it('of 1 costs one pass and equals the conditional prediction', async () => {
     const config = validateConfig(base);
     const device = openCpu({ threads: 1 });
-    const trunk = await openTrunk(device, config, formulaWeights(config));
+    const predictor = await openNoisePredictor(device, config, formulaWeights(config));
     const conditions = [{ timestep: 500, label: 1 }];
     const both = [...conditions, { timestep: 500, label: config.classes }];
     const latents = blockOf(float32([1, 4, 4, 4], new Generator(4).randn(64)), 0);
-    const one = await trunk.denoise(latents, conditions, await trunk.modulations(conditions), EMPTY_CACHE);
-    const two = await trunk.denoise(latents, both, await trunk.modulations(both), EMPTY_CACHE);
+    const one = await predictor.denoise(
+      latents,
+      conditions,
+      await predictor.modulations(conditions),
+      EMPTY_CACHE,
+    );
+    const two = await predictor.denoise(latents, both, await predictor.modulations(both), EMPTY_CACHE);
     expect(one.shape).toEqual([1, 1, 4, 4]);
     expect(two.shape).toEqual([2, 1, 4, 4]);
     expect(relativeError(one, { data: two.data.subarray(0, one.data.length) })).toBeLessThan(1e-6);

@@ -5,9 +5,9 @@ import { openFile } from '../../src/io/file-source.ts';
 import type { Device } from '../../src/runtime/device.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { EMPTY_CACHE } from '../../src/sampling/cache.ts';
+import { openNoisePredictor } from '../../src/sampling/noise-predictor.ts';
 import { blockOf } from '../../src/sampling/request.ts';
 import { createSampler, type SampleEvent } from '../../src/sampling/sampler.ts';
-import { openTrunk } from '../../src/sampling/trunk.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { golden, relativeError } from '../support/golden.ts';
 
@@ -47,7 +47,7 @@ describe.each([
   it('predicts the official noise at the first and last step of every block', async () => {
     const numbers = await openNpz(await openFile(golden(`${name}.npz`)));
     const { config, weights } = await loadModel(golden(`${name}.pt`));
-    const trunk = await openTrunk(device, config, weights);
+    const predictor = await openNoisePredictor(device, config, weights);
     const labels = Array.from((await numbers.read('sample.labels')).data, Number);
     const timesteps = Array.from((await numbers.read('sample.timesteps')).data, Number);
     const latents = (await numbers.read('sample.latents')) as Float;
@@ -67,8 +67,8 @@ describe.each([
           [1, () => config.classes],
         ] as const) {
           const conditions = labels.map((label) => ({ timestep, label: of(label) }));
-          const table = await trunk.modulations(conditions);
-          const predicted = await trunk.denoise(input, conditions, table, cache);
+          const table = await predictor.modulations(conditions);
+          const predicted = await predictor.denoise(input, conditions, table, cache);
           const part = {
             ...expected,
             data: expected.data.slice(branch * half, (branch + 1) * half),
@@ -76,9 +76,9 @@ describe.each([
           expect(relativeError(predicted, part)).toBeLessThan(1e-4);
         }
       }
-      cache = await trunk.append(blockOf(latents, block), cache);
+      cache = await predictor.append(blockOf(latents, block), cache);
     }
-    await trunk.dispose();
+    await predictor.dispose();
     await numbers.close();
   });
 });

@@ -7,6 +7,7 @@ import { at } from '../../at.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import { type AcditConfig, gridLengths, headSize, rotaryDims } from './config.ts';
 import { tokenPositions } from './layout.ts';
+import { rowsOf } from './weights.ts';
 
 /** Cosines and sines for each token. */
 export interface RopeTables {
@@ -57,4 +58,17 @@ export function signedTables(tables: RopeTables): RopeTables {
   const size = at(tables.sin.shape, 1);
   const sin = tables.sin.data.map((value, i) => (i % size < size / 2 ? -value : value));
   return { cos: tables.cos, sin: float32(tables.sin.shape, sin) };
+}
+
+/** Returns the tables (tokens, D) of the tokens of `count` blocks, by default one, from number `block` on. */
+export type Positions = (block: number, count?: number) => RopeTables;
+
+/** Computes the tables of a whole sequence once, with signed sines. */
+export function createPositions(config: AcditConfig): Positions {
+  const { blockSize } = config;
+  const { cos, sin } = signedTables(ropeTables(config));
+  return (block, count = 1) => {
+    const [start, end] = [block * blockSize, (block + count) * blockSize];
+    return { cos: rowsOf(cos, start, end), sin: rowsOf(sin, start, end) };
+  };
 }

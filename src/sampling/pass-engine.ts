@@ -1,0 +1,51 @@
+/**
+ * @file What runs the model in sampling: passes of blocks through its layers. There is an engine for each kind of device.
+ * A pass takes any sequences at any place, whether a block's noise is to be predicted or a finished block joins the cache.
+ */
+
+import type { Tensor } from '../tensor/tensor.ts';
+import type { KeyValueCache } from './cache.ts';
+import type { Condition, ModulationTable } from './modulation-table.ts';
+
+/** A block of N samples that have equally many finished blocks. It is noised, or clean and joins the cache. */
+export interface Sequence {
+  /** (N, B, token size) */
+  readonly latents: Tensor<'float32'>;
+  readonly cache: KeyValueCache;
+  /** What the noise is predicted by; a clean block has none. */
+  readonly noised?: {
+    /** R x N of them, a guidance branch's samples together, as in the official batch. */
+    readonly conditions: readonly Condition[];
+    readonly table: ModulationTable;
+  };
+}
+
+/** What a pass makes of a sequence. */
+export interface PassResult {
+  /** Predicted noise (R, N, B, token size); R is 0 for a clean block. */
+  readonly noise: Tensor<'float32'>;
+  /** The cache; a clean block has joined it. */
+  readonly cache: KeyValueCache;
+}
+
+/** Runs one pass at a time: its passes share scratch memory. */
+export interface PassEngine {
+  /**
+   * Runs independent sequences at once; the results have their order.
+   * @param mayStop is called before each layer, and throws to stop the pass
+   */
+  run(sequences: readonly Sequence[], mayStop: () => void): Promise<PassResult[]>;
+  /**
+   * Checks whether a pass of these sequences gives each the same bits as a pass of its own. Devices with separate memory
+   * agree within their tolerance, which counts as the same.
+   */
+  mayShare(sequences: readonly Sequence[]): Promise<boolean>;
+  /** Drops the oldest block of a sliding cache; the others take the positions of those before them. */
+  slide(cache: KeyValueCache): Promise<KeyValueCache>;
+  dispose(): Promise<void>;
+}
+
+/** Rows of a sequence in a pass: a row is one block of one sample in one guidance branch. */
+export function rowCount({ latents, noised }: Sequence): number {
+  return noised ? noised.conditions.length : (latents.shape[0] ?? 0);
+}
