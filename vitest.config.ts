@@ -1,19 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// Stryker (npm run mutation) asks for threads on Vitest's command line, which would win over `pool` below.
-const mutation = process.env.STRYKER_MUTATOR_WORKER
-  ? [
-      {
-        name: 'one process per mutant',
-        configureVitest: ({ project }: { project: { config: object } }): void => {
-          Object.assign(project.config, { pool: 'forks', isolate: false });
-        },
-      },
-    ]
-  : [];
-
 export default defineConfig({
-  plugins: mutation,
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
     // ONNX Runtime aborts when a worker thread that used it ends early: one process per file instead.

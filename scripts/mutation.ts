@@ -1,137 +1,111 @@
 /**
- * @file Mutation testing: changes the source in one place at a time (`<` to `<=`, `+` to `-`, a condition to `true`) and
- * runs the tests beside it. A change that no test notices is printed. Uses Stryker, which it installs in .cache/mutation.
- * Usage: npm run mutation -- PATH... [--tests PATTERN...] [--sample N] [--concurrency N]
+ * @file Mutation testing: changes the source in one place at a time (`<` to `<=`, `+` to `-`, a condition to `true`) and runs
+ * the tests next to it. A change that no test notices is printed. The changes are those of Stryker, whose instrumenter is
+ * installed in .cache/mutation; all of them are tested in one process, which takes milliseconds per change.
+ * Usage: npm run mutation -- PATH... [--tests PATH]... [--sample N]
  */
 
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { startVitest } from 'vitest/node';
+import { instrument, type Mutant, sampled } from './mutation/mutants.ts';
+import type { MutationResults } from './mutation/runner.ts';
 
-const VERSION = '9.6.1';
-/** Ignored by git; inside the repository, so that Stryker finds its Vitest. */
+/** Ignored by git, and inside the repository so that its packages are found. */
 const CACHE = '.cache/mutation';
-const REPORT = join(CACHE, 'report.json');
-
-/** The parts of Stryker's report that are used here. */
-interface Mutant {
-  readonly mutatorName: string;
-  readonly replacement: string;
-  readonly status: string;
-  readonly location: { readonly start: Position; readonly end: Position };
-}
-interface Position {
-  readonly line: number;
-  readonly column: number;
-}
-interface MutatedFile {
-  readonly source: string;
-  readonly mutants: readonly Mutant[];
-}
-
-/** Mutants of one folder or file. */
-interface Score {
-  killed: number;
-  survived: number;
-  uncovered: number;
-}
+const COPY = join(CACHE, 'copy');
+const RESULTS = resolve(CACHE, 'results.json');
+const TESTED = resolve(CACHE, 'tested.json');
+/** Max characters of source and of its replacement in a line of output. */
+const SHOWN = 90;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: {
-    tests: { type: 'string', multiple: true },
-    sample: { type: 'string' },
-    concurrency: { type: 'string', default: String(availableParallelism()) },
-  },
+  options: { tests: { type: 'string', multiple: true }, sample: { type: 'string' } },
 });
 if (positionals.length === 0) {
-  console.error('usage: npm run mutation -- PATH... [--tests PATTERN...] [--sample N] [--concurrency N]');
+  console.error('usage: npm run mutation -- PATH... [--tests PATH]... [--sample N]');
   process.exit(2);
 }
-install();
-test();
-report(JSON.parse(readFileSync(REPORT, 'utf8')).files);
+const paths = positionals
+  .flatMap(filesIn)
+  .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'));
+const { files, mutants } = await instrument(paths, CACHE);
+const counted = mutants.filter(({ status }) => status !== 'Ignored');
+const tested = values.sample === undefined ? counted : sampled(counted, Number(values.sample));
+await test();
+report(JSON.parse(readFileSync(RESULTS, 'utf8')));
 
-function install(): void {
-  const installed = join(CACHE, 'node_modules/@stryker-mutator/core/package.json');
-  if (existsSync(installed) && JSON.parse(readFileSync(installed, 'utf8')).version === VERSION) return;
-  mkdirSync(CACHE, { recursive: true });
-  const packages = ['core', 'vitest-runner'].map((name) => `@stryker-mutator/${name}@${VERSION}`);
-  run('npm', ['install', '--prefix', CACHE, '--no-audit', '--no-fund', '--omit=peer', ...packages]);
+function filesIn(path: string): string[] {
+  if (!statSync(path).isDirectory()) return [path];
+  return readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name));
 }
 
-function test(): void {
-  const folders = positionals.map((path) => (statSync(path).isDirectory() ? path : dirname(path)));
-  const options = {
-    mutate: [
-      ...positionals.map((path) => (path.endsWith('.ts') ? path : `${path}/**/*.ts`)),
-      '!**/*.test.ts',
-    ],
-    testFiles: values.tests ?? folders.map((folder) => `${folder}/**/*.test.ts`),
-    testRunner: 'vitest',
-    vitest: { related: false },
-    plugins: ['@stryker-mutator/*', './scripts/mutation/plugins.mjs'],
-    ignorers: ['error-texts'],
-    checkers: values.sample === undefined ? [] : ['sample'],
-    concurrency: Number(values.concurrency),
-    timeoutMS: 10_000,
-    timeoutFactor: 4,
-    disableTypeChecks: false,
-    tempDirName: join(CACHE, 'sandbox'),
-    cleanTempDir: 'always',
-    ignorePatterns: ['/.cache', '/dist', '/docs', '/docs-site', '/web'],
-    reporters: ['json', 'progress-append-only'],
-    jsonReporter: { fileName: REPORT },
+/** Tests a copy of the repository in which the files have their mutants. */
+async function test(): Promise<void> {
+  rmSync(COPY, { recursive: true, force: true });
+  for (const name of ['package.json', 'tsconfig.json', 'src', 'test']) {
+    cpSync(name, join(COPY, name), { recursive: true });
+  }
+  for (const name of ['models', 'recipes']) symlinkSync(resolve(name), join(COPY, name));
+  for (const { name, content } of files) writeFileSync(join(COPY, name), content);
+  writeFileSync(TESTED, JSON.stringify(tested.map(({ id }) => id)));
+  const folders = positionals.map((path) => (path.endsWith('.ts') ? dirname(path) : path));
+  const vitest = await startVitest('test', values.tests ?? folders, {
+    root: COPY,
+    config: false,
+    watch: false,
+    reporters: ['dot'],
+    include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    pool: 'forks', // ONNX Runtime aborts in threads that end early
+    isolate: false,
+    maxWorkers: 1,
+    runner: resolve('scripts/mutation/runner.ts'),
+    setupFiles: [resolve('scripts/mutation/setup.ts')],
+    env: {
+      HF_ENDPOINT: 'http://127.0.0.1:1',
+      HF_HOME: 'no-such-folder',
+      MUTATION_RESULTS: RESULTS,
+      MUTATION_TESTED: TESTED,
+    },
+    testTimeout: 2 ** 31 - 1,
+    dangerouslyIgnoreUnhandledErrors: true,
+  });
+  await vitest.close();
+}
+
+/** Prints the mutants that no test noticed, and a table of scores. */
+function report({ killed, reached, loading, slowTests }: MutationResults): void {
+  const [killedIds, reachedIds, loadingIds] = [killed, reached, loading].map((ids) => new Set(ids));
+  const scores = new Map<string, Record<string, number>>();
+  const count = (path: string, fate: string): void => {
+    const score = scores.get(path) ?? { mutants: 0, killed: 0, survived: 0, 'not reached': 0, 'at load': 0 };
+    scores.set(path, { ...score, [fate]: (score[fate] ?? 0) + 1, mutants: (score.mutants ?? 0) + 1 });
   };
-  const file = join(CACHE, 'stryker.json');
-  writeFileSync(file, JSON.stringify(options));
-  run(process.execPath, [join(CACHE, 'node_modules/@stryker-mutator/core/bin/stryker.js'), 'run', file]);
-}
-
-function run(command: string, args: readonly string[]): void {
-  const env = { ...process.env, MUTATION_SAMPLE: values.sample };
-  const { status } = spawnSync(command, args, { stdio: 'inherit', env });
-  if (status !== 0) process.exit(status ?? 1);
-}
-
-/** Prints the mutants that live, and a table of scores. */
-function report(files: Readonly<Record<string, MutatedFile>>): void {
-  const scores = new Map<string, Score>();
-  for (const [name, { source, mutants }] of Object.entries(files).sort()) {
-    const lines = source.split('\n');
-    for (const mutant of mutants) {
-      if (['Survived', 'NoCoverage'].includes(mutant.status))
-        console.log(`${name}:${describe(mutant, lines)}`);
-      for (const key of [name, dirname(name)]) count(scores, key, mutant.status);
-    }
+  const fateOf = ({ id }: Mutant): string => {
+    if (killedIds?.has(id)) return 'killed';
+    if (reachedIds?.has(id)) return 'survived';
+    return loadingIds?.has(id) ? 'at load' : 'not reached';
+  };
+  for (const mutant of tested) {
+    const fate = fateOf(mutant);
+    if (fate === 'survived' || fate === 'not reached') console.log(`${fate}: ${describe(mutant)}`);
+    for (const path of [mutant.fileName, dirname(mutant.fileName), 'all']) count(path, fate);
   }
-  console.log(
-    '\n| path | mutants | killed | survived | not covered | score |\n| --- | --- | --- | --- | --- | --- |',
-  );
-  for (const [path, { killed, survived, uncovered }] of [...scores].sort()) {
-    const mutants = killed + survived + uncovered;
-    const score = `${((100 * killed) / mutants).toFixed(1)}%`;
-    if (mutants > 0) console.log(`| ${[path, mutants, killed, survived, uncovered, score].join(' | ')} |`);
+  for (const name of slowTests) console.log(`too slow to repeat: ${name}`);
+  console.log(`\n| path | ${Object.keys(scores.get('all') ?? {}).join(' | ')} | score |`);
+  console.log(`| --- |${' --- |'.repeat(6)}`);
+  for (const [path, score] of [...scores].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const share = (score.killed ?? 0) / ((score.mutants ?? 0) - (score['at load'] ?? 0));
+    console.log(`| ${path} | ${Object.values(score).join(' | ')} | ${(100 * share).toFixed(1)}% |`);
   }
 }
 
-/** Says what changed: position, line as it is, and what stands there instead. */
-function describe({ location, mutatorName, replacement, status }: Mutant, lines: readonly string[]): string {
-  const { start, end } = location;
-  const last = start.line === end.line ? end.column - 1 : undefined;
-  const original = lines[start.line - 1]?.slice(start.column - 1, last);
-  const uncovered = status === 'NoCoverage' ? ' (not covered)' : '';
-  const short = replacement.replaceAll(/\s+/g, ' ').slice(0, 100);
-  return `${start.line}:${start.column} ${mutatorName}${uncovered}: ${original} -> ${short}`;
-}
-
-/** Counts a mutant; those that were ignored or are not in the sample do not count. */
-function count(scores: Map<string, Score>, key: string, status: string): void {
-  const score = scores.get(key) ?? { killed: 0, survived: 0, uncovered: 0 };
-  scores.set(key, score);
-  if (['Killed', 'Timeout'].includes(status)) score.killed++;
-  if (status === 'Survived') score.survived++;
-  if (status === 'NoCoverage') score.uncovered++;
+/** Says where a mutant is, and what it replaces. */
+function describe({ fileName, location: { start, end }, replacement }: Mutant): string {
+  const line = readFileSync(fileName, 'utf8').split('\n')[start.line] ?? '';
+  const original = line.slice(start.column, start.line === end.line ? end.column : undefined);
+  const changed = replacement.replaceAll(/\s+/g, ' ').slice(0, SHOWN);
+  return `${fileName}:${start.line + 1}:${start.column + 1}: ${original.slice(0, SHOWN)} -> ${changed}`;
 }

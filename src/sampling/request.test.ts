@@ -1,10 +1,19 @@
 import { describe, expect, it } from 'vitest';
+import { tinyClips } from '../../test/support/tiny-config.ts';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { ArgumentError } from '../errors.ts';
 import { tokenSize } from '../models/acdit/config.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
-import { planSampling, type SampleRequest, startingNoise } from './request.ts';
+import {
+  blockOf,
+  givenBlocks,
+  planSampling,
+  type SampleRequest,
+  solverNoise,
+  stackBlocks,
+  startingNoise,
+} from './request.ts';
 
 describe('planSampling', () => {
   it('draws noise from seed 42 unless another is given, for each sample by its number', () => {
@@ -73,5 +82,144 @@ describe('labels', () => {
     const plan = () => planSampling(tinyPixels, request as unknown as SampleRequest);
     expect(plan).toThrow(ArgumentError);
     expect(plan).toThrow(message);
+  });
+});
+
+describe('a plan', () => {
+  it('has every default', () => {
+    expect(planSampling(tinyClips, { labels: [0, 3] })).toEqual({
+      labels: [
+        [0, 0, 0, 0],
+        [3, 3, 3, 3],
+      ],
+      blocks: 4,
+      window: 3,
+      slides: false,
+      steps: [25, 25, 25, 25],
+      cfg: [2.5, 2.5, 2.5, 2.5],
+      solver: 'dpm-solver-plus-plus-2m',
+      seed: 42,
+      first: 0,
+    });
+  });
+
+  it('has what was asked for, per block or once for all of them', () => {
+    const plan = planSampling(tinyPixels, {
+      labels: [[0, 1, 2, 3], [2], 1],
+      steps: [1, 2, 3, 1000],
+      cfg: [0],
+      solver: 'ddpm',
+      seed: -7,
+      first: 9,
+    });
+    expect(plan).toMatchObject({
+      labels: [
+        [0, 1, 2, 3],
+        [2, 2, 2, 2],
+        [1, 1, 1, 1],
+      ],
+      steps: [1, 2, 3, 1000],
+      cfg: [0, 0, 0, 0],
+      solver: 'ddpm',
+      seed: -7,
+      first: 9,
+    });
+  });
+
+  it.each([
+    [{ blocks: 3 }, { blocks: 3, window: 3, slides: false }],
+    [
+      { blocks: 4, window: 3 },
+      { blocks: 4, window: 3, slides: false },
+    ],
+    [{ blocks: 5 }, { blocks: 5, window: 3, slides: true }],
+    [
+      { blocks: 4, window: 2 },
+      { blocks: 4, window: 2, slides: true },
+    ],
+    [
+      { blocks: 1, window: 1 },
+      { blocks: 1, window: 1, slides: false },
+    ],
+    [
+      { blocks: 1, window: 9 },
+      { blocks: 1, window: 9, slides: false },
+    ],
+  ])('of a video of other length: %j', (length, planned) => {
+    expect(planSampling(tinyClips, { labels: [0], ...length })).toMatchObject(planned);
+  });
+
+  const whole = { ...tinyClips, blocks: 1, blockSize: 32 };
+  it('of a model with one block per video has one block', () => {
+    const planned = { blocks: 1, window: 1, slides: false };
+    expect(planSampling(whole, { labels: [0] })).toMatchObject(planned);
+    expect(() => planSampling(whole, { labels: [0], blocks: 2 })).toThrow('blocks must be 1');
+  });
+
+  it.each([
+    { blocks: 0 },
+    { blocks: 1.5 },
+    { window: 0 },
+    { window: 1.5 },
+    { labels: [-1] },
+    { labels: [0.5] },
+    { steps: 1.5 },
+    { cfg: Number.NaN },
+    { cfg: Number.POSITIVE_INFINITY },
+    { cfg: [] },
+  ])('of %j does not exist', (wrong) => {
+    expect(() => planSampling(tinyClips, { labels: [0], ...wrong })).toThrow(ArgumentError);
+  });
+});
+
+describe('given blocks', () => {
+  const inner = [tinyClips.blockSize, tokenSize(tinyClips)];
+  const given = (rows: number, blocks: number): Tensor<'float32'> => {
+    const shape = [rows, blocks, ...inner];
+    return float32(shape, new Generator(1).randn(elementCount(shape)));
+  };
+  const planned = (labels: number[], given: Tensor<'float32'>) => planSampling(tinyClips, { labels, given });
+
+  it('are those of each sample, or one row for all samples', () => {
+    const own = given(2, 3);
+    const blocks = givenBlocks(planned([0, 1], own));
+    expect(blocks.map(({ shape }) => shape)).toEqual(Array(3).fill([2, ...inner]));
+    expect(stackBlocks(blocks)).toEqual(own);
+    const one = given(1, 2);
+    for (const [block, shared] of givenBlocks(planned([0, 1, 2], one)).entries()) {
+      const { data } = blockOf(one, block);
+      expect(shared).toEqual(float32([3, ...inner], [...data, ...data, ...data]));
+    }
+    expect(givenBlocks(planSampling(tinyClips, { labels: [0] }))).toEqual([]);
+  });
+
+  it.each([
+    ['that leave no block to make', [0], given(1, 4), '[1, 1 to 3, '],
+    ['of another number of samples', [0, 1, 2], given(2, 1), '[3 or 1, 1 to 3, '],
+    [
+      'of another size',
+      [0],
+      float32([1, 1, 1, ...inner.slice(1)], new Float32Array(inner[1] ?? 0)),
+      'must have shape',
+    ],
+  ])('are refused %s', (_, labels, wrong, message) => {
+    expect(() => planned(labels, wrong)).toThrow(ArgumentError);
+    expect(() => planned(labels, wrong)).toThrow(message);
+  });
+});
+
+describe('noise', () => {
+  it('may be given', () => {
+    const { blocks, blockSize } = tinyPixels;
+    const shape = [1, blocks, blockSize, tokenSize(tinyPixels)];
+    const noise = float32(shape, new Float32Array(elementCount(shape)).fill(0.5));
+    expect(startingNoise(tinyPixels, planSampling(tinyPixels, { labels: [0], noise }))).toBe(noise);
+    expect(() => planSampling(tinyPixels, { labels: [0, 1], noise })).toThrow('noise must have shape [2,');
+  });
+
+  it('of solvers is drawn for each sample by its number, apart from the starting noise', () => {
+    const drawn = solverNoise(planSampling(tinyPixels, { labels: [0, 1], seed: 5, first: 3 })).randn(8);
+    const expected = [3, 4].flatMap((number) => [...Generator.seeded(5, number, 1).randn(4)]);
+    expect([...drawn]).toEqual(expected);
   });
 });
