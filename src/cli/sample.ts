@@ -218,7 +218,9 @@ async function finishPictures(
   latents: Tensor<'float32'>,
 ): Promise<void> {
   if (settings.writesLatents) results.latents.push(latents);
-  const images = await decoder?.decode(latents, (share) => show({ decoded: `${Math.floor(share * 100)}%` }));
+  const images = await decoder?.decode(latents, {
+    onProgress: (share) => show({ decoded: `${Math.floor(share * 100)}%` }),
+  });
   for (const image of images ? picturesOf(images) : []) {
     const index = results.files.length;
     const picture = { name: labelName(config, settings.request.labels[index]), image };

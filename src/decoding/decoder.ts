@@ -4,28 +4,29 @@
  * a thread that ends after it used ONNX Runtime can take the whole process with it.
  */
 
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
-import { AcditError, DeviceError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
-import { type Autoencoder, createAutoencoder } from '../models/autoencoder/autoencoder.ts';
+import {
+  type Autoencoder,
+  type CodingOptions,
+  createAutoencoder,
+} from '../models/autoencoder/autoencoder.ts';
+import { programBeside, startChild } from '../remote/node.ts';
+import { onDemand } from '../remote/on-demand.ts';
+import type { Call } from '../remote/protocol.ts';
+import { connect } from '../remote/remote.ts';
 import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
 import { checkAutoencoder, checkLatentOrigin, latentsToImages } from '../sampling/latents-to-images.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { createTurns } from '../turns.ts';
 
-/** Gets the share done, 0 to 1. */
-export type OnProgress = (share: number) => void;
-
 /** From latents or pixels of blocks to pictures. */
 export interface Decoder {
   /** Decodes latents (N, T, B, C) to images (N, frames, channels, H, W) in [-1, 1]. Calls take turns. */
-  decode(latents: Tensor<'float32'>, onProgress?: OnProgress): Promise<Tensor<'float32'>>;
+  decode(latents: Tensor<'float32'>, options?: CodingOptions): Promise<Tensor<'float32'>>;
   /** End what it decodes with. */
   close(): Promise<void>;
 }
@@ -60,12 +61,16 @@ export async function requireAutoencoder(config: AcditConfig, vae: string): Prom
   }
 }
 
-/** A decoder in this process. It reads the autoencoder when it is first needed. */
-export function localDecoder({ config, vae, threads }: DecoderSettings, signal?: AbortSignal): Decoder {
+/**
+ * A decoder in this process. It reads the autoencoder when it is first needed.
+ * @param always stops calls that have no signal of their own
+ */
+export function localDecoder({ config, vae, threads }: DecoderSettings, always?: AbortSignal): Decoder {
+  const inTurn = createTurns();
   let device: Device | undefined;
-  let autoencoder: Promise<Autoencoder> | undefined;
-  async function open(): Promise<Autoencoder> {
-    device = openCpu({ threads });
+  let autoencoder: Autoencoder | undefined;
+  async function open(signal: AbortSignal | undefined): Promise<Autoencoder> {
+    device ??= openCpu({ threads });
     const stored = await openAutoencoder(vae);
     try {
       return await createAutoencoder({ ...stored, device, parts: ['decoder'], signal });
@@ -74,78 +79,40 @@ export function localDecoder({ config, vae, threads }: DecoderSettings, signal?:
     }
   }
   return {
-    async decode(latents, onProgress) {
-      autoencoder ??= open();
-      return latentsToImages(await autoencoder, config, latents, { signal, onProgress });
-    },
+    decode: (latents, { signal = always, onProgress } = {}) =>
+      inTurn(async () => {
+        signal?.throwIfAborted();
+        autoencoder ??= await open(signal);
+        return latentsToImages(autoencoder, config, latents, { signal, onProgress });
+      }),
     close: async () => device?.dispose(),
   };
 }
 
-/** What the decoding process is sent: first its settings, then latents. */
-export type Request =
-  | { readonly kind: 'open'; readonly settings: DecoderSettings }
-  | { readonly kind: 'decode'; readonly latents: Tensor<'float32'> };
+/** The calls that a decoding process answers. */
+export interface DecodingCalls {
+  /** Comes before all others. */
+  open: Call<DecoderSettings>;
+  /** Its events are the share done, 0 to 1. */
+  decode: Call<Tensor<'float32'>, Tensor<'float32'>, number>;
+}
 
-/** What it answers. */
-export type Reply =
-  | { readonly kind: 'progress'; readonly share: number }
-  | { readonly kind: 'pictures'; readonly pictures: Tensor<'float32'> }
-  | { readonly kind: 'failure'; readonly message: string; readonly expected: boolean };
-
-/** The program of the decoding process, as source or compiled like this file. */
-const PROGRAM = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './decode-process.ts' : './decode-process.js', import.meta.url),
-);
-
-/** A decoder in a process of its own, which ends with this one. */
-export function processDecoder(settings: DecoderSettings, signal: AbortSignal): Decoder {
-  // Its standard output is ours only where it would print results, which it does not.
-  const child = fork(PROGRAM, { serialization: 'advanced', stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
-  const ended = new Promise<never>((_, reject) => {
-    child.once('error', (cause) =>
-      reject(new DeviceError(`the decoder cannot be started: ${cause.message}`)),
-    );
-    child.once('exit', (code, killer) =>
-      reject(
-        new DeviceError(`the decoder ended before its work was done (${killer ?? `exit code ${code}`})`),
-      ),
-    );
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+/**
+ * A decoder in a process of its own, which is started when it is needed, and again if it has ended.
+ * @param always stops calls that have no signal of their own
+ */
+export function processDecoder(settings: DecoderSettings, always?: AbortSignal): Decoder {
+  const process = onDemand(() => {
+    const child = startChild(programBeside(import.meta.url, 'decode-process'), 'the decoder');
+    const remote = connect<DecodingCalls>(child);
+    remote.call('open', settings).catch(() => {}); // decoding fails too
+    return remote;
   });
-  ended.catch(() => {}); // who decodes hears of it
-  const send = (request: Request): void => void child.send(request, () => {}); // `ended` tells of failures
-  send({ kind: 'open', settings });
-
-  function answer(onProgress?: OnProgress): Promise<Tensor<'float32'>> {
-    return new Promise((resolve, reject) => {
-      const listen = (reply: Reply): void => {
-        if (reply.kind === 'progress') {
-          onProgress?.(reply.share);
-          return;
-        }
-        child.off('message', listen);
-        if (reply.kind === 'pictures') resolve(reply.pictures);
-        else reject(reply.expected ? new AcditError(reply.message) : new Error(reply.message));
-      };
-      child.on('message', listen);
-    });
-  }
-
-  const turn = createTurns(); // answers name no request
   return {
-    decode: (latents, onProgress) =>
-      turn(() => {
-        const pictures = answer(onProgress);
-        send({ kind: 'decode', latents });
-        return Promise.race([pictures, ended]);
-      }),
-    async close() {
-      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-      const exit = once(child, 'exit');
-      if (signal.aborted) child.kill('SIGKILL');
-      else if (child.connected) child.disconnect();
-      await exit;
+    async decode(latents, { signal = always, onProgress } = {}) {
+      const remote = await process.get();
+      return remote.call('decode', latents, { signal, onEvent: onProgress });
     },
+    close: () => process.dispose(),
   };
 }

@@ -35,7 +35,9 @@ export function imageRoutes(app: Hono, context: ServerContext): void {
     const job = planImages(context, await readBody(c, imageRequestSchema, { limit: context.limits.body }));
     if (!job.body.stream) return c.json(await makeImages(c, job, context));
     const { model, request } = job;
-    return eventStream(c, context, (client) => streamImages(job, generate(context, model, request, client)));
+    return eventStream(c, context, (client) =>
+      streamImages(job, generate(context, model, request, client), client),
+    );
   });
 }
 
@@ -64,8 +66,9 @@ function planImages({ models, limits }: ServerContext, body: ImageRequest): Imag
 /** The whole answer, when all images are finished. */
 async function makeImages(c: Context, job: ImageJob, context: ServerContext): Promise<ImagesAnswer> {
   const { model, body, request } = job;
-  const latents = await finalLatents(job, clientSignal(c), context);
-  const images = await encodePictures(await wholePictures(model, latents), body.output_format);
+  const client = clientSignal(c);
+  const latents = await finalLatents(job, client, context);
+  const images = await encodePictures(await wholePictures(model, latents, client), body.output_format);
   const data = images.map((frames) => {
     const image = at(frames, 0);
     return body.response_format === 'url'
@@ -108,6 +111,7 @@ function storeImage(
 async function* streamImages(
   { model, body, request }: ImageJob,
   events: AsyncIterable<GenerationEvent>,
+  client: AbortSignal,
 ): AsyncGenerator<ImageEvent, void, void> {
   const { output_format, partial_images } = body;
   const sketch = createSketch(model.config, body.n);
@@ -131,7 +135,7 @@ async function* streamImages(
       }
     }
     if (event.kind !== 'done') continue;
-    const images = await encodePictures(await wholePictures(model, event.latents), output_format);
+    const images = await encodePictures(await wholePictures(model, event.latents, client), output_format);
     for (const [index, frames] of images.entries()) {
       yield {
         type: 'image_generation.completed',
@@ -147,7 +151,7 @@ async function* streamImages(
   }
 
   async function preview({ block, clean }: SampleEvent & { kind: 'step' }): Promise<string[]> {
-    const pictures = await picturesAt(model, sketch.with(block, clean), block);
+    const pictures = await picturesAt(model, sketch.with(block, clean), block, client);
     return (await encodePictures(pictures, output_format)).map((frames) => at(frames, 0));
   }
 }

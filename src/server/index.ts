@@ -1,6 +1,6 @@
 /** @file Models over HTTP: the app as a function from requests to answers, and a server that runs it. */
 
-export type { Decoder, OnProgress } from '../decoding/decoder.ts';
+export type { Decoder } from '../decoding/decoder.ts';
 export { ApiError, type ApiErrorStatus } from '../errors.ts';
 export type { RequestSampler, ServedDevice } from '../sampling/process-sampler.ts';
 export { type AppOptions, createApp } from './app.ts';

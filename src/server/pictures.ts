@@ -46,22 +46,39 @@ function sketchOf(tokens: Tensor<'float32'>): Sketch {
   };
 }
 
-/** The frames in which a block lies; a picture is one frame. */
-export async function picturesAt(model: ServedModel, { tokens }: Sketch, block: number): Promise<Pictures> {
+/** Decodes the frames in which a block lies; an image is one frame. @param client stops the work */
+export async function picturesAt(
+  model: ServedModel,
+  { tokens }: Sketch,
+  block: number,
+  client: AbortSignal,
+): Promise<Pictures> {
   const { config } = model;
-  if (config.frames === 1) return wholePictures(model, tokens);
+  if (config.frames === 1) return wholePictures(model, tokens, client);
   const perFrame = tokensPerFrame(config);
   const first = Math.floor(frameCount(config, block));
   const end = Math.ceil(frameCount(config, block + 1));
-  return { firstFrame: first, images: await decode(model, framesBetween(tokens, perFrame, first, end)) };
+  return {
+    firstFrame: first,
+    images: await decode(model, framesBetween(tokens, perFrame, first, end), client),
+  };
 }
 
-export async function wholePictures(model: ServedModel, tokens: Tensor<'float32'>): Promise<Pictures> {
-  return { firstFrame: 0, images: await decode(model, tokens) };
+/** Decodes whole samples. @param client stops the work */
+export async function wholePictures(
+  model: ServedModel,
+  tokens: Tensor<'float32'>,
+  client: AbortSignal,
+): Promise<Pictures> {
+  return { firstFrame: 0, images: await decode(model, tokens, client) };
 }
 
-async function decode({ decoder }: ServedModel, tokens: Tensor<'float32'>): Promise<Image[][]> {
-  return framesOf(await decoder.decode(tokens));
+async function decode(
+  { decoder }: ServedModel,
+  tokens: Tensor<'float32'>,
+  signal: AbortSignal,
+): Promise<Image[][]> {
+  return framesOf(await decoder.decode(tokens, { signal }));
 }
 
 /** Tokens (N, T, B, C) of some frames, as one block. */

@@ -2,7 +2,7 @@
 
 import { basename, extname } from 'node:path';
 import type { OpenOptions } from '../checkpoints/load.ts';
-import { type Decoder, pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
+import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import type { ServedDevice } from '../sampling/process-sampler.ts';
 import { createApp } from './app.ts';
@@ -16,7 +16,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import { allowedOrigins } from './origins.ts';
 import { cleanPublicUrl } from './public-url.ts';
 import { openRestartingSampler } from './restarting-sampler.ts';
-import { inTurns, type ServedModel } from './served-model.ts';
+import type { ServedModel } from './served-model.ts';
 import { listStaticFiles, type StaticFiles } from './static-files.ts';
 import { createFileStore } from './stored-files.ts';
 
@@ -176,16 +176,12 @@ async function openServedModel(
     await sampler.dispose();
     throw error;
   }
-  const openDecoder = (): Decoder =>
-    vae === undefined
-      ? pixelDecoder(config)
-      : processDecoder({ config, vae, threads }, new AbortController().signal);
   return {
     id,
     config,
     created: Math.floor(Date.now() / 1000),
     sampler,
-    decoder: inTurns(openDecoder),
+    decoder: vae === undefined ? pixelDecoder(config) : processDecoder({ config, vae, threads }),
     gate: createGate({ seats: batch, waiting: queue }),
   };
 }

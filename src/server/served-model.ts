@@ -1,10 +1,8 @@
 /** @file A model as the server has it: what samples it, what decodes it, and who may use them. */
 
 import type { Decoder } from '../decoding/decoder.ts';
-import { DeviceError } from '../errors.ts';
 import { type AcditConfig, defaultGuidance, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { RequestSampler } from '../sampling/process-sampler.ts';
-import type { Tensor } from '../tensor/tensor.ts';
 import type { ModelEntry } from './api.ts';
 import type { Gate } from './gate.ts';
 
@@ -49,30 +47,5 @@ export function modelEntry({ id, config, created }: ServedModel): ModelEntry {
     class_names: config.classNames ? [...config.classNames] : null,
     cfg_scale: defaultGuidance(config),
     config: { ...config },
-  };
-}
-
-/**
- * A decoder that may be asked again before it has answered. If its process ends, the next one who asks starts it again.
- */
-export function inTurns(open: () => Decoder): Decoder {
-  let decoder: Decoder | undefined;
-  let last: Promise<unknown> = Promise.resolve();
-  async function decode(...args: Parameters<Decoder['decode']>): Promise<Tensor<'float32'>> {
-    decoder ??= open();
-    try {
-      return await decoder.decode(...args);
-    } catch (error) {
-      if (error instanceof DeviceError) decoder = undefined;
-      throw error;
-    }
-  }
-  return {
-    decode(...args) {
-      const turn = last.then(() => decode(...args));
-      last = turn.catch(() => {}); // its caller hears of it
-      return turn;
-    },
-    close: async () => decoder?.close(),
   };
 }

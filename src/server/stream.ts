@@ -26,6 +26,8 @@ interface StreamJob {
   readonly model: ServedModel;
   readonly body: StreamRequest;
   readonly request: PlannedRequest;
+  /** Aborted when the client no longer waits. */
+  readonly client: AbortSignal;
 }
 
 export function streamRoutes(app: Hono, context: ServerContext): void {
@@ -37,8 +39,9 @@ export function streamRoutes(app: Hono, context: ServerContext): void {
     });
     const model = findModel(models, body.model);
     const request = planRequest(model.config, promptsOf(body), body, limits);
-    const job = { model, body, request };
-    return eventStream(c, context, (client) => streamEvents(job, generate(context, model, request, client)));
+    return eventStream(c, context, (client) =>
+      streamEvents({ model, body, request, client }, generate(context, model, request, client)),
+    );
   });
 }
 
@@ -73,12 +76,13 @@ async function* streamEvents(
     if (event.kind === 'block') {
       await previews.drop();
       sketch.place(event.block, event.latents);
-      const pictures = () => picturesAt(model, sketch, event.block);
+      const pictures = () => picturesAt(model, sketch, event.block, job.client);
       const { block, given = false, latents } = event;
       yield { type: 'block', block, given, ...(await shown(job, pictures, latents)) };
     }
     if (event.kind === 'done') {
-      const pictures = model.config.frames === 1 ? () => wholePictures(model, event.latents) : undefined;
+      const pictures =
+        model.config.frames === 1 ? () => wholePictures(model, event.latents, job.client) : undefined;
       const seconds = (performance.now() - began) / 1000;
       yield { type: 'done', ...(await shown(job, pictures, event.latents)), seed: request.seed, seconds };
     }
@@ -134,7 +138,7 @@ function createPreviews(job: StreamJob, sketch: Sketch) {
   let failure: { readonly error: unknown } | undefined;
 
   async function make({ block, step, clean }: SampleEvent & { kind: 'step' }): Promise<void> {
-    const pictures = () => picturesAt(job.model, sketch.with(block, clean), block);
+    const pictures = () => picturesAt(job.model, sketch.with(block, clean), block, job.client);
     ready.push({ type: 'preview', block, step, ...(await shown(job, pictures, clean)) });
   }
 

@@ -3,6 +3,7 @@
  */
 
 import type { Context, Hono } from 'hono';
+import type { Decoder } from '../decoding/decoder.ts';
 import { ApiError } from '../errors.ts';
 import { frameCount } from '../models/acdit/config.ts';
 import { streamFrames } from '../sampling/frames.ts';
@@ -95,7 +96,8 @@ async function makeVideo(
   try {
     const clip = createClip(fps);
     const reported = followed(events, request.totalSteps, job);
-    for await (const event of streamFrames(model.config, reported, model.decoder.decode)) {
+    const decode: Decoder['decode'] = (tokens) => model.decoder.decode(tokens, { signal: work.signal });
+    for await (const event of streamFrames(model.config, reported, decode)) {
       if (event.kind === 'frames') await clip.add(event.frames);
     }
     job.finish(await clip.file());

@@ -3,11 +3,11 @@
  * take what the decoders write, and bring it to size.
  */
 
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
 import { createBudget } from '../../budget.ts';
-import { AcditError, FormatError, VideoDecoderError } from '../../errors.ts';
+import { programBeside, startChild } from '../../remote/node.ts';
+import { onDemand } from '../../remote/on-demand.ts';
+import type { Call } from '../../remote/protocol.ts';
+import { connect } from '../../remote/remote.ts';
 import { machine } from '../../runtime/machine.ts';
 import { type Clip, type ClipRequest, readClip } from './clip.ts';
 
@@ -17,7 +17,7 @@ export interface ClipReader {
    * Decode a clip.
    * @throws what `readClip` throws.
    */
-  read(request: ClipRequest): Promise<Clip>;
+  read(request: ClipRequest, signal?: AbortSignal): Promise<Clip>;
   /** End what it decodes with. */
   close(): Promise<void>;
 }
@@ -26,86 +26,32 @@ export interface ClipReader {
 const DECODERS = Math.max(2, Math.floor(machine().cores / 2));
 
 /** Reads in this process, at most `limit` videos at a time. */
-export function localClipReader(signal?: AbortSignal, limit = DECODERS): ClipReader {
+export function localClipReader(limit = DECODERS): ClipReader {
   const within = createBudget(limit);
   return {
-    read: (request) => within(1, () => readClip(request, signal)),
+    read: (request, signal) =>
+      within(1, async () => {
+        signal?.throwIfAborted();
+        return readClip(request, signal);
+      }),
     close: async () => {},
   };
 }
 
-/** What the process is sent. */
-export interface NumberedRequest {
-  readonly id: number;
-  readonly request: ClipRequest;
-}
-
-/** What it answers. */
-export type ClipReply = { readonly id: number } & (
-  | { readonly clip: Clip }
-  | { readonly error: { readonly name: string; readonly message: string } }
-);
-
-/** The program of the process, as source or compiled like this file. */
-const PROGRAM = fileURLToPath(
-  new URL(import.meta.url.endsWith('.ts') ? './clip-process.ts' : './clip-process.js', import.meta.url),
-);
-
-interface Waiting {
-  readonly resolve: (clip: Clip) => void;
-  readonly reject: (error: Error) => void;
+/** The calls that a process that reads clips answers. */
+export interface ClipCalls {
+  read: Call<ClipRequest, Clip>;
 }
 
 /** Reads in a process of its own, which is started when it is first needed and ends with this one. */
 export function processClipReader(): ClipReader {
-  const waiting = new Map<number, Waiting>();
-  let child: ChildProcess | undefined;
-  let count = 0;
-
-  function start(): ChildProcess {
-    const started = fork(PROGRAM, {
-      serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    });
-    const fail = (message: string): void => {
-      for (const { reject } of waiting.values()) reject(new AcditError(message));
-      waiting.clear();
-      child = undefined;
-    };
-    started.on('message', (reply: ClipReply) => {
-      const { resolve, reject } = waiting.get(reply.id)!;
-      waiting.delete(reply.id);
-      if ('clip' in reply) resolve(reply.clip);
-      else reject(errorFrom(reply.error));
-    });
-    started.on('error', ({ message }) => fail(`the process that reads videos cannot be started: ${message}`));
-    started.on('exit', (code, killer) => {
-      fail(`the process that reads videos ended before its work was done (${killer ?? `exit code ${code}`})`);
-    });
-    return started;
-  }
-
+  const process = onDemand(() =>
+    connect<ClipCalls>(
+      startChild(programBeside(import.meta.url, 'clip-process'), 'the process that reads videos'),
+    ),
+  );
   return {
-    read(request) {
-      child ??= start();
-      const id = count++;
-      const clip = new Promise<Clip>((resolve, reject) => void waiting.set(id, { resolve, reject }));
-      const message: NumberedRequest = { id, request };
-      child.send(message, () => {}); // 'exit' tells of failures
-      return clip;
-    },
-    async close() {
-      if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-      const exit = once(child, 'exit');
-      if (child.connected) child.disconnect();
-      await exit;
-    },
+    read: async (request, signal) => (await process.get()).call('read', request, { signal }),
+    close: () => process.dispose(),
   };
-}
-
-/** Errors lose their class on the way between processes. */
-function errorFrom({ name, message }: { name: string; message: string }): Error {
-  if (name === 'FormatError') return new FormatError(message);
-  if (name === 'VideoDecoderError') return new VideoDecoderError(message);
-  return new Error(message);
 }
