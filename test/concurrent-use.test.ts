@@ -160,10 +160,9 @@ const objects: Record<string, () => Promise<Shared>> = {
   },
   async 'a decoder in a process of its own'() {
     const vae = await saveAutoencoder(join(folder, 'vae'));
-    const closing = new AbortController();
-    const decoder = processDecoder({ config: latentModel, vae, threads: 1 }, closing.signal);
+    const decoder = processDecoder({ config: latentModel, vae, threads: 1 });
     const decode = (samples: number, seed: number): Call =>
-      awaiting(() => decoder.decode(normal([samples, 4, 4, tokenSize(latentModel)], seed)));
+      awaiting((signal) => decoder.decode(normal([samples, 4, 4, tokenSize(latentModel)], seed), { signal }));
     return { pairs: { 'decoding twice': [decode(1, 1), decode(2, 2)] }, dispose: () => decoder.close() };
   },
   async 'a sampler and an autoencoder on one device'() {
