@@ -86,13 +86,13 @@ export function integers(values: readonly number[]): SymbolicTensor {
 }
 
 /** The form of an output of a node. */
-interface OutputSpec {
+export interface OutputSpec {
   readonly shape: Shape;
   readonly dtype?: SymbolType;
 }
 
 /** One symbol, or a `Value` instead, for each output of a node. */
-type ForEach<Outputs extends readonly OutputSpec[], Value = SymbolicTensor> = {
+export type ForEachOutput<Outputs extends readonly OutputSpec[], Value = SymbolicTensor> = {
   readonly [Index in keyof Outputs]: Value;
 };
 
@@ -105,17 +105,17 @@ export interface NodeSpec<Outputs extends readonly OutputSpec[] = readonly Outpu
   outputs: Outputs;
   /** Gets the node's own outputs too, for rules that reuse them. */
   gradient?: (
-    gradients: ForEach<Outputs, SymbolicTensor | undefined>,
-    outputs: ForEach<Outputs>,
+    gradients: ForEachOutput<Outputs, SymbolicTensor | undefined>,
+    outputs: ForEachOutput<Outputs>,
   ) => readonly (SymbolicTensor | undefined)[];
 }
 
 /** Add a node and return its outputs. */
 export function apply<const Outputs extends readonly OutputSpec[]>(
   spec: NodeSpec<Outputs>,
-): ForEach<Outputs> {
+): ForEachOutput<Outputs> {
   const symbols: SymbolicTensor[] = [];
-  const outputs = symbols as readonly unknown[] as ForEach<Outputs>;
+  const outputs = symbols as readonly unknown[] as ForEachOutput<Outputs>;
   const rule = spec.gradient;
   const node: Node = {
     operator: spec.operator,
@@ -125,7 +125,7 @@ export function apply<const Outputs extends readonly OutputSpec[]>(
     outputs: symbols,
     ...(rule && {
       gradient: (gradients) =>
-        rule(gradients as readonly unknown[] as ForEach<Outputs, SymbolicTensor | undefined>, outputs),
+        rule(gradients as readonly unknown[] as ForEachOutput<Outputs, SymbolicTensor | undefined>, outputs),
     }),
   };
   for (const [index, { shape, dtype = 'float32' }] of spec.outputs.entries()) {

@@ -20,7 +20,7 @@ export {
   subtract,
   tanh,
 } from './elementwise.ts';
-export { concat, slice, split, transpose } from './layout.ts';
+export { concat, type Pieces, slice, split, transpose } from './layout.ts';
 export { linear, linearOnto, matmul, matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 export { gatherRows } from './lookup.ts';
 export { rmsNorm } from './normalization.ts';

@@ -60,7 +60,7 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
 }
 
 /** A symbol for each size. */
-type Pieces<Sizes extends readonly number[]> = { readonly [Index in keyof Sizes]: SymbolicTensor };
+export type Pieces<Sizes extends readonly number[]> = { readonly [Index in keyof Sizes]: SymbolicTensor };
 
 /** Cut into pieces of the given known sizes along an axis. */
 export function split<const Sizes extends readonly number[]>(
