@@ -1,5 +1,6 @@
 /** @file Keys and values of finished blocks, which later blocks attend. */
 
+import { at } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { headSize } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
@@ -49,5 +50,5 @@ export function withoutOldest(
   { blockSize }: AcditConfig,
   parts: readonly Tensor<'float32'>[],
 ): Tensor<'float32'>[] {
-  return parts.map((part) => sliceAxis(part, 2, blockSize, part.shape[2]));
+  return parts.map((part) => sliceAxis(part, 2, blockSize, at(part.shape, 2)));
 }

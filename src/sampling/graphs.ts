@@ -5,6 +5,7 @@
  * and branch.
  */
 
+import { at, take } from '../at.ts';
 import { type Graph, graphOf } from '../graph/onnx.ts';
 import { add, attention, concat, matmul, split, transpose } from '../graph/operators/index.ts';
 import { cutAt } from '../graph/partition.ts';
@@ -43,8 +44,9 @@ export function modulationGraph({ hidden }: AcditConfig, count: number): Graph {
  * only rows are split, so results do not depend on the number of threads.
  */
 function weightsFirst(graph: Graph): Graph {
-  return substituteInGraph(graph, ({ source }, [x, weight, bias]) => {
+  return substituteInGraph(graph, ({ source }, inputs) => {
     if (source.kind !== 'node' || source.node.operator !== 'Gemm') return undefined;
+    const [x, weight, bias] = take(inputs, 2);
     const product = transpose(matmul(weight, transpose(x, [1, 0])), [1, 0]);
     return bias ? add(product, bias) : product;
   });
@@ -86,7 +88,7 @@ export function segmentGraphs(config: AcditConfig): Graph[] {
     attend(query, key, value) {
       for (const [name, symbol] of Object.entries({ query, key, value }))
         attentionInputs[numbered(name, layer)] = symbol;
-      return attended[layer];
+      return at(attended, layer);
     },
     feedForward: feedForwardInPieces,
   }));
@@ -142,7 +144,7 @@ function cacheSymbols(
 /** What stands behind the cached keys or values, by groups of heads. */
 function behind(past: readonly SymbolicTensor[], own: SymbolicTensor): SymbolicTensor[] {
   const heads = past.map(({ shape }) => Number(shape[1]));
-  return split(own, 1, heads).map((part, group) => concat([past[group], part], 2));
+  return split(own, 1, heads).map((part, group) => concat([at(past, group), part], 2));
 }
 
 /** Attention of all heads, in groups as `keys` and `values` come. */
@@ -153,7 +155,7 @@ function attendByGroups(
 ): SymbolicTensor {
   const heads = keys.map(({ shape }) => Number(shape[1]));
   return concat(
-    split(query, 1, heads).map((part, group) => attention(part, keys[group], values[group])),
+    split(query, 1, heads).map((part, group) => attention(part, at(keys, group), at(values, group))),
     1,
   );
 }

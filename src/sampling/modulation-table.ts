@@ -3,7 +3,7 @@
  * of every (timestep, label) pair of a run are computed at once, and a third of the weights rests after that.
  */
 
-import { at } from '../at.ts';
+import { at, get } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
 import { FINAL_MODULATIONS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
@@ -63,7 +63,7 @@ export async function compileModulations(
       const features = timestepFeatures(chunk.map(({ timestep }) => timestep));
       const labels = BigInt64Array.from(chunk, ({ label }) => BigInt(label));
       const feeds = { ...weights, features, labels: tensor('int64', [ROWS], labels) };
-      vectors.push((await condition.run(feeds)).condition);
+      vectors.push(get(await condition.run(feeds), 'condition'));
     }
     return vectors;
   }
@@ -103,9 +103,10 @@ export async function compileModulations(
 
 /** Chunks of {@link ROWS} conditions each; copies of its first one fill the last. */
 function fullChunks(conditions: readonly Condition[]): Condition[][] {
-  return Array.from({ length: Math.ceil(conditions.length / ROWS) }, (_, chunk) =>
-    Array.from({ length: ROWS }, (_, row) => conditions[chunk * ROWS + row] ?? conditions[chunk * ROWS]),
-  );
+  return Array.from({ length: Math.ceil(conditions.length / ROWS) }, (_, chunk) => {
+    const first = at(conditions, chunk * ROWS);
+    return Array.from({ length: ROWS }, (_, row) => conditions[chunk * ROWS + row] ?? first);
+  });
 }
 
 /** Returns what identifies a condition, as a map's key. */

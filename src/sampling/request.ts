@@ -1,5 +1,6 @@
 /** @file What a sampler can be asked for: the one check of a request, which spells it out block by block. */
 
+import { take } from '../at.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { type NormalSource, type SolverName, solverNames } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
@@ -259,7 +260,7 @@ function perSampleNoise({ labels, seed, first }: SamplePlan, ...stream: readonly
 /** Returns the given blocks of a plan, (N, B, C) each. */
 export function givenBlocks({ labels, given }: SamplePlan): Tensor<'float32'>[] {
   if (!given) return [];
-  const [rows, kept] = given.shape;
+  const [rows, kept] = take(given.shape, 2);
   return Array.from({ length: kept }, (_, block) => {
     const own = blockOf(given, block);
     return rows === labels.length ? own : joinAxis(Array<Tensor<'float32'>>(labels.length).fill(own), 0);
@@ -269,14 +270,14 @@ export function givenBlocks({ labels, given }: SamplePlan): Tensor<'float32'>[] 
 /** Block number `block` of (N, T, B, C), as (N, B, C). */
 export function blockOf(value: Tensor<'float32'>, block: number): Tensor<'float32'> {
   const { shape, data } = sliceAxis(value, 1, block, block + 1);
-  const [samples, , ...inner] = shape;
+  const [samples, , ...inner] = take(shape, 2);
   return float32([samples, ...inner], data);
 }
 
 /** T blocks of (N, B, C) as (N, T, B, C). */
 export function stackBlocks(blocks: readonly Tensor<'float32'>[]): Tensor<'float32'> {
   return joinAxis(
-    blocks.map(({ shape: [samples, ...inner], data }) => float32([samples, 1, ...inner], data)),
+    blocks.map(({ shape, data }) => float32([...shape.slice(0, 1), 1, ...shape.slice(1)], data)),
     1,
   );
 }

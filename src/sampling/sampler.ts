@@ -3,6 +3,7 @@
  * the finished blocks through the cache; then it joins them.
  */
 
+import { at } from '../at.ts';
 import { guidanceBranches, guide } from '../diffusion/guidance.ts';
 import { cleanSample, linearNoiseSchedule, type NoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver } from '../diffusion/solvers/index.ts';
@@ -117,7 +118,8 @@ async function* sampleBlocks(
     cache = await extend(predictor, cache, latents, window, signal);
   }
   for (let block = given.length; block < blocks; block++) {
-    const solver = createSolver(plan.solver, schedule, plan.steps[block]);
+    const solver = createSolver(plan.solver, schedule, at(plan.steps, block));
+    const cfg = at(plan.cfg, block);
     let latents = blockOf(starting, block);
     let state = solver.initialState();
     for (const [index, timestep] of solver.timesteps.entries()) {
@@ -125,13 +127,13 @@ async function* sampleBlocks(
       const conditions = stepConditions(predictor.config, plan, block, timestep);
       const table = await modulations(block, index, conditions);
       const predicted = await predictor.denoise(latents, conditions, table, cache, signal);
-      const noise = guidedNoise(predicted, plan.cfg[block]);
+      const noise = guidedNoise(predicted, cfg);
       const clean = float32(latents.shape, cleanSample(schedule, timestep, latents.data, noise));
       const next = solver.step(index, latents.data, noise, state, drawn);
       latents = float32(latents.shape, next.x);
       state = next.state;
       if (!allFinite(next.x)) {
-        throw await notFinite(predictor.config, weights, { block, step: index, cfg: plan.cfg[block] });
+        throw await notFinite(predictor.config, weights, { block, step: index, cfg });
       }
       yield {
         kind: 'step',
@@ -169,8 +171,8 @@ async function extend(
 
 /** The samples with their labels, the samples without them, or both, as the block's guidance scale needs. */
 function stepConditions(config: AcditConfig, plan: SamplePlan, block: number, timestep: number): Condition[] {
-  const branches = guidanceBranches(plan.cfg[block]);
-  const labelled = plan.labels.map((ofBlocks) => ({ timestep, label: ofBlocks[block] }));
+  const branches = guidanceBranches(at(plan.cfg, block));
+  const labelled = plan.labels.map((ofBlocks) => ({ timestep, label: at(ofBlocks, block) }));
   const unlabelled = labelled.map(() => ({ timestep, label: config.classes }));
   if (branches === 'both') return [...labelled, ...unlabelled];
   return branches === 'conditional' ? labelled : unlabelled;
@@ -198,7 +200,7 @@ function modulationSource(
   const capacity = Math.floor(TABLE_BYTES / 4 / modulationSize(predictor.config));
   const upcoming = function* (fromBlock: number, fromStep: number): Generator<Condition[]> {
     for (let block = fromBlock; block < plan.blocks; block++) {
-      const { timesteps } = createSolver(plan.solver, schedule, plan.steps[block]);
+      const { timesteps } = createSolver(plan.solver, schedule, at(plan.steps, block));
       for (const timestep of timesteps.slice(block === fromBlock ? fromStep : 0)) {
         yield stepConditions(predictor.config, plan, block, timestep);
       }

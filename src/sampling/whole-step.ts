@@ -155,7 +155,11 @@ function attendByBranches(
   past: PastSymbols | undefined,
 ): SymbolicTensor {
   const branches = Array<number>(Number(query.shape[0]) / samples).fill(samples);
-  const [queries, keys, values] = [query, key, value].map((all) => split(all, 0, branches));
+  const [queries, keys, values] = [
+    split(query, 0, branches),
+    split(key, 0, branches),
+    split(value, 0, branches),
+  ];
   return concat(
     queries.map((own, b) =>
       attendBehind(config, { query: own, key: at(keys, b), value: at(values, b) }, past),
