@@ -74,17 +74,17 @@ export function segmentGraphs(config: AcditConfig): Graph[] {
     cos: row('cos', 1, blockSize, headSize(config)),
     sin: row('sin', 1, blockSize, headSize(config)),
   };
-  const modulations = {
+  const rowModulations = {
     layers: Array.from({ length: layers }, (_, i) =>
       row(numbered('modulation', i), 1, LAYER_MODULATIONS, hidden),
     ),
     final: row('finalModulation', 1, FINAL_MODULATIONS, hidden),
   };
-  const attended = modulations.layers.map((_, i) =>
+  const attended = rowModulations.layers.map((_, i) =>
     row(numbered('attended', i), heads, blockSize, headSize(config)),
   );
   const attentionInputs: Record<string, SymbolicTensor> = {};
-  const noise = predictNoise(modelInputs(config), tokens, modulations, rope, (layer) => ({
+  const noise = predictNoise(modelInputs(config), tokens, rowModulations, rope, (layer) => ({
     attend(query, key, value) {
       for (const [name, symbol] of Object.entries({ query, key, value }))
         attentionInputs[numbered(name, layer)] = symbol;

@@ -27,7 +27,7 @@ import { constant, type Shape, type SymbolicTensor } from '../../graph/symbolic.
 import { float32 } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
 import type { EmbedderSymbols, FinalSymbols, LayerSymbols, ModelSymbols } from './weight-inputs.ts';
-import { CLEAN_MODULATION, FINAL_MODULATIONS, LAYER_MODULATIONS } from './weights.ts';
+import { CLEAN_MODULATION, FINAL_MODULATIONS, LAYER_MODULATIONS, type LayerWeight } from './weights.ts';
 
 const NORM_EPSILON = 1e-6;
 
@@ -66,9 +66,9 @@ export function transformerLayer(
   const [shift1, scale1, gate1, shift2, scale2, gate2] = split(modulation, 2, [1, 1, 1, 1, 1, 1]);
 
   const normalized = modulate(hidden, weights['norm1.weight'], shift1, scale1);
-  const query = linear(ofQueries(normalized), weights['attn.query.weight'], weights['attn.query.bias']);
-  const key = linear(normalized, weights['attn.key.weight'], weights['attn.key.bias']);
-  const value = linear(normalized, weights['attn.value.weight'], weights['attn.value.bias']);
+  const query = product(weights, 'attn.query', ofQueries(normalized));
+  const key = product(weights, 'attn.key', normalized);
+  const value = product(weights, 'attn.value', normalized);
   const attended = attend(
     rotate(
       splitHeads(query, headSize, weights['attn.q_norm.weight']),
@@ -77,15 +77,23 @@ export function transformerLayer(
     rotate(splitHeads(key, headSize, weights['attn.k_norm.weight']), rope),
     splitHeads(value, headSize),
   );
-  const projected = linear(
-    joinHeads(attended, query.shape),
-    weights['attn.proj.weight'],
-    weights['attn.proj.bias'],
-  );
+  const projected = product(weights, 'attn.proj', joinHeads(attended, query.shape));
   const middle = add(ofQueries(hidden), multiply(ofQueries(gate1), projected));
 
   const normalizedMiddle = modulate(middle, weights['norm2.weight'], ofQueries(shift2), ofQueries(scale2));
   return add(middle, multiply(ofQueries(gate2), network(weights, normalizedMiddle)));
+}
+
+/** What a layer multiplies by: the names that have a weight and a bias. */
+type LayerProduct = LayerWeight extends infer Name
+  ? Name extends `${infer Product}.bias`
+    ? Product
+    : never
+  : never;
+
+/** x W^T + b, with a weight and a bias of the layer. */
+function product(weights: LayerSymbols, name: LayerProduct, x: SymbolicTensor): SymbolicTensor {
+  return linear(x, weights[`${name}.weight` as const], weights[`${name}.bias` as const]);
 }
 
 /** RMSNorm(x) w (1 + scale) + shift, with the small product w (1 + scale) taken first. */
@@ -128,10 +136,9 @@ function swapHalves(x: SymbolicTensor): SymbolicTensor {
   return concat([second, first], -1);
 }
 
-/** The feed-forward network. */
+/** The feed-forward network: two products with an activation between them. */
 export function feedForward(weights: LayerSymbols, x: SymbolicTensor, activate = gelu): SymbolicTensor {
-  const wide = linear(x, weights['mlp.fc1.weight'], weights['mlp.fc1.bias']);
-  return linear(activate(wide), weights['mlp.fc2.weight'], weights['mlp.fc2.bias']);
+  return product(weights, 'mlp.fc2', activate(product(weights, 'mlp.fc1', x)));
 }
 
 /**
