@@ -35,7 +35,7 @@ const optimizer = await compileOptimizer(device, {
 });
 const tokens = [1, config.blocks, config.blockSize, config.channels];
 const clean = float32(tokens, new Generator(1).randn(config.blocks * config.blockSize * config.channels));
-const batch = noiseBatch(config, linearNoiseSchedule(), clean, [207], 0.1, new Generator(2));
+const batch = noiseBatch(config, linearNoiseSchedule(), clean, [207], { labelDrop: 0.1 }, new Generator(2));
 
 let count = 0;
 async function step(): Promise<void> {

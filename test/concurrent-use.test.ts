@@ -201,7 +201,14 @@ const objects: Record<string, () => Promise<Shared>> = {
     const gradient = (seed: number): Call =>
       awaiting(async (signal) => {
         const clean = normal([2, images.blocks, images.blockSize, tokenSize(images)], seed);
-        const batch = noiseBatch(images, linearNoiseSchedule(), clean, [0, 1], 0, new Generator(seed));
+        const batch = noiseBatch(
+          images,
+          linearNoiseSchedule(),
+          clean,
+          [0, 1],
+          { labelDrop: 0 },
+          new Generator(seed),
+        );
         const gradients = zerosLike(weights);
         const { loss } = await pass.run(weights, batch, gradients, signal);
         const all = [loss, ...[...gradients.values()].flatMap(({ data }) => [...data])];

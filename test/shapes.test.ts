@@ -78,7 +78,14 @@ describe.each(shapes)('%s', (_, config, samples) => {
   const count = shape.reduce((a, b) => a * b);
   const clean = float32(shape, Generator.seeded(1).randn(count));
   const labels = Array.from({ length: samples }, (_, n) => n % config.classes);
-  const batch = noiseBatch(config, linearNoiseSchedule(), clean, labels, 0.3, Generator.seeded(2));
+  const batch = noiseBatch(
+    config,
+    linearNoiseSchedule(),
+    clean,
+    labels,
+    { labelDrop: 0.3 },
+    Generator.seeded(2),
+  );
 
   let pass: GradientPass;
   beforeAll(async () => {

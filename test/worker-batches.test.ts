@@ -53,7 +53,7 @@ describe('batches made in a worker', () => {
     const options = { recipe, config: recipeModel(recipe, dataset), dataset, start };
     const here = await take(noisedBatches(options), 5);
     expect(await take(workerBatches(recipe, start), 5)).toEqual(here);
-    expect(here[0].noise.data).not.toEqual(here[1].noise.data);
+    expect(here[0].target.data).not.toEqual(here[1].target.data);
   });
 
   it('are given up at any moment without harm to the process', async () => {

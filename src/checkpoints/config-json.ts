@@ -1,6 +1,8 @@
 /** @file `config.json`: checked on the way in, since anyone may have written it. */
 
 import { z } from 'zod';
+import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
+import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { CheckpointError, ConfigError } from '../errors.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
@@ -26,6 +28,10 @@ const schema = z.object({
   positionSplit: z.array(z.number()),
   guidance: z.number().optional(),
   downsampling: z.number().optional(),
+  prediction: z.enum(PREDICTIONS).optional(),
+  noiseSchedule: z.enum(NOISE_SCHEDULES).optional(),
+  noiseShift: z.number().optional(),
+  contextNoise: z.number().optional(),
   autoencoder: z
     .object({ fingerprint: z.string().regex(/^[\w-]{1,64}$/), scalingFactor: z.number().positive() })
     .optional(),
@@ -38,16 +44,18 @@ const schema = z.object({
 export function parseConfig(text: string, name: string): AcditConfig {
   requireConfigKind(text, name, 'acdit');
   const data = parseJsonOf(text, name, schema, 'not the configuration of an ACDiT', CheckpointError);
-  const { classNames, guidance, downsampling, autoencoder, ...rest } = data;
   try {
-    return validateConfig({
-      ...rest,
-      ...(classNames && { classNames }),
-      ...(guidance !== undefined && { guidance }),
-      ...(downsampling !== undefined && { downsampling }),
-      ...(autoencoder && { autoencoder }),
-    });
+    return validateConfig(withoutAbsent(data));
   } catch (cause) {
     throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** An object whose optional keys are absent rather than undefined. */
+type WithoutAbsent<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+function withoutAbsent<T extends object>(data: T): WithoutAbsent<T> {
+  return Object.fromEntries(
+    Object.entries(data).filter(([, value]) => value !== undefined),
+  ) as WithoutAbsent<T>;
 }

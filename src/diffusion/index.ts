@@ -3,15 +3,26 @@
 export { type GuidanceBranches, guidanceBranches, guide } from './guidance.ts';
 export {
   addNoise,
-  type LinearScheduleOptions,
+  createNoiseSchedule,
   linearNoiseSchedule,
+  NOISE_SCHEDULES,
   type NoiseLevel,
   type NoiseSchedule,
+  type NoiseScheduleName,
   noiseLevel,
+  type VariancePreservingSchedule,
 } from './noise-schedule.ts';
+export {
+  type Denoised,
+  denoise,
+  PREDICTIONS,
+  type Prediction,
+  predictionTarget,
+} from './prediction.ts';
 export type { DdimOptions } from './solvers/ddim.ts';
 export {
   createSolver,
+  defaultSolver,
   type Solver,
   type SolverName,
   type SolverOptions,

@@ -1,42 +1,114 @@
 /**
- * @file The noise schedule ACDiT is trained with: how much signal and noise a sample holds at each timestep.
- * Numbers equal diffusers' DDPMScheduler in float32 (Ho et al. 2020, arXiv 2006.11239, section 4).
+ * @file Noise schedules: how much signal and noise a sample holds at each timestep. The numbers of `linear`, which the
+ * paper trains with, equal diffusers' DDPMScheduler in float32 (Ho et al. 2020, arXiv 2006.11239, section 4).
  */
 
 import { float32At } from '../at.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 
-/** A discrete variance-preserving schedule; index t is the timestep, 0 the cleanest. */
+/** How much of a sample and of noise is in it at each discrete timestep, 0 being the cleanest. */
 export interface NoiseSchedule {
   /** Timesteps trained with, usually 1000. */
   readonly trainSteps: number;
+  /** Factor of the clean sample at each timestep, falling. */
+  readonly signal: Float32Array;
+  /** Factor of the noise at each timestep, rising. */
+  readonly noise: Float32Array;
+}
+
+/** A schedule in which signal^2 + noise^2 = 1: samples of variance 1 keep it. */
+export interface VariancePreservingSchedule extends NoiseSchedule {
   /** Variance added from timestep t-1 to t. */
   readonly betas: Float32Array;
   /** Share of the signal's variance left at t: the running product of 1 - beta. */
   readonly alphasCumprod: Float32Array;
 }
 
-/** A linear schedule; by default that of the released code: 1000 steps, betas 1e-4 to 0.02. */
-export interface LinearScheduleOptions {
-  readonly trainSteps?: number;
-  readonly betaStart?: number;
-  readonly betaEnd?: number;
+/**
+ * The paths from sample to noise. `linear`: betas rise linearly from 1e-4 to 0.02, as in the released code (Ho et al.
+ * 2020). `cosine`: the signal falls as a cosine (Nichol and Dhariwal 2021, arXiv 2102.09672, equation 17). `flow`: the
+ * straight line (1 - t) x_0 + t epsilon of rectified flow (Liu et al. 2022, arXiv 2209.03003), t from 1/1000 to 1.
+ */
+export const NOISE_SCHEDULES = ['linear', 'cosine', 'flow'] as const;
+/** One of {@link NOISE_SCHEDULES}. */
+export type NoiseScheduleName = (typeof NOISE_SCHEDULES)[number];
+
+/** Timesteps of all schedules, as in the released code. */
+const TRAIN_STEPS = 1000;
+
+/**
+ * Returns a schedule of 1000 timesteps by name.
+ * @param shift factor of the noise-to-signal ratio at each timestep, above 1 for more noise, as larger images need
+ *   (Hoogeboom et al. 2023, arXiv 2301.11093, section 3.1; for `flow` the shift of Esser et al. 2024, arXiv 2403.03206).
+ * @throws {ArgumentError} if the shift is not a finite number above 0.
+ */
+export function createNoiseSchedule(name: NoiseScheduleName, shift = 1): NoiseSchedule {
+  if (!(shift > 0 && Number.isFinite(shift))) {
+    throw new ArgumentError(`noise schedule: shift must be a finite number above 0, got ${shift}`);
+  }
+  if (name === 'flow') return flowNoiseSchedule(shift);
+  const schedule = name === 'linear' ? linearNoiseSchedule() : cosineNoiseSchedule();
+  return shift === 1 ? schedule : shifted(schedule, shift);
 }
 
 /**
- * Betas rising linearly, by default from 1e-4 to 0.02 over 1000 timesteps.
- * @throws {ArgumentError} if trainSteps is no positive integer or a beta is not within 0 and 1.
+ * Betas rising linearly from 1e-4 to 0.02: the schedule of the released code and of its goldens.
+ * @throws {ArgumentError} if trainSteps is not a positive integer.
  */
-export function linearNoiseSchedule(options: LinearScheduleOptions = {}): NoiseSchedule {
-  const { trainSteps = 1000, betaStart = 1e-4, betaEnd = 0.02 } = options;
+export function linearNoiseSchedule(trainSteps = TRAIN_STEPS): VariancePreservingSchedule {
   if (!Number.isInteger(trainSteps) || trainSteps < 1) {
     throw new ArgumentError(`noise schedule: trainSteps must be a positive integer, got ${trainSteps}`);
   }
-  if (!(betaStart > 0 && betaStart < 1 && betaEnd > 0 && betaEnd < 1)) {
-    throw new ArgumentError(`noise schedule: betas must lie between 0 and 1, got ${betaStart} to ${betaEnd}`);
-  }
-  const betas = linspace(betaStart, betaEnd, trainSteps);
-  return { trainSteps, betas, alphasCumprod: cumulativeProduct(betas.map((beta) => 1 - beta)) };
+  return fromBetas(linspace(1e-4, 0.02, trainSteps));
+}
+
+/** Largest beta of the cosine schedule, whose last would be 1. */
+const MAX_BETA = 0.999;
+
+function cosineNoiseSchedule(): VariancePreservingSchedule {
+  const remaining = (t: number): number => Math.cos(((t / TRAIN_STEPS + 0.008) / 1.008) * (Math.PI / 2)) ** 2;
+  const betas = Float32Array.from({ length: TRAIN_STEPS }, (_, t) =>
+    Math.min(1 - remaining(t + 1) / remaining(t), MAX_BETA),
+  );
+  return fromBetas(betas);
+}
+
+function flowNoiseSchedule(shift: number): NoiseSchedule {
+  const noise = Float32Array.from({ length: TRAIN_STEPS }, (_, k) => {
+    const t = (k + 1) / TRAIN_STEPS;
+    return (shift * t) / (1 + (shift - 1) * t);
+  });
+  return { trainSteps: TRAIN_STEPS, signal: noise.map((t) => 1 - t), noise };
+}
+
+function fromBetas(betas: Float32Array): VariancePreservingSchedule {
+  return variancePreserving(betas, cumulativeProduct(betas.map((beta) => 1 - beta)));
+}
+
+/** The schedule with `shift` times the noise-to-signal ratio. */
+function shifted({ alphasCumprod }: VariancePreservingSchedule, shift: number): VariancePreservingSchedule {
+  const remaining = alphasCumprod.map((alpha) => alpha / (alpha + shift ** 2 * (1 - alpha)));
+  let previous = 1;
+  const betas = remaining.map((alpha) => {
+    const beta = 1 - alpha / previous;
+    previous = alpha;
+    return beta;
+  });
+  return variancePreserving(betas, remaining);
+}
+
+function variancePreserving(betas: Float32Array, alphasCumprod: Float32Array): VariancePreservingSchedule {
+  return {
+    trainSteps: betas.length,
+    signal: alphasCumprod.map(Math.sqrt),
+    noise: alphasCumprod.map((alpha) => Math.sqrt(Math.fround(1 - alpha))),
+    betas,
+    alphasCumprod,
+  };
+}
+
+export function isVariancePreserving(schedule: NoiseSchedule): schedule is VariancePreservingSchedule {
+  return 'alphasCumprod' in schedule;
 }
 
 /** Elements that PyTorch's vectorised kernels compute together. */
@@ -69,34 +141,28 @@ function cumulativeProduct(values: Float32Array): Float32Array {
   });
 }
 
-/** Factors of clean sample and noise in a noised sample: x_t = signal * x_0 + noise * epsilon. */
+/** Factors of clean sample and noise in a noised sample: x_t = signal x_0 + noise epsilon. */
 export interface NoiseLevel {
-  /** sqrt(alphasCumprod[t]), rounded to float32. */
   readonly signal: number;
-  /** sqrt(1 - alphasCumprod[t]), rounded to float32. */
   readonly noise: number;
 }
 
 /**
- * How much signal and noise a sample holds at a timestep.
+ * Returns how much signal and noise a sample holds at a timestep.
  * @throws {ArgumentError} if the timestep is not one of the schedule's.
  */
-export function noiseLevel(schedule: NoiseSchedule, timestep: number): NoiseLevel {
-  const remaining = schedule.alphasCumprod[timestep];
-  if (remaining === undefined) {
+export function noiseLevel({ trainSteps, signal, noise }: NoiseSchedule, timestep: number): NoiseLevel {
+  const level = { signal: signal[timestep], noise: noise[timestep] };
+  if (level.signal === undefined || level.noise === undefined) {
     throw new ArgumentError(
-      `noise schedule: timestep must be an integer from 0 to ${schedule.trainSteps - 1}, got ${timestep}`,
+      `noise schedule: timestep must be an integer from 0 to ${trainSteps - 1}, got ${timestep}`,
     );
   }
-  return { signal: f32sqrt(remaining), noise: f32sqrt(Math.fround(1 - remaining)) };
-}
-
-function f32sqrt(value: number): number {
-  return Math.fround(Math.sqrt(value));
+  return { signal: level.signal, noise: level.noise };
 }
 
 /**
- * The noised sample at a timestep, any shape: sqrt(abar_t) x_0 + sqrt(1 - abar_t) epsilon.
+ * Returns the sample noised to a timestep, any shape: signal x_0 + noise epsilon.
  * @throws {ArgumentError} if the timestep is not one of the schedule's.
  * @throws {ShapeError} if the lengths differ.
  */
@@ -115,15 +181,4 @@ export function addNoise(
     out[i] = Math.fround(signal * float32At(clean, i)) + Math.fround(noise * float32At(epsilon, i));
   }
   return out;
-}
-
-/** The clean sample that `x` at a timestep would come from if `epsilon` were its noise: the inverse of noising. */
-export function cleanSample(
-  schedule: NoiseSchedule,
-  timestep: number,
-  x: Float32Array,
-  epsilon: Float32Array,
-): Float32Array {
-  const { signal, noise } = noiseLevel(schedule, timestep);
-  return x.map((value, i) => (value - noise * float32At(epsilon, i)) / signal);
 }

@@ -210,7 +210,7 @@ export interface BatchSymbols {
   /** Of the whole sequence (N, 2 T - 1, B, token size). */
   readonly tokens: SymbolicTensor;
   /** What is to be predicted (N, T, B, token size). */
-  readonly noise: SymbolicTensor;
+  readonly target: SymbolicTensor;
   /** How much each block counts (N, T, 1, 1). */
   readonly lossWeights: SymbolicTensor;
 }
@@ -221,17 +221,17 @@ export function batchInputs(config: AcditConfig, samples: number): BatchSymbols 
     features: input('features', [samples * blocks, TIMESTEP_FEATURES]),
     labels: input('labels', [samples * blocks], 'int64'),
     tokens: input('tokens', [samples, sequenceBlocks(config), blockSize, tokenSize(config)]),
-    noise: input('noise', [samples, blocks, blockSize, tokenSize(config)]),
+    target: input('target', [samples, blocks, blockSize, tokenSize(config)]),
     lossWeights: input('lossWeights', [samples, blocks, 1, 1]),
   };
 }
 
-/** Mean squared error of the predicted noise (N, T, B, token size), each block's times its weight. */
+/** Mean squared error of the prediction (N, T, B, token size), each block's times its weight. */
 export function predictionLoss(
   prediction: SymbolicTensor,
-  { noise, lossWeights }: Pick<BatchSymbols, 'noise' | 'lossWeights'>,
+  { target, lossWeights }: Pick<BatchSymbols, 'target' | 'lossWeights'>,
 ): SymbolicTensor {
-  return reduceMean(multiply(square(subtract(prediction, noise)), lossWeights), [0, 1, 2, 3]);
+  return reduceMean(multiply(square(subtract(prediction, target)), lossWeights), [0, 1, 2, 3]);
 }
 
 /** Gradients of the loss with respect to inputs, as `d.<name>`. */

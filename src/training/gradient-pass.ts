@@ -7,7 +7,8 @@ import type { Tensor } from '../tensor/tensor.ts';
 export interface NoisedBatch {
   readonly clean: Tensor<'float32'>;
   readonly noised: Tensor<'float32'>;
-  readonly noise: Tensor<'float32'>;
+  /** What the network should predict: the noise, or what else the model predicts. */
+  readonly target: Tensor<'float32'>;
   readonly timesteps: ArrayLike<number>;
   /** `classes` stands for a dropped label. */
   readonly labels: ArrayLike<number>;

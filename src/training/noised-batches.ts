@@ -2,8 +2,8 @@
 
 import { batches } from '../data/batches.ts';
 import type { Dataset } from '../data/dataset.ts';
-import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { createNoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
 import { patchify } from '../models/acdit/layout.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
@@ -42,8 +42,10 @@ export async function* noisedBatches({
   start,
   signal,
 }: NoisedBatchesOptions): AsyncGenerator<NoisedBatch, void, void> {
-  const schedule = linearNoiseSchedule();
-  const weightOf = timestepWeights(schedule, training.lossWeighting);
+  const { prediction, noiseSchedule, noiseShift } = diffusionSettings(config);
+  const schedule = createNoiseSchedule(noiseSchedule, noiseShift);
+  const { lossWeighting: weighting, timesteps } = training;
+  const weights = timestepWeights(schedule, { weighting, prediction, timesteps });
   const source = batches(dataset, {
     batchSize: training.batch,
     seed: training.seed,
@@ -57,8 +59,8 @@ export async function* noisedBatches({
   for await (const { samples, labels } of source) {
     const generator = Generator.seeded(training.seed, NOISE_STREAM, step, micro);
     const tokens = patchify(config, samples);
-    const batch = noiseBatch(config, schedule, tokens, labels, training.labelDrop, generator);
-    yield { ...batch, lossWeights: Array.from(batch.timesteps, (timestep) => weightOf[timestep]) };
+    const batch = noiseBatch(config, schedule, tokens, labels, training, generator);
+    yield { ...batch, lossWeights: Array.from(batch.timesteps, (timestep) => weights[timestep] ?? 0) };
     micro = (micro + 1) % training.accumulate;
     if (micro === 0) step++;
   }

@@ -1,49 +1,87 @@
-/** @file What the SCAM loss draws at random: a timestep for each block, noise, and which labels are dropped. */
+/** @file What the SCAM loss draws at random: timesteps, noise, and which labels are dropped. */
 
-import { addNoise, type NoiseSchedule } from '../diffusion/noise-schedule.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { addNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
+import { predictionTarget } from '../diffusion/prediction.ts';
+import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
 import type { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
+import { drawTimesteps, type TimestepSampling } from './timestep-sampling.ts';
 
-/** Noise each block of `clean` (N, T, B, C) to a timestep of its own, and drop labels for guidance. */
+/** How batches are noised. */
+export interface NoisingOptions {
+  /** Share of samples that are trained without their label, for guidance. */
+  readonly labelDrop: number;
+  /** How timesteps are drawn (default: uniform). */
+  readonly timesteps?: TimestepSampling;
+  /** What has a timestep of its own (default: block, the paper's). */
+  readonly timestepPer?: 'block' | 'sample';
+}
+
+/** Noises `clean` (N, T, B, C) for a model's prediction, with clean blocks as context, and drops labels. */
 export function noiseBatch(
   config: AcditConfig,
   schedule: NoiseSchedule,
   clean: Tensor<'float32'>,
   labels: ArrayLike<number>,
-  labelDrop: number,
+  { labelDrop, timesteps: sampling = 'uniform', timestepPer = 'block' }: NoisingOptions,
   generator: Generator,
 ): NoisedBatch {
-  const [samples, blocks] = clean.shape;
-  const timesteps = generator.randint(0, schedule.trainSteps, samples * blocks);
+  const { prediction, contextNoise } = diffusionSettings(config);
+  const [samples = 0, blocks = 0] = clean.shape;
+  const shared = timestepPer === 'sample' ? blocks : 1;
+  const drawn = drawTimesteps(sampling, schedule.trainSteps, (samples * blocks) / shared, generator);
+  const timesteps = Array.from(drawn).flatMap((timestep) => new Array<number>(shared).fill(timestep));
   const noise = float32(clean.shape, generator.randn(clean.data.length));
   const drops = generator.rand(samples);
   return {
-    clean,
-    noise,
+    clean: contextNoise === 0 ? clean : noisedContext(schedule, clean, contextNoise, generator),
+    target: eachBlock(clean, timesteps, (timestep, from, to) =>
+      predictionTarget(
+        prediction,
+        noiseLevel(schedule, timestep),
+        clean.data.subarray(from, to),
+        noise.data.subarray(from, to),
+      ),
+    ),
     noised: noiseBlocks(schedule, clean, noise, timesteps),
     timesteps,
-    labels: Array.from(drops, (value, n) => (value < labelDrop ? config.classes : labels[n])),
+    labels: Array.from(drops, (value, n) => (value < labelDrop ? config.classes : (labels[n] ?? 0))),
   };
 }
 
-/** sqrt(ᾱ) x + sqrt(1 - ᾱ) ε, with one timestep a block. */
+/** Returns signal x + noise epsilon, (N, T, B, C), with one timestep per block. */
 export function noiseBlocks(
   schedule: NoiseSchedule,
   clean: Tensor<'float32'>,
   noise: Tensor<'float32'>,
   timesteps: ArrayLike<number>,
 ): Tensor<'float32'> {
+  return eachBlock(clean, timesteps, (timestep, from, to) =>
+    addNoise(schedule, clean.data.subarray(from, to), noise.data.subarray(from, to), timestep),
+  );
+}
+
+/** The blocks that others attend, all noised to the same timestep. */
+function noisedContext(
+  schedule: NoiseSchedule,
+  clean: Tensor<'float32'>,
+  timestep: number,
+  generator: Generator,
+): Tensor<'float32'> {
+  return float32(clean.shape, addNoise(schedule, clean.data, generator.randn(clean.data.length), timestep));
+}
+
+/** A tensor shaped like `clean` whose blocks are made one by one, each by its timestep and its range of values. */
+function eachBlock(
+  clean: Tensor<'float32'>,
+  timesteps: ArrayLike<number>,
+  make: (timestep: number, from: number, to: number) => Float32Array,
+): Tensor<'float32'> {
   const size = elementCount(clean.shape.slice(2));
   const out = new Float32Array(clean.data.length);
-  for (let block = 0; block < timesteps.length; block++) {
-    const from = block * size;
-    const to = from + size;
-    out.set(
-      addNoise(schedule, clean.data.subarray(from, to), noise.data.subarray(from, to), timesteps[block]),
-      from,
-    );
+  for (const [block, timestep] of Array.from(timesteps).entries()) {
+    out.set(make(timestep, block * size, (block + 1) * size), block * size);
   }
   return float32(clean.shape, out);
 }

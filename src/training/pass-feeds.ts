@@ -11,13 +11,13 @@ export type Named = Record<string, Tensor<'float32'>>;
 /** A batch by the names of the graphs' inputs: see `BatchSymbols`. */
 export function batchFeeds(config: AcditConfig, batch: NoisedBatch): Record<keyof BatchSymbols, Tensor> {
   const { blocks } = config;
-  const { timesteps, labels, noise, lossWeights } = batch;
+  const { timesteps, labels, target, lossWeights } = batch;
   const weights = lossWeights ?? new Float32Array(labels.length * blocks).fill(1);
   return {
     features: timestepFeatures(timesteps),
     labels: repeatLabels(labels, blocks),
     tokens: joinSequence(batch, cleanBlocks(config), blocks),
-    noise,
+    target,
     lossWeights: float32([labels.length, blocks, 1, 1], Float32Array.from(weights)),
   };
 }

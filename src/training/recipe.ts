@@ -3,6 +3,8 @@
 import { z } from 'zod';
 import type { Dataset } from '../data/dataset.ts';
 import { DATASET_KINDS } from '../data/kinds.ts';
+import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
+import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
@@ -32,6 +34,14 @@ const modelSchema = z.strictObject({
   squareBlocks: z.boolean().optional(),
   /** By default the paper's: [1, 1] of pictures, [2, 3, 3] of clips. */
   positionSplit: z.array(count).min(2).max(3).optional(),
+  /** What the network predicts; see {@link PREDICTIONS} (default: epsilon, the paper's). */
+  prediction: z.enum(PREDICTIONS).optional(),
+  /** Path from sample to noise (default: flow for the prediction flow, else linear, the paper's). */
+  noiseSchedule: z.enum(NOISE_SCHEDULES).optional(),
+  /** Factor of the schedule's noise-to-signal ratio; larger images need more noise (default: 1). */
+  noiseShift: z.number().positive().optional(),
+  /** Timestep to which the blocks that others attend are noised, in training and in sampling (default: 0, none). */
+  contextNoise: z.int().nonnegative().max(999).optional(),
 });
 
 const dataSchema = z.strictObject({
@@ -84,8 +94,14 @@ const trainingSchema = z
     ema: share.default(0.9999),
     /** Share of samples trained without their label, for guidance. */
     labelDrop: share.default(0.1),
-    /** How much each timestep's loss counts: all alike, as in the paper, or more where there is more noise. */
+    /** How much each timestep's loss counts; see {@link LOSS_WEIGHTINGS} (default: all alike, as in the paper). */
     lossWeighting: z.enum(LOSS_WEIGHTINGS).default('uniform'),
+    /** Which timesteps are drawn: all alike, or logit-normally as shares of the schedule, from sample to noise. */
+    timesteps: z
+      .union([z.literal('uniform'), z.strictObject({ mean: z.number(), deviation: z.number().positive() })])
+      .default('uniform'),
+    /** What has a timestep of its own: each block, as in the paper, or each sample. */
+    timestepPer: z.enum(['block', 'sample']).default('block'),
     seed: z.int().nonnegative().default(0),
     /** A model to begin with the weights of, instead of random ones. */
     initFrom: z.string().min(1).optional(),
@@ -260,8 +276,19 @@ export function recipeModel(recipe: Recipe, data: DatasetTraits): AcditConfig {
     blocks: model.blocks,
     squareBlocks: model.squareBlocks,
     positionSplit: model.positionSplit,
+    ...modelDiffusion(model),
     guidance: recipe.output.cfg,
   });
+}
+
+/** The diffusion settings that a recipe names. */
+function modelDiffusion({ prediction, noiseSchedule, noiseShift, contextNoise }: Recipe['model']) {
+  return {
+    ...(prediction !== undefined && { prediction }),
+    ...(noiseSchedule !== undefined && { noiseSchedule }),
+    ...(noiseShift !== undefined && { noiseShift }),
+    ...(contextNoise !== undefined && { contextNoise }),
+  };
 }
 
 function latentFields({ downsampling, ...autoencoder }: NonNullable<DatasetTraits['autoencoder']>) {

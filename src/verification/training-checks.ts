@@ -54,7 +54,7 @@ async function readBatch(config: AcditConfig, golden: GoldenNumbers): Promise<No
   const [samples, blocks] = take(clean.shape, 2);
   const timesteps = await readIndices(golden, 'train.timesteps', schedule.trainSteps, samples * blocks);
   const labels = await readIndices(golden, 'train.labels', config.classes + 1, samples);
-  return { clean, noise, noised: noiseBlocks(schedule, clean, noise, timesteps), timesteps, labels };
+  return { clean, target: noise, noised: noiseBlocks(schedule, clean, noise, timesteps), timesteps, labels };
 }
 
 /** Gradients on the untouched weights, then three steps on the same batch. */

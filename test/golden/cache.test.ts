@@ -66,7 +66,14 @@ describe.each(Object.entries(shapes))('%s', (_, change) => {
 
   it('predicts the same noise with the cache as under the mask', async () => {
     const device = openCpu({ threads: 1 });
-    const batch = noiseBatch(config, linearNoiseSchedule(), clean, [1, 3], 0, new Generator(2));
+    const batch = noiseBatch(
+      config,
+      linearNoiseSchedule(),
+      clean,
+      [1, 3],
+      { labelDrop: 0 },
+      new Generator(2),
+    );
     const pass = await compileGradientPass(device, config, samples);
     const { prediction } = await pass.run(weights, batch, zerosLike(weights));
     const predictor = await openNoisePredictor(device, config, weights);

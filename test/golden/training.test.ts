@@ -39,7 +39,7 @@ async function readGolden(name: string) {
     Array.from((await numbers.read(member)).data, Number);
   const batch = {
     clean: await read('train.clean'),
-    noise: await read('train.noise'),
+    target: await read('train.noise'),
     noised: await read('train.noised'),
     timesteps: await list('train.timesteps'),
     labels: await list('train.labels'),
@@ -51,7 +51,7 @@ async function readGolden(name: string) {
 describe.each(['image-tiny', 'video-tiny'])('%s trained as the official code does', (name) => {
   it('noises as the official code does', async () => {
     const { batch, close } = await readGolden(name);
-    const noised = noiseBlocks(linearNoiseSchedule(), batch.clean, batch.noise, batch.timesteps);
+    const noised = noiseBlocks(linearNoiseSchedule(), batch.clean, batch.target, batch.timesteps);
     expect(relativeError(noised, batch.noised)).toBeLessThan(1e-6);
     await close();
   });

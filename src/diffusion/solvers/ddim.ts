@@ -5,7 +5,7 @@
 
 import { at, float32At } from '../../at.ts';
 import { ArgumentError } from '../../errors.ts';
-import type { NoiseSchedule } from '../noise-schedule.ts';
+import type { VariancePreservingSchedule } from '../noise-schedule.ts';
 import { checkStep, checkSteps, drawNoise, leadingAlphas, leadingTimesteps, type Solver } from './solver.ts';
 
 const { fround } = Math;
@@ -20,7 +20,11 @@ export interface DdimOptions {
  * @throws {ArgumentError} if the number of steps is no integer from 1 to the schedule's timesteps, or eta is
  * not from 0 to 1.
  */
-export function ddim(schedule: NoiseSchedule, steps: number, { eta = 0 }: DdimOptions = {}): Solver {
+export function ddim(
+  schedule: VariancePreservingSchedule,
+  steps: number,
+  { eta = 0 }: DdimOptions = {},
+): Solver {
   const name = 'ddim';
   checkSteps(name, schedule, steps);
   if (!(eta >= 0 && eta <= 1)) throw new ArgumentError(`${name}: eta must be from 0 to 1, got ${eta}`);
@@ -29,6 +33,7 @@ export function ddim(schedule: NoiseSchedule, steps: number, { eta = 0 }: DdimOp
 
   const solver: Solver = {
     name,
+    predicts: 'epsilon',
     timesteps,
     stochastic: eta > 0,
     initialState: () => ({}),

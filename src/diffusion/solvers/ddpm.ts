@@ -4,7 +4,7 @@
  */
 
 import { at, float32At } from '../../at.ts';
-import type { NoiseSchedule } from '../noise-schedule.ts';
+import type { VariancePreservingSchedule } from '../noise-schedule.ts';
 import { checkStep, checkSteps, drawNoise, leadingAlphas, leadingTimesteps, type Solver } from './solver.ts';
 
 const { fround } = Math;
@@ -13,7 +13,7 @@ const { fround } = Math;
 const MIN_VARIANCE = 1e-20;
 
 /** @throws {ArgumentError} if the number of steps is no integer from 1 to the schedule's timesteps. */
-export function ddpm(schedule: NoiseSchedule, steps: number): Solver {
+export function ddpm(schedule: VariancePreservingSchedule, steps: number): Solver {
   const name = 'ddpm';
   checkSteps(name, schedule, steps);
   const timesteps = leadingTimesteps(schedule, steps);
@@ -21,6 +21,7 @@ export function ddpm(schedule: NoiseSchedule, steps: number): Solver {
 
   const solver: Solver = {
     name,
+    predicts: 'epsilon',
     timesteps,
     stochastic: true,
     initialState: () => ({}),

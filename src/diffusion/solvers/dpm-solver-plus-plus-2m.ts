@@ -5,7 +5,7 @@
  */
 
 import { at, float32At } from '../../at.ts';
-import type { NoiseSchedule } from '../noise-schedule.ts';
+import type { VariancePreservingSchedule } from '../noise-schedule.ts';
 import { checkStep, checkSteps, type Solver } from './solver.ts';
 
 const { fround } = Math;
@@ -18,7 +18,7 @@ interface Level {
 }
 
 /** @throws {ArgumentError} if the number of steps is no integer from 1 to the schedule's timesteps. */
-export function dpmSolverPlusPlus2M(schedule: NoiseSchedule, steps: number): Solver {
+export function dpmSolverPlusPlus2M(schedule: VariancePreservingSchedule, steps: number): Solver {
   const name = 'dpm-solver-plus-plus-2m';
   checkSteps(name, schedule, steps);
   const timesteps = linspaceTimesteps(schedule, steps);
@@ -26,6 +26,7 @@ export function dpmSolverPlusPlus2M(schedule: NoiseSchedule, steps: number): Sol
 
   const solver: Solver = {
     name,
+    predicts: 'epsilon',
     timesteps,
     stochastic: false,
     initialState: () => ({}),
@@ -46,7 +47,7 @@ export function dpmSolverPlusPlus2M(schedule: NoiseSchedule, steps: number): Sol
 }
 
 /** n of the n + 1 points that divide 0..last evenly, falling and without 0; halves go to the even integer. */
-function linspaceTimesteps(schedule: NoiseSchedule, steps: number): number[] {
+function linspaceTimesteps(schedule: VariancePreservingSchedule, steps: number): number[] {
   const last = schedule.trainSteps - 1;
   const stride = last / steps;
   return Array.from({ length: steps }, (_, i) => (i === 0 ? last : roundHalfToEven((steps - i) * stride)));
@@ -59,7 +60,7 @@ function roundHalfToEven(value: number): number {
   return floor % 2 === 0 ? floor : floor + 1;
 }
 
-function noiseToSignal(schedule: NoiseSchedule, timestep: number): number {
+function noiseToSignal(schedule: VariancePreservingSchedule, timestep: number): number {
   const remaining = at(schedule.alphasCumprod, timestep);
   return fround(Math.sqrt(fround(fround(1 - remaining) / remaining)));
 }

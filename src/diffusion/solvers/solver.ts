@@ -2,7 +2,8 @@
 
 import { at } from '../../at.ts';
 import { ArgumentError, ShapeError } from '../../errors.ts';
-import type { NoiseSchedule } from '../noise-schedule.ts';
+import type { NoiseSchedule, VariancePreservingSchedule } from '../noise-schedule.ts';
+import type { Prediction } from '../prediction.ts';
 
 /** What draws standard normal numbers, such as a `Generator`. */
 export interface NormalSource {
@@ -29,6 +30,8 @@ export interface SolverStep {
  */
 export interface Solver {
   readonly name: string;
+  /** What `step` takes: the noise, or the velocity from noise to sample. */
+  readonly predicts: Extract<Prediction, 'epsilon' | 'flow'>;
   /** Timestep the network is evaluated at, for each step; falling. */
   readonly timesteps: readonly number[];
   /** Whether `step` draws noise and so needs a generator. */
@@ -37,14 +40,14 @@ export interface Solver {
   initialState(): SolverState;
   /**
    * One step, any shape.
-   * @param index of the step, 0 first; `epsilon` is the noise predicted for `x` at `timesteps[index]`.
+   * @param index of the step, 0 first; `predicted` is what the solver `predicts` for `x` at `timesteps[index]`.
    * @throws {ArgumentError} if there is no such step, or no generator where one is needed.
-   * @throws {ShapeError} if the lengths of `x` and `epsilon` differ.
+   * @throws {ShapeError} if the lengths of `x` and `predicted` differ.
    */
   step(
     index: number,
     x: Float32Array,
-    epsilon: Float32Array,
+    predicted: Float32Array,
     state: SolverState,
     generator?: NormalSource,
   ): SolverStep;
@@ -61,16 +64,16 @@ export function checkStep(
   { name, timesteps }: Pick<Solver, 'name' | 'timesteps'>,
   index: number,
   x: Float32Array,
-  epsilon: Float32Array,
+  predicted: Float32Array,
 ): void {
   if (!(index in timesteps)) {
     throw new ArgumentError(
       `${name}: step must be an integer from 0 to ${timesteps.length - 1}, got ${index}`,
     );
   }
-  if (x.length !== epsilon.length) {
+  if (x.length !== predicted.length) {
     throw new ShapeError(
-      `${name}: the sample has ${x.length} values but the predicted noise has ${epsilon.length}`,
+      `${name}: the sample has ${x.length} values but the prediction has ${predicted.length}`,
     );
   }
 }
@@ -85,7 +88,7 @@ export function leadingTimesteps(schedule: NoiseSchedule, steps: number): number
 }
 
 /** Signal variance left at each of the `leadingTimesteps` and, last, at the clean end. */
-export function leadingAlphas(schedule: NoiseSchedule, timesteps: readonly number[]): number[] {
+export function leadingAlphas(schedule: VariancePreservingSchedule, timesteps: readonly number[]): number[] {
   return [...timesteps.map((timestep) => at(schedule.alphasCumprod, timestep)), 1];
 }
 

@@ -5,7 +5,7 @@ import { ArgumentError, ShapeError } from '../../errors.ts';
 import { openNpz } from '../../formats/npz.ts';
 import { openFile } from '../../io/file-source.ts';
 import { Generator } from '../../tensor/generator.ts';
-import { addNoise, linearNoiseSchedule, noiseLevel } from '../noise-schedule.ts';
+import { addNoise, createNoiseSchedule, linearNoiseSchedule, noiseLevel } from '../noise-schedule.ts';
 import { createSolver, type Solver, type SolverName, solverNames } from './index.ts';
 
 const openFixture = async (path: string) =>
@@ -100,14 +100,16 @@ const everySolver: { name: SolverName; eta: number }[] = [
 ];
 
 describe.each(everySolver)('$name, eta $eta', ({ name, eta }) => {
-  const create = (steps: number) => createSolver(name, schedule, steps, { eta });
+  const path = createNoiseSchedule(name === 'euler' ? 'flow' : 'linear');
+  const create = (steps: number) => createSolver(name, path, steps, { eta });
 
-  /** The noise that x really holds, given the clean sample. */
+  /** The noise, or its velocity, that x really holds, given the clean sample. */
   const exactNoise =
     (clean: Float32Array): Network =>
     (x, timestep) => {
-      const { signal, noise } = noiseLevel(schedule, timestep);
-      return x.map((value, i) => (value - signal * clean[i]) / noise);
+      const { signal, noise } = noiseLevel(path, timestep);
+      const factor = name === 'euler' ? 1 : signal;
+      return x.map((value, i) => (value - factor * clean[i]) / noise);
     };
 
   it('recovers the clean sample from its exact noise, in any number of steps', () => {
@@ -116,7 +118,7 @@ describe.each(everySolver)('$name, eta $eta', ({ name, eta }) => {
         const solver = create(steps);
         const generator = new Generator(seed);
         const clean = generator.randn(8);
-        const x = addNoise(schedule, clean, generator.randn(8), solver.timesteps[0]);
+        const x = addNoise(path, clean, generator.randn(8), solver.timesteps[0]);
         const out = solve(solver, x, exactNoise(clean), generator);
         expect(relativeError(out, clean)).toBeLessThan(1e-4);
       }),
@@ -128,13 +130,13 @@ describe.each(everySolver)('$name, eta $eta', ({ name, eta }) => {
     const solver = create(10);
     const generator = new Generator(3);
     const clean = new Float32Array(20_000).fill(2);
-    let x = addNoise(schedule, clean, generator.randn(clean.length), solver.timesteps[0]);
+    let x = addNoise(path, clean, generator.randn(clean.length), solver.timesteps[0]);
     let state = solver.initialState();
     for (const index of solver.timesteps.keys()) {
       const epsilon = exactNoise(clean)(x, solver.timesteps[index]);
       ({ x, state } = solver.step(index, x, epsilon, state, generator));
       const next = solver.timesteps[index + 1];
-      const level = next === undefined ? { signal: 1, noise: 0 } : noiseLevel(schedule, next);
+      const level = next === undefined ? { signal: 1, noise: 0 } : noiseLevel(path, next);
       const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
       const deviation = Math.sqrt(x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / x.length);
       expect(Math.abs(mean - 2 * level.signal)).toBeLessThan(0.03);
@@ -200,9 +202,9 @@ describe.each(everySolver)('$name, eta $eta', ({ name, eta }) => {
 
 describe('createSolver', () => {
   it('names the solvers it knows when given another', () => {
-    const unknown = 'euler' as SolverName;
+    const unknown = 'heun' as SolverName;
     expect(() => createSolver(unknown, schedule, 5)).toThrow(
-      /'euler': use dpm-solver-plus-plus-2m, ddim, ddpm/,
+      /'heun': use dpm-solver-plus-plus-2m, ddim, ddpm, euler/,
     );
   });
 

@@ -15,12 +15,24 @@ describe('a configuration', () => {
     ['frames', { frames: 2, blocks: 8, squareBlocks: false, positionSplit: [2, 1, 1] }],
     ['a time axis for one frame', { positionSplit: [2, 1, 1] }],
     ['a feed-forward network of a fraction', { mlpRatio: 1.125 }],
+    [
+      'a model of clean images on the straight path',
+      { prediction: 'sample', noiseSchedule: 'flow', noiseShift: 2 },
+    ],
+    ['noised context', { contextNoise: 999 }],
     ['class names', { classNames: ['a', 'b', 'c'] }],
   ])('is valid: %s', (_, changes) => {
     expect(check(changes)).toEqual({ ...tinyFields, ...changes });
   });
 
   it.each<[RegExp, Partial<AcditConfig>]>([
+    [
+      /prediction flow needs the noise schedule flow, got cosine/,
+      { prediction: 'flow', noiseSchedule: 'cosine' },
+    ],
+    [/prediction epsilon cannot follow .* use flow or sample/, { noiseSchedule: 'flow' }],
+    [/noiseShift must be above 0, got 0/, { noiseShift: 0 }],
+    [/contextNoise .* from 0 to 999, got 1000/, { contextNoise: 1000 }],
     [/layers must be a whole number above 0, got 0/, { layers: 0 }],
     [/positionSplit .* 1, and 8992 more\] for 1 frames$/, { positionSplit: new Array(9000).fill(1) }],
     [/hidden .* got 12.5/, { hidden: 12.5 }],

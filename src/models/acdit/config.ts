@@ -1,5 +1,7 @@
 /** @file What an ACDiT is: its size, what it generates, and how that is cut into tokens and blocks. */
 
+import type { NoiseScheduleName } from '../../diffusion/noise-schedule.ts';
+import type { Prediction } from '../../diffusion/prediction.ts';
 import { ConfigError } from '../../errors.ts';
 import { printableList } from '../../io/printable.ts';
 
@@ -40,6 +42,14 @@ export interface AcditConfig {
   readonly guidance?: number;
   /** Shares of the head dimension that rotate by each axis: [height, width] or [time, height, width]. */
   readonly positionSplit: readonly number[];
+  /** What the network predicts of a noised block (default: epsilon, the paper's). */
+  readonly prediction?: Prediction;
+  /** Path from sample to noise (default: flow for the prediction `flow`, else linear, the paper's). */
+  readonly noiseSchedule?: NoiseScheduleName;
+  /** Factor of the schedule's noise-to-signal ratio (default: 1). */
+  readonly noiseShift?: number;
+  /** Timestep to which finished blocks are noised before others attend them (default: 0, not noised). */
+  readonly contextNoise?: number;
 }
 
 /** What tells an autoencoder from others. */
@@ -71,6 +81,21 @@ export const PAPER_DOWNSAMPLING = 8;
 /** The guidance that suits a model: its own, or else the paper's, 1.5 for images and 2.5 for videos (section 4). */
 export function defaultGuidance({ guidance, frames }: AcditConfig): number {
   return guidance ?? (frames > 1 ? 2.5 : 1.5);
+}
+
+/** What the model's diffusion is, with defaults. */
+export interface DiffusionSettings {
+  readonly prediction: Prediction;
+  readonly noiseSchedule: NoiseScheduleName;
+  readonly noiseShift: number;
+  readonly contextNoise: number;
+}
+
+/** Returns what a model predicts and along which path, with the defaults of what its configuration leaves out. */
+export function diffusionSettings(config: Partial<DiffusionSettings>): DiffusionSettings {
+  const { prediction = 'epsilon', noiseShift = 1, contextNoise = 0 } = config;
+  const { noiseSchedule = prediction === 'flow' ? 'flow' : 'linear' } = config;
+  return { prediction, noiseSchedule, noiseShift, contextNoise };
 }
 
 /** Size of one token: the values of a patch. */
@@ -176,10 +201,30 @@ export function validateConfig(config: AcditConfig): AcditConfig {
   if (downsampling !== undefined && !(Number.isSafeInteger(downsampling) && downsampling >= 1)) {
     fail(`downsampling must be a whole number above 0, got ${downsampling}`);
   }
+  validateDiffusion(diffusionSettings(config), fail);
   const names = config.classNames;
   if (names && names.length !== config.classes)
     fail(`classNames has ${names.length} names for ${config.classes} classes`);
   return config;
+}
+
+/** Timesteps that `contextNoise` may name: those of every schedule. */
+const TIMESTEPS = 1000;
+
+function validateDiffusion(settings: DiffusionSettings, fail: (problem: string) => never): void {
+  const { prediction, noiseSchedule, noiseShift, contextNoise } = settings;
+  if (prediction === 'flow' && noiseSchedule !== 'flow') {
+    fail(`prediction flow needs the noise schedule flow, got ${noiseSchedule}`);
+  }
+  if (prediction === 'epsilon' && noiseSchedule === 'flow') {
+    fail(
+      'prediction epsilon cannot follow the noise schedule flow, which begins at noise alone; use flow or sample',
+    );
+  }
+  if (!(noiseShift > 0 && Number.isFinite(noiseShift))) fail(`noiseShift must be above 0, got ${noiseShift}`);
+  if (!(Number.isInteger(contextNoise) && contextNoise >= 0 && contextNoise < TIMESTEPS)) {
+    fail(`contextNoise must be a timestep from 0 to ${TIMESTEPS - 1}, got ${contextNoise}`);
+  }
 }
 
 /**

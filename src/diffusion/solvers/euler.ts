@@ -1,0 +1,33 @@
+/**
+ * @file Euler's method for flow matching (Liu et al. 2022, arXiv 2209.03003): from noise to sample along the velocity
+ * epsilon - x_0, in steps of equal length, as diffusers' FlowMatchEulerDiscreteScheduler.
+ */
+
+import { type NoiseSchedule, noiseLevel } from '../noise-schedule.ts';
+import { checkStep, checkSteps, type Solver } from './solver.ts';
+
+/** @throws {ArgumentError} if the number of steps is not an integer from 1 to the schedule's timesteps. */
+export function euler(schedule: NoiseSchedule, steps: number): Solver {
+  const name = 'euler';
+  checkSteps(name, schedule, steps);
+  const { trainSteps } = schedule;
+  const timesteps = Array.from(
+    { length: steps },
+    (_, i) => Math.round((trainSteps * (steps - i)) / steps) - 1,
+  );
+  const noises = [...timesteps.map((timestep) => noiseLevel(schedule, timestep).noise), 0];
+
+  const solver: Solver = {
+    name,
+    predicts: 'flow',
+    timesteps,
+    stochastic: false,
+    initialState: () => ({}),
+    step(index, x, velocity, state) {
+      checkStep(solver, index, x, velocity);
+      const length = (noises[index + 1] ?? 0) - (noises[index] ?? 0);
+      return { x: x.map((value, i) => value + length * velocity[i]), state };
+    },
+  };
+  return solver;
+}
