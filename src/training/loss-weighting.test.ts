@@ -38,7 +38,7 @@ describe('the weights of timesteps', () => {
     const weights = timestepWeights(createNoiseSchedule('flow'), { weighting: 'v', prediction: 'sample' });
     // On the straight path a velocity is (x_t - x_0) / t, so its error is the clean image's divided by t.
     expect((weights[99] ?? 0) / (weights[399] ?? 0)).toBeCloseTo((0.4 / 0.1) ** 2, 2);
-    expect(weights[9]).toBe(weights[49]);
+    expect(weights[9]).toBeCloseTo(weights[49] ?? 0, 4);
     const velocity = timestepWeights(createNoiseSchedule('flow'), { weighting: 'v', prediction: 'flow' });
     expect(velocity[999]).toBeCloseTo(velocity[500] ?? 0, 5);
   });
