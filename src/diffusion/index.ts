@@ -22,12 +22,12 @@ export {
 export type { DdimOptions } from './solvers/ddim.ts';
 export {
   createSolver,
-  defaultSolver,
   type Solver,
   type SolverName,
   type SolverOptions,
   type SolverState,
   type SolverStep,
   solverNames,
+  solversOf,
 } from './solvers/index.ts';
 export type { NormalSource } from './solvers/solver.ts';

@@ -2,10 +2,10 @@
 
 import { take } from '../at.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
-import { type NormalSource, type SolverName, solverNames } from '../diffusion/solvers/index.ts';
+import { type NormalSource, type SolverName, solversOf } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { type AcditConfig, defaultGuidance, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, defaultGuidance, diffusionSettings, tokenSize } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { nonFinite } from '../tensor/finite.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -87,13 +87,14 @@ export const DEFAULT_SEED = 42;
  * @throws {ArgumentError} with the first field that is out of range
  */
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
-  const { labels, noise, given, solver = solverNames[0], seed = DEFAULT_SEED, first = 0 } = request;
+  const solvers = solversOf(diffusionSettings(config).noiseSchedule);
+  const { labels, noise, given, solver = solvers[0], seed = DEFAULT_SEED, first = 0 } = request;
   if (!Array.isArray(labels)) throw notClassNumbers(labels);
   if (labels.length === 0) throw invalid('labels', 'must name at least one class');
   const length = planLength(config, request);
   const { blocks } = length;
-  if (!solverNames.includes(solver)) {
-    throw invalid('solver', `must be one of ${solverNames.join(', ')}, got '${printable(solver)}'`);
+  if (!solvers.includes(solver)) {
+    throw invalid('solver', `must be one of ${solvers.join(', ')}, got '${printable(solver)}'`);
   }
   for (const [name, value] of Object.entries({ seed, first })) {
     if (!Number.isSafeInteger(value)) throw invalid(name, `must be an integer, got ${printable(value)}`);

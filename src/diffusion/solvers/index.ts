@@ -1,7 +1,7 @@
 /** @file All solvers by name. */
 
 import { ArgumentError } from '../../errors.ts';
-import { isVariancePreserving, type NoiseSchedule } from '../noise-schedule.ts';
+import { isVariancePreserving, type NoiseSchedule, type NoiseScheduleName } from '../noise-schedule.ts';
 import { type DdimOptions, ddim } from './ddim.ts';
 import { ddpm } from './ddpm.ts';
 import { dpmSolverPlusPlus2M } from './dpm-solver-plus-plus-2m.ts';
@@ -16,9 +16,9 @@ export type SolverName = (typeof solverNames)[number];
 /** Options of single solvers; the others ignore them. */
 export type SolverOptions = DdimOptions;
 
-/** Returns the solver to use with a schedule unless another is chosen. */
-export function defaultSolver(schedule: NoiseSchedule): SolverName {
-  return isVariancePreserving(schedule) ? 'dpm-solver-plus-plus-2m' : 'euler';
+/** Returns the solvers that follow a schedule's path, the default first. */
+export function solversOf(schedule: NoiseScheduleName): readonly [SolverName, ...SolverName[]] {
+  return schedule === 'flow' ? ['euler'] : ['dpm-solver-plus-plus-2m', 'ddim', 'ddpm'];
 }
 
 /**
@@ -48,7 +48,7 @@ export function createSolver(
       return ddpm(schedule, steps);
     case 'euler':
       throw new ArgumentError(
-        `solver 'euler' follows only the noise schedule 'flow': use ${solverNames.filter((other) => other !== name).join(', ')}`,
+        `solver 'euler' follows only the noise schedule 'flow': use ${solversOf('linear').join(', ')}`,
       );
   }
 }
