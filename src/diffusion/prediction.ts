@@ -3,6 +3,7 @@
  * level. Any prediction determines both the clean sample x_0 and the noise epsilon.
  */
 
+import { float32At } from '../at.ts';
 import type { NoiseLevel } from './noise-schedule.ts';
 
 /**
@@ -56,9 +57,12 @@ export function denoise(
 ): Denoised {
   switch (prediction) {
     case 'epsilon':
-      return { clean: x.map((value, i) => (value - noise * output[i]) / signal), epsilon: output };
+      return { clean: x.map((value, i) => (value - noise * float32At(output, i)) / signal), epsilon: output };
     case 'sample':
-      return { clean: output, epsilon: x.map((value, i) => (value - signal * output[i]) / noise) };
+      return {
+        clean: output.slice(),
+        epsilon: x.map((value, i) => (value - signal * float32At(output, i)) / noise),
+      };
     case 'v': {
       const square = signal ** 2 + noise ** 2;
       return {
@@ -95,5 +99,5 @@ export function squaredErrorRatio(prediction: Prediction, { signal, noise }: Noi
 
 /** Returns a x + b y, element by element. */
 function combine(a: number, x: Float32Array, b: number, y: Float32Array): Float32Array {
-  return x.map((value, i) => a * value + b * y[i]);
+  return x.map((value, i) => a * value + b * float32At(y, i));
 }

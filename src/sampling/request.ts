@@ -245,6 +245,14 @@ export function solverNoise(plan: SamplePlan): NormalSource {
   return perSampleNoise(plan, SOLVER_STREAM);
 }
 
+/** Keeps the noise of the context apart from the others. */
+const CONTEXT_STREAM = 2;
+
+/** Returns what the noise of finished blocks is drawn from, block after block. */
+export function contextNoise(plan: SamplePlan): NormalSource {
+  return perSampleNoise(plan, CONTEXT_STREAM);
+}
+
 /** Draws for a batch, sample after sample, each from its own generator. */
 function perSampleNoise({ labels, seed, first }: SamplePlan, ...stream: readonly number[]): NormalSource {
   const generators = labels.map((_, n) => Generator.seeded(seed, first + n, ...stream));

@@ -5,9 +5,15 @@
 
 import { at } from '../at.ts';
 import { guidanceBranches, guide } from '../diffusion/guidance.ts';
-import { cleanSample, linearNoiseSchedule, type NoiseSchedule } from '../diffusion/noise-schedule.ts';
+import {
+  addNoise,
+  createNoiseSchedule,
+  type NoiseSchedule,
+  noiseLevel,
+} from '../diffusion/noise-schedule.ts';
+import { denoise, predictionTarget } from '../diffusion/prediction.ts';
 import { createSolver } from '../diffusion/solvers/index.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
@@ -18,6 +24,7 @@ import { type Condition, conditionKey, type ModulationTable, modulationSize } fr
 import { type NoisePredictor, openNoisePredictor } from './noise-predictor.ts';
 import {
   blockOf,
+  contextNoise,
   givenBlocks,
   planSampling,
   type SamplePlan,
@@ -90,7 +97,8 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const { config, device, weights } = options;
   const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
   const predictor = await openNoisePredictor(device, config, source, options);
-  const schedule = linearNoiseSchedule();
+  const { noiseSchedule, noiseShift } = diffusionSettings(config);
+  const schedule = createNoiseSchedule(noiseSchedule, noiseShift);
   return {
     config,
     sample: (request) =>
@@ -110,12 +118,14 @@ async function* sampleBlocks(
   const given = givenBlocks(plan);
   const starting = startingNoise(predictor.config, plan);
   const drawn = solverNoise(plan);
+  const { prediction } = diffusionSettings(predictor.config);
+  const contextOf = contextMaker(predictor.config, schedule, plan);
   const modulations = modulationSource(predictor, schedule, plan);
   const finished = [...given];
   let cache: KeyValueCache = slides ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
   for (const [block, latents] of given.entries()) {
     yield { kind: 'block', block, latents: copied(latents), given: true };
-    cache = await extend(predictor, cache, latents, window, signal);
+    cache = await extend(predictor, cache, contextOf(latents), window, signal);
   }
   for (let block = given.length; block < blocks; block++) {
     const solver = createSolver(plan.solver, schedule, at(plan.steps, block));
@@ -126,10 +136,11 @@ async function* sampleBlocks(
       signal?.throwIfAborted();
       const conditions = stepConditions(predictor.config, plan, block, timestep);
       const table = await modulations(block, index, conditions);
-      const predicted = await predictor.denoise(latents, conditions, table, cache, signal);
-      const noise = guidedNoise(predicted, cfg);
-      const clean = float32(latents.shape, cleanSample(schedule, timestep, latents.data, noise));
-      const next = solver.step(index, latents.data, noise, state, drawn);
+      const output = await predictor.denoise(latents, conditions, table, cache, signal);
+      const level = noiseLevel(schedule, timestep);
+      const { clean, epsilon } = denoise(prediction, level, latents.data, guidedPrediction(output, cfg));
+      const predicted = predictionTarget(solver.predicts, level, clean, epsilon);
+      const next = solver.step(index, latents.data, predicted, state, drawn);
       latents = float32(latents.shape, next.x);
       state = next.state;
       if (!allFinite(next.x)) {
@@ -141,13 +152,13 @@ async function* sampleBlocks(
         step: index + 1,
         steps: solver.timesteps.length,
         latents: copied(latents),
-        clean,
+        clean: float32(latents.shape, clean),
       };
     }
     finished.push(latents);
     yield { kind: 'block', block, latents: copied(latents) };
     // Nothing attends the last block.
-    if (block < blocks - 1) cache = await extend(predictor, cache, latents, window, signal);
+    if (block < blocks - 1) cache = await extend(predictor, cache, contextOf(latents), window, signal);
   }
   yield { kind: 'done', latents: stackBlocks(finished) };
 }
@@ -155,6 +166,18 @@ async function* sampleBlocks(
 /** A tensor that the reader of an event may change or transfer without changing the sample. */
 function copied({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
   return float32(shape, data.slice());
+}
+
+/** Returns what makes the context of a finished block (N, B, C) that others attend: the block, noised as in training. */
+function contextMaker(
+  config: AcditConfig,
+  schedule: NoiseSchedule,
+  plan: SamplePlan,
+): (latents: Tensor<'float32'>) => Tensor<'float32'> {
+  const { contextNoise: timestep } = diffusionSettings(config);
+  if (timestep === 0) return (latents) => latents;
+  const drawn = contextNoise(plan);
+  return ({ shape, data }) => float32(shape, addNoise(schedule, data, drawn.randn(data.length), timestep));
 }
 
 /** The cache with a finished block behind it, and with the last `window` ones at most. */
@@ -178,8 +201,8 @@ function stepConditions(config: AcditConfig, plan: SamplePlan, block: number, ti
   return branches === 'conditional' ? labelled : unlabelled;
 }
 
-/** Predicted noise (R, N, B, C) to the guided one, N x B x C values. */
-function guidedNoise({ shape, data }: Tensor<'float32'>, cfg: number): Float32Array {
+/** Combines the predictions (R, N, B, C) of all branches to the guided one, N x B x C values. */
+function guidedPrediction({ shape, data }: Tensor<'float32'>, cfg: number): Float32Array {
   if (shape[0] === 1) return data;
   const half = data.length / 2;
   return guide(data.subarray(0, half), data.subarray(half), cfg);

@@ -20,8 +20,8 @@ serveWorkerThread<BatchCalls>({
       for await (const batch of noisedBatches({ recipe, config, dataset, start, signal })) {
         yield* reported();
         const { corruptCount } = dataset;
-        const { clean, noised, noise } = batch;
-        yield transferred({ kind: 'batch', batch, corruptCount }, [clean.data, noised.data, noise.data]);
+        const { clean, noised, target } = batch;
+        yield transferred({ kind: 'batch', batch, corruptCount }, [clean.data, noised.data, target.data]);
       }
     } catch (error) {
       yield* reported();

@@ -3,6 +3,7 @@
  * is nearly all noise is a far greater error in the block, so the large features of an image are learned last.
  */
 
+import { float64At } from '../at.ts';
 import { type NoiseLevel, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { type Prediction, squaredErrorRatio } from '../diffusion/prediction.ts';
 import { type TimestepSampling, timestepProbabilities } from './timestep-sampling.ts';
@@ -47,7 +48,10 @@ export function timestepWeights(schedule: NoiseSchedule, options: WeightingOptio
     }
   }
   const probabilities = timestepProbabilities(timesteps, schedule.trainSteps);
-  const mean = weights.reduce((sum, weight, timestep) => sum + weight * (probabilities[timestep] ?? 0), 0);
+  const mean = weights.reduce(
+    (sum, weight, timestep) => sum + weight * float64At(probabilities, timestep),
+    0,
+  );
   return weights.map((weight) => weight / mean);
 }
 

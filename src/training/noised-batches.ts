@@ -1,5 +1,6 @@
 /** @file From a dataset to what the gradient pass takes: batch after batch, each as the seed and its step make it. */
 
+import { float32At } from '../at.ts';
 import { batches } from '../data/batches.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { createNoiseSchedule } from '../diffusion/noise-schedule.ts';
@@ -60,7 +61,7 @@ export async function* noisedBatches({
     const generator = Generator.seeded(training.seed, NOISE_STREAM, step, micro);
     const tokens = patchify(config, samples);
     const batch = noiseBatch(config, schedule, tokens, labels, training, generator);
-    yield { ...batch, lossWeights: Array.from(batch.timesteps, (timestep) => weights[timestep] ?? 0) };
+    yield { ...batch, lossWeights: Array.from(batch.timesteps, (timestep) => float32At(weights, timestep)) };
     micro = (micro + 1) % training.accumulate;
     if (micro === 0) step++;
   }

@@ -1,5 +1,6 @@
 /** @file What the SCAM loss draws at random: timesteps, noise, and which labels are dropped. */
 
+import { at, take } from '../at.ts';
 import { addNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { predictionTarget } from '../diffusion/prediction.ts';
 import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
@@ -28,7 +29,7 @@ export function noiseBatch(
   generator: Generator,
 ): NoisedBatch {
   const { prediction, contextNoise } = diffusionSettings(config);
-  const [samples = 0, blocks = 0] = clean.shape;
+  const [samples, blocks] = take(clean.shape, 2);
   const shared = timestepPer === 'sample' ? blocks : 1;
   const drawn = drawTimesteps(sampling, schedule.trainSteps, (samples * blocks) / shared, generator);
   const timesteps = Array.from(drawn).flatMap((timestep) => new Array<number>(shared).fill(timestep));
@@ -46,7 +47,7 @@ export function noiseBatch(
     ),
     noised: noiseBlocks(schedule, clean, noise, timesteps),
     timesteps,
-    labels: Array.from(drops, (value, n) => (value < labelDrop ? config.classes : (labels[n] ?? 0))),
+    labels: Array.from(drops, (value, n) => (value < labelDrop ? config.classes : at(labels, n))),
   };
 }
 

@@ -4,7 +4,7 @@ import { loadModel } from '../checkpoints/load.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { movedClass } from '../models/acdit/class-difference.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
 import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
@@ -84,6 +84,7 @@ async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal
   const layout = { patch: config.patch, blockSize: 1, blocks: 1 };
   const { weights, config: own } = await loadModel(path, { layout, ...(signal && { signal }) });
   requireSameSpace(path, own, config);
+  requireSamePrediction(path, own, config);
   requireSameLabels(path, own, config);
   try {
     checkWeights(config, new Map([...weights].map(([name, { shape }]) => [name, shape])));
@@ -109,6 +110,19 @@ function requireSameSpace(path: string, model: AcditConfig, data: AcditConfig): 
   fail(
     `the model was trained on latents of the autoencoder ${describeOrigin(model.autoencoder)}, the data was encoded with ` +
       `${describeOrigin(data.autoencoder)}; encode the data with the model's autoencoder`,
+  );
+}
+
+/**
+ * Checks what the initial model predicts: the outputs of another prediction mean something else.
+ * @throws {ConfigError} naming both predictions.
+ */
+function requireSamePrediction(path: string, model: AcditConfig, recipe: AcditConfig): void {
+  const [own, wanted] = [diffusionSettings(model), diffusionSettings(recipe)];
+  if (own.prediction === wanted.prediction && own.noiseSchedule === wanted.noiseSchedule) return;
+  throw new ConfigError(
+    `training.initFrom ${path} does not fit the model: it predicts ${own.prediction} along the noise schedule ` +
+      `${own.noiseSchedule}, the recipe's model ${wanted.prediction} along ${wanted.noiseSchedule}`,
   );
 }
 

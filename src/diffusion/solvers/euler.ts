@@ -3,6 +3,7 @@
  * epsilon - x_0, in steps of equal length, as diffusers' FlowMatchEulerDiscreteScheduler.
  */
 
+import { at, float32At } from '../../at.ts';
 import { type NoiseSchedule, noiseLevel } from '../noise-schedule.ts';
 import { checkStep, checkSteps, type Solver } from './solver.ts';
 
@@ -25,8 +26,8 @@ export function euler(schedule: NoiseSchedule, steps: number): Solver {
     initialState: () => ({}),
     step(index, x, velocity, state) {
       checkStep(solver, index, x, velocity);
-      const length = (noises[index + 1] ?? 0) - (noises[index] ?? 0);
-      return { x: x.map((value, i) => value + length * velocity[i]), state };
+      const length = at(noises, index + 1) - at(noises, index);
+      return { x: x.map((value, i) => value + length * float32At(velocity, i)), state };
     },
   };
   return solver;
