@@ -1,8 +1,10 @@
 /** @file Flags of every command that opens a model: which weights, and the layout that a checkpoint may not state. */
 
-import { type OpenOptions, openModel, type StoredModel } from '../checkpoints/load.ts';
+import type { OpenOptions, StoredModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
-import { closingOnError } from '../io/byte-source.ts';
+import { bundledModel } from '../runs/bundled-model.ts';
+import { openNamedModel } from '../runs/model-path.ts';
+import type { CommandContext } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { choice, wholeNumber } from './values.ts';
 
@@ -58,21 +60,25 @@ export function openOptions(values: CheckpointValues): OpenOptions {
   return { weights: values.weights, layout: Object.fromEntries(given) };
 }
 
+/** Opens a model, by its path or its name on the hub, with these flags. */
+export function openChosenModel(
+  name: string,
+  values: CheckpointValues,
+  context: CommandContext,
+): Promise<StoredModel> {
+  return openNamedModel(name, { ...openOptions(values), ...context });
+}
+
 /**
- * Open a model with these flags.
- * @throws {ArgumentError} if a flag contradicts what the model states.
+ * Returns the model that is named, or else a bundled one: of images, or of videos if `video`.
+ * @param flag what asks for that of videos, for the message.
+ * @throws {ArgumentError} if both are given.
  */
-export async function openChosenModel(path: string, values: CheckpointValues): Promise<StoredModel> {
-  const options = openOptions(values);
-  const model = await openModel(path, options);
-  return closingOnError(model.archive, async () => {
-    for (const part of PARTS) {
-      const [given, stated] = [options.layout?.[part], model.config[part]];
-      if (given === undefined || given === stated) continue;
-      throw new ArgumentError(
-        `--${LAYOUT_FLAGS[part]} ${given} contradicts the model, which states ${stated}; leave it out`,
-      );
-    }
-    return model;
-  });
+export function namedOrBundled(named: string | undefined, video = false, flag = '--video'): string {
+  if (named !== undefined && video) {
+    throw new ArgumentError(
+      `${flag} stands for the bundled model of clips; leave it out, or MODEL (${named})`,
+    );
+  }
+  return named ?? bundledModel(video ? 'video' : 'image');
 }

@@ -59,9 +59,29 @@ export function defineCommand<const F extends Flags>(definition: CommandDefiniti
       const report = terminalReporter(terminal, { quiet: texts.has('quiet'), json: texts.has('json') });
       const { signal } = terminal;
       const given = new Set(texts.keys());
-      return (await definition.run({ values, given, positionals, free }, { report, signal })) ?? 0;
+      try {
+        return (await definition.run({ values, given, positionals, free }, { report, signal })) ?? 0;
+      } catch (error) {
+        throw namingFlag(error, flags);
+      }
     },
   };
+}
+
+/** Flags of options that have another name in the library. */
+const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
+  'layout.patch': 'patch-size',
+  'layout.blockSize': 'block-size',
+  'layout.blocks': 'ar-len',
+  'layout.frames': 'num-frames',
+};
+
+/** Names the flag that stands for the wrong option of a run. */
+function namingFlag(error: unknown, flags: Flags): unknown {
+  if (!(error instanceof ArgumentError) || error.field === undefined) return error;
+  const { field, problem } = error;
+  const flag = FLAG_OF_OPTION[field] ?? field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return Object.hasOwn(flags, flag) ? new ArgumentError(`--${flag} ${problem}`, { cause: error }) : error;
 }
 
 function requirePositionals(

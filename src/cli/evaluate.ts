@@ -6,6 +6,7 @@ import { evaluate } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
+import { requireFreeFiles } from '../runs/free-files.ts';
 import type { Progress, Reporter } from '../runs/reporter.ts';
 import { clipFlags, clipProtocol } from './clip-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -15,7 +16,7 @@ import { prepareSets, setOptions } from './evaluation-sets.ts';
 import { networkFlags } from './feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { metricTable, statedProtocols } from './metric-table.ts';
-import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
+import { overwriteFlags } from './overwrite.ts';
 import { pixelFlags } from './pixel-flags.ts';
 import { outputFile, wholeNumber } from './values.ts';
 

@@ -4,15 +4,15 @@ import { dirname } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { paperConfig, SIZE_NAMES } from '../models/acdit/paper-models.ts';
-import { namedOrBundled } from '../runs/bundled-model.ts';
+import { requireFreeFiles } from '../runs/free-files.ts';
+import { modelNeeds } from '../runs/model-needs.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';
-import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';
+import { checkpointFlags, namedOrBundled, openChosenModel } from './checkpoint-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { modelNeeds, needsText } from './model-needs.ts';
-import { modelPath } from './model-path.ts';
 import { type ModelSummary, summarizeModel, summaryText } from './model-summary.ts';
-import { overwriteFlags, requireFreeFiles } from './overwrite.ts';
+import { needsText } from './needs-text.ts';
+import { overwriteFlags } from './overwrite.ts';
 import { type BlockPlan, blockPlan, PREDICATES, planNumbers } from './plan-cells.ts';
 import { planSvg } from './plan-drawing.ts';
 import { planText } from './plan-text.ts';
@@ -93,7 +93,7 @@ async function readSummary(
     return summarizeModel(`ACDiT-${name} ${kind}`, paperConfig(name, kind));
   }
   const model = namedOrBundled(path, video, '--video without --size');
-  const { config, archive } = await openChosenModel(await modelPath(model, context), values);
+  const { config, archive } = await openChosenModel(model, values, context);
   try {
     return summarizeModel(model, config, (name) => archive.info(name).dtype);
   } finally {

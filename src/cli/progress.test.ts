@@ -1,12 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  formatDuration,
-  formatSpeed,
-  type ProgressOptions,
-  plainLine,
-  startProgress,
-  terminalLine,
-} from './progress.ts';
+import { formatSpeed, type ProgressOptions, plainLine, startProgress, terminalLine } from './progress.ts';
 
 /** A progress on a stream that is kept as text, with a clock that is set by hand. */
 function start(options: Partial<ProgressOptions> & { isTTY?: boolean; columns?: number } = {}) {
@@ -106,16 +99,6 @@ describe('lines', () => {
   it('say no speed that is not known', () => {
     expect(plainLine(state)).toBe('x 1/4  loss 1');
   });
-});
-
-it.each([
-  [0.4, '0s'],
-  [59.6, '1m00s'],
-  [185, '3m05s'],
-  [7620, '2h07m'],
-  [97200, '1d03h'],
-])('formatDuration(%d) is %s', (seconds, expected) => {
-  expect(formatDuration(seconds)).toBe(expected);
 });
 
 it.each([

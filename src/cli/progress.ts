@@ -3,6 +3,7 @@
  * elsewhere, nothing when quiet.
  */
 
+import { formatDuration } from '../io/quantities.ts';
 import type { Progress, WorkOptions } from '../runs/reporter.ts';
 import type { TerminalStream } from './terminal.ts';
 
@@ -91,16 +92,6 @@ export function terminalLine(state: ProgressState, columns: number): string {
 /** The same without the bar. */
 export function plainLine(state: ProgressState): string {
   return [`${state.label} ${state.done}/${state.total}`, ...details(state)].join('  ');
-}
-
-/** Seconds as "42s", "3m05s", "2h07m" or "1d03h". */
-export function formatDuration(seconds: number): string {
-  const two = (value: number) => String(value).padStart(2, '0');
-  const s = Math.max(Math.round(seconds), 0);
-  if (s < 60) return `${s}s`;
-  if (s < 3600) return `${Math.floor(s / 60)}m${two(s % 60)}s`;
-  if (s < 86400) return `${Math.floor(s / 3600)}h${two(Math.floor(s / 60) % 60)}m`;
-  return `${Math.floor(s / 86400)}d${two(Math.floor(s / 3600) % 24)}h`;
 }
 
 /** Steps a second or, of slow work, seconds a step. Symbols of units, such as MB, have no plural. */

@@ -7,8 +7,6 @@ import type { Terminal } from './terminal.ts';
 
 /** A reporter that also prints results. */
 export interface TerminalReporter extends Reporter {
-  /** Prints a line that explains how the input was read, also if quiet. */
-  note(message: string): void;
   /** Prints a result as a line, unless results are JSON. */
   print(text: string): void;
 }

@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundledModel } from '../runs/bundled-model.ts';
 import { requireSamplingMemory } from '../runs/memory-check.ts';
+import { decoderPath, hubModelName, modelPath } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';
 import { MOST } from '../server/api.ts';
@@ -15,9 +16,7 @@ import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flag
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceName } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { hubModelName, modelPath } from './model-path.ts';
 import { packageVersion } from './package-version.ts';
-import { vaePath } from './vae-path.ts';
 import { list, wholeNumber } from './values.ts';
 
 const KB = 1024;
@@ -182,12 +181,12 @@ async function modelSource(text: string, values: ServeValues, context: CommandCo
   const [, given, name] = /^([\w.-]+)=(.+)$/.exec(text) ?? [undefined, undefined, text];
   const path = await modelPath(name, context);
   const id = given ?? (await hubModelName(name));
-  const model = await openChosenModel(path, values);
+  const model = await openChosenModel(path, values, context);
   const { config } = model;
   await model.archive.close();
   if (deviceName(values) === 'cpu') {
     requireSamplingMemory(config, { batch: values.batch, steps: DEFAULT_STEPS, guided: true });
   }
-  const folder = config.space === 'latents' ? await vaePath(config, values.vae, context) : undefined;
+  const folder = config.space === 'latents' ? await decoderPath(config, values.vae, context) : undefined;
   return { path, open: openOptions(values), ...(id !== undefined && { id }), vae: folder };
 }

@@ -5,9 +5,11 @@ import { describePassedOver } from '../data/folder-files.ts';
 import { openDataset } from '../data/open.ts';
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
+import { formatDuration } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { requireTrainingMemory } from '../runs/memory-check.ts';
+import { autoencoderPath, modelPath } from '../runs/model-path.ts';
 import type { Progress } from '../runs/reporter.ts';
 import { openCpu } from '../runtime/node.ts';
 import { evaluationSeries } from '../training/evaluation-series.ts';
@@ -22,8 +24,6 @@ import { workerBatches } from '../training/worker-batches.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceOptions, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { autoencoderPath, modelPath } from './model-path.ts';
-import { formatDuration } from './progress.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import {
   describeScores,

@@ -11,7 +11,6 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { EXIT } from './failure.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { modelPath } from './model-path.ts';
 
 const verifyFlags = {
   ...checkpointFlags,
@@ -44,7 +43,6 @@ async function verify(
   context: CommandContext,
 ): Promise<number | undefined> {
   const { report, signal } = context;
-  const path = await modelPath(model, context);
   const device = await openDevice(values);
   const golden = await openNpz(await openFile(goldenPath));
   try {
@@ -54,7 +52,7 @@ async function verify(
         `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
       );
     }
-    const { config, weights } = await readModel(path, values, signal);
+    const { config, weights } = await readModel(model, values, context);
     const progress = report.progress({ total: names.length, label: 'verify', unit: 'check' });
     const checks: Check[] = [];
     try {
@@ -75,10 +73,10 @@ async function verify(
   }
 }
 
-async function readModel(path: string, values: VerifyValues, signal: AbortSignal) {
-  const model = await openChosenModel(path, values);
+async function readModel(name: string, values: VerifyValues, context: CommandContext) {
+  const model = await openChosenModel(name, values, context);
   try {
-    return { config: model.config, weights: await readWeights(model, { signal }) };
+    return { config: model.config, weights: await readWeights(model, context) };
   } finally {
     await model.archive.close();
   }

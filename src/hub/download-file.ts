@@ -1,10 +1,11 @@
 /** @file A file of the hub as a file on this machine: from the cache, or downloaded into it. */
 
-import { type FileHandle, lstat, rename, rm, statfs } from 'node:fs/promises';
+import { type FileHandle, lstat, rename, rm } from 'node:fs/promises';
 import { basename, dirname, sep } from 'node:path';
 import { AcditError, HubError } from '../errors.ts';
 import { makeFolders } from '../io/atomic-write.ts';
 import { isFile } from '../io/file-source.ts';
+import { missingSpace } from '../io/free-space.ts';
 import { removeAbandonedLock, takeLock } from '../io/lock.ts';
 import {
   blobPath,
@@ -26,7 +27,6 @@ import { type FileInfo, lookUp } from './file-info.ts';
 import { isGenuine, noteGenuine } from './genuine.ts';
 import { describeLocation, type HubLocation, requireLocation } from './names.ts';
 import { missingFile } from './refusals.ts';
-import { formatBytes } from './sizes.ts';
 import { transfer } from './transfer.ts';
 
 /** What became of a file that was asked for. */
@@ -206,14 +206,12 @@ async function resumePoint(target: FileHandle, { size }: FileInfo): Promise<numb
   return 0;
 }
 
-/** A download should not end at a full disk that could be foreseen. */
+/** Refuses a download that cannot fit on the disk. */
 async function requireSpace(folder: string, needed: number, location: HubLocation): Promise<void> {
-  const { bavail, bsize, blocks } = await statfs(folder);
-  const free = bavail * bsize;
-  if (blocks === 0 || free >= needed) return; // some file systems do not say
+  const missing = await missingSpace(folder, needed);
+  if (missing === undefined) return;
   throw new HubError(
-    `${describeLocation(location)}: ${formatBytes(needed)} are needed in ${folder}, and ${formatBytes(free)} are free; ` +
-      'free some space, or set HF_HOME to a folder on another disk',
+    `${describeLocation(location)}: ${missing}; free some space, or set HF_HOME to a folder on another disk`,
   );
 }
 

@@ -2,9 +2,9 @@
 
 import { HubError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
+import { formatBytes } from '../io/quantities.ts';
 import { ConnectionProblem, connected, type Hub } from './connection.ts';
 import type { HubLocation } from './names.ts';
-import { formatBytes } from './sizes.ts';
 
 /** Max entries that are read of a list; repositories may have millions. */
 const LONGEST = 1000;

@@ -2,6 +2,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { HubError } from '../errors.ts';
+import { formatBytes } from '../io/quantities.ts';
 import { pause } from '../pause.ts';
 import {
   attemptDelay,
@@ -15,7 +16,6 @@ import {
 import type { FileInfo } from './file-info.ts';
 import { describeLocation, type HubLocation } from './names.ts';
 import { refusal } from './refusals.ts';
-import { formatBytes } from './sizes.ts';
 
 /** Max attempts in a row that deliver almost nothing. */
 const ATTEMPTS = 6;

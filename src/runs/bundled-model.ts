@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ArgumentError, CheckpointError } from '../errors.ts';
+import { CheckpointError } from '../errors.ts';
 
 /** What a model makes. */
 export type ModelKind = 'image' | 'video';
@@ -11,29 +11,15 @@ export type ModelKind = 'image' | 'video';
 /** Names of the model's folder and of its recipe. */
 const NAMES: Readonly<Record<ModelKind, string>> = { image: 'fashion-mnist', video: 'moving-fashion-mnist' };
 
-/** `src/cli` and `dist/cli` are equally deep in the package. */
+/** `src/runs` and `dist/runs` are equally deep in the package. */
 const MODELS = new URL('../../models/', import.meta.url);
 
-/** The classifier of the images that the bundled image model makes. */
+/** Returns the path of the classifier of the images that the bundled image model makes. */
 export function bundledClassifier(): string {
   return fileURLToPath(new URL('fashion-mnist-classifier', MODELS));
 }
 
-/**
- * The model that is named, or else a bundled one: of images, or of clips if `video`.
- * @param flag what asks for that of clips, for the message.
- * @throws {ArgumentError} if both are given.
- */
-export function namedOrBundled(named: string | undefined, video = false, flag = '--video'): string {
-  if (named !== undefined && video) {
-    throw new ArgumentError(
-      `${flag} stands for the bundled model of clips; leave it out, or MODEL (${named})`,
-    );
-  }
-  return named ?? bundledModel(video ? 'video' : 'image');
-}
-
-/** The model's path, from the working directory where that is shorter. @throws {CheckpointError} if it is not there. */
+/** Returns a model's path, from the working directory if that is shorter. @throws {CheckpointError} if it is missing. */
 export function bundledModel(kind: ModelKind): string {
   const path = fileURLToPath(new URL(NAMES[kind], MODELS));
   if (!existsSync(path)) {

@@ -1,22 +1,30 @@
-/** @file Pictures and clips to go on from: their first blocks, as the model knows blocks. */
+/** @file Reads images and videos to continue: their first blocks, as the model knows blocks. */
 
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
-import { ArgumentError } from '../errors.ts';
 import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop, shortSideCrop } from '../media/resize.ts';
 import { readFrames } from '../media/video-reader.ts';
-import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING, tokensPerFrame } from '../models/acdit/config.ts';
+import {
+  type AcditConfig,
+  frameCount,
+  PAPER_DOWNSAMPLING,
+  tokenSize,
+  tokensPerFrame,
+} from '../models/acdit/config.ts';
 import { framesLayout, patchify } from '../models/acdit/layout.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { openCpu } from '../runtime/node.ts';
 import { checkAutoencoder, checkLatentOrigin } from '../sampling/latents-to-images.ts';
+import { joinAxis } from '../tensor/axes.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
+import { invalidOption } from './invalid-option.ts';
 
+/** What is continued, and how much of it is kept. */
 export interface Continuation {
-  /** A picture, a video, or a folder of frames. */
+  /** An image, a video, or a folder of frames. */
   readonly path: string;
-  /** Blocks to keep; by default all but one, as far as there are frames. */
+  /** Blocks to keep (default: all but one, as far as there are frames). */
   readonly keep: number | undefined;
   /** Blocks of the result. */
   readonly blocks: number;
@@ -27,7 +35,7 @@ export interface Continuation {
 }
 
 /**
- * The blocks (1, K, B, C) that are kept.
+ * Reads the blocks (1, K, B, C) that are kept of an image or a video.
  * @throws {ArgumentError} if there are too few frames, they are too small, or nothing would be left to make.
  * @throws {FormatError} if the file cannot be read.
  */
@@ -42,24 +50,25 @@ export async function readGiven(config: AcditConfig, options: Continuation): Pro
   const keep = options.keep ?? wholeBlocks(config, frames.length);
   requireEnough(config, path, keep, frames.length);
   if (keep >= blocks) {
-    throw new ArgumentError(
-      `--keep ${keep} leaves nothing to make of ${blocks} blocks; keep fewer${config.frames > 1 ? ', or give more --blocks' : ''}`,
+    throw invalidOption(
+      'keep',
+      `${keep} leaves nothing to make of ${blocks} blocks; keep fewer${config.frames > 1 ? ', or give more --blocks' : ''}`,
     );
   }
-  const pictures = stack(frames);
+  const images = stack(frames);
   return firstBlocks(
     config,
-    config.space === 'latents' ? await encoded(config, pictures, options) : pictures,
+    config.space === 'latents' ? await encoded(config, images, options) : images,
     keep,
   );
 }
 
-/** Frames that some blocks take part in. */
+/** Returns the number of frames that contain some of the first blocks. */
 function framesOf(config: AcditConfig, blocks: number): number {
   return config.frames === 1 ? 1 : Math.ceil(frameCount(config, blocks));
 }
 
-/** Blocks that so many frames fill; a picture is whole, but its last block is to be made. */
+/** Returns the number of blocks that frames fill; an image is whole, but its last block is to be made. */
 function wholeBlocks(config: AcditConfig, frames: number): number {
   if (config.frames === 1) return config.blocks - 1;
   return Math.floor((frames * tokensPerFrame(config)) / config.blockSize);
@@ -68,13 +77,14 @@ function wholeBlocks(config: AcditConfig, frames: number): number {
 function requireEnough(config: AcditConfig, path: string, keep: number, frames: number): void {
   const needed = framesOf(config, Math.max(keep, 1));
   if (keep >= 1 && frames >= needed) return;
-  throw new ArgumentError(
-    `--continue ${path}: ${Math.max(keep, 1)} blocks are ${needed} frames, and it has ${frames}; ` +
+  throw invalidOption(
+    'continue',
+    `${path}: ${Math.max(keep, 1)} blocks are ${needed} frames, and it has ${frames}; ` +
       'give a longer clip, or keep fewer blocks with --keep',
   );
 }
 
-/** A frame in the model's channels and size, cut out as those that it was trained on. */
+/** Returns a frame in the model's channels and size, cropped like those that it was trained on. */
 function fitted(config: AcditConfig, frame: Image, path: string): Image {
   const { downsampling = PAPER_DOWNSAMPLING } = config;
   const factor = config.space === 'latents' ? downsampling : 1;
@@ -82,38 +92,39 @@ function fitted(config: AcditConfig, frame: Image, path: string): Image {
   const image = withChannels(frame, config.space === 'pixels' && config.channels === 1 ? 1 : 3);
   if (image.width === width && image.height === height) return image;
   if (image.width < width || image.height < height) {
-    throw new ArgumentError(
-      `--continue ${path}: is ${image.width} x ${image.height} pixels, and the model makes ${width} x ${height}; give a larger one`,
+    throw invalidOption(
+      'continue',
+      `${path}: is ${image.width} x ${image.height} pixels, and the model makes ${width} x ${height}; give a larger one`,
     );
   }
   if (width !== height) {
-    throw new ArgumentError(
-      `--continue ${path}: is ${image.width} x ${image.height} pixels; this model needs exactly ${width} x ${height}`,
+    throw invalidOption(
+      'continue',
+      `${path}: is ${image.width} x ${image.height} pixels; this model needs exactly ${width} x ${height}`,
     );
   }
   return config.frames > 1 ? shortSideCrop(image, width) : centerCrop(image, width);
 }
 
-/** (frames, C, H, W) in [-1, 1]. */
+/** Returns images as (frames, C, H, W) in [-1, 1]. */
 function stack(images: readonly Image[]): Tensor<'float32'> {
-  const [{ width, height, channels }] = images;
-  const out = float32(
-    [images.length, channels, height, width],
-    new Float32Array(elementCount([images.length, channels, height, width])),
+  return joinAxis(
+    images.map((image) => {
+      const { width, height, channels } = image;
+      return float32([1, channels, height, width], samplesFromImage(image));
+    }),
+    0,
   );
-  const size = channels * height * width;
-  for (const [i, image] of images.entries()) out.data.set(samplesFromImage(image), i * size);
-  return out;
 }
 
-/** The means of their latents, scaled as the model knows them. */
+/** Returns the means of the images' latents, scaled as the model knows them. */
 async function encoded(
   config: AcditConfig,
-  pictures: Tensor<'float32'>,
+  images: Tensor<'float32'>,
   { vae, threads, signal }: Continuation,
 ): Promise<Tensor<'float32'>> {
   if (vae === undefined) {
-    throw new ArgumentError('--continue needs the autoencoder of a model of latents; give --vae DIR');
+    throw invalidOption('continue', 'needs the autoencoder of a model of latents; give --vae DIR');
   }
   const device = openCpu({ threads });
   const stored = await openAutoencoder(vae);
@@ -122,7 +133,7 @@ async function encoded(
     const { scalingFactor } = stored.config;
     checkLatentOrigin(config, { fingerprint: await autoencoderFingerprint(stored), scalingFactor }, vae);
     const autoencoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
-    const { mean } = await autoencoder.encode(pictures, { signal });
+    const { mean } = await autoencoder.encode(images, { signal });
     return float32(
       mean.shape,
       mean.data.map((value) => value * stored.config.scalingFactor),
@@ -133,11 +144,14 @@ async function encoded(
   }
 }
 
-/** The first blocks (1, K, B, C) of (frames, C, H, W). */
-function firstBlocks(config: AcditConfig, pictures: Tensor<'float32'>, keep: number): Tensor<'float32'> {
-  const [frames, ...inner] = pictures.shape;
-  const tokens = patchify(framesLayout(config, frames), float32([1, frames, ...inner], pictures.data));
-  const size = tokens.shape[3];
-  const count = keep * config.blockSize * size;
-  return float32([1, keep, config.blockSize, size], tokens.data.slice(0, count));
+/** Returns the first blocks (1, K, B, C) of (frames, C, H, W). */
+function firstBlocks(
+  config: AcditConfig,
+  { shape, data }: Tensor<'float32'>,
+  keep: number,
+): Tensor<'float32'> {
+  const [frames = 0] = shape;
+  const tokens = patchify(framesLayout(config, frames), float32([1, ...shape], data));
+  const blocks = [1, keep, config.blockSize, tokenSize(config)];
+  return float32(blocks, tokens.data.slice(0, elementCount(blocks)));
 }

@@ -1,3 +1,31 @@
 /** @file What the commands do, without a terminal: `acdit/runs`. */
 
-export type { Progress, Reporter, WorkOptions } from './reporter.ts';
+export { bundledClassifier, bundledModel, type ModelKind } from './bundled-model.ts';
+export type { LabelOptions, LabelOrder } from './chosen-labels.ts';
+export {
+  type ConvertModelOptions,
+  type ConvertModelResult,
+  convertModel,
+  type ModelFormat,
+} from './convert.ts';
+export { type EncodeDatasetOptions, type EncodeDatasetResult, encodeDataset } from './encode.ts';
+export { labelName, type ParsedLabels, parseLabels } from './labels.ts';
+export { type ModelNeeds, modelNeeds } from './model-needs.ts';
+export {
+  autoencoderPath,
+  decoderPath,
+  modelPath,
+  type NamedModelOptions,
+  openNamedModel,
+} from './model-path.ts';
+export { i3dPath, inceptionPath } from './network-path.ts';
+export {
+  type Progress,
+  type Reporter,
+  type RunContext,
+  silentReporter,
+  type WorkOptions,
+} from './reporter.ts';
+export { type FinishedSample, type SampleOptions, type SampleResult, sample } from './sample.ts';
+export { type SampleNpzOptions, type SampleNpzResult, sampleNpz } from './sample-npz.ts';
+export type { SamplingOptions } from './sampling-plan.ts';

@@ -1,33 +1,15 @@
-/** @file Labels as users give them, class numbers or names, and as they are shown. */
+/** @file Labels as users write them, class numbers or names, and as they are shown. */
 
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { type ChosenClass, className, findName, requireClass } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-
-/** One class for a sample, or one for each of its blocks. */
-export type Label = number | readonly number[];
-
-/** The classes that the official sampling scripts draw. */
-const OFFICIAL_LABELS = {
-  image: [207, 360, 387, 974, 88, 979, 417, 279],
-  video: [27, 36, 38, 97, 88, 79, 41, 29],
-} as const;
-
-/** Models with at most this many classes are sampled in all of them. */
-const FEW_CLASSES = 20;
-
-/** All classes of a small model; of the released ones those that the official scripts draw; else the first eight. */
-export function defaultLabels({ classes, frames }: AcditConfig): number[] {
-  if (classes <= FEW_CLASSES) return Array.from({ length: classes }, (_, label) => label);
-  if (classes === 1000 && frames === 1) return [...OFFICIAL_LABELS.image];
-  if (classes === 101 && frames > 1) return [...OFFICIAL_LABELS.video];
-  return Array.from({ length: 8 }, (_, label) => label);
-}
+import type { PerBlock } from '../sampling/request.ts';
+import { invalidOption } from './invalid-option.ts';
 
 /** Labels that were read from a text. */
 export interface ParsedLabels {
-  readonly labels: Label[];
+  readonly labels: readonly PerBlock[];
   /** Notes on which class was taken if a text could mean two. */
   readonly notes: string[];
 }
@@ -53,8 +35,9 @@ function readItem(config: AcditConfig, { raw, parts }: LabelItem, blocks: number
   const whole = classWith('/', config, raw);
   const readBlocks = (): ChosenClass[] => {
     if (parts.length !== blocks) {
-      throw new ArgumentError(
-        `--labels '${raw}' has ${parts.length} values; give one, or one for each of ${blocks} blocks`,
+      throw invalidOption(
+        'labels',
+        `'${raw}' has ${parts.length} values; give one, or one for each of ${blocks} blocks`,
       );
     }
     return parts.map((part) => readPart(config, part));
@@ -87,8 +70,9 @@ function classWith(separator: string, { classNames }: AcditConfig, text: string)
 function oneReading<T>(text: string, separator: string, whole: T | undefined, several: T | undefined): T {
   if (whole === undefined || several === undefined) return (whole ?? several)!;
   const parts = text.split(separator).map((part) => quotedLabel(part.trim()));
-  throw new ArgumentError(
-    `--labels ${printable(text)} could mean one class or several; ` +
+  throw invalidOption(
+    'labels',
+    `${printable(text)} could mean one class or several; ` +
       `write '${quotedLabel(text.trim())}' for one, or '${parts.join(separator)}' for several`,
   );
 }
@@ -129,13 +113,14 @@ function splitLabels(text: string): LabelItem[] {
   for (let separator = ','; separator !== ''; ) {
     const [, inQuotes, plain = '', next] = pattern.exec(text)!;
     if (plain.startsWith('"')) {
-      throw new ArgumentError(
-        `--labels ${printable(text)}: a double quote is not closed; write '"a, b",c', and "" for a quote in a name`,
+      throw invalidOption(
+        'labels',
+        `${printable(text)}: a double quote is not closed; write '"a, b",c', and "" for a quote in a name`,
       );
     }
     const part = inQuotes?.replaceAll('""', '"') ?? plain.trim();
     if (part === '')
-      throw new ArgumentError(`--labels '${printable(text)}' has an empty part; each part must name a class`);
+      throw invalidOption('labels', `'${printable(text)}' has an empty part; each part must name a class`);
     parts.push(part);
     separator = next;
     if (separator === '/') continue;
@@ -146,17 +131,7 @@ function splitLabels(text: string): LabelItem[] {
 }
 
 /** Returns the name of a label, or its number if the model has no names. */
-export function labelName(config: AcditConfig, label: Label): string {
+export function labelName(config: AcditConfig, label: PerBlock): string {
   if (typeof label !== 'number') return label.map((part) => labelName(config, part)).join(' / ');
   return className(config, label);
-}
-
-/**
- * Repeat each label.
- * @param count samples in all, divided among the labels as evenly as can be; else `perLabel` of each.
- */
-export function repeatLabels(labels: readonly Label[], perLabel: number, count: number | undefined): Label[] {
-  const times = (index: number): number =>
-    count === undefined ? perLabel : Math.floor((count + labels.length - 1 - index) / labels.length);
-  return labels.flatMap((label, i) => Array<Label>(times(i)).fill(label));
 }

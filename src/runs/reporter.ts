@@ -4,6 +4,8 @@
 export interface Reporter {
   /** Reports what the run does, for a reader. */
   say(message: string): void;
+  /** Reports how an option was read, such as which of two classes a name was taken for. */
+  note(message: string): void;
   /** Reports what the caller should know, though the run continues. */
   warn(message: string): void;
   /** Reports an event, for a program. */
@@ -30,4 +32,34 @@ export interface Progress {
   update(done: number, fields?: Readonly<Record<string, string>>): void;
   /** Ends the report with its last state. */
   finish(): void;
+}
+
+/** What every run takes: where it reports, and what ends it early. */
+export interface RunContext {
+  /** Gets messages, events and progress (default: nobody). */
+  readonly report?: Reporter | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The context of a run with its defaults. */
+export interface ActiveContext extends RunContext {
+  readonly report: Reporter;
+  readonly signal: AbortSignal;
+}
+
+/** A reporter that reports to nobody. */
+export const silentReporter: Reporter = {
+  say() {},
+  note() {},
+  warn() {},
+  emit() {},
+  progress: () => ({ update() {}, finish() {} }),
+};
+
+/** Returns the reporter and signal of a run, with defaults. */
+export function contextOf({
+  report = silentReporter,
+  signal = new AbortController().signal,
+}: RunContext): ActiveContext {
+  return { report, signal };
 }

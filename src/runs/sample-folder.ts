@@ -14,9 +14,8 @@ import { FRAME_NAME } from '../media/video-writer.ts';
 
 /** The files of one run. */
 export interface SampleFolder {
-  readonly path: string;
-  /** Number of the run's first sample. */
-  readonly first: number;
+  /** Returns the path of a sample's file, without the ending. @param sample number in the run, from 0 */
+  stem(sample: number, name: string): string;
   /** The file of the grid. */
   readonly grid: string;
   /** The file of the latents, unless another is named. */
@@ -77,8 +76,7 @@ export async function openSampleFolder(
   });
   const suffix = own.run === 1 ? '' : `-${own.run}`;
   return {
-    path,
-    first: own.first,
+    stem: (sample, name) => join(path, fileStem(own.first + sample, name)),
     grid: join(path, `grid${suffix}.png`),
     latents: join(path, `latents${suffix}.npy`),
     release: () =>
@@ -120,10 +118,13 @@ function parseRecord(text: string): Run[] {
   }
 }
 
-/** Returns the folder of a run that writes nothing into it; it is not made. */
-export function unusedSampleFolder(path: string): SampleFolder {
-  const [grid, latents] = [join(path, 'grid.png'), join(path, 'latents.npy')];
-  return { path, first: 0, grid, latents, release: async () => {} };
+/** Returns the name of a sample's file without the ending: `007-t-shirt-top`. */
+function fileStem(number: number, name: string): string {
+  const slug = name
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, '-')
+    .replace(/^-+|-+$/g, '');
+  return `${String(number).padStart(3, '0')}-${slug.slice(0, 80) || 'sample'}`;
 }
 
 /** Returns the number after a sample's; 0 for other files. */

@@ -38,14 +38,14 @@ export interface EncodeOptions {
   readonly encoder: Pick<Autoencoder, 'config' | 'encode'>;
   readonly autoencoder: LatentOrigin;
   /** True if the source turns images upright by their EXIF orientation (default: false). */
-  readonly exifOrientation?: boolean;
+  readonly exifOrientation?: boolean | undefined;
   /** Where index.json and the shards go. */
   readonly folder: string;
-  /** Encode mirrored images too; default true. */
-  readonly flips?: boolean;
-  /** Default float16: its rounding is far below the noise that is added in training. */
-  readonly dtype?: 'float16' | 'float32';
-  /** Images a shard, default 512, or videos, default 8. A kill loses at most one shard's work. */
+  /** Encode mirrored images too (default: true). */
+  readonly flips?: boolean | undefined;
+  /** Type of the latents (default: float16, whose rounding is far below the noise that is added in training). */
+  readonly dtype?: 'float16' | 'float32' | undefined;
+  /** Images (default: 512) or videos (default: 8) per shard. A kill loses at most one shard's work. */
   readonly shardSize?: number | undefined;
   readonly signal?: AbortSignal;
   readonly hooks?: EncodeHooks;

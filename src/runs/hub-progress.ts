@@ -1,23 +1,20 @@
-/** @file What a download from the hub shows on the terminal. */
+/** @file What a run reports of a download from the hub. */
 
 import type { HubEvent } from '../hub/events.ts';
-import { formatBytes } from '../hub/sizes.ts';
-import { printable } from '../io/printable.ts';
-import type { Progress, Reporter } from '../runs/reporter.ts';
-import type { CommandContext } from './command.ts';
-import { formatDuration } from './progress.ts';
+import { formatBytes, formatDuration } from '../io/quantities.ts';
+import { type Progress, type Reporter, type RunContext, silentReporter } from './reporter.ts';
 
-/** Smaller files are there before a bar could be read. */
+/** Smaller files arrive before a progress bar could be read. */
 const SHORT = 1e6;
 
 export interface HubProgress {
   onEvent(event: HubEvent): void;
-  /** End the line, and say what is kept if the download was interrupted. */
+  /** Ends the progress, and reports what is kept if the download was interrupted. */
   close(): void;
 }
 
-/** A bar for each large file, and a line for what is out of the ordinary. */
-export function hubProgress({ report, signal }: CommandContext): HubProgress {
+/** Reports the progress of each large file, and whatever is out of the ordinary. */
+export function hubProgress({ report = silentReporter, signal }: RunContext): HubProgress {
   let progress: Progress | undefined;
   let state: { readonly done: number; readonly size: number } | undefined;
   const finish = (): void => {
@@ -30,7 +27,7 @@ export function hubProgress({ report, signal }: CommandContext): HubProgress {
         case 'start':
           state = event;
           if (event.done > 0) report.say(`${event.file}: ${formatBytes(event.done)} are there already`);
-          if (event.size - event.done >= SHORT) progress = startBar(event, report);
+          if (event.size - event.done >= SHORT) progress = startProgress(event, report);
           break;
         case 'progress':
           state = event;
@@ -51,7 +48,7 @@ export function hubProgress({ report, signal }: CommandContext): HubProgress {
           report.warn(`${event.path} differs from ${event.file} on the hub; it is not used`);
           break;
         case 'unreachable':
-          report.warn(`${event.reason}; ${printable(event.file)} is taken from the cache`);
+          report.warn(`${event.reason}; ${event.file} is taken from the cache`);
           break;
         case 'done':
         case 'cached':
@@ -61,7 +58,7 @@ export function hubProgress({ report, signal }: CommandContext): HubProgress {
     },
     close() {
       finish();
-      if (signal.aborted && state) {
+      if (signal?.aborted && state) {
         report.say(
           `${formatBytes(state.done)} of ${formatBytes(state.size)} are kept; the same command goes on from there`,
         );
@@ -70,7 +67,7 @@ export function hubProgress({ report, signal }: CommandContext): HubProgress {
   };
 }
 
-function startBar({ file, done, size }: HubEvent & { kind: 'start' }, report: Reporter): Progress {
+function startProgress({ file, done, size }: HubEvent & { kind: 'start' }, report: Reporter): Progress {
   return report.progress({
     total: inUnits(size, size),
     start: inUnits(done, size),

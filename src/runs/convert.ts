@@ -1,0 +1,175 @@
+/** @file Converts a model from one kind of file to another. */
+
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname, extname } from 'node:path';
+import { CONFIG_FILE, type StoredModel } from '../checkpoints/load.ts';
+import { officialArguments, officialLimits, saveOfficial } from '../checkpoints/official-writer.ts';
+import { onnxDataPath, saveOnnx } from '../checkpoints/onnx-writer.ts';
+import { type StoredWeights, saveModel, storedAs } from '../checkpoints/save.ts';
+import { ArgumentError } from '../errors.ts';
+import { byteCount } from '../formats/safetensors.ts';
+import type { LazyTensor } from '../formats/tensor-archive.ts';
+import { writeFolderAtomically } from '../io/atomic-write.ts';
+import { formatDuration } from '../io/quantities.ts';
+import { parameters } from '../models/acdit/weights.ts';
+import type { FloatType } from '../tensor/convert.ts';
+import { occupied } from './free-files.ts';
+import { invalidOption } from './invalid-option.ts';
+import { type NamedModelOptions, openNamedModel } from './model-path.ts';
+import { type ActiveContext, contextOf } from './reporter.ts';
+
+/** What to convert, and into what. */
+export interface ConvertModelOptions extends NamedModelOptions {
+  /** A model folder, its .safetensors, an official checkpoint (.pt), or a name on the hub. */
+  readonly from: string;
+  /** NAME.pt is a checkpoint for the official code, NAME.onnx a program for ONNX Runtime, any other name a model folder. */
+  readonly to: string;
+  /** Storage type of the weights (default: as in `from`); a program for ONNX Runtime is always float32. */
+  readonly dtype?: FloatType | undefined;
+  /** Replace a model that exists (default: false). */
+  readonly overwrite?: boolean | undefined;
+}
+
+/** What was written. */
+export interface ConvertModelResult {
+  readonly to: string;
+  readonly format: ModelFormat;
+  readonly tensors: number;
+  readonly bytes: number;
+  /** What the official code needs besides the file. */
+  readonly notes: readonly string[];
+  readonly seconds: number;
+}
+
+/** The kind of file that a model is written to. */
+export type ModelFormat = 'folder' | 'pt' | 'onnx';
+
+/** What is written, and where. */
+interface Target extends Pick<ConvertModelOptions, 'from' | 'to' | 'dtype'> {
+  readonly format: ModelFormat;
+}
+
+/**
+ * Converts a model. It emits the events `start` and `done`.
+ * @throws {ArgumentError} if the model cannot be stored so, or something that may not be replaced is at `to`;
+ * {AcditError} if the model cannot be read or written.
+ */
+export async function convertModel(options: ConvertModelOptions): Promise<ConvertModelResult> {
+  const { from, to, overwrite = false } = options;
+  const format = formatOf(to);
+  const dtype = dtypeOf(options.dtype, format);
+  await requireFree(to, format, overwrite);
+  const model = await openNamedModel(from, options);
+  try {
+    if (format === 'pt') officialArguments(model.config); // fails before anything is written
+    return await write(model, { from, to, format, dtype }, contextOf(options));
+  } finally {
+    await model.archive.close();
+  }
+}
+
+function formatOf(path: string): ModelFormat {
+  const extension = extname(path).toLowerCase();
+  if (extension === '.pt') return 'pt';
+  if (extension === '.onnx') return 'onnx';
+  // A folder may be called v1.5, but hardly x.ckpt.
+  if (path.endsWith('/') || !/^\.[a-z]+$/.test(extension)) return 'folder';
+  throw new ArgumentError(
+    `cannot write '${extension}' files; OUT must end in .pt or .onnx, or be a folder (then end it with /)`,
+  );
+}
+
+function dtypeOf(dtype: FloatType | undefined, format: ModelFormat): FloatType | undefined {
+  if (format !== 'onnx') return dtype;
+  if (dtype === undefined || dtype === 'float32') return 'float32';
+  throw invalidOption('dtype', `${dtype} does not go with .onnx, whose program computes in fp32`);
+}
+
+/** @throws {ArgumentError} if something is at `path` that may not be replaced, or there is no folder around it. */
+async function requireFree(path: string, format: ModelFormat, overwrite: boolean): Promise<void> {
+  const parent = await stat(dirname(path)).catch(() => undefined);
+  if (!parent?.isDirectory()) {
+    throw new ArgumentError(
+      `there is no folder ${dirname(path)} to put ${basename(path)} into; create it first`,
+    );
+  }
+  const files = format === 'onnx' ? [path, onnxDataPath(path)] : [path];
+  for (const file of files) {
+    const found = await stat(file).catch(() => undefined);
+    if (!found) continue;
+    if (found.isDirectory() !== (format === 'folder')) {
+      const what = found.isDirectory() ? 'a folder' : 'a file';
+      throw new ArgumentError(`${file} exists and is ${what}; give another name`);
+    }
+    if (format === 'folder') await requireModelFolder(file);
+    if (!overwrite && !(format === 'folder' && (await readdir(file)).length === 0)) {
+      throw occupied(file);
+    }
+  }
+}
+
+/** Files of a model are not put among others. */
+async function requireModelFolder(folder: string): Promise<void> {
+  const files = await readdir(folder);
+  if (files.length === 0 || files.includes(CONFIG_FILE)) return;
+  throw new ArgumentError(`${folder} exists and holds other files than a model's; give another name`);
+}
+
+async function write(
+  model: StoredModel,
+  { from, to, format, dtype }: Target,
+  { report, signal }: ActiveContext,
+): Promise<ConvertModelResult> {
+  const total = parameters(model.config).size;
+  const progress = report.progress({ total, label: 'convert', unit: 'tensor' });
+  const weights = lazyWeights(model, (done) => progress.update(done));
+  const stored = dtype ? storedAs(weights, dtype) : weights;
+  const bytes = [...stored.values()].reduce((sum, info) => sum + byteCount(info), 0);
+  const notes = format === 'pt' ? officialLimits(model.config) : [];
+  const started = performance.now();
+  report.emit({ kind: 'start', from, to, format, tensors: total, bytes });
+  try {
+    await writeAs(format, to, model, stored, signal);
+  } finally {
+    progress.finish();
+  }
+  const seconds = (performance.now() - started) / 1000;
+  const result = { to, format, tensors: total, bytes, notes, seconds };
+  report.emit({ kind: 'done', ...result });
+  for (const note of notes) report.say(`note: to load it with the official code: ${note}`);
+  report.say(`${total} tensors, ${(bytes / 1e6).toFixed(1)} MB, in ${formatDuration(seconds)}`);
+  return result;
+}
+
+/** The weights in their official order, each still in its file. @param onRead gets how many were read. */
+function lazyWeights({ config, archive }: StoredModel, onRead: (done: number) => void): StoredWeights {
+  let done = 0;
+  return new Map(
+    [...parameters(config).keys()].map((name): [string, LazyTensor] => [
+      name,
+      {
+        ...archive.info(name),
+        async read() {
+          const value = await archive.read(name);
+          onRead(++done);
+          return value;
+        },
+      },
+    ]),
+  );
+}
+
+async function writeAs(
+  format: ModelFormat,
+  path: string,
+  { config, archive }: StoredModel,
+  weights: StoredWeights,
+  signal: AbortSignal,
+): Promise<void> {
+  if (format === 'pt') return saveOfficial(path, config, weights, signal);
+  if (format === 'onnx') return saveOnnx(path, config, weights, signal);
+  const save = (folder: string): Promise<void> =>
+    saveModel(folder, config, weights, { metadata: archive.metadata, signal });
+  const isThere = await stat(path).catch(() => undefined);
+  return isThere ? save(path) : writeFolderAtomically(path, save);
+}

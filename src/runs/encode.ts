@@ -1,0 +1,222 @@
+/** @file Encodes a dataset of images or videos to the latents that models of latents are trained on. */
+
+import { resolve, sep } from 'node:path';
+import { openAutoencoder } from '../checkpoints/autoencoder.ts';
+import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import type { ImageDataset, VideoDataset } from '../data/dataset.ts';
+import { describePassedOver } from '../data/folder-files.ts';
+import { type EncodeHooks, encodeLatents } from '../data/latents/encode.ts';
+import {
+  earlierLatentsNote,
+  finishedCounts,
+  hasIndex,
+  type LatentsIndex,
+  shardCount,
+} from '../data/latents/index-file.ts';
+import { frameBytes } from '../data/latents/shard.ts';
+import { openImages, openVideos } from '../data/open.ts';
+import { ArgumentError } from '../errors.ts';
+import { missingSpace } from '../io/free-space.ts';
+import { formatBytes, formatDuration } from '../io/quantities.ts';
+import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
+import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
+import type { Device } from '../runtime/device.ts';
+import { invalidOption } from './invalid-option.ts';
+import { autoencoderPath } from './model-path.ts';
+import { type ActiveContext, contextOf, type Progress, type RunContext } from './reporter.ts';
+
+/** What to encode, with what, and where the latents go. */
+export interface EncodeDatasetOptions extends RunContext {
+  /** One folder of images or videos per class, IDX files, or UCF-101 with its lists. */
+  readonly data: string;
+  /** Folder of the latents. A run that was interrupted is resumed. */
+  readonly out: string;
+  /** Autoencoder: a diffusers folder, or a name on the hub. */
+  readonly vae: string;
+  /** Computes the latents; the caller disposes of it. */
+  readonly device: Device;
+  /** Side of the square that each image or frame is cropped to, around its centre (default: 256). */
+  readonly size?: number | undefined;
+  /** Whether `data` is videos (default: false). */
+  readonly video?: boolean | undefined;
+  /** Pair of lists of UCF-101: 1, 2 or 3 (default: 1). */
+  readonly fold?: number | undefined;
+  /** Part of the dataset (default: train, also a folder without splits). */
+  readonly split?: 'train' | 'test' | undefined;
+  /** Turn images upright by their EXIF orientation (default: false). */
+  readonly exifOrientation?: boolean | undefined;
+  /** Max pixels of an image or a video frame. */
+  readonly maxPixels?: number | undefined;
+  /** Encode mirrored images too (default: true). */
+  readonly flips?: boolean | undefined;
+  readonly dtype?: 'float16' | 'float32' | undefined;
+  /** Images (default: 512) or videos (default: 8) per file; an interruption loses at most that much work. */
+  readonly shardSize?: number | undefined;
+}
+
+/** The latents that are finished. */
+export interface EncodeDatasetResult {
+  readonly folder: string;
+  /** Images or videos that are encoded. */
+  readonly samples: number;
+  /** Corrupt ones that were skipped. */
+  readonly skipped: number;
+  readonly seconds: number;
+}
+
+/**
+ * Encodes a dataset. It emits the events `start`, `shard` (each time a file is finished), and `done` or `interrupted`.
+ * @throws {AcditError} if an option is not valid, the data cannot be read, or the latents in the folder were made with
+ * other settings; the signal's reason once it is aborted: the same options resume the run.
+ */
+export async function encodeDataset(options: EncodeDatasetOptions): Promise<EncodeDatasetResult> {
+  const { data, out, device, exifOrientation, flips, dtype, shardSize } = options;
+  requireApart(data, out);
+  const context = contextOf(options);
+  const { report, signal } = context;
+  const stored = await openAutoencoder(await autoencoderPath(options.vae, context));
+  const observer = observeEncoding(context, data, out);
+  try {
+    const source = await openSource(options, stored.config, report.warn);
+    const { scalingFactor } = stored.config;
+    const autoencoder = { fingerprint: await autoencoderFingerprint(stored), scalingFactor };
+    const encoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
+    const index = await encodeLatents({
+      source,
+      encoder,
+      autoencoder,
+      folder: out,
+      exifOrientation,
+      flips,
+      dtype,
+      shardSize,
+      signal,
+      hooks: observer.hooks,
+    });
+    return observer.done(index);
+  } catch (error) {
+    observer.failed();
+    throw error;
+  } finally {
+    await stored.close();
+  }
+}
+
+/** Latents among the images would be taken for a class of them. */
+function requireApart(data: string, out: string): void {
+  if (!`${resolve(out)}${sep}`.startsWith(`${resolve(data)}${sep}`)) return;
+  throw new ArgumentError(
+    `${out} is inside ${data}; give a folder for the latents that is not among the images`,
+  );
+}
+
+async function openSource(
+  { data, size = 256, split = 'train', video, fold, exifOrientation, maxPixels }: EncodeDatasetOptions,
+  config: AutoencoderConfig,
+  warn: (message: string) => void,
+): Promise<ImageDataset | VideoDataset> {
+  const factor = downsampling(config);
+  if (size % factor !== 0) throw invalidOption('size', `must be a multiple of ${factor}, got ${size}`);
+  if (fold !== undefined && !video) throw invalidOption('fold', 'is for UCF-101, so it goes with --video');
+  const { inChannels: channels } = config;
+  if (channels !== 1 && channels !== 3) {
+    throw invalidOption('vae', `takes images of ${channels} channels; only 1 and 3 are supported`);
+  }
+  if (await hasIndex(data))
+    throw new ArgumentError(`${data}: holds latents already; give a folder of images or videos`);
+  const common = {
+    path: data,
+    imageSize: size,
+    channels,
+    split,
+    maxPixels,
+    ...(exifOrientation && { exifOrientation }),
+    warn,
+  } as const;
+  // Whole videos are encoded, so clips may be as short as possible.
+  return video ? openVideos({ ...common, frames: 1, fold }) : openImages(common);
+}
+
+/** Reports what happens while a dataset is encoded. */
+interface EncodingObserver {
+  readonly hooks: EncodeHooks;
+  done(index: LatentsIndex): EncodeDatasetResult;
+  failed(): void;
+}
+
+function observeEncoding({ report, signal }: ActiveContext, data: string, folder: string): EncodingObserver {
+  const { say, warn, emit } = report;
+  const started = performance.now();
+  let progress: Progress | undefined;
+  let [finished, total, items] = [0, 0, 0];
+  let unit = 'images';
+  const shard = (): string => `${finished}/${total}`;
+  const hooks: EncodeHooks = {
+    onWait: (owner) => say(`checking whether ${owner} still writes to ${folder}`),
+    onCheck(number, index) {
+      if (number === 0) say(`checking the ${index.shards.length} finished shards of ${folder}`);
+    },
+    async onStart({ index, done, passedOver, damage }) {
+      total = shardCount(index);
+      items = done;
+      finished = index.shards.length - damage.length;
+      say(describe(index, done));
+      unit = unitOf(index);
+      for (const note of earlierLatentsNote(folder, index)) warn(note);
+      for (const problem of damage) warn(`${problem}; the shard is made again`);
+      if (passedOver) warn(describePassedOver(data, unit, passedOver));
+      const { images, latentShape, dtype, flips } = index;
+      emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, passedOver });
+      progress = report.progress({ total: images, start: done, label: 'encode', unit: unit.slice(0, -1) });
+      // The length of videos is known only when they are encoded.
+      const missing = index.clips
+        ? undefined
+        : await missingSpace(folder, (images - done) * frameBytes(index));
+      if (missing !== undefined) warn(missing);
+    },
+    onImage(done) {
+      items = done;
+      progress?.update(done, { shard: shard() });
+    },
+    onFrame(frame) {
+      if (unit === 'videos') progress?.update(items, { shard: shard(), frame: String(frame) });
+    },
+    onShard(number, index) {
+      finished++;
+      emit({ kind: 'shard', shard: number, ...index.shards[number] });
+    },
+  };
+  return {
+    hooks,
+    done(index) {
+      progress?.finish();
+      const seconds = (performance.now() - started) / 1000;
+      const { samples, skipped } = finishedCounts(index);
+      if (skipped > 0) say(`${skipped} corrupt ${unit} were skipped`);
+      say(`${samples} ${unit} are encoded, in ${formatDuration(seconds)}`);
+      const result = { folder, samples, skipped, seconds };
+      emit({ kind: 'done', ...result });
+      return result;
+    },
+    failed() {
+      progress?.finish();
+      if (!signal.aborted || !progress) return;
+      say(`stopped; ${finished} of ${total} shards are finished, and the same command goes on from there`);
+      emit({ kind: 'interrupted', folder, shards: finished });
+    },
+  };
+}
+
+function describe(index: LatentsIndex, done: number): string {
+  const { images, classNames, latentShape, clips } = index;
+  const what =
+    `${images} ${unitOf(index)} of ${classNames.length} classes to latents of ${latentShape.join(' x ')}: ` +
+    `${shardCount(index)} shards, ${formatBytes(clips ? frameBytes(index) : images * frameBytes(index))}`;
+  const all = clips ? `${what} per frame` : what;
+  if (done === images) return `already encoded: ${all}`;
+  return done === 0 ? `encoding ${all}` : `resuming after ${unitOf(index).slice(0, -1)} ${done}: ${all}`;
+}
+
+function unitOf({ clips }: LatentsIndex): 'images' | 'videos' {
+  return clips ? 'videos' : 'images';
+}

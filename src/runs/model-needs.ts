@@ -1,0 +1,69 @@
+/** @file What a model needs: arithmetic for a step, a sample and training, and memory. */
+
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { sampleCost, sequenceCost, stepCost, trainingCost } from '../models/acdit/cost.ts';
+import { type SamplingMemory, samplingMemory } from '../sampling/memory.ts';
+import { type TrainingMemory, trainingMemory } from '../training/memory.ts';
+
+/** Multiply-adds in one guidance branch, and with guidance, which has two. FLOPs are twice as many. */
+export interface Macs {
+  readonly plain: number;
+  readonly guided: number;
+}
+
+export interface ModelNeeds {
+  /** Batch size. */
+  readonly batch: number;
+  /** Solver steps per block. */
+  readonly steps: number;
+  /** Multiply-adds of one sample. */
+  readonly macs: {
+    /** All tokens at once, in one pass. */
+    readonly sequence: number;
+    readonly firstBlockStep: Macs;
+    readonly lastBlockStep: Macs;
+    /** All steps of all blocks, with the cache. */
+    readonly sample: Macs;
+    /** One training step, forward and backward. */
+    readonly training: number;
+  };
+  /** Estimated peaks in bytes for the whole batch. */
+  readonly memory: {
+    readonly sampling: SamplingMemory;
+    /** The same for videos that are longer than the model's own, over a sliding window; undefined if there are none. */
+    readonly sliding?: SamplingMemory;
+    /** With every layer's activations saved, or computed again. */
+    readonly training: { readonly save: TrainingMemory; readonly recompute: TrainingMemory };
+  };
+}
+
+/** Estimates what a model needs. @param steps solver steps per block. */
+export function modelNeeds(config: AcditConfig, batch: number, steps: number): ModelNeeds {
+  const step = (block: number): Macs => {
+    const plain = stepCost(config, block);
+    return { plain, guided: 2 * plain };
+  };
+  const sampled = { guided: true, steps };
+  const canBeLonger = config.frames > 1 && config.blocks > 1;
+  return {
+    batch,
+    steps,
+    macs: {
+      sequence: sequenceCost(config),
+      firstBlockStep: step(0),
+      lastBlockStep: step(config.blocks - 1),
+      sample: { plain: sampleCost(config, steps, false), guided: sampleCost(config, steps, true) },
+      training: trainingCost(config),
+    },
+    memory: {
+      sampling: samplingMemory(config, batch, sampled),
+      ...(canBeLonger && {
+        sliding: samplingMemory(config, batch, { ...sampled, blocks: config.blocks + 1 }),
+      }),
+      training: {
+        save: trainingMemory(config, batch, 'save'),
+        recompute: trainingMemory(config, batch, 'recompute'),
+      },
+    },
+  };
+}

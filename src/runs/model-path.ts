@@ -1,0 +1,122 @@
+/** @file Finds models and autoencoders by their paths, or by their names on the Hugging Face Hub. */
+
+import { existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import { type OpenOptions, openModel, type StoredModel } from '../checkpoints/load.ts';
+import { ArgumentError, HubError } from '../errors.ts';
+import type { HubOptions } from '../hub/events.ts';
+import { fetchAutoencoder, fetchModel, MODEL_FILE } from '../hub/fetch-model.ts';
+import { isAddress, parseHubName, RELEASED_AUTOENCODER } from '../hub/names.ts';
+import { hubSettings } from '../hub/settings.ts';
+import { closingOnError } from '../io/byte-source.ts';
+import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { hubProgress } from './hub-progress.ts';
+import { invalidOption } from './invalid-option.ts';
+import type { RunContext } from './reporter.ts';
+
+const AUTOENCODER_NEEDED =
+  'this model makes latents, and decoding them needs an autoencoder: give its folder or its name on the Hugging Face Hub ' +
+  `with --vae DIR (config.json and diffusion_pytorch_model.safetensors or .bin, as in ${RELEASED_AUTOENCODER})`;
+
+/** Channels of the latents that the released models make. */
+const RELEASED_CHANNELS = 4;
+
+/**
+ * Returns the path of a model; it is fetched if it is a name on the hub.
+ * @throws {HubError} if it is neither a path nor a name there.
+ */
+export async function modelPath(name: string, context: RunContext = {}): Promise<string> {
+  // If it can only be a path, opening it reports what is wrong with it.
+  const isPath = existsSync(name) || (looksLikePath(name) && !parseHubName(name));
+  return isPath ? name : fetched(name, fetchModel, context);
+}
+
+/** How a model is opened, and where its download is reported. */
+export interface NamedModelOptions extends OpenOptions, RunContext {}
+
+/**
+ * Opens a model by its path or its name on the hub, without reading its weights.
+ * @throws {ArgumentError} if the layout contradicts what the model states; what {@link modelPath} and `openModel` throw.
+ */
+export async function openNamedModel(name: string, options: NamedModelOptions = {}): Promise<StoredModel> {
+  const { weights, layout = {} } = options;
+  const model = await openModel(await modelPath(name, options), { weights, layout });
+  return closingOnError(model.archive, async () => {
+    for (const part of ['patch', 'blockSize', 'blocks', 'frames'] as const) {
+      const [given, stated] = [layout[part], model.config[part]];
+      if (given === undefined || given === stated) continue;
+      throw invalidOption(
+        `layout.${part}`,
+        `${given} contradicts the model, which states ${stated}; leave it out`,
+      );
+    }
+    return model;
+  });
+}
+
+/** Returns the folder of an autoencoder; it is fetched if it is a name on the hub. */
+export async function autoencoderPath(name: string, context: RunContext = {}): Promise<string> {
+  const isOnHub = !existsSync(name) && (isAddress(name) || (looksLikePath(name) && parseHubName(name)));
+  return isOnHub ? fetched(name, fetchAutoencoder, context) : name;
+}
+
+/**
+ * Returns the folder of the autoencoder that decodes a model's latents. If none is named, models that may have been
+ * trained like the released ones get the autoencoder of these.
+ * @param otherwise what else can be done without an autoencoder, for the message.
+ * @throws {ArgumentError} if there is none.
+ */
+export async function decoderPath(
+  config: AcditConfig,
+  named: string | undefined,
+  context: RunContext = {},
+  otherwise = '',
+): Promise<string> {
+  if (named !== undefined) return autoencoderPath(named, context);
+  const needed = AUTOENCODER_NEEDED + otherwise;
+  const { autoencoder, channels, downsampling = PAPER_DOWNSAMPLING } = config;
+  const likeReleased = channels === RELEASED_CHANNELS && downsampling === PAPER_DOWNSAMPLING;
+  if (autoencoder !== undefined || !likeReleased) throw new ArgumentError(needed);
+  try {
+    return await autoencoderPath(RELEASED_AUTOENCODER, context);
+  } catch (cause) {
+    if (!(cause instanceof HubError)) throw cause;
+    throw new ArgumentError(
+      `${needed}; the autoencoder of the released models could not be fetched: ${cause.message}`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * Names a model of the hub after its file, its folder or its repository, since its path in the cache is that of a commit.
+ * @returns undefined if it is a path on this machine.
+ */
+export async function hubModelName(name: string): Promise<string | undefined> {
+  if (existsSync(name)) return undefined;
+  const location = parseHubName(name, (await hubSettings()).endpoint);
+  return location && basename(location.path || location.repo).replace(MODEL_FILE, '');
+}
+
+function looksLikePath(name: string): boolean {
+  return /[/\\]/.test(name) && !isAddress(name);
+}
+
+async function fetched(
+  name: string,
+  fetchNamed: (name: string, options: HubOptions) => Promise<string>,
+  context: RunContext,
+): Promise<string> {
+  const { onEvent, close } = hubProgress(context);
+  try {
+    return await fetchNamed(name, { signal: context.signal, onEvent });
+  } catch (cause) {
+    if (!(cause instanceof HubError) || !looksLikePath(name)) throw cause;
+    throw new HubError(
+      `${name}: there is no such path on this machine; on the Hugging Face Hub: ${cause.message}`,
+      { cause },
+    );
+  } finally {
+    close();
+  }
+}

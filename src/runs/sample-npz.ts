@@ -1,0 +1,220 @@
+/**
+ * @file Samples as many images or videos as papers evaluate, in one file as they exchange them. Each sample depends on the
+ * seed and its number only, so however a run ended, the next one resumes as if nothing had happened.
+ */
+
+import { dirname } from 'node:path';
+import { openAutoencoder } from '../checkpoints/autoencoder.ts';
+import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
+import type { SolverName } from '../diffusion/solvers/index.ts';
+import { ArgumentError } from '../errors.ts';
+import {
+  type GrowingArray,
+  type GrowingNpz,
+  isFinishedNpz,
+  openGrowingNpz,
+  partialFile,
+} from '../formats/resumable-npz.ts';
+import type { Origin } from '../formats/resumable-npz-journal.ts';
+import { companionFile, makeFolders } from '../io/atomic-write.ts';
+import { missingSpace } from '../io/free-space.ts';
+import { type Lock, takeLock } from '../io/lock.ts';
+import { formatDuration } from '../io/quantities.ts';
+import { rgbBytes } from '../media/frames.ts';
+import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { DEFAULT_SEED, type PerBlock } from '../sampling/request.ts';
+import { elementCount, tensor } from '../tensor/tensor.ts';
+import { sampleAhead } from './batches.ts';
+import { type LabelOrder, type ManyLabels, manyLabels } from './chosen-labels.ts';
+import { invalidOption } from './invalid-option.ts';
+import { type ActiveContext, contextOf } from './reporter.ts';
+import {
+  findAutoencoder,
+  openDecoder,
+  planRun,
+  type SamplingOptions,
+  type SamplingPlan,
+  stepsOfSample,
+} from './sampling-plan.ts';
+
+/** What to sample, and the file it goes to. */
+export interface SampleNpzOptions extends SamplingOptions {
+  /** File (.npz): `arr_0` uint8 (N, H, W, 3) or of videos (N, frames, H, W, 3), and `arr_1`, the labels. */
+  readonly npz: string;
+}
+
+/** What is in the file, and how it was sampled. */
+export interface SampleNpzResult {
+  readonly file: string;
+  /** Shape of `arr_0` when the file is complete. */
+  readonly shape: readonly number[];
+  readonly order: LabelOrder;
+  readonly steps: PerBlock;
+  readonly cfg: PerBlock;
+  readonly solver: SolverName;
+  readonly seed: number;
+  /** Samples of this run; earlier ones may have made others. */
+  readonly made: number;
+  /** Whether the file is complete; if not, the run was aborted, and the same options resume it. */
+  readonly done: boolean;
+  readonly seconds: number;
+}
+
+/** A run with everything checked. */
+interface Run extends ActiveContext, SamplingPlan, Pick<SampleNpzOptions, 'model' | 'device' | 'npz'> {
+  /** Folder of the autoencoder, for a model of latents. */
+  readonly vae: string | undefined;
+  readonly chosen: ManyLabels;
+  readonly array: GrowingArray;
+}
+
+/**
+ * Samples until the file is complete, or the run is aborted. A file that an earlier run left unfinished is continued.
+ * @throws {ArgumentError} for the first option that does not fit the model, and if there is a file from other settings
+ * that may not be overwritten, or another process writes it; {AcditError} if it cannot be written.
+ */
+export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzResult> {
+  const started = performance.now();
+  const run = await prepare(options);
+  const { npz, array, chosen, request, report } = run;
+  const { made, done } = await complete(run, options.overwrite ?? false);
+  const seconds = (performance.now() - started) / 1000;
+  const time = formatDuration(seconds);
+  const [count] = array.shape;
+  if (!done) report.say(`stopped after ${made} images in ${time}; the same command goes on from there`);
+  else if (made === 0) report.say(`${npz} is complete: ${count} images`);
+  else report.say(`${made} images in ${time}; ${count} in all`);
+  const { steps, cfg, solver, seed } = request;
+  return {
+    file: npz,
+    shape: array.shape,
+    order: chosen.order,
+    steps,
+    cfg,
+    solver,
+    seed,
+    made,
+    done,
+    seconds,
+  };
+}
+
+async function prepare(options: SampleNpzOptions): Promise<Run> {
+  const { model, device, npz, seed = DEFAULT_SEED } = options;
+  const { config } = model;
+  const context = contextOf(options);
+  const chosen = manyLabels(config, options, seed);
+  for (const note of chosen.notes) context.report.note(note);
+  const { request, first } = planRun(options, chosen.labels, { throughput: true });
+  const array = imageArray(config, request);
+  const vae = await findAutoencoder(options);
+  return { ...context, model, device, npz, request, first, vae, chosen, array };
+}
+
+/** Completes the file, or does as much as it can until the run is aborted. */
+async function complete(run: Run, overwrite: boolean): Promise<Pick<SampleNpzResult, 'made' | 'done'>> {
+  const { npz, array, report, signal } = run;
+  await makeFolders(dirname(npz));
+  const origin = await originOf(run);
+  const lock = await takeLock(companionFile(partialFile(npz), '.lock'), {
+    signal,
+    refusal: (owner) =>
+      new ArgumentError(
+        `cannot write ${npz}: ${owner} is writing it; wait until it has finished, or give another name`,
+      ),
+    onWait: (owner) => report.say(`checking whether ${owner} still writes ${npz}`),
+  });
+  try {
+    if (await isFinishedNpz(npz, array, origin, { overwrite })) return { made: 0, done: true };
+    const file = await openGrowingNpz(npz, array, origin, report.warn, { overwrite });
+    const before = file.rows;
+    const [count = 0, ...row] = array.shape;
+    const missing = await missingSpace(dirname(npz), (count - before) * elementCount(row));
+    if (missing !== undefined) report.warn(missing);
+    const done = await grow(run, file, lock);
+    return { made: file.rows - before, done };
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Samples what is missing, and closes the file. @returns whether it is complete; it is not if the run is aborted. */
+async function grow(run: Run, file: GrowingNpz, lock: Lock): Promise<boolean> {
+  const { model, device, request, first, chosen, report, signal } = run;
+  const { labels } = chosen;
+  const decoder = openDecoder(model.config, request, run.vae, device, signal);
+  const progress = report.progress({
+    total: labels.length,
+    start: file.rows,
+    label: 'sample',
+    unit: 'image',
+  });
+  const stepsPerSample = stepsOfSample(first);
+  try {
+    if (file.rows < labels.length) {
+      const options = { first: file.rows, signal };
+      await sampleAhead(run, request, options, {
+        onStep(_, { first: number = 0, labels: batch }, done) {
+          progress.update(number + Math.floor((batch.length * done) / stepsPerSample));
+        },
+        async onDone(latents) {
+          const images = rgbBytes(await decoder.decode(latents));
+          await lock.requireHeld();
+          await file.append(images);
+        },
+      });
+    }
+    progress.update(labels.length);
+    await lock.requireHeld();
+    await file.finish({ arr_1: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) });
+    return true;
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+    return false;
+  } finally {
+    progress.finish();
+    await file.close();
+    await decoder.close();
+  }
+}
+
+/** Describes `arr_0`: (N, H, W, 3), or of videos (N, frames, H, W, 3). */
+function imageArray(config: AcditConfig, { labels, blocks }: Run['request']): GrowingArray {
+  const { space, downsampling = PAPER_DOWNSAMPLING } = config;
+  const factor = space === 'latents' ? downsampling : 1;
+  const frames = frameCount(config, blocks);
+  if (!Number.isInteger(frames)) {
+    throw invalidOption('blocks', `${blocks} end within a frame; with --npz, give whole frames`);
+  }
+  const video = config.frames > 1 ? [frames] : [];
+  const shape = [labels.length, ...video, config.height * factor, config.width * factor, 3];
+  return { name: 'arr_0', dtype: 'uint8', shape };
+}
+
+/** Returns everything that determines the images. */
+async function originOf({ model, vae, chosen, request, signal }: Run): Promise<Origin> {
+  const { steps, cfg, solver, seed, blocks, window } = request;
+  return {
+    model: await modelFingerprint(model, signal),
+    ...(vae !== undefined && { decoder: await decoderFingerprint(vae) }),
+    order: chosen.order,
+    classes: chosen.classes,
+    seed,
+    steps,
+    cfg,
+    solver,
+    blocks,
+    ...(window !== undefined && { window }),
+  };
+}
+
+async function decoderFingerprint(vae: string): Promise<string> {
+  const stored = await openAutoencoder(vae);
+  try {
+    const { scalingFactor } = stored.config;
+    return `${await autoencoderFingerprint(stored, 'decoder')} with scaling factor ${scalingFactor}`;
+  } finally {
+    await stored.close();
+  }
+}

@@ -1,0 +1,161 @@
+/** @file What all runs that sample take, checked before the weights are read. */
+
+import type { StoredModel } from '../checkpoints/stored-model.ts';
+import {
+  type Decoder,
+  localDecoder,
+  pixelDecoder,
+  processDecoder,
+  requireAutoencoder,
+} from '../decoding/decoder.ts';
+import { type SolverName, solverNames } from '../diffusion/solvers/index.ts';
+import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
+import type { Device } from '../runtime/device.ts';
+import {
+  DEFAULT_SEED,
+  DEFAULT_STEPS,
+  type PerBlock,
+  planSampling,
+  type SamplePlan,
+} from '../sampling/request.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { type BatchedRequest, batchRequests, defaultBatch, latentShape } from './batches.ts';
+import type { LabelOptions } from './chosen-labels.ts';
+import { invalidOption } from './invalid-option.ts';
+import { requireSamplingMemory } from './memory-check.ts';
+import { decoderPath } from './model-path.ts';
+import type { RunContext } from './reporter.ts';
+
+/** Options of every run that samples. Those that are left out have the command line's defaults. */
+export interface SamplingOptions extends LabelOptions, RunContext {
+  /** The model; the caller closes it. */
+  readonly model: StoredModel;
+  /** Computes the samples; the caller disposes of it. Images are decoded on the CPU, with as many threads. */
+  readonly device: Device;
+  /** Solver steps, for all blocks or per block (default: 25). */
+  readonly steps?: PerBlock | undefined;
+  /** Guidance scale, for all blocks or per block (default: the model's own). */
+  readonly cfg?: PerBlock | undefined;
+  readonly solver?: SolverName | undefined;
+  /** Random seed of the noise (default: 42). */
+  readonly seed?: number | undefined;
+  /** Blocks of a sample (default: the model's own). */
+  readonly blocks?: number | undefined;
+  /** Finished blocks that each block attends to (default: all that were trained). */
+  readonly window?: number | undefined;
+  /** Batch size (default: 16, in an npz file 32, fewer if the cache would exceed 1 GB). */
+  readonly batch?: number | undefined;
+  /** Autoencoder of a model of latents: a folder, or a name on the hub (default: that of the released models). */
+  readonly vae?: string | undefined;
+  /** Replace output files that exist (default: false). */
+  readonly overwrite?: boolean | undefined;
+}
+
+/** What depends on where the samples go. */
+export interface Purpose {
+  /** Only throughput counts, since nobody waits for the first sample. */
+  readonly throughput?: boolean;
+  /** All latents are kept until the end. */
+  readonly keepsLatents?: boolean;
+  /** Starting noise (N, T, B, C), instead of the seed's. */
+  readonly noise?: Tensor<'float32'> | undefined;
+}
+
+/** A run's request, with all defaults filled in. */
+export interface SamplingPlan {
+  readonly request: Required<Pick<BatchedRequest, 'steps' | 'cfg' | 'solver' | 'seed' | 'blocks'>> &
+    BatchedRequest;
+  /** The first batch, block by block. */
+  readonly first: SamplePlan;
+}
+
+/**
+ * Plans a run as the sampler will.
+ * @param labels one per sample.
+ * @throws {ArgumentError} for the first option that does not fit the model, or if a batch needs too much memory.
+ */
+export function planRun(
+  { model: { config }, device, window, ...options }: SamplingOptions,
+  labels: readonly PerBlock[],
+  { throughput = false, keepsLatents = false, noise }: Purpose,
+): SamplingPlan {
+  const { blocks = config.blocks, batch = defaultBatch(config, { throughput }) } = options;
+  if (!Number.isInteger(batch) || batch < 1) {
+    throw invalidOption('batch', `must be a whole number of at least 1, got ${batch}`);
+  }
+  const request = {
+    labels,
+    steps: options.steps ?? DEFAULT_STEPS,
+    cfg: options.cfg ?? defaultGuidance(config),
+    solver: options.solver ?? solverNames[0],
+    seed: options.seed ?? DEFAULT_SEED,
+    blocks,
+    batch,
+    ...(window !== undefined && { window }),
+    ...(noise && { noise: requireNoise(noise, latentShape(config, labels.length, blocks)) }),
+  };
+  const first = firstBatch(config, request);
+  if (!device.separateMemory) {
+    const { steps, cfg } = first;
+    requireSamplingMemory(config, {
+      batch: first.labels.length,
+      steps: Math.max(...steps),
+      guided: cfg.some((scale) => scale !== 1),
+      blocks,
+      window,
+      kept: keepsLatents ? labels.length : undefined,
+    });
+  }
+  return { request, first };
+}
+
+function firstBatch(config: AcditConfig, request: BatchedRequest): SamplePlan {
+  return planSampling(config, { ...request, ...batchRequests(request).next().value });
+}
+
+function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Tensor<'float32'> {
+  if (noise.shape.join() === expected.join()) return noise;
+  throw invalidOption(
+    'noise',
+    `must have shape [${expected}] (samples, blocks, tokens, token size), got [${noise.shape}]`,
+  );
+}
+
+/** Returns the solver steps of a sample: those of all blocks that are not given. */
+export function stepsOfSample({ steps, given }: SamplePlan): number {
+  return steps.slice(given?.shape[1]).reduce((sum, count) => sum + count, 0);
+}
+
+/**
+ * Returns the folder of the autoencoder that decodes a run's latents; undefined for a model of pixels.
+ * @param otherwise what else can be done without an autoencoder, for the message.
+ * @throws {AcditError} if there is none, or it is not the model's.
+ */
+export async function findAutoencoder(
+  { model: { config }, vae: named, report, signal }: SamplingOptions,
+  otherwise?: string,
+): Promise<string | undefined> {
+  if (config.space === 'pixels') {
+    if (named === undefined) return undefined;
+    throw invalidOption('vae', 'decodes latents, but this model makes pixels; leave it out');
+  }
+  const vae = await decoderPath(config, named, { report, signal }, otherwise);
+  await requireAutoencoder(config, vae);
+  return vae;
+}
+
+/**
+ * Opens what decodes a run's latents. For several batches, or videos of several blocks, it is a process, which works while
+ * sampling continues.
+ */
+export function openDecoder(
+  config: AcditConfig,
+  { labels, batch }: BatchedRequest,
+  vae: string | undefined,
+  { threads }: Device,
+  signal: AbortSignal,
+): Decoder {
+  if (vae === undefined) return pixelDecoder(config);
+  const continues = labels.length > batch || config.frames > 1;
+  return (continues ? processDecoder : localDecoder)({ config, vae, threads }, signal);
+}
