@@ -41,6 +41,15 @@ describe('officialArguments', () => {
     expect(officialArguments(tinyConfig()).get('model')).toBe('ACDiT-2x24');
   });
 
+  it.each([
+    [{ prediction: 'v' }, /prediction is v/],
+    [{ noiseSchedule: 'cosine' }, /noiseSchedule is cosine/],
+    [{ noiseShift: 2 }, /noiseShift is 2/],
+    [{ contextNoise: 10 }, /contextNoise is 10/],
+  ] as const)('cannot say %j', (changes, message) => {
+    expect(() => officialArguments(tinyConfig(changes))).toThrow(message);
+  });
+
   it('have no words for pictures that are not square', () => {
     const wide = tinyConfig({ height: 4, width: 16, squareBlocks: false });
     expect(() => officialArguments(wide)).toThrow(CheckpointError);

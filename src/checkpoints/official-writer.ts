@@ -3,7 +3,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { CheckpointError } from '../errors.ts';
 import { type TorchInput, writeTorchCheckpoint } from '../formats/torch/writer.ts';
-import { ACDIT_SIZES, type AcditConfig, headSize, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import {
+  ACDIT_SIZES,
+  type AcditConfig,
+  diffusionSettings,
+  headSize,
+  PAPER_DOWNSAMPLING,
+} from '../models/acdit/config.ts';
 import { HEAD_SIZE, parameters } from '../models/acdit/weights.ts';
 import { CONFIG_ARGUMENT } from './official.ts';
 import { officialConfig } from './official-config.ts';
@@ -37,7 +43,7 @@ function defaultSplit({ frames }: AcditConfig): readonly number[] {
 /**
  * The arguments that the official scripts read. Where they cannot say all of the configuration, such as names of classes,
  * it is added as a whole, as one more argument that is ours.
- * @throws {CheckpointError} for pictures that are not square.
+ * @throws {CheckpointError} for images that are not square, and for predictions that the official code does not know.
  */
 export function officialArguments(config: AcditConfig): Arguments {
   const { height, width, downsampling = PAPER_DOWNSAMPLING, positionSplit } = config;
@@ -46,6 +52,7 @@ export function officialArguments(config: AcditConfig): Arguments {
       `official checkpoints know square pictures only, and this model makes ${height} x ${width}; convert it to a folder`,
     );
   }
+  requireOfficialDiffusion(config);
   const pixels = config.space === 'pixels' ? 1 : downsampling;
   const args: Arguments = new Map<string, string | number | boolean | null>([
     ['model', officialName(config)],
@@ -119,4 +126,15 @@ export function officialLimits(config: AcditConfig): string[] {
     );
   }
   return limits;
+}
+
+/** The official code predicts noise along the linear schedule, and its context is clean. */
+function requireOfficialDiffusion(config: AcditConfig): void {
+  const official = diffusionSettings({});
+  for (const [key, value] of Object.entries(diffusionSettings(config))) {
+    if (value === official[key as keyof typeof official]) continue;
+    throw new CheckpointError(
+      `official checkpoints cannot say that a model's ${key} is ${value}; convert it to a folder`,
+    );
+  }
 }
