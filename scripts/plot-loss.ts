@@ -5,9 +5,10 @@
  */
 
 import { at } from '../src/at.ts';
+import { tickStep } from '../src/evaluation/report/charts.ts';
 import { type Image, writePng } from '../src/media/index.ts';
 import { readMetrics } from '../src/training/index.ts';
-import { rasterize, tickStep, write } from './drawing/drawing.ts';
+import { rasterize, write } from './drawing/drawing.ts';
 
 interface Point {
   readonly step: number;

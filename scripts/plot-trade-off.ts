@@ -7,8 +7,9 @@
 
 import { readFileSync } from 'node:fs';
 import { at, get } from '../src/at.ts';
+import { tickStep } from '../src/evaluation/report/charts.ts';
 import { type Image, writePng } from '../src/media/index.ts';
-import { rasterize, tickStep, write } from './drawing/drawing.ts';
+import { rasterize, write } from './drawing/drawing.ts';
 import type { StudyResult } from './trade-off/study.ts';
 
 /** One curve: a value for each result. */

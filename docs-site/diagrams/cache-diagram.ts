@@ -1,6 +1,6 @@
 /** @file How the cache grows, block by block: what a noised block attends in SCAM's plan is what sampling keeps. */
 
-import { type BlockPlan, CELL, planCells } from '../../src/cli/plan-cells.ts';
+import { type BlockPlan, CELL, planCells } from '../../src/models/acdit/plan-cells.ts';
 import { color } from './palette.ts';
 import { type Drawing, rect, text } from './svg.ts';
 

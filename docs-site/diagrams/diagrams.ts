@@ -2,16 +2,19 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { blockPlan, type PredicateName } from '../../src/cli/plan-cells.ts';
 import { paperConfig } from '../../src/models/acdit/paper-models.ts';
+import { type BlockPlan, blockPlan, type PredicateName } from '../../src/models/acdit/plan-cells.ts';
+import { planDrawing } from '../../src/models/acdit/plan-drawing.ts';
 import { cacheDiagram } from './cache-diagram.ts';
-import { planDiagram } from './plan-diagram.ts';
-import { svgFile } from './svg.ts';
+import { color } from './palette.ts';
+import { type Drawing, svgFile, text } from './svg.ts';
 
 /** The paper's image model with other blocks. */
 function plan(predicate: PredicateName, blocks: number, blockSize: number) {
   return blockPlan({ ...paperConfig('XL', 'image'), blocks, blockSize }, predicate, 1);
 }
+
+const planDiagram = (plan: BlockPlan): Drawing => planDrawing(plan, { color, text });
 
 /** SVG files by name. */
 export function diagrams(): ReadonlyMap<string, string> {

@@ -1,5 +1,6 @@
 /** @file Small SVG drawings. */
 
+import { rect as drawnRect, round } from '../../src/models/acdit/plan-drawing.ts';
 import { type Color, color, paletteCss } from './palette.ts';
 
 export interface Drawing {
@@ -9,7 +10,7 @@ export interface Drawing {
   readonly body: readonly string[];
 }
 
-/** A rectangle, filled or outlined. */
+/** Returns a rectangle, filled or outlined. */
 export function rect(
   x: number,
   y: number,
@@ -17,9 +18,8 @@ export function rect(
   height: number,
   { fill, stroke }: { readonly fill?: Color; readonly stroke?: Color },
 ): string {
-  const paint = [`fill="${fill ? color(fill) : 'none'}"`];
-  if (stroke) paint.push(`stroke="${color(stroke)}" stroke-width="1.5"`);
-  return `<rect x="${round(x)}" y="${round(y)}" width="${round(width)}" height="${round(height)}" ${paint.join(' ')}/>`;
+  const paint = { fill: fill && color(fill), stroke: stroke && color(stroke) };
+  return drawnRect(x, y, width, height, paint);
 }
 
 export interface TextOptions {
@@ -41,15 +41,6 @@ export function text(
     ? `transform="translate(${round(x)} ${round(y)}) rotate(-90)"`
     : `x="${round(x)}" y="${round(y)}"`;
   return `<text ${at} font-size="${size}" text-anchor="${anchor}" dominant-baseline="central" fill="${color(fill)}">${escaped(content)}</text>`;
-}
-
-/** Runs of a coloured path, each a rectangle: many small rectangles in few bytes. */
-export function rects(
-  runs: readonly (readonly [x: number, y: number, width: number, height: number])[],
-  fill: Color,
-): string {
-  const path = runs.map(([x, y, width, height]) => `M${x} ${y}h${width}v${height}h${-width}z`).join('');
-  return `<path fill="${color(fill)}" d="${path}"/>`;
 }
 
 /** A whole SVG file, which brings its colours for light and dark screens. */
@@ -81,8 +72,4 @@ export function inlineSvg(file: string, alt: string): string {
 
 function escaped(content: string): string {
   return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
-}
-
-function round(value: number): number {
-  return Number(value.toFixed(2));
 }

@@ -22,9 +22,3 @@ export function write(target: Image, text: string, x: number, y: number, align: 
   const shift = { '-1': image.width, '0': image.width / 2, '1': 0 }[align];
   paste(target, image, Math.round(x - shift), Math.round(y - image.height / 2));
 }
-
-/** 1, 2 or 5 times a power of ten: the smallest such step that gives at most `count` ticks. */
-export function tickStep(range: number, count: number): number {
-  const power = 10 ** Math.floor(Math.log10(range / count));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => range / step <= count)!;
-}

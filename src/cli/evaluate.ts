@@ -1,21 +1,21 @@
 /** @file `acdit evaluate`: how good are samples, as papers measure it? */
 
-import { resolve } from 'node:path';
 import { ArgumentError } from '../errors.ts';
-import { evaluate } from '../evaluation/evaluate.ts';
-import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
-import { requireFreeFiles } from '../runs/free-files.ts';
-import type { Progress, Reporter } from '../runs/reporter.ts';
+import { metricTable } from '../evaluation/report/metric-table.ts';
+import {
+  type EvaluateSamplesOptions,
+  type EvaluateSamplesResult,
+  evaluateSamples,
+  requireOutputs,
+  writeEvaluationReport,
+} from '../runs/evaluate.ts';
 import { clipFlags, clipProtocol } from './clip-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
-import { writeReport } from './evaluation-report.ts';
-import { prepareSets, setOptions } from './evaluation-sets.ts';
-import { networkFlags } from './feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { metricTable, statedProtocols } from './metric-table.ts';
+import { networkFlags, networkOptions } from './network-flags.ts';
 import { overwriteFlags } from './overwrite.ts';
 import { pixelFlags } from './pixel-flags.ts';
 import { outputFile, wholeNumber } from './values.ts';
@@ -109,7 +109,38 @@ async function runEvaluation(
   values: EvaluateValues,
   { report, signal }: CommandContext,
 ): Promise<undefined> {
+  const save = { reference: values['save-reference'], samples: values['save-features'] };
+  const paths = { reference: referencePath, samples: samplesPath };
+  await requireOutputs([save.reference, save.samples, values.report], paths, values.overwrite);
+  const device = await openDevice(values);
   const options = {
+    ...paths,
+    ...networkOptions(values),
+    device,
+    metrics: metricOptions(values),
+    clips: clipProtocol(values, values.seed),
+    maxPixels: values['max-pixels'],
+    size: values.size,
+    save,
+    overwrite: values.overwrite,
+    report,
+    signal,
+  };
+  try {
+    const result = await evaluateSamples(options);
+    const { metrics, protocol, sets } = result;
+    report.emit({ ...metrics, protocol, ...passedOverOf(sets) });
+    report.print(metricTable(metrics, sets.reference, sets.samples, protocol));
+    if (values.report === undefined) return;
+    await writeEvaluationReport(values.report, result, options);
+    report.print(values.report);
+  } finally {
+    await device.dispose();
+  }
+}
+
+function metricOptions(values: EvaluateValues): EvaluateSamplesOptions['metrics'] {
+  return {
     kidSubsets: values['kid-subsets'],
     kidSubsetSize: values['kid-subset-size'],
     inceptionScoreChunk: values['is-chunk'],
@@ -117,88 +148,10 @@ async function runEvaluation(
     halfPrecision: values.float16,
     divideByN: values['divide-by-n'],
   };
-  const clips = clipProtocol(values, options.seed);
-  const save = { reference: values['save-reference'], samples: values['save-features'] };
-  const outputs = [save.reference, save.samples, values.report];
-  requireApart(outputs, [referencePath, samplesPath]);
-  await requireFreeFiles(outputs, values.overwrite);
-  const device = await openDevice(values);
-  const warnings: string[] = [];
-  const onWarning = (message: string): void => {
-    warnings.push(message);
-    report.warn(message);
-  };
-  const stages = stageProgress(report);
-  try {
-    const paths = { reference: referencePath, samples: samplesPath };
-    const context = {
-      device,
-      signal,
-      report,
-      onWarning,
-      clips,
-      maxPixels: values['max-pixels'],
-      size: values.size,
-    };
-    const { reference, samples } = await prepareSets(paths, save, values, context);
-    const metrics = await evaluate(device, reference, samples, {
-      ...options,
-      signal,
-      onProgress: stages.update,
-      onWarning,
-    });
-    stages.finish();
-    const protocol = statedProtocols(reference, samples, options.divideByN);
-    report.emit({ ...metrics, protocol, ...passedOverOf(reference, samples) });
-    report.print(metricTable(metrics, reference, samples, protocol));
-    if (values.report !== undefined) {
-      const sets = { reference, samples };
-      const opening = setOptions(values, context);
-      await writeReport(
-        values.report,
-        { paths, sets, metrics, protocol, options, warnings },
-        { device, signal, opening },
-      );
-      report.print(values.report);
-    }
-  } finally {
-    stages.finish();
-    await device.dispose();
-  }
 }
 
 /** Returns the ignored files of the two folders, for the JSON output. */
-function passedOverOf(reference: EvaluationSet, samples: EvaluationSet) {
+function passedOverOf({ reference, samples }: EvaluateSamplesResult['sets']) {
   if (!reference.passedOver && !samples.passedOver) return undefined;
   return { passedOver: { reference: reference.passedOver, samples: samples.passedOver } };
-}
-
-/** @throws {ArgumentError} if a file would be written twice, or over one of the sets. */
-function requireApart(outputs: readonly (string | undefined)[], sets: readonly string[]): void {
-  const taken = new Set(sets.map((path) => resolve(path)));
-  for (const path of outputs) {
-    if (path === undefined) continue;
-    if (taken.has(resolve(path)))
-      throw new ArgumentError(`${path} is given twice; give each file a name of its own`);
-    taken.add(resolve(path));
-  }
-}
-
-/** A progress bar for each metric that takes its time. */
-function stageProgress(report: Reporter) {
-  let current: { readonly label: string; readonly progress: Progress } | undefined;
-  const finish = (): void => {
-    current?.progress.finish();
-    current = undefined;
-  };
-  return {
-    update(label: string, done: number): void {
-      if (current?.label !== label) {
-        finish();
-        current = { label, progress: report.progress({ total: 100, label, unit: 'part' }) };
-      }
-      current.progress.update(Math.floor(done * 100));
-    },
-    finish,
-  };
 }

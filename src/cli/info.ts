@@ -3,19 +3,20 @@
 import { dirname } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { type ModelSummary, summarizeModel } from '../models/acdit/model-summary.ts';
 import { paperConfig, SIZE_NAMES } from '../models/acdit/paper-models.ts';
+import { type BlockPlan, blockPlan, PREDICATES, planNumbers } from '../models/acdit/plan-cells.ts';
+import { planText } from '../models/acdit/plan-text.ts';
 import { requireFreeFiles } from '../runs/free-files.ts';
 import { modelNeeds } from '../runs/model-needs.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';
 import { checkpointFlags, namedOrBundled, openChosenModel } from './checkpoint-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { type ModelSummary, summarizeModel, summaryText } from './model-summary.ts';
 import { needsText } from './needs-text.ts';
 import { overwriteFlags } from './overwrite.ts';
-import { type BlockPlan, blockPlan, PREDICATES, planNumbers } from './plan-cells.ts';
-import { planSvg } from './plan-drawing.ts';
-import { planText } from './plan-text.ts';
+import { planSvg } from './plan-svg.ts';
+import { summaryText } from './summary-text.ts';
 import { choice, outputFile, wholeNumber } from './values.ts';
 
 const infoFlags = {
@@ -110,7 +111,7 @@ async function writeDrawing(path: string, content: string | Uint8Array): Promise
 
 async function rasterize(svg: string): Promise<Uint8Array> {
   const { default: sharp } = await import('sharp');
-  return sharp(Buffer.from(svg), { density: 144 }).png().toBuffer();
+  return sharp(Buffer.from(svg), { density: 216 }).png().toBuffer();
 }
 
 function planReport(plan: BlockPlan) {

@@ -5,6 +5,7 @@ import type { ImageDataset } from '../data/dataset.ts';
 import { readIdxImages, readIdxLabels } from '../data/idx-dataset.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { imageFromSamples } from '../media/image.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { tensor } from '../tensor/tensor.ts';
 import type { SampleSource } from './sample-source.ts';
 
@@ -61,9 +62,7 @@ export async function datasetSource(dataset: ImageDataset, count = dataset.size)
     async *batches(size) {
       for (let start = 0; start < images.length; start += size) {
         const some = images.slice(start, start + size);
-        const data = new Uint8Array(some.length * height * width * channels);
-        for (const [i, image] of some.entries()) data.set(image, i * image.length);
-        yield tensor('uint8', [some.length, height, width, channels], data);
+        yield tensor('uint8', [some.length, height, width, channels], joinArrays('uint8', some));
       }
     },
     async close() {},

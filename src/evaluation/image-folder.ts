@@ -7,6 +7,7 @@ import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { type Image, openImage, withChannels } from '../media/image.ts';
 import { centerCrop } from '../media/resize.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { readAhead } from './read-ahead.ts';
 import { modestBatch, type SampleSource } from './sample-source.ts';
@@ -59,9 +60,8 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
       for await (const images of readAhead(files.length, modestBatch(size, shape), (i) =>
         read(at(files, i)),
       )) {
-        const data = new Uint8Array(images.length * height * width * 3);
-        for (const [i, image] of images.entries()) data.set(image.data, i * image.data.length);
-        yield tensor('uint8', [images.length, height, width, 3], data);
+        const data = images.map((image) => image.data);
+        yield tensor('uint8', [images.length, height, width, 3], joinArrays('uint8', data));
       }
     },
     async close() {},

@@ -16,3 +16,13 @@ export function formatDuration(seconds: number): string {
   if (s < 86400) return `${Math.floor(s / 3600)}h${two(Math.floor(s / 60) % 60)}m`;
   return `${Math.floor(s / 86400)}d${two(Math.floor(s / 3600) % 24)}h`;
 }
+
+/** Returns a count with its noun: "1 layer", "2 layers". */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Returns 1234567 as "1,234,567". */
+export function grouped(value: number): string {
+  return value.toLocaleString('en-US');
+}

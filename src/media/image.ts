@@ -16,6 +16,7 @@ export {
   imageFromSamples,
   paste,
   samplesFromImage,
+  sideBySide,
   withChannels,
 } from './pixels.ts';
 export {

@@ -17,6 +17,15 @@ export interface Image {
 /** The size of an image in pixels. */
 export type ImageSize = Pick<Image, 'width' | 'height'>;
 
+/** Returns images of one size side by side. */
+export function sideBySide(images: readonly Image[]): Image {
+  const first = at(images, 0);
+  if (images.length === 1) return first;
+  const out = blankImage(first.width * images.length, first.height, first.channels);
+  for (const [i, image] of images.entries()) paste(out, image, i * first.width, 0);
+  return out;
+}
+
 /** How a grid is laid out. */
 export interface GridOptions {
   /** Images a row; the last row may be shorter. */

@@ -2,7 +2,7 @@
 
 import { at } from '../at.ts';
 import { framesOf } from '../media/frames.ts';
-import { blankImage, enlarge, grid, type Image, paste } from '../media/image.ts';
+import { blankImage, enlarge, grid, type Image, sideBySide } from '../media/image.ts';
 import { labelRows } from '../media/text.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -20,16 +20,7 @@ export interface NamedImage {
 
 /** Returns images (N, frames, C, H, W) as one image per sample; the frames of a video side by side. */
 export function imagesOf(images: Tensor<'float32'>): Image[] {
-  return framesOf(images).map(strip);
-}
-
-/** Returns images of one size side by side. */
-export function strip(images: readonly Image[]): Image {
-  const first = at(images, 0);
-  if (images.length === 1) return first;
-  const out = blankImage(first.width * images.length, first.height, first.channels);
-  for (const [i, image] of images.entries()) paste(out, image, i * first.width, 0);
-  return out;
+  return framesOf(images).map(sideBySide);
 }
 
 /** Adds a sample to those of a grid, unless the grid is full: only what is shown is kept in memory. */

@@ -9,6 +9,13 @@ export {
   type ModelFormat,
 } from './convert.ts';
 export { type EncodeDatasetOptions, type EncodeDatasetResult, encodeDataset } from './encode.ts';
+export {
+  type EvaluateSamplesOptions,
+  type EvaluateSamplesResult,
+  evaluateSamples,
+  writeEvaluationReport,
+} from './evaluate.ts';
+export type { NetworkOptions } from './feature-network.ts';
 export { labelName, type ParsedLabels, parseLabels } from './labels.ts';
 export { type ModelNeeds, modelNeeds } from './model-needs.ts';
 export {
@@ -29,3 +36,4 @@ export {
 export { type FinishedSample, type SampleOptions, type SampleResult, sample } from './sample.ts';
 export { type SampleNpzOptions, type SampleNpzResult, sampleNpz } from './sample-npz.ts';
 export type { SamplingOptions } from './sampling-plan.ts';
+export { type TrainModelOptions, type TrainModelResult, trainModel } from './train.ts';

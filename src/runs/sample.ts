@@ -7,7 +7,7 @@ import type { SolverName } from '../diffusion/solvers/index.ts';
 import { encodeNpy } from '../formats/npy.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { formatDuration } from '../io/quantities.ts';
-import { writePng } from '../media/image.ts';
+import { sideBySide, writePng } from '../media/image.ts';
 import type { VideoFormat } from '../media/video-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { streamFrames } from '../sampling/frames.ts';
@@ -19,7 +19,7 @@ import { batchRequests, openSampler, sampleAhead } from './batches.ts';
 import { chooseLabels } from './chosen-labels.ts';
 import { readGiven } from './continuation.ts';
 import { requireFreeFiles } from './free-files.ts';
-import { addToGrid, imagesOf, labelledGrid, type NamedImage, strip } from './image-grid.ts';
+import { addToGrid, imagesOf, labelledGrid, type NamedImage } from './image-grid.ts';
 import { invalidOption } from './invalid-option.ts';
 import { labelName } from './labels.ts';
 import { type ActiveContext, contextOf } from './reporter.ts';
@@ -304,7 +304,7 @@ async function sampleVideos(
       } finally {
         for (const [i, { path, firstFrames }] of (await videos.finish()).entries()) {
           finished.files.push(path);
-          addToGrid(finished.shown, { name: at(names, i), image: strip(firstFrames) });
+          addToGrid(finished.shown, { name: at(names, i), image: sideBySide(firstFrames) });
         }
       }
     }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ShapeError } from '../errors.ts';
-import { joinAxis, sliceAxis } from './axes.ts';
+import { joinArrays, joinAxis, sliceAxis } from './axes.ts';
 import { elementCount, float32, type Tensor } from './tensor.ts';
 
 /** Elements counted up from 0. */
@@ -42,5 +42,16 @@ describe('along an axis', () => {
     expect(() => sliceAxis(counted(2, 3), 1, 2, 1)).toThrow(ShapeError);
     expect(() => sliceAxis(counted(2, 3), 0, -1, 1)).toThrow('-1 to 1 is outside axis 0 of [2,3]');
     expect(() => joinAxis([counted(2, 3), counted(3, 3)], 1)).toThrow('[2,3] and [3,3] differ beside axis 1');
+  });
+});
+
+describe('joinArrays', () => {
+  it('puts arrays one after the other, into an array of their type', () => {
+    expect(joinArrays('uint8', [Uint8Array.of(1, 2), Uint8Array.of(3)])).toEqual(Uint8Array.of(1, 2, 3));
+    const alone = Float32Array.of(1.5);
+    const joined = joinArrays('float32', [alone]);
+    expect(joined).toEqual(alone);
+    expect(joined).not.toBe(alone);
+    expect(joinArrays('uint8', [])).toEqual(new Uint8Array(0));
   });
 });

@@ -1,8 +1,8 @@
-/** @file Cutting and joining host tensors along an axis. */
+/** @file Cutting and joining host tensors along an axis, and joining arrays. */
 
 import { at } from '../at.ts';
 import { ShapeError } from '../errors.ts';
-import { elementCount, float32, type Tensor } from './tensor.ts';
+import { type ArrayOf, elementCount, float32, newArray, type Tensor } from './tensor.ts';
 
 /** A copy of the elements `start` up to `end` of an axis. */
 export function sliceAxis(
@@ -47,4 +47,21 @@ export function joinAxis(parts: readonly Tensor<'float32'>[], axis: number): Ten
     start += size;
   }
   return float32([...before, length, ...after], out);
+}
+
+/** Returns the elements of all arrays, one after the other. */
+export function joinArrays<D extends 'float32' | 'uint8'>(
+  dtype: D,
+  parts: readonly ArrayOf[D][],
+): ArrayOf[D] {
+  const all = newArray(
+    dtype,
+    parts.reduce((sum, { length }) => sum + length, 0),
+  );
+  let end = 0;
+  for (const part of parts) {
+    all.set(part, end);
+    end += part.length;
+  }
+  return all;
 }

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { saveClassifier } from '../../src/checkpoints/classifier.ts';
-import { pictureGrid } from '../../src/cli/report-pictures.ts';
+import { pictureGrid } from '../../src/evaluation/report/images.ts';
 import type { SampleSource } from '../../src/evaluation/sample-source.ts';
 import { encodeNpz } from '../../src/formats/npz.ts';
 import { readImage } from '../../src/media/image.ts';

@@ -135,7 +135,7 @@ describe('acdit train on videos', () => {
     expectBadInput(await encode('--video', '--fold', '1'), 'fold is for data of kind ucf101');
     const encoded = await encode('--video', '--shard-size', '3');
     expect(encoded).toMatchObject({ code: 0, stdout: `${inFolder('latents')}\n` });
-    expect(encoded.stderr).toMatch(/8 videos of 2 classes to latents of 4 x 4 x 4: 3 shards, .* a frame/);
+    expect(encoded.stderr).toMatch(/8 videos of 2 classes to latents of 4 x 4 x 4: 3 shards, .* per frame/);
     expect(encoded.stderr).toMatch(/encode \d+\/8 .*videos\/s/);
     const latents = { path: inFolder('latents'), frames: 4, frameInterval: 2, flip: true };
     const train = (run: string, ...args: string[]) =>

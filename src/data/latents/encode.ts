@@ -14,6 +14,7 @@ import { classChange } from '../../models/acdit/class-difference.ts';
 import type { LatentOrigin } from '../../models/acdit/config.ts';
 import type { Autoencoder, LatentDistribution } from '../../models/autoencoder/autoencoder.ts';
 import { downsampling } from '../../models/autoencoder/config.ts';
+import { joinArrays } from '../../tensor/axes.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
 import { flipHorizontally } from '../augment.ts';
 import { CorruptVideo, type ImageDataset, type Recording, type VideoDataset } from '../dataset.ts';
@@ -349,10 +350,7 @@ async function encodeFrame(
 ): Promise<EncodedFrame> {
   const { sampleShape } = source;
   const variants = flips ? [values, flipHorizontally(values, sampleShape)] : [values];
-  const pictures = new Float32Array(variants.length * values.length);
-  variants.forEach((variant, i) => {
-    pictures.set(variant, i * values.length);
-  });
+  const pictures = joinArrays('float32', variants);
   const distribution = await encoder.encode(float32([variants.length, ...sampleShape.slice(1)], pictures), {
     signal,
   });

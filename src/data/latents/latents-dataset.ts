@@ -6,6 +6,7 @@
 import { stat } from 'node:fs/promises';
 import { at, float32At, int32At } from '../../at.ts';
 import { ConfigError, DatasetError, FormatError } from '../../errors.ts';
+import { joinArrays } from '../../tensor/axes.ts';
 import type { Generator } from '../../tensor/generator.ts';
 import { CorruptFiles, type CorruptFilesOptions } from '../corrupt-files.ts';
 import type { Dataset } from '../dataset.ts';
@@ -94,21 +95,10 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
             generator,
           );
         });
-        return { values: joined(values), label: int32At(labels, row) };
+        return { values: joinArrays('float32', values), label: int32At(labels, row) };
       });
     },
   };
-}
-
-/** Arrays of one length, one after the other. */
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const first = at(parts, 0);
-  if (parts.length === 1) return first;
-  const all = new Float32Array(parts.length * first.length);
-  parts.forEach((part, i) => {
-    all.set(part, i * part.length);
-  });
-  return all;
 }
 
 /** A draw from N(mean, variance), scaled; `moments` are means and then as many log variances. */

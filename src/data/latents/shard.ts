@@ -10,6 +10,7 @@ import { openSealedSafetensors, writeSealedSafetensors } from '../../formats/che
 import type { SafetensorsArchive } from '../../formats/safetensors.ts';
 import { openFile } from '../../io/file-source.ts';
 import { printable } from '../../io/printable.ts';
+import { joinArrays } from '../../tensor/axes.ts';
 import { float32ToFloat16, toFloat32 } from '../../tensor/convert.ts';
 import { bytesPerElement, elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
 import { EARLIER_VERSION, type LatentsIndex, shardFile, shardFrames } from './index-file.ts';
@@ -57,10 +58,7 @@ export async function writeShard(
   const frames = samples.flatMap((sample) => sample.frames);
   const shape = [frames.length, ...momentsShape(index)];
   const joined = (parts: readonly Float32Array[]): Tensor => {
-    const all = new Float32Array(elementCount(shape));
-    parts.forEach((part, i) => {
-      all.set(part, i * part.length);
-    });
+    const all = joinArrays('float32', parts);
     return index.dtype === 'float16'
       ? tensor('float16', shape, float32ToFloat16(all))
       : tensor('float32', shape, all);

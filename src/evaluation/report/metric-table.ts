@@ -1,7 +1,7 @@
 /** @file Metrics as a table on the terminal. */
 
-import type { Metrics } from '../evaluation/evaluate.ts';
-import type { EvaluationSet, Protocol } from '../evaluation/evaluation-set.ts';
+import type { Metrics } from '../evaluate.ts';
+import type { EvaluationSet, Protocol } from '../evaluation-set.ts';
 
 /** Metrics of one number each. */
 export type Score = Exclude<keyof Metrics, 'labelAccuracyByClass'>;

@@ -3,6 +3,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { at } from '../at.ts';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { openImages } from '../data/open.ts';
@@ -20,13 +21,14 @@ import { framesOf } from '../media/frames.ts';
 import { sameClasses } from '../models/acdit/class-difference.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
-import { defaultBatch, sampleBatches } from '../runs/batches.ts';
 import { createSampler } from '../sampling/sampler.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { tensor, tensorBytes } from '../tensor/tensor.ts';
 import type { EvaluationSettings } from '../training/evaluation-series.ts';
 import { readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';
 import { isSplit, type Recipe } from '../training/recipe.ts';
+import { defaultBatch, sampleBatches } from './batches.ts';
 import { openFeatureNetwork } from './feature-network.ts';
 import { canDraw, type TrainingSampleOptions } from './training-samples.ts';
 
@@ -210,10 +212,9 @@ function modelSource(
       try {
         for await (const latents of sampleBatches(sampler, request, { signal })) {
           const images = framesOf(await decoder.decode(latents)).flat();
-          const { height, width, channels } = images[0];
-          const data = new Uint8Array(images.length * images[0].data.length);
-          for (const [i, image] of images.entries()) data.set(image.data, i * image.data.length);
-          yield tensor('uint8', [images.length, height, width, channels], data);
+          const { height, width, channels } = at(images, 0);
+          const data = images.map((image) => image.data);
+          yield tensor('uint8', [images.length, height, width, channels], joinArrays('uint8', data));
         }
       } finally {
         await sampler.dispose();

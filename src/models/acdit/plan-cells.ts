@@ -9,8 +9,8 @@ import {
   planCost,
   skipCausal,
   windowed,
-} from '../models/acdit/attention-plan.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+} from './attention-plan.ts';
+import type { AcditConfig } from './config.ts';
 
 export const PREDICATES = ['scam', 'full', 'block-causal', 'windowed'] as const;
 export type PredicateName = (typeof PREDICATES)[number];

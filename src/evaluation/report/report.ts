@@ -1,18 +1,18 @@
 /** @file `acdit evaluate --report`: the metrics with pictures and charts of both sets, as one HTML file. */
 
 import { dirname } from 'node:path';
-import type { EvaluateOptions, Metrics } from '../evaluation/evaluate.ts';
-import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
-import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
-import { type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
-import { nearestDistances, projectToPlane, someRows } from '../evaluation/overview.ts';
-import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
-import type { Device } from '../runtime/device.ts';
+import { makeFolders, writeFileAtomically } from '../../io/atomic-write.ts';
+import type { Device } from '../../runtime/device.ts';
+import type { EvaluateOptions, Metrics } from '../evaluate.ts';
+import type { EvaluationSet } from '../evaluation-set.ts';
+import { INCEPTION_SCORE_CHUNK } from '../inception-score.ts';
+import { KID_SUBSET_SIZE, KID_SUBSETS } from '../kernel-distance.ts';
+import { type OpenSetOptions, openSet } from '../open-set.ts';
+import { nearestDistances, projectToPlane, someRows } from '../overview.ts';
+import { bars, histogram, SERIES, type Series, scatter } from './charts.ts';
+import { pictureGrid } from './images.ts';
 import { type Score, type StatedProtocols, setFacts, shown, TITLES } from './metric-table.ts';
-import { bars, histogram, SERIES, type Series, scatter } from './report-charts.ts';
-import { type ReportContent, type ReportFigure, type ReportMetric, reportPage } from './report-html.ts';
-import { pictureGrid } from './report-pictures.ts';
+import { type ReportContent, type ReportFigure, type ReportMetric, reportPage } from './page.ts';
 
 type Both<T> = Readonly<Record<Series, T>>;
 

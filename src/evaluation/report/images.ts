@@ -1,10 +1,9 @@
 /** @file Some of a set's pictures, for an evaluation's report. */
 
-import type { SampleSource } from '../evaluation/sample-source.ts';
-import { encodePng, enlarge, grid, type Image, withChannels } from '../media/image.ts';
-import { resize } from '../media/resize.ts';
-import { strip } from '../runs/image-grid.ts';
-import { escapeHtml, type ReportFigure } from './report-html.ts';
+import { encodePng, enlarge, grid, type Image, sideBySide, withChannels } from '../../media/image.ts';
+import { resize } from '../../media/resize.ts';
+import type { SampleSource } from '../sample-source.ts';
+import { escapeHtml, type ReportFigure } from './page.ts';
 
 const MOST_PICTURES = 64;
 const COLUMNS = 8;
@@ -18,7 +17,7 @@ const CELL = 64;
 export async function pictureGrid(source: SampleSource, name: string): Promise<ReportFigure> {
   const areClips = source.shape.length === 4;
   const images = await pick(source, areClips ? MOST_CLIPS : MOST_PICTURES);
-  const cells = images.map((frames) => strip(evenly(frames, MOST_FRAMES).map(fitted)));
+  const cells = images.map((frames) => sideBySide(evenly(frames, MOST_FRAMES).map(fitted)));
   const picture = grid(cells, { columns: areClips ? 1 : COLUMNS, padding: 2, background: 128 });
   const png = Buffer.from(await encodePng(picture)).toString('base64');
   const size = `${source.shape.at(-2)} x ${source.shape.at(-3)} pixels`;

@@ -10,46 +10,44 @@ import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { requireSameNetwork } from '../evaluation/same-network.ts';
 import { printableList } from '../io/printable.ts';
-import type { Reporter } from '../runs/reporter.ts';
 import type { Device } from '../runtime/device.ts';
-import { I3D, INCEPTION, type NetworkValues, openFeatureNetwork } from './feature-network.ts';
+import { I3D, INCEPTION, type NetworkOptions, openFeatureNetwork } from './feature-network.ts';
+import type { ActiveContext } from './reporter.ts';
 
 /** One of something for each set. */
-interface Both<T> {
+export interface Both<T> {
   readonly reference: T;
   readonly samples: T;
 }
 
-interface Context {
+/** How sets are opened and their features computed. */
+export interface SetOptions extends NetworkOptions {
+  /** Computes the features. */
   readonly device: Device;
-  readonly signal: AbortSignal;
-  readonly report: Reporter;
-  readonly onWarning: (message: string) => void;
   /** Which clips of videos to take. */
   readonly clips: ClipProtocol;
   /** Max pixels of an image, or of all frames of a clip together. */
-  readonly maxPixels: number | undefined;
+  readonly maxPixels?: number | undefined;
   /** Side of the square that images and frames of folders are cropped to. */
-  readonly size: number | undefined;
+  readonly size?: number | undefined;
 }
 
 /**
- * Open both sets, and compute the features of those that hold samples. A network is opened only if it is needed.
- * @param save where the features of each are to be kept, if anywhere.
- * @throws {AcditError} if a set cannot be read, or the network not be opened.
+ * Opens both sets, and computes the features of those that hold samples. A network is opened only if it is needed.
+ * @param save where the features of each are kept, if anywhere.
+ * @throws {AcditError} if a set cannot be read, or the network cannot be opened.
  */
 export async function prepareSets(
   paths: Both<string>,
   save: Both<string | undefined>,
-  values: NetworkValues & { readonly network?: string | undefined },
-  context: Context,
+  options: SetOptions,
+  context: ActiveContext,
 ): Promise<Both<EvaluationSet>> {
-  const options = setOptions(values, context);
   const reference = await openReported(paths.reference, options, context);
   try {
     const samples = await openReported(paths.samples, options, context);
     try {
-      const sets = await completeSets({ reference, samples }, save, values, context);
+      const sets = await completeSets({ reference, samples }, save, options, context);
       for (const name of ['reference', 'samples'] as const) {
         const path = save[name];
         if (path !== undefined) await writeFeatures(path, sets[name]);
@@ -64,30 +62,30 @@ export async function prepareSets(
 }
 
 /** Returns the options with which sets are opened. */
-export function setOptions(
-  values: NetworkValues & { readonly network?: string | undefined },
-  { clips, signal, maxPixels, size }: Pick<Context, 'clips' | 'signal' | 'maxPixels' | 'size'>,
+export function openingOptions(
+  { network, i3d, clips, maxPixels, size }: SetOptions,
+  signal: AbortSignal,
 ): OpenSetOptions {
-  const always = values.network === I3D || values.i3d !== undefined;
+  const always = network === I3D || i3d !== undefined;
   return { videos: { protocol: clips, always, signal }, maxPixels, size };
 }
 
 /** Opens a set, and warns of files in its folder that are ignored and of splits that are read together. */
 async function openReported(
   path: string,
-  options: OpenSetOptions,
-  { onWarning }: Pick<Context, 'onWarning'>,
+  options: SetOptions,
+  { report, signal }: ActiveContext,
 ): Promise<OpenedSet> {
-  const opened = await openSet(path, options);
+  const opened = await openSet(path, openingOptions(options, signal));
   const splits = (await isFolder(path)) ? await splitFolders(path) : [];
   if (splits.length > 0) {
-    onWarning(
+    report.warn(
       `${path}: contains the splits ${printableList(splits)}, which are all read; to compare only one, give its path`,
     );
   }
   if (opened.kind === 'images' && opened.images.passedOver) {
     const unit = opened.images.shape.length === 4 ? 'videos' : 'images';
-    onWarning(describePassedOver(path, unit, opened.images.passedOver));
+    report.warn(describePassedOver(path, unit, opened.images.passedOver));
   }
   return opened;
 }
@@ -99,28 +97,29 @@ async function closeSet(opened: OpenedSet): Promise<void> {
 async function completeSets(
   { reference, samples }: Both<OpenedSet>,
   save: Both<string | undefined>,
-  values: NetworkValues & { readonly network?: string | undefined },
-  context: Context,
+  options: SetOptions,
+  context: ActiveContext,
 ): Promise<Both<EvaluationSet>> {
   if (reference.kind === 'features' && samples.kind === 'features') {
     return { reference: reference.set, samples: samples.set };
   }
-  const ofVideos = values.i3d !== undefined || [reference, samples].some(holdsClips);
-  const { network: name = ofVideos ? I3D : INCEPTION } = values;
-  const network = await openFeatureNetwork(context.device, name, values, context.clips.frames);
+  const ofVideos = options.i3d !== undefined || [reference, samples].some(holdsClips);
+  const { network: name = ofVideos ? I3D : INCEPTION, device, clips } = options;
+  const network = await openFeatureNetwork(device, name, options, clips.frames);
   try {
-    const pair = [reference, samples];
-    for (const [i, opened] of pair.entries()) {
-      const other = pair[1 - i];
-      // Refuse now rather than after hours of work.
+    // Refuse now rather than after hours of work.
+    for (const [opened, other] of [
+      [reference, samples],
+      [samples, reference],
+    ] as const) {
       if (opened.kind === 'features' && other.kind === 'images') {
         requireSameNetwork(opened.set, madeBy(network, other.images.name));
       }
     }
     const onlyFeatures = save.reference === undefined;
     const sets = {
-      reference: await completed(reference, network, 'reference', onlyFeatures, context),
-      samples: await completed(samples, network, 'samples', false, context),
+      reference: await completed(reference, network, 'reference', { device, onlyFeatures }, context),
+      samples: await completed(samples, network, 'samples', { device, onlyFeatures: false }, context),
     };
     return {
       reference: assumed(sets.reference, network, context),
@@ -139,8 +138,8 @@ async function completed(
   opened: OpenedSet,
   network: FeatureNetwork,
   label: string,
-  onlyFeatures: boolean,
-  { device, signal, report }: Context,
+  { device, onlyFeatures }: { readonly device: Device; readonly onlyFeatures: boolean },
+  { report, signal }: ActiveContext,
 ): Promise<EvaluationSet> {
   if (opened.kind === 'features') return opened.set;
   const total = opened.images.count;
@@ -163,9 +162,11 @@ const INCEPTION_DIMS = 2048;
  * Statistics alone that do not say what they are of, as pytorch-fid and others store them, can only be those of the
  * network that the other set's features are computed with.
  */
-function assumed(set: EvaluationSet, network: FeatureNetwork, { onWarning }: Context): EvaluationSet {
+function assumed(set: EvaluationSet, network: FeatureNetwork, { report }: ActiveContext): EvaluationSet {
   const { name, features, gaussian } = set;
   if (set.network !== undefined || features || gaussian?.mean.length !== INCEPTION_DIMS) return set;
-  onWarning(`${name} does not say what its statistics are of; they are taken for those of '${network.name}'`);
+  report.warn(
+    `${name} does not say what its statistics are of; they are taken for those of '${network.name}'`,
+  );
   return { ...set, network: network.name };
 }

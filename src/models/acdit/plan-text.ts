@@ -1,6 +1,6 @@
 /** @file An attention plan as text. */
 
-import { counted, grouped } from './model-summary.ts';
+import { counted, grouped } from '../../io/quantities.ts';
 import { type BlockPlan, CELL, planCells, planNumbers } from './plan-cells.ts';
 
 /** Rows and columns that fit on a screen; larger plans are drawn with several blocks a cell. */

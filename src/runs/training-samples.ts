@@ -6,15 +6,15 @@ import { framesOf } from '../media/frames.ts';
 import { encodePng, writePng } from '../media/image.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
-import { writeAnimatedGrid } from '../runs/animated-grid.ts';
-import { sampleBatches } from '../runs/batches.ts';
-import { labelledGrid, type NamedImage } from '../runs/image-grid.ts';
-import { labelName } from '../runs/labels.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
 import { SAMPLES_FOLDER } from '../training/run-folder.ts';
+import { writeAnimatedGrid } from './animated-grid.ts';
+import { sampleBatches } from './batches.ts';
+import { labelledGrid, type NamedImage } from './image-grid.ts';
+import { labelName } from './labels.ts';
 
 const MOST_CLASSES = 10;
 /** Pictures; of clips one, whose frames take a row. */

@@ -3,7 +3,7 @@
  * gives (classes `reference` and `samples`), each with its meaning in words for those who cannot see it.
  */
 
-import { escapeHtml } from './report-html.ts';
+import { escapeHtml } from './page.ts';
 
 /** The two sets, in the order in which they are drawn and explained. */
 export const SERIES = ['reference', 'samples'] as const;
@@ -150,10 +150,15 @@ function show(axis: Axis, value: number): string {
   return axis.show ? axis.show(value) : String(round(value));
 }
 
-/** Round numbers inside a range, about five of them. */
+/** Returns the smallest of 1, 2 and 5 times a power of ten that gives a range at most `count` ticks. */
+export function tickStep(range: number, count: number): number {
+  const power = 10 ** Math.floor(Math.log10(range / count));
+  return power * ([1, 2, 5].find((factor) => range / (factor * power) <= count) ?? 10);
+}
+
+/** Returns round numbers inside a range, about five of them. */
 export function ticks([low, high]: readonly [number, number]): number[] {
-  const power = 10 ** Math.floor(Math.log10((high - low) / 5));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => (high - low) / size <= 6)!;
+  const step = tickStep(high - low, 6);
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));

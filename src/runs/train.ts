@@ -1,0 +1,310 @@
+/** @file Trains a model by a recipe: what `acdit train` does. */
+
+import type { Dataset } from '../data/dataset.ts';
+import { describePassedOver } from '../data/folder-files.ts';
+import { openDataset } from '../data/open.ts';
+import { requireAutoencoder } from '../decoding/decoder.ts';
+import { ArgumentError, ConfigError } from '../errors.ts';
+import { formatDuration } from '../io/quantities.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { parameterCount } from '../models/acdit/weights.ts';
+import type { Device } from '../runtime/device.ts';
+import { evaluationSeries } from '../training/evaluation-series.ts';
+import { openTrackers } from '../training/logging/open.ts';
+import type { Tracker } from '../training/logging/tracker.ts';
+import type { BatchesStart } from '../training/noised-batches.ts';
+import { type Recipe, recipeModel } from '../training/recipe.ts';
+import type { ChangeableKey } from '../training/recipe-changes.ts';
+import { type RunStart, requireRunFolder } from '../training/run-folder.ts';
+import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
+import { workerBatches } from '../training/worker-batches.ts';
+import { requireTrainingMemory } from './memory-check.ts';
+import { autoencoderPath, modelPath } from './model-path.ts';
+import { type ActiveContext, contextOf, type Progress, type RunContext } from './reporter.ts';
+import {
+  describeScores,
+  evaluationRecord,
+  isEvaluated,
+  openTrainingEvaluation,
+  type TrainingEvaluation,
+} from './training-evaluation.ts';
+import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
+
+/** What to train, and on what. */
+export interface TrainModelOptions extends RunContext, RunStart {
+  /** See `parseRecipe`. Its `training.initFrom` and `output.vae` may be names on the hub. */
+  readonly recipe: Recipe;
+  /** Computes the gradients; the caller disposes of it. */
+  readonly device: Device;
+  /** Steps the weights (default: `device`). */
+  readonly optimizerDevice?: Device | undefined;
+  /** Keys of the recipe that may differ from those of the run that is resumed. */
+  readonly allowChanges?: readonly ChangeableKey[] | undefined;
+}
+
+/** A training that reached its last step, or was stopped. */
+export interface TrainModelResult {
+  /** Folder of the run, which is also that of the model. */
+  readonly folder: string;
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** Whether the signal stopped it before the last step; the same options resume it. */
+  readonly interrupted: boolean;
+  /** Corrupt images or videos that were skipped. */
+  readonly corruptFiles: number;
+}
+
+/**
+ * Trains from the newest state in the recipe's folder, or from the beginning, with logs, sample grids and evaluations as the
+ * recipe says. It emits the events `start`, `step`, `checkpoint`, `samples`, `evaluation`, and `done` or `interrupted`. Once
+ * the signal is aborted, it saves the state and returns.
+ * @throws {AcditError} if the data, the recipe or the folder is not valid, or the loss is no longer a number.
+ */
+export async function trainModel(options: TrainModelOptions): Promise<TrainModelResult> {
+  const { fresh = false, overwrite = false, device, recipe: given } = options;
+  if (overwrite && !fresh) throw new ArgumentError('--overwrite only goes with --fresh');
+  const context = contextOf(options);
+  const start = { fresh, overwrite };
+  await requireRunFolder(given.output.folder, start);
+  const { dataset, config, recipe } = await openTrainingData(given, device, context);
+  const made: TrainingSampleOptions = { recipe, config, device, signal: context.signal };
+  const evaluation = recipe.evaluation && (await openTrainingEvaluation(made, recipe.evaluation));
+  const corrupt = { inWorker: 0 };
+  const observer = new TrainingObserver(made, context, dataset, evaluation);
+  const batchesFrom = (from: BatchesStart) =>
+    workerBatches(recipe, from, {
+      onWarning: context.report.warn,
+      onCorruptCount(count) {
+        corrupt.inWorker = count;
+      },
+    });
+  try {
+    const { step } = await train({
+      ...made,
+      optimizerDevice: options.optimizerDevice ?? device,
+      ...(device.separateMemory && { batchesFrom }),
+      dataset,
+      ...start,
+      allowChanges: options.allowChanges ?? [],
+      hooks: observer.hooks,
+      locateModel: (name) => modelPath(name, context),
+    });
+    observer.close();
+    return observer.reportEnd(step, dataset.corruptCount + corrupt.inWorker);
+  } finally {
+    observer.close();
+    await evaluation?.dispose();
+    await dataset.close?.();
+  }
+}
+
+/** Opens the data, and checks everything that training would fail by hours later. */
+async function openTrainingData(
+  given: Recipe,
+  device: Device,
+  context: ActiveContext,
+): Promise<{ dataset: Dataset; config: AcditConfig; recipe: Recipe }> {
+  const { warn } = context.report;
+  const dataset = await openDataset({ ...given.data, warn });
+  const config = recipeModel(given, dataset);
+  if (dataset.passedOver) {
+    warn(describePassedOver(dataset.name, config.frames > 1 ? 'videos' : 'images', dataset.passedOver));
+  }
+  if (!device.separateMemory) {
+    requireTrainingMemory(config, given.training.batch, given.training.activations);
+  }
+  const vae = given.output.vae && (await trainingAutoencoder(config, given.output.vae, context));
+  return { dataset, config, recipe: { ...given, output: { ...given.output, vae } } };
+}
+
+/** Returns the path of the autoencoder that draws the sample grids. */
+async function trainingAutoencoder(
+  config: AcditConfig,
+  vae: string,
+  context: ActiveContext,
+): Promise<string> {
+  if (config.space !== 'latents') {
+    throw new ConfigError('recipe: output.vae draws latents, but the data is images; leave it out');
+  }
+  const path = await autoencoderPath(vae, context);
+  await requireAutoencoder(config, path);
+  return path;
+}
+
+/** Reports a training and logs it to files. */
+class TrainingObserver {
+  readonly #options: TrainingSampleOptions;
+  readonly #context: ActiveContext;
+  readonly #dataset: Dataset;
+  readonly #evaluation: TrainingEvaluation | undefined;
+  readonly #unit: 'images' | 'clips';
+  readonly #started = performance.now();
+  readonly #mean = meanOfLosses();
+  #tracker: Tracker | undefined;
+  #progress: Progress | undefined;
+  /** Name that scores are logged under. */
+  #series = '';
+
+  constructor(
+    options: TrainingSampleOptions,
+    context: ActiveContext,
+    dataset: Dataset,
+    evaluation: TrainingEvaluation | undefined,
+  ) {
+    this.#options = options;
+    this.#context = context;
+    this.#dataset = dataset;
+    this.#evaluation = evaluation;
+    this.#unit = unitOf(options.config);
+  }
+
+  get hooks(): TrainingHooks {
+    const { report } = this.#context;
+    const { folder } = this.#options.recipe.output;
+    return {
+      onWait: (owner) => report.say(`checking whether ${owner} still trains in ${folder}`),
+      onWarning: report.warn,
+      onStart: ({ step }) => this.#start(step),
+      onStep: (done) => this.#step(done),
+      onCheckpoint: (step) => report.emit({ kind: 'checkpoint', step, model: folder }),
+      onSample: async (step, ema) => {
+        if (!canDraw(this.#options) || !this.#tracker) return;
+        const file = await logSamples(this.#options, ema, step, this.#tracker);
+        report.say(`samples of step ${step}: ${file}`);
+        report.emit({ kind: 'samples', step, file });
+      },
+      onEvaluate: (step, ema) => this.#evaluate(step, ema),
+    };
+  }
+
+  async #start(step: number): Promise<void> {
+    const { recipe, config } = this.#options;
+    const { output, training } = recipe;
+    const { report } = this.#context;
+    this.#tracker = openTrackers(output.folder, step);
+    if (this.#evaluation) this.#series = await seriesOf(this.#evaluation, output.folder, report.warn);
+    report.say(describeRun(recipe, config, this.#dataset, step));
+    if (output.sampleEvery > 0 && !canDraw(this.#options)) {
+      report.say('no samples are drawn during training: latents need an autoencoder, given as output.vae');
+    }
+    const { passedOver } = this.#dataset;
+    const parameters = parameterCount(config);
+    report.emit({ kind: 'start', step, steps: training.steps, parameters, passedOver });
+    this.#progress = report.progress({ total: training.steps, start: step, label: 'train' });
+  }
+
+  #step(done: StepReport): void {
+    const mean = this.#mean;
+    mean.add(done.loss);
+    this.#progress?.update(done.step, progressFields(done, mean.recent(), this.#unit));
+    if (done.step % this.#options.recipe.output.logEvery !== 0) return;
+    const { step, loss: _loss, ...rest } = done;
+    const record = { loss: mean.take(), ...rest };
+    this.#tracker?.scalars(step, record);
+    this.#context.report.emit({ kind: 'step', step, ...record });
+  }
+
+  async #evaluate(step: number, ema: Parameters<TrainingEvaluation['run']>[0]): Promise<void> {
+    const series = this.#series;
+    const { report } = this.#context;
+    // A run that resumes where it was saved may have done so before.
+    if (!this.#evaluation || isEvaluated(this.#options.recipe.output.folder, series, step)) return;
+    const scores = await this.#evaluation.run(ema, (share) =>
+      this.#progress?.update(step, { evaluated: `${Math.floor(100 * share)}%` }),
+    );
+    this.#tracker?.scalars(step, evaluationRecord(series, scores));
+    report.say(`${series} of step ${step}: ${describeScores(scores)}`);
+    report.emit({ kind: 'evaluation', series, step, ...scores });
+  }
+
+  /** Closes the logs; a second time, nothing happens. */
+  close(): void {
+    this.#progress?.finish();
+    this.#tracker?.close();
+    [this.#progress, this.#tracker] = [undefined, undefined];
+  }
+
+  /** Reports how the training ended. */
+  reportEnd(step: number, corruptFiles: number): TrainModelResult {
+    const { folder } = this.#options.recipe.output;
+    const { report, signal } = this.#context;
+    const interrupted = signal.aborted;
+    if (corruptFiles > 0) report.say(`${corruptFiles} corrupt ${this.#unit} were skipped`);
+    const time = formatDuration((performance.now() - this.#started) / 1000);
+    report.say(
+      !interrupted
+        ? `trained to step ${step} in ${time}`
+        : step === 0
+          ? 'stopped before the first step; nothing was saved'
+          : `saved at step ${step}; the same command resumes from there`,
+    );
+    report.emit({ kind: interrupted ? 'interrupted' : 'done', step, model: folder, corruptFiles });
+    return { folder, step, interrupted, corruptFiles };
+  }
+}
+
+/** The name that scores are logged under; a new one is explained. */
+async function seriesOf(
+  { settings }: TrainingEvaluation,
+  folder: string,
+  warn: (message: string) => void,
+): Promise<string> {
+  const { name, change } = await evaluationSeries(folder, settings);
+  if (change !== undefined) {
+    warn(
+      `scores are logged as ${name}/..., as they are not comparable with the run's earlier ones: ${change}`,
+    );
+  }
+  return name;
+}
+
+function describeRun(
+  { training, output }: Recipe,
+  config: AcditConfig,
+  { name, size, classNames }: Dataset,
+  step: number,
+): string {
+  const millions = (parameterCount(config) / 1e6).toFixed(1);
+  const what = `${millions}M parameters, ${size} ${unitOf(config)} of ${classNames.length} classes from ${name}`;
+  if (step >= training.steps) {
+    return `${output.folder} is already trained to step ${step}; give more --steps to go on`;
+  }
+  return step === 0 ? `training ${what}` : `going on at step ${step}: ${what}`;
+}
+
+/** What samples are called. */
+function unitOf({ frames }: AcditConfig): 'images' | 'clips' {
+  return frames > 1 ? 'clips' : 'images';
+}
+
+function progressFields(report: StepReport, loss: number, unit: string): Record<string, string> {
+  return {
+    loss: loss.toFixed(4),
+    lr: report.learningRate.toExponential(1),
+    [`${unit}/s`]: report.samplesPerSecond.toPrecision(3),
+  };
+}
+
+/** Weight of the newest loss in the mean that is shown; one loss alone jumps with its timesteps. */
+const NEWEST = 0.05;
+
+/** Means of the loss: since the last log line, and the recent one. */
+function meanOfLosses() {
+  let sum = 0;
+  let count = 0;
+  let recent: number | undefined;
+  return {
+    add(loss: number): void {
+      sum += loss;
+      count++;
+      recent = recent === undefined ? loss : recent + NEWEST * (loss - recent);
+    },
+    recent: (): number => recent ?? Number.NaN,
+    take(): number {
+      const mean = sum / count;
+      sum = 0;
+      count = 0;
+      return mean;
+    },
+  };
+}
