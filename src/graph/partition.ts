@@ -116,7 +116,7 @@ export function differentiate(
 
 /**
  * What is met first when walking back from the gradients: expensive forward results, and whatever was remembered, even
- * if only the gradients need it, so long as it does not depend on what comes in from behind.
+ * if only the gradients need it, so long as it does not depend on the incoming gradients.
  */
 function chooseSaved(
   gradients: readonly SymbolicTensor[],

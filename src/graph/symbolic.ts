@@ -134,7 +134,7 @@ export function apply<const Outputs extends readonly OutputSpec[]>(
   return outputs;
 }
 
-/** The same values, worth saving for a backward program although no single operator behind them is expensive. */
+/** The same values, worth saving for a backward program although no single operator that makes them is expensive. */
 export function remember(x: SymbolicTensor): SymbolicTensor {
   if (x.source.kind !== 'node') return x;
   return at(changedNode(x.source.node, { remembered: true }), x.source.index);

@@ -141,8 +141,8 @@ function cacheSymbols(
   );
 }
 
-/** What stands behind the cached keys or values, by groups of heads. */
-function behind(past: readonly SymbolicTensor[], own: SymbolicTensor): SymbolicTensor[] {
+/** The cached keys or values with a block's own appended, by groups of heads. */
+function appended(past: readonly SymbolicTensor[], own: SymbolicTensor): SymbolicTensor[] {
   const heads = past.map(({ shape }) => Number(shape[1]));
   return split(own, 1, heads).map((part, group) => concat([at(past, group), part], 2));
 }
@@ -179,13 +179,13 @@ export function pastSymbols(
   };
 }
 
-/** One guidance branch's attention (N, H, B, D) of its own keys and values behind those of the clean blocks, if any. */
-export function attendBehind(
+/** One guidance branch's attention (N, H, B, D) of its own keys and values after those of the clean blocks, if any. */
+export function attendWithPast(
   config: AcditConfig,
   { query, key, value }: AttentionInputs,
   past: PastSymbols | undefined,
 ): SymbolicTensor {
-  if (past) return attendByGroups(query, behind(past.keys, key), behind(past.values, value));
+  if (past) return attendByGroups(query, appended(past.keys, key), appended(past.values, value));
   const alone = headGroups(config, config.blockSize);
   return attendByGroups(query, split(key, 1, alone), split(value, 1, alone));
 }
@@ -226,7 +226,7 @@ function sequenceAttention(
 ): Graph {
   const own = Array.from({ length: branches }, (_, b) => attentionSymbols(config, `.${sequence}.${b}`));
   const past = cached ? pastSymbols(config, 1, `.${sequence}`, `cached${sequence}`) : undefined;
-  const results = own.map((branch) => attendBehind(config, branch, past));
+  const results = own.map((branch) => attendWithPast(config, branch, past));
   return {
     inputs: [
       ...own.flatMap(({ query, key, value }) => [query, key, value]),
@@ -270,7 +270,7 @@ function sequenceAppend(
   const [pastKeys, pastValues] = [past('cachedKeys'), past('cachedValues')];
   const pastPlain = sliding ? past('cachedPlainKeys') : [];
   const joined = (earlier: readonly SymbolicTensor[], x: SymbolicTensor): readonly SymbolicTensor[] =>
-    cached ? behind(earlier, x) : split(x, 1, cacheGroups(config));
+    cached ? appended(earlier, x) : split(x, 1, cacheGroups(config));
   const keys = joined(pastKeys, turn(own.key));
   const values = joined(pastValues, own.value);
   const plainKeys = sliding ? joined(pastPlain, own.key) : [];

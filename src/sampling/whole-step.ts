@@ -16,7 +16,7 @@ import { FINAL_MODULATIONS, isWeight, LAYER_MODULATIONS } from '../models/acdit/
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import type { KeyValueCache } from './cache.ts';
-import { type AttentionInputs, attendBehind, type PastSymbols, pastSymbols } from './graphs.ts';
+import { type AttentionInputs, attendWithPast, type PastSymbols, pastSymbols } from './graphs.ts';
 import type { PassEngine, PassResult, Sequence } from './pass-engine.ts';
 import { graphWeights, type WeightSource } from './segments.ts';
 
@@ -162,7 +162,7 @@ function attendByBranches(
   ];
   return concat(
     queries.map((own, b) =>
-      attendBehind(config, { query: own, key: at(keys, b), value: at(values, b) }, past),
+      attendWithPast(config, { query: own, key: at(keys, b), value: at(values, b) }, past),
     ),
     0,
   );

@@ -101,21 +101,21 @@ function slabSize(sizes: readonly number[], first: number): number {
   return total;
 }
 
-/** With small tensors copied one behind the other, so that an optimizer's step takes fewer, longer runs. */
+/** Copies small tensors one after another, so that an optimizer's step takes fewer, longer runs. */
 export function packed(weights: Weights): Weights {
-  const room = zerosLike(weights); // of large tensors never touched, so it takes no memory
+  const copies = zerosLike(weights); // those of large tensors are never touched, so they take no memory
   return new Map(
     [...weights].map(([name, value]) => {
       if (value.data.length >= SLAB) return [name, value];
-      const copy = room.get(name)!;
+      const copy = copies.get(name)!;
       copy.data.set(value.data);
       return [name, copy];
     }),
   );
 }
 
-/** Tensors that lie one behind the other, as one each. */
-function stretches(weights: Weights): Float32Array[] {
+/** Tensors that lie one after another, as one each. */
+function contiguousRuns(weights: Weights): Float32Array[] {
   const found: Float32Array[] = [];
   for (const { data } of weights.values()) {
     const last = found.at(-1);
@@ -209,7 +209,7 @@ const SMALLEST_RATE = 1e-30;
 
 /** Vectors of the same memory that a run takes, by part, at most {@link PIECE} elements long. */
 function* pieces(parts: readonly Weights[]): Generator<Tensor<'float32'>[]> {
-  const joined = parts.map(stretches);
+  const joined = parts.map(contiguousRuns);
   const lengths = joined.map((vectors) => vectors.map(({ length }) => length).join());
   const alike = lengths.every((list) => list === lengths[0]);
   const vectors = alike ? joined : parts.map((part) => [...part.values()].map(({ data }) => data));

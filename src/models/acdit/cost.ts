@@ -33,7 +33,7 @@ export function sequenceCost(config: AcditConfig): number {
   return config.layers * layer + endProducts(config, tokens) + conditionCost(config);
 }
 
-/** One denoising step of block number `block`, behind the cache, in one guidance branch; without its modulations. */
+/** One denoising step of block number `block`, after the cached ones, in one guidance branch; without its modulations. */
 export function stepCost(config: AcditConfig, block: number): number {
   const { blockSize, layers } = config;
   const layer =
