@@ -57,8 +57,7 @@ const sampleFlags = {
   solver: {
     value: 'NAME',
     parse: choice(solverNames),
-    default: solverNames[0],
-    help: `solver: ${solverNames.join(', ')}`,
+    help: `solver: ${solverNames.join(', ')} (default: the first, or euler for models of flow)`,
   },
   out: {
     value: 'DIR',

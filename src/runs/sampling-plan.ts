@@ -8,8 +8,8 @@ import {
   processDecoder,
   requireAutoencoder,
 } from '../decoding/decoder.ts';
-import { type SolverName, solverNames } from '../diffusion/solvers/index.ts';
-import { type AcditConfig, defaultGuidance } from '../models/acdit/config.ts';
+import { type SolverName, solversOf } from '../diffusion/solvers/index.ts';
+import { type AcditConfig, defaultGuidance, diffusionSettings } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import {
   DEFAULT_SEED,
@@ -87,7 +87,7 @@ export function planRun(
     labels,
     steps: options.steps ?? DEFAULT_STEPS,
     cfg: options.cfg ?? defaultGuidance(config),
-    solver: options.solver ?? solverNames[0],
+    solver: options.solver ?? solversOf(diffusionSettings(config).noiseSchedule)[0],
     seed: options.seed ?? DEFAULT_SEED,
     blocks,
     batch,
