@@ -1,10 +1,10 @@
 /** @file Datasets of one folder per class, any common image format. Images are decoded when asked for. */
 
 import { at } from '../at.ts';
-import { createBudget } from '../budget.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { MAXIMUM_PIXELS, openImage, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop } from '../media/resize.ts';
+import { createSemaphore } from '../semaphore.ts';
 import { fingerprintOf, type LabelledFile, listClassFiles } from './class-folders.ts';
 import { CorruptFiles, type CorruptFilesOptions } from './corrupt-files.ts';
 import type { ImageDataset, Sample } from './dataset.ts';
@@ -68,14 +68,14 @@ function sampleReader({
   exifOrientation,
   maxPixels = MAXIMUM_PIXELS,
 }: ImageFolderOptions) {
-  const files = createBudget(FILES_AT_ONCE);
-  const pixels = createBudget(maxPixels);
+  const files = createSemaphore(FILES_AT_ONCE);
+  const pixels = createSemaphore(maxPixels);
   return ({ path, label }: LabelledFile): Promise<Sample> =>
-    files(1, async () => {
+    files(async () => {
       const file = await openImage(path, { exifOrientation, maxPixels });
-      return pixels(file.width * file.height, async () => {
+      return pixels(async () => {
         const image = withChannels(await file.decode(), channels);
         return { values: samplesFromImage(centerCrop(image, imageSize)), label };
-      });
+      }, file.width * file.height);
     });
 }

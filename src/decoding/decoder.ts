@@ -20,8 +20,8 @@ import { connect } from '../remote/remote.ts';
 import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
 import { checkAutoencoder, checkLatentOrigin, latentsToImages } from '../sampling/latents-to-images.ts';
+import { createSemaphore } from '../semaphore.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createTurns } from '../turns.ts';
 
 /** From latents or pixels of blocks to pictures. */
 export interface Decoder {
@@ -66,7 +66,7 @@ export async function requireAutoencoder(config: AcditConfig, vae: string): Prom
  * @param always stops calls that have no signal of their own
  */
 export function localDecoder({ config, vae, threads }: DecoderSettings, always?: AbortSignal): Decoder {
-  const inTurn = createTurns();
+  const exclusively = createSemaphore(1);
   let device: Device | undefined;
   let autoencoder: Autoencoder | undefined;
   async function open(signal: AbortSignal | undefined): Promise<Autoencoder> {
@@ -80,7 +80,7 @@ export function localDecoder({ config, vae, threads }: DecoderSettings, always?:
   }
   return {
     decode: (latents, { signal = always, onProgress } = {}) =>
-      inTurn(async () => {
+      exclusively(async () => {
         signal?.throwIfAborted();
         autoencoder ??= await open(signal);
         return latentsToImages(autoencoder, config, latents, { signal, onProgress });

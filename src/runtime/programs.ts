@@ -6,8 +6,8 @@ import { DeviceError } from '../errors.ts';
 import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
 import { matmul } from '../graph/operators/linear-algebra.ts';
 import { input, type Shape, type SymbolicTensor, showShape } from '../graph/symbolic.ts';
+import { createSemaphore, type Semaphore } from '../semaphore.ts';
 import { type DType, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
-import { createTurns, type Turns } from '../turns.ts';
 import type { Device, Feeds, Program } from './device.ts';
 
 export type Session = ort.InferenceSession;
@@ -46,7 +46,7 @@ export interface Runtime {
  */
 export function createDevice(runtime: Runtime): Device {
   const programs = new Set<Program>();
-  const turn = createTurns();
+  const exclusively = createSemaphore(1);
   return {
     name: runtime.name,
     threads: runtime.threads,
@@ -54,8 +54,8 @@ export function createDevice(runtime: Runtime): Device {
     async compile(original, bound = {}) {
       const graph = runtime.adapt?.(original) ?? original;
       checkBound(graph, bound);
-      const session = await createSession(runtime, turn, graph, bound);
-      const program = programOf(runtime, session, graph, unboundShapes(graph, bound), turn, () =>
+      const session = await createSession(runtime, exclusively, graph, bound);
+      const program = programOf(runtime, session, graph, unboundShapes(graph, bound), exclusively, () =>
         programs.delete(program),
       );
       programs.add(program);
@@ -68,11 +68,16 @@ export function createDevice(runtime: Runtime): Device {
 }
 
 /** A function of its own, so that no closure of the program keeps the bound weights alive. */
-async function createSession(runtime: Runtime, turn: Turns, graph: Graph, bound: Feeds): Promise<Session> {
+async function createSession(
+  runtime: Runtime,
+  exclusively: Semaphore,
+  graph: Graph,
+  bound: Feeds,
+): Promise<Session> {
   const bytes = encodeOnnx(graph, bound, runtime.marker);
   const options = { ...runtime.options(Object.keys(bound).length > 0), externalData: externalData(bound) };
   try {
-    return await turn(() => runtime.ort.InferenceSession.create(bytes, options));
+    return await exclusively(() => runtime.ort.InferenceSession.create(bytes, options));
   } catch (cause) {
     throw new DeviceError(`ONNX Runtime refused a program: ${messageOf(cause)}`, { cause });
   }
@@ -83,7 +88,7 @@ function programOf(
   session: Session,
   graph: Graph,
   inputs: ReadonlyMap<string, Shape>,
-  turn: Turns,
+  exclusively: Semaphore,
   onDispose: () => void,
 ): Program {
   const outputs = outputTypes(graph);
@@ -96,13 +101,13 @@ function programOf(
       checkFeeds(feeds, inputs);
       const stray = Object.keys(into).find((name) => !outputs.has(name));
       if (stray !== undefined) throw new DeviceError(`run: the program has no output '${stray}'`);
-      return turn(() => runtime.run(session, toRuntime(runtime, feeds), outputs, into));
+      return exclusively(() => runtime.run(session, toRuntime(runtime, feeds), outputs, into));
     },
     async dispose() {
       if (disposed) return;
       disposed = true;
       onDispose();
-      await turn(() => session.release());
+      await exclusively(() => session.release());
     },
   };
 }

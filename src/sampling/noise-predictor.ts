@@ -7,8 +7,8 @@ import { DeviceError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
+import { createSemaphore } from '../semaphore.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { createTurns } from '../turns.ts';
 import { type BatchingOptions, PassQueue, sharedRows } from './batching.ts';
 import type { KeyValueCache } from './cache.ts';
 import {
@@ -97,13 +97,13 @@ async function openEngine(
 
 /** An engine whose work does not overlap, and which refuses work once it is disposed of. */
 function closable(engine: PassEngine): PassEngine & { requireOpen(): void } {
-  const turn = createTurns();
+  const exclusively = createSemaphore(1);
   let disposed = false;
   const requireOpen = (): void => {
     if (disposed) throw new DeviceError('sample: the sampler was disposed; create another');
   };
   const whenOpen = <Result>(work: () => Promise<Result>): Promise<Result> =>
-    turn(() => {
+    exclusively(() => {
       requireOpen();
       return work();
     });
@@ -114,7 +114,7 @@ function closable(engine: PassEngine): PassEngine & { requireOpen(): void } {
     slide: (cache) => engine.slide(cache),
     dispose() {
       disposed = true;
-      return turn(() => engine.dispose());
+      return exclusively(() => engine.dispose());
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
-import { createTurns } from '../turns.ts';
+import { createSemaphore } from '../semaphore.ts';
 import type { Activations, GradientPass } from './gradient-pass.ts';
 import { compileLayeredPass } from './layered-pass.ts';
 import { compileWholePass } from './whole-pass.ts';
@@ -20,10 +20,10 @@ export async function compileGradientPass(
   const pass = await (device.separateMemory && activations === 'save'
     ? compileWholePass(device, config, samples)
     : compileLayeredPass(device, config, samples, activations));
-  const turn = createTurns();
+  const exclusively = createSemaphore(1);
   return {
     samples,
-    run: (...args) => turn(() => pass.run(...args)),
+    run: (...args) => exclusively(() => pass.run(...args)),
     dispose: () => pass.dispose(),
   };
 }

@@ -3,12 +3,12 @@
  * take what the decoders write, and bring it to size.
  */
 
-import { createBudget } from '../../budget.ts';
 import { programBeside, startChild } from '../../remote/node.ts';
 import { onDemand } from '../../remote/on-demand.ts';
 import type { Call } from '../../remote/protocol.ts';
 import { connect } from '../../remote/remote.ts';
 import { machine } from '../../runtime/machine.ts';
+import { createSemaphore } from '../../semaphore.ts';
 import { type Clip, type ClipRequest, readClip } from './clip.ts';
 
 /** Reads clips of videos, several at a time. */
@@ -27,10 +27,10 @@ const DECODERS = Math.max(2, Math.floor(machine().cores / 2));
 
 /** Reads in this process, at most `limit` videos at a time. */
 export function localClipReader(limit = DECODERS): ClipReader {
-  const within = createBudget(limit);
+  const within = createSemaphore(limit);
   return {
     read: (request, signal) =>
-      within(1, async () => {
+      within(async () => {
         signal?.throwIfAborted();
         return readClip(request, signal);
       }),

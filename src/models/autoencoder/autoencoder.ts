@@ -6,9 +6,9 @@
 import { take } from '../../at.ts';
 import { ArgumentError, ShapeError } from '../../errors.ts';
 import type { Device } from '../../runtime/device.ts';
+import { createSemaphore } from '../../semaphore.ts';
 import { requireFinite } from '../../tensor/finite.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
-import { createTurns } from '../../turns.ts';
 import { type AutoencoderConfig, downsampling, validateAutoencoder } from './config.ts';
 import { createPlanePool, planeOf } from './planes.ts';
 import { type CompiledStage, compileStage, type ParameterSource, STRIP_PIXELS } from './programs.ts';
@@ -138,7 +138,7 @@ async function compilePart(
   const context = { device, source: weights, pool, groups: config.groups, stripPixels };
   const stages = stagesOf(config, part);
   const compiled: CompiledStage[] = [];
-  const turn = createTurns();
+  const exclusively = createSemaphore(1);
   for (const [i, stage] of stages.entries()) {
     signal?.throwIfAborted();
     compiled.push(await compileStage(context, stage, beginsWithNorm(stages[i + 1])));
@@ -164,7 +164,7 @@ async function compilePart(
     }
     return result;
   };
-  return (...pictures) => turn(() => walk(...pictures));
+  return (...pictures) => exclusively(() => walk(...pictures));
 }
 
 function required(walk: Walk | undefined, part: Part): Walk {
