@@ -52,8 +52,18 @@ export function requireSameAutoencoder(then: string, now: string, path: string):
   );
 }
 
+/** Keys of the training that recipes got later, with the values by which they are as they were. */
+const LATER_DEFAULTS: ReadonlyMap<string, unknown> = new Map([
+  ['timesteps', 'uniform'],
+  ['timestepPer', 'block'],
+]);
+
 /** Returns the fingerprint that earlier versions recorded: of everything but the output, the run's length and its memory. */
 function recipeFingerprint({ model, data, training }: Recipe): string {
-  const { activations: _activations, steps: _steps, ...settings } = training;
+  const { activations: _activations, steps: _steps, ...rest } = training;
+  const known = Object.entries(rest).filter(
+    ([key, value]) => !LATER_DEFAULTS.has(key) || value !== LATER_DEFAULTS.get(key),
+  );
+  const settings = Object.fromEntries(known);
   return createHash('sha256').update(JSON.stringify({ model, data, settings })).digest('hex').slice(0, 16);
 }
