@@ -3,6 +3,7 @@
  * sequence, in every guidance branch. The samples are those of the sampler.
  */
 
+import { at, take } from '../../src/at.ts';
 import { guide } from '../../src/diffusion/guidance.ts';
 import { linearNoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
 import { createSolver } from '../../src/diffusion/solvers/index.ts';
@@ -58,8 +59,8 @@ export async function sampleWithoutCache(
   for (let block = 0; block < config.blocks; block++) {
     const graph = sequenceGraph(config, rows, block + 1);
     const program = await device.compile(graph, boundWeights(graph, weights));
-    const solver = createSolver(plan.solver, linearNoiseSchedule(), plan.steps[block]);
-    const own = plan.labels.map((ofBlocks) => ofBlocks[block]);
+    const solver = createSolver(plan.solver, linearNoiseSchedule(), at(plan.steps, block));
+    const own = plan.labels.map((ofBlocks) => at(ofBlocks, block));
     const classes = [...own, ...Array<number>(samples).fill(config.classes)];
     const labels = tensor('int64', [rows], BigInt64Array.from(classes, BigInt));
     let latents = blockOf(starting, block);
@@ -69,7 +70,8 @@ export async function sampleWithoutCache(
       const sequence = stackBlocks([...finished, latents]);
       const tokens = joinAxis([sequence, sequence], 0) as Tensor<'float32'>;
       const { data } = (await program.run({ tokens, features, labels })).noise as Tensor<'float32'>;
-      const noise = guide(data.subarray(0, data.length / 2), data.subarray(data.length / 2), plan.cfg[block]);
+      const halves = [data.subarray(0, data.length / 2), data.subarray(data.length / 2)] as const;
+      const noise = guide(...halves, at(plan.cfg, block));
       const next = solver.step(index, latents.data, noise, state, drawn);
       latents = float32(latents.shape, next.x);
       state = next.state;
@@ -112,14 +114,14 @@ function sequenceGraph(config: AcditConfig, rows: number, blocks: number): Graph
 
 /** Vectors (N, count, C) as those of one block (N, 1, count, C). */
 function oneBlock(vectors: SymbolicTensor): SymbolicTensor {
-  const [rows, count, hidden] = vectors.shape;
+  const [rows, count, hidden] = take(vectors.shape, 3);
   return reshape(vectors, [rows, 1, count, hidden]);
 }
 
 /** Modulations (N, 1, 6, C) of a noised block, after those of so many clean ones. */
 function withClean(clean: number, noised: SymbolicTensor): SymbolicTensor {
   if (clean === 0) return noised;
-  const [rows, , ...vectors] = noised.shape;
+  const [rows, , ...vectors] = take(noised.shape, 2);
   return concat([expand(cleanModulation(), [rows, clean, ...vectors]), noised], 1);
 }
 

@@ -3,6 +3,7 @@
  * elsewhere, nothing when quiet.
  */
 
+import { at } from '../at.ts';
 import { formatDuration } from '../io/quantities.ts';
 import type { Progress, WorkOptions } from '../runs/reporter.ts';
 import type { TerminalStream } from './terminal.ts';
@@ -116,9 +117,9 @@ function speedMeter(start: number, startTime: number) {
   const marks = [{ done: start, time: startTime }];
   return (done: number, time: number): number | undefined => {
     // One mark a second is enough, however fast the steps are.
-    if (time - marks[marks.length - 1].time >= 1000) marks.push({ done, time });
-    while (marks.length > 2 && time - marks[1].time > SPEED_WINDOW * 1000) marks.shift();
-    const [{ done: doneThen, time: then }] = marks;
+    if (time - at(marks, -1).time >= 1000) marks.push({ done, time });
+    while (marks.length > 2 && time - at(marks, 1).time > SPEED_WINDOW * 1000) marks.shift();
+    const { done: doneThen, time: then } = at(marks, 0);
     return time > then && done > doneThen ? ((done - doneThen) * 1000) / (time - then) : undefined;
   };
 }

@@ -1,5 +1,6 @@
 /** @file Labels as users write them, class numbers or names, and as they are shown. */
 
+import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { type ChosenClass, className, findName, requireClass } from '../models/acdit/class-names.ts';
@@ -24,14 +25,17 @@ export function parseLabels(config: AcditConfig, text: string, blocks = config.b
   const readList = (): ChosenClass[][] => splitLabels(text).map((item) => readItem(config, item, blocks));
   const items = oneReading(text, ',', whole && [[whole]], whole ? attempt(readList) : readList());
   return {
-    labels: items.map((item) => (item.length === 1 ? item[0].label : item.map(({ label }) => label))),
+    labels: items.map((item) => {
+      const labels = item.map(({ label }) => label);
+      return labels.length === 1 ? at(labels, 0) : labels;
+    }),
     notes: [...new Set(items.flat().flatMap(({ note }) => note ?? []))],
   };
 }
 
 /** Reads the class of a sample, or one per block. */
 function readItem(config: AcditConfig, { raw, parts }: LabelItem, blocks: number): ChosenClass[] {
-  if (parts.length === 1) return [readPart(config, parts[0])];
+  if (parts.length === 1) return [readPart(config, at(parts, 0))];
   const whole = classWith('/', config, raw);
   const readBlocks = (): ChosenClass[] => {
     if (parts.length !== blocks) {
@@ -122,7 +126,7 @@ function splitLabels(text: string): LabelItem[] {
     if (part === '')
       throw invalidOption('labels', `'${printable(text)}' has an empty part; each part must name a class`);
     parts.push(part);
-    separator = next;
+    separator = next ?? '';
     if (separator === '/') continue;
     items.push({ raw: text.slice(start, pattern.lastIndex - separator.length).trim(), parts });
     [parts, start] = [[], pattern.lastIndex];

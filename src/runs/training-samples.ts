@@ -1,6 +1,7 @@
 /** @file The sample grids of a training: always the same noise, so that steps can be compared. Clips also move. */
 
 import { join } from 'node:path';
+import { at } from '../at.ts';
 import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
 import { framesOf } from '../media/frames.ts';
 import { encodePng, writePng } from '../media/image.ts';
@@ -53,7 +54,7 @@ async function drawSamples(
     for await (const latents of sampleBatches(sampler, request, { signal })) {
       for (const image of framesOf(await decoder.decode(latents)).flat()) {
         const sample = Math.floor(samples.length / config.frames);
-        samples.push({ name: labelName(config, labels[sample]), image });
+        samples.push({ name: labelName(config, at(labels, sample)), image });
       }
     }
     return samples;

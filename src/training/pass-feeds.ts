@@ -1,5 +1,6 @@
 /** @file What a gradient pass is fed with: a batch, weights, and the gradients to fill. */
 
+import { at, take } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/timestep.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
@@ -29,13 +30,13 @@ export function prefixed(tensors: Named): Named {
 
 function repeatLabels(labels: ArrayLike<number>, times: number): Tensor<'int64'> {
   const out = new BigInt64Array(labels.length * times);
-  for (let i = 0; i < out.length; i++) out[i] = BigInt(labels[Math.floor(i / times)]);
+  for (let i = 0; i < out.length; i++) out[i] = BigInt(at(labels, Math.floor(i / times)));
   return tensor('int64', [out.length], out);
 }
 
 /** The clean blocks that are attended, then all noised ones, for each sample: (N, 2 T - 1, B, C). */
 function joinSequence(batch: NoisedBatch, clean: number, blocks: number): Tensor<'float32'> {
-  const [samples, , ...inner] = batch.noised.shape;
+  const [samples, , ...inner] = take(batch.noised.shape, 2);
   const size = elementCount(inner);
   const out = new Float32Array(samples * (clean + blocks) * size);
   for (let n = 0; n < samples; n++) {

@@ -34,6 +34,6 @@ export function movingSquare(count: number, size: number, channels: 1 | 3): Imag
 export function psnr(a: Image, b: Image): number {
   const [x, y] = [withChannels(a, 3).data, withChannels(b, 3).data];
   if (a.width !== b.width || x.length !== y.length) throw new Error('images of different sizes');
-  const sum = x.reduce((total, value, i) => total + (value - y[i]) ** 2, 0);
+  const sum = x.reduce((total, value, i) => total + (value - y[i]!) ** 2, 0);
   return 10 * Math.log10((255 ** 2 * x.length) / sum);
 }

@@ -143,10 +143,10 @@ function answer(request: IncomingMessage, response: ServerResponse, state: State
     return;
   }
   const api = /^\/api\/models\/([^/]+\/[^/]+)\/(tree|paths-info)\/([^/?]+)/.exec(url);
-  if (api) answerApi(request, response, state, api[1], api[2]);
+  if (api) answerApi(request, response, state, api[1]!, api[2]!);
   else {
     const match = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/([^?]+)/.exec(url) ?? [];
-    const [, repo, revision, path] = match.map(decodeURIComponent);
+    const [, repo, revision = '', path] = match.map(decodeURIComponent);
     const bytes = state.files[`${repo}/${path}`];
     const refuse = (status: number, code: string): unknown =>
       response.writeHead(status, { 'X-Error-Code': code }).end();
@@ -245,7 +245,7 @@ function sendContent(
   if (from > 0) response.setHeader('Content-Range', `bytes ${from}-${claimed - 1}/${claimed}`);
   response.writeHead(from > 0 ? 206 : 200);
   const bytes = Uint8Array.from(whole.subarray(from));
-  if (faults.corrupt) bytes[0] ^= 1;
+  if (faults.corrupt) bytes[0]! ^= 1;
   const drop = faults.drops?.shift();
   if (drop !== undefined) {
     response.write(bytes.subarray(0, drop), () => setTimeout(() => response.destroy(), 200));

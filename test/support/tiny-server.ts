@@ -148,7 +148,7 @@ export async function eventsOf<E>(response: Response): Promise<E[]> {
     .split('\n\n')
     .filter((part) => part.startsWith('event: '))
     .map((part) => {
-      const [name, data] = part.split('\n');
+      const [name, data = ''] = part.split('\n');
       const event = JSON.parse(data.slice('data: '.length));
       if (name !== `event: ${event.type}`) throw new Error(`the event is called ${name}`);
       return event;

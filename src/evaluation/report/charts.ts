@@ -3,6 +3,7 @@
  * gives (classes `reference` and `samples`), each with its meaning in words for those who cannot see it.
  */
 
+import { at } from '../../at.ts';
 import { escapeHtml } from './page.ts';
 
 /** The two sets, in the order in which they are drawn and explained. */
@@ -42,8 +43,9 @@ export function histogram(text: ChartText, label: string, values: BySeries<Float
   const y: Axis = { label: 'share', range: [0, 1.05 * most], show: (share) => `${round(100 * share)}%` };
   const lines = SERIES.map((series) => {
     const steps = shares[series].map((share, bin) => {
-      const [from, to] = [bin, bin + 1].map((edge) => range[0] + (edge * (range[1] - range[0])) / BINS);
+      const edge = (number: number): number => range[0] + (number * (range[1] - range[0])) / BINS;
       const height = place(share, y.range, INNER.height, true);
+      const [from, to] = [edge(bin), edge(bin + 1)];
       return `L${place(from, range, INNER.width)} ${height}L${place(to, range, INNER.width)} ${height}`;
     });
     return `<path class="line ${series}" d="M0 ${INNER.height}${steps.join('')}L${INNER.width} ${INNER.height}"/>`;
@@ -62,14 +64,15 @@ export function scatter(
 ): string {
   const coordinates = (axis: 0 | 1): number[] =>
     SERIES.flatMap((series) => Array.from(points[series].filter((_, i) => i % 2 === axis)));
-  const [x, y] = ([0, 1] as const).map((axis): Axis => {
+  const axisOf = (axis: 0 | 1): Axis => {
     const [low, high] = extent(Float64Array.from(coordinates(axis)));
     return { label: labels[axis], range: padded(low, high) };
-  });
+  };
+  const [x, y] = [axisOf(0), axisOf(1)];
   const marks = SERIES.map((series) => {
     const drawn = Array.from({ length: points[series].length / 2 }, (_, i) => {
-      const left = place(points[series][2 * i], x.range, INNER.width);
-      const top = place(points[series][2 * i + 1], y.range, INNER.height, true);
+      const left = place(at(points[series], 2 * i), x.range, INNER.width);
+      const top = place(at(points[series], 2 * i + 1), y.range, INNER.height, true);
       return `M${left} ${top}${MARKS[series]}`;
     });
     return `<path class="marks ${series}" d="${drawn.join('')}"/>`;
@@ -189,7 +192,8 @@ function padded(low: number, high: number): readonly [number, number] {
 function sharesOf(values: Float64Array, [low, high]: readonly [number, number]): number[] {
   const counts = new Array<number>(BINS).fill(0);
   for (const value of values) {
-    counts[Math.min(BINS - 1, Math.floor(((value - low) / (high - low)) * BINS))]++;
+    const bin = Math.min(BINS - 1, Math.floor(((value - low) / (high - low)) * BINS));
+    counts[bin] = at(counts, bin) + 1;
   }
   return counts.map((count) => count / values.length);
 }

@@ -1,5 +1,6 @@
 /** @file Some of a set's pictures, for an evaluation's report. */
 
+import { at, take } from '../../at.ts';
 import { encodePng, enlarge, grid, type Image, sideBySide, withChannels } from '../../media/image.ts';
 import { resize } from '../../media/resize.ts';
 import type { SampleSource } from '../sample-source.ts';
@@ -27,7 +28,7 @@ export async function pictureGrid(source: SampleSource, name: string): Promise<R
       ? `all ${source.count} ${unit}`
       : `${cells.length} of ${source.count} ${unit}, evenly spread over the set`;
   const frames = areClips
-    ? `, a row each with ${Math.min(MOST_FRAMES, source.shape[0])} of its ${source.shape[0]} frames`
+    ? `, a row each with ${Math.min(MOST_FRAMES, at(source.shape, 0))} of its ${source.shape[0]} frames`
     : '';
   const caption = `${name}: ${chosen}, of ${size}${frames}`;
   const alt = escapeHtml(`Grid of pictures. ${caption}.`);
@@ -43,21 +44,22 @@ async function pick(source: SampleSource, most: number): Promise<Image[][]> {
     Array.from({ length: source.count }, (_, i) => i),
     most,
   );
-  const [channels, width, height] = source.shape.toReversed();
+  const [height, width, channels] = take(source.shape.slice(-3), 3);
   const frameSize = width * height * channels;
   const sampleSize = source.shape.reduce((product, length) => product * length, 1);
   const found: Image[][] = [];
   let first = 0;
   for await (const { shape, data } of source.batches(most)) {
-    for (; wanted[found.length] < first + shape[0]; ) {
-      const start = (wanted[found.length] - first) * sampleSize;
+    const end = first + at(shape, 0);
+    for (let index = wanted[found.length]; index !== undefined && index < end; index = wanted[found.length]) {
+      const start = (index - first) * sampleSize;
       found.push(
         Array.from({ length: sampleSize / frameSize }, (_, frame) =>
           inColour(data.slice(start + frame * frameSize, start + (frame + 1) * frameSize), width, height),
         ),
       );
     }
-    first += shape[0];
+    first = end;
     if (found.length === wanted.length) break;
   }
   return found;
@@ -78,5 +80,5 @@ function fitted(image: Image): Image {
 
 function evenly<T>(items: readonly T[], most: number): T[] {
   const count = Math.min(items.length, most);
-  return Array.from({ length: count }, (_, i) => items[Math.floor((i * items.length) / count)]);
+  return Array.from({ length: count }, (_, i) => at(items, Math.floor((i * items.length) / count)));
 }

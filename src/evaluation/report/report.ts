@@ -1,6 +1,7 @@
 /** @file `acdit evaluate --report`: the metrics with pictures and charts of both sets, as one HTML file. */
 
 import { dirname } from 'node:path';
+import { at } from '../../at.ts';
 import { makeFolders, writeFileAtomically } from '../../io/atomic-write.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { EvaluateOptions, Metrics } from '../evaluate.ts';
@@ -9,6 +10,7 @@ import { INCEPTION_SCORE_CHUNK } from '../inception-score.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS } from '../kernel-distance.ts';
 import { type OpenSetOptions, openSet } from '../open-set.ts';
 import { nearestDistances, projectToPlane, someRows } from '../overview.ts';
+import type { Features } from '../products.ts';
 import { bars, histogram, SERIES, type Series, scatter } from './charts.ts';
 import { pictureGrid } from './images.ts';
 import { type Score, type StatedProtocols, setFacts, shown, TITLES } from './metric-table.ts';
@@ -140,9 +142,10 @@ async function featureCharts(
     [someRows(reference.features!, most), someRows(samples.features!, most)] as const;
   const [real, fake] = some(MOST_NEIGHBOURS);
   const [fewReal, fewFake] = some(MOST_POINTS);
-  const counts = (n: number, m: number): string => `${n} of the reference and ${m} samples`;
+  const counts = (a: Features, b: Features): string =>
+    `${at(a.shape, 0)} of the reference and ${at(b.shape, 0)} samples`;
   const figures: ReportFigure[] = [];
-  if (real.shape[0] > 1) {
+  if (at(real.shape, 0) > 1) {
     const distances = await nearestDistances(device, real, fake, { signal });
     const medians = { reference: median(distances.reference), samples: median(distances.samples) };
     figures.push({
@@ -158,7 +161,7 @@ async function featureCharts(
       ),
       caption:
         `How far it is from each sample to the nearest point of the reference (dashed), and from each of those to the ` +
-        `nearest other one (solid), of ${counts(real.shape[0], fake.shape[0])}. Medians: ${shown(medians.samples)} and ` +
+        `nearest other one (solid), of ${counts(real, fake)}. Medians: ${shown(medians.samples)} and ` +
         `${shown(medians.reference)}. Samples far to the left of the reference may be copies; far to the right, unlike it.`,
     });
   }
@@ -168,13 +171,13 @@ async function featureCharts(
     content: scatter(
       {
         title: 'Both sets in the plane of their features',
-        description: `Scatter plot of ${counts(fewReal.shape[0], fewFake.shape[0])} along their first two principal components.`,
+        description: `Scatter plot of ${counts(fewReal, fewFake)} along their first two principal components.`,
       },
       [`first principal component, ${first}`, `second, ${second}`],
       projection,
     ),
     caption:
-      `${counts(fewReal.shape[0], fewFake.shape[0])} in the plane in which both together vary most: dots are the ` +
+      `${counts(fewReal, fewFake)} in the plane in which both together vary most: dots are the ` +
       'reference, crosses are samples. Regions with dots alone are what the samples miss.',
   });
   return figures;
@@ -227,5 +230,5 @@ function classCounts(
 }
 
 function median(values: Float64Array): number {
-  return values.toSorted()[Math.floor(values.length / 2)];
+  return at(values.toSorted(), Math.floor(values.length / 2));
 }

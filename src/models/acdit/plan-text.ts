@@ -1,5 +1,6 @@
 /** @file An attention plan as text. */
 
+import { uint8At } from '../../at.ts';
 import { counted, grouped } from '../../io/quantities.ts';
 import { type BlockPlan, CELL, planCells, planNumbers } from './plan-cells.ts';
 
@@ -63,10 +64,10 @@ function rowName({ start, end }: Blocks, clean: number): string {
 }
 
 function cellSymbol(cells: Uint8Array, blocks: number, queries: Blocks, keys: Blocks): string {
-  const counts = [0, 0, 0];
+  const kinds = new Set<number>();
   for (let query = queries.start; query < queries.end; query++) {
-    for (let key = keys.start; key < keys.end; key++) counts[cells[query * blocks + key]]++;
+    for (let key = keys.start; key < keys.end; key++) kinds.add(uint8At(cells, query * blocks + key));
   }
-  if (counts[CELL.attended] > 0) return counts[CELL.skipped] + counts[CELL.masked] > 0 ? '+' : '#';
-  return counts[CELL.masked] > 0 ? 'o' : '.';
+  if (kinds.has(CELL.attended)) return kinds.size > 1 ? '+' : '#';
+  return kinds.has(CELL.masked) ? 'o' : '.';
 }
