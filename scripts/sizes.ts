@@ -21,11 +21,8 @@ const ALLOWED = new Set([
   'execute',
   'literal',
   'validateConfig',
-  'createGate',
-  'createMetrics',
   'openProcessSampler',
   'compileLayeredPass',
-  'api.ts',
   'torch-pickle.ts',
 ]);
 

@@ -9,7 +9,7 @@ import { requireSamplingMemory } from '../runs/memory-check.ts';
 import { decoderPath, hubModelName, modelPath } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';
-import { MOST } from '../server/api.ts';
+import { MAX } from '../server/api.ts';
 import { DEFAULT_LIMITS } from '../server/context.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';
@@ -49,19 +49,19 @@ const serveFlags = {
   },
   'max-n': {
     value: 'N',
-    parse: wholeNumber(1, MOST.samples),
+    parse: wholeNumber(1, MAX.samples),
     default: String(DEFAULT_LIMITS.samples),
     help: 'max samples per request',
   },
   'max-steps': {
     value: 'N',
-    parse: wholeNumber(1, MOST.steps),
+    parse: wholeNumber(1, MAX.steps),
     default: String(DEFAULT_LIMITS.steps),
     help: 'max steps per block',
   },
   'max-blocks': {
     value: 'N',
-    parse: wholeNumber(1, MOST.blocks),
+    parse: wholeNumber(1, MAX.blocks),
     default: String(DEFAULT_LIMITS.blocks),
     help: "max blocks of a video; a model's own are always allowed",
   },

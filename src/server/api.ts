@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { solverNames } from '../diffusion/solvers/index.ts';
+import { base64, count, DECIMAL, optional, positive, withDefault } from './schema-parts.ts';
 
 /** Where things are. */
 export const PATHS = {
@@ -20,25 +21,12 @@ export const PATHS = {
 } as const;
 
 /** Max values in a request; a server's own limits are lower. */
-export const MOST = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
-const MOST_SECONDS = 1e6;
-/** How a number may be written as text. */
-const DECIMAL = /^\d+(?:\.\d+)?$/;
+export const MAX = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
+const MAX_SECONDS = 1e6;
 /** Frames per second. With fewer, the times in a clip would overflow its file. */
 const FPS = { least: 0.01, most: 60 } as const;
 
-const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(MOST.blocks)]);
-
-/** A field that may be left out, or null as in OpenAI's clients: both mean the same. */
-const optional = <T extends z.ZodType>(schema: T) =>
-  schema.nullish().transform((value) => value ?? undefined);
-
-/** An optional field with a default. */
-const withDefault = <T extends z.ZodType>(schema: T, value: z.output<T>) =>
-  schema
-    .nullish()
-    .meta({ default: value })
-    .transform((given): z.output<T> => given ?? value);
+const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(MAX.blocks)]);
 
 /** Samples of a request. */
 export const sampleCount = (most: number) =>
@@ -47,10 +35,6 @@ export const sampleCount = (most: number) =>
 /** Solver steps of each block. */
 export const stepCount = (most: number) =>
   optional(perBlock(z.int().min(1).max(most))).describe('solver steps per block (default: 25)');
-
-const count = z.int().nonnegative();
-const positive = z.int().positive();
-const base64 = z.string().describe('bytes as base64');
 
 /** File formats of pictures in answers. */
 export const IMAGE_FORMATS = ['png', 'webp', 'jpeg'] as const;
@@ -84,9 +68,9 @@ const samplingFields = {
   model: optional(z.string().min(1).max(200)).describe(
     'one of those listed at /v1/models (default: the first)',
   ),
-  n: sampleCount(MOST.samples),
+  n: sampleCount(MAX.samples),
   seed: optional(z.int().min(0)).describe('the same seed gives the same samples (default: random)'),
-  steps: stepCount(MOST.steps),
+  steps: stepCount(MAX.steps),
   cfg_scale: optional(perBlock(z.number().min(0).max(100))).describe(
     "guidance scale (default: the model's own)",
   ),
@@ -98,7 +82,7 @@ const samplingFields = {
   ),
 };
 
-const blockCount = optional(z.int().min(1).max(MOST.blocks));
+const blockCount = optional(z.int().min(1).max(MAX.blocks));
 
 /** How long clips become. */
 const lengthFields = {
@@ -147,8 +131,8 @@ export const videoRequestSchema = z.strictObject({
           .max(100)
           .regex(DECIMAL, { error: 'must be a number above 0 in decimal digits, such as "2.5"' }),
       ])
-      .refine((seconds) => Number(seconds) > 0 && Number(seconds) <= MOST_SECONDS, {
-        error: `must be a number above 0, at most ${MOST_SECONDS}`,
+      .refine((seconds) => Number(seconds) > 0 && Number(seconds) <= MAX_SECONDS, {
+        error: `must be a number above 0, at most ${MAX_SECONDS}`,
       }),
   ).describe('length, instead of blocks; rounded to whole blocks'),
   fps: withDefault(z.number().min(FPS.least).max(FPS.most), 4).describe('frames per second'),
@@ -165,13 +149,13 @@ export const promptList = (most: number) =>
 /** The body of a request for events, block by block. */
 export const streamRequestSchema = z.strictObject({
   prompt: optional(perBlock(classSchema)).describe('the class of all samples, or one for each block'),
-  prompts: promptList(MOST.samples),
+  prompts: promptList(MAX.samples),
   ...samplingFields,
   ...lengthFields,
   output_format: withDefault(z.enum([...IMAGE_FORMATS, 'none']), 'png').describe(
     'format of images; none to send none',
   ),
-  preview_every: withDefault(z.int().min(0).max(MOST.steps), 0).describe(
+  preview_every: withDefault(z.int().min(0).max(MAX.steps), 0).describe(
     'send a preview of the block in progress every N steps; 0 sends none',
   ),
   latents: withDefault(z.boolean(), false).describe('send latents of blocks and previews'),

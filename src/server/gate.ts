@@ -2,15 +2,15 @@
 
 import { ApiError } from '../errors.ts';
 
-/** How many may work, and how many wait. */
+/** The sizes of a gate. */
 export interface GateOptions {
-  /** Samples that are worked on at once. */
+  /** Samples that are made at once. */
   readonly seats: number;
-  /** Requests that may wait. */
+  /** Max requests that wait. */
   readonly waiting: number;
 }
 
-/** Lets in as many requests as there are seats, in turn. */
+/** Admits requests in turn, as long as there are free seats. */
 export interface Gate {
   /**
    * Waits for `samples` seats; a request for more than exist gets all of them.
@@ -21,93 +21,105 @@ export interface Gate {
    * @throws the signal's reason, if it is aborted already
    */
   enter(samples: number, signal: AbortSignal, onWait?: (ahead: number) => void): Promise<() => void>;
-  /** Requests that wait, and samples that are worked on. */
+  /** Requests that wait. */
   readonly depth: number;
+  /** Samples that are being made. */
   readonly busy: number;
 }
 
 interface Waiting {
   readonly samples: number;
   admit(): void;
-  onWait?: ((ahead: number) => void) | undefined;
+  readonly onWait: ((ahead: number) => void) | undefined;
 }
 
-/** How much the latest request weighs in the mean time that a request takes. */
+/** The weight of the latest request in the mean time that a request takes. */
 const NEWEST = 0.2;
-const LONGEST_RETRY = 600;
+/** Most seconds after which a client is told to try again. */
+const MAX_RETRY = 600;
 
-/** Make a gate with all its seats free. */
-export function createGate({ seats, waiting: most }: GateOptions): Gate {
-  const queue: Waiting[] = [];
-  let busy = 0;
+/** Makes a gate with all its seats free. */
+export function createGate(options: GateOptions): Gate {
+  return new SeatGate(options);
+}
+
+class SeatGate implements Gate {
+  readonly #options: GateOptions;
+  readonly #queue: Waiting[] = [];
+  #busy = 0;
   /** Seconds that a request takes, as a moving average. */
-  let seconds = 1;
+  #seconds = 1;
 
-  /** Give a request its seats. */
-  function occupy(samples: number): () => void {
-    busy += samples;
+  constructor(options: GateOptions) {
+    this.#options = options;
+  }
+
+  get depth(): number {
+    return this.#queue.length;
+  }
+
+  get busy(): number {
+    return this.#busy;
+  }
+
+  enter(requested: number, signal: AbortSignal, onWait?: (ahead: number) => void): Promise<() => void> {
+    signal.throwIfAborted();
+    const samples = Math.min(requested, this.#options.seats);
+    if (this.depth === 0 && this.#areFree(samples)) return Promise.resolve(this.#occupy(samples));
+    if (this.depth >= this.#options.waiting) {
+      const message = `${this.depth} requests wait for this model already; try again later`;
+      throw new ApiError(429, 'queue_full', message, { retryAfter: this.#retryAfter() });
+    }
+    return this.#wait(samples, signal, onWait);
+  }
+
+  #areFree(samples: number): boolean {
+    return this.#busy + samples <= this.#options.seats;
+  }
+
+  /** Gives a request its seats; returns what gives them back. */
+  #occupy(samples: number): () => void {
+    this.#busy += samples;
     const started = performance.now();
     let left = false;
     return () => {
       if (left) return;
       left = true;
-      busy -= samples;
-      seconds += NEWEST * ((performance.now() - started) / 1000 - seconds);
-      admitNext();
+      this.#busy -= samples;
+      this.#seconds += NEWEST * ((performance.now() - started) / 1000 - this.#seconds);
+      this.#admitNext();
     };
   }
 
-  function admitNext(): void {
-    for (let next = queue[0]; next && busy + next.samples <= seats; next = queue[0]) {
-      queue.shift();
-      next.admit();
+  #wait(samples: number, signal: AbortSignal, onWait: Waiting['onWait']): Promise<() => void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        const index = this.#queue.indexOf(entry);
+        if (index >= 0) this.#queue.splice(index, 1);
+        reject(signal.reason);
+        this.#admitNext();
+      };
+      const admit = (): void => {
+        signal.removeEventListener('abort', leave);
+        resolve(this.#occupy(samples));
+      };
+      const entry: Waiting = { samples, admit, onWait };
+      signal.addEventListener('abort', leave, { once: true });
+      this.#queue.push(entry);
+      onWait?.(this.depth - 1);
+    });
+  }
+
+  #admitNext(): void {
+    for (let [first] = this.#queue; first && this.#areFree(first.samples); [first] = this.#queue) {
+      this.#queue.shift();
+      first.admit();
     }
-    for (const [ahead, { onWait }] of queue.entries()) onWait?.(ahead);
+    for (const [ahead, { onWait }] of this.#queue.entries()) onWait?.(ahead);
   }
 
-  /** Whole seconds until a place in the queue may be free. */
-  function retryAfter(): number {
-    return Math.min(LONGEST_RETRY, Math.max(1, Math.ceil((seconds * queue.length) / seats)));
+  /** Returns whole seconds until a place in the queue may be free. */
+  #retryAfter(): number {
+    return Math.min(MAX_RETRY, Math.max(1, Math.ceil((this.#seconds * this.depth) / this.#options.seats)));
   }
-
-  return {
-    enter(requested, signal, onWait) {
-      signal.throwIfAborted();
-      const samples = Math.min(requested, seats);
-      if (queue.length === 0 && busy + samples <= seats) return Promise.resolve(occupy(samples));
-      if (queue.length >= most) {
-        throw new ApiError(
-          429,
-          'queue_full',
-          `${queue.length} requests wait for this model already; try again later`,
-          { retryAfter: retryAfter() },
-        );
-      }
-      return new Promise((resolve, reject) => {
-        const give = (): void => {
-          const index = queue.indexOf(entry);
-          if (index >= 0) queue.splice(index, 1);
-          reject(signal.reason);
-          admitNext();
-        };
-        const entry: Waiting = {
-          samples,
-          onWait,
-          admit() {
-            signal.removeEventListener('abort', give);
-            resolve(occupy(samples));
-          },
-        };
-        signal.addEventListener('abort', give, { once: true });
-        queue.push(entry);
-        onWait?.(queue.length - 1);
-      });
-    },
-    get depth() {
-      return queue.length;
-    },
-    get busy() {
-      return busy;
-    },
-  };
 }

@@ -1,4 +1,4 @@
-/** @file What there is to know about a running server, for Prometheus. */
+/** @file The metrics of a running server, for Prometheus. */
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { PassInfo } from '../sampling/batching.ts';
@@ -6,13 +6,13 @@ import type { ServedModel } from './served-model.ts';
 
 /** What a server counts and measures. */
 export interface Metrics {
-  /** An answer was sent, or its stream ended. */
+  /** Counts an answer that was sent, or a stream that ended. */
   answered(route: string, status: number, seconds: number): void;
-  /** A pass of a model was made. */
+  /** Counts a pass of a model. */
   passed(model: string, pass: PassInfo): void;
-  /** Samples were finished. */
+  /** Counts finished samples. */
   finished(model: string, samples: number): void;
-  /** Everything, in Prometheus' text format. */
+  /** Returns everything in Prometheus' text format. */
   text(): Promise<string>;
   readonly contentType: string;
 }
@@ -21,51 +21,78 @@ const SECONDS = [0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300
 const SEQUENCES = [1, 2, 4, 6, 8, 12, 16, 24, 32, 64];
 
 /**
- * Make a server's metrics.
- * @param models asked for when the metrics are read
+ * Makes a server's metrics.
+ * @param models called when the metrics are read
  */
 export function createMetrics(models: () => readonly ServedModel[]): Metrics {
   const registry = new Registry();
+  const { requests, latency, samples, steps, batches, passes } = countersOf(registry);
+  addGauges(registry, models);
+  return {
+    answered(route, status, seconds) {
+      requests.inc({ route, status });
+      latency.observe({ route }, seconds);
+    },
+    passed(model, pass) {
+      steps.inc({ model }, pass.sequences);
+      batches.observe({ model }, pass.sequences);
+      passes.observe({ model }, pass.seconds);
+    },
+    finished: (model, count) => samples.inc({ model }, count),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+/** What is counted as it happens. */
+function countersOf(registry: Registry) {
   const registers = [registry];
-  const requests = new Counter({
-    name: 'acdit_requests_total',
-    help: 'Requests answered',
-    labelNames: ['route', 'status'],
-    registers,
-  });
-  const latency = new Histogram({
-    name: 'acdit_request_seconds',
-    help: 'Time from a request to the end of its answer',
-    labelNames: ['route'],
-    buckets: SECONDS,
-    registers,
-  });
-  const samples = new Counter({
-    name: 'acdit_samples_total',
-    help: 'Samples finished',
-    labelNames: ['model'],
-    registers,
-  });
-  const steps = new Counter({
-    name: 'acdit_steps_total',
-    help: 'Passes of sequences through the model: solver steps, and blocks that joined the cache',
-    labelNames: ['model'],
-    registers,
-  });
-  const batches = new Histogram({
-    name: 'acdit_batch_sequences',
-    help: 'Requests that went through the model together',
-    labelNames: ['model'],
-    buckets: SEQUENCES,
-    registers,
-  });
-  const passes = new Histogram({
-    name: 'acdit_pass_seconds',
-    help: 'Time of one pass through the model',
-    labelNames: ['model'],
-    buckets: SECONDS,
-    registers,
-  });
+  return {
+    requests: new Counter({
+      name: 'acdit_requests_total',
+      help: 'Requests answered',
+      labelNames: ['route', 'status'],
+      registers,
+    }),
+    latency: new Histogram({
+      name: 'acdit_request_seconds',
+      help: 'Time from a request to the end of its answer',
+      labelNames: ['route'],
+      buckets: SECONDS,
+      registers,
+    }),
+    samples: new Counter({
+      name: 'acdit_samples_total',
+      help: 'Samples finished',
+      labelNames: ['model'],
+      registers,
+    }),
+    steps: new Counter({
+      name: 'acdit_steps_total',
+      help: 'Passes of sequences through the model: solver steps, and blocks that joined the cache',
+      labelNames: ['model'],
+      registers,
+    }),
+    batches: new Histogram({
+      name: 'acdit_batch_sequences',
+      help: 'Requests that went through the model together',
+      labelNames: ['model'],
+      buckets: SEQUENCES,
+      registers,
+    }),
+    passes: new Histogram({
+      name: 'acdit_pass_seconds',
+      help: 'Time of one pass through the model',
+      labelNames: ['model'],
+      buckets: SECONDS,
+      registers,
+    }),
+  };
+}
+
+/** What is measured when the metrics are read. */
+function addGauges(registry: Registry, models: () => readonly ServedModel[]): void {
+  const registers = [registry];
   const perModel = (name: string, help: string, value: (model: ServedModel) => number): void => {
     new Gauge({
       name,
@@ -87,18 +114,4 @@ export function createMetrics(models: () => readonly ServedModel[]): Metrics {
       this.set(process.memoryUsage.rss());
     },
   });
-  return {
-    answered(route, status, seconds) {
-      requests.inc({ route, status });
-      latency.observe({ route }, seconds);
-    },
-    passed(model, pass) {
-      steps.inc({ model }, pass.sequences);
-      batches.observe({ model }, pass.sequences);
-      passes.observe({ model }, pass.seconds);
-    },
-    finished: (model, count) => samples.inc({ model }, count),
-    text: () => registry.metrics(),
-    contentType: registry.contentType,
-  };
 }
