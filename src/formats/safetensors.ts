@@ -2,7 +2,7 @@
 
 import { FormatError } from '../errors.ts';
 import { type ByteSource, closingOnError } from '../io/byte-source.ts';
-import { parseJson } from '../io/json.ts';
+import { isRecord, parseJson } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { LOOKED_AT, mistakenFile } from '../io/wrong-file-kind.ts';
 import { bytesPerElement, type DType, elementCount, type Tensor, tensorBytes } from '../tensor/tensor.ts';
@@ -162,10 +162,6 @@ function checkCoverage(entries: ReadonlyMap<string, Entry>, dataSize: number, so
   if (position !== dataSize) {
     throw new FormatError(`${source}: its tensors take ${position} bytes but ${dataSize} follow the header`);
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isRange(value: unknown): value is [number, number] {

@@ -2,6 +2,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { HubError } from '../errors.ts';
+import { writeAll } from '../io/atomic-write.ts';
 import { formatBytes } from '../io/quantities.ts';
 import { pause } from '../pause.ts';
 import {
@@ -42,7 +43,7 @@ export async function transfer(
     if (done + bytes.length > size) {
       throw new HubError(`${file}: the server sends more than its ${size} bytes; try again later`);
     }
-    await writeAt(target, bytes, done).catch((cause) => {
+    await writeAll(target, bytes, done).catch((cause) => {
       throw diskProblem(file, size - done, cause);
     });
     done += bytes.length;
@@ -139,12 +140,6 @@ function firstByte({ status, headers }: Response, location: HubLocation, from: n
     );
   }
   return status === 206 ? from : 0;
-}
-
-async function writeAt(target: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += (await target.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
-  }
 }
 
 function diskProblem(file: string, missing: number, cause: NodeJS.ErrnoException): HubError {

@@ -52,6 +52,11 @@ function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
 }
 
+/** Whether a value is a JSON object, not an array. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return isObject(value) && !Array.isArray(value);
+}
+
 /**
  * Parses a text and checks what it holds.
  * @param otherwise what to say of a file that does not fit, before what does not fit.

@@ -3,7 +3,7 @@
  * after each of them the file is a whole video of the frames so far (Node only).
  */
 
-import { readdir, rm, rmdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { makeFolder, writeFileAtomically } from '../io/atomic-write.ts';
@@ -17,39 +17,38 @@ export const VIDEO_FORMATS = ['mp4', 'webp', 'gif', 'png'] as const;
 /** One of {@link VIDEO_FORMATS}. */
 export type VideoFormat = (typeof VIDEO_FORMATS)[number];
 
-/** What a video is like. */
+/** The properties of a video. */
 export interface VideoOptions {
   /** Size of the frames that are added, in pixels. */
   readonly width: number;
   readonly height: number;
-  /** Frames a second. */
+  /** Frames per second. */
   readonly fps: number;
-  /** Default: by the path's extension; a path without one is a folder of PNG frames. */
+  /** Default: the format of the path's extension; a path without one is a folder of PNG frames. */
   readonly format?: VideoFormat;
-  /** Every pixel becomes a square of `scale` x `scale`, a whole number; default 1. */
+  /** Makes every pixel a square of `scale` x `scale`; an integer (default: 1). */
   readonly scale?: number;
 }
 
 /** A video being written. Calls must not overlap: await each before the next. */
 export interface VideoWriter {
   readonly format: VideoFormat;
-  /** Append frames; when it is done, the file holds all frames so far. If it fails, the file is as before: give up. */
+  /** Appends frames; then the file holds all frames so far. If it fails, the file is as before: write no more. */
   add(frames: readonly Image[]): Promise<void>;
-  /** Close the video. */
+  /** Closes the video. */
   finish(): Promise<void>;
-  /** Give up: remove what was written, if anything was. */
-  discard(): Promise<void>;
 }
 
 /**
- * Start a video. Nothing is written, and a file that is there stays, until the first frames are added. The file is then
+ * Starts a video. Nothing is written, and an existing file stays, until the first frames are added. The file is then
  * replaced as a whole each time, by renaming: a kill or a full disk at any moment leaves a playable video. Of the
  * frames only their compressed form is kept in memory.
  *
  * MP4 is H.264 that browsers and QuickTime play (baseline profile, yuv420p, index in front), compressed with little
- * loss. It has half as many values of colour a side, so small colourful pictures look better enlarged (`scale`), and
+ * loss. It has half as many values of colour per side, so small colourful images look better enlarged (`scale`), and
  * sizes are even: an odd last row or column is repeated. WebP is without loss up to 128 x 128 pixels and of quality 90
- * above. GIF has 256 colours a frame and at most 50 frames a second. PNG frames are without loss, and grey if they were.
+ * above. GIF has 256 colours per frame and at most 50 frames per second. PNG frames are without loss, and grey if they
+ * were.
  *
  * @param path its folder must exist. Frames of a PNG folder are `frames-0001.png` and so on; frames of an earlier video
  * in that folder are removed.
@@ -60,7 +59,7 @@ export async function openVideoWriter(path: string, options: VideoOptions): Prom
   const format = options.format ?? videoFormat(path);
   checkOptions(path, format, options);
   const { width, height, scale = 1 } = options;
-  const sink = openSink(path, format, { ...options, width: width * scale, height: height * scale });
+  const addToFile = openSink(path, format, { ...options, width: width * scale, height: height * scale });
   let count = 0;
   return {
     format,
@@ -68,13 +67,12 @@ export async function openVideoWriter(path: string, options: VideoOptions): Prom
       frames.forEach((frame, i) => {
         checkFrame(path, frame, count + i, options);
       });
-      if (frames.length > 0) await sink.add(frames.map((frame) => enlarge(frame, scale)));
+      if (frames.length > 0) await addToFile(frames.map((frame) => enlarge(frame, scale)));
       count += frames.length;
     },
     async finish() {
       if (count === 0) throw new ArgumentError(`${path}: a video needs at least one frame, none was added`);
     },
-    discard: () => sink.remove(),
   };
 }
 
@@ -92,28 +90,18 @@ export function videoFormat(path: string): VideoFormat {
   );
 }
 
-/** Where the frames go. */
-interface Sink {
-  add(frames: readonly Image[]): Promise<void>;
-  remove(): Promise<void>;
-}
+/** Appends frames to what was written. */
+type Sink = (frames: readonly Image[]) => Promise<void>;
 
 function openSink(path: string, format: VideoFormat, options: VideoOptions): Sink {
   if (format === 'png') return folderSink(path);
   const encoder = openEncoder(format, options);
-  let written = false;
-  return {
-    async add(frames) {
-      await encoder.add(frames);
-      const file = await encoder.file();
-      await writeFileAtomically(path, async (write) => {
-        for (const bytes of file) await write(bytes);
-      });
-      written = true;
-    },
-    async remove() {
-      if (written) await rm(path, { force: true });
-    },
+  return async (frames) => {
+    await encoder.add(frames);
+    const file = await encoder.file();
+    await writeFileAtomically(path, async (write) => {
+      for (const bytes of file) await write(bytes);
+    });
   };
 }
 
@@ -130,21 +118,14 @@ export const FRAME_NAME = /^frames-\d{4,}\.png$/;
 
 function folderSink(path: string): Sink {
   let count = 0;
-  return {
-    async add(frames) {
-      await makeFolder(path);
-      if (count === 0) await removeFrames(path);
-      for (const frame of frames) {
-        const name = `frames-${String(++count).padStart(4, '0')}.png`;
-        const bytes = await encodePng(frame);
-        await writeFileAtomically(join(path, name), (write) => write(bytes));
-      }
-    },
-    async remove() {
-      if (count === 0) return;
-      await removeFrames(path);
-      await rmdir(path).catch(() => {}); // it holds something else
-    },
+  return async (frames) => {
+    await makeFolder(path);
+    if (count === 0) await removeFrames(path);
+    for (const frame of frames) {
+      const name = `frames-${String(++count).padStart(4, '0')}.png`;
+      const bytes = await encodePng(frame);
+      await writeFileAtomically(join(path, name), (write) => write(bytes));
+    }
   };
 }
 
@@ -154,7 +135,7 @@ async function removeFrames(folder: string): Promise<void> {
   }
 }
 
-/** Limits of the formats, in pixels a side and frames a second. */
+/** Limits of the formats, in pixels per side and frames per second. */
 const LIMITS: Record<VideoFormat, { readonly side: number; readonly fps: number }> = {
   mp4: { side: 4096, fps: 240 },
   webp: { side: 16383, fps: 1000 },

@@ -12,19 +12,13 @@ describe('learningRate', () => {
     expect(rates(schedule, [0, 1, 2, 3, 4, 9, 99])).toEqual([2, 4, 6, 8, 8, 8, 8]);
   });
 
-  it('follows half a cosine to the final share', () => {
-    const schedule = {
-      kind: 'cosine',
-      peak: 2,
-      totalSteps: 104,
-      warmupSteps: 4,
-      finalFraction: 0.5,
-    } as const;
+  it('follows half a cosine to 0', () => {
+    const schedule = { kind: 'cosine', peak: 2, totalSteps: 104, warmupSteps: 4 } as const;
     const [first, start, middle, end, beyond] = rates(schedule, [0, 4, 54, 104, 200]);
     expect(first).toBe(0.5);
     expect(start).toBe(2);
-    expect(middle).toBeCloseTo(1.5, 12);
-    expect([end, beyond]).toEqual([1, 1]);
+    expect(middle).toBeCloseTo(1, 12);
+    expect([end, beyond]).toEqual([0, 0]);
   });
 
   it('decays to 1/64 over the last 15% in wsd, as the official code', () => {
@@ -67,7 +61,6 @@ describe('learningRate', () => {
     { totalSteps: 0 },
     { warmupSteps: 11 },
     { decayFraction: 1.5 },
-    { finalFraction: -0.1 },
   ])('refuses %o', (wrong) => {
     const schedule = { kind: 'wsd', peak: 1, totalSteps: 10, ...wrong } as const;
     expect(() => learningRate(schedule, 0)).toThrow(ConfigError);

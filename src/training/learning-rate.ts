@@ -13,8 +13,6 @@ export interface LearningRateSchedule {
   readonly warmupSteps?: number;
   /** WSD: share of all steps at the end over which the rate decays. Default 0.15, the official one. */
   readonly decayFraction?: number;
-  /** Cosine: the last rate as a share of the peak. Default 0. */
-  readonly finalFraction?: number;
 }
 
 /** WSD halves the rate this often, to 1/64, as the official code does. */
@@ -24,18 +22,18 @@ const WSD_HALVINGS = 6;
  * The learning rate of optimizer step `step`, counted from 0. Beyond the last step it stays what it was there.
  *
  * - constant: peak.
- * - cosine: from peak to finalFraction x peak along half a cosine, from the end of the warm-up on.
+ * - cosine: from peak to 0 along half a cosine, from the end of the warm-up on.
  * - wsd: peak, then over the last decayFraction of the steps peak x 0.5^(6 r), r going from 0 to 1.
  *
  * @throws {ConfigError} if the schedule is not possible.
  */
 export function learningRate(schedule: LearningRateSchedule, step: number): number {
   checkSchedule(schedule);
-  const { kind, peak, totalSteps, warmupSteps = 0, decayFraction = 0.15, finalFraction = 0 } = schedule;
+  const { kind, peak, totalSteps, warmupSteps = 0, decayFraction = 0.15 } = schedule;
   const warmup = step < warmupSteps ? (step + 1) / warmupSteps : 1;
   if (kind === 'cosine') {
     const ratio = progress(step, warmupSteps, totalSteps);
-    return peak * warmup * (finalFraction + (1 - finalFraction) * 0.5 * (1 + Math.cos(Math.PI * ratio)));
+    return peak * warmup * (0.5 * (1 + Math.cos(Math.PI * ratio)));
   }
   if (kind === 'wsd') {
     const ratio = progress(step, totalSteps * (1 - decayFraction), totalSteps);
@@ -50,17 +48,14 @@ function progress(step: number, start: number, end: number): number {
 }
 
 function checkSchedule(schedule: LearningRateSchedule): void {
-  const { peak, totalSteps, warmupSteps = 0, decayFraction = 0.15, finalFraction = 0 } = schedule;
-  const isShare = (value: number) => value >= 0 && value <= 1;
+  const { peak, totalSteps, warmupSteps = 0, decayFraction = 0.15 } = schedule;
   if (!(peak >= 0) || !(totalSteps >= 1) || !(warmupSteps >= 0 && warmupSteps <= totalSteps)) {
     throw new ConfigError(
       `learning rate: expected peak >= 0, totalSteps >= 1 and warmupSteps from 0 to totalSteps, ` +
         `got peak ${peak}, totalSteps ${totalSteps} and warmupSteps ${warmupSteps}`,
     );
   }
-  if (!isShare(decayFraction) || !isShare(finalFraction)) {
-    throw new ConfigError(
-      `learning rate: decayFraction and finalFraction must be from 0 to 1, got ${decayFraction} and ${finalFraction}`,
-    );
+  if (!(decayFraction >= 0 && decayFraction <= 1)) {
+    throw new ConfigError(`learning rate: decayFraction must be from 0 to 1, got ${decayFraction}`);
   }
 }
