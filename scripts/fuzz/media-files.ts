@@ -68,7 +68,7 @@ async function imageTargets(): Promise<Target[]> {
       return fileTarget({
         name: format,
         samples: files.map((bytes) => (format === 'PNG' ? pngSample(bytes) : { bytes })),
-        sealed: format === 'PNG',
+        checksummed: format === 'PNG',
         async read(bytes) {
           const { data, width, height } = await readImage(bytes, { maxPixels: MAX_PIXELS });
           return [[width, height, Buffer.from(data).toString('base64')]];

@@ -6,7 +6,7 @@ import { newIndex, writeIndex } from '../../src/data/latents/index-file.ts';
 import { openLatents } from '../../src/data/latents/latents-dataset.ts';
 import { writeShard } from '../../src/data/latents/shard.ts';
 import { openNpz } from '../../src/formats/npz.ts';
-import { openGrowingNpz, partialFile } from '../../src/formats/resumable-npz.ts';
+import { openResumableNpz, partialFile } from '../../src/formats/resumable-npz.ts';
 import { makeFolders } from '../../src/io/atomic-write.ts';
 import { bytesSource } from '../../src/io/byte-source.ts';
 import { Generator } from '../../src/tensor/generator.ts';
@@ -38,7 +38,7 @@ async function stateTarget(folder: string): Promise<Target> {
   return fileTarget({
     name: 'training state',
     samples: [{ bytes: new Uint8Array(await readFile(file(2))) }],
-    sealed: true,
+    checksummed: true,
     async read(bytes) {
       await writeFile(file(2), bytes);
       const read = async (): Promise<{ step: number; values: Buffer }> => {
@@ -95,7 +95,7 @@ async function latentsTarget(folder: string): Promise<Target> {
   return fileTarget({
     name: 'latents',
     samples,
-    sealed: true,
+    checksummed: true,
     async read(bytes, sample) {
       const { file } = samples.find((one) => one === sample)!;
       await writeFile(file, bytes);
@@ -120,14 +120,14 @@ const ROWS = 6;
 const ROW_BYTES = 4;
 
 /** An unfinished `.npz` file and its journal: it is resumed and finished, or refused. */
-async function growingTarget(folder: string): Promise<Target> {
+async function resumableTarget(folder: string): Promise<Target> {
   await makeFolders(folder);
   const path = join(folder, 'samples.npz');
   const partial = partialFile(path);
   const journal = `${partial}.json`;
   const array = { name: 'arr_0', dtype: 'uint8', shape: [ROWS, ROW_BYTES] } as const;
   const row = (i: number): Uint8Array => new Uint8Array(ROW_BYTES).fill(10 * i + 1);
-  const resume = () => openGrowingNpz(path, array, { seed: 1 });
+  const resume = () => openResumableNpz(path, array, { seed: 1 });
   for (const rows of [2, 4]) {
     const unfinished = await resume();
     for (let i = unfinished.rows; i < rows; i++) await unfinished.append(row(i));
@@ -141,7 +141,7 @@ async function growingTarget(folder: string): Promise<Target> {
   return fileTarget({
     name: 'unfinished npz and its journal',
     samples,
-    sealed: true,
+    checksummed: true,
     async read(bytes, sample) {
       for (const { file } of samples) await copyFile(`${file}.whole`, file);
       await writeFile(samples.find((one) => one === sample)!.file, bytes);
@@ -162,6 +162,6 @@ export async function folderTargets(folder: string): Promise<Target[]> {
   return [
     await stateTarget(join(folder, 'run')),
     await latentsTarget(join(folder, 'latents')),
-    await growingTarget(join(folder, 'growing')),
+    await resumableTarget(join(folder, 'resumable')),
   ];
 }

@@ -33,7 +33,7 @@ export interface FileReading {
   /** Reads everything in a file. Returns its values, if they are to be compared. */
   read(bytes: Uint8Array, sample: Sample): Promise<readonly unknown[] | undefined>;
   /** The file has checksums: values that are read of a damaged one are among those of the whole one. */
-  readonly sealed?: boolean;
+  readonly checksummed?: boolean;
   /** A file that is cut anywhere is refused. */
   readonly endNeeded?: boolean;
 }
@@ -42,7 +42,13 @@ export interface FileReading {
 const CUTS = 100;
 
 /** Makes a target of a reader of files. */
-export function fileTarget({ name, samples, read, sealed = false, endNeeded = false }: FileReading): Target {
+export function fileTarget({
+  name,
+  samples,
+  read,
+  checksummed = false,
+  endNeeded = false,
+}: FileReading): Target {
   const known = new Map<Sample, ReadonlySet<string>>();
   const digests = async (bytes: Uint8Array, sample: Sample): Promise<readonly string[]> =>
     ((await read(bytes, sample)) ?? []).map(digest);
@@ -67,7 +73,7 @@ export function fileTarget({ name, samples, read, sealed = false, endNeeded = fa
       const sample = random.pick(samples);
       const intended = sample.inside !== undefined && random.oneIn(2);
       const bytes = intended ? await sample.inside!(random) : damagedBytes(sample.bytes, random);
-      if (!sealed || intended) {
+      if (!checksummed || intended) {
         await read(bytes, sample);
         return undefined;
       }

@@ -7,7 +7,10 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { parseIdx, unpackGzip } from '../../src/data/idx.ts';
 import { readEvaluationSet } from '../../src/evaluation/evaluation-set.ts';
 import { writeFeatures } from '../../src/evaluation/feature-file.ts';
-import { openSealedSafetensors, writeSealedSafetensors } from '../../src/formats/checksummed-safetensors.ts';
+import {
+  openChecksummedSafetensors,
+  writeChecksummedSafetensors,
+} from '../../src/formats/checksummed-safetensors.ts';
 import { encodeNpy, parseNpy } from '../../src/formats/npy.ts';
 import { encodeNpz, openNpz } from '../../src/formats/npz.ts';
 import { encodeSafetensors, openSafetensors } from '../../src/formats/safetensors.ts';
@@ -116,7 +119,7 @@ async function numpyTargets(folder: string): Promise<Target[]> {
       name: 'npz',
       endNeeded: true,
       samples: await Promise.all(npzs.map(zipSample)),
-      sealed: true,
+      checksummed: true,
       read: async (bytes) => tensorsOf(await openNpz(bytesSource(bytes))),
     }),
     fileTarget({
@@ -141,7 +144,7 @@ async function numpyTargets(folder: string): Promise<Target[]> {
           ),
         ),
       ],
-      sealed: true,
+      checksummed: true,
       async read(bytes) {
         const contents: Uint8Array[] = [];
         for (const member of (await openZip(bytesSource(bytes))).values()) {
@@ -179,8 +182,8 @@ function shardedTarget(): Target {
 }
 
 async function safetensorsTargets(folder: string): Promise<Target[]> {
-  const sealed = join(folder, 'sealed.safetensors');
-  await writeSealedSafetensors(sealed, Object.entries(values), { step: '1' }, ['weight']);
+  const checksummed = join(folder, 'checksummed.safetensors');
+  await writeChecksummedSafetensors(checksummed, Object.entries(values), { step: '1' }, ['weight']);
   return [
     fileTarget({
       name: 'safetensors',
@@ -189,12 +192,12 @@ async function safetensorsTargets(folder: string): Promise<Target[]> {
       read: async (bytes) => tensorsOf(await openSafetensors(bytesSource(bytes))),
     }),
     fileTarget({
-      name: 'sealed safetensors',
+      name: 'checksummed safetensors',
       endNeeded: true,
-      samples: [safetensorsSample(new Uint8Array(await readFile(sealed)))],
-      sealed: true,
+      samples: [safetensorsSample(new Uint8Array(await readFile(checksummed)))],
+      checksummed: true,
       async read(bytes) {
-        const archive = await openSealedSafetensors(bytesSource(bytes));
+        const archive = await openChecksummedSafetensors(bytesSource(bytes));
         const rows = archive.has('weight') ? [(await archive.readRows('weight', 1, 1)).data] : [];
         return [...(await tensorsOf(archive)), ...rows, archive.metadata];
       },
@@ -273,7 +276,7 @@ function otherTargets(): Target[] {
           inside: (random) => new Uint8Array(gzipSync(damagedBytes(gunzipSync(zipped), random))),
         },
       ],
-      sealed: true,
+      checksummed: true,
       read: async (bytes) => [parseIdx(await unpackGzip(bytes, 'idx'), 'idx').data],
     }),
   ];

@@ -6,7 +6,7 @@ import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { FormatError } from '../errors.ts';
 import { openFile } from '../io/file-source.ts';
 import { float32, tensor } from '../tensor/tensor.ts';
-import { openSealedSafetensors, writeSealedSafetensors } from './checksummed-safetensors.ts';
+import { openChecksummedSafetensors, writeChecksummedSafetensors } from './checksummed-safetensors.ts';
 import { openSafetensors } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 
@@ -15,7 +15,7 @@ const labels = tensor('int32', [3], Int32Array.of(4, 0, 1));
 let path: string;
 beforeEach(async () => {
   path = join(temporaryFolder(), 'x.safetensors');
-  await writeSealedSafetensors(
+  await writeChecksummedSafetensors(
     path,
     [
       ['values', values],
@@ -28,7 +28,7 @@ beforeEach(async () => {
 
 /** Reads all there is. @returns the metadata that was given, and the values */
 async function readAll() {
-  const archive = await openSealedSafetensors(await openFile(path));
+  const archive = await openChecksummedSafetensors(await openFile(path));
   try {
     const rows = await archive.readRows('values', 1, 2);
     const read = [await archive.read('values'), await archive.read('labels')];
@@ -38,7 +38,7 @@ async function readAll() {
   }
 }
 
-describe('a sealed safetensors file', () => {
+describe('a checksummed safetensors file', () => {
   it('is read back, also as an ordinary one', async () => {
     expect(await readAll()).toEqual({
       step: '12',

@@ -28,7 +28,7 @@ const checksumsSchema = z.record(z.string(), z.int().min(0));
  * @param rowwise names of tensors of which {@link SafetensorsArchive.readRows} is to read parts.
  * @throws {AcditError} if the file cannot be written; the old file then stays whole.
  */
-export async function writeSealedSafetensors(
+export async function writeChecksummedSafetensors(
   path: string,
   tensors: readonly (readonly [string, Tensor])[],
   metadata: Readonly<Record<string, string>> = {},
@@ -48,13 +48,13 @@ export async function writeSealedSafetensors(
 }
 
 /**
- * Opens a file of {@link writeSealedSafetensors}, whose tensors and rows are checked as they are read. It takes over the
+ * Opens a file of {@link writeChecksummedSafetensors}, whose tensors and rows are checked as they are read. It takes over the
  * source, closing it on failure.
  * @param isEarlier says of the metadata of a file without checksums whether an earlier version wrote it; such a file is
  * opened unchecked.
  * @throws {FormatError} if the header is damaged, or there are no checksums; reading throws it for a damaged tensor.
  */
-export function openSealedSafetensors(
+export function openChecksummedSafetensors(
   source: ByteSource,
   isEarlier: (metadata: Readonly<Record<string, string>>) => boolean = () => false,
 ): Promise<SafetensorsArchive> {

@@ -19,11 +19,11 @@ import { AcditError, ArgumentError, FormatError } from '../errors.ts';
 import { openFile } from '../io/file-source.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { encodeNpz, openNpz } from './npz.ts';
-import { type GrowingArray, isFinishedNpz, openGrowingNpz } from './resumable-npz.ts';
+import { isFinishedNpz, openResumableNpz, type ResumableArray } from './resumable-npz.ts';
 import { type Journal, withMark, writeJournal } from './resumable-npz-journal.ts';
 import { openZip, zipComment } from './zip.ts';
 
-const array: GrowingArray = { name: 'arr_0', dtype: 'uint8', shape: [6, 2, 3] };
+const array: ResumableArray = { name: 'arr_0', dtype: 'uint8', shape: [6, 2, 3] };
 const origin = { model: 'abc', seed: 42, labels: [0, 1] };
 const rows = (...numbers: number[]): Uint8Array =>
   Uint8Array.from(numbers.flatMap((number) => Array<number>(6).fill(number)));
@@ -37,13 +37,13 @@ beforeEach(() => {
 });
 
 async function writeAtOnce(file = path): Promise<Buffer> {
-  const npz = await openGrowingNpz(file, array, origin);
+  const npz = await openResumableNpz(file, array, origin);
   await npz.append(rows(0, 1, 2, 3, 4, 5));
   await npz.finish(labels);
   return readFileSync(file);
 }
 
-describe('openGrowingNpz', () => {
+describe('openResumableNpz', () => {
   it('writes arrays that are read back, and only the finished file is left', async () => {
     await writeAtOnce();
     expect(readdirSync(folder)).toEqual(['out.npz']);
@@ -67,13 +67,13 @@ describe('openGrowingNpz', () => {
   it('goes on after the rows that were safe, whatever was written behind them', async () => {
     const whole = await writeAtOnce(join(folder, 'whole.npz'));
     for (let safe = 0; safe <= 6; safe++) {
-      const first = await openGrowingNpz(path, array, origin);
+      const first = await openResumableNpz(path, array, origin);
       if (safe > 0) await first.append(rows(...Array(safe).keys()));
       await first.close();
       // As a process leaves it that is killed while it writes.
       const partial = `${path}.partial`;
       writeFileSync(partial, Buffer.concat([readFileSync(partial), Buffer.alloc(safe * 5, 99)]));
-      const second = await openGrowingNpz(path, array, origin);
+      const second = await openResumableNpz(path, array, origin);
       expect(second.rows).toBe(safe);
       if (safe < 6) await second.append(rows(...[0, 1, 2, 3, 4, 5].slice(safe)));
       await second.finish(labels);
@@ -84,39 +84,39 @@ describe('openGrowingNpz', () => {
 
   it('goes on after a kill between the end of the archive and its name', async () => {
     const whole = await writeAtOnce(join(folder, 'whole.npz'));
-    const npz = await openGrowingNpz(path, array, origin);
+    const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0, 1, 2, 3, 4, 5));
     await npz.close();
     writeFileSync(`${path}.partial`, whole);
-    const again = await openGrowingNpz(path, array, origin);
+    const again = await openResumableNpz(path, array, origin);
     expect(again.rows).toBe(6);
     await again.finish(labels);
     expect(readFileSync(path).equals(whole)).toBe(true);
   });
 
   it('goes on only with what it was begun with, and says what differs', async () => {
-    const npz = await openGrowingNpz(path, array, origin);
+    const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0));
     await npz.close();
     const other = { ...origin, seed: 43, cfg: 2 };
-    await expect(openGrowingNpz(path, array, other)).rejects.toThrow(
+    await expect(openResumableNpz(path, array, other)).rejects.toThrow(
       /partial was begun with seed 42, not 43; cfg none, not 2; give the same to resume, or --overwrite to start again/,
     );
-    await expect(openGrowingNpz(path, { ...array, shape: [7, 2, 3] }, origin)).rejects.toThrow(
+    await expect(openResumableNpz(path, { ...array, shape: [7, 2, 3] }, origin)).rejects.toThrow(
       'shape [6,2,3], not [7,2,3]',
     );
   });
 
   it('refuses what is damaged', async () => {
-    const npz = await openGrowingNpz(path, array, origin);
+    const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0, 1));
     await npz.close();
     rmSync(`${path}.partial`);
-    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(
+    await expect(openResumableNpz(path, array, origin)).rejects.toThrow(
       /is missing, but .*partial.json exists/,
     );
     writeFileSync(`${path}.partial.json`, '{"rows": -1}');
-    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(FormatError);
+    await expect(openResumableNpz(path, array, origin)).rejects.toThrow(FormatError);
   });
 
   it.each(Array.from({ length: 9 }, (_, i) => i))(
@@ -124,7 +124,7 @@ describe('openGrowingNpz', () => {
     async (bit) => {
       const whole = await writeAtOnce(join(folder, 'whole.npz'));
       const partial = `${path}.partial`;
-      const first = await openGrowingNpz(path, array, origin);
+      const first = await openResumableNpz(path, array, origin);
       // A mark after each row.
       for (const row of [0, 1, 2, 3, 4]) {
         vi.spyOn(performance, 'now').mockReturnValue(1e9 + 3000 * row);
@@ -137,7 +137,7 @@ describe('openGrowingNpz', () => {
       bytes[position] ^= 1 << (bit % 8);
       writeFileSync(partial, bytes);
       const warn = vi.fn();
-      const second = await openGrowingNpz(path, array, origin, warn);
+      const second = await openResumableNpz(path, array, origin, warn);
       expect(warn).toHaveBeenCalledExactlyOnceWith(expect.stringContaining('damaged after row 3 of 5'));
       expect(second.rows).toBe(3);
       await second.append(rows(3, 4, 5));
@@ -147,12 +147,12 @@ describe('openGrowingNpz', () => {
   );
 
   it('continues after the last row of a file that was cut', async () => {
-    const npz = await openGrowingNpz(path, array, origin);
+    const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0, 1));
     await npz.close();
     truncateSync(`${path}.partial`, statSync(`${path}.partial`).size - 1);
     const warn = vi.fn();
-    const again = await openGrowingNpz(path, array, origin, warn);
+    const again = await openResumableNpz(path, array, origin, warn);
     expect(again.rows).toBe(0);
     expect(warn).toHaveBeenCalledExactlyOnceWith(expect.stringContaining('damaged after row 0 of 2'));
     await again.append(rows(0, 1, 2, 3, 4, 5));
@@ -161,7 +161,7 @@ describe('openGrowingNpz', () => {
   });
 
   it('refuses a journal in which any bit was flipped', async () => {
-    const npz = await openGrowingNpz(path, array, origin);
+    const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0, 1));
     await npz.close();
     const journal = `${path}.partial.json`;
@@ -171,7 +171,7 @@ describe('openGrowingNpz', () => {
       const flipped = Buffer.from(bytes);
       flipped[bit >> 3] ^= 1 << (bit & 7);
       writeFileSync(journal, flipped);
-      await expect(openGrowingNpz(path, array, origin), `bit ${bit}`).rejects.toThrow(AcditError);
+      await expect(openResumableNpz(path, array, origin), `bit ${bit}`).rejects.toThrow(AcditError);
     }
   });
 
@@ -186,8 +186,8 @@ describe('openGrowingNpz', () => {
 
   it('stops where another process has written, and changes nothing', async () => {
     const [first, second] = [
-      await openGrowingNpz(path, array, origin),
-      await openGrowingNpz(path, array, origin),
+      await openResumableNpz(path, array, origin),
+      await openResumableNpz(path, array, origin),
     ];
     await second.append(rows(0, 1, 2));
     await expect(first.append(rows(0))).rejects.toThrow('another process changed it');
@@ -200,7 +200,7 @@ describe('openGrowingNpz', () => {
   });
 
   it('takes whole rows only, and as many as there are', async () => {
-    const npz = await openGrowingNpz(path, array, origin);
+    const npz = await openResumableNpz(path, array, origin);
     await expect(npz.append(new Uint8Array(7))).rejects.toThrow(ArgumentError);
     await npz.append(rows(0, 1, 2, 3, 4));
     await expect(npz.append(rows(5, 6))).rejects.toThrow('the 1 that are left');
@@ -209,7 +209,7 @@ describe('openGrowingNpz', () => {
   });
 
   it('tells a full disk, and goes on once there is room', async () => {
-    const npz = await openGrowingNpz(path, array, origin);
+    const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0, 1));
     const probe = await open(path.concat('.partial'));
     const write = vi.spyOn(Object.getPrototypeOf(probe), 'write');
@@ -221,7 +221,7 @@ describe('openGrowingNpz', () => {
       write.mockRestore();
     }
     await npz.close();
-    const again = await openGrowingNpz(path, array, origin);
+    const again = await openResumableNpz(path, array, origin);
     expect(again.rows).toBe(2);
     await again.append(rows(2, 3, 4, 5));
     await again.finish(labels);
@@ -229,7 +229,7 @@ describe('openGrowingNpz', () => {
   });
 
   it('tells a folder that is missing', async () => {
-    await expect(openGrowingNpz(join(folder, 'none', 'out.npz'), array, origin)).rejects.toThrow(
+    await expect(openResumableNpz(join(folder, 'none', 'out.npz'), array, origin)).rejects.toThrow(
       'its folder does not exist',
     );
   });
@@ -237,21 +237,21 @@ describe('openGrowingNpz', () => {
 
 describe('isFinishedNpz', () => {
   it('refuses a journal or a comment of deep lists, and quotes little of a foreign one', async () => {
-    await (await openGrowingNpz(path, array, origin)).close();
+    await (await openResumableNpz(path, array, origin)).close();
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
     const journal = (value: string): string => `{"origin":{"labels":${value}},"rows":0,"crc":0}`;
     writeFileSync(`${path}.partial.json`, journal(deep));
-    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/nested more than 100 levels/);
+    await expect(openResumableNpz(path, array, origin)).rejects.toThrow(/nested more than 100 levels/);
     writeFileSync(`${path}.partial.json`, journal(`"\u001b[2J${'x'.repeat(100_000)}"`));
-    await expect(openGrowingNpz(path, array, origin)).rejects.toThrow(/^[\x20-\x7e]{1,1000}$/);
+    await expect(openResumableNpz(path, array, origin)).rejects.toThrow(/^[\x20-\x7e]{1,1000}$/);
   });
 
   it('writes and resumes a file with the longest name there is', async () => {
     const long = join(folder, `${'n'.repeat(251)}.npz`);
-    const begun = await openGrowingNpz(long, array, origin);
+    const begun = await openResumableNpz(long, array, origin);
     await begun.append(rows(0, 1));
     await begun.close();
-    const resumed = await openGrowingNpz(long, array, origin);
+    const resumed = await openResumableNpz(long, array, origin);
     expect(resumed.rows).toBe(2);
     await resumed.append(rows(2, 3, 4, 5));
     await resumed.finish(labels);
@@ -285,7 +285,7 @@ describe('isFinishedNpz', () => {
 describe('an array of more than 4 GB', () => {
   const rowBytes = 2 ** 20;
   let largePath: string;
-  const large: GrowingArray = { name: 'arr_0', dtype: 'uint8', shape: [4100, 2 ** 10, 2 ** 10] };
+  const large: ResumableArray = { name: 'arr_0', dtype: 'uint8', shape: [4100, 2 ** 10, 2 ** 10] };
 
   /** All rows but the last are zeros, most of them a hole in the file. */
   beforeAll(async () => {
@@ -294,7 +294,7 @@ describe('an array of more than 4 GB', () => {
     const partial = `${largePath}.partial`;
     const journalPath = `${partial}.json`;
     const row = new Uint8Array(rowBytes);
-    const begun = await openGrowingNpz(largePath, large, origin);
+    const begun = await openResumableNpz(largePath, large, origin);
     await begun.append(row);
     await begun.close();
     const journal: Journal = JSON.parse(readFileSync(journalPath, 'utf8'));
@@ -302,7 +302,7 @@ describe('an array of more than 4 GB', () => {
     let { crc } = journal.marks.at(-1)!;
     for (let i = 0; i < 4098; i++) crc = crc32(row, crc);
     await writeJournal(journalPath, { origin: journal.origin, marks: [{ rows: 4099, crc }] });
-    const npz = await openGrowingNpz(largePath, large, origin);
+    const npz = await openResumableNpz(largePath, large, origin);
     await npz.append(row.fill(7));
     await npz.finish(labels);
     return () => rmSync(sparseFolder, { recursive: true });

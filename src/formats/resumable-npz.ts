@@ -21,7 +21,7 @@ import { LONGEST_COMMENT, localHeader, type ZipEntry } from './zip-records.ts';
 import { checksum, writeStoredZip } from './zip-writer.ts';
 
 /** The array that grows. */
-export interface GrowingArray {
+export interface ResumableArray {
   /** Without `.npy`. */
   readonly name: string;
   readonly dtype: 'uint8' | 'float32';
@@ -29,7 +29,7 @@ export interface GrowingArray {
   readonly shape: readonly number[];
 }
 
-export interface GrowingNpz {
+export interface ResumableNpz {
   /** Rows that are written. */
   readonly rows: number;
   /** Write rows behind those before. @throws {AcditError} if they cannot be written */
@@ -71,7 +71,7 @@ export interface ReplaceOptions {
  */
 export async function isFinishedNpz(
   path: string,
-  { shape }: GrowingArray,
+  { shape }: ResumableArray,
   origin: Origin,
   { overwrite = false }: ReplaceOptions = {},
 ): Promise<boolean> {
@@ -102,13 +102,13 @@ export async function isFinishedNpz(
  * @throws {FormatError} if the journal is damaged, or the file is missing
  * @throws {AcditError} if it cannot be written, or another process changed it in the meantime
  */
-export async function openGrowingNpz(
+export async function openResumableNpz(
   path: string,
-  array: GrowingArray,
+  array: ResumableArray,
   origin: Origin,
   warn: (message: string) => void = () => {},
   { overwrite = false }: ReplaceOptions = {},
-): Promise<GrowingNpz> {
+): Promise<ResumableNpz> {
   const partial = partialFile(path);
   const layout = layoutOf(path, array, { ...origin, shape: array.shape });
   const { made, begin } = layout;
@@ -120,8 +120,8 @@ export async function openGrowingNpz(
   return new PartialNpz(layout, file, marks);
 }
 
-/** The open file whose array grows. */
-class PartialNpz implements GrowingNpz {
+/** The open, unfinished file. */
+class PartialNpz implements ResumableNpz {
   readonly #layout: Layout;
   readonly #partial: string;
   readonly #file: FileHandle;
@@ -228,7 +228,7 @@ function positionOf({ dataStart, rowBytes }: Layout, rows: number): number {
   return dataStart + rows * rowBytes;
 }
 
-function layoutOf(path: string, { shape, dtype, name }: GrowingArray, made: Origin): Layout {
+function layoutOf(path: string, { shape, dtype, name }: ResumableArray, made: Origin): Layout {
   const comment = new TextEncoder().encode(JSON.stringify(made));
   if (comment.length > LONGEST_COMMENT) {
     throw new ArgumentError(

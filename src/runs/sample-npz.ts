@@ -10,11 +10,11 @@ import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import {
-  type GrowingArray,
-  type GrowingNpz,
   isFinishedNpz,
-  openGrowingNpz,
+  openResumableNpz,
   partialFile,
+  type ResumableArray,
+  type ResumableNpz,
 } from '../formats/resumable-npz.ts';
 import type { Origin } from '../formats/resumable-npz-journal.ts';
 import { companionFile, makeFolders } from '../io/atomic-write.ts';
@@ -66,7 +66,7 @@ interface Run extends ActiveContext, SamplingPlan, Pick<SampleNpzOptions, 'model
   /** Folder of the autoencoder, for a model of latents. */
   readonly vae: string | undefined;
   readonly chosen: ManyLabels;
-  readonly array: GrowingArray;
+  readonly array: ResumableArray;
 }
 
 /**
@@ -127,12 +127,12 @@ async function complete(run: Run, overwrite: boolean): Promise<Pick<SampleNpzRes
   });
   try {
     if (await isFinishedNpz(npz, array, origin, { overwrite })) return { made: 0, done: true };
-    const file = await openGrowingNpz(npz, array, origin, report.warn, { overwrite });
+    const file = await openResumableNpz(npz, array, origin, report.warn, { overwrite });
     const before = file.rows;
     const [count = 0, ...row] = array.shape;
     const missing = await missingSpace(dirname(npz), (count - before) * elementCount(row));
     if (missing !== undefined) report.warn(missing);
-    const done = await grow(run, file, lock);
+    const done = await writeRows(run, file, lock);
     return { made: file.rows - before, done };
   } finally {
     await lock.release();
@@ -140,7 +140,7 @@ async function complete(run: Run, overwrite: boolean): Promise<Pick<SampleNpzRes
 }
 
 /** Samples what is missing, and closes the file. @returns whether it is complete; it is not if the run is aborted. */
-async function grow(run: Run, file: GrowingNpz, lock: Lock): Promise<boolean> {
+async function writeRows(run: Run, file: ResumableNpz, lock: Lock): Promise<boolean> {
   const { model, device, request, first, chosen, report, signal } = run;
   const { labels } = chosen;
   const decoder = openDecoder(model.config, request, run.vae, device, signal);
@@ -180,7 +180,7 @@ async function grow(run: Run, file: GrowingNpz, lock: Lock): Promise<boolean> {
 }
 
 /** Describes `arr_0`: (N, H, W, 3), or of videos (N, frames, H, W, 3). */
-function imageArray(config: AcditConfig, { labels, blocks }: Run['request']): GrowingArray {
+function imageArray(config: AcditConfig, { labels, blocks }: Run['request']): ResumableArray {
   const { space, downsampling = PAPER_DOWNSAMPLING } = config;
   const factor = space === 'latents' ? downsampling : 1;
   const frames = frameCount(config, blocks);

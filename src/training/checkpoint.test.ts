@@ -5,7 +5,10 @@ import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { loadModel } from '../checkpoints/load.ts';
 import { CheckpointError } from '../errors.ts';
-import { openSealedSafetensors, writeSealedSafetensors } from '../formats/checksummed-safetensors.ts';
+import {
+  openChecksummedSafetensors,
+  writeChecksummedSafetensors,
+} from '../formats/checksummed-safetensors.ts';
 import { openFile } from '../io/file-source.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
@@ -44,14 +47,14 @@ const resume = (
 
 /** Writes a state again with a part of its metadata, or a tensor's name, replaced; its checksums are right. */
 async function rewrite(file: string, before: string, after: string): Promise<void> {
-  const archive = await openSealedSafetensors(await openFile(file));
+  const archive = await openChecksummedSafetensors(await openFile(file));
   const { checksum: _, checksums: __, ...metadata } = archive.metadata;
   const tensors: [string, Tensor][] = [];
   for (const name of archive.names) tensors.push([name.replace(before, after), await archive.read(name)]);
   await archive.close();
   const text = JSON.stringify(metadata);
   expect(text.includes(before) || archive.names.some((name) => name.includes(before))).toBe(true);
-  await writeSealedSafetensors(file, tensors, JSON.parse(text.replace(before, after)));
+  await writeChecksummedSafetensors(file, tensors, JSON.parse(text.replace(before, after)));
 }
 
 /** The recipe with other values of some keys. */

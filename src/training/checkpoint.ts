@@ -11,7 +11,10 @@ import { z } from 'zod';
 import { TRAINER_FOLDER } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
-import { openSealedSafetensors, writeSealedSafetensors } from '../formats/checksummed-safetensors.ts';
+import {
+  openChecksummedSafetensors,
+  writeChecksummedSafetensors,
+} from '../formats/checksummed-safetensors.ts';
 import { makeFolders } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
 import { parseJsonOf } from '../io/json.ts';
@@ -64,7 +67,7 @@ export async function saveTraining(
     classNames: JSON.stringify(config.classNames ?? []),
     ...(config.autoencoder && { autoencoder: describeOrigin(config.autoencoder) }),
   };
-  await writeSealedSafetensors(join(trainer, file), stateTensors(state), metadata);
+  await writeChecksummedSafetensors(join(trainer, file), stateTensors(state), metadata);
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
   const states = await stateFiles(trainer);
   // A state of a later step is damaged, since the run resumed before it.
@@ -141,7 +144,7 @@ async function readState(
   allowed: readonly ChangeableKey[],
   warn: (message: string) => void,
 ): Promise<TrainingPoint> {
-  const archive = await openSealedSafetensors(await openFile(path), isEarlierState);
+  const archive = await openChecksummedSafetensors(await openFile(path), isEarlierState);
   try {
     const { step, position } = archive.metadata;
     const isEarlier = isEarlierState(archive.metadata);

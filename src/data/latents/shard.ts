@@ -1,12 +1,15 @@
 /**
- * @file One shard of a set of latents, a sealed safetensors file: `moments` (F, 2C, h, w), which are means and then log
+ * @file One shard of a set of latents, a checksummed safetensors file: `moments` (F, 2C, h, w), which are means and then log
  * variances, the same of mirrored images as `moments_flipped`, and `labels` (N). Of images F is N; of videos F is all
  * their frames, and `frames` (N) says how many each has. A sample's moments are one range, checked as it is read.
  */
 
 import { at } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
-import { openSealedSafetensors, writeSealedSafetensors } from '../../formats/checksummed-safetensors.ts';
+import {
+  openChecksummedSafetensors,
+  writeChecksummedSafetensors,
+} from '../../formats/checksummed-safetensors.ts';
 import type { SafetensorsArchive } from '../../formats/safetensors.ts';
 import { openFile } from '../../io/file-source.ts';
 import { printable } from '../../io/printable.ts';
@@ -72,7 +75,7 @@ export async function writeShard(
   if (index.flips) tensors.push([FLIPPED, joined(frames.map(({ flipped }) => flipped!))]);
   if (index.clips) tensors.push([FRAMES, numbers((sample) => sample.frames.length)]);
   const path = shardFile(folder, shard);
-  await writeSealedSafetensors(path, tensors, shardMetadata(index, shard), [MOMENTS, FLIPPED]);
+  await writeChecksummedSafetensors(path, tensors, shardMetadata(index, shard), [MOMENTS, FLIPPED]);
 }
 
 /** By this a shard is known to belong to its index, at its place. */
@@ -99,7 +102,7 @@ export interface Shard {
 export async function openShard(folder: string, index: LatentsIndex, shard: number): Promise<Shard> {
   const path = shardFile(folder, shard);
   const isEarlier = (): boolean => index.version === EARLIER_VERSION;
-  const archive = await openSealedSafetensors(await openFile(path), isEarlier);
+  const archive = await openChecksummedSafetensors(await openFile(path), isEarlier);
   try {
     checkShard(archive, index, shard, path);
     const labels = (await archive.read(LABELS)).data as Int32Array;
