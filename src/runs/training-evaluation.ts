@@ -206,7 +206,6 @@ function modelSource(
         labels,
         ...sampling(recipe, settings),
         seed,
-        solver: 'dpm-solver-plus-plus-2m',
         batch,
       } as const;
       try {

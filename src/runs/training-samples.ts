@@ -49,7 +49,7 @@ async function drawSamples(
     vae === undefined ? pixelDecoder(config) : localDecoder({ config, vae, threads: device.threads }, signal);
   const sampler = await createSampler({ config, weights, device, signal });
   try {
-    const request = { labels, steps, cfg, seed, solver: 'dpm-solver-plus-plus-2m', batch: BATCH } as const;
+    const request = { labels, steps, cfg, seed, batch: BATCH };
     const samples: NamedImage[] = [];
     for await (const latents of sampleBatches(sampler, request, { signal })) {
       for (const image of framesOf(await decoder.decode(latents)).flat()) {
