@@ -6,26 +6,17 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { reportFailure } from '../../src/cli/failure.ts';
 import { requireSamplingMemory } from '../../src/runs/memory-check.ts';
 import { machine } from '../../src/runtime/machine.ts';
-import { type CliResult, runInProcess } from '../support/cli.ts';
+import { type CliResult, expectBadInput, runInProcess } from '../support/cli.ts';
 import { writePictureFolder } from '../support/picture-folder.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 
-let folder: string;
+const inFolder = folderOfEachTest();
 let pixels: string;
 
 beforeEach(async () => {
-  folder = temporaryFolder();
-  pixels = await saveTiny(join(folder, 'pixels'), tinyPixels);
+  pixels = await saveTiny(inFolder('pixels'), tinyPixels);
 });
-
-const inFolder = (...names: string[]): string => join(folder, ...names);
-
-function expectRefused({ code, stderr }: CliResult, message: string | RegExp): void {
-  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-  expect(stderr).toMatch(message);
-  expect(code).toBe(2);
-}
 
 describe('threads', () => {
   it.each([
@@ -36,7 +27,7 @@ describe('threads', () => {
     const most = 4 * machine().cores;
     for (const threads of [String(most + 1), '99999']) {
       const result = await runInProcess([command, ...args(pixels), '--threads', threads]);
-      expectRefused(result, `threads must be a whole number from 1 to ${most}`);
+      expectBadInput(result, `threads must be a whole number from 1 to ${most}`);
     }
   });
 });
@@ -57,8 +48,8 @@ describe('samples', () => {
     ],
   ])('%j are refused', async (args, message) => {
     const runs = args.includes('--npz') ? runInProcess(['sample', pixels, ...args]) : sample(...args);
-    expectRefused(await runs, message);
-    expect(readdirSync(folder)).toEqual(['pixels']);
+    expectBadInput(await runs, message);
+    expect(readdirSync(inFolder())).toEqual(['pixels']);
   });
 
   it('whose latents are kept have to fit too, all of them', () => {
@@ -76,7 +67,7 @@ describe('samples', () => {
 
   it('are refused before the model is opened', async () => {
     rmSync(join(pixels, 'model.safetensors'));
-    expectRefused(await sample('--threads', '99999'), 'threads must be');
+    expectBadInput(await sample('--threads', '99999'), 'threads must be');
   });
 });
 
@@ -88,7 +79,7 @@ describe('a model', () => {
     const path = join(pixels, 'config.json');
     writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), layers }));
     for (const command of ['sample', 'info']) {
-      expectRefused(await runInProcess([command, pixels]), `${layers} layers are more than the 1000`);
+      expectBadInput(await runInProcess([command, pixels]), `${layers} layers are more than the 1000`);
     }
   });
 });
@@ -103,7 +94,7 @@ it('the needs of a huge batch are told without taking them', async () => {
 describe('a server', () => {
   it('of a batch that does not fit in memory is refused', async () => {
     const result = await runInProcess(['serve', pixels, '--batch', '1000000000', '--port', '0']);
-    expectRefused(result, 'sampling with a batch of 1000000000 needs about');
+    expectBadInput(result, 'sampling with a batch of 1000000000 needs about');
   });
 });
 
@@ -127,8 +118,8 @@ describe('training', () => {
         inFolder('run'),
       ],
     ]);
-    expectRefused(result, 'training with a batch of 1000000000 needs about');
-    expect(readdirSync(folder)).not.toContain('run');
+    expectBadInput(result, 'training with a batch of 1000000000 needs about');
+    expect(readdirSync(inFolder())).not.toContain('run');
   });
 });
 

@@ -1,25 +1,19 @@
 /** `acdit sample` of clips, and going on from pictures and clips. */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { cropFrame } from '../../src/data/videos/clip.ts';
 import { parseNpy } from '../../src/formats/npy.ts';
 import { enlarge, type Image, readImage, withChannels, writePng } from '../../src/media/image.ts';
 import { readFrames } from '../../src/media/video-reader.ts';
 import { validateConfig } from '../../src/models/acdit/config.ts';
-import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import { type CliResult, expectBadInput, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
 import { noiseImage } from '../support/noise-image.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 
-let folder: string;
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-
-const inFolder = (...names: string[]): string => join(folder, ...names);
+const inFolder = folderOfEachTest();
 
 /** Grey clips of 8 frames of 8 x 8 pixels, 2 frames a block. */
 const clipConfig = validateConfig({
@@ -37,12 +31,6 @@ async function framesOf(path: string): Promise<Image[]> {
   const frames: Image[] = [];
   for await (const frame of readFrames(path)) frames.push(frame);
   return frames;
-}
-
-function expectBadInput({ code, stderr }: CliResult, message: string | RegExp): void {
-  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-  expect(stderr).toMatch(message);
-  expect(code).toBe(2);
 }
 
 describe('acdit sample of a video model', () => {

@@ -23,15 +23,10 @@ import { type CliResult, lastLine, runInProcess, spawnCli } from '../support/cli
 import { digest, digests } from '../support/digest.ts';
 import { formulaWeights } from '../support/formula-weights.ts';
 import { golden } from '../support/golden.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveTiny, tinyLatents, tinyPixels } from '../support/tiny-model.ts';
 
-let folder: string;
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-
-const inFolder = (...names: string[]): string => join(folder, ...names);
+const inFolder = folderOfEachTest();
 const convert = (...args: string[]): Promise<CliResult> => runInProcess(['convert', ...args]);
 
 async function converted(...args: string[]): Promise<CliResult> {
@@ -241,12 +236,12 @@ describe('OUT', () => {
   });
 
   async function expectBadInput(args: readonly string[], ...messages: string[]): Promise<void> {
-    const before = readdirSync(folder, { recursive: true }).sort();
+    const before = readdirSync(inFolder(), { recursive: true }).sort();
     const { code, stdout, stderr } = await convert(...args);
     expect(stderr.trimEnd().split('\n')).toHaveLength(1);
     for (const message of messages) expect(stderr).toContain(message);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(readdirSync(folder, { recursive: true }).sort()).toEqual(before);
+    expect(readdirSync(inFolder(), { recursive: true }).sort()).toEqual(before);
   }
 
   it('is named, and is a kind of file that is known', async () => {
@@ -341,7 +336,7 @@ describe('OUT', () => {
     };
     const code = await runCli(['convert', inFolder('model'), inFolder(name), '--json'], terminal);
     expect({ code, stderr }).toEqual({ code: 130, stderr: '' });
-    expect(readdirSync(folder)).toEqual(['model']);
+    expect(readdirSync(inFolder())).toEqual(['model']);
   });
 
   it.each(['x', 'x.pt', 'x.onnx'])('%s is not left half-written on a full disk', async (name) => {
@@ -365,7 +360,7 @@ describe('OUT', () => {
       spy.mockRestore();
     }
     expect(writes).toBeGreaterThan(5);
-    expect(readdirSync(folder)).toEqual(['model']);
+    expect(readdirSync(inFolder())).toEqual(['model']);
   });
 
   it('is as large as its weights', async () => {

@@ -19,19 +19,17 @@ import { readMetrics } from '../../src/training/logging/jsonl.ts';
 import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
 import { writePictureFolder } from '../support/picture-folder.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { visibleFiles } from '../support/visible-files.ts';
 
 const vae = golden('vae-tiny');
-let folder: string;
+const inFolder = folderOfEachTest();
 let data: string;
 
 beforeEach(async () => {
-  folder = temporaryFolder();
   data = await writePictureFolder(inFolder('images'), 12, 32);
 });
 
-const inFolder = (...names: string[]): string => join(folder, ...names);
 const encodeArgs = (out: string, ...more: string[]): string[] => {
   const settings = ['--vae', vae, '--size', '32', '--shard-size', '5', '--threads', '1'];
   return ['encode', data, inFolder(out), ...settings, ...more];

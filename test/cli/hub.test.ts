@@ -3,26 +3,31 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest';
-import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import {
+  type CliResult,
+  expectBadInput,
+  lastLine,
+  runInProcess,
+  spawnCli,
+  startCli,
+} from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
 import { type Hub, sha256, startHub } from '../support/hub-server.ts';
 import { writePictureFolder } from '../support/picture-folder.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 
 const checkpoint = readFileSync(golden('image-tiny.pt'));
 const VAE_FILES = ['config.json', 'diffusion_pytorch_model.safetensors'];
-let folder: string;
+const inFolder = folderOfEachTest();
 
 beforeEach(() => {
-  folder = temporaryFolder();
-  vi.stubEnv('HF_HOME', join(folder, 'hf'));
+  vi.stubEnv('HF_HOME', inFolder('hf'));
   onTestFinished(() => {
     vi.unstubAllEnvs();
   });
 });
 
-const inFolder = (...names: string[]): string => join(folder, ...names);
 const blob = (repo: string): string => inFolder('hf/hub', `models--${repo}`, 'blobs', sha256(checkpoint));
 
 async function hubWith(files: Record<string, Uint8Array>): Promise<Hub> {
@@ -39,12 +44,6 @@ function filesOf(path: string, prefix: string, names: readonly string[]): Record
 const latents = (model: string, file: string): string[] => [
   ...['sample', model, '--labels', '1,2', '--steps', '2', '--no-decode', '--latents', inFolder(file)],
 ];
-
-function expectBadInput({ code, stderr }: CliResult, ...messages: string[]): void {
-  for (const message of messages) expect(stderr).toContain(message);
-  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-  expect(code).toBe(2);
-}
 
 describe('a model of the hub', () => {
   it('samples what the same file samples, and without a network the next time', async () => {
@@ -122,7 +121,7 @@ describe('a model of the hub', () => {
     const hub = await hubWith({ 'owner/repo/image-tiny.pt': checkpoint });
     mkdirSync(inFolder('owner/repo'), { recursive: true });
     writeFileSync(inFolder('owner/repo/image-tiny.pt'), 'no checkpoint');
-    const { code, stderr } = await spawnCli(['info', 'owner/repo/image-tiny.pt'], folder);
+    const { code, stderr } = await spawnCli(['info', 'owner/repo/image-tiny.pt'], inFolder());
     expect({ code, requests: hub.requests }).toEqual({ code: 2, requests: [] });
     expect(stderr).toContain('image-tiny.pt');
   });
@@ -222,7 +221,7 @@ describe('an autoencoder of the hub', () => {
     const into = inFolder('hf/hub/models--facebook--DiT-XL-2-256/snapshots/main/vae');
     const absent = await sample('out');
     expectBadInput(absent, '--vae DIR', '--no-decode', `diffusion_pytorch_model.safetensors into ${into}`);
-    expect(readdirSync(folder)).not.toContain('out');
+    expect(readdirSync(inFolder())).not.toContain('out');
   });
 });
 

@@ -1,25 +1,22 @@
 /** @file What commands replace: nothing without --overwrite, and runs that share a folder never each other's files. */
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { encodeNpz } from '../../src/formats/npz.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
 import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 import { visibleFiles } from '../support/visible-files.ts';
 
-let folder: string;
+const inFolder = folderOfEachTest();
 let pixels: string;
 
 beforeEach(async () => {
-  folder = temporaryFolder();
-  pixels = await saveTiny(join(folder, 'pixels'), tinyPixels);
+  pixels = await saveTiny(inFolder('pixels'), tinyPixels);
 });
 
-const inFolder = (...names: string[]): string => join(folder, ...names);
 const sample = (...args: string[]): Promise<CliResult> =>
   runInProcess(['sample', pixels, '--steps', '1', ...args]);
 const into = (...args: string[]): Promise<CliResult> => sample('--out', inFolder('out'), ...args);
@@ -157,7 +154,7 @@ describe('files that exist', () => {
     expect(readFileSync(inFolder('a.npz'))).toEqual(made);
     expect(await npz('--seed', '7', '--overwrite')).toMatchObject({ code: 0 });
     expect(readFileSync(inFolder('a.npz'))).not.toEqual(made);
-    expect(readdirSync(folder).sort()).toEqual(['a.npz', 'pixels']);
+    expect(readdirSync(inFolder()).sort()).toEqual(['a.npz', 'pixels']);
   });
 
   it('are not replaced by an unfinished npz of other settings, unless with --overwrite', async () => {
@@ -173,7 +170,7 @@ describe('files that exist', () => {
     expect(existsSync(inFolder('a.npz'))).toBe(false);
     expectRefused(await runInProcess(args('2')), 'give the same to resume, or --overwrite to start again');
     expect(await runInProcess([...args('2'), '--overwrite'])).toMatchObject({ code: 0 });
-    expect(readdirSync(folder).sort()).toEqual(['a.npz', 'pixels']);
+    expect(readdirSync(inFolder()).sort()).toEqual(['a.npz', 'pixels']);
   });
 
   it('are refused as drawings of a plan', async () => {

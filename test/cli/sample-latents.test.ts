@@ -2,7 +2,7 @@
 
 import { cpSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { openAutoencoder } from '../../src/checkpoints/autoencoder.ts';
 import { openModel } from '../../src/checkpoints/load.ts';
 import { parseNpy } from '../../src/formats/npy.ts';
@@ -11,32 +11,21 @@ import { createAutoencoder } from '../../src/models/autoencoder/autoencoder.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { latentsToImages } from '../../src/sampling/latents-to-images.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import { expectBadInput, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveAutoencoder, tinyAutoencoder } from '../support/tiny-autoencoder.ts';
 import { visibleFiles } from '../support/visible-files.ts';
 
 const model = golden('image-tiny.pt');
 const vae = golden('vae-tiny');
-let folder: string;
+const inFolder = folderOfEachTest();
 
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-
-const inFolder = (...names: string[]): string => join(folder, ...names);
 const args = (...more: string[]): string[] => ['sample', model, '--vae', vae, '--steps', '2', ...more];
 const pictures = (out: string): Buffer[] =>
   visibleFiles(inFolder(out))
     .sort()
     .map((name) => readFileSync(inFolder(out, name)));
-
-function expectBadInput({ code, stderr }: CliResult, ...messages: string[]): void {
-  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-  for (const message of messages) expect(stderr).toContain(message);
-  expect(code).toBe(2);
-}
 
 describe('acdit sample --vae', () => {
   it('writes the decoded pictures, the same whether or not another process decodes them', async () => {
@@ -109,6 +98,6 @@ describe('acdit sample --vae', () => {
     await refuse(tooWide, "latents have channels: 4, the autoencoder's 8");
     const shallow = await saveAutoencoder(inFolder('shallow'));
     await refuse(shallow, "each stand for a square of pixels of side 8, the autoencoder's 2");
-    expect(readdirSync(folder)).not.toContain('out');
+    expect(readdirSync(inFolder())).not.toContain('out');
   });
 });

@@ -1,7 +1,6 @@
 /** @file `acdit sample --npz`: samples to evaluate, in one file. */
 
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
-import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openNpz } from '../../src/formats/npz.ts';
 import { openFile } from '../../src/io/file-source.ts';
@@ -10,22 +9,20 @@ import { readImage, withChannels } from '../../src/media/image.ts';
 import { readFrames } from '../../src/media/video-reader.ts';
 import { validateConfig } from '../../src/models/acdit/config.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
-import { type CliResult, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import { type CliResult, expectBadInput, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
 import { pythonWithNumpy, runNumpy } from '../support/python-numpy.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 import { visibleFiles } from '../support/visible-files.ts';
 
-let folder: string;
+const inFolder = folderOfEachTest();
 let pixels: string;
 
 beforeEach(async () => {
-  folder = temporaryFolder();
-  pixels = await saveTiny(join(folder, 'pixels'), tinyPixels);
+  pixels = await saveTiny(inFolder('pixels'), tinyPixels);
 });
 
-const inFolder = (...names: string[]): string => join(folder, ...names);
 const sample = (...args: string[]): Promise<CliResult> => runInProcess(['sample', ...args]);
 const toNpz = (name: string, ...args: string[]): Promise<CliResult> =>
   sample(pixels, '--npz', inFolder(name), '--steps', '2', ...args);
@@ -39,17 +36,11 @@ async function readNpz(name: string): Promise<{ images: Tensor; labels: number[]
   return { images, labels: Array.from(labels.data, Number) };
 }
 
-function expectBadInput({ code, stderr }: CliResult, ...messages: string[]): void {
-  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-  for (const message of messages) expect(stderr).toContain(message);
-  expect(code).toBe(2);
-}
-
 describe('acdit sample --npz', () => {
   it('writes what NumPy reads: the pixels of the pictures, in RGB, and labels drawn at random', async () => {
     const { code, stdout } = await toNpz('out.npz', '--count', '40');
     expect({ code, stdout }).toEqual({ code: 0, stdout: `${inFolder('out.npz')}\n` });
-    expect(readdirSync(folder).sort()).toEqual(['out.npz', 'pixels']);
+    expect(readdirSync(inFolder()).sort()).toEqual(['out.npz', 'pixels']);
     const { images, labels } = await readNpz('out.npz');
     expect(images.shape).toEqual([40, 8, 8, 3]);
     for (const label of [0, 1, 2])
@@ -139,7 +130,7 @@ describe('acdit sample --npz', () => {
     expect(kills).toBeGreaterThan(0);
     expect(await toNpz('killed.npz', ...args, '--batch', '4')).toMatchObject({ code: 0 });
     expect(readFileSync(inFolder('killed.npz')).equals(expected)).toBe(true);
-    expect(readdirSync(folder).sort()).toEqual(['killed.npz', 'one.npz', 'pixels', 'seven.npz']);
+    expect(readdirSync(inFolder()).sort()).toEqual(['killed.npz', 'one.npz', 'pixels', 'seven.npz']);
   });
 
   it('stops by Ctrl-C, says how to go on, and does', async () => {
@@ -152,7 +143,7 @@ describe('acdit sample --npz', () => {
     const stopped = await running;
     expect(stopped.code).toBe(130);
     expect(stopped.stderr).toMatch(/stopped after \d images in .*; the same command goes on from there/);
-    expect(readdirSync(folder).sort()).toEqual(['out.npz.partial', 'out.npz.partial.json', 'pixels']);
+    expect(readdirSync(inFolder()).sort()).toEqual(['out.npz.partial', 'out.npz.partial.json', 'pixels']);
     expect(await toNpz('out.npz', ...args)).toMatchObject({ code: 0 });
     await toNpz('whole.npz', ...args);
     expect(readFileSync(inFolder('out.npz')).equals(readFileSync(inFolder('whole.npz')))).toBe(true);

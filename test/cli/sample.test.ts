@@ -7,38 +7,37 @@ import { openFile } from '../../src/io/file-source.ts';
 import { readImage } from '../../src/media/image.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 import { float32 } from '../../src/tensor/tensor.ts';
-import { type CliResult, lastLine, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import {
+  type CliResult,
+  expectBadInput,
+  lastLine,
+  runInProcess,
+  spawnCli,
+  startCli,
+} from '../support/cli.ts';
 import { golden, relativeError } from '../support/golden.ts';
 import { checkpoint, pickle, reduce, text, tuple } from '../support/pickle-writer.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveTiny, tinyLatents, tinyPixels } from '../support/tiny-model.ts';
 import { visibleFiles } from '../support/visible-files.ts';
 
-let folder: string;
+const inFolder = folderOfEachTest();
 let pixels: string;
 let latents: string;
 
 beforeEach(async () => {
-  folder = temporaryFolder();
-  pixels = await saveTiny(join(folder, 'pixels'), tinyPixels);
-  latents = await saveTiny(join(folder, 'latents'), tinyLatents);
+  pixels = await saveTiny(inFolder('pixels'), tinyPixels);
+  latents = await saveTiny(inFolder('latents'), tinyLatents);
 });
 
-const inFolder = (...names: string[]): string => join(folder, ...names);
 const sample = (...args: string[]): Promise<CliResult> => runInProcess(['sample', ...args]);
 /** What `--latents` wrote. */
 const npy = (name: string) => parseNpy(readFileSync(inFolder(name)));
 
-function expectBadInput({ code, stderr }: CliResult, ...messages: string[]): void {
-  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
-  for (const message of messages) expect(stderr).toContain(message);
-  expect(code).toBe(2);
-}
-
 describe('acdit sample', () => {
   it('writes a picture each and a grid, whose path it prints last', async () => {
     const args = ['sample', 'pixels', '--labels', 'bag,0,Sneaker', '--per-class', '2', '--steps', '2'];
-    const { code, stdout } = await spawnCli(args, folder);
+    const { code, stdout } = await spawnCli(args, inFolder());
     expect(code).toBe(0);
     expect(lastLine(stdout)).toBe(join('samples', 'grid.png'));
     expect(visibleFiles(inFolder('samples'))).toEqual([
@@ -182,7 +181,7 @@ describe('acdit sample', () => {
     const args = ['sample', pixels, '--per-class', '200', '--batch', '1', '--steps', '50', '--json'];
     const running = startCli([...args, '--out', inFolder('out')]);
     const pictures = (): string[] => readdirSync(inFolder('out')).filter((name) => /^\d.*\.png$/.test(name));
-    while (!readdirSync(folder).includes('out') || pictures().length < 2) {
+    while (!readdirSync(inFolder()).includes('out') || pictures().length < 2) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     running.child.kill('SIGINT');
@@ -238,7 +237,7 @@ describe('acdit sample with bad input', () => {
     [['--latents', 'model.pt'], "--latents names a file to write, which must end in .npy, got 'model.pt'"],
   ])('%j', async (args, message) => {
     expectBadInput(await sample(pixels, '--out', inFolder('out'), ...args), message);
-    expect(readdirSync(folder)).not.toContain('out');
+    expect(readdirSync(inFolder())).not.toContain('out');
   });
 
   it('says in one line that a graphics card is not there, whatever its libraries print', async () => {
@@ -272,7 +271,7 @@ describe('acdit sample with bad input', () => {
     const malicious = pickle(reduce('os', 'system', tuple(text(`touch ${inFolder('broken-in')}`))));
     writeFileSync(inFolder('malicious.pt'), await checkpoint(malicious));
     expectBadInput(await sample(inFolder('malicious.pt')), 'os.system');
-    expect(readdirSync(folder)).not.toContain('broken-in');
+    expect(readdirSync(inFolder())).not.toContain('broken-in');
     writeFileSync(inFolder('text.pt'), 'hello');
     expectBadInput(await sample(inFolder('text.pt')), 'text.pt');
     writeFileSync(weights, bytes.subarray(0, bytes.length - 100));

@@ -5,6 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Readable } from 'node:stream';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { expect } from 'vitest';
 import { runCli } from '../../src/cli/run.ts';
 
 export interface CliResult {
@@ -86,4 +87,11 @@ export function spawnCliTo(file: string, args: readonly string[]): Promise<CliRe
 /** The last line that was printed. */
 export function lastLine(text: string): string {
   return text.trimEnd().split('\n').at(-1) ?? '';
+}
+
+/** Expects that a command refused its input in one line that contains, or matches, all messages. */
+export function expectBadInput({ code, stderr }: CliResult, ...messages: (string | RegExp)[]): void {
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  for (const message of messages) expect(stderr).toMatch(message);
+  expect(code).toBe(2);
 }
