@@ -15,7 +15,7 @@ import {
   tensor,
   tensorBytes,
 } from '../tensor/tensor.ts';
-import { encodeSafetensors, openSafetensors } from './safetensors.ts';
+import { encodeSafetensors, fileOffsets, openSafetensors } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 
 const dtypes: DType[] = [
@@ -110,11 +110,72 @@ describe('safetensors in memory', () => {
       /^m.safetensors\/a: needs dtype.{0,60}$/,
     ],
     ['absurd shapes', file({ a: entry('U8', [2 ** 40, 2 ** 40], 0, 1) }, 1), /implausibly large/],
+    [
+      'metadata of texts and numbers',
+      file({ __metadata__: { a: 'x', b: 1 } }, 0),
+      /must map names to strings/,
+    ],
+    ['metadata that is null', file({ __metadata__: null }, 0), /must map names to strings/],
+    ['an entry that is null', file({ a: null }, 0), /needs dtype, shape and data_offsets/],
+    ...[[0], [0, 1, 2], [-1, 0], [0.5, 1.5], ['0', '1'], '01', null].map(
+      (offsets): [string, Uint8Array, RegExp] => [
+        `the range ${JSON.stringify(offsets)}`,
+        file({ a: { dtype: 'U8', shape: [1], data_offsets: offsets } }, 1),
+        /needs dtype, shape and data_offsets/,
+      ],
+    ),
     ['an entry that is no entry', file({ a: 3 }, 0), /needs dtype, shape and data_offsets/],
   ])('refuses %s', async (_, bytes, message) => {
     const opening = openSafetensors(bytesSource(bytes, 'm.safetensors'));
     await expect(opening).rejects.toThrow(FormatError);
     await expect(openSafetensors(bytesSource(bytes, 'm.safetensors'))).rejects.toThrow(message);
+  });
+
+  it('takes tensors in any order, and empty ones anywhere', async () => {
+    const header = {
+      last: entry('U8', [2], 1, 3),
+      none: entry('U8', [0], 1, 1),
+      first: entry('U8', [1], 0, 1),
+    };
+    const bytes = file(header, 3);
+    bytes.set([7, 8, 9], bytes.length - 3);
+    const archive = await openSafetensors(bytesSource(bytes));
+    expect((await archive.read('first')).data).toEqual(Uint8Array.of(7));
+    expect((await archive.read('last')).data).toEqual(Uint8Array.of(8, 9));
+    expect((await archive.read('none')).data).toHaveLength(0);
+  });
+
+  it('reads rows', async () => {
+    const rows = float32([3, 2], [1, 2, 3, 4, 5, 6]);
+    const before = tensor('float64', [1], Float64Array.of(0));
+    const empty = float32([0, 2], []);
+    const scalar = float32([], [1]);
+    const named = Object.entries({ before, rows, empty, scalar });
+    const archive = await openSafetensors(bytesSource(encodeSafetensors(named), 'm.safetensors'));
+    expect(await archive.readRows('rows', 1, 2)).toEqual(float32([2, 2], [3, 4, 5, 6]));
+    expect(await archive.readRows('rows', 0, 3)).toEqual(rows);
+    expect(await archive.readRows('rows', 3, 0)).toEqual(float32([0, 2], []));
+    expect(await archive.readRows('empty', 0, 0)).toEqual(empty);
+    for (const [first, count] of [
+      [2, 2],
+      [-1, 1],
+      [1, -1],
+    ] as const) {
+      await expect(archive.readRows('rows', first, count)).rejects.toThrow('has shape [3,2], so no rows');
+    }
+    await expect(archive.readRows('scalar', 0, 1)).rejects.toThrow(FormatError);
+    await expect(archive.readRows('x', 0, 1)).rejects.toThrow("holds no tensor 'x'");
+  });
+
+  it('knows where it puts each tensor', () => {
+    const named = [
+      ['a', float32([2], [1, 2])],
+      ['b', float32([1], [3])],
+    ] as const;
+    const offsets = fileOffsets(named, { made: 'here' });
+    const bytes = encodeSafetensors(named, { made: 'here' });
+    expect(offsets.get('a')).toBe(bytes.length - 12);
+    expect(offsets.get('b')).toBe(bytes.length - 4);
   });
 
   it('names a tensor that is not there', async () => {
@@ -163,5 +224,6 @@ describe('safetensors on disk', () => {
         ['a', value],
       ]),
     ).rejects.toThrow(FormatError);
+    expect(() => encodeSafetensors([['__metadata__', value]])).toThrow(FormatError);
   });
 });
