@@ -2,7 +2,7 @@
 
 import { printable } from '../io/printable.ts';
 import { counted, grouped } from '../io/quantities.ts';
-import { type AcditConfig, headSize } from '../models/acdit/config.ts';
+import { type AcditConfig, diffusionSettings, headSize } from '../models/acdit/config.ts';
 import type { ModelSummary } from '../models/acdit/model-summary.ts';
 import { writtenLabel } from '../runs/labels.ts';
 
@@ -30,6 +30,7 @@ export function summaryText(summary: ModelSummary): string {
       'positions',
       `${config.positionSplit.length === 3 ? 'time, height, width' : 'height, width'} ${config.positionSplit.join(':')}`,
     ],
+    ['predicts', predictionText(config)],
     ['parameters', `${grouped(summary.parameters)} (${stored})`],
   ];
   const head = rows.map(([key, value]) => `${key.padEnd(12)}${value}`);
@@ -38,6 +39,13 @@ export function summaryText(summary: ModelSummary): string {
     return `  ${part.padEnd(20)}${grouped(count).padStart(13)}${share.padStart(8)}`;
   });
   return [name, ...head, ...parts].join('\n');
+}
+
+function predictionText(config: AcditConfig): string {
+  const { prediction, noiseSchedule, noiseShift, contextNoise } = diffusionSettings(config);
+  const shift = noiseShift === 1 ? '' : `, shifted by ${noiseShift}`;
+  const context = contextNoise === 0 ? '' : `, context noised to timestep ${contextNoise}`;
+  return `${prediction}, noise schedule ${noiseSchedule}${shift}${context}`;
 }
 
 function classesText({ classes, classNames }: AcditConfig): string {
