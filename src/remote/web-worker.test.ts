@@ -21,7 +21,7 @@ function openWorker() {
   const errors = new EventTarget();
   const worker = {
     terminated: false,
-    postMessage: port1.postMessage.bind(port1),
+    postMessage: (port1 as unknown as MessageTarget).postMessage.bind(port1),
     addEventListener(type: string, listener: (event: Event) => void) {
       (type === 'error' ? errors : (port1 as EventTarget)).addEventListener(type, listener);
     },

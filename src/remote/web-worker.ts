@@ -5,7 +5,7 @@ import type { OwnerPort, Port } from './protocol.ts';
 
 /** What a port needs of a Web Worker, and of the global scope inside one. */
 export interface MessageTarget {
-  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
+  postMessage(message: unknown, options: { transfer: ArrayBuffer[] }): void;
   addEventListener(type: string, listener: (event: Event) => void): void;
 }
 
@@ -16,7 +16,7 @@ export interface MessageTarget {
 export function webWorkerPort(worker: MessageTarget & { terminate(): void }, name: string): OwnerPort {
   return {
     name,
-    send: (message, transfer = []) => worker.postMessage(message, [...transfer]),
+    send: (message, transfer = []) => worker.postMessage(message, { transfer: [...transfer] }),
     listen(onMessage, onEnd) {
       worker.addEventListener('message', (event) => onMessage((event as MessageEvent).data));
       worker.addEventListener('error', (event) => {
@@ -35,7 +35,7 @@ export function webWorkerPort(worker: MessageTarget & { terminate(): void }, nam
  */
 export function workerScopePort(scope: MessageTarget): Port {
   return {
-    send: (message, transfer = []) => scope.postMessage(message, [...transfer]),
+    send: (message, transfer = []) => scope.postMessage(message, { transfer: [...transfer] }),
     listen: (onMessage) =>
       scope.addEventListener('message', (event) => onMessage((event as MessageEvent).data)),
   };

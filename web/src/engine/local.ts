@@ -1,11 +1,19 @@
 /** @file Sampling in the browser itself, in a worker. */
 
 import type { Image } from '../../../src/media/pixels.ts';
+import { connect, onDemand, type Remote, webWorkerPort } from '../../../src/remote/index.ts';
 import type { AutoencoderCard } from '../model/autoencoders.ts';
 import { type BundledModel, bundledModels } from './bundled.ts';
-import { type CallWorker, createCalls } from './calls.ts';
 import type { Engine, ModelCard, Order, Progress } from './engine.ts';
-import type { DecodeCall, DeviceChoice, TrainCall, TrainProgress, VideoCall } from './protocol.ts';
+import type {
+  DecodeCall,
+  DeviceChoice,
+  OpenCall,
+  TrainCall,
+  TrainProgress,
+  VideoCall,
+  WorkerCalls,
+} from './protocol.ts';
 
 /** What files turned out to be. */
 export interface Added {
@@ -26,27 +34,28 @@ export interface LocalEngine extends Engine {
 
 /** @param device returns the device for the next call. */
 export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
-  const call: CallWorker = createCalls();
+  const worker = onDemand(startWorker);
   const bundled = bundledModels();
   const own: ModelCard[] = [];
   let added = 0;
-  const openBundled = bundledOpener(call);
 
   return {
     kind: 'local',
     models: async () => [...bundled.map(({ card }) => card), ...own],
 
     async *sample(order: Order, signal: AbortSignal): AsyncGenerator<Progress> {
+      const remote = await worker.get();
       const known = bundled.find(({ card }) => card.id === order.model);
-      if (known) await openBundled(known);
-      yield* call('sample', { order, device: device() }, signal);
+      if (known) await remote.call('open', placeOf(known));
+      yield* remote.stream('sample', { order, device: device() }, { signal });
     },
 
     async add(files) {
       const title = nameOf(files);
       const id = `yours-${++added}-${title}`;
       let result: Added = {};
-      for await (const opened of call('open', { id, place: { kind: 'files', files } })) {
+      const remote = await worker.get();
+      for (const opened of await remote.call('open', { id, place: { kind: 'files', files } })) {
         if (opened.kind === 'autoencoder') {
           const { config, fingerprint } = opened;
           result = { ...result, autoencoder: { id, title, config, fingerprint } };
@@ -60,32 +69,36 @@ export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
     },
 
     async decode(given, signal) {
-      for await (const { images } of call('decode', { ...given, device: device() }, signal)) return images;
-      throw new Error('the latents could not be decoded');
+      const remote = await worker.get();
+      return remote.call('decode', { ...given, device: device() }, { signal });
     },
 
     // Moving the tensors of a model this small to the GPU and back takes longer than computing with them.
-    train(given, signal) {
+    async *train(given, signal) {
+      const remote = await worker.get();
       const asked = device();
-      return call('train', { ...given, device: asked === 'auto' ? 'wasm' : asked }, signal);
+      yield* remote.stream('train', { ...given, device: asked === 'auto' ? 'wasm' : asked }, { signal });
     },
 
     async video(given) {
-      for await (const { file } of call('video', given)) return file;
-      throw new Error('the video could not be written');
+      return (await worker.get()).call('video', given);
     },
   };
 }
 
-/** Tells the worker where a bundled model is, once per model. */
-function bundledOpener(call: CallWorker): (model: BundledModel) => Promise<void> {
-  const opened = new Set<string>();
-  return async ({ card, weights }) => {
-    if (opened.has(card.id)) return;
-    const place = { kind: 'urls', weights, configText: JSON.stringify(card.config) } as const;
-    for await (const _ of call('open', { id: card.id, place }));
-    opened.add(card.id);
-  };
+/** Starts the worker: at the first call, so that the first paint does not wait for it. */
+function startWorker(): Remote<WorkerCalls> {
+  return connect(
+    webWorkerPort(
+      new Worker(new URL('./worker.ts', import.meta.url), { type: 'module', name: 'acdit' }),
+      'the worker',
+    ),
+  );
+}
+
+/** Returns what tells the worker where a bundled model is. */
+function placeOf({ card, weights }: BundledModel): OpenCall {
+  return { id: card.id, place: { kind: 'urls', weights, configText: JSON.stringify(card.config) } };
 }
 
 /** Names a model by its folder or, without one, by its weights' file. */

@@ -1,9 +1,10 @@
-/** @file Calls from the page to the worker: each is answered by any number of events, then by its end or an error. */
+/** @file Calls from the page to the worker. */
 
 import type { NamedBlob } from '../../../src/browser/open.ts';
 import type { Image } from '../../../src/media/pixels.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { AutoencoderConfig } from '../../../src/models/autoencoder/config.ts';
+import type { Call } from '../../../src/remote/index.ts';
 import type { Order, Progress } from './engine.ts';
 
 export type DeviceChoice = 'auto' | 'webgpu' | 'wasm';
@@ -30,6 +31,8 @@ export interface OpenedAutoencoder {
   readonly fingerprint: string;
 }
 
+export type Opened = OpenedModel | OpenedAutoencoder;
+
 /** Latents to decode, by an autoencoder that was opened. */
 export interface DecodeCall {
   readonly id: string;
@@ -37,11 +40,6 @@ export interface DecodeCall {
   /** The values of all blocks of `config`, one after the other. */
   readonly values: Float32Array;
   readonly device: DeviceChoice;
-}
-
-/** An image per frame. */
-export interface DecodeProgress {
-  readonly images: readonly Image[];
 }
 
 export interface SampleCall {
@@ -82,25 +80,13 @@ export type TrainProgress =
       readonly count: number;
     };
 
-/** What each call is given and what it answers with. */
-export interface Calls {
-  open: {
-    readonly given: OpenCall;
-    readonly event: OpenedModel | OpenedAutoencoder;
-  };
-  sample: { readonly given: SampleCall; readonly event: Progress };
-  decode: { readonly given: DecodeCall; readonly event: DecodeProgress };
-  train: { readonly given: TrainCall; readonly event: TrainProgress };
-  video: { readonly given: VideoCall; readonly event: { readonly file: Blob } };
+/** The calls that the worker answers. */
+export interface WorkerCalls {
+  open: Call<OpenCall, readonly Opened[]>;
+  sample: Call<SampleCall, void, Progress>;
+  /** An image per frame. */
+  decode: Call<DecodeCall, readonly Image[]>;
+  train: Call<TrainCall, void, TrainProgress>;
+  /** An MP4 file. */
+  video: Call<VideoCall, Blob>;
 }
-
-export type Call = {
-  [K in keyof Calls]: { readonly id: number; readonly kind: K; readonly given: Calls[K]['given'] };
-}[keyof Calls];
-
-export type ToWorker = Call | { readonly id: number; readonly kind: 'stop' };
-
-export type FromWorker =
-  | { readonly id: number; readonly kind: 'event'; readonly event: unknown }
-  | { readonly id: number; readonly kind: 'end' }
-  | { readonly id: number; readonly kind: 'error'; readonly name: string; readonly message: string };

@@ -13,8 +13,10 @@ import {
   requireDecodingMemory,
   type StoredAutoencoder,
 } from '../../../src/browser/index.ts';
+import type { Image } from '../../../src/media/pixels.ts';
+import { type Transferred, transferred } from '../../../src/remote/index.ts';
 import { tensorOf } from '../model/values.ts';
-import type { DecodeCall, DecodeProgress, DeviceChoice, OpenedAutoencoder } from './protocol.ts';
+import type { DecodeCall, DeviceChoice, OpenedAutoencoder } from './protocol.ts';
 
 export function createAutoencoders(openDevice: (choice: DeviceChoice) => Promise<Device>) {
   const stored = new Map<string, StoredAutoencoder>();
@@ -47,7 +49,7 @@ export function createAutoencoders(openDevice: (choice: DeviceChoice) => Promise
       return { kind: 'autoencoder', config: open.config, fingerprint };
     },
 
-    async *decode(call: DecodeCall, signal: AbortSignal): AsyncGenerator<DecodeProgress> {
+    async decode(call: DecodeCall, signal: AbortSignal): Promise<Transferred<readonly Image[]>> {
       const { id, config, values, device: choice } = call;
       requireDecodingMemory(config, storedOf(id).config);
       const work = last.then(async () => {
@@ -56,7 +58,11 @@ export function createAutoencoders(openDevice: (choice: DeviceChoice) => Promise
         return latentsToImages(autoencoder, config, tensorOf(config, values), { signal });
       });
       last = work.catch(() => {});
-      yield { images: framesOf(await work)[0] };
+      const [images = []] = framesOf(await work);
+      return transferred(
+        images,
+        images.map(({ data }) => data),
+      );
     },
   };
 }

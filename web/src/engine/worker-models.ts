@@ -17,7 +17,7 @@ import {
 import { withArLength } from '../model/ar-lengths.ts';
 import { blockConfig, tensorOf } from '../model/values.ts';
 import type { Order, Progress } from './engine.ts';
-import type { DeviceChoice, ModelPlace, OpenCall, SampleCall } from './protocol.ts';
+import type { DeviceChoice, ModelPlace, OpenCall, OpenedModel, SampleCall } from './protocol.ts';
 
 /** Samplers that are kept; each holds a copy of its model's weights. */
 const KEPT = 3;
@@ -51,11 +51,11 @@ export function createModels(openDevice: OpenDevice) {
 
   return {
     /** Remembers where a model is; reads the configuration of the user's own files at once. */
-    async *open({ id, place }: OpenCall, signal: AbortSignal) {
+    async open({ id, place }: OpenCall, signal: AbortSignal): Promise<OpenedModel[]> {
       files.add(id, place);
-      if (place.kind === 'urls') return;
+      if (place.kind === 'urls') return [];
       const { config } = await files.open(id, signal);
-      yield { kind: 'model' as const, config, bytes: requireMemory(config) };
+      return [{ kind: 'model', config, bytes: requireMemory(config) }];
     },
 
     async *sample({ order, device: choice }: SampleCall, signal: AbortSignal): AsyncGenerator<Progress> {

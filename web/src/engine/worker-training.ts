@@ -12,6 +12,7 @@ import {
   runTraining,
   type Weights,
 } from '../../../src/browser/index.ts';
+import { streamOf } from '../../../src/remote/index.ts';
 import { SHAPES, shapesDataset } from '../model/shapes.ts';
 import type { DeviceChoice, TrainCall, TrainProgress } from './protocol.ts';
 
@@ -57,26 +58,23 @@ export async function* trainShapes(
   const weights = freshWeights(config, call.seed);
   const parameters = [...weights.values()].reduce((sum, { data }) => sum + data.length, 0);
   yield { kind: 'started', device: device.name, parameters, config };
-  const events = createChannel<TrainProgress>();
-  const running = runTraining({
-    recipe,
-    config,
-    dataset,
-    device,
-    signal,
-    point: { step: 0, position: 0, state: initialState(weights) },
-    hooks: {
-      onStep: ({ step, loss, samplesPerSecond }) =>
-        events.send({ kind: 'step', step, loss, samplesPerSecond }),
-      onSample: async (step, ema) => {
-        const values = await sampleAll(config, ema, device, call.seed, signal);
-        await events.send({ kind: 'samples', step, values, count: EACH });
+  yield* streamOf<TrainProgress, unknown>((push) =>
+    runTraining({
+      recipe,
+      config,
+      dataset,
+      device,
+      signal,
+      point: { step: 0, position: 0, state: initialState(weights) },
+      hooks: {
+        onStep: ({ step, loss, samplesPerSecond }) => push({ kind: 'step', step, loss, samplesPerSecond }),
+        onSample: async (step, ema) => {
+          const values = await sampleAll(config, ema, device, call.seed, signal);
+          await push({ kind: 'samples', step, values, count: EACH });
+        },
       },
-    },
-  });
-  running.then(events.end, events.end);
-  yield* events.all();
-  await running;
+    }),
+  );
   signal.throwIfAborted();
 }
 
@@ -99,36 +97,4 @@ async function sampleAll(
   } finally {
     await sampler.dispose();
   }
-}
-
-/** Events on their way from callbacks to whoever iterates; a sender waits until its event is taken. */
-function createChannel<T>() {
-  const waiting: { readonly event: T; readonly taken: () => void }[] = [];
-  let ended = false;
-  let wake = (): void => {};
-  return {
-    send: (event: T): Promise<void> =>
-      new Promise((taken) => {
-        waiting.push({ event, taken });
-        wake();
-      }),
-    end(): void {
-      ended = true;
-      wake();
-    },
-    async *all(): AsyncGenerator<T> {
-      while (true) {
-        const next = waiting.shift();
-        if (next) {
-          yield next.event;
-          next.taken();
-        } else if (ended) return;
-        else {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-        }
-      }
-    },
-  };
 }

@@ -4,9 +4,9 @@ import encoder from 'h264-mp4-encoder/embuild/dist/h264-mp4-encoder.web.js?url';
 import { encodeMp4 } from '../../../src/browser/index.ts';
 import type { VideoCall } from './protocol.ts';
 
-export async function* makeVideo({ frames, width, height, fps }: VideoCall): AsyncGenerator<{ file: Blob }> {
+export function makeVideo({ frames, width, height, fps }: VideoCall): Promise<Blob> {
   const images = frames.map((data) => ({ width, height, channels: 3 as const, data: withoutAlpha(data) }));
-  yield { file: await encodeMp4(images, fps, new URL(encoder, location.href).href) };
+  return encodeMp4(images, fps, new URL(encoder, location.href).href);
 }
 
 function withoutAlpha(rgba: Uint8Array): Uint8Array {
