@@ -57,7 +57,10 @@ export async function writeReference({ strict }: { readonly strict: boolean }): 
     sourceLinkTemplate: `${NO_LINK}{path}`,
     basePath: ROOT,
     out: FOLDER,
-    intentionallyNotExported: ['DATASET_KINDS', 'schema', 'ParsedRecipe'],
+    intentionallyNotExported: [
+      ...['DATASET_KINDS', 'schema', 'ParsedRecipe', 'embedderShapes', 'finalShapes', 'StoredLayerWeight'],
+      ...['Projection', 'Field', 'Answer', 'Mortal', 'Environment'],
+    ],
     blockTags: [...OptionDefaults.blockTags, '@file'],
     hidePageHeader: true,
     hideBreadcrumbs: true,

@@ -31,4 +31,5 @@ export {
 } from './manifolds.ts';
 export { type OpenedSet, type OpenSetOptions, openSet, type VideoOptions } from './open-set.ts';
 export type { Features, WorkOptions } from './products.ts';
+export type { StatedProtocols } from './report/metric-table.ts';
 export type { SampleSource } from './sample-source.ts';

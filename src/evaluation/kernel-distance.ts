@@ -18,9 +18,9 @@ export const KID_SUBSETS = 100;
 export const KID_SUBSET_SIZE = 1000;
 
 export interface KernelDistanceOptions extends WorkOptions {
-  /** Number of random subsets; 0 takes all samples at once (default: {@link KID_SUBSETS}). */
+  /** Number of random subsets; 0 takes all samples at once (default: 100). */
   readonly subsets?: number | undefined;
-  /** Samples of each set per subset, at most as many as the smaller set has (default: {@link KID_SUBSET_SIZE}). */
+  /** Samples of each set per subset, at most as many as the smaller set has (default: 1000). */
   readonly subsetSize?: number | undefined;
   /** Of the choice of subsets; default 0. */
   readonly seed?: number | undefined;

@@ -8,6 +8,7 @@ export interface Channel<T, Result = void> {
   end(result: Result): void;
   /** Ends the channel with an error after the values that were pushed. */
   fail(error: unknown): void;
+  /** Reads the values in order, then returns the result or throws the error. */
   [Symbol.asyncIterator](): AsyncGenerator<T, Result, void>;
 }
 

@@ -5,7 +5,9 @@ import type { OwnerPort, Port } from './protocol.ts';
 
 /** What a port needs of a Web Worker, and of the global scope inside one. */
 export interface MessageTarget {
+  /** Sends a message; buffers in `transfer` are moved, not copied. */
   postMessage(message: unknown, options: { transfer: ArrayBuffer[] }): void;
+  /** Calls the listener for each event of a type. */
   addEventListener(type: string, listener: (event: Event) => void): void;
 }
 

@@ -5,7 +5,7 @@ import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import type { ImageDataset, VideoDataset } from '../data/dataset.ts';
 import { describePassedOver } from '../data/folder-files.ts';
-import { type EncodeHooks, encodeLatents } from '../data/latents/encode.ts';
+import { type EncodeHooks, type EncodeStart, encodeLatents } from '../data/latents/encode.ts';
 import {
   earlierLatentsNote,
   finishedCounts,
@@ -162,9 +162,7 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
       finished = index.shards.length - damage.length;
       say(describe(index, done));
       unit = unitOf(index);
-      for (const note of earlierLatentsNote(folder, index)) warn(note);
-      for (const problem of damage) warn(`${problem}; the shard is made again`);
-      if (passedOver) warn(describePassedOver(data, unit, passedOver));
+      for (const problem of startProblems(folder, data, { index, damage, passedOver })) warn(problem);
       const { images, latentShape, dtype, flips } = index;
       emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, passedOver });
       progress = report.progress({ total: images, start: done, label: 'encode', unit: unit.slice(0, -1) });
@@ -205,6 +203,17 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
       emit({ kind: 'interrupted', folder, shards: finished });
     },
   };
+}
+
+/** Yields what the user should know of a dataset and of finished shards before the rest is encoded. */
+function* startProblems(
+  folder: string,
+  data: string,
+  { index, damage, passedOver }: Pick<EncodeStart, 'index' | 'damage' | 'passedOver'>,
+): Generator<string> {
+  yield* earlierLatentsNote(folder, index);
+  for (const problem of damage) yield `${problem}; the shard is made again`;
+  if (passedOver) yield describePassedOver(data, unitOf(index), passedOver);
 }
 
 function describe(index: LatentsIndex, done: number): string {

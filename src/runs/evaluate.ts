@@ -8,7 +8,7 @@ import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
 import { type StatedProtocols, statedProtocols } from '../evaluation/report/metric-table.ts';
 import { writeReport } from '../evaluation/report/report.ts';
 import type { Device } from '../runtime/device.ts';
-import { type Both, openingOptions, prepareSets, type SetOptions } from './evaluation-sets.ts';
+import { openingOptions, type PerSet, prepareSets, type SetOptions } from './evaluation-sets.ts';
 import type { NetworkOptions } from './feature-network.ts';
 import { requireFreeFiles } from './free-files.ts';
 import { type ActiveContext, contextOf, type Progress, type Reporter, type RunContext } from './reporter.ts';
@@ -30,7 +30,7 @@ export interface EvaluateSamplesOptions extends RunContext, NetworkOptions {
   /** Crop images and frames to a square of this side, as in training (default: no crop). */
   readonly size?: number | undefined;
   /** Files to keep the features of the sets in, for later runs. */
-  readonly save?: Partial<Both<string | undefined>> | undefined;
+  readonly save?: Partial<PerSet<string | undefined>> | undefined;
   /** Replace files that exist (default: false). */
   readonly overwrite?: boolean | undefined;
 }
@@ -38,7 +38,7 @@ export interface EvaluateSamplesOptions extends RunContext, NetworkOptions {
 /** Metrics, and everything that they are of. */
 export interface EvaluateSamplesResult {
   readonly metrics: Metrics;
-  readonly sets: Both<EvaluationSet>;
+  readonly sets: PerSet<EvaluationSet>;
   /** How the samples of both sets were chosen and prepared, where the metrics depend on it. */
   readonly protocol: StatedProtocols | undefined;
   readonly warnings: readonly string[];
@@ -97,7 +97,7 @@ export async function writeEvaluationReport(
  */
 export async function requireOutputs(
   outputs: readonly (string | undefined)[],
-  { reference, samples }: Both<string>,
+  { reference, samples }: PerSet<string>,
   overwrite: boolean | undefined,
 ): Promise<void> {
   const taken = new Set([reference, samples].map((path) => resolve(path)));

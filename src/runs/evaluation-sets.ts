@@ -15,7 +15,7 @@ import { I3D, INCEPTION, type NetworkOptions, openFeatureNetwork } from './featu
 import type { ActiveContext } from './reporter.ts';
 
 /** One of something for each set. */
-export interface Both<T> {
+export interface PerSet<T> {
   readonly reference: T;
   readonly samples: T;
 }
@@ -38,11 +38,11 @@ export interface SetOptions extends NetworkOptions {
  * @throws {AcditError} if a set cannot be read, or the network cannot be opened.
  */
 export async function prepareSets(
-  paths: Both<string>,
-  save: Both<string | undefined>,
+  paths: PerSet<string>,
+  save: PerSet<string | undefined>,
   options: SetOptions,
   context: ActiveContext,
-): Promise<Both<EvaluationSet>> {
+): Promise<PerSet<EvaluationSet>> {
   const reference = await openReported(paths.reference, options, context);
   try {
     const samples = await openReported(paths.samples, options, context);
@@ -95,11 +95,11 @@ async function closeSet(opened: OpenedSet): Promise<void> {
 }
 
 async function completeSets(
-  { reference, samples }: Both<OpenedSet>,
-  save: Both<string | undefined>,
+  { reference, samples }: PerSet<OpenedSet>,
+  save: PerSet<string | undefined>,
   options: SetOptions,
   context: ActiveContext,
-): Promise<Both<EvaluationSet>> {
+): Promise<PerSet<EvaluationSet>> {
   if (reference.kind === 'features' && samples.kind === 'features') {
     return { reference: reference.set, samples: samples.set };
   }

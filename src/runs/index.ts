@@ -15,9 +15,10 @@ export {
   evaluateSamples,
   writeEvaluationReport,
 } from './evaluate.ts';
+export type { PerSet } from './evaluation-sets.ts';
 export type { NetworkOptions } from './feature-network.ts';
 export { labelName, type ParsedLabels, parseLabels } from './labels.ts';
-export { type ModelNeeds, modelNeeds } from './model-needs.ts';
+export { type Macs, type ModelNeeds, modelNeeds } from './model-needs.ts';
 export {
   autoencoderPath,
   decoderPath,

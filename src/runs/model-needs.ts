@@ -11,6 +11,7 @@ export interface Macs {
   readonly guided: number;
 }
 
+/** What a model needs: arithmetic in multiply-adds, and memory in bytes. */
 export interface ModelNeeds {
   /** Batch size. */
   readonly batch: number;

@@ -3,6 +3,7 @@
 export type { BatchingOptions, PassInfo } from './batching.ts';
 export { type DecodeFrames, type FramesEvent, streamFrames } from './frames.ts';
 export { checkAutoencoder, latentsToImages } from './latents-to-images.ts';
+export type { SamplingMemory } from './memory.ts';
 export { DEFAULT_SEED } from './request.ts';
 export {
   createSampler,

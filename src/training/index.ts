@@ -15,9 +15,15 @@ export { type MetricsLine, openJsonlTracker, readMetrics } from './logging/jsonl
 export { combineTrackers, openTrackers } from './logging/open.ts';
 export { openTensorBoardTracker } from './logging/tensorboard.ts';
 export type { Tracker } from './logging/tracker.ts';
-export { LOSS_WEIGHTINGS, type LossWeighting, timestepWeights } from './loss-weighting.ts';
+export {
+  LOSS_WEIGHTINGS,
+  type LossWeighting,
+  timestepWeights,
+  type WeightingOptions,
+} from './loss-weighting.ts';
+export type { TrainingMemory } from './memory.ts';
 export { type BatchesStart, type NoisedBatchesOptions, noisedBatches } from './noised-batches.ts';
-export { noiseBatch, noiseBlocks } from './noising.ts';
+export { type NoisingOptions, noiseBatch, noiseBlocks } from './noising.ts';
 export {
   clipFactor,
   compileOptimizer,
@@ -29,5 +35,6 @@ export {
 } from './optimizer.ts';
 export { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from './recipe.ts';
 export { CHANGEABLE_KEYS, type ChangeableKey } from './recipe-changes.ts';
+export type { LogitNormal, TimestepSampling } from './timestep-sampling.ts';
 export { type StepReport, type TrainingHooks, type TrainingOptions, train } from './trainer.ts';
 export { type BatchWorkerHooks, workerBatches } from './worker-batches.ts';
