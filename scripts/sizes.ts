@@ -12,16 +12,6 @@ import ts from 'typescript';
 const MAX_FUNCTION_LINES = 60;
 const MAX_FILE_LINES = 400;
 
-/** Functions and files that are longer today. */
-const ALLOWED = new Set([
-  'reportTo',
-  'runEvaluation',
-  'openResumableNpz',
-  'validateConfig',
-  'compileLayeredPass',
-  'connect',
-]);
-
 /** What is too long in a file, one line per function. */
 function tooLong(path: string, text: string): string[] {
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
@@ -30,14 +20,14 @@ function tooLong(path: string, text: string): string[] {
   const visit = (node: ts.Node): void => {
     const first = lineAt(node.getStart());
     const lines = lineAt(node.end) - first + 1;
-    if (ts.isFunctionLike(node) && lines > MAX_FUNCTION_LINES && !ALLOWED.has(nameOf(node))) {
+    if (ts.isFunctionLike(node) && lines > MAX_FUNCTION_LINES) {
       found.push(`${path}:${first}: ${nameOf(node)} has ${lines} lines, at most ${MAX_FUNCTION_LINES}`);
     }
     ts.forEachChild(node, visit);
   };
   visit(source);
   const lines = text.trimEnd().split('\n').length;
-  if (lines > MAX_FILE_LINES && !ALLOWED.has(path.replace(/.*\//, ''))) {
+  if (lines > MAX_FILE_LINES) {
     found.push(`${path}: ${lines} lines, at most ${MAX_FILE_LINES}`);
   }
   return found;

@@ -41,53 +41,56 @@ const UNREAD = 64;
 
 /** Connects to an end that serves calls. */
 export function connect<C extends Calls<C>>(port: OwnerPort): Remote<C> {
-  const open = new Map<number, Channel<unknown, unknown>>();
-  let latest = 0;
-  let failure: Error | undefined;
-  const send = (message: ToServer): void => port.send(message);
+  return new Connection(port);
+}
 
-  function fail(error: Error): void {
-    failure ??= error;
-    for (const answer of open.values()) answer.fail(failure);
-    open.clear();
+class Connection<C extends Calls<C>> implements Remote<C> {
+  readonly #port: OwnerPort;
+  /** Answers of the calls that have not ended, by number. */
+  readonly #open = new Map<number, Channel<unknown, unknown>>();
+  #latest = 0;
+  /** Why no more calls can be made. */
+  #failure: Error | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(port: OwnerPort) {
+    this.#port = port;
+    port.listen(
+      (message) => this.#receive(message as FromServer),
+      (error) => this.#fail(error),
+    );
   }
 
-  port.listen((received) => {
-    const message = received as FromServer;
-    const answer = open.get(message.id);
-    if (!answer) return; // the call was stopped
-    if (message.kind === 'event') return void answer.push(message.event);
-    open.delete(message.id);
-    if (message.kind === 'result') answer.end(message.result);
-    else answer.fail(reviveError(message.error));
-  }, fail);
+  get alive(): boolean {
+    return this.#failure === undefined;
+  }
 
-  async function* stream(
-    name: string,
-    given: unknown,
+  async *stream<Name extends keyof C & string>(
+    name: Name,
+    given: C[Name]['given'],
     { signal, unread = UNREAD }: CallOptions = {},
-  ): AsyncGenerator<unknown, unknown, void> {
+  ): AsyncGenerator<C[Name]['event'], C[Name]['result'], void> {
     signal?.throwIfAborted();
-    if (failure) throw failure;
-    const id = ++latest;
+    if (this.#failure) throw this.#failure;
+    const id = ++this.#latest;
     const answer = createChannel<unknown, unknown>();
     const stop = (): void => {
       answer.fail(signal?.reason);
-      if (open.delete(id)) send({ kind: 'stop', id });
+      if (this.#open.delete(id)) this.#send({ kind: 'stop', id });
     };
     signal?.addEventListener('abort', stop, { once: true });
-    open.set(id, answer);
+    this.#open.set(id, answer);
     const readAtOnce = Math.ceil(unread / 4);
     let read = 0;
     try {
-      send({ kind: 'call', id, name, given, unread });
+      this.#send({ kind: 'call', id, name, given, unread });
       const events = answer[Symbol.asyncIterator]();
       for (;;) {
         const { done, value } = await events.next();
         signal?.throwIfAborted();
         if (done) return value;
-        if (++read % readAtOnce === 0) send({ kind: 'read', id, count: readAtOnce });
-        yield value;
+        if (++read % readAtOnce === 0) this.#send({ kind: 'read', id, count: readAtOnce });
+        yield value as C[Name]['event'];
       }
     } finally {
       signal?.removeEventListener('abort', stop);
@@ -95,24 +98,41 @@ export function connect<C extends Calls<C>>(port: OwnerPort): Remote<C> {
     }
   }
 
-  let ended: Promise<void> | undefined;
-  return {
-    get alive() {
-      return failure === undefined;
-    },
-    stream,
-    async call(name, given, { onEvent, ...options } = {}) {
-      const answer = stream(name, given, options);
-      for (;;) {
-        const { done, value } = await answer.next();
-        if (done) return value;
-        onEvent?.(value);
-      }
-    },
-    dispose() {
-      fail(new DeviceError(`${port.name} has ended`));
-      ended ??= port.close();
-      return ended;
-    },
-  };
+  async call<Name extends keyof C & string>(
+    name: Name,
+    given: C[Name]['given'],
+    { onEvent, ...options }: Parameters<Remote<C>['call']>[2] = {},
+  ): Promise<C[Name]['result']> {
+    const answer = this.stream(name, given, options);
+    for (;;) {
+      const { done, value } = await answer.next();
+      if (done) return value;
+      onEvent?.(value);
+    }
+  }
+
+  dispose(): Promise<void> {
+    this.#fail(new DeviceError(`${this.#port.name} has ended`));
+    this.#closed ??= this.#port.close();
+    return this.#closed;
+  }
+
+  #send(message: ToServer): void {
+    this.#port.send(message);
+  }
+
+  #receive(message: FromServer): void {
+    const answer = this.#open.get(message.id);
+    if (!answer) return; // the call was stopped
+    if (message.kind === 'event') return void answer.push(message.event);
+    this.#open.delete(message.id);
+    if (message.kind === 'result') answer.end(message.result);
+    else answer.fail(reviveError(message.error));
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const answer of this.#open.values()) answer.fail(this.#failure);
+    this.#open.clear();
+  }
 }

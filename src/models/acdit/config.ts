@@ -141,29 +141,39 @@ export function validateConfig(config: AcditConfig): AcditConfig {
   const fail = (problem: string): never => {
     throw new ConfigError(`model configuration: ${problem}`);
   };
-  const counts = [
-    'layers',
-    'hidden',
-    'heads',
-    'classes',
-    'channels',
-    'frames',
-    'height',
-    'width',
-    'patch',
-    'blockSize',
-    'blocks',
-  ] as const;
-  for (const field of counts) {
+  validateSize(config, fail);
+  validateTokens(config, fail);
+  validateDiffusion(diffusionSettings(config), fail);
+  const { guidance, downsampling, classNames: names } = config;
+  if (guidance !== undefined && !(guidance >= 0 && Number.isFinite(guidance))) {
+    fail(`guidance must be 0 or more, got ${guidance}`);
+  }
+  if (downsampling !== undefined && !(Number.isSafeInteger(downsampling) && downsampling >= 1)) {
+    fail(`downsampling must be a whole number above 0, got ${downsampling}`);
+  }
+  if (names && names.length !== config.classes)
+    fail(`classNames has ${names.length} names for ${config.classes} classes`);
+  return config;
+}
+
+type Fail = (problem: string) => never;
+
+/** Fields that are counts, in the order in which they are checked. */
+const COUNTS = [
+  ...(['layers', 'hidden', 'heads', 'classes', 'channels', 'frames'] as const),
+  ...(['height', 'width', 'patch', 'blockSize', 'blocks'] as const),
+];
+
+function validateSize(config: AcditConfig, fail: Fail): void {
+  for (const field of COUNTS) {
     const value = config[field];
     if (!Number.isSafeInteger(value) || value < 1)
       fail(`${field} must be a whole number above 0, got ${value}`);
   }
-  if (config.layers > MAX_LAYERS)
-    fail(`${config.layers} layers are more than the ${MAX_LAYERS} that are supported`);
-  const { hidden, heads, height, width, patch, frames, blocks, blockSize, positionSplit } = config;
-  if (!(config.mlpRatio > 0) || !Number.isInteger(config.mlpRatio * hidden)) {
-    fail(`mlpRatio times hidden must be a whole number above 0, got ${config.mlpRatio} times ${hidden}`);
+  const { layers, hidden, heads, mlpRatio } = config;
+  if (layers > MAX_LAYERS) fail(`${layers} layers are more than the ${MAX_LAYERS} that are supported`);
+  if (!(mlpRatio > 0) || !Number.isInteger(mlpRatio * hidden)) {
+    fail(`mlpRatio times hidden must be a whole number above 0, got ${mlpRatio} times ${hidden}`);
   }
   if (hidden % heads !== 0) fail(`hidden (${hidden}) must be a multiple of heads (${heads})`);
   if ((hidden / heads) % 2 !== 0) {
@@ -171,6 +181,10 @@ export function validateConfig(config: AcditConfig): AcditConfig {
       `a head must have an even number of dimensions, got ${hidden / heads} (hidden ${hidden} in ${heads} heads)`,
     );
   }
+}
+
+function validateTokens(config: AcditConfig, fail: Fail): void {
+  const { height, width, patch, frames, blocks, blockSize, positionSplit } = config;
   if (height % patch !== 0 || width % patch !== 0) {
     fail(`height and width (${height}x${width}) must be multiples of patch (${patch})`);
   }
@@ -185,33 +199,20 @@ export function validateConfig(config: AcditConfig): AcditConfig {
     );
   }
   rotaryDims(config);
-  if (config.squareBlocks) {
-    const side = Math.sqrt(blockSize);
-    const fits =
-      frames === 1 && Number.isInteger(side) && (height / patch) % side === 0 && (width / patch) % side === 0;
-    if (!fits)
-      fail(
-        `square blocks of ${blockSize} tokens do not tile ${frames} x ${height / patch} x ${width / patch} tokens`,
-      );
-  }
-  if (config.guidance !== undefined && !(config.guidance >= 0 && Number.isFinite(config.guidance))) {
-    fail(`guidance must be 0 or more, got ${config.guidance}`);
-  }
-  const { downsampling } = config;
-  if (downsampling !== undefined && !(Number.isSafeInteger(downsampling) && downsampling >= 1)) {
-    fail(`downsampling must be a whole number above 0, got ${downsampling}`);
-  }
-  validateDiffusion(diffusionSettings(config), fail);
-  const names = config.classNames;
-  if (names && names.length !== config.classes)
-    fail(`classNames has ${names.length} names for ${config.classes} classes`);
-  return config;
+  if (!config.squareBlocks) return;
+  const side = Math.sqrt(blockSize);
+  const fits =
+    frames === 1 && Number.isInteger(side) && (height / patch) % side === 0 && (width / patch) % side === 0;
+  if (!fits)
+    fail(
+      `square blocks of ${blockSize} tokens do not tile ${frames} x ${height / patch} x ${width / patch} tokens`,
+    );
 }
 
 /** Timesteps that `contextNoise` may name: those of every schedule. */
 const TIMESTEPS = 1000;
 
-function validateDiffusion(settings: DiffusionSettings, fail: (problem: string) => never): void {
+function validateDiffusion(settings: DiffusionSettings, fail: Fail): void {
   const { prediction, noiseSchedule, noiseShift, contextNoise } = settings;
   if (prediction === 'flow' && noiseSchedule !== 'flow') {
     fail(`prediction flow needs the noise schedule flow, got ${noiseSchedule}`);
