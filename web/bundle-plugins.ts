@@ -68,7 +68,7 @@ function originals({ originalFileNames }: Rolldown.OutputAsset): string[] {
 /** The folder of the package that a module is part of; undefined for the app's own modules. */
 function packageFolder(id: string): string | undefined {
   // Helpers of the bundler: `\0rolldown/runtime.js`, `\0vite/preload-helper.js`.
-  const helper = /^\0(rolldown|vite)\//.exec(id);
-  if (helper) return join(ROOT, 'node_modules', helper[1]);
+  const helper = /^\0(rolldown|vite)\//.exec(id)?.[1];
+  if (helper) return join(ROOT, 'node_modules', helper);
   return /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(id)?.[0];
 }

@@ -1,5 +1,6 @@
 /** The page of concurrent.test.ts: two calls at once on one sampler, and on one autoencoder, in a browser. */
 
+import { float32At, take } from '../../src/at.ts';
 import { createAutoencoder, createSampler, openBrowserDevice } from '../../src/browser/index.ts';
 import { autoencoderParameters } from '../../src/models/autoencoder/stages.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
@@ -19,13 +20,13 @@ const smallAutoencoder = {
 /** The largest difference, as a share of the largest value. */
 function difference(a: Tensor<'float32'>, b: Tensor<'float32'>): number {
   const size = Math.max(...a.data.map(Math.abs));
-  return Math.max(...a.data.map((value, i) => Math.abs(value - b.data[i]))) / size;
+  return Math.max(...a.data.map((value, i) => Math.abs(value - float32At(b.data, i)))) / size;
 }
 
 /** What one of two calls differs by from what it gives alone, by what becomes of the other. */
 async function differences(a: Call, b: Call): Promise<Record<string, number>> {
   const [ofA, ofB] = [await finish(a()), await finish(b())];
-  const [first, second] = await interleave([a, b]);
+  const [first, second] = take(await interleave([a, b]), 2);
   const controller = new AbortController();
   const aborted = a(controller.signal);
   await begin(aborted, 1);

@@ -40,7 +40,7 @@ async function install(): Promise<void> {
   const page = await fetch('./', { cache: 'reload' });
   const text = await page.clone().text();
   await cache.put(worker.registration.scope, page);
-  const named = [...text.matchAll(/(?:src|href)="(\.\/assets\/[^"]+)"/g)].map(([, url]) => url);
+  const named = [...text.matchAll(/(?:src|href)="(\.\/assets\/[^"]+)"/g)].flatMap(([, url]) => url ?? []);
   await cache.addAll(named);
   await worker.skipWaiting();
 }

@@ -1,5 +1,6 @@
 /** @file The models that the app is built with: every folder of `models` that holds one. */
 
+import { get } from '../../../src/at.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { ModelCard } from './engine.ts';
 
@@ -49,7 +50,7 @@ export function bundledModels(): BundledModel[] {
 }
 
 function weightsOf(path: string): string {
-  return weights[path.replace('config.json', 'model.safetensors')];
+  return get(weights, path.replace('config.json', 'model.safetensors'));
 }
 
 /** `fashion-mnist` as "Fashion-MNIST". */

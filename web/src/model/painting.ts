@@ -1,5 +1,6 @@
 /** @file Blocks as pixels. */
 
+import { at } from '../../../src/at.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { Decoded } from './decoded.ts';
 import { enlarged, type Frame, frameOf } from './frame.ts';
@@ -19,12 +20,13 @@ export function paintFrames(
   const maps = blockMaps(config);
   return imagesOf(config, values).map((image, frame) => {
     const painted = frameOf(image);
-    maps[frame].forEach((block, pixel) => {
+    const map = at(maps, frame);
+    map.forEach((block, pixel) => {
       if (!there[block]) painted.data[4 * pixel + 3] = 0;
     });
     const isDecoded = (block: number): boolean =>
       decoded !== undefined && block < decoded.blocks && blocks[block] !== undefined;
-    return decoded ? overlay(painted, decoded, frame, (pixel) => isDecoded(maps[frame][pixel])) : painted;
+    return decoded ? overlay(painted, decoded, frame, (pixel) => isDecoded(at(map, pixel))) : painted;
   });
 }
 
@@ -35,7 +37,7 @@ function overlay(
   index: number,
   shows: (latent: number) => boolean,
 ): Frame {
-  const factor = frames[0].width / latents.width;
+  const factor = at(frames, 0).width / latents.width;
   const out = enlarged(latents, factor);
   const picture = frames[index];
   if (!picture) return out;

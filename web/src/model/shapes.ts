@@ -1,5 +1,6 @@
 /** @file Images to learn from, drawn here: large bright shapes of four kinds, anywhere on black. */
 
+import { at, take } from '../../../src/at.ts';
 import type { Dataset, Sample } from '../../../src/data/dataset.ts';
 import { Generator } from '../../../src/tensor/generator.ts';
 
@@ -34,17 +35,18 @@ export function shapesDataset(size: number, seed: number): Dataset {
 }
 
 function drawSample(label: number, generator: Generator): Sample {
-  const [size, across, down] = generator.rand(3);
+  const [size, across, down] = take([...generator.rand(3)], 3);
   const radius = 6 + 1.5 * size;
   const place = (share: number): number => radius + share * (SHAPE_SIDE - 2 * radius);
   const [centerX, centerY] = [place(across), place(down)];
-  const contains = inside[SHAPES[label]];
+  const contains = inside[at(SHAPES, label)];
   const values = new Float32Array(SHAPE_SIDE ** 2);
   for (let i = 0; i < values.length * POINTS ** 2; i++) {
     const [pixel, point] = [Math.floor(i / POINTS ** 2), i % POINTS ** 2];
     const x = (pixel % SHAPE_SIDE) + ((point % POINTS) + 0.5) / POINTS;
     const y = Math.floor(pixel / SHAPE_SIDE) + (Math.floor(point / POINTS) + 0.5) / POINTS;
-    if (contains((x - centerX) / radius, (y - centerY) / radius)) values[pixel] += 2 / POINTS ** 2;
+    if (contains((x - centerX) / radius, (y - centerY) / radius))
+      values[pixel] = at(values, pixel) + 2 / POINTS ** 2;
   }
   return { values: values.map((value) => value - 1), label };
 }

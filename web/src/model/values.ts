@@ -1,5 +1,6 @@
 /** @file From a sampler's values to pixels, and which pixels each block makes. */
 
+import { at, take } from '../../../src/at.ts';
 import { framesOf } from '../../../src/media/frames.ts';
 import type { Image } from '../../../src/media/pixels.ts';
 import { type AcditConfig, tokenSize } from '../../../src/models/acdit/config.ts';
@@ -30,17 +31,17 @@ export function tensorOf(config: AcditConfig, values: Float32Array): Tensor<'flo
 /** Returns the frames of all blocks, one for an image. */
 export function imagesOf(config: AcditConfig, values: Float32Array): Image[] {
   const pictures = unpatchify(config, tensorOf(config, values));
-  return framesOf(config.space === 'latents' ? threeChannels(pictures) : pictures)[0];
+  return at(framesOf(config.space === 'latents' ? threeChannels(pictures) : pictures), 0);
 }
 
 /** Latents have no colours; their first three channels, a third as large, give an idea of the image. */
 function threeChannels({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
-  const [samples, frames, channels, height, width] = shape;
+  const [samples, frames, channels, height, width] = take(shape, 5);
   const size = height * width;
   const out = float32([samples, frames, 3, height, width], new Float32Array(samples * frames * 3 * size));
   for (let i = 0; i < out.data.length; i++) {
     const [picture, channel, pixel] = [Math.floor(i / (3 * size)), Math.floor(i / size) % 3, i % size];
-    out.data[i] = data[(picture * channels + Math.min(channel, channels - 1)) * size + pixel] / 3;
+    out.data[i] = at(data, (picture * channels + Math.min(channel, channels - 1)) * size + pixel) / 3;
   }
   return out;
 }
@@ -50,7 +51,7 @@ export function blockMaps(config: AcditConfig): Int32Array[] {
   const length = blockLength(config);
   const values = Float32Array.from({ length: config.blocks * length }, (_, i) => Math.floor(i / length));
   const { shape, data } = unpatchify(config, tensorOf(config, values));
-  const [, frames, channels, height, width] = shape;
+  const [, frames, channels, height, width] = take(shape, 5);
   const size = height * width;
   return Array.from({ length: frames }, (_, frame) =>
     Int32Array.from(data.subarray(frame * channels * size, frame * channels * size + size)),

@@ -1,6 +1,7 @@
 /** @file Downloads of what was made. */
 
 import { useMemo, useState } from 'preact/hooks';
+import { at } from '../../../src/at.ts';
 import type { ModelCard } from '../engine/engine.ts';
 import type { LocalEngine } from '../engine/local.ts';
 import type { Decoded } from '../model/decoded.ts';
@@ -36,7 +37,7 @@ export function Results({ run, model, local, history, decoded, pending }: Result
   async function saveMp4(): Promise<void> {
     const making = history.flatMap(({ config, blocks, live }) => paintFrames(config, blocks, live, decoded));
     const large = videoFrames(isVideo ? frames : making);
-    const { width, height } = large[0];
+    const { width, height } = at(large, 0);
     const pixels = large.map(({ data }) => new Uint8Array(data.buffer));
     save(
       await local.video({ frames: pixels, width, height, fps: isVideo ? FPS : MAKING_FPS }),
@@ -47,7 +48,7 @@ export function Results({ run, model, local, history, decoded, pending }: Result
     <div class="results">
       <h2>Download</h2>
       <div class="row">
-        <button type="button" disabled={pending} onClick={() => guarded(savePng(frames[0], name))}>
+        <button type="button" disabled={pending} onClick={() => guarded(savePng(at(frames, 0), name))}>
           {isVideo ? 'First frame as PNG' : 'PNG'}
         </button>
         <button
