@@ -14,8 +14,8 @@ import { checkpoint, dict, int, pickle, tensor, text, tuple } from './support/pi
 import { type ReadCost, readInChild } from './support/read-in-child.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
 
-const MOST_MEGABYTES = 1000;
-const MOST_SECONDS = 20;
+const MAX_MEGABYTES = 1000;
+const MAX_SECONDS = 20;
 
 function read(name: string, bytes: Uint8Array): ReadCost {
   const path = join(temporaryFolder(), name);
@@ -37,8 +37,8 @@ function expectRefused(name: string, bytes: Uint8Array, message: RegExp): void {
 }
 
 function expectCheap({ megabytes, seconds }: ReadCost): void {
-  expect(megabytes).toBeLessThan(MOST_MEGABYTES);
-  expect(seconds).toBeLessThan(MOST_SECONDS);
+  expect(megabytes).toBeLessThan(MAX_MEGABYTES);
+  expect(seconds).toBeLessThan(MAX_SECONDS);
 }
 
 /** Empty npy files of one byte each, without content of their own: all entries name the first. */

@@ -11,7 +11,7 @@ import cases from './fuzz-cases.json' with { type: 'json' };
 const RUN_SEED = 20260101;
 /** Cases of a reader; those of videos start a process each. */
 const CASES = { video: 3, 'command line': 20 } as const;
-const MOST_CASES = 60;
+const MAX_CASES = 60;
 
 const { targets, close } = await openTargets();
 afterAll(close);
@@ -29,7 +29,7 @@ describe.each(targets)('$name', (target) => {
   );
 
   it('refuses what is damaged, or reads it', async () => {
-    const count = CASES[target.name as keyof typeof CASES] ?? MOST_CASES;
+    const count = CASES[target.name as keyof typeof CASES] ?? MAX_CASES;
     for (let i = 0; i < count; i++) expect(await runCase(target, caseSeed(RUN_SEED, i))).toBeUndefined();
   });
 });

@@ -17,7 +17,7 @@ import { idxBytes } from './support/idx-files.ts';
 import { type ReadCost, readInChild } from './support/read-in-child.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
 
-const MOST_MEGABYTES = 1000;
+const MAX_MEGABYTES = 1000;
 const FFMPEG = process.env.FFMPEG_PATH || 'ffmpeg';
 const options = { timeout: 300_000 };
 
@@ -56,7 +56,7 @@ function folderOf(kind: 'training' | 'evaluation', images: readonly Uint8Array[]
 }
 
 function expectCheap({ megabytes }: ReadCost): void {
-  expect(megabytes).toBeLessThan(MOST_MEGABYTES);
+  expect(megabytes).toBeLessThan(MAX_MEGABYTES);
 }
 
 function expectRead(path: string, count: number): void {

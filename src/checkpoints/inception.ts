@@ -195,7 +195,7 @@ function expectedShapes(layout: Layout): Map<string, readonly number[]> {
   return new Map([[layout.classifierName, classifier], ...ofLayers]);
 }
 
-const MOST_PROBLEMS = 3;
+const MAX_PROBLEMS = 3;
 
 function checkNetwork(archive: TensorArchive, layout: Layout, path: string): void {
   const problems = [...expectedShapes(layout)].flatMap(([name, shape]) => {
@@ -204,9 +204,9 @@ function checkNetwork(archive: TensorArchive, layout: Layout, path: string): voi
     return String(stored) === String(shape) ? [] : [`${name} has shape [${stored}] instead of [${shape}]`];
   });
   if (problems.length === 0) return;
-  const more = problems.length - MOST_PROBLEMS;
+  const more = problems.length - MAX_PROBLEMS;
   throw new CheckpointError(
-    `${path}: is not the Inception network of 2015-12-05: ${problems.slice(0, MOST_PROBLEMS).join('; ')}` +
+    `${path}: is not the Inception network of 2015-12-05: ${problems.slice(0, MAX_PROBLEMS).join('; ')}` +
       (more > 0 ? `; and ${more} more` : ''),
   );
 }

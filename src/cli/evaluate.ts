@@ -152,6 +152,6 @@ function metricOptions(values: EvaluateValues): EvaluateSamplesOptions['metrics'
 
 /** Returns the ignored files of the two folders, for the JSON output. */
 function passedOverOf({ reference, samples }: EvaluateSamplesResult['sets']) {
-  if (!reference.passedOver && !samples.passedOver) return undefined;
-  return { passedOver: { reference: reference.passedOver, samples: samples.passedOver } };
+  if (!reference.ignoredFiles && !samples.ignoredFiles) return undefined;
+  return { ignoredFiles: { reference: reference.ignoredFiles, samples: samples.ignoredFiles } };
 }

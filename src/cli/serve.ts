@@ -21,7 +21,7 @@ import { list, wholeNumber } from './values.ts';
 
 const KB = 1024;
 /** Max KB of a body: 256 MB, since it becomes one string. */
-const MOST_KB = 256 * 1024;
+const MAX_KB = 256 * 1024;
 
 const serveFlags = {
   port: {
@@ -67,13 +67,13 @@ const serveFlags = {
   },
   'max-body': {
     value: 'KB',
-    parse: wholeNumber(1, MOST_KB),
+    parse: wholeNumber(1, MAX_KB),
     default: String(DEFAULT_LIMITS.body / KB),
     help: 'max size of a request body without given blocks',
   },
   'max-given': {
     value: 'KB',
-    parse: wholeNumber(1, MOST_KB),
+    parse: wholeNumber(1, MAX_KB),
     default: String(DEFAULT_LIMITS.givenBody / KB),
     help: 'max size of a request body with given blocks',
   },

@@ -107,9 +107,9 @@ function textReport(checks: readonly Check[], all: boolean): string {
 function groupLine(checks: readonly Check[], prefix: string): Line {
   const group = checks.filter(({ name }) => name.startsWith(prefix));
   // An error that is no number is the worst.
-  const badness = ({ error, tolerance }: Check): number =>
+  const excess = ({ error, tolerance }: Check): number =>
     Number.isNaN(error) ? Number.POSITIVE_INFINITY : error / tolerance;
-  const worst = group.reduce((a, b) => (badness(b) > badness(a) ? b : a));
+  const worst = group.reduce((a, b) => (excess(b) > excess(a) ? b : a));
   return { title: `${prefix}* (${group.length})`, worst };
 }
 

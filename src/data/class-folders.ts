@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { DatasetError } from '../errors.ts';
 import { printableList } from '../io/printable.ts';
-import { entriesIn, filesBelow, foldersIn, type PassedOver, passedOver } from './folder-files.ts';
+import { entriesIn, filesBelow, foldersIn, type IgnoredFiles, ignoredFiles } from './folder-files.ts';
 
 export interface LabelledFile {
   readonly path: string;
@@ -17,7 +17,7 @@ export interface ClassFiles {
   /** One name a label. */
   readonly classNames: readonly string[];
   /** Ignored files in the folders. */
-  readonly passedOver?: PassedOver | undefined;
+  readonly ignoredFiles?: IgnoredFiles | undefined;
 }
 
 /**
@@ -45,7 +45,7 @@ export async function listClassFiles(
     for (const path of found.files) files.push({ path, label });
     for (const other of found.others) others.push(other);
   }
-  return { files, classNames: renamed(root, folders, names), passedOver: passedOver(others) };
+  return { files, classNames: renamed(root, folders, names), ignoredFiles: ignoredFiles(others) };
 }
 
 /** @throws {DatasetError} if there is not one name a class. */

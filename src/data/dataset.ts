@@ -2,7 +2,7 @@
 
 import type { LatentOrigin } from '../models/acdit/config.ts';
 import type { Generator } from '../tensor/generator.ts';
-import type { PassedOver } from './folder-files.ts';
+import type { IgnoredFiles } from './folder-files.ts';
 
 /** One picture or clip, and its class. */
 export interface Sample {
@@ -28,7 +28,7 @@ export interface Dataset {
   /** Samples found corrupt so far. */
   readonly corruptCount: number;
   /** Ignored files in its folders, to be reported once. */
-  readonly passedOver?: PassedOver | undefined;
+  readonly ignoredFiles?: IgnoredFiles | undefined;
   /** Samples are latents of this autoencoder. Absent: they are pixels. */
   readonly autoencoder?: LatentOrigin & { readonly downsampling: number };
   /**

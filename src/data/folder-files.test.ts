@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
-import { describePassedOver, filesBelow, passedOver } from './folder-files.ts';
+import { describeIgnoredFiles, filesBelow, ignoredFiles } from './folder-files.ts';
 import { openImageFolder } from './image-folder.ts';
 
 const fixture = (name: string): Uint8Array =>
@@ -91,7 +91,7 @@ it('orders names as Python does, by code points', async () => {
   expect((await openImageFolder(folder, { imageSize: 8 })).classNames).toEqual(sorted);
 });
 
-describe('passedOver', () => {
+describe('ignoredFiles', () => {
   it('counts links that lead nowhere, and what is not a file', async () => {
     const folder = folderOf({ 'a/1.png': fixture('rgb.png') });
     symlinkSync(join(folder, 'gone'), join(folder, 'a', '2.png'));
@@ -101,14 +101,14 @@ describe('passedOver', () => {
     if (pipes > 0) execFileSync('sh', ['-c', 'mkfifo "$0"', join(folder, 'a', 'pipe')]);
     const dataset = await openImageFolder(folder, { imageSize: 8 });
     expect(dataset).toMatchObject({ size: 1, classNames: ['a'] });
-    expect(dataset.passedOver).toEqual({
+    expect(dataset.ignoredFiles).toEqual({
       count: 3 + pipes,
       extensions: {},
       special: { 'broken link': 3, ...(pipes > 0 && { 'named pipe': pipes }) },
       examples: ['b', join('a', '2.png'), join('a', 'loop.png')].map((name) => join(folder, name)),
     });
     if (pipes > 0) {
-      expect(describePassedOver('x', 'images', dataset.passedOver!)).toBe(
+      expect(describeIgnoredFiles('x', 'images', dataset.ignoredFiles!)).toBe(
         'x: ignored 4 files not read as images: 3 broken links, 1 named pipe (b, 2.png, loop.png, ...)',
       );
     }
@@ -120,16 +120,16 @@ describe('passedOver', () => {
 
   it('counts by extension and names the first', () => {
     const files = ['x/a.heic', 'x/b.HEIC', 'x/c.txt', 'x/d', 'x/e.heic'];
-    const summary = passedOver(files.map((path) => ({ path, kind: 'file' as const })))!;
+    const summary = ignoredFiles(files.map((path) => ({ path, kind: 'file' as const })))!;
     expect(summary).toEqual({
       count: 5,
       extensions: { '.heic': 3, '.txt': 1, '': 1 },
       examples: ['x/a.heic', 'x/b.HEIC', 'x/c.txt'],
     });
-    expect(describePassedOver('x', 'images', summary)).toBe(
+    expect(describeIgnoredFiles('x', 'images', summary)).toBe(
       'x: ignored 5 files not read as images: 3 .heic, 1 .txt, 1 without an extension (a.heic, b.HEIC, c.txt, ...)',
     );
-    expect(passedOver([])).toBeUndefined();
+    expect(ignoredFiles([])).toBeUndefined();
   });
 
   it('is part of a dataset, with files that are in no class', async () => {
@@ -141,7 +141,7 @@ describe('passedOver', () => {
     });
     const dataset = await openImageFolder(folder, { imageSize: 8 });
     expect(dataset).toMatchObject({ size: 2, classNames: ['a', 'b'] });
-    expect(dataset.passedOver).toMatchObject({ count: 2, extensions: { '.png': 1, '.heic': 1 } });
+    expect(dataset.ignoredFiles).toMatchObject({ count: 2, extensions: { '.png': 1, '.heic': 1 } });
     expect((await dataset.read(0))?.values).toHaveLength(3 * 64);
     expect((await dataset.read(1))?.values).toHaveLength(3 * 64);
   });

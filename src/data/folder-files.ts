@@ -26,7 +26,7 @@ export interface OtherFile {
 export type SpecialKind = 'broken link' | 'named pipe' | 'socket' | 'device';
 
 /** Ignored files of a set, to be reported once. */
-export interface PassedOver {
+export interface IgnoredFiles {
   readonly count: number;
   /** Number of files per extension, such as `.heic`; files without one are counted as `''`. */
   readonly extensions: Readonly<Record<string, number>>;
@@ -77,7 +77,7 @@ export async function filesBelow(
 }
 
 /** Sums up ignored files; `undefined` if there are none. */
-export function passedOver(files: readonly OtherFile[]): PassedOver | undefined {
+export function ignoredFiles(files: readonly OtherFile[]): IgnoredFiles | undefined {
   if (files.length === 0) return undefined;
   const extensions: Record<string, number> = {};
   const special: Partial<Record<SpecialKind, number>> = {};
@@ -98,10 +98,10 @@ export function passedOver(files: readonly OtherFile[]): PassedOver | undefined 
  * Describes ignored files in one line.
  * @param unit the kind of files that are read, such as `images`.
  */
-export function describePassedOver(
+export function describeIgnoredFiles(
   name: string,
   unit: string,
-  { count, extensions, special = {}, examples }: PassedOver,
+  { count, extensions, special = {}, examples }: IgnoredFiles,
 ): string {
   const plural = (kind: string, number: number): string => (number === 1 ? kind : `${kind}s`);
   const kinds = [

@@ -32,7 +32,7 @@ const FILES_AT_ONCE = 8;
 export async function openImageFolder(path: string, options: ImageFolderOptions): Promise<ImageDataset> {
   const { imageSize, channels = 3 } = options;
   const found = await listClassFiles(path, IMAGE_EXTENSIONS, 'images', options.classNames);
-  const { files, classNames, passedOver } = found;
+  const { files, classNames, ignoredFiles } = found;
   const readSample = sampleReader(options);
   const corrupt = new CorruptFiles(path, files.length, 'images', options);
   async function read(index: number): Promise<Sample | undefined> {
@@ -55,7 +55,7 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
     get corruptCount() {
       return corrupt.count;
     },
-    passedOver,
+    ignoredFiles,
     fingerprint: () => fingerprintOf(path, files),
     read,
   };

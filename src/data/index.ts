@@ -10,7 +10,7 @@ export type {
   SampleShape,
   VideoDataset,
 } from './dataset.ts';
-export type { PassedOver, SpecialKind } from './folder-files.ts';
+export type { IgnoredFiles, SpecialKind } from './folder-files.ts';
 export type { Split } from './idx-dataset.ts';
 export type { ClipOptions, DatasetKind } from './kinds.ts';
 export { type EncodeHooks, type EncodeOptions, type EncodeStart, encodeLatents } from './latents/encode.ts';

@@ -25,8 +25,8 @@ export function randomPath(
   [slowest, fastest]: readonly [number, number],
   generator: Generator,
 ): Place[] {
-  const [top, left, turn, haste] = take([...generator.rand(4)], 4);
-  const speed = slowest + haste * (fastest - slowest);
+  const [top, left, turn, pace] = take([...generator.rand(4)], 4);
+  const speed = slowest + pace * (fastest - slowest);
   const down = speed * Math.sin(2 * Math.PI * turn);
   const right = speed * Math.cos(2 * Math.PI * turn);
   return Array.from({ length: frames }, (_, t) => [

@@ -7,7 +7,7 @@
 
 import { z } from 'zod';
 import { float64At } from '../at.ts';
-import type { PassedOver } from '../data/folder-files.ts';
+import type { IgnoredFiles } from '../data/folder-files.ts';
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
 import { printable } from '../io/printable.ts';
@@ -43,7 +43,7 @@ export interface EvaluationSet {
   /** Why labels are missing, if they should be there. */
   readonly labelProblem?: string | undefined;
   /** Ignored files of its folder. */
-  readonly passedOver?: PassedOver | undefined;
+  readonly ignoredFiles?: IgnoredFiles | undefined;
   /** Stored statistics. */
   readonly gaussian?: Gaussian | undefined;
   /** Stored statistics of spatial features. */

@@ -64,7 +64,7 @@ export async function extractFeatures(
       classNames: network.classNames,
       labels: source.labels,
       labelProblem: source.labelProblem,
-      passedOver: source.passedOver,
+      ignoredFiles: source.ignoredFiles,
       protocol: source.protocol || network.protocol ? { ...source.protocol, ...network.protocol } : undefined,
       spatial: done >= 2 ? await spatial?.finish() : undefined,
     };
@@ -104,7 +104,7 @@ export async function completeSet(
   const { stored } = opened;
   if (stored?.gaussian) {
     const { name } = opened.images;
-    requireSameNetwork({ ...stored, name: `the statistics in ${name}` }, madeBy(network, name));
+    requireSameNetwork({ ...stored, name: `the statistics in ${name}` }, provenance(network, name));
   }
   const extracted = await extractFeatures(device, network, opened.images, options);
   if (!stored?.gaussian) return extracted;
@@ -113,7 +113,7 @@ export async function completeSet(
 }
 
 /** Returns what the features of a network record about how they were made. */
-export function madeBy({ name: network, protocol }: FeatureNetwork, name: string) {
+export function provenance({ name: network, protocol }: FeatureNetwork, name: string) {
   return { name, network, protocol };
 }
 

@@ -2,7 +2,7 @@
 
 import { relative } from 'node:path';
 import { at } from '../at.ts';
-import { filesBelow, passedOver } from '../data/folder-files.ts';
+import { filesBelow, ignoredFiles } from '../data/folder-files.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { type Image, openImage, withChannels } from '../media/image.ts';
@@ -55,7 +55,7 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
     name: path,
     count: files.length,
     shape,
-    passedOver: passedOver(others),
+    ignoredFiles: ignoredFiles(others),
     async *batches(size) {
       for await (const images of readAhead(files.length, modestBatch(size, shape), (i) =>
         read(at(files, i)),

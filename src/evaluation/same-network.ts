@@ -12,13 +12,13 @@ const NETWORK_SETTINGS: Readonly<Record<string, string>> = {
 };
 
 /** The part of a set that records how its features were made. */
-type MadeBy = Pick<EvaluationSet, 'name' | 'network' | 'protocol'>;
+type Provenance = Pick<EvaluationSet, 'name' | 'network' | 'protocol'>;
 
 /**
  * Checks that two sets' features are of one network, with the same weights and preprocessing, if the sets record them.
  * @throws {ArgumentError} naming what differs.
  */
-export function requireSameNetwork(reference: MadeBy, samples: MadeBy): void {
+export function requireSameNetwork(reference: Provenance, samples: Provenance): void {
   if (
     reference.network !== undefined &&
     samples.network !== undefined &&

@@ -1,6 +1,6 @@
 /** @file Where samples come from that are too many to be held at once. */
 
-import type { PassedOver } from '../data/folder-files.ts';
+import type { IgnoredFiles } from '../data/folder-files.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import type { Protocol } from './evaluation-set.ts';
 
@@ -16,7 +16,7 @@ export interface SampleSource {
   /** Why labels are missing, if they should be there. */
   readonly labelProblem?: string | undefined;
   /** Ignored files of its folder, to be reported once. */
-  readonly passedOver?: PassedOver | undefined;
+  readonly ignoredFiles?: IgnoredFiles | undefined;
   /** How clips were chosen. */
   readonly protocol?: Protocol | undefined;
   /**

@@ -2,7 +2,7 @@
 
 import { dirname, join, relative } from 'node:path';
 import { at } from '../at.ts';
-import { type FolderFiles, filesBelow, passedOver } from '../data/folder-files.ts';
+import { type FolderFiles, filesBelow, ignoredFiles } from '../data/folder-files.ts';
 import { videoFrames } from '../data/videos/clip.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
@@ -94,7 +94,7 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
     name: path,
     count: videos.length * clipsPerVideo,
     shape,
-    passedOver: passedOver(others),
+    ignoredFiles: ignoredFiles(others),
     protocol: statedProtocol(protocol, videos.length, [height, width]),
     async *batches(most) {
       const size = modestBatch(most, shape);

@@ -33,12 +33,12 @@ export interface Journal {
 }
 
 /** Damage costs about this share of a long file's rows, or less. */
-const MOST_MARKS = 128;
+const MAX_MARKS = 128;
 
 /** Appends a mark. If there are too many, drops the one whose neighbours are closest to each other. */
 export function withMark(marks: readonly Mark[], mark: Mark): readonly Mark[] {
   const all = [...marks.filter(({ rows }) => rows < mark.rows), mark];
-  if (all.length <= MOST_MARKS) return all;
+  if (all.length <= MAX_MARKS) return all;
   const gapWithout = (i: number): number => at(all, i + 1).rows - (all[i - 1]?.rows ?? 0);
   let dropped = 0;
   for (let i = 1; i < all.length - 1; i++) if (gapWithout(i) < gapWithout(dropped)) dropped = i;

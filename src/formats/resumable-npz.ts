@@ -9,7 +9,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { at, take } from '../at.ts';
 import { AcditError, ArgumentError, FormatError } from '../errors.ts';
-import { companionFile, explained, flushFolder, writeAll } from '../io/atomic-write.ts';
+import { companionFile, flushFolder, namingFile, writeAll } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
 import { parseJson } from '../io/json.ts';
 import { printable, printableMessage } from '../io/printable.ts';
@@ -171,7 +171,7 @@ class PartialNpz implements ResumableNpz {
     await this.#put(begin(crc), 0);
     await this.#put(await archiveEnd(this.#layout, crc, this.#end, others), this.#end);
     await this.close();
-    await explained(path, () => rename(this.#partial, path));
+    await namingFile(path, () => rename(this.#partial, path));
     await flushFolder(dirname(path));
     await rm(journalFile(path), { force: true });
   }
@@ -184,7 +184,7 @@ class PartialNpz implements ResumableNpz {
   async #put(bytes: Uint8Array, position: number): Promise<void> {
     await requireAsLeft(this.#partial, this.#file, this.#end);
     try {
-      await explained(this.#partial, () => writeAll(this.#file, bytes, position));
+      await namingFile(this.#partial, () => writeAll(this.#file, bytes, position));
     } catch (error) {
       await this.#file.truncate(this.#end).catch(() => {}); // a part may be written; the first error is the one to report
       throw error;
@@ -193,7 +193,7 @@ class PartialNpz implements ResumableNpz {
 
   /** Makes the rows safe, and then notes them in the journal. */
   async #save(): Promise<void> {
-    await explained(this.#partial, () => this.#file.sync());
+    await namingFile(this.#partial, () => this.#file.sync());
     if (this.#savedRows !== this.rows) {
       await requireAsLeft(this.#partial, this.#file, this.#end);
       this.#marks = withMark(this.#marks, this.#written);
@@ -272,8 +272,8 @@ function memberName(array: string): string {
 }
 
 async function begun(partial: string, bytes: Uint8Array): Promise<FileHandle> {
-  const file = await explained(partial, () => open(partial, 'w'));
-  return closingOnFailure(file, () => explained(partial, () => writeAll(file, bytes, 0)));
+  const file = await namingFile(partial, () => open(partial, 'w'));
+  return closingOnFailure(file, () => namingFile(partial, () => writeAll(file, bytes, 0)));
 }
 
 /**
@@ -355,8 +355,8 @@ async function requireAsLeft(partial: string, file: FileHandle, size: number): P
 
 /** Opens the file as it was begun, without anything that was written after its journal. */
 async function reopened(partial: string, size: number): Promise<FileHandle> {
-  const file = await explained(partial, () => open(partial, 'r+'));
-  return closingOnFailure(file, () => explained(partial, () => file.truncate(size)));
+  const file = await namingFile(partial, () => open(partial, 'r+'));
+  return closingOnFailure(file, () => namingFile(partial, () => file.truncate(size)));
 }
 
 async function closingOnFailure(file: FileHandle, action: () => Promise<void>): Promise<FileHandle> {

@@ -78,20 +78,20 @@ export class ConnectionProblem extends Error {
    * Another attempt soon may succeed: the connection was closed, as servers do after some idle time, or
    * the server is busy.
    */
-  readonly mayPass: boolean;
+  readonly temporary: boolean;
   /** Milliseconds that the server asks to wait. */
   readonly retryAfter: number | undefined;
 
   constructor(
     message: string,
     {
-      mayPass = false,
+      temporary = false,
       retryAfter,
       ...options
-    }: ErrorOptions & { mayPass?: boolean; retryAfter?: number | undefined } = {},
+    }: ErrorOptions & { temporary?: boolean; retryAfter?: number | undefined } = {},
   ) {
     super(message, options);
-    this.mayPass = mayPass;
+    this.temporary = temporary;
     this.retryAfter = retryAfter;
   }
 }
@@ -143,8 +143,8 @@ const reasons: Record<string, string> = {
 
 function problemOf(error: Error): ConnectionProblem {
   const { code = '', message } = error.cause as NodeJS.ErrnoException;
-  const mayPass = reasons[code] === CLOSED;
-  return new ConnectionProblem(reasons[code] ?? (message || error.message), { cause: error, mayPass });
+  const temporary = reasons[code] === CLOSED;
+  return new ConnectionProblem(reasons[code] ?? (message || error.message), { cause: error, temporary });
 }
 
 /** The longest wait that a server may ask for, in milliseconds. */
@@ -162,7 +162,7 @@ export function attemptDelay({ retryDelay }: Hub, failures: number, retryAfter =
 export function busy({ status, headers }: Pick<Response, 'status' | 'headers'>): ConnectionProblem {
   const retryAfter = retryAfterOf(headers);
   const asks = retryAfter === undefined ? '' : ` and asks to wait ${Math.ceil(retryAfter / 1000)} s`;
-  return new ConnectionProblem(`the hub answers ${status}${asks}`, { mayPass: true, retryAfter });
+  return new ConnectionProblem(`the hub answers ${status}${asks}`, { temporary: true, retryAfter });
 }
 
 /**

@@ -34,7 +34,7 @@ export type Lookup =
   | { readonly kind: 'unreachable'; readonly reason: string };
 
 const ATTEMPTS = 3;
-const MOST_REDIRECTS = 5;
+const MAX_REDIRECTS = 5;
 /** Headers that are taken from the first answer that has them. */
 const HEADERS = [
   'X-Repo-Commit',
@@ -56,9 +56,9 @@ export async function lookUp(hub: Hub, location: HubLocation): Promise<Lookup> {
       return await attempt(hub, location);
     } catch (error) {
       if (!(error instanceof ConnectionProblem)) throw error;
-      const { message, mayPass, retryAfter } = error;
+      const { message, temporary, retryAfter } = error;
       const delay = attemptDelay(hub, failures, retryAfter);
-      if (!mayPass || failures === ATTEMPTS || delay === undefined) {
+      if (!temporary || failures === ATTEMPTS || delay === undefined) {
         return { kind: 'unreachable', reason: `cannot reach ${hub.settings.endpoint}: ${message}` };
       }
       hub.emit({ kind: 'retry', file: describeLocation(location), reason: message, delay });
@@ -97,7 +97,7 @@ async function headersOf(hub: Hub, { repo, revision, path }: HubLocation): Promi
       if (value !== null && !merged.has(name)) merged.set(name, value);
     }
     const enough = merged.has('X-Repo-Commit') && merged.has('X-Linked-Etag') && merged.has('X-Linked-Size');
-    if (target !== null && !enough && redirects < MOST_REDIRECTS) {
+    if (target !== null && !enough && redirects < MAX_REDIRECTS) {
       url = redirected(target, url);
       continue;
     }

@@ -11,7 +11,7 @@ const LONGEST = 1000;
 /** Max bytes of an API response. 1000 entries take about 300 kB. */
 const LARGEST_ANSWER = 10e6;
 /** Max pages of a list; the hub's have 1000 entries. */
-const MOST_PAGES = 10;
+const MAX_PAGES = 10;
 
 /**
  * Lists the files in a repository, those that may be models first. Only the beginning of a long list is read.
@@ -93,7 +93,7 @@ function limited(fetch: Hub['fetch'], signal: AbortSignal): typeof globalThis.fe
   let received = 0;
   let pages = 0;
   return async (input, init) => {
-    if (++pages > MOST_PAGES) throw new HubError(`the hub's list has more than ${MOST_PAGES} pages`);
+    if (++pages > MAX_PAGES) throw new HubError(`the hub's list has more than ${MAX_PAGES} pages`);
     const response = await fetch(input, { ...init, signal });
     const { status, statusText, headers, body } = response;
     const counted = body?.pipeThrough(

@@ -26,15 +26,15 @@ export async function writeFileAtomically(
 ): Promise<void> {
   const target = await realpath(path).catch(() => path); // a link stays a link
   const temporary = temporaryName(target);
-  const file = await explained(path, () => open(temporary, 'wx'));
+  const file = await namingFile(path, () => open(temporary, 'wx'));
   try {
     try {
-      await produce((bytes) => explained(path, () => writeAll(file, bytes)));
-      await explained(path, () => file.sync());
+      await produce((bytes) => namingFile(path, () => writeAll(file, bytes)));
+      await namingFile(path, () => file.sync());
     } finally {
-      await explained(path, () => file.close());
+      await namingFile(path, () => file.close());
     }
-    await explained(path, () => rename(temporary, target));
+    await namingFile(path, () => rename(temporary, target));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined); // the first error is the one to report
     throw error;
@@ -54,10 +54,10 @@ export async function writeFolderAtomically(
 ): Promise<void> {
   const target = resolve(path);
   const temporary = temporaryName(target);
-  await explained(path, () => mkdir(temporary));
+  await namingFile(path, () => mkdir(temporary));
   try {
     await produce(temporary);
-    await explained(path, () => rename(temporary, target));
+    await namingFile(path, () => rename(temporary, target));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw error;
@@ -70,7 +70,7 @@ export async function writeFolderAtomically(
  * @throws {AcditError} if it cannot be made.
  */
 export async function makeFolder(path: string): Promise<void> {
-  await explained(path, () => ensureFolder(path));
+  await namingFile(path, () => ensureFolder(path));
 }
 
 async function ensureFolder(path: string): Promise<void> {
@@ -87,12 +87,12 @@ async function ensureFolder(path: string): Promise<void> {
 export async function makeFolders(path: string): Promise<void> {
   const missing: string[] = [];
   let folder = resolve(path);
-  await explained(path, async () => {
+  await namingFile(path, async () => {
     for (; !(await isThere(folder)); folder = dirname(folder)) missing.unshift(folder);
   });
   if (missing.length === 0) return makeFolder(path); // which says so if it is no folder
   for (const next of missing) {
-    await explained(path, async () => {
+    await namingFile(path, async () => {
       try {
         await ensureFolder(next);
       } catch (cause) {
@@ -170,7 +170,7 @@ const writeProblems: Record<string, string> = {
 };
 
 /** Run what writes `path`. @throws {AcditError} saying why it cannot be written */
-export async function explained<T>(path: string, action: () => Promise<T>): Promise<T> {
+export async function namingFile<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {
@@ -178,7 +178,7 @@ export async function explained<T>(path: string, action: () => Promise<T>): Prom
   }
 }
 
-/** Does the same as {@link explained}, synchronously. @throws {AcditError} saying why `path` cannot be written */
+/** Does the same as {@link namingFile}, synchronously. @throws {AcditError} saying why `path` cannot be written */
 export function explainedSync<T>(path: string, action: () => T): T {
   try {
     return action();

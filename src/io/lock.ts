@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { AcditError, ArgumentError } from '../errors.ts';
 import { pause } from '../pause.ts';
-import { explained } from './atomic-write.ts';
+import { namingFile } from './atomic-write.ts';
 import { printable } from './printable.ts';
 import { processIdentitySchema, stateOf, thisProcess } from './process-identity.ts';
 
@@ -148,7 +148,7 @@ function watchOwner(silence: number): (found: FoundLock) => Promise<'running' | 
 }
 
 async function created(path: string, text: string): Promise<boolean> {
-  return explained(path, async () => {
+  return namingFile(path, async () => {
     const file = await open(path, 'wx').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'EEXIST') return undefined;
       throw error;
@@ -171,7 +171,7 @@ async function replaced(path: string, before: string, text: string): Promise<boo
   const temporary = `${path}.${randomUUID()}`;
   try {
     if (!(await created(temporary, text)) || (await contentOf(path)) !== before) return false;
-    await explained(path, () => rename(temporary, path));
+    await namingFile(path, () => rename(temporary, path));
   } finally {
     await rm(temporary, { force: true });
   }

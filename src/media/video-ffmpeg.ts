@@ -26,9 +26,9 @@ interface DecodeOptions extends Pick<ReadImageOptions, 'maxPixels'> {
 }
 
 /** A decoder that is asked for a frame and gives nothing for so long is stuck. */
-const PATIENCE_MS = 60_000;
+const SILENCE_MS = 60_000;
 /** So much of what the decoder complains about is kept. */
-const COMPLAINT_BYTES = 8192;
+const MAX_STDERR_LENGTH = 8192;
 /** The containers that may be opened: none that refers to other files or addresses, as playlists do. */
 const CONTAINERS =
   'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,ogg,flv,asf,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,nut,yuv4mpegpipe';
@@ -66,7 +66,7 @@ export async function* decodeFrames(
       frames++;
     }
     const failed = (await decoder.exit) !== 0;
-    if (failed || frames === 0) throw await explain(path, frames, decoder.complaint(), { signal, maxPixels });
+    if (failed || frames === 0) throw await explain(path, frames, decoder.stderr(), { signal, maxPixels });
   } finally {
     await decoder.stop();
   }
@@ -87,7 +87,7 @@ export async function probeStream(path: string, signal?: AbortSignal): Promise<S
     const chunks: Uint8Array[] = [];
     for await (const chunk of waited(prober.output, path, signal)) chunks.push(chunk);
     if ((await prober.exit) !== 0) {
-      throw new FormatError(`${path}: no readable video (${firstComplaint(prober.complaint(), path)})`);
+      throw new FormatError(`${path}: no readable video (${firstError(prober.stderr(), path)})`);
     }
     const [stream] = (JSON.parse(Buffer.concat(chunks).toString()) as Probed).streams ?? [];
     if (stream === undefined) throw new FormatError(`${path}: there is no video stream in it`);
@@ -134,22 +134,22 @@ function rate(text = ''): number | undefined {
 async function explain(
   path: string,
   frames: number,
-  complaint: string,
+  stderr: string,
   { signal, maxPixels }: DecodeOptions,
 ): Promise<Error> {
-  const reason = firstComplaint(complaint, path);
+  const reason = firstError(stderr, path);
   if (frames > 0) return new FormatError(`${path}: damaged or cut short after ${frames} frames (${reason})`);
   const { codec, ...size } = await probeStream(path, signal); // says so itself if there is no video at all
   requireModest(path, size, { maxPixels });
-  if (/decoder.* not found|no decoder/i.test(complaint)) {
+  if (/decoder.* not found|no decoder/i.test(stderr)) {
     return new FormatError(`${path}: this ffmpeg has no decoder for its codec, ${codec}`);
   }
   return new FormatError(`${path}: no frame of its ${codec} video can be decoded (${reason})`);
 }
 
 /** The first line of what the decoder said, without addresses in memory and the file's name. */
-function firstComplaint(complaint: string, path: string): string {
-  const [line = ''] = complaint.split('\n').filter((text) => text.trim() !== '');
+function firstError(stderr: string, path: string): string {
+  const [line = ''] = stderr.split('\n').filter((text) => text.trim() !== '');
   if (line.includes('not on whitelist')) return 'a container or a playlist that is not read';
   const text = line.replace(/^(\[[^\]]* @ 0x[0-9a-f]+\]\s*)+/, '').replace(`file:${resolve(path)}: `, '');
   return text.trim() || 'the decoder gives no reason';
@@ -161,7 +161,7 @@ interface Tool {
   /** Its exit code; rejected if it could not be started. */
   readonly exit: Promise<number | null>;
   /** What it has complained about so far. */
-  complaint(): string;
+  stderr(): string;
   /** End it if it still runs, and wait until it has. */
   stop(): Promise<void>;
 }
@@ -173,9 +173,9 @@ function start(name: 'ffmpeg' | 'ffprobe', args: readonly string[]): Tool {
     env: { ...process.env, AV_LOG_FORCE_NOCOLOR: '1' },
     windowsHide: true,
   });
-  let complaint = '';
+  let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    complaint = (complaint + text).slice(0, COMPLAINT_BYTES);
+    stderr = (stderr + text).slice(0, MAX_STDERR_LENGTH);
   });
   const exit = new Promise<number | null>((settle, reject) => {
     child.on('close', settle);
@@ -185,7 +185,7 @@ function start(name: 'ffmpeg' | 'ffprobe', args: readonly string[]): Tool {
   return {
     output: child.stdout,
     exit,
-    complaint: () => complaint,
+    stderr: () => stderr,
     async stop() {
       child.kill('SIGKILL');
       await exit.catch(() => {});
@@ -218,8 +218,8 @@ async function* waited(
   try {
     for (;;) {
       const stuck = (): void =>
-        void output.destroy(new FormatError(`${path}: its decoder gave nothing for ${PATIENCE_MS / 1000} s`));
-      const timer = setTimeout(stuck, PATIENCE_MS);
+        void output.destroy(new FormatError(`${path}: its decoder gave nothing for ${SILENCE_MS / 1000} s`));
+      const timer = setTimeout(stuck, SILENCE_MS);
       const { value, done } = await chunks.next().finally(() => clearTimeout(timer));
       if (done) break;
       yield value;

@@ -13,7 +13,7 @@ import { writeFolderAtomically } from '../io/atomic-write.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import type { FloatType } from '../tensor/convert.ts';
-import { occupied } from './free-files.ts';
+import { existsError } from './free-files.ts';
 import { invalidOption } from './invalid-option.ts';
 import { type NamedModelOptions, openNamedModel } from './model-path.ts';
 import { type ActiveContext, contextOf } from './reporter.ts';
@@ -103,7 +103,7 @@ async function requireFree(path: string, format: ModelFormat, overwrite: boolean
     }
     if (format === 'folder') await requireModelFolder(file);
     if (!overwrite && !(format === 'folder' && (await readdir(file)).length === 0)) {
-      throw occupied(file);
+      throw existsError(file);
     }
   }
 }

@@ -4,7 +4,7 @@ import { resolve, sep } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import type { ImageDataset, VideoDataset } from '../data/dataset.ts';
-import { describePassedOver } from '../data/folder-files.ts';
+import { describeIgnoredFiles } from '../data/folder-files.ts';
 import { type EncodeHooks, type EncodeStart, encodeLatents } from '../data/latents/encode.ts';
 import {
   earlierLatentsNote,
@@ -156,15 +156,15 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
     onCheck(number, index) {
       if (number === 0) say(`checking the ${index.shards.length} finished shards of ${folder}`);
     },
-    async onStart({ index, done, passedOver, damage }) {
+    async onStart({ index, done, ignoredFiles, damage }) {
       total = shardCount(index);
       items = done;
       finished = index.shards.length - damage.length;
       say(describe(index, done));
       unit = unitOf(index);
-      for (const problem of startProblems(folder, data, { index, damage, passedOver })) warn(problem);
+      for (const problem of startProblems(folder, data, { index, damage, ignoredFiles })) warn(problem);
       const { images, latentShape, dtype, flips } = index;
-      emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, passedOver });
+      emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, ignoredFiles });
       progress = report.progress({ total: images, start: done, label: 'encode', unit: unit.slice(0, -1) });
       // The length of videos is known only when they are encoded.
       const missing = index.clips
@@ -209,11 +209,11 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
 function* startProblems(
   folder: string,
   data: string,
-  { index, damage, passedOver }: Pick<EncodeStart, 'index' | 'damage' | 'passedOver'>,
+  { index, damage, ignoredFiles }: Pick<EncodeStart, 'index' | 'damage' | 'ignoredFiles'>,
 ): Generator<string> {
   yield* earlierLatentsNote(folder, index);
   for (const problem of damage) yield `${problem}; the shard is made again`;
-  if (passedOver) yield describePassedOver(data, unitOf(index), passedOver);
+  if (ignoredFiles) yield describeIgnoredFiles(data, unitOf(index), ignoredFiles);
 }
 
 function describe(index: LatentsIndex, done: number): string {

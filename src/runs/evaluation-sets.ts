@@ -1,10 +1,10 @@
 /** @file The two sets of an evaluation, with the features of their samples. */
 
 import { splitFolders } from '../data/class-level.ts';
-import { describePassedOver, isFolder } from '../data/folder-files.ts';
+import { describeIgnoredFiles, isFolder } from '../data/folder-files.ts';
 import type { ClipProtocol } from '../evaluation/clips.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { completeSet, madeBy } from '../evaluation/extract.ts';
+import { completeSet, provenance } from '../evaluation/extract.ts';
 import { writeFeatures } from '../evaluation/feature-file.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
@@ -83,9 +83,9 @@ async function openReported(
       `${path}: contains the splits ${printableList(splits)}, which are all read; to compare only one, give its path`,
     );
   }
-  if (opened.kind === 'images' && opened.images.passedOver) {
+  if (opened.kind === 'images' && opened.images.ignoredFiles) {
     const unit = opened.images.shape.length === 4 ? 'videos' : 'images';
-    report.warn(describePassedOver(path, unit, opened.images.passedOver));
+    report.warn(describeIgnoredFiles(path, unit, opened.images.ignoredFiles));
   }
   return opened;
 }
@@ -113,7 +113,7 @@ async function completeSets(
       [samples, reference],
     ] as const) {
       if (opened.kind === 'features' && other.kind === 'images') {
-        requireSameNetwork(opened.set, madeBy(network, other.images.name));
+        requireSameNetwork(opened.set, provenance(network, other.images.name));
       }
     }
     const onlyFeatures = save.reference === undefined;

@@ -16,11 +16,11 @@ export async function requireFreeFiles(
     const found = path === undefined ? undefined : await stat(path).catch(() => undefined);
     if (path === undefined || !found) continue;
     if (found.isDirectory()) throw new ArgumentError(`${path} exists and is a folder; give another name`);
-    if (!overwrite) throw occupied(path);
+    if (!overwrite) throw existsError(path);
   }
 }
 
 /** Makes the error for an output that exists. */
-export function occupied(path: string): ArgumentError {
+export function existsError(path: string): ArgumentError {
   return new ArgumentError(`${path} exists; give --overwrite to replace it, or another name`);
 }

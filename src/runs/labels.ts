@@ -23,7 +23,7 @@ export interface ParsedLabels {
 export function parseLabels(config: AcditConfig, text: string, blocks = config.blocks): ParsedLabels {
   const whole = classWith(',', config, text);
   const readList = (): ChosenClass[][] => splitLabels(text).map((item) => readItem(config, item, blocks));
-  const items = oneReading(text, ',', whole && [[whole]], whole ? attempt(readList) : readList());
+  const items = oneReading(text, ',', whole && [[whole]], whole ? tryRead(readList) : readList());
   return {
     labels: items.map((item) => {
       const labels = item.map(({ label }) => label);
@@ -46,7 +46,7 @@ function readItem(config: AcditConfig, { raw, parts }: LabelItem, blocks: number
     }
     return parts.map((part) => readPart(config, part));
   };
-  return oneReading(raw, '/', whole && [whole], whole ? attempt(readBlocks) : readBlocks());
+  return oneReading(raw, '/', whole && [whole], whole ? tryRead(readBlocks) : readBlocks());
 }
 
 function readPart(config: AcditConfig, part: string): ChosenClass {
@@ -81,7 +81,7 @@ function oneReading<T>(text: string, separator: string, whole: T | undefined, se
   );
 }
 
-function attempt<T>(read: () => T): T | undefined {
+function tryRead<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {

@@ -1,7 +1,7 @@
 /** @file Trains a model by a recipe: what `acdit train` does. */
 
 import type { Dataset } from '../data/dataset.ts';
-import { describePassedOver } from '../data/folder-files.ts';
+import { describeIgnoredFiles } from '../data/folder-files.ts';
 import { openDataset } from '../data/open.ts';
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
@@ -107,8 +107,8 @@ async function openTrainingData(
   const { warn } = context.report;
   const dataset = await openDataset({ ...given.data, warn });
   const config = recipeModel(given, dataset);
-  if (dataset.passedOver) {
-    warn(describePassedOver(dataset.name, config.frames > 1 ? 'videos' : 'images', dataset.passedOver));
+  if (dataset.ignoredFiles) {
+    warn(describeIgnoredFiles(dataset.name, config.frames > 1 ? 'videos' : 'images', dataset.ignoredFiles));
   }
   if (!device.separateMemory) {
     requireTrainingMemory(config, given.training.batch, given.training.activations);
@@ -187,9 +187,9 @@ class TrainingObserver {
     if (output.sampleEvery > 0 && !canDraw(this.#options)) {
       report.say('no samples are drawn during training: latents need an autoencoder, given as output.vae');
     }
-    const { passedOver } = this.#dataset;
+    const { ignoredFiles } = this.#dataset;
     const parameters = parameterCount(config);
-    report.emit({ kind: 'start', step, steps: training.steps, parameters, passedOver });
+    report.emit({ kind: 'start', step, steps: training.steps, parameters, ignoredFiles });
     this.#progress = report.progress({ total: training.steps, start: step, label: 'train' });
   }
 

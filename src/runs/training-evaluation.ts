@@ -11,7 +11,7 @@ import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
 import { ConfigError } from '../errors.ts';
 import { evaluate, type Metrics } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { completeSet, extractFeatures, madeBy } from '../evaluation/extract.ts';
+import { completeSet, extractFeatures, provenance } from '../evaluation/extract.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { datasetSource } from '../evaluation/idx-source.ts';
 import { openSet } from '../evaluation/open-set.ts';
@@ -66,7 +66,7 @@ export async function openTrainingEvaluation(
   }
   const network = await openFeatureNetwork(device, settings.network);
   const { reference, fingerprint } = await referenceSet(options, settings, network);
-  requireSameNetwork(reference, madeBy(network, SAMPLES));
+  requireSameNetwork(reference, provenance(network, SAMPLES));
   const made = await describeEvaluation(options, settings, network, fingerprint);
   // Labels are another's where classes are.
   const labelled = sameClasses(network.classNames, options.config.classNames);

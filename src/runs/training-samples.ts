@@ -17,7 +17,7 @@ import { sampleBatches } from './batches.ts';
 import { labelledGrid, type NamedImage } from './image-grid.ts';
 import { labelName } from './labels.ts';
 
-const MOST_CLASSES = 10;
+const MAX_CLASSES = 10;
 /** Pictures; of clips one, whose frames take a row. */
 const PER_CLASS = 4;
 const BATCH = 8;
@@ -39,7 +39,7 @@ async function drawSamples(
   { recipe, config, device, signal }: TrainingSampleOptions,
   weights: Weights,
 ): Promise<NamedImage[]> {
-  const classes = Math.min(config.classes, MOST_CLASSES);
+  const classes = Math.min(config.classes, MAX_CLASSES);
   const perClass = config.frames > 1 ? 1 : PER_CLASS;
   const labels = Array.from({ length: classes * perClass }, (_, i) => Math.floor(i / perClass));
   const { sampleSteps: steps, cfg } = recipe.output;

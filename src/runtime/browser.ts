@@ -50,7 +50,7 @@ export async function openBrowserDevice(options: BrowserDeviceOptions = {}): Pro
 
 /** @throws {DeviceError} if there is no graphics card that the browser lets pages use. */
 async function openWebGpu(options: BrowserDeviceOptions): Promise<Device> {
-  if (!(await surroundings().navigator?.gpu?.requestAdapter())) {
+  if (!(await pageGlobals().navigator?.gpu?.requestAdapter())) {
     throw new DeviceError('device webgpu is not available here: the browser offers no adapter; use wasm');
   }
   const ort = await load('WebGPU', () => import('onnxruntime-web/webgpu'));
@@ -59,7 +59,7 @@ async function openWebGpu(options: BrowserDeviceOptions): Promise<Device> {
 
 async function openWasm(options: BrowserDeviceOptions): Promise<Device> {
   const ort = await load('WebAssembly', () => import('onnxruntime-web/wasm'));
-  const { crossOriginIsolated, navigator } = surroundings();
+  const { crossOriginIsolated, navigator } = pageGlobals();
   const cores = crossOriginIsolated ? (navigator?.hardwareConcurrency ?? 1) : 1;
   return open('wasm', ort, options.files?.wasm, ['wasm'], options.threads ?? cores);
 }
@@ -73,7 +73,7 @@ interface Surroundings {
   };
 }
 
-function surroundings(): Surroundings {
+function pageGlobals(): Surroundings {
   return globalThis as Surroundings;
 }
 

@@ -223,14 +223,14 @@ export async function requireWorking(device: Device): Promise<void> {
     if (product !== '19,22,43,50') throw new DeviceError(`a product came out as ${product}`);
   } catch (cause) {
     await device.dispose();
-    throw new DeviceError(`device ${device.name} is not available here (${lastWords(cause)}); use another`, {
+    throw new DeviceError(`device ${device.name} is not available here (${lastLine(cause)}); use another`, {
       cause,
     });
   }
 }
 
 /** The end of the last line of a message: ONNX Runtime begins with where in its source it happened. */
-function lastWords(cause: unknown): string {
+function lastLine(cause: unknown): string {
   const line = messageOf(cause).trim().split('\n').at(-1) ?? '';
   return line.replace(/^.*(?: was false\.|Error:|ONNX Runtime refused a program:) */, '').replace(/\.$/, '');
 }

@@ -11,7 +11,7 @@ export function allFinite(values: Float32Array): boolean {
 }
 
 /** Why latents became NaN or infinite: reads all weights to see whether they are. */
-export async function notFinite(
+export async function notFiniteError(
   config: AcditConfig,
   weights: WeightSource,
   { block, step, cfg }: { readonly block: number; readonly step: number; readonly cfg: number },

@@ -83,7 +83,7 @@ export async function openProcessSampler(
     'the sampling process',
     'pipe',
   );
-  const print = printLater(child.stderr);
+  const print = bufferedOutput(child.stderr);
   const remote = connect<SamplingCalls>(child);
   if (onPass) remote.call('passes', undefined, { onEvent: onPass }).catch(() => {}); // the process has ended
   try {
@@ -110,7 +110,7 @@ export async function openProcessSampler(
  * Holds back what a process prints until the returned function is called. A GPU's libraries print pages if they find
  * no GPU, which the process itself reports in one line.
  */
-function printLater(from: Readable | null): () => void {
+function bufferedOutput(from: Readable | null): () => void {
   const held: Buffer[] = [];
   let print = (text: Buffer): void => void held.push(text);
   from?.on('data', (text: Buffer) => print(text));

@@ -19,7 +19,7 @@ import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import type { BatchingOptions } from './batching.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
-import { allFinite, notFinite } from './finite.ts';
+import { allFinite, notFiniteError } from './finite.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { type NoisePredictor, openNoisePredictor } from './noise-predictor.ts';
 import {
@@ -144,7 +144,7 @@ async function* sampleBlocks(
       latents = float32(latents.shape, next.x);
       state = next.state;
       if (!allFinite(next.x)) {
-        throw await notFinite(predictor.config, weights, { block, step: index, cfg });
+        throw await notFiniteError(predictor.config, weights, { block, step: index, cfg });
       }
       yield {
         kind: 'step',

@@ -86,8 +86,8 @@ describe('files that are not read', () => {
     const { code, stdout, stderr } = await command(data, join(temporaryFolder(), 'out'));
     expect(code, stderr).toBe(0);
     const [start] = events(stdout);
-    expect(start).toMatchObject({ kind: 'start', passedOver: { count, extensions } });
-    const { examples } = start.passedOver as { examples: string[] };
+    expect(start).toMatchObject({ kind: 'start', ignoredFiles: { count, extensions } });
+    const { examples } = start.ignoredFiles as { examples: string[] };
     expect(examples.map((path) => path.slice(data.length + 1))).toEqual(['a/3.heic', 'a/4.HEIC', 'b/notes']);
     const warnings = stderr.split(/[\r\n]+/).filter((line) => line.startsWith('warning: '));
     expect(warnings).toEqual([
@@ -95,7 +95,7 @@ describe('files that are not read', () => {
     ]);
 
     const clean = await command(whole(), join(temporaryFolder(), 'out'));
-    expect(events(clean.stdout)[0]).not.toHaveProperty('passedOver');
+    expect(events(clean.stdout)[0]).not.toHaveProperty('ignoredFiles');
     expect(clean.stderr).not.toContain('ignored');
   });
 
@@ -117,13 +117,13 @@ describe('files that are not read', () => {
     const [reference, samples] = [whole(), mixed()];
     const result = await evaluate(reference, samples);
     expect(result.code, result.stderr).toBe(0);
-    const { passedOver, frechetDistance } = JSON.parse(result.stdout);
-    expect(passedOver).toEqual({ samples: { count, extensions, examples: expect.any(Array) } });
+    const { ignoredFiles, frechetDistance } = JSON.parse(result.stdout);
+    expect(ignoredFiles).toEqual({ samples: { count, extensions, examples: expect.any(Array) } });
     expect(frechetDistance).toBe(0);
     expect(result.stderr.match(/ignored 4 files/g)).toHaveLength(1);
-    const both = JSON.parse((await evaluate(samples, samples)).stdout).passedOver;
+    const both = JSON.parse((await evaluate(samples, samples)).stdout).ignoredFiles;
     expect(both).toMatchObject({ reference: { count, extensions }, samples: { count, extensions } });
-    expect(JSON.parse((await evaluate(reference, reference)).stdout)).not.toHaveProperty('passedOver');
+    expect(JSON.parse((await evaluate(reference, reference)).stdout)).not.toHaveProperty('ignoredFiles');
   });
 });
 

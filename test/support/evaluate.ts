@@ -50,7 +50,7 @@ export function dot(a: Pick<Tensor, 'data'>, b: Pick<Tensor, 'data'>): number {
 }
 
 /** Beyond this many elements an input is probed along random directions instead of element by element. */
-const MOST_ELEMENTS = 32;
+const MAX_ELEMENTS = 32;
 const DIRECTIONS = 6;
 const STEP = 2 ** -5;
 /** The five-point stencil, whose error is of fourth order: offsets in steps, and weights. */
@@ -63,7 +63,7 @@ const STENCIL = [
 
 function probes(shape: readonly number[], seed: number): Float32Array[] {
   const count = elementCount(shape);
-  if (count > MOST_ELEMENTS) {
+  if (count > MAX_ELEMENTS) {
     const generator = Generator.seeded(seed);
     return Array.from({ length: DIRECTIONS }, () => generator.randn(count).map((v) => v / Math.sqrt(count)));
   }

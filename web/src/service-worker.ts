@@ -5,7 +5,7 @@
 
 const CACHE = 'acdit-1';
 
-/** What is used of a service worker's surroundings. */
+/** What is used of a service worker's pageGlobals. */
 interface Surroundings {
   readonly registration: { readonly scope: string };
   readonly clients: { claim(): Promise<void> };

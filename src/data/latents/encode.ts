@@ -18,7 +18,7 @@ import { joinArrays } from '../../tensor/axes.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
 import { flipHorizontally } from '../augment.ts';
 import { CorruptVideo, type ImageDataset, type Recording, type VideoDataset } from '../dataset.ts';
-import type { PassedOver } from '../folder-files.ts';
+import type { IgnoredFiles } from '../folder-files.ts';
 import {
   hasIndex,
   INDEX_FILE,
@@ -58,7 +58,7 @@ export interface EncodeStart {
   /** Images of finished shards. */
   readonly done: number;
   /** Ignored files of the source. */
-  readonly passedOver: PassedOver | undefined;
+  readonly ignoredFiles: IgnoredFiles | undefined;
   /** What is wrong with shards that were finished and have to be made anew. */
   readonly damage: readonly string[];
 }
@@ -123,7 +123,7 @@ async function encodeLocked(
   const damage = await damagedShards(folder, index, options);
   const kept = new Set([...index.shards.keys()].filter((shard) => !damage.has(shard)));
   let done = [...kept].reduce((sum, shard) => sum + imagesOf(index, shard), 0);
-  await hooks.onStart?.({ index, done, passedOver: source.passedOver, damage: [...damage.values()] });
+  await hooks.onStart?.({ index, done, ignoredFiles: source.ignoredFiles, damage: [...damage.values()] });
   for (let shard = 0; shard < shardCount(index); shard++) {
     if (kept.has(shard)) continue;
     const { first, end } = shardRange(index, shard);
@@ -212,10 +212,12 @@ async function startingIndex(folder: string, settings: LatentsSettings): Promise
     requireSame(folder, index, fresh);
     return index;
   }
-  const strangers = (await readdir(folder)).filter((name) => name === INDEX_FILE || SHARD_PATTERN.test(name));
-  if (strangers.length > 0) {
+  const foreignFiles = (await readdir(folder)).filter(
+    (name) => name === INDEX_FILE || SHARD_PATTERN.test(name),
+  );
+  if (foreignFiles.length > 0) {
     throw new DatasetError(
-      `${folder}: holds ${strangers[0]} but no index of latents; give a new folder, or remove what is in this one`,
+      `${folder}: holds ${foreignFiles[0]} but no index of latents; give a new folder, or remove what is in this one`,
     );
   }
   await writeIndex(folder, fresh);

@@ -22,14 +22,14 @@ export const EARLIER_VERSION = 1;
 /** An index of millions of images takes less than a megabyte; more is no index. */
 const LARGEST_INDEX = 64 * 2 ** 20;
 /** A random order has at most so many places. */
-const MOST_IMAGES = 2 ** 31 - 1;
+const MAX_IMAGES = 2 ** 31 - 1;
 /** Values of one image's latents; those of 4096 x 4096 pixels are a sixteenth of it. */
-const MOST_VALUES = 2 ** 24;
+const MAX_VALUES = 2 ** 24;
 
 /** Shown in messages, so nothing that a terminal would take for a command. */
 const fingerprint = z.string().regex(/^[\w-]{1,64}$/);
 const size = z.int().min(1).max(65536);
-const count = z.int().min(0).max(MOST_IMAGES);
+const count = z.int().min(0).max(MAX_IMAGES);
 
 const schema = z.strictObject({
   format: z.literal(FORMAT),
@@ -39,7 +39,7 @@ const schema = z.strictObject({
   /** Samples are videos: each has frames of its own number, whose latents follow each other. Absent: they are images. */
   clips: z.literal(true).optional(),
   /** Images or videos of the source, the corrupt ones included. */
-  images: z.int().min(1).max(MOST_IMAGES),
+  images: z.int().min(1).max(MAX_IMAGES),
   /** Fingerprint of the source. */
   source: fingerprint,
   /** Side of the square pictures that were encoded. */
@@ -53,7 +53,7 @@ const schema = z.strictObject({
   flips: z.boolean(),
   autoencoder: z.strictObject({ fingerprint, scalingFactor: z.number().positive() }),
   /** Images of the source a shard; the last has what is left. */
-  shardSize: z.int().min(1).max(MOST_IMAGES),
+  shardSize: z.int().min(1).max(MAX_IMAGES),
   /** The finished ones: samples they hold, corrupt images they would have held, and of videos all frames together. */
   shards: z.array(z.strictObject({ samples: count, skipped: count, frames: count.optional() })),
 });
@@ -184,7 +184,7 @@ function indexChecksum(index: LatentsIndex): number {
 
 function inconsistency(index: LatentsIndex): string | undefined {
   const { latentShape, shards } = index;
-  if (latentShape.reduce((product, dim) => product * dim, 1) > MOST_VALUES) {
+  if (latentShape.reduce((product, dim) => product * dim, 1) > MAX_VALUES) {
     return `latents of [${latentShape}] are absurdly large`;
   }
   const most = shardCount(index);

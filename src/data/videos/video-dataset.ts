@@ -19,7 +19,7 @@ export interface VideoDatasetOptions extends CorruptFilesOptions, ClipFormat {
 /** @param root what the dataset is called, and what its files are below. */
 export function videoDataset(
   root: string,
-  { files, classNames, passedOver }: ClassFiles,
+  { files, classNames, ignoredFiles }: ClassFiles,
   options: VideoDatasetOptions,
 ): VideoDataset {
   const { frames, interval, size, channels, maxPixels, clipReader = processClipReader() } = options;
@@ -37,7 +37,7 @@ export function videoDataset(
     get corruptCount() {
       return corrupt.count;
     },
-    passedOver,
+    ignoredFiles,
     fingerprint: () => fingerprintOf(root, files),
     async read(index, generator) {
       // Drawn for corrupt ones too, so that what follows does not depend on which are known to be.

@@ -6,19 +6,19 @@ import { resize } from '../../media/resize.ts';
 import type { SampleSource } from '../sample-source.ts';
 import { escapeHtml, type ReportFigure } from './page.ts';
 
-const MOST_PICTURES = 64;
+const MAX_IMAGES = 64;
 const COLUMNS = 8;
-const MOST_CLIPS = 8;
+const MAX_CLIPS = 8;
 /** Frames of a clip that are shown, side by side. */
-const MOST_FRAMES = 8;
+const MAX_FRAMES = 8;
 /** Sides of a picture in the grid, in pixels. */
 const CELL = 64;
 
 /** A grid of pictures, or of clips one below the other, evenly spread over the set. */
 export async function pictureGrid(source: SampleSource, name: string): Promise<ReportFigure> {
   const areClips = source.shape.length === 4;
-  const images = await pick(source, areClips ? MOST_CLIPS : MOST_PICTURES);
-  const cells = images.map((frames) => sideBySide(evenly(frames, MOST_FRAMES).map(fitted)));
+  const images = await pick(source, areClips ? MAX_CLIPS : MAX_IMAGES);
+  const cells = images.map((frames) => sideBySide(evenly(frames, MAX_FRAMES).map(fitted)));
   const picture = grid(cells, { columns: areClips ? 1 : COLUMNS, padding: 2, background: 128 });
   const png = Buffer.from(await encodePng(picture)).toString('base64');
   const size = `${source.shape.at(-2)} x ${source.shape.at(-3)} pixels`;
@@ -28,7 +28,7 @@ export async function pictureGrid(source: SampleSource, name: string): Promise<R
       ? `all ${source.count} ${unit}`
       : `${cells.length} of ${source.count} ${unit}, evenly spread over the set`;
   const frames = areClips
-    ? `, a row each with ${Math.min(MOST_FRAMES, at(source.shape, 0))} of its ${source.shape[0]} frames`
+    ? `, a row each with ${Math.min(MAX_FRAMES, at(source.shape, 0))} of its ${source.shape[0]} frames`
     : '';
   const caption = `${name}: ${chosen}, of ${size}${frames}`;
   const alt = escapeHtml(`Grid of pictures. ${caption}.`);

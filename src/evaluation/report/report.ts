@@ -36,11 +36,11 @@ interface Context {
 }
 
 /** Rows of each set that are drawn: more would hide each other. */
-const MOST_POINTS = 1000;
+const MAX_POINTS = 1000;
 /** Rows of each set between which neighbours are sought, for the drawing alone. */
-const MOST_NEIGHBOURS = 5000;
+const MAX_NEIGHBOURS = 5000;
 /** More classes are told in a sentence instead of a chart. */
-const MOST_BARS = 40;
+const MAX_BARS = 40;
 
 const NOTES: Readonly<Record<Score, string>> = {
   fid: "Fréchet distance of the two sets' Inception features, each taken for a Gaussian. 0 if means and covariances are equal; lower is better.",
@@ -140,8 +140,8 @@ async function featureCharts(
   if (!reference.features || !samples.features) return [];
   const some = (most: number) =>
     [someRows(reference.features!, most), someRows(samples.features!, most)] as const;
-  const [real, fake] = some(MOST_NEIGHBOURS);
-  const [fewReal, fewFake] = some(MOST_POINTS);
+  const [real, fake] = some(MAX_NEIGHBOURS);
+  const [fewReal, fewFake] = some(MAX_POINTS);
   const counts = (a: Features, b: Features): string =>
     `${at(a.shape, 0)} of the reference and ${at(b.shape, 0)} samples`;
   const figures: ReportFigure[] = [];
@@ -191,7 +191,7 @@ function classCharts({ sets, metrics }: Evaluation): ReportFigure[] {
     if (labels) figures.push(classCounts(labels, names, series));
   }
   const accuracies = Object.entries(metrics.labelAccuracyByClass ?? {});
-  if (accuracies.length > 0 && accuracies.length <= MOST_BARS) {
+  if (accuracies.length > 0 && accuracies.length <= MAX_BARS) {
     const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
     const worst = accuracies.reduce((lowest, row) => (row[1] < lowest[1] ? row : lowest));
     figures.push({
@@ -224,7 +224,7 @@ function classCounts(
   const summary = `${rows.length} classes, with ${fewest} to ${most} each`;
   const text = { title: `Samples by class, ${series}`, description: `Bars: ${summary}.` };
   return {
-    content: rows.length <= MOST_BARS ? bars(text, rows, String, series) : '',
+    content: rows.length <= MAX_BARS ? bars(text, rows, String, series) : '',
     caption: `Labels of the ${series}: ${summary}.`,
   };
 }

@@ -12,7 +12,7 @@ export type ClassList = Pick<AcditConfig, 'classes' | 'classNames'>;
 /** Classes whose spellings are computed once, to look up many texts: see {@link classIndex}. */
 export interface ClassIndex extends ClassList {
   /** Returns the classes whose names are spelled like the text. */
-  spelledLike(text: string, spelling: Spelling): readonly number[];
+  findSpelling(text: string, spelling: Spelling): readonly number[];
 }
 
 /** Reduces a name to the part that is compared. */
@@ -56,7 +56,7 @@ export function classIndex(list: ClassList): ClassIndex {
   return {
     classes,
     ...(list.classNames && { classNames: list.classNames }),
-    spelledLike: (text, spelling) => (spelled.get(spelling) ?? spellAll(spelling)).get(spelling(text)) ?? [],
+    findSpelling: (text, spelling) => (spelled.get(spelling) ?? spellAll(spelling)).get(spelling(text)) ?? [],
   };
 }
 
@@ -127,7 +127,7 @@ export function distinctNames(names: readonly string[]): string[] {
  */
 function onlyOne(list: ClassList, text: string, spelling: Spelling): number | undefined {
   const { classNames = [] } = list;
-  const fitting = ('spelledLike' in list ? (list as ClassIndex) : classIndex(list)).spelledLike(
+  const fitting = ('findSpelling' in list ? (list as ClassIndex) : classIndex(list)).findSpelling(
     text,
     spelling,
   );

@@ -29,7 +29,7 @@ export interface PlanDrawing {
 const SIDE = 384;
 const MARGIN = { left: 64, top: 60, right: 12, bottom: 66 } as const;
 /** More blocks than this are not numbered. */
-const MOST_NUMBERS = 20;
+const MAX_NUMBERS = 20;
 
 /** Draws a plan. */
 export function planDrawing(plan: BlockPlan, style: PlanStyle): PlanDrawing {
@@ -114,7 +114,7 @@ function divider({ clean, blocks }: BlockPlan, { color }: PlanStyle): string[] {
 /** Returns the names of the parts of the sequence, and the numbers of the blocks. */
 function axes(plan: BlockPlan, { text }: PlanStyle): string[] {
   const size = SIDE / plan.blocks;
-  return planParts(plan, MOST_NUMBERS).flatMap(({ name, start, end, numbers }) => {
+  return planParts(plan, MAX_NUMBERS).flatMap(({ name, start, end, numbers }) => {
     const middle = ((start + end) / 2) * size;
     const kind = name === 'blocks' ? '' : `${name} `;
     return [

@@ -5,14 +5,14 @@ import { counted, grouped } from '../../io/quantities.ts';
 import { type BlockPlan, CELL, planCells, planNumbers } from './plan-cells.ts';
 
 /** Rows and columns that fit on a screen; larger plans are drawn with several blocks a cell. */
-const MOST_CELLS = 48;
+const MAX_CELLS = 48;
 
 const LEGEND = '# attended   + attended in part   o computed, then masked   . not computed';
 
 /** Rows are queries, columns are keys. */
 export function planText(blockPlan: BlockPlan): string {
   const { blocks, clean } = blockPlan;
-  const perCell = Math.ceil(blocks / MOST_CELLS);
+  const perCell = Math.ceil(blocks / MAX_CELLS);
   const cells = planCells(blockPlan);
   const groups = [...cellGroups(0, clean, perCell), ...cellGroups(clean, blocks, perCell)];
   const rows = groups.map((queries, i) => {
