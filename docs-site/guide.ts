@@ -29,6 +29,7 @@ const GROUPS: readonly (readonly [title: string, sources: readonly string[]])[] 
       'docs/serving.md',
       'docs/browser.md',
       'docs/graphics-cards.md',
+      'docs/programs.md',
       'docs/reliability.md',
     ],
   ],
