@@ -103,7 +103,8 @@ describe('what NumPy pickles', () => {
 
   it('may be changed once it is read', async () => {
     const array = arrayFromBuffer([new Uint8Array(Float32Array.of(1, 2).buffer), dtype('f4'), [2], 'C'], 'm');
-    (await array.read()).data.fill(9);
+    const first = await array.read();
+    (first.data as Float32Array).fill(9);
     expect(await array.read()).toEqual(float32([2], [1, 2]));
     expect(array.strides).toEqual([1]);
   });
