@@ -5,7 +5,16 @@
  * Usage: npm run mutation -- PATH... [--tests PATH]... [--sample N]
  */
 
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startVitest } from 'vitest/node';
@@ -35,6 +44,10 @@ const { files, mutants } = await instrument(paths, CACHE);
 const counted = mutants.filter(({ status }) => status !== 'Ignored');
 const tested = values.sample === undefined ? counted : sampled(counted, Number(values.sample));
 await test();
+if (!existsSync(RESULTS)) {
+  console.error('no test was run: name test files with --tests');
+  process.exit(1);
+}
 report(JSON.parse(readFileSync(RESULTS, 'utf8')));
 
 function filesIn(path: string): string[] {
@@ -44,7 +57,7 @@ function filesIn(path: string): string[] {
 
 /** Tests a copy of the repository in which the files have their mutants. */
 async function test(): Promise<void> {
-  rmSync(COPY, { recursive: true, force: true });
+  for (const path of [COPY, RESULTS]) rmSync(path, { recursive: true, force: true });
   for (const name of ['package.json', 'tsconfig.json', 'src', 'test']) {
     cpSync(name, join(COPY, name), { recursive: true });
   }
