@@ -71,6 +71,28 @@ describe('npz', () => {
     expect(counting.bytesRead).toBeLessThan(counting.source.size / 4);
   });
 
+  it('has the arrays of an archive alone, and is closed with its source', async () => {
+    const files: [string, Uint8Array][] = [
+      ['a.npy', encodeNpy(float32([2], [1, 2]))],
+      ['notes.txt', new Uint8Array(3)],
+    ];
+    const counting = countingSource(bytesSource(await encodeZip(files, false), 'x.npz'));
+    const npz = await openNpz(counting.source);
+    expect(npz.names).toEqual(['a']);
+    const stream = await npz.stream('a');
+    expect([stream.dtype, stream.shape]).toEqual(['float32', [2]]);
+    await stream.close();
+    await expect(npz.stream('b')).rejects.toThrow("x.npz: holds no array 'b'; it has a");
+    await npz.close();
+    expect(counting.closed).toBe(true);
+  });
+
+  it('is stored unless it is to be compressed', async () => {
+    const arrays = { a: float32([1000], new Float32Array(1000)) };
+    expect((await encodeNpz(arrays)).length).toBeGreaterThan(4000);
+    expect((await encodeNpz(arrays, { compress: true })).length).toBeLessThan(1000);
+  });
+
   it('says what is wrong', async () => {
     const npz = await openNpz(bytesSource(await encodeNpz({ a: float32([1], [1]) }), 'x.npz'));
     await expect(npz.read('b')).rejects.toThrow("x.npz: holds no array 'b'; it has a");
@@ -78,6 +100,11 @@ describe('npz', () => {
     await expect((await openNpz(bytesSource(foreign, 'y.npz'))).read('a')).rejects.toThrow(
       'y.npz/a: is no .npy file',
     );
+    await expect((await openNpz(bytesSource(foreign, 'y.npz'))).readText('a')).rejects.toThrow(
+      /^y\.npz\/a: /,
+    );
+    const cut = openNpz(bytesSource(Buffer.from(`PK\x03\x04${' and no end'.repeat(9)}`), 'z.npz'));
+    await expect(cut).rejects.toThrow('z.npz: is cut off');
     await expect(openNpz(bytesSource(new Uint8Array(100)))).rejects.toThrow(FormatError);
   });
 
