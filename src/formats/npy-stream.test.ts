@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { countingSource } from '../../test/support/counting-source.ts';
 import { writeSparseZip } from '../../test/support/sparse-zip.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
@@ -94,6 +94,36 @@ describe('an array read piece by piece', () => {
     await expect(piecesOf(await open(bytes.subarray(0, -1)), 2)).rejects.toThrow('ends before row 7 of 7');
     const longer = Buffer.concat([bytes, Buffer.alloc(1)]);
     await expect(piecesOf(await open(longer), 2)).rejects.toThrow('more data than its shape takes');
+  });
+
+  it('has rows of up to 512 MB', async () => {
+    const largest = 512 * 2 ** 20;
+    const array = await streamNpy(chunks(npyHeader('uint8', [1, largest]), 50), 'a');
+    expect(array.shape).toEqual([1, largest]);
+    const larger = streamNpy(chunks(npyHeader('uint8', [1, largest + 1]), 50), 'a');
+    await expect(larger).rejects.toThrow('a: a row of 536870913 bytes is larger than 536870912');
+  });
+
+  it('may be in Fortran order if it has one axis', async () => {
+    const bytes = Buffer.from(encodeNpy(float32([3], [1, 2, 3])));
+    bytes.write('True ', bytes.indexOf('False'));
+    const pieces = await piecesOf(await streamNpy(chunks(bytes, 50), 'a'), 2);
+    expect(pieces).toEqual([float32([2], [1, 2]), float32([1], [3])]);
+  });
+
+  it('closes its source when it is closed, or cannot be read', async () => {
+    const closed = vi.fn();
+    async function* source(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
+      try {
+        yield* chunks(bytes, 50);
+      } finally {
+        closed();
+      }
+    }
+    await (await streamNpy(source(encodeNpy(rows)), 'a')).close();
+    expect(closed).toHaveBeenCalledTimes(1);
+    await expect(streamNpy(source(encodeNpy(float32([], [1]))), 'a')).rejects.toThrow(FormatError);
+    expect(closed).toHaveBeenCalledTimes(2);
   });
 
   it.each([false, true])('notices a flipped bit (compressed: %s)', async (compress) => {
