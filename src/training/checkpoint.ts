@@ -5,16 +5,18 @@
  * derived from the seed and the step.
  */
 
+import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { TRAINER_FOLDER } from '../checkpoints/load.ts';
+import { CONFIG_FILE, TRAINER_FOLDER, WEIGHTS_FILE } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
 import {
   openChecksummedSafetensors,
   writeChecksummedSafetensors,
 } from '../formats/checksummed-safetensors.ts';
+import { openSafetensors } from '../formats/safetensors.ts';
 import { makeFolders } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
 import { parseJsonOf } from '../io/json.ts';
@@ -35,7 +37,7 @@ import type { Recipe } from './recipe.ts';
 import { type ChangeableKey, recordSettings, requireSameRun } from './recipe-changes.ts';
 
 const FILE_PATTERN = /^step-(\d+)\.safetensors$/;
-const UNFINISHED_PATTERN = /^\.(step-\d+|model)\.safetensors\.[0-9a-f]+\.tmp$/;
+const UNFINISHED_PATTERN = /^\.((step-\d+|model)\.safetensors|config\.json)\.[0-9a-f]+\.tmp$/;
 const PARTS = ['weights', 'ema', 'firstMoments', 'secondMoments'] as const;
 
 /** Training at a point in time. */
@@ -69,6 +71,38 @@ export async function saveTraining(
   };
   await writeChecksummedSafetensors(join(trainer, file), stateTensors(state), metadata);
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
+  await removeRemains(folder, step);
+}
+
+/**
+ * Completes a save that was killed after it had written the state: a run that resumes from its last step saves nothing
+ * else. A damaged newer state stays until the next save.
+ */
+export async function completeSave(
+  folder: string,
+  config: AcditConfig,
+  { step, state }: TrainingPoint,
+): Promise<void> {
+  const [newest] = await stateFiles(join(folder, TRAINER_FOLDER));
+  if (newest === undefined || stepOf(newest) !== step) return;
+  if ((await modelStep(folder)) !== String(step)) {
+    await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
+  }
+  await removeRemains(folder, step);
+}
+
+/** Returns the step that the model of a run's folder records; undefined if there is no model or it records none. */
+async function modelStep(folder: string): Promise<string | undefined> {
+  const path = join(folder, WEIGHTS_FILE);
+  if (!existsSync(path) || !existsSync(join(folder, CONFIG_FILE))) return undefined;
+  const archive = await openSafetensors(await openFile(path)).catch(() => undefined);
+  await archive?.close();
+  return archive?.metadata.step;
+}
+
+/** Removes states that are not kept any more, and temporary files. */
+async function removeRemains(folder: string, step: number): Promise<void> {
+  const trainer = join(folder, TRAINER_FOLDER);
   const states = await stateFiles(trainer);
   // A state of a later step is damaged, since the run resumed before it.
   const kept = states.filter((name) => stepOf(name) <= step).slice(0, KEPT_STATES);

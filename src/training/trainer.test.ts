@@ -403,6 +403,24 @@ describe('training', () => {
     expect((await start(run)).step).toBe(2);
   });
 
+  it('completes a last save that was killed after it had written the state', async () => {
+    const run = await setUp();
+    await start(run);
+    const model = join(run.out, 'model.safetensors');
+    const finished = readFileSync(model);
+    const shorter = await setUp();
+    await start(shorter, { training: { steps: 3 } });
+    writeFileSync(model, readFileSync(join(shorter.out, 'model.safetensors')));
+    const leftover = join(run.out, '.config.json.0123456789ab.tmp');
+    const oldest = join(run.out, 'trainer', 'step-00000001.safetensors');
+    writeFileSync(leftover, '{');
+    writeFileSync(oldest, 'an older state');
+    await start(run);
+    expect(readFileSync(model)).toEqual(finished);
+    expect(readdirSync(run.out)).not.toContain('.config.json.0123456789ab.tmp');
+    expect(run.states()).toEqual(['step-00000003.safetensors', 'step-00000006.safetensors']);
+  });
+
   it('begins again with the weights that it had', async () => {
     const run = await setUp({ accumulate: 1, steps: 2 });
     const { state } = await start(run);

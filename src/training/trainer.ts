@@ -7,7 +7,7 @@ import { movedClass } from '../models/acdit/class-difference.ts';
 import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
 import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
-import { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
+import { completeSave, resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
 import { initialState } from './optimizer.ts';
 import type { ChangeableKey } from './recipe-changes.ts';
 import { openRunFolder, type RunFolder, type RunStart } from './run-folder.ts';
@@ -57,7 +57,10 @@ async function trainIn(run: RunFolder, options: TrainingOptions): Promise<Traini
     ? undefined
     : await resumeTraining(folder, config, recipe, options.allowChanges, warn);
   const point = resumed ?? (await startingPoint(options));
-  if (!signal?.aborted) await run.begin();
+  if (!signal?.aborted) {
+    await run.begin();
+    if (resumed) await completeSave(folder, config, resumed);
+  }
   return runTraining({
     ...options,
     point,
