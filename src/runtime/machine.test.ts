@@ -55,7 +55,7 @@ describe('machine', () => {
   });
 
   it.each([
-    ['4:memory:/docker/1\n3:cpu,cpuacct:/docker/1', 'cpu,cpuacct/docker/1', 'memory/docker/1'],
+    ['12:memory:/docker/1\n10:cpu,cpuacct:/docker/1', 'cpu,cpuacct/docker/1', 'memory/docker/1'],
     ['4:memory:/docker/1\n3:cpu,cpuacct:/docker/1', 'cpu', 'memory'],
     ['4:memory:/\n3:cpu:/', 'cpu', 'memory'],
   ])('is the quota of version 1: %j', (cgroup, cpu, memory) => {

@@ -98,10 +98,35 @@ describe('a classifier', () => {
     [{ widths: [] }, /widths must be whole numbers above 0/],
     [{ widths: [2, 0.5] }, /widths must be whole numbers above 0.*\[2, 0.5\]/],
     [{ imageSize: 6 }, /imageSize must be a multiple of 4, which 2 stages halve, got 6/],
+    [{ imageSize: 0 }, /imageSize must be a multiple of 4/],
     [{ testAccuracy: 93 }, /testAccuracy must be 0 to 1, got 93/],
+    [{ testAccuracy: -0.1 }, /testAccuracy must be 0 to 1, got -0.1/],
   ])('is refused with %j', (changes, message) => {
     expect(() => validateClassifier({ ...config, ...changes })).toThrow(ConfigError);
     expect(() => validateClassifier({ ...config, ...changes })).toThrow(message);
+  });
+
+  it.each<Partial<ClassifierConfig>>([
+    { classNames: ['a', 'b'] },
+    { channels: 3 },
+    { widths: [1], imageSize: 2 },
+    { testAccuracy: 0 },
+    { testAccuracy: 1 },
+  ])('may have %j', (changes) => {
+    expect(validateClassifier({ ...config, ...changes })).toEqual({ ...config, ...changes });
+  });
+
+  it('starts from weights that keep the variance through a layer (He et al., 2015)', () => {
+    const weights = [...initializeClassifier({ ...config, widths: [64, 64] }, new Generator(0)).values()];
+    const normal = weights.filter(
+      ({ shape, data }) => shape.length === 4 && data.length > 1000 && data[0] !== 0,
+    );
+    expect(normal.length).toBeGreaterThan(0);
+    for (const { shape, data } of normal) {
+      const variance = data.reduce((sum, value) => sum + value * value, 0) / data.length;
+      const inputs = data.length / shape[0];
+      expect((variance * inputs) / 2).toBeCloseTo(1, 1);
+    }
   });
 });
 
