@@ -41,8 +41,8 @@ it.each([
   const recipe = parseRecipe({
     model: { layers: 1, hidden: 32, heads: 2, patch: 2, blocks: 2, squareBlocks: false, ...model },
     data: { path: 'shades' },
-    training: { steps: 250, batch: 16, learningRate: 3e-3, ema: 0.95, seed: 1, labelDrop: 0, ...training },
-    output: { folder: join(temporaryFolder(), 'run'), checkpointEvery: 250 },
+    training: { steps: 400, batch: 16, learningRate: 3e-3, ema: 0.95, seed: 1, labelDrop: 0, ...training },
+    output: { folder: join(temporaryFolder(), 'run'), checkpointEvery: 400 },
   });
   const config = recipeModel(recipe, shades);
   const { state } = await train({ recipe, config, dataset: shades, device });

@@ -40,7 +40,7 @@ const data: Readonly<Record<string, DatasetTraits>> = {
 describe('the recipes of docs/training.md', () => {
   const text = readFileSync(new URL('../../docs/training.md', import.meta.url), 'utf8');
   const blocks = [...text.matchAll(/```json\n(.*?)```/gs)].map(([, json]) => JSON.parse(json));
-  it('are three', () => expect(blocks).toHaveLength(3));
+  it('are four', () => expect(blocks).toHaveLength(4));
   it.each(blocks)('$data.path: valid, and make a model', (json) => {
     const recipe = parseRecipe(json);
     const { imageSize, frames = 1 } = recipe.data;
