@@ -2,9 +2,9 @@
 
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import { videoFrames } from '../data/videos/clip.ts';
 import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop, shortSideCrop } from '../media/resize.ts';
-import { readFrames } from '../media/video-reader.ts';
 import {
   type AcditConfig,
   frameCount,
@@ -43,7 +43,7 @@ export async function readGiven(config: AcditConfig, options: Continuation): Pro
   const { path, blocks, signal } = options;
   const most = Math.min(options.keep ?? blocks - 1, blocks);
   const frames: Image[] = [];
-  for await (const frame of readFrames(path, { signal })) {
+  for await (const frame of videoFrames(path, { signal })) {
     frames.push(fitted(config, frame, path));
     if (frames.length >= framesOf(config, most)) break;
   }

@@ -188,7 +188,7 @@ describe('clips and continuations that cannot be made', () => {
     [['--blocks', '0'], /--blocks must be a whole number of at least 1, got '0'/],
     [['--window', '4', '--blocks', '9'], /window must be 1 to 3.*got 4/],
     [['--keep', '1'], /--keep says how much of --continue is kept/],
-    [['--continue', 'missing.gif'], /missing\.gif/],
+    [['--continue', 'missing.gif'], /missing\.gif: cannot be read \(ENOENT\)/],
     [['--labels', '0/1/2', '--blocks', '4'], /has 3 values; give one, or one for each of 4 blocks/],
   ] as const)('%j', async (args, message) => {
     const model = await saveTiny(inFolder('model'), clipConfig);
