@@ -30,7 +30,7 @@ describe('a configuration', () => {
       /prediction flow needs the noise schedule flow, got cosine/,
       { prediction: 'flow', noiseSchedule: 'cosine' },
     ],
-    [/prediction epsilon cannot follow .* use flow or sample/, { noiseSchedule: 'flow' }],
+    [/prediction epsilon cannot follow .* use flow, v or sample/, { noiseSchedule: 'flow' }],
     [/noiseShift must be above 0, got 0/, { noiseShift: 0 }],
     [/contextNoise .* from 0 to 999, got 1000/, { contextNoise: 1000 }],
     [/layers must be a whole number above 0, got 0/, { layers: 0 }],

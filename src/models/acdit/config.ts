@@ -219,7 +219,7 @@ function validateDiffusion(settings: DiffusionSettings, fail: Fail): void {
   }
   if (prediction === 'epsilon' && noiseSchedule === 'flow') {
     fail(
-      'prediction epsilon cannot follow the noise schedule flow, which begins at noise alone; use flow or sample',
+      'prediction epsilon cannot follow the noise schedule flow, which begins at noise alone; use flow, v or sample',
     );
   }
   if (!(noiseShift > 0 && Number.isFinite(noiseShift))) fail(`noiseShift must be above 0, got ${noiseShift}`);
