@@ -75,7 +75,7 @@ async function work(): Promise<boolean> {
   const chosen = targets.filter(({ name }) => values.reader === undefined || name === values.reader);
   if (chosen.length === 0) {
     console.log(
-      `there is no reader '${values.reader}'; there are ${targets.map(({ name }) => name).join(', ')}`,
+      `unknown reader '${values.reader}'; the readers are ${targets.map(({ name }) => name).join(', ')}`,
     );
     return false;
   }

@@ -10,7 +10,7 @@ export function needsText({ batch, steps, macs, memory }: ModelNeeds): string {
     ['all tokens in one pass', macs.sequence],
     ['step of the first block', macs.firstBlockStep.plain, macs.firstBlockStep.guided],
     ['step of the last block', macs.lastBlockStep.plain, macs.lastBlockStep.guided],
-    [`sample of ${steps} steps a block`, macs.sample.plain, macs.sample.guided],
+    [`sample of ${steps} steps per block`, macs.sample.plain, macs.sample.guided],
     ['training, of a sample', macs.training],
   ];
   const line = (name: string, values: readonly string[]): string =>
@@ -24,7 +24,7 @@ export function needsText({ batch, steps, macs, memory }: ModelNeeds): string {
     ),
     `memory for ${batch} at a time, about`,
     memoryLine('to sample with guidance', sampling),
-    ...(sliding ? [memoryLine('to go on over a window', sliding)] : []),
+    ...(sliding ? [memoryLine('to continue over a window', sliding)] : []),
     memoryLine('to train', training.save),
     memoryLine('to train with "recompute"', training.recompute),
   ].join('\n');

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../../test/support/temporary-folder.ts';
+import { folderOf } from '../../test/support/folder-of.ts';
 import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { describeIgnoredFiles, filesBelow, ignoredFiles } from './folder-files.ts';
 import { openImageFolder } from './image-folder.ts';
@@ -12,16 +12,6 @@ const fixture = (name: string): Uint8Array =>
   readFileSync(fileURLToPath(new URL(`../../test/fixtures/images/${name}`, import.meta.url)));
 const text = new TextEncoder().encode('no image');
 const heic = Buffer.from('\0\0\0\x18ftypheic\0\0\0\0mif1heic');
-
-/** A folder of files by their paths. */
-function folderOf(files: Readonly<Record<string, Uint8Array>>): string {
-  const folder = temporaryFolder();
-  for (const [path, bytes] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, path), bytes);
-  }
-  return folder;
-}
 
 describe('filesBelow', () => {
   it('finds every image that is read, by content where the extension is missing or unusual', async () => {

@@ -1,6 +1,7 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { folderOf } from '../../test/support/folder-of.ts';
 import { writeIdxDataset } from '../../test/support/idx-files.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { ConfigError, DatasetError } from '../errors.ts';
@@ -16,16 +17,6 @@ beforeAll(async () => {
   grey = await encodePng(blankImage(9, 6, 3, 51));
   white = await encodePng(blankImage(5, 8, 1, 255));
 });
-
-/** Write files by their path below a new folder. */
-function folderOf(files: Readonly<Record<string, Uint8Array>>): string {
-  const folder = temporaryFolder();
-  for (const [path, bytes] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, path), bytes);
-  }
-  return folder;
-}
 
 describe('openImageFolder', () => {
   it('takes folders in order as classes, at any depth, and crops', async () => {

@@ -88,7 +88,7 @@ describe('parseShardIndex', () => {
     expect(parse({ a: longest }).files).toEqual([longest]);
   });
 
-  it('refuses what is no index', () => {
+  it('refuses what is not an index', () => {
     expect(() => parseShardIndex('{}', 'm.index')).toThrow('m.index: not the index of sharded safetensors');
     expect(() => parse({ a: 1 })).toThrow(FormatError);
   });

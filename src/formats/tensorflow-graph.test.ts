@@ -118,7 +118,7 @@ describe('a graph of messages', () => {
 
   it('has nodes alone, not what else a graph has', async () => {
     const node = graphOf(message([1, 1], [4, floats(5)]));
-    const other = message([2, 'the library, which is no node'], [4, 'versions']);
+    const other = message([2, 'the library, which is not a node'], [4, 'versions']);
     expect((await open(Buffer.concat([other, node]))).names).toEqual(['w']);
   });
 

@@ -91,7 +91,7 @@ describe('acdit info', () => {
     expect(memory.sliding.activations).toBe(memory.sampling.activations);
     expect((await json('--size', 'B')).needs.memory.sliding).toBeUndefined();
     const { stdout } = await runInProcess(['info', '--size', 'B', '--video']);
-    expect(stdout).toMatch(/to go on over a window +\d\.\d\d GB/);
+    expect(stdout).toMatch(/to continue over a window +\d\.\d\d GB/);
   });
 
   it('estimates the memory that was measured', async () => {

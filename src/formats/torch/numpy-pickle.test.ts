@@ -120,8 +120,8 @@ describe('what NumPy pickles', () => {
   const bytes = new Uint8Array(8);
   it.each<[string, () => unknown]>([
     ['a dtype without a name', () => makeDtype([8], 'm')],
-    ['a dtype whose order is no text', () => setDtypeState(makeDtype(['f8'], 'm'), [3, 1], 'm')],
-    ['a dtype whose state is no list', () => setDtypeState(makeDtype(['f8'], 'm'), 'x<', 'm')],
+    ['a dtype whose order is not a text', () => setDtypeState(makeDtype(['f8'], 'm'), [3, 1], 'm')],
+    ['a dtype whose state is not a list', () => setDtypeState(makeDtype(['f8'], 'm'), 'x<', 'm')],
     ['a scalar without a dtype', () => makeScalar(['f8', bytes], 'm')],
     ['a scalar of null', () => makeScalar([null, bytes], 'm')],
     [
@@ -131,7 +131,7 @@ describe('what NumPy pickles', () => {
     ['a scalar without bytes', () => makeScalar([dtype('f8'), 'abcdefgh'], 'm')],
     ['an array without a shape', () => arrayFromBuffer([bytes, dtype('f8'), 1, 'C'], 'm')],
     ['an array without bytes', () => arrayFromBuffer([null, dtype('f8'), [1], 'C'], 'm')],
-    ['an array whose state is no list', () => setArrayState(makeEmptyArray(), null, 'm')],
+    ['an array whose state is not a list', () => setArrayState(makeEmptyArray(), null, 'm')],
   ])('is refused: %s', (_, make) => {
     expect(make).toThrow(FormatError);
   });

@@ -56,7 +56,11 @@ describe('names of PyTorch', () => {
   });
 
   it.each<[string, string, RegExp]>([
-    ['a storage that is no tuple', `${text('storage')}Q`, /refers to a storage in a way that is not known/],
+    [
+      'a storage that is not a tuple',
+      `${text('storage')}Q`,
+      /refers to a storage in a way that is not known/,
+    ],
     [
       'a storage of another kind',
       stored(text('module'), TYPE, text('0'), 'N', int(4)),
