@@ -121,9 +121,10 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
   it('chooses blocks to keep by pointer', async () => {
     const cells = page.locator('.cell');
     await cells.nth(1).click();
-    expect(await page.getByRole('slider', { name: 'Blocks to keep' }).inputValue()).toBe('2');
+    const kept = () => page.getByRole('slider', { name: 'Blocks to keep' }).inputValue();
+    await expect.poll(kept).toBe('2');
     await cells.nth(1).click();
-    expect(await page.getByRole('slider', { name: 'Blocks to keep' }).inputValue()).toBe('1');
+    await expect.poll(kept).toBe('1');
   });
 
   it('saves PNG and MP4', async () => {
@@ -143,10 +144,10 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await page.reload();
     const items = page.locator('.gallery .item');
     await items.nth(1).waitFor();
-    expect(await items.count()).toBe(2);
+    await expect.poll(() => items.count()).toBe(2);
     await items.nth(1).click();
-    expect(await status().innerText()).toBe('From the gallery.');
-    expect(await page.getByRole('spinbutton', { name: 'Seed' }).inputValue()).toBe('7');
+    await status().filter({ hasText: 'From the gallery.' }).waitFor();
+    await expect.poll(() => page.getByRole('spinbutton', { name: 'Seed' }).inputValue()).toBe('7');
     await page
       .getByRole('button', { name: /^Remove/ })
       .first()
@@ -197,7 +198,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await drop([['image-tiny.pt', await readFile(join(root, 'test/fixtures/golden/image-tiny.pt'))]]);
     const chosen = page.getByRole('combobox', { name: 'Model' }).locator('option:checked');
     await chosen.filter({ hasText: 'image-tiny (yours)' }).waitFor({ state: 'attached' });
-    expect(await page.getByRole('alert').count()).toBe(0);
+    await expect.poll(() => page.getByRole('alert').count()).toBe(0);
     await set('Steps per block', 1);
     await button('Make an image').click();
     await done();
@@ -224,7 +225,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await page.getByRole('alert').filter({ hasText: 'does not fit its config.json' }).waitFor();
     await withConfig({});
     await page.getByText('The autoencoder is added').waitFor();
-    expect(await page.getByRole('alert').count()).toBe(0);
+    await expect.poll(() => page.getByRole('alert').count()).toBe(0);
     await set('Steps per block', 1);
     await button('Make an image').click();
     await status()
@@ -290,7 +291,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     };
     await page.getByRole('status').filter({ hasText: 'Trained.' }).waitFor({ timeout: 90_000 });
     expect(await loss(60)).toBeLessThan(0.2);
-    expect(await page.locator('.sample-row canvas').count()).toBe(16);
+    await expect.poll(() => page.locator('.sample-row canvas').count()).toBe(16);
   });
 
   it.each(['create', 'compare', 'train'])('has no accessibility fault: %s', async (view) => {
