@@ -5,10 +5,7 @@
  */
 
 import { input } from '../src/graph/symbolic.ts';
-import { createI3d } from '../src/models/i3d/i3d.ts';
-import { I3D_CONVOLUTIONS, i3dWeightShape } from '../src/models/i3d/layers.ts';
-import { i3dLogits } from '../src/models/i3d/network.ts';
-import { preprocessClips } from '../src/models/i3d/preprocess.ts';
+import { createI3d, i3dLogits, preprocessClips } from '../src/models/i3d/i3d.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { elementCount, tensor } from '../src/tensor/tensor.ts';
 import { i3dFormula } from '../test/support/i3d-weights.ts';
@@ -21,12 +18,7 @@ const repeats = Number(process.argv[4] ?? 5);
 
 /** Of one clip. */
 function multiplyAdds(): number {
-  const layers = new Map(I3D_CONVOLUTIONS.map((layer) => [layer.name, layer]));
-  const logits = i3dLogits(input('clips', [1, 3, frames, 224, 224]), (name) => {
-    const layer = layers.get(name)!;
-    return { weight: input('weight', i3dWeightShape(layer)), bias: input('bias', [layer.outputs]) };
-  });
-  return convolutionCost(logits);
+  return convolutionCost(i3dLogits(input('clips', [1, 3, frames, 224, 224])));
 }
 
 const device = openCpu();

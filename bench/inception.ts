@@ -5,10 +5,9 @@
  */
 
 import { input } from '../src/graph/symbolic.ts';
-import { createInception } from '../src/models/inception/inception.ts';
-import { INCEPTION_LAYERS, INCEPTION_SIZE, inceptionConvolutions } from '../src/models/inception/layers.ts';
-import { inceptionLayers } from '../src/models/inception/network.ts';
-import { preprocess } from '../src/models/inception/preprocess.ts';
+import { createInception, preprocess } from '../src/models/inception/inception.ts';
+import { INCEPTION_LAYERS, INCEPTION_SIZE } from '../src/models/inception/layers.ts';
+import { applyLayers, weightShape } from '../src/models/network-layers.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { elementCount, tensor, zeros } from '../src/tensor/tensor.ts';
 import { formulaTensor } from '../test/support/formula-weights.ts';
@@ -19,22 +18,14 @@ const size = Number(process.argv[2] ?? 256);
 const batch = Number(process.argv[3] ?? 4);
 const repeats = Number(process.argv[4] ?? 10);
 
-const layers = new Map(inceptionConvolutions().map((layer) => [layer.name, layer]));
 const pictures = input('pictures', [1, 3, INCEPTION_SIZE, INCEPTION_SIZE]);
-const cost = convolutionCost(
-  inceptionLayers(INCEPTION_LAYERS, pictures, {
-    convolution(name) {
-      const { outputs, inputs, kernel } = layers.get(name)!;
-      return { weight: input('weight', [outputs, inputs, ...kernel]), bias: input('bias', [outputs]) };
-    },
-  }),
-);
+const cost = convolutionCost(applyLayers(INCEPTION_LAYERS, pictures));
 const device = openCpu();
 const reference = await compileMatrixSpeed(device);
 const inception = await createInception(device, {
-  convolution: async ({ name, outputs, inputs, kernel }) => ({
-    weight: formulaTensor(`${name}.conv.weight`, [outputs, inputs, ...kernel]),
-    bias: zeros('float32', [outputs]),
+  convolution: async (layer) => ({
+    weight: formulaTensor(`${layer.name}.conv.weight`, weightShape(layer)),
+    bias: zeros('float32', [layer.outputs]),
   }),
   classifier: async () => formulaTensor('fc.weight', [1008, 2048]),
 });

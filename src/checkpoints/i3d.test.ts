@@ -3,8 +3,9 @@ import { formulaTensor } from '../../test/support/formula-weights.ts';
 import { relativeError } from '../../test/support/golden.ts';
 import { formulaArchive, i3dFormula, i3dStateDict } from '../../test/support/i3d-weights.ts';
 import { CheckpointError } from '../errors.ts';
-import { foldBatchNorm } from '../models/batch-norm.ts';
-import { I3D_CONVOLUTIONS, i3dWeightShape } from '../models/i3d/layers.ts';
+
+import { I3D_CONVOLUTIONS } from '../models/i3d/layers.ts';
+import { foldBatchNorm, weightShape } from '../models/network-layers.ts';
 import { storedI3d } from './i3d.ts';
 
 /** Of VideoGPT's names the ones in the TorchScript file. */
@@ -83,7 +84,7 @@ describe('the weights of I3D', () => {
 
   it('may have norms folded in already', async () => {
     const folded = I3D_CONVOLUTIONS.flatMap((layer): [string, number[]][] => [
-      [`${layer.name}.conv3d.weight`, i3dWeightShape(layer)],
+      [`${layer.name}.conv3d.weight`, weightShape(layer)],
       [`${layer.name}.conv3d.bias`, [layer.outputs]],
     ]);
     const archive = formulaArchive(new Map(folded));

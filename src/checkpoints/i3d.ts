@@ -10,9 +10,13 @@ import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { nestedTensors, openTorchCheckpoint } from '../formats/torch/checkpoint.ts';
 import { openFile } from '../io/file-source.ts';
-import { foldBatchNorm } from '../models/batch-norm.ts';
-import type { I3dParameters } from '../models/i3d/i3d.ts';
-import { I3D_CONVOLUTIONS, type I3dConvolution, i3dWeightShape } from '../models/i3d/layers.ts';
+import { I3D_CONVOLUTIONS } from '../models/i3d/layers.ts';
+import {
+  type ConvolutionLayer,
+  type ConvolutionParameters,
+  foldBatchNorm,
+  weightShape,
+} from '../models/network-layers.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { float32 } from '../tensor/tensor.ts';
 
@@ -35,7 +39,7 @@ export interface StoredI3d {
   /** What batch norms add to their variances. */
   readonly epsilon: number;
   /** Reads a convolution, with its batch norm folded in, while the file is open. */
-  parameters(convolution: I3dConvolution): Promise<I3dParameters>;
+  parameters(convolution: ConvolutionLayer): Promise<ConvolutionParameters>;
   /** Close the file behind it. */
   close(): Promise<void>;
 }
@@ -126,7 +130,7 @@ function knownName(path: string): string | undefined {
 function matchUnits(units: readonly Unit[], path: string): Map<string, Unit> {
   const named = new Map(units.map((unit) => [knownName(unit.path), unit]));
   const haveNames = I3D_CONVOLUTIONS.some(({ name }) => named.has(name));
-  const found = (layer: I3dConvolution, i: number): Unit | undefined =>
+  const found = (layer: ConvolutionLayer, i: number): Unit | undefined =>
     haveNames ? named.get(layer.name) : units[i];
   const problems = I3D_CONVOLUTIONS.flatMap((layer, i) => problemOf(layer, found(layer, i)));
   if (!haveNames && units.length > I3D_CONVOLUTIONS.length) {
@@ -140,9 +144,9 @@ function matchUnits(units: readonly Unit[], path: string): Map<string, Unit> {
   );
 }
 
-function problemOf(layer: I3dConvolution, unit: Unit | undefined): string[] {
+function problemOf(layer: ConvolutionLayer, unit: Unit | undefined): string[] {
   if (!unit) return [`${layer.name} is missing`];
-  const shape = i3dWeightShape(layer);
+  const shape = weightShape(layer);
   if (String(unit.shape) !== String(shape)) {
     return [`${unit.weight} has shape [${unit.shape}] instead of [${shape}]`];
   }
@@ -156,7 +160,7 @@ async function readUnit(
   { weight: name, shape, bias, norm }: Unit,
   epsilon: number,
   path: string,
-): Promise<I3dParameters> {
+): Promise<ConvolutionParameters> {
   const weight = toFloat32(await archive.read(name));
   const vector = async (vectorName: string) => {
     const { data } = toFloat32(await archive.read(vectorName));

@@ -6,7 +6,8 @@ import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { writeTorchCheckpoint } from '../formats/torch/writer.ts';
-import { inceptionConvolutions } from '../models/inception/layers.ts';
+import { INCEPTION_LAYERS } from '../models/inception/layers.ts';
+import { convolutionsOf } from '../models/network-layers.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import { openInception } from './inception.ts';
 
@@ -61,7 +62,7 @@ function scopes(): string[] {
 
 /** A graph whose every constant is one number, repeated: of the convolution that is i-th in the graph, i + 1. */
 function graphNodes(change: (node: GraphNode) => GraphNode | undefined = (node) => node): GraphNode[] {
-  const layers = inceptionConvolutions();
+  const layers = convolutionsOf(INCEPTION_LAYERS);
   const filled = (name: string, shape: readonly number[], value: number): GraphNode => ({
     name,
     value: { dtype: 'float32', shape, data: Float32Array.of(value) },
@@ -89,10 +90,10 @@ async function graphFile(nodes: readonly GraphNode[]): Promise<string> {
 
 describe('openInception', () => {
   it('finds every layer of the frozen graph, and folds batch norms', async () => {
-    const names = new Map(inceptionConvolutions().map(({ name }, i) => [name, scopes()[i]]));
+    const names = new Map(convolutionsOf(INCEPTION_LAYERS).map(({ name }, i) => [name, scopes()[i]]));
     for (const [name, scope] of Object.entries(SCOPES)) expect(names.get(name)).toBe(scope);
     const stored = await openInception(await graphFile(graphNodes()));
-    for (const [i, layer] of inceptionConvolutions().entries()) {
+    for (const [i, layer] of convolutionsOf(INCEPTION_LAYERS).entries()) {
       const { weight, bias } = await stored.convolution(layer);
       expect(weight.shape).toEqual([layer.outputs, layer.inputs, ...layer.kernel]);
       expect(new Set(weight.data)).toEqual(new Set([i + 1])); // 2 / sqrt(4) times that
@@ -111,7 +112,7 @@ describe('openInception', () => {
       node.name === 'conv/conv2d_params' ? { name: node.name, value: kernel } : node,
     );
     const stored = await openInception(await graphFile(nodes));
-    const { weight } = await stored.convolution(inceptionConvolutions()[0]);
+    const { weight } = await stored.convolution(convolutionsOf(INCEPTION_LAYERS)[0]);
     const at = (k: number, c: number, y: number, x: number) => weight.data[((k * 3 + c) * 3 + y) * 3 + x];
     for (const [k, c, y, x] of [
       [0, 0, 0, 1],

@@ -8,16 +8,15 @@ import { CheckpointError } from '../errors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { openTensorflowGraph } from '../formats/tensorflow-graph.ts';
 import { openFile } from '../io/file-source.ts';
-import { foldBatchNorm } from '../models/batch-norm.ts';
 import type { InceptionWeights } from '../models/inception/inception.ts';
+import { INCEPTION_CLASSES, INCEPTION_FEATURES, INCEPTION_LAYERS } from '../models/inception/layers.ts';
 import {
-  INCEPTION_CLASSES,
-  INCEPTION_FEATURES,
-  INCEPTION_LAYERS,
-  type InceptionConvolution,
-  type InceptionLayer,
-  inceptionConvolutions,
-} from '../models/inception/layers.ts';
+  type ConvolutionLayer,
+  convolutionsOf,
+  foldBatchNorm,
+  type NetworkLayer,
+  weightShape,
+} from '../models/network-layers.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 import { openTensorFile } from './tensor-file.ts';
@@ -89,7 +88,7 @@ interface ConvolutionNames {
 
 /** How a file names its tensors, and the order of their axes. */
 interface Layout {
-  names(layer: InceptionConvolution): ConvolutionNames;
+  names(layer: ConvolutionLayer): ConvolutionNames;
   readonly classifierName: string;
   /** Stored shapes of a kernel (K, C, h, w) and of the classifier (1008, 2048). */
   shape(shape: readonly number[]): readonly number[];
@@ -155,7 +154,7 @@ function numbered(name: string, index: number): string {
 type Scopes = (readonly [name: string, scope: string])[];
 
 /** The graph's scopes, by the names of the convolutions. */
-function scopesOf(layers: readonly InceptionLayer[], scope: string): Scopes {
+function scopesOf(layers: readonly NetworkLayer[], scope: string): Scopes {
   let [convolutions, blocks] = [0, 0];
   return layers.flatMap((layer): Scopes => {
     if (layer.kind === 'convolution') return [[layer.name, scope + numbered('conv', convolutions++)]];
@@ -165,7 +164,7 @@ function scopesOf(layers: readonly InceptionLayer[], scope: string): Scopes {
 }
 
 /** A branch that is a convolution alone stands in the block's scope; the others are towers in it. */
-function branchScopes(branches: readonly (readonly InceptionLayer[])[], scope: string): Scopes {
+function branchScopes(branches: readonly (readonly NetworkLayer[])[], scope: string): Scopes {
   let [alone, towers] = [0, 0];
   return branches.flatMap((branch): Scopes => {
     const [first] = branch;
@@ -184,12 +183,11 @@ async function openArchive(path: string): Promise<{ archive: TensorArchive; layo
 /** Names and shapes of all that is read, as they should be in the file. */
 function expectedShapes(layout: Layout): Map<string, readonly number[]> {
   const classifier = layout.shape([INCEPTION_CLASSES, INCEPTION_FEATURES]);
-  const ofLayers = inceptionConvolutions().flatMap((layer): [string, readonly number[]][] => {
+  const ofLayers = convolutionsOf(INCEPTION_LAYERS).flatMap((layer): [string, readonly number[]][] => {
     const { weight, ...vectors } = layout.names(layer);
-    const { outputs, inputs, kernel } = layer;
     return [
-      [weight, layout.shape([outputs, inputs, ...kernel])],
-      ...Object.values(vectors).map((name): [string, number[]] => [name, [outputs]]),
+      [weight, layout.shape(weightShape(layer))],
+      ...Object.values(vectors).map((name): [string, number[]] => [name, [layer.outputs]]),
     ];
   });
   return new Map([[layout.classifierName, classifier], ...ofLayers]);

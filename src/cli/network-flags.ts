@@ -1,7 +1,7 @@
 /** @file Flags that choose the network of an evaluation's features. */
 
-import { CLIP_RESIZINGS } from '../models/i3d/preprocess.ts';
-import { PREPROCESSINGS } from '../models/inception/preprocess.ts';
+import { CLIP_RESIZINGS } from '../models/i3d/i3d.ts';
+import { PREPROCESSINGS } from '../models/inception/inception.ts';
 import { FASHION_MNIST, I3D, INCEPTION, type NetworkOptions } from '../runs/feature-network.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { choice, realNumber } from './values.ts';

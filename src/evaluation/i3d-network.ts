@@ -2,8 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import type { StoredI3d } from '../checkpoints/i3d.ts';
-import { createI3d } from '../models/i3d/i3d.ts';
-import { type ClipResizing, preprocessClips } from '../models/i3d/preprocess.ts';
+import { type ClipResizing, createI3d, preprocessClips } from '../models/i3d/i3d.ts';
 import type { Device } from '../runtime/device.ts';
 import { tensorBytes } from '../tensor/tensor.ts';
 import { FVD_NETWORK } from './evaluation-set.ts';

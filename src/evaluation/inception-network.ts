@@ -1,8 +1,7 @@
 /** @file The Inception network of the FID as a feature network. */
 
 import { createHash } from 'node:crypto';
-import { createInception, type InceptionWeights } from '../models/inception/inception.ts';
-import type { Preprocessing } from '../models/inception/preprocess.ts';
+import { createInception, type InceptionWeights, type Preprocessing } from '../models/inception/inception.ts';
 import type { Device } from '../runtime/device.ts';
 import { type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { FID_NETWORKS } from './evaluation-set.ts';

@@ -3,7 +3,9 @@
  * metrics were given theirs.
  */
 
-import { at, float32At, int32At } from '../at.ts';
+import { at, float32At, int32At, take } from '../at.ts';
+import { ShapeError } from '../errors.ts';
+import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 
 const { fround } = Math;
 
@@ -18,8 +20,39 @@ export interface BilinearRules {
   after(value: number): number;
 }
 
+/**
+ * Pictures or clips resized, channels first: (N, H, W, 3) to (N, 3, size, size), (N, T, H, W, 3) to (N, 3, T, size, size).
+ * @param what what they are, for messages
+ * @throws {ShapeError} if they do not have the axes.
+ */
+export function resizePictures(
+  what: string,
+  { shape, data }: Tensor<'uint8'>,
+  axes: 'N, H, W, 3' | 'N, T, H, W, 3',
+  rules: BilinearRules,
+): Tensor<'float32'> {
+  const [height = 0, width = 0, channels] = shape.slice(-3);
+  if (shape.length !== axes.split(', ').length || channels !== 3 || height < 1 || width < 1) {
+    throw new ShapeError(`${what} must have shape [${axes}], got [${shape}]`);
+  }
+  const [count, ...times] = take(shape.slice(0, -3), 1);
+  const frames = elementCount(times);
+  const resize = planeResizer(height, width, rules);
+  const [pictureSize, plane] = [height * width * 3, rules.size ** 2];
+  const out = new Float32Array(count * 3 * frames * plane);
+  for (let i = 0; i < count * frames; i++) {
+    const picture = data.subarray(i * pictureSize, (i + 1) * pictureSize);
+    const [n, t] = [Math.floor(i / frames), i % frames];
+    for (let c = 0; c < 3; c++) {
+      const start = ((n * 3 + c) * frames + t) * plane;
+      resize(picture, c, out.subarray(start, start + plane));
+    }
+  }
+  return float32([count, 3, ...times, rules.size, rules.size], out);
+}
+
 /** Resizes a channel of a picture (H, W, 3) to a plane (size, size). */
-export type PlaneResizer = (picture: Uint8Array, channel: number, plane: Float32Array) => void;
+type PlaneResizer = (picture: Uint8Array, channel: number, plane: Float32Array) => void;
 
 /** For each output pixel along an axis the two input pixels beside it, and how near it is to the second. */
 interface Taps {
@@ -44,7 +77,7 @@ function tapsOf(inputSize: number, { size, pixelPlace }: BilinearRules): Taps {
 }
 
 /** A resizer for pictures of one size: along rows first; each step a + (b - a) t in float32. */
-export function planeResizer(height: number, width: number, rules: BilinearRules): PlaneResizer {
+function planeResizer(height: number, width: number, rules: BilinearRules): PlaneResizer {
   const { size } = rules;
   const [rows, columns] = [tapsOf(height, rules), tapsOf(width, rules)];
   const values = Float32Array.from({ length: 256 }, (_, value) => rules.before(value));

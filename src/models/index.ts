@@ -93,22 +93,26 @@ export {
   predictedClasses,
 } from './classifier/compiled.ts';
 export { type ClassifierConfig, validateClassifier } from './classifier/config.ts';
-export { createI3d, type I3d, type I3dOptions, type I3dParameters } from './i3d/i3d.ts';
-export { I3D_CONVOLUTIONS, type I3dConvolution } from './i3d/layers.ts';
-export { type ClipResizing, preprocessClips } from './i3d/preprocess.ts';
+export {
+  type ClipResizing,
+  createI3d,
+  type I3d,
+  type I3dOptions,
+  preprocessClips,
+} from './i3d/i3d.ts';
+export { I3D_CONVOLUTIONS } from './i3d/layers.ts';
 export {
   createInception,
   type Inception,
   type InceptionFeatures,
-  type InceptionParameters,
   type InceptionWeights,
+  PREPROCESSINGS,
+  type Preprocessing,
 } from './inception/inception.ts';
-export {
-  type InceptionBranches,
-  type InceptionConvolution,
-  type InceptionLayer,
-  type InceptionPool,
-  inceptionConvolutions,
-  type Pair,
-} from './inception/layers.ts';
-export { PREPROCESSINGS, type Preprocessing } from './inception/preprocess.ts';
+export type {
+  Branches,
+  ConvolutionLayer,
+  ConvolutionParameters,
+  NetworkLayer,
+  PoolLayer,
+} from './network-layers.ts';

@@ -4,9 +4,9 @@ import { inceptionNetwork } from '../../src/evaluation/inception-network.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { constant, type SymbolicTensor } from '../../src/graph/symbolic.ts';
 import { openFile } from '../../src/io/file-source.ts';
-import { INCEPTION_LAYERS, inceptionConvolutions } from '../../src/models/inception/layers.ts';
-import { inceptionLayers } from '../../src/models/inception/network.ts';
-import { preprocess } from '../../src/models/inception/preprocess.ts';
+import { preprocess } from '../../src/models/inception/inception.ts';
+import { INCEPTION_LAYERS } from '../../src/models/inception/layers.ts';
+import { applyLayers, convolutionsOf } from '../../src/models/network-layers.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
 import { evaluate } from '../support/evaluate.ts';
@@ -73,14 +73,12 @@ describe('Inception with formula weights, against pytorch-fid', () => {
     const { shape, data } = images;
     const first = tensor('uint8', [1, ...shape.slice(1)], data.slice(0, 64 * 64 * 3));
     const weights = new Map<string, { weight: SymbolicTensor; bias: SymbolicTensor }>();
-    for (const layer of inceptionConvolutions().slice(0, 3)) {
+    for (const layer of convolutionsOf(INCEPTION_LAYERS).slice(0, 3)) {
       const { weight, bias } = await stored.convolution(layer);
       weights.set(layer.name, { weight: constant(weight), bias: constant(bias) });
     }
     const pictures = constant(preprocess(first, 'pytorch-fid'));
-    const block = inceptionLayers(INCEPTION_LAYERS.slice(0, 4), pictures, {
-      convolution: (name) => weights.get(name)!,
-    });
+    const block = applyLayers(INCEPTION_LAYERS.slice(0, 4), pictures, ({ name }) => weights.get(name)!);
     expect(block.shape).toEqual([1, 64, 73, 73]);
     const { result } = await evaluate({ result: block });
     const expected = await npz.read('block0');

@@ -9,8 +9,9 @@ import { writeTorchCheckpoint } from '../../src/formats/torch/writer.ts';
 import {
   INCEPTION_CLASSES,
   INCEPTION_FEATURES,
-  inceptionConvolutions,
+  INCEPTION_LAYERS,
 } from '../../src/models/inception/layers.ts';
+import { convolutionsOf, weightShape } from '../../src/models/network-layers.ts';
 import { type Tensor, tensorBytes } from '../../src/tensor/tensor.ts';
 import { formulaTensor } from './formula-weights.ts';
 
@@ -20,8 +21,9 @@ export function* formulaInception(): Generator<[string, Tensor<'float32'>]> {
     name,
     formulaTensor(name, shape),
   ];
-  for (const { name, inputs, outputs, kernel } of inceptionConvolutions()) {
-    yield named(`${name}.conv.weight`, [outputs, inputs, ...kernel]);
+  for (const layer of convolutionsOf(INCEPTION_LAYERS)) {
+    const { name, outputs } = layer;
+    yield named(`${name}.conv.weight`, weightShape(layer));
     for (const part of ['weight', 'bias', 'running_mean', 'running_var']) {
       yield named(`${name}.bn.${part}`, [outputs]);
     }

@@ -1,15 +1,19 @@
 /** @file I3D with formula weights, under the names of the file of VideoGPT and TATS. */
 
 import type { TensorArchive } from '../../src/formats/tensor-archive.ts';
-import { foldBatchNorm } from '../../src/models/batch-norm.ts';
-import type { I3dParameters } from '../../src/models/i3d/i3d.ts';
-import { I3D_CONVOLUTIONS, type I3dConvolution, i3dWeightShape } from '../../src/models/i3d/layers.ts';
+import { I3D_CONVOLUTIONS } from '../../src/models/i3d/layers.ts';
+import {
+  type ConvolutionLayer,
+  type ConvolutionParameters,
+  foldBatchNorm,
+  weightShape,
+} from '../../src/models/network-layers.ts';
 import { formulaTensor } from './formula-weights.ts';
 
 /** A convolution with its batch norm folded in. */
-export function i3dFormula(layer: I3dConvolution, epsilon: number): I3dParameters {
+export function i3dFormula(layer: ConvolutionLayer, epsilon: number): ConvolutionParameters {
   const { name, outputs, last } = layer;
-  const weight = formulaTensor(`${name}.conv3d.weight`, i3dWeightShape(layer));
+  const weight = formulaTensor(`${name}.conv3d.weight`, weightShape(layer));
   if (last) return { weight, bias: formulaTensor(`${name}.conv3d.bias`, [outputs]) };
   const norm = (part: string) => formulaTensor(`${name}.bn.${part}`, [outputs]).data;
   return foldBatchNorm(weight, {
@@ -25,7 +29,7 @@ export function i3dFormula(layer: I3dConvolution, epsilon: number): I3dParameter
 export function i3dStateDict(): Map<string, readonly number[]> {
   return new Map(
     I3D_CONVOLUTIONS.flatMap((layer): [string, readonly number[]][] => [
-      [`${layer.name}.conv3d.weight`, i3dWeightShape(layer)],
+      [`${layer.name}.conv3d.weight`, weightShape(layer)],
       ...(layer.last
         ? [[`${layer.name}.conv3d.bias`, [layer.outputs]] as [string, number[]]]
         : ['weight', 'bias', 'running_mean', 'running_var'].map((part): [string, number[]] => [

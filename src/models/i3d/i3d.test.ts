@@ -3,21 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { ShapeError } from '../../errors.ts';
 import { input } from '../../graph/symbolic.ts';
 import { elementCount, float32, tensor } from '../../tensor/tensor.ts';
-import { foldBatchNorm } from '../batch-norm.ts';
-import { requireFrames } from './i3d.ts';
-import { I3D_CONVOLUTIONS, i3dWeightShape } from './layers.ts';
-import { i3dLogits, samePadding } from './network.ts';
-import { preprocessClips } from './preprocess.ts';
-
-const layers = new Map(I3D_CONVOLUTIONS.map((layer) => [layer.name, layer]));
+import { foldBatchNorm, samePadding, weightShape } from '../network-layers.ts';
+import { i3dLogits, preprocessClips, requireFrames } from './i3d.ts';
+import { I3D_CONVOLUTIONS } from './layers.ts';
 
 /** The shape of the logits of clips of some shape. */
 function logitsOf(shape: readonly (number | string)[]) {
-  const symbols = (name: string) => {
-    const layer = layers.get(name)!;
-    return { weight: input('weight', i3dWeightShape(layer)), bias: input('bias', [layer.outputs]) };
-  };
-  return i3dLogits(input('clips', shape), symbols).shape;
+  return i3dLogits(input('clips', shape)).shape;
 }
 
 describe('I3D', () => {
@@ -25,7 +17,7 @@ describe('I3D', () => {
     const count = (last: boolean): number =>
       I3D_CONVOLUTIONS.filter((layer) => layer.last === last).reduce(
         // A bias, or the two vectors of a batch norm.
-        (sum, layer) => sum + elementCount(i3dWeightShape(layer)) + (last ? 1 : 2) * layer.outputs,
+        (sum, layer) => sum + elementCount(weightShape(layer)) + (last ? 1 : 2) * layer.outputs,
         0,
       );
     expect(I3D_CONVOLUTIONS.length).toBe(58);

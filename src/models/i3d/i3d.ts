@@ -1,25 +1,20 @@
 /** @file I3D on a device: batches of clips in, logits out. */
 
-import { at } from '../../at.ts';
+import { at, take } from '../../at.ts';
 import { ArgumentError, ShapeError } from '../../errors.ts';
-import { input, type SymbolicTensor } from '../../graph/symbolic.ts';
+import { graphOf } from '../../graph/onnx.ts';
+import { reduceMean, reshape } from '../../graph/operators/index.ts';
+import { input, type SymbolicTensor, showShape } from '../../graph/symbolic.ts';
 import type { Device } from '../../runtime/device.ts';
 import { type Tensor, zeros } from '../../tensor/tensor.ts';
+import { type BilinearRules, resizePictures } from '../bilinear.ts';
 import {
-  I3D_CLASSES,
-  I3D_CONVOLUTIONS,
-  I3D_LEAST_FRAMES,
-  I3D_SIZE,
-  type I3dConvolution,
-  i3dWeightShape,
-} from './layers.ts';
-import { i3dLogits } from './network.ts';
-
-/** A convolution's weight (K, C, t, h, w) and bias (K), with the batch norm that follows folded in. */
-export interface I3dParameters {
-  readonly weight: Tensor<'float32'>;
-  readonly bias: Tensor<'float32'>;
-}
+  applyLayers,
+  type ConvolutionLayer,
+  type ConvolutionParameters,
+  readParameters,
+} from '../network-layers.ts';
+import { I3D_CLASSES, I3D_LAYERS, I3D_LEAST_FRAMES, I3D_SIZE } from './layers.ts';
 
 /** What the network is compiled from. */
 export interface I3dOptions {
@@ -27,7 +22,7 @@ export interface I3dOptions {
   /** Frames of every clip, at least 9. */
   readonly frames: number;
   /** Gives each convolution of {@link I3D_CONVOLUTIONS}. What it gives is copied. */
-  readonly parameters: (convolution: I3dConvolution) => Promise<I3dParameters>;
+  readonly parameters: (convolution: ConvolutionLayer) => Promise<ConvolutionParameters>;
 }
 
 /** The video network of FVD, compiled. */
@@ -45,32 +40,18 @@ export interface I3d {
 /** @throws {ArgumentError} if there are too few frames. */
 export async function createI3d({ device, frames, parameters }: I3dOptions): Promise<I3d> {
   requireFrames(frames);
-  const shape = ['clips', 3, frames, I3D_SIZE, I3D_SIZE] as const;
-  const clips = input('clips', shape);
-  const inputs: SymbolicTensor[] = [clips];
-  const weights = new Map<string, { weight: SymbolicTensor; bias: SymbolicTensor }>();
-  const bound: Record<string, Tensor<'float32'>> = {};
-  for (const layer of I3D_CONVOLUTIONS) {
-    const { name } = layer;
-    const weight = input(`${name}.weight`, i3dWeightShape(layer));
-    const bias = input(`${name}.bias`, [layer.outputs]);
-    const values = await parameters(layer);
-    weights.set(name, { weight, bias });
-    inputs.push(weight, bias);
-    bound[`${name}.weight`] = values.weight;
-    bound[`${name}.bias`] = values.bias;
-  }
-  const logits = i3dLogits(clips, (name) => weights.get(name)!);
-  const program = await device.compile({ inputs, outputs: { logits } }, bound);
+  const shape = [3, frames, I3D_SIZE, I3D_SIZE];
+  const logits = i3dLogits(input('clips', ['clips', ...shape]));
+  const program = await device.compile(graphOf({ logits }), await readParameters(I3D_LAYERS, parameters));
   return {
     frames,
-    async logits(batch) {
-      if (String(batch.shape.slice(1)) !== String(shape.slice(1))) {
-        throw new ShapeError(`I3D: clips must have shape [N, ${shape.slice(1)}], got [${batch.shape}]`);
+    async logits(clips) {
+      if (String(clips.shape.slice(1)) !== String(shape)) {
+        throw new ShapeError(`I3D: clips must have shape [N, ${shape}], got [${clips.shape}]`);
       }
-      const room = zeros('float32', [at(batch.shape, 0), I3D_CLASSES]);
-      await program.run({ clips: batch }, { logits: room });
-      return room;
+      const logits = zeros('float32', [at(clips.shape, 0), I3D_CLASSES]);
+      await program.run({ clips }, { logits });
+      return logits;
     },
     dispose: () => program.dispose(),
   };
@@ -80,4 +61,44 @@ export async function createI3d({ device, frames, parameters }: I3dOptions): Pro
 export function requireFrames(frames: number): void {
   if (Number.isInteger(frames) && frames >= I3D_LEAST_FRAMES) return;
   throw new ArgumentError(`I3D takes clips of at least ${I3D_LEAST_FRAMES} frames, got ${frames}`);
+}
+
+/**
+ * The graph: clips (N, 3, T, 224, 224) in [-1, 1] to logits averaged over time (N, 400).
+ * @throws {ShapeError} if the clips are of another size, or have fewer than 9 frames.
+ */
+export function i3dLogits(clips: SymbolicTensor): SymbolicTensor {
+  const { shape } = clips;
+  const expected = [shape[0], 3, Math.max(Number(shape[2]), I3D_LEAST_FRAMES), I3D_SIZE, I3D_SIZE];
+  if (shape.join() !== expected.join()) {
+    throw new ShapeError(
+      `i3dLogits: clips must have shape [N, 3, T, ${I3D_SIZE}, ${I3D_SIZE}] with at least ${I3D_LEAST_FRAMES} frames T, ` +
+        `got ${showShape(shape)}`,
+    );
+  }
+  const logits = applyLayers(I3D_LAYERS, clips);
+  const [samples, , time] = take(logits.shape, 3);
+  return reduceMean(reshape(logits, [samples, I3D_CLASSES, time]), [2]);
+}
+
+/**
+ * `tensorflow`: from the top left corner of each pixel, as TensorFlow 1 and so the original FVD resizes. `torch`: from
+ * the middle of each pixel, as PyTorch and so the ports of it do. Frames of 224 x 224 are the same in both.
+ */
+export const CLIP_RESIZINGS = ['tensorflow', 'torch'] as const;
+/** One of {@link CLIP_RESIZINGS}. */
+export type ClipResizing = (typeof CLIP_RESIZINGS)[number];
+
+/**
+ * Clips (N, T, H, W, 3) of 8 bits and any size as the network takes them: (N, 3, T, 224, 224) in [-1, 1].
+ * @throws {ShapeError} if they have another shape.
+ */
+export function preprocessClips(clips: Tensor<'uint8'>, resizing: ClipResizing): Tensor<'float32'> {
+  const rules: BilinearRules = {
+    size: I3D_SIZE,
+    pixelPlace: resizing === 'torch' ? 'middle' : 'corner',
+    before: (value) => value,
+    after: (value) => Math.fround((2 * value) / 255) - 1,
+  };
+  return resizePictures('preprocessClips: clips', clips, 'N, T, H, W, 3', rules);
 }
