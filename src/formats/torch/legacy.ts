@@ -8,14 +8,13 @@ import { FormatError } from '../../errors.ts';
 import { type ByteSource, checkRange } from '../../io/byte-source.ts';
 import { printable } from '../../io/printable.ts';
 import { type PickleHost, type PickleValue, unpickle } from './pickle.ts';
-import { Op } from './pickle-opcodes.ts';
 import { TruncatedPickle } from './pickle-reader.ts';
 import { type FindStorage, type StorageFile, type TorchValue, unpickleTorch } from './torch-pickle.ts';
 
 /** How such files begin: the pickled magic number, with its protocol and, from protocol 4 on, a frame before it. */
 const MAGIC = [0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
-const PROTO_BYTES = 2;
-const FRAME_BYTES = 9;
+const [PROTO, PROTO_BYTES] = [0x80, 2];
+const [FRAME, FRAME_BYTES] = [0x95, 9];
 const VERSION = 1001;
 
 /** Bytes read at first; a checkpoint's pickles are seldom larger. */
@@ -28,8 +27,8 @@ const MAX_STORAGES = 20_000;
 
 /** Whether a file that begins with `start` is in the old format. */
 export function isLegacyCheckpoint(start: Uint8Array): boolean {
-  if (start[0] !== Op.PROTO) return false;
-  const magic = start.subarray(PROTO_BYTES + (start[PROTO_BYTES] === Op.FRAME ? FRAME_BYTES : 0));
+  if (start[0] !== PROTO) return false;
+  const magic = start.subarray(PROTO_BYTES + (start[PROTO_BYTES] === FRAME ? FRAME_BYTES : 0));
   return MAGIC.every((byte, i) => magic[i] === byte);
 }
 

@@ -4,9 +4,8 @@
  * of meanings; opcodes that could do more are refused.
  */
 
-import { at, take, uint8At } from '../../at.ts';
+import { at, take } from '../../at.ts';
 import { PickleBudget } from './pickle-budget.ts';
-import { COSTS, Op } from './pickle-opcodes.ts';
 import { PickleReader } from './pickle-reader.ts';
 
 /**
@@ -60,47 +59,56 @@ export function unpickle<H extends object>(
   start = 0,
 ): Unpickled<H> {
   const reader = new PickleReader(bytes, name, start);
-  const stack = new PickleStack<H>(reader);
-  const budget = new PickleBudget(reader);
+  const unpickler = new Unpickler(reader, host);
   for (;;) {
-    const opcode = reader.uint8();
-    if (opcode === Op.STOP) return { value: stack.finish(), end: reader.position };
-    budget.spend(uint8At(COSTS, opcode));
-    execute(opcode, reader, stack, host, budget);
+    const code = reader.uint8();
+    if (code === STOP) return { value: unpickler.finish() as PickleValue<H>, end: reader.position };
+    const opcode = OPCODES.get(code);
+    unpickler.budget.spend(opcode?.cost ?? 1);
+    if (!opcode) {
+      throw reader.problem(`opcode 0x${code.toString(16).padStart(2, '0')} is unknown or not allowed here`);
+    }
+    opcode.run(unpickler);
   }
 }
 
-/** The unpickler's stack with its marks, and its memo. Nothing is popped from below the last mark. */
-class PickleStack<H extends object> {
-  readonly #reader: PickleReader;
-  readonly #items: PickleValue<H>[] = [];
-  readonly #marks: number[] = [];
-  readonly #memo = new Map<number, PickleValue<H>>();
+type Value = PickleValue<object>;
 
-  constructor(reader: PickleReader) {
-    this.#reader = reader;
+/** The unpickler's stack with its marks, and its memo. Nothing is popped from below the last mark. */
+class Unpickler {
+  readonly reader: PickleReader;
+  readonly host: PickleHost<object>;
+  readonly budget: PickleBudget;
+  readonly #items: Value[] = [];
+  readonly #marks: number[] = [];
+  readonly #memo = new Map<number, Value>();
+
+  constructor(reader: PickleReader, host: PickleHost<object>) {
+    this.reader = reader;
+    this.host = host;
+    this.budget = new PickleBudget(reader);
   }
 
-  push(value: PickleValue<H>): void {
+  push(value: Value): void {
     this.#items.push(value);
   }
 
-  top(): PickleValue<H> {
+  top(): Value {
     const value = this.#items.at(-1);
     if (value === undefined || this.#items.length <= (this.#marks.at(-1) ?? 0)) {
-      throw this.#reader.problem('takes from an empty stack');
+      throw this.reader.problem('takes from an empty stack');
     }
     return value;
   }
 
-  pop(): PickleValue<H> {
+  pop(): Value {
     const value = this.top();
     this.#items.pop();
     return value;
   }
 
   /** The top `count` values, in the order they were pushed. */
-  popMany(count: number): PickleValue<H>[] {
+  popMany(count: number): Value[] {
     return Array.from({ length: count }, () => this.pop()).reverse();
   }
 
@@ -114,9 +122,9 @@ class PickleStack<H extends object> {
     this.#marks.push(this.#items.length);
   }
 
-  popToMark(): PickleValue<H>[] {
+  popToMark(): Value[] {
     const mark = this.#marks.pop();
-    if (mark === undefined) throw this.#reader.problem('takes from a mark that was never set');
+    if (mark === undefined) throw this.reader.problem('takes from a mark that was never set');
     return this.#items.splice(mark);
   }
 
@@ -124,254 +132,176 @@ class PickleStack<H extends object> {
     this.#memo.set(index, this.top());
   }
 
-  recall(index: number): void {
+  recall(index: number): Value {
     const value = this.#memo.get(index);
-    if (value === undefined) throw this.#reader.problem(`recalls value ${index}, which was never stored`);
-    this.push(value);
-  }
-
-  finish(): PickleValue<H> {
-    const value = this.pop();
-    if (this.#items.length > 0 || this.#marks.length > 0) throw this.#reader.problem('leaves values over');
+    if (value === undefined) throw this.reader.problem(`recalls value ${index}, which was never stored`);
     return value;
   }
-}
 
-/** Opcodes that give meaning to values, which the host does, and then those that rearrange or push them. */
-function execute<H extends object>(
-  opcode: number,
-  reader: PickleReader,
-  stack: PickleStack<H>,
-  host: PickleHost<H>,
-  budget: PickleBudget,
-): void {
-  switch (opcode) {
-    case Op.APPEND:
-      append(reader, stack, [stack.pop()], host);
-      break;
-    case Op.APPENDS:
-    case Op.ADDITEMS:
-      append(reader, stack, stack.popToMark(), host);
-      break;
-    case Op.SETITEM:
-      setItems(reader, stack, stack.popMany(2), host);
-      break;
-    case Op.SETITEMS:
-      setItems(reader, stack, stack.popToMark(), host);
-      break;
-    case Op.GLOBAL:
-      stack.push(host.global(reader.line(), reader.line()));
-      break;
-    case Op.STACK_GLOBAL:
-      stackGlobal(reader, stack, host);
-      break;
-    case Op.REDUCE:
-    case Op.NEWOBJ:
-      call(reader, stack, host, budget);
-      break;
-    case Op.NEWOBJ_EX:
-      budget.spendOnArguments(stack.pop()); // keyword arguments, which no call here takes
-      call(reader, stack, host, budget);
-      break;
-    case Op.BUILD: {
-      const state = stack.pop();
-      budget.spendOnArguments(state);
-      host.build(stack.top(), state);
-      break;
+  finish(): Value {
+    const value = this.pop();
+    if (this.#items.length > 0 || this.#marks.length > 0) throw this.reader.problem('leaves values over');
+    return value;
+  }
+
+  checkProtocol(): void {
+    const protocol = this.reader.uint8();
+    if (protocol < 2 || protocol > 5)
+      throw this.reader.problem(`pickle protocol ${protocol} is not known; 2 to 5 are`);
+  }
+
+  append(items: Value[]): void {
+    const list = this.top();
+    if (Array.isArray(list) && !Object.isFrozen(list)) for (const item of items) list.push(item);
+    else if (isHostObject(list)) this.host.append(list, items);
+    else throw this.reader.problem('appends to something that is not a list');
+  }
+
+  setItems(items: Value[]): void {
+    const dict = this.top();
+    if (dict instanceof Map) this.fill(dict, items);
+    else if (isHostObject(dict)) this.host.setItems(dict, items);
+    else throw this.reader.problem('sets items of something that is not a dict');
+  }
+
+  /** Sets items of a dict: keys and values in turn. */
+  fill(dict: Map<Value, Value>, items: Value[]): Map<Value, Value> {
+    if (items.length % 2 !== 0) throw this.reader.problem('a dict key has no value');
+    for (let i = 0; i < items.length; i += 2) {
+      const key = at(items, i);
+      if (key instanceof Map || (Array.isArray(key) && !Object.isFrozen(key))) {
+        throw this.reader.problem('a list or dict cannot be a dict key');
+      }
+      dict.set(key, at(items, i + 1));
     }
-    case Op.BINPERSID:
-      stack.push(host.persistent(stack.pop()));
-      break;
-    default:
-      rearrange(opcode, reader, stack);
+    return dict;
+  }
+
+  global(): Value {
+    const [module, name] = this.popMany(2);
+    if (typeof module !== 'string' || typeof name !== 'string')
+      throw this.reader.problem('a global is named by no strings');
+    return this.host.global(module, name);
+  }
+
+  call(): Value {
+    const [callee, args] = take(this.popMany(2), 2);
+    if (!Array.isArray(args) || !Object.isFrozen(args))
+      throw this.reader.problem('calls something without a tuple');
+    this.budget.spendOnArguments(args);
+    return this.host.call(callee, args);
+  }
+
+  callWithKeywords(): Value {
+    this.budget.spendOnArguments(this.pop()); // which no call here takes
+    return this.call();
+  }
+
+  build(): void {
+    const state = this.pop();
+    this.budget.spendOnArguments(state);
+    this.host.build(this.top(), state);
   }
 }
 
-/** Opcodes that frame the pickle, move what is on the stack, or use the memo. */
-function rearrange<H extends object>(opcode: number, reader: PickleReader, stack: PickleStack<H>): void {
-  switch (opcode) {
-    case Op.PROTO:
-      checkProtocol(reader);
-      break;
-    case Op.FRAME:
-      reader.frame(reader.uint64());
-      break;
-    case Op.MARK:
-      stack.mark();
-      break;
-    case Op.POP:
-      stack.popItemOrMark();
-      break;
-    case Op.POP_MARK:
-      stack.popToMark();
-      break;
-    case Op.DUP:
-      stack.push(stack.top());
-      break;
-    case Op.MEMOIZE:
-      stack.memoize();
-      break;
-    case Op.BINPUT:
-      stack.memoize(reader.uint8());
-      break;
-    case Op.LONG_BINPUT:
-      stack.memoize(reader.uint32());
-      break;
-    case Op.BINGET:
-      stack.recall(reader.uint8());
-      break;
-    case Op.LONG_BINGET:
-      stack.recall(reader.uint32());
-      break;
-    default:
-      stack.push(scalar(opcode, reader) ?? container(opcode, reader, stack));
-  }
-}
-
-/** Opcodes that push a number, a text or bytes; undefined for others. */
-function scalar(
-  opcode: number,
-  reader: PickleReader,
-): number | bigint | boolean | string | Uint8Array | undefined {
-  switch (opcode) {
-    case Op.NEWTRUE:
-      return true;
-    case Op.NEWFALSE:
-      return false;
-    case Op.BININT:
-      return reader.int32();
-    case Op.BININT1:
-      return reader.uint8();
-    case Op.BININT2:
-      return reader.uint16();
-    case Op.LONG1:
-      return reader.long(reader.uint8());
-    case Op.LONG4:
-      return reader.long(reader.uint32());
-    case Op.BINFLOAT:
-      return reader.float64();
-    case Op.SHORT_BINUNICODE:
-    case Op.SHORT_BINSTRING: // a Python 2 string; any that matters here is ASCII
-      return reader.text(reader.uint8());
-    case Op.BINUNICODE:
-    case Op.BINSTRING:
-      return reader.text(reader.uint32());
-    case Op.BINUNICODE8:
-      return reader.text(reader.uint64());
-    case Op.SHORT_BINBYTES:
-      return reader.bytes(reader.uint8());
-    case Op.BINBYTES:
-      return reader.bytes(reader.uint32());
-    case Op.BINBYTES8:
-    case Op.BYTEARRAY8:
-      return reader.bytes(reader.uint64());
-    default:
-      return undefined;
-  }
-}
-
-/** Opcodes that push `None`, a tuple, a list, a set or a dict. */
-function container<H extends object>(
-  opcode: number,
-  reader: PickleReader,
-  stack: PickleStack<H>,
-): PickleValue<H> {
-  switch (opcode) {
-    case Op.NONE:
-      return null;
-    case Op.EMPTY_TUPLE:
-      return Object.freeze([]);
-    case Op.TUPLE1:
-    case Op.TUPLE2:
-    case Op.TUPLE3:
-      return Object.freeze(stack.popMany(opcode - Op.TUPLE1 + 1));
-    case Op.TUPLE:
-    case Op.FROZENSET:
-      return Object.freeze(stack.popToMark());
-    case Op.EMPTY_LIST:
-    case Op.EMPTY_SET:
-      return [];
-    case Op.LIST:
-      return stack.popToMark();
-    case Op.EMPTY_DICT:
-      return new Map();
-    case Op.DICT:
-      return withItems(reader, new Map(), stack.popToMark());
-    default:
-      throw reader.problem(`opcode 0x${opcode.toString(16).padStart(2, '0')} is unknown or not allowed here`);
-  }
-}
-
-function checkProtocol(reader: PickleReader): void {
-  const protocol = reader.uint8();
-  if (protocol < 2 || protocol > 5)
-    throw reader.problem(`pickle protocol ${protocol} is not known; 2 to 5 are`);
-}
-
-function append<H extends object>(
-  reader: PickleReader,
-  stack: PickleStack<H>,
-  items: PickleValue<H>[],
-  host: PickleHost<H>,
-): void {
-  const list = stack.top();
-  if (Array.isArray(list) && !Object.isFrozen(list)) for (const item of items) list.push(item);
-  else if (isHostObject(list)) host.append(list, items);
-  else throw reader.problem('appends to something that is not a list');
-}
-
-function isHostObject<H extends object>(value: PickleValue<H>): value is H {
+function isHostObject(value: Value): value is object {
   const isData = Array.isArray(value) || value instanceof Map || value instanceof Uint8Array;
   return typeof value === 'object' && value !== null && !isData;
 }
 
-function setItems<H extends object>(
-  reader: PickleReader,
-  stack: PickleStack<H>,
-  items: PickleValue<H>[],
-  host: PickleHost<H>,
-): void {
-  const dict = stack.top();
-  if (dict instanceof Map) withItems(reader, dict, items);
-  else if (isHostObject(dict)) host.setItems(dict, items);
-  else throw reader.problem('sets items of something that is not a dict');
+/** The character of an opcode, and what it does. */
+type Opcodes<T> = Readonly<Record<string, readonly [string, (unpickler: Unpickler) => T]>>;
+
+const STOP = '.'.charCodeAt(0);
+
+/** Opcodes that push a number, a text, bytes, or a value that is there already. */
+const VALUES: Opcodes<Value> = {
+  NONE: ['N', () => null],
+  NEWTRUE: ['\x88', () => true],
+  NEWFALSE: ['\x89', () => false],
+  BININT: ['J', ({ reader }) => reader.int32()],
+  BININT1: ['K', ({ reader }) => reader.uint8()],
+  BININT2: ['M', ({ reader }) => reader.uint16()],
+  LONG1: ['\x8a', ({ reader }) => reader.long(reader.uint8())],
+  LONG4: ['\x8b', ({ reader }) => reader.long(reader.uint32())],
+  BINFLOAT: ['G', ({ reader }) => reader.float64()],
+  // Strings of Python 2 too; any that matters here is ASCII.
+  SHORT_BINSTRING: ['U', ({ reader }) => reader.text(reader.uint8())],
+  BINSTRING: ['T', ({ reader }) => reader.text(reader.uint32())],
+  SHORT_BINUNICODE: ['\x8c', ({ reader }) => reader.text(reader.uint8())],
+  BINUNICODE: ['X', ({ reader }) => reader.text(reader.uint32())],
+  BINUNICODE8: ['\x8d', ({ reader }) => reader.text(reader.uint64())],
+  SHORT_BINBYTES: ['C', ({ reader }) => reader.bytes(reader.uint8())],
+  BINBYTES: ['B', ({ reader }) => reader.bytes(reader.uint32())],
+  BINBYTES8: ['\x8e', ({ reader }) => reader.bytes(reader.uint64())],
+  BYTEARRAY8: ['\x96', ({ reader }) => reader.bytes(reader.uint64())],
+  GLOBAL: ['c', ({ host, reader }) => host.global(reader.line(), reader.line())],
+  STACK_GLOBAL: ['\x93', (unpickler) => unpickler.global()],
+  DUP: ['2', (unpickler) => unpickler.top()],
+  BINGET: ['h', (unpickler) => unpickler.recall(unpickler.reader.uint8())],
+  LONG_BINGET: ['j', (unpickler) => unpickler.recall(unpickler.reader.uint32())],
+};
+
+/** Opcodes that push a tuple, list, set, dict or object. */
+const OBJECTS: Opcodes<Value> = {
+  EMPTY_TUPLE: [')', () => Object.freeze([])],
+  TUPLE1: ['\x85', (unpickler) => Object.freeze(unpickler.popMany(1))],
+  TUPLE2: ['\x86', (unpickler) => Object.freeze(unpickler.popMany(2))],
+  TUPLE3: ['\x87', (unpickler) => Object.freeze(unpickler.popMany(3))],
+  TUPLE: ['t', (unpickler) => Object.freeze(unpickler.popToMark())],
+  FROZENSET: ['\x91', (unpickler) => Object.freeze(unpickler.popToMark())],
+  EMPTY_LIST: [']', () => []],
+  EMPTY_SET: ['\x8f', () => []],
+  LIST: ['l', (unpickler) => unpickler.popToMark()],
+  EMPTY_DICT: ['}', () => new Map()],
+  DICT: ['d', (unpickler) => unpickler.fill(new Map(), unpickler.popToMark())],
+  BINPERSID: ['Q', (unpickler) => unpickler.host.persistent(unpickler.pop())],
+  REDUCE: ['R', (unpickler) => unpickler.call()],
+  NEWOBJ: ['\x81', (unpickler) => unpickler.call()],
+  NEWOBJ_EX: ['\x92', (unpickler) => unpickler.callWithKeywords()],
+};
+
+/** Opcodes that store a value in the memo. */
+const MEMOS: Opcodes<void> = {
+  MEMOIZE: ['\x94', (unpickler) => unpickler.memoize()],
+  BINPUT: ['q', (unpickler) => unpickler.memoize(unpickler.reader.uint8())],
+  LONG_BINPUT: ['r', (unpickler) => unpickler.memoize(unpickler.reader.uint32())],
+};
+
+/** Opcodes that frame the pickle, move what is on the stack, or change the object at its top. */
+const OTHERS: Opcodes<void> = {
+  PROTO: ['\x80', (unpickler) => unpickler.checkProtocol()],
+  FRAME: ['\x95', ({ reader }) => reader.frame(reader.uint64())],
+  MARK: ['(', (unpickler) => unpickler.mark()],
+  POP: ['0', (unpickler) => unpickler.popItemOrMark()],
+  POP_MARK: ['1', (unpickler) => void unpickler.popToMark()],
+  APPEND: ['a', (unpickler) => unpickler.append([unpickler.pop()])],
+  APPENDS: ['e', (unpickler) => unpickler.append(unpickler.popToMark())],
+  ADDITEMS: ['\x90', (unpickler) => unpickler.append(unpickler.popToMark())],
+  SETITEM: ['s', (unpickler) => unpickler.setItems(unpickler.popMany(2))],
+  SETITEMS: ['u', (unpickler) => unpickler.setItems(unpickler.popToMark())],
+  BUILD: ['b', (unpickler) => unpickler.build()],
+};
+
+/** What an opcode does, and its cost in units of a PickleBudget: about its memory, in pieces of 16 bytes. */
+interface Opcode {
+  readonly cost: number;
+  readonly run: (unpickler: Unpickler) => void;
 }
 
-function withItems<H extends object>(
-  reader: PickleReader,
-  dict: Map<PickleValue<H>, PickleValue<H>>,
-  items: PickleValue<H>[],
-): Map<PickleValue<H>, PickleValue<H>> {
-  if (items.length % 2 !== 0) throw reader.problem('a dict key has no value');
-  for (let i = 0; i < items.length; i += 2) {
-    const key = at(items, i);
-    if (key instanceof Map || (Array.isArray(key) && !Object.isFrozen(key))) {
-      throw reader.problem('a list or dict cannot be a dict key');
-    }
-    dict.set(key, at(items, i + 1));
-  }
-  return dict;
+function priced<T>(cost: number, opcodes: Opcodes<T>, use: (unpickler: Unpickler, made: T) => void) {
+  return Object.values(opcodes).map(([character, run]): [number, Opcode] => [
+    character.charCodeAt(0),
+    { cost, run: (unpickler) => use(unpickler, run(unpickler)) },
+  ]);
 }
 
-function stackGlobal<H extends object>(
-  reader: PickleReader,
-  stack: PickleStack<H>,
-  host: PickleHost<H>,
-): void {
-  const [module, name] = stack.popMany(2);
-  if (typeof module !== 'string' || typeof name !== 'string')
-    throw reader.problem('a global is named by no strings');
-  stack.push(host.global(module, name));
-}
+const push = (unpickler: Unpickler, value: Value): void => unpickler.push(value);
 
-function call<H extends object>(
-  reader: PickleReader,
-  stack: PickleStack<H>,
-  host: PickleHost<H>,
-  budget: PickleBudget,
-): void {
-  const [callee, args] = take(stack.popMany(2), 2);
-  if (!Array.isArray(args) || !Object.isFrozen(args)) throw reader.problem('calls something without a tuple');
-  budget.spendOnArguments(args);
-  stack.push(host.call(callee, args));
-}
+/** The opcodes that are read. Those that could do more than describe values are left out, and so refused. */
+const OPCODES: ReadonlyMap<number, Opcode> = new Map([
+  ...priced(1, VALUES, push),
+  ...priced(8, OBJECTS, push),
+  ...priced(3, MEMOS, () => {}),
+  ...priced(1, OTHERS, () => {}),
+]);
