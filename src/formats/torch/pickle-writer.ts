@@ -1,142 +1,93 @@
-/** @file Writing pickles (protocol 2, which every Python 3 and every PyTorch reads) of plain data and named objects. */
-
-/** A value to pickle: lists are arrays, dicts Maps, and whole numbers up to 2^53 are ints. */
-export type Picklable =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly Picklable[]
-  | ReadonlyMap<string, Picklable>
-  | PickleObject;
-
-export type PickleObject =
-  | { readonly kind: 'tuple'; readonly items: readonly Picklable[] }
-  | PickleGlobal
-  | PickleCall
-  /** An object that is stored outside the pickle. */
-  | { readonly kind: 'persistent'; readonly id: Picklable };
-
-/** A class or function by its module and name. */
-export interface PickleGlobal {
-  readonly kind: 'global';
-  readonly module: string;
-  readonly name: string;
-}
-
-/** What a class or function makes of arguments; then `state` becomes its attributes. */
-export interface PickleCall {
-  readonly kind: 'call';
-  readonly callee: PickleGlobal;
-  readonly args: readonly Picklable[];
-  /** Entries to set, as of an OrderedDict. */
-  readonly items?: ReadonlyMap<string, Picklable>;
-  readonly state?: ReadonlyMap<string, Picklable>;
-}
-
-export function tuple(...items: Picklable[]): PickleObject {
-  return { kind: 'tuple', items };
-}
-
-export function global(module: string, name: string): PickleGlobal {
-  return { kind: 'global', module, name };
-}
+/** @file Writing pickles (protocol 2, which every Python 3 and every PyTorch reads), opcode by opcode. */
 
 const PROTOCOL = 2;
 const SHORT_TUPLES = [')', '\x85', '\x86', '\x87'];
 
-/** The bytes of a pickle that builds `value`. */
-export function encodePickle(value: Picklable): Uint8Array {
-  const writer = new PickleWriter();
-  writer.bytes(0x80, PROTOCOL);
-  writer.value(value);
-  writer.opcode('.');
-  return Uint8Array.from(writer.out);
-}
+/** `None`, a bool, an int (a whole number up to 2^53), another number as a float, or a str. */
+type Plain = null | boolean | number | string;
 
-class PickleWriter {
-  readonly out: number[] = [];
+/** Writes one value. Lists and dicts get a function that writes what is in them. */
+export class PickleWriter {
+  readonly #out: number[] = [0x80, PROTOCOL];
   /** Texts and globals that were written before, by what they are. */
   readonly #memo = new Map<string, number>();
 
-  bytes(...bytes: number[]): void {
-    this.out.push(...bytes);
+  /** Ends the pickle and returns its bytes. */
+  finish(): Uint8Array {
+    this.opcode('.');
+    return Uint8Array.from(this.#out);
   }
 
   /** An opcode by the character that it is in Python's `pickle.py`. */
   opcode(character: string): void {
-    this.out.push(character.charCodeAt(0));
+    this.#out.push(character.charCodeAt(0));
   }
 
-  value(value: Picklable): void {
+  plain(value: Plain): void {
     if (value === null) this.opcode('N');
     else if (typeof value === 'boolean') this.opcode(value ? '\x88' : '\x89');
     else if (typeof value === 'number') this.#number(value);
-    else if (typeof value === 'string') this.#remembered(`text ${value}`, () => this.#text(value));
-    else if (value instanceof Map) this.#dict(value);
-    else if (Array.isArray(value)) this.#list(value);
-    else this.#object(value as PickleObject);
+    else this.#remembered(`text ${value}`, () => this.#text(value));
   }
 
-  #object(object: PickleObject): void {
-    if (object.kind === 'tuple') this.#tuple(object.items);
-    else if (object.kind === 'call') this.#call(object);
-    else if (object.kind === 'global') {
-      const name = `${object.module}\n${object.name}\n`;
-      this.#remembered(`global ${name}`, () => this.bytes(...new TextEncoder().encode(`c${name}`)));
-    } else {
-      this.value(object.id);
-      this.opcode('Q');
-    }
+  /** A class or function by its module and name. */
+  global(module: string, name: string): void {
+    const lines = `${module}\n${name}\n`;
+    this.#remembered(`global ${lines}`, () => this.#bytes(...new TextEncoder().encode(`c${lines}`)));
   }
 
-  #call({ callee, args, items, state }: PickleCall): void {
-    this.value(callee);
-    this.#tuple(args);
-    this.opcode('R');
-    if (items) this.#setItems(items);
-    if (state) {
-      this.#dict(state);
-      this.opcode('b');
-    }
-  }
-
-  #tuple(items: readonly Picklable[]): void {
+  /** A tuple of plain items, and of others, which their functions write. */
+  tuple(items: readonly (Plain | (() => void))[]): void {
     if (items.length >= SHORT_TUPLES.length) this.opcode('(');
-    for (const item of items) this.value(item);
+    for (const item of items) {
+      if (typeof item === 'function') item();
+      else this.plain(item);
+    }
     this.opcode(SHORT_TUPLES[items.length] ?? 't');
   }
 
-  #list(items: readonly Picklable[]): void {
+  /** What a class or function makes of no arguments. */
+  callOf(module: string, name: string): void {
+    this.global(module, name);
+    this.tuple([]);
+    this.opcode('R');
+  }
+
+  list<T>(items: readonly T[], write: (item: T) => void): void {
     this.opcode(']');
     this.opcode('(');
-    for (const item of items) this.value(item);
+    for (const item of items) write(item);
     this.opcode('e');
   }
 
-  #dict(entries: ReadonlyMap<string, Picklable>): void {
+  dict<T>(entries: ReadonlyMap<string, T>, write: (item: T) => void): void {
     this.opcode('}');
-    this.#setItems(entries);
+    this.setItems(entries, write);
   }
 
-  #setItems(entries: ReadonlyMap<string, Picklable>): void {
+  /** Sets items of the dict that was written last. */
+  setItems<T>(entries: ReadonlyMap<string, T>, write: (item: T) => void): void {
     this.opcode('(');
     for (const [key, item] of entries) {
-      this.value(key);
-      this.value(item);
+      this.plain(key);
+      write(item);
     }
     this.opcode('u');
+  }
+
+  #bytes(...bytes: number[]): void {
+    this.#out.push(...bytes);
   }
 
   #number(value: number): void {
     if (!Number.isSafeInteger(value) || Object.is(value, -0)) {
       this.opcode('G');
       this.#eightBytes((view) => view.setFloat64(0, value));
-    } else if (value >= 0 && value <= 0xff) this.bytes('K'.charCodeAt(0), value);
-    else if (value >= 0 && value <= 0xffff) this.bytes('M'.charCodeAt(0), value & 0xff, value >> 8);
+    } else if (value >= 0 && value <= 0xff) this.#bytes('K'.charCodeAt(0), value);
+    else if (value >= 0 && value <= 0xffff) this.#bytes('M'.charCodeAt(0), value & 0xff, value >> 8);
     else if (value === (value | 0)) this.#word('J', value);
     else {
-      this.bytes(0x8a, 8);
+      this.#bytes(0x8a, 8);
       this.#eightBytes((view) => view.setBigInt64(0, BigInt(value), true));
     }
   }
@@ -144,19 +95,19 @@ class PickleWriter {
   #eightBytes(fill: (view: DataView) => void): void {
     const bytes = new Uint8Array(8);
     fill(new DataView(bytes.buffer));
-    this.bytes(...bytes);
+    this.#bytes(...bytes);
   }
 
   #text(value: string): void {
     const bytes = new TextEncoder().encode(value);
     this.#word('X', bytes.length);
-    for (const byte of bytes) this.out.push(byte);
+    for (const byte of bytes) this.#out.push(byte);
   }
 
   /** An opcode with a number of 32 bits. */
   #word(character: string, value: number): void {
     this.opcode(character);
-    this.bytes(...[0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff));
+    this.#bytes(...[0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff));
   }
 
   #remembered(key: string, write: () => void): void {
@@ -169,7 +120,7 @@ class PickleWriter {
   }
 
   #memoOpcode(short: string, long: string, index: number): void {
-    if (index <= 0xff) this.bytes(short.charCodeAt(0), index);
+    if (index <= 0xff) this.#bytes(short.charCodeAt(0), index);
     else this.#word(long, index);
   }
 }

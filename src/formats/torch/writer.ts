@@ -8,7 +8,7 @@ import { byteCount } from '../safetensors.ts';
 import type { LazyTensor } from '../tensor-archive.ts';
 import { type StoredFile, writeStoredZip } from '../zip-writer.ts';
 import { storageTypes } from './dtypes.ts';
-import { encodePickle, global, type Picklable, tuple } from './pickle-writer.ts';
+import { PickleWriter } from './pickle-writer.ts';
 
 /** A value to save. Arrays become lists, and whole numbers ints. */
 export type TorchInput =
@@ -48,10 +48,11 @@ export async function writeTorchCheckpoint(
   signal?: AbortSignal,
 ): Promise<void> {
   const storages: (Tensor | LazyTensor)[] = [];
-  const pickle = encodePickle(picklable(value, storages));
+  const pickle = new PickleWriter();
+  writeValue(pickle, value, storages);
   const text = (name: string, content: string): StoredFile => file(name, new TextEncoder().encode(content));
   const files = [
-    file('data.pkl', pickle),
+    file('data.pkl', pickle.finish()),
     text('byteorder', 'little'),
     ...storages.map((tensor, key) => storageFile(tensor, key, signal)),
     text('version', FORMAT_VERSION),
@@ -77,41 +78,42 @@ function storageFile(tensor: Tensor | LazyTensor, key: number, signal?: AbortSig
   };
 }
 
-/** The value as its pickle describes it. Its tensors are added to `storages`, their places there being their keys. */
-function picklable(value: TorchInput, storages: (Tensor | LazyTensor)[]): Picklable {
-  const entries = (map: ReadonlyMap<string, TorchInput>): Map<string, Picklable> =>
-    new Map([...map].map(([key, item]) => [key, picklable(item, storages)]));
-  if (value === null || typeof value !== 'object') return value;
-  if (value instanceof Map) return entries(value);
-  if (isList(value)) return value.map((item) => picklable(item, storages));
-  if ('dtype' in value) return picklableTensor(value, storages.push(value) - 1);
-  const { kind, entries: contents } = value as TorchObject;
-  return kind === 'namespace'
-    ? { kind: 'call', callee: global('argparse', 'Namespace'), args: [], state: entries(contents) }
-    : { kind: 'call', callee: ORDERED_DICT, args: [], items: entries(contents) };
+/** Writes a value. Its tensors are added to `storages`, their places there being their keys. */
+function writeValue(pickle: PickleWriter, value: TorchInput, storages: (Tensor | LazyTensor)[]): void {
+  const write = (item: TorchInput): void => writeValue(pickle, item, storages);
+  if (value === null || typeof value !== 'object') pickle.plain(value);
+  else if (value instanceof Map) pickle.dict(value, write);
+  else if (Array.isArray(value)) pickle.list(value, write);
+  else if ('dtype' in value) writeTensor(pickle, value, storages.push(value) - 1);
+  else {
+    const { kind, entries } = value as TorchObject;
+    if (kind === 'ordered-dict') {
+      pickle.callOf('collections', 'OrderedDict');
+      pickle.setItems(entries, write);
+    } else {
+      pickle.callOf('argparse', 'Namespace');
+      pickle.dict(entries, write);
+      pickle.opcode('b');
+    }
+  }
 }
-
-function isList(value: object): value is readonly TorchInput[] {
-  return Array.isArray(value);
-}
-
-const ORDERED_DICT = global('collections', 'OrderedDict');
-const REBUILD_TENSOR = global('torch._utils', '_rebuild_tensor_v2');
 
 /** `_rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)` of a storage that holds this tensor only. */
-function picklableTensor({ dtype, shape }: Tensor | LazyTensor, key: number): Picklable {
-  const type = global('torch', storageName(dtype));
-  const id = tuple('storage', type, String(key), 'cpu', elementCount(shape));
-  const noHooks: Picklable = { kind: 'call', callee: ORDERED_DICT, args: [] };
-  const args = [
-    { kind: 'persistent', id } as const,
+function writeTensor(pickle: PickleWriter, { dtype, shape }: Tensor | LazyTensor, key: number): void {
+  const storage = ['storage', () => pickle.global('torch', storageName(dtype)), String(key), 'cpu'];
+  pickle.global('torch._utils', '_rebuild_tensor_v2');
+  pickle.tuple([
+    () => {
+      pickle.tuple([...storage, elementCount(shape)]);
+      pickle.opcode('Q'); // a persistent id: an object that is stored outside the pickle
+    },
     0,
-    tuple(...shape),
-    tuple(...rowMajorStrides(shape)),
+    () => pickle.tuple(shape),
+    () => pickle.tuple(rowMajorStrides(shape)),
     false,
-    noHooks,
-  ];
-  return { kind: 'call', callee: REBUILD_TENSOR, args };
+    () => pickle.callOf('collections', 'OrderedDict'),
+  ]);
+  pickle.opcode('R');
 }
 
 function storageName(dtype: DType): string {
