@@ -3,6 +3,7 @@
 import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { bytesPerElement, type DType, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { checkedElementCount, gatherStrided, rowMajorStrides, tensorFromBytes } from './elements.ts';
@@ -107,22 +108,17 @@ export function arrayFromNumpy(
  */
 export function encodeNpy(value: Tensor): Uint8Array<ArrayBuffer> {
   if (value.dtype === 'bfloat16') return encodeNpy(toFloat32(value));
-  const header = npyHeader(value.dtype, value.shape);
-  const data = tensorBytes(value);
-  const out = new Uint8Array(header.length + data.length);
-  out.set(header);
-  out.set(data, header.length);
-  return out;
+  return withHeader(npyHeader(value.dtype, value.shape), tensorBytes(value));
 }
 
 /** A text as a `.npy` file, as NumPy writes a string: see {@link parseNpyText}. */
 export function encodeNpyText(text: string): Uint8Array<ArrayBuffer> {
   const points = Uint32Array.from(text, (character) => character.codePointAt(0)!);
-  const header = headerBytes(`<U${points.length}`, []);
-  const out = new Uint8Array(header.length + points.byteLength);
-  out.set(header);
-  out.set(new Uint8Array(points.buffer), header.length);
-  return out;
+  return withHeader(headerBytes(`<U${points.length}`, []), new Uint8Array(points.buffer));
+}
+
+function withHeader(header: Uint8Array, data: Uint8Array): Uint8Array<ArrayBuffer> {
+  return joinArrays('uint8', [header, data]) as Uint8Array<ArrayBuffer>;
 }
 
 /** What comes before the elements in a `.npy` file: a multiple of 64 bytes. */
@@ -133,12 +129,9 @@ export function npyHeader(dtype: Exclude<DType, 'bfloat16'>, shape: readonly num
 function headerBytes(descr: string, shape: readonly number[]): Uint8Array {
   const dims = `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
   const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${dims}, }`;
-  const length = Math.ceil((10 + header.length + 1) / 64) * 64;
-  const out = new Uint8Array(length);
-  out.set(latin1Bytes(`${MAGIC}\x01\x00`));
-  new DataView(out.buffer).setUint16(8, length - 10, true);
-  out.set(latin1Bytes(`${header.padEnd(length - 11)}\n`), 10);
-  return out;
+  const length = Math.ceil((10 + header.length + 1) / 64) * 64 - 10;
+  const size = String.fromCharCode(length & 0xff, length >> 8);
+  return latin1Bytes(`${MAGIC}\x01\x00${size}${header.padEnd(length - 1)}\n`);
 }
 
 /** Bytes of a file's beginning in which the longest header ends. */

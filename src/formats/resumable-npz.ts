@@ -10,6 +10,7 @@ import { dirname } from 'node:path';
 import { at, take } from '../at.ts';
 import { AcditError, ArgumentError, FormatError } from '../errors.ts';
 import { companionFile, flushFolder, namingFile, writeAll } from '../io/atomic-write.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import { parseJson } from '../io/json.ts';
 import { printable, printableMessage } from '../io/printable.ts';
@@ -27,20 +28,6 @@ export interface ResumableArray {
   readonly dtype: 'uint8' | 'float32';
   /** (rows, ...): the finished array's. */
   readonly shape: readonly number[];
-}
-
-export interface ResumableNpz {
-  /** Rows that are written. */
-  readonly rows: number;
-  /** Write rows behind those before. @throws {AcditError} if they cannot be written */
-  append(bytes: Uint8Array): Promise<void>;
-  /**
-   * Write the other arrays, and give the file its name. All rows must be there.
-   * @throws {AcditError} if it cannot be written
-   */
-  finish(others: Readonly<Record<string, Tensor>>): Promise<void>;
-  /** Make safe what is written, and close the file. */
-  close(): Promise<void>;
 }
 
 /** As in PyTorch's archives; a memory page may begin at the elements of an array. */
@@ -109,21 +96,25 @@ export async function openResumableNpz(
   warn: (message: string) => void = () => {},
   { overwrite = false }: ReplaceOptions = {},
 ): Promise<ResumableNpz> {
-  const partial = partialFile(path);
   const layout = layoutOf(path, array, { ...origin, shape: array.shape });
-  const { made, begin } = layout;
-  const marks = await safeMarks(layout, await journalMarks(path, made, overwrite, warn), warn);
+  const { partial, journal, made, begin } = layout;
+  const marks = await safeMarks(layout, await journalMarks(layout, overwrite, warn), warn);
   const { rows } = at(marks, -1);
   // The journal comes first: without it, nobody would know what the rows are.
-  if (rows === 0) await writeJournal(journalFile(path), { origin: made, marks });
-  const file = await (rows === 0 ? begun(partial, begin(0)) : reopened(partial, positionOf(layout, rows)));
-  return new PartialNpz(layout, file, marks);
+  if (rows === 0) await writeJournal(journal, { origin: made, marks });
+  const file = await namingFile(partial, () => open(partial, rows === 0 ? 'w' : 'r+'));
+  await closingOnError(file, () =>
+    namingFile(partial, () =>
+      // A file that was begun loses what was written after its journal.
+      rows === 0 ? writeAll(file, begin(0), 0) : file.truncate(positionOf(layout, rows)),
+    ),
+  );
+  return new ResumableNpz(layout, file, marks);
 }
 
 /** The open, unfinished file. */
-class PartialNpz implements ResumableNpz {
+export class ResumableNpz {
   readonly #layout: Layout;
-  readonly #partial: string;
   readonly #file: FileHandle;
   /** What the journal says is safe. */
   #marks: readonly Mark[];
@@ -135,13 +126,13 @@ class PartialNpz implements ResumableNpz {
 
   constructor(layout: Layout, file: FileHandle, marks: readonly Mark[]) {
     this.#layout = layout;
-    this.#partial = partialFile(layout.path);
     this.#file = file;
     this.#marks = marks;
     this.#written = at(marks, -1);
     this.#savedRows = this.rows;
   }
 
+  /** Rows that are written. */
   get rows(): number {
     return this.#written.rows;
   }
@@ -150,6 +141,7 @@ class PartialNpz implements ResumableNpz {
     return positionOf(this.#layout, this.rows);
   }
 
+  /** Writes rows after those before. @throws {AcditError} if they cannot be written */
   async append(bytes: Uint8Array): Promise<void> {
     const { path, count, rowBytes } = this.#layout;
     const added = bytes.length / rowBytes;
@@ -163,28 +155,33 @@ class PartialNpz implements ResumableNpz {
     if (performance.now() - this.#savedAt >= JOURNAL_INTERVAL) await this.#save();
   }
 
+  /**
+   * Writes the other arrays, and gives the file its name. All rows must be there.
+   * @throws {AcditError} if it cannot be written
+   */
   async finish(others: Readonly<Record<string, Tensor>>): Promise<void> {
-    const { path, count, begin } = this.#layout;
+    const { path, partial, journal, count, begin } = this.#layout;
     const { rows, crc } = this.#written;
     if (rows !== count) throw new ArgumentError(`${path}: only ${rows} of ${count} rows are written`);
     await this.#save();
     await this.#put(begin(crc), 0);
     await this.#put(await archiveEnd(this.#layout, crc, this.#end, others), this.#end);
     await this.close();
-    await namingFile(path, () => rename(this.#partial, path));
+    await namingFile(path, () => rename(partial, path));
     await flushFolder(dirname(path));
-    await rm(journalFile(path), { force: true });
+    await rm(journal, { force: true });
   }
 
+  /** Makes safe what is written, and closes the file. */
   close(): Promise<void> {
     this.#closing ??= this.#save().finally(() => this.#file.close());
     return this.#closing;
   }
 
   async #put(bytes: Uint8Array, position: number): Promise<void> {
-    await requireAsLeft(this.#partial, this.#file, this.#end);
+    await this.#requireAsLeft();
     try {
-      await namingFile(this.#partial, () => writeAll(this.#file, bytes, position));
+      await namingFile(this.#layout.partial, () => writeAll(this.#file, bytes, position));
     } catch (error) {
       await this.#file.truncate(this.#end).catch(() => {}); // a part may be written; the first error is the one to report
       throw error;
@@ -193,20 +190,35 @@ class PartialNpz implements ResumableNpz {
 
   /** Makes the rows safe, and then notes them in the journal. */
   async #save(): Promise<void> {
-    await namingFile(this.#partial, () => this.#file.sync());
+    const { partial, journal, made } = this.#layout;
+    await namingFile(partial, () => this.#file.sync());
     if (this.#savedRows !== this.rows) {
-      await requireAsLeft(this.#partial, this.#file, this.#end);
+      await this.#requireAsLeft();
       this.#marks = withMark(this.#marks, this.#written);
-      await writeJournal(journalFile(this.#layout.path), { origin: this.#layout.made, marks: this.#marks });
+      await writeJournal(journal, { origin: made, marks: this.#marks });
     }
     this.#savedRows = this.rows;
     this.#savedAt = performance.now();
+  }
+
+  /** Checks that no other process took over the lock and wrote here: the file's size would show it. @throws {AcditError} */
+  async #requireAsLeft(): Promise<void> {
+    const { partial } = this.#layout;
+    const [mine, present] = await Promise.all([this.#file.stat(), stat(partial).catch(() => undefined)]);
+    if (present?.ino === mine.ino && present.dev === mine.dev && present.size === this.#end) return;
+    throw new AcditError(
+      `${partial}: another process changed it while this one was suspended or cut off; this one stops, and the same ` +
+        'command resumes once the other has ended',
+    );
   }
 }
 
 /** The layout of a file. */
 interface Layout {
   readonly path: string;
+  /** The unfinished file, and its journal. */
+  readonly partial: string;
+  readonly journal: string;
   readonly made: Origin;
   /** The same as text: the archive's comment. */
   readonly comment: Uint8Array;
@@ -247,7 +259,8 @@ function layoutOf(path: string, { shape, dtype, name }: ResumableArray, made: Or
   const begin = (crc: number): Uint8Array => Buffer.concat([localHeader(entry(crc), ALIGNMENT), header]);
   const dataStart = begin(0).length;
   const first = { rows: 0, crc: checksum(header) };
-  return { path, made, comment, count, rowBytes, dataStart, first, entry, begin };
+  const files = { path, partial: partialFile(path), journal: journalFile(path) };
+  return { ...files, made, comment, count, rowBytes, dataStart, first, entry, begin };
 }
 
 /** The other arrays and the directory. @param position of the first of these bytes. */
@@ -271,33 +284,20 @@ function memberName(array: string): string {
   return `${array}.npy`;
 }
 
-async function begun(partial: string, bytes: Uint8Array): Promise<FileHandle> {
-  const file = await namingFile(partial, () => open(partial, 'w'));
-  return closingOnFailure(file, () => namingFile(partial, () => writeAll(file, bytes, 0)));
-}
-
 /**
  * Reads the marks of the journal; none if there is no journal.
  * @throws {ArgumentError} if it was begun with another origin
  */
 async function journalMarks(
-  path: string,
-  origin: Origin,
+  { partial, journal, made }: Layout,
   overwrite: boolean,
   warn: (message: string) => void,
 ): Promise<readonly Mark[]> {
-  const name = journalFile(path);
-  const partial = partialFile(path);
-  const remedy = `remove ${partial} and ${name} to start again`;
-  const journal = await readJournal(name, remedy, warn);
-  if (!journal || (overwrite && differences(journal.origin, origin).length > 0)) return [];
-  requireSame(
-    journal.origin,
-    origin,
-    `${partial} was begun with`,
-    'give the same to resume, or --overwrite to start again',
-  );
-  return journal.marks;
+  const found = await readJournal(journal, `remove ${partial} and ${journal} to start again`, warn);
+  if (!found || (overwrite && differences(found.origin, made).length > 0)) return [];
+  const remedy = 'give the same to resume, or --overwrite to start again';
+  requireSame(found.origin, made, `${partial} was begun with`, remedy);
+  return found.marks;
 }
 
 /**
@@ -309,14 +309,11 @@ async function safeMarks(
   marks: readonly Mark[],
   warn: (message: string) => void,
 ): Promise<readonly Mark[]> {
-  const { path, first } = layout;
+  const { partial, first } = layout;
   const written = marks.at(-1)?.rows ?? 0;
   if (written === 0) return [first];
-  const partial = partialFile(path);
   if (!(await stat(partial).catch(() => undefined))) {
-    throw new FormatError(
-      `${partial}: is missing, but ${journalFile(path)} exists; remove that to start again`,
-    );
+    throw new FormatError(`${partial}: is missing, but ${layout.journal} exists; remove that to start again`);
   }
   const source = await openFile(partial);
   const room = new Uint8Array(PIECE);
@@ -341,32 +338,6 @@ async function safeMarks(
     warn(`${partial} is damaged after row ${rows} of ${written}; the rows from there on are made again`);
   }
   return safe;
-}
-
-/** Checks that no other process took over the lock and wrote here: the file's size would show it. @throws {AcditError} */
-async function requireAsLeft(partial: string, file: FileHandle, size: number): Promise<void> {
-  const [mine, present] = await Promise.all([file.stat(), stat(partial).catch(() => undefined)]);
-  if (present?.ino === mine.ino && present.dev === mine.dev && present.size === size) return;
-  throw new AcditError(
-    `${partial}: another process changed it while this one was suspended or cut off; this one stops, and the same ` +
-      'command resumes once the other has ended',
-  );
-}
-
-/** Opens the file as it was begun, without anything that was written after its journal. */
-async function reopened(partial: string, size: number): Promise<FileHandle> {
-  const file = await namingFile(partial, () => open(partial, 'r+'));
-  return closingOnFailure(file, () => namingFile(partial, () => file.truncate(size)));
-}
-
-async function closingOnFailure(file: FileHandle, action: () => Promise<void>): Promise<FileHandle> {
-  try {
-    await action();
-    return file;
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
 }
 
 /** @throws {ArgumentError} naming what differs */

@@ -1,13 +1,15 @@
 /** @file The safetensors format (https://github.com/huggingface/safetensors): reading by ranges, and encoding. */
 
+import { z } from 'zod';
 import { FormatError } from '../errors.ts';
 import { type ByteSource, closingOnError } from '../io/byte-source.ts';
 import { isRecord, parseJson } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { LOOKED_AT, mistakenFile } from '../io/wrong-file-kind.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { bytesPerElement, type DType, elementCount, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { checkedElementCount, tensorFromBytes } from './elements.ts';
-import type { TensorArchive, TensorInfo } from './tensor-archive.ts';
+import { archiveOf, findTensor, type TensorArchive, type TensorInfo } from './tensor-archive.ts';
 
 const codes: Record<DType, string> = {
   float64: 'F64',
@@ -59,22 +61,20 @@ export function openSafetensors(source: ByteSource): Promise<SafetensorsArchive>
       if (name !== METADATA) entries.set(name, parseEntry(value, `${source.name}/${printable(name)}`));
     }
     checkCoverage(entries, source.size - dataOffset, source.name);
-    const entry = (name: string): Entry => {
-      const found = entries.get(name);
-      if (!found) throw new FormatError(`${source.name}: holds no tensor '${printable(name)}'`);
-      return found;
-    };
-    return {
+    const missing = `${source.name}: holds no tensor`;
+    const archive = archiveOf({
+      tensors: entries,
+      missing,
       metadata: parseMetadata(header[METADATA], source.name),
-      names: [...entries.keys()],
-      has: (name) => entries.has(name),
-      info: (name) => ({ dtype: entry(name).dtype, shape: entry(name).shape }),
-      async read(name, room) {
-        const { dtype, shape, begin, end } = entry(name);
+      async read({ dtype, shape, begin, end }, room) {
         return tensorFromBytes(dtype, shape, await source.read(dataOffset + begin, end - begin, room));
       },
+      close: () => source.close(),
+    });
+    return {
+      ...archive,
       async readRows(name, first, count) {
-        const { dtype, shape, begin, end } = entry(name);
+        const { dtype, shape, begin, end } = findTensor(entries, name, missing);
         const [rows, ...row] = shape;
         if (rows === undefined || !(first >= 0 && count >= 0 && first + count <= rows)) {
           throw new FormatError(
@@ -85,7 +85,6 @@ export function openSafetensors(source: ByteSource): Promise<SafetensorsArchive>
         const bytes = await source.read(dataOffset + begin + first * rowBytes, count * rowBytes);
         return tensorFromBytes(dtype, [count, ...row], bytes);
       },
-      close: () => source.close(),
     };
   });
 }
@@ -127,18 +126,24 @@ function parseMetadata(value: unknown, name: string): Record<string, string> {
   return value as Record<string, string>;
 }
 
+const offset = z.int().min(0);
+const entrySchema = z.object({
+  dtype: z.string(),
+  shape: z.array(z.custom<number>()), // checked with their product
+  data_offsets: z.tuple([offset, offset]),
+});
+
 function parseEntry(value: unknown, where: string): Entry {
-  const { dtype: code, shape, data_offsets: offsets } = isRecord(value) ? value : {};
-  if (typeof code !== 'string' || !Array.isArray(shape) || !isRange(offsets)) {
-    throw new FormatError(`${where}: needs dtype, shape and data_offsets; the header is damaged`);
-  }
+  const { data } = entrySchema.safeParse(value);
+  if (!data) throw new FormatError(`${where}: needs dtype, shape and data_offsets; the header is damaged`);
+  const { dtype: code, shape } = data;
   const dtype = dtypes.get(code);
   if (!dtype)
     throw new FormatError(
       `${where}: dtype ${printable(code)} is not supported; use ${[...dtypes.keys()].join(', ')}`,
     );
   const expected = checkedElementCount(shape, where) * bytesPerElement(dtype);
-  const [begin, end] = offsets;
+  const [begin, end] = data.data_offsets;
   if (end - begin !== expected) {
     throw new FormatError(
       `${where}: [${shape}] of ${code} takes ${expected} bytes but is given ${end - begin}`,
@@ -164,26 +169,14 @@ function checkCoverage(entries: ReadonlyMap<string, Entry>, dataSize: number, so
   }
 }
 
-function isRange(value: unknown): value is [number, number] {
-  return (
-    Array.isArray(value) && value.length === 2 && value.every((end) => Number.isSafeInteger(end) && end >= 0)
-  );
-}
-
 /** Tensors as the bytes of a safetensors file. */
 export function encodeSafetensors(
   tensors: Iterable<readonly [string, Tensor]>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   const ordered = inFileOrder(tensors);
-  const parts = [encodeHeader(ordered, metadata), ...ordered.map(([, value]) => tensorBytes(value))];
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    out.set(part, offset);
-    offset += part.length;
-  }
-  return out;
+  const parts = ordered.map(([, value]) => tensorBytes(value));
+  return joinArrays('uint8', [encodeHeader(ordered, metadata), ...parts]) as Uint8Array<ArrayBuffer>;
 }
 
 /** Tensors in the order they are written: larger element types first, which keeps all of them aligned. */

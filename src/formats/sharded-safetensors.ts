@@ -6,11 +6,11 @@
 import { z } from 'zod';
 import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
-import type { ByteSource } from '../io/byte-source.ts';
+import { type ByteSource, closingOnError } from '../io/byte-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { openSafetensors, type SafetensorsArchive } from './safetensors.ts';
-import type { TensorArchive } from './tensor-archive.ts';
+import { findTensor, type TensorArchive } from './tensor-archive.ts';
 
 /** The end of an index's name. Diffusers puts a variant such as `fp16` before `json`. */
 const INDEX_NAME = /\.safetensors\.index(?:\.\w+)?\.json$/;
@@ -71,18 +71,12 @@ export async function openShards(
   const close = async (): Promise<void> => {
     for (const shard of shards.values()) await shard.close();
   };
-  try {
+  await closingOnError({ close }, async () => {
     for (const file of files) shards.set(file, await openSafetensors(await open(file)));
     requireSameTensors(shards, fileOf, name);
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  const shardOf = (tensor: string): SafetensorsArchive => {
-    const shard = shards.get(fileOf.get(tensor) ?? '');
-    if (!shard) throw new FormatError(`${name}: holds no tensor '${printable(tensor)}'`);
-    return shard;
-  };
+  });
+  const shardOf = (tensor: string): SafetensorsArchive =>
+    shards.get(findTensor(fileOf, tensor, `${name}: holds no tensor`))!;
   return {
     metadata: at([...shards.values()], 0).metadata,
     names: [...fileOf.keys()],

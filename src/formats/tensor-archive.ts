@@ -1,5 +1,7 @@
 /** @file Named tensors in a file, read one at a time: what safetensors and PyTorch checkpoints have in common. */
 
+import { FormatError } from '../errors.ts';
+import { printable } from '../io/printable.ts';
 import type { DType, Tensor } from '../tensor/tensor.ts';
 
 /** What is known of a tensor before it is read. */
@@ -33,6 +35,37 @@ export interface TensorArchive {
   read(name: string, room?: Uint8Array): Promise<Tensor>;
   /** Close the file behind it. */
   close(): Promise<void>;
+}
+
+/** What an archive is made of. */
+export interface ArchiveParts<T extends TensorInfo> {
+  readonly tensors: ReadonlyMap<string, T>;
+  /** The message for a name that there is no tensor of, which follows: "x.pt: holds no tensor". */
+  readonly missing: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  read(tensor: T, room?: Uint8Array): Promise<Tensor>;
+  close(): Promise<void>;
+}
+
+/** Makes an archive of tensors by their names. */
+export function archiveOf<T extends TensorInfo>(parts: ArchiveParts<T>): TensorArchive {
+  const { tensors, missing, metadata = {}, read, close } = parts;
+  const find = (name: string): T => findTensor(tensors, name, missing);
+  return {
+    metadata,
+    names: [...tensors.keys()],
+    has: (name) => tensors.has(name),
+    info: (name) => ({ dtype: find(name).dtype, shape: find(name).shape }),
+    read: async (name, room) => read(find(name), room),
+    close,
+  };
+}
+
+/** Returns the tensor of a name. @throws {FormatError} if there is none. */
+export function findTensor<T>(tensors: ReadonlyMap<string, T>, name: string, missing: string): T {
+  const found = tensors.get(name);
+  if (found === undefined) throw new FormatError(`${missing} '${printable(name)}'`);
+  return found;
 }
 
 /** An archive in which tensors have other names. @param stored from each name to the one in `archive`. */

@@ -11,7 +11,7 @@ import { printable } from '../io/printable.ts';
 import { LOOKED_AT, mistakenFile } from '../io/wrong-file-kind.ts';
 import { arrayFromBytes, elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import { checkedElementCount } from './elements.ts';
-import type { TensorArchive } from './tensor-archive.ts';
+import { archiveOf, type TensorArchive, type TensorInfo } from './tensor-archive.ts';
 
 /** A message of protocol buffers may not be larger. */
 const MAX_GRAPH = 2 ** 31 - 1;
@@ -20,8 +20,7 @@ const DT_FLOAT = 1;
 export const MAX_REPEATED = 2 ** 24;
 
 /** A constant, whose values lie in the file's bytes. */
-interface Constant {
-  readonly shape: readonly number[];
+interface Constant extends TensorInfo {
   /** Little-endian, or nothing where there are single values. */
   readonly content: Uint8Array;
   /** If there are fewer than elements, the last stands for the rest. */
@@ -40,22 +39,15 @@ export function openTensorflowGraph(source: ByteSource): Promise<TensorArchive> 
     if (mistaken !== undefined) throw new FormatError(`${name}: ${mistaken}`);
     if (size > MAX_GRAPH) throw new FormatError(`${name}: is no TensorFlow graph: it has ${size} bytes`);
     const constants = readConstants(await source.read(0, size), name);
-    const find = (node: string): Constant => {
-      const found = constants.get(node);
-      if (!found) throw new FormatError(`${name}: holds no constant '${printable(node)}'`);
-      return found;
-    };
-    return {
-      metadata: {},
-      names: [...constants.keys()],
-      has: (node) => constants.has(node),
-      info: (node) => ({ dtype: 'float32', shape: find(node).shape }),
-      read: async (node) => tensorOf(find(node)),
+    return archiveOf({
+      tensors: constants,
+      missing: `${name}: holds no constant`,
+      read: async (constant) => tensorOf(constant),
       async close() {
         constants.clear();
         await source.close();
       },
-    };
+    });
   });
 }
 
@@ -155,7 +147,7 @@ function readTensor(message: Uint8Array, name: string): Constant | undefined {
   if (!holdsAll || values.length > Math.max(count, 1)) {
     throw new Error(`constant '${printable(name)}' of shape [${shape}] has ${content.length} bytes`);
   }
-  return { shape, content, values };
+  return { dtype: 'float32', shape, content, values };
 }
 
 /** TensorShapeProto: dim 2, of which each has its size as 1. */

@@ -7,7 +7,7 @@ import { FormatError } from '../../errors.ts';
 import { type ByteSource, closingOnError } from '../../io/byte-source.ts';
 import { printable, printableList } from '../../io/printable.ts';
 import { LOOKED_AT, mistakenFile } from '../../io/wrong-file-kind.ts';
-import type { TensorArchive } from '../tensor-archive.ts';
+import { archiveOf, type TensorArchive } from '../tensor-archive.ts';
 import { openZip, type ZipMember } from '../zip.ts';
 import { isLegacyCheckpoint, readLegacyCheckpoint } from './legacy.ts';
 import { type TorchNamespace, type TorchTensor, type TorchValue, unpickleTorch } from './torch-pickle.ts';
@@ -67,7 +67,7 @@ export function stateDict(
   if (tensors.size === 0) {
     throw new FormatError(`a state dict should hold tensors; its keys are ${printableList(value.keys())}`);
   }
-  return archiveOf(tensors, close);
+  return archiveOfTensors(tensors, close);
 }
 
 /** Tensors of kinds that are not read: sparse, quantized, nested. */
@@ -102,7 +102,7 @@ export function nestedTensors(value: TorchValue, close = async (): Promise<void>
     }
   };
   collect('', value);
-  return archiveOf(tensors, close);
+  return archiveOfTensors(tensors, close);
 }
 
 function namedParts(value: TorchValue): Iterable<readonly [TorchValue, TorchValue]> {
@@ -110,20 +110,9 @@ function namedParts(value: TorchValue): Iterable<readonly [TorchValue, TorchValu
   return isNamespace(value) ? value.attributes : [];
 }
 
-function archiveOf(tensors: ReadonlyMap<string, TorchTensor>, close: () => Promise<void>): TensorArchive {
-  const find = (name: string): TorchTensor => {
-    const found = tensors.get(name);
-    if (!found) throw new FormatError(`the state dict holds no tensor '${printable(name)}'`);
-    return found;
-  };
-  return {
-    metadata: {},
-    names: [...tensors.keys()],
-    has: (name) => tensors.has(name),
-    info: (name) => ({ dtype: find(name).dtype, shape: find(name).shape }),
-    read: async (name, room) => find(name).read(room),
-    close,
-  };
+function archiveOfTensors(tensors: ReadonlyMap<string, TorchTensor>, close: () => Promise<void>) {
+  const missing = 'the state dict holds no tensor';
+  return archiveOf({ tensors, missing, read: (tensor, room) => tensor.read(room), close });
 }
 
 /** Whether a value of a checkpoint is a tensor. */
