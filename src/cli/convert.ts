@@ -5,25 +5,23 @@ import { convertModel } from '../runs/convert.ts';
 import { checkpointFlags, openOptions } from './checkpoint-flags.ts';
 import { defineCommand } from './command.ts';
 import type { Flags } from './flags.ts';
-import { overwriteFlags } from './overwrite.ts';
-import { choice } from './values.ts';
+import { overwriteFlags, reportFlags } from './shared-flags.ts';
+import { choiceFlag } from './values.ts';
 
 const DTYPES = { fp32: 'float32', fp16: 'float16', bf16: 'bfloat16' } as const;
 const DTYPE_NAMES = ['fp32', 'fp16', 'bf16'] as const satisfies (keyof typeof DTYPES)[];
 
 const convertFlags = {
-  dtype: {
-    value: 'NAME',
-    parse: choice(DTYPE_NAMES),
-    help: 'storage type of the weights: fp32, fp16 or bf16; .onnx is always fp32 (default: as in IN)',
-  },
+  dtype: choiceFlag(
+    DTYPE_NAMES,
+    'storage type of the weights: fp32, fp16 or bf16; .onnx is always fp32 (default: as in IN)',
+  ),
   ...checkpointFlags,
   ...overwriteFlags,
-  quiet: { help: 'no progress' },
-  json: { help: 'print events as JSON lines, without a progress bar' },
+  ...reportFlags,
 } as const satisfies Flags;
 
-export const convertCommand = defineCommand({
+export const command = defineCommand({
   name: 'convert',
   positionals: ['IN', 'OUT'],
   summary:

@@ -9,17 +9,14 @@ import {
   requireThreads,
 } from '../runtime/node.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { choice, wholeNumber } from './values.ts';
+import { choiceFlag, wholeNumber } from './values.ts';
 
 const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
 
 export const deviceFlags = {
-  device: {
-    value: 'NAME',
-    parse: choice(DEVICES),
+  device: choiceFlag(DEVICES, 'cpu (also auto), or for a GPU webgpu, cuda, coreml or dml', {
     default: 'auto',
-    help: 'cpu (also auto), or for a GPU webgpu, cuda, coreml or dml',
-  },
+  }),
   threads: {
     value: 'N',
     parse: (text: string, flag: string): number => {

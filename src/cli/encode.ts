@@ -5,8 +5,8 @@ import { encodeDataset } from '../runs/encode.ts';
 import { defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags } from './flags.ts';
-import { pixelFlags } from './pixel-flags.ts';
-import { choice, wholeNumber } from './values.ts';
+import { pixelFlags, reportFlags } from './shared-flags.ts';
+import { choiceFlag, countFlag } from './values.ts';
 
 const DTYPES = { fp16: 'float16', fp32: 'float32' } as const;
 
@@ -16,41 +16,24 @@ const encodeFlags = {
     help: 'autoencoder: a diffusers folder, or owner/repo/folder of the Hugging Face Hub',
     aliases: ['vae_path'],
   },
-  size: {
-    value: 'N',
-    parse: wholeNumber(),
-    default: '256',
-    help: 'side of the square that each image or frame is cropped to, around its centre',
-  },
+  size: countFlag('side of the square that each image or frame is cropped to, around its centre', {
+    default: 256,
+  }),
   video: { help: 'DATA is videos: one folder per class, or UCF-101 with its lists' },
-  fold: {
-    value: 'N',
-    parse: choice(['1', '2', '3']),
-    help: 'pair of lists of UCF-101: 1, 2 or 3 (default: 1)',
-  },
-  split: {
-    value: 'NAME',
-    parse: choice(['train', 'test']),
-    default: 'train',
-    help: 'train (also a folder without splits) or test',
-  },
-  'exif-orientation': {
-    help: 'turn images upright by their EXIF orientation (default: pixels as stored)',
-  },
+  fold: choiceFlag(['1', '2', '3'], 'pair of lists of UCF-101: 1, 2 or 3 (default: 1)', { value: 'N' }),
+  split: choiceFlag(['train', 'test'], 'train (also a folder without splits) or test', { default: 'train' }),
+  'exif-orientation': { help: 'turn images upright by their EXIF orientation (default: pixels as stored)' },
   ...pixelFlags,
   'no-flip': { help: 'leave out the mirrored images: half the time and half the disk' },
-  dtype: { value: 'NAME', parse: choice(['fp16', 'fp32']), default: 'fp16', help: 'fp16 or fp32' },
-  'shard-size': {
-    value: 'N',
-    parse: wholeNumber(),
-    help: 'images or videos per file, the most work that a kill loses (default: 512 images, 8 videos)',
-  },
+  dtype: choiceFlag(['fp16', 'fp32'], 'fp16 or fp32', { default: 'fp16' }),
+  'shard-size': countFlag(
+    'images or videos per file, the most work that a kill loses (default: 512 images, 8 videos)',
+  ),
   ...deviceFlags,
-  quiet: { help: 'no progress' },
-  json: { help: 'print events as JSON lines, without a progress bar' },
+  ...reportFlags,
 } as const satisfies Flags;
 
-export const encodeCommand = defineCommand({
+export const command = defineCommand({
   name: 'encode',
   positionals: ['DATA', 'OUT'],
   summary:
@@ -77,10 +60,7 @@ export const encodeCommand = defineCommand({
         device,
         dtype: DTYPES[dtype],
         fold: fold === undefined ? undefined : Number(fold),
-        flips: !values['no-flip'],
-        exifOrientation: values['exif-orientation'],
-        maxPixels: values['max-pixels'],
-        shardSize: values['shard-size'],
+        flips: !values.noFlip,
       });
       context.report.print(folder);
     } finally {

@@ -1,75 +1,68 @@
 /** @file `acdit evaluate`: how good are samples, as papers measure it? */
 
 import { ArgumentError } from '../errors.ts';
+import { CLIP_PLACES, CLIP_PROTOCOL } from '../evaluation/clips.ts';
 import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
 import { metricTable } from '../evaluation/report/metric-table.ts';
+import { CLIP_RESIZINGS } from '../models/i3d/i3d.ts';
+import { PREPROCESSINGS } from '../models/inception/inception.ts';
 import {
-  type EvaluateSamplesOptions,
   type EvaluateSamplesResult,
   evaluateSamples,
   requireOutputs,
   writeEvaluationReport,
 } from '../runs/evaluate.ts';
-import { clipFlags, clipProtocol } from './clip-flags.ts';
+import { FASHION_MNIST, I3D, INCEPTION } from '../runs/feature-network.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { networkFlags, networkOptions } from './network-flags.ts';
-import { overwriteFlags } from './overwrite.ts';
-import { pixelFlags } from './pixel-flags.ts';
-import { outputFile, wholeNumber } from './values.ts';
+import { overwriteFlags, pixelFlags } from './shared-flags.ts';
+import { choiceFlag, countFlag, fileFlag, realNumber } from './values.ts';
 
 const evaluateFlags = {
-  ...networkFlags,
-  ...clipFlags,
-  size: {
-    value: 'N',
-    parse: wholeNumber(),
-    help: 'crop images and frames to N x N, as in training (default: no crop)',
+  network: {
+    value: 'NAME',
+    help: `${INCEPTION}, ${I3D}, ${FASHION_MNIST} or a classifier's folder (default: ${INCEPTION}, for videos ${I3D})`,
   },
-  'save-features': {
-    value: 'F.npz',
-    parse: outputFile('.npz'),
-    help: 'keep the features of the samples, for later runs',
+  inception: { value: 'FILE', help: 'weights of the Inception network: .pth, .pb or .safetensors' },
+  preprocessing: choiceFlag(
+    PREPROCESSINGS,
+    `resizing of images for Inception: ${PREPROCESSINGS.join(' or ')}`,
+    { default: 'adm' },
+  ),
+  i3d: { value: 'FILE', help: 'weights of I3D for videos: .pt or .safetensors' },
+  'i3d-epsilon': {
+    value: 'E',
+    parse: realNumber('from 0 to below 1, such as 1e-3', (value) => value >= 0 && value < 1),
+    help: "epsilon of I3D's batch norms (default: 1e-5 for the file of VideoGPT and TATS, else 1e-3)",
   },
-  'save-reference': {
-    value: 'F.npz',
-    parse: outputFile('.npz'),
-    help: 'keep the features of the reference, for later runs',
-  },
-  'kid-subsets': {
-    value: 'N',
-    parse: wholeNumber(0),
-    default: String(KID_SUBSETS),
-    help: 'random subsets of the KID; 0 takes all samples at once',
-  },
-  'kid-subset-size': {
-    value: 'N',
-    parse: wholeNumber(2),
-    default: String(KID_SUBSET_SIZE),
-    help: 'samples of each set per subset',
-  },
-  'is-chunk': {
-    value: 'N',
-    parse: wholeNumber(),
-    default: String(INCEPTION_SCORE_CHUNK),
-    help: 'chunk size of the Inception Score',
-  },
-  seed: {
-    value: 'N',
-    parse: wholeNumber(0),
-    default: '0',
-    help: 'random seed of the subsets, videos and clips',
-  },
+  'clip-resize': choiceFlag(CLIP_RESIZINGS, `resizing of frames for I3D: ${CLIP_RESIZINGS.join(' or ')}`, {
+    default: 'tensorflow',
+  }),
+  'clip-frames': countFlag('frames per clip', { default: CLIP_PROTOCOL.frames }),
+  'clip-stride': countFlag('frame stride within the video', { default: CLIP_PROTOCOL.stride }),
+  'clips-per-video': countFlag('clips per video', { default: CLIP_PROTOCOL.clipsPerVideo }),
+  'clip-places': choiceFlag(
+    CLIP_PLACES,
+    'places of clips in their video: even, of which the first is at its start, or random',
+    { default: CLIP_PROTOCOL.places },
+  ),
+  videos: countFlag('use N random videos of each set (default: all)'),
+  size: countFlag('crop images and frames to N x N, as in training (default: no crop)'),
+  'save-features': fileFlag('.npz', 'keep the features of the samples, for later runs'),
+  'save-reference': fileFlag('.npz', 'keep the features of the reference, for later runs'),
+  'kid-subsets': countFlag('random subsets of the KID; 0 takes all samples at once', {
+    minimum: 0,
+    default: KID_SUBSETS,
+  }),
+  'kid-subset-size': countFlag('samples of each set per subset', { minimum: 2, default: KID_SUBSET_SIZE }),
+  'is-chunk': countFlag('chunk size of the Inception Score', { default: INCEPTION_SCORE_CHUNK }),
+  seed: countFlag('random seed of the subsets, videos and clips', { minimum: 0, default: 0 }),
   float16: { help: "compute precision and recall with float16's rounding, as the ADM evaluator does" },
   'divide-by-n': { help: 'divide covariances by N, as some FVD programs do, not by N - 1' },
   ...pixelFlags,
-  report: {
-    value: 'F.html',
-    parse: outputFile('.html'),
-    help: 'write a page with the metrics, images and charts of both sets',
-  },
+  report: fileFlag('.html', 'write a page with the metrics, images and charts of both sets'),
   ...overwriteFlags,
   ...deviceFlags,
   json: { help: 'print the metrics as one JSON object, without a progress bar' },
@@ -77,7 +70,7 @@ const evaluateFlags = {
 
 type EvaluateValues = FlagValues<typeof evaluateFlags>;
 
-export const evaluateCommand = defineCommand({
+export const command = defineCommand({
   name: 'evaluate',
   positionals: ['REFERENCE', 'SAMPLES'],
   summary:
@@ -104,25 +97,29 @@ export const evaluateCommand = defineCommand({
 });
 
 async function runEvaluation(
-  referencePath: string,
-  samplesPath: string,
+  reference: string,
+  samples: string,
   values: EvaluateValues,
   { report, signal }: CommandContext,
 ): Promise<undefined> {
-  const save = { reference: values['save-reference'], samples: values['save-features'] };
-  const paths = { reference: referencePath, samples: samplesPath };
+  const save = { reference: values.saveReference, samples: values.saveFeatures };
+  const paths = { reference, samples };
   await requireOutputs([save.reference, save.samples, values.report], paths, values.overwrite);
   const device = await openDevice(values);
   const options = {
+    ...values,
     ...paths,
-    ...networkOptions(values),
     device,
-    metrics: metricOptions(values),
-    clips: clipProtocol(values, values.seed),
-    maxPixels: values['max-pixels'],
-    size: values.size,
+    metrics: { ...values, inceptionScoreChunk: values.isChunk, halfPrecision: values.float16 },
+    clips: {
+      frames: values.clipFrames,
+      stride: values.clipStride,
+      clipsPerVideo: values.clipsPerVideo,
+      places: values.clipPlaces,
+      videos: values.videos,
+      seed: values.seed,
+    },
     save,
-    overwrite: values.overwrite,
     report,
     signal,
   };
@@ -137,17 +134,6 @@ async function runEvaluation(
   } finally {
     await device.dispose();
   }
-}
-
-function metricOptions(values: EvaluateValues): EvaluateSamplesOptions['metrics'] {
-  return {
-    kidSubsets: values['kid-subsets'],
-    kidSubsetSize: values['kid-subset-size'],
-    inceptionScoreChunk: values['is-chunk'],
-    seed: values.seed,
-    halfPrecision: values.float16,
-    divideByN: values['divide-by-n'],
-  };
 }
 
 /** Returns the ignored files of the two folders, for the JSON output. */

@@ -14,8 +14,8 @@ export interface Flag {
   readonly value?: string;
   /** Reads the value (default: it is the text). */
   readonly parse?: Parser<unknown>;
-  /** The text that is read if the flag is not given, for a value that does not depend on the model. */
-  readonly default?: string;
+  /** What is read if the flag is not given, for a value that does not depend on the model. */
+  readonly default?: string | number;
   /** Other names, such as those of the official scripts. */
   readonly aliases?: readonly string[];
 }
@@ -26,11 +26,17 @@ export type Flags = Readonly<Record<string, Flag>>;
 type FlagValue<F extends Flag> = F extends { readonly value: string }
   ?
       | (F extends { readonly parse: Parser<infer T> } ? T : string)
-      | (F extends { readonly default: string } ? never : undefined)
+      | (F extends { readonly default: string | number } ? never : undefined)
   : boolean;
 
-/** The values of all flags of a table. */
-export type FlagValues<F extends Flags> = { readonly [Name in keyof F]: FlagValue<F[Name]> };
+type CamelCase<Name extends string> = Name extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<CamelCase<Tail>>}`
+  : Name;
+
+/** The values of all flags of a table, by the names of the library's options: `--max-pixels` is `maxPixels`. */
+export type FlagValues<F extends Flags> = {
+  readonly [Name in keyof F & string as CamelCase<Name>]: FlagValue<F[Name]>;
+};
 
 /** Arguments as they were written: the flags' texts are not read yet. */
 export interface WrittenArguments {
@@ -107,14 +113,22 @@ export function readFlags<F extends Flags>(
   flags: F,
   texts: ReadonlyMap<string, string | true>,
 ): FlagValues<F> {
-  const values = Object.entries(flags).map(([name, flag]) => [name, readFlag(name, flag, texts.get(name))]);
+  const values = Object.entries(flags).map(([name, flag]) => [
+    optionName(name),
+    readFlag(name, flag, texts.get(name)),
+  ]);
   return Object.fromEntries(values) as FlagValues<F>;
+}
+
+/** Returns the name of the library's option: that of `max-pixels` is `maxPixels`. */
+export function optionName(flag: string): string {
+  return flag.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function readFlag(name: string, flag: Flag, given: string | true | undefined): unknown {
   if (isSwitch(flag)) return given === true;
   const text = given ?? flag.default;
-  return flag.parse && typeof text === 'string' ? flag.parse(text, name) : text;
+  return flag.parse && text !== undefined ? flag.parse(String(text), name) : text;
 }
 
 /** Returns the flags as aligned lines, with their defaults and other names. */

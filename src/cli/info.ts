@@ -13,42 +13,29 @@ import { DEFAULT_STEPS } from '../sampling/request.ts';
 import { checkpointFlags, namedOrBundled, openChosenModel } from './checkpoint-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { needsText } from './needs-text.ts';
-import { overwriteFlags } from './overwrite.ts';
+import { needsText, summaryText } from './info-text.ts';
 import { planSvg } from './plan-svg.ts';
-import { summaryText } from './summary-text.ts';
-import { choice, outputFile, wholeNumber } from './values.ts';
+import { overwriteFlags } from './shared-flags.ts';
+import { choiceFlag, countFlag, fileFlag } from './values.ts';
 
 const infoFlags = {
-  size: {
-    value: 'NAME',
-    parse: choice(SIZE_NAMES),
-    help: `a model of the paper instead of a file: ${SIZE_NAMES.join(', ')}`,
-  },
+  size: choiceFlag(SIZE_NAMES, `a model of the paper instead of a file: ${SIZE_NAMES.join(', ')}`),
   video: { help: 'with --size, or without MODEL: the video model' },
-  batch: { value: 'N', parse: wholeNumber(), default: '1', help: 'batch size for the memory estimate' },
-  steps: {
-    value: 'N',
-    parse: wholeNumber(),
-    default: String(DEFAULT_STEPS),
-    help: 'solver steps per block for the compute estimate',
-  },
+  batch: countFlag('batch size for the memory estimate', { default: 1 }),
+  steps: countFlag('solver steps per block for the compute estimate', { default: DEFAULT_STEPS }),
   plan: { help: 'draw which blocks attend to which in training' },
-  predicate: {
-    value: 'NAME',
-    parse: choice(PREDICATES),
+  predicate: choiceFlag(PREDICATES, `attention rule of the plan: ${PREDICATES.join(', ')}`, {
     default: 'scam',
-    help: `attention rule of the plan: ${PREDICATES.join(', ')}`,
-  },
-  window: { value: 'N', parse: wholeNumber(0), default: '1', help: 'blocks that a windowed plan looks back' },
-  svg: { value: 'FILE', parse: outputFile('.svg'), help: 'draw the plan into an SVG file' },
-  png: { value: 'FILE', parse: outputFile('.png'), help: 'draw the plan into a PNG file' },
+  }),
+  window: countFlag('blocks that a windowed plan looks back', { minimum: 0, default: 1 }),
+  svg: fileFlag('.svg', 'draw the plan into an SVG file', 'FILE'),
+  png: fileFlag('.png', 'draw the plan into a PNG file', 'FILE'),
   ...checkpointFlags,
   ...overwriteFlags,
   json: { help: 'print everything as JSON' },
 } as const satisfies Flags;
 
-export const infoCommand = defineCommand({
+export const command = defineCommand({
   name: 'info',
   positionals: ['[MODEL]'],
   summary:

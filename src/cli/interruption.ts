@@ -5,8 +5,7 @@
 
 import { STOP_SIGNALS } from '../stop-signals.ts';
 import { EXIT } from './failure.ts';
-import { guardStream, type RawStream } from './output.ts';
-import type { Terminal } from './terminal.ts';
+import { guardStream, type RawStream, type Terminal } from './terminal.ts';
 
 /** `npm` passes on a Ctrl-C that the terminal has sent too: signals this close, in milliseconds, are one. */
 const SAME_SIGNAL = 250;

@@ -4,21 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { ArgumentError, ConfigError } from '../errors.ts';
 import { parseJson } from '../io/json.ts';
 import { parseRecipe, type Recipe } from '../training/recipe.ts';
-import type { Flags, FlagValues } from './flags.ts';
-import { pixelFlags } from './pixel-flags.ts';
-
-/** Short names of what is changed most. */
-const SHORT_NAMES = {
-  data: 'data.path',
-  out: 'output.folder',
-  steps: 'training.steps',
-  batch: 'training.batch',
-  accumulate: 'training.accumulate',
-  'learning-rate': 'training.learningRate',
-  seed: 'training.seed',
-  'exif-orientation': 'data.exifOrientation',
-  'max-pixels': 'data.maxPixels',
-} as const;
+import { type FlagValues, optionName } from './flags.ts';
+import { pixelFlags } from './shared-flags.ts';
 
 /** Any key of a recipe: `--training.warmupSteps 100`. */
 export const RECIPE_KEY = /^(model|data|training|output|evaluation)\./;
@@ -33,19 +20,25 @@ const TEXT_KEYS = new Set([
   'evaluation.reference',
 ]);
 
+/** Short names of what is changed most, each with its key. */
 export const recipeFlags = {
-  data: { value: 'DIR', help: 'dataset: image folder, IDX files or latents (data.path)' },
-  out: { value: 'DIR', help: 'folder of the run (output.folder)' },
-  steps: { value: 'N', help: 'optimizer steps (training.steps)' },
-  batch: { value: 'N', help: 'samples per micro-batch (training.batch)' },
-  accumulate: { value: 'N', help: 'micro-batches per step (training.accumulate)' },
-  'learning-rate': { value: 'X', help: 'maximum learning rate (training.learningRate)' },
-  seed: { value: 'N', help: 'random seed of weights, noise and order (training.seed)' },
+  data: shortFlag('data.path', 'DIR', 'dataset: image folder, IDX files or latents'),
+  out: shortFlag('output.folder', 'DIR', 'folder of the run'),
+  steps: shortFlag('training.steps', 'N', 'optimizer steps'),
+  batch: shortFlag('training.batch', 'N', 'samples per micro-batch'),
+  accumulate: shortFlag('training.accumulate', 'N', 'micro-batches per step'),
+  'learning-rate': shortFlag('training.learningRate', 'X', 'maximum learning rate'),
+  seed: shortFlag('training.seed', 'N', 'random seed of weights, noise and order'),
   'exif-orientation': {
+    key: 'data.exifOrientation',
     help: 'turn images upright by EXIF orientation (data.exifOrientation; default: false)',
   },
-  ...pixelFlags,
-} as const satisfies Flags;
+  'max-pixels': { key: 'data.maxPixels', ...pixelFlags['max-pixels'] },
+} as const;
+
+function shortFlag(key: string, value: string, help: string) {
+  return { key, value, help: `${help} (${key})` };
+}
 
 type JsonObject = Record<string, unknown>;
 
@@ -61,8 +54,8 @@ export async function readRecipe(
 ): Promise<Recipe> {
   const overrides = [
     ...dotted,
-    ...Object.entries(SHORT_NAMES).flatMap(([name, key]) => {
-      const value = short[name as keyof typeof SHORT_NAMES];
+    ...Object.entries(recipeFlags).flatMap(([name, { key }]) => {
+      const value = short[optionName(name) as keyof typeof short];
       return value === undefined || value === false ? [] : [[key, String(value)] as const];
     }),
   ];

@@ -8,44 +8,21 @@ import { reportFailure } from './failure.ts';
 import { packageVersion } from './package-version.ts';
 import type { Terminal } from './terminal.ts';
 
-interface CommandEntry {
-  readonly summary: string;
-  load(): Promise<Command>;
-}
-
-const commands: Readonly<Record<string, CommandEntry>> = {
-  sample: {
-    summary: 'sample images from a model',
-    load: async () => (await import('./sample.ts')).sampleCommand,
-  },
-  train: {
-    summary: 'train a model by a recipe, or go on with a training',
-    load: async () => (await import('./train.ts')).trainCommand,
-  },
-  encode: {
-    summary: 'encode images to latents to train on',
-    load: async () => (await import('./encode.ts')).encodeCommand,
-  },
-  convert: {
-    summary: 'convert a model: official checkpoint, model folder, ONNX',
-    load: async () => (await import('./convert.ts')).convertCommand,
-  },
-  verify: {
-    summary: 'check a model against golden numbers of the official code',
-    load: async () => (await import('./verify.ts')).verifyCommand,
-  },
-  evaluate: {
-    summary: 'compare samples with a reference: Fréchet distance, precision, recall and more',
-    load: async () => (await import('./evaluate.ts')).evaluateCommand,
-  },
-  serve: {
-    summary: 'serve models over HTTP',
-    load: async () => (await import('./serve.ts')).serveCommand,
-  },
-  info: {
-    summary: 'describe a model, and draw its attention plan',
-    load: async () => (await import('./info.ts')).infoCommand,
-  },
+/** What each command does, in a line, and its module. */
+const commands: Readonly<
+  Record<string, readonly [summary: string, load: () => Promise<{ readonly command: Command }>]>
+> = {
+  sample: ['sample images from a model', () => import('./sample.ts')],
+  train: ['train a model by a recipe, or go on with a training', () => import('./train.ts')],
+  encode: ['encode images to latents to train on', () => import('./encode.ts')],
+  convert: ['convert a model: official checkpoint, model folder, ONNX', () => import('./convert.ts')],
+  verify: ['check a model against golden numbers of the official code', () => import('./verify.ts')],
+  evaluate: [
+    'compare samples with a reference: Fréchet distance, precision, recall and more',
+    () => import('./evaluate.ts'),
+  ],
+  serve: ['serve models over HTTP', () => import('./serve.ts')],
+  info: ['describe a model, and draw its attention plan', () => import('./info.ts')],
 };
 
 /** Run the command that `args` name. Errors are reported on the terminal. */
@@ -73,12 +50,13 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
     const known = Object.keys(commands);
     throw new ArgumentError(`${what}${didYouMean(name, known) || '.'} There are ${known.join(', ')}`);
   }
-  const command = await get(commands, name).load();
+  const [, load] = get(commands, name);
+  const { command } = await load();
   return command.execute(rest, terminal);
 }
 
 function overview(): string {
-  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
+  const lines = Object.entries(commands).map(([name, [summary]]) => `  ${name.padEnd(10)}${summary}`);
   return [
     'acdit COMMAND [flags]',
     '',

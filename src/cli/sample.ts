@@ -17,24 +17,16 @@ import { checkpointFlags, namedOrBundled, openChosenModel } from './checkpoint-f
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
-import { overwriteFlags } from './overwrite.ts';
-import { choice, outputFile, perBlock, realNumber, wholeNumber } from './values.ts';
+import { overwriteFlags } from './shared-flags.ts';
+import { choiceFlag, countFlag, fileFlag, perBlock, realNumber, wholeNumber } from './values.ts';
 
 const sampleFlags = {
   labels: {
     value: 'LIST',
     help: 'classes by name or number: cat,7,"a, b"; one per block: 3/3/7/7 (default: all of a small model)',
   },
-  'per-class': {
-    value: 'N',
-    parse: wholeNumber(),
-    help: 'samples of each label (default: 1, 8 without --labels)',
-  },
-  count: {
-    value: 'N',
-    parse: wholeNumber(),
-    help: 'samples in all, divided among the labels; with --npz, of labels drawn at random',
-  },
+  'per-class': countFlag('samples of each label (default: 1, 8 without --labels)'),
+  count: countFlag('samples in all, divided among the labels; with --npz, of labels drawn at random'),
   steps: {
     value: 'N',
     parse: perBlock(wholeNumber()),
@@ -47,76 +39,48 @@ const sampleFlags = {
     parse: perBlock(realNumber('of at least 0', (value) => value >= 0)),
     help: "guidance scale; for each block its own: 1.5/2/2/2 (default: the model's own, else 1.5, video 2.5)",
   },
-  seed: {
-    value: 'N',
-    parse: wholeNumber(0),
-    default: String(DEFAULT_SEED),
-    help: 'random seed of the noise',
+  seed: countFlag('random seed of the noise', {
+    minimum: 0,
+    default: DEFAULT_SEED,
     aliases: ['global_seed'],
-  },
-  solver: {
-    value: 'NAME',
-    parse: choice(solverNames),
-    help: `solver: ${solverNames.join(', ')} (default: the first, or euler for models of flow)`,
-  },
-  out: {
-    value: 'DIR',
-    default: 'samples',
-    help: 'folder of the images or videos',
-    aliases: ['save_dir'],
-  },
-  continue: {
-    value: 'PATH',
-    help: 'continue the first blocks of an image, a video, or a folder of frames',
-  },
-  keep: { value: 'K', parse: wholeNumber(), help: 'blocks that --continue keeps (default: all but one)' },
-  blocks: {
-    value: 'N',
-    parse: wholeNumber(),
-    help: "blocks of a video; more than it was trained for slide a window (default: the model's own)",
-  },
-  window: {
-    value: 'N',
-    parse: wholeNumber(),
-    help: 'finished blocks that each block attends to (default: all that were trained)',
-  },
-  format: {
-    value: 'NAME',
-    parse: choice(VIDEO_FORMATS),
-    help: `video format: ${VIDEO_FORMATS.join(', ')}; png is a folder of frames (default: mp4)`,
-  },
+  }),
+  solver: choiceFlag(
+    solverNames,
+    `solver: ${solverNames.join(', ')} (default: the first, or euler for models of flow)`,
+  ),
+  out: { value: 'DIR', default: 'samples', help: 'folder of the images or videos', aliases: ['save_dir'] },
+  continue: { value: 'PATH', help: 'continue the first blocks of an image, a video, or a folder of frames' },
+  keep: countFlag('blocks that --continue keeps (default: all but one)', { value: 'K' }),
+  blocks: countFlag(
+    "blocks of a video; more than it was trained for slide a window (default: the model's own)",
+  ),
+  window: countFlag('finished blocks that each block attends to (default: all that were trained)'),
+  format: choiceFlag(
+    VIDEO_FORMATS,
+    `video format: ${VIDEO_FORMATS.join(', ')}; png is a folder of frames (default: mp4)`,
+  ),
   fps: {
     value: 'X',
     parse: realNumber('above 0', (value) => value > 0),
     help: `frames per second of videos (default: ${DEFAULT_FPS})`,
   },
   noise: { value: 'F.npy', help: 'starting noise (N, T, B, C), instead of the seed' },
-  latents: { value: 'F.npy', parse: outputFile('.npy'), help: 'write the final latents (N, T, B, C)' },
+  latents: fileFlag('.npy', 'write the final latents (N, T, B, C)'),
   'no-decode': { help: 'write latents only, by default to latents.npy in --out' },
   vae: {
     value: 'DIR',
     help: 'autoencoder of a model of latents: a diffusers folder, or a name on the Hugging Face Hub',
     aliases: ['vae_path'],
   },
-  batch: {
-    value: 'N',
-    parse: wholeNumber(),
-    help: 'batch size (default: 16, 32 with --npz, fewer if the cache would exceed 1 GB)',
-  },
-  npz: {
-    value: 'F.npz',
-    parse: outputFile('.npz'),
-    help: 'write one file to evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; resumes if interrupted',
-  },
+  batch: countFlag('batch size (default: 16, 32 with --npz, fewer if the cache would exceed 1 GB)'),
+  npz: fileFlag(
+    '.npz',
+    'write one file to evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; resumes if interrupted',
+  ),
   video: { help: 'without MODEL: the bundled video model' },
   ckpt: { value: 'FILE', help: 'the model, as the official scripts name it' },
   ...checkpointFlags,
-  precision: {
-    value: 'NAME',
-    parse: choice(['fp32', 'int8']),
-    default: 'fp32',
-    help: 'fp32; int8 is not available yet',
-  },
+  precision: choiceFlag(['fp32', 'int8'], 'fp32; int8 is not available yet', { default: 'fp32' }),
   ...overwriteFlags,
   ...deviceFlags,
   json: { help: 'print what was made as JSON, without a progress bar' },
@@ -127,7 +91,7 @@ type SampleValues = FlagValues<typeof sampleFlags>;
 /** Flags that have no effect on an npz file of samples. */
 const NOT_WITH_NPZ = ['out', 'continue', 'keep', 'format', 'fps', 'noise', 'latents', 'no-decode'] as const;
 
-export const sampleCommand = defineCommand({
+export const command = defineCommand({
   name: 'sample',
   positionals: ['[MODEL]'],
   summary:
@@ -168,7 +132,7 @@ async function sampleWith(
 ): Promise<void> {
   const { report } = context;
   const model = await openChosenModel(name, values, context);
-  const options = { ...values, ...context, model, device, perClass: values['per-class'] };
+  const options = { ...values, ...context, model, device };
   try {
     if (values.npz !== undefined) {
       const result = await sampleNpz({ ...options, npz: values.npz });
@@ -176,7 +140,7 @@ async function sampleWith(
       if (result.done) report.print(result.file);
       return;
     }
-    const decode = values['no-decode'] ? false : undefined;
+    const decode = values.noDecode ? false : undefined;
     const noise = values.noise === undefined ? undefined : await readNoise(values.noise);
     const result = await sample({ ...options, decode, noise });
     report.emit({ model: name, ...result });

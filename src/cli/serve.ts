@@ -17,79 +17,49 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceName } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { packageVersion } from './package-version.ts';
-import { list, wholeNumber } from './values.ts';
+import { countFlag, list } from './values.ts';
 
 const KB = 1024;
 /** Max KB of a body: 256 MB, since it becomes one string. */
 const MAX_KB = 256 * 1024;
 
 const serveFlags = {
-  port: {
-    value: 'N',
-    parse: wholeNumber(0, 65_535),
-    default: '8000',
-    help: 'port to listen on; 0 for any free one',
-  },
+  port: countFlag('port to listen on; 0 for any free one', { minimum: 0, maximum: 65_535, default: 8000 }),
   host: { value: 'NAME', default: '127.0.0.1', help: 'address to listen on; 0.0.0.0 for all' },
-  'public-url': {
-    value: 'URL',
-    help: 'URL at which clients reach the server, if it is behind a proxy',
-  },
+  'public-url': { value: 'URL', help: 'URL at which clients reach the server, if it is behind a proxy' },
   'allow-host': {
     value: 'NAMES',
     parse: list((name) => name),
     help: 'additional host names that requests may use, separated by commas',
   },
-  batch: { value: 'N', parse: wholeNumber(), default: '16', help: 'max samples per model at once' },
-  queue: {
-    value: 'N',
-    parse: wholeNumber(0),
-    default: '64',
-    help: 'max waiting requests per model; more get 429',
-  },
-  'max-n': {
-    value: 'N',
-    parse: wholeNumber(1, MAX.samples),
-    default: String(DEFAULT_LIMITS.samples),
-    help: 'max samples per request',
-  },
-  'max-steps': {
-    value: 'N',
-    parse: wholeNumber(1, MAX.steps),
-    default: String(DEFAULT_LIMITS.steps),
-    help: 'max steps per block',
-  },
-  'max-blocks': {
-    value: 'N',
-    parse: wholeNumber(1, MAX.blocks),
-    default: String(DEFAULT_LIMITS.blocks),
-    help: "max blocks of a video; a model's own are always allowed",
-  },
-  'max-body': {
+  batch: countFlag('max samples per model at once', { default: 16 }),
+  queue: countFlag('max waiting requests per model; more get 429', { minimum: 0, default: 64 }),
+  'max-n': countFlag('max samples per request', { maximum: MAX.samples, default: DEFAULT_LIMITS.samples }),
+  'max-steps': countFlag('max steps per block', { maximum: MAX.steps, default: DEFAULT_LIMITS.steps }),
+  'max-blocks': countFlag("max blocks of a video; a model's own are always allowed", {
+    maximum: MAX.blocks,
+    default: DEFAULT_LIMITS.blocks,
+  }),
+  'max-body': countFlag('max size of a request body without given blocks', {
     value: 'KB',
-    parse: wholeNumber(1, MAX_KB),
-    default: String(DEFAULT_LIMITS.body / KB),
-    help: 'max size of a request body without given blocks',
-  },
-  'max-given': {
+    maximum: MAX_KB,
+    default: DEFAULT_LIMITS.body / KB,
+  }),
+  'max-given': countFlag('max size of a request body with given blocks', {
     value: 'KB',
-    parse: wholeNumber(1, MAX_KB),
-    default: String(DEFAULT_LIMITS.givenBody / KB),
-    help: 'max size of a request body with given blocks',
-  },
+    maximum: MAX_KB,
+    default: DEFAULT_LIMITS.givenBody / KB,
+  }),
   'strict-size': { help: "refuse every size except the model's own, also OpenAI's" },
-  deadline: {
+  deadline: countFlag('max seconds per request, including waiting', {
     value: 'S',
-    parse: wholeNumber(),
-    default: String(DEFAULT_LIMITS.deadline),
-    help: 'max seconds per request, including waiting',
-  },
-  grace: {
+    default: DEFAULT_LIMITS.deadline,
+  }),
+  grace: countFlag('seconds to finish requests and videos when the server stops', {
     value: 'S',
-    parse: wholeNumber(0),
-    default: '30',
-    help: 'seconds to finish requests and videos when the server stops',
-  },
+    minimum: 0,
+    default: 30,
+  }),
   'api-key': { value: 'KEY', help: 'key that clients must send (default: $ACDIT_API_KEY)' },
   cors: {
     value: 'ORIGINS',
@@ -111,7 +81,7 @@ const WEB_APP = join(PACKAGE, 'web/dist');
 
 type ServeValues = FlagValues<typeof serveFlags>;
 
-export const serveCommand = defineCommand({
+export const command = defineCommand({
   name: 'serve',
   positionals: ['[MODEL…]'],
   summary:
@@ -146,25 +116,19 @@ async function serve(
 
 function serveOptions(values: ServeValues): Omit<ServeOptions, 'models' | 'version' | 'log'> {
   return {
-    batch: values.batch,
-    host: values.host,
-    port: values.port,
+    ...values,
     device: deviceName(values),
     threads: values.threads ?? machine().cores,
-    queue: values.queue,
     limits: {
-      samples: values['max-n'],
-      steps: values['max-steps'],
-      blocks: values['max-blocks'],
-      body: KB * values['max-body'],
-      givenBody: KB * values['max-given'],
+      samples: values.maxN,
+      steps: values.maxSteps,
+      blocks: values.maxBlocks,
+      body: KB * values.maxBody,
+      givenBody: KB * values.maxGiven,
       deadline: values.deadline,
-      strictSize: values['strict-size'],
+      strictSize: values.strictSize,
     },
-    apiKey: values['api-key'] ?? process.env.ACDIT_API_KEY,
-    cors: values.cors,
-    publicUrl: values['public-url'],
-    allowHost: values['allow-host'],
+    apiKey: values.apiKey ?? process.env.ACDIT_API_KEY,
     ...webApp(values.web),
   };
 }

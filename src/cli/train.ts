@@ -8,6 +8,7 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceOptions, openDevice } from './device.ts';
 import type { Flags, FlagValues } from './flags.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
+import { reportFlags } from './shared-flags.ts';
 import { choice, list } from './values.ts';
 
 const trainFlags = {
@@ -20,11 +21,10 @@ const trainFlags = {
     help: 'recipe keys that may differ when resuming, such as training.learningRate',
   },
   ...deviceFlags,
-  quiet: { help: 'no progress' },
-  json: { help: 'print events as JSON lines, without a progress bar' },
+  ...reportFlags,
 } as const satisfies Flags;
 
-export const trainCommand = defineCommand({
+export const command = defineCommand({
   name: 'train',
   positionals: ['[RECIPE.json]'],
   summary:
@@ -49,7 +49,7 @@ async function runTraining(
   const device = await openDevice(values);
   const optimizerDevice = device.separateMemory ? openCpu(deviceOptions(values)) : device;
   try {
-    const { fresh, overwrite, 'allow-change': allowChanges } = values;
+    const { fresh, overwrite, allowChange: allowChanges } = values;
     const options = { recipe, device, optimizerDevice, fresh, overwrite, allowChanges, report, signal };
     const { folder } = await trainModel(options);
     report.print(folder);

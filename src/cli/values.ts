@@ -1,8 +1,8 @@
-/** @file Parsers of flags: numbers, words, files and per-block values, with messages that name the flag. */
+/** @file Parsers of flags: numbers, words, files and per-block values, with messages that name the flag; and such flags. */
 
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
-import type { Parser } from './flags.ts';
+import type { Flag, Parser } from './flags.ts';
 
 /** Reads a whole number from `minimum` to `maximum`. */
 export function wholeNumber(minimum = 1, maximum = Number.MAX_SAFE_INTEGER): Parser<number> {
@@ -29,7 +29,7 @@ export function realNumber(range: string, isValid: (value: number) => boolean): 
  * Reads the path of a file to write, which must have a certain ending: a flag whose value was forgotten takes the next
  * word, which may be a model.
  */
-export function outputFile(ending: string): Parser<string> {
+function outputFile(ending: string): Parser<string> {
   return (path, flag) => {
     if (path.toLowerCase().endsWith(ending)) return path;
     throw new ArgumentError(`--${flag} names a file to write, which must end in ${ending}, got '${path}'`);
@@ -56,4 +56,28 @@ export function list<T>(parse: Parser<T>): Parser<T[]> {
 export function perBlock(parse: Parser<number>): Parser<number | readonly number[]> {
   return (text, flag) =>
     text.includes('/') ? text.split('/').map((part) => parse(part, flag)) : parse(text, flag);
+}
+
+/** What a flag may have besides its parser and its help. */
+type FlagOptions = Partial<Pick<Flag, 'value' | 'default' | 'aliases'>>;
+type CountOptions = FlagOptions & { readonly minimum?: number; readonly maximum?: number };
+type ParsedFlag<T, Options> = { value: string; parse: Parser<T>; help: string } & NoInfer<Options>;
+
+/** Returns a flag of a whole number from `minimum` (default: 1) to `maximum`. */
+export function countFlag<const O extends CountOptions>(help: string, options?: O): ParsedFlag<number, O> {
+  return { value: 'N', parse: wholeNumber(options?.minimum, options?.maximum), help, ...options! };
+}
+
+/** Returns a flag of one of some words. */
+export function choiceFlag<const C extends string, const O extends FlagOptions>(
+  choices: readonly C[],
+  help: string,
+  options?: O,
+): ParsedFlag<C, O> {
+  return { value: 'NAME', parse: choice(choices), help, ...options! };
+}
+
+/** Returns a flag of a file to write. @param ending of its name, such as `.npz`. */
+export function fileFlag(ending: string, help: string, value = `F${ending}`) {
+  return { value, parse: outputFile(ending), help };
 }

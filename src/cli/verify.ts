@@ -18,7 +18,7 @@ const verifyFlags = {
   json: { help: 'print all checks as JSON, without a progress bar' },
 } as const satisfies Flags;
 
-export const verifyCommand = defineCommand({
+export const command = defineCommand({
   name: 'verify',
   positionals: ['MODEL', 'GOLDEN.npz'],
   summary:
