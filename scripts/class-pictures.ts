@@ -6,8 +6,8 @@
 import { join } from 'node:path';
 import { at } from '../src/at.ts';
 import { loadModel } from '../src/checkpoints/load.ts';
-import { framesOf } from '../src/media/frames.ts';
 import { grid, writePng } from '../src/media/image.ts';
+import { framesOf } from '../src/media/pixels.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { finalLatents } from '../src/sampling/final-latents.ts';

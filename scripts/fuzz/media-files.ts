@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { readClip } from '../../src/data/videos/clip.ts';
 import { checksum } from '../../src/formats/zip-writer.ts';
-import { readImage } from '../../src/media/read-image.ts';
+import { readImage } from '../../src/media/image.ts';
 import { hasFfmpeg } from '../../test/support/ffmpeg.ts';
 import { damagedBytes } from './damage.ts';
 import { fileTarget, type Sample, type Target } from './target.ts';

@@ -5,7 +5,7 @@
 
 import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
-import type { Image, ImageSize } from './pixels.ts';
+import type { Image, ImageFile, ImageSize } from './pixels.ts';
 
 /** Storage of the pixels. */
 const COMPRESSION = { none: 0, rle8: 1, rle4: 2, masks: 3, alphaMasks: 6 } as const;
@@ -26,32 +26,28 @@ interface Header extends ImageSize {
   readonly masks: readonly [number, number, number];
 }
 
-/** Returns the size that a BMP file states. @throws {FormatError} if its header is damaged. */
-export function bmpSize(bytes: Uint8Array): ImageSize {
-  const { width, height } = readHeader(bytes);
-  return { width, height };
+/** Opens a BMP file, to be decoded to RGB. @throws {FormatError} if its header is damaged, or it holds a JPEG or PNG. */
+export function openBmp(bytes: Uint8Array): ImageFile {
+  const header = readHeader(bytes);
+  const { width, height } = header;
+  return { width, height, decode: async () => decode(bytes.subarray(header.pixels), header) };
 }
 
-/** Decode a BMP file to RGB. @throws {FormatError} if it is damaged, cut short, or holds a JPEG or PNG. */
-export function decodeBmp(bytes: Uint8Array): Image {
-  const header = readHeader(bytes);
-  const { width, height, bits, compression, topDown, pixels } = header;
+/** Decodes the pixels of a file. @throws {FormatError} if they are damaged or cut short. */
+function decode(pixels: Uint8Array, header: Header): Image {
+  const { width, height, compression, topDown } = header;
   const data = new Uint8Array(3 * width * height);
   const isPacked = compression === COMPRESSION.rle8 || compression === COMPRESSION.rle4;
-  const indices = isPacked ? unpackRuns(bytes.subarray(pixels), header) : undefined;
-  const stride = 4 * Math.ceil((width * bits) / 32);
-  if (!indices && bytes.length < pixels + stride * (height - 1) + Math.ceil((width * bits) / 8)) {
+  const stored = isPacked ? unpackRuns(pixels, header) : pixels;
+  const bits = isPacked ? 8 : header.bits;
+  const stride = isPacked ? width : 4 * Math.ceil((width * bits) / 32);
+  if (stored.length < stride * (height - 1) + Math.ceil((width * bits) / 8)) {
     throw new FormatError(`is cut short: ${width} x ${height} pixels of ${bits} bits do not fit into it`);
   }
   for (let y = 0; y < height; y++) {
     const from = topDown ? y : height - 1 - y;
     const row = data.subarray(3 * y * width, 3 * (y + 1) * width);
-    if (indices) {
-      const line = indices.subarray(from * width, (from + 1) * width);
-      for (let x = 0; x < width; x++) setColour(row, x, header.palette, uint8At(line, x));
-    } else {
-      decodeRow(bytes.subarray(pixels + from * stride), row, header);
-    }
+    decodeRow(stored.subarray(from * stride), row, { ...header, bits });
   }
   return { width, height, channels: 3, data };
 }
@@ -126,10 +122,6 @@ function readPalette(
   return palette;
 }
 
-function setColour(row: Uint8Array, x: number, palette: Uint8Array, index: number): void {
-  for (let c = 0; c < 3; c++) row[3 * x + c] = uint8At(palette, 3 * index + c);
-}
-
 function decodeRow(stored: Uint8Array, row: Uint8Array, { width, bits, palette, masks }: Header): void {
   if (bits === 24) {
     for (let i = 0; i < 3 * width; i += 3)
@@ -139,7 +131,8 @@ function decodeRow(stored: Uint8Array, row: Uint8Array, { width, bits, palette, 
   if (bits <= 8) {
     for (let x = 0; x < width; x++) {
       const shift = 8 - bits - ((x * bits) % 8);
-      setColour(row, x, palette, (uint8At(stored, (x * bits) >> 3) >> shift) & (2 ** bits - 1));
+      const index = (uint8At(stored, (x * bits) >> 3) >> shift) & (2 ** bits - 1);
+      for (let c = 0; c < 3; c++) row[3 * x + c] = uint8At(palette, 3 * index + c);
     }
     return;
   }
@@ -160,7 +153,7 @@ function fieldOf(mask: number) {
   return { mask, shift, most: mask >>> shift };
 }
 
-/** Decodes run lengths to palette indices, row by row from the bottom; pixels without a run are 0. */
+/** Decodes run lengths to palette indices of a byte, row by row from the bottom; pixels without a run are 0. */
 function unpackRuns(runs: Uint8Array, { width, height, compression }: Header): Uint8Array {
   const out = new Uint8Array(width * height);
   const perByte = compression === COMPRESSION.rle4 ? 2 : 1;

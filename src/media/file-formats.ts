@@ -3,22 +3,21 @@
 import { open } from 'node:fs/promises';
 import { extname } from 'node:path';
 
+const extensions = (names: string): ReadonlySet<string> =>
+  new Set(names.split(' ').map((name) => `.${name}`));
+
 /** Extensions of the images that {@link readImage} reads. */
-export const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(
-  'jpg jpeg jpe jfif png webp gif tif tiff avif bmp ppm pgm pbm pnm'.split(' ').map((name) => `.${name}`),
+export const IMAGE_EXTENSIONS = extensions(
+  'jpg jpeg jpe jfif png webp gif tif tiff avif bmp ppm pgm pbm pnm',
 );
 
 /** Extensions of the videos that {@link readFrames} reads, animations included. */
-export const VIDEO_EXTENSIONS: ReadonlySet<string> = new Set(
-  'mp4 m4v mov webm mkv avi mpg mpeg 3gp flv wmv ogv mts m2ts gif webp'.split(' ').map((name) => `.${name}`),
+export const VIDEO_EXTENSIONS = extensions(
+  'mp4 m4v mov webm mkv avi mpg mpeg 3gp flv wmv ogv mts m2ts gif webp',
 );
 
 /** Extensions of images in formats that are not read. */
-const OTHER_IMAGES: ReadonlySet<string> = new Set(
-  'heic heif hif jxl jp2 j2k psd svg exr hdr tga ico dng cr2 nef arw raw'
-    .split(' ')
-    .map((name) => `.${name}`),
-);
+const OTHER_IMAGES = extensions('heic heif hif jxl jp2 j2k psd svg exr hdr tga ico dng cr2 nef arw raw');
 
 /** How files begin, by the extension that is usual for them. `?` is any byte. */
 const BEGINNINGS: readonly (readonly [extension: string, starts: readonly string[]])[] = [
@@ -71,7 +70,7 @@ export function extensionOf(path: string): string {
  */
 export async function usualExtension(path: string): Promise<string> {
   const extension = extensionOf(path);
-  if (isKnown(extension)) return extension;
+  if (isImageExtension(extension) || VIDEO_EXTENSIONS.has(extension)) return extension;
   const found = formatOf(await beginningOf(path));
   return found === undefined || (found === '.tif' && extension !== '') ? extension : found;
 }
@@ -79,10 +78,6 @@ export async function usualExtension(path: string): Promise<string> {
 /** Checks whether an extension is one of images, in any format. */
 export function isImageExtension(extension: string): boolean {
   return IMAGE_EXTENSIONS.has(extension) || OTHER_IMAGES.has(extension);
-}
-
-function isKnown(extension: string): boolean {
-  return isImageExtension(extension) || VIDEO_EXTENSIONS.has(extension);
 }
 
 /** Empty if the file cannot be read. */

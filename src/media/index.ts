@@ -19,7 +19,8 @@ export {
 } from './image.ts';
 export { centerCrop, crop, resize, shortSideCrop } from './resize.ts';
 export { labelRows, type TextOptions, textImage } from './text.ts';
-export { probeVideo, type ReadFramesOptions, readFrames, type VideoInfo } from './video-reader.ts';
+export type { VideoInfo } from './video-ffmpeg.ts';
+export { probeVideo, type ReadFramesOptions, readFrames } from './video-reader.ts';
 export {
   openVideoWriter,
   VIDEO_FORMATS,

@@ -1,7 +1,9 @@
 /** @file 8-bit images: from and to a model's samples in [-1, 1], enlarged, and in a grid. */
 
-import { at, float32At, uint8At } from '../at.ts';
+import { at, float32At, take, uint8At } from '../at.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
+import { joinArrays } from '../tensor/axes.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 
 /** Grey or RGB. */
 export type Channels = 1 | 3;
@@ -16,6 +18,12 @@ export interface Image {
 
 /** The size of an image in pixels. */
 export type ImageSize = Pick<Image, 'width' | 'height'>;
+
+/** An image file whose pixels are still to be decoded. */
+export interface ImageFile extends ImageSize {
+  /** @throws {FormatError} if the file is damaged or cut short. */
+  decode(): Promise<Image>;
+}
 
 /** Returns images of one size side by side. */
 export function sideBySide(images: readonly Image[]): Image {
@@ -66,6 +74,31 @@ export function imageFromSamples(values: Float32Array, shape: readonly number[])
     }
   }
   return image;
+}
+
+/** Pictures (N, frames, C, H, W) in [-1, 1] as images: each sample's frames. */
+export function framesOf({ shape, data }: Tensor<'float32'>): Image[][] {
+  const [samples, frames, channels, height, width] = take(shape, 5);
+  const size = channels * height * width;
+  const frame = (index: number): Image =>
+    imageFromSamples(data.subarray(index * size, (index + 1) * size), [channels, height, width]);
+  return Array.from({ length: samples }, (_, n) =>
+    Array.from({ length: frames }, (_, t) => frame(n * frames + t)),
+  );
+}
+
+/**
+ * Pictures (N, frames, C, H, W) in [-1, 1] as the bytes of (N, frames, H, W, 3): RGB, grey ones as three equal channels,
+ * which is what evaluators read. Rounded as {@link imageFromSamples} does, so that a PNG of the same sample has the same
+ * values; this is DiT's formula, 127.5 x + 128 clamped and truncated, where ADM's own sampler has (x + 1) 127.5, half a
+ * grey level less.
+ */
+export function rgbBytes(pictures: Tensor<'float32'>): Uint8Array {
+  const images = framesOf(pictures).flat();
+  return joinArrays(
+    'uint8',
+    images.map((image) => withChannels(image, 3).data),
+  );
 }
 
 /** An image as one sample (C, H, W) in [-1, 1], the inverse of {@link imageFromSamples}. */

@@ -2,7 +2,7 @@
 
 import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
-import { type Channels, type Image, type ImageSize, roundHalfEven } from './pixels.ts';
+import { type Channels, type ImageFile, type ImageSize, roundHalfEven } from './pixels.ts';
 
 /** The fields of a header. */
 interface Header extends ImageSize {
@@ -16,20 +16,20 @@ interface Header extends ImageSize {
   readonly pixels: number;
 }
 
-/** Returns the size that a PBM, PGM or PPM file states. @throws {FormatError} if its header is damaged. */
-export function pnmSize(bytes: Uint8Array): ImageSize {
-  const { width, height } = readHeader(bytes);
-  return { width, height };
-}
-
-/** Decode a PBM, PGM or PPM file, with white as 255. @throws {FormatError} if it is damaged or cut short. */
-export function decodePnm(bytes: Uint8Array): Image {
+/** Opens a PBM, PGM or PPM file, whose white becomes 255. @throws {FormatError} if its header is damaged. */
+export function openPnm(bytes: Uint8Array): ImageFile {
   const header = readHeader(bytes);
   const { width, height, channels, isBitmap, isText, pixels } = header;
-  const data = new Uint8Array(width * height * channels);
   const read = isText ? readText : isBitmap ? readBits : readBinary;
-  read(bytes.subarray(pixels), data, header);
-  return { width, height, channels, data };
+  return {
+    width,
+    height,
+    async decode() {
+      const data = new Uint8Array(width * height * channels);
+      read(bytes.subarray(pixels), data, header);
+      return { width, height, channels, data };
+    },
+  };
 }
 
 function readHeader(bytes: Uint8Array): Header {

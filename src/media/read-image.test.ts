@@ -6,8 +6,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { FormatError } from '../errors.ts';
-import { withChannels } from './pixels.ts';
-import { openImage, readImage } from './read-image.ts';
+import { openImage, readImage, withChannels } from './image.ts';
 
 const folder = fileURLToPath(new URL('../../test/fixtures/images/', import.meta.url));
 const fixture = (name: string): string => join(folder, name);

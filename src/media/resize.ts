@@ -34,24 +34,18 @@ const filters = { box, bilinear, bicubic } as const;
 /** Fixed point: 32 bits less 8 of the result and 2 for overshoot. */
 const ONE = 2 ** 22;
 
-/** From `start` to below `end`. */
-interface Range {
-  readonly start: number;
-  readonly end: number;
-}
-
 /** The input pixels that one output pixel is made of: from `first` on, with these fixed-point weights. */
 interface Tap {
   readonly first: number;
   readonly weights: readonly number[];
 }
 
-/** The taps of the output pixels from `start` to below `end`. */
-function taps(inputSize: number, outputSize: number, filter: Filter, { start, end }: Range): Tap[] {
+/** The taps of `count` output pixels from `start` on. */
+function taps(inputSize: number, outputSize: number, filter: Filter, start: number, count: number): Tap[] {
   const scale = inputSize / outputSize;
   const filterScale = Math.max(scale, 1);
   const support = filter.support * filterScale;
-  return Array.from({ length: end - start }, (_, i) => {
+  return Array.from({ length: count }, (_, i) => {
     const center = (start + i + 0.5) * scale;
     const first = Math.max(Math.trunc(center - support + 0.5), 0);
     const last = Math.min(Math.trunc(center + support + 0.5), inputSize);
@@ -106,7 +100,7 @@ function resizedPart(
   part: Part,
 ): Image {
   const { left, top } = part;
-  const rows = taps(image.height, height, filters[filter], { start: top, end: top + part.height });
+  const rows = taps(image.height, height, filters[filter], top, part.height);
   // The first pass only makes the rows that the second one reads.
   const [firstRow, endRow] =
     height === image.height
@@ -115,7 +109,7 @@ function resizedPart(
   let current = crop(image, 0, firstRow, image.width, endRow - firstRow);
   if (width === image.width) current = crop(current, left, 0, part.width, current.height);
   else {
-    const columns = taps(image.width, width, filters[filter], { start: left, end: left + part.width });
+    const columns = taps(image.width, width, filters[filter], left, part.width);
     const data = resample(current.data, current.height, image.width, image.channels, columns);
     current = { ...current, width: part.width, data };
   }
@@ -127,12 +121,11 @@ function resizedPart(
 
 /** A part of an image. */
 export function crop(image: Image, left: number, top: number, width: number, height: number): Image {
+  const rowBytes = width * image.channels;
   if (width === image.width) {
-    const rowBytes = width * image.channels;
     return { ...image, height, data: image.data.subarray(top * rowBytes, (top + height) * rowBytes) };
   }
   const out = blankImage(width, height, image.channels);
-  const rowBytes = width * image.channels;
   for (let y = 0; y < height; y++) {
     const from = ((top + y) * image.width + left) * image.channels;
     out.data.set(image.data.subarray(from, from + rowBytes), y * rowBytes);
@@ -146,19 +139,12 @@ export function crop(image: Image, left: number, top: number, width: number, hei
  * @throws {ArgumentError} if `size` is not a positive integer.
  */
 export function centerCrop(image: Image, size: number): Image {
-  if (!Number.isInteger(size) || size < 1) {
-    throw new ArgumentError(`centerCrop: size must be a positive integer, got ${size}`);
-  }
+  requireSize('centerCrop', size);
   let current = image;
   while (Math.min(current.width, current.height) >= 2 * size) {
     current = resize(current, Math.floor(current.width / 2), Math.floor(current.height / 2), 'box');
   }
-  const scale = size / Math.min(current.width, current.height);
-  const resized = (side: number): number => roundHalfEven(side * scale);
-  const [width, height] = [resized(current.width), resized(current.height)];
-  const left = Math.floor((width - size) / 2);
-  const top = Math.floor((height - size) / 2);
-  return resizedPart(current, { width, height }, 'bicubic', { left, top, width: size, height: size });
+  return middleSquare(current, size, 'bicubic', roundHalfEven, Math.floor);
 }
 
 /**
@@ -167,13 +153,26 @@ export function centerCrop(image: Image, size: number): Image {
  * @throws {ArgumentError} if `size` is not a positive integer.
  */
 export function shortSideCrop(image: Image, size: number): Image {
-  if (!Number.isInteger(size) || size < 1) {
-    throw new ArgumentError(`shortSideCrop: size must be a positive integer, got ${size}`);
-  }
+  requireSize('shortSideCrop', size);
+  const atLeastSize = (side: number): number => Math.max(size, Math.floor(side));
+  return middleSquare(image, size, 'bilinear', atLeastSize, roundHalfEven);
+}
+
+/** The middle square of an image whose short side is brought to `size`; sides and margins are rounded as given. */
+function middleSquare(
+  image: Image,
+  size: number,
+  filter: keyof typeof filters,
+  roundSide: (side: number) => number,
+  roundMargin: (margin: number) => number,
+): Image {
   const scale = size / Math.min(image.width, image.height);
-  const side = (length: number): number => Math.max(size, Math.floor(length * scale));
-  const [width, height] = [side(image.width), side(image.height)];
-  const left = roundHalfEven((width - size) / 2);
-  const top = roundHalfEven((height - size) / 2);
-  return resizedPart(image, { width, height }, 'bilinear', { left, top, width: size, height: size });
+  const [width, height] = [roundSide(image.width * scale), roundSide(image.height * scale)];
+  const [left, top] = [roundMargin((width - size) / 2), roundMargin((height - size) / 2)];
+  return resizedPart(image, { width, height }, filter, { left, top, width: size, height: size });
+}
+
+function requireSize(caller: string, size: number): void {
+  if (Number.isInteger(size) && size >= 1) return;
+  throw new ArgumentError(`${caller}: size must be a positive integer, got ${size}`);
 }

@@ -3,10 +3,11 @@
  * here, so that frames can be added at any time without compressing the earlier ones again.
  */
 
+import type { Sharp } from 'sharp';
 import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
-import { loadSharp } from './load-sharp.ts';
-import { type Image, withChannels } from './pixels.ts';
+import { joinArrays } from '../tensor/axes.ts';
+import { withChannels } from './pixels.ts';
 import type { VideoEncoder } from './video-encoder.ts';
 
 /** An animation's frame: compressed, and how long it is shown. */
@@ -28,18 +29,12 @@ const FOREVER = 0;
  */
 export function webpEncoder(width: number, height: number, fps: number): VideoEncoder {
   const lossless = width * height <= LOSSLESS_PIXELS;
-  const frames: Frame[] = [];
-  return {
-    async add(images) {
-      for (const image of images) {
-        const picture = await compress(image, (raw) =>
-          raw.webp(lossless ? { lossless } : { quality: 90, smartSubsample: true }),
-        );
-        frames.push({ data: webpBitstream(picture), duration: durationOf(frames.length, 1000 / fps) });
-      }
-    },
-    async file() {
-      const size = [...uint24(width - 1), ...uint24(height - 1)];
+  const settings = lossless ? { lossless } : { quality: 90, smartSubsample: true };
+  const size = [...uint24(width - 1), ...uint24(height - 1)];
+  return animationEncoder(
+    1000 / fps,
+    async (raw) => webpBitstream(await raw.webp(settings).toBuffer()),
+    (frames) => {
       const chunks = [
         chunk('VP8X', Uint8Array.of(2, 0, 0, 0, ...size)), // 2: there is an animation
         chunk('ANIM', Uint8Array.of(255, 255, 255, 255, ...uint16(FOREVER))),
@@ -48,49 +43,52 @@ export function webpEncoder(width: number, height: number, fps: number): VideoEn
         ),
       ];
       const length = chunks.reduce((sum, { length }) => sum + length, 4);
-      return [ascii('RIFF'), Uint8Array.from(uint32(length)), ascii('WEBP'), ...chunks];
+      return [ascii('RIFF'), uint32(length), ascii('WEBP'), ...chunks];
     },
-  };
+  );
 }
 
 /** An animated GIF, each frame with its own palette of 256 colours. Source of the layout: GIF89a specification. */
 export function gifEncoder(width: number, height: number, fps: number): VideoEncoder {
+  return animationEncoder(
+    100 / fps,
+    async (raw) => gifImage(await raw.gif().toBuffer()),
+    (frames) => [
+      ascii('GIF89a'),
+      Uint8Array.of(...uint16(width), ...uint16(height), 0, 0, 0),
+      Uint8Array.of(0x21, 0xff, 11, ...ascii('NETSCAPE2.0'), 3, 1, ...uint16(FOREVER), 0),
+      ...frames.flatMap(({ data, duration }) => [
+        Uint8Array.of(0x21, 0xf9, 4, 0, ...uint16(duration), 0, 0),
+        data,
+      ]),
+      Uint8Array.of(0x3b),
+    ],
+  );
+}
+
+/**
+ * An encoder that compresses frame by frame and puts them together.
+ * @param units how long a frame is shown, in the units of its format. Durations are rounded such that errors do not add up.
+ */
+function animationEncoder(
+  units: number,
+  compress: (raw: Sharp) => Promise<Uint8Array>,
+  assemble: (frames: readonly Frame[]) => Uint8Array[],
+): VideoEncoder {
   const frames: Frame[] = [];
   return {
     async add(images) {
+      const { default: sharp } = await import('sharp');
       for (const image of images) {
-        const picture = await compress(image, (raw) => raw.gif());
-        frames.push({ data: gifImage(picture), duration: durationOf(frames.length, 100 / fps) });
+        const { width, height, channels, data: pixels } = withChannels(image, 3);
+        const data = await compress(sharp(pixels, { raw: { width, height, channels } }));
+        const { length: index } = frames;
+        const duration = Math.round((index + 1) * units) - Math.round(index * units);
+        frames.push({ data, duration });
       }
     },
-    async file() {
-      const screen = Uint8Array.of(...uint16(width), ...uint16(height), 0, 0, 0);
-      const loop = [0x21, 0xff, 11, ...ascii('NETSCAPE2.0'), 3, 1, ...uint16(FOREVER), 0];
-      return [
-        ascii('GIF89a'),
-        screen,
-        Uint8Array.from(loop),
-        ...frames.flatMap(({ data, duration }) => [
-          Uint8Array.of(0x21, 0xf9, 4, 0, ...uint16(duration), 0, 0),
-          data,
-        ]),
-        Uint8Array.of(0x3b),
-      ];
-    },
+    file: async () => assemble(frames),
   };
-}
-
-/** How long frame `index` is shown, in whole units, such that rounding errors do not add up. */
-function durationOf(index: number, units: number): number {
-  return Math.round((index + 1) * units) - Math.round(index * units);
-}
-
-type Sharp = ReturnType<Awaited<ReturnType<typeof loadSharp>>>;
-
-async function compress(image: Image, format: (raw: Sharp) => Sharp): Promise<Uint8Array> {
-  const sharp = await loadSharp();
-  const { width, height, channels, data } = withChannels(image, 3);
-  return format(sharp(data, { raw: { width, height, channels } })).toBuffer();
 }
 
 /** The chunk `VP8 ` or `VP8L` of a WebP file of one picture, with its header. */
@@ -121,7 +119,8 @@ function gifImage(file: Uint8Array): Uint8Array {
     localBytes > 0
       ? [file.subarray(at + 10, at + 10 + localBytes), flags & 7]
       : [file.subarray(13, 13 + globalBytes), globalFlags & 7];
-  return joined([file.subarray(at, at + 9), [(flags & 0x40) | 0x80 | sizeFlags], palette, pixels]);
+  const descriptor = Uint8Array.of(...file.subarray(at, at + 9), (flags & 0x40) | 0x80 | sizeFlags);
+  return joinArrays('uint8', [descriptor, palette, pixels]);
 }
 
 /** Bytes of the palette that these flags announce. */
@@ -139,22 +138,12 @@ function endOfBlocks(file: Uint8Array, start: number): number {
 /** A RIFF chunk, padded to an even length. */
 function chunk(name: string, ...parts: Uint8Array[]): Uint8Array {
   const size = parts.reduce((sum, { length }) => sum + length, 0);
-  return joined([ascii(name), uint32(size), ...parts, size % 2 ? [0] : []]);
-}
-
-function joined(parts: readonly ArrayLike<number>[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  return joinArrays('uint8', [ascii(name), uint32(size), ...parts, new Uint8Array(size % 2)]);
 }
 
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 const littleEndian = (bytes: number) => (value: number) =>
-  Array.from({ length: bytes }, (_, i) => Math.floor(value / 256 ** i) & 255);
+  Uint8Array.from({ length: bytes }, (_, i) => Math.floor(value / 256 ** i) & 255);
 const uint16 = littleEndian(2);
 const uint24 = littleEndian(3);
 const uint32 = littleEndian(4);

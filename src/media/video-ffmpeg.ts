@@ -8,16 +8,25 @@ import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { uint8At } from '../at.ts';
 import { FormatError, VideoDecoderError } from '../errors.ts';
-import { blankImage, type Image, type ImageSize } from './pixels.ts';
-import { MAXIMUM_PIXELS, type ReadImageOptions, requireModest } from './read-image.ts';
+import {
+  blankImage,
+  type Image,
+  type ImageSize,
+  MAXIMUM_PIXELS,
+  type ReadImageOptions,
+  requireModest,
+} from './image.ts';
 
-/** What a video's header tells. */
-export interface StreamInfo {
-  readonly codec: string;
-  readonly width: number;
-  readonly height: number;
+/** What a video is, as far as its header says. Width and height are in pixels, upright. */
+export interface VideoInfo extends ImageSize {
+  /** Frames per second, on average; undefined for folders and single images. */
   readonly fps: number | undefined;
+  /** Frames in it, where the header says: MP4 and AVI usually do, WebM and Matroska do not. */
   readonly frames: number | undefined;
+}
+
+interface StreamInfo extends VideoInfo {
+  readonly codec: string;
 }
 
 /** Options for decoding frames. */
@@ -89,7 +98,8 @@ export async function probeStream(path: string, signal?: AbortSignal): Promise<S
     if ((await prober.exit) !== 0) {
       throw new FormatError(`${path}: no readable video (${firstError(prober.stderr(), path)})`);
     }
-    const [stream] = (JSON.parse(Buffer.concat(chunks).toString()) as Probed).streams ?? [];
+    const report: { streams?: ProbedStream[] } = JSON.parse(Buffer.concat(chunks).toString());
+    const [stream] = report.streams ?? [];
     if (stream === undefined) throw new FormatError(`${path}: there is no video stream in it`);
     return streamInfo(stream);
   } finally {
@@ -97,10 +107,7 @@ export async function probeStream(path: string, signal?: AbortSignal): Promise<S
   }
 }
 
-/** ffprobe's report, as far as it is read. */
-interface Probed {
-  readonly streams?: readonly ProbedStream[];
-}
+/** ffprobe's report on a stream, as far as it is read. */
 interface ProbedStream {
   readonly codec_name?: string;
   readonly codec_tag_string?: string;

@@ -7,10 +7,8 @@ import type { H264MP4Encoder } from 'h264-mp4-encoder';
 import type { EncodedPacket } from 'mediabunny';
 import { at, uint8At } from '../at.ts';
 import { AcditError } from '../errors.ts';
-import { clearTimes } from './mp4-times.ts';
-import type { Image } from './pixels.ts';
+import { type Image, withChannels } from './pixels.ts';
 import type { VideoEncoder } from './video-encoder.ts';
-import { yuv420 } from './video-yuv.ts';
 
 /** Loads h264-mp4-encoder, which differs between platforms. */
 export type CreateEncoder = () => Promise<H264MP4Encoder>;
@@ -126,4 +124,70 @@ function isKeyFrame(frame: Uint8Array): boolean {
     if ((uint8At(frame, at + 4) & 31) === 5) return true;
   }
   return false;
+}
+
+/**
+ * An image as planar YUV 4:2:0 of BT.601, 8 bits, limited range (luma 16 to 235): luma (H, W), then the blue and the
+ * red difference (H/2, W/2) each, averages of 2 x 2 pixels. An odd last row or column is repeated to make both sides
+ * even. Source: ITU-R BT.601-7, section 2.5.
+ */
+export function yuv420(image: Image): { width: number; height: number; data: Uint8Array } {
+  const { data: rgb } = withChannels(image, 3);
+  const width = image.width + (image.width % 2);
+  const height = image.height + (image.height % 2);
+  const data = new Uint8Array((width * height * 3) / 2);
+  const blueStart = width * height;
+  const redStart = blueStart + (width * height) / 4;
+  for (let y = 0; y < height; y += 2) {
+    for (let x = 0; x < width; x += 2) {
+      let [r, g, b] = [0, 0, 0];
+      for (let i = 0; i < 4; i++) {
+        const [row, column] = [y + (i >> 1), x + (i & 1)];
+        const at = 3 * (Math.min(row, image.height - 1) * image.width + Math.min(column, image.width - 1));
+        const [red, green, blue] = [uint8At(rgb, at), uint8At(rgb, at + 1), uint8At(rgb, at + 2)];
+        data[row * width + column] = luma(red, green, blue);
+        r += red / 4;
+        g += green / 4;
+        b += blue / 4;
+      }
+      const colour = (y / 2) * (width / 2) + x / 2;
+      data[blueStart + colour] = Math.round(128 + (-37.797 * r - 74.203 * g + 112 * b) / 255);
+      data[redStart + colour] = Math.round(128 + (112 * r - 93.786 * g - 18.214 * b) / 255);
+    }
+  }
+  return { width, height, data };
+}
+
+function luma(r: number, g: number, b: number): number {
+  return Math.round(16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255);
+}
+
+/** Boxes of an MP4 that contain other boxes, down to those with times. */
+const CONTAINERS = new Set(['moov', 'trak', 'mdia']);
+/** Boxes that begin with a version, flags, a creation time and a modification time. */
+const TIMED = new Set(['mvhd', 'tkhd', 'mdhd']);
+
+/** Bytes of a box's size and type, and of a version and flags. */
+const HEADER = 8;
+const VERSION = 4;
+
+/**
+ * Sets all creation and modification times of an MP4 to 0, which players read as "unknown", in place. The same frames
+ * then give the same bytes. Source: ISO/IEC 14496-12, sections 8.2.2, 8.3.2 and 8.4.2.
+ * @param file a whole MP4 with boxes of 32-bit sizes outside its media data
+ */
+function clearTimes(file: Uint8Array): void {
+  const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
+  for (let at = 0; at + HEADER <= file.length; ) {
+    const size = view.getUint32(at);
+    const end = size < HEADER ? file.length : Math.min(at + size, file.length); // 0 and 1: the media data, which is last
+    const type = String.fromCharCode(...file.subarray(at + 4, at + HEADER));
+    const content = at + HEADER;
+    if (CONTAINERS.has(type)) clearTimes(file.subarray(content, end));
+    else if (TIMED.has(type)) {
+      const times = file[content] === 1 ? 16 : 8; // version 1 has 64-bit times
+      file.fill(0, content + VERSION, content + VERSION + times);
+    }
+    at = end;
+  }
 }

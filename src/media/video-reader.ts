@@ -8,21 +8,16 @@ import { join } from 'node:path';
 import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { formatOf, IMAGE_EXTENSIONS, isImageExtension, usualExtension } from './file-formats.ts';
-import { loadSharp } from './load-sharp.ts';
-import type { Image } from './pixels.ts';
-import { MAXIMUM_PIXELS, openImage, type ReadImageOptions, readImage, requireModest } from './read-image.ts';
-import { decodeFrames, probeStream } from './video-ffmpeg.ts';
-
-/** What a video is, as far as its header tells. */
-export interface VideoInfo {
-  /** In pixels, upright. */
-  readonly width: number;
-  readonly height: number;
-  /** Frames a second, on average; undefined for folders and single images. */
-  readonly fps: number | undefined;
-  /** Frames in it, where the header says: MP4 and AVI usually do, WebM and Matroska do not. */
-  readonly frames: number | undefined;
-}
+import {
+  type Image,
+  MAXIMUM_PIXELS,
+  openImage,
+  type ReadImageOptions,
+  readable,
+  readImage,
+  requireModest,
+} from './image.ts';
+import { decodeFrames, probeStream, type VideoInfo } from './video-ffmpeg.ts';
 
 /** How frames are read. */
 export interface ReadFramesOptions extends ReadImageOptions {
@@ -50,8 +45,7 @@ export async function probeVideo(path: string, options: ReadFramesOptions = {}):
   }
   if (kind === 'image') return await imageInfo(path, options);
   const names = await imagesIn(path);
-  const { width, height } = await imageInfo(join(path, at(names, 0)), options);
-  return { width, height, fps: undefined, frames: names.length };
+  return { ...(await imageInfo(join(path, at(names, 0)), options)), fps: undefined, frames: names.length };
 }
 
 /**
@@ -128,13 +122,10 @@ async function imageInfo(path: string, options: ReadFramesOptions): Promise<Vide
 }
 
 /** Describes an animation; `undefined` if there is one frame. */
-async function animationInfo(
-  path: string,
-  bytes: Uint8Array,
-): Promise<(VideoInfo & { readonly frames: number }) | undefined> {
+async function animationInfo(path: string, bytes: Uint8Array) {
   if (!ANIMATIONS.has(formatOf(bytes))) return undefined;
-  const sharp = await loadSharp();
-  const metadata = await readable(path, () => sharp(bytes).metadata());
+  const { default: sharp } = await import('sharp');
+  const metadata = await readable(path, 'image or animation', () => sharp(bytes).metadata());
   const { pages: frames = 1, delay = [], width, height, pageHeight = height } = metadata;
   if (frames === 1) return undefined;
   const milliseconds = delay.reduce((sum, time) => sum + time, 0);
@@ -152,14 +143,14 @@ async function* animationFrames(path: string, options: ReadFramesOptions): Async
   }
   const { frames, width, height } = animation;
   requireModest(path, animation, options);
-  const sharp = await loadSharp();
+  const { default: sharp } = await import('sharp');
   const size = 3 * width * height;
   const { maxPixels = MAXIMUM_PIXELS } = options;
   const atOnce = Math.max(1, Math.min(ANIMATION_FRAMES, Math.floor(maxPixels / (width * height))));
   for (let page = 0; page < frames; page += atOnce) {
     const pages = Math.min(atOnce, frames - page);
     // The frames come one below the other.
-    const strip = await readable(path, () =>
+    const strip = await readable(path, 'image or animation', () =>
       sharp(bytes, { page, pages, failOn: 'error', ignoreIcc: true, limitInputPixels: false })
         .removeAlpha()
         .toColourspace('srgb')
@@ -169,14 +160,5 @@ async function* animationFrames(path: string, options: ReadFramesOptions): Async
     for (let i = 0; i < pages; i++) {
       yield { width, height, channels: 3, data: new Uint8Array(strip.subarray(i * size, (i + 1) * size)) };
     }
-  }
-}
-
-async function readable<T>(path: string, read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    throw new FormatError(`${path}: not a readable image or animation (${reason})`, { cause });
   }
 }

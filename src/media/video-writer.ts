@@ -58,15 +58,13 @@ export interface VideoWriter {
 export async function openVideoWriter(path: string, options: VideoOptions): Promise<VideoWriter> {
   const format = options.format ?? videoFormat(path);
   checkOptions(path, format, options);
-  const { width, height, scale = 1 } = options;
-  const addToFile = openSink(path, format, { ...options, width: width * scale, height: height * scale });
+  const { scale = 1 } = options;
+  const addToFile = format === 'png' ? folderSink(path) : fileSink(path, openEncoder(format, options));
   let count = 0;
   return {
     format,
     async add(frames) {
-      frames.forEach((frame, i) => {
-        checkFrame(path, frame, count + i, options);
-      });
+      for (const [i, frame] of frames.entries()) checkFrame(path, frame, count + i, options);
       if (frames.length > 0) await addToFile(frames.map((frame) => enlarge(frame, scale)));
       count += frames.length;
     },
@@ -93,9 +91,7 @@ export function videoFormat(path: string): VideoFormat {
 /** Appends frames to what was written. */
 type Sink = (frames: readonly Image[]) => Promise<void>;
 
-function openSink(path: string, format: VideoFormat, options: VideoOptions): Sink {
-  if (format === 'png') return folderSink(path);
-  const encoder = openEncoder(format, options);
+function fileSink(path: string, encoder: VideoEncoder): Sink {
   return async (frames) => {
     await encoder.add(frames);
     const file = await encoder.file();
@@ -105,12 +101,10 @@ function openSink(path: string, format: VideoFormat, options: VideoOptions): Sin
   };
 }
 
-function openEncoder(
-  format: Exclude<VideoFormat, 'png'>,
-  { width, height, fps }: VideoOptions,
-): VideoEncoder {
+function openEncoder(format: Exclude<VideoFormat, 'png'>, options: VideoOptions): VideoEncoder {
+  const { width, height, fps, scale = 1 } = options;
   if (format === 'mp4') return mp4Encoder(fps);
-  return format === 'webp' ? webpEncoder(width, height, fps) : gifEncoder(width, height, fps);
+  return (format === 'webp' ? webpEncoder : gifEncoder)(width * scale, height * scale, fps);
 }
 
 /** Names of the frames in a folder. */
@@ -120,19 +114,14 @@ function folderSink(path: string): Sink {
   let count = 0;
   return async (frames) => {
     await makeFolder(path);
-    if (count === 0) await removeFrames(path);
+    const earlier = count === 0 ? (await readdir(path)).filter((name) => FRAME_NAME.test(name)) : [];
+    for (const name of earlier) await rm(join(path, name), { force: true });
     for (const frame of frames) {
       const name = `frames-${String(++count).padStart(4, '0')}.png`;
       const bytes = await encodePng(frame);
       await writeFileAtomically(join(path, name), (write) => write(bytes));
     }
   };
-}
-
-async function removeFrames(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (FRAME_NAME.test(name)) await rm(join(folder, name), { force: true });
-  }
 }
 
 /** Limits of the formats, in pixels per side and frames per second. */

@@ -1,8 +1,8 @@
 /** @file Samples side by side: frames of a video, and a grid with one row per label. */
 
 import { at } from '../at.ts';
-import { framesOf } from '../media/frames.ts';
 import { blankImage, enlarge, grid, type Image, sideBySide } from '../media/image.ts';
+import { framesOf } from '../media/pixels.ts';
 import { labelRows } from '../media/text.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 

@@ -21,7 +21,7 @@ import { companionFile, makeFolders } from '../io/atomic-write.ts';
 import { missingSpace } from '../io/free-space.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
-import { rgbBytes } from '../media/frames.ts';
+import { rgbBytes } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { DEFAULT_SEED, type PerBlock } from '../sampling/request.ts';
 import { elementCount, tensor } from '../tensor/tensor.ts';

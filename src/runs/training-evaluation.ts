@@ -17,7 +17,7 @@ import { datasetSource } from '../evaluation/idx-source.ts';
 import { openSet } from '../evaluation/open-set.ts';
 import { requireSameNetwork } from '../evaluation/same-network.ts';
 import type { SampleSource } from '../evaluation/sample-source.ts';
-import { framesOf } from '../media/frames.ts';
+import { framesOf } from '../media/pixels.ts';
 import { sameClasses } from '../models/acdit/class-difference.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';

@@ -3,8 +3,8 @@
 import { join } from 'node:path';
 import { at } from '../at.ts';
 import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
-import { framesOf } from '../media/frames.ts';
 import { encodePng, writePng } from '../media/image.ts';
+import { framesOf } from '../media/pixels.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';

@@ -1,8 +1,8 @@
 /** @file Videos being written: a file per sample, which grows frame by frame. */
 
 import { at } from '../at.ts';
-import { framesOf } from '../media/frames.ts';
 import type { Image } from '../media/image.ts';
+import { framesOf } from '../media/pixels.ts';
 import { openVideoWriter, type VideoFormat, type VideoWriter } from '../media/video-writer.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 

@@ -1,8 +1,7 @@
 /** @file A clip as a file. */
 
 import { at } from '../at.ts';
-import { framesOf } from '../media/frames.ts';
-import { enlarge, type Image } from '../media/pixels.ts';
+import { enlarge, framesOf, type Image } from '../media/pixels.ts';
 import { mp4Encoder } from '../media/video-mp4.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 

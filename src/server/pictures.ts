@@ -1,8 +1,8 @@
 /** @file Latents on their way to pictures: whole ones, and those that are not finished yet. */
 
 import { take } from '../at.ts';
-import { framesOf } from '../media/frames.ts';
 import { encodeImage, type Image, type ImageFormat } from '../media/image.ts';
+import { framesOf } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';

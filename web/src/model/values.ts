@@ -1,8 +1,7 @@
 /** @file From a sampler's values to pixels, and which pixels each block makes. */
 
 import { at, take } from '../../../src/at.ts';
-import { framesOf } from '../../../src/media/frames.ts';
-import type { Image } from '../../../src/media/pixels.ts';
+import { framesOf, type Image } from '../../../src/media/pixels.ts';
 import { type AcditConfig, tokenSize } from '../../../src/models/acdit/config.ts';
 import { unpatchify } from '../../../src/models/acdit/layout.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';

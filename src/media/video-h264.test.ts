@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { blankImage, type Image } from './image.ts';
-import { yuv420 } from './video-yuv.ts';
+import { yuv420 } from './video-h264.ts';
 
 const pixel = (...data: number[]): Image => ({
   width: 1,
