@@ -5,7 +5,7 @@ import { folderOf } from '../../test/support/folder-of.ts';
 import { DatasetError } from '../errors.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { findClassLevel, splitFolders } from './class-level.ts';
-import type { Split } from './idx-dataset.ts';
+import type { Split } from './kinds.ts';
 
 /** A folder with files of these paths; what is in them does not matter here. */
 const layout = (...paths: string[]): string => folderOf(Object.fromEntries(paths.map((path) => [path, 'x'])));

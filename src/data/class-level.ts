@@ -11,7 +11,7 @@ import { printable, printableList } from '../io/printable.ts';
 import { usualExtension } from '../media/file-formats.ts';
 import { sameClasses } from '../models/acdit/class-difference.ts';
 import { filesIn, foldersIn } from './folder-files.ts';
-import type { Split } from './idx-dataset.ts';
+import type { Split } from './kinds.ts';
 
 /** The level of a folder that holds the class folders of a split. */
 export interface ClassLevel {
@@ -139,11 +139,7 @@ async function otherClasses(path: string, test: string, train: string): Promise<
 }
 
 function preferred(names: readonly string[], split: Split): string | undefined {
-  for (const pattern of SPLIT_NAMES[split]) {
-    const found = names.find((name) => pattern.test(name));
-    if (found !== undefined) return found;
-  }
-  return undefined;
+  return SPLIT_NAMES[split].flatMap((pattern) => names.filter((name) => pattern.test(name)))[0];
 }
 
 function splitOf(name: string): Split | undefined {
@@ -176,16 +172,8 @@ function ambiguous(
 }
 
 /** Lists folders that hold files at any depth, at most `most` of them. */
-async function filledFolders(
-  path: string,
-  options: ClassLevelOptions,
-  most = Number.POSITIVE_INFINITY,
-): Promise<string[]> {
-  const filled: string[] = [];
-  for (const name of await foldersIn(path)) {
-    if (filled.length < most && (await holdsFiles(join(path, name), options))) filled.push(name);
-  }
-  return filled;
+async function filledFolders(path: string, options: ClassLevelOptions, most?: number): Promise<string[]> {
+  return filtered(await foldersIn(path), (name) => holdsFiles(join(path, name), options), most);
 }
 
 /** Checks whether a folder holds no files itself, but folders of files. */
@@ -203,19 +191,24 @@ async function holdsFiles(
   if (seen.has(real)) return false;
   seen.add(real);
   if (await holdsFilesItself(path, options)) return true;
-  for (const name of await foldersIn(path)) {
-    if (await holdsFiles(join(path, name), options, seen)) return true;
-  }
-  return false;
+  return any(await foldersIn(path), (name) => holdsFiles(join(path, name), options, seen));
 }
 
 async function holdsFilesItself(path: string, { extensions }: ClassLevelOptions): Promise<boolean> {
-  for (const file of await filesIn(path)) if (extensions.has(await usualExtension(file))) return true;
-  return false;
+  return any(await filesIn(path), async (file) => extensions.has(await usualExtension(file)));
 }
 
-async function filtered<T>(values: readonly T[], keep: (value: T) => Promise<boolean>): Promise<T[]> {
+async function any<T>(values: readonly T[], holds: (value: T) => Promise<boolean>): Promise<boolean> {
+  return (await filtered(values, holds, 1)).length > 0;
+}
+
+/** The first values that are kept, at most `most` of them. */
+async function filtered<T>(
+  values: readonly T[],
+  keep: (value: T) => Promise<boolean>,
+  most = Number.POSITIVE_INFINITY,
+): Promise<T[]> {
   const kept: T[] = [];
-  for (const value of values) if (await keep(value)) kept.push(value);
+  for (const value of values) if (kept.length < most && (await keep(value))) kept.push(value);
   return kept;
 }

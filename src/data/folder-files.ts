@@ -36,10 +36,8 @@ export interface IgnoredFiles {
   readonly examples: readonly string[];
 }
 
-/** Folders that systems and archivers make next to the files; their content is not part of a set. */
-const SYSTEM_FOLDERS: ReadonlySet<string> = new Set(['@eaDir', '__MACOSX', '$RECYCLE.BIN']);
-/** Files that they make. */
-const SYSTEM_FILES: ReadonlySet<string> = new Set(['Thumbs.db', 'desktop.ini']);
+/** Folders and files that systems and archivers make next to the files; they are not part of a set. */
+const SYSTEM_NAMES = new Set(['@eaDir', '__MACOSX', '$RECYCLE.BIN', 'Thumbs.db', 'desktop.ini']);
 const EXAMPLES = 3;
 
 /**
@@ -58,9 +56,7 @@ export async function filesBelow(
   seen.add(real);
   const files: string[] = [];
   const others: OtherFile[] = [];
-  for (const entry of await listFolder(folder)) {
-    const path = join(folder, entry.name);
-    const kind = await kindOf(entry, path);
+  for (const { path, kind } of await listFolder(folder)) {
     if (kind === 'folder') {
       const below = await filesBelow(path, extensions, seen);
       for (const file of below.files) files.push(file);
@@ -130,11 +126,7 @@ export async function isFolder(path: string): Promise<boolean> {
  * @throws {DatasetError} if it cannot be read.
  */
 export async function foldersIn(path: string): Promise<string[]> {
-  const names: string[] = [];
-  for (const entry of await listFolder(path)) {
-    if ((await kindOf(entry, join(path, entry.name))) === 'folder') names.push(entry.name);
-  }
-  return names;
+  return (await listFolder(path)).filter(({ kind }) => kind === 'folder').map(({ path }) => basename(path));
 }
 
 /** Lists the sorted paths of the files directly in a folder. @throws {DatasetError} if it cannot be read. */
@@ -147,21 +139,10 @@ export async function filesIn(path: string): Promise<string[]> {
  * @throws {DatasetError} if it cannot be read.
  */
 export async function entriesIn(path: string): Promise<OtherFile[]> {
-  const entries: OtherFile[] = [];
-  for (const entry of await listFolder(path)) {
-    const file = join(path, entry.name);
-    const kind = await kindOf(entry, file);
-    if (kind !== 'folder') entries.push({ path: file, kind });
-  }
-  return entries;
+  return (await listFolder(path)).filter((entry): entry is OtherFile => entry.kind !== 'folder');
 }
 
 type Kind = 'folder' | OtherFile['kind'];
-
-/** Returns the kind of an entry; only links are looked up. */
-async function kindOf(entry: Dirent, path: string): Promise<Kind> {
-  return entry.isSymbolicLink() ? kindOfPath(path) : kindFrom(entry);
-}
 
 async function kindOfPath(path: string): Promise<Kind> {
   const stats = await stat(path).catch(() => undefined);
@@ -175,16 +156,21 @@ function kindFrom(entry: Dirent | Stats): Kind {
   return entry.isSocket() ? 'socket' : 'device';
 }
 
-/** Lists entries sorted by name, without hidden ones (macOS leaves `._x.jpg` files that are not images). */
-async function listFolder(path: string): Promise<Dirent[]> {
-  try {
-    const entries = await readdir(path, { withFileTypes: true });
-    return entries
-      .filter(({ name }) => !name.startsWith('.') && !SYSTEM_FOLDERS.has(name) && !SYSTEM_FILES.has(name))
-      .sort((a, b) => compareCodePoints(a.name, b.name));
-  } catch (error) {
-    throw new DatasetError(`${path}: cannot be read as a folder (${(error as Error).message})`, {
-      cause: error,
-    });
+/**
+ * Lists entries sorted by name, without hidden ones (macOS leaves `._x.jpg` files that are not images). Only links are
+ * looked up.
+ */
+async function listFolder(folder: string): Promise<{ readonly path: string; readonly kind: Kind }[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((cause) => {
+    throw new DatasetError(`${folder}: cannot be read as a folder (${cause.message})`, { cause });
+  });
+  const shown = entries
+    .filter(({ name }) => !name.startsWith('.') && !SYSTEM_NAMES.has(name))
+    .sort((a, b) => compareCodePoints(a.name, b.name));
+  const found: { path: string; kind: Kind }[] = [];
+  for (const entry of shown) {
+    const path = join(folder, entry.name);
+    found.push({ path, kind: entry.isSymbolicLink() ? await kindOfPath(path) : kindFrom(entry) });
   }
+  return found;
 }

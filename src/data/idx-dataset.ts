@@ -9,19 +9,7 @@ import { compareCodePoints } from '../io/code-point-order.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { ImageDataset } from './dataset.ts';
 import { parseIdx, unpackGzip } from './idx.ts';
-
-/** Which of the two sets: `test` is the `t10k` files. */
-export type Split = 'train' | 'test';
-
-export interface IdxOptions {
-  readonly split?: Split;
-  /** Side of the square images: larger than the files' pads with the background, centred. Default: as in the files. */
-  readonly imageSize?: number | undefined;
-  /** 3 repeats the grey value. Default 1. */
-  readonly channels?: 1 | 3 | undefined;
-  /** Default: the labels as numbers, or those of Fashion-MNIST if folder or file say "fashion". */
-  readonly classNames?: readonly string[] | undefined;
-}
+import type { DatasetOptions, Split } from './kinds.ts';
 
 const FASHION_CLASSES = [
   'T-shirt/top',
@@ -73,7 +61,10 @@ export async function findIdxImages(path: string, split: Split): Promise<string[
  * @throws {DatasetError} if the files are not there, do not belong together or are not as asked for.
  * @throws {FormatError} if a file is damaged.
  */
-export async function loadIdxDataset(path: string, options: IdxOptions = {}): Promise<ImageDataset> {
+export async function loadIdxDataset(
+  path: string,
+  options: Omit<DatasetOptions, 'path'> = {},
+): Promise<ImageDataset> {
   const { split = 'train', channels = 1 } = options;
   const imagesFile = onlyOne(await findIdxImages(path, split), path, split);
   const images = await readIdxImages(imagesFile);

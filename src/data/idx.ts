@@ -20,26 +20,33 @@ const LONGEST_HEADER = 20;
  * @throws {FormatError} if the header is not IDX of unsigned bytes or does not fit the byte count.
  */
 export function parseIdx(bytes: Uint8Array, name: string): Tensor<'uint8'> {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const rank = bytes[3];
-  if (rank === undefined || view.getUint16(0) !== 0 || bytes[2] !== UNSIGNED_BYTE || rank < 1 || rank > 4) {
+  const header = readHeader(bytes);
+  if (!header) {
     const got = Buffer.from(bytes.subarray(0, 4)).toString('hex') || 'an empty file';
     throw new FormatError(
       `${name}: no IDX file of unsigned bytes: expected to begin with 000008, got ${got}`,
     );
   }
-  const header = 4 + 4 * rank;
-  if (bytes.length < header) {
-    throw new FormatError(`${name}: IDX header of ${header} bytes is cut short at ${bytes.length}`);
+  const { length, shape, fileBytes } = header;
+  if (bytes.length < length) {
+    throw new FormatError(`${name}: IDX header of ${length} bytes is cut short at ${bytes.length}`);
   }
-  const shape = Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i));
-  const expected = header + elementCount(shape);
-  if (bytes.length !== expected) {
+  if (bytes.length !== fileBytes) {
     throw new FormatError(
-      `${name}: IDX header says [${shape}], ${expected} bytes, but there are ${bytes.length}; fetch the file again`,
+      `${name}: IDX header says [${shape}], ${fileBytes} bytes, but there are ${bytes.length}; fetch the file again`,
     );
   }
-  return tensor('uint8', shape, bytes.subarray(header));
+  return tensor('uint8', shape, bytes.subarray(length));
+}
+
+/** Reads the header of a file that begins like this, all of it if there are enough bytes; undefined if it is not IDX. */
+function readHeader(start: Uint8Array) {
+  const [first, second, type, rank = 0] = start;
+  if (first !== 0 || second !== 0 || type !== UNSIGNED_BYTE || rank < 1 || rank > 4) return undefined;
+  const length = 4 + 4 * rank;
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
+  const shape = Array.from({ length: start.length < length ? 0 : rank }, (_, i) => view.getUint32(4 + 4 * i));
+  return { length, shape, fileBytes: length + elementCount(shape) };
 }
 
 /**
@@ -60,9 +67,10 @@ export async function unpackGzip(bytes: Uint8Array, name: string): Promise<Uint8
       if (!out) {
         start = piece = Buffer.concat([start, piece]);
         if (start.length < LONGEST_HEADER) continue;
-        const stated = checkedLength(start, name);
-        if (stated === undefined) return start; // parsing will say what is wrong
-        out = new Uint8Array(stated);
+        const header = readHeader(start);
+        if (!header) return start; // parsing will say what is wrong
+        requireModest(header.fileBytes, name);
+        out = new Uint8Array(header.fileBytes);
       }
       if (filled + piece.length > out.length) throw damaged('it holds more than its header states');
       out.set(piece, filled);
@@ -74,21 +82,9 @@ export async function unpackGzip(bytes: Uint8Array, name: string): Promise<Uint8
   return out?.subarray(0, filled) ?? start;
 }
 
-/** Returns the length that a header states. @throws {FormatError} if it is above the limit. */
-function checkedLength(start: Uint8Array, name: string): number | undefined {
-  const stated = statedBytes(start);
-  if (stated === undefined || stated <= MAXIMUM_BYTES) return stated;
+function requireModest(bytes: number, name: string): void {
+  if (bytes <= MAXIMUM_BYTES) return;
   throw new FormatError(
-    `${name}: its ${stated} bytes are more than the limit of ${MAXIMUM_BYTES} for compressed data; unpack it with gunzip`,
+    `${name}: its ${bytes} bytes are more than the limit of ${MAXIMUM_BYTES} for compressed data; unpack it with gunzip`,
   );
-}
-
-/** Returns the length of an IDX file that begins like this; `undefined` if none does. */
-function statedBytes(start: Uint8Array): number | undefined {
-  const rank = start[3];
-  if (rank === undefined || start[2] !== UNSIGNED_BYTE || rank < 1 || rank > 4) return undefined;
-  const header = 4 + 4 * rank;
-  if (start.length < header) return undefined;
-  const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
-  return header + elementCount(Array.from({ length: rank }, (_, i) => view.getUint32(4 + 4 * i)));
 }

@@ -6,20 +6,12 @@ import { MAXIMUM_PIXELS, openImage, samplesFromImage, withChannels } from '../me
 import { centerCrop } from '../media/resize.ts';
 import { createSemaphore } from '../semaphore.ts';
 import { fingerprintOf, type LabelledFile, listClassFiles } from './class-folders.ts';
-import { CorruptFiles, type CorruptFilesOptions } from './corrupt-files.ts';
+import { CorruptFiles } from './corrupt-files.ts';
 import type { ImageDataset, Sample } from './dataset.ts';
+import type { DatasetOptions } from './kinds.ts';
 
-export interface ImageFolderOptions extends CorruptFilesOptions {
-  /** Side of the square that ADM's centre crop makes of each image. */
+interface ImageFolderOptions extends Omit<DatasetOptions, 'path'> {
   readonly imageSize: number;
-  /** Grey or RGB; default 3. */
-  readonly channels?: 1 | 3 | undefined;
-  /** Default: the names of the folders. */
-  readonly classNames?: readonly string[] | undefined;
-  /** Turn images upright by their EXIF orientation (default: false, as in the official code). */
-  readonly exifOrientation?: boolean | undefined;
-  /** Max pixels of an image. A larger one counts as corrupt. */
-  readonly maxPixels?: number | undefined;
 }
 
 /** Max files that are read at once. */
@@ -32,32 +24,30 @@ const FILES_AT_ONCE = 8;
 export async function openImageFolder(path: string, options: ImageFolderOptions): Promise<ImageDataset> {
   const { imageSize, channels = 3 } = options;
   const found = await listClassFiles(path, IMAGE_EXTENSIONS, 'images', options.classNames);
-  const { files, classNames, ignoredFiles } = found;
+  const { files, ...named } = found;
   const readSample = sampleReader(options);
   const corrupt = new CorruptFiles(path, files.length, 'images', options);
-  async function read(index: number): Promise<Sample | undefined> {
-    if (corrupt.has(index)) return undefined;
-    const file = at(files, index);
-    try {
-      const sample = await readSample(file);
-      corrupt.markGood(index);
-      return sample;
-    } catch (error) {
-      corrupt.mark(index, file.path, error as Error);
-      return undefined;
-    }
-  }
   return {
     name: path,
     size: files.length,
     sampleShape: [1, channels, imageSize, imageSize],
-    classNames,
+    ...named,
     get corruptCount() {
       return corrupt.count;
     },
-    ignoredFiles,
     fingerprint: () => fingerprintOf(path, files),
-    read,
+    async read(index) {
+      if (corrupt.has(index)) return undefined;
+      const file = at(files, index);
+      try {
+        const sample = await readSample(file);
+        corrupt.markGood(index);
+        return sample;
+      } catch (error) {
+        corrupt.mark(index, file.path, error as Error);
+        return undefined;
+      }
+    },
   };
 }
 

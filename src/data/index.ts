@@ -11,12 +11,11 @@ export type {
   VideoDataset,
 } from './dataset.ts';
 export type { IgnoredFiles, SpecialKind } from './folder-files.ts';
-export type { Split } from './idx-dataset.ts';
-export type { ClipOptions, DatasetKind } from './kinds.ts';
+export type { ClipOptions, DatasetKind, DatasetOptions, Split } from './kinds.ts';
 export { type EncodeHooks, type EncodeOptions, type EncodeStart, encodeLatents } from './latents/encode.ts';
 export type { LatentsIndex } from './latents/index-file.ts';
 export { type LatentsOptions, openLatents } from './latents/latents-dataset.ts';
 export { type MovingItemsOptions, movingItems } from './moving-items.ts';
-export { type DatasetOptions, openDataset, openImages, openVideos } from './open.ts';
+export { openDataset, openImages, openVideos } from './open.ts';
 export type { Clip, ClipFormat, ClipRequest } from './videos/clip.ts';
 export type { ClipReader } from './videos/clip-reader.ts';

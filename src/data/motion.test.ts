@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Generator } from '../tensor/generator.ts';
-import { randomPath, reflect } from './motion.ts';
+import { randomPath, reflect } from './moving-items.ts';
 
 describe('reflect', () => {
   it.each([

@@ -6,8 +6,9 @@ import { ConfigError } from '../errors.ts';
 import { Generator } from '../tensor/generator.ts';
 import { type Batch, batches } from './batches.ts';
 import type { ImageDataset, SampleShape } from './dataset.ts';
+import type { DatasetOptions } from './kinds.ts';
 import { movingItems } from './moving-items.ts';
-import { type DatasetOptions, openDataset } from './open.ts';
+import { openDataset } from './open.ts';
 
 /** Picture i is of the value i / 10 all over, with label i % 3. */
 function plain(height = 3, width = 3, channels: 1 | 3 = 1): ImageDataset {

@@ -7,24 +7,22 @@ import { float32At, take } from '../at.ts';
 import { ConfigError } from '../errors.ts';
 import { imageFromSamples, samplesFromImage } from '../media/image.ts';
 import { resize } from '../media/resize.ts';
+import type { Generator } from '../tensor/generator.ts';
 import type { Dataset, ImageDataset, SampleShape } from './dataset.ts';
-import { type Place, randomPath } from './motion.ts';
+import type { ClipOptions } from './kinds.ts';
 
 /** How items are set in motion. */
-export interface MovingItemsOptions {
+export interface MovingItemsOptions extends Pick<ClipOptions, 'items' | 'itemSize' | 'speed'> {
   readonly frames: number;
   /** Side of the square canvas in pixels. */
   readonly canvas: number;
-  /** Items a clip; the class is the first one's, the others are any. Default 1. */
-  readonly items?: number | undefined;
-  /** Pixels along an item's longer side. Default: as in the set. */
-  readonly itemSize?: number | undefined;
-  /** The slowest and the fastest, in pixels a frame. Default: 1/32 and 3/32 of the canvas. */
-  readonly speed?: readonly [slowest: number, fastest: number] | undefined;
 }
 
 /** The value of a canvas with nothing on it, and of the background of items. */
 const BLACK = -1;
+
+/** Pixels from the top and from the left. */
+export type Place = readonly [top: number, left: number];
 
 /** A picture (C, H, W) in [-1, 1]. */
 interface Item {
@@ -100,4 +98,36 @@ function draw(clip: Float32Array, t: number, canvas: number, item: Item, [top, l
       clip[to + x] = Math.max(float32At(clip, to + x), float32At(values, row * width + x));
     }
   }
+}
+
+/**
+ * Where a point on a line of length `room` is, were it at `distance` without walls at 0 and `room`. The walls
+ * reflect, as in the moving MNIST of Srivastava et al. (2015).
+ */
+export function reflect(distance: number, room: number): number {
+  if (room <= 0) return 0;
+  const period = 2 * room;
+  const phase = ((distance % period) + period) % period;
+  return Math.min(phase, period - phase);
+}
+
+/**
+ * Whole-pixel places in `frames` frames, from 0 to `room` each; start, direction and speed are uniform. Draws four
+ * numbers.
+ * @param speed the slowest and the fastest, in pixels a frame.
+ */
+export function randomPath(
+  frames: number,
+  [roomBelow, roomRight]: Place,
+  [slowest, fastest]: readonly [number, number],
+  generator: Generator,
+): Place[] {
+  const [top, left, turn, pace] = take([...generator.rand(4)], 4);
+  const speed = slowest + pace * (fastest - slowest);
+  const down = speed * Math.sin(2 * Math.PI * turn);
+  const right = speed * Math.cos(2 * Math.PI * turn);
+  return Array.from({ length: frames }, (_, t) => [
+    Math.round(reflect(top * roomBelow + t * down, roomBelow)),
+    Math.round(reflect(left * roomRight + t * right, roomRight)),
+  ]);
 }

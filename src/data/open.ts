@@ -6,51 +6,14 @@ import { ConfigError, DatasetError } from '../errors.ts';
 import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { findClassLevel } from './class-level.ts';
 import type { Dataset, ImageDataset, VideoDataset } from './dataset.ts';
-import { findIdxImages, loadIdxDataset, type Split } from './idx-dataset.ts';
+import { findIdxImages, loadIdxDataset } from './idx-dataset.ts';
 import { openImageFolder } from './image-folder.ts';
-import {
-  type ClipOptions,
-  type DatasetKind,
-  type FileOptions,
-  requireFrames,
-  requireOptionsOfKind,
-} from './kinds.ts';
+import { type DatasetKind, type DatasetOptions, requireFrames, requireOptionsOfKind } from './kinds.ts';
 import { hasIndex } from './latents/index-file.ts';
 import { openLatents } from './latents/latents-dataset.ts';
 import { movingItems } from './moving-items.ts';
-import type { ClipReader } from './videos/clip-reader.ts';
 import { findUcfLists, openUcf101 } from './videos/ucf101.ts';
 import { openVideoFolder } from './videos/video-folder.ts';
-
-export interface DatasetOptions extends ClipOptions, FileOptions {
-  /** A folder, or an IDX images file. */
-  readonly path: string;
-  /**
-   * Default: `latents` where there is their index.json, `idx` where there are IDX image files, else `image-folder`; and
-   * if `frames` are asked for, `moving-idx` instead of `idx`, and of folders `ucf101` or `video-folder`.
-   */
-  readonly kind?: DatasetKind | undefined;
-  /**
-   * Split to read (default: `train`). Folders of images or videos may have one folder per split: `train`, and `test` or
-   * `val`.
-   */
-  readonly split?: Split;
-  /** Side of the images or frames in pixels. Needed but for IDX images, which may be padded to a larger one. */
-  readonly imageSize?: number | undefined;
-  /** Default: 1 for IDX, 3 for image folders. Not for latents. */
-  readonly channels?: 1 | 3 | undefined;
-  readonly classNames?: readonly string[] | undefined;
-  /** Opening fails if more than this share of the files is corrupt; fewer are left out. Default 0.05. */
-  readonly maximumCorruptShare?: number;
-  /** Gets a line for each file or folder that is left out. */
-  readonly warn?: (message: string) => void;
-  /** Reads clips of videos. Default: one in a process of its own. */
-  readonly clipReader?: ClipReader | undefined;
-  /** Of latents: whether samples are mirrored at random. Pictures are mirrored as an {@link Augmentation}. */
-  readonly flip?: boolean;
-  /** Of pictures only, and here just to be refused for latents. */
-  readonly crop?: number;
-}
 
 /**
  * Open a dataset.

@@ -4,7 +4,7 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { AcditError } from '../errors.ts';
 
@@ -120,6 +120,14 @@ const LONGEST_NAME = 255;
 function temporaryName(target: string): string {
   const ending = `.${randomBytes(6).toString('hex')}.tmp`;
   return join(dirname(target), `.${shortened(basename(target), LONGEST_NAME - 1 - ending.length)}${ending}`);
+}
+
+/** Removes what a kill in the middle of writing files of such names left in a folder: files as large as they are. */
+export async function removeTemporaries(folder: string, isName: (name: string) => boolean): Promise<void> {
+  for (const file of await readdir(folder)) {
+    const [, name] = /^\.(.+)\.[0-9a-f]{12}\.tmp$/.exec(file) ?? [];
+    if (name !== undefined && isName(name)) await rm(join(folder, file), { force: true });
+  }
 }
 
 /**

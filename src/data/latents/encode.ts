@@ -4,11 +4,10 @@
  * same bytes.
  */
 
-import { readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
 import { at, take } from '../../at.ts';
 import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
-import { makeFolders } from '../../io/atomic-write.ts';
+import { makeFolders, removeTemporaries } from '../../io/atomic-write.ts';
 import { type Lock, lockFolder } from '../../io/lock.ts';
 import { classChange } from '../../models/acdit/class-difference.ts';
 import type { LatentOrigin } from '../../models/acdit/config.ts';
@@ -87,7 +86,6 @@ const DEFAULT_SHARD_SIZE = { images: 512, videos: 8 } as const;
 const LARGEST_SHARD = 2 ** 30;
 /** Images decoded ahead of the encoder, which takes far longer for one. Videos are decoded while they are encoded. */
 const READ_AHEAD = 8;
-const UNFINISHED_PATTERN = /^\.(shard-\d+\.safetensors|index\.json)\.[0-9a-f]+\.tmp$/;
 const SHARD_PATTERN = /^shard-\d+\.safetensors$/;
 
 /**
@@ -119,14 +117,14 @@ async function encodeLocked(
 ): Promise<LatentsIndex> {
   const { source, folder, signal, hooks = {} } = options;
   let index = await startingIndex(folder, settings);
-  await removeUnfinished(folder);
+  await removeTemporaries(folder, (name) => name === INDEX_FILE || SHARD_PATTERN.test(name));
   const damage = await damagedShards(folder, index, options);
   const kept = new Set([...index.shards.keys()].filter((shard) => !damage.has(shard)));
-  let done = [...kept].reduce((sum, shard) => sum + imagesOf(index, shard), 0);
+  let done = [...kept].reduce((sum, shard) => sum + shardRange(index, shard).count, 0);
   await hooks.onStart?.({ index, done, ignoredFiles: source.ignoredFiles, damage: [...damage.values()] });
   for (let shard = 0; shard < shardCount(index); shard++) {
     if (kept.has(shard)) continue;
-    const { first, end } = shardRange(index, shard);
+    const { first, end, count } = shardRange(index, shard);
     const samples: EncodedSample[] = [];
     let number = first;
     for await (const recording of readAhead(source, first, end)) {
@@ -141,18 +139,13 @@ async function encodeLocked(
     await writeShard(folder, index, shard, samples);
     const shards = [...index.shards];
     const frames = frameCount(samples);
-    const skipped = end - first - samples.length;
+    const skipped = count - samples.length;
     shards[shard] = { samples: samples.length, skipped, ...(index.clips && { frames }) };
     index = { ...index, shards };
     await writeIndex(folder, index);
     hooks.onShard?.(shard, index);
   }
   return index;
-}
-
-function imagesOf(index: LatentsIndex, shard: number): number {
-  const { first, end } = shardRange(index, shard);
-  return end - first;
 }
 
 async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
@@ -254,13 +247,6 @@ function requireSame(folder: string, before: LatentsIndex, now: LatentsIndex): v
   }
 }
 
-/** What a kill in the middle of writing left behind. */
-async function removeUnfinished(folder: string): Promise<void> {
-  for (const file of await readdir(folder)) {
-    if (UNFINISHED_PATTERN.test(file)) await rm(join(folder, file), { force: true });
-  }
-}
-
 /** Listed shards whose files are not what they should be, with what is wrong. */
 async function damagedShards(
   folder: string,
@@ -271,28 +257,14 @@ async function damagedShards(
   for (let shard = 0; shard < index.shards.length; shard++) {
     hooks?.onCheck?.(shard, index);
     try {
-      await requireWhole(folder, index, shard, signal);
+      const opened = await openShard(folder, index, shard);
+      await opened.verify(signal).finally(() => opened.close());
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;
       damage.set(shard, error.message);
     }
   }
   return damage;
-}
-
-/** @throws {FormatError} if a shard is missing, does not belong to the index, or is damaged */
-async function requireWhole(
-  folder: string,
-  index: LatentsIndex,
-  number: number,
-  signal?: AbortSignal,
-): Promise<void> {
-  const shard = await openShard(folder, index, number);
-  try {
-    await shard.verify(signal);
-  } finally {
-    await shard.close();
-  }
 }
 
 /** An image as its one frame, or a video. */
@@ -358,23 +330,21 @@ async function encodeFrame(
   });
   const [moments, flipped] = take(momentsOf(distribution), 1);
   const largest = dtype === 'float16' ? 65504 : Number.MAX_VALUE;
-  for (const variant of flipped ? [moments, flipped] : [moments]) {
-    if (variant.every((value) => Math.abs(value) <= largest)) continue;
-    throw new AcditError(
-      `${source.name}: ${isVideos(source) ? 'video' : 'image'} ${number} gives latents beyond what ${dtype} holds; ` +
-        'the autoencoder may be broken, else use --dtype fp32',
-    );
-  }
-  return { moments, flipped };
+  const isHeld = (value: number): boolean => Math.abs(value) <= largest;
+  if (moments.every(isHeld) && (flipped?.every(isHeld) ?? true)) return { moments, flipped };
+  throw new AcditError(
+    `${source.name}: ${isVideos(source) ? 'video' : 'image'} ${number} gives latents beyond what ${dtype} holds; ` +
+      'the autoencoder may be broken, else use --dtype fp32',
+  );
 }
 
 /** Means and then log variances of each picture. */
 function momentsOf({ mean, logVariance }: LatentDistribution): Float32Array[] {
   const size = elementCount(mean.shape.slice(1));
-  return Array.from({ length: at(mean.shape, 0) }, (_, n) => {
-    const moments = new Float32Array(2 * size);
-    moments.set(mean.data.subarray(n * size, (n + 1) * size));
-    moments.set(logVariance.data.subarray(n * size, (n + 1) * size), size);
-    return moments;
-  });
+  return Array.from({ length: at(mean.shape, 0) }, (_, n) =>
+    joinArrays(
+      'float32',
+      [mean, logVariance].map(({ data }) => data.subarray(n * size, (n + 1) * size)),
+    ),
+  );
 }

@@ -84,12 +84,14 @@ export function shardCount({ images, shardSize }: Pick<LatentsIndex, 'images' | 
   return Math.ceil(images / shardSize);
 }
 
-/** The source's images that go into a shard: from `first` up to `end`. */
+/** The source's images that go into a shard: `count` of them, from `first` up to `end`. */
 export function shardRange(
   { images, shardSize }: Pick<LatentsIndex, 'images' | 'shardSize'>,
   shard: number,
-): { first: number; end: number } {
-  return { first: shard * shardSize, end: Math.min((shard + 1) * shardSize, images) };
+): { first: number; end: number; count: number } {
+  const first = shard * shardSize;
+  const end = Math.min(first + shardSize, images);
+  return { first, end, count: end - first };
 }
 
 /** Images or frames that a finished shard holds. */
@@ -103,10 +105,7 @@ export function shardFile(folder: string, shard: number): string {
 }
 
 /** Sums over the finished shards. */
-export function finishedCounts({ shards }: Pick<LatentsIndex, 'shards'>): {
-  samples: number;
-  skipped: number;
-} {
+export function finishedCounts({ shards }: Pick<LatentsIndex, 'shards'>) {
   return shards.reduce(
     (sum, shard) => ({ samples: sum.samples + shard.samples, skipped: sum.skipped + shard.skipped }),
     { samples: 0, skipped: 0 },
@@ -191,14 +190,12 @@ function inconsistency(index: LatentsIndex): string | undefined {
   if (shards.length > most) return `lists ${shards.length} shards where there can be ${most}`;
   const uncounted = shards.find(({ samples, frames = -1 }) => (index.clips ? frames < samples : frames >= 0));
   if (uncounted) return `shard ${shards.indexOf(uncounted)} counts ${uncounted.frames ?? 'no'} frames`;
-  const wrong = shards.findIndex(({ samples, skipped }, shard) => {
-    const { first, end } = shardRange(index, shard);
-    return samples + skipped !== end - first;
-  });
-  if (wrong < 0) return undefined;
-  const { samples, skipped } = at(shards, wrong);
-  const { first, end } = shardRange(index, wrong);
-  return `shard ${wrong} counts ${samples} samples and ${skipped} skipped where there are ${end - first} images`;
+  for (const [shard, { samples, skipped }] of shards.entries()) {
+    const { count } = shardRange(index, shard);
+    if (samples + skipped === count) continue;
+    return `shard ${shard} counts ${samples} samples and ${skipped} skipped where there are ${count} images`;
+  }
+  return undefined;
 }
 
 /** Replace a folder's index as a whole. */

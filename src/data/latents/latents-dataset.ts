@@ -8,10 +8,9 @@ import { at, float32At, int32At } from '../../at.ts';
 import { ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import { joinArrays } from '../../tensor/axes.ts';
 import type { Generator } from '../../tensor/generator.ts';
-import { CorruptFiles, type CorruptFilesOptions } from '../corrupt-files.ts';
+import { CorruptFiles } from '../corrupt-files.ts';
 import type { Dataset } from '../dataset.ts';
-import type { Split } from '../idx-dataset.ts';
-import { requireFrames } from '../kinds.ts';
+import { type DatasetOptions, requireFrames } from '../kinds.ts';
 import { clipSpan, clipStart, tooShort } from '../videos/clip.ts';
 import {
   earlierLatentsNote,
@@ -25,22 +24,7 @@ import {
 import { frameBytes, openShard, type Shard, startsOf } from './shard.ts';
 
 /** How samples are drawn from a set of latents. */
-export interface LatentsOptions extends CorruptFilesOptions {
-  /** Frames a clip; only and always of sets of videos. */
-  readonly frames?: number | undefined;
-  /** Of videos: every how many-th frame is taken. Default 1. */
-  readonly frameInterval?: number | undefined;
-  /** Take the mirrored image's latents half of the time. Default false. */
-  readonly flip?: boolean;
-  /** Side of the pictures that were encoded; if given it must be right. */
-  readonly imageSize?: number | undefined;
-  /** For pixels only: refused. */
-  readonly channels?: number | undefined;
-  readonly crop?: number;
-  readonly split?: Split;
-  /** Default: those of the index. */
-  readonly classNames?: readonly string[] | undefined;
-}
+export type LatentsOptions = Omit<DatasetOptions, 'path'>;
 
 /** Shards kept open at a time: systems allow a process a thousand files or so. */
 const OPEN_SHARDS = 256;
@@ -75,7 +59,7 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
     autoencoder: { ...autoencoder, downsampling: index.imageSize / latentShape[1] },
     close: () => pool.close(),
     async read(sample, generator) {
-      const shard = lastAtMost(starts, sample);
+      const shard = starts.findLastIndex((start) => start <= sample); // those before it may be empty
       const row = sample - at(starts, shard);
       const flipped = flip && at(generator.rand(1), 0) < 0.5;
       return pool.use(shard, async ({ labels, frames, read }) => {
@@ -163,32 +147,17 @@ async function requireShards(folder: string, index: LatentsIndex): Promise<void>
   }
 }
 
-/** The last place whose start is not beyond `value`; of several empty parts before it, the part that holds it. */
-function lastAtMost(starts: readonly number[], value: number): number {
-  let [low, high] = [0, starts.length - 1];
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if (at(starts, middle) <= value) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
-
-interface PooledShard {
-  readonly shard: Promise<Shard>;
-  users: number;
-}
-
 /** Keeps the shards used last open, up to `limit`; one in use is never closed. */
 export function createShardPool(open: (shard: number) => Promise<Shard>, limit: number) {
-  const pooled = new Map<number, PooledShard>();
+  const pooled = new Map<number, { readonly shard: Promise<Shard>; users: number }>();
+  const closed = (shard: Promise<Shard>) => shard.then((opened) => opened.close()).catch(() => {});
   /** Close what was used longest ago. */
   const makeRoom = (): void => {
     for (const [key, { shard, users }] of pooled) {
       if (pooled.size <= limit) return;
       if (users > 0) continue;
       pooled.delete(key);
-      void shard.then((opened) => opened.close()).catch(() => {});
+      void closed(shard);
     }
   };
   return {
@@ -208,7 +177,7 @@ export function createShardPool(open: (shard: number) => Promise<Shard>, limit: 
     async close(): Promise<void> {
       const all = [...pooled.values()];
       pooled.clear();
-      for (const { shard } of all) await shard.then((opened) => opened.close()).catch(() => {});
+      for (const { shard } of all) await closed(shard);
     },
   };
 }

@@ -40,13 +40,10 @@ export function clipSpan({ frames, interval }: Pick<ClipFormat, 'frames' | 'inte
 }
 
 /** What is wrong with a video that no clip fits into. */
-export function tooShort(
-  length: number,
-  { frames, interval }: Pick<ClipFormat, 'frames' | 'interval'>,
-): Error {
-  const span = clipSpan({ frames, interval });
+export function tooShort(length: number, clip: Pick<ClipFormat, 'frames' | 'interval'>): Error {
+  const { frames, interval } = clip;
   return new Error(
-    `has ${length} frames, and a clip of ${frames} frames at an interval of ${interval} takes ${span}`,
+    `has ${length} frames, and a clip of ${frames} frames at an interval of ${interval} takes ${clipSpan(clip)}`,
   );
 }
 
@@ -80,8 +77,7 @@ export function clipValues(data: Uint8Array, { size, channels }: FrameFormat): F
  */
 export async function readClip(request: ClipRequest, signal?: AbortSignal): Promise<Clip> {
   const { path } = request;
-  const stated = request.length ?? (await statedLength(path, signal));
-  const length = stated ?? (await countFrames(request, signal));
+  const length = request.length ?? (await lengthOf(request, signal));
   const { clip, seen } = await cutOut(request, length, signal);
   if (clip) return { data: clip, length };
   // The header says more than there is.
@@ -112,12 +108,15 @@ async function cutOut(
   return { seen };
 }
 
-async function statedLength(path: string, signal: AbortSignal | undefined): Promise<number | undefined> {
-  try {
-    return (await probeVideo(path, { signal })).frames;
-  } catch (error) {
+/** The frames of a video, as its header says or else counted. */
+async function lengthOf({ path, maxPixels }: ClipRequest, signal: AbortSignal | undefined): Promise<number> {
+  const { frames } = await probeVideo(path, { signal }).catch((error) => {
     throw named(path, error);
-  }
+  });
+  if (frames !== undefined) return frames;
+  let count = 0;
+  for await (const _ of videoFrames(path, { signal, maxPixels })) count++;
+  return count;
 }
 
 /** All frames of a video. @throws {FormatError} also if it is not there, or may not be read. */
@@ -137,13 +136,4 @@ function named(path: string, error: unknown): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (syscall === undefined) return error;
   return new FormatError(`${path}: cannot be read (${code})`, { cause: error });
-}
-
-async function countFrames(
-  { path, maxPixels }: ClipRequest,
-  signal: AbortSignal | undefined,
-): Promise<number> {
-  let count = 0;
-  for await (const _ of videoFrames(path, { signal, maxPixels })) count++;
-  return count;
 }

@@ -5,7 +5,8 @@ import { writeClip } from '../../../test/support/clip-files.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { DatasetError, FormatError } from '../../errors.ts';
 import { Generator } from '../../tensor/generator.ts';
-import { type DatasetOptions, openDataset } from '../open.ts';
+import type { DatasetOptions } from '../kinds.ts';
+import { openDataset } from '../open.ts';
 import { localClipReader } from './clip-reader.ts';
 import { parseClasses, parseSplit } from './ucf101.ts';
 

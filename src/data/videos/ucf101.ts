@@ -9,15 +9,7 @@ import { DatasetError, FormatError } from '../../errors.ts';
 import { type ClassFiles, type LabelledFile, renamed } from '../class-folders.ts';
 import type { VideoDataset } from '../dataset.ts';
 import { isFolder } from '../folder-files.ts';
-import type { Split } from '../idx-dataset.ts';
-import { videoDataset } from './video-dataset.ts';
-import type { VideoFolderOptions } from './video-folder.ts';
-
-export interface Ucf101Options extends VideoFolderOptions {
-  readonly split?: Split;
-  /** Which of the three pairs of lists; default 1. */
-  readonly fold?: number | undefined;
-}
+import { type VideoDatasetOptions, videoDataset } from './video-folder.ts';
 
 const CLASSES = 'classInd.txt';
 /** Where the lists and the videos are, below the dataset's folder or right in it. */
@@ -38,7 +30,7 @@ export async function findUcfLists(path: string): Promise<string | undefined> {
  * @param path a folder with `ucfTrainTestlist` and `UCF-101`, or with what is in them.
  * @throws {DatasetError} if a list is missing or empty; {FormatError} naming the line of one that is wrong.
  */
-export async function openUcf101(path: string, options: Ucf101Options): Promise<VideoDataset> {
+export async function openUcf101(path: string, options: VideoDatasetOptions): Promise<VideoDataset> {
   const { split = 'train', fold = 1 } = options;
   const lists = await findUcfLists(path);
   if (lists === undefined) {

@@ -8,7 +8,8 @@ import { ConfigError, DatasetError, VideoDecoderError } from '../../errors.ts';
 import { Generator } from '../../tensor/generator.ts';
 import { type Batch, batches } from '../batches.ts';
 import { CorruptVideo, type VideoDataset } from '../dataset.ts';
-import { type DatasetOptions, openDataset, openVideos } from '../open.ts';
+import type { DatasetOptions } from '../kinds.ts';
+import { openDataset, openVideos } from '../open.ts';
 import { type ClipReader, localClipReader } from './clip-reader.ts';
 import { openVideoFolder } from './video-folder.ts';
 

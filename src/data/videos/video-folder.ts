@@ -1,20 +1,93 @@
-/** @file Videos in one folder per class. */
+/** @file Video files as a dataset of clips: each time a video is read, its clip begins at another random place. */
 
+import { at } from '../../at.ts';
+import { FormatError } from '../../errors.ts';
 import { VIDEO_EXTENSIONS } from '../../media/file-formats.ts';
-import { listClassFiles } from '../class-folders.ts';
-import type { VideoDataset } from '../dataset.ts';
-import { type VideoDatasetOptions, videoDataset } from './video-dataset.ts';
+import { type ClassFiles, fingerprintOf, listClassFiles } from '../class-folders.ts';
+import { CorruptFiles } from '../corrupt-files.ts';
+import { CorruptVideo, type VideoDataset } from '../dataset.ts';
+import type { DatasetOptions } from '../kinds.ts';
+import { type ClipFormat, clipValues, cropFrame, videoFrames } from './clip.ts';
+import { processClipReader } from './clip-reader.ts';
 
-export interface VideoFolderOptions extends VideoDatasetOptions {
-  /** Default: the names of the folders. */
-  readonly classNames?: readonly string[] | undefined;
-}
+export interface VideoDatasetOptions
+  extends ClipFormat,
+    Omit<DatasetOptions, 'path' | 'frames' | 'channels'> {}
 
 /**
  * List the videos of a folder of class folders. Classes are the folders in order of their names.
  * @throws {DatasetError} if there are no class folders, one has no video, or the folder cannot be read.
  */
-export async function openVideoFolder(path: string, options: VideoFolderOptions): Promise<VideoDataset> {
+export async function openVideoFolder(path: string, options: VideoDatasetOptions): Promise<VideoDataset> {
   const files = await listClassFiles(path, VIDEO_EXTENSIONS, 'videos', options.classNames);
   return videoDataset(path, files, options);
+}
+
+/** @param root what the dataset is called, and what its files are below. */
+export function videoDataset(
+  root: string,
+  { files, classNames, ignoredFiles }: ClassFiles,
+  options: VideoDatasetOptions,
+): VideoDataset {
+  const { frames, interval, size, channels, maxPixels, clipReader = processClipReader() } = options;
+  const format: ClipFormat = { frames, interval, size, channels };
+  const corrupt = new CorruptFiles(root, files.length, 'videos', options);
+  const lengths = new Map<number, number>();
+  const mark = (index: number, error: unknown): void => {
+    if (!(error instanceof FormatError)) throw error; // no file is to blame
+    corrupt.mark(index, at(files, index).path, error);
+  };
+  return {
+    name: root,
+    size: files.length,
+    sampleShape: [frames, channels, size, size],
+    classNames,
+    get corruptCount() {
+      return corrupt.count;
+    },
+    ignoredFiles,
+    fingerprint: () => fingerprintOf(root, files),
+    async read(index, generator) {
+      // Drawn for corrupt ones too, so that what follows does not depend on which are known to be.
+      const place = at(generator.rand(1), 0);
+      if (corrupt.has(index)) return undefined;
+      const { path, label } = at(files, index);
+      try {
+        const length = lengths.get(index);
+        const clip = await clipReader.read({ ...format, path, place, length, maxPixels });
+        lengths.set(index, clip.length);
+        corrupt.markGood(index);
+        return { values: clipValues(clip.data, format), label };
+      } catch (error) {
+        mark(index, error);
+        return undefined;
+      }
+    },
+    record(index) {
+      const { path, label } = at(files, index);
+      return { label, frames: wholeVideo(path, options, (error) => mark(index, error)) };
+    },
+    close: () => clipReader.close(),
+  };
+}
+
+/** All frames; a video that turns out corrupt is told to `mark`. */
+async function* wholeVideo(
+  path: string,
+  format: VideoDatasetOptions,
+  mark: (error: unknown) => void,
+): AsyncGenerator<Float32Array> {
+  const frames = videoFrames(path, { maxPixels: format.maxPixels });
+  try {
+    while (true) {
+      const { value, done } = await frames.next().catch((error) => {
+        mark(error);
+        throw new CorruptVideo(path, { cause: error });
+      });
+      if (done) return;
+      yield clipValues(cropFrame(value, format).data, format);
+    }
+  } finally {
+    await frames.return(undefined);
+  }
 }
