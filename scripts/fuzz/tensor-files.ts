@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import { parseIdx, unpackGzip } from '../../src/data/idx.ts';
-import { readEvaluationSet } from '../../src/evaluation/evaluation-set.ts';
-import { writeFeatures } from '../../src/evaluation/feature-file.ts';
+import { readEvaluationSet, writeFeatures } from '../../src/evaluation/evaluation-set.ts';
 import {
   openChecksummedSafetensors,
   writeChecksummedSafetensors,

@@ -13,8 +13,8 @@ import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts'
 import { CLIP_PROTOCOL, type ClipProtocol, chosenVideos, clipSpan, clipStarts } from './clips.ts';
 import { extractFeatures } from './extract.ts';
 import type { FeatureNetwork } from './feature-network.ts';
-import { readAhead } from './read-ahead.ts';
 import type { SampleSource } from './sample-source.ts';
+import { readAhead } from './sample-source.ts';
 import { openVideoArray } from './video-array.ts';
 import { listVideos, openVideoFolder } from './video-source.ts';
 

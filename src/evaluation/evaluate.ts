@@ -55,6 +55,15 @@ export interface EvaluateOptions {
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
+/** Two sets, and how they are compared. */
+interface Comparison {
+  readonly device: Device;
+  readonly reference: EvaluationSet;
+  readonly samples: EvaluationSet;
+  readonly options: EvaluateOptions;
+  warn(message: string): void;
+}
+
 /**
  * Every metric that the two sets have what it takes for.
  * @throws {ArgumentError} if the sets do not go together, or nothing can be computed.
@@ -65,13 +74,14 @@ export async function evaluate(
   samples: EvaluationSet,
   options: EvaluateOptions = {},
 ): Promise<Metrics> {
+  const warn = options.onWarning ?? (() => {});
+  const comparison = { device, reference, samples, options, warn };
   checkPair(reference, samples);
-  warnOfProtocols(reference, samples, options);
+  warnOfProtocols(comparison);
   const metrics: Metrics = {
-    ...(await distances(device, reference, samples, options)),
-    ...scores(samples, options),
-    ...(await neighbourMetrics(device, reference, samples, options)),
-    ...(await kernelMetrics(device, reference, samples, options)),
+    ...(await distances(comparison)),
+    ...scores(comparison),
+    ...(await featureMetrics(comparison)),
   };
   if (Object.keys(metrics).length === 0) {
     throw new ArgumentError(`${samples.name}: there are too few samples for any metric`);
@@ -91,17 +101,13 @@ function checkPair(reference: EvaluationSet, samples: EvaluationSet): void {
   requireSameNetwork(reference, samples);
 }
 
-async function distances(
-  device: Device,
-  reference: EvaluationSet,
-  samples: EvaluationSet,
-  options: EvaluateOptions,
-): Promise<Metrics> {
-  const a = await statistics(device, reference, options);
-  const b = await statistics(device, samples, options);
+async function distances(comparison: Comparison): Promise<Metrics> {
+  const { device, reference, samples, options } = comparison;
+  const a = await statistics(reference, comparison);
+  const b = await statistics(samples, comparison);
   const { network } = reference;
   const name = (network === samples.network && distanceNames.get(network ?? '')) || 'frechetDistance';
-  warnOfUnnamed(reference, samples, options);
+  warnOfUnnamed(comparison);
   const metrics: { -readonly [Name in DistanceName | 'sfid']?: number } = {};
   if (a && b) metrics[name] = await frechetDistance(device, a, b, work('Fréchet distance', options));
   if (name === 'fid' && reference.spatial && samples.spatial) {
@@ -118,43 +124,40 @@ const distanceNames: ReadonlyMap<string, 'fid' | 'fvd'> = new Map([
   [FVD_NETWORK, 'fvd'],
 ]);
 
-function warnOfUnnamed(reference: EvaluationSet, samples: EvaluationSet, options: EvaluateOptions): void {
+function warnOfUnnamed({ reference, samples, warn }: Comparison): void {
   const unnamed = [reference, samples].find(({ network }) => network === undefined);
   const network = reference.network ?? samples.network ?? '';
   const name = distanceNames.get(network)?.toUpperCase();
   if (!unnamed || !name) return;
-  options.onWarning?.(
+  warn(
     `${unnamed.name} does not say that its features are of the ${name} network (text 'network', '${network}'), so the ` +
       `Fréchet distance is not called ${name}`,
   );
 }
 
 /** Numbers of clips of another kind are not like for like. */
-function warnOfProtocols(reference: EvaluationSet, samples: EvaluationSet, options: EvaluateOptions): void {
+function warnOfProtocols({ reference, samples, warn }: Comparison): void {
   const [a, b] = [reference.protocol, samples.protocol];
   if (!a || !b) return;
   const other = Object.keys(a).filter((key) => key in b && a[key] !== b[key]);
   if (other.length === 0) return;
   const differences = other.map((key) => `${key} ${a[key]} and ${b[key]}`).join(', ');
-  options.onWarning?.(
-    `${reference.name} and ${samples.name} were prepared in different ways: ${differences}`,
-  );
+  warn(`${reference.name} and ${samples.name} were prepared in different ways: ${differences}`);
 }
 
 /** Stored statistics, or those of the features. */
 async function statistics(
-  device: Device,
   { name, network, gaussian, features }: EvaluationSet,
-  options: EvaluateOptions,
+  { device, options, warn }: Comparison,
 ): Promise<Gaussian | undefined> {
   if (gaussian || !features) return gaussian;
   const [n, dims] = take(features.shape, 2);
   if (n < 2) {
-    options.onWarning?.(`${name}: a Fréchet distance needs at least 2 samples, got ${n}; it is left out`);
+    warn(`${name}: a Fréchet distance needs at least 2 samples, got ${n}; it is left out`);
     return undefined;
   }
   if (n <= dims) {
-    options.onWarning?.(
+    warn(
       `${name}: ${n} samples are few for a Fréchet distance in ${dims} dimensions, which is then too large; ` +
         `papers take ${network === FVD_NETWORK ? '2048 or 10000' : '50000'}`,
     );
@@ -164,15 +167,16 @@ async function statistics(
   return { ...result, covariance: result.covariance.map((value) => (value * (n - 1)) / n) };
 }
 
-function scores(samples: EvaluationSet, options: EvaluateOptions): Metrics {
-  const { name, logits } = samples;
+function scores(comparison: Comparison): Metrics {
+  const { samples, options, warn } = comparison;
+  const { name, logits, classNames } = samples;
   if (!logits) return {};
   // An Inception Score is one of Inception's classes.
-  if (samples.classNames) return labelScores(samples, logits, samples.classNames, options);
+  if (classNames) return labelScores(comparison, logits, classNames);
   const { inceptionScoreChunk: chunk = INCEPTION_SCORE_CHUNK } = options;
   const rows = at(logits.shape, 0);
   if (rows < chunk) {
-    options.onWarning?.(
+    warn(
       `${name}: ${rows} samples are few for an Inception Score, which is then too small; papers take ` +
         `10 chunks of ${INCEPTION_SCORE_CHUNK}`,
     );
@@ -181,15 +185,14 @@ function scores(samples: EvaluationSet, options: EvaluateOptions): Metrics {
 }
 
 function labelScores(
-  { name, labels, labelProblem }: EvaluationSet,
+  { samples: { name, labels, labelProblem }, warn }: Comparison,
   logits: Features,
   classNames: readonly string[],
-  { onWarning }: EvaluateOptions,
 ): Metrics {
   const wrong = labels && Array.from(labels).find((label) => !(label < classNames.length));
   const problem =
     wrong === undefined ? labelProblem : `${name}: label ${wrong} is not one of ${classNames.length} classes`;
-  if (problem !== undefined) onWarning?.(`${problem}; the label accuracy is left out`);
+  if (problem !== undefined) warn(`${problem}; the label accuracy is left out`);
   if (!labels || problem !== undefined) return {};
   const { accuracy, byLabel } = labelAccuracy(logits, labels);
   const names = distinctNames(classNames);
@@ -199,56 +202,35 @@ function labelScores(
   return { labelAccuracy: accuracy, labelAccuracyByClass: Object.fromEntries(named) };
 }
 
-async function neighbourMetrics(
-  device: Device,
-  reference: EvaluationSet,
-  samples: EvaluationSet,
-  options: EvaluateOptions,
-): Promise<Metrics> {
-  if (!reference.features || !samples.features) return {};
-  const fewest = Math.min(at(reference.features.shape, 0), at(samples.features.shape, 0));
-  if (fewest <= DENSITY_NEIGHBOUR) {
-    options.onWarning?.(
+/** Metrics of neighbours and of all pairs, for which both sets need features. */
+async function featureMetrics(comparison: Comparison): Promise<Metrics> {
+  const { device, options, warn } = comparison;
+  const [real, fake] = [comparison.reference.features, comparison.samples.features];
+  if (!real || !fake) return {};
+  const fewest = Math.min(at(real.shape, 0), at(fake.shape, 0));
+  const { kidSubsets: subsets = KID_SUBSETS, kidSubsetSize: subsetSize = KID_SUBSET_SIZE, seed } = options;
+  let metrics: Metrics = {};
+  if (fewest > DENSITY_NEIGHBOUR) {
+    const neighbours = { half: options.halfPrecision, ...work('neighbours', options) };
+    const manifolds = await compareManifolds(device, real, fake, neighbours);
+    const { precision, recall } = manifolds;
+    metrics = options.halfPrecision ? { precision, recall } : manifolds;
+  } else {
+    warn(
       `precision, recall, density and coverage need more than ${DENSITY_NEIGHBOUR} samples of each set, got ${fewest}; ` +
         'they are left out',
     );
-    return {};
   }
-  const manifolds = await compareManifolds(device, reference.features, samples.features, {
-    half: options.halfPrecision,
-    ...work('neighbours', options),
-  });
-  const { precision, recall } = manifolds;
-  return options.halfPrecision ? { precision, recall } : manifolds;
-}
-
-async function kernelMetrics(
-  device: Device,
-  reference: EvaluationSet,
-  samples: EvaluationSet,
-  options: EvaluateOptions,
-): Promise<Metrics> {
-  if (!reference.features || !samples.features) return {};
-  const fewest = Math.min(at(reference.features.shape, 0), at(samples.features.shape, 0));
-  const { kidSubsets: subsets = KID_SUBSETS, kidSubsetSize: subsetSize = KID_SUBSET_SIZE, seed } = options;
   if (fewest < 2) {
-    options.onWarning?.(
-      `the kernel distance needs at least 2 samples of each set, got ${fewest}; it is left out`,
-    );
-    return {};
+    warn(`the kernel distance needs at least 2 samples of each set, got ${fewest}; it is left out`);
+    return metrics;
   }
   if (subsets > 0 && fewest < subsetSize) {
-    options.onWarning?.(
-      `kernel distance: subsets have all ${fewest} samples of the smaller set, not ${subsetSize}`,
-    );
+    warn(`kernel distance: subsets have all ${fewest} samples of the smaller set, not ${subsetSize}`);
   }
-  const { mean } = await kernelDistance(device, reference.features, samples.features, {
-    subsets,
-    subsetSize,
-    seed,
-    ...work('kernel distance', options),
-  });
-  return { kid: mean };
+  const kernel = { subsets, subsetSize, seed, ...work('kernel distance', options) };
+  const { mean } = await kernelDistance(device, real, fake, kernel);
+  return { ...metrics, kid: mean };
 }
 
 function work(metric: string, { signal, onProgress }: EvaluateOptions) {

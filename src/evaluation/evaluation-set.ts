@@ -5,14 +5,18 @@
  * `network` says what the features are of, and the text `protocol` how samples were chosen and prepared.
  */
 
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { float64At } from '../at.ts';
 import type { IgnoredFiles } from '../data/folder-files.ts';
 import { FormatError } from '../errors.ts';
+import { encodeNpy, encodeNpyText } from '../formats/npy.ts';
 import type { Npz } from '../formats/npz.ts';
+import { type StoredFile, writeStoredZip } from '../formats/zip-writer.ts';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { printable } from '../io/printable.ts';
 import { toFloat32 } from '../tensor/convert.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { Gaussian } from './gaussian.ts';
 import type { Features } from './products.ts';
 
@@ -50,6 +54,12 @@ export interface EvaluationSet {
   readonly spatial?: Gaussian | undefined;
   /** How the samples were chosen and prepared, where the metrics depend on it, as those of videos do. */
   readonly protocol?: Protocol | undefined;
+}
+
+/** One of something for each of the two sets. */
+export interface PerSet<T> {
+  readonly reference: T;
+  readonly samples: T;
 }
 
 /** Settings by their names. */
@@ -168,4 +178,43 @@ function checkedFloats(value: Tensor, where: string): Features {
     throw new FormatError(`${where} must be finite, got ${floats.data[bad]} in row ${row}`);
   }
   return floats;
+}
+
+/** Alignment of arrays in the file, so that they can be mapped into memory. */
+const ALIGNMENT = 64;
+
+/**
+ * Write a set as an `.npz` file, as {@link readEvaluationSet} reads it, so that its features need not be computed again.
+ * @throws {AcditError} if it cannot be written, as on a full disk.
+ */
+export async function writeFeatures(path: string, set: EvaluationSet): Promise<void> {
+  const { features, logits, network, gaussian, spatial, protocol } = set;
+  const arrays: Record<string, Tensor | undefined> = {
+    features,
+    logits,
+    ...gaussianArrays(gaussian, 'mu', 'sigma'),
+    ...gaussianArrays(spatial, 'mu_s', 'sigma_s'),
+  };
+  const files = Object.entries(arrays).flatMap(([name, value]): StoredFile[] =>
+    value ? [{ name: `${name}.npy`, read: async () => encodeNpy(value) }] : [],
+  );
+  const texts = { network, protocol: protocol && JSON.stringify(protocol) };
+  for (const [name, text] of Object.entries(texts)) {
+    if (text !== undefined) files.push({ name: `${name}.npy`, read: async () => encodeNpyText(text) });
+  }
+  await makeFolders(dirname(path));
+  await writeFileAtomically(path, (write) => writeStoredZip(write, files, ALIGNMENT));
+}
+
+function gaussianArrays(
+  gaussian: Gaussian | undefined,
+  mean: string,
+  covariance: string,
+): Record<string, Tensor> {
+  if (!gaussian) return {};
+  const dims = gaussian.mean.length;
+  return {
+    [mean]: tensor('float64', [dims], gaussian.mean),
+    [covariance]: tensor('float64', [dims, dims], gaussian.covariance),
+  };
 }

@@ -4,11 +4,10 @@
 
 import { at, take } from '../at.ts';
 import { FormatError } from '../errors.ts';
-import type { NpyStream } from '../formats/npy-stream.ts';
 import type { Npz } from '../formats/npz.ts';
 import { requireModest } from '../media/image.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
-import { modestBatch, type SampleSource } from './sample-source.ts';
+import { labelsIfReadable, modestBatch, type SampleSource } from './sample-source.ts';
 
 /** What the ADM suite calls the images. */
 export const IMAGES = 'arr_0';
@@ -23,21 +22,21 @@ const LABELS = 'arr_1';
  * @throws {FormatError} if there are none, they are too large, or of another type or layout.
  */
 export async function openImageArray(npz: Npz, name: string, maxPixels?: number): Promise<SampleSource> {
-  const { shape } = await withArray(npz, async (array) => checkedImages(array, `${name}: '${IMAGES}'`));
-  const [[count, height, width], channels = 1] = [take(shape, 3), shape[3]];
+  const header = await readHeader(npz);
+  requireImages(header, `${name}: '${IMAGES}'`);
+  const [[count, height, width], channels = 1] = [take(header.shape, 3), header.shape[3]];
+  const shape = [height, width, channels];
   requireModest(`${name}: an image of '${IMAGES}'`, { width, height }, { maxPixels });
   return {
     name,
     count,
-    shape: [height, width, channels],
-    ...(await labelsOf(npz, count, `${name}: '${LABELS}'`)),
+    shape,
+    ...(npz.has(LABELS) && (await labelsIfReadable(() => readLabels(npz, count, `${name}: '${LABELS}'`)))),
     async *batches(size) {
       const array = await npz.stream(IMAGES);
       try {
-        for await (const { shape: piece, data } of array.pieces(
-          modestBatch(size, [height, width, channels]),
-        )) {
-          yield tensor('uint8', [at(piece, 0), height, width, channels], data as Uint8Array);
+        for await (const { shape: piece, data } of array.pieces(modestBatch(size, shape))) {
+          yield tensor('uint8', [at(piece, 0), ...shape], data as Uint8Array);
         }
       } finally {
         await array.close();
@@ -47,22 +46,8 @@ export async function openImageArray(npz: Npz, name: string, maxPixels?: number)
   };
 }
 
-/** Reads the labels, if possible; only some metrics need them. */
-async function labelsOf(
-  npz: Npz,
-  count: number,
-  where: string,
-): Promise<Pick<SampleSource, 'labels' | 'labelProblem'>> {
-  if (!npz.has(LABELS)) return {};
-  try {
-    return { labels: checkedLabels(await npz.read(LABELS), count, where) };
-  } catch (error) {
-    if (error instanceof FormatError) return { labelProblem: error.message };
-    throw error;
-  }
-}
-
-function checkedLabels({ shape, data }: Tensor, count: number, where: string): number[] {
+async function readLabels(npz: Npz, count: number, where: string): Promise<number[]> {
+  const { shape, data } = await npz.read(LABELS);
   const labels = Array.from(data as ArrayLike<number | bigint>, Number);
   const wrong = labels.findIndex((label) => !(Number.isInteger(label) && label >= 0));
   if (shape.join() === String(count) && wrong < 0) return labels;
@@ -72,26 +57,20 @@ function checkedLabels({ shape, data }: Tensor, count: number, where: string): n
   );
 }
 
-async function withArray<T>(npz: Npz, work: (array: NpyStream) => Promise<T>): Promise<T> {
+/** Returns the type and shape of the images or videos in an npz file. */
+export async function readHeader(npz: Npz): Promise<Pick<Tensor, 'dtype' | 'shape'>> {
   const array = await npz.stream(IMAGES);
-  try {
-    return await work(array);
-  } finally {
-    await array.close();
-  }
+  await array.close();
+  return array;
 }
 
-function checkedImages(
-  { dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>,
-  where: string,
-): Pick<Tensor, 'shape'> {
+function requireImages({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>, where: string): void {
   if (dtype !== 'uint8') {
     throw new FormatError(`${where} must be images of uint8, 0 to 255, got ${dtype}`);
   }
   const isGrey = shape.length === 3;
   const channels = isGrey ? 1 : shape[3];
-  if ((isGrey || shape.length === 4) && (channels === 1 || channels === 3) && !shape.includes(0))
-    return { shape };
+  if ((isGrey || shape.length === 4) && (channels === 1 || channels === 3) && !shape.includes(0)) return;
   const isChannelsFirst = shape.length === 4 && (shape[1] === 3 || shape[1] === 1);
   throw new FormatError(
     `${where} must be images of shape [N, H, W, 3], or grey ones without the 3, got [${shape}]` +

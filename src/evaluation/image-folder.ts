@@ -7,22 +7,19 @@ import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { type Image, openImage, withChannels } from '../media/image.ts';
 import { centerCrop } from '../media/resize.ts';
-import { joinArrays } from '../tensor/axes.ts';
-import { tensor } from '../tensor/tensor.ts';
-import { readAhead } from './read-ahead.ts';
-import { modestBatch, type SampleSource } from './sample-source.ts';
+import { batchOf, modestBatch, readAhead, type SampleSource } from './sample-source.ts';
 
 /** Advice for a set of several sizes. */
 export const CROP_ADVICE =
   'Crop each to a square of N pixels, as training does, with --size N of acdit evaluate, or resize the files first';
 
-/** Options for reading a folder of images. */
+/** Options for reading a folder of images or videos. */
 export interface ImageFolderOptions {
-  /** Max pixels of an image (default: 100 million). */
+  /** Max pixels of an image, or of all frames of a clip together (default: 100 million). */
   readonly maxPixels?: number | undefined;
   /**
-   * Side of the square that ADM's centre crop makes of each image. By default, images are not cropped and must have one
-   * size.
+   * Side of the square that images and frames of folders are cropped to, as in training. By default, they are not cropped
+   * and must have one size.
    */
   readonly size?: number | undefined;
 }
@@ -57,11 +54,12 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
     shape,
     ignoredFiles: ignoredFiles(others),
     async *batches(size) {
-      for await (const images of readAhead(files.length, modestBatch(size, shape), (i) =>
-        read(at(files, i)),
-      )) {
-        const data = images.map((image) => image.data);
-        yield tensor('uint8', [images.length, height, width, 3], joinArrays('uint8', data));
+      const readAt = (i: number): Promise<Image> => read(at(files, i));
+      for await (const images of readAhead(files.length, modestBatch(size, shape), readAt)) {
+        yield batchOf(
+          shape,
+          images.map((image) => image.data),
+        );
       }
     },
     async close() {},

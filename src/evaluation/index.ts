@@ -1,6 +1,5 @@
 /** @file Metrics of generated samples: features of images and of videos, distances of distributions, coverage, scores. */
 
-export { classifierNetwork } from './classifier-network.ts';
 export { CLIP_PROTOCOL, type ClipProtocol } from './clips.ts';
 export { type EvaluateOptions, evaluate, type Metrics } from './evaluate.ts';
 export {
@@ -10,15 +9,19 @@ export {
   FVD_NETWORK,
   type Protocol,
   readEvaluationSet,
+  writeFeatures,
 } from './evaluation-set.ts';
 export { completeSet, type ExtractOptions, extractFeatures } from './extract.ts';
-export { writeFeatures } from './feature-file.ts';
-export type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
+export {
+  classifierNetwork,
+  type ExtractedFeatures,
+  type FeatureNetwork,
+  i3dNetwork,
+  inceptionNetwork,
+} from './feature-network.ts';
 export { frechetDistance } from './frechet.ts';
 export { type Gaussian, gaussianOf } from './gaussian.ts';
-export { i3dNetwork } from './i3d-network.ts';
 export { datasetSource } from './idx-source.ts';
-export { inceptionNetwork } from './inception-network.ts';
 export { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
 export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
 export { type LabelAccuracy, labelAccuracy } from './label-accuracy.ts';

@@ -62,16 +62,22 @@ export async function compareManifolds(
   return withTileProgram(device, at(reference.shape, 1), async (program) => {
     const metric: Metric = half ? { half } : { centre: meanOf(reference) };
     const [real, fake] = [pointsOf(reference, metric), pointsOf(samples, metric)];
-    const stages = stagesOf(real.squares.length, fake.squares.length, options);
+    const [n, m] = [real.squares.length, fake.squares.length];
+    const stages = stagesOf(n, m, options);
     const realNearest = await nearest(program, real, neighbours, metric, stages(0));
     const fakeNearest = await nearest(program, fake, k, metric, stages(1));
     const radii = { real: realNearest(k), fake: fakeNearest(k), density: realNearest(densityNeighbour) };
-    const counts = newCounts(real.squares.length, fake.squares.length);
+    const counts = {
+      precise: new Uint8Array(m),
+      recalled: new Uint8Array(n),
+      covered: new Uint8Array(n),
+      inBalls: 0,
+    };
     await forEachDistance(program, real, fake, metric, stages(2), (tile) => count(tile, radii, counts));
     return {
       precision: mean(counts.precise),
       recall: mean(counts.recalled),
-      density: counts.inBalls / (densityNeighbour * fake.squares.length),
+      density: counts.inBalls / (densityNeighbour * m),
       coverage: mean(counts.covered),
     };
   });
@@ -90,15 +96,6 @@ interface Counts {
   readonly recalled: Uint8Array;
   readonly covered: Uint8Array;
   inBalls: number;
-}
-
-function newCounts(real: number, fake: number): Counts {
-  return {
-    precise: new Uint8Array(fake),
-    recalled: new Uint8Array(real),
-    covered: new Uint8Array(real),
-    inBalls: 0,
-  };
 }
 
 function count({ row, column, rows, columns, values }: Tile, radii: Radii, counts: Counts): void {

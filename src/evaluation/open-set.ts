@@ -5,14 +5,13 @@ import { isIdxImages } from '../data/idx-dataset.ts';
 import { type Npz, openNpz } from '../formats/npz.ts';
 import { openFile } from '../io/file-source.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
-import type { ClipProtocol } from './clips.ts';
 import { type EvaluationSet, readEvaluationSet } from './evaluation-set.ts';
 import { openIdxSource } from './idx-source.ts';
-import { IMAGES, openImageArray } from './image-array.ts';
-import { openImageFolder } from './image-folder.ts';
+import { IMAGES, openImageArray, readHeader } from './image-array.ts';
+import { type ImageFolderOptions, openImageFolder } from './image-folder.ts';
 import type { SampleSource } from './sample-source.ts';
 import { openVideoArray } from './video-array.ts';
-import { openVideoFolder } from './video-source.ts';
+import { openVideoFolder, type VideoFolderOptions } from './video-source.ts';
 
 /** A set with all that is to be compared, or with samples whose features are still to be computed. */
 export type OpenedSet =
@@ -25,24 +24,15 @@ export type OpenedSet =
     };
 
 /** What to do about videos. */
-export interface VideoOptions {
-  readonly protocol: ClipProtocol;
+export interface VideoOptions extends Pick<VideoFolderOptions, 'protocol' | 'signal'> {
   /** Folders hold videos even if all that is in them is images: those are frames, or animations. */
   readonly always: boolean;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Options for opening a set. */
-export interface OpenSetOptions {
+export interface OpenSetOptions extends ImageFolderOptions {
   /** Folders and arrays may hold videos too (default: only images). */
   readonly videos?: VideoOptions | undefined;
-  /** Max pixels of an image, or of all frames of a clip together (default: 100 million). */
-  readonly maxPixels?: number | undefined;
-  /**
-   * Side of the square that images and frames of folders are cropped to. By default, they are not cropped and must have
-   * one size.
-   */
-  readonly size?: number | undefined;
 }
 
 /**
@@ -89,9 +79,7 @@ async function openArray(
   { videos, maxPixels }: OpenSetOptions,
 ): Promise<SampleSource> {
   if (!videos) return openImageArray(npz, path, maxPixels);
-  const header = await npz.stream(IMAGES);
-  await header.close();
-  const areVideos = videos.always || header.shape.length === 5;
+  const areVideos = videos.always || (await readHeader(npz)).shape.length === 5;
   return areVideos
     ? openVideoArray(npz, path, videos.protocol, maxPixels)
     : openImageArray(npz, path, maxPixels);

@@ -1,7 +1,9 @@
 /** @file Where samples come from that are too many to be held at once. */
 
 import type { IgnoredFiles } from '../data/folder-files.ts';
-import { elementCount, type Tensor } from '../tensor/tensor.ts';
+import { DatasetError, FormatError } from '../errors.ts';
+import { joinArrays } from '../tensor/axes.ts';
+import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
 import type { Protocol } from './evaluation-set.ts';
 
 /** Samples of one shape, of 8 bits, in order. */
@@ -34,4 +36,47 @@ const BATCH_BYTES = 2 ** 26;
 /** Returns the batch size for samples of this shape: `size`, or fewer if they are large. */
 export function modestBatch(size: number, shape: readonly number[]): number {
   return Math.max(1, Math.min(size, Math.floor(BATCH_BYTES / elementCount(shape))));
+}
+
+/** Returns samples of one shape as a batch (N, ...shape). */
+export function batchOf(shape: readonly number[], samples: readonly Uint8Array[]): Tensor<'uint8'> {
+  return tensor('uint8', [samples.length, ...shape], joinArrays('uint8', samples));
+}
+
+/** Reads the labels of a set, if possible; only some metrics need them. */
+export async function labelsIfReadable(
+  read: () => Promise<ArrayLike<number>>,
+): Promise<Pick<SampleSource, 'labels' | 'labelProblem'>> {
+  try {
+    return { labels: await read() };
+  } catch (error) {
+    if (error instanceof DatasetError || error instanceof FormatError) return { labelProblem: error.message };
+    throw error;
+  }
+}
+
+/** Yields what `read` gives for 0 to `count`, so many at once, in order; the next batch is read while the last is used. */
+export async function* readAhead<T>(
+  count: number,
+  size: number,
+  read: (index: number) => Promise<T>,
+): AsyncGenerator<T[], void> {
+  const readFrom = (start: number) =>
+    settled(Array.from({ length: Math.min(size, count - start) }, (_, i) => read(start + i)));
+  let next = readFrom(0);
+  for (let start = 0; start < count; start += size) {
+    const results = (await next)();
+    next = readFrom(Math.min(start + size, count));
+    yield results;
+  }
+}
+
+/** All results when they are asked for, or the first failure, which is not lost if they never are. */
+async function settled<T>(work: readonly Promise<T>[]): Promise<() => T[]> {
+  const results = await Promise.allSettled(work);
+  return () =>
+    results.map((result) => {
+      if (result.status === 'rejected') throw result.reason;
+      return result.value;
+    });
 }

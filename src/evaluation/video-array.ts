@@ -4,10 +4,10 @@ import { take } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
 import { requireModest } from '../media/image.ts';
-import { type Tensor, tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { type ClipProtocol, chosenVideos, clipStarts, statedProtocol } from './clips.ts';
-import { IMAGES } from './image-array.ts';
-import { modestBatch, type SampleSource } from './sample-source.ts';
+import { IMAGES, readHeader } from './image-array.ts';
+import { batchOf, modestBatch, type SampleSource } from './sample-source.ts';
 
 /**
  * The clips of the videos of an npz file: `arr_0` of uint8, (N, T, H, W, 3), or (N, T, H, W, 1) if they are grey.
@@ -22,8 +22,7 @@ export async function openVideoArray(
   protocol: ClipProtocol,
   maxPixels?: number,
 ): Promise<SampleSource> {
-  const header = await npz.stream(IMAGES);
-  await header.close();
+  const header = await readHeader(npz);
   requireVideos(header, `${name}: '${IMAGES}'`);
   const [count, length, height, width, channels] = take(header.shape, 5);
   // A video is read as a whole.
@@ -50,7 +49,7 @@ export async function openVideoArray(
           }
           video++;
           for (; clips.length >= size || (video === count && clips.length > 0); clips = clips.slice(size)) {
-            yield joined(clips.slice(0, size), shape);
+            yield batchOf(shape, clips.slice(0, size));
           }
         }
       } finally {
@@ -75,12 +74,6 @@ function cutOut(
     clip.set(video.subarray(from, from + frameSize), t * frameSize);
   }
   return clip;
-}
-
-function joined(clips: readonly Uint8Array[], shape: readonly number[]): Tensor<'uint8'> {
-  const data = new Uint8Array(clips.reduce((sum, clip) => sum + clip.length, 0));
-  for (const [i, clip] of clips.entries()) data.set(clip, i * clip.length);
-  return tensor('uint8', [clips.length, ...shape], data);
 }
 
 function requireVideos({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>, where: string): void {

@@ -8,7 +8,6 @@ import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { type ImageSize, MAXIMUM_PIXELS, withChannels } from '../media/image.ts';
 import { shortSideCrop } from '../media/resize.ts';
-import { tensor } from '../tensor/tensor.ts';
 import {
   type ClipProtocol,
   chosenVideos,
@@ -18,17 +17,12 @@ import {
   takesBeginnings,
   tooShort,
 } from './clips.ts';
-import { CROP_ADVICE } from './image-folder.ts';
-import { readAhead } from './read-ahead.ts';
-import { modestBatch, type SampleSource } from './sample-source.ts';
+import { CROP_ADVICE, type ImageFolderOptions } from './image-folder.ts';
+import { batchOf, modestBatch, readAhead, type SampleSource } from './sample-source.ts';
 
 /** Options for reading videos. */
-export interface VideoFolderOptions {
+export interface VideoFolderOptions extends ImageFolderOptions {
   readonly protocol: ClipProtocol;
-  /** Max pixels of all frames of a clip together (default: 100 million). */
-  readonly maxPixels?: number | undefined;
-  /** Side of the square that each frame is resized and cropped to, as in training (default: no crop). */
-  readonly size?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -76,8 +70,7 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
   }
   const videos = chosenVideos(files.length, protocol).map((index) => ({ index, file: at(files, index) }));
   const example = at(videos, 0);
-  const first = at(await readClips(example.file, example.index, options), 0);
-  const { height, width } = first;
+  const { height, width } = at(await readClips(example.file, example.index, options), 0);
   const read = async (i: number): Promise<Clip[]> => {
     const { index, file } = at(videos, i);
     const clips = await readClips(file, index, options);
@@ -103,9 +96,10 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
         const flat = clips.flat();
         for (let start = 0; start < flat.length; start += size) {
           const some = flat.slice(start, start + size);
-          const data = new Uint8Array(some.length * first.data.length);
-          for (const [i, clip] of some.entries()) data.set(clip.data, i * clip.data.length);
-          yield tensor('uint8', [some.length, ...shape], data);
+          yield batchOf(
+            shape,
+            some.map((clip) => clip.data),
+          );
         }
       }
     },

@@ -2,35 +2,24 @@
 
 import { resolve } from 'node:path';
 import { ArgumentError } from '../errors.ts';
-import { CLIP_PROTOCOL, type ClipProtocol } from '../evaluation/clips.ts';
 import { type EvaluateOptions, evaluate, type Metrics } from '../evaluation/evaluate.ts';
-import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
+import type { EvaluationSet, PerSet } from '../evaluation/evaluation-set.ts';
 import { type StatedProtocols, statedProtocols } from '../evaluation/report/metric-table.ts';
 import { writeReport } from '../evaluation/report/report.ts';
-import type { Device } from '../runtime/device.ts';
-import { openingOptions, type PerSet, prepareSets, type SetOptions } from './evaluation-sets.ts';
-import type { NetworkOptions } from './feature-network.ts';
+import { openingOptions, prepareSets, type SavedFeatures, type SetOptions } from './evaluation-sets.ts';
 import { requireFreeFiles } from './free-files.ts';
 import { type ActiveContext, contextOf, type Progress, type Reporter, type RunContext } from './reporter.ts';
 
 /** What to compare, and how. */
-export interface EvaluateSamplesOptions extends RunContext, NetworkOptions {
+export interface EvaluateSamplesOptions extends RunContext, SetOptions {
   /** A folder of images or videos, an IDX file, or an .npz file of images, features or statistics. */
   readonly reference: string;
   /** The same, for the samples. */
   readonly samples: string;
-  /** Computes features and metrics; the caller disposes of it. */
-  readonly device: Device;
   /** Settings of the metrics. */
   readonly metrics?: Omit<EvaluateOptions, 'signal' | 'onProgress' | 'onWarning'> | undefined;
-  /** Which clips of videos to take (default: {@link CLIP_PROTOCOL}). */
-  readonly clips?: ClipProtocol | undefined;
-  /** Max pixels of an image or a video frame. */
-  readonly maxPixels?: number | undefined;
-  /** Crop images and frames to a square of this side, as in training (default: no crop). */
-  readonly size?: number | undefined;
   /** Files to keep the features of the sets in, for later runs. */
-  readonly save?: Partial<PerSet<string | undefined>> | undefined;
+  readonly save?: SavedFeatures | undefined;
   /** Replace files that exist (default: false). */
   readonly overwrite?: boolean | undefined;
 }
@@ -56,12 +45,8 @@ export async function evaluateSamples(options: EvaluateSamplesOptions): Promise<
   const { report, signal } = context;
   const stages = stageProgress(report);
   try {
-    const { reference, samples } = await prepareSets(
-      options,
-      { reference: save.reference, samples: save.samples },
-      setOptions(options),
-      context,
-    );
+    const sets = await prepareSets(options, save, context);
+    const { reference, samples } = sets;
     const metrics = await evaluate(device, reference, samples, {
       ...settings,
       signal,
@@ -69,7 +54,7 @@ export async function evaluateSamples(options: EvaluateSamplesOptions): Promise<
       onWarning: report.warn,
     });
     const protocol = statedProtocols(reference, samples, settings.divideByN === true);
-    return { metrics, sets: { reference, samples }, protocol, warnings };
+    return { metrics, sets, protocol, warnings };
   } finally {
     stages.finish();
   }
@@ -86,7 +71,7 @@ export async function writeEvaluationReport(
 ): Promise<void> {
   const { device, metrics = {}, reference, samples } = options;
   const { signal } = contextOf(options);
-  const opening = openingOptions(setOptions(options), signal);
+  const opening = openingOptions(options, signal);
   const evaluation = { ...result, paths: { reference, samples }, options: metrics };
   await writeReport(path, evaluation, { device, signal, opening });
 }
@@ -108,10 +93,6 @@ export async function requireOutputs(
     taken.add(resolve(path));
   }
   await requireFreeFiles(outputs, overwrite);
-}
-
-function setOptions({ clips = CLIP_PROTOCOL, ...options }: EvaluateSamplesOptions): SetOptions {
-  return { ...options, clips };
 }
 
 /** Returns a context that keeps its warnings too. */

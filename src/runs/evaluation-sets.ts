@@ -2,11 +2,11 @@
 
 import { splitFolders } from '../data/class-level.ts';
 import { describeIgnoredFiles, isFolder } from '../data/folder-files.ts';
-import type { ClipProtocol } from '../evaluation/clips.ts';
-import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
+import { CLIP_PROTOCOL, type ClipProtocol } from '../evaluation/clips.ts';
+import { type EvaluationSet, type PerSet, writeFeatures } from '../evaluation/evaluation-set.ts';
 import { completeSet, provenance } from '../evaluation/extract.ts';
-import { writeFeatures } from '../evaluation/feature-file.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
+import type { ImageFolderOptions } from '../evaluation/image-folder.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { requireSameNetwork } from '../evaluation/same-network.ts';
 import { printableList } from '../io/printable.ts';
@@ -14,38 +14,29 @@ import type { Device } from '../runtime/device.ts';
 import { I3D, INCEPTION, type NetworkOptions, openFeatureNetwork } from './feature-network.ts';
 import type { ActiveContext } from './reporter.ts';
 
-/** One of something for each set. */
-export interface PerSet<T> {
-  readonly reference: T;
-  readonly samples: T;
+/** How sets are opened and their features computed. */
+export interface SetOptions extends NetworkOptions, ImageFolderOptions {
+  /** Computes features and metrics; the caller disposes of it. */
+  readonly device: Device;
+  /** Which clips of videos to take (default: {@link CLIP_PROTOCOL}). */
+  readonly clips?: ClipProtocol | undefined;
 }
 
-/** How sets are opened and their features computed. */
-export interface SetOptions extends NetworkOptions {
-  /** Computes the features. */
-  readonly device: Device;
-  /** Which clips of videos to take. */
-  readonly clips: ClipProtocol;
-  /** Max pixels of an image, or of all frames of a clip together. */
-  readonly maxPixels?: number | undefined;
-  /** Side of the square that images and frames of folders are cropped to. */
-  readonly size?: number | undefined;
-}
+/** Files to keep the features of the sets in. */
+export type SavedFeatures = Partial<PerSet<string | undefined>>;
 
 /**
  * Opens both sets, and computes the features of those that hold samples. A network is opened only if it is needed.
- * @param save where the features of each are kept, if anywhere.
  * @throws {AcditError} if a set cannot be read, or the network cannot be opened.
  */
 export async function prepareSets(
-  paths: PerSet<string>,
-  save: PerSet<string | undefined>,
-  options: SetOptions,
+  options: SetOptions & PerSet<string>,
+  save: SavedFeatures,
   context: ActiveContext,
 ): Promise<PerSet<EvaluationSet>> {
-  const reference = await openReported(paths.reference, options, context);
+  const reference = await openReported(options.reference, options, context);
   try {
-    const samples = await openReported(paths.samples, options, context);
+    const samples = await openReported(options.samples, options, context);
     try {
       const sets = await completeSets({ reference, samples }, save, options, context);
       for (const name of ['reference', 'samples'] as const) {
@@ -63,7 +54,7 @@ export async function prepareSets(
 
 /** Returns the options with which sets are opened. */
 export function openingOptions(
-  { network, i3d, clips, maxPixels, size }: SetOptions,
+  { network, i3d, clips = CLIP_PROTOCOL, maxPixels, size }: SetOptions,
   signal: AbortSignal,
 ): OpenSetOptions {
   const always = network === I3D || i3d !== undefined;
@@ -96,7 +87,7 @@ async function closeSet(opened: OpenedSet): Promise<void> {
 
 async function completeSets(
   { reference, samples }: PerSet<OpenedSet>,
-  save: PerSet<string | undefined>,
+  save: SavedFeatures,
   options: SetOptions,
   context: ActiveContext,
 ): Promise<PerSet<EvaluationSet>> {
@@ -105,7 +96,7 @@ async function completeSets(
   }
   const ofVideos = options.i3d !== undefined || [reference, samples].some(holdsClips);
   const { network: name = ofVideos ? I3D : INCEPTION, device, clips } = options;
-  const network = await openFeatureNetwork(device, name, options, clips.frames);
+  const network = await openFeatureNetwork(device, name, options, clips?.frames);
   try {
     // Refuse now rather than after hours of work.
     for (const [opened, other] of [

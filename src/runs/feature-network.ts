@@ -3,11 +3,9 @@
 import { loadClassifier } from '../checkpoints/classifier.ts';
 import { openI3d } from '../checkpoints/i3d.ts';
 import { openInception } from '../checkpoints/inception.ts';
-import { classifierNetwork } from '../evaluation/classifier-network.ts';
 import { CLIP_PROTOCOL } from '../evaluation/clips.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
-import { i3dNetwork } from '../evaluation/i3d-network.ts';
-import { inceptionNetwork } from '../evaluation/inception-network.ts';
+import { classifierNetwork, i3dNetwork, inceptionNetwork } from '../evaluation/feature-network.ts';
 import type { ClipResizing } from '../models/i3d/i3d.ts';
 import type { Preprocessing } from '../models/inception/inception.ts';
 import type { Device } from '../runtime/device.ts';

@@ -1,5 +1,6 @@
 /** @file What the commands do, without a terminal: `acdit/runs`. */
 
+export type { PerSet } from '../evaluation/evaluation-set.ts';
 export { bundledClassifier, bundledModel, type ModelKind } from './bundled-model.ts';
 export type { LabelOptions, LabelOrder } from './chosen-labels.ts';
 export {
@@ -15,7 +16,6 @@ export {
   evaluateSamples,
   writeEvaluationReport,
 } from './evaluate.ts';
-export type { PerSet } from './evaluation-sets.ts';
 export type { NetworkOptions } from './feature-network.ts';
 export { labelName, type ParsedLabels, parseLabels } from './labels.ts';
 export { type Macs, type ModelNeeds, modelNeeds } from './model-needs.ts';

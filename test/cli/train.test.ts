@@ -4,7 +4,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { saveClassifier } from '../../src/checkpoints/classifier.ts';
 import { loadModel } from '../../src/checkpoints/load.ts';
-import { writeFeatures } from '../../src/evaluation/feature-file.ts';
+import { writeFeatures } from '../../src/evaluation/evaluation-set.ts';
 import { readImage, writePng } from '../../src/media/image.ts';
 import { tensor } from '../../src/tensor/tensor.ts';
 import { readMetrics } from '../../src/training/logging/jsonl.ts';

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { openInception } from '../../src/checkpoints/inception.ts';
-import { inceptionNetwork } from '../../src/evaluation/inception-network.ts';
+import { inceptionNetwork } from '../../src/evaluation/feature-network.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { constant, type SymbolicTensor } from '../../src/graph/symbolic.ts';
 import { openFile } from '../../src/io/file-source.ts';

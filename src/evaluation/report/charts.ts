@@ -4,12 +4,12 @@
  */
 
 import { at } from '../../at.ts';
+import type { PerSet } from '../evaluation-set.ts';
 import { escapeHtml } from './page.ts';
 
 /** The two sets, in the order in which they are drawn and explained. */
 export const SERIES = ['reference', 'samples'] as const;
 export type Series = (typeof SERIES)[number];
-type BySeries<T> = Readonly<Record<Series, T>>;
 
 const WIDTH = 640;
 const HEIGHT = 360;
@@ -32,12 +32,12 @@ interface Axis {
 const BINS = 40;
 
 /** Shares of values by size: the reference as a solid line, the samples as a dashed one. */
-export function histogram(text: ChartText, label: string, values: BySeries<Float64Array>): string {
+export function histogram(text: ChartText, label: string, values: PerSet<Float64Array>): string {
   const all = SERIES.flatMap((series) => [...extent(values[series])]);
   const range = padded(Math.min(...all), Math.max(...all));
   const shares = Object.fromEntries(
     SERIES.map((series) => [series, sharesOf(values[series], range)]),
-  ) as unknown as BySeries<number[]>;
+  ) as unknown as PerSet<number[]>;
   const most = Math.max(...SERIES.flatMap((series) => shares[series]));
   const x: Axis = { label, range };
   const y: Axis = { label: 'share', range: [0, 1.05 * most], show: (share) => `${round(100 * share)}%` };
@@ -54,13 +54,13 @@ export function histogram(text: ChartText, label: string, values: BySeries<Float
 }
 
 /** A dot, and a cross, from their middle. */
-const MARKS: BySeries<string> = { reference: 'h0', samples: 'm-2.5-2.5l5 5m0-5l-5 5' };
+const MARKS: PerSet<string> = { reference: 'h0', samples: 'm-2.5-2.5l5 5m0-5l-5 5' };
 
 /** Points (n, 2): those of the reference as dots, the samples as crosses. */
 export function scatter(
   text: ChartText,
   labels: readonly [string, string],
-  points: BySeries<Float64Array>,
+  points: PerSet<Float64Array>,
 ): string {
   const coordinates = (axis: 0 | 1): number[] =>
     SERIES.flatMap((series) => Array.from(points[series].filter((_, i) => i % 2 === axis)));

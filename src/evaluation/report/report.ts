@@ -5,7 +5,7 @@ import { at } from '../../at.ts';
 import { makeFolders, writeFileAtomically } from '../../io/atomic-write.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { EvaluateOptions, Metrics } from '../evaluate.ts';
-import type { EvaluationSet } from '../evaluation-set.ts';
+import type { EvaluationSet, PerSet } from '../evaluation-set.ts';
 import { INCEPTION_SCORE_CHUNK } from '../inception-score.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS } from '../kernel-distance.ts';
 import { type OpenSetOptions, openSet } from '../open-set.ts';
@@ -16,12 +16,10 @@ import { pictureGrid } from './images.ts';
 import { type Score, type StatedProtocols, setFacts, shown, TITLES } from './metric-table.ts';
 import { type ReportContent, type ReportFigure, type ReportMetric, reportPage } from './page.ts';
 
-type Both<T> = Readonly<Record<Series, T>>;
-
 /** What there is to report. */
 export interface Evaluation {
-  readonly paths: Both<string>;
-  readonly sets: Both<EvaluationSet>;
+  readonly paths: PerSet<string>;
+  readonly sets: PerSet<EvaluationSet>;
   readonly metrics: Metrics;
   readonly protocol: StatedProtocols | undefined;
   /** What the metrics were computed with. */
@@ -118,7 +116,7 @@ function settingFacts(metrics: Metrics, options: EvaluateOptions): [string, stri
 }
 
 /** Grids of the sets that hold pictures; features have none to show. */
-async function pictures(paths: Both<string>, { opening, signal }: Context): Promise<ReportFigure[]> {
+async function pictures(paths: PerSet<string>, { opening, signal }: Context): Promise<ReportFigure[]> {
   const figures: ReportFigure[] = [];
   for (const series of SERIES) {
     signal.throwIfAborted();
@@ -134,7 +132,7 @@ async function pictures(paths: Both<string>, { opening, signal }: Context): Prom
 }
 
 async function featureCharts(
-  { reference, samples }: Both<EvaluationSet>,
+  { reference, samples }: PerSet<EvaluationSet>,
   { device, signal }: Context,
 ): Promise<ReportFigure[]> {
   if (!reference.features || !samples.features) return [];

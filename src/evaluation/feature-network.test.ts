@@ -11,9 +11,9 @@ import type { ClassifierConfig } from '../models/classifier/config.ts';
 import { openCpu } from '../runtime/node.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, tensor } from '../tensor/tensor.ts';
-import { classifierNetwork } from './classifier-network.ts';
 import { evaluate } from './evaluate.ts';
 import { extractFeatures } from './extract.ts';
+import { classifierNetwork } from './feature-network.ts';
 import { datasetSource, openIdxSource } from './idx-source.ts';
 import { openSet } from './open-set.ts';
 
