@@ -19,7 +19,6 @@ export {
   type Prediction,
   predictionTarget,
 } from './prediction.ts';
-export type { DdimOptions } from './solvers/ddim.ts';
 export {
   createSolver,
   type Solver,
@@ -30,4 +29,5 @@ export {
   solverNames,
   solversOf,
 } from './solvers/index.ts';
+export type { DdimOptions } from './solvers/leading.ts';
 export type { NormalSource } from './solvers/solver.ts';

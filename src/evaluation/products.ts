@@ -5,7 +5,7 @@
 
 import { setImmediate } from 'node:timers/promises';
 import { at, float64At, take } from '../at.ts';
-import { apply, input, type Shape, type SymbolicTensor } from '../graph/symbolic.ts';
+import { applyOne, input, type Shape, type SymbolicTensor } from '../graph/symbolic.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 
@@ -35,7 +35,7 @@ export interface ProductTerms {
 /** alpha a b + beta onto, in float64. */
 export function product64(terms: ProductTerms): SymbolicTensor {
   const { a, b, transposeA = false, transposeB = false, alpha = 1, onto, beta = 1 } = terms;
-  return apply({
+  return applyOne({
     operator: 'Gemm',
     inputs: onto ? [a, b, onto] : [a, b],
     attributes: {
@@ -44,10 +44,8 @@ export function product64(terms: ProductTerms): SymbolicTensor {
       alpha: { float: alpha },
       beta: { float: beta },
     },
-    outputs: [
-      { shape: [at(a.shape, transposeA ? 1 : 0), at(b.shape, transposeB ? 0 : 1)], dtype: 'float64' },
-    ],
-  })[0];
+    shape: [at(a.shape, transposeA ? 1 : 0), at(b.shape, transposeB ? 0 : 1)],
+  });
 }
 
 /** A float64 matrix that a program is fed with. */

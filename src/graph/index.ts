@@ -10,9 +10,9 @@ export { cutAt, type DifferentiatedGraph, differentiate } from './partition.ts';
 export {
   type Attribute,
   apply,
+  applyOne,
   constant,
   type Dim,
-  type ForEachOutput,
   type GradientRule,
   input,
   integers,
@@ -20,6 +20,7 @@ export {
   type NodeSpec,
   type OutputSpec,
   type Shape,
+  type SingleSpec,
   type Source,
   type SymbolicTensor,
   type SymbolType,

@@ -88,50 +88,48 @@ export function integers(values: readonly number[]): SymbolicTensor {
 /** The form of an output of a node. */
 export interface OutputSpec {
   readonly shape: Shape;
+  /** Default: float32. */
   readonly dtype?: SymbolType;
 }
 
-/** One symbol, or a `Value` instead, for each output of a node. */
-export type ForEachOutput<Outputs extends readonly OutputSpec[], Value = SymbolicTensor> = {
-  readonly [Index in keyof Outputs]: Value;
-};
-
 /** What {@link apply} needs to know of a node. */
-export interface NodeSpec<Outputs extends readonly OutputSpec[] = readonly OutputSpec[]> {
-  operator: string;
-  domain?: string;
-  inputs: readonly SymbolicTensor[];
-  attributes?: Readonly<Record<string, Attribute>>;
-  outputs: Outputs;
+export interface NodeSpec {
+  readonly operator: string;
+  readonly domain?: string;
+  readonly inputs: readonly SymbolicTensor[];
+  readonly attributes?: Node['attributes'];
+  readonly outputs: readonly OutputSpec[];
   /** Gets the node's own outputs too, for rules that reuse them. */
-  gradient?: (
-    gradients: ForEachOutput<Outputs, SymbolicTensor | undefined>,
-    outputs: ForEachOutput<Outputs>,
-  ) => readonly (SymbolicTensor | undefined)[];
+  readonly gradient?: (
+    gradients: Parameters<GradientRule>[0],
+    outputs: readonly SymbolicTensor[],
+  ) => ReturnType<GradientRule>;
 }
 
 /** Add a node and return its outputs. */
-export function apply<const Outputs extends readonly OutputSpec[]>(
-  spec: NodeSpec<Outputs>,
-): ForEachOutput<Outputs> {
-  const symbols: SymbolicTensor[] = [];
-  const outputs = symbols as readonly unknown[] as ForEachOutput<Outputs>;
-  const rule = spec.gradient;
-  const node: Node = {
-    operator: spec.operator,
-    domain: spec.domain ?? '',
-    inputs: spec.inputs,
-    attributes: spec.attributes ?? {},
-    outputs: symbols,
-    ...(rule && {
-      gradient: (gradients) =>
-        rule(gradients as readonly unknown[] as ForEachOutput<Outputs, SymbolicTensor | undefined>, outputs),
-    }),
-  };
+export function apply(spec: NodeSpec): readonly SymbolicTensor[] {
+  const { operator, domain = '', inputs, attributes = {}, gradient: rule } = spec;
+  const outputs: SymbolicTensor[] = [];
+  const gradient: GradientRule | undefined = rule && ((gradients) => rule(gradients, outputs));
+  const node: Node = { operator, domain, inputs, attributes, outputs, ...(gradient && { gradient }) };
   for (const [index, { shape, dtype = 'float32' }] of spec.outputs.entries()) {
-    symbols.push({ dtype, shape, source: { kind: 'node', node, index } });
+    outputs.push({ dtype, shape, source: { kind: 'node', node, index } });
   }
   return outputs;
+}
+
+/** A node with one output, of the first input's type by default. */
+export interface SingleSpec extends Omit<NodeSpec, 'outputs' | 'gradient'>, OutputSpec {
+  /** Gets the gradient of the node's output, and the output. */
+  readonly gradient?: (gradient: SymbolicTensor, output: SymbolicTensor) => ReturnType<GradientRule>;
+}
+
+/** Add a node with one output and return that. */
+export function applyOne(spec: SingleSpec): SymbolicTensor {
+  const { shape, dtype = at(spec.inputs, 0).dtype, gradient: rule, ...node } = spec;
+  const gradient: NodeSpec['gradient'] =
+    rule && (([gradient], [output]) => (gradient && output ? rule(gradient, output) : []));
+  return at(apply({ ...node, outputs: [{ shape, dtype }], ...(gradient && { gradient }) }), 0);
 }
 
 /** The same values, worth saving for a backward program although no single operator that makes them is expensive. */

@@ -6,7 +6,7 @@
 
 import { at, float32At } from '../../at.ts';
 import type { VariancePreservingSchedule } from '../noise-schedule.ts';
-import { checkStep, checkSteps, type Solver } from './solver.ts';
+import type { Method } from './solver.ts';
 
 const { fround } = Math;
 
@@ -17,21 +17,15 @@ interface Level {
   readonly lambda: number;
 }
 
-/** @throws {ArgumentError} if the number of steps is no integer from 1 to the schedule's timesteps. */
-export function dpmSolverPlusPlus2M(schedule: VariancePreservingSchedule, steps: number): Solver {
-  const name = 'dpm-solver-plus-plus-2m';
-  checkSteps(name, schedule, steps);
+export function dpmSolverPlusPlus2M(schedule: VariancePreservingSchedule, steps: number): Method {
   const timesteps = linspaceTimesteps(schedule, steps);
   const levels = [...timesteps.map((timestep) => noiseToSignal(schedule, timestep)), 0].map(levelOf);
 
-  const solver: Solver = {
-    name,
+  return {
     predicts: 'epsilon',
     timesteps,
     stochastic: false,
-    initialState: () => ({}),
     step(index, x, epsilon, { previousClean }) {
-      checkStep(solver, index, x, epsilon);
       const clean = predictClean(at(levels, index), x, epsilon);
       const { keep, pull, slope } = coefficients(levels, index);
       const hasSlope = previousClean && slope !== 0;
@@ -43,7 +37,6 @@ export function dpmSolverPlusPlus2M(schedule: VariancePreservingSchedule, steps:
       return { x: out, state: { previousClean: clean } };
     },
   };
-  return solver;
 }
 
 /** n of the n + 1 points that divide 0..last evenly, falling and without 0; halves go to the even integer. */

@@ -5,12 +5,9 @@
 
 import { at, float32At } from '../../at.ts';
 import { type NoiseSchedule, noiseLevel } from '../noise-schedule.ts';
-import { checkStep, checkSteps, type Solver } from './solver.ts';
+import type { Method } from './solver.ts';
 
-/** @throws {ArgumentError} if the number of steps is not an integer from 1 to the schedule's timesteps. */
-export function euler(schedule: NoiseSchedule, steps: number): Solver {
-  const name = 'euler';
-  checkSteps(name, schedule, steps);
+export function euler(schedule: NoiseSchedule, steps: number): Method {
   const { trainSteps } = schedule;
   const timesteps = Array.from(
     { length: steps },
@@ -18,17 +15,13 @@ export function euler(schedule: NoiseSchedule, steps: number): Solver {
   );
   const noises = [...timesteps.map((timestep) => noiseLevel(schedule, timestep).noise), 0];
 
-  const solver: Solver = {
-    name,
+  return {
     predicts: 'flow',
     timesteps,
     stochastic: false,
-    initialState: () => ({}),
     step(index, x, velocity, state) {
-      checkStep(solver, index, x, velocity);
       const length = at(noises, index + 1) - at(noises, index);
       return { x: x.map((value, i) => value + length * float32At(velocity, i)), state };
     },
   };
-  return solver;
 }

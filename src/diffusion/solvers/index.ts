@@ -1,12 +1,11 @@
 /** @file All solvers by name. */
 
-import { ArgumentError } from '../../errors.ts';
+import { ArgumentError, ShapeError } from '../../errors.ts';
 import { isVariancePreserving, type NoiseSchedule, type NoiseScheduleName } from '../noise-schedule.ts';
-import { type DdimOptions, ddim } from './ddim.ts';
-import { ddpm } from './ddpm.ts';
 import { dpmSolverPlusPlus2M } from './dpm-solver-plus-plus-2m.ts';
 import { euler } from './euler.ts';
-import type { Solver } from './solver.ts';
+import { type DdimOptions, ddim, ddpm } from './leading.ts';
+import type { Method, Solver } from './solver.ts';
 
 /** Names that `createSolver` knows, the official scripts' solver first. */
 export const solverNames = ['dpm-solver-plus-plus-2m', 'ddim', 'ddpm', 'euler'] as const;
@@ -35,22 +34,45 @@ export function createSolver(
   if (!solverNames.includes(name)) {
     throw new ArgumentError(`unknown solver '${name}': use ${solverNames.join(', ')}`);
   }
-  if (!isVariancePreserving(schedule)) {
-    if (name === 'euler') return euler(schedule, steps);
-    throw new ArgumentError(`solver '${name}' cannot follow the noise schedule 'flow': use euler`);
+  const method = methodOf(name, schedule, steps, options);
+  const { timesteps } = method;
+  return {
+    ...method,
+    name,
+    initialState: () => ({}),
+    step(index, x, predicted, state, generator) {
+      if (!(index in timesteps)) {
+        throw new ArgumentError(
+          `${name}: step must be an integer from 0 to ${timesteps.length - 1}, got ${index}`,
+        );
+      }
+      if (x.length !== predicted.length) {
+        throw new ShapeError(
+          `${name}: the sample has ${x.length} values but the prediction has ${predicted.length}`,
+        );
+      }
+      return method.step(index, x, predicted, state, generator);
+    },
+  };
+}
+
+function methodOf(name: SolverName, schedule: NoiseSchedule, steps: number, options: SolverOptions): Method {
+  const followsFlow = name === 'euler';
+  if (followsFlow === isVariancePreserving(schedule)) {
+    throw new ArgumentError(
+      followsFlow
+        ? `solver 'euler' follows only the noise schedule 'flow': use ${solversOf('linear').join(', ')}`
+        : `solver '${name}' cannot follow the noise schedule 'flow': use euler`,
+    );
   }
-  switch (name) {
-    case 'dpm-solver-plus-plus-2m':
-      return dpmSolverPlusPlus2M(schedule, steps);
-    case 'ddim':
-      return ddim(schedule, steps, options);
-    case 'ddpm':
-      return ddpm(schedule, steps);
-    case 'euler':
-      throw new ArgumentError(
-        `solver 'euler' follows only the noise schedule 'flow': use ${solversOf('linear').join(', ')}`,
-      );
+  if (!(Number.isInteger(steps) && steps >= 1 && steps <= schedule.trainSteps)) {
+    throw new ArgumentError(
+      `${name}: steps must be an integer from 1 to ${schedule.trainSteps}, got ${steps}`,
+    );
   }
+  if (!isVariancePreserving(schedule)) return euler(schedule, steps);
+  if (name === 'ddim') return ddim(schedule, steps, options);
+  return name === 'ddpm' ? ddpm(schedule, steps) : dpmSolverPlusPlus2M(schedule, steps);
 }
 
 export type { NormalSource, Solver, SolverState, SolverStep } from './solver.ts';

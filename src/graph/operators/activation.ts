@@ -1,22 +1,22 @@
 /** @file Activations with their gradients in few passes over memory. */
 
-import { apply, remember, type SymbolicTensor } from '../symbolic.ts';
+import { applyOne, remember, type SymbolicTensor } from '../symbolic.ts';
 import { reduceSum } from './broadcasting.ts';
 import { add, exponential, multiply, scale, shift, sigmoid, square, subtract } from './elementwise.ts';
 
 /** max(x, 0). The gradient at 0 is 0. */
 export function relu(x: SymbolicTensor): SymbolicTensor {
-  return apply({
+  return applyOne({
     operator: 'Relu',
     inputs: [x],
-    outputs: [{ shape: x.shape }],
-    gradient: ([g], [y]) => [g && multiply(g, signOf(y))],
-  })[0];
+    shape: x.shape,
+    gradient: (g, y) => [multiply(g, signOf(y))],
+  });
 }
 
 /** -1, 0 or 1; its gradient is 0. */
 function signOf(x: SymbolicTensor): SymbolicTensor {
-  return apply({ operator: 'Sign', inputs: [x], outputs: [{ shape: x.shape }] })[0];
+  return applyOne({ operator: 'Sign', inputs: [x], shape: x.shape });
 }
 
 /** x * sigmoid(x). */
@@ -30,14 +30,14 @@ const GELU_CUBIC = GELU_LINEAR * 0.044715;
 
 /** GELU in its tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))). */
 export function gelu(x: SymbolicTensor): SymbolicTensor {
-  return apply({
+  return applyOne({
     operator: 'Gelu',
     inputs: [x],
     attributes: { approximate: 'tanh' },
-    outputs: [{ shape: x.shape }],
+    shape: x.shape,
     // The slope takes a dozen passes. A forward program, which has x in the processor's cache, can save it in its place.
-    gradient: ([g], [y]) => [g && multiply(g, remember(geluSlope(x, y)))],
-  })[0];
+    gradient: (g, y) => [multiply(g, remember(geluSlope(x, y)))],
+  });
 }
 
 /** y = x s with s = sigmoid(x (a + b x²)), so y' = s + (y - y s)(a + 3 b x²). */
@@ -49,25 +49,22 @@ function geluSlope(x: SymbolicTensor, y: SymbolicTensor): SymbolicTensor {
 
 /** Softmax over the last axis. */
 export function softmax(x: SymbolicTensor): SymbolicTensor {
-  return apply({
+  return applyOne({
     operator: 'Softmax',
     inputs: [x],
     attributes: { axis: -1 },
-    outputs: [{ shape: x.shape }],
-    gradient: ([g], [p]) => {
-      if (!g) return [];
-      return [multiply(p, subtract(g, reduceSum(multiply(g, p), [-1], true)))];
-    },
-  })[0];
+    shape: x.shape,
+    gradient: (g, p) => [multiply(p, subtract(g, reduceSum(multiply(g, p), [-1], true)))],
+  });
 }
 
 /** The logarithm of softmax over the last axis, which does not overflow where softmax would round to 0. */
 export function logSoftmax(x: SymbolicTensor): SymbolicTensor {
-  return apply({
+  return applyOne({
     operator: 'LogSoftmax',
     inputs: [x],
     attributes: { axis: -1 },
-    outputs: [{ shape: x.shape }],
-    gradient: ([g], [y]) => [g && subtract(g, multiply(exponential(y), reduceSum(g, [-1], true)))],
-  })[0];
+    shape: x.shape,
+    gradient: (g, y) => [subtract(g, multiply(exponential(y), reduceSum(g, [-1], true)))],
+  });
 }

@@ -3,8 +3,8 @@
 import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { sameShape } from '../shapes.ts';
-import { apply, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
-import { constantOnes, reduceSum } from './broadcasting.ts';
+import { applyOne, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { filled, reduceSum } from './broadcasting.ts';
 import { add, multiply, negate } from './elementwise.ts';
 import { concat } from './layout.ts';
 import { matmulTransposed, transposedMatmul } from './linear-algebra.ts';
@@ -36,13 +36,13 @@ export function attention(
  * rowsum(dP P) = rowsum(dO O), and O is D wide instead of K.
  */
 function rowSoftmax(scores: SymbolicTensor): SymbolicTensor {
-  return apply({
+  return applyOne({
     operator: 'Softmax',
     inputs: [scores],
     attributes: { axis: -1 },
-    outputs: [{ shape: scores.shape }],
-    gradient: ([g]) => [g],
-  })[0];
+    shape: scores.shape,
+    gradient: (g) => [g],
+  });
 }
 
 function weightedValues(probabilities: SymbolicTensor, v: SymbolicTensor): SymbolicTensor {
@@ -52,17 +52,16 @@ function weightedValues(probabilities: SymbolicTensor, v: SymbolicTensor): Symbo
     );
   }
   const shape: Shape = [...probabilities.shape.slice(0, -1), at(v.shape, -1)];
-  return apply({
+  return applyOne({
     operator: 'MatMul',
     inputs: [probabilities, v],
-    outputs: [{ shape }],
-    gradient: ([g], [out]) => {
-      if (!g) return [];
+    shape,
+    gradient: (g, out) => {
       const rowSums = reduceSum(multiply(g, out), [-1], true);
       // g vᵀ - rowSums as one product, [g, -rowSums] [v, 1]ᵀ: a pass over all scores less.
-      const columnOfOnes = constantOnes([...v.shape.slice(0, -1), 1]);
+      const columnOfOnes = filled([...v.shape.slice(0, -1), 1], 1);
       const inner = matmulTransposed(concat([g, negate(rowSums)], -1), concat([v, columnOfOnes], -1));
       return [multiply(probabilities, inner), transposedMatmul(probabilities, g)];
     },
-  })[0];
+  });
 }

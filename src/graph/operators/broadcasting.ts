@@ -7,7 +7,7 @@ import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
 import { broadcast, countElements, resolveAxis, sameShape } from '../shapes.ts';
-import { apply, constant, integers, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { applyOne, constant, integers, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 
 /** ONNX's target for a reshape: 0 copies the dim at the same place, -1 infers one. */
 function reshapeTarget(from: Shape, to: Shape): number[] {
@@ -36,12 +36,12 @@ export function reshape(x: SymbolicTensor, shape: Shape): SymbolicTensor {
   if (from.known !== to.known || from.unknown !== to.unknown) {
     throw new ShapeError(`Reshape: ${showShape(x.shape)} does not fit into ${showShape(shape)}`);
   }
-  return apply({
+  return applyOne({
     operator: 'Reshape',
     inputs: [x, integers(reshapeTarget(x.shape, shape))],
-    outputs: [{ shape, dtype: x.dtype }],
-    gradient: ([g]) => [g && reshape(g, x.shape)],
-  })[0];
+    shape,
+    gradient: (g) => [reshape(g, x.shape)],
+  });
 }
 
 /** Repeat dims of 1 to the given shape. */
@@ -53,25 +53,21 @@ export function expand(x: SymbolicTensor, shape: Shape): SymbolicTensor {
   ) {
     throw new ShapeError(`Expand: ${showShape(x.shape)} does not expand to ${showShape(shape)}`);
   }
-  return apply({
+  return applyOne({
     operator: 'Expand',
     inputs: [x, integers(shape.map(Number))],
-    outputs: [{ shape, dtype: x.dtype }],
-    gradient: ([g]) => [g && sumTo(g, x.shape)],
-  })[0];
+    shape,
+    gradient: (g) => [sumTo(g, x.shape)],
+  });
 }
 
-/** Zeros of a known shape, kept as one element and expanded when run. */
+/** Zeros of a known shape. */
 export function constantZeros(shape: Shape): SymbolicTensor {
   return filled(shape, 0);
 }
 
-/** Ones of a known shape, kept as one element and expanded when run. */
-export function constantOnes(shape: Shape): SymbolicTensor {
-  return filled(shape, 1);
-}
-
-function filled(shape: Shape, value: number): SymbolicTensor {
+/** A known shape of one value, kept as one element and expanded when run. */
+export function filled(shape: Shape, value: number): SymbolicTensor {
   const one = float32(
     shape.map(() => 1),
     [value],
@@ -90,13 +86,13 @@ export function reduceSum(x: SymbolicTensor, axes: readonly number[], keepDims =
     throw new ShapeError(`ReduceSum: axes [${axes}] of ${showShape(x.shape)} name one axis twice`);
   }
   if (resolved.length === 0) return x; // ONNX would take none for all
-  return apply({
+  return applyOne({
     operator: 'ReduceSum',
     inputs: [x, integers(resolved)],
     attributes: { keepdims: keepDims ? 1 : 0 },
-    outputs: [{ shape: reducedShape(x.shape, resolved, keepDims) }],
-    gradient: ([g]) => [g && expand(reshape(g, reducedShape(x.shape, resolved, true)), x.shape)],
-  })[0];
+    shape: reducedShape(x.shape, resolved, keepDims),
+    gradient: (g) => [expand(reshape(g, reducedShape(x.shape, resolved, true)), x.shape)],
+  });
 }
 
 /**
@@ -107,12 +103,12 @@ export function sumRows(x: SymbolicTensor): SymbolicTensor {
   const size = at(x.shape, -1);
   const rows = elementCount(x.shape.slice(0, -1).map(Number));
   const ones = constant(float32([1, rows], new Float32Array(rows).fill(1)));
-  const sum = apply({
+  const sum = applyOne({
     operator: 'MatMul',
     inputs: [ones, reshape(x, [rows, size])],
-    outputs: [{ shape: [1, size] }],
-    gradient: ([g]) => [undefined, g && expand(g, [rows, size])],
-  })[0];
+    shape: [1, size],
+    gradient: (g) => [undefined, expand(g, [rows, size])],
+  });
   return reshape(sum, [size]);
 }
 

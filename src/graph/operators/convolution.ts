@@ -4,7 +4,7 @@ import { at, take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { productDim, sameShape } from '../shapes.ts';
-import { apply, constant, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { applyOne, constant, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reduceSum, reshape } from './broadcasting.ts';
 import { slice, transpose } from './layout.ts';
 import {
@@ -38,13 +38,12 @@ export function convolution(
         `${showShape(weight.shape)} and bias ${bias ? showShape(bias.shape) : '(none)'}`,
     );
   }
-  return apply({
+  return applyOne({
     operator: 'Conv',
     inputs: bias ? [x, weight, bias] : [x, weight],
     attributes: windowAttributes(windows),
-    outputs: [{ shape: [samples, outputs, ...windows.places] }],
-    gradient: ([g]) => {
-      if (!g) return [];
+    shape: [samples, outputs, ...windows.places],
+    gradient: (g) => {
       requireKnown('convolution', x.shape);
       return [
         spread(g, weight, x.shape, windows),
@@ -52,7 +51,7 @@ export function convolution(
         bias && reduceSum(g, [0, ...kernel.map((_, axis) => axis + 2)]),
       ];
     },
-  })[0];
+  });
 }
 
 /** Gradient of the input: each place's gradient spread over the elements that its window read. */
@@ -62,12 +61,12 @@ export function spread(
   shape: Shape,
   windows: Windows,
 ): SymbolicTensor {
-  return apply({
+  return applyOne({
     operator: 'ConvTranspose',
     inputs: [g, weight],
     attributes: { ...windowAttributes(windows), output_padding: unreached(shape, windows) },
-    outputs: [{ shape }],
-  })[0];
+    shape,
+  });
 }
 
 /** Gradient of the weight: input elements times the gradients of the places that read them, summed over samples. */
@@ -77,12 +76,12 @@ function correlate(x: SymbolicTensor, g: SymbolicTensor, shape: Shape, windows: 
   const rest = unreached(x.shape, windows);
   const [outputs, inputs] = take(shape, 2);
   // The gradient is the kernel, its places `stride` apart.
-  const swapped = apply({
+  const swapped = applyOne({
     operator: 'Conv',
     inputs: [transpose(x, swap), transpose(g, swap)],
     attributes: { kernel_shape: places.map(Number), pads: padding, dilations: strides },
-    outputs: [{ shape: [inputs, outputs, ...kernel.map((size, axis) => size + at(rest, axis))] }],
-  })[0];
+    shape: [inputs, outputs, ...kernel.map((size, axis) => size + at(rest, axis))],
+  });
   const cropped = kernel.reduce((all, size, axis) => slice(all, axis + 2, 0, size), swapped);
   return transpose(cropped, swap);
 }
@@ -98,14 +97,12 @@ export function upsampleNearest(x: SymbolicTensor, rows: number, columns: number
     );
   }
   const [samples, channels, height, width] = take(x.shape, 4);
-  return apply({
+  return applyOne({
     operator: 'Resize',
     // The second input, a region of interest, is not for this mode.
     inputs: [x, constant(float32([0], [])), constant(float32([4], [1, 1, rows, columns]))],
     attributes: { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' },
-    outputs: [{ shape: [samples, channels, productDim([rows, height]), productDim([columns, width])] }],
-    gradient: ([g]) => [
-      g && reduceSum(reshape(g, [samples, channels, height, rows, width, columns]), [3, 5]),
-    ],
-  })[0];
+    shape: [samples, channels, productDim([rows, height]), productDim([columns, width])],
+    gradient: (g) => [g && reduceSum(reshape(g, [samples, channels, height, rows, width, columns]), [3, 5])],
+  });
 }

@@ -2,7 +2,7 @@
 
 import { ShapeError } from '../../errors.ts';
 import { broadcast } from '../shapes.ts';
-import { apply, type SymbolicTensor, scalar, showShape } from '../symbolic.ts';
+import { applyOne, type SymbolicTensor, scalar, showShape } from '../symbolic.ts';
 import { sumTo } from './broadcasting.ts';
 
 function requireFloat(operator: string, ...symbols: SymbolicTensor[]): void {
@@ -19,16 +19,15 @@ function binary(
   gradient: (g: SymbolicTensor, out: SymbolicTensor) => [SymbolicTensor, SymbolicTensor],
 ): SymbolicTensor {
   requireFloat(operator, a, b);
-  return apply({
+  return applyOne({
     operator,
     inputs: [a, b],
-    outputs: [{ shape: broadcast(operator, a.shape, b.shape) }],
-    gradient: ([g], [out]) => {
-      if (!g) return [];
+    shape: broadcast(operator, a.shape, b.shape),
+    gradient: (g, out) => {
       const [gradientA, gradientB] = gradient(g, out);
       return [sumTo(gradientA, a.shape), sumTo(gradientB, b.shape)];
     },
-  })[0];
+  });
 }
 
 function unary(
@@ -37,12 +36,12 @@ function unary(
   gradient: (g: SymbolicTensor, out: SymbolicTensor) => SymbolicTensor,
 ): SymbolicTensor {
   requireFloat(operator, x);
-  return apply({
+  return applyOne({
     operator,
     inputs: [x],
-    outputs: [{ shape: x.shape }],
-    gradient: ([g], [out]) => [g && gradient(g, out)],
-  })[0];
+    shape: x.shape,
+    gradient: (g, out) => [gradient(g, out)],
+  });
 }
 
 /** a + b, broadcast like NumPy. */

@@ -3,7 +3,15 @@
 import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { addDims, resolveAxis } from '../shapes.ts';
-import { apply, type Dim, integers, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import {
+  apply,
+  applyOne,
+  type Dim,
+  integers,
+  type Shape,
+  type SymbolicTensor,
+  showShape,
+} from '../symbolic.ts';
 import { constantZeros } from './broadcasting.ts';
 
 /** Axis i of the result is axis `permutation[i]` of x. */
@@ -14,13 +22,13 @@ export function transpose(x: SymbolicTensor, permutation: readonly number[]): Sy
     );
   }
   const inverse = permutation.map((_, axis) => permutation.indexOf(axis));
-  return apply({
+  return applyOne({
     operator: 'Transpose',
     inputs: [x],
     attributes: { perm: permutation },
-    outputs: [{ shape: permutation.map((axis) => at(x.shape, axis)), dtype: x.dtype }],
-    gradient: ([g]) => [g && transpose(g, inverse)],
-  })[0];
+    shape: permutation.map((axis) => at(x.shape, axis)),
+    gradient: (g) => [transpose(g, inverse)],
+  });
 }
 
 /** Join along an axis. */
@@ -43,20 +51,18 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
     }
     shape[resolved] = addDims(at(shape, resolved), at(part.shape, resolved));
   }
-  return apply({
+  return applyOne({
     operator: 'Concat',
     inputs: parts,
     attributes: { axis: resolved },
-    outputs: [{ shape, dtype: first.dtype }],
-    gradient: ([g]) =>
-      g
-        ? split(
-            g,
-            resolved,
-            parts.map((part) => Number(part.shape[resolved])),
-          )
-        : [],
-  })[0];
+    shape,
+    gradient: (g) =>
+      split(
+        g,
+        resolved,
+        parts.map((part) => Number(part.shape[resolved])),
+      ),
+  });
 }
 
 /** A symbol for each size. */
@@ -77,7 +83,7 @@ export function split<const Sizes extends readonly number[]>(
   }
   const pieceShape = (size: number): Shape => x.shape.map((dim, i) => (i === resolved ? size : dim));
   if (sizes.length === 1) return [x] as readonly SymbolicTensor[] as Pieces<Sizes>;
-  const pieces: readonly SymbolicTensor[] = apply({
+  const pieces = apply({
     operator: 'Split',
     inputs: [x, integers(sizes)],
     attributes: { axis: resolved },
@@ -101,16 +107,15 @@ export function slice(x: SymbolicTensor, axis: number, start: number, end: numbe
     throw new ShapeError(`Slice: ${start}..${end} is outside axis ${resolved} of ${showShape(x.shape)}`);
   }
   const shapeWith = (length: number): Shape => x.shape.map((dim, i) => (i === resolved ? length : dim));
-  return apply({
+  return applyOne({
     operator: 'Slice',
     inputs: [x, integers([start]), integers([end]), integers([resolved])],
-    outputs: [{ shape: shapeWith(end - start), dtype: x.dtype }],
-    gradient: ([g]) => {
-      if (!g) return [];
+    shape: shapeWith(end - start),
+    gradient: (g) => {
       const parts = [g];
       if (start > 0) parts.unshift(constantZeros(shapeWith(start)));
       if (end < size) parts.push(constantZeros(shapeWith(size - end)));
       return [concat(parts, resolved)];
     },
-  })[0];
+  });
 }

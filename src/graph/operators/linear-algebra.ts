@@ -3,25 +3,40 @@
 import { at, take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { broadcast, productDim, sameShape } from '../shapes.ts';
-import { apply, type Dim, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { applyOne, type Dim, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reshape, sumTo } from './broadcasting.ts';
 import { transpose } from './layout.ts';
 
+/**
+ * Shape of the product of the last two axes, those of either side swapped if asked for; batch dims broadcast.
+ * @throws {ShapeError} if they do not fit.
+ */
+function productShape(
+  operator: string,
+  a: SymbolicTensor,
+  b: SymbolicTensor,
+  transA = false,
+  transB = false,
+): Shape {
+  const lastTwo = ({ shape }: SymbolicTensor, swap: boolean): readonly (Dim | undefined)[] =>
+    swap ? [shape.at(-1), shape.at(-2)] : [shape.at(-2), shape.at(-1)];
+  const [[rows, innerA], [innerB, columns]] = [lastTwo(a, transA), lastTwo(b, transB)];
+  if (rows === undefined || columns === undefined || innerA === undefined || innerA !== innerB) {
+    const show = ({ shape }: SymbolicTensor, swapped: boolean): string =>
+      `${showShape(shape)}${swapped ? ' transposed' : ''}`;
+    throw new ShapeError(`${operator}: shapes ${show(a, transA)} and ${show(b, transB)} do not fit`);
+  }
+  return [...broadcast(operator, a.shape.slice(0, -2), b.shape.slice(0, -2)), rows, columns];
+}
+
 /** Batched matrix product (..., M, K) x (..., K, N), batch dims broadcast. */
 export function matmul(a: SymbolicTensor, b: SymbolicTensor): SymbolicTensor {
-  const [rows, innerA] = lastTwo(a.shape, false);
-  const [innerB, columns] = lastTwo(b.shape, false);
-  if (rows === undefined || columns === undefined || innerA === undefined || innerA !== innerB) {
-    throw new ShapeError(`MatMul: shapes ${showShape(a.shape)} and ${showShape(b.shape)} do not fit`);
-  }
-  const batch = broadcast('MatMul', a.shape.slice(0, -2), b.shape.slice(0, -2));
-  return apply({
+  return applyOne({
     operator: 'MatMul',
     inputs: [a, b],
-    outputs: [{ shape: [...batch, rows, columns] }],
-    gradient: ([g]) =>
-      g ? [sumTo(matmulTransposed(g, b), a.shape), sumTo(transposedMatmul(a, g), b.shape)] : [],
-  })[0];
+    shape: productShape('MatMul', a, b),
+    gradient: (g) => [sumTo(matmulTransposed(g, b), a.shape), sumTo(transposedMatmul(a, g), b.shape)],
+  });
 }
 
 /** a x b with the last two axes of `b` swapped: (..., M, K) x (..., N, K) -> (..., M, N), times `alpha`. */
@@ -41,22 +56,13 @@ function fusedMatmul(
   transB: boolean,
   alpha: number,
 ): SymbolicTensor {
-  const [rows, innerA] = lastTwo(a.shape, transA);
-  const [innerB, columns] = lastTwo(b.shape, transB);
-  if (rows === undefined || columns === undefined || innerA === undefined || innerA !== innerB) {
-    throw new ShapeError(
-      `FusedMatMul: shapes ${showShape(a.shape)}${transA ? ' transposed' : ''} and ${showShape(b.shape)}${transB ? ' transposed' : ''} do not fit`,
-    );
-  }
-  const batch = broadcast('FusedMatMul', a.shape.slice(0, -2), b.shape.slice(0, -2));
-  return apply({
+  return applyOne({
     operator: 'FusedMatMul',
     domain: 'com.microsoft',
     inputs: [a, b],
     attributes: { transA: Number(transA), transB: Number(transB), alpha: { float: alpha } },
-    outputs: [{ shape: [...batch, rows, columns] }],
-    gradient: ([g]) => {
-      if (!g) return [];
+    shape: productShape('FusedMatMul', a, b, transA, transB),
+    gradient: (g) => {
       const gradientA = transA
         ? fusedMatmul(b, g, transB, true, alpha)
         : fusedMatmul(g, b, false, !transB, alpha);
@@ -65,13 +71,7 @@ function fusedMatmul(
         : fusedMatmul(a, g, !transA, false, alpha);
       return [sumTo(gradientA, a.shape), sumTo(gradientB, b.shape)];
     },
-  })[0];
-}
-
-/** Rows and columns; the last one is undefined if the shape has fewer than two axes. */
-function lastTwo(shape: Shape, swap: boolean): readonly [Dim | undefined, Dim | undefined] {
-  const [first, second] = shape.slice(-2);
-  return swap ? [second, first] : [first, second];
+  });
 }
 
 /** One Gemm: 2-D product with either side transposed, onto an optional bias row or matrix. */
@@ -82,28 +82,21 @@ function gemm(
   transB: boolean,
   bias?: SymbolicTensor,
 ): SymbolicTensor {
-  const [rows, innerA] = lastTwo(a.shape, transA);
-  const [innerB, columns] = lastTwo(b.shape, transB);
-  const areMatrices = a.shape.length === 2 && b.shape.length === 2;
-  if (!areMatrices || rows === undefined || columns === undefined || innerA !== innerB) {
-    throw new ShapeError(`Gemm: shapes ${showShape(a.shape)} and ${showShape(b.shape)} do not fit`);
-  }
-  return apply({
+  const gradientOfRight = (g: SymbolicTensor): SymbolicTensor => {
+    if (!transB) return gemm(a, g, !transA, false);
+    return transA ? gemm(g, a, true, true) : leftTransposedProduct(g, a);
+  };
+  return applyOne({
     operator: 'Gemm',
     inputs: bias ? [a, b, bias] : [a, b],
     attributes: { transA: Number(transA), transB: Number(transB) },
-    outputs: [{ shape: [rows, columns] }],
-    gradient: ([g]) => {
-      if (!g) return [];
-      const gradientA = transA ? gemm(b, g, transB, true) : gemm(g, b, false, !transB);
-      return [gradientA, gradientOfRight(g), bias && sumTo(g, bias.shape)];
-    },
-  })[0];
-
-  function gradientOfRight(g: SymbolicTensor): SymbolicTensor {
-    if (!transB) return gemm(a, g, !transA, false);
-    return transA ? gemm(g, a, true, true) : leftTransposedProduct(g, a);
-  }
+    shape: productShape('Gemm', a, b, transA, transB),
+    gradient: (g) => [
+      transA ? gemm(b, g, transB, true) : gemm(g, b, false, !transB),
+      gradientOfRight(g),
+      bias && sumTo(g, bias.shape),
+    ],
+  });
 }
 
 /** Rows of a left side from which on transposing it costs less than reading it transposed. */

@@ -2,7 +2,7 @@
 
 import { take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
-import { apply, constant, type Dim, integers, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { applyOne, constant, type Dim, integers, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { transposedMatmul } from './linear-algebra.ts';
 
 /** Rows of a table: (R, C) and int64 indices (N) -> (N, C). The gradient adds up where an index repeats. */
@@ -13,13 +13,13 @@ export function gatherRows(table: SymbolicTensor, indices: SymbolicTensor): Symb
     );
   }
   const [rows, columns] = take(table.shape, 2);
-  return apply({
+  return applyOne({
     operator: 'Gather',
     inputs: [table, indices],
     attributes: { axis: 0 },
-    outputs: [{ shape: [...indices.shape, columns] }],
-    gradient: ([g]) => [g && scatterRows(g, indices, rows)],
-  })[0];
+    shape: [...indices.shape, columns],
+    gradient: (g) => [scatterRows(g, indices, rows)],
+  });
 }
 
 /**
@@ -28,10 +28,11 @@ export function gatherRows(table: SymbolicTensor, indices: SymbolicTensor): Symb
  */
 function scatterRows(rows: SymbolicTensor, indices: SymbolicTensor, count: Dim): SymbolicTensor {
   const offAndOn = constant({ dtype: 'float32', shape: [2], data: Float32Array.of(0, 1) });
-  const oneHot = apply({
+  const oneHot = applyOne({
     operator: 'OneHot',
     inputs: [indices, integers([Number(count)]), offAndOn],
-    outputs: [{ shape: [...indices.shape, count] }],
-  })[0];
+    shape: [...indices.shape, count],
+    dtype: 'float32',
+  });
   return transposedMatmul(oneHot, rows);
 }

@@ -1,9 +1,9 @@
 /** @file Root-mean-square normalisation. */
 
-import { at } from '../../at.ts';
+import { at, take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
-import { apply, constant, type NodeSpec, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { apply, applyOne, constant, type NodeSpec, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reduceSum, reshape, sumTo } from './broadcasting.ts';
 import { multiply, scale, subtract } from './elementwise.ts';
 import { matmul } from './linear-algebra.ts';
@@ -16,19 +16,18 @@ export function rmsNorm(x: SymbolicTensor, epsilon: number, weight?: SymbolicTen
       `rmsNorm: input ${showShape(x.shape)} does not fit weight ${weight ? showShape(weight.shape) : '(none)'}`,
     );
   }
-  if (!weight) return normalize(x, epsilon, size)[0];
-  return apply({
+  if (!weight) return at(normalize(x, epsilon, size), 0);
+  return applyOne({
     ...normalization(x, weight, epsilon),
-    outputs: [{ shape: x.shape }],
-    gradient: ([g]) => {
-      if (!g) return [];
-      const [normalized, inverse] = normalize(x, epsilon, size);
+    shape: x.shape,
+    gradient: (g) => {
+      const [normalized, inverse] = take(normalize(x, epsilon, size), 2);
       const along = multiply(g, normalized);
       const mean = weightedSum(along, scale(weight, 1 / size));
       const gradient = multiply(subtract(multiply(g, weight), multiply(normalized, mean)), inverse);
       return [gradient, sumTo(along, weight.shape)];
     },
-  })[0];
+  });
 }
 
 /** Sum over the last axis of x * weight, in one pass: a product with a column. The axis stays as a dim of 1. */
@@ -39,18 +38,15 @@ function weightedSum(x: SymbolicTensor, weight: SymbolicTensor): SymbolicTensor 
 }
 
 /** x without its magnitude, and 1 / that magnitude, through which no gradient flows. */
-function normalize(
-  x: SymbolicTensor,
-  epsilon: number,
-  size: number,
-): readonly [SymbolicTensor, SymbolicTensor] {
+function normalize(x: SymbolicTensor, epsilon: number, size: number): readonly SymbolicTensor[] {
   const ones = zeros('float32', [size]);
   ones.data.fill(1);
   return apply({
     ...normalization(x, constant(ones), epsilon),
     outputs: [{ shape: x.shape }, { shape: [...x.shape.slice(0, -1), 1] }],
-    gradient: ([g], [normalized, inverse]) => {
+    gradient: ([g], outputs) => {
       if (!g) return [];
+      const [normalized, inverse] = take(outputs, 2);
       const mean = scale(reduceSum(multiply(g, normalized), [-1], true), 1 / size);
       return [multiply(subtract(g, multiply(normalized, mean)), inverse)];
     },

@@ -3,7 +3,7 @@
 import { at } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { elementCount, float32 } from '../../tensor/tensor.ts';
-import { apply, constant, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { apply, applyOne, constant, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { constantZeros, reshape } from './broadcasting.ts';
 import { spread } from './convolution.ts';
 import { multiply } from './elementwise.ts';
@@ -34,29 +34,28 @@ export function maxPool(
   const windows = poolWindows('maxPool', x.shape, kernel, options);
   const shape = pooledShape(x.shape, windows);
   const node = { operator: 'MaxPool', inputs: [x], attributes: windowAttributes(windows) };
-  return apply({
+  return applyOne({
     ...node,
-    outputs: [{ shape }],
-    gradient: ([g]) => {
-      if (!g) return [];
+    shape,
+    gradient: (g) => {
       requireKnown('maxPool', x.shape);
       // Pooled once more: asked for the places of the largest, ONNX Runtime is much slower.
-      const [, places] = apply({ ...node, outputs: [{ shape }, { shape, dtype: 'int64' }] });
-      return [scatter(g, places, x.shape)];
+      const both = apply({ ...node, outputs: [{ shape }, { shape, dtype: 'int64' }] });
+      return [scatter(g, at(both, 1), x.shape)];
     },
-  })[0];
+  });
 }
 
 /** Each element added to that of a tensor of zeros whose number in row-major order `places` says. */
 function scatter(elements: SymbolicTensor, places: SymbolicTensor, shape: Shape): SymbolicTensor {
   const count = elementCount(elements.shape.map(Number));
   const total = elementCount(shape.map(Number));
-  const sums = apply({
+  const sums = applyOne({
     operator: 'ScatterElements',
     inputs: [constantZeros([total]), reshape(places, [count]), reshape(elements, [count])],
     attributes: { axis: 0, reduction: 'add' },
-    outputs: [{ shape: [total] }],
-  })[0];
+    shape: [total],
+  });
   return reshape(sums, shape);
 }
 
@@ -70,17 +69,16 @@ export function averagePool(
   { countPadding = false, ...options }: AveragePoolOptions = {},
 ): SymbolicTensor {
   const windows = poolWindows('averagePool', x.shape, kernel, options);
-  return apply({
+  return applyOne({
     operator: 'AveragePool',
     inputs: [x],
     attributes: { ...windowAttributes(windows), count_include_pad: Number(countPadding) },
-    outputs: [{ shape: pooledShape(x.shape, windows) }],
-    gradient: ([g]) => {
-      if (!g) return [];
+    shape: pooledShape(x.shape, windows),
+    gradient: (g) => {
       requireKnown('averagePool', x.shape);
       return [spreadMeans(g, x.shape, windows, countPadding)];
     },
-  })[0];
+  });
 }
 
 /** Each window's gradient over the elements it counted, as a convolution of one channel has it. */

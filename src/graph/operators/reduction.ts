@@ -2,20 +2,20 @@
 
 import { ShapeError } from '../../errors.ts';
 import { resolveAxis } from '../shapes.ts';
-import { apply, integers, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { applyOne, integers, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { reduceSum } from './broadcasting.ts';
 import { multiply, scale } from './elementwise.ts';
 
 /** Sum of squares over the last axis, which stays as a dim of 1: one pass, and no squares in memory. */
 export function sumOfSquares(x: SymbolicTensor): SymbolicTensor {
   const axis = resolveAxis('sumOfSquares', -1, x.shape);
-  return apply({
+  return applyOne({
     operator: 'ReduceSumSquare',
     inputs: [x, integers([axis])],
     attributes: { keepdims: 1 },
-    outputs: [{ shape: [...x.shape.slice(0, -1), 1] }],
-    gradient: ([g]) => [g && multiply(scale(g, 2), x)],
-  })[0];
+    shape: [...x.shape.slice(0, -1), 1],
+    gradient: (g) => [multiply(scale(g, 2), x)],
+  });
 }
 
 /** Mean over axes of known size. */
