@@ -3,12 +3,13 @@
  * as high and wide, and back. Pictures pass one after the other, and in strips; see planes.ts.
  */
 
-import { take } from '../../at.ts';
+import { at, take } from '../../at.ts';
 import { ArgumentError, ShapeError } from '../../errors.ts';
 import type { Device } from '../../runtime/device.ts';
 import { createSemaphore } from '../../semaphore.ts';
+import { sliceAxis } from '../../tensor/axes.ts';
 import { requireFinite } from '../../tensor/finite.ts';
-import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
+import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
 import { type AutoencoderConfig, downsampling, validateAutoencoder } from './config.ts';
 import { createPlanePool, planeOf } from './planes.ts';
 import { type CompiledStage, compileStage, type ParameterSource, STRIP_PIXELS } from './programs.ts';
@@ -70,30 +71,19 @@ export async function createAutoencoder(options: AutoencoderOptions): Promise<Au
   const config = validateAutoencoder(options.config);
   const programs = trackedDevice(options.device);
   try {
-    const encoder = parts.includes('encoder')
-      ? await compilePart(options, programs.device, 'encoder')
-      : undefined;
-    const decoder = parts.includes('decoder')
-      ? await compilePart(options, programs.device, 'decoder')
-      : undefined;
+    const walks: Partial<Record<Part, Walk>> = {};
+    for (const part of parts) walks[part] = await compilePart(options, programs.device, part);
     return {
       config,
       async encode(images, coding = {}) {
         requireImages(config, images);
         requireFinite(images, 'encode: images');
-        const factor = downsampling(config);
-        const moments = await required(encoder, 'encoder')(
-          images,
-          2 * config.latentChannels,
-          1 / factor,
-          coding,
-        );
-        return splitMoments(moments);
+        return splitMoments(await required(walks, 'encoder')(images, coding));
       },
       async decode(latents, coding = {}) {
         requireChannels('decode: latents', latents, config.latentChannels);
         requireFinite(latents, 'decode: latents');
-        return required(decoder, 'decoder')(latents, config.outChannels, downsampling(config), coding);
+        return required(walks, 'decoder')(latents, coding);
       },
       dispose: programs.dispose,
     };
@@ -122,12 +112,7 @@ function trackedDevice(device: Device): { device: Device; dispose: () => Promise
 }
 
 /** Takes pictures (N, C, H, W) through one part, one after the other. */
-type Walk = (
-  pictures: Tensor<'float32'>,
-  channels: number,
-  factor: number,
-  options: CodingOptions,
-) => Promise<Tensor<'float32'>>;
+type Walk = (pictures: Tensor<'float32'>, options: CodingOptions) => Promise<Tensor<'float32'>>;
 
 async function compilePart(
   { config, weights, signal, stripPixels = STRIP_PIXELS }: AutoencoderOptions,
@@ -137,25 +122,26 @@ async function compilePart(
   const pool = createPlanePool();
   const context = { device, source: weights, pool, groups: config.groups, stripPixels };
   const stages = stagesOf(config, part);
+  const [channels, factor] =
+    part === 'encoder'
+      ? [2 * config.latentChannels, 1 / downsampling(config)]
+      : [config.outChannels, downsampling(config)];
   const compiled: CompiledStage[] = [];
   const exclusively = createSemaphore(1);
   for (const [i, stage] of stages.entries()) {
     signal?.throwIfAborted();
     compiled.push(await compileStage(context, stage, beginsWithNorm(stages[i + 1])));
   }
-  const walk: Walk = async ({ shape, data }, channels, factor, { signal, onProgress }) => {
+  const walk: Walk = async ({ shape, data }, { signal, onProgress }) => {
     signal?.throwIfAborted();
     const [count, , height, width] = take(shape, 4);
     const size = elementCount(shape.slice(1));
-    const result = float32(
-      [count, channels, height * factor, width * factor],
-      new Float32Array(count * channels * height * width * factor ** 2),
-    );
+    const result = zeros('float32', [count, channels, height * factor, width * factor]);
     for (let n = 0; n < count; n++) {
       // A copy: stages hand their input back to the pool.
       let plane = planeOf(data.slice(n * size, (n + 1) * size), shape.slice(1));
       for (const [i, stage] of compiled.entries()) {
-        plane = await stage.run(plane, signal);
+        plane = await stage(plane, signal);
         onProgress?.((n + (i + 1) / compiled.length) / count);
       }
       const whole = pool.recut(plane, plane.height);
@@ -167,7 +153,8 @@ async function compilePart(
   return (...pictures) => exclusively(() => walk(...pictures));
 }
 
-function required(walk: Walk | undefined, part: Part): Walk {
+function required(walks: Partial<Record<Part, Walk>>, part: Part): Walk {
+  const walk = walks[part];
   if (walk) return walk;
   throw new ArgumentError(`this autoencoder was made without its ${part}; list it among the parts`);
 }
@@ -186,19 +173,10 @@ function requireImages(config: AutoencoderConfig, images: Tensor<'float32'>): vo
 }
 
 /** Moments (N, 2C, h, w): means, then log variances. */
-function splitMoments({ shape, data }: Tensor<'float32'>): LatentDistribution {
-  const [count, channels, height, width] = take(shape, 4);
-  const half = [count, channels / 2, height, width];
-  const size = elementCount(half) / count;
-  const pick = (start: number): Float32Array => {
-    const out = new Float32Array(count * size);
-    for (let n = 0; n < count; n++) {
-      const from = 2 * n * size + start;
-      out.set(data.subarray(from, from + size), n * size);
-    }
-    return out;
-  };
+function splitMoments(moments: Tensor<'float32'>): LatentDistribution {
+  const channels = at(moments.shape, 1);
+  const { shape, data } = sliceAxis(moments, 1, channels / 2, channels);
   const [least, most] = LOG_VARIANCE_RANGE;
-  const logVariances = pick(size).map((value) => Math.min(Math.max(value, least), most));
-  return { mean: float32(half, pick(0)), logVariance: float32(half, logVariances) };
+  const logVariance = data.map((value) => Math.min(Math.max(value, least), most));
+  return { mean: sliceAxis(moments, 1, 0, channels / 2), logVariance: float32(shape, logVariance) };
 }

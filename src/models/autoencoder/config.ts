@@ -36,35 +36,28 @@ export function downsampling({ blockChannels }: AutoencoderConfig): number {
  * @throws {ConfigError} naming the first field that does not fit.
  */
 export function validateAutoencoder(config: AutoencoderConfig): AutoencoderConfig {
-  const { blockChannels, groups, scalingFactor } = config;
+  const fail = (problem: string): never => {
+    throw new ConfigError(`autoencoder configuration: ${problem}`);
+  };
+  const { inChannels, outChannels, latentChannels, layersPerBlock, blockChannels, groups, scalingFactor } =
+    config;
   const counts = {
-    inChannels: config.inChannels,
-    outChannels: config.outChannels,
-    latentChannels: config.latentChannels,
-    layersPerBlock: config.layersPerBlock,
-    groups,
+    ...{ inChannels, outChannels, latentChannels, layersPerBlock, groups },
     ...Object.fromEntries(blockChannels.map((channels, i) => [`blockChannels[${i}]`, channels])),
   };
   for (const [field, value] of Object.entries(counts)) {
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw new ConfigError(
-        `autoencoder configuration: ${field} must be a whole number above 0, got ${value}`,
-      );
-    }
+    if (!Number.isSafeInteger(value) || value < 1)
+      fail(`${field} must be a whole number above 0, got ${value}`);
   }
   if (blockChannels.length < 1 || blockChannels.length > 16) {
-    throw new ConfigError(
-      `autoencoder configuration: blockChannels must have 1 to 16 entries, got ${blockChannels.length}`,
-    );
+    fail(`blockChannels must have 1 to 16 entries, got ${blockChannels.length}`);
   }
   const indivisible = blockChannels.find((channels) => channels % groups !== 0);
   if (indivisible !== undefined) {
-    throw new ConfigError(
-      `autoencoder configuration: blockChannels must be multiples of the ${groups} groups, got ${indivisible}`,
-    );
+    fail(`blockChannels must be multiples of the ${groups} groups, got ${indivisible}`);
   }
   if (!(scalingFactor > 0 && Number.isFinite(scalingFactor))) {
-    throw new ConfigError(`autoencoder configuration: scalingFactor must be above 0, got ${scalingFactor}`);
+    fail(`scalingFactor must be above 0, got ${scalingFactor}`);
   }
   return config;
 }

@@ -45,15 +45,29 @@ function convolution(name: string, inputs: number, outputs: number, kernel: 1 | 
   return { kind: 'convolution', name, inputs, outputs, kernel };
 }
 
-function residual(name: string, inputs: number, outputs: number): ResidualStage {
-  return { kind: 'residual', name, inputs, outputs };
-}
-
 /** Residual blocks of one resolution; the first changes the channels. */
 function residuals(name: string, count: number, inputs: number, outputs: number): ResidualStage[] {
-  return Array.from({ length: count }, (_, i) =>
-    residual(`${name}.resnets.${i}`, i === 0 ? inputs : outputs, outputs),
-  );
+  return Array.from({ length: count }, (_, i) => ({
+    kind: 'residual',
+    name: `${name}.resnets.${i}`,
+    inputs: i === 0 ? inputs : outputs,
+    outputs,
+  }));
+}
+
+/** Residual blocks at each resolution, with convolutions between them that resize. */
+function levels(
+  name: string,
+  resize: 'up' | 'down',
+  count: number,
+  blockChannels: readonly number[],
+): Stage[] {
+  return blockChannels.flatMap((channels, i): Stage[] => {
+    const block = `${name}.${resize}_blocks.${i}`;
+    const blocks = residuals(block, count, at(blockChannels, Math.max(i - 1, 0)), channels);
+    if (i === blockChannels.length - 1) return blocks;
+    return [...blocks, { ...convolution(`${block}.${resize}samplers.0.conv`, channels, channels), resize }];
+  });
 }
 
 function middle(part: Part, { midAttention }: AutoencoderConfig, channels: number): Stage[] {
@@ -67,53 +81,28 @@ function end(part: Part, inputs: number, outputs: number): ConvolutionStage {
   return { ...convolution(`${part}.conv_out`, inputs, outputs), norm: `${part}.conv_norm_out` };
 }
 
-/** From pictures to moments: means and log variances, as channels of one picture. */
-function encoderStages(config: AutoencoderConfig): Stage[] {
-  const { blockChannels, layersPerBlock, inChannels, latentChannels } = config;
-  const moments = 2 * latentChannels;
-  const [first, deepest] = [at(blockChannels, 0), at(blockChannels, -1)];
-  const blocks = blockChannels.flatMap((channels, i): Stage[] => {
-    const name = `encoder.down_blocks.${i}`;
-    const halve = convolution(`${name}.downsamplers.0.conv`, channels, channels);
-    return [
-      ...residuals(name, layersPerBlock, at(blockChannels, Math.max(i - 1, 0)), channels),
-      ...(i < blockChannels.length - 1 ? [{ ...halve, resize: 'down' } as const] : []),
-    ];
-  });
-  return [
-    convolution('encoder.conv_in', inChannels, first),
-    ...blocks,
-    ...middle('encoder', config, deepest),
-    end('encoder', deepest, moments),
-    ...(config.quantConv ? [convolution('quant_conv', moments, moments, 1)] : []),
-  ];
-}
-
-/** From latents to pictures. */
-function decoderStages(config: AutoencoderConfig): Stage[] {
-  const { layersPerBlock, outChannels, latentChannels } = config;
-  const blockChannels = [...config.blockChannels].reverse();
-  const [first, last] = [at(blockChannels, 0), at(blockChannels, -1)];
-  const blocks = blockChannels.flatMap((channels, i): Stage[] => {
-    const name = `decoder.up_blocks.${i}`;
-    const double = convolution(`${name}.upsamplers.0.conv`, channels, channels);
-    return [
-      ...residuals(name, layersPerBlock + 1, at(blockChannels, Math.max(i - 1, 0)), channels),
-      ...(i < blockChannels.length - 1 ? [{ ...double, resize: 'up' } as const] : []),
-    ];
-  });
-  return [
-    ...(config.postQuantConv ? [convolution('post_quant_conv', latentChannels, latentChannels, 1)] : []),
-    convolution('decoder.conv_in', latentChannels, first),
-    ...middle('decoder', config, first),
-    ...blocks,
-    end('decoder', last, outChannels),
-  ];
-}
-
 /** The stages of one part, in the order in which a picture passes them. */
 export function stagesOf(config: AutoencoderConfig, part: Part): Stage[] {
-  return part === 'encoder' ? encoderStages(config) : decoderStages(config);
+  const { blockChannels, layersPerBlock, inChannels, outChannels, latentChannels } = config;
+  const [finest, deepest] = [at(blockChannels, 0), at(blockChannels, -1)];
+  if (part === 'encoder') {
+    // Means and log variances, as channels of one picture.
+    const moments = 2 * latentChannels;
+    return [
+      convolution('encoder.conv_in', inChannels, finest),
+      ...levels('encoder', 'down', layersPerBlock, blockChannels),
+      ...middle('encoder', config, deepest),
+      end('encoder', deepest, moments),
+      ...(config.quantConv ? [convolution('quant_conv', moments, moments, 1)] : []),
+    ];
+  }
+  return [
+    ...(config.postQuantConv ? [convolution('post_quant_conv', latentChannels, latentChannels, 1)] : []),
+    convolution('decoder.conv_in', latentChannels, deepest),
+    ...middle('decoder', config, deepest),
+    ...levels('decoder', 'up', layersPerBlock + 1, blockChannels.toReversed()),
+    end('decoder', finest, outChannels),
+  ];
 }
 
 type Shapes = [name: string, shape: number[]][];
