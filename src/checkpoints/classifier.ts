@@ -1,21 +1,19 @@
 /** @file Classifiers on disk: a folder with `config.json` and `model.safetensors`. */
 
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { CheckpointError, ConfigError } from '../errors.ts';
+import { CheckpointError } from '../errors.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
-import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { makeFolders } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
-import { parseJsonOf } from '../io/json.ts';
 import { classifierParameters } from '../models/classifier/classifier.ts';
 import { type ClassifierConfig, validateClassifier } from '../models/classifier/config.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { requireConfigKind } from './config-kind.ts';
-import { CONFIG_FILE, WEIGHTS_FILE } from './load.ts';
-import { storedAs } from './save.ts';
+import { parseConfigOf } from './config-json.ts';
+import { CONFIG_FILE, readConfig, WEIGHTS_FILE } from './load.ts';
+import { storedAs, writeConfig } from './save.ts';
 
 const schema = z.object({
   modelType: z.literal('classifier'),
@@ -24,7 +22,7 @@ const schema = z.object({
   channels: z.number(),
   imageSize: z.number(),
   widths: z.array(z.number()),
-  testAccuracy: z.number().optional(),
+  testAccuracy: z.number().exactOptional(),
 });
 
 /** A classifier in memory. */
@@ -39,14 +37,10 @@ export interface LoadedClassifier {
  * its configuration do not fit together.
  */
 export async function loadClassifier(folder: string): Promise<LoadedClassifier> {
-  const configPath = join(folder, CONFIG_FILE);
-  const text = await readFile(configPath, 'utf8').catch((cause) => {
-    throw new CheckpointError(
-      `${configPath}: cannot be read (${cause.code}); a classifier is a folder of ${CONFIG_FILE} and ${WEIGHTS_FILE}`,
-      { cause },
-    );
-  });
-  const config = parseClassifierConfig(text, configPath);
+  const hint = `a classifier is a folder of ${CONFIG_FILE} and ${WEIGHTS_FILE}`;
+  const config = await readConfig(folder, hint, (text, name) =>
+    parseConfigOf('classifier', text, name, schema, validateClassifier),
+  );
   const path = join(folder, WEIGHTS_FILE);
   const archive = await openSafetensors(await openFile(path));
   try {
@@ -66,27 +60,9 @@ export async function loadClassifier(folder: string): Promise<LoadedClassifier> 
   }
 }
 
-function parseClassifierConfig(text: string, name: string): ClassifierConfig {
-  requireConfigKind(text, name, 'classifier');
-  const { testAccuracy, ...rest } = parseJsonOf(
-    text,
-    name,
-    schema,
-    'not the configuration of a classifier',
-    CheckpointError,
-  );
-  try {
-    return validateClassifier({ ...rest, ...(testAccuracy !== undefined && { testAccuracy }) });
-  } catch (cause) {
-    throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause });
-  }
-}
-
 /** Write a classifier in half precision; each file is replaced as a whole or not at all. */
 export async function saveClassifier(folder: string, { config, weights }: LoadedClassifier): Promise<void> {
   await makeFolders(folder);
   await writeSafetensors(join(folder, WEIGHTS_FILE), storedAs(weights, 'float16'), { format: 'pt' });
-  await writeFileAtomically(join(folder, CONFIG_FILE), async (write) => {
-    await write(new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`));
-  });
+  await writeConfig(folder, config);
 }

@@ -9,7 +9,9 @@ import { CheckpointError } from '../errors.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { nestedTensors, openTorchCheckpoint } from '../formats/torch/checkpoint.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
+import { problemList } from '../io/printable.ts';
 import { I3D_CONVOLUTIONS } from '../models/i3d/layers.ts';
 import {
   type ConvolutionLayer,
@@ -51,12 +53,7 @@ export interface StoredI3d {
  */
 export async function openI3d(path: string, epsilon?: number): Promise<StoredI3d> {
   const archive = await openArchive(path);
-  try {
-    return storedI3d(archive, path, epsilon);
-  } catch (error) {
-    await archive.close();
-    throw error;
-  }
+  return closingOnError(archive, async () => storedI3d(archive, path, epsilon));
 }
 
 /** As {@link openI3d}, from an open archive, which is closed with it. @param path what to call it in messages. */
@@ -138,10 +135,7 @@ function matchUnits(units: readonly Unit[], path: string): Map<string, Unit> {
   }
   if (problems.length === 0)
     return new Map(I3D_CONVOLUTIONS.map((layer, i) => [layer.name, found(layer, i)!]));
-  const more = problems.length > 3 ? `; and ${problems.length - 3} more` : '';
-  throw new CheckpointError(
-    `${path}: is not the I3D network of Kinetics-400: ${problems.slice(0, 3).join('; ')}${more}`,
-  );
+  throw new CheckpointError(`${path}: is not the I3D network of Kinetics-400: ${problemList(problems, 3)}`);
 }
 
 function problemOf(layer: ConvolutionLayer, unit: Unit | undefined): string[] {

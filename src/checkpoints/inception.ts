@@ -7,7 +7,9 @@ import { float32At, take } from '../at.ts';
 import { CheckpointError } from '../errors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { openTensorflowGraph } from '../formats/tensorflow-graph.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
+import { problemList } from '../io/printable.ts';
 import type { InceptionWeights } from '../models/inception/inception.ts';
 import { INCEPTION_CLASSES, INCEPTION_FEATURES, INCEPTION_LAYERS } from '../models/inception/layers.ts';
 import {
@@ -19,7 +21,7 @@ import {
 } from '../models/network-layers.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
-import { openTensorFile } from './tensor-file.ts';
+import { openTensors } from './tensor-source.ts';
 
 /** What its batch norms add to their variances. */
 const EPSILON = 1e-3;
@@ -53,18 +55,13 @@ export const INCEPTION_FILES = {
  */
 export async function openInception(path: string): Promise<StoredInception> {
   const { archive, layout } = await openArchive(path);
-  try {
-    checkNetwork(archive, layout, path);
-  } catch (error) {
-    await archive.close();
-    throw error;
-  }
+  await closingOnError(archive, async () => checkNetwork(archive, layout, path));
   const read = async (name: string): Promise<Tensor<'float32'>> => toFloat32(await archive.read(name));
   return {
     async convolution(layer) {
       const { weight, mean, variance, scale, shift } = layout.names(layer);
       const vector = async (name: string) => (await read(name)).data;
-      return foldBatchNorm(layout.kernel(await read(weight)), {
+      return foldBatchNorm(layout.weight(await read(weight)), {
         mean: await vector(mean),
         variance: await vector(variance),
         scale: await vector(scale),
@@ -72,7 +69,7 @@ export async function openInception(path: string): Promise<StoredInception> {
         epsilon: EPSILON,
       });
     },
-    classifier: async () => layout.classifier(await read(layout.classifierName)),
+    classifier: async () => layout.weight(await read(layout.classifierName)),
     close: () => archive.close(),
   };
 }
@@ -92,9 +89,8 @@ interface Layout {
   readonly classifierName: string;
   /** Stored shapes of a kernel (K, C, h, w) and of the classifier (1008, 2048). */
   shape(shape: readonly number[]): readonly number[];
-  /** A stored kernel as (K, C, h, w), and the stored classifier as (1008, 2048). */
-  kernel(stored: Tensor<'float32'>): Tensor<'float32'>;
-  classifier(stored: Tensor<'float32'>): Tensor<'float32'>;
+  /** A stored kernel as (K, C, h, w), or the stored classifier as (1008, 2048). */
+  weight(stored: Tensor<'float32'>): Tensor<'float32'>;
 }
 
 const torchLayout: Layout = {
@@ -107,8 +103,7 @@ const torchLayout: Layout = {
   }),
   classifierName: 'fc.weight',
   shape: (shape) => shape,
-  kernel: (stored) => stored,
-  classifier: (stored) => stored,
+  weight: (stored) => stored,
 };
 
 const tensorflowLayout: Layout = {
@@ -127,8 +122,7 @@ const tensorflowLayout: Layout = {
     const [outputs, inputs, ...kernel] = take(shape, 2);
     return [...kernel, inputs, outputs];
   },
-  kernel: channelsFirst,
-  classifier: channelsFirst,
+  weight: channelsFirst,
 };
 
 /** (..., C, K) to (K, C, ...). */
@@ -176,8 +170,9 @@ function branchScopes(branches: readonly (readonly NetworkLayer[])[], scope: str
 const tensorflowScopes: ReadonlyMap<string, string> = new Map(scopesOf(INCEPTION_LAYERS, ''));
 
 async function openArchive(path: string): Promise<{ archive: TensorArchive; layout: Layout }> {
-  if (!path.endsWith('.pb')) return { archive: await openTensorFile(path), layout: torchLayout };
-  return { archive: await openTensorflowGraph(await openFile(path)), layout: tensorflowLayout };
+  const file = await openFile(path);
+  if (!path.endsWith('.pb')) return { archive: await openTensors(file), layout: torchLayout };
+  return { archive: await openTensorflowGraph(file), layout: tensorflowLayout };
 }
 
 /** Names and shapes of all that is read, as they should be in the file. */
@@ -193,8 +188,6 @@ function expectedShapes(layout: Layout): Map<string, readonly number[]> {
   return new Map([[layout.classifierName, classifier], ...ofLayers]);
 }
 
-const MAX_PROBLEMS = 3;
-
 function checkNetwork(archive: TensorArchive, layout: Layout, path: string): void {
   const problems = [...expectedShapes(layout)].flatMap(([name, shape]) => {
     if (!archive.has(name)) return [`${name} is missing`];
@@ -202,9 +195,7 @@ function checkNetwork(archive: TensorArchive, layout: Layout, path: string): voi
     return String(stored) === String(shape) ? [] : [`${name} has shape [${stored}] instead of [${shape}]`];
   });
   if (problems.length === 0) return;
-  const more = problems.length - MAX_PROBLEMS;
   throw new CheckpointError(
-    `${path}: is not the Inception network of 2015-12-05: ${problems.slice(0, MAX_PROBLEMS).join('; ')}` +
-      (more > 0 ? `; and ${more} more` : ''),
+    `${path}: is not the Inception network of 2015-12-05: ${problemList(problems, 3)}`,
   );
 }

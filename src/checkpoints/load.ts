@@ -13,8 +13,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { parseConfig } from './config-json.ts';
 import { hubHint } from './hub-hint.ts';
-import { openOfficial, type WeightsChoice } from './official.ts';
-import type { CheckpointLayout } from './official-config.ts';
+import { type OpenOptions, openOfficial } from './official.ts';
 import { openSafetensorsFiles } from './safetensors-files.ts';
 import { CONFIG_FILE, checkedModel, readWeights, type StoredModel, WEIGHTS_FILE } from './stored-model.ts';
 
@@ -23,19 +22,6 @@ export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource 
 /** Where a training keeps its state, and how the names of the weights in it begin. */
 export const TRAINER_FOLDER = 'trainer';
 const TRAINED = 'weights.';
-
-/** Which of a stored model's weights to take. */
-export interface OpenOptions {
-  /**
-   * Of what training left: its weights, or their moving average. By default what a checkpoint calls its model, which
-   * in a model folder is the average.
-   */
-  readonly weights?: WeightsChoice | undefined;
-  /**
-   * How images are divided into tokens and blocks, for a checkpoint that does not state it, such as a bare state dict.
-   */
-  readonly layout?: CheckpointLayout | undefined;
-}
 
 /**
  * Open a model without reading its weights.
@@ -58,7 +44,7 @@ export async function openModel(path: string, options: OpenOptions = {}): Promis
 }
 
 async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<StoredModel> {
-  const config = await readConfig(folder);
+  const config = await readModelConfig(folder);
   const path = join(folder, weightsFile);
   const archive = await openSafetensorsFiles(path);
   return closingOnError(archive, async () => checkedModel(path, { config, archive }));
@@ -66,7 +52,7 @@ async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<S
 
 /** The weights that a training goes on from, in the newest of its states. */
 async function openTraining(folder: string): Promise<StoredModel> {
-  const config = await readConfig(folder);
+  const config = await readModelConfig(folder);
   const files = await readdir(join(folder, TRAINER_FOLDER)).catch(() => []);
   const file = files
     .filter((name) => name.endsWith('.safetensors'))
@@ -84,15 +70,24 @@ async function openTraining(folder: string): Promise<StoredModel> {
   return closingOnError(archive, async () => checkedModel(path, { config, archive }));
 }
 
-async function readConfig(folder: string): Promise<AcditConfig> {
-  const configPath = join(folder, CONFIG_FILE);
-  const text = await readFile(configPath, 'utf8').catch((cause) => {
-    throw new CheckpointError(
-      `${configPath}: cannot be read (${cause.code}); a model folder holds ${CONFIG_FILE} and ${WEIGHTS_FILE}`,
-      { cause },
-    );
+function readModelConfig(folder: string): Promise<AcditConfig> {
+  return readConfig(folder, `a model folder holds ${CONFIG_FILE} and ${WEIGHTS_FILE}`, parseConfig);
+}
+
+/**
+ * Reads the `config.json` of a folder.
+ * @param hint what such a folder holds, for the message if it is missing
+ */
+export async function readConfig<C>(
+  folder: string,
+  hint: string,
+  parse: (text: string, name: string) => C,
+): Promise<C> {
+  const path = join(folder, CONFIG_FILE);
+  const text = await readFile(path, 'utf8').catch((cause) => {
+    throw new CheckpointError(`${path}: cannot be read (${cause.code}); ${hint}`, { cause });
   });
-  return parseConfig(text, configPath);
+  return parse(text, path);
 }
 
 /**

@@ -17,7 +17,8 @@ import { CheckpointError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import { elementCount, float32, tensorBytes } from '../tensor/tensor.ts';
-import { loadModel, type OpenOptions, openModel } from './load.ts';
+import { loadModel, openModel } from './load.ts';
+import type { OpenOptions } from './official.ts';
 
 const config: AcditConfig = { ...tinyConfig({}), space: 'latents' };
 const args = { patch_size: int(2), image_size: int(64), block_size: int(4), ar_len: int(4) };

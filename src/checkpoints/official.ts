@@ -5,12 +5,7 @@
 
 import { CheckpointError } from '../errors.ts';
 import { renamedArchive, type TensorArchive } from '../formats/tensor-archive.ts';
-import {
-  isNamespace,
-  stateDict,
-  type TorchCheckpoint,
-  type TorchValue,
-} from '../formats/torch/checkpoint.ts';
+import { isNamespace, type TorchCheckpoint, type TorchValue } from '../formats/torch/checkpoint.ts';
 import { printable, printableList } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parseConfig } from './config-json.ts';
@@ -20,6 +15,7 @@ import {
   completeArguments,
   officialConfig,
 } from './official-config.ts';
+import { openStateDict } from './tensor-source.ts';
 
 /** Which weights of a training checkpoint: as trained last, or their moving average. */
 export type WeightsChoice = 'model' | 'ema';
@@ -39,9 +35,16 @@ const KNOWN_PARAMETER = 'x_embedder.weight';
 
 type Dict = ReadonlyMap<TorchValue, TorchValue>;
 
-/** Which weights to take, and the layout of a model that does not state it. */
-export interface OfficialOptions {
+/** Which of a stored model's weights to take. */
+export interface OpenOptions {
+  /**
+   * Of what training left: its weights, or their moving average. By default what a checkpoint calls its model, which
+   * in a model folder is the average.
+   */
   readonly weights?: WeightsChoice | undefined;
+  /**
+   * How images are divided into tokens and blocks, for a checkpoint that does not state it, such as a bare state dict.
+   */
   readonly layout?: CheckpointLayout | undefined;
 }
 
@@ -52,7 +55,7 @@ export interface OfficialOptions {
 export function openOfficial(
   checkpoint: TorchCheckpoint,
   name: string,
-  { weights: choice, layout = {} }: OfficialOptions = {},
+  { weights: choice, layout = {} }: OpenOptions = {},
 ): { config: AcditConfig; archive: TensorArchive } {
   const { value } = checkpoint;
   if (!(value instanceof Map)) {
@@ -64,7 +67,7 @@ export function openOfficial(
     );
   }
   const weights = chosenWeights(value, choice, name);
-  const archive = withoutWrappers(tensorsOf(weights, checkpoint, name), name);
+  const archive = withoutWrappers(openStateDict(checkpoint, weights, name), name);
   const args = argumentsOf(value);
   const recorded = recordedConfig(args, name);
   if (recorded) return { config: recorded, archive };
@@ -72,14 +75,6 @@ export function openOfficial(
     throw new CheckpointError(`${name}: not an ACDiT: '${KNOWN_PARAMETER}' is missing`);
   }
   return { config: officialConfig(completeArguments(args, layout, name), archive, name), archive };
-}
-
-function tensorsOf(weights: TorchValue, checkpoint: TorchCheckpoint, name: string): TensorArchive {
-  try {
-    return stateDict(weights, () => checkpoint.close());
-  } catch (cause) {
-    throw new CheckpointError(`${name}: ${(cause as Error).message}`, { cause });
-  }
 }
 
 /** Returns the weights that were chosen; without a choice, the model's, or the only ones. */

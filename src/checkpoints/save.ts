@@ -35,9 +35,13 @@ export async function saveModel(
     { format: 'pt', ...metadata },
     signal,
   );
-  await writeFileAtomically(join(folder, CONFIG_FILE), async (write) => {
-    await write(new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`));
-  });
+  await writeConfig(folder, config);
+}
+
+/** Writes the `config.json` of a folder. */
+export async function writeConfig(folder: string, config: object): Promise<void> {
+  const text = `${JSON.stringify(config, null, 2)}\n`;
+  await writeFileAtomically(join(folder, CONFIG_FILE), (write) => write(new TextEncoder().encode(text)));
 }
 
 /**

@@ -1,12 +1,11 @@
 /** @file An autoencoder whose weights are still where they are stored, be it a file or a place in the network. */
 
 import { z } from 'zod';
-import { CheckpointError, ConfigError } from '../errors.ts';
+import { CheckpointError } from '../errors.ts';
 import { isShardIndex } from '../formats/sharded-safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
-import type { ByteSource } from '../io/byte-source.ts';
-import { parseJsonOf } from '../io/json.ts';
-import { printable } from '../io/printable.ts';
+import { type ByteSource, closingOnError } from '../io/byte-source.ts';
+import { printable, problemList } from '../io/printable.ts';
 import {
   type AutoencoderConfig,
   DEFAULT_SCALING_FACTOR,
@@ -16,7 +15,7 @@ import type { ParameterSource } from '../models/autoencoder/programs.ts';
 import { autoencoderParameters, currentName } from '../models/autoencoder/stages.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { elementCount, float32 } from '../tensor/tensor.ts';
-import { requireConfigKind } from './config-kind.ts';
+import { parseConfigOf } from './config-json.ts';
 import { openTensors } from './tensor-source.ts';
 
 /** Names of the weights that diffusers writes, or of the index of their files, in order of preference. */
@@ -59,12 +58,12 @@ export async function openAutoencoderSource(
  * @param file what to call it in messages.
  * @throws {CheckpointError} if they do not fit.
  */
-export async function storedAutoencoder(
+export function storedAutoencoder(
   archive: TensorArchive,
   config: AutoencoderConfig,
   file: string,
 ): Promise<StoredAutoencoder> {
-  try {
+  return closingOnError(archive, async () => {
     const names = checkedNames(archive, config, file);
     return {
       config,
@@ -75,10 +74,7 @@ export async function storedAutoencoder(
       },
       close: () => archive.close(),
     };
-  } catch (error) {
-    await archive.close();
-    throw error;
-  }
+  });
 }
 
 interface StoredParameter {
@@ -109,17 +105,11 @@ function checkedNames(
   }
   for (const [name, inFile] of stored) if (!expected.has(name)) problems.push(`${inFile} is unknown`);
   if (problems.length > 0) {
-    throw new CheckpointError(`${file} does not fit its config.json: ${listed(problems)}`);
+    // They name tensors of the file, which may be many and long.
+    const listed = problems.map((problem) => printable(problem, 160));
+    throw new CheckpointError(`${file} does not fit its config.json: ${problemList(listed, SHOWN_PROBLEMS)}`);
   }
   return found;
-}
-
-/** Lists problems briefly: they name tensors of the file, which may be many and long. */
-function listed(problems: readonly string[]): string {
-  const shown = problems.slice(0, SHOWN_PROBLEMS).map((problem) => printable(problem, 160));
-  return (
-    shown.join('; ') + (problems.length > shown.length ? `; and ${problems.length - shown.length} more` : '')
-  );
 }
 
 /** Attention's products were 1 x 1 convolutions once, so dims of 1 at the end make no difference. */
@@ -160,16 +150,14 @@ const schema = z.object({
  * fit together.
  */
 export function parseAutoencoderConfig(text: string, name: string): AutoencoderConfig {
-  requireConfigKind(text, name, 'autoencoder');
-  const data = parseJsonOf(text, name, schema, 'no AutoencoderKL that is supported', CheckpointError);
-  for (const types of [data.down_block_types, data.up_block_types]) {
-    if (types && types.length !== data.block_out_channels.length) {
-      throw new CheckpointError(
-        `${name}: ${types.length} block types for ${data.block_out_channels.length} entries of block_out_channels`,
-      );
+  return parseConfigOf('autoencoder', text, name, schema, (data) => {
+    for (const types of [data.down_block_types, data.up_block_types]) {
+      if (types && types.length !== data.block_out_channels.length) {
+        throw new CheckpointError(
+          `${name}: ${types.length} block types for ${data.block_out_channels.length} entries of block_out_channels`,
+        );
+      }
     }
-  }
-  try {
     return validateAutoencoder({
       inChannels: data.in_channels,
       outChannels: data.out_channels,
@@ -182,7 +170,5 @@ export function parseAutoencoderConfig(text: string, name: string): AutoencoderC
       postQuantConv: data.use_post_quant_conv,
       scalingFactor: data.scaling_factor,
     });
-  } catch (cause) {
-    throw new ConfigError(`${name}: ${(cause as Error).message}`, { cause });
-  }
+  });
 }

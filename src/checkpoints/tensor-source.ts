@@ -3,8 +3,13 @@
 import { CheckpointError } from '../errors.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
-import { openTorchCheckpoint, stateDict } from '../formats/torch/checkpoint.ts';
-import type { ByteSource } from '../io/byte-source.ts';
+import {
+  openTorchCheckpoint,
+  stateDict,
+  type TorchCheckpoint,
+  type TorchValue,
+} from '../formats/torch/checkpoint.ts';
+import { type ByteSource, closingOnError } from '../io/byte-source.ts';
 
 /**
  * Open safetensors, if the source is called so, or else a PyTorch checkpoint that is a state dict.
@@ -13,10 +18,14 @@ import type { ByteSource } from '../io/byte-source.ts';
 export async function openTensors(source: ByteSource): Promise<TensorArchive> {
   if (source.name.endsWith('.safetensors')) return openSafetensors(source);
   const checkpoint = await openTorchCheckpoint(source);
+  return closingOnError(checkpoint, async () => openStateDict(checkpoint, checkpoint.value, source.name));
+}
+
+/** The tensors of a dict in an open checkpoint. @throws {CheckpointError} if it is no dict with tensors. */
+export function openStateDict(checkpoint: TorchCheckpoint, value: TorchValue, name: string): TensorArchive {
   try {
-    return stateDict(checkpoint.value, () => checkpoint.close());
+    return stateDict(value, () => checkpoint.close());
   } catch (cause) {
-    await checkpoint.close();
-    throw new CheckpointError(`${source.name}: ${(cause as Error).message}`, { cause });
+    throw new CheckpointError(`${name}: ${(cause as Error).message}`, { cause });
   }
 }

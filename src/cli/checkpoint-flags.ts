@@ -1,6 +1,7 @@
 /** @file Flags of every command that opens a model: which weights, and the layout that a checkpoint may not state. */
 
-import type { OpenOptions, StoredModel } from '../checkpoints/load.ts';
+import type { StoredModel } from '../checkpoints/load.ts';
+import type { OpenOptions } from '../checkpoints/official.ts';
 import { ArgumentError } from '../errors.ts';
 import { bundledModel } from '../runs/bundled-model.ts';
 import { openNamedModel } from '../runs/model-path.ts';

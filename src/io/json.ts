@@ -1,7 +1,7 @@
 /** @file JSON texts of files that anyone may have written, checked against a schema. */
 
 import type { z } from 'zod';
-import { printable } from './printable.ts';
+import { printable, problemList } from './printable.ts';
 
 /** An error class of this package. */
 type Fault = new (message: string, options?: ErrorOptions) => Error;
@@ -71,12 +71,8 @@ export function parseJsonOf<T>(
 ): T {
   const result = schema.safeParse(parseJson(text, name, Fault));
   if (result.success) return result.data;
-  const { issues } = result.error;
-  const problems = issues
-    .slice(0, SHOWN_PROBLEMS)
-    .map(
-      ({ path, message }) => `${printable(path.join('.') || 'file')}: ${printable(message, PROBLEM_LENGTH)}`,
-    );
-  const more = issues.length > SHOWN_PROBLEMS ? `; and ${issues.length - SHOWN_PROBLEMS} more` : '';
-  throw new Fault(`${name}: ${otherwise}: ${problems.join('; ')}${more}`);
+  const problems = result.error.issues.map(
+    ({ path, message }) => `${printable(path.join('.') || 'file')}: ${printable(message, PROBLEM_LENGTH)}`,
+  );
+  throw new Fault(`${name}: ${otherwise}: ${problemList(problems, SHOWN_PROBLEMS)}`);
 }

@@ -39,6 +39,12 @@ export function printableList(values: Iterable<unknown>, shown = 8): string {
   return first.length === 0 ? 'none' : first.join(', ');
 }
 
+/** Returns the first problems of a file, and how many more there are. */
+export function problemList(problems: readonly string[], shown: number): string {
+  const more = problems.length > shown ? `; and ${problems.length - shown} more` : '';
+  return problems.slice(0, shown).join('; ') + more;
+}
+
 /** Returns a whole message as one printable line: the last guard before it is shown. */
 export function printableMessage(message: string): string {
   return printable(message.replace(/\s*\n\s*/g, ' '), MAX_MESSAGE_LENGTH);

@@ -2,7 +2,8 @@
 
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { type OpenOptions, openModel, type StoredModel } from '../checkpoints/load.ts';
+import { openModel, type StoredModel } from '../checkpoints/load.ts';
+import type { OpenOptions } from '../checkpoints/official.ts';
 import { ArgumentError, HubError } from '../errors.ts';
 import type { HubOptions } from '../hub/events.ts';
 import { fetchAutoencoder, fetchModel, MODEL_FILE } from '../hub/fetch-model.ts';

@@ -5,7 +5,7 @@
  */
 
 import type { Readable } from 'node:stream';
-import type { OpenOptions } from '../checkpoints/load.ts';
+import type { OpenOptions } from '../checkpoints/official.ts';
 import { AcditError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { programBeside, startChild } from '../remote/node.ts';

@@ -1,7 +1,7 @@
 /** @file A running server: models in processes of their own, the app on a port, and an orderly end. */
 
 import { basename, extname } from 'node:path';
-import type { OpenOptions } from '../checkpoints/load.ts';
+import type { OpenOptions } from '../checkpoints/official.ts';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import type { ServedDevice } from '../sampling/process-sampler.ts';

@@ -1,4 +1,4 @@
 /** @file Checks against golden numbers of the official code. */
 
-export { type Check, type GoldenNumbers, TOLERANCE } from './check.ts';
-export { checkedNames, type VerificationOptions, verifyModel } from './verify.ts';
+export { type Check, type GoldenNumbers, TOLERANCE, type VerificationOptions } from './check.ts';
+export { checkedNames, verifyModel } from './verify.ts';

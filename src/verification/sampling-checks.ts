@@ -5,8 +5,6 @@ import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver } from '../diffusion/solvers/index.ts';
 import { FormatError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import type { Weights } from '../models/acdit/weights.ts';
-import type { Device } from '../runtime/device.ts';
 import { EMPTY_CACHE, type KeyValueCache } from '../sampling/cache.ts';
 import { finalLatents } from '../sampling/final-latents.ts';
 import { type NoisePredictor, openNoisePredictor } from '../sampling/noise-predictor.ts';
@@ -14,16 +12,17 @@ import { blockOf } from '../sampling/request.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import { type Check, check, type GoldenNumbers, TOLERANCE } from './check.ts';
-import { readIndices, readLatents, readScalar } from './golden-inputs.ts';
-
-interface SamplingChecks {
-  readonly config: AcditConfig;
-  readonly weights: Weights;
-  readonly golden: GoldenNumbers;
-  readonly device: Device;
-  readonly signal?: AbortSignal | undefined;
-}
+import {
+  type Check,
+  check,
+  compare,
+  type GoldenNumbers,
+  readIndices,
+  readLatents,
+  readScalar,
+  TOLERANCE,
+  type VerificationOptions,
+} from './check.ts';
 
 /** What was asked of the official sampler, and what it gave. */
 interface OfficialRun {
@@ -36,14 +35,11 @@ interface OfficialRun {
 }
 
 /** Check what `golden` has of sampling. */
-export async function* checkSampling(options: SamplingChecks): AsyncGenerator<Check> {
+export async function* checkSampling(options: VerificationOptions): AsyncGenerator<Check> {
   const { config, golden } = options;
   if (!golden.has('sample.noise')) return;
   const run = await readRun(config, golden);
-  if (golden.has('sample.timesteps')) {
-    const name = 'sample.timesteps';
-    yield check(name, run.timesteps, await golden.read(name), TOLERANCE.table);
-  }
+  yield* compare(golden, 'sample.timesteps', run.timesteps, TOLERANCE.table);
   yield* checkPredictions(options, run);
   yield* checkLatents(options, run);
 }
@@ -63,7 +59,7 @@ async function readRun(config: AcditConfig, golden: GoldenNumbers): Promise<Offi
 
 /** Each block is predicted behind the official latents of those before it, so that no error adds up. */
 async function* checkPredictions(
-  { config, weights, golden, device, signal }: SamplingChecks,
+  { config, weights, golden, device, signal }: VerificationOptions,
   run: OfficialRun,
 ): AsyncGenerator<Check> {
   if (!golden.has('sample.block0.first.eps')) return;
@@ -120,15 +116,14 @@ async function predict(
 }
 
 async function* checkLatents(
-  { config, weights, golden, device, signal }: SamplingChecks,
+  { config, weights, golden, device, signal }: VerificationOptions,
   { labels, cfg, steps, noise }: OfficialRun,
 ): AsyncGenerator<Check> {
   const sampler = await createSampler({ config, weights, device, signal });
   try {
     const request = { labels, cfg, steps, noise, ...(signal && { signal }) };
     const { data } = await finalLatents(sampler.sample(request));
-    const name = 'sample.latents';
-    yield check(name, data, await golden.read(name), TOLERANCE.sampling);
+    yield* compare(golden, 'sample.latents', data, TOLERANCE.sampling);
   } finally {
     await sampler.dispose();
   }

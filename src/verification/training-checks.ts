@@ -4,7 +4,6 @@ import { at, take } from '../at.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
-import type { Device } from '../runtime/device.ts';
 import { compileGradientPass } from '../training/compile-gradient-pass.ts';
 import type { GradientPass, NoisedBatch } from '../training/gradient-pass.ts';
 import { noiseBlocks } from '../training/noising.ts';
@@ -15,24 +14,23 @@ import {
   type Optimizer,
   zerosLike,
 } from '../training/optimizer.ts';
-import { type Check, check, type GoldenNumbers, TOLERANCE } from './check.ts';
-import { readIndices, readLatents } from './golden-inputs.ts';
+import {
+  type Check,
+  compare,
+  type GoldenNumbers,
+  readIndices,
+  readLatents,
+  TOLERANCE,
+  type VerificationOptions,
+} from './check.ts';
 
 /** What the golden numbers were made with. */
 const OPTIMIZER = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.05, ema: 0 } as const;
 const CLIP = 1;
 const LEARNING_RATE = 1e-4;
 
-interface TrainingChecks {
-  readonly config: AcditConfig;
-  readonly weights: Weights;
-  readonly golden: GoldenNumbers;
-  readonly device: Device;
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** Check what `golden` has of training. The weights stay as they are. */
-export async function* checkTraining(options: TrainingChecks): AsyncGenerator<Check> {
+export async function* checkTraining(options: VerificationOptions): AsyncGenerator<Check> {
   const { config, golden, device } = options;
   if (!golden.has('train.clean')) return;
   const batch = await readBatch(config, golden);
@@ -59,7 +57,7 @@ async function readBatch(config: AcditConfig, golden: GoldenNumbers): Promise<No
 
 /** Gradients on the untouched weights, then three steps on the same batch. */
 async function* checkSteps(
-  { weights, golden, signal }: TrainingChecks,
+  { weights, golden, signal }: VerificationOptions,
   pass: GradientPass,
   optimizer: Optimizer,
   batch: NoisedBatch,
@@ -89,13 +87,4 @@ async function* checkSteps(
 
 function copyOf(weights: Weights): Weights {
   return new Map([...weights].map(([name, value]) => [name, { ...value, data: value.data.slice() }]));
-}
-
-async function* compare(
-  golden: GoldenNumbers,
-  name: string,
-  values: ArrayLike<number>,
-  tolerance: number,
-): AsyncGenerator<Check> {
-  if (golden.has(name)) yield check(name, values, await golden.read(name), tolerance);
 }

@@ -1,22 +1,12 @@
 /** @file A build checked against golden numbers of the official code, check by check. */
 
+import { compilePlan, denseMask, skipCausal } from '../models/acdit/attention-plan.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import type { Weights } from '../models/acdit/weights.ts';
-import type { Device } from '../runtime/device.ts';
-import type { Check, GoldenNumbers } from './check.ts';
+import { tokenPositions } from '../models/acdit/layout.ts';
+import { ropeTables } from '../models/acdit/rope.ts';
+import { type Check, compare, type GoldenNumbers, TOLERANCE, type VerificationOptions } from './check.ts';
 import { checkSampling } from './sampling-checks.ts';
-import { checkTables } from './tables.ts';
 import { checkTraining } from './training-checks.ts';
-
-/** What is verified, and against what. */
-export interface VerificationOptions {
-  readonly config: AcditConfig;
-  /** Left as they are. */
-  readonly weights: Weights;
-  readonly golden: GoldenNumbers;
-  readonly device: Device;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * Compute everything that `golden` has and compare: tables, sampling, prediction, loss, gradients, optimizer
@@ -34,4 +24,22 @@ export function checkedNames(names: readonly string[]): string[] {
   const checked =
     /^(position_ids|rope\.(cos|sin)|scam\.mask|train\.(noised|prediction|loss|grad_norm|step[12]\.loss|grad\..+|after3\..+)|sample\.(timesteps|latents|block\d+\.(first|last)\.eps))$/;
   return names.filter((name) => checked.test(name));
+}
+
+/** Check the tables in `golden`, which depend on the configuration only: positions, RoPE, and the mask. */
+async function* checkTables(config: AcditConfig, golden: GoldenNumbers): AsyncGenerator<Check> {
+  const tables: Record<string, () => ArrayLike<number>> = {
+    position_ids: () => tokenPositions(config).flatMap((axis) => [...axis]),
+    'rope.cos': () => ropeTables(config).cos.data,
+    'rope.sin': () => ropeTables(config).sin.data,
+    'scam.mask': () => officialMask(config),
+  };
+  for (const [name, compute] of Object.entries(tables)) {
+    if (golden.has(name)) yield* compare(golden, name, compute(), TOLERANCE.table);
+  }
+}
+
+/** (2TB, 2TB). The official sequence holds the last clean block too, which nothing attends. */
+function officialMask({ blocks, blockSize }: AcditConfig): Uint8Array {
+  return denseMask(compilePlan(2 * blocks, blockSize, skipCausal(blocks)));
 }
