@@ -8,7 +8,7 @@ import { parseConfig } from '../../src/checkpoints/config-json.ts';
 import { parseAutoencoderConfig } from '../../src/checkpoints/stored-autoencoder.ts';
 import { ConfigError } from '../../src/errors.ts';
 import { expectedPath } from '../../src/hub/cache.ts';
-import { openHub } from '../../src/hub/connection.ts';
+import { HubFile, openHub } from '../../src/hub/connection.ts';
 import { lookUp } from '../../src/hub/file-info.ts';
 import { listedFile, listRepository } from '../../src/hub/listing.ts';
 import { parseHubName } from '../../src/hub/names.ts';
@@ -93,7 +93,7 @@ async function hubTargets(folder: string): Promise<Target[]> {
     {
       name: 'hub headers',
       run: async (random) => {
-        await lookUp(await hubThat(async () => headAnswer(random)), LOCATION);
+        await lookUp(new HubFile(await hubThat(async () => headAnswer(random)), LOCATION));
         return undefined;
       },
       whole: async () => {},

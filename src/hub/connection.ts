@@ -1,7 +1,9 @@
 /** @file Requests to the hub: the token, time limits, and what went wrong in plain words. */
 
 import { HubError } from '../errors.ts';
-import type { HubEvent, HubOptions } from './events.ts';
+import { pause } from '../pause.ts';
+import type { FileEvent, HubEvent, HubOptions } from './events.ts';
+import { describeLocation, type HubLocation } from './names.ts';
 import { type HubSettings, hubSettings } from './settings.ts';
 
 /** How to reach the hub. */
@@ -26,6 +28,46 @@ export async function openHub(options: HubOptions = {}): Promise<Hub> {
     retryDelay: options.retryDelay ?? 1000,
     stallTimeout: options.stallTimeout ?? 30_000,
   };
+}
+
+/** A file of the hub, named in all that is said of it. */
+export class HubFile {
+  readonly hub: Hub;
+  readonly location: HubLocation;
+  readonly name: string;
+
+  constructor(hub: Hub, location: HubLocation) {
+    this.hub = hub;
+    this.location = location;
+    this.name = describeLocation(location);
+  }
+
+  emit({ kind, ...event }: FileEvent): void {
+    this.hub.emit({ kind, file: this.name, ...event } as HubEvent);
+  }
+
+  error(problem: string, options?: ErrorOptions): HubError {
+    return new HubError(`${this.name}: ${problem}`, options);
+  }
+
+  /** Address of its content at a revision. */
+  url(revision: string): string {
+    const { repo, path } = this.location;
+    const file = path.split('/').map(encodeURIComponent).join('/');
+    return `${this.hub.settings.endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${file}`;
+  }
+
+  /**
+   * Waits before another attempt: longer each time, and at least as long as the server asks.
+   * @returns false at once if the server asks for more than five minutes
+   */
+  async waitAfter({ message, retryAfter = 0 }: ConnectionProblem, failures: number): Promise<boolean> {
+    if (retryAfter > LONGEST_WAIT) return false;
+    const delay = Math.max(this.hub.retryDelay * 2 ** (failures - 1), retryAfter);
+    this.emit({ kind: 'retry', reason: message, delay });
+    await pause(delay, this.hub.signal);
+    return true;
+  }
 }
 
 /** Sends the token only to the hub, not to the servers that it redirects to. */
@@ -150,14 +192,6 @@ function problemOf(error: Error): ConnectionProblem {
 /** The longest wait that a server may ask for, in milliseconds. */
 const LONGEST_WAIT = 300_000;
 
-/**
- * Returns how long to wait before another attempt: longer each time, and at least as long as the server asks.
- * @returns undefined if the server asks for more than five minutes
- */
-export function attemptDelay({ retryDelay }: Hub, failures: number, retryAfter = 0): number | undefined {
-  return retryAfter > LONGEST_WAIT ? undefined : Math.max(retryDelay * 2 ** (failures - 1), retryAfter);
-}
-
 /** Makes the problem for a response with a temporary status. */
 export function busy({ status, headers }: Pick<Response, 'status' | 'headers'>): ConnectionProblem {
   const retryAfter = retryAfterOf(headers);
@@ -179,10 +213,4 @@ export function retryAfterOf(headers: Headers, now = Date.now()): number | undef
 /** Is a status one that may be another the next time? */
 export function isPassing(status: number): boolean {
   return status === 429 || status === 408 || status >= 500;
-}
-
-/** Address of a file's content. */
-export function resolveUrl(endpoint: string, repo: string, revision: string, path: string): string {
-  const file = path.split('/').map(encodeURIComponent).join('/');
-  return `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${file}`;
 }

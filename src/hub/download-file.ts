@@ -20,12 +20,11 @@ import {
   snapshotFile,
   snapshotPath,
 } from './cache.ts';
-import { CHECKSUM, hasChecksum } from './checksum.ts';
-import { type Hub, openHub } from './connection.ts';
+import { CHECKSUM, hasChecksum, isGenuine, noteGenuine } from './checksum.ts';
+import { type Hub, HubFile, openHub } from './connection.ts';
 import type { HubOptions } from './events.ts';
 import { type FileInfo, lookUp } from './file-info.ts';
-import { isGenuine, noteGenuine } from './genuine.ts';
-import { describeLocation, type HubLocation, requireLocation } from './names.ts';
+import { type HubLocation, requireLocation } from './names.ts';
 import { missingFile } from './refusals.ts';
 import { transfer } from './transfer.ts';
 
@@ -55,47 +54,48 @@ export async function downloadFile(
   const outcome = await ensureFile(hub, place);
   if (outcome.kind === 'found') return outcome.path;
   if (outcome.kind === 'missing') throw await missingFile(hub, place);
-  throw new HubError(
-    `${describeLocation(place)}: ${outcome.reason}, and it is not in the cache; put the file at ${outcome.expected}`,
+  throw new HubFile(hub, place).error(
+    `${outcome.reason}, and it is not in the cache; put the file at ${outcome.expected}`,
   );
 }
 
 /** @throws {HubError} for all that `Outcome` does not tell */
 export async function ensureFile(hub: Hub, location: HubLocation): Promise<Outcome> {
   requireLocation(location);
+  const file = new HubFile(hub, location);
   const { cache, offline } = hub.settings;
   // A commit never changes.
   const known = COMMIT.test(location.revision) ? snapshotPath(cache, location, location.revision) : undefined;
-  if (known !== undefined && (await isUsable(hub, location, known))) return cachedAt(hub, location, known);
+  if (known !== undefined && (await isUsable(file, known))) return cachedAt(file, known);
   const answer = offline
     ? ({ kind: 'unreachable', reason: 'HF_HUB_OFFLINE is set' } as const)
-    : await lookUp(hub, location);
+    : await lookUp(file);
   if (answer.kind === 'missing') return answer;
-  if (answer.kind === 'unreachable') return cachedFile(hub, location, answer.reason);
+  if (answer.kind === 'unreachable') return cachedFile(file, answer.reason);
   const { info } = answer;
-  const path = await ensureSnapshot(hub, location, info);
-  return { kind: 'found', path, commit: info.commit };
+  return { kind: 'found', path: await ensureSnapshot(file, info), commit: info.commit };
 }
 
-async function cachedFile(hub: Hub, location: HubLocation, reason: string): Promise<Outcome> {
-  const path = await expectedPath(hub.settings.cache, location);
-  if (!(await isUsable(hub, location, path))) return { kind: 'absent', reason, expected: path };
-  if (!hub.settings.offline) hub.emit({ kind: 'unreachable', file: describeLocation(location), reason });
-  return cachedAt(hub, location, path);
+async function cachedFile(file: HubFile, reason: string): Promise<Outcome> {
+  const { cache, offline } = file.hub.settings;
+  const path = await expectedPath(cache, file.location);
+  if (!(await isUsable(file, path))) return { kind: 'absent', reason, expected: path };
+  if (!offline) file.emit({ kind: 'unreachable', reason });
+  return cachedAt(file, path);
 }
 
 /**
  * Checks whether a file of a snapshot can be used without asking the hub: a link's blob must have the content that its
  * name promises. A file that was put there by hand has no checksum, and a snapshot without a commit may hold any link.
  */
-async function isUsable(hub: Hub, location: HubLocation, path: string): Promise<boolean> {
+async function isUsable(file: HubFile, path: string): Promise<boolean> {
   if (!(await isFile(path))) return false;
   const stats = await lstat(path);
-  const isHandMade = !COMMIT.test(commitOf(location, path));
+  const isHandMade = !COMMIT.test(commitOf(file.location, path));
   if (!stats.isSymbolicLink() || isHandMade) return true;
-  const blob = await linkedBlob(hub.settings.cache, location.repo, path);
-  if (blob !== undefined && (await hasContent(hub, location, blob, basename(blob)))) return true;
-  if (blob === undefined) hub.emit({ kind: 'damaged', file: describeLocation(location), path });
+  const blob = await linkedBlob(file.hub.settings.cache, file.location.repo, path);
+  if (blob !== undefined && (await hasContent(file, blob, basename(blob)))) return true;
+  if (blob === undefined) file.emit({ kind: 'damaged', path });
   return false;
 }
 
@@ -105,26 +105,26 @@ function commitOf({ path: inside }: HubLocation, path: string): string {
 }
 
 /** Checks whether a file has this checksum. If not, it is useless; the hub's copy will replace it. */
-async function hasContent(hub: Hub, location: HubLocation, path: string, checksum: string): Promise<boolean> {
-  const file = describeLocation(location);
-  if (CHECKSUM.test(checksum) && (await isGenuine(hub, path, checksum, file))) return true;
-  hub.emit({ kind: 'damaged', file, path });
+async function hasContent(file: HubFile, path: string, checksum: string): Promise<boolean> {
+  if (CHECKSUM.test(checksum) && (await isGenuine(file, path, checksum))) return true;
+  file.emit({ kind: 'damaged', path });
   return false;
 }
 
-function cachedAt(hub: Hub, location: HubLocation, path: string): Outcome {
-  hub.emit({ kind: 'cached', file: describeLocation(location), path });
+function cachedAt(file: HubFile, path: string): Outcome {
+  file.emit({ kind: 'cached', path });
   return { kind: 'found', path };
 }
 
-async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): Promise<string> {
+async function ensureSnapshot(file: HubFile, info: FileInfo): Promise<string> {
+  const { hub, location } = file;
   const { cache } = hub.settings;
-  const file = describeLocation(location);
   const path = snapshotPath(cache, location, info.commit);
-  const present = await isPresent(hub, location, info, path);
+  const blob = blobPath(cache, location.repo, info.checksum);
+  const present = await isPresent(file, info, path, blob);
   try {
-    if (present) await removeAbandonedLock(lockFile(blobPath(cache, location.repo, info.checksum)));
-    else await makeSnapshot(hub, location, info, path);
+    if (present) await removeAbandonedLock(lockFile(blob));
+    else await makeSnapshot(file, info, path, blob);
     await rememberCommit(cache, location, info.commit).catch((error) => {
       if (!present) throw error; // a cache that others share may be read-only
     });
@@ -132,27 +132,24 @@ async function ensureSnapshot(hub: Hub, location: HubLocation, info: FileInfo): 
     const { syscall, message } = cause as NodeJS.ErrnoException;
     const isOfFiles = syscall !== undefined || (cause instanceof AcditError && !(cause instanceof HubError));
     if (!isOfFiles) throw cause;
-    throw new HubError(
-      `${file}: cannot write into the cache ${repoFolder(cache, location.repo)} (${message}); ` +
+    throw file.error(
+      `cannot write into the cache ${repoFolder(cache, location.repo)} (${message}); ` +
         'set HF_HOME to a folder that can be written to',
       { cause },
     );
   }
-  hub.emit({ kind: present ? 'cached' : 'done', file, path });
+  file.emit({ kind: present ? 'cached' : 'done', path });
   return path;
 }
 
 /** Checks whether a snapshot holds the file, with the right content. */
-async function isPresent(
-  hub: Hub,
-  location: HubLocation,
-  { checksum, size }: FileInfo,
-  path: string,
-): Promise<boolean> {
-  const file = await snapshotFile(path, blobPath(hub.settings.cache, location.repo, checksum));
-  return (
-    file !== undefined && (await hasSize(file, size)) && (await hasContent(hub, location, file, checksum))
-  );
+async function isPresent(file: HubFile, info: FileInfo, path: string, blob: string): Promise<boolean> {
+  const present = await snapshotFile(path, blob);
+  return present !== undefined && isWhole(file, info, present);
+}
+
+async function isWhole(file: HubFile, { checksum, size }: FileInfo, path: string): Promise<boolean> {
+  return (await hasSize(path, size)) && hasContent(file, path, checksum);
 }
 
 function lockFile(blob: string): string {
@@ -160,38 +157,42 @@ function lockFile(blob: string): string {
 }
 
 /** One process downloads the blob and places it; others wait, and find it there. */
-async function makeSnapshot(hub: Hub, location: HubLocation, info: FileInfo, path: string): Promise<void> {
-  const { cache } = hub.settings;
-  const { checksum, size } = info;
-  const blob = blobPath(cache, location.repo, checksum);
+async function makeSnapshot(file: HubFile, info: FileInfo, path: string, blob: string): Promise<void> {
+  const { hub, location } = file;
   await makeFolders(dirname(blob));
   const lock = await takeLock(lockFile(blob), {
     signal: hub.signal,
-    onWait: () => hub.emit({ kind: 'waiting', file: describeLocation(location) }),
+    onWait: () => file.emit({ kind: 'waiting' }),
   });
   try {
-    if (await isPresent(hub, location, info, path)) return;
-    const isNew = !(await hasSize(blob, size)) || !(await hasContent(hub, location, blob, checksum));
-    if (isNew) await downloadBlob(hub, location, info, blob);
-    await placeSnapshot(cache, location, blob, path, { isNew });
+    if (await isPresent(file, info, path, blob)) return;
+    const isNew = !(await isWhole(file, info, blob));
+    if (isNew) await downloadBlob(file, info, blob);
+    await placeSnapshot(hub.settings.cache, location, blob, path, { isNew });
     const placed = await snapshotFile(path, blob);
-    if (isNew && placed !== undefined) await noteGenuine(hub, placed, checksum);
+    if (isNew && placed !== undefined) await noteGenuine(hub, placed, info.checksum);
   } finally {
     await lock.release();
   }
 }
 
 /** Download under another name, check, rename. */
-async function downloadBlob(hub: Hub, location: HubLocation, info: FileInfo, blob: string): Promise<void> {
+async function downloadBlob(file: HubFile, info: FileInfo, blob: string): Promise<void> {
+  const { checksum, size } = info;
   const incomplete = `${blob}.incomplete`;
   const target = await openBlob(incomplete, 'write');
   try {
-    const start = await resumePoint(target, info);
-    await requireSpace(dirname(blob), info.size - start, location);
-    hub.emit({ kind: 'start', file: describeLocation(location), done: start, size: info.size });
-    await transfer(hub, location, info, target, start);
+    const start = await resumePoint(target, size);
+    await requireSpace(file, dirname(blob), size - start);
+    file.emit({ kind: 'start', done: start, size });
+    await transfer(file, info, target, start);
     await target.sync();
-    await verify(hub, location, info, target, incomplete);
+    if (!(await hasChecksum(file, target, size, checksum))) {
+      await rm(incomplete, { force: true });
+      throw file.error(
+        `the download is damaged: its checksum is not ${checksum}; it is deleted, and the same command begins again`,
+      );
+    }
   } finally {
     await target.close();
   }
@@ -199,7 +200,7 @@ async function downloadBlob(hub: Hub, location: HubLocation, info: FileInfo, blo
 }
 
 /** How much of the file is there already. */
-async function resumePoint(target: FileHandle, { size }: FileInfo): Promise<number> {
+async function resumePoint(target: FileHandle, size: number): Promise<number> {
   const { size: present } = await target.stat();
   if (present <= size) return present;
   await target.truncate(0); // whatever it is, it is not this file
@@ -207,26 +208,8 @@ async function resumePoint(target: FileHandle, { size }: FileInfo): Promise<numb
 }
 
 /** Refuses a download that cannot fit on the disk. */
-async function requireSpace(folder: string, needed: number, location: HubLocation): Promise<void> {
+async function requireSpace(file: HubFile, folder: string, needed: number): Promise<void> {
   const missing = await missingSpace(folder, needed);
   if (missing === undefined) return;
-  throw new HubError(
-    `${describeLocation(location)}: ${missing}; free some space, or set HF_HOME to a folder on another disk`,
-  );
-}
-
-async function verify(
-  hub: Hub,
-  location: HubLocation,
-  { checksum, size }: FileInfo,
-  target: FileHandle,
-  incomplete: string,
-): Promise<void> {
-  const file = describeLocation(location);
-  const onProgress = (done: number): void => hub.emit({ kind: 'verify', file, done, size });
-  if (await hasChecksum(target, size, checksum, { signal: hub.signal, onProgress })) return;
-  await rm(incomplete, { force: true });
-  throw new HubError(
-    `${file}: the download is damaged: its checksum is not ${checksum}; it is deleted, and the same command begins again`,
-  );
+  throw file.error(`${missing}; free some space, or set HF_HOME to a folder on another disk`);
 }

@@ -2,27 +2,30 @@
 
 import type { Environment } from './settings.ts';
 
-/** One event of a download. Sizes are in bytes. */
-export type HubEvent =
+/** What happens to a file. Sizes are in bytes. */
+export type FileEvent =
   /** It is in the cache already. */
-  | { readonly kind: 'cached'; readonly file: string; readonly path: string }
+  | { readonly kind: 'cached'; readonly path: string }
   /** The hub cannot be asked, so the copy in the cache is used, which may not be the newest. */
-  | { readonly kind: 'unreachable'; readonly file: string; readonly reason: string }
+  | { readonly kind: 'unreachable'; readonly reason: string }
   /**
    * The file in the cache is damaged or planted; `path` is not used. If the hub can be reached, it is downloaded again.
    */
-  | { readonly kind: 'damaged'; readonly file: string; readonly path: string }
+  | { readonly kind: 'damaged'; readonly path: string }
   /** Another process is downloading the same file; its download will be used. */
-  | { readonly kind: 'waiting'; readonly file: string }
+  | { readonly kind: 'waiting' }
   /** `done` bytes are left from an interrupted download. */
-  | { readonly kind: 'start'; readonly file: string; readonly done: number; readonly size: number }
-  | { readonly kind: 'progress'; readonly file: string; readonly done: number; readonly size: number }
+  | { readonly kind: 'start'; readonly done: number; readonly size: number }
+  | { readonly kind: 'progress'; readonly done: number; readonly size: number }
   /** The connection broke; the download goes on after `delay` milliseconds. */
-  | { readonly kind: 'retry'; readonly file: string; readonly reason: string; readonly delay: number }
+  | { readonly kind: 'retry'; readonly reason: string; readonly delay: number }
   /** The checksum is computed. */
-  | { readonly kind: 'verify'; readonly file: string; readonly done: number; readonly size: number }
+  | { readonly kind: 'verify'; readonly done: number; readonly size: number }
   /** It is in the cache now. */
-  | { readonly kind: 'done'; readonly file: string; readonly path: string };
+  | { readonly kind: 'done'; readonly path: string };
+
+/** One event of a download. */
+export type HubEvent = FileEvent & { readonly file: string };
 
 /** How to reach the hub, and who hears of it. */
 export interface HubOptions {

@@ -41,17 +41,16 @@ export const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors|safetensors\.index\.
  */
 export async function fetchModel(name: string, options: HubOptions = {}): Promise<string> {
   const hub = await openHub(options);
-  const location = parseHubName(name, hub.settings.endpoint);
-  if (!location) {
-    if (isAddress(name)) throw badAddress(name, hub);
-    throw new HubError(
-      `${name}: no such model on this machine, nor a released one${didYouMean(name, RELEASED_MODELS) || '.'} ` +
-        `There are ${RELEASED_MODELS.join(', ')}, and other models of the Hugging Face Hub are named owner/repo or ` +
-        'owner/repo/file',
-    );
-  }
+  const location = locationOf(
+    name,
+    hub,
+    () =>
+      `no such model on this machine, nor a released one${didYouMean(name, RELEASED_MODELS) || '.'} ` +
+      `There are ${RELEASED_MODELS.join(', ')}, and other models of the Hugging Face Hub are named owner/repo or ` +
+      'owner/repo/file',
+  );
   if (!MODEL_FILE.test(location.path)) {
-    const sharded = await findShards(hub, location, CONFIG_FILE, WEIGHTS_FILE);
+    const sharded = await findShards(hub, location);
     return sharded ?? dirname(await requireFiles(hub, location, [CONFIG_FILE, WEIGHTS_FILE]));
   }
   const file = last(location);
@@ -67,17 +66,12 @@ export async function fetchModel(name: string, options: HubOptions = {}): Promis
  * Fetches a folder whose weights are in several files, if it has no single file of weights but an index.
  * @returns its path in the cache; undefined if it is not such a folder.
  */
-async function findShards(
-  hub: Hub,
-  folder: HubLocation,
-  configFile: string,
-  weightsFile: string,
-): Promise<string | undefined> {
-  const config = await ensureFile(hub, inFolder(folder, configFile));
+async function findShards(hub: Hub, folder: HubLocation): Promise<string | undefined> {
+  const config = await ensureFile(hub, inFolder(folder, CONFIG_FILE));
   if (config.kind !== 'found') return undefined;
   const pinned = pinnedTo(config, folder);
-  if ((await ensureFile(hub, inFolder(pinned, weightsFile))).kind === 'found') return undefined;
-  const index = await ensureFile(hub, inFolder(pinned, `${weightsFile}.index.json`));
+  if ((await ensureFile(hub, inFolder(pinned, WEIGHTS_FILE))).kind === 'found') return undefined;
+  const index = await ensureFile(hub, inFolder(pinned, `${WEIGHTS_FILE}.index.json`));
   if (index.kind !== 'found') return undefined;
   await fetchShards(hub, pinned, index.path);
   return dirname(index.path);
@@ -97,11 +91,11 @@ async function fetchShards(hub: Hub, folder: HubLocation, indexPath: string): Pr
  */
 export async function fetchAutoencoder(name: string, options: HubOptions = {}): Promise<string> {
   const hub = await openHub(options);
-  const location = parseHubName(name, hub.settings.endpoint);
-  if (!location) {
-    if (isAddress(name)) throw badAddress(name, hub);
-    throw new HubError(`${name}: expected owner/repo or owner/repo/folder, such as ${RELEASED_AUTOENCODER}`);
-  }
+  const location = locationOf(
+    name,
+    hub,
+    () => `expected owner/repo or owner/repo/folder, such as ${RELEASED_AUTOENCODER}`,
+  );
   const inside = inFolder(location, 'vae');
   const folders = last(location) === 'vae' ? [location] : [inside, location];
   for (const folder of folders) {
@@ -119,10 +113,14 @@ export async function fetchAutoencoder(name: string, options: HubOptions = {}): 
   return dirname(await requireFiles(hub, at(folders, -1), [CONFIG_FILE, at(AUTOENCODER_WEIGHTS, 0)]));
 }
 
-function badAddress(name: string, { settings }: Hub): HubError {
+/** @throws {HubError} if a name is none on the hub, with this problem unless it is an address. */
+function locationOf(name: string, { settings }: Hub, problem: () => string): HubLocation {
+  const location = parseHubName(name, settings.endpoint);
+  if (location) return location;
+  if (!isAddress(name)) throw new HubError(`${name}: ${problem()}`);
   // The URL of another page may hold a password or a signature.
   const shown = name.replace(/\/\/.*@/s, '//...@').replace(/[?#].*$/s, '');
-  return new HubError(
+  throw new HubError(
     `${shown}: not the address of a model on the hub; expected ${settings.endpoint}/owner/repo, the address of a folder or ` +
       'file in it, or hf://owner/repo',
   );

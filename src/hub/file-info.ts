@@ -1,31 +1,31 @@
 /** @file What the hub says of a file before it is downloaded: commit, checksum, size. */
 
-import { HubError } from '../errors.ts';
-import { pause } from '../pause.ts';
+import { z } from 'zod';
 import { COMMIT } from './cache.ts';
 import { CHECKSUM } from './checksum.ts';
 import {
-  attemptDelay,
   badRedirect,
   busy,
   ConnectionProblem,
   connected,
   type Hub,
+  type HubFile,
   isPassing,
-  resolveUrl,
 } from './connection.ts';
 import { listedFile } from './listing.ts';
-import { describeLocation, type HubLocation } from './names.ts';
 import { refusal } from './refusals.ts';
 
-export interface FileInfo {
+const infoSchema = z.object({
   /** The commit that the revision is at. */
-  readonly commit: string;
+  commit: z.string().regex(COMMIT),
   /** SHA-256 or git's object name; see `checksum.ts`. */
-  readonly checksum: string;
+  checksum: z.string().regex(CHECKSUM),
   /** Bytes. */
-  readonly size: number;
-}
+  size: z.int().min(0),
+});
+
+/** What the hub says of a file. */
+export type FileInfo = Readonly<z.infer<typeof infoSchema>>;
 
 /** The hub's answer. */
 export type Lookup =
@@ -50,47 +50,36 @@ const HEADERS = [
  * they lack is asked of the API.
  * @throws {HubError} if the hub denies access, or its answer makes no sense.
  */
-export async function lookUp(hub: Hub, location: HubLocation): Promise<Lookup> {
+export async function lookUp(file: HubFile): Promise<Lookup> {
   for (let failures = 1; ; failures++) {
     try {
-      return await attempt(hub, location);
+      return await attempt(file);
     } catch (error) {
       if (!(error instanceof ConnectionProblem)) throw error;
-      const { message, temporary, retryAfter } = error;
-      const delay = attemptDelay(hub, failures, retryAfter);
-      if (!temporary || failures === ATTEMPTS || delay === undefined) {
-        return { kind: 'unreachable', reason: `cannot reach ${hub.settings.endpoint}: ${message}` };
-      }
-      hub.emit({ kind: 'retry', file: describeLocation(location), reason: message, delay });
-      await pause(delay, hub.signal);
+      if (error.temporary && failures < ATTEMPTS && (await file.waitAfter(error, failures))) continue;
+      const { endpoint } = file.hub.settings;
+      return { kind: 'unreachable', reason: `cannot reach ${endpoint}: ${error.message}` };
     }
   }
 }
 
 /** @throws {ConnectionProblem} if there is no answer, or one that may change at the next attempt. */
-async function attempt(hub: Hub, location: HubLocation): Promise<Lookup> {
-  const { status, headers } = await headersOf(hub, location);
-  if (status < 400 || status === 405 || status === 501) return completed(hub, location, headers);
+async function attempt(file: HubFile): Promise<Lookup> {
+  const { status, headers } = await headersOf(file);
+  if (status < 400 || status === 405 || status === 501) return completed(file, headers);
   const code = headers.get('X-Error-Code');
   if (status === 404 && code !== 'RepoNotFound' && code !== 'RevisionNotFound') return { kind: 'missing' };
-  if (code === 'RevisionNotFound') {
-    throw new HubError(`${describeLocation(location)}: there is no revision '${location.revision}'`);
-  }
+  if (code === 'RevisionNotFound') throw file.error(`there is no revision '${file.location.revision}'`);
   if (isPassing(status)) throw busy({ status, headers });
-  throw refusal(hub, location, status, code);
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
+  throw refusal(file, status, code);
 }
 
 /** Headers about the file, of whichever of the servers that redirect to each other has them. */
-async function headersOf(hub: Hub, { repo, revision, path }: HubLocation): Promise<Answer> {
+async function headersOf(file: HubFile): Promise<Pick<Response, 'status' | 'headers'>> {
   const merged = new Headers();
-  let url = resolveUrl(hub.settings.endpoint, repo, revision, path);
+  let url = file.url(file.location.revision);
   for (let redirects = 0; ; redirects++) {
-    const { status, headers } = await head(hub, url);
+    const { status, headers } = await head(file.hub, url);
     const target = status >= 300 && status < 400 ? headers.get('Location') : null;
     for (const name of HEADERS) {
       const value = headers.get(name);
@@ -128,7 +117,8 @@ function head(hub: Hub, url: string): Promise<Response> {
   );
 }
 
-async function completed(hub: Hub, location: HubLocation, headers: Headers): Promise<Lookup> {
+async function completed(file: HubFile, headers: Headers): Promise<Lookup> {
+  const { hub, location } = file;
   const tag = (headers.get('X-Linked-Etag') ?? headers.get('ETag'))?.replace(/^(?:W\/)?"?|"$/g, '');
   const length = headers.get('X-Linked-Size') ?? headers.get('Content-Length');
   let commit = headers.get('X-Repo-Commit') ?? undefined;
@@ -140,12 +130,10 @@ async function completed(hub: Hub, location: HubLocation, headers: Headers): Pro
     checksum ??= listed?.checksum;
     size ??= listed?.size;
   }
-  const makesSense = COMMIT.test(commit ?? '') && CHECKSUM.test(checksum ?? '') && Number.isSafeInteger(size);
-  if (commit === undefined || checksum === undefined || size === undefined || !makesSense || size < 0) {
-    throw new HubError(
-      `${describeLocation(location)}: ${hub.settings.endpoint} does not say the commit, checksum and size of the file, ` +
-        'as the Hugging Face Hub does; see whether HF_ENDPOINT is right',
-    );
-  }
-  return { kind: 'found', info: { commit, checksum, size } };
+  const { data: info } = infoSchema.safeParse({ commit, checksum, size });
+  if (info) return { kind: 'found', info };
+  throw file.error(
+    `${hub.settings.endpoint} does not say the commit, checksum and size of the file, as the Hugging Face Hub does; ` +
+      'see whether HF_ENDPOINT is right',
+  );
 }

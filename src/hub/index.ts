@@ -4,7 +4,7 @@
  */
 
 export { downloadFile } from './download-file.ts';
-export type { HubEvent, HubOptions } from './events.ts';
+export type { FileEvent, HubEvent, HubOptions } from './events.ts';
 export { fetchAutoencoder, fetchModel } from './fetch-model.ts';
 export { type HubLocation, parseHubName, RELEASED_AUTOENCODER, RELEASED_MODELS } from './names.ts';
 export { type Environment, type HubSettings, hubSettings } from './settings.ts';

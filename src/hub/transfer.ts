@@ -1,21 +1,11 @@
 /** @file The content of a file from the hub to the disk, over as many connections as it takes. */
 
 import type { FileHandle } from 'node:fs/promises';
-import { HubError } from '../errors.ts';
+import type { HubError } from '../errors.ts';
 import { writeAll } from '../io/atomic-write.ts';
 import { formatBytes } from '../io/quantities.ts';
-import { pause } from '../pause.ts';
-import {
-  attemptDelay,
-  busy,
-  ConnectionProblem,
-  connected,
-  type Hub,
-  isPassing,
-  resolveUrl,
-} from './connection.ts';
+import { busy, ConnectionProblem, connected, type Hub, type HubFile, isPassing } from './connection.ts';
 import type { FileInfo } from './file-info.ts';
-import { describeLocation, type HubLocation } from './names.ts';
 import { refusal } from './refusals.ts';
 
 /** Max attempts in a row that deliver almost nothing. */
@@ -29,70 +19,63 @@ const SLOWEST = 1000;
  * @throws {HubError} if the disk is full, the connection breaks again and again, or the server sends something else.
  */
 export async function transfer(
-  hub: Hub,
-  location: HubLocation,
+  file: HubFile,
   info: FileInfo,
   target: FileHandle,
   start: number,
 ): Promise<void> {
-  const file = describeLocation(location);
   const { size } = info;
   let done = start;
   let failures = 0;
   const write = async (bytes: Uint8Array): Promise<void> => {
     if (done + bytes.length > size) {
-      throw new HubError(`${file}: the server sends more than its ${size} bytes; try again later`);
+      throw file.error(`the server sends more than its ${size} bytes; try again later`);
     }
     await writeAll(target, bytes, done).catch((cause) => {
       throw diskProblem(file, size - done, cause);
     });
     done += bytes.length;
-    hub.emit({ kind: 'progress', file, done, size });
+    file.emit({ kind: 'progress', done, size });
   };
   while (done < size) {
     const before = done;
     try {
-      await receive(hub, location, info, done, write);
+      await receive(file, info, done, write);
     } catch (error) {
       if (!(error instanceof ConnectionProblem)) throw error;
-      failures = done - before < leastBytes(hub) ? failures + 1 : 1;
-      const delay = attemptDelay(hub, failures, error.retryAfter);
-      if (failures === ATTEMPTS || delay === undefined) {
-        const times = failures > 1 ? `, ${failures} times in a row` : '';
-        throw new HubError(
-          `${file}: ${error.message}${times}; ${formatBytes(done)} of ${formatBytes(size)} are kept, and the same ` +
-            'command resumes from there',
-          { cause: error },
-        );
-      }
-      hub.emit({ kind: 'retry', file, reason: error.message, delay });
-      await pause(delay, hub.signal);
+      failures = done - before < leastBytes(file.hub) ? failures + 1 : 1;
+      if (failures < ATTEMPTS && (await file.waitAfter(error, failures))) continue;
+      const times = failures > 1 ? `, ${failures} times in a row` : '';
+      throw file.error(
+        `${error.message}${times}; ${formatBytes(done)} of ${formatBytes(size)} are kept, and the same command resumes ` +
+          'from there',
+        { cause: error },
+      );
     }
   }
 }
 
 /** One request. @throws {ConnectionProblem} if it ends before the file does. */
 function receive(
-  hub: Hub,
-  location: HubLocation,
-  info: FileInfo,
+  file: HubFile,
+  { commit, size }: FileInfo,
   from: number,
   write: (bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
-  // By its commit, what is asked for cannot change between two requests.
-  const url = resolveUrl(hub.settings.endpoint, location.repo, info.commit, location.path);
+  const { hub } = file;
   return connected(hub, async (signal, alive) => {
-    const response = await hub.fetch(url, {
+    // By its commit, what is asked for cannot change between two requests.
+    const response = await hub.fetch(file.url(commit), {
       headers: { 'Accept-Encoding': 'identity', ...(from > 0 && { Range: `bytes=${from}-` }) },
       signal,
     });
     if (!response.ok) {
       await response.body?.cancel();
       if (isPassing(response.status)) throw busy(response);
-      throw refusal(hub, location, response.status, response.headers.get('X-Error-Code'));
+      throw refusal(file, response.status, response.headers.get('X-Error-Code'));
     }
-    let skip = from - firstByte(response, location, from, info.size);
-    let left = info.size - from;
+    let skip = from - firstByte(response, file, from, size);
+    let left = size - from;
     const watch = watchSpeed(hub);
     for await (const bytes of response.body ?? []) {
       alive();
@@ -127,26 +110,23 @@ function watchSpeed(hub: Hub): (bytes: number) => void {
 }
 
 /** Where an answer begins: some servers send the whole file whatever is asked for. */
-function firstByte({ status, headers }: Response, location: HubLocation, from: number, size: number): number {
-  const file = describeLocation(location);
+function firstByte({ status, headers }: Response, file: HubFile, from: number, size: number): number {
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('Content-Range') ?? '');
   if (status === 206 && Number(range?.[1] ?? Number.NaN) !== from) {
-    throw new HubError(`${file}: the server sends other bytes than it was asked for; try again later`);
+    throw file.error(`the server sends other bytes than it was asked for; try again later`);
   }
   const total = status === 206 ? range?.[2] : headers.get('Content-Length');
   if (total && total !== '*' && Number(total) !== size) {
-    throw new HubError(
-      `${file}: it has ${size} bytes by the hub's word, but the server has ${total}; try again later`,
-    );
+    throw file.error(`it has ${size} bytes by the hub's word, but the server has ${total}; try again later`);
   }
   return status === 206 ? from : 0;
 }
 
-function diskProblem(file: string, missing: number, cause: NodeJS.ErrnoException): HubError {
+function diskProblem(file: HubFile, missing: number, cause: NodeJS.ErrnoException): HubError {
   const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT';
   const problem = full ? `the disk is full, ${formatBytes(missing)} more are needed` : cause.message;
-  return new HubError(
-    `${file}: ${problem}; what is there is kept, and the same command goes on from there ` +
+  return file.error(
+    `${problem}; what is there is kept, and the same command goes on from there ` +
       '(HF_HOME is the folder of the cache)',
     { cause },
   );
