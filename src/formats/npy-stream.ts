@@ -2,6 +2,8 @@
 
 import { take } from '../at.ts';
 import { FormatError } from '../errors.ts';
+import { closingOnError } from '../io/byte-source.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { bytesPerElement, type DType, elementCount, type Tensor } from '../tensor/tensor.ts';
 import { checkedElementCount } from './elements.ts';
 import { arrayFromNumpy, LONGEST_HEADER, numpyType, parseNpyHeader } from './npy.ts';
@@ -28,9 +30,9 @@ export interface NpyStream {
  * @param name what to call it in messages.
  * @throws {FormatError} if it is no `.npy` file, has no rows, is in Fortran order, or is of a type that is not supported.
  */
-export async function streamNpy(chunks: AsyncGenerator<Uint8Array, void>, name: string): Promise<NpyStream> {
+export function streamNpy(chunks: AsyncGenerator<Uint8Array, void>, name: string): Promise<NpyStream> {
   const bytes = byteQueue(chunks);
-  try {
+  return closingOnError(bytes, async () => {
     await bytes.wait(LONGEST_HEADER);
     const { descr, fortranOrder, shape, dataOffset } = parseNpyHeader(bytes.first(LONGEST_HEADER), name);
     bytes.take(dataOffset);
@@ -65,48 +67,31 @@ export async function streamNpy(chunks: AsyncGenerator<Uint8Array, void>, name: 
           throw new FormatError(`${name}: has more data than its shape takes; it is damaged`);
       },
     };
-  } catch (error) {
-    await bytes.close();
-    throw error;
-  }
+  });
 }
 
 /** Bytes that come in chunks and are taken in other ones. */
 function byteQueue(chunks: AsyncGenerator<Uint8Array, void>) {
-  const waiting: Uint8Array[] = [];
-  let size = 0;
-  /** A copy of the first `length` bytes, or of all if they are fewer. */
-  const first = (length: number): Uint8Array => {
-    const out = new Uint8Array(Math.min(length, size));
-    let filled = 0;
-    for (const chunk of waiting) {
-      if (filled === out.length) break;
-      const part = chunk.subarray(0, out.length - filled);
-      out.set(part, filled);
-      filled += part.length;
-    }
-    return out;
-  };
+  let waiting: Uint8Array = new Uint8Array();
   return {
-    first,
+    /** The first `length` bytes, or all if they are fewer. */
+    first: (length: number): Uint8Array => waiting.subarray(0, length),
     /** Wait until there are `length` bytes; false if they end before. */
     async wait(length: number): Promise<boolean> {
+      const parts = [waiting];
+      let size = waiting.length;
       while (size < length) {
         const { done, value } = await chunks.next();
-        if (done) return false;
-        waiting.push(value);
+        if (done) break;
+        parts.push(value);
         size += value.length;
       }
-      return true;
+      if (parts.length > 1) waiting = joinArrays('uint8', parts);
+      return size >= length;
     },
     take(length: number): Uint8Array {
-      const taken = first(length);
-      size -= taken.length;
-      for (let left = taken.length; left > 0; ) {
-        const chunk = waiting.shift()!;
-        if (chunk.length > left) waiting.unshift(chunk.subarray(left));
-        left -= Math.min(left, chunk.length);
-      }
+      const taken = waiting.subarray(0, length);
+      waiting = waiting.slice(length); // a copy of the rest, which is short, so that what was taken can be freed
       return taken;
     },
     async close(): Promise<void> {

@@ -3,6 +3,8 @@
  * not suffice; each file's content aligned, so that it can be mapped into memory.
  */
 
+import { joinArrays } from '../tensor/axes.ts';
+
 /** What the directory at the end says of a file. */
 export interface ZipEntry {
   readonly name: Uint8Array;
@@ -51,10 +53,6 @@ function packed(...fields: Field[]): Uint8Array {
   return out;
 }
 
-function joined(...parts: Uint8Array[]): Uint8Array {
-  return new Uint8Array(Buffer.concat(parts));
-}
-
 /** Numbers that do not fit into 32 bits, as an extra field; empty if all do. */
 function zip64Field(...numbers: number[]): Uint8Array {
   const large = numbers.filter((number) => number >= MAX_32);
@@ -88,13 +86,13 @@ export function localHeader(entry: ZipEntry, alignment: number): Uint8Array {
     [zip64.length > 0 ? ZIP64_VERSION : PLAIN_VERSION, 2],
     ...commonFields(entry, zip64.length + padding.length),
   );
-  return joined(header, name, zip64, padding);
+  return joinArrays('uint8', [header, name, zip64, padding]);
 }
 
 /** An extra field after which `position` is a multiple of `alignment`. */
 function paddingField(position: number, alignment: number): Uint8Array {
   const length = (alignment - ((position + FIELD_HEADER) % alignment)) % alignment;
-  return joined(packed([PADDING_FIELD, 2], [length, 2]), new Uint8Array(length).fill(0x5a));
+  return joinArrays('uint8', [packed([PADDING_FIELD, 2], [length, 2]), new Uint8Array(length).fill(0x5a)]);
 }
 
 /** What the directory says of a file. */
@@ -113,7 +111,7 @@ export function directoryHeader(entry: ZipEntry): Uint8Array {
     [0, 4], // external attributes
     [Math.min(offset, MAX_32), 4],
   );
-  return joined(header, name, zip64);
+  return joinArrays('uint8', [header, name, zip64]);
 }
 
 /**
@@ -138,7 +136,7 @@ export function directoryEnd(
     [Math.min(start, MAX_32), 4],
     [comment.length, 2],
   );
-  return joined(large ? directoryEnd64(count, start, end) : new Uint8Array(), ending, comment);
+  return joinArrays('uint8', [...(large ? [directoryEnd64(count, start, end)] : []), ending, comment]);
 }
 
 function directoryEnd64(count: number, start: number, end: number): Uint8Array {

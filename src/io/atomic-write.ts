@@ -27,16 +27,28 @@ export async function writeFileAtomically(
   const target = await realpath(path).catch(() => path); // a link stays a link
   const temporary = temporaryName(target);
   const file = await namingFile(path, () => open(temporary, 'wx'));
-  try {
+  await renamed(path, temporary, target, async () => {
     try {
       await produce((bytes) => namingFile(path, () => writeAll(file, bytes)));
       await namingFile(path, () => file.sync());
     } finally {
       await namingFile(path, () => file.close());
     }
+  });
+}
+
+/** Gives what `produce` makes its name. If that fails, it is removed. */
+async function renamed(
+  path: string,
+  temporary: string,
+  target: string,
+  produce: () => Promise<void>,
+): Promise<void> {
+  try {
+    await produce();
     await namingFile(path, () => rename(temporary, target));
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined); // the first error is the one to report
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined); // the first error is the one to report
     throw error;
   }
   await flushFolder(dirname(target));
@@ -55,14 +67,7 @@ export async function writeFolderAtomically(
   const target = resolve(path);
   const temporary = temporaryName(target);
   await namingFile(path, () => mkdir(temporary));
-  try {
-    await produce(temporary);
-    await namingFile(path, () => rename(temporary, target));
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    throw error;
-  }
-  await flushFolder(dirname(target));
+  await renamed(path, temporary, target, () => produce(temporary));
 }
 
 /**
@@ -93,25 +98,19 @@ export async function makeFolders(path: string): Promise<void> {
   if (missing.length === 0) return makeFolder(path); // which says so if it is no folder
   for (const next of missing) {
     await namingFile(path, async () => {
-      try {
-        await ensureFolder(next);
-      } catch (cause) {
-        if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+      await ensureFolder(next).catch((cause: NodeJS.ErrnoException) => {
+        if (cause.code !== 'ENOENT') throw cause;
         throw new Error(`no folder can be made in ${dirname(next)}`, { cause });
-      }
+      });
     });
   }
 }
 
 async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
-    throw error;
-  }
+  const stats = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT' && error.code !== 'ENOTDIR') throw error;
+  });
+  return stats !== undefined;
 }
 
 /** Max bytes of a file's name on all common file systems. */

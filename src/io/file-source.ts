@@ -2,10 +2,18 @@
 
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { FormatError } from '../errors.ts';
-import { allocateBytes, type ByteSource, checkRange } from './byte-source.ts';
+import { allocateBytes, type ByteSource, checkRange, closingOnError } from './byte-source.ts';
 
 /** One system call reads at most 2^31 - 1 bytes. */
 const LARGEST_READ = 2 ** 30;
+
+const openProblems: Record<string, string> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+  EACCES: 'this user may not read it',
+  EPERM: 'this user may not read it',
+  EISDIR: 'is a directory; give the path of a file in it',
+};
 
 /** Whether a path leads to a file. */
 export async function isFile(path: string): Promise<boolean> {
@@ -17,16 +25,15 @@ export async function isFile(path: string): Promise<boolean> {
  * @throws {FormatError} if it is missing, unreadable or no regular file.
  */
 export async function openFile(path: string): Promise<ByteSource> {
-  const file = await openHandle(path);
-  try {
+  const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
+    throw new FormatError(`${path}: ${openProblems[cause.code ?? ''] ?? cause.message}`, { cause });
+  });
+  return closingOnError(file, async () => {
     const stats = await file.stat();
-    if (stats.isDirectory()) throw new FormatError(`${path}: is a directory; give the path of a file in it`);
+    if (stats.isDirectory()) throw new FormatError(`${path}: ${openProblems.EISDIR}`);
     if (!stats.isFile()) throw new FormatError(`${path}: is no regular file`);
     return fileSource(file, path, stats.size);
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
+  });
 }
 
 function fileSource(file: FileHandle, name: string, size: number): ByteSource {
@@ -52,42 +59,12 @@ async function fill(file: FileHandle, name: string, bytes: Uint8Array, position:
   let done = 0;
   while (done < bytes.length) {
     const length = Math.min(LARGEST_READ, bytes.length - done);
-    const bytesRead = await readOnce(file, name, bytes, done, length, position + done);
+    const { bytesRead } = await file.read(bytes, done, length, position + done).catch((cause: Error) => {
+      throw new FormatError(`${name}: cannot be read: ${cause.message}`, { cause });
+    });
     if (bytesRead === 0) {
       throw new FormatError(`${name}: ended at byte ${position + done} while being read: did it change?`);
     }
     done += bytesRead;
-  }
-}
-
-async function readOnce(
-  file: FileHandle,
-  name: string,
-  bytes: Uint8Array,
-  offset: number,
-  length: number,
-  position: number,
-): Promise<number> {
-  try {
-    return (await file.read(bytes, offset, length, position)).bytesRead;
-  } catch (cause) {
-    throw new FormatError(`${name}: cannot be read: ${(cause as Error).message}`, { cause });
-  }
-}
-
-const openProblems: Record<string, string> = {
-  ENOENT: 'there is no such file',
-  ENOTDIR: 'there is no such file',
-  EACCES: 'this user may not read it',
-  EPERM: 'this user may not read it',
-  EISDIR: 'is a directory; give the path of a file in it',
-};
-
-async function openHandle(path: string): Promise<FileHandle> {
-  try {
-    return await open(path, 'r');
-  } catch (cause) {
-    const { code = '', message } = cause as NodeJS.ErrnoException;
-    throw new FormatError(`${path}: ${openProblems[code] ?? message}`, { cause });
   }
 }
