@@ -24,9 +24,9 @@ import {
   planAttention,
   predictNoise,
 } from '../../src/models/acdit/transformer.ts';
-import { modelInputs } from '../../src/models/acdit/weight-inputs.ts';
 import {
   isWeight,
+  modelInputs,
   rowsOf,
   TIMESTEP_FEATURES,
   type Weights,

@@ -50,20 +50,18 @@ export {
   transformerLayer,
 } from './acdit/transformer.ts';
 export {
-  type EmbedderSymbols,
-  type FinalSymbols,
-  type LayerSymbols,
-  layerInputs,
-  type ModelSymbols,
-  modelInputs,
-} from './acdit/weight-inputs.ts';
-export {
   checkWeights,
+  type EmbedderSymbols,
   type EmbedderWeight,
+  type FinalSymbols,
   type FinalWeight,
   initializeWeights,
+  type LayerSymbols,
   type LayerWeight,
+  layerInputs,
   layerWeights,
+  type ModelSymbols,
+  modelInputs,
   parameterCount,
   parameters,
   type WeightName,

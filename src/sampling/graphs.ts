@@ -20,14 +20,18 @@ import {
   type RopeSymbols,
   rotate,
 } from '../models/acdit/transformer.ts';
-import { embedderInputs, modelInputs } from '../models/acdit/weight-inputs.ts';
-import { FINAL_MODULATIONS, LAYER_MODULATIONS, TIMESTEP_FEATURES } from '../models/acdit/weights.ts';
+import {
+  FINAL_MODULATIONS,
+  LAYER_MODULATIONS,
+  modelInputs,
+  TIMESTEP_FEATURES,
+} from '../models/acdit/weights.ts';
 
 /** Condition vectors of (timestep, label) pairs: `features` (K, 256) and `labels` (K) to `condition` (K, C). */
 export function conditionGraph(config: AcditConfig): Graph {
   const features = input('features', ['pairs', TIMESTEP_FEATURES]);
   const labels = input('labels', ['pairs'], 'int64');
-  return weightsFirst(graphOf({ condition: conditions(embedderInputs(config), features, labels) }));
+  return weightsFirst(graphOf({ condition: conditions(modelInputs(config).embedder, features, labels) }));
 }
 
 /** `count` modulation vectors of each pair: `condition` (K, C) to `modulation` (K, count, C). */

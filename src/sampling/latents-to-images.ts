@@ -2,8 +2,13 @@
 
 import { float32At, take } from '../at.ts';
 import { ConfigError } from '../errors.ts';
-import { type AcditConfig, type LatentOrigin, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
-import { describeOrigin, sameOrigin } from '../models/acdit/latent-origin.ts';
+import {
+  type AcditConfig,
+  describeOrigin,
+  type LatentOrigin,
+  PAPER_DOWNSAMPLING,
+  sameOrigin,
+} from '../models/acdit/config.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import type { Autoencoder, CodingOptions } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';

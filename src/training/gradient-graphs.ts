@@ -37,12 +37,13 @@ import {
   transformerLayer,
 } from '../models/acdit/transformer.ts';
 import {
-  embedderInputs,
-  finalInputs,
+  isWeight,
   type LayerSymbols,
   layerInputs,
-} from '../models/acdit/weight-inputs.ts';
-import { isWeight, rowsOf, TIMESTEP_FEATURES } from '../models/acdit/weights.ts';
+  modelInputs,
+  rowsOf,
+  TIMESTEP_FEATURES,
+} from '../models/acdit/weights.ts';
 
 /** Graphs of one training step for batches of a fixed size. */
 export interface GradientGraphs {
@@ -89,7 +90,7 @@ export function sequenceBlocks(config: AcditConfig): number {
 /** Builds the graphs for batches of `samples`. */
 export function gradientGraphs(config: AcditConfig, samples: number): GradientGraphs {
   const { features, labels, tokens } = batchInputs(config, samples);
-  const embedder = embedderInputs(config);
+  const { embedder } = modelInputs(config);
   return {
     conditions: differentiateWeights({ condition: conditions(embedder, features, labels) }),
     embed: differentiateWeights({ hidden: linear(tokens, embedder['x_embedder.weight']) }),
@@ -188,7 +189,7 @@ export function sequenceRope(config: AcditConfig): RopeSymbols {
 
 function lossGraph(config: AcditConfig, samples: number): Graph {
   const { blocks, blockSize } = config;
-  const weights = finalInputs(config);
+  const weights = modelInputs(config).final;
   const hidden = input('hidden', [samples, blocks, blockSize, config.hidden]);
   const condition = input('condition', [samples * blocks, config.hidden]);
   const modulation = byBlock(config, finalModulations(weights, condition));

@@ -8,8 +8,7 @@ import { get } from '../at.ts';
 import { type Graph, graphOf } from '../graph/onnx.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { conditions, finalModulations, predictNoise } from '../models/acdit/transformer.ts';
-import { modelInputs } from '../models/acdit/weight-inputs.ts';
-import { isWeight, weightViews } from '../models/acdit/weights.ts';
+import { isWeight, modelInputs, weightViews } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {

@@ -60,6 +60,16 @@ export interface LatentOrigin {
   readonly scalingFactor: number;
 }
 
+/** Checks whether latents of both autoencoders are the same numbers for the same image. */
+export function sameOrigin(a: LatentOrigin | undefined, b: LatentOrigin | undefined): boolean {
+  return a?.fingerprint === b?.fingerprint && a?.scalingFactor === b?.scalingFactor;
+}
+
+/** Returns a few words such as `3fa1b2c4 with scaling factor 0.18215`, or `none` for pixels. */
+export function describeOrigin(origin: LatentOrigin | undefined): string {
+  return origin ? `${origin.fingerprint} with scaling factor ${origin.scalingFactor}` : 'none';
+}
+
 /** What the letter in a model's name stands for. */
 export interface AcditSize {
   readonly layers: number;

@@ -6,7 +6,7 @@
 import { type AcditConfig, tokenCount, tokenSize } from './config.ts';
 import { LAYER_MODULATIONS, TIMESTEP_FEATURES } from './weights.ts';
 
-/** Multiply-adds of everything a token passes but attention, in one layer. */
+/** Everything a token passes but attention, in one layer. */
 function tokenProducts({ hidden, mlpRatio }: AcditConfig): number {
   return (4 + 2 * mlpRatio) * hidden ** 2;
 }
@@ -33,21 +33,22 @@ export function sequenceCost(config: AcditConfig): number {
   return config.layers * layer + endProducts(config, tokens) + conditionCost(config);
 }
 
+/** One layer's pass over block number `block`, whose tokens also attend the cached ones. */
+function blockProducts(config: AcditConfig, block: number): number {
+  const { blockSize } = config;
+  return blockSize * tokenProducts(config) + attentionProducts(config, blockSize, blockSize * (block + 1));
+}
+
 /** One denoising step of block number `block`, after the cached ones, in one guidance branch; without its modulations. */
 export function stepCost(config: AcditConfig, block: number): number {
-  const { blockSize, layers } = config;
-  const layer =
-    blockSize * tokenProducts(config) + attentionProducts(config, blockSize, blockSize * (block + 1));
-  return layers * layer + endProducts(config, blockSize);
+  return config.layers * blockProducts(config, block) + endProducts(config, config.blockSize);
 }
 
 /** Appending a finished block to the cache. Nothing reads the last layer's result but its keys and values. */
 export function appendCost(config: AcditConfig, block: number): number {
   const { blockSize, layers, hidden } = config;
-  const layer =
-    blockSize * tokenProducts(config) + attentionProducts(config, blockSize, blockSize * (block + 1));
   const last = 3 * blockSize * hidden ** 2;
-  return (layers - 1) * layer + last + blockSize * hidden * tokenSize(config);
+  return (layers - 1) * blockProducts(config, block) + last + blockSize * hidden * tokenSize(config);
 }
 
 /**

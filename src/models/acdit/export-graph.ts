@@ -30,7 +30,7 @@ import {
   predictNoise,
   type RopeSymbols,
 } from './transformer.ts';
-import { modelInputs } from './weight-inputs.ts';
+import { modelInputs } from './weights.ts';
 
 /** Timesteps that a model is trained on. */
 const TIMESTEPS = 1000;

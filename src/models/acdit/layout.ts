@@ -35,12 +35,13 @@ export function tokenPositions(config: AcditConfig): Int32Array[] {
   return config.positionSplit.length === 3 ? [time, row, column] : [row, column];
 }
 
-/** Calls `visit` for every value, with its offset in a token sequence and in a (frames, channels, H, W) picture. */
-function forEachValue(config: AcditConfig, visit: (inTokens: number, inPicture: number) => void): void {
+/** Offsets in a (frames, channels, H, W) picture of each value of its token sequence; channels vary fastest in a token. */
+export function tokenOffsets(config: AcditConfig): Int32Array {
   const { channels, patch, height, width } = config;
   const columns = width / patch;
-  const perFrame = (height / patch) * columns;
-  let inTokens = 0;
+  const perFrame = tokensPerFrame(config);
+  const offsets = new Int32Array(tokenCount(config) * tokenSize(config));
+  let end = 0;
   for (const place of blockOrder(config)) {
     const frame = Math.floor(place / perFrame);
     const top = Math.floor((place % perFrame) / columns) * patch;
@@ -48,42 +49,43 @@ function forEachValue(config: AcditConfig, visit: (inTokens: number, inPicture: 
     for (let y = 0; y < patch; y++) {
       for (let x = 0; x < patch; x++) {
         for (let channel = 0; channel < channels; channel++) {
-          visit(inTokens++, ((frame * channels + channel) * height + top + y) * width + left + x);
+          offsets[end++] = ((frame * channels + channel) * height + top + y) * width + left + x;
         }
       }
     }
   }
-}
-
-/** Offsets in a (frames, channels, H, W) picture of each value of its token sequence. */
-export function tokenOffsets(config: AcditConfig): Int32Array {
-  const offsets = new Int32Array(tokenCount(config) * tokenSize(config));
-  forEachValue(config, (inTokens, inPicture) => {
-    offsets[inTokens] = inPicture;
-  });
   return offsets;
 }
 
-function requireElements(what: string, value: Tensor, expected: number): void {
-  if (elementCount(value.shape) % expected !== 0 || value.data.length === 0) {
-    throw new ShapeError(
-      `${what}: shape [${value.shape}] holds no whole number of samples of ${expected} values`,
-    );
+/**
+ * Copies values between pictures and token sequences, one sample after the other: `move` gets a value's offset in the
+ * sequence, and in the picture.
+ * @returns the number of samples
+ * @throws {ShapeError} if there is not a whole number of them.
+ */
+function eachValue(
+  what: string,
+  config: AcditConfig,
+  { shape, data }: Tensor,
+  move: (inTokens: number, inPicture: number) => void,
+): number {
+  const offsets = tokenOffsets(config);
+  const size = offsets.length;
+  if (elementCount(shape) % size !== 0 || data.length === 0) {
+    throw new ShapeError(`${what}: shape [${shape}] holds no whole number of samples of ${size} values`);
   }
+  for (let start = 0; start < data.length; start += size) {
+    for (let i = 0; i < size; i++) move(start + i, start + int32At(offsets, i));
+  }
+  return data.length / size;
 }
 
-/** (N, frames, channels, H, W) pictures, or (N, channels, H, W), to tokens (N, T, B, C); channels vary fastest in a token. */
+/** (N, frames, channels, H, W) pictures, or (N, channels, H, W), to tokens (N, T, B, C). */
 export function patchify(config: AcditConfig, pictures: Tensor<'float32'>): Tensor<'float32'> {
-  const offsets = tokenOffsets(config);
-  requireElements('patchify', pictures, offsets.length);
-  const count = pictures.data.length / offsets.length;
   const out = new Float32Array(pictures.data.length);
-  for (let n = 0; n < count; n++) {
-    const start = n * offsets.length;
-    for (let i = 0; i < offsets.length; i++) {
-      out[start + i] = float32At(pictures.data, start + int32At(offsets, i));
-    }
-  }
+  const count = eachValue('patchify', config, pictures, (inTokens, inPicture) => {
+    out[inTokens] = float32At(pictures.data, inPicture);
+  });
   return float32([count, config.blocks, config.blockSize, tokenSize(config)], out);
 }
 
@@ -91,16 +93,10 @@ export function patchify(config: AcditConfig, pictures: Tensor<'float32'>): Tens
 export function unpatchify(config: AcditConfig, tokens: Tensor<'float32'>): Tensor<'float32'> {
   const layout = clipLayout(config, tokens.shape);
   const { frames, channels, height, width } = layout;
-  const offsets = tokenOffsets(layout);
-  requireElements('unpatchify', tokens, offsets.length);
-  const count = tokens.data.length / offsets.length;
   const out = new Float32Array(tokens.data.length);
-  for (let n = 0; n < count; n++) {
-    const start = n * offsets.length;
-    for (let i = 0; i < offsets.length; i++) {
-      out[start + int32At(offsets, i)] = float32At(tokens.data, start + i);
-    }
-  }
+  const count = eachValue('unpatchify', layout, tokens, (inTokens, inPicture) => {
+    out[inPicture] = float32At(tokens.data, inTokens);
+  });
   return float32([count, frames, channels, height, width], out);
 }
 

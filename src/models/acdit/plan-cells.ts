@@ -73,22 +73,3 @@ export function planNumbers({ plan }: BlockPlan) {
   const { computed, needed } = planCost(plan);
   return { tiles: plan.tiles.length, computed, needed, dense: plan.tokens ** 2 };
 }
-
-/** A part of the sequence: blocks `start` up to `end`, which are numbered from 0 where there is room for it. */
-export interface PlanPart {
-  readonly name: 'clean' | 'noised' | 'blocks';
-  readonly start: number;
-  readonly end: number;
-  readonly numbers: readonly number[];
-}
-
-/** The parts of a plan's axes. @param mostNumbers more blocks than this are not numbered. */
-export function planParts({ clean, blocks }: BlockPlan, mostNumbers: number): PlanPart[] {
-  const part = (name: PlanPart['name'], start: number, end: number): PlanPart => ({
-    name,
-    start,
-    end,
-    numbers: blocks > mostNumbers ? [] : Array.from({ length: end - start }, (_, i) => i),
-  });
-  return clean > 0 ? [part('clean', 0, clean), part('noised', clean, blocks)] : [part('blocks', 0, blocks)];
-}

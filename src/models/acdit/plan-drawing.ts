@@ -1,6 +1,6 @@
 /** @file An attention plan as an SVG drawing: rows are queries, columns are keys, outlines are the dense products. */
 
-import { type BlockPlan, CELL, planCells, planParts } from './plan-cells.ts';
+import { type BlockPlan, CELL, planCells } from './plan-cells.ts';
 
 /** What is painted in a colour of its own. */
 export type PlanColor = 'attended' | 'masked' | 'skipped' | 'outline' | 'text';
@@ -113,22 +113,24 @@ function divider({ clean, blocks }: BlockPlan, { color }: PlanStyle): string[] {
 
 /** Returns the names of the parts of the sequence, and the numbers of the blocks. */
 function axes(plan: BlockPlan, { text }: PlanStyle): string[] {
-  const size = SIDE / plan.blocks;
-  return planParts(plan, MAX_NUMBERS).flatMap(({ name, start, end, numbers }) => {
+  const { blocks, clean } = plan;
+  const size = SIDE / blocks;
+  const part = (kind: string, start: number, end: number): string[] => {
     const middle = ((start + end) / 2) * size;
-    const kind = name === 'blocks' ? '' : `${name} `;
+    const numbers = blocks > MAX_NUMBERS ? 0 : end - start;
     return [
       text(`${kind}keys`, MARGIN.left + middle, 16, { anchor: 'middle' }),
       text(`${kind}queries`, 16, MARGIN.top + middle, { anchor: 'middle', upwards: true }),
-      ...numbers.flatMap((number) => {
+      ...Array.from({ length: numbers }, (_, number) => {
         const at = (start + number + 0.5) * size;
         return [
           text(String(number), MARGIN.left + at, MARGIN.top - 16, { anchor: 'middle' }),
           text(String(number), MARGIN.left - 16, MARGIN.top + at, { anchor: 'middle' }),
         ];
-      }),
+      }).flat(),
     ];
-  });
+  };
+  return clean > 0 ? [...part('clean ', 0, clean), ...part('noised ', clean, blocks)] : part('', 0, blocks);
 }
 
 function legend(plan: BlockPlan, { color, text }: PlanStyle): string[] {

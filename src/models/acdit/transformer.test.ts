@@ -20,8 +20,15 @@ import {
   planAttention,
   transformerLayer,
 } from './transformer.ts';
-import type { EmbedderSymbols, FinalSymbols, LayerSymbols } from './weight-inputs.ts';
-import { LAYER_MODULATIONS, layerWeightShapes, parameters, rowsOf } from './weights.ts';
+import {
+  type EmbedderSymbols,
+  type FinalSymbols,
+  LAYER_MODULATIONS,
+  type LayerSymbols,
+  layerWeightShapes,
+  parameters,
+  rowsOf,
+} from './weights.ts';
 
 /** Three heads of 4, 3 blocks of 2 tokens: nothing is a power of two by accident. */
 const config: AcditConfig = validateConfig({

@@ -26,8 +26,16 @@ import { productDim } from '../../graph/shapes.ts';
 import { constant, type Shape, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { float32 } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
-import type { EmbedderSymbols, FinalSymbols, LayerSymbols, ModelSymbols } from './weight-inputs.ts';
-import { CLEAN_MODULATION, FINAL_MODULATIONS, LAYER_MODULATIONS, type LayerWeight } from './weights.ts';
+import {
+  CLEAN_MODULATION,
+  type EmbedderSymbols,
+  FINAL_MODULATIONS,
+  type FinalSymbols,
+  LAYER_MODULATIONS,
+  type LayerSymbols,
+  type LayerWeight,
+  type ModelSymbols,
+} from './weights.ts';
 
 const NORM_EPSILON = 1e-6;
 

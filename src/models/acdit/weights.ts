@@ -2,6 +2,7 @@
 
 import { at, take } from '../../at.ts';
 import { CheckpointError } from '../../errors.ts';
+import { input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { printable, printableList } from '../../io/printable.ts';
 import type { Generator } from '../../tensor/generator.ts';
 import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
@@ -160,17 +161,13 @@ export function initializeWeights(config: AcditConfig, generator: Generator): Ma
       return zeros('float32', shape);
     if (shape.length === 1) return float32(shape, new Float32Array(count).fill(1));
     if (name.startsWith('y_embedder') || name.startsWith('t_embedder')) {
-      return float32(
-        shape,
-        generator.randn(count).map((value) => value * 0.02),
-      );
+      const values = generator.randn(count).map((value) => value * 0.02);
+      return float32(shape, values);
     }
     const [rows, columns] = take(shape, 2);
     const bound = Math.sqrt(6 / (rows + columns));
-    return float32(
-      shape,
-      generator.rand(count).map((value) => (value * 2 - 1) * bound),
-    );
+    const values = generator.rand(count).map((value) => (value * 2 - 1) * bound);
+    return float32(shape, values);
   };
   return new Map([...parameters(config)].map(([name, shape]) => [name, initialize(name, shape)]));
 }
@@ -237,6 +234,42 @@ export function layerWeightShapes(config: AcditConfig): Record<LayerWeight, numb
     ]);
   });
   return Object.fromEntries(entries);
+}
+
+/** Weights that embed timesteps, labels and tokens, as inputs of a graph by their official names. */
+export type EmbedderSymbols = Readonly<Record<EmbedderWeight, SymbolicTensor>>;
+/** Weights of a layer by their names in {@link LayerWeight}, without a prefix. */
+export type LayerSymbols = Readonly<Record<LayerWeight, SymbolicTensor>>;
+/** Weights after the last layer, by their official names. */
+export type FinalSymbols = Readonly<Record<FinalWeight, SymbolicTensor>>;
+
+/** All weights of a model. */
+export interface ModelSymbols {
+  readonly embedder: EmbedderSymbols;
+  readonly layers: readonly LayerSymbols[];
+  readonly final: FinalSymbols;
+}
+
+/** Makes inputs for all weights of a model. */
+export function modelInputs(config: AcditConfig): ModelSymbols {
+  return {
+    embedder: inputsOfShapes(embedderShapes(config)),
+    layers: Array.from({ length: config.layers }, (_, layer) => layerInputs(config, `blocks.${layer}.`)),
+    final: inputsOfShapes(finalShapes(config)),
+  };
+}
+
+/** Makes inputs for the weights of one layer: any one, or with its `blocks.N.` as `prefix`. */
+export function layerInputs(config: AcditConfig, prefix = ''): LayerSymbols {
+  return inputsOfShapes(layerWeightShapes(config), prefix);
+}
+
+function inputsOfShapes<Name extends string>(
+  shapes: Readonly<Record<Name, number[]>>,
+  prefix = '',
+): Record<Name, SymbolicTensor> {
+  const named = Object.entries<number[]>(shapes).map(([name, shape]) => [name, input(prefix + name, shape)]);
+  return Object.fromEntries(named);
 }
 
 /** Names in programs of a parameter: its own, or three of a stacked one. */
