@@ -6,7 +6,7 @@ import type { LoadedClassifier } from '../checkpoints/classifier.ts';
 import type { StoredI3d } from '../checkpoints/i3d.ts';
 import { FormatError } from '../errors.ts';
 import type { Channels } from '../media/image.ts';
-import { compileClassifier } from '../models/classifier/compiled.ts';
+import { compileClassifier } from '../models/classifier/classifier.ts';
 import { type ClipResizing, createI3d, preprocessClips } from '../models/i3d/i3d.ts';
 import { createInception, type InceptionWeights, type Preprocessing } from '../models/inception/inception.ts';
 import type { Device } from '../runtime/device.ts';

@@ -2,7 +2,7 @@
 
 import { take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
-import { predictedClasses } from '../models/classifier/compiled.ts';
+import { predictedClasses } from '../models/classifier/classifier.ts';
 import type { Features } from './products.ts';
 
 /** How well samples are recognised as what they were made for. */

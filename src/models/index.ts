@@ -79,17 +79,14 @@ export type { ParameterSource } from './autoencoder/programs.ts';
 export { autoencoderParameters, type Part } from './autoencoder/stages.ts';
 export {
   type Classification,
-  classifierInputs,
-  classify,
-  initializeClassifier,
-} from './classifier/classifier.ts';
-export {
-  type ClassifiedImages,
   type Classifier,
   type CompileClassifierOptions,
+  classifierInputs,
+  classify,
   compileClassifier,
+  initializeClassifier,
   predictedClasses,
-} from './classifier/compiled.ts';
+} from './classifier/classifier.ts';
 export { type ClassifierConfig, validateClassifier } from './classifier/config.ts';
 export {
   type ClipResizing,

@@ -14,8 +14,13 @@ import { logSoftmax, multiply, negate, reduceMean, reduceSum } from '../graph/op
 import { input } from '../graph/symbolic.ts';
 import { printableList } from '../io/printable.ts';
 import { sameClasses } from '../models/acdit/class-difference.ts';
-import { classifierInputs, classify, initializeClassifier } from '../models/classifier/classifier.ts';
-import { type Classifier, predictedClasses } from '../models/classifier/compiled.ts';
+import {
+  type Classifier,
+  classifierInputs,
+  classify,
+  initializeClassifier,
+  predictedClasses,
+} from '../models/classifier/classifier.ts';
 import type { ClassifierConfig } from '../models/classifier/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';

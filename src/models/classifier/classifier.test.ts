@@ -3,8 +3,12 @@ import { ConfigError, ShapeError } from '../../errors.ts';
 import { openCpu } from '../../runtime/node.ts';
 import { Generator } from '../../tensor/generator.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
-import { classifierParameters, initializeClassifier } from './classifier.ts';
-import { compileClassifier, predictedClasses } from './compiled.ts';
+import {
+  classifierParameters,
+  compileClassifier,
+  initializeClassifier,
+  predictedClasses,
+} from './classifier.ts';
 import { type ClassifierConfig, validateClassifier } from './config.ts';
 
 const device = openCpu({ threads: 1 });

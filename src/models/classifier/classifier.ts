@@ -4,9 +4,12 @@
  * one linear layer turns them into logits.
  */
 
-import { get } from '../../at.ts';
+import { get, take } from '../../at.ts';
+import { ShapeError } from '../../errors.ts';
+import { graphOf } from '../../graph/onnx.ts';
 import { add, convolution, linear, reduceMean, relu } from '../../graph/operators/index.ts';
 import { input, type SymbolicTensor } from '../../graph/symbolic.ts';
+import type { Device } from '../../runtime/device.ts';
 import type { Generator } from '../../tensor/generator.ts';
 import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
 import type { ClassifierConfig } from './config.ts';
@@ -43,12 +46,12 @@ export function classifierInputs(config: ClassifierConfig): Record<string, Symbo
   );
 }
 
-/** What a classifier says of images. */
-export interface Classification {
+/** What a classifier says of N images. */
+export interface Classification<Value = Tensor<'float32'>> {
   /** (N, last width) */
-  readonly features: SymbolicTensor;
+  readonly features: Value;
   /** (N, classes) */
-  readonly logits: SymbolicTensor;
+  readonly logits: Value;
 }
 
 /**
@@ -59,7 +62,7 @@ export function classify(
   config: ClassifierConfig,
   weights: Readonly<Record<string, SymbolicTensor>>,
   images: SymbolicTensor,
-): Classification {
+): Classification<SymbolicTensor> {
   let x = images;
   for (const stage of config.widths.keys()) {
     const convolve = (name: string, from: SymbolicTensor, stride: number): SymbolicTensor => {
@@ -84,10 +87,58 @@ export function initializeClassifier(
   const initialize = (name: string, shape: readonly number[]): Tensor<'float32'> => {
     if (name.endsWith('bias') || name.includes('refine')) return zeros('float32', shape);
     const deviation = Math.sqrt(2 / elementCount(shape.slice(1)));
-    return float32(
-      shape,
-      generator.randn(elementCount(shape)).map((value) => value * deviation),
-    );
+    const values = generator.randn(elementCount(shape)).map((value) => value * deviation);
+    return float32(shape, values);
   };
   return new Map([...classifierParameters(config)].map(([name, shape]) => [name, initialize(name, shape)]));
+}
+
+/** A classifier of images, compiled. */
+export interface Classifier {
+  readonly config: ClassifierConfig;
+  /**
+   * @param images (N, channels, H, W) in [-1, 1], any number of them.
+   * @throws {ShapeError} if they are of another shape than those it was trained on.
+   */
+  classify(images: Tensor<'float32'>): Promise<Classification>;
+  /** Give back its programs' memory. */
+  dispose(): Promise<void>;
+}
+
+/** What a classifier is compiled from. */
+export interface CompileClassifierOptions {
+  readonly config: ClassifierConfig;
+  readonly weights: ReadonlyMap<string, Tensor<'float32'>>;
+  readonly device: Device;
+}
+
+/** Compile a classifier with its weights, of which it keeps a copy. */
+export async function compileClassifier(options: CompileClassifierOptions): Promise<Classifier> {
+  const { config, weights, device } = options;
+  const { channels, imageSize } = config;
+  const images = input('images', ['samples', channels, imageSize, imageSize]);
+  const outputs = { ...classify(config, classifierInputs(config), images) };
+  const program = await device.compile(graphOf(outputs), Object.fromEntries(weights));
+  return {
+    config,
+    async classify(images) {
+      const expected = [images.shape[0], channels, imageSize, imageSize];
+      if (images.shape.join() !== expected.join()) {
+        throw new ShapeError(
+          `${config.name}: images must have shape [N, ${expected.slice(1).join(', ')}], got [${images.shape}]`,
+        );
+      }
+      return (await program.run({ images })) as Record<keyof Classification, Tensor<'float32'>>;
+    },
+    dispose: () => program.dispose(),
+  };
+}
+
+/** The likeliest class of each row of logits (N, classes). */
+export function predictedClasses({ shape, data }: Tensor): number[] {
+  const [count, classes] = take(shape, 2);
+  return Array.from({ length: count }, (_, i) => {
+    const row = Array.from(data.subarray(i * classes, (i + 1) * classes), Number);
+    return row.indexOf(Math.max(...row));
+  });
 }
