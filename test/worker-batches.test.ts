@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../src/data/open.ts';
 import type { NoisedBatch } from '../src/training/gradient-pass.ts';
-import { noisedBatches } from '../src/training/noised-batches.ts';
+import { noisedBatches } from '../src/training/noising.ts';
 import { parseRecipe, type Recipe, recipeModel } from '../src/training/recipe.ts';
 import { idxBytes } from './support/idx-files.ts';
 

@@ -12,7 +12,7 @@ import type { Device } from '../runtime/device.ts';
 import { evaluationSeries } from '../training/evaluation-series.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
-import type { BatchesStart } from '../training/noised-batches.ts';
+import type { BatchesStart } from '../training/noising.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
 import type { ChangeableKey } from '../training/recipe-changes.ts';
 import { type RunStart, requireRunFolder } from '../training/run-folder.ts';

@@ -16,8 +16,8 @@ import {
   openChecksummedSafetensors,
   writeChecksummedSafetensors,
 } from '../formats/checksummed-safetensors.ts';
-import { openSafetensors } from '../formats/safetensors.ts';
-import { makeFolders } from '../io/atomic-write.ts';
+import { openSafetensors, type SafetensorsArchive } from '../formats/safetensors.ts';
+import { makeFolders, removeTemporaries } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { classChange } from '../models/acdit/class-difference.ts';
@@ -31,20 +31,16 @@ import {
   requireEarlierRun,
   requireSameAutoencoder,
 } from './earlier-state.ts';
+import type { BatchesStart } from './noising.ts';
 import { type OptimizerState, packed } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 import { type ChangeableKey, recordSettings, requireSameRun } from './recipe-changes.ts';
 
 const FILE_PATTERN = /^step-(\d+)\.safetensors$/;
-const UNFINISHED_PATTERN = /^\.((step-\d+|model)\.safetensors|config\.json)\.[0-9a-f]+\.tmp$/;
 const PARTS = ['weights', 'ema', 'firstMoments', 'secondMoments'] as const;
 
 /** Training at a point in time. */
-export interface TrainingPoint {
-  /** Optimizer steps done. */
-  readonly step: number;
-  /** Samples seen, corrupt ones not counted. */
-  readonly position: number;
+export interface TrainingPoint extends BatchesStart {
   readonly state: OptimizerState;
 }
 
@@ -108,15 +104,8 @@ async function removeRemains(folder: string, step: number): Promise<void> {
   for (const name of states) {
     if (!kept.includes(name)) await rm(join(trainer, name), { force: true });
   }
-  await removeUnfinished(trainer);
-  await removeUnfinished(folder);
-}
-
-/** What a kill in the middle of writing left behind: temporary files as large as the state. */
-async function removeUnfinished(folder: string): Promise<void> {
-  for (const file of await readdir(folder)) {
-    if (UNFINISHED_PATTERN.test(file)) await rm(join(folder, file), { force: true });
-  }
+  await removeTemporaries(trainer, (name) => FILE_PATTERN.test(name));
+  await removeTemporaries(folder, (name) => name === WEIGHTS_FILE || name === CONFIG_FILE);
 }
 
 function stateTensors(state: OptimizerState): [string, Tensor][] {
@@ -186,30 +175,34 @@ async function readState(
     if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {
       throw new CheckpointError(`${path}: does not say its step and position; start over with --fresh`);
     }
-    const readPart = async (part: (typeof PARTS)[number]): Promise<Weights> => {
-      const prefix = `${part}.`;
-      const names = archive.names.filter((name) => name.startsWith(prefix));
-      checkWeights(
-        config,
-        new Map(names.map((name) => [name.slice(prefix.length), archive.info(name).shape])),
-      );
-      const values = new Map<string, Tensor<'float32'>>();
-      for (const name of parameters(config).keys()) {
-        values.set(name, toFloat32(await archive.read(prefix + name)));
-      }
-      return packed(values);
-    };
     const state = {
-      weights: await readPart('weights'),
-      ema: await readPart('ema'),
-      firstMoments: await readPart('firstMoments'),
-      secondMoments: await readPart('secondMoments'),
+      weights: await readPart(archive, 'weights', config),
+      ema: await readPart(archive, 'ema', config),
+      firstMoments: await readPart(archive, 'firstMoments', config),
+      secondMoments: await readPart(archive, 'secondMoments', config),
     };
     if (isEarlier) warn(earlierStateNote(path, config));
     return { step: Number(step), position: Number(position), state };
   } finally {
     await archive.close();
   }
+}
+
+async function readPart(
+  archive: SafetensorsArchive,
+  part: keyof OptimizerState,
+  config: AcditConfig,
+): Promise<Weights> {
+  const stored = archive.names.filter((name) => name.startsWith(`${part}.`));
+  checkWeights(
+    config,
+    new Map(stored.map((name) => [name.slice(part.length + 1), archive.info(name).shape])),
+  );
+  const values = new Map<string, Tensor<'float32'>>();
+  for (const name of parameters(config).keys()) {
+    values.set(name, toFloat32(await archive.read(`${part}.${name}`)));
+  }
+  return packed(values);
 }
 
 /** Checks that a state belongs to the same recipe, classes and autoencoder. @throws {CheckpointError} naming what differs */

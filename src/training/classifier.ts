@@ -7,9 +7,8 @@ import { at, get, take } from '../at.ts';
 import type { Augmentation } from '../data/augment.ts';
 import { batches } from '../data/batches.ts';
 import type { Dataset, ImageDataset } from '../data/dataset.ts';
-import { ShapeError, TrainingError } from '../errors.ts';
-import { gradientsOf } from '../graph/gradient.ts';
-import type { Graph } from '../graph/onnx.ts';
+import { ShapeError } from '../errors.ts';
+import { type Graph, graphOf } from '../graph/onnx.ts';
 import { logSoftmax, multiply, negate, reduceMean, reduceSum } from '../graph/operators/index.ts';
 import { input } from '../graph/symbolic.ts';
 import { printableList } from '../io/printable.ts';
@@ -23,10 +22,13 @@ import {
 } from '../models/classifier/classifier.ts';
 import type { ClassifierConfig } from '../models/classifier/config.ts';
 import type { Device } from '../runtime/device.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
+import { namedGradients } from './gradient-graphs.ts';
+import { prefixed } from './gradient-pass.ts';
 import { learningRate } from './learning-rate.ts';
-import { clipFactor, compileOptimizer, initialState, zerosLike } from './optimizer.ts';
+import { clipFactor, compileOptimizer, initialState, requireFinite, zerosLike } from './optimizer.ts';
 
 /** A training's settings. */
 export interface ClassifierTraining {
@@ -87,7 +89,7 @@ export async function trainClassifier(
   const { steps, batch, seed, clip, augmentation } = training;
   const state = initialState(initializeClassifier(config, Generator.seeded(seed)));
   const gradients = zerosLike(state.weights);
-  const into = Object.fromEntries([...gradients].map(([name, value]) => [`d.${name}`, value]));
+  const into = prefixed(Object.fromEntries(gradients));
   const program = await device.compile(lossGraph(config, batch));
   const optimizer = await compileOptimizer(device, { ...training, betas: BETAS, epsilon: EPSILON });
   const source = batches(dataset, {
@@ -109,7 +111,7 @@ export async function trainClassifier(
       const outputs = await program.run({ ...feeds, ...Object.fromEntries(state.weights) }, into);
       const loss = Number(get(outputs, 'loss').data[0]);
       const norm = await optimizer.norm(gradients);
-      requireFinite(step, loss, norm);
+      requireFinite(step, loss, norm, 'try a lower learningRate or more warmupSteps');
       await optimizer.step(state, gradients, {
         step,
         learningRate: learningRate(schedule, step - 1),
@@ -135,25 +137,23 @@ export async function classifierAccuracy(
 ): Promise<number> {
   requireFit(classifier.config, dataset);
   let right = 0;
-  let count = 0;
+  let total = 0;
   for (let start = 0; start < dataset.size; start += ACCURACY_BATCH) {
     signal?.throwIfAborted();
-    const numbers = Array.from(
-      { length: Math.min(ACCURACY_BATCH, dataset.size - start) },
-      (_, i) => start + i,
+    const count = Math.min(ACCURACY_BATCH, dataset.size - start);
+    const reads = Array.from({ length: count }, (_, i) => dataset.read(start + i));
+    const samples = (await Promise.all(reads)).filter((sample) => sample !== undefined);
+    const values = joinArrays(
+      'float32',
+      samples.map(({ values }) => values),
     );
-    const read = await Promise.all(numbers.map((number) => dataset.read(number)));
-    const samples = read.filter((sample) => sample !== undefined);
-    const [, ...image] = dataset.sampleShape;
-    const images = float32(
-      [samples.length, ...image],
-      samples.flatMap(({ values }) => [...values]),
+    const { logits } = await classifier.classify(
+      float32([samples.length, ...dataset.sampleShape.slice(1)], values),
     );
-    const { logits } = await classifier.classify(images);
     right += predictedClasses(logits).filter((label, i) => label === at(samples, i).label).length;
-    count += samples.length;
+    total += samples.length;
   }
-  return right / count;
+  return right / total;
 }
 
 /** Mean cross-entropy of `images` (N, C, H, W) with `targets` (N, classes), and the gradients of all weights. */
@@ -163,15 +163,7 @@ function lossGraph(config: ClassifierConfig, samples: number): Graph {
   const targets = input('targets', [samples, config.classNames.length]);
   const { logits } = classify(config, weights, images);
   const loss = negate(reduceMean(reduceSum(multiply(targets, logSoftmax(logits)), [-1]), [0]));
-  const gradients = gradientsOf(loss, Object.values(weights));
-  return {
-    inputs: [images, targets, ...Object.values(weights)],
-    outputs: {
-      loss,
-      logits,
-      ...Object.fromEntries(Object.keys(weights).map((name, i) => [`d.${name}`, gradients[i]])),
-    },
-  };
+  return graphOf({ loss, logits, ...namedGradients(loss, Object.values(weights)) });
 }
 
 function oneHot(labels: Int32Array, classes: number): Tensor<'float32'> {
@@ -198,11 +190,4 @@ function requireFit({ channels, imageSize, classNames }: ClassifierConfig, datas
       `${dataset.name}: the classifier's classes are ${printableList(classNames)}; the dataset's are ${printableList(dataset.classNames)}`,
     );
   }
-}
-
-function requireFinite(step: number, loss: number, norm: number): void {
-  if (Number.isFinite(loss) && Number.isFinite(norm)) return;
-  throw new TrainingError(
-    `step ${step}: the loss is ${loss} and the gradient norm ${norm}; try a lower learningRate or more warmupSteps`,
-  );
 }

@@ -1,11 +1,28 @@
-/** @file Which gradient pass suits a device. */
+/**
+ * @file Compiles a gradient pass: layer by layer or, for devices with a memory of their own, as one program. Weights and a
+ * batch cross over to such a device, gradients come back, and what layers leave for their backward passes stays there. Run
+ * layer by layer, all of that would cross twice.
+ */
 
+import { get } from '../at.ts';
+import { type Graph, graphOf } from '../graph/onnx.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { conditions, finalModulations, predictNoise } from '../models/acdit/transformer.ts';
+import { isWeight, modelInputs, weightViews } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSemaphore } from '../semaphore.ts';
-import type { Activations, GradientPass } from './gradient-pass.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import {
+  batchInputs,
+  byBlock,
+  layerOptions,
+  namedGradients,
+  predictionLoss,
+  sequenceModulations,
+  sequenceRope,
+} from './gradient-graphs.ts';
+import { type Activations, batchFeeds, type GradientPass, prefixed } from './gradient-pass.ts';
 import { compileLayeredPass } from './layered-pass.ts';
-import { compileWholePass } from './whole-pass.ts';
 
 /**
  * Compiles the pass for batches of `samples`: one program where the device has a memory of its own and may keep
@@ -26,4 +43,46 @@ export async function compileGradientPass(
     run: (...args) => exclusively(() => pass.run(...args)),
     dispose: () => pass.dispose(),
   };
+}
+
+/** Compiles the pass as one program for batches of `samples`. */
+export async function compileWholePass(
+  device: Device,
+  config: AcditConfig,
+  samples: number,
+): Promise<GradientPass> {
+  const program = await device.compile(trainingGraph(config, samples));
+  const names = program.inputNames.filter(isWeight);
+  return {
+    samples,
+    async run(weights, batch, gradients, signal) {
+      signal?.throwIfAborted();
+      const results = await program.run(
+        { ...batchFeeds(config, batch), ...weightViews(weights, names) },
+        prefixed(weightViews(gradients, names)),
+      );
+      return {
+        loss: Number(get(results, 'loss').data[0]),
+        prediction: get(results, 'prediction') as Tensor<'float32'>,
+      };
+    },
+    dispose: () => program.dispose(),
+  };
+}
+
+/** A step's loss, prediction and gradients, from its first product to its last. */
+function trainingGraph(config: AcditConfig, samples: number): Graph {
+  const weights = modelInputs(config);
+  const batch = batchInputs(config, samples);
+  const condition = conditions(weights.embedder, batch.features, batch.labels);
+  const modulations = {
+    layers: weights.layers.map((layer) => sequenceModulations(config, layer, condition)),
+    final: byBlock(config, finalModulations(weights.final, condition)),
+  };
+  const prediction = predictNoise(weights, batch.tokens, modulations, sequenceRope(config), (layer) =>
+    layerOptions(config, layer === config.layers - 1),
+  );
+  const loss = predictionLoss(prediction, batch);
+  const all = [weights.embedder, ...weights.layers, weights.final].flatMap((group) => Object.values(group));
+  return graphOf({ loss, prediction, ...namedGradients(loss, all) });
 }

@@ -22,8 +22,14 @@ export {
   type WeightingOptions,
 } from './loss-weighting.ts';
 export type { TrainingMemory } from './memory.ts';
-export { type BatchesStart, type NoisedBatchesOptions, noisedBatches } from './noised-batches.ts';
-export { type NoisingOptions, noiseBatch, noiseBlocks } from './noising.ts';
+export {
+  type BatchesStart,
+  type NoisedBatchesOptions,
+  type NoisingOptions,
+  noiseBatch,
+  noiseBlocks,
+  noisedBatches,
+} from './noising.ts';
 export {
   clipFactor,
   compileOptimizer,

@@ -4,8 +4,9 @@
  * is then bound by reading memory once, not by arithmetic.
  */
 
-import { at, get } from '../at.ts';
-import type { Graph } from '../graph/onnx.ts';
+import { at, get, take } from '../at.ts';
+import { TrainingError } from '../errors.ts';
+import { type Graph, graphOf } from '../graph/onnx.ts';
 import {
   add,
   divide,
@@ -131,64 +132,45 @@ export function clipFactor(norm: number, clip: number): number {
   return Math.min(1, clip / (norm + 1e-6));
 }
 
+/** @throws {TrainingError} with advice if the loss or the gradient of a step is no longer a number. */
+export function requireFinite(step: number, loss: number, norm: number, advice: string): void {
+  if (Number.isFinite(loss) && Number.isFinite(norm)) return;
+  throw new TrainingError(`step ${step}: the loss is ${loss} and the gradient norm ${norm}; ${advice}`);
+}
+
 /** Elements a run: few enough for the pieces of all parts to share a core's cache, enough to be worth a run. */
 const PIECE = 196608;
 
 const PARTS = ['weights', 'gradients', 'firstMoments', 'secondMoments', 'ema'] as const;
 
+/** @param decays whether weights shrink; without, a pass less. */
+function stepGraph(decays: boolean): Graph {
+  const [weights, gradients, firstMoments, secondMoments, ema] = take(
+    PARTS.map((name) => input(name, ['count'])),
+    5,
+  );
+  const factor = (name: keyof ReturnType<typeof factorsOf>) => input(name, [1]);
+  const momentum = add(multiply(firstMoments, factor('beta1')), multiply(gradients, factor('rest1')));
+  const variance = add(
+    multiply(secondMoments, factor('beta2')),
+    square(multiply(gradients, factor('rest2'))),
+  );
+  const denominator = add(multiply(squareRoot(variance), factor('root')), factor('epsilon'));
+  const kept = decays ? multiply(weights, factor('keep')) : weights;
+  const updated = subtract(kept, divide(momentum, denominator));
+  return graphOf({
+    'next.weights': updated,
+    'next.firstMoments': momentum,
+    'next.secondMoments': variance,
+    'next.ema': add(multiply(ema, factor('keepAverage')), multiply(updated, factor('restAverage'))),
+  });
+}
+
 /**
  * With every constant folded into as few factors as can be: the update is
  * w keep - m / (sqrt(v) root + epsilon), where root and epsilon are divided by the step size.
  */
-const FACTORS = [
-  'beta1',
-  'rest1',
-  'beta2',
-  'rest2',
-  'root',
-  'epsilon',
-  'keep',
-  'keepAverage',
-  'restAverage',
-] as const;
-
-/** @param decays whether weights shrink; without, a pass less. */
-function stepGraph(decays: boolean): Graph {
-  const parts = named(PARTS, (name) => input(name, ['count']));
-  const factors = named(FACTORS, (name) => input(name, [1]));
-  const { weights, gradients, firstMoments, secondMoments, ema } = parts;
-  const { beta1, rest1, beta2, rest2, root, epsilon, keep, keepAverage, restAverage } = factors;
-  const momentum = add(multiply(firstMoments, beta1), multiply(gradients, rest1));
-  const variance = add(multiply(secondMoments, beta2), square(multiply(gradients, rest2)));
-  const denominator = add(multiply(squareRoot(variance), root), epsilon);
-  const updated = subtract(decays ? multiply(weights, keep) : weights, divide(momentum, denominator));
-  const nextAverage = add(multiply(ema, keepAverage), multiply(updated, restAverage));
-  return {
-    inputs: [
-      ...Object.values(parts),
-      ...Object.values(factors).filter((factor) => decays || factor !== keep),
-    ],
-    outputs: {
-      'next.weights': updated,
-      'next.firstMoments': momentum,
-      'next.secondMoments': variance,
-      'next.ema': nextAverage,
-    },
-  };
-}
-
-/** A value for each name. */
-function named<Name extends string, Value>(
-  names: readonly Name[],
-  make: (name: Name, index: number) => Value,
-): Record<Name, Value> {
-  return Object.fromEntries(names.map((name, i) => [name, make(name, i)])) as Record<Name, Value>;
-}
-
-function factorsOf(
-  options: OptimizerOptions,
-  { learningRate, step, gradientScale }: StepOptions,
-): Record<(typeof FACTORS)[number], number> {
+function factorsOf(options: OptimizerOptions, { learningRate, step, gradientScale }: StepOptions) {
   const [beta1, beta2] = options.betas;
   const stepSize = learningRate / (1 - beta1 ** step);
   return {
@@ -226,10 +208,7 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
   const decays = options.weightDecay > 0;
   const update = await device.compile(stepGraph(decays));
   const values = input('values', ['rows', 'columns']);
-  const sumsOfSquares = await device.compile({
-    inputs: [values],
-    outputs: { sums: sumOfSquares(values) },
-  });
+  const sumsOfSquares = await device.compile(graphOf({ sums: sumOfSquares(values) }));
   return {
     async norm(gradients) {
       let sum = 0;
@@ -247,18 +226,15 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
       // At a learning rate of 0 only the moments and the average move; the folded factors would divide by it.
       const learningRate = Math.max(stepOptions.learningRate, SMALLEST_RATE);
       const factors = factorsOf(options, { ...stepOptions, learningRate });
-      const feeds = Object.fromEntries(
-        FACTORS.filter((name) => update.inputNames.includes(name)).map((name) => [
-          name,
-          float32([1], [factors[name]]),
-        ]),
-      );
+      const taken = Object.entries(factors).filter(([name]) => update.inputNames.includes(name));
+      const feeds = Object.fromEntries(taken.map(([name, value]) => [name, float32([1], [value])]));
       const { weights, firstMoments, secondMoments, ema } = state;
       for (const piece of pieces([weights, gradients, firstMoments, secondMoments, ema])) {
-        const parts = named(PARTS, (_, i) => at(piece, i));
+        const parts = PARTS.map((name, i) => [name, at(piece, i)] as const);
         // Each result is computed from its old value by one last addition, so it may take that value's place.
-        const { gradients: _read, ...changed } = parts;
-        await update.run({ ...parts, ...feeds }, withPrefix('next.', changed));
+        const changed = parts.filter(([name]) => name !== 'gradients');
+        const results = changed.map(([name, value]) => [`next.${name}`, value] as const);
+        await update.run({ ...Object.fromEntries(parts), ...feeds }, Object.fromEntries(results));
       }
     },
 
@@ -278,8 +254,4 @@ function* rowsOf(data: Float32Array): Generator<Tensor<'float32'>> {
   if (rows > 0) yield float32([rows, ROW], data.subarray(0, rows * ROW));
   const rest = data.subarray(rows * ROW);
   if (rest.length > 0) yield float32([1, rest.length], rest);
-}
-
-function withPrefix<T>(prefix: string, values: Readonly<Record<string, T>>): Record<string, T> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [prefix + name, value]));
 }

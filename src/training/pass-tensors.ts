@@ -5,8 +5,7 @@ import type { DifferentiatedGraph } from '../graph/partition.ts';
 import { inputName, type SymbolicTensor } from '../graph/symbolic.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import type { GradientGraphs, LayerGraphs } from './gradient-graphs.ts';
-import type { Activations } from './gradient-pass.ts';
-import type { Named } from './pass-feeds.ts';
+import type { Activations, Named } from './gradient-pass.ts';
 
 /** Tensors by their names in graphs; weights, their gradients and the batch are not among them. */
 export interface PassTensors {
@@ -146,14 +145,14 @@ function front({ data }: Tensor<'float32'>, shape: readonly number[]): Tensor<'f
   return float32(shape, data.subarray(0, elementCount(shape)));
 }
 
-function filterKeys<Value>(
+export function filterKeys<Value>(
   values: Readonly<Record<string, Value>>,
   keep: (name: string) => boolean,
 ): Record<string, Value> {
   return Object.fromEntries(Object.entries(values).filter(([name]) => keep(name)));
 }
 
-function mapValues<Value, Result>(
+export function mapValues<Value, Result>(
   values: Readonly<Record<string, Value>>,
   change: (value: Value, name: string) => Result,
 ): Record<string, Result> {

@@ -85,9 +85,7 @@ async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal
   // For a checkpoint that does not state its layout; the blocks do not matter here.
   const layout = { patch: config.patch, blockSize: 1, blocks: 1 };
   const { weights, config: own } = await loadModel(path, { layout, ...(signal && { signal }) });
-  requireSameSpace(path, own, config);
-  requireSamePrediction(path, own, config);
-  requireSameLabels(path, own, config);
+  requireAlike(path, own, config);
   try {
     checkWeights(config, new Map([...weights].map(([name, { shape }]) => [name, shape])));
   } catch (cause) {
@@ -99,46 +97,36 @@ async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal
 }
 
 /**
- * Checks the autoencoder of the initial model: weights mean the same only for tokens of the same kind. A model that does
- * not know its autoencoder, such as an official checkpoint, may begin with any latents.
- * @throws {ConfigError} naming both autoencoders.
+ * Checks that training may begin with a model's weights. They mean the same only for tokens of the same kind and the same
+ * prediction, though a model that does not know its autoencoder, such as an official checkpoint, may begin with any
+ * latents. The classes may differ, but one that both have must keep its label.
+ * @throws {ConfigError} naming what differs.
  */
-function requireSameSpace(path: string, model: AcditConfig, data: AcditConfig): void {
-  const fail = (problem: string): never => {
-    throw new ConfigError(`training.initFrom ${path} does not fit the data: ${problem}`);
+function requireAlike(path: string, model: AcditConfig, wanted: AcditConfig): void {
+  const fail = (problem: string, what = 'data'): never => {
+    throw new ConfigError(`training.initFrom ${path} does not fit the ${what}: ${problem}`);
   };
-  if (model.space !== data.space) fail(`the model was trained on ${model.space}, the data is ${data.space}`);
-  if (!model.autoencoder || !data.autoencoder || sameOrigin(model.autoencoder, data.autoencoder)) return;
-  fail(
-    `the model was trained on latents of the autoencoder ${describeOrigin(model.autoencoder)}, the data was encoded with ` +
-      `${describeOrigin(data.autoencoder)}; encode the data with the model's autoencoder`,
-  );
-}
-
-/**
- * Checks what the initial model predicts: the outputs of another prediction mean something else.
- * @throws {ConfigError} naming both predictions.
- */
-function requireSamePrediction(path: string, model: AcditConfig, recipe: AcditConfig): void {
-  const [own, wanted] = [diffusionSettings(model), diffusionSettings(recipe)];
-  if (own.prediction === wanted.prediction && own.noiseSchedule === wanted.noiseSchedule) return;
-  throw new ConfigError(
-    `training.initFrom ${path} does not fit the model: it predicts ${own.prediction} along the noise schedule ` +
-      `${own.noiseSchedule}, the recipe's model ${wanted.prediction} along ${wanted.noiseSchedule}`,
-  );
-}
-
-/**
- * Checks the classes of the initial model: they may differ, but a class that both have must keep its label.
- * @throws {ConfigError} naming the difference.
- */
-function requireSameLabels(path: string, model: AcditConfig, data: AcditConfig): void {
-  const fail = (problem: string): never => {
-    throw new ConfigError(`training.initFrom ${path} does not fit the data: ${problem}`);
-  };
-  if (model.classes !== data.classes)
-    fail(`the model has ${model.classes} classes, the data ${data.classes}`);
-  const moved = movedClass(model.classNames ?? [], data.classNames ?? []);
+  if (model.space !== wanted.space) {
+    fail(`the model was trained on ${model.space}, the data is ${wanted.space}`);
+  }
+  if (model.autoencoder && wanted.autoencoder && !sameOrigin(model.autoencoder, wanted.autoencoder)) {
+    fail(
+      `the model was trained on latents of the autoencoder ${describeOrigin(model.autoencoder)}, the data was encoded with ` +
+        `${describeOrigin(wanted.autoencoder)}; encode the data with the model's autoencoder`,
+    );
+  }
+  const [own, other] = [diffusionSettings(model), diffusionSettings(wanted)];
+  if (own.prediction !== other.prediction || own.noiseSchedule !== other.noiseSchedule) {
+    fail(
+      `it predicts ${own.prediction} along the noise schedule ${own.noiseSchedule}, the recipe's model ` +
+        `${other.prediction} along ${other.noiseSchedule}`,
+      'model',
+    );
+  }
+  if (model.classes !== wanted.classes) {
+    fail(`the model has ${model.classes} classes, the data ${wanted.classes}`);
+  }
+  const moved = movedClass(model.classNames ?? [], wanted.classNames ?? []);
   if (!moved) return;
   const [before, now] = moved.labels;
   fail(

@@ -12,8 +12,8 @@ import type { TrainingPoint } from './checkpoint.ts';
 import { compileGradientPass } from './compile-gradient-pass.ts';
 import type { GradientPass, NoisedBatch } from './gradient-pass.ts';
 import { learningRate } from './learning-rate.ts';
-import { type BatchesStart, noisedBatches } from './noised-batches.ts';
-import { clipFactor, compileOptimizer, type Optimizer, zerosLike } from './optimizer.ts';
+import { type BatchesStart, noisedBatches } from './noising.ts';
+import { clipFactor, compileOptimizer, type Optimizer, requireFinite, zerosLike } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 
 /** Key of the weights among the streams of random numbers that are derived from the seed. */
@@ -233,7 +233,12 @@ function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer,
       if (part !== gradients) accumulate(gradients, part, micro === 0);
     }
     const norm = (await optimizer.norm(gradients)) / training.accumulate;
-    requireFinite(step + 1, loss, norm);
+    requireFinite(
+      step + 1,
+      loss,
+      norm,
+      'the last checkpoint is untouched. Try a lower learningRate, more warmupSteps, or a smaller clip',
+    );
     const rate = learningRate(rates, step);
     const gradientScale = clipFactor(norm, training.clip) / training.accumulate;
     whole = false;
@@ -250,12 +255,4 @@ function accumulate(sum: Weights, part: Weights, first: boolean): void {
     if (first) target.set(data);
     else for (let i = 0; i < target.length; i++) target[i] = float32At(target, i) + float32At(data, i);
   }
-}
-
-function requireFinite(step: number, loss: number, norm: number): void {
-  if (Number.isFinite(loss) && Number.isFinite(norm)) return;
-  throw new TrainingError(
-    `step ${step}: the loss is ${loss} and the gradient norm ${norm}; the last checkpoint is untouched. ` +
-      'Try a lower learningRate, more warmupSteps, or a smaller clip',
-  );
 }

@@ -7,7 +7,7 @@ import { programBeside, startWorkerThread } from '../remote/node.ts';
 import type { Call } from '../remote/protocol.ts';
 import { connect } from '../remote/remote.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
-import type { BatchesStart } from './noised-batches.ts';
+import type { BatchesStart } from './noising.ts';
 import type { Recipe } from './recipe.ts';
 
 /** What the worker sends. */

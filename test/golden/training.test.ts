@@ -6,11 +6,11 @@ import { openFile } from '../../src/io/file-source.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { openCpu } from '../../src/runtime/node.ts';
 import { float32, type Tensor } from '../../src/tensor/tensor.ts';
+import { compileWholePass } from '../../src/training/compile-gradient-pass.ts';
 import type { GradientPass } from '../../src/training/gradient-pass.ts';
 import { compileLayeredPass } from '../../src/training/layered-pass.ts';
 import { noiseBlocks } from '../../src/training/noising.ts';
 import { clipFactor, compileOptimizer, initialState, zerosLike } from '../../src/training/optimizer.ts';
-import { compileWholePass } from '../../src/training/whole-pass.ts';
 import { golden, relativeError } from '../support/golden.ts';
 
 const device = openCpu();
