@@ -3,11 +3,12 @@
 import { dirname } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { type ModelSummary, summarizeModel } from '../models/acdit/model-summary.ts';
 import { paperConfig, SIZE_NAMES } from '../models/acdit/paper-models.ts';
 import { type BlockPlan, blockPlan, PREDICATES, planNumbers } from '../models/acdit/plan-cells.ts';
 import { planText } from '../models/acdit/plan-text.ts';
-import { requireFreeFiles } from '../runs/free-files.ts';
+import { requireFreeFiles } from '../runs/checks.ts';
 import { modelNeeds } from '../runs/model-needs.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';
 import { checkpointFlags, namedOrBundled, openChosenModel } from './checkpoint-flags.ts';
@@ -82,11 +83,7 @@ async function readSummary(
   }
   const model = namedOrBundled(path, video, '--video without --size');
   const { config, archive } = await openChosenModel(model, values, context);
-  try {
-    return summarizeModel(model, config, (name) => archive.info(name).dtype);
-  } finally {
-    await archive.close();
-  }
+  return closingAfter(archive, async () => summarizeModel(model, config, (name) => archive.info(name).dtype));
 }
 
 async function writeDrawing(path: string, content: string | Uint8Array): Promise<string> {

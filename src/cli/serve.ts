@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bundledModel } from '../runs/bundled-model.ts';
-import { requireSamplingMemory } from '../runs/memory-check.ts';
+import { requireSamplingMemory } from '../runs/checks.ts';
 import { decoderPath, hubModelName, modelPath } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';

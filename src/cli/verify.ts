@@ -3,6 +3,7 @@
 import { readWeights } from '../checkpoints/load.ts';
 import { ArgumentError, FormatError } from '../errors.ts';
 import { openNpz } from '../formats/npz.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import type { Check } from '../verification/check.ts';
 import { checkedNames, verifyModel } from '../verification/verify.ts';
@@ -75,11 +76,8 @@ async function verify(
 
 async function readModel(name: string, values: VerifyValues, context: CommandContext) {
   const model = await openChosenModel(name, values, context);
-  try {
-    return { config: model.config, weights: await readWeights(model, context) };
-  } finally {
-    await model.archive.close();
-  }
+  const weights = await closingAfter(model.archive, () => readWeights(model, context));
+  return { config: model.config, weights };
 }
 
 /** Arrays of which there is one for each parameter are one line together. */

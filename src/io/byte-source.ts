@@ -91,3 +91,15 @@ export async function closingOnError<T>(
     throw error;
   }
 }
+
+/** Does some work with something that is open, and closes it in any case. */
+export async function closingAfter<R extends { close(): Promise<void> }, T>(
+  resource: R,
+  work: (resource: R) => Promise<T>,
+): Promise<T> {
+  try {
+    return await work(resource);
+  } finally {
+    await resource.close();
+  }
+}

@@ -4,7 +4,7 @@ import { at } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { PerBlock } from '../sampling/request.ts';
 import { Generator } from '../tensor/generator.ts';
-import { invalidOption } from './invalid-option.ts';
+import { invalidOption } from './checks.ts';
 import { type ParsedLabels, parseLabels } from './labels.ts';
 
 /** The classes of a run's samples. */
@@ -25,14 +25,12 @@ export interface LabelOptions {
 export type LabelOrder = 'random' | 'balanced';
 
 /** Labels of an npz file of samples. */
-export interface ManyLabels {
+export interface ManyLabels extends ParsedLabels {
   readonly order: LabelOrder;
   /** The classes that are drawn from, or take turns. */
   readonly classes: readonly number[];
   /** One per sample. A longer list begins with the shorter one. */
   readonly labels: readonly number[];
-  /** See {@link ParsedLabels}. */
-  readonly notes: readonly string[];
 }
 
 /** Max samples of one run; a metric takes 50,000. */

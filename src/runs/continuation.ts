@@ -8,7 +8,7 @@ import { centerCrop, shortSideCrop } from '../media/resize.ts';
 import {
   type AcditConfig,
   frameCount,
-  PAPER_DOWNSAMPLING,
+  imageSize,
   tokenSize,
   tokensPerFrame,
 } from '../models/acdit/config.ts';
@@ -18,7 +18,7 @@ import { openCpu } from '../runtime/node.ts';
 import { checkAutoencoder, checkLatentOrigin } from '../sampling/latents-to-images.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
-import { invalidOption } from './invalid-option.ts';
+import { invalidOption } from './checks.ts';
 
 /** What is continued, and how much of it is kept. */
 export interface Continuation {
@@ -86,9 +86,7 @@ function requireEnough(config: AcditConfig, path: string, keep: number, frames: 
 
 /** Returns a frame in the model's channels and size, cropped like those that it was trained on. */
 function fitted(config: AcditConfig, frame: Image, path: string): Image {
-  const { downsampling = PAPER_DOWNSAMPLING } = config;
-  const factor = config.space === 'latents' ? downsampling : 1;
-  const [width, height] = [config.width * factor, config.height * factor];
+  const { width, height } = imageSize(config);
   const image = withChannels(frame, config.space === 'pixels' && config.channels === 1 ? 1 : 3);
   if (image.width === width && image.height === height) return image;
   if (image.width < width || image.height < height) {

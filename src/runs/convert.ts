@@ -10,13 +10,13 @@ import { ArgumentError } from '../errors.ts';
 import { byteCount } from '../formats/safetensors.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
 import { writeFolderAtomically } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import type { FloatType } from '../tensor/convert.ts';
-import { existsError } from './free-files.ts';
-import { invalidOption } from './invalid-option.ts';
+import { existsError, invalidOption } from './checks.ts';
 import { type NamedModelOptions, openNamedModel } from './model-path.ts';
-import { type ActiveContext, contextOf } from './reporter.ts';
+import { contextOf } from './reporter.ts';
 
 /** What to convert, and into what. */
 export interface ConvertModelOptions extends NamedModelOptions {
@@ -44,11 +44,6 @@ export interface ConvertModelResult {
 /** The kind of file that a model is written to. */
 export type ModelFormat = 'folder' | 'pt' | 'onnx';
 
-/** What is written, and where. */
-interface Target extends Pick<ConvertModelOptions, 'from' | 'to' | 'dtype'> {
-  readonly format: ModelFormat;
-}
-
 /**
  * Converts a model. It emits the events `start` and `done`.
  * @throws {ArgumentError} if the model cannot be stored so, or something that may not be replaced is at `to`;
@@ -60,12 +55,10 @@ export async function convertModel(options: ConvertModelOptions): Promise<Conver
   const dtype = dtypeOf(options.dtype, format);
   await requireFree(to, format, overwrite);
   const model = await openNamedModel(from, options);
-  try {
+  return closingAfter(model.archive, async () => {
     if (format === 'pt') officialArguments(model.config); // fails before anything is written
-    return await write(model, { from, to, format, dtype }, contextOf(options));
-  } finally {
-    await model.archive.close();
-  }
+    return write(model, { ...options, format, dtype });
+  });
 }
 
 function formatOf(path: string): ModelFormat {
@@ -117,9 +110,9 @@ async function requireModelFolder(folder: string): Promise<void> {
 
 async function write(
   model: StoredModel,
-  { from, to, format, dtype }: Target,
-  { report, signal }: ActiveContext,
+  { from, to, format, dtype, ...options }: ConvertModelOptions & { readonly format: ModelFormat },
 ): Promise<ConvertModelResult> {
+  const { report, signal } = contextOf(options);
   const total = parameters(model.config).size;
   const progress = report.progress({ total, label: 'convert', unit: 'tensor' });
   const weights = lazyWeights(model, (done) => progress.update(done));

@@ -5,7 +5,12 @@ import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import type { ImageDataset, VideoDataset } from '../data/dataset.ts';
 import { describeIgnoredFiles } from '../data/folder-files.ts';
-import { type EncodeHooks, type EncodeStart, encodeLatents } from '../data/latents/encode.ts';
+import {
+  type EncodeHooks,
+  type EncodeOptions,
+  type EncodeStart,
+  encodeLatents,
+} from '../data/latents/encode.ts';
 import {
   earlierLatentsNote,
   finishedCounts,
@@ -21,12 +26,14 @@ import { formatBytes, formatDuration } from '../io/quantities.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
 import type { Device } from '../runtime/device.ts';
-import { invalidOption } from './invalid-option.ts';
+import { invalidOption } from './checks.ts';
 import { autoencoderPath } from './model-path.ts';
 import { type ActiveContext, contextOf, type Progress, type RunContext } from './reporter.ts';
 
 /** What to encode, with what, and where the latents go. */
-export interface EncodeDatasetOptions extends RunContext {
+export interface EncodeDatasetOptions
+  extends RunContext,
+    Pick<EncodeOptions, 'exifOrientation' | 'flips' | 'dtype' | 'shardSize'> {
   /** One folder of images or videos per class, IDX files, or UCF-101 with its lists. */
   readonly data: string;
   /** Folder of the latents. A run that was interrupted is resumed. */
@@ -43,15 +50,8 @@ export interface EncodeDatasetOptions extends RunContext {
   readonly fold?: number | undefined;
   /** Part of the dataset (default: train, also a folder without splits). */
   readonly split?: 'train' | 'test' | undefined;
-  /** Turn images upright by their EXIF orientation (default: false). */
-  readonly exifOrientation?: boolean | undefined;
   /** Max pixels of an image or a video frame. */
   readonly maxPixels?: number | undefined;
-  /** Encode mirrored images too (default: true). */
-  readonly flips?: boolean | undefined;
-  readonly dtype?: 'float16' | 'float32' | undefined;
-  /** Images (default: 512) or videos (default: 8) per file; an interruption loses at most that much work. */
-  readonly shardSize?: number | undefined;
 }
 
 /** The latents that are finished. */
@@ -70,7 +70,7 @@ export interface EncodeDatasetResult {
  * other settings; the signal's reason once it is aborted: the same options resume the run.
  */
 export async function encodeDataset(options: EncodeDatasetOptions): Promise<EncodeDatasetResult> {
-  const { data, out, device, exifOrientation, flips, dtype, shardSize } = options;
+  const { data, out, device } = options;
   requireApart(data, out);
   const context = contextOf(options);
   const { report, signal } = context;
@@ -81,19 +81,9 @@ export async function encodeDataset(options: EncodeDatasetOptions): Promise<Enco
     const { scalingFactor } = stored.config;
     const autoencoder = { fingerprint: await autoencoderFingerprint(stored), scalingFactor };
     const encoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
-    const index = await encodeLatents({
-      source,
-      encoder,
-      autoencoder,
-      folder: out,
-      exifOrientation,
-      flips,
-      dtype,
-      shardSize,
-      signal,
-      hooks: observer.hooks,
-    });
-    return observer.done(index);
+    const { hooks } = observer;
+    const made = { source, encoder, autoencoder, folder: out, signal, hooks };
+    return observer.done(await encodeLatents({ ...options, ...made }));
   } catch (error) {
     observer.failed();
     throw error;
@@ -138,13 +128,7 @@ async function openSource(
 }
 
 /** Reports what happens while a dataset is encoded. */
-interface EncodingObserver {
-  readonly hooks: EncodeHooks;
-  done(index: LatentsIndex): EncodeDatasetResult;
-  failed(): void;
-}
-
-function observeEncoding({ report, signal }: ActiveContext, data: string, folder: string): EncodingObserver {
+function observeEncoding({ report, signal }: ActiveContext, data: string, folder: string) {
   const { say, warn, emit } = report;
   const started = performance.now();
   let progress: Progress | undefined;
@@ -186,7 +170,7 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
   };
   return {
     hooks,
-    done(index) {
+    done(index: LatentsIndex): EncodeDatasetResult {
       progress?.finish();
       const seconds = (performance.now() - started) / 1000;
       const { samples, skipped } = finishedCounts(index);
@@ -196,7 +180,7 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
       emit({ kind: 'done', ...result });
       return result;
     },
-    failed() {
+    failed(): void {
       progress?.finish();
       if (!signal.aborted || !progress) return;
       say(`stopped; ${finished} of ${total} shards are finished, and the same command goes on from there`);

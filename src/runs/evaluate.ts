@@ -6,8 +6,8 @@ import { type EvaluateOptions, evaluate, type Metrics } from '../evaluation/eval
 import type { EvaluationSet, PerSet } from '../evaluation/evaluation-set.ts';
 import { type StatedProtocols, statedProtocols } from '../evaluation/report/metric-table.ts';
 import { writeReport } from '../evaluation/report/report.ts';
+import { requireFreeFiles } from './checks.ts';
 import { openingOptions, prepareSets, type SavedFeatures, type SetOptions } from './evaluation-sets.ts';
-import { requireFreeFiles } from './free-files.ts';
 import { type ActiveContext, contextOf, type Progress, type Reporter, type RunContext } from './reporter.ts';
 
 /** What to compare, and how. */

@@ -1,16 +1,20 @@
-/** @file Samples side by side: frames of a video, and a grid with one row per label. */
+/** @file Samples side by side: frames of a video, a grid with one row per label, and clips that play together. */
 
 import { at } from '../at.ts';
 import { blankImage, enlarge, grid, type Image, sideBySide } from '../media/image.ts';
 import { framesOf } from '../media/pixels.ts';
 import { labelRows } from '../media/text.ts';
+import { openVideoWriter } from '../media/video-writer.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { DEFAULT_FPS } from './video-files.ts';
 
 /** Small images are enlarged to about this many pixels in a grid. */
 const GRID_CELL = 64;
 /** Max samples of each label in a grid, and max labels. */
 const MAX_COLUMNS = 32;
 const MAX_ROWS = 128;
+/** Clips in a row of an animation. */
+const CLIP_COLUMNS = 5;
 
 /** A sample's image and the name of its label. */
 export interface NamedImage {
@@ -57,4 +61,22 @@ function rowsByName(samples: readonly NamedImage[]): { name: string; images: Ima
     else rows.push({ name, images: [image] });
   }
   return rows;
+}
+
+/** Writes an animation (WebP, GIF or MP4, by the ending) of clips side by side, given frame by frame, `perClip` frames each. */
+export async function writeAnimatedGrid(
+  path: string,
+  frames: readonly Image[],
+  perClip: number,
+  columns = CLIP_COLUMNS,
+): Promise<void> {
+  const factor = Math.max(1, Math.round(GRID_CELL / at(frames, 0).height));
+  const pictures = Array.from({ length: perClip }, (_, t) => {
+    const shown = frames.filter((_, i) => i % perClip === t).map((frame) => enlarge(frame, factor));
+    return grid(shown, { columns, padding: 2 * factor });
+  });
+  const { width, height } = at(pictures, 0);
+  const writer = await openVideoWriter(path, { width, height, fps: DEFAULT_FPS });
+  await writer.add(pictures);
+  await writer.finish();
 }

@@ -17,6 +17,7 @@ export {
   writeEvaluationReport,
 } from './evaluate.ts';
 export type { NetworkOptions } from './feature-network.ts';
+export { i3dPath, inceptionPath } from './feature-network.ts';
 export { labelName, type ParsedLabels, parseLabels } from './labels.ts';
 export { type Macs, type ModelNeeds, modelNeeds } from './model-needs.ts';
 export {
@@ -26,7 +27,6 @@ export {
   type NamedModelOptions,
   openNamedModel,
 } from './model-path.ts';
-export { i3dPath, inceptionPath } from './network-path.ts';
 export {
   type Progress,
   type Reporter,

@@ -5,15 +5,15 @@ import { basename } from 'node:path';
 import { openModel, type StoredModel } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { ArgumentError, HubError } from '../errors.ts';
-import type { HubOptions } from '../hub/events.ts';
+import type { HubEvent, HubOptions } from '../hub/events.ts';
 import { fetchAutoencoder, fetchModel, MODEL_FILE } from '../hub/fetch-model.ts';
 import { isAddress, parseHubName, RELEASED_AUTOENCODER } from '../hub/names.ts';
 import { hubSettings } from '../hub/settings.ts';
 import { closingOnError } from '../io/byte-source.ts';
+import { formatBytes, formatDuration } from '../io/quantities.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
-import { hubProgress } from './hub-progress.ts';
-import { invalidOption } from './invalid-option.ts';
-import type { RunContext } from './reporter.ts';
+import { invalidOption } from './checks.ts';
+import { type Progress, type Reporter, type RunContext, silentReporter } from './reporter.ts';
 
 const AUTOENCODER_NEEDED =
   'this model makes latents, and decoding them needs an autoencoder: give its folder or its name on the Hugging Face Hub ' +
@@ -120,4 +120,79 @@ async function fetched(
   } finally {
     close();
   }
+}
+
+/** Smaller files arrive before a progress bar could be read. */
+const SHORT = 1e6;
+
+/** Reports the progress of each large file of a download, and whatever is out of the ordinary. */
+function hubProgress({ report = silentReporter, signal }: RunContext) {
+  let progress: Progress | undefined;
+  let state: { readonly done: number; readonly size: number } | undefined;
+  const finish = (): void => {
+    progress?.finish();
+    progress = undefined;
+  };
+  return {
+    onEvent(event: HubEvent): void {
+      switch (event.kind) {
+        case 'start':
+          state = event;
+          if (event.done > 0) report.say(`${event.file}: ${formatBytes(event.done)} are there already`);
+          if (event.size - event.done >= SHORT) progress = startProgress(event, report);
+          break;
+        case 'progress':
+          state = event;
+          progress?.update(inUnits(event.done, event.size));
+          break;
+        case 'verify':
+          progress?.update(inUnits(event.size, event.size), {
+            checked: `${Math.floor((100 * event.done) / Math.max(event.size, 1))}%`,
+          });
+          break;
+        case 'retry':
+          report.say(`${event.file}: ${event.reason}; trying again in ${formatDuration(event.delay / 1000)}`);
+          break;
+        case 'waiting':
+          report.say(`${event.file}: waiting for another process that downloads it`);
+          break;
+        case 'damaged':
+          report.warn(`${event.path} differs from ${event.file} on the hub; it is not used`);
+          break;
+        case 'unreachable':
+          report.warn(`${event.reason}; ${event.file} is taken from the cache`);
+          break;
+        case 'done':
+        case 'cached':
+          finish();
+          state = undefined;
+      }
+    },
+    /** Ends the progress, and reports what is kept if the download was interrupted. */
+    close(): void {
+      finish();
+      if (signal?.aborted && state) {
+        report.say(
+          `${formatBytes(state.done)} of ${formatBytes(state.size)} are kept; the same command goes on from there`,
+        );
+      }
+    },
+  };
+}
+
+function startProgress({ file, done, size }: HubEvent & { kind: 'start' }, report: Reporter): Progress {
+  return report.progress({
+    total: inUnits(size, size),
+    start: inUnits(done, size),
+    label: `download ${file.split('/').at(-1)}`,
+    unit: unitOf(size),
+  });
+}
+
+function unitOf(size: number): 'MB' | 'kB' {
+  return size >= 1e7 ? 'MB' : 'kB';
+}
+
+function inUnits(bytes: number, size: number): number {
+  return Math.floor(bytes / (unitOf(size) === 'MB' ? 1e6 : 1e3));
 }

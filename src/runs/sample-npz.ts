@@ -7,7 +7,6 @@ import { dirname } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
-import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import {
   isFinishedNpz,
@@ -18,16 +17,17 @@ import {
 } from '../formats/resumable-npz.ts';
 import type { Origin } from '../formats/resumable-npz-journal.ts';
 import { companionFile, makeFolders } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { missingSpace } from '../io/free-space.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { rgbBytes } from '../media/pixels.ts';
-import { type AcditConfig, frameCount, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
-import { DEFAULT_SEED, type PerBlock } from '../sampling/request.ts';
+import { type AcditConfig, frameCount, imageSize } from '../models/acdit/config.ts';
+import { DEFAULT_SEED } from '../sampling/request.ts';
 import { elementCount, tensor } from '../tensor/tensor.ts';
 import { sampleAhead } from './batches.ts';
+import { invalidOption } from './checks.ts';
 import { type LabelOrder, type ManyLabels, manyLabels } from './chosen-labels.ts';
-import { invalidOption } from './invalid-option.ts';
 import { type ActiveContext, contextOf } from './reporter.ts';
 import {
   findAutoencoder,
@@ -35,6 +35,7 @@ import {
   planRun,
   type SamplingOptions,
   type SamplingPlan,
+  type SamplingRecord,
   stepsOfSample,
 } from './sampling-plan.ts';
 
@@ -45,20 +46,15 @@ export interface SampleNpzOptions extends SamplingOptions {
 }
 
 /** What is in the file, and how it was sampled. */
-export interface SampleNpzResult {
+export interface SampleNpzResult extends SamplingRecord {
   readonly file: string;
   /** Shape of `arr_0` when the file is complete. */
   readonly shape: readonly number[];
   readonly order: LabelOrder;
-  readonly steps: PerBlock;
-  readonly cfg: PerBlock;
-  readonly solver: SolverName;
-  readonly seed: number;
   /** Samples of this run; earlier ones may have made others. */
   readonly made: number;
   /** Whether the file is complete; if not, the run was aborted, and the same options resume it. */
   readonly done: boolean;
-  readonly seconds: number;
 }
 
 /** A run with everything checked. */
@@ -86,18 +82,8 @@ export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzRes
   else if (made === 0) report.say(`${npz} is complete: ${count} images`);
   else report.say(`${made} images in ${time}; ${count} in all`);
   const { steps, cfg, solver, seed } = request;
-  return {
-    file: npz,
-    shape: array.shape,
-    order: chosen.order,
-    steps,
-    cfg,
-    solver,
-    seed,
-    made,
-    done,
-    seconds,
-  };
+  const settings = { steps, cfg, solver, seed };
+  return { file: npz, shape: array.shape, order: chosen.order, ...settings, made, done, seconds };
 }
 
 async function prepare(options: SampleNpzOptions): Promise<Run> {
@@ -181,14 +167,13 @@ async function writeRows(run: Run, file: ResumableNpz, lock: Lock): Promise<bool
 
 /** Describes `arr_0`: (N, H, W, 3), or of videos (N, frames, H, W, 3). */
 function imageArray(config: AcditConfig, { labels, blocks }: Run['request']): ResumableArray {
-  const { space, downsampling = PAPER_DOWNSAMPLING } = config;
-  const factor = space === 'latents' ? downsampling : 1;
+  const { width, height } = imageSize(config);
   const frames = frameCount(config, blocks);
   if (!Number.isInteger(frames)) {
     throw invalidOption('blocks', `${blocks} end within a frame; with --npz, give whole frames`);
   }
   const video = config.frames > 1 ? [frames] : [];
-  const shape = [labels.length, ...video, config.height * factor, config.width * factor, 3];
+  const shape = [labels.length, ...video, height, width, 3];
   return { name: 'arr_0', dtype: 'uint8', shape };
 }
 
@@ -210,11 +195,8 @@ async function originOf({ model, vae, chosen, request, signal }: Run): Promise<O
 }
 
 async function decoderFingerprint(vae: string): Promise<string> {
-  const stored = await openAutoencoder(vae);
-  try {
-    const { scalingFactor } = stored.config;
-    return `${await autoencoderFingerprint(stored, 'decoder')} with scaling factor ${scalingFactor}`;
-  } finally {
-    await stored.close();
-  }
+  return closingAfter(await openAutoencoder(vae), async (stored) => {
+    const fingerprint = await autoencoderFingerprint(stored, 'decoder');
+    return `${fingerprint} with scaling factor ${stored.config.scalingFactor}`;
+  });
 }

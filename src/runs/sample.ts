@@ -3,7 +3,6 @@
 import { dirname } from 'node:path';
 import { at } from '../at.ts';
 import type { Decoder } from '../decoding/decoder.ts';
-import type { SolverName } from '../diffusion/solvers/index.ts';
 import { encodeNpy } from '../formats/npy.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { formatDuration } from '../io/quantities.ts';
@@ -15,12 +14,11 @@ import { type PerBlock, UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { batchRequests, openSampler, sampleAhead } from './batches.ts';
+import { type BatchHandler, batchRequests, openSampler, sampleAhead } from './batches.ts';
+import { invalidOption, requireFreeFiles } from './checks.ts';
 import { chooseLabels } from './chosen-labels.ts';
 import { readGiven } from './continuation.ts';
-import { requireFreeFiles } from './free-files.ts';
 import { addToGrid, imagesOf, labelledGrid, type NamedImage } from './image-grid.ts';
-import { invalidOption } from './invalid-option.ts';
 import { labelName } from './labels.ts';
 import { type ActiveContext, contextOf } from './reporter.ts';
 import { openSampleFolder, type SampleFolder } from './sample-folder.ts';
@@ -30,6 +28,7 @@ import {
   planRun,
   type SamplingOptions,
   type SamplingPlan,
+  type SamplingRecord,
   stepsOfSample,
 } from './sampling-plan.ts';
 import { DEFAULT_FPS, openVideoFiles, type VideoSettings } from './video-files.ts';
@@ -67,22 +66,17 @@ export interface FinishedSample {
 }
 
 /** What a run of {@link sample} wrote, and how it was sampled. */
-export interface SampleResult {
+export interface SampleResult extends SamplingRecord {
   /** All finished samples; fewer than asked for if the run was aborted. */
   readonly samples: readonly FinishedSample[];
   /** Path of the grid. */
   readonly grid?: string;
   /** Path of the latents. */
   readonly latents?: string;
-  readonly steps: PerBlock;
-  readonly cfg: PerBlock;
-  readonly solver: SolverName;
-  readonly seed: number;
   /** Blocks that were continued. */
   readonly keptBlocks?: number;
   /** A remark, if blocks attended to a sliding window, for which no model is trained. */
   readonly untrained?: string;
-  readonly seconds: number;
 }
 
 /** A run with everything checked and read. */
@@ -106,10 +100,14 @@ interface Finished {
   readonly latents: Tensor<'float32'>[];
 }
 
-/** Writes the images or videos of a run. */
-interface Output {
-  readonly folder: SampleFolder;
-  readonly decoder: Decoder;
+/** A run under way. */
+interface Sampling extends Run {
+  readonly finished: Finished;
+  /** Where images or videos go, and what decodes them; undefined for latents alone. */
+  readonly output: { readonly folder: SampleFolder; readonly decoder: Decoder } | undefined;
+  /** Shows how far the run is. @param first number of the batch's first sample. */
+  onStep(event: SampleEvent & { readonly kind: 'step' }, first: number | undefined): void;
+  show(fields: Record<string, string>): void;
 }
 
 /**
@@ -210,11 +208,13 @@ async function collect(run: Run, folder: SampleFolder | undefined): Promise<Fini
   const { config, request, first, device, report, signal } = run;
   const finished: Finished = { shown: [], files: [], latents: [] };
   const decoder = run.decodes ? openDecoder(config, request, run.vae, device, signal) : undefined;
-  const output = decoder && folder && { decoder, folder };
   const batches = Math.ceil(request.labels.length / request.batch);
   const progress = report.progress({ total: stepsOfSample(first) * batches, label: 'sample' });
   let steps = 0;
-  const observer: Observer = {
+  const sampling: Sampling = {
+    ...run,
+    finished,
+    output: decoder && folder && { decoder, folder },
     onStep({ block }, number = 0) {
       const last = Math.min(number + request.batch, request.labels.length);
       const samples = `${number + 1}-${last}/${request.labels.length}`;
@@ -223,9 +223,7 @@ async function collect(run: Run, folder: SampleFolder | undefined): Promise<Fini
     show: (fields) => progress.update(steps, fields),
   };
   try {
-    await (output && run.videos
-      ? sampleVideos(run, run.videos, output, finished, observer)
-      : sampleImages(run, output, finished, observer));
+    await (run.videos ? sampleVideos(sampling, run.videos) : sampleImages(sampling));
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) throw error;
   } finally {
@@ -235,56 +233,34 @@ async function collect(run: Run, folder: SampleFolder | undefined): Promise<Fini
   return finished;
 }
 
-/** Shows how far a run is. */
-interface Observer {
-  onStep(event: SampleEvent & { readonly kind: 'step' }, firstSample: number | undefined): void;
-  show(fields: Record<string, string>): void;
-}
-
 /** Samples images, or latents alone. */
-function sampleImages(
-  run: Run,
-  output: Output | undefined,
-  finished: Finished,
-  { onStep, show }: Observer,
-): Promise<void> {
-  const { config, request, signal } = run;
-  return sampleAhead(
-    run,
-    request,
-    { signal },
-    {
-      onStep: (event, { first }) => onStep(event, first),
-      async onDone(latents) {
-        if (run.keepsLatents) finished.latents.push(latents);
-        if (!output) return;
-        const { decoder, folder } = output;
-        const images = await decoder.decode(latents, {
-          onProgress: (share) => show({ decoded: `${Math.floor(share * 100)}%` }),
-        });
-        for (const image of imagesOf(images)) {
-          const index = finished.files.length;
-          const name = labelName(config, at(request.labels, index));
-          const file = `${folder.stem(index, name)}.png`;
-          await writePng(file, image);
-          finished.files.push(file);
-          addToGrid(finished.shown, { name, image });
-        }
-      },
-    },
-  );
+function sampleImages(sampling: Sampling): Promise<void> {
+  const { config, request, signal, keepsLatents, finished, output, onStep, show } = sampling;
+  const decode = async (latents: Tensor<'float32'>): Promise<void> => {
+    if (keepsLatents) finished.latents.push(latents);
+    if (!output) return;
+    const images = await output.decoder.decode(latents, {
+      onProgress: (share) => show({ decoded: `${Math.floor(share * 100)}%` }),
+    });
+    for (const image of imagesOf(images)) {
+      const index = finished.files.length;
+      const name = labelName(config, at(request.labels, index));
+      const file = `${output.folder.stem(index, name)}.png`;
+      await writePng(file, image);
+      finished.files.push(file);
+      addToGrid(finished.shown, { name, image });
+    }
+  };
+  const handler: BatchHandler = { onStep: (event, { first }) => onStep(event, first), onDone: decode };
+  return sampleAhead(sampling, request, { signal }, handler);
 }
 
 /** Samples videos, whose files grow block by block. */
-async function sampleVideos(
-  run: Run,
-  settings: VideoSettings,
-  { decoder, folder }: Output,
-  finished: Finished,
-  { onStep, show }: Observer,
-): Promise<void> {
-  const { config, request, signal } = run;
-  const sampler = await openSampler(run, signal);
+async function sampleVideos(sampling: Sampling, settings: VideoSettings): Promise<void> {
+  const { config, request, signal, keepsLatents, finished, output, onStep, show } = sampling;
+  if (!output) return sampleImages(sampling);
+  const { decoder, folder } = output;
+  const sampler = await openSampler(sampling, signal);
   try {
     for (const batch of batchRequests(request, { signal })) {
       const { first = 0, labels } = batch;
@@ -299,7 +275,7 @@ async function sampleVideos(
             await videos.add(event.frames);
             show({ frames: String(event.first + at(event.frames.shape, 1)) });
           } else if (event.kind === 'step') onStep(event, first);
-          else if (event.kind === 'done' && run.keepsLatents) finished.latents.push(event.latents);
+          else if (event.kind === 'done' && keepsLatents) finished.latents.push(event.latents);
         }
       } finally {
         for (const [i, { path, firstFrames }] of (await videos.finish()).entries()) {
@@ -314,15 +290,12 @@ async function sampleVideos(
 }
 
 function finishedSamples({ config, request }: Run, { files, latents }: Finished): FinishedSample[] {
-  const count = Math.max(files.length, sampleCount(latents));
+  const sampled = latents.reduce((sum, { shape }) => sum + at(shape, 0), 0);
+  const count = Math.max(files.length, sampled);
   return request.labels.slice(0, count).map((label, index) => {
     const file = files[index];
     return { label, name: labelName(config, label), ...(file !== undefined && { file }) };
   });
-}
-
-function sampleCount(batches: readonly Tensor[]): number {
-  return batches.reduce((sum, { shape }) => sum + at(shape, 0), 0);
 }
 
 /** Writes the grid and the latents of all finished samples. */

@@ -20,9 +20,8 @@ import {
 } from '../sampling/request.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchedRequest, batchRequests, defaultBatch, latentShape } from './batches.ts';
+import { invalidOption, requireSamplingMemory } from './checks.ts';
 import type { LabelOptions } from './chosen-labels.ts';
-import { invalidOption } from './invalid-option.ts';
-import { requireSamplingMemory } from './memory-check.ts';
 import { decoderPath } from './model-path.ts';
 import type { RunContext } from './reporter.ts';
 
@@ -49,6 +48,15 @@ export interface SamplingOptions extends LabelOptions, RunContext {
   readonly vae?: string | undefined;
   /** Replace output files that exist (default: false). */
   readonly overwrite?: boolean | undefined;
+}
+
+/** How samples were made. */
+export interface SamplingRecord {
+  readonly steps: PerBlock;
+  readonly cfg: PerBlock;
+  readonly solver: SolverName;
+  readonly seed: number;
+  readonly seconds: number;
 }
 
 /** What depends on where the samples go. */

@@ -18,9 +18,9 @@ import type { ChangeableKey } from '../training/recipe-changes.ts';
 import { type RunStart, requireRunFolder } from '../training/run-folder.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { workerBatches } from '../training/worker-batches.ts';
-import { requireTrainingMemory } from './memory-check.ts';
+import { requireTrainingMemory } from './checks.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
-import { type ActiveContext, contextOf, type Progress, type RunContext } from './reporter.ts';
+import { type ActiveContext, contextOf, type Progress, type Reporter, type RunContext } from './reporter.ts';
 import {
   describeScores,
   evaluationRecord,
@@ -67,15 +67,15 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
   const start = { fresh, overwrite };
   await requireRunFolder(given.output.folder, start);
   const { dataset, config, recipe } = await openTrainingData(given, device, context);
-  const made: TrainingSampleOptions = { recipe, config, device, signal: context.signal };
+  const made = { recipe, config, device, signal: context.signal };
   const evaluation = recipe.evaluation && (await openTrainingEvaluation(made, recipe.evaluation));
-  const corrupt = { inWorker: 0 };
-  const observer = new TrainingObserver(made, context, dataset, evaluation);
+  let corruptInWorker = 0;
+  const observer = new TrainingObserver({ ...made, report: context.report, dataset, evaluation });
   const batchesFrom = (from: BatchesStart) =>
     workerBatches(recipe, from, {
       onWarning: context.report.warn,
       onCorruptCount(count) {
-        corrupt.inWorker = count;
+        corruptInWorker = count;
       },
     });
   try {
@@ -90,7 +90,7 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
       locateModel: (name) => modelPath(name, context),
     });
     observer.close();
-    return observer.reportEnd(step, dataset.corruptCount + corrupt.inWorker);
+    return observer.reportEnd(step, dataset.corruptCount + corruptInWorker);
   } finally {
     observer.close();
     await evaluation?.dispose();
@@ -131,13 +131,16 @@ async function trainingAutoencoder(
   return path;
 }
 
+/** A training with what it is made of. */
+interface ObservedRun extends TrainingSampleOptions {
+  readonly report: Reporter;
+  readonly dataset: Dataset;
+  readonly evaluation: TrainingEvaluation | undefined;
+}
+
 /** Reports a training and logs it to files. */
 class TrainingObserver {
-  readonly #options: TrainingSampleOptions;
-  readonly #context: ActiveContext;
-  readonly #dataset: Dataset;
-  readonly #evaluation: TrainingEvaluation | undefined;
-  readonly #unit: 'images' | 'clips';
+  readonly #run: ObservedRun;
   readonly #started = performance.now();
   readonly #mean = meanOfLosses();
   #tracker: Tracker | undefined;
@@ -145,22 +148,13 @@ class TrainingObserver {
   /** Name that scores are logged under. */
   #series = '';
 
-  constructor(
-    options: TrainingSampleOptions,
-    context: ActiveContext,
-    dataset: Dataset,
-    evaluation: TrainingEvaluation | undefined,
-  ) {
-    this.#options = options;
-    this.#context = context;
-    this.#dataset = dataset;
-    this.#evaluation = evaluation;
-    this.#unit = unitOf(options.config);
+  constructor(run: ObservedRun) {
+    this.#run = run;
   }
 
   get hooks(): TrainingHooks {
-    const { report } = this.#context;
-    const { folder } = this.#options.recipe.output;
+    const { report, recipe } = this.#run;
+    const { folder } = recipe.output;
     return {
       onWait: (owner) => report.say(`checking whether ${owner} still trains in ${folder}`),
       onWarning: report.warn,
@@ -168,8 +162,8 @@ class TrainingObserver {
       onStep: (done) => this.#step(done),
       onCheckpoint: (step) => report.emit({ kind: 'checkpoint', step, model: folder }),
       onSample: async (step, ema) => {
-        if (!canDraw(this.#options) || !this.#tracker) return;
-        const file = await logSamples(this.#options, ema, step, this.#tracker);
+        if (!canDraw(this.#run) || !this.#tracker) return;
+        const file = await logSamples(this.#run, ema, step, this.#tracker);
         report.say(`samples of step ${step}: ${file}`);
         report.emit({ kind: 'samples', step, file });
       },
@@ -178,38 +172,42 @@ class TrainingObserver {
   }
 
   async #start(step: number): Promise<void> {
-    const { recipe, config } = this.#options;
+    const { recipe, config, dataset, evaluation, report } = this.#run;
     const { output, training } = recipe;
-    const { report } = this.#context;
     this.#tracker = openTrackers(output.folder, step);
-    if (this.#evaluation) this.#series = await seriesOf(this.#evaluation, output.folder, report.warn);
-    report.say(describeRun(recipe, config, this.#dataset, step));
-    if (output.sampleEvery > 0 && !canDraw(this.#options)) {
+    if (evaluation) this.#series = await seriesOf(evaluation, output.folder, report.warn);
+    report.say(describeRun(recipe, config, dataset, step));
+    if (output.sampleEvery > 0 && !canDraw(this.#run)) {
       report.say('no samples are drawn during training: latents need an autoencoder, given as output.vae');
     }
-    const { ignoredFiles } = this.#dataset;
+    const { ignoredFiles } = dataset;
     const parameters = parameterCount(config);
     report.emit({ kind: 'start', step, steps: training.steps, parameters, ignoredFiles });
     this.#progress = report.progress({ total: training.steps, start: step, label: 'train' });
   }
 
   #step(done: StepReport): void {
+    const { recipe, config, report } = this.#run;
     const mean = this.#mean;
     mean.add(done.loss);
-    this.#progress?.update(done.step, progressFields(done, mean.recent(), this.#unit));
-    if (done.step % this.#options.recipe.output.logEvery !== 0) return;
+    this.#progress?.update(done.step, {
+      loss: mean.recent().toFixed(4),
+      lr: done.learningRate.toExponential(1),
+      [`${unitOf(config)}/s`]: done.samplesPerSecond.toPrecision(3),
+    });
+    if (done.step % recipe.output.logEvery !== 0) return;
     const { step, loss: _loss, ...rest } = done;
     const record = { loss: mean.take(), ...rest };
     this.#tracker?.scalars(step, record);
-    this.#context.report.emit({ kind: 'step', step, ...record });
+    report.emit({ kind: 'step', step, ...record });
   }
 
   async #evaluate(step: number, ema: Parameters<TrainingEvaluation['run']>[0]): Promise<void> {
     const series = this.#series;
-    const { report } = this.#context;
+    const { recipe, evaluation, report } = this.#run;
     // A run that resumes where it was saved may have done so before.
-    if (!this.#evaluation || isEvaluated(this.#options.recipe.output.folder, series, step)) return;
-    const scores = await this.#evaluation.run(ema, (share) =>
+    if (!evaluation || isEvaluated(recipe.output.folder, series, step)) return;
+    const scores = await evaluation.run(ema, (share) =>
       this.#progress?.update(step, { evaluated: `${Math.floor(100 * share)}%` }),
     );
     this.#tracker?.scalars(step, evaluationRecord(series, scores));
@@ -226,10 +224,10 @@ class TrainingObserver {
 
   /** Reports how the training ended. */
   reportEnd(step: number, corruptFiles: number): TrainModelResult {
-    const { folder } = this.#options.recipe.output;
-    const { report, signal } = this.#context;
+    const { recipe, config, report, signal } = this.#run;
+    const { folder } = recipe.output;
     const interrupted = signal.aborted;
-    if (corruptFiles > 0) report.say(`${corruptFiles} corrupt ${this.#unit} were skipped`);
+    if (corruptFiles > 0) report.say(`${corruptFiles} corrupt ${unitOf(config)} were skipped`);
     const time = formatDuration((performance.now() - this.#started) / 1000);
     report.say(
       !interrupted
@@ -275,14 +273,6 @@ function describeRun(
 /** What samples are called. */
 function unitOf({ frames }: AcditConfig): 'images' | 'clips' {
   return frames > 1 ? 'clips' : 'images';
-}
-
-function progressFields(report: StepReport, loss: number, unit: string): Record<string, string> {
-  return {
-    loss: loss.toFixed(4),
-    lr: report.learningRate.toExponential(1),
-    [`${unit}/s`]: report.samplesPerSecond.toPrecision(3),
-  };
 }
 
 /** Weight of the newest loss in the mean that is shown; one loss alone jumps with its timesteps. */

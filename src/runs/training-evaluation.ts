@@ -3,11 +3,9 @@
 import { createHash, type Hash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { at } from '../at.ts';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { openImages } from '../data/open.ts';
-import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
 import { ConfigError } from '../errors.ts';
 import { evaluate, type Metrics } from '../evaluation/evaluate.ts';
 import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
@@ -16,21 +14,19 @@ import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { datasetSource } from '../evaluation/idx-source.ts';
 import { openSet } from '../evaluation/open-set.ts';
 import { requireSameNetwork } from '../evaluation/same-network.ts';
-import type { SampleSource } from '../evaluation/sample-source.ts';
-import { framesOf } from '../media/pixels.ts';
+import { batchOf, type SampleSource } from '../evaluation/sample-source.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { sameClasses } from '../models/acdit/class-difference.ts';
-import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { imageSize } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
-import { createSampler } from '../sampling/sampler.ts';
-import { joinArrays } from '../tensor/axes.ts';
-import { tensor, tensorBytes } from '../tensor/tensor.ts';
+import { tensorBytes } from '../tensor/tensor.ts';
 import type { EvaluationSettings } from '../training/evaluation-series.ts';
 import { readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';
 import { isSplit, type Recipe } from '../training/recipe.ts';
-import { defaultBatch, sampleBatches } from './batches.ts';
+import { defaultBatch } from './batches.ts';
 import { openFeatureNetwork } from './feature-network.ts';
-import { canDraw, type TrainingSampleOptions } from './training-samples.ts';
+import { canDraw, sampleImages, type TrainingSampleOptions } from './training-samples.ts';
 
 /** The metrics that are one number. */
 export type Scores = Readonly<Record<string, number>>;
@@ -107,13 +103,10 @@ function sampling({ output }: Recipe, { steps = output.sampleSteps, cfg = output
 }
 
 async function decoderFingerprint(vae: string, signal: AbortSignal): Promise<string> {
-  const stored = await openAutoencoder(vae);
-  try {
+  return closingAfter(await openAutoencoder(vae), async (stored) => {
     signal.throwIfAborted();
-    return await autoencoderFingerprint(stored, 'decoder');
-  } finally {
-    await stored.close();
-  }
+    return autoencoderFingerprint(stored, 'decoder');
+  });
 }
 
 /** A reference with the fingerprint of its pixels, or of the numbers that are stored in place of them. */
@@ -182,42 +175,28 @@ function storedNumbers({
 
 /** Images as the model makes them, label after label. */
 function modelSource(
-  { recipe, config, device, signal }: TrainingSampleOptions,
+  options: TrainingSampleOptions,
   settings: EvaluationRecipe,
   weights: Weights,
 ): SampleSource {
+  const { recipe, config } = options;
   const { samples } = settings;
   const labels = Array.from({ length: samples }, (_, i) => i % config.classes);
-  const { vae } = recipe.output;
-  const { seed } = recipe.training;
+  const { width, height } = imageSize(config);
+  const shape = [height, width, config.space === 'pixels' ? config.channels : 3];
   return {
     name: SAMPLES,
     count: samples,
-    shape: imageShape(config),
+    shape,
     labels,
     async *batches(size) {
-      const decoder =
-        vae === undefined
-          ? pixelDecoder(config)
-          : localDecoder({ config, vae, threads: device.threads }, signal);
-      const sampler = await createSampler({ config, weights, device, signal });
       const batch = Math.min(size, defaultBatch(config));
-      const request = {
-        labels,
-        ...sampling(recipe, settings),
-        seed,
-        batch,
-      } as const;
-      try {
-        for await (const latents of sampleBatches(sampler, request, { signal })) {
-          const images = framesOf(await decoder.decode(latents)).flat();
-          const { height, width, channels } = at(images, 0);
-          const data = images.map((image) => image.data);
-          yield tensor('uint8', [images.length, height, width, channels], joinArrays('uint8', data));
-        }
-      } finally {
-        await sampler.dispose();
-        await decoder.close();
+      const request = { labels, ...sampling(recipe, settings), seed: recipe.training.seed, batch };
+      for await (const images of sampleImages(options, weights, request)) {
+        yield batchOf(
+          shape,
+          images.map((image) => image.data),
+        );
       }
     },
     async close() {},
@@ -245,17 +224,6 @@ export function describeScores(scores: Scores): string {
   return Object.entries(scores)
     .map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`)
     .join(', ');
-}
-
-/** Of one image that is decoded: height, width, channels. */
-function imageShape({
-  space,
-  height,
-  width,
-  channels,
-  downsampling = PAPER_DOWNSAMPLING,
-}: AcditConfig): number[] {
-  return space === 'pixels' ? [height, width, channels] : [height * downsampling, width * downsampling, 3];
 }
 
 function onlyNumbers(metrics: Metrics): Scores {

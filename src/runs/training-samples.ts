@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { at } from '../at.ts';
 import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
-import { encodePng, writePng } from '../media/image.ts';
+import { encodePng, type Image, writePng } from '../media/image.ts';
 import { framesOf } from '../media/pixels.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
@@ -12,9 +12,8 @@ import { createSampler } from '../sampling/sampler.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
 import { SAMPLES_FOLDER } from '../training/run-folder.ts';
-import { writeAnimatedGrid } from './animated-grid.ts';
-import { sampleBatches } from './batches.ts';
-import { labelledGrid, type NamedImage } from './image-grid.ts';
+import { type BatchedRequest, sampleBatches } from './batches.ts';
+import { labelledGrid, type NamedImage, writeAnimatedGrid } from './image-grid.ts';
 import { labelName } from './labels.ts';
 
 const MAX_CLASSES = 10;
@@ -34,34 +33,42 @@ export function canDraw({ recipe, config }: Pick<TrainingSampleOptions, 'recipe'
   return config.space === 'pixels' || recipe.output.vae !== undefined;
 }
 
-/** Sample pictures, or the frames of clips one after the other, with the moving average of the weights. */
-async function drawSamples(
+/** Samples batch after batch, and yields the decoded images of each: of videos, the frames one after the other. */
+export async function* sampleImages(
   { recipe, config, device, signal }: TrainingSampleOptions,
   weights: Weights,
-): Promise<NamedImage[]> {
-  const classes = Math.min(config.classes, MAX_CLASSES);
-  const perClass = config.frames > 1 ? 1 : PER_CLASS;
-  const labels = Array.from({ length: classes * perClass }, (_, i) => Math.floor(i / perClass));
-  const { sampleSteps: steps, cfg } = recipe.output;
-  const { seed } = recipe.training;
+  request: BatchedRequest,
+): AsyncGenerator<Image[], void, void> {
   const { vae } = recipe.output;
   const decoder =
     vae === undefined ? pixelDecoder(config) : localDecoder({ config, vae, threads: device.threads }, signal);
   const sampler = await createSampler({ config, weights, device, signal });
   try {
-    const request = { labels, steps, cfg, seed, batch: BATCH };
-    const samples: NamedImage[] = [];
     for await (const latents of sampleBatches(sampler, request, { signal })) {
-      for (const image of framesOf(await decoder.decode(latents)).flat()) {
-        const sample = Math.floor(samples.length / config.frames);
-        samples.push({ name: labelName(config, at(labels, sample)), image });
-      }
+      yield framesOf(await decoder.decode(latents)).flat();
     }
-    return samples;
   } finally {
     await sampler.dispose();
     await decoder.close();
   }
+}
+
+/** Samples images, or the frames of videos one after the other, with the moving average of the weights. */
+async function drawSamples(options: TrainingSampleOptions, weights: Weights): Promise<NamedImage[]> {
+  const { recipe, config } = options;
+  const classes = Math.min(config.classes, MAX_CLASSES);
+  const perClass = config.frames > 1 ? 1 : PER_CLASS;
+  const labels = Array.from({ length: classes * perClass }, (_, i) => Math.floor(i / perClass));
+  const { sampleSteps: steps, cfg } = recipe.output;
+  const request = { labels, steps, cfg, seed: recipe.training.seed, batch: BATCH };
+  const samples: NamedImage[] = [];
+  for await (const images of sampleImages(options, weights, request)) {
+    for (const image of images) {
+      const sample = Math.floor(samples.length / config.frames);
+      samples.push({ name: labelName(config, at(labels, sample)), image });
+    }
+  }
+  return samples;
 }
 
 /**

@@ -23,27 +23,13 @@ const FIRST_FRAMES = 16;
 /** A video that is being written. */
 interface GrowingVideo {
   readonly path: string;
+  /** At most 16, kept for the grid. */
   readonly firstFrames: Image[];
   writer?: VideoWriter;
 }
 
-/** A video file of which there is at least a frame. */
-export interface VideoFile {
-  readonly path: string;
-  /** Its first frames, at most 16. */
-  readonly firstFrames: readonly Image[];
-}
-
-/** The videos of a batch. */
-export interface VideoFiles {
-  /** Adds frames (N, frames, C, H, W) in [-1, 1] to the videos. */
-  add(frames: Tensor<'float32'>): Promise<void>;
-  /** Completes the files; returns those that have a frame. */
-  finish(): Promise<readonly VideoFile[]>;
-}
-
 /** Begins a batch of videos. @param stems of the files, without the ending. */
-export function openVideoFiles(stems: readonly string[], { format, fps }: VideoSettings): VideoFiles {
+export function openVideoFiles(stems: readonly string[], { format, fps }: VideoSettings) {
   const ending = format === 'png' ? '' : `.${format}`;
   const videos = stems.map((stem): GrowingVideo => ({ path: `${stem}${ending}`, firstFrames: [] }));
   async function append(video: GrowingVideo, images: readonly Image[]): Promise<void> {
@@ -54,11 +40,13 @@ export function openVideoFiles(stems: readonly string[], { format, fps }: VideoS
     video.firstFrames.push(...images.slice(0, FIRST_FRAMES - video.firstFrames.length));
   }
   return {
-    async add(frames) {
+    /** Adds frames (N, frames, C, H, W) in [-1, 1] to the videos. */
+    async add(frames: Tensor<'float32'>): Promise<void> {
       const images = framesOf(frames);
       for (const [sample, video] of videos.entries()) await append(video, at(images, sample));
     },
-    async finish() {
+    /** Completes the files; returns those that have a frame. */
+    async finish(): Promise<readonly GrowingVideo[]> {
       const begun = videos.filter(({ writer }) => writer);
       for (const { writer } of begun) await writer?.finish();
       return begun;

@@ -1,7 +1,7 @@
 /** @file A model as the server has it: what samples it, what decodes it, and who may use them. */
 
 import type { Decoder } from '../decoding/decoder.ts';
-import { type AcditConfig, defaultGuidance, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { type AcditConfig, defaultGuidance, imageSize } from '../models/acdit/config.ts';
 import type { RequestSampler } from '../sampling/process-sampler.ts';
 import type { ModelEntry } from './api.ts';
 import type { Gate } from './gate.ts';
@@ -18,18 +18,9 @@ export interface ServedModel {
   readonly gate: Gate;
 }
 
-/** Side of a picture or frame in pixels. */
-export function pictureSize({ space, downsampling = PAPER_DOWNSAMPLING, width, height }: AcditConfig): {
-  readonly width: number;
-  readonly height: number;
-} {
-  const factor = space === 'latents' ? downsampling : 1;
-  return { width: width * factor, height: height * factor };
-}
-
 /** `32x32` */
 export function sizeName(config: AcditConfig): string {
-  const { width, height } = pictureSize(config);
+  const { width, height } = imageSize(config);
   return `${width}x${height}`;
 }
 
@@ -40,7 +31,7 @@ export function modelEntry({ id, config, created }: ServedModel): ModelEntry {
     created,
     owned_by: 'acdit',
     kind: config.frames > 1 ? 'video' : 'image',
-    ...pictureSize(config),
+    ...imageSize(config),
     frames: config.frames,
     blocks: config.blocks,
     classes: config.classes,

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { reportFailure } from '../../src/cli/failure.ts';
-import { requireSamplingMemory } from '../../src/runs/memory-check.ts';
+import { requireSamplingMemory } from '../../src/runs/checks.ts';
 import { machine } from '../../src/runtime/machine.ts';
 import { type CliResult, expectBadInput, runInProcess } from '../support/cli.ts';
 import { writePictureFolder } from '../support/picture-folder.ts';

@@ -113,6 +113,12 @@ export function tokenSize(config: AcditConfig): number {
   return config.channels * config.patch ** 2;
 }
 
+/** Returns the size in pixels of an image, or of a frame of a video, once latents are decoded. */
+export function imageSize({ space, downsampling = PAPER_DOWNSAMPLING, width, height }: AcditConfig) {
+  const factor = space === 'latents' ? downsampling : 1;
+  return { width: width * factor, height: height * factor };
+}
+
 /** Tokens of a picture, or of a frame of a clip. */
 export function tokensPerFrame({ height, width, patch }: AcditConfig): number {
   return (height * width) / patch ** 2;

@@ -1,11 +1,39 @@
-/** @file Checks that a batch fits in memory, before weights are read. */
+/** @file Checks of a run's options, before weights are read and before any work. */
 
+import { stat } from 'node:fs/promises';
 import { ArgumentError } from '../errors.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { machine } from '../runtime/machine.ts';
 import { samplingMemory } from '../sampling/memory.ts';
 import type { Activations } from '../training/gradient-pass.ts';
 import { trainingMemory } from '../training/memory.ts';
+
+/** Makes the error for an option that is not valid. @param problem continues a sentence that begins with the option's name. */
+export function invalidOption(name: string, problem: string, options: ErrorOptions = {}): ArgumentError {
+  return new ArgumentError(`${name} ${problem}`, { ...options, field: name, problem });
+}
+
+/**
+ * Checks that files can be written without loss: a run replaces one only if it is asked to.
+ * @param paths of files to write; undefined ones are left out.
+ * @throws {ArgumentError} if one of them exists and `overwrite` is not set, or is a folder.
+ */
+export async function requireFreeFiles(
+  paths: readonly (string | undefined)[],
+  overwrite: boolean | undefined,
+): Promise<void> {
+  for (const path of paths) {
+    const found = path === undefined ? undefined : await stat(path).catch(() => undefined);
+    if (path === undefined || !found) continue;
+    if (found.isDirectory()) throw new ArgumentError(`${path} exists and is a folder; give another name`);
+    if (!overwrite) throw existsError(path);
+  }
+}
+
+/** Makes the error for an output that exists. */
+export function existsError(path: string): ArgumentError {
+  return new ArgumentError(`${path} exists; give --overwrite to replace it, or another name`);
+}
 
 /** The part of a request that determines its memory. */
 export interface SampledBatch {
