@@ -74,18 +74,9 @@ export async function openInception(path: string): Promise<StoredInception> {
   };
 }
 
-/** Names of a convolution's tensors. */
-interface ConvolutionNames {
-  readonly weight: string;
-  readonly mean: string;
-  readonly variance: string;
-  readonly scale: string;
-  readonly shift: string;
-}
-
 /** How a file names its tensors, and the order of their axes. */
 interface Layout {
-  names(layer: ConvolutionLayer): ConvolutionNames;
+  names(layer: ConvolutionLayer): Record<'weight' | 'mean' | 'variance' | 'scale' | 'shift', string>;
   readonly classifierName: string;
   /** Stored shapes of a kernel (K, C, h, w) and of the classifier (1008, 2048). */
   shape(shape: readonly number[]): readonly number[];

@@ -74,10 +74,7 @@ function readModelConfig(folder: string): Promise<AcditConfig> {
   return readConfig(folder, `a model folder holds ${CONFIG_FILE} and ${WEIGHTS_FILE}`, parseConfig);
 }
 
-/**
- * Reads the `config.json` of a folder.
- * @param hint what such a folder holds, for the message if it is missing
- */
+/** Reads the `config.json` of a folder. @param hint what such a folder holds, for the message if it is missing */
 export async function readConfig<C>(
   folder: string,
   hint: string,

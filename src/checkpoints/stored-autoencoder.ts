@@ -64,52 +64,42 @@ export function storedAutoencoder(
   file: string,
 ): Promise<StoredAutoencoder> {
   return closingOnError(archive, async () => {
-    const names = checkedNames(archive, config, file);
+    const shapes = autoencoderParameters(config);
+    const stored = new Map(archive.names.map((name) => [currentName(name), name]));
+    requireParameters(archive, shapes, stored, file);
     return {
       config,
       async weights(name) {
-        const { shape, stored } = names.get(name)!;
-        const { data } = toFloat32(await archive.read(stored));
-        return float32(shape, data);
+        const { data } = toFloat32(await archive.read(stored.get(name)!));
+        return float32(shapes.get(name)!, data);
       },
       close: () => archive.close(),
     };
   });
 }
 
-interface StoredParameter {
-  readonly shape: readonly number[];
-  /** Its name in the file. */
-  readonly stored: string;
-}
-
-/** Where each parameter is. @throws {CheckpointError} naming all that are missing, unknown or of another shape. */
-function checkedNames(
+/**
+ * Checks the parameters of a file.
+ * @param stored the name in the file of each.
+ * @throws {CheckpointError} naming all that are missing, unknown or of another shape.
+ */
+function requireParameters(
   archive: TensorArchive,
-  config: AutoencoderConfig,
+  shapes: ReadonlyMap<string, readonly number[]>,
+  stored: ReadonlyMap<string, string>,
   file: string,
-): Map<string, StoredParameter> {
-  const stored = new Map(archive.names.map((name) => [currentName(name), name]));
-  const expected = autoencoderParameters(config);
-  const problems: string[] = [];
-  const found = new Map<string, StoredParameter>();
-  for (const [name, shape] of expected) {
+): void {
+  const wrong = [...shapes].flatMap(([name, shape]) => {
     const inFile = stored.get(name);
-    if (inFile === undefined) {
-      problems.push(`${name} is missing`);
-      continue;
-    }
+    if (inFile === undefined) return [`${name} is missing`];
     const { shape: actual } = archive.info(inFile);
-    if (sameWeight(actual, shape)) found.set(name, { shape, stored: inFile });
-    else problems.push(`${inFile} has shape [${actual}] instead of [${shape}]`);
-  }
-  for (const [name, inFile] of stored) if (!expected.has(name)) problems.push(`${inFile} is unknown`);
-  if (problems.length > 0) {
-    // They name tensors of the file, which may be many and long.
-    const listed = problems.map((problem) => printable(problem, 160));
-    throw new CheckpointError(`${file} does not fit its config.json: ${problemList(listed, SHOWN_PROBLEMS)}`);
-  }
-  return found;
+    return sameWeight(actual, shape) ? [] : [`${inFile} has shape [${actual}] instead of [${shape}]`];
+  });
+  const unknown = [...stored].flatMap(([name, inFile]) => (shapes.has(name) ? [] : [`${inFile} is unknown`]));
+  // They name tensors of the file, which may be many and long.
+  const problems = [...wrong, ...unknown].map((problem) => printable(problem, 160));
+  if (problems.length === 0) return;
+  throw new CheckpointError(`${file} does not fit its config.json: ${problemList(problems, SHOWN_PROBLEMS)}`);
 }
 
 /** Attention's products were 1 x 1 convolutions once, so dims of 1 at the end make no difference. */

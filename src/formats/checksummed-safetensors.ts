@@ -13,6 +13,7 @@ import { printable } from '../io/printable.ts';
 import { type Tensor, tensor, tensorBytes } from '../tensor/tensor.ts';
 import { openSafetensors, type SafetensorsArchive } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
+import type { Metadata, Named } from './tensor-archive.ts';
 import { checksum } from './zip-writer.ts';
 
 /** Keys of the metadata: the checksums of the tensors, as JSON, and the one of everything else in the metadata. */
@@ -30,11 +31,11 @@ const checksumsSchema = z.record(z.string(), z.int().min(0));
  */
 export async function writeChecksummedSafetensors(
   path: string,
-  tensors: readonly (readonly [string, Tensor])[],
-  metadata: Readonly<Record<string, string>> = {},
+  tensors: readonly Named<Tensor>[],
+  metadata: Metadata = {},
   rowwise: readonly string[] = [],
 ): Promise<void> {
-  const all = tensors.flatMap(([name, value]): (readonly [string, Tensor])[] =>
+  const all = tensors.flatMap(([name, value]): Named<Tensor>[] =>
     rowwise.includes(name)
       ? [
           [name, value],
@@ -56,7 +57,7 @@ export async function writeChecksummedSafetensors(
  */
 export function openChecksummedSafetensors(
   source: ByteSource,
-  isEarlier: (metadata: Readonly<Record<string, string>>) => boolean = () => false,
+  isEarlier: (metadata: Metadata) => boolean = () => false,
 ): Promise<SafetensorsArchive> {
   return closingOnError(source, async () => {
     const archive = await openSafetensors(source);
@@ -114,7 +115,7 @@ function checksumsOf({ metadata, names }: SafetensorsArchive, source: string): R
   return sums;
 }
 
-function metadataChecksum(metadata: Readonly<Record<string, string>>): number {
+function metadataChecksum(metadata: Metadata): number {
   return checksum(new TextEncoder().encode(JSON.stringify(metadata)));
 }
 

@@ -103,9 +103,7 @@ export function arrayFromNumpy(
   return gatherStrided(dtype, shape, strides, stored.data, name);
 }
 
-/**
- * A tensor as a `.npy` file. NumPy has no bfloat16: such a tensor is written as float32, without loss.
- */
+/** A tensor as a `.npy` file. NumPy has no bfloat16: such a tensor is written as float32, without loss. */
 export function encodeNpy(value: Tensor): Uint8Array<ArrayBuffer> {
   if (value.dtype === 'bfloat16') return encodeNpy(toFloat32(value));
   return withHeader(npyHeader(value.dtype, value.shape), tensorBytes(value));
@@ -137,11 +135,7 @@ function headerBytes(descr: string, shape: readonly number[]): Uint8Array {
 /** Bytes of a file's beginning in which the longest header ends. */
 export const LONGEST_HEADER = 12 + MAX_HEADER;
 
-/**
- * The header of a `.npy` file.
- * @param bytes of its beginning.
- * @throws {FormatError} if it is none, or is cut off.
- */
+/** The header of a `.npy` file. @param bytes of its beginning. @throws {FormatError} if it is none, or is cut off. */
 export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
   if (bytes.length < 10 || latin1Text(bytes.subarray(0, 6)) !== MAGIC) {
     throw new FormatError(`${name}: is no .npy file: it does not start with \\x93NUMPY`);

@@ -76,8 +76,8 @@ export async function isFinishedNpz(
     throw new ArgumentError(`${path} exists, but does not record what it was made with; ${remedy}`);
   }
   const wanted: Origin = { ...origin, shape };
-  if (overwrite && differences(made as Origin, wanted).length > 0) return false;
-  requireSame(made as Origin, wanted, `${path} is finished, but was made with`, remedy);
+  const was = `${path} is finished, but was made with`;
+  if (!isSame(made as Origin, wanted, overwrite, was, remedy)) return false;
   await rm(journalFile(path), { force: true }); // what a process that was killed at its end may have left
   return true;
 }
@@ -120,7 +120,6 @@ export class ResumableNpz {
   #marks: readonly Mark[];
   /** Rows that are written, and the checksum of the array's file up to them. */
   #written: Mark;
-  #savedRows: number;
   #savedAt = Number.NEGATIVE_INFINITY;
   #closing: Promise<void> | undefined;
 
@@ -129,7 +128,6 @@ export class ResumableNpz {
     this.#file = file;
     this.#marks = marks;
     this.#written = at(marks, -1);
-    this.#savedRows = this.rows;
   }
 
   /** Rows that are written. */
@@ -192,12 +190,11 @@ export class ResumableNpz {
   async #save(): Promise<void> {
     const { partial, journal, made } = this.#layout;
     await namingFile(partial, () => this.#file.sync());
-    if (this.#savedRows !== this.rows) {
+    if (at(this.#marks, -1).rows !== this.rows) {
       await this.#requireAsLeft();
       this.#marks = withMark(this.#marks, this.#written);
       await writeJournal(journal, { origin: made, marks: this.#marks });
     }
-    this.#savedRows = this.rows;
     this.#savedAt = performance.now();
   }
 
@@ -294,16 +291,12 @@ async function journalMarks(
   warn: (message: string) => void,
 ): Promise<readonly Mark[]> {
   const found = await readJournal(journal, `remove ${partial} and ${journal} to start again`, warn);
-  if (!found || (overwrite && differences(found.origin, made).length > 0)) return [];
   const remedy = 'give the same to resume, or --overwrite to start again';
-  requireSame(found.origin, made, `${partial} was begun with`, remedy);
-  return found.marks;
+  const was = `${partial} was begun with`;
+  return found && isSame(found.origin, made, overwrite, was, remedy) ? found.marks : [];
 }
 
-/**
- * Returns the marks up to which the file is undamaged.
- * @throws {FormatError} if the file is missing
- */
+/** Returns the marks up to which the file is undamaged. @throws {FormatError} if the file is missing */
 async function safeMarks(
   layout: Layout,
   marks: readonly Mark[],
@@ -340,16 +333,16 @@ async function safeMarks(
   return safe;
 }
 
-/** @throws {ArgumentError} naming what differs */
-function requireSame(then: Origin, now: Origin, what: string, remedy: string): void {
-  const found = differences(then, now);
-  if (found.length > 0) throw new ArgumentError(`${what} ${printableMessage(found.join('; '))}; ${remedy}`);
-}
-
-function differences(then: Origin, now: Origin): string[] {
+/**
+ * Checks whether two origins are the same.
+ * @throws {ArgumentError} naming what differs, unless such a file may be replaced
+ */
+function isSame(then: Origin, now: Origin, overwrite: boolean, was: string, remedy: string): boolean {
   const names = [...new Set([...Object.keys(then), ...Object.keys(now)])];
   const text = (value: unknown): string => JSON.stringify(value) ?? 'none';
-  return names
+  const differences = names
     .filter((name) => text(then[name]) !== text(now[name]))
     .map((name) => `${printable(name)} ${printable(text(then[name]))}, not ${printable(text(now[name]))}`);
+  if (differences.length === 0 || overwrite) return differences.length === 0;
+  throw new ArgumentError(`${was} ${printableMessage(differences.join('; '))}; ${remedy}`);
 }

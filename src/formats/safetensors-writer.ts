@@ -4,7 +4,7 @@ import { FormatError } from '../errors.ts';
 import { writeFileAtomically } from '../io/atomic-write.ts';
 import { type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { byteCount, encodeHeader, inFileOrder } from './safetensors.ts';
-import type { LazyTensor } from './tensor-archive.ts';
+import type { LazyTensor, Metadata, Named } from './tensor-archive.ts';
 
 /**
  * Write tensors to a safetensors file, atomically and one at a time: lazy ones are read only when their turn comes,
@@ -14,8 +14,8 @@ import type { LazyTensor } from './tensor-archive.ts';
  */
 export async function writeSafetensors(
   path: string,
-  tensors: Iterable<readonly [string, Tensor | LazyTensor]>,
-  metadata: Readonly<Record<string, string>> = {},
+  tensors: Iterable<Named<Tensor | LazyTensor>>,
+  metadata: Metadata = {},
   signal?: AbortSignal,
 ): Promise<void> {
   const ordered = inFileOrder(tensors);

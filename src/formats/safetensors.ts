@@ -9,7 +9,14 @@ import { LOOKED_AT, mistakenFile } from '../io/wrong-file-kind.ts';
 import { joinArrays } from '../tensor/axes.ts';
 import { bytesPerElement, type DType, elementCount, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import { checkedElementCount, tensorFromBytes } from './elements.ts';
-import { archiveOf, findTensor, type TensorArchive, type TensorInfo } from './tensor-archive.ts';
+import {
+  archiveOf,
+  findTensor,
+  type Metadata,
+  type Named,
+  type TensorArchive,
+  type TensorInfo,
+} from './tensor-archive.ts';
 
 const codes: Record<DType, string> = {
   float64: 'F64',
@@ -171,8 +178,8 @@ function checkCoverage(entries: ReadonlyMap<string, Entry>, dataSize: number, so
 
 /** Tensors as the bytes of a safetensors file. */
 export function encodeSafetensors(
-  tensors: Iterable<readonly [string, Tensor]>,
-  metadata: Readonly<Record<string, string>> = {},
+  tensors: Iterable<Named<Tensor>>,
+  metadata: Metadata = {},
 ): Uint8Array<ArrayBuffer> {
   const ordered = inFileOrder(tensors);
   const parts = ordered.map(([, value]) => tensorBytes(value));
@@ -180,9 +187,7 @@ export function encodeSafetensors(
 }
 
 /** Tensors in the order they are written: larger element types first, which keeps all of them aligned. */
-export function inFileOrder<T extends TensorInfo>(
-  tensors: Iterable<readonly [string, T]>,
-): (readonly [string, T])[] {
+export function inFileOrder<T extends TensorInfo>(tensors: Iterable<Named<T>>): Named<T>[] {
   const ordered = [...tensors];
   const names = new Set<string>();
   for (const [name] of ordered) {
@@ -199,10 +204,7 @@ export function byteCount({ dtype, shape }: TensorInfo): number {
 }
 
 /** Where the bytes of each tensor begin, in the file that is written of tensors in this order. */
-export function fileOffsets(
-  tensors: readonly (readonly [string, TensorInfo])[],
-  metadata: Readonly<Record<string, string>>,
-): Map<string, number> {
+export function fileOffsets(tensors: readonly Named<TensorInfo>[], metadata: Metadata): Map<string, number> {
   let position = encodeHeader(tensors, metadata).length;
   const offsets = new Map<string, number>();
   for (const [name, info] of tensors) {
@@ -213,10 +215,7 @@ export function fileOffsets(
 }
 
 /** Everything before the first tensor of a safetensors file. */
-export function encodeHeader(
-  tensors: readonly (readonly [string, TensorInfo])[],
-  metadata: Readonly<Record<string, string>>,
-): Uint8Array {
+export function encodeHeader(tensors: readonly Named<TensorInfo>[], metadata: Metadata): Uint8Array {
   let position = 0;
   const described = tensors.map(([name, info]) => {
     const begin = position;

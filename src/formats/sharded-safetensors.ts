@@ -36,10 +36,7 @@ export function isShardIndex(name: string): boolean {
   return INDEX_NAME.test(name);
 }
 
-/**
- * Parses an index.
- * @throws {FormatError} if it is not one, or names a file that is not in its own folder.
- */
+/** Parses an index. @throws {FormatError} if it is not one, or names a file that is not in its own folder. */
 export function parseShardIndex(text: string, name: string): ShardIndex {
   const { weight_map } = parseJsonOf(text, name, schema, 'not the index of sharded safetensors', FormatError);
   const fileOf = new Map(Object.entries(weight_map));

@@ -12,17 +12,19 @@ export interface TensorInfo {
 
 /** A tensor that is still in its file. */
 export interface LazyTensor extends TensorInfo {
-  /**
-   * Read its elements.
-   * @param room memory that may hold its data, if its bytes fit.
-   */
+  /** Read its elements. @param room memory that may hold its data, if its bytes fit. */
   read(room?: Uint8Array): Promise<Tensor>;
 }
 
+/** A tensor and its name. */
+export type Named<T> = readonly [name: string, T];
+
+/** Free-form strings that are stored with tensors. */
+export type Metadata = Readonly<Record<string, string>>;
+
 /** Named tensors of a file, each read when asked for. */
 export interface TensorArchive {
-  /** Free-form strings stored with the tensors. */
-  readonly metadata: Readonly<Record<string, string>>;
+  readonly metadata: Metadata;
   readonly names: readonly string[];
   /** Whether there is a tensor of this name. */
   has(name: string): boolean;
@@ -42,7 +44,7 @@ export interface ArchiveParts<T extends TensorInfo> {
   readonly tensors: ReadonlyMap<string, T>;
   /** The message for a name that there is no tensor of, which follows: "x.pt: holds no tensor". */
   readonly missing: string;
-  readonly metadata?: Readonly<Record<string, string>>;
+  readonly metadata?: Metadata;
   read(tensor: T, room?: Uint8Array): Promise<Tensor>;
   close(): Promise<void>;
 }

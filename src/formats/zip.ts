@@ -19,10 +19,7 @@ export interface ZipMember {
   readonly name: string;
   /** Length in bytes once inflated. */
   readonly size: number;
-  /**
-   * The whole content, inflated and checked against its CRC.
-   * @throws {FormatError} if it is damaged.
-   */
+  /** The whole content, inflated and checked against its CRC. @throws {FormatError} if it is damaged. */
   read(): Promise<Uint8Array>;
   /**
    * Part of the content. Read straight from the archive, with no CRC, unless the member is compressed.
@@ -65,8 +62,7 @@ const readerOptions = { useWebWorkers: false, checkCrc32: true };
 export async function openZip(source: ByteSource): Promise<Map<string, ZipMember>> {
   const { entries } = await readDirectory(source);
   const members = new Map<string, ZipMember>();
-  const extract = extractor(source);
-  const extractPart = keepingLast(extract);
+  const extractPart = keepingLast((entry) => extract(source, entry));
   for (const entry of entries) {
     if (entry.directory) continue;
     if (members.has(entry.filename)) {
@@ -74,7 +70,7 @@ export async function openZip(source: ByteSource): Promise<Map<string, ZipMember
         `${source.name}: holds '${printable(entry.filename)}' twice; it is damaged or malicious`,
       );
     }
-    members.set(entry.filename, zipMember(source, entry, extract, extractPart));
+    members.set(entry.filename, zipMember(source, entry, extractPart));
   }
   return members;
 }
@@ -136,44 +132,38 @@ class SourceReader extends Reader<ByteSource> {
 }
 
 /** Reads the whole content of a file, inflated and checked. */
-type Extract = (entry: FileEntry) => Promise<Uint8Array>;
-
-function extractor(source: ByteSource): Extract {
-  return async (entry) => {
-    const name = printable(entry.filename);
-    if (entry.uncompressedSize > Math.max(MAX_INFLATED, MAX_RATIO * entry.compressedSize)) {
-      throw new FormatError(
-        `${source.name}/${name}: inflates to ${entry.uncompressedSize} bytes, more than the limit of ` +
-          `${MAX_INFLATED} for compressed data; save it uncompressed (numpy.savez, torch.save)`,
-      );
-    }
-    return zipErrors(source, () => entry.getData(new Uint8ArrayWriter(), readerOptions), name);
-  };
+async function extract(source: ByteSource, entry: FileEntry): Promise<Uint8Array> {
+  const name = printable(entry.filename);
+  if (entry.uncompressedSize > Math.max(MAX_INFLATED, MAX_RATIO * entry.compressedSize)) {
+    throw new FormatError(
+      `${source.name}/${name}: inflates to ${entry.uncompressedSize} bytes, more than the limit of ` +
+        `${MAX_INFLATED} for compressed data; save it uncompressed (numpy.savez, torch.save)`,
+    );
+  }
+  return zipErrors(source, () => entry.getData(new Uint8ArrayWriter(), readerOptions), name);
 }
 
+type Extract = (entry: FileEntry) => Promise<Uint8Array>;
+
 /** Keeps the last content: parts of a file are often read one after the other, and inflating it each time is slow. */
-function keepingLast(extract: Extract): Extract {
+function keepingLast(read: Extract): Extract {
   let last: { entry: FileEntry; content: Promise<Uint8Array> } | undefined;
   return (entry) => {
-    if (last?.entry !== entry) last = { entry, content: extract(entry) };
+    if (last?.entry !== entry) last = { entry, content: read(entry) };
     return last.content;
   };
 }
 
-function zipMember(source: ByteSource, entry: FileEntry, extract: Extract, extractPart: Extract): ZipMember {
+function zipMember(source: ByteSource, entry: FileEntry, extractPart: Extract): ZipMember {
   const where = { name: `${source.name}/${printable(entry.filename)}`, size: entry.uncompressedSize };
   checkEntry(source, entry, where.name);
   const isStored = entry.compressionMethod === 0;
   const readStored = async (offset: number, length: number, room?: Uint8Array) =>
     source.read((await dataOffset(source, entry)) + offset, length, room);
-  const read = () => {
-    if (isStored && entry.crc32 === NO_CRC) return readStored(0, where.size);
-    return extract(entry);
-  };
   return {
     name: entry.filename,
     size: where.size,
-    read,
+    read: () => (isStored && entry.crc32 === NO_CRC ? readStored(0, where.size) : extract(source, entry)),
     async readRange(offset, length, room) {
       checkRange(where, offset, length);
       if (isStored) return readStored(offset, length, room);

@@ -84,10 +84,7 @@ export async function rememberCommit(cache: string, location: HubLocation, commi
   await writeFileAtomically(ref, (write) => write(Buffer.from(commit)));
 }
 
-/**
- * Make a folder inside a repository's folder.
- * @throws {HubError} if a link on the way leads elsewhere
- */
+/** Make a folder inside a repository's folder. @throws {HubError} if a link on the way leads elsewhere */
 async function makeInside(cache: string, repo: string, folder: string): Promise<void> {
   const root = repoFolder(cache, repo);
   await makeFolders(root);

@@ -22,7 +22,7 @@ export async function openHub(options: HubOptions = {}): Promise<Hub> {
   const settings = await hubSettings(options.environment);
   return {
     settings,
-    fetch: refusingBadAddresses(withToken(options.fetch ?? fetch, settings)),
+    fetch: hubFetch(options.fetch ?? fetch, settings),
     signal: options.signal,
     emit: options.onEvent ?? (() => {}),
     retryDelay: options.retryDelay ?? 1000,
@@ -70,31 +70,24 @@ export class HubFile {
   }
 }
 
-/** Sends the token only to the hub, not to the servers that it redirects to. */
-function withToken(plain: typeof fetch, { endpoint, token, basic }: HubSettings): typeof fetch {
-  if (!token && !basic) return plain;
-  const authorization = token ? `Bearer ${token.value}` : `Basic ${basic}`;
-  const { origin } = new URL(endpoint);
-  return (input, init) => {
-    const url = input instanceof Request ? input.url : String(input);
-    if (new URL(url).origin !== origin) return plain(input, init);
-    const headers = new Headers(init?.headers);
-    headers.set('Authorization', authorization);
-    return plain(input, { ...init, headers });
-  };
-}
-
 /**
- * `fetch` throws for a URL that it does not accept, such as one that a server redirects to, and quotes all of it.
- * It may hold a secret, so only the problem is reported.
+ * Sends the token only to the hub, not to the servers that it redirects to. `fetch` throws for a URL that it does not
+ * accept, such as one that a server redirects to, and quotes all of it. It may hold a secret, so only the problem is
+ * reported.
  */
-function refusingBadAddresses(plain: typeof fetch): typeof fetch {
+function hubFetch(plain: typeof fetch, { endpoint, token, basic }: HubSettings): typeof fetch {
+  const authorization = token ? `Bearer ${token.value}` : basic && `Basic ${basic}`;
+  const { origin } = new URL(endpoint);
   return async (input, init) => {
+    const url = input instanceof Request ? input.url : String(input);
     try {
-      return await plain(input, init);
+      if (!authorization || new URL(url).origin !== origin) return await plain(input, init);
+      const headers = new Headers(init?.headers);
+      headers.set('Authorization', authorization);
+      return await plain(input, { ...init, headers });
     } catch (error) {
       if (!isAddressProblem(error)) throw error;
-      throw badRedirect(input instanceof Request ? input.url : String(input));
+      throw badRedirect(url);
     }
   };
 }
@@ -203,10 +196,10 @@ export function busy({ status, headers }: Pick<Response, 'status' | 'headers'>):
  * Returns the milliseconds that a server asks to wait: `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3),
  * or the time to the reset of the hub's rate limit, `RateLimit: "api";r=0;t=55`.
  */
-export function retryAfterOf(headers: Headers, now = Date.now()): number | undefined {
+function retryAfterOf(headers: Headers): number | undefined {
   const value = headers.get('Retry-After')?.trim() ?? /;\s*t=(\d+)/.exec(headers.get('RateLimit') ?? '')?.[1];
   if (value === undefined) return undefined;
-  const wait = /^\d+$/.test(value) ? 1000 * Number(value) : Date.parse(value) - now;
+  const wait = /^\d+$/.test(value) ? 1000 * Number(value) : Date.parse(value) - Date.now();
   return Number.isNaN(wait) ? undefined : Math.max(wait, 0);
 }
 

@@ -70,10 +70,7 @@ export async function writeFolderAtomically(
   await renamed(path, temporary, target, () => produce(temporary));
 }
 
-/**
- * Make a folder in one that exists; it may be there already.
- * @throws {AcditError} if it cannot be made.
- */
+/** Make a folder in one that exists; it may be there already. @throws {AcditError} if it cannot be made. */
 export async function makeFolder(path: string): Promise<void> {
   await namingFile(path, () => ensureFolder(path));
 }

@@ -37,10 +37,7 @@ export function checkRange(source: Pick<ByteSource, 'name' | 'size'>, offset: nu
   }
 }
 
-/**
- * A fresh buffer for data read from `name`.
- * @throws {FormatError} if there is no memory for it.
- */
+/** A fresh buffer for data read from `name`. @throws {FormatError} if there is no memory for it. */
 export function allocateBytes(length: number, name: string): Uint8Array<ArrayBuffer> {
   try {
     return new Uint8Array(length);

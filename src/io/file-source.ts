@@ -20,10 +20,7 @@ export async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
-/**
- * Open a file for reading.
- * @throws {FormatError} if it is missing, unreadable or no regular file.
- */
+/** Open a file for reading. @throws {FormatError} if it is missing, unreadable or no regular file. */
 export async function openFile(path: string): Promise<ByteSource> {
   const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
     throw new FormatError(`${path}: ${openProblems[cause.code ?? ''] ?? cause.message}`, { cause });

@@ -93,11 +93,10 @@ const FOLDER_LOCK = '.acdit-lock';
  */
 export function lockFolder(
   folder: string,
-  { signal, onWait }: Pick<LockOptions, 'signal' | 'onWait'> = {},
+  options: Pick<LockOptions, 'signal' | 'onWait'> = {},
 ): Promise<Lock> {
   return takeLock(join(folder, FOLDER_LOCK), {
-    signal,
-    ...(onWait && { onWait }),
+    ...options,
     refusal: (owner) =>
       new ArgumentError(
         `${folder}: ${owner} is writing to it; wait until it has finished, or give another folder`,

@@ -5,9 +5,9 @@ import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { createSolver } from '../diffusion/solvers/index.ts';
 import { FormatError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { EMPTY_CACHE, type KeyValueCache } from '../sampling/cache.ts';
+import { EMPTY_CACHE } from '../sampling/cache.ts';
 import { finalLatents } from '../sampling/final-latents.ts';
-import { type NoisePredictor, openNoisePredictor } from '../sampling/noise-predictor.ts';
+import { openNoisePredictor } from '../sampling/noise-predictor.ts';
 import { blockOf } from '../sampling/request.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import { toFloat32 } from '../tensor/convert.ts';
@@ -25,14 +25,7 @@ import {
 } from './check.ts';
 
 /** What was asked of the official sampler, and what it gave. */
-interface OfficialRun {
-  readonly labels: readonly number[];
-  readonly cfg: number;
-  readonly steps: number;
-  readonly timesteps: readonly number[];
-  readonly noise: Tensor<'float32'>;
-  readonly latents: Tensor<'float32'>;
-}
+type OfficialRun = Awaited<ReturnType<typeof readRun>>;
 
 /** Check what `golden` has of sampling. */
 export async function* checkSampling(options: VerificationOptions): AsyncGenerator<Check> {
@@ -44,7 +37,7 @@ export async function* checkSampling(options: VerificationOptions): AsyncGenerat
   yield* checkLatents(options, run);
 }
 
-async function readRun(config: AcditConfig, golden: GoldenNumbers): Promise<OfficialRun> {
+async function readRun(config: AcditConfig, golden: GoldenNumbers) {
   const noise = await readLatents(config, golden, 'sample.noise');
   const steps = await readScalar(golden, 'sample.steps');
   return {
@@ -60,7 +53,7 @@ async function readRun(config: AcditConfig, golden: GoldenNumbers): Promise<Offi
 /** Each block is predicted behind the official latents of those before it, so that no error adds up. */
 async function* checkPredictions(
   { config, weights, golden, device, signal }: VerificationOptions,
-  run: OfficialRun,
+  { labels, timesteps, noise, latents }: OfficialRun,
 ): AsyncGenerator<Check> {
   if (!golden.has('sample.block0.first.eps')) return;
   const predictor = await openNoisePredictor(device, config, weights, { signal });
@@ -70,15 +63,19 @@ async function* checkPredictions(
       for (const when of ['first', 'last'] as const) {
         const name = `sample.block${block}.${when}`;
         if (!golden.has(`${name}.eps`)) continue;
-        const timestep = at(run.timesteps, when === 'first' ? 0 : -1);
+        const timestep = at(timesteps, when === 'first' ? 0 : -1);
         const expected = await golden.read(`${name}.eps`);
-        const branches = expected.data.length / (run.noise.data.length / config.blocks);
-        const x = oneBlock(toFloat32(await golden.read(`${name}.x`)), run.noise, name);
-        const predicted = await predict(predictor, cache, x, run.labels, timestep, branches, signal);
-        yield check(`${name}.eps`, predicted, expected, TOLERANCE.pass);
+        const x = oneBlock(toFloat32(await golden.read(`${name}.x`)), noise, name);
+        // In the official order: all samples with their labels, then all without.
+        const conditions = [labels, labels.map(() => config.classes)]
+          .slice(0, expected.data.length / (noise.data.length / config.blocks))
+          .flatMap((branch) => branch.map((label) => ({ timestep, label })));
+        const table = await predictor.modulations(conditions);
+        const { data } = await predictor.denoise(x, conditions, table, cache, signal);
+        yield check(`${name}.eps`, data, expected, TOLERANCE.pass);
       }
       if (block < config.blocks - 1) {
-        cache = await predictor.append(blockOf(run.latents, block), cache, signal);
+        cache = await predictor.append(blockOf(latents, block), cache, signal);
       }
     }
   } finally {
@@ -95,24 +92,6 @@ function oneBlock(x: Tensor<'float32'>, noise: Tensor<'float32'>, name: string):
     );
   }
   return float32([samples, tokens, size], x.data);
-}
-
-/** Predicted noise in the official order: all samples with their labels, then all without. */
-async function predict(
-  predictor: NoisePredictor,
-  cache: KeyValueCache,
-  x: Tensor<'float32'>,
-  labels: readonly number[],
-  timestep: number,
-  branches: number,
-  signal?: AbortSignal,
-): Promise<Float32Array> {
-  const { classes } = predictor.config;
-  const conditions = [labels, labels.map(() => classes)]
-    .slice(0, branches)
-    .flatMap((branch) => branch.map((label) => ({ timestep, label })));
-  const table = await predictor.modulations(conditions);
-  return (await predictor.denoise(x, conditions, table, cache, signal)).data;
 }
 
 async function* checkLatents(

@@ -37,33 +37,22 @@ export function isLegacyCheckpoint(start: Uint8Array): boolean {
  * @throws {FormatError} if it is damaged, malicious or big-endian, or names anything but tensors and plain data.
  */
 export async function readLegacyCheckpoint(source: ByteSource): Promise<TorchValue> {
-  const storages = new LegacyStorages(source);
-  const pickles = await readPickles(source, storages);
-  await storages.locate(pickles.keys, pickles.end);
-  return pickles.value;
-}
-
-interface Pickles {
-  readonly value: TorchValue;
-  readonly keys: readonly string[];
-  readonly end: number;
-}
-
-/** How long the pickles are is known only once they are read, so a beginning of the file is tried, then a longer one. */
-async function readPickles(source: ByteSource, storages: LegacyStorages): Promise<Pickles> {
+  const whole = Math.min(source.size, MAX_PICKLES);
+  // How long the pickles are is known only once they are read, so a beginning of the file is tried, then a longer one.
   for (let length = FIRST_READ; ; length *= 4) {
-    const whole = Math.min(source.size, MAX_PICKLES);
+    const storages = new LegacyStorages(source);
     const bytes = await source.read(0, Math.min(length, whole));
     try {
-      return parsePickles(bytes, storages, source.name);
+      const { value, keys, end } = parsePickles(bytes, storages.find, source.name);
+      await storages.locate(keys, end);
+      return value;
     } catch (error) {
       if (!(error instanceof TruncatedPickle) || length >= whole) throw error;
-      storages.forget();
     }
   }
 }
 
-function parsePickles(bytes: Uint8Array, storages: LegacyStorages, name: string): Pickles {
+function parsePickles(bytes: Uint8Array, storages: FindStorage, name: string) {
   const plain = (start: number) => unpickle(bytes, plainHost(name), name, start);
   const magic = plain(0);
   const version = plain(magic.end);
@@ -76,7 +65,7 @@ function parsePickles(bytes: Uint8Array, storages: LegacyStorages, name: string)
   if (!(machine.value instanceof Map) || machine.value.get('little_endian') !== true) {
     throw new FormatError(`${name}: is not little-endian; re-save it on a little-endian machine`);
   }
-  const { value, end } = unpickleTorch(bytes, storages.find, name, machine.end);
+  const { value, end } = unpickleTorch(bytes, storages, name, machine.end);
   const keys = plain(end);
   if (!isTexts(keys.value)) throw new FormatError(`${name}: its list of storages is damaged`);
   if (keys.value.length > MAX_STORAGES) {
@@ -121,11 +110,6 @@ class LegacyStorages {
     this.#sizes.set(key, known);
     return { size: known, readRange: (offset, length, room) => this.#read(key, offset, length, room) };
   };
-
-  /** Begin again. */
-  forget(): void {
-    this.#sizes.clear();
-  }
 
   /** Find where each storage lies: in the order of `keys` from `start` on, each behind its element count. */
   async locate(keys: readonly string[], start: number): Promise<void> {

@@ -8,10 +8,10 @@ import { at } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { printable } from '../../io/printable.ts';
 import { toFloat32 } from '../../tensor/convert.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
+import { type Tensor, zeros } from '../../tensor/tensor.ts';
 import { rowMajorStrides } from '../elements.ts';
 import { arrayFromNumpy, isNumpyType, numpyType } from '../npy.ts';
-import type { LazyTensor } from '../tensor-archive.ts';
+import type { LazyTensor, TensorInfo } from '../tensor-archive.ts';
 import type { PickleValue } from './pickle.ts';
 
 /** A `numpy.dtype`, whose byte order is set after it is made. */
@@ -56,9 +56,11 @@ export function makeScalar<H extends object>(
   return typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : value;
 }
 
+const EMPTY = zeros('uint8', [0]);
+
 /** `_reconstruct(ndarray, shape, typecode)`, an array still without contents. */
 export function makeEmptyArray(): NumpyArray {
-  return arrayObject('uint8', [0], async () => ({ dtype: 'uint8', shape: [0], data: new Uint8Array(0) }));
+  return arrayObject(EMPTY, async () => EMPTY);
 }
 
 /** The state of an array: (version, shape, dtype, Fortran order, bytes). */
@@ -81,21 +83,17 @@ function lazyArray(
   name: string,
 ): NumpyArray {
   if (isUnreadable(dtype)) {
-    return arrayObject('uint8', [0], async () => {
+    return arrayObject(EMPTY, async () => {
       throw new FormatError(
         `${name}: holds a NumPy array of type '${printable(dtype.code)}', which cannot be read`,
       );
     });
   }
   const value = arrayOf(dtype, shape, fortran, bytes, name);
-  return arrayObject(value.dtype, value.shape, async () => copyOf(value));
+  return arrayObject(value, async () => copyOf(value));
 }
 
-function arrayObject(
-  dtype: Tensor['dtype'],
-  shape: readonly number[],
-  read: () => Promise<Tensor>,
-): NumpyArray {
+function arrayObject({ dtype, shape }: TensorInfo, read: () => Promise<Tensor>): NumpyArray {
   return { kind: 'tensor', isNumpyArray: true, dtype, shape, strides: rowMajorStrides(shape), read };
 }
 

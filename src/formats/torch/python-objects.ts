@@ -56,31 +56,25 @@ function makePath<H extends object>(parts: readonly PickleValue<H>[], name: stri
   return parts.join('/').replace(/^\/\//, '/');
 }
 
+const BUILTINS = ['builtins', '__builtin__'];
+const PATHS = ['PosixPath', 'WindowsPath', 'PurePosixPath', 'PureWindowsPath'];
+
+/** The names in each of these modules, with what they are called for. */
+function named(modules: readonly string[], names: readonly string[], call: Call): [string, Call][] {
+  return modules.flatMap((module) => names.map((name): [string, Call] => [`${module}.${name}`, call]));
+}
+
 /** How each name makes a value of its arguments. */
-export const pythonCalls: Readonly<Record<string, Call>> = {
-  'collections.OrderedDict': makeDict,
-  'collections.defaultdict': makeDict,
-  'collections.Counter': makeCounter,
-  '_codecs.encode': encode,
-  ...Object.fromEntries(
-    ['builtins', '__builtin__'].flatMap((module): [string, Call][] => [
-      [`${module}.set`, makeSet],
-      [`${module}.frozenset`, makeSet],
-      [`${module}.bytes`, makeBytes],
-      [`${module}.bytearray`, makeBytes],
-    ]),
-  ),
-  ...Object.fromEntries(
-    ['pathlib', 'pathlib._local'].flatMap((module) =>
-      ['PosixPath', 'WindowsPath', 'PurePosixPath', 'PureWindowsPath'].map((type): [string, Call] => [
-        `${module}.${type}`,
-        makePath,
-      ]),
-    ),
-  ),
-};
+export const pythonCalls: ReadonlyMap<string, Call> = new Map([
+  ...named(['collections'], ['OrderedDict', 'defaultdict'], makeDict),
+  ['collections.Counter', makeCounter],
+  ['_codecs.encode', encode],
+  ...named(BUILTINS, ['set', 'frozenset'], makeSet),
+  ...named(BUILTINS, ['bytes', 'bytearray'], makeBytes),
+  ...named(['pathlib', 'pathlib._local'], PATHS, makePath),
+]);
 
 /** Types that a `defaultdict` may be made with. They are names, and call nothing. */
-export const pythonTypes: readonly string[] = ['builtins', '__builtin__'].flatMap((module) =>
+export const pythonTypes: readonly string[] = BUILTINS.flatMap((module) =>
   ['dict', 'list', 'int', 'float', 'str', 'bool'].map((type) => `${module}.${type}`),
 );

@@ -117,7 +117,7 @@ const globals = new Map<string, Global>(
       ...['build_intlist', 'build_doublelist', 'build_boollist', 'build_tensorlist', 'restore_type_tag'].map(
         (name) => ({ name: `torch.jit._pickle.${name}`, call: typedContainer }),
       ),
-      ...Object.entries(pythonCalls).map(([name, call]) => ({ name, call })),
+      ...[...pythonCalls].map(([name, call]) => ({ name, call })),
       ...pythonTypes.map((name) => ({ name })),
       { name: 'numpy.dtype', call: makeDtype },
       { name: 'numpy.ndarray' },

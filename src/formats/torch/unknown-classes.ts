@@ -24,10 +24,7 @@ const HOSTILE_BUILTINS = new Set(
 /** Longer than any name in Python code. Names are compared and joined, so longer ones cost time. */
 const MAX_NAME = 1000;
 
-/**
- * Returns the full name of something in a module or class.
- * @throws {FormatError} if it is implausibly long.
- */
+/** Returns the full name of something in a module or class. @throws {FormatError} if it is implausibly long. */
 export function qualifiedName(owner: string, name: string, file: string): string {
   if (owner.length + name.length < MAX_NAME) return `${owner}.${name}`;
   throw new FormatError(`${file}: names a class in more than ${MAX_NAME} characters; it is malicious`);
