@@ -1,0 +1,95 @@
+/** @file A denoising step and a training step of the paper's image models, with weights by formula, to be timed. */
+
+import { linearNoiseSchedule } from '../src/diffusion/noise-schedule.ts';
+import type { AcditConfig } from '../src/models/acdit/config.ts';
+import { parameters } from '../src/models/acdit/weights.ts';
+import type { Device } from '../src/runtime/device.ts';
+import { EMPTY_CACHE } from '../src/sampling/cache.ts';
+import { openNoisePredictor } from '../src/sampling/noise-predictor.ts';
+import { Generator } from '../src/tensor/generator.ts';
+import { float32 } from '../src/tensor/tensor.ts';
+import { compileGradientPass } from '../src/training/compile-gradient-pass.ts';
+import { noiseBatch } from '../src/training/noising.ts';
+import { clipFactor, compileOptimizer, initialState, zerosLike } from '../src/training/optimizer.ts';
+import { formulaTensor, formulaWeights, paperImageConfig } from '../test/support/formula-weights.ts';
+
+export type Size = 'B' | 'L' | 'XL' | 'H';
+/** Guidance branches of a denoising step. */
+export const BRANCHES = 2;
+
+export interface DenoisingStep {
+  readonly config: AcditConfig;
+  /** One pass over a block of 256 tokens in two guidance branches. */
+  step(): Promise<void>;
+  /** Caches one more block, which later steps attend. */
+  append(): Promise<void>;
+}
+
+export async function openDenoisingStep(device: Device, size: Size): Promise<DenoisingStep> {
+  const config = paperImageConfig(size);
+  const shapes = parameters(config);
+  // One tensor at a time, as from a file: the predictor keeps its own copy.
+  const predictor = await openNoisePredictor(device, config, async (name) =>
+    formulaTensor(name, shapes.get(name)!),
+  );
+  const latents = float32(
+    [1, config.blockSize, config.channels],
+    new Generator(0).randn(config.blockSize * config.channels),
+  );
+  const conditions = [
+    { timestep: 500, label: 207 },
+    { timestep: 500, label: config.classes },
+  ];
+  const table = await predictor.modulations(conditions);
+  let cache = EMPTY_CACHE;
+  return {
+    config,
+    async step() {
+      await predictor.denoise(latents, conditions, table, cache);
+    },
+    async append() {
+      cache = await predictor.append(latents, cache);
+    },
+  };
+}
+
+export interface TrainingStep {
+  readonly config: AcditConfig;
+  /** Forward and backward of one image of 1024 tokens, clipping, AdamW and moving average. */
+  step(): Promise<void>;
+  /** What of it follows the gradients. */
+  optimize(): Promise<void>;
+}
+
+export async function openTrainingStep(
+  device: Device,
+  size: Size,
+  activations: 'save' | 'recompute',
+): Promise<TrainingStep> {
+  const config = paperImageConfig(size);
+  const state = initialState(formulaWeights(config));
+  const gradients = zerosLike(state.weights);
+  const pass = await compileGradientPass(device, config, 1, activations);
+  const optimizer = await compileOptimizer(device, {
+    betas: [0.9, 0.95],
+    epsilon: 1e-8,
+    weightDecay: 0,
+    ema: 0.9999,
+  });
+  const tokens = [1, config.blocks, config.blockSize, config.channels];
+  const clean = float32(tokens, new Generator(1).randn(config.blocks * config.blockSize * config.channels));
+  const batch = noiseBatch(config, linearNoiseSchedule(), clean, [207], { labelDrop: 0.1 }, new Generator(2));
+  let count = 0;
+  const optimize = async (): Promise<void> => {
+    const gradientScale = clipFactor(await optimizer.norm(gradients), 1);
+    await optimizer.step(state, gradients, { learningRate: 1e-4, step: ++count, gradientScale });
+  };
+  return {
+    config,
+    optimize,
+    async step() {
+      await pass.run(state.weights, batch, gradients);
+      await optimize();
+    },
+  };
+}

@@ -1,0 +1,110 @@
+/**
+ * @file A denoising step or a training step of the paper's image models beside the same in PyTorch, in turns: what else
+ * the machine does then slows both alike. The first call installs PyTorch in .cache/peers (1.4 GB; needs Python 3.11 or
+ * later, a C compiler and a package index).
+ * Usage: npm run bench:peers -- step|train [B|L|XL|H] [tokens cached: 0, 256, 512 or 768] [repeats]
+ */
+
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { openCpu } from '../src/runtime/node.ts';
+import { median, time } from './matrix-speed.ts';
+import { openDenoisingStep, openTrainingStep, type Size } from './paper-steps.ts';
+
+const FOLDER = resolve('.cache/peers');
+const PYTHON = join(FOLDER, 'bin/python');
+const STAND_INS = join(FOLDER, 'without-cuda');
+const SOURCES = 'bench/peers';
+const VARIANTS = {
+  step: ['float32', 'compiled', 'bf16', 'compiled-bf16', 'int8'],
+  train: ['float32', 'compiled', 'bf16'],
+};
+/** Vector extensions that matter for the speed of products, as Linux names them. */
+const EXTENSIONS = ['avx2', 'avx512f', 'avx512_vnni', 'avx_vnni', 'avx512_bf16', 'amx_tile'];
+
+const kind = process.argv[2] === 'train' ? 'train' : 'step';
+const size = (process.argv[3] ?? 'B') as Size;
+const cached = kind === 'step' ? Number(process.argv[4] ?? 0) : 0;
+const repeats = Number(process.argv[5] ?? 7);
+
+install();
+const device = openCpu();
+const ours = kind === 'step' ? await denoising() : (await openTrainingStep(device, size, 'save')).step;
+for (let i = 0; i < 2; i++) await ours();
+console.log(processor());
+console.log(`ACDiT-${size}, ${kind === 'step' ? `denoising step, ${cached} cached` : 'training step'}\n`);
+console.log('| PyTorch | its seconds | ours, in turns | ours / its |\n| --- | --- | --- | --- |');
+for (const variant of VARIANTS[kind]) {
+  const peer = await startPeer([kind, size, ...(kind === 'step' ? [String(cached)] : []), variant]);
+  const [theirs, own]: [number[], number[]] = [[], []];
+  for (let i = 0; i < repeats; i++) {
+    own.push((await time(ours)) / 1000);
+    theirs.push(await peer.step());
+  }
+  peer.stop();
+  const ratio = median(own) / median(theirs);
+  console.log(
+    `| ${variant} | ${median(theirs).toFixed(3)} | ${median(own).toFixed(3)} | ${ratio.toFixed(2)} |`,
+  );
+}
+await device.dispose();
+
+async function denoising(): Promise<() => Promise<void>> {
+  const { config, step, append } = await openDenoisingStep(device, size);
+  for (let block = 0; block < cached / config.blockSize; block++) await append();
+  return step;
+}
+
+/** Installs what requirements.txt lists, unless that is there. */
+function install(): void {
+  const list = readFileSync(join(SOURCES, 'requirements.txt'), 'utf8');
+  const installed = join(FOLDER, 'installed.txt');
+  if (existsSync(installed) && readFileSync(installed, 'utf8') === list) return;
+  mkdirSync(FOLDER, { recursive: true });
+  const run = (command: string, ...options: string[]): void => {
+    execFileSync(command, options, { stdio: 'inherit' });
+  };
+  run('python3', '-m', 'venv', FOLDER);
+  run(PYTHON, '-m', 'pip', 'install', '--quiet', '--no-deps', '-r', join(SOURCES, 'requirements.txt'));
+  run(PYTHON, join(SOURCES, 'without_cuda.py'), STAND_INS);
+  writeFileSync(installed, list);
+}
+
+interface Peer {
+  /** Seconds of one step. */
+  step(): Promise<number>;
+  stop(): void;
+}
+
+async function startPeer(options: readonly string[]): Promise<Peer> {
+  const child = spawn(PYTHON, [join(SOURCES, 'torch_peer.py'), ...options], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, LD_LIBRARY_PATH: STAND_INS, PYTHONWARNINGS: 'ignore' },
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const nextLine = async (): Promise<string> => {
+    const { done, value } = await lines.next();
+    if (done) throw new Error(`the PyTorch program ended: ${options.join(' ')}`);
+    return value;
+  };
+  if ((await nextLine()) !== 'ready') throw new Error('the PyTorch program did not start');
+  return {
+    async step() {
+      child.stdin.write('\n');
+      return Number(await nextLine());
+    },
+    stop: () => child.stdin.end(),
+  };
+}
+
+/** The processor, its vector extensions, and the number of cores. */
+function processor(): string {
+  const flags = new Set(
+    existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8').split(/\s+/) : [],
+  );
+  const extensions = EXTENSIONS.filter((name) => flags.has(name));
+  return `${cpus()[0]?.model ?? 'unknown processor'} (${extensions.join(', ')}), ${cpus().length} cores`;
+}
