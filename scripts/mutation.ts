@@ -2,7 +2,8 @@
  * @file Mutation testing: changes the source in one place at a time (`<` to `<=`, `+` to `-`, a condition to `true`) and runs
  * the tests next to it. A change that no test notices is printed. The changes are those of Stryker, whose instrumenter is
  * installed in .cache/mutation; all of them are tested in one process, which takes milliseconds per change.
- * Usage: npm run mutation -- PATH... [--tests PATH]... [--sample N]
+ * Usage: npm run mutation -- PATH... [--tests PATH]... [--sample N] [--slow SECONDS]
+ * A test that takes longer than --slow (CPU seconds, default 3) is not repeated.
  */
 
 import {
@@ -26,15 +27,21 @@ const CACHE = '.cache/mutation';
 const COPY = join(CACHE, 'copy');
 const RESULTS = resolve(CACHE, 'results.json');
 const TESTED = resolve(CACHE, 'tested.json');
+/** Names the mutant that is being tested, should it end the process. */
+const RUNNING = resolve(CACHE, 'running.txt');
 /** Max characters of source and of its replacement in a line of output. */
 const SHOWN = 90;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { tests: { type: 'string', multiple: true }, sample: { type: 'string' } },
+  options: {
+    tests: { type: 'string', multiple: true },
+    sample: { type: 'string' },
+    slow: { type: 'string', default: '3' },
+  },
 });
 if (positionals.length === 0) {
-  console.error('usage: npm run mutation -- PATH... [--tests PATH]... [--sample N]');
+  console.error('usage: npm run mutation -- PATH... [--tests PATH]... [--sample N] [--slow SECONDS]');
   process.exit(2);
 }
 const paths = positionals
@@ -43,27 +50,31 @@ const paths = positionals
 const { files, mutants } = await instrument(paths, CACHE);
 const counted = mutants.filter(({ status }) => status !== 'Ignored');
 const tested = values.sample === undefined ? counted : sampled(counted, Number(values.sample));
-await test();
-if (!existsSync(RESULTS)) {
-  console.error('no test was run: name test files with --tests');
-  process.exit(1);
+const crashed: string[] = [];
+while (!(await test())) {
+  if (!existsSync(RUNNING)) {
+    console.error('no test was run: name test files with --tests');
+    process.exit(1);
+  }
+  crashed.push(readFileSync(RUNNING, 'utf8'));
 }
-report(JSON.parse(readFileSync(RESULTS, 'utf8')));
+const results: MutationResults = JSON.parse(readFileSync(RESULTS, 'utf8'));
+report({ ...results, killed: [...results.killed, ...crashed] });
 
 function filesIn(path: string): string[] {
   if (!statSync(path).isDirectory()) return [path];
   return readdirSync(path, { recursive: true, encoding: 'utf8' }).map((name) => join(path, name));
 }
 
-/** Tests a copy of the repository in which the files have their mutants. */
-async function test(): Promise<void> {
-  for (const path of [COPY, RESULTS]) rmSync(path, { recursive: true, force: true });
+/** Tests a copy of the repository in which the files have their mutants. False: a mutant ended the process, or no test ran. */
+async function test(): Promise<boolean> {
+  for (const path of [COPY, RESULTS, RUNNING]) rmSync(path, { recursive: true, force: true });
   for (const name of ['package.json', 'tsconfig.json', 'src', 'test']) {
     cpSync(name, join(COPY, name), { recursive: true });
   }
   for (const name of ['models', 'recipes']) symlinkSync(resolve(name), join(COPY, name));
   for (const { name, content } of files) writeFileSync(join(COPY, name), content);
-  writeFileSync(TESTED, JSON.stringify(tested.map(({ id }) => id)));
+  writeFileSync(TESTED, JSON.stringify(tested.map(({ id }) => id).filter((id) => !crashed.includes(id))));
   const folders = positionals.map((path) => (path.endsWith('.ts') ? dirname(path) : path));
   const vitest = await startVitest('test', values.tests ?? folders, {
     root: COPY,
@@ -81,11 +92,14 @@ async function test(): Promise<void> {
       HF_HOME: 'no-such-folder',
       MUTATION_RESULTS: RESULTS,
       MUTATION_TESTED: TESTED,
+      MUTATION_RUNNING: RUNNING,
+      MUTATION_SLOW: values.slow,
     },
     testTimeout: 2 ** 31 - 1,
     dangerouslyIgnoreUnhandledErrors: true,
   });
   await vitest.close();
+  return existsSync(RESULTS);
 }
 
 /** Prints the mutants that no test noticed, and a table of scores. */

@@ -6,8 +6,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { TestRunner } from 'vitest';
 
-/** CPU milliseconds of a test that is too slow to be repeated. */
-const SLOW = 3000;
+/** CPU seconds of a test that is too slow to be repeated. */
+const SLOW = Number(process.env.MUTATION_SLOW);
 /** A mutant's test hangs after so many milliseconds, or so many times those of the unchanged one. */
 const HANGING = 3000;
 const HANGING_TIMES = 20;
@@ -64,7 +64,7 @@ export default class MutationRunner extends TestRunner {
     const { user, system } = process.cpuUsage(cpu);
     const hits = Object.entries(switchboard.mutantCoverage?.perTest[test.id] ?? {});
     for (const [id] of hits) state.reached.add(id);
-    if ((user + system) / 1000 > SLOW) {
+    if ((user + system) / 1e6 > SLOW) {
       state.slowTests.add(`${test.file.name}: ${test.name}`);
       return;
     }
@@ -87,6 +87,7 @@ export default class MutationRunner extends TestRunner {
 
 /** Runs a test with a mutant, which is killed if the test fails or hangs. */
 async function repeat(run: () => unknown, id: string, hits: number, patience: number): Promise<void> {
+  writeFileSync(process.env.MUTATION_RUNNING ?? '', id);
   switchboard.activeMutant = id;
   switchboard.hitCount = 0;
   switchboard.hitLimit = ENDLESS * hits + ENDLESS_AT_LEAST;
