@@ -50,18 +50,17 @@ export async function openBrowserDevice(options: BrowserDeviceOptions = {}): Pro
 
 /** @throws {DeviceError} if there is no graphics card that the browser lets pages use. */
 async function openWebGpu(options: BrowserDeviceOptions): Promise<Device> {
-  if (!(await pageGlobals().navigator?.gpu?.requestAdapter())) {
+  if (!(await page.navigator?.gpu?.requestAdapter())) {
     throw new DeviceError('device webgpu is not available here: the browser offers no adapter; use wasm');
   }
   const ort = await load('WebGPU', () => import('onnxruntime-web/webgpu'));
-  return open('webgpu', ort, options.files?.webgpu, ['webgpu'], 1);
+  return open('webgpu', ort, options.files?.webgpu, 1);
 }
 
 async function openWasm(options: BrowserDeviceOptions): Promise<Device> {
   const ort = await load('WebAssembly', () => import('onnxruntime-web/wasm'));
-  const { crossOriginIsolated, navigator } = pageGlobals();
-  const cores = crossOriginIsolated ? (navigator?.hardwareConcurrency ?? 1) : 1;
-  return open('wasm', ort, options.files?.wasm, ['wasm'], options.threads ?? cores);
+  const cores = page.crossOriginIsolated ? (page.navigator?.hardwareConcurrency ?? 1) : 1;
+  return open('wasm', ort, options.files?.wasm, options.threads ?? cores);
 }
 
 /** What is asked of a page or worker. */
@@ -73,9 +72,7 @@ interface Surroundings {
   };
 }
 
-function pageGlobals(): Surroundings {
-  return globalThis as Surroundings;
-}
+const page = globalThis as Surroundings;
 
 type Ort = typeof import('onnxruntime-web/wasm');
 
@@ -94,7 +91,6 @@ async function open(
   name: string,
   ort: Ort,
   files: RuntimeFiles | undefined,
-  executionProviders: string[],
   threads: number,
 ): Promise<Device> {
   ort.env.wasm.numThreads = threads;
@@ -104,16 +100,9 @@ async function open(
     threads,
     separateMemory: name === 'webgpu',
     ort,
-    options: () => ({
-      executionProviders,
-      enableMemPattern: false,
-      extra: { optimization: { disable_specified_optimizers: 'GemmTransposeFusion;MatmulTransposeFusion' } },
-      logSeverityLevel: 4,
-    }),
+    options: () => ({ executionProviders: [name] }),
     run: runAndCopy,
     ...(name === 'webgpu' && { adapt: forWebGpu }),
   };
-  const device = createDevice(runtime);
-  await requireWorking(device);
-  return device;
+  return requireWorking(createDevice(runtime));
 }

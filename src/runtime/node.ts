@@ -14,6 +14,7 @@ import {
   type Runtime,
   requireWorking,
   runAndCopy,
+  runFailure,
   runtimeTensor,
   type SessionOptions,
 } from './programs.ts';
@@ -83,7 +84,9 @@ export async function openAccelerator(
   }
   // A library that is missing is an error that is thrown; ONNX Runtime would also print it.
   ort.env.logLevel = 'fatal';
-  if (name === 'cuda') forbidTensorFloat();
+  // NVIDIA's libraries would round what they multiply to 11 bits (TF32), which errs by 1e-3, unless the user has chosen.
+  // They read their environment when they are loaded, which is later than this.
+  if (name === 'cuda') process.env.NVIDIA_TF32_OVERRIDE ??= '0';
   const threads = threadsOf(options);
   const accelerator: Runtime = {
     name,
@@ -94,33 +97,15 @@ export async function openAccelerator(
     run: runAndCopy,
     ...(name === 'webgpu' && { adapt: forWebGpu }),
   };
-  const device = createDevice(accelerator);
-  await requireWorking(device);
-  return device;
-}
-
-/**
- * NVIDIA's libraries would round what they multiply to 11 bits (TF32), which errs by 1e-3; unless whoever starts this
- * process has chosen. They read their environment when they are loaded, which is later than this.
- */
-function forbidTensorFloat(): void {
-  process.env.NVIDIA_TF32_OVERRIDE ??= '0';
+  return requireWorking(createDevice(accelerator));
 }
 
 function sharedOptions(threads: number): SessionOptions {
   return {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    // A memory pattern is one block for the whole run: 1.5 GB more on a training graph.
-    enableMemPattern: false,
     // Many programs take turns: a pool that goes on spinning after its run would steal a core from the next.
-    extra: {
-      session: { force_spinning_stop: '1' },
-      // Where a graph transposes before a product, it is because that is faster.
-      optimization: { disable_specified_optimizers: 'GemmTransposeFusion;MatmulTransposeFusion' },
-    },
-    // Errors are thrown, so they need not be printed too.
-    logSeverityLevel: 4,
+    extra: { session: { force_spinning_stop: '1' } },
   };
 }
 
@@ -144,10 +129,7 @@ const runInPlace: Runtime['run'] = async (session, feeds, outputs, into) => {
   try {
     results = await session.run(feeds, placed ? { [NO_TENSOR]: null, ...fetches } : fetches);
   } catch (cause) {
-    const message = messageOf(cause);
-    if (!placed || !REFUSAL.test(message)) {
-      throw new DeviceError(`ONNX Runtime could not run a program: ${message}`, { cause });
-    }
+    if (!placed || !REFUSAL.test(messageOf(cause))) throw runFailure(cause);
   }
   return Object.fromEntries(
     Object.entries(room).map(([name, place]) => [name, place ?? fromRuntime(get(results, name))]),

@@ -5,7 +5,7 @@ import { get } from '../at.ts';
 import { DeviceError } from '../errors.ts';
 import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
 import { matmul } from '../graph/operators/linear-algebra.ts';
-import { input, type Shape, type SymbolicTensor, showShape } from '../graph/symbolic.ts';
+import { input, inputName, type Shape, type SymbolicTensor, showShape } from '../graph/symbolic.ts';
 import { createSemaphore, type Semaphore } from '../semaphore.ts';
 import { type DType, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import type { Device, Feeds, Program } from './device.ts';
@@ -16,16 +16,10 @@ export type RuntimeTensor = ort.Tensor;
 export type OutputType = Pick<SymbolicTensor, 'dtype' | 'shape'>;
 
 /** A build of ONNX Runtime, and how it is used best. */
-export interface Runtime {
-  /** What to call a device of it. */
-  readonly name: string;
-  /** CPU threads that it uses. */
-  readonly threads: number;
-  /** Whether it computes in a memory of its own. */
-  readonly separateMemory: boolean;
+export interface Runtime extends Pick<Device, 'name' | 'threads' | 'separateMemory'> {
   /** Both builds offer the same two classes. */
   readonly ort: Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
-  /** @param bound whether the program has weights of its own. */
+  /** Options that not all runtimes have. @param bound whether the program has weights of its own. */
   options(bound: boolean): SessionOptions;
   /** Fills the outputs that have a place in `into`, and makes the others. */
   run(
@@ -47,15 +41,16 @@ export interface Runtime {
 export function createDevice(runtime: Runtime): Device {
   const programs = new Set<Program>();
   const exclusively = createSemaphore(1);
+  const { name, threads, separateMemory } = runtime;
   return {
-    name: runtime.name,
-    threads: runtime.threads,
-    separateMemory: runtime.separateMemory,
+    name,
+    threads,
+    separateMemory,
     async compile(original, bound = {}) {
       const graph = runtime.adapt?.(original) ?? original;
-      checkBound(graph, bound);
+      const inputs = unboundShapes(graph, bound);
       const session = await createSession(runtime, exclusively, graph, bound);
-      const program = programOf(runtime, session, graph, unboundShapes(graph, bound), exclusively, () =>
+      const program = programOf(runtime, session, inputs, outputTypes(graph), exclusively, () =>
         programs.delete(program),
       );
       programs.add(program);
@@ -75,7 +70,23 @@ async function createSession(
   bound: Feeds,
 ): Promise<Session> {
   const bytes = encodeOnnx(graph, bound, runtime.marker);
-  const options = { ...runtime.options(Object.keys(bound).length > 0), externalData: externalData(bound) };
+  const { extra, ...chosen } = runtime.options(Object.keys(bound).length > 0);
+  const options: SessionOptions = {
+    ...chosen,
+    // A memory pattern is one block for the whole run: 1.5 GB more on a training graph.
+    enableMemPattern: false,
+    // Where a graph transposes before a product, it is because that is faster.
+    extra: {
+      ...extra,
+      optimization: { disable_specified_optimizers: 'GemmTransposeFusion;MatmulTransposeFusion' },
+    },
+    // Errors are thrown, so they need not be printed too.
+    logSeverityLevel: 4,
+    // Bound tensors that the message only names. ONNX Runtime has copied them once the session is there.
+    externalData: Object.entries(bound)
+      .filter(([, value]) => isExternal(value))
+      .map(([path, value]) => ({ path, data: tensorBytes(value) })),
+  };
   try {
     return await exclusively(() => runtime.ort.InferenceSession.create(bytes, options));
   } catch (cause) {
@@ -86,12 +97,11 @@ async function createSession(
 function programOf(
   runtime: Runtime,
   session: Session,
-  graph: Graph,
   inputs: ReadonlyMap<string, Shape>,
+  outputs: ReadonlyMap<string, OutputType>,
   exclusively: Semaphore,
   onDispose: () => void,
 ): Program {
-  const outputs = outputTypes(graph);
   let disposed = false;
   return {
     inputNames: session.inputNames,
@@ -101,7 +111,8 @@ function programOf(
       checkFeeds(feeds, inputs);
       const stray = Object.keys(into).find((name) => !outputs.has(name));
       if (stray !== undefined) throw new DeviceError(`run: the program has no output '${stray}'`);
-      return exclusively(() => runtime.run(session, toRuntime(runtime, feeds), outputs, into));
+      const given = Object.entries(feeds).map(([name, feed]) => [name, runtimeTensor(runtime.ort, feed)]);
+      return exclusively(() => runtime.run(session, Object.fromEntries(given), outputs, into));
     },
     async dispose() {
       if (disposed) return;
@@ -117,19 +128,21 @@ export function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-function unboundShapes(graph: Graph, bound: Feeds): Map<string, Shape> {
-  return new Map(
-    graph.inputs.flatMap(({ source, shape }): [string, Shape][] =>
-      source.kind === 'input' && !Object.hasOwn(bound, source.name) ? [[source.name, shape]] : [],
-    ),
-  );
+/** What a failed run throws. */
+export function runFailure(cause: unknown): DeviceError {
+  return new DeviceError(`ONNX Runtime could not run a program: ${messageOf(cause)}`, { cause });
 }
 
-/** Bound tensors that the message only names. ONNX Runtime has copied them once the session is there. */
-function externalData(bound: Feeds): { path: string; data: Uint8Array }[] {
-  return Object.entries(bound)
-    .filter(([, value]) => isExternal(value))
-    .map(([path, value]) => ({ path, data: tensorBytes(value) }));
+/** Shapes of the inputs that are still to be fed. @throws {DeviceError} if a bound one is unknown or does not fit. */
+function unboundShapes(graph: Graph, bound: Feeds): Map<string, Shape> {
+  const shapes = new Map(graph.inputs.map((symbol) => [inputName(symbol), symbol.shape]));
+  for (const [name, value] of Object.entries(bound)) {
+    const shape = shapes.get(name);
+    if (!shape) throw new DeviceError(`compile: the program has no input '${name}' to bind`);
+    requireFit('compile', name, value, shape);
+    shapes.delete(name);
+  }
+  return shapes;
 }
 
 function outputTypes({ outputs }: Graph): Map<string, OutputType> {
@@ -146,15 +159,6 @@ function requireFit(action: string, name: string, value: Tensor, shape: Shape): 
   );
 }
 
-function checkBound(graph: Graph, bound: Feeds): void {
-  const shapes = unboundShapes(graph, {});
-  for (const [name, value] of Object.entries(bound)) {
-    const shape = shapes.get(name);
-    if (!shape) throw new DeviceError(`compile: the program has no input '${name}' to bind`);
-    requireFit('compile', name, value, shape);
-  }
-}
-
 function checkFeeds(feeds: Feeds, shapes: ReadonlyMap<string, Shape>): void {
   for (const [name, shape] of shapes) {
     const feed = feeds[name];
@@ -165,16 +169,12 @@ function checkFeeds(feeds: Feeds, shapes: ReadonlyMap<string, Shape>): void {
   if (unknown !== undefined) throw new DeviceError(`run: the program has no input '${unknown}'`);
 }
 
-function toRuntime({ ort }: Pick<Runtime, 'ort'>, feeds: Feeds): Record<string, RuntimeTensor> {
-  return Object.fromEntries(Object.entries(feeds).map(([name, value]) => [name, runtimeTensor(ort, value)]));
-}
-
 /** @throws {DeviceError} if shape and data do not fit together. */
 export function runtimeTensor(runtime: Runtime['ort'], { dtype, shape, data }: Tensor): RuntimeTensor {
   try {
     return new runtime.Tensor(dtype as 'float32', data as Float32Array, shape);
   } catch (cause) {
-    throw new DeviceError(`ONNX Runtime could not run a program: ${messageOf(cause)}`, { cause });
+    throw runFailure(cause);
   }
 }
 
@@ -188,7 +188,7 @@ export function fromRuntime(value: RuntimeTensor): Tensor {
  */
 export const runAndCopy: Runtime['run'] = async (session, feeds, outputs, into) => {
   const results = await session.run(feeds).catch((cause) => {
-    throw new DeviceError(`ONNX Runtime could not run a program: ${messageOf(cause)}`, { cause });
+    throw runFailure(cause);
   });
   return Object.fromEntries(
     [...outputs.keys()].map((name) => [name, placed(name, fromRuntime(get(results, name)), into[name])]),
@@ -207,10 +207,10 @@ function placed(name: string, result: Tensor, place: Tensor | undefined): Tensor
 }
 
 /**
- * Run a product on a device that may only pretend to work.
+ * Run a product on a device that may only pretend to work, and return the device.
  * @throws {DeviceError} if it fails, or gives a wrong result; the device is then disposed of.
  */
-export async function requireWorking(device: Device): Promise<void> {
+export async function requireWorking(device: Device): Promise<Device> {
   const [a, b] = [input('a', [2, 2]), input('b', [2, 2])];
   try {
     const program = await device.compile({ inputs: [a, b], outputs: { product: matmul(a, b) } });
@@ -221,6 +221,7 @@ export async function requireWorking(device: Device): Promise<void> {
     await program.dispose();
     const product = get(outputs, 'product').data.join();
     if (product !== '19,22,43,50') throw new DeviceError(`a product came out as ${product}`);
+    return device;
   } catch (cause) {
     await device.dispose();
     throw new DeviceError(`device ${device.name} is not available here (${lastLine(cause)}); use another`, {
