@@ -3,7 +3,7 @@
  * `acdit sample` does. A program, so that its peak memory is its own. Usage: npx tsx scripts/decode-clip.ts
  */
 
-import { paperConfig } from '../src/models/acdit/paper-models.ts';
+import { paperConfig } from '../src/models/acdit/config.ts';
 import { createAutoencoder } from '../src/models/autoencoder/autoencoder.ts';
 import { autoencoderParameters } from '../src/models/autoencoder/stages.ts';
 import { openCpu } from '../src/runtime/node.ts';

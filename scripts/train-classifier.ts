@@ -6,8 +6,7 @@
 import { loadClassifier, saveClassifier } from '../src/checkpoints/classifier.ts';
 import { openImages } from '../src/data/open.ts';
 import { ArgumentError } from '../src/errors.ts';
-import { compileClassifier } from '../src/models/classifier/classifier.ts';
-import type { ClassifierConfig } from '../src/models/classifier/config.ts';
+import { type ClassifierConfig, compileClassifier } from '../src/models/classifier/classifier.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { classifierAccuracy, trainClassifier } from '../src/training/classifier.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { openI3d } from '../src/checkpoints/i3d.ts';
-import { I3D_CONVOLUTIONS } from '../src/models/i3d/layers.ts';
+import { I3D_CONVOLUTIONS } from '../src/models/i3d/i3d.ts';
 import { relativeError } from './support/golden.ts';
 import { i3dFormula } from './support/i3d-weights.ts';
 import { pythonWithTorch } from './support/python-torch.ts';

@@ -2,7 +2,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { paperConfig } from '../../src/models/acdit/paper-models.ts';
+import { paperConfig } from '../../src/models/acdit/config.ts';
 import { type BlockPlan, blockPlan, type PredicateName } from '../../src/models/acdit/plan-cells.ts';
 import { planDrawing } from '../../src/models/acdit/plan-drawing.ts';
 import { cacheDiagram } from './cache-diagram.ts';

@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { CheckpointError, ConfigError } from '../errors.ts';
-import { initializeClassifier } from '../models/classifier/classifier.ts';
-import type { ClassifierConfig } from '../models/classifier/config.ts';
+import { type ClassifierConfig, initializeClassifier } from '../models/classifier/classifier.ts';
 import { Generator } from '../tensor/generator.ts';
 import { loadClassifier, saveClassifier } from './classifier.ts';
 

@@ -7,8 +7,11 @@ import { openSafetensors } from '../formats/safetensors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { makeFolders } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
-import { classifierParameters } from '../models/classifier/classifier.ts';
-import { type ClassifierConfig, validateClassifier } from '../models/classifier/config.ts';
+import {
+  type ClassifierConfig,
+  classifierParameters,
+  validateClassifier,
+} from '../models/classifier/classifier.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { parseConfigOf } from './config-json.ts';

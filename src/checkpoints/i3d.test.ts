@@ -4,7 +4,7 @@ import { relativeError } from '../../test/support/golden.ts';
 import { formulaArchive, i3dFormula, i3dStateDict } from '../../test/support/i3d-weights.ts';
 import { CheckpointError } from '../errors.ts';
 
-import { I3D_CONVOLUTIONS } from '../models/i3d/layers.ts';
+import { I3D_CONVOLUTIONS } from '../models/i3d/i3d.ts';
 import { foldBatchNorm, weightShape } from '../models/network-layers.ts';
 import { storedI3d } from './i3d.ts';
 

@@ -12,7 +12,7 @@ import { nestedTensors, openTorchCheckpoint } from '../formats/torch/checkpoint.
 import { closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import { problemList } from '../io/printable.ts';
-import { I3D_CONVOLUTIONS } from '../models/i3d/layers.ts';
+import { I3D_CONVOLUTIONS } from '../models/i3d/i3d.ts';
 import {
   type ConvolutionLayer,
   type ConvolutionParameters,

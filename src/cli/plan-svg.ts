@@ -1,7 +1,7 @@
 /** @file An attention plan as an SVG file, with text drawn from the built-in font: it needs no font installed. */
 
 import { textImage } from '../media/text.ts';
-import type { BlockPlan } from '../models/acdit/plan-cells.ts';
+import { type BlockPlan, headline } from '../models/acdit/plan-cells.ts';
 import {
   type PlanColor,
   type PlanTextOptions,
@@ -9,7 +9,6 @@ import {
   rect,
   round,
 } from '../models/acdit/plan-drawing.ts';
-import { headline } from '../models/acdit/plan-text.ts';
 
 const COLORS: Readonly<Record<PlanColor, string>> = {
   skipped: '#edf0f3',

@@ -9,7 +9,7 @@ import { at } from '../at.ts';
 import { DatasetError } from '../errors.ts';
 import { printable, printableList } from '../io/printable.ts';
 import { usualExtension } from '../media/file-formats.ts';
-import { sameClasses } from '../models/acdit/class-difference.ts';
+import { sameClasses } from '../models/acdit/class-names.ts';
 import { filesIn, foldersIn } from './folder-files.ts';
 import type { Split } from './kinds.ts';
 

@@ -5,8 +5,11 @@ import { writeIdxDataset } from '../../test/support/idx-files.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { loadIdxDataset } from '../data/idx-dataset.ts';
 import { FormatError } from '../errors.ts';
-import { compileClassifier, initializeClassifier } from '../models/classifier/classifier.ts';
-import type { ClassifierConfig } from '../models/classifier/config.ts';
+import {
+  type ClassifierConfig,
+  compileClassifier,
+  initializeClassifier,
+} from '../models/classifier/classifier.ts';
 import { openCpu } from '../runtime/node.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, tensor } from '../tensor/tensor.ts';

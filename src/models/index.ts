@@ -80,22 +80,23 @@ export { autoencoderParameters, type Part } from './autoencoder/stages.ts';
 export {
   type Classification,
   type Classifier,
+  type ClassifierConfig,
   type CompileClassifierOptions,
   classifierInputs,
   classify,
   compileClassifier,
   initializeClassifier,
   predictedClasses,
+  validateClassifier,
 } from './classifier/classifier.ts';
-export { type ClassifierConfig, validateClassifier } from './classifier/config.ts';
 export {
   type ClipResizing,
   createI3d,
+  I3D_CONVOLUTIONS,
   type I3d,
   type I3dOptions,
   preprocessClips,
 } from './i3d/i3d.ts';
-export { I3D_CONVOLUTIONS } from './i3d/layers.ts';
 export {
   createInception,
   type Inception,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { paperConfig } from '../models/acdit/paper-models.ts';
+import { paperConfig } from '../models/acdit/config.ts';
 import { chooseLabels, defaultLabels, manyLabels } from './chosen-labels.ts';
 
 const config = { ...paperConfig('B', 'image'), classes: 4, blocks: 2 };

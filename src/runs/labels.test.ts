@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { paperConfig } from '../models/acdit/paper-models.ts';
+import { paperConfig } from '../models/acdit/config.ts';
 import { labelName, parseLabels, writtenLabel } from './labels.ts';
 
 const config = {

@@ -16,7 +16,7 @@ import { openSet } from '../evaluation/open-set.ts';
 import { requireSameNetwork } from '../evaluation/same-network.ts';
 import { batchOf, type SampleSource } from '../evaluation/sample-source.ts';
 import { closingAfter } from '../io/byte-source.ts';
-import { sameClasses } from '../models/acdit/class-difference.ts';
+import { sameClasses } from '../models/acdit/class-names.ts';
 import { imageSize } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { tensorBytes } from '../tensor/tensor.ts';

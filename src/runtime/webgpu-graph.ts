@@ -3,7 +3,7 @@
 import { at } from '../at.ts';
 import type { Graph } from '../graph/onnx.ts';
 import { divide, reduceSum, scale, shift, square, squareRoot } from '../graph/operators/index.ts';
-import { substituteInGraph } from '../graph/substitute.ts';
+import { substituteInGraph } from '../graph/partition.ts';
 import { type SymbolicTensor, scalar } from '../graph/symbolic.ts';
 
 /**

@@ -8,8 +8,7 @@
 import { at, take } from '../at.ts';
 import { type Graph, graphOf } from '../graph/onnx.ts';
 import { add, attention, concat, matmul, split, transpose } from '../graph/operators/index.ts';
-import { cutAt } from '../graph/partition.ts';
-import { substituteInGraph } from '../graph/substitute.ts';
+import { cutAt, substituteInGraph } from '../graph/partition.ts';
 import { type Dim, input, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
 import {

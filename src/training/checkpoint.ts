@@ -20,7 +20,7 @@ import { openSafetensors, type SafetensorsArchive } from '../formats/safetensors
 import { makeFolders, removeTemporaries } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
 import { parseJsonOf } from '../io/json.ts';
-import { classChange } from '../models/acdit/class-difference.ts';
+import { classChange } from '../models/acdit/class-names.ts';
 import { type AcditConfig, describeOrigin } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';

@@ -1,8 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ImageDataset } from '../data/dataset.ts';
 import { ShapeError, TrainingError } from '../errors.ts';
-import { compileClassifier } from '../models/classifier/classifier.ts';
-import type { ClassifierConfig } from '../models/classifier/config.ts';
+import { type ClassifierConfig, compileClassifier } from '../models/classifier/classifier.ts';
 import { openCpu } from '../runtime/node.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { Tensor } from '../tensor/tensor.ts';

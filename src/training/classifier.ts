@@ -12,15 +12,15 @@ import { type Graph, graphOf } from '../graph/onnx.ts';
 import { logSoftmax, multiply, negate, reduceMean, reduceSum } from '../graph/operators/index.ts';
 import { input } from '../graph/symbolic.ts';
 import { printableList } from '../io/printable.ts';
-import { sameClasses } from '../models/acdit/class-difference.ts';
+import { sameClasses } from '../models/acdit/class-names.ts';
 import {
   type Classifier,
+  type ClassifierConfig,
   classifierInputs,
   classify,
   initializeClassifier,
   predictedClasses,
 } from '../models/classifier/classifier.ts';
-import type { ClassifierConfig } from '../models/classifier/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { joinArrays } from '../tensor/axes.ts';
 import { Generator } from '../tensor/generator.ts';

@@ -3,7 +3,7 @@
 import { loadModel } from '../checkpoints/load.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { movedClass } from '../models/acdit/class-difference.ts';
+import { movedClass } from '../models/acdit/class-names.ts';
 import { type AcditConfig, describeOrigin, diffusionSettings, sameOrigin } from '../models/acdit/config.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import { completeSave, resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';

@@ -1,7 +1,11 @@
 /** @file Weights computed from their names, so that a full-size model can be checked without shipping it. */
 
-import { type AcditConfig, validateConfig } from '../../src/models/acdit/config.ts';
-import { paperConfig, type SizeName } from '../../src/models/acdit/paper-models.ts';
+import {
+  type AcditConfig,
+  paperConfig,
+  type SizeName,
+  validateConfig,
+} from '../../src/models/acdit/config.ts';
 import { parameters, type Weights } from '../../src/models/acdit/weights.ts';
 import type { AutoencoderConfig } from '../../src/models/autoencoder/config.ts';
 import { elementCount, float32, type Tensor } from '../../src/tensor/tensor.ts';

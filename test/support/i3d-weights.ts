@@ -1,7 +1,7 @@
 /** @file I3D with formula weights, under the names of the file of VideoGPT and TATS. */
 
 import type { TensorArchive } from '../../src/formats/tensor-archive.ts';
-import { I3D_CONVOLUTIONS } from '../../src/models/i3d/layers.ts';
+import { I3D_CONVOLUTIONS } from '../../src/models/i3d/i3d.ts';
 import {
   type ConvolutionLayer,
   type ConvolutionParameters,

@@ -1,8 +1,7 @@
 /** @file A small classifier for tests, which has learnt nothing. */
 
 import type { LoadedClassifier } from '../../src/checkpoints/classifier.ts';
-import { initializeClassifier } from '../../src/models/classifier/classifier.ts';
-import type { ClassifierConfig } from '../../src/models/classifier/config.ts';
+import { type ClassifierConfig, initializeClassifier } from '../../src/models/classifier/classifier.ts';
 import { Generator } from '../../src/tensor/generator.ts';
 
 /** A classifier of 8 x 8 grey pictures. */

@@ -9,7 +9,7 @@ import { at, take } from '../../at.ts';
 import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import { makeFolders, removeTemporaries } from '../../io/atomic-write.ts';
 import { type Lock, lockFolder } from '../../io/lock.ts';
-import { classChange } from '../../models/acdit/class-difference.ts';
+import { classChange } from '../../models/acdit/class-names.ts';
 import type { LatentOrigin } from '../../models/acdit/config.ts';
 import type { Autoencoder, LatentDistribution } from '../../models/autoencoder/autoencoder.ts';
 import { downsampling } from '../../models/autoencoder/config.ts';

@@ -23,7 +23,6 @@ export {
 export { concat, type Pieces, slice, split, transpose } from './layout.ts';
 export { linear, linearOnto, matmul, matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 export { gatherRows } from './lookup.ts';
-export { rmsNorm } from './normalization.ts';
+export { reduceMean, rmsNorm, sumOfSquares } from './normalization.ts';
 export { type AveragePoolOptions, averagePool, maxPool } from './pooling.ts';
-export { reduceMean, sumOfSquares } from './reduction.ts';
 export type { WindowOptions } from './windows.ts';

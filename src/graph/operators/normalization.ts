@@ -1,9 +1,18 @@
-/** @file Root-mean-square normalisation. */
+/** @file Means and sums of squares over axes, and root-mean-square normalisation. */
 
 import { at, take } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { zeros } from '../../tensor/tensor.ts';
-import { apply, applyOne, constant, type NodeSpec, type SymbolicTensor, showShape } from '../symbolic.ts';
+import { resolveAxis } from '../shapes.ts';
+import {
+  apply,
+  applyOne,
+  constant,
+  integers,
+  type NodeSpec,
+  type SymbolicTensor,
+  showShape,
+} from '../symbolic.ts';
 import { reduceSum, reshape, sumTo } from './broadcasting.ts';
 import { multiply, scale, subtract } from './elementwise.ts';
 import { matmul } from './linear-algebra.ts';
@@ -63,4 +72,28 @@ function normalization(
     inputs: [x, weight],
     attributes: { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
   };
+}
+
+/** Sum of squares over the last axis, which stays as a dim of 1: one pass, and no squares in memory. */
+export function sumOfSquares(x: SymbolicTensor): SymbolicTensor {
+  const axis = resolveAxis('sumOfSquares', -1, x.shape);
+  return applyOne({
+    operator: 'ReduceSumSquare',
+    inputs: [x, integers([axis])],
+    attributes: { keepdims: 1 },
+    shape: [...x.shape.slice(0, -1), 1],
+    gradient: (g) => [multiply(scale(g, 2), x)],
+  });
+}
+
+/** Mean over axes of known size. */
+export function reduceMean(x: SymbolicTensor, axes: readonly number[], keepDims = false): SymbolicTensor {
+  const count = axes.reduce(
+    (product, axis) => product * Number(x.shape[resolveAxis('reduceMean', axis, x.shape)]),
+    1,
+  );
+  if (Number.isNaN(count)) {
+    throw new ShapeError(`reduceMean: axes [${axes}] of ${showShape(x.shape)} are not all of known size`);
+  }
+  return scale(reduceSum(x, axes, keepDims), 1 / count);
 }

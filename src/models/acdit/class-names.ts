@@ -1,4 +1,7 @@
-/** @file Finds classes by name or number, and shows their names. */
+/**
+ * @file Finds classes by name or number, shows their names, and compares lists of them: labels mean the same only if the
+ * names are the same, in the same order.
+ */
 
 import { at } from '../../at.ts';
 import { ArgumentError } from '../../errors.ts';
@@ -32,6 +35,8 @@ const NO_CLASS = ['none', 'no class'] as const;
 const DIGITS = /^[-+]?\d+$/;
 /** Max names listed for a text that resembles no class. */
 const LISTED_NAMES = 12;
+/** Max differences listed between two lists. */
+const SHOWN = 3;
 
 /**
  * Spellings that count as the same name: exact except for Unicode forms and surrounding space; or ignoring letter case.
@@ -186,4 +191,51 @@ function simplified(name: string): string {
 
 function quoted(name: string): string {
   return `'${printable(name)}'`;
+}
+
+type Names = readonly string[];
+
+/** Checks whether two lists have the same names in the same order. */
+export function sameClasses(a: Names | undefined, b: Names | undefined): boolean {
+  return a?.length === b?.length && a?.every((name, label) => name === b?.[label]) !== false;
+}
+
+/**
+ * Describes how a list of classes changed, such as `2 classes then, 3 now ('c' is new)` or `class 0 was 'a' and is now
+ * 'b'`; undefined if it is the same.
+ */
+export function classChange(then: Names, now: Names): string | undefined {
+  if (then.length !== now.length) {
+    const [added, gone] = [without(now, then), without(then, now)];
+    const details = [
+      ...added.map((name) => `${quoted(name)} is new`),
+      ...gone.map((name) => `${quoted(name)} is gone`),
+    ];
+    const shown = details.slice(0, SHOWN).join(', ') + (details.length > SHOWN ? ', ...' : '');
+    return `${then.length} ${then.length === 1 ? 'class' : 'classes'} then, ${now.length} now${shown && ` (${shown})`}`;
+  }
+  const moved = [...then.keys()].filter((label) => then[label] !== now[label]);
+  if (moved.length === 0) return undefined;
+  const shown = moved
+    .slice(0, SHOWN)
+    .map((label) => `class ${label} was ${quoted(at(then, label))} and is now ${quoted(at(now, label))}`);
+  return shown.join(', ') + (moved.length > SHOWN ? `, and ${moved.length - SHOWN} more` : '');
+}
+
+/** Finds the first name that both lists have, with different labels. */
+export function movedClass(
+  a: Names,
+  b: Names,
+): { readonly name: string; readonly labels: readonly [number, number] } | undefined {
+  const places = new Map(b.map((name, label) => [name, label]));
+  for (const [label, name] of a.entries()) {
+    const other = places.get(name);
+    if (other !== undefined && other !== label && b[label] !== name) return { name, labels: [label, other] };
+  }
+  return undefined;
+}
+
+function without(names: Names, others: Names): string[] {
+  const known = new Set(others);
+  return names.filter((name) => !known.has(name));
 }

@@ -71,11 +71,7 @@ export function describeOrigin(origin: LatentOrigin | undefined): string {
 }
 
 /** What the letter in a model's name stands for. */
-export interface AcditSize {
-  readonly layers: number;
-  readonly hidden: number;
-  readonly heads: number;
-}
+export type AcditSize = Pick<AcditConfig, 'layers' | 'hidden' | 'heads'>;
 
 /** The paper's sizes (its table 1). */
 export const ACDIT_SIZES: Readonly<Record<'B' | 'L' | 'XL' | 'H', AcditSize>> = {
@@ -84,6 +80,30 @@ export const ACDIT_SIZES: Readonly<Record<'B' | 'L' | 'XL' | 'H', AcditSize>> = 
   XL: { layers: 28, hidden: 1152, heads: 18 },
   H: { layers: 32, hidden: 1280, heads: 20 },
 };
+
+export type SizeName = keyof typeof ACDIT_SIZES;
+export const SIZE_NAMES = Object.keys(ACDIT_SIZES) as SizeName[];
+
+/** The models of the paper: ImageNet at 256 pixels and UCF-101 with 16 frames, in latents of 32 x 32. */
+export function paperConfig(size: SizeName, kind: 'image' | 'video'): AcditConfig {
+  const isImage = kind === 'image';
+  return {
+    modelType: 'acdit',
+    ...ACDIT_SIZES[size],
+    mlpRatio: 4,
+    space: 'latents',
+    channels: 4,
+    height: 32,
+    width: 32,
+    blocks: 4,
+    classes: isImage ? 1000 : 101,
+    frames: isImage ? 1 : 16,
+    patch: isImage ? 1 : 2,
+    blockSize: isImage ? 256 : 1024,
+    squareBlocks: isImage,
+    positionSplit: isImage ? [1, 1] : [2, 3, 3],
+  };
+}
 
 /** Of Stable Diffusion's autoencoder, which the paper's models use. */
 export const PAPER_DOWNSAMPLING = 8;
@@ -94,12 +114,9 @@ export function defaultGuidance({ guidance, frames }: AcditConfig): number {
 }
 
 /** What the model's diffusion is, with defaults. */
-export interface DiffusionSettings {
-  readonly prediction: Prediction;
-  readonly noiseSchedule: NoiseScheduleName;
-  readonly noiseShift: number;
-  readonly contextNoise: number;
-}
+export type DiffusionSettings = Required<
+  Pick<AcditConfig, 'prediction' | 'noiseSchedule' | 'noiseShift' | 'contextNoise'>
+>;
 
 /** Returns what a model predicts and along which path, with the defaults of what its configuration leaves out. */
 export function diffusionSettings(config: Partial<DiffusionSettings>): DiffusionSettings {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { paperConfig } from './config.ts';
 import { sampleCost, sequenceCost, trainingCost } from './cost.ts';
-import { paperConfig } from './paper-models.ts';
 
 const SIZES = ['B', 'L', 'XL', 'H'] as const;
 

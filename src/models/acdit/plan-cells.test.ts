@@ -1,10 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { denseMask } from './attention-plan.ts';
-import { paperConfig } from './paper-models.ts';
-import { blockPlan, CELL, PREDICATES, planCells, planNumbers } from './plan-cells.ts';
+import { paperConfig } from './config.ts';
+import { blockPlan, CELL, PREDICATES, planCells, planNumbers, planText } from './plan-cells.ts';
 import { planDrawing } from './plan-drawing.ts';
-import { planText } from './plan-text.ts';
 
 const configOf = (blocks: number, blockSize: number) => ({ ...paperConfig('B', 'image'), blocks, blockSize });
 

@@ -4,12 +4,13 @@ import { openCpu } from '../../runtime/node.ts';
 import { Generator } from '../../tensor/generator.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import {
+  type ClassifierConfig,
   classifierParameters,
   compileClassifier,
   initializeClassifier,
   predictedClasses,
+  validateClassifier,
 } from './classifier.ts';
-import { type ClassifierConfig, validateClassifier } from './config.ts';
 
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());

@@ -4,8 +4,7 @@ import { ShapeError } from '../../errors.ts';
 import { input } from '../../graph/symbolic.ts';
 import { elementCount, float32, tensor } from '../../tensor/tensor.ts';
 import { foldBatchNorm, samePadding, weightShape } from '../network-layers.ts';
-import { i3dLogits, preprocessClips, requireFrames } from './i3d.ts';
-import { I3D_CONVOLUTIONS } from './layers.ts';
+import { I3D_CONVOLUTIONS, i3dLogits, preprocessClips, requireFrames } from './i3d.ts';
 
 /** The shape of the logits of clips of some shape. */
 function logitsOf(shape: readonly (number | string)[]) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { classChange, movedClass, sameClasses } from './class-difference.ts';
+import { classChange, movedClass, sameClasses } from './class-names.ts';
 
 describe('classChange', () => {
   it.each([
