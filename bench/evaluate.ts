@@ -5,8 +5,8 @@
 
 import { frechetDistance } from '../src/evaluation/frechet.ts';
 import { gaussianOf } from '../src/evaluation/gaussian.ts';
-import { inceptionScore } from '../src/evaluation/inception-score.ts';
 import { kernelDistance } from '../src/evaluation/kernel-distance.ts';
+import { inceptionScore } from '../src/evaluation/logit-scores.ts';
 import { compareManifolds } from '../src/evaluation/manifolds.ts';
 import type { Features } from '../src/evaluation/products.ts';
 import { openCpu } from '../src/runtime/node.ts';

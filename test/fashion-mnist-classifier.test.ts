@@ -7,7 +7,7 @@ import { loadIdxDataset } from '../src/data/idx-dataset.ts';
 import { extractFeatures } from '../src/evaluation/extract.ts';
 import { classifierNetwork } from '../src/evaluation/feature-network.ts';
 import { datasetSource, openIdxSource } from '../src/evaluation/idx-source.ts';
-import { labelAccuracy } from '../src/evaluation/label-accuracy.ts';
+import { labelAccuracy } from '../src/evaluation/logit-scores.ts';
 import { openCpu } from '../src/runtime/node.ts';
 
 const pathOf = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));

@@ -2,8 +2,8 @@
 
 import { ArgumentError } from '../errors.ts';
 import { CLIP_PLACES, CLIP_PROTOCOL } from '../evaluation/clips.ts';
-import { INCEPTION_SCORE_CHUNK } from '../evaluation/inception-score.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
+import { INCEPTION_SCORE_CHUNK } from '../evaluation/logit-scores.ts';
 import { metricTable } from '../evaluation/report/metric-table.ts';
 import { CLIP_RESIZINGS } from '../models/i3d/i3d.ts';
 import { PREPROCESSINGS } from '../models/inception/inception.ts';

@@ -13,10 +13,10 @@ import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts'
 import { CLIP_PROTOCOL, type ClipProtocol, chosenVideos, clipSpan, clipStarts } from './clips.ts';
 import { extractFeatures } from './extract.ts';
 import type { FeatureNetwork } from './feature-network.ts';
+import { listVideos, openVideoFolder } from './folder-source.ts';
+import { openVideoArray } from './npz-source.ts';
 import type { SampleSource } from './sample-source.ts';
 import { readAhead } from './sample-source.ts';
-import { openVideoArray } from './video-array.ts';
-import { listVideos, openVideoFolder } from './video-source.ts';
 
 const protocols = fc.record({
   frames: fc.integer({ min: 1, max: 20 }),

@@ -4,15 +4,13 @@ import { at, take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { distinctNames } from '../models/acdit/class-names.ts';
 import type { Device } from '../runtime/device.ts';
-import { type EvaluationSet, FID_NETWORKS, FVD_NETWORK } from './evaluation-set.ts';
+import { type EvaluationSet, FID_NETWORKS, FVD_NETWORK, requireSameNetwork } from './evaluation-set.ts';
 import { frechetDistance } from './frechet.ts';
 import { type Gaussian, gaussianOf } from './gaussian.ts';
-import { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS, kernelDistance } from './kernel-distance.ts';
-import { labelAccuracy } from './label-accuracy.ts';
+import { INCEPTION_SCORE_CHUNK, inceptionScore, labelAccuracy } from './logit-scores.ts';
 import { compareManifolds, DENSITY_NEIGHBOUR } from './manifolds.ts';
 import type { Features } from './products.ts';
-import { requireSameNetwork } from './same-network.ts';
 
 /** Only what could be computed. */
 export interface Metrics {

@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 import { float64At } from '../at.ts';
 import type { IgnoredFiles } from '../data/folder-files.ts';
-import { FormatError } from '../errors.ts';
+import { ArgumentError, FormatError } from '../errors.ts';
 import { encodeNpy, encodeNpyText } from '../formats/npy.ts';
 import type { Npz } from '../formats/npz.ts';
 import { type StoredFile, writeStoredZip } from '../formats/zip-writer.ts';
@@ -217,4 +217,39 @@ function gaussianArrays(
     [mean]: tensor('float64', [dims], gaussian.mean),
     [covariance]: tensor('float64', [dims, dims], gaussian.covariance),
   };
+}
+
+/** Settings of a protocol that make features incomparable. */
+const NETWORK_SETTINGS: Readonly<Record<string, string>> = {
+  weights: 'weights, by their fingerprint,',
+  batchNormEpsilon: "epsilon of the network's batch norms",
+  resize: 'way of resizing frames',
+};
+
+/** The part of a set that records how its features were made. */
+type Provenance = Pick<EvaluationSet, 'name' | 'network' | 'protocol'>;
+
+/**
+ * Checks that two sets' features are of one network, with the same weights and preprocessing, if the sets record them.
+ * @throws {ArgumentError} naming what differs.
+ */
+export function requireSameNetwork(reference: Provenance, samples: Provenance): void {
+  if (
+    reference.network !== undefined &&
+    samples.network !== undefined &&
+    reference.network !== samples.network
+  ) {
+    throw new ArgumentError(
+      `${samples.name}: its features are of the network '${samples.network}', but those of ${reference.name} are of ` +
+        `'${reference.network}'; use the same network for both`,
+    );
+  }
+  for (const [key, name] of Object.entries(NETWORK_SETTINGS)) {
+    const [a, b] = [reference.protocol?.[key], samples.protocol?.[key]];
+    if (a === undefined || b === undefined || a === b) continue;
+    throw new ArgumentError(
+      `${samples.name}: the ${name} of its features is ${printable(b)}, and of ${reference.name} ${printable(a)}; compute ` +
+        'the features of both in the same way',
+    );
+  }
 }

@@ -4,18 +4,18 @@ import { ArgumentError, ShapeError } from '../errors.ts';
 import { openCpu } from '../runtime/node.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
-import { frechetDistance } from './frechet.ts';
-import { type Gaussian, gaussianOf } from './gaussian.ts';
-import { inceptionScore } from './inception-score.ts';
-import { kernelDistance } from './kernel-distance.ts';
-import { compareManifolds } from './manifolds.ts';
 import {
   choleskyFactor,
+  frechetDistance,
   nuclearNormByPolar,
   nuclearNormBySingularValues,
   productOfFactors,
   traceByEigenvalues,
-} from './product-root.ts';
+} from './frechet.ts';
+import { type Gaussian, gaussianOf } from './gaussian.ts';
+import { kernelDistance } from './kernel-distance.ts';
+import { inceptionScore } from './logit-scores.ts';
+import { compareManifolds } from './manifolds.ts';
 import type { Features } from './products.ts';
 
 const device = openCpu({ threads: 1 });

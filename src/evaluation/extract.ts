@@ -8,11 +8,11 @@ import type { Device } from '../runtime/device.ts';
 import { sliceAxis } from '../tensor/axes.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import type { EvaluationSet } from './evaluation-set.ts';
+import { requireSameNetwork } from './evaluation-set.ts';
 import type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
 import { type GaussianSums, gaussianSums } from './gaussian.ts';
 import type { OpenedSet } from './open-set.ts';
 import type { WorkOptions } from './products.ts';
-import { requireSameNetwork } from './same-network.ts';
 import type { SampleSource } from './sample-source.ts';
 
 /** How features are computed. */

@@ -22,9 +22,8 @@ export {
 export { frechetDistance } from './frechet.ts';
 export { type Gaussian, gaussianOf } from './gaussian.ts';
 export { datasetSource } from './idx-source.ts';
-export { INCEPTION_SCORE_CHUNK, inceptionScore } from './inception-score.ts';
 export { type KernelDistance, type KernelDistanceOptions, kernelDistance } from './kernel-distance.ts';
-export { type LabelAccuracy, labelAccuracy } from './label-accuracy.ts';
+export { INCEPTION_SCORE_CHUNK, inceptionScore, type LabelAccuracy, labelAccuracy } from './logit-scores.ts';
 export {
   compareManifolds,
   DENSITY_NEIGHBOUR,

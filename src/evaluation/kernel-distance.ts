@@ -9,8 +9,14 @@ import { at, take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
-import { tensor } from '../tensor/tensor.ts';
-import { type Features, forEachTile, type WorkOptions, withTileProgram } from './products.ts';
+import {
+  type Features,
+  forEachTile,
+  pairStages,
+  pickRows,
+  type WorkOptions,
+  withTileProgram,
+} from './products.ts';
 
 /** Random subsets, as in the paper. */
 export const KID_SUBSETS = 100;
@@ -98,20 +104,11 @@ async function overSubsets(
 
 async function squaredMmd(program: Program, a: Features, b: Features, options: WorkOptions): Promise<number> {
   const [n, m] = [at(a.shape, 0), at(b.shape, 0)];
-  const pairs = n * n + m * m + 2 * n * m;
-  let done = 0;
-  const sum = async (x: Features, y: Features): Promise<number> => {
-    const share = ((x === y ? 1 : 2) * at(x.shape, 0) * at(y.shape, 0)) / pairs;
-    const total = await kernelSum(program, x, y, {
-      signal: options.signal,
-      onProgress: (part) => options.onProgress?.(done + part * share),
-    });
-    done += share;
-    return total;
-  };
-  return (
-    (await sum(a, a)) / (n * (n - 1)) + (await sum(b, b)) / (m * (m - 1)) - (2 * (await sum(a, b))) / (n * m)
-  );
+  const stages = pairStages(n, m, options);
+  const within = await kernelSum(program, a, a, stages(0));
+  const withinOther = await kernelSum(program, b, b, stages(1));
+  const between = await kernelSum(program, a, b, stages(2));
+  return within / (n * (n - 1)) + withinOther / (m * (m - 1)) - (2 * between) / (n * m);
 }
 
 /** Sum of the kernel over all pairs; within one set, over those of different samples. */
@@ -132,10 +129,6 @@ async function kernelSum(program: Program, a: Features, b: Features, options: Wo
 }
 
 /** Some different rows, in random order. */
-function draw({ shape, data }: Features, size: number, generator: Generator): Features {
-  const [n, dims] = take(shape, 2);
-  const out = new Float64Array(size * dims);
-  const order = generator.randperm(n).subarray(0, size);
-  for (const [i, row] of order.entries()) out.set(data.subarray(row * dims, (row + 1) * dims), i * dims);
-  return tensor('float64', [size, dims], out);
+function draw(features: Features, size: number, generator: Generator): Features {
+  return pickRows(features, generator.randperm(at(features.shape, 0)).subarray(0, size));
 }

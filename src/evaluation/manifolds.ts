@@ -15,7 +15,7 @@ import { ArgumentError } from '../errors.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { forEachDistance, type Metric, type Points, pointsOf } from './distances.ts';
 import { meanOf } from './gaussian.ts';
-import { type Features, type Tile, type WorkOptions, withTileProgram } from './products.ts';
+import { type Features, pairStages, type WorkOptions, withTileProgram } from './products.ts';
 
 /** The neighbour that ADM's evaluator takes. */
 export const PRECISION_NEIGHBOUR = 3;
@@ -38,7 +38,7 @@ export interface ManifoldOptions extends WorkOptions {
   readonly densityNeighbour?: number | undefined;
   /** Round to float16 as the ADM evaluator does. Default false. */
   readonly half?: boolean | undefined;
-  readonly tileRows?: number;
+  readonly tileRows?: number | undefined;
 }
 
 /**
@@ -63,55 +63,35 @@ export async function compareManifolds(
     const metric: Metric = half ? { half } : { centre: meanOf(reference) };
     const [real, fake] = [pointsOf(reference, metric), pointsOf(samples, metric)];
     const [n, m] = [real.squares.length, fake.squares.length];
-    const stages = stagesOf(n, m, options);
-    const realNearest = await nearest(program, real, neighbours, metric, stages(0));
-    const fakeNearest = await nearest(program, fake, k, metric, stages(1));
-    const radii = { real: realNearest(k), fake: fakeNearest(k), density: realNearest(densityNeighbour) };
-    const counts = {
-      precise: new Uint8Array(m),
-      recalled: new Uint8Array(n),
-      covered: new Uint8Array(n),
-      inBalls: 0,
-    };
-    await forEachDistance(program, real, fake, metric, stages(2), (tile) => count(tile, radii, counts));
+    const stages = pairStages(n, m, options);
+    const pass = (stage: 0 | 1 | 2) => ({ tileRows: options.tileRows, ...stages(stage) });
+    const realNearest = await nearest(program, real, neighbours, metric, pass(0));
+    const fakeNearest = await nearest(program, fake, k, metric, pass(1));
+    // Squared radii of the balls.
+    const [radii, fakeRadii, densityRadii] = [realNearest(k), fakeNearest(k), realNearest(densityNeighbour)];
+    const [precise, recalled, covered] = [new Uint8Array(m), new Uint8Array(n), new Uint8Array(n)];
+    let inBalls = 0;
+    await forEachDistance(program, real, fake, metric, pass(2), (tile) => {
+      const { row, column, rows, columns, values } = tile;
+      for (let i = 0; i < rows; i++) {
+        const [radius, densityRadius] = [float64At(radii, row + i), float64At(densityRadii, row + i)];
+        for (let j = 0; j < columns; j++) {
+          const distance = values[i * columns + j]!;
+          if (distance <= radius) precise[column + j] = 1;
+          if (distance <= fakeRadii[column + j]!) recalled[row + i] = 1;
+          if (distance >= densityRadius) continue;
+          inBalls++;
+          covered[row + i] = 1;
+        }
+      }
+    });
     return {
-      precision: mean(counts.precise),
-      recall: mean(counts.recalled),
-      density: counts.inBalls / (densityNeighbour * m),
-      coverage: mean(counts.covered),
+      precision: mean(precise),
+      recall: mean(recalled),
+      density: inBalls / (densityNeighbour * m),
+      coverage: mean(covered),
     };
   });
-}
-
-/** Squared radii of the balls. */
-interface Radii {
-  readonly real: Float64Array;
-  readonly fake: Float64Array;
-  readonly density: Float64Array;
-}
-
-/** Flags of reference points and of samples. */
-interface Counts {
-  readonly precise: Uint8Array;
-  readonly recalled: Uint8Array;
-  readonly covered: Uint8Array;
-  inBalls: number;
-}
-
-function count({ row, column, rows, columns, values }: Tile, radii: Radii, counts: Counts): void {
-  for (let i = 0; i < rows; i++) {
-    const real = row + i;
-    const [radius, densityRadius] = [float64At(radii.real, real), float64At(radii.density, real)];
-    for (let j = 0; j < columns; j++) {
-      const distance = values[i * columns + j]!;
-      if (distance <= radius) counts.precise[column + j] = 1;
-      if (distance <= radii.fake[column + j]!) counts.recalled[real] = 1;
-      if (distance < densityRadius) {
-        counts.inBalls++;
-        counts.covered[real] = 1;
-      }
-    }
-  }
 }
 
 /** For each point the squared distances to its nearest others; the result gives those to the k-th. */
@@ -144,18 +124,6 @@ async function nearest(
     }
   });
   return (k) => Float64Array.from({ length: n }, (_, point) => float64At(smallest, point * width + k));
-}
-
-/** The options of three passes over pairs, whose progress is put together. */
-function stagesOf(n: number, m: number, { signal, onProgress, tileRows }: ManifoldOptions) {
-  const pairs = [(n * n) / 2, (m * m) / 2, n * m] as const;
-  const total = pairs[0] + pairs[1] + pairs[2];
-  return (stage: number) => ({
-    signal,
-    ...(tileRows !== undefined && { tileRows }),
-    onProgress: (done: number) =>
-      onProgress?.((pairs.slice(0, stage).reduce((a, b) => a + b, 0) + done * at(pairs, stage)) / total),
-  });
 }
 
 function mean(flags: Uint8Array): number {

@@ -6,12 +6,15 @@ import { type Npz, openNpz } from '../formats/npz.ts';
 import { openFile } from '../io/file-source.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { type EvaluationSet, readEvaluationSet } from './evaluation-set.ts';
+import {
+  type ImageFolderOptions,
+  openImageFolder,
+  openVideoFolder,
+  type VideoFolderOptions,
+} from './folder-source.ts';
 import { openIdxSource } from './idx-source.ts';
-import { IMAGES, openImageArray, readHeader } from './image-array.ts';
-import { type ImageFolderOptions, openImageFolder } from './image-folder.ts';
+import { IMAGES, openImageArray, openVideoArray, readHeader } from './npz-source.ts';
 import type { SampleSource } from './sample-source.ts';
-import { openVideoArray } from './video-array.ts';
-import { openVideoFolder, type VideoFolderOptions } from './video-source.ts';
 
 /** A set with all that is to be compared, or with samples whose features are still to be computed. */
 export type OpenedSet =

@@ -1,12 +1,12 @@
 /** @file What two sets of features look like, to be drawn: their nearest neighbours, and a plane to see them in. */
 
-import { at, float32At, float64At, floatAt, take } from '../at.ts';
+import { at, float32At, float64At, floatAt } from '../at.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
-import { type Tensor, tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { forEachDistance, type Points, pointsOf } from './distances.ts';
 import { meanOf } from './gaussian.ts';
-import { type Features, type WorkOptions, withTileProgram } from './products.ts';
+import { type Features, pickRows, type WorkOptions, withTileProgram } from './products.ts';
 
 /** Points of both sets in a plane. */
 export interface Projection {
@@ -26,15 +26,13 @@ export interface NearestDistances {
 }
 
 /** At most `most` rows, evenly spread. */
-export function someRows({ shape, data }: Features, most: number): Tensor<'float64'> {
-  const [n, dims] = take(shape, 2);
+export function someRows(features: Features, most: number): Tensor<'float64'> {
+  const n = at(features.shape, 0);
   const count = Math.min(n, most);
-  const rows = new Float64Array(count * dims);
-  for (let i = 0; i < count; i++) {
-    const from = Math.floor((i * n) / count) * dims;
-    rows.set(data.subarray(from, from + dims), i * dims);
-  }
-  return tensor('float64', [count, dims], rows);
+  return pickRows(
+    features,
+    Array.from({ length: count }, (_, i) => Math.floor((i * n) / count)),
+  );
 }
 
 /** The distance of each sample, and of each reference point, to the nearest (other) reference point. */

@@ -96,7 +96,7 @@ export interface TileOptions extends WorkOptions {
   readonly centre?: Float64Array | undefined;
   /** The sets are the same: visit no tile below the diagonal. */
   readonly symmetric?: boolean;
-  readonly tileRows?: number;
+  readonly tileRows?: number | undefined;
 }
 
 /** Do some work with the program that {@link forEachTile} runs, for features of some dimensions. */
@@ -142,4 +142,26 @@ export async function forEachTile(
     const remaining = (n - row - rows) / n;
     onProgress?.(1 - (symmetric ? remaining ** 2 : remaining));
   }
+}
+
+/** Returns some rows of features (N, D) in float64, in the given order. */
+export function pickRows({ shape, data }: Features, rows: ArrayLike<number>): Tensor<'float64'> {
+  const dims = at(shape, 1);
+  const out = new Float64Array(rows.length * dims);
+  for (let i = 0; i < rows.length; i++) {
+    const start = at(rows, i) * dims;
+    out.set(data.subarray(start, start + dims), i * dims);
+  }
+  return tensor('float64', [rows.length, dims], out);
+}
+
+/** Options of three passes, over pairs in a set of n, in one of m, and between both; their progress is put together. */
+export function pairStages(n: number, m: number, { signal, onProgress }: WorkOptions) {
+  const pairs = [(n * n) / 2, (m * m) / 2, n * m] as const;
+  const total = pairs[0] + pairs[1] + pairs[2];
+  return (stage: 0 | 1 | 2): WorkOptions => ({
+    signal,
+    onProgress: (done) =>
+      onProgress?.((pairs.slice(0, stage).reduce((a, b) => a + b, 0) + done * pairs[stage]) / total),
+  });
 }

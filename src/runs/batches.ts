@@ -1,7 +1,7 @@
 /** @file Sampling any number of samples in batches, each from noise of its own, so that batches change no sample. */
 
 import { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
-import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler, type SampleEvent, type SampleRequest, type Sampler } from '../sampling/sampler.ts';
@@ -40,11 +40,6 @@ const LARGEST_DEFAULT_BATCH = 16;
 /** Where only throughput counts. The bundled model: 221 ms of one core per sample at 1, 73 at 16, 69 at 32, 72 at 64. */
 const LARGEST_THROUGHPUT_BATCH = 32;
 
-/** Returns the shape (N, T, B, C) of the latents of `samples`. */
-export function latentShape(config: AcditConfig, samples: number, blocks = config.blocks): number[] {
-  return [samples, blocks, config.blockSize, tokenSize(config)];
-}
-
 /** Returns the batch size with a cache of at most a gigabyte, up to 16, or up to 32 where nobody waits for the first. */
 export function defaultBatch(
   { layers, hidden, blocks, blockSize }: AcditConfig,
@@ -64,17 +59,6 @@ export function* batchRequests(
     const labels = request.labels.slice(first, first + batch);
     const rows = noise && { noise: rowsOf(noise, first, first + labels.length) };
     yield { ...request, ...rows, labels, first, ...(signal && { signal }) };
-  }
-}
-
-/** Samples batch after batch; yields the latents (N, T, B, C) of each. */
-export async function* sampleBatches(
-  sampler: Sampler,
-  request: BatchedRequest,
-  options: BatchOptions,
-): AsyncGenerator<Tensor<'float32'>, void, void> {
-  for (const batch of batchRequests(request, options)) {
-    for await (const event of sampler.sample(batch)) if (event.kind === 'done') yield event.latents;
   }
 }
 

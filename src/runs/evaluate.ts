@@ -7,7 +7,7 @@ import type { EvaluationSet, PerSet } from '../evaluation/evaluation-set.ts';
 import { type StatedProtocols, statedProtocols } from '../evaluation/report/metric-table.ts';
 import { writeReport } from '../evaluation/report/report.ts';
 import { requireFreeFiles } from './checks.ts';
-import { openingOptions, prepareSets, type SavedFeatures, type SetOptions } from './evaluation-sets.ts';
+import { openingOptions, prepareSets, type SetOptions } from './evaluation-sets.ts';
 import { type ActiveContext, contextOf, type Progress, type Reporter, type RunContext } from './reporter.ts';
 
 /** What to compare, and how. */
@@ -19,7 +19,7 @@ export interface EvaluateSamplesOptions extends RunContext, SetOptions {
   /** Settings of the metrics. */
   readonly metrics?: Omit<EvaluateOptions, 'signal' | 'onProgress' | 'onWarning'> | undefined;
   /** Files to keep the features of the sets in, for later runs. */
-  readonly save?: SavedFeatures | undefined;
+  readonly save?: Partial<PerSet<string | undefined>> | undefined;
   /** Replace files that exist (default: false). */
   readonly overwrite?: boolean | undefined;
 }

@@ -3,12 +3,16 @@
 import { splitFolders } from '../data/class-level.ts';
 import { describeIgnoredFiles, isFolder } from '../data/folder-files.ts';
 import { CLIP_PROTOCOL, type ClipProtocol } from '../evaluation/clips.ts';
-import { type EvaluationSet, type PerSet, writeFeatures } from '../evaluation/evaluation-set.ts';
+import {
+  type EvaluationSet,
+  type PerSet,
+  requireSameNetwork,
+  writeFeatures,
+} from '../evaluation/evaluation-set.ts';
 import { completeSet, provenance } from '../evaluation/extract.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
-import type { ImageFolderOptions } from '../evaluation/image-folder.ts';
+import type { ImageFolderOptions } from '../evaluation/folder-source.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
-import { requireSameNetwork } from '../evaluation/same-network.ts';
 import { printableList } from '../io/printable.ts';
 import type { Device } from '../runtime/device.ts';
 import { I3D, INCEPTION, type NetworkOptions, openFeatureNetwork } from './feature-network.ts';
@@ -23,7 +27,7 @@ export interface SetOptions extends NetworkOptions, ImageFolderOptions {
 }
 
 /** Files to keep the features of the sets in. */
-export type SavedFeatures = Partial<PerSet<string | undefined>>;
+type SavedFeatures = Partial<PerSet<string | undefined>>;
 
 /**
  * Opens both sets, and computes the features of those that hold samples. A network is opened only if it is needed.

@@ -16,8 +16,7 @@ export {
   evaluateSamples,
   writeEvaluationReport,
 } from './evaluate.ts';
-export type { NetworkOptions } from './feature-network.ts';
-export { i3dPath, inceptionPath } from './feature-network.ts';
+export { i3dPath, inceptionPath, type NetworkOptions } from './feature-network.ts';
 export { labelName, type ParsedLabels, parseLabels } from './labels.ts';
 export { type Macs, type ModelNeeds, modelNeeds } from './model-needs.ts';
 export {
@@ -36,5 +35,5 @@ export {
 } from './reporter.ts';
 export { type FinishedSample, type SampleOptions, type SampleResult, sample } from './sample.ts';
 export { type SampleNpzOptions, type SampleNpzResult, sampleNpz } from './sample-npz.ts';
-export type { SamplingOptions } from './sampling-plan.ts';
+export type { SamplingOptions, SamplingRecord } from './sampling-plan.ts';
 export { type TrainModelOptions, type TrainModelResult, trainModel } from './train.ts';

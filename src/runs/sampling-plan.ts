@@ -9,7 +9,7 @@ import {
   requireAutoencoder,
 } from '../decoding/decoder.ts';
 import { type SolverName, solversOf } from '../diffusion/solvers/index.ts';
-import { type AcditConfig, defaultGuidance, diffusionSettings } from '../models/acdit/config.ts';
+import { type AcditConfig, defaultGuidance, diffusionSettings, tokenSize } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import {
   DEFAULT_SEED,
@@ -19,7 +19,7 @@ import {
   type SamplePlan,
 } from '../sampling/request.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BatchedRequest, batchRequests, defaultBatch, latentShape } from './batches.ts';
+import { type BatchedRequest, batchRequests, defaultBatch } from './batches.ts';
 import { invalidOption, requireSamplingMemory } from './checks.ts';
 import type { LabelOptions } from './chosen-labels.ts';
 import { decoderPath } from './model-path.ts';
@@ -100,9 +100,11 @@ export function planRun(
     blocks,
     batch,
     ...(window !== undefined && { window }),
-    ...(noise && { noise: requireNoise(noise, latentShape(config, labels.length, blocks)) }),
+    ...(noise && {
+      noise: requireNoise(noise, [labels.length, blocks, config.blockSize, tokenSize(config)]),
+    }),
   };
-  const first = firstBatch(config, request);
+  const first = planSampling(config, { ...request, ...batchRequests(request).next().value });
   if (!device.separateMemory) {
     const { steps, cfg } = first;
     requireSamplingMemory(config, {
@@ -115,10 +117,6 @@ export function planRun(
     });
   }
   return { request, first };
-}
-
-function firstBatch(config: AcditConfig, request: BatchedRequest): SamplePlan {
-  return planSampling(config, { ...request, ...batchRequests(request).next().value });
 }
 
 function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Tensor<'float32'> {

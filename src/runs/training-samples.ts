@@ -12,7 +12,7 @@ import { createSampler } from '../sampling/sampler.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
 import { SAMPLES_FOLDER } from '../training/run-folder.ts';
-import { type BatchedRequest, sampleBatches } from './batches.ts';
+import { type BatchedRequest, batchRequests } from './batches.ts';
 import { labelledGrid, type NamedImage, writeAnimatedGrid } from './image-grid.ts';
 import { labelName } from './labels.ts';
 
@@ -44,8 +44,10 @@ export async function* sampleImages(
     vae === undefined ? pixelDecoder(config) : localDecoder({ config, vae, threads: device.threads }, signal);
   const sampler = await createSampler({ config, weights, device, signal });
   try {
-    for await (const latents of sampleBatches(sampler, request, { signal })) {
-      yield framesOf(await decoder.decode(latents)).flat();
+    for (const batch of batchRequests(request, { signal })) {
+      for await (const event of sampler.sample(batch)) {
+        if (event.kind === 'done') yield framesOf(await decoder.decode(event.latents)).flat();
+      }
     }
   } finally {
     await sampler.dispose();

@@ -1,16 +1,16 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { frechetDistance } from '../../src/evaluation/frechet.ts';
-import { gaussianOf } from '../../src/evaluation/gaussian.ts';
-import { inceptionScore } from '../../src/evaluation/inception-score.ts';
-import { kernelDistance } from '../../src/evaluation/kernel-distance.ts';
-import { compareManifolds } from '../../src/evaluation/manifolds.ts';
 import {
   choleskyFactor,
+  frechetDistance,
   nuclearNormByPolar,
   nuclearNormBySingularValues,
   productOfFactors,
   traceByEigenvalues,
-} from '../../src/evaluation/product-root.ts';
+} from '../../src/evaluation/frechet.ts';
+import { gaussianOf } from '../../src/evaluation/gaussian.ts';
+import { kernelDistance } from '../../src/evaluation/kernel-distance.ts';
+import { inceptionScore } from '../../src/evaluation/logit-scores.ts';
+import { compareManifolds } from '../../src/evaluation/manifolds.ts';
 import type { Features } from '../../src/evaluation/products.ts';
 import { openNpz } from '../../src/formats/npz.ts';
 import { openFile } from '../../src/io/file-source.ts';

@@ -3,6 +3,7 @@
 import { at, take } from '../../at.ts';
 import { encodePng, enlarge, grid, type Image, sideBySide, withChannels } from '../../media/image.ts';
 import { resize } from '../../media/resize.ts';
+import { elementCount } from '../../tensor/tensor.ts';
 import type { SampleSource } from '../sample-source.ts';
 import { escapeHtml, type ReportFigure } from './page.ts';
 
@@ -40,27 +41,23 @@ export async function pictureGrid(source: SampleSource, name: string): Promise<R
 
 /** The frames of so many samples, evenly spread over the set; an image is one frame. */
 async function pick(source: SampleSource, most: number): Promise<Image[][]> {
-  const wanted = evenly(
-    Array.from({ length: source.count }, (_, i) => i),
-    most,
-  );
+  const all = Array.from({ length: source.count }, (_, i) => i);
+  const wanted = new Set(evenly(all, most));
   const [height, width, channels] = take(source.shape.slice(-3), 3);
   const frameSize = width * height * channels;
-  const sampleSize = source.shape.reduce((product, length) => product * length, 1);
+  const frames = elementCount(source.shape) / frameSize;
   const found: Image[][] = [];
-  let first = 0;
+  let index = 0;
   for await (const { shape, data } of source.batches(most)) {
-    const end = first + at(shape, 0);
-    for (let index = wanted[found.length]; index !== undefined && index < end; index = wanted[found.length]) {
-      const start = (index - first) * sampleSize;
-      found.push(
-        Array.from({ length: sampleSize / frameSize }, (_, frame) =>
-          inColour(data.slice(start + frame * frameSize, start + (frame + 1) * frameSize), width, height),
-        ),
-      );
+    for (let sample = 0; sample < at(shape, 0); sample++, index++) {
+      if (!wanted.has(index)) continue;
+      const frame = (t: number): Image => {
+        const start = (sample * frames + t) * frameSize;
+        return inColour(data.slice(start, start + frameSize), width, height);
+      };
+      found.push(Array.from({ length: frames }, (_, t) => frame(t)));
     }
-    first = end;
-    if (found.length === wanted.length) break;
+    if (found.length === wanted.size) break;
   }
   return found;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../errors.ts';
 import { float32 } from '../tensor/tensor.ts';
-import { labelAccuracy } from './label-accuracy.ts';
+import { labelAccuracy } from './logit-scores.ts';
 
 describe('label accuracy', () => {
   const logits = float32([5, 3], [9, 1, 1, 0, 2, 1, 0, 3, 1, 5, 4, 4, -1, -2, -3]); // 0, 1, 1, 0, 0

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { folderOf } from '../../test/support/folder-of.ts';
 import { FormatError } from '../errors.ts';
 import { blankImage, encodePng } from '../media/image.ts';
-import { openImageFolder } from './image-folder.ts';
+import { openImageFolder } from './folder-source.ts';
 import type { SampleSource } from './sample-source.ts';
 
 /** A white image with black columns at the left and right. */

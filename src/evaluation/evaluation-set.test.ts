@@ -4,9 +4,9 @@ import { openCpu } from '../runtime/node.ts';
 import { float32, tensor } from '../tensor/tensor.ts';
 import { evaluate } from './evaluate.ts';
 import type { EvaluationSet } from './evaluation-set.ts';
+import { requireSameNetwork } from './evaluation-set.ts';
 import { completeSet } from './extract.ts';
 import type { FeatureNetwork } from './feature-network.ts';
-import { requireSameNetwork } from './same-network.ts';
 import type { SampleSource } from './sample-source.ts';
 
 const device = openCpu({ threads: 1 });
