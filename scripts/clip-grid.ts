@@ -7,7 +7,7 @@ import { loadModel } from '../src/checkpoints/load.ts';
 import { ArgumentError } from '../src/errors.ts';
 import { framesOf } from '../src/media/pixels.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
-import { writeAnimatedGrid } from '../src/runs/image-grid.ts';
+import { writeAnimatedGrid } from '../src/runs/sample-files.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { finalLatents } from '../src/sampling/final-latents.ts';
 import { createSampler } from '../src/sampling/sampler.ts';

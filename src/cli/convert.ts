@@ -2,11 +2,9 @@
 
 import { ArgumentError } from '../errors.ts';
 import { convertModel } from '../runs/convert.ts';
-import { checkpointFlags, openOptions } from './checkpoint-flags.ts';
 import { defineCommand } from './command.ts';
-import type { Flags } from './flags.ts';
-import { overwriteFlags, reportFlags } from './shared-flags.ts';
-import { choiceFlag } from './values.ts';
+import { choiceFlag, type Flags } from './flags.ts';
+import { checkpointFlags, openOptions, overwriteFlags, reportFlags } from './shared-flags.ts';
 
 const DTYPES = { fp32: 'float32', fp16: 'float16', bf16: 'bfloat16' } as const;
 const DTYPE_NAMES = ['fp32', 'fp16', 'bf16'] as const satisfies (keyof typeof DTYPES)[];

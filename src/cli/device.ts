@@ -8,8 +8,7 @@ import {
   openCpu,
   requireThreads,
 } from '../runtime/node.ts';
-import type { Flags, FlagValues } from './flags.ts';
-import { choiceFlag, wholeNumber } from './values.ts';
+import { choiceFlag, type Flags, type FlagValues, wholeNumber } from './flags.ts';
 
 const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
 

@@ -4,9 +4,8 @@ import { ArgumentError } from '../errors.ts';
 import { encodeDataset } from '../runs/encode.ts';
 import { defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
-import type { Flags } from './flags.ts';
+import { choiceFlag, countFlag, type Flags } from './flags.ts';
 import { pixelFlags, reportFlags } from './shared-flags.ts';
-import { choiceFlag, countFlag } from './values.ts';
 
 const DTYPES = { fp16: 'float16', fp32: 'float32' } as const;
 

@@ -16,9 +16,8 @@ import {
 import { FASHION_MNIST, I3D, INCEPTION } from '../runs/feature-network.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
-import type { Flags, FlagValues } from './flags.ts';
+import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag, realNumber } from './flags.ts';
 import { overwriteFlags, pixelFlags } from './shared-flags.ts';
-import { choiceFlag, countFlag, fileFlag, realNumber } from './values.ts';
 
 const evaluateFlags = {
   network: {

@@ -1,7 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { ArgumentError } from '../errors.ts';
-import { describeFlags, type Flags, readFlags, splitArguments } from './flags.ts';
-import { choice, list, perBlock, wholeNumber } from './values.ts';
+import {
+  choice,
+  describeFlags,
+  type Flags,
+  list,
+  perBlock,
+  readFlags,
+  splitArguments,
+  wholeNumber,
+} from './flags.ts';
 
 const flags = {
   steps: {

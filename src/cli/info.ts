@@ -10,13 +10,11 @@ import { type BlockPlan, blockPlan, PREDICATES, planNumbers, planText } from '..
 import { requireFreeFiles } from '../runs/checks.ts';
 import { modelNeeds } from '../runs/model-needs.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';
-import { checkpointFlags, namedOrBundled, openChosenModel } from './checkpoint-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import type { Flags, FlagValues } from './flags.ts';
+import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
 import { needsText, summaryText } from './info-text.ts';
 import { planSvg } from './plan-svg.ts';
-import { overwriteFlags } from './shared-flags.ts';
-import { choiceFlag, countFlag, fileFlag } from './values.ts';
+import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from './shared-flags.ts';
 
 const infoFlags = {
   size: choiceFlag(SIZE_NAMES, `a model of the paper instead of a file: ${SIZE_NAMES.join(', ')}`),

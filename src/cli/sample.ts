@@ -6,19 +6,26 @@ import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { sample } from '../runs/sample.ts';
+import { DEFAULT_FPS } from '../runs/sample-files.ts';
 import { sampleNpz } from '../runs/sample-npz.ts';
-import { DEFAULT_FPS } from '../runs/video-files.ts';
 import type { Device } from '../runtime/device.ts';
 import { DEFAULT_SEED, DEFAULT_STEPS } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { checkpointFlags, namedOrBundled, openChosenModel } from './checkpoint-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
-import type { Flags, FlagValues } from './flags.ts';
-import { overwriteFlags } from './shared-flags.ts';
-import { choiceFlag, countFlag, fileFlag, perBlock, realNumber, wholeNumber } from './values.ts';
+import {
+  choiceFlag,
+  countFlag,
+  type Flags,
+  type FlagValues,
+  fileFlag,
+  perBlock,
+  realNumber,
+  wholeNumber,
+} from './flags.ts';
+import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from './shared-flags.ts';
 
 const sampleFlags = {
   labels: {

@@ -4,20 +4,18 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { bundledModel } from '../runs/bundled-model.ts';
 import { requireSamplingMemory } from '../runs/checks.ts';
-import { decoderPath, hubModelName, modelPath } from '../runs/model-path.ts';
+import { bundledModel, decoderPath, hubModelName, modelPath } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
 import { DEFAULT_STEPS } from '../sampling/request.ts';
 import { MAX } from '../server/api.ts';
 import { DEFAULT_LIMITS } from '../server/context.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
-import { checkpointFlags, openChosenModel, openOptions } from './checkpoint-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceName } from './device.ts';
-import type { Flags, FlagValues } from './flags.ts';
+import { countFlag, type Flags, type FlagValues, list } from './flags.ts';
 import { packageVersion } from './package-version.ts';
-import { countFlag, list } from './values.ts';
+import { checkpointFlags, openChosenModel, openOptions } from './shared-flags.ts';
 
 const KB = 1024;
 /** Max KB of a body: 256 MB, since it becomes one string. */

@@ -1,8 +1,12 @@
-/** @file Flags that several commands have. */
+/** @file Flags that several commands have, and what they stand for. */
 
+import type { StoredModel } from '../checkpoints/load.ts';
+import type { OpenOptions } from '../checkpoints/official.ts';
+import { ArgumentError } from '../errors.ts';
 import { MAXIMUM_PIXELS } from '../media/image.ts';
-import type { Flags } from './flags.ts';
-import { countFlag } from './values.ts';
+import { bundledModel, openNamedModel } from '../runs/model-path.ts';
+import type { RunContext } from '../runs/reporter.ts';
+import { choiceFlag, countFlag, type Flags, type FlagValues } from './flags.ts';
 
 /** Lets a command replace existing files. */
 export const overwriteFlags = {
@@ -19,3 +23,48 @@ export const reportFlags = {
   quiet: { help: 'no progress' },
   json: { help: 'print events as JSON lines, without a progress bar' },
 } as const satisfies Flags;
+
+/** Choose a model's weights, and the layout that a checkpoint may not state. */
+export const checkpointFlags = {
+  weights: choiceFlag(
+    ['model', 'ema'],
+    'model weights, or ema, their average (default: ema of a run, model of a .pt)',
+  ),
+  'patch-size': countFlag('patch size, if a .pt does not state it', { aliases: ['patch_size'] }),
+  'block-size': countFlag('tokens per block, if a .pt does not state it', { aliases: ['block_size'] }),
+  'ar-len': countFlag('blocks in the sequence, if a .pt does not state it', { aliases: ['ar_len'] }),
+  'num-frames': countFlag('video frames, if a .pt does not state it (default: 1)', {
+    aliases: ['num_frames'],
+  }),
+} as const satisfies Flags;
+
+type CheckpointValues = FlagValues<typeof checkpointFlags>;
+
+/** Returns the flags as options of `openModel`. */
+export function openOptions(values: CheckpointValues): OpenOptions {
+  const { weights, patchSize: patch, blockSize, arLen: blocks, numFrames: frames } = values;
+  return { weights, layout: { patch, blockSize, blocks, frames } };
+}
+
+/** Opens a model, by its path or its name on the hub, with these flags. */
+export function openChosenModel(
+  name: string,
+  values: CheckpointValues,
+  context: RunContext,
+): Promise<StoredModel> {
+  return openNamedModel(name, { ...openOptions(values), ...context });
+}
+
+/**
+ * Returns the model that is named, or else a bundled one: of images, or of videos if `video`.
+ * @param flag what asks for that of videos, for the message.
+ * @throws {ArgumentError} if both are given.
+ */
+export function namedOrBundled(named: string | undefined, video = false, flag = '--video'): string {
+  if (named !== undefined && video) {
+    throw new ArgumentError(
+      `${flag} stands for the bundled model of clips; leave it out, or MODEL (${named})`,
+    );
+  }
+  return named ?? bundledModel(video ? 'video' : 'image');
+}

@@ -6,10 +6,9 @@ import type { Recipe } from '../training/recipe.ts';
 import { CHANGEABLE_KEYS } from '../training/recipe-changes.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceOptions, openDevice } from './device.ts';
-import type { Flags, FlagValues } from './flags.ts';
+import { choice, type Flags, type FlagValues, list } from './flags.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import { reportFlags } from './shared-flags.ts';
-import { choice, list } from './values.ts';
 
 const trainFlags = {
   ...recipeFlags,

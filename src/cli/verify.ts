@@ -7,11 +7,11 @@ import { closingAfter } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import type { Check } from '../verification/check.ts';
 import { checkedNames, verifyModel } from '../verification/verify.ts';
-import { checkpointFlags, openChosenModel } from './checkpoint-flags.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { EXIT } from './failure.ts';
 import type { Flags, FlagValues } from './flags.ts';
+import { checkpointFlags, openChosenModel } from './shared-flags.ts';
 
 const verifyFlags = {
   ...checkpointFlags,

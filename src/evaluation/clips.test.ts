@@ -15,8 +15,7 @@ import { extractFeatures } from './extract.ts';
 import type { FeatureNetwork } from './feature-network.ts';
 import { listVideos, openVideoFolder } from './folder-source.ts';
 import { openVideoArray } from './npz-source.ts';
-import type { SampleSource } from './sample-source.ts';
-import { readAhead } from './sample-source.ts';
+import { readAhead, type SampleSource } from './sample-source.ts';
 
 const protocols = fc.record({
   frames: fc.integer({ min: 1, max: 20 }),

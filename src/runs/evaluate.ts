@@ -1,23 +1,41 @@
 /** @file Compares samples with a reference: what `acdit evaluate` does. */
 
 import { resolve } from 'node:path';
+import { splitFolders } from '../data/class-level.ts';
+import { describeIgnoredFiles, isFolder } from '../data/folder-files.ts';
 import { ArgumentError } from '../errors.ts';
+import { CLIP_PROTOCOL, type ClipProtocol } from '../evaluation/clips.ts';
 import { type EvaluateOptions, evaluate, type Metrics } from '../evaluation/evaluate.ts';
-import type { EvaluationSet, PerSet } from '../evaluation/evaluation-set.ts';
+import {
+  type EvaluationSet,
+  type PerSet,
+  requireSameNetwork,
+  writeFeatures,
+} from '../evaluation/evaluation-set.ts';
+import { completeSet, provenance } from '../evaluation/extract.ts';
+import type { FeatureNetwork } from '../evaluation/feature-network.ts';
+import type { ImageFolderOptions } from '../evaluation/folder-source.ts';
+import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { type StatedProtocols, statedProtocols } from '../evaluation/report/metric-table.ts';
 import { writeReport } from '../evaluation/report/report.ts';
+import { printableList } from '../io/printable.ts';
+import type { Device } from '../runtime/device.ts';
 import { requireFreeFiles } from './checks.ts';
-import { openingOptions, prepareSets, type SetOptions } from './evaluation-sets.ts';
+import { I3D, INCEPTION, type NetworkOptions, openFeatureNetwork } from './feature-network.ts';
 import { type ActiveContext, contextOf, type Progress, type Reporter, type RunContext } from './reporter.ts';
 
 /** What to compare, and how. */
-export interface EvaluateSamplesOptions extends RunContext, SetOptions {
+export interface EvaluateSamplesOptions extends RunContext, NetworkOptions, ImageFolderOptions {
   /** A folder of images or videos, an IDX file, or an .npz file of images, features or statistics. */
   readonly reference: string;
   /** The same, for the samples. */
   readonly samples: string;
+  /** Computes features and metrics; the caller disposes of it. */
+  readonly device: Device;
   /** Settings of the metrics. */
   readonly metrics?: Omit<EvaluateOptions, 'signal' | 'onProgress' | 'onWarning'> | undefined;
+  /** Which clips of videos to take (default: {@link CLIP_PROTOCOL}). */
+  readonly clips?: ClipProtocol | undefined;
   /** Files to keep the features of the sets in, for later runs. */
   readonly save?: Partial<PerSet<string | undefined>> | undefined;
   /** Replace files that exist (default: false). */
@@ -45,7 +63,7 @@ export async function evaluateSamples(options: EvaluateSamplesOptions): Promise<
   const { report, signal } = context;
   const stages = stageProgress(report);
   try {
-    const sets = await prepareSets(options, save, context);
+    const sets = await prepareSets(options, context);
     const { reference, samples } = sets;
     const metrics = await evaluate(device, reference, samples, {
       ...settings,
@@ -122,4 +140,139 @@ function stageProgress(report: Reporter) {
     },
     finish,
   };
+}
+
+/**
+ * Opens both sets, and computes the features of those that hold samples. A network is opened only if it is needed.
+ * @throws {AcditError} if a set cannot be read, or the network cannot be opened.
+ */
+async function prepareSets(
+  options: EvaluateSamplesOptions,
+  context: ActiveContext,
+): Promise<PerSet<EvaluationSet>> {
+  const reference = await openReported(options.reference, options, context);
+  try {
+    const samples = await openReported(options.samples, options, context);
+    try {
+      const sets = await completeSets({ reference, samples }, options, context);
+      for (const name of ['reference', 'samples'] as const) {
+        const path = options.save?.[name];
+        if (path !== undefined) await writeFeatures(path, sets[name]);
+      }
+      return sets;
+    } finally {
+      await closeSet(samples);
+    }
+  } finally {
+    await closeSet(reference);
+  }
+}
+
+/** Returns the options with which sets are opened. */
+function openingOptions(
+  { network, i3d, clips = CLIP_PROTOCOL, maxPixels, size }: EvaluateSamplesOptions,
+  signal: AbortSignal,
+): OpenSetOptions {
+  const always = network === I3D || i3d !== undefined;
+  return { videos: { protocol: clips, always, signal }, maxPixels, size };
+}
+
+/** Opens a set, and warns of files in its folder that are ignored and of splits that are read together. */
+async function openReported(
+  path: string,
+  options: EvaluateSamplesOptions,
+  { report, signal }: ActiveContext,
+): Promise<OpenedSet> {
+  const opened = await openSet(path, openingOptions(options, signal));
+  const splits = (await isFolder(path)) ? await splitFolders(path) : [];
+  if (splits.length > 0) {
+    report.warn(
+      `${path}: contains the splits ${printableList(splits)}, which are all read; to compare only one, give its path`,
+    );
+  }
+  if (opened.kind === 'images' && opened.images.ignoredFiles) {
+    const unit = opened.images.shape.length === 4 ? 'videos' : 'images';
+    report.warn(describeIgnoredFiles(path, unit, opened.images.ignoredFiles));
+  }
+  return opened;
+}
+
+async function closeSet(opened: OpenedSet): Promise<void> {
+  if (opened.kind === 'images') await opened.images.close();
+}
+
+async function completeSets(
+  { reference, samples }: PerSet<OpenedSet>,
+  options: EvaluateSamplesOptions,
+  context: ActiveContext,
+): Promise<PerSet<EvaluationSet>> {
+  if (reference.kind === 'features' && samples.kind === 'features') {
+    return { reference: reference.set, samples: samples.set };
+  }
+  const ofVideos = options.i3d !== undefined || [reference, samples].some(holdsClips);
+  const { network: name = ofVideos ? I3D : INCEPTION, device, clips } = options;
+  const network = await openFeatureNetwork(device, name, options, clips?.frames);
+  try {
+    // Refuse now rather than after hours of work.
+    for (const [opened, other] of [
+      [reference, samples],
+      [samples, reference],
+    ] as const) {
+      if (opened.kind === 'features' && other.kind === 'images') {
+        requireSameNetwork(opened.set, provenance(network, other.images.name));
+      }
+    }
+    const onlyFeatures = options.save?.reference === undefined;
+    const sets = {
+      reference: await completed(reference, network, 'reference', { device, onlyFeatures }, context),
+      samples: await completed(samples, network, 'samples', { device, onlyFeatures: false }, context),
+    };
+    return {
+      reference: assumed(sets.reference, network, context),
+      samples: assumed(sets.samples, network, context),
+    };
+  } finally {
+    await network.dispose();
+  }
+}
+
+function holdsClips(opened: OpenedSet): boolean {
+  return opened.kind === 'images' && opened.images.shape.length === 4;
+}
+
+async function completed(
+  opened: OpenedSet,
+  network: FeatureNetwork,
+  label: string,
+  { device, onlyFeatures }: { readonly device: Device; readonly onlyFeatures: boolean },
+  { report, signal }: ActiveContext,
+): Promise<EvaluationSet> {
+  if (opened.kind === 'features') return opened.set;
+  const total = opened.images.count;
+  const progress = report.progress({ total, label, unit: network.takesClips ? 'clip' : 'image' });
+  try {
+    return await completeSet(device, network, opened, {
+      signal,
+      onlyFeatures,
+      onProgress: (share) => progress.update(Math.round(share * total)),
+    });
+  } finally {
+    progress.finish();
+  }
+}
+
+/** Dimensions of Inception's pooled features, whose statistics are passed around without its name. */
+const INCEPTION_DIMS = 2048;
+
+/**
+ * Statistics alone that do not say what they are of, as pytorch-fid and others store them, can only be those of the
+ * network that the other set's features are computed with.
+ */
+function assumed(set: EvaluationSet, network: FeatureNetwork, { report }: ActiveContext): EvaluationSet {
+  const { name, features, gaussian } = set;
+  if (set.network !== undefined || features || gaussian?.mean.length !== INCEPTION_DIMS) return set;
+  report.warn(
+    `${name} does not say what its statistics are of; they are taken for those of '${network.name}'`,
+  );
+  return { ...set, network: network.name };
 }

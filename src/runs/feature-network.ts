@@ -18,7 +18,7 @@ import { isFile } from '../io/file-source.ts';
 import type { ClipResizing } from '../models/i3d/i3d.ts';
 import type { Preprocessing } from '../models/inception/inception.ts';
 import type { Device } from '../runtime/device.ts';
-import { bundledClassifier } from './bundled-model.ts';
+import { bundledClassifier } from './model-path.ts';
 
 /** Name of the FID's network. */
 export const INCEPTION = 'inception';

@@ -1,7 +1,6 @@
 /** @file What the commands do, without a terminal: `acdit/runs`. */
 
 export type { PerSet } from '../evaluation/evaluation-set.ts';
-export { bundledClassifier, bundledModel, type ModelKind } from './bundled-model.ts';
 export type { LabelOptions, LabelOrder } from './chosen-labels.ts';
 export {
   type ConvertModelOptions,
@@ -21,7 +20,10 @@ export { labelName, type ParsedLabels, parseLabels } from './labels.ts';
 export { type Macs, type ModelNeeds, modelNeeds } from './model-needs.ts';
 export {
   autoencoderPath,
+  bundledClassifier,
+  bundledModel,
   decoderPath,
+  type ModelKind,
   modelPath,
   type NamedModelOptions,
   openNamedModel,

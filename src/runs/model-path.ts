@@ -1,10 +1,11 @@
-/** @file Finds models and autoencoders by their paths, or by their names on the Hugging Face Hub. */
+/** @file Finds models and autoencoders: by their paths, by their names on the Hugging Face Hub, or in the package. */
 
 import { existsSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { openModel, type StoredModel } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
-import { ArgumentError, HubError } from '../errors.ts';
+import { ArgumentError, CheckpointError, HubError } from '../errors.ts';
 import type { HubEvent, HubOptions } from '../hub/events.ts';
 import { fetchAutoencoder, fetchModel, MODEL_FILE } from '../hub/fetch-model.ts';
 import { isAddress, parseHubName, RELEASED_AUTOENCODER } from '../hub/names.ts';
@@ -195,4 +196,30 @@ function unitOf(size: number): 'MB' | 'kB' {
 
 function inUnits(bytes: number, size: number): number {
   return Math.floor(bytes / (unitOf(size) === 'MB' ? 1e6 : 1e3));
+}
+
+/** What a model makes. */
+export type ModelKind = 'image' | 'video';
+
+/** Names of the model's folder and of its recipe. */
+const NAMES: Readonly<Record<ModelKind, string>> = { image: 'fashion-mnist', video: 'moving-fashion-mnist' };
+
+/** `src/runs` and `dist/runs` are equally deep in the package. */
+const MODELS = new URL('../../models/', import.meta.url);
+
+/** Returns the path of the classifier of the images that the bundled image model makes. */
+export function bundledClassifier(): string {
+  return fileURLToPath(new URL('fashion-mnist-classifier', MODELS));
+}
+
+/** Returns a model's path, from the working directory if that is shorter. @throws {CheckpointError} if it is missing. */
+export function bundledModel(kind: ModelKind): string {
+  const path = fileURLToPath(new URL(NAMES[kind], MODELS));
+  if (!existsSync(path)) {
+    throw new CheckpointError(
+      `the bundled ${kind} model ${path} is missing; name a model, or train it with acdit train recipes/${NAMES[kind]}.json`,
+    );
+  }
+  const fromHere = relative(process.cwd(), path);
+  return fromHere.length < path.length && !fromHere.startsWith('..') ? fromHere : path;
 }

@@ -18,9 +18,17 @@ import { type BatchHandler, batchRequests, openSampler, sampleAhead } from './ba
 import { invalidOption, requireFreeFiles } from './checks.ts';
 import { chooseLabels } from './chosen-labels.ts';
 import { readGiven } from './continuation.ts';
-import { addToGrid, imagesOf, labelledGrid, type NamedImage } from './image-grid.ts';
 import { labelName } from './labels.ts';
 import { type ActiveContext, contextOf } from './reporter.ts';
+import {
+  addToGrid,
+  DEFAULT_FPS,
+  imagesOf,
+  labelledGrid,
+  type NamedImage,
+  openVideoFiles,
+  type VideoSettings,
+} from './sample-files.ts';
 import { openSampleFolder, type SampleFolder } from './sample-folder.ts';
 import {
   findAutoencoder,
@@ -31,7 +39,6 @@ import {
   type SamplingRecord,
   stepsOfSample,
 } from './sampling-plan.ts';
-import { DEFAULT_FPS, openVideoFiles, type VideoSettings } from './video-files.ts';
 
 /** What to sample, and where it goes. */
 export interface SampleOptions extends SamplingOptions {

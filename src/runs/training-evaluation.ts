@@ -8,8 +8,7 @@ import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.t
 import { openImages } from '../data/open.ts';
 import { ConfigError } from '../errors.ts';
 import { evaluate, type Metrics } from '../evaluation/evaluate.ts';
-import type { EvaluationSet } from '../evaluation/evaluation-set.ts';
-import { requireSameNetwork } from '../evaluation/evaluation-set.ts';
+import { type EvaluationSet, requireSameNetwork } from '../evaluation/evaluation-set.ts';
 import { completeSet, extractFeatures, provenance } from '../evaluation/extract.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { datasetSource } from '../evaluation/idx-source.ts';

@@ -13,8 +13,8 @@ import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
 import { SAMPLES_FOLDER } from '../training/run-folder.ts';
 import { type BatchedRequest, batchRequests } from './batches.ts';
-import { labelledGrid, type NamedImage, writeAnimatedGrid } from './image-grid.ts';
 import { labelName } from './labels.ts';
+import { labelledGrid, type NamedImage, writeAnimatedGrid } from './sample-files.ts';
 
 const MAX_CLASSES = 10;
 /** Pictures; of clips one, whose frames take a row. */
