@@ -3,7 +3,7 @@
 import { trainModel } from '../runs/train.ts';
 import { openCpu } from '../runtime/node.ts';
 import type { Recipe } from '../training/recipe.ts';
-import { CHANGEABLE_KEYS } from '../training/recipe-changes.ts';
+import { CHANGEABLE_KEYS } from '../training/same-run.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceOptions, openDevice } from './device.ts';
 import { choice, type Flags, type FlagValues, list } from './flags.ts';

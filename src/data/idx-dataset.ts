@@ -11,18 +11,8 @@ import type { ImageDataset } from './dataset.ts';
 import { parseIdx, unpackGzip } from './idx.ts';
 import type { DatasetOptions, Split } from './kinds.ts';
 
-const FASHION_CLASSES = [
-  'T-shirt/top',
-  'Trouser',
-  'Pullover',
-  'Dress',
-  'Coat',
-  'Sandal',
-  'Shirt',
-  'Sneaker',
-  'Bag',
-  'Ankle boot',
-] as const;
+const FASHION_CLASSES =
+  'T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, Ankle boot'.split(', ');
 
 /** Value of the pixels around the image, in all of the MNIST family. */
 const BACKGROUND = 0;
@@ -45,9 +35,7 @@ export async function findIdxImages(path: string, split: Split): Promise<string[
   const stats = await stat(path).catch((cause) => {
     throw new DatasetError(`${path}: cannot be read (${cause.message})`, { cause });
   });
-  if (stats.isFile()) {
-    return isIdxImages(path) ? [path] : [];
-  }
+  if (stats.isFile()) return isIdxImages(path) ? [path] : [];
   const names = (await readdir(path))
     .filter((name) => imageFilePatterns[split].test(name))
     .sort(compareCodePoints);
@@ -70,11 +58,11 @@ export async function loadIdxDataset(
   const images = await readIdxImages(imagesFile);
   const [size, height, width] = take(images.shape, 3);
   const labels = await readIdxLabels(imagesFile, size);
-  const side = checkedImageSize(imagesFile, height, width, options.imageSize);
+  const [outHeight, outWidth] = paddedSides(imagesFile, height, width, options.imageSize);
   const classCount = labels.data.reduce((highest, label) => Math.max(highest, label), 0) + 1;
-  const imageShape = [channels, side?.height ?? height, side?.width ?? width] as const;
-  const top = Math.floor((imageShape[1] - height) / 2);
-  const left = Math.floor((imageShape[2] - width) / 2);
+  const imageShape = [channels, outHeight, outWidth] as const;
+  const top = Math.floor((outHeight - height) / 2);
+  const left = Math.floor((outWidth - width) / 2);
   return {
     name: path,
     size,
@@ -156,32 +144,25 @@ export async function readIdxLabels(imagesFile: string, count: number): Promise<
 }
 
 async function readIdx(file: string, rank: number): Promise<Tensor<'uint8'>> {
-  const bytes = await unpackGzip(await readFile(file), file);
-  const parsed = parseIdx(bytes, file);
-  if (parsed.shape.length !== rank) {
-    throw new DatasetError(`${file}: expected ${rank} dimensions, got [${parsed.shape}]`);
-  }
-  return parsed;
+  const parsed = parseIdx(await unpackGzip(await readFile(file), file), file);
+  if (parsed.shape.length === rank) return parsed;
+  throw new DatasetError(`${file}: expected ${rank} dimensions, got [${parsed.shape}]`);
 }
 
-function checkedImageSize(file: string, height: number, width: number, size: number | undefined) {
-  if (size === undefined) return undefined;
-  if (!Number.isInteger(size) || size < Math.max(height, width)) {
-    throw new DatasetError(
-      `${file}: images of ${height}x${width} can be padded to a larger imageSize, not made ${size}`,
-    );
-  }
-  return { height: size, width: size };
+function paddedSides(file: string, height: number, width: number, size: number | undefined) {
+  if (size === undefined) return [height, width] as const;
+  if (Number.isInteger(size) && size >= Math.max(height, width)) return [size, size] as const;
+  throw new DatasetError(
+    `${file}: images of ${height}x${width} can be padded to a larger imageSize, not made ${size}`,
+  );
 }
 
 function checkedClassNames(file: string, count: number, given: readonly string[] | undefined) {
   const nearName = join(basename(dirname(resolve(file))), basename(file));
   const isFashion = /fashion/i.test(nearName) && count <= FASHION_CLASSES.length;
   const names = given ?? (isFashion ? FASHION_CLASSES : Array.from({ length: count }, (_, i) => String(i)));
-  if (names.length < count) {
-    throw new DatasetError(
-      `${file}: expected a name for each of ${count} classes, got ${names.length} classNames`,
-    );
-  }
-  return names;
+  if (names.length >= count) return names;
+  throw new DatasetError(
+    `${file}: expected a name for each of ${count} classes, got ${names.length} classNames`,
+  );
 }

@@ -27,11 +27,7 @@ export interface ImageFile extends ImageSize {
 
 /** Returns images of one size side by side. */
 export function sideBySide(images: readonly Image[]): Image {
-  const first = at(images, 0);
-  if (images.length === 1) return first;
-  const out = blankImage(first.width * images.length, first.height, first.channels);
-  for (const [i, image] of images.entries()) paste(out, image, i * first.width, 0);
-  return out;
+  return images.length === 1 ? at(images, 0) : grid(images, { columns: images.length, padding: 0 });
 }
 
 /** How a grid is laid out. */

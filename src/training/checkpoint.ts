@@ -8,7 +8,6 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { CONFIG_FILE, TRAINER_FOLDER, WEIGHTS_FILE } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
@@ -19,22 +18,20 @@ import {
 import { openSafetensors, type SafetensorsArchive } from '../formats/safetensors.ts';
 import { makeFolders, removeTemporaries } from '../io/atomic-write.ts';
 import { openFile } from '../io/file-source.ts';
-import { parseJsonOf } from '../io/json.ts';
-import { classChange } from '../models/acdit/class-names.ts';
-import { type AcditConfig, describeOrigin } from '../models/acdit/config.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import {
-  earlierStateNote,
-  isEarlierState,
-  requireEarlierRun,
-  requireSameAutoencoder,
-} from './earlier-state.ts';
 import type { BatchesStart } from './noising.ts';
 import { type OptimizerState, packed } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
-import { type ChangeableKey, recordSettings, requireSameRun } from './recipe-changes.ts';
+import {
+  type ChangeableKey,
+  earlierStateNote,
+  isEarlierState,
+  requireSameRun,
+  runMetadata,
+} from './same-run.ts';
 
 const FILE_PATTERN = /^step-(\d+)\.safetensors$/;
 const PARTS = ['weights', 'ema', 'firstMoments', 'secondMoments'] as const;
@@ -60,9 +57,7 @@ export async function saveTraining(
   const metadata = {
     step: String(step),
     position: String(position),
-    recipe: recordSettings(recipe),
-    classNames: JSON.stringify(config.classNames ?? []),
-    ...(config.autoencoder && { autoencoder: describeOrigin(config.autoencoder) }),
+    ...runMetadata(config, recipe),
   };
   await writeChecksummedSafetensors(join(trainer, file), stateTensors(state), metadata);
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
@@ -169,9 +164,7 @@ async function readState(
   const archive = await openChecksummedSafetensors(await openFile(path), isEarlierState);
   try {
     const { step, position } = archive.metadata;
-    const isEarlier = isEarlierState(archive.metadata);
-    if (isEarlier) requireEarlierRun(archive.metadata, config, recipe, path);
-    else requireRun(archive.metadata, config, recipe, path, allowed);
+    requireSameRun(archive.metadata, config, recipe, path, allowed);
     if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {
       throw new CheckpointError(`${path}: does not say its step and position; start over with --fresh`);
     }
@@ -181,7 +174,7 @@ async function readState(
       firstMoments: await readPart(archive, 'firstMoments', config),
       secondMoments: await readPart(archive, 'secondMoments', config),
     };
-    if (isEarlier) warn(earlierStateNote(path, config));
+    if (isEarlierState(archive.metadata)) warn(earlierStateNote(path, config));
     return { step: Number(step), position: Number(position), state };
   } finally {
     await archive.close();
@@ -203,28 +196,4 @@ async function readPart(
     values.set(name, toFloat32(await archive.read(`${part}.${name}`)));
   }
   return packed(values);
-}
-
-/** Checks that a state belongs to the same recipe, classes and autoencoder. @throws {CheckpointError} naming what differs */
-function requireRun(
-  { recipe: recorded, classNames, autoencoder }: Readonly<Record<string, string>>,
-  config: AcditConfig,
-  recipe: Recipe,
-  path: string,
-  allowed: readonly ChangeableKey[],
-): void {
-  requireSameRun(recorded, recipe, path, allowed);
-  requireSameClasses(classNames, config, path);
-  requireSameAutoencoder(autoencoder ?? describeOrigin(undefined), describeOrigin(config.autoencoder), path);
-}
-
-/** Checks the classes: a run's labels stand for its classes, in their order. */
-function requireSameClasses(recorded = '[]', { classNames = [] }: AcditConfig, path: string): void {
-  const then = parseJsonOf(recorded, path, z.array(z.string()), 'no list of classes', CheckpointError);
-  const change = classChange(then, classNames);
-  if (change === undefined) return;
-  throw new CheckpointError(
-    `${path}: the data has other classes: ${change}. Labels would mean other classes; restore the class folders ` +
-      '(or give renamed ones their old names in data.classNames), give another output folder, or start over with --fresh',
-  );
 }

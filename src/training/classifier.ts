@@ -3,7 +3,7 @@
  * graph, and everything random follows from the seed, so the same call gives the same weights.
  */
 
-import { at, get, take } from '../at.ts';
+import { at, get } from '../at.ts';
 import type { Augmentation } from '../data/augment.ts';
 import { batches } from '../data/batches.ts';
 import type { Dataset, ImageDataset } from '../data/dataset.ts';
@@ -107,7 +107,8 @@ export async function trainClassifier(
   try {
     for (let step = 1; step <= steps; step++) {
       const { samples, labels } = (await source.next()).value;
-      const feeds = { images: withoutFrames(samples), targets: oneHot(labels, config.classNames.length) };
+      const images = float32(samples.shape.toSpliced(1, 1), samples.data); // (N, 1, C, H, W) as (N, C, H, W)
+      const feeds = { images, targets: oneHot(labels, config.classNames.length) };
       const outputs = await program.run({ ...feeds, ...Object.fromEntries(state.weights) }, into);
       const loss = Number(get(outputs, 'loss').data[0]);
       const norm = await optimizer.norm(gradients);
@@ -170,12 +171,6 @@ function oneHot(labels: Int32Array, classes: number): Tensor<'float32'> {
   const data = new Float32Array(labels.length * classes);
   for (const [i, label] of labels.entries()) data[i * classes + label] = 1;
   return float32([labels.length, classes], data);
-}
-
-/** (N, 1, C, H, W) as (N, C, H, W). */
-function withoutFrames({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
-  const [samples, , ...image] = take(shape, 2);
-  return float32([samples, ...image], data);
 }
 
 function requireFit({ channels, imageSize, classNames }: ClassifierConfig, dataset: Dataset): void {

@@ -40,7 +40,7 @@ export {
   type StepOptions,
 } from './optimizer.ts';
 export { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from './recipe.ts';
-export { CHANGEABLE_KEYS, type ChangeableKey } from './recipe-changes.ts';
+export { CHANGEABLE_KEYS, type ChangeableKey } from './same-run.ts';
 export type { LogitNormal, TimestepSampling } from './timestep-sampling.ts';
 export { type StepReport, type TrainingHooks, type TrainingOptions, train } from './trainer.ts';
 export { type BatchWorkerHooks, workerBatches } from './worker-batches.ts';

@@ -15,6 +15,7 @@ import {
 import { predictionTarget } from '../diffusion/prediction.ts';
 import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
 import { patchify } from '../models/acdit/layout.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
@@ -105,13 +106,8 @@ export function noiseBatch(
   const drops = generator.rand(samples);
   return {
     clean: contextNoise === 0 ? clean : noisedContext(schedule, clean, contextNoise, generator),
-    target: eachBlock(clean, timesteps, (timestep, from, to) =>
-      predictionTarget(
-        prediction,
-        noiseLevel(schedule, timestep),
-        clean.data.subarray(from, to),
-        noise.data.subarray(from, to),
-      ),
+    target: eachBlock(clean, noise, timesteps, (x, epsilon, timestep) =>
+      predictionTarget(prediction, noiseLevel(schedule, timestep), x, epsilon),
     ),
     noised: noiseBlocks(schedule, clean, noise, timesteps),
     timesteps,
@@ -126,9 +122,7 @@ export function noiseBlocks(
   noise: Tensor<'float32'>,
   timesteps: ArrayLike<number>,
 ): Tensor<'float32'> {
-  return eachBlock(clean, timesteps, (timestep, from, to) =>
-    addNoise(schedule, clean.data.subarray(from, to), noise.data.subarray(from, to), timestep),
-  );
+  return eachBlock(clean, noise, timesteps, (x, epsilon, t) => addNoise(schedule, x, epsilon, t));
 }
 
 /** The blocks that others attend, all noised to the same timestep. */
@@ -141,16 +135,17 @@ function noisedContext(
   return float32(clean.shape, addNoise(schedule, clean.data, generator.randn(clean.data.length), timestep));
 }
 
-/** A tensor shaped like `clean` whose blocks are made one by one, each by its timestep and its range of values. */
+/** A tensor shaped like `clean` whose blocks are made one by one, each of its clean values, its noise and its timestep. */
 function eachBlock(
   clean: Tensor<'float32'>,
+  noise: Tensor<'float32'>,
   timesteps: ArrayLike<number>,
-  make: (timestep: number, from: number, to: number) => Float32Array,
+  make: (clean: Float32Array, noise: Float32Array, timestep: number) => Float32Array,
 ): Tensor<'float32'> {
   const size = elementCount(clean.shape.slice(2));
-  const out = new Float32Array(clean.data.length);
-  for (const [block, timestep] of Array.from(timesteps).entries()) {
-    out.set(make(timestep, block * size, (block + 1) * size), block * size);
-  }
-  return float32(clean.shape, out);
+  const blocks = Array.from(timesteps, (timestep, block) => {
+    const [from, to] = [block * size, (block + 1) * size];
+    return make(clean.data.subarray(from, to), noise.data.subarray(from, to), timestep);
+  });
+  return float32(clean.shape, joinArrays('float32', blocks));
 }

@@ -19,13 +19,13 @@ export interface PassTensors {
 
 /** Allocates the tensors of a pass through `layers` layers. */
 export function passTensors(graphs: GradientGraphs, layers: number, activations: Activations): PassTensors {
-  const condition = tensorOf(get(graphs.conditions.forward.outputs, 'condition'));
+  const condition = zerosLike(get(graphs.conditions.forward.outputs, 'condition'));
   const conditionGradient = zerosLike(condition);
   /** What enters each layer. */
   const entering = Array.from({ length: layers }, () =>
-    tensorOf(get(graphs.embed.forward.outputs, 'hidden')),
+    zerosLike(get(graphs.embed.forward.outputs, 'hidden')),
   );
-  const final = tensorOf(get(graphs.lastLayer.after.forward.outputs, 'result'));
+  const final = zerosLike(get(graphs.lastLayer.after.forward.outputs, 'result'));
   const finalGradient = zerosLike(final);
   /** A layer reads one and fills the other. */
   const first = at(entering, 0);
@@ -56,7 +56,7 @@ export function passTensors(graphs: GradientGraphs, layers: number, activations:
     loss: {
       hidden: final,
       condition,
-      prediction: tensorOf(get(graphs.loss.outputs, 'prediction')),
+      prediction: zerosLike(get(graphs.loss.outputs, 'prediction')),
       'd.hidden': finalGradient,
       'd.condition': conditionGradient,
     },
@@ -121,19 +121,15 @@ function forwardShapes({ before, after }: LayerGraphs, activation: Differentiate
 
 function savedTensors({ saved, forward }: DifferentiatedGraph): Named {
   const outputs = Object.entries(forward.outputs).filter(([, symbol]) => saved.includes(symbol));
-  return Object.fromEntries(outputs.map(([name, symbol]) => [name, tensorOf(symbol)]));
+  return Object.fromEntries(outputs.map(([name, symbol]) => [name, zerosLike(symbol)]));
 }
 
-function shapeOf({ shape }: SymbolicTensor): number[] {
+function shapeOf({ shape }: Pick<SymbolicTensor, 'shape'>): number[] {
   return shape.map(Number);
 }
 
-function tensorOf(symbol: SymbolicTensor): Tensor<'float32'> {
-  return zeros('float32', shapeOf(symbol));
-}
-
-function zerosLike({ shape }: Tensor<'float32'>): Tensor<'float32'> {
-  return zeros('float32', shape);
+function zerosLike(shaped: Pick<SymbolicTensor, 'shape'>): Tensor<'float32'> {
+  return zeros('float32', shapeOf(shaped));
 }
 
 function allocate(shapes: Shapes): Named {

@@ -8,8 +8,8 @@ import { type AcditConfig, describeOrigin, diffusionSettings, sameOrigin } from 
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import { completeSave, resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
 import { initialState } from './optimizer.ts';
-import type { ChangeableKey } from './recipe-changes.ts';
 import { openRunFolder, type RunFolder, type RunStart } from './run-folder.ts';
+import type { ChangeableKey } from './same-run.ts';
 import { freshWeights, type LoopOptions, requireFit, runTraining } from './training-loop.ts';
 
 export type { StepReport, TrainingHooks } from './training-loop.ts';

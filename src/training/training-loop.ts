@@ -199,18 +199,8 @@ export function requireFit(config: AcditConfig, dataset: Dataset): void {
   }
 }
 
-interface Stepper {
-  step(
-    point: TrainingPoint,
-    source: AsyncGenerator<NoisedBatch, void, void>,
-    signal?: AbortSignal,
-  ): Promise<Pick<StepReport, 'loss' | 'gradientNorm' | 'learningRate'>>;
-  /** Checks that the state is the one after the last step; it is not if the optimizer failed while it changed it. */
-  isWhole(): boolean;
-}
-
 /** One optimizer step over `accumulate` micro-batches. The state changes only after the last of them. */
-function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer, weights: Weights): Stepper {
+function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer, weights: Weights) {
   const { training } = recipe;
   const gradients = zerosLike(weights);
   const part = training.accumulate > 1 ? zerosLike(weights) : gradients;
@@ -223,7 +213,11 @@ function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer,
   } as const;
 
   let whole = true;
-  const step: Stepper['step'] = async ({ step, state }, source, signal) => {
+  const step = async (
+    { step, state }: TrainingPoint,
+    source: AsyncGenerator<NoisedBatch, void, void>,
+    signal?: AbortSignal,
+  ) => {
     let loss = 0;
     for (let micro = 0; micro < training.accumulate; micro++) {
       const next = await source.next();
@@ -246,7 +240,9 @@ function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer,
     whole = true;
     return { loss, gradientNorm: norm, learningRate: rate };
   };
-  return { step, isWhole: () => whole };
+  /** Whether the state is the one after the last step; it is not if the optimizer failed while it changed it. */
+  const isWhole = (): boolean => whole;
+  return { step, isWhole };
 }
 
 function accumulate(sum: Weights, part: Weights, first: boolean): void {

@@ -11,6 +11,7 @@ import {
   writeChecksummedSafetensors,
 } from '../../formats/checksummed-safetensors.ts';
 import type { SafetensorsArchive } from '../../formats/safetensors.ts';
+import { closingOnError } from '../../io/byte-source.ts';
 import { openFile } from '../../io/file-source.ts';
 import { printable } from '../../io/printable.ts';
 import { joinArrays } from '../../tensor/axes.ts';
@@ -26,7 +27,7 @@ const FRAMES = 'frames';
 const ROWS_AT_ONCE = 64;
 
 /** Shape of the moments of one image or frame. */
-export function momentsShape({ latentShape: [channels, height, width] }: Pick<LatentsIndex, 'latentShape'>) {
+function momentsShape({ latentShape: [channels, height, width] }: Pick<LatentsIndex, 'latentShape'>) {
   return [2 * channels, height, width] as const;
 }
 
@@ -103,7 +104,7 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
   const path = shardFile(folder, shard);
   const isEarlier = (): boolean => index.version === EARLIER_VERSION;
   const archive = await openChecksummedSafetensors(await openFile(path), isEarlier);
-  try {
+  return closingOnError(archive, async () => {
     checkShard(archive, index, shard, path);
     const labels = (await archive.read(LABELS)).data as Int32Array;
     const wrong = labels.find((label) => !(label >= 0 && label < index.classNames.length));
@@ -142,10 +143,7 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
       },
       close: () => archive.close(),
     };
-  } catch (error) {
-    await archive.close();
-    throw error;
-  }
+  });
 }
 
 /** Where each part begins if parts of these lengths follow each other, and where the last one ends. */

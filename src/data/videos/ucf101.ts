@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatasetError, FormatError } from '../../errors.ts';
-import { type ClassFiles, type LabelledFile, renamed } from '../class-folders.ts';
+import { type LabelledFile, renamed } from '../class-folders.ts';
 import type { VideoDataset } from '../dataset.ts';
 import { isFolder } from '../folder-files.ts';
 import { type VideoDatasetOptions, videoDataset } from './video-folder.ts';
@@ -39,12 +39,9 @@ export async function openUcf101(path: string, options: VideoDatasetOptions): Pr
   const videos = (await isFolder(join(path, VIDEOS_FOLDER))) ? join(path, VIDEOS_FOLDER) : path;
   const list = join(lists, `${split}list${String(fold).padStart(2, '0')}.txt`);
   const classes = parseClasses(await readList(join(lists, CLASSES)), join(lists, CLASSES));
-  const files = parseSplit(await readList(list), list, classes).map(({ path, label }) => ({
-    path: join(videos, path),
-    label,
-  }));
-  const found: ClassFiles = { files, classNames: renamed(path, classes, options.classNames) };
-  return videoDataset(videos, found, options);
+  const listed = parseSplit(await readList(list), list, classes);
+  const files = listed.map(({ path, label }) => ({ path: join(videos, path), label }));
+  return videoDataset(videos, { files, classNames: renamed(path, classes, options.classNames) }, options);
 }
 
 async function readList(file: string): Promise<string> {
@@ -53,19 +50,19 @@ async function readList(file: string): Promise<string> {
   });
 }
 
-/** Lines that hold something, with their numbers. */
-function linesOf(text: string): { line: string; number: number }[] {
-  return text
+/** Lines that hold something, with their numbers. @throws {FormatError} if there are none. */
+function linesOf(text: string, name: string, what: string): { line: string; number: number }[] {
+  const lines = text
     .split(/\r?\n/)
     .map((line, i) => ({ line: line.trim(), number: i + 1 }))
     .filter(({ line }) => line !== '');
+  if (lines.length === 0) throw new FormatError(`${name}: lists no ${what}`);
+  return lines;
 }
 
 /** Class names by label, from lines such as `1 ApplyEyeMakeup`. @throws {FormatError} naming a wrong line. */
 export function parseClasses(text: string, name: string): string[] {
-  const lines = linesOf(text);
-  if (lines.length === 0) throw new FormatError(`${name}: lists no class`);
-  return lines.map(({ line, number }, i) => {
+  return linesOf(text, name, 'class').map(({ line, number }, i) => {
     const [, index, className] = /^(\d+)\s+(\S+)$/.exec(line) ?? [];
     if (className !== undefined && Number(index) === i + 1) return className;
     throw new FormatError(`${name}: line ${number} is '${line.slice(0, 80)}', expected '${i + 1} ClassName'`);
@@ -77,9 +74,7 @@ export function parseClasses(text: string, name: string): string[] {
  * number. @throws {FormatError} naming a wrong line.
  */
 export function parseSplit(text: string, name: string, classes: readonly string[]): LabelledFile[] {
-  const lines = linesOf(text);
-  if (lines.length === 0) throw new FormatError(`${name}: lists no video`);
-  return lines.map(({ line, number }) => {
+  return linesOf(text, name, 'video').map(({ line, number }) => {
     const fail = (problem: string): never => {
       throw new FormatError(`${name}: line ${number}, '${line.slice(0, 80)}', ${problem}`);
     };

@@ -98,14 +98,10 @@ function writeImage(event: BinaryWriter, tag: string, png: Uint8Array, header: P
   event.tag(ImageField.encodedImage, WireType.LengthDelimited).bytes(png).join().join();
 }
 
-interface PngHeader {
-  readonly width: number;
-  readonly height: number;
-  readonly channels: number;
-}
+type PngHeader = ReturnType<typeof pngHeader>;
 
 /** Size and channels from the first chunk of a PNG file. */
-function pngHeader(png: Uint8Array): PngHeader {
+function pngHeader(png: Uint8Array) {
   if (png.length < 26 || Buffer.from(png.subarray(0, 8)).toString('hex') !== PNG_SIGNATURE) {
     throw new FormatError(`TensorBoard image: expected the bytes of a PNG file, got ${png.length} others`);
   }
