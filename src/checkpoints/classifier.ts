@@ -6,6 +6,7 @@ import { CheckpointError } from '../errors.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { makeFolders } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import {
   type ClassifierConfig,
@@ -45,8 +46,7 @@ export async function loadClassifier(folder: string): Promise<LoadedClassifier> 
     parseConfigOf('classifier', text, name, schema, validateClassifier),
   );
   const path = join(folder, WEIGHTS_FILE);
-  const archive = await openSafetensors(await openFile(path));
-  try {
+  return closingAfter(await openSafetensors(await openFile(path)), async (archive) => {
     const weights = new Map<string, Tensor<'float32'>>();
     for (const [name, shape] of classifierParameters(config)) {
       const got = archive.has(name) ? archive.info(name).shape : undefined;
@@ -58,9 +58,7 @@ export async function loadClassifier(folder: string): Promise<LoadedClassifier> 
       weights.set(name, toFloat32(await archive.read(name)));
     }
     return { config, weights };
-  } finally {
-    await archive.close();
-  }
+  });
 }
 
 /** Write a classifier in half precision; each file is replaced as a whole or not at all. */

@@ -7,7 +7,7 @@ import { openSafetensors } from '../formats/safetensors.ts';
 import { isShardIndex } from '../formats/sharded-safetensors.ts';
 import { renamedArchive } from '../formats/tensor-archive.ts';
 import { openTorchCheckpoint } from '../formats/torch/checkpoint.ts';
-import { closingOnError } from '../io/byte-source.ts';
+import { closingAfter, closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
@@ -97,9 +97,8 @@ export async function loadModel(
   { signal, ...options }: OpenOptions & { readonly signal?: AbortSignal } = {},
 ): Promise<{ config: AcditConfig; weights: Weights }> {
   const model = await openModel(path, options);
-  try {
-    return { config: model.config, weights: await readWeights(model, signal ? { signal } : {}) };
-  } finally {
-    await model.archive.close();
-  }
+  return closingAfter(model.archive, async () => ({
+    config: model.config,
+    weights: await readWeights(model, signal ? { signal } : {}),
+  }));
 }

@@ -10,7 +10,7 @@ import { dirname } from 'node:path';
 import { at, take } from '../at.ts';
 import { AcditError, ArgumentError, FormatError } from '../errors.ts';
 import { companionFile, flushFolder, namingFile, writeAll } from '../io/atomic-write.ts';
-import { closingOnError } from '../io/byte-source.ts';
+import { closingAfter, closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import { parseJson } from '../io/json.ts';
 import { printable, printableMessage } from '../io/printable.ts';
@@ -66,11 +66,11 @@ export async function isFinishedNpz(
   if (!found) return false;
   if (found.isDirectory()) throw new ArgumentError(`${path} exists and is a folder; give another name`);
   const remedy = 'give --overwrite to replace it, or another name';
-  const source = await openFile(path);
-  const made = await zipComment(source)
-    .then((comment) => parseJson(comment, path, FormatError))
-    .catch(() => undefined)
-    .finally(() => source.close());
+  const made = await closingAfter(await openFile(path), (source) =>
+    zipComment(source)
+      .then((comment) => parseJson(comment, path, FormatError))
+      .catch(() => undefined),
+  );
   if (typeof made !== 'object' || made === null) {
     if (overwrite) return false;
     throw new ArgumentError(`${path} exists, but does not record what it was made with; ${remedy}`);
@@ -308,12 +308,11 @@ async function safeMarks(
   if (!(await stat(partial).catch(() => undefined))) {
     throw new FormatError(`${partial}: is missing, but ${layout.journal} exists; remove that to start again`);
   }
-  const source = await openFile(partial);
   const room = new Uint8Array(PIECE);
   let safe: readonly Mark[] = [first];
   let { crc } = first;
   let position = layout.dataStart;
-  try {
+  await closingAfter(await openFile(partial), async (source) => {
     for (const mark of marks.filter(({ rows }) => rows > 0)) {
       const end = positionOf(layout, mark.rows);
       if (end > source.size) break;
@@ -323,9 +322,7 @@ async function safeMarks(
       if (crc !== mark.crc) break;
       safe = withMark(safe, mark);
     }
-  } finally {
-    await source.close();
-  }
+  });
   const { rows } = at(safe, -1);
   if (rows < written) {
     warn(`${partial} is damaged after row ${rows} of ${written}; the rows from there on are made again`);

@@ -9,6 +9,7 @@ import type { BigIntStats } from 'node:fs';
 import { type FileHandle, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { openBlob } from './cache.ts';
 import type { Hub, HubFile } from './connection.ts';
 
@@ -43,26 +44,20 @@ function hashFor(checksum: string, size: number): Hash {
 
 /** @throws {HubError} if the file is a link or not a regular file */
 export async function isGenuine(file: HubFile, path: string, checksum: string): Promise<boolean> {
-  const content = await openBlob(path, 'read');
-  try {
+  return closingAfter(await openBlob(path, 'read'), async (content) => {
     const stats = await content.stat({ bigint: true });
     if (await isNoted(file.hub, checksum, stats)) return true;
     if (!(await hasChecksum(file, content, Number(stats.size), checksum))) return false;
     await note(file.hub, checksum, stats);
     return true;
-  } finally {
-    await content.close();
-  }
+  });
 }
 
 /** Remember that a file was just checked. */
 export async function noteGenuine(hub: Hub, path: string, checksum: string): Promise<void> {
-  const file = await openBlob(path, 'read');
-  try {
-    await note(hub, checksum, await file.stat({ bigint: true }));
-  } finally {
-    await file.close();
-  }
+  await closingAfter(await openBlob(path, 'read'), async (content) =>
+    note(hub, checksum, await content.stat({ bigint: true })),
+  );
 }
 
 /** A file's content cannot change without the time of its last change. */

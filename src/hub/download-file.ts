@@ -4,6 +4,7 @@ import { type FileHandle, lstat, rename, rm } from 'node:fs/promises';
 import { basename, dirname, sep } from 'node:path';
 import { AcditError, HubError } from '../errors.ts';
 import { makeFolders } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { isFile } from '../io/file-source.ts';
 import { missingSpace } from '../io/free-space.ts';
 import { removeAbandonedLock, takeLock } from '../io/lock.ts';
@@ -180,8 +181,7 @@ async function makeSnapshot(file: HubFile, info: FileInfo, path: string, blob: s
 async function downloadBlob(file: HubFile, info: FileInfo, blob: string): Promise<void> {
   const { checksum, size } = info;
   const incomplete = `${blob}.incomplete`;
-  const target = await openBlob(incomplete, 'write');
-  try {
+  await closingAfter(await openBlob(incomplete, 'write'), async (target) => {
     const start = await resumePoint(target, size);
     await requireSpace(file, dirname(blob), size - start);
     file.emit({ kind: 'start', done: start, size });
@@ -193,9 +193,7 @@ async function downloadBlob(file: HubFile, info: FileInfo, blob: string): Promis
         `the download is damaged: its checksum is not ${checksum}; it is deleted, and the same command begins again`,
       );
     }
-  } finally {
-    await target.close();
-  }
+  });
   await rename(incomplete, blob);
 }
 
