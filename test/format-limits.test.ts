@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encodeNpy, npyHeader } from '../src/formats/npy.ts';
 import { encodeZip } from '../src/formats/zip.ts';
-import { directoryEnd, directoryHeader, localHeader, type ZipEntry } from '../src/formats/zip-records.ts';
+import { directoryEnd, directoryHeader, localHeader, type ZipEntry } from '../src/formats/zip-writer.ts';
 import { float32, tensorBytes } from '../src/tensor/tensor.ts';
 import { checkpoint, dict, int, pickle, tensor, text, tuple } from './support/pickle-writer.ts';
 import { type ReadCost, readInChild } from './support/read-in-child.ts';

@@ -18,8 +18,7 @@ import { bytesPerElement, elementCount, type Tensor } from '../tensor/tensor.ts'
 import { encodeNpy, npyHeader } from './npy.ts';
 import { type Mark, type Origin, readJournal, withMark, writeJournal } from './resumable-npz-journal.ts';
 import { zipComment } from './zip.ts';
-import { LONGEST_COMMENT, localHeader, type ZipEntry } from './zip-records.ts';
-import { checksum, writeStoredZip } from './zip-writer.ts';
+import { checksum, LONGEST_COMMENT, localHeader, writeStoredZip, type ZipEntry } from './zip-writer.ts';
 
 /** The array that grows. */
 export interface ResumableArray {
@@ -211,33 +210,15 @@ export class ResumableNpz {
 }
 
 /** The layout of a file. */
-interface Layout {
-  readonly path: string;
-  /** The unfinished file, and its journal. */
-  readonly partial: string;
-  readonly journal: string;
-  readonly made: Origin;
-  /** The same as text: the archive's comment. */
-  readonly comment: Uint8Array;
-  /** Rows of the finished array. */
-  readonly count: number;
-  readonly rowBytes: number;
-  /** Position of the first row. */
-  readonly dataStart: number;
-  /** The mark before the first row. */
-  readonly first: Mark;
-  /** The array's entry in the directory. */
-  entry(crc: number): ZipEntry;
-  /** The bytes before the first row. */
-  begin(crc: number): Uint8Array;
-}
+type Layout = ReturnType<typeof layoutOf>;
 
 /** Position of the byte after so many rows. */
 function positionOf({ dataStart, rowBytes }: Layout, rows: number): number {
   return dataStart + rows * rowBytes;
 }
 
-function layoutOf(path: string, { shape, dtype, name }: ResumableArray, made: Origin): Layout {
+function layoutOf(path: string, { shape, dtype, name }: ResumableArray, made: Origin) {
+  /** What the file is made with as text: the archive's comment. */
   const comment = new TextEncoder().encode(JSON.stringify(made));
   if (comment.length > LONGEST_COMMENT) {
     throw new ArgumentError(
@@ -247,15 +228,18 @@ function layoutOf(path: string, { shape, dtype, name }: ResumableArray, made: Or
   const header = npyHeader(dtype, shape);
   const [count, ...row] = take(shape, 1);
   const rowBytes = elementCount(row) * bytesPerElement(dtype);
+  /** The array's entry in the directory. */
   const entry = (crc: number): ZipEntry => ({
     name: new TextEncoder().encode(memberName(name)),
     crc,
     size: header.length + count * rowBytes,
     offset: 0,
   });
+  /** The bytes before the first row. */
   const begin = (crc: number): Uint8Array => Buffer.concat([localHeader(entry(crc), ALIGNMENT), header]);
   const dataStart = begin(0).length;
-  const first = { rows: 0, crc: checksum(header) };
+  /** The mark before the first row. */
+  const first: Mark = { rows: 0, crc: checksum(header) };
   const files = { path, partial: partialFile(path), journal: journalFile(path) };
   return { ...files, made, comment, count, rowBytes, dataStart, first, entry, begin };
 }
