@@ -185,8 +185,15 @@ function problemOf(error: Error): ConnectionProblem {
 /** The longest wait that a server may ask for, in milliseconds. */
 const LONGEST_WAIT = 300_000;
 
+/** Makes the error for an answer without success, which may be another the next time, or a refusal. */
+export function failure(file: HubFile, answer: Pick<Response, 'status' | 'headers'>): Error {
+  const { status, headers } = answer;
+  if (status === 429 || status === 408 || status >= 500) return busy(answer);
+  return refusal(file, status, headers.get('X-Error-Code'));
+}
+
 /** Makes the problem for a response with a temporary status. */
-export function busy({ status, headers }: Pick<Response, 'status' | 'headers'>): ConnectionProblem {
+function busy({ status, headers }: Pick<Response, 'status' | 'headers'>): ConnectionProblem {
   const retryAfter = retryAfterOf(headers);
   const asks = retryAfter === undefined ? '' : ` and asks to wait ${Math.ceil(retryAfter / 1000)} s`;
   return new ConnectionProblem(`the hub answers ${status}${asks}`, { temporary: true, retryAfter });
@@ -203,7 +210,26 @@ function retryAfterOf(headers: Headers): number | undefined {
   return Number.isNaN(wait) ? undefined : Math.max(wait, 0);
 }
 
-/** Is a status one that may be another the next time? */
-export function isPassing(status: number): boolean {
-  return status === 429 || status === 408 || status >= 500;
+/** The error for a status that is no success. @param code the hub's own name for it, `X-Error-Code`. */
+function refusal(file: HubFile, status: number, code: string | null): HubError {
+  const { endpoint, token } = file.hub.settings;
+  const { repo } = file.location;
+  const page = `${endpoint}/${repo}`;
+  if (code === 'GatedRepo' || status === 403) {
+    return file.error(
+      `access is denied (${status}); accept the terms on ${page} if it has some, and ` +
+        (token
+          ? `see whether the token in ${token.source} may read it`
+          : 'set HF_TOKEN to a token that may read it'),
+    );
+  }
+  if (status === 401) {
+    return file.error(
+      token
+        ? `the token in ${token.source} was refused (401); set HF_TOKEN to a valid one that may read ${page}`
+        : `there is no such repository, or it is private or gated (401); if it is, set HF_TOKEN to a token that may read it`,
+    );
+  }
+  if (status === 404) return file.error(`${endpoint} has no repository ${repo}`);
+  return file.error(`${endpoint} answers with status ${status}; try again later`);
 }

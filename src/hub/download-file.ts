@@ -25,8 +25,8 @@ import { CHECKSUM, hasChecksum, isGenuine, noteGenuine } from './checksum.ts';
 import { type Hub, HubFile, openHub } from './connection.ts';
 import type { HubOptions } from './events.ts';
 import { type FileInfo, lookUp } from './file-info.ts';
+import { missingFile } from './listing.ts';
 import { type HubLocation, requireLocation } from './names.ts';
-import { missingFile } from './refusals.ts';
 import { transfer } from './transfer.ts';
 
 /** What became of a file that was asked for. */

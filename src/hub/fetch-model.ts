@@ -12,6 +12,7 @@ import { expectedPath } from './cache.ts';
 import { type Hub, openHub } from './connection.ts';
 import { ensureFile, type Outcome } from './download-file.ts';
 import type { HubOptions } from './events.ts';
+import { missingFile } from './listing.ts';
 import {
   describeLocation,
   type HubLocation,
@@ -21,7 +22,6 @@ import {
   RELEASED_AUTOENCODER,
   RELEASED_MODELS,
 } from './names.ts';
-import { missingFile } from './refusals.ts';
 
 /** Endings of names that are files; other names are folders. */
 export const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors|safetensors\.index\.json)$/;

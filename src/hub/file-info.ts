@@ -3,17 +3,8 @@
 import { z } from 'zod';
 import { COMMIT } from './cache.ts';
 import { CHECKSUM } from './checksum.ts';
-import {
-  badRedirect,
-  busy,
-  ConnectionProblem,
-  connected,
-  type Hub,
-  type HubFile,
-  isPassing,
-} from './connection.ts';
+import { badRedirect, ConnectionProblem, connected, failure, type Hub, type HubFile } from './connection.ts';
 import { listedFile } from './listing.ts';
-import { refusal } from './refusals.ts';
 
 const infoSchema = z.object({
   /** The commit that the revision is at. */
@@ -70,8 +61,7 @@ async function attempt(file: HubFile): Promise<Lookup> {
   const code = headers.get('X-Error-Code');
   if (status === 404 && code !== 'RepoNotFound' && code !== 'RevisionNotFound') return { kind: 'missing' };
   if (code === 'RevisionNotFound') throw file.error(`there is no revision '${file.location.revision}'`);
-  if (isPassing(status)) throw busy({ status, headers });
-  throw refusal(file, status, code);
+  throw failure(file, { status, headers });
 }
 
 /** Headers about the file, of whichever of the servers that redirect to each other has them. */

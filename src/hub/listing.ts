@@ -1,10 +1,11 @@
 /** @file What the hub's API knows of a repository, asked through `@huggingface/hub`, which is loaded when needed. */
 
 import { HubError } from '../errors.ts';
-import { printable } from '../io/printable.ts';
+import { printable, printableList } from '../io/printable.ts';
 import { formatBytes } from '../io/quantities.ts';
+import { didYouMean } from '../nearest.ts';
 import { ConnectionProblem, connected, type Hub } from './connection.ts';
-import type { HubLocation } from './names.ts';
+import { describeLocation, type HubLocation } from './names.ts';
 
 /** Max entries that are read of a list; repositories may have millions. */
 const LONGEST = 1000;
@@ -33,6 +34,18 @@ export function listRepository(hub: Hub, location: HubLocation): Promise<string[
     const isModel = (path: string): boolean => /\.(pt|pth|safetensors|bin)$/.test(path);
     return [...paths.filter(isModel), ...paths.filter((path) => !isModel(path))];
   });
+}
+
+/** The error for a file that is not there, naming what is. */
+export async function missingFile(hub: Hub, location: HubLocation): Promise<HubError> {
+  const { repo, revision, path } = location;
+  const where = describeLocation({ repo, revision, path: '' });
+  const files = await listRepository(hub, location).catch(() => undefined);
+  if (!files) return new HubError(`${where} holds no ${path}, or there is no such repository or revision`);
+  if (files.length === 0) return new HubError(`${where} holds no ${path}: it is empty`);
+  return new HubError(
+    `${where} holds no ${path}${didYouMean(path, files, (file) => `${repo}/${file}`) || '.'} It holds ${printableList(files)}`,
+  );
 }
 
 /** What is known of a file through the API. */

@@ -4,9 +4,8 @@ import type { FileHandle } from 'node:fs/promises';
 import type { HubError } from '../errors.ts';
 import { writeAll } from '../io/atomic-write.ts';
 import { formatBytes } from '../io/quantities.ts';
-import { busy, ConnectionProblem, connected, type Hub, type HubFile, isPassing } from './connection.ts';
+import { ConnectionProblem, connected, failure, type Hub, type HubFile } from './connection.ts';
 import type { FileInfo } from './file-info.ts';
-import { refusal } from './refusals.ts';
 
 /** Max attempts in a row that deliver almost nothing. */
 const ATTEMPTS = 6;
@@ -71,8 +70,7 @@ function receive(
     });
     if (!response.ok) {
       await response.body?.cancel();
-      if (isPassing(response.status)) throw busy(response);
-      throw refusal(file, response.status, response.headers.get('X-Error-Code'));
+      throw failure(file, response);
     }
     let skip = from - firstByte(response, file, from, size);
     let left = size - from;
