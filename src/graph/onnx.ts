@@ -10,7 +10,6 @@ import {
   type Attribute,
   inputName,
   type Node,
-  type Shape,
   type SymbolicTensor,
   showShape,
   topologicalOrder,
@@ -84,8 +83,13 @@ function elementType(dtype: string): number {
   return type;
 }
 
-function writeValueInfo(writer: BinaryWriter, name: string, dtype: string, shape: Shape): void {
+function writeValueInfo(writer: BinaryWriter, name: string, { dtype, shape }: SymbolicTensor): void {
   text(writer, 1, name);
+  if (dtype === 'sequence') {
+    const element: Message = (type) => nested(type, 1, (info) => integer(info, 1, elementType('float32')));
+    nested(writer, 2, (type) => nested(type, 4, (sequence) => nested(sequence, 1, element)));
+    return;
+  }
   nested(writer, 2, (type) =>
     nested(type, 1, (tensorType) => {
       integer(tensorType, 1, elementType(dtype));
@@ -150,9 +154,8 @@ export type Bound = Readonly<Record<string, Tensor | FileTensor>>;
  * @param bound become part of the program. Large ones are only named, as external data whose location is the input's
  * name, so that weights need not be copied into the message: see `isExternal`. So are those in a file, where they
  * are.
- * @param marker name of an extra first output: an empty sequence, for a runtime that has a use for one that is no tensor.
  */
-export function encodeOnnx(graph: Graph, bound: Bound = {}, marker?: string): Uint8Array<ArrayBuffer> {
+export function encodeOnnx(graph: Graph, bound: Bound = {}): Uint8Array<ArrayBuffer> {
   const nodes = topologicalOrder(Object.values(graph.outputs));
   const names = assignNames(graph, nodes);
   const isBound = (symbol: SymbolicTensor): boolean => Object.hasOwn(bound, names.get(symbol)!);
@@ -166,28 +169,9 @@ export function encodeOnnx(graph: Graph, bound: Bound = {}, marker?: string): Ui
     return [(writer) => writeTensor(writer, name, value)];
   });
   const inputs = graph.inputs.filter((symbol) => !isBound(symbol));
-  return encodeModel((writer) => {
-    if (marker !== undefined) writeMarker(writer, marker);
-    writeGraph(writer, { ...graph, inputs }, nodes, initializers, (symbol) => names.get(symbol)!);
-  });
-}
-
-/** An output that is an empty sequence of tensors. */
-function writeMarker(writer: BinaryWriter, name: string): void {
-  nested(writer, 1, (message) => {
-    text(message, 2, name);
-    text(message, 4, 'SequenceEmpty');
-  });
-  nested(writer, 12, (message) => {
-    text(message, 1, name);
-    nested(message, 2, (type) =>
-      nested(type, 4, (sequence) =>
-        nested(sequence, 1, (element) =>
-          nested(element, 1, (tensorType) => integer(tensorType, 1, elementType('float32'))),
-        ),
-      ),
-    );
-  });
+  return encodeModel((writer) =>
+    writeGraph(writer, { ...graph, inputs }, nodes, initializers, (symbol) => names.get(symbol)!),
+  );
 }
 
 /** Bytes from which on a bound tensor is external data. */
@@ -231,10 +215,10 @@ function writeGraph(
   text(writer, 2, 'acdit');
   for (const write of initializers) nested(writer, 5, write);
   for (const symbol of graph.inputs) {
-    nested(writer, 11, (message) => writeValueInfo(message, nameOf(symbol), symbol.dtype, symbol.shape));
+    nested(writer, 11, (message) => writeValueInfo(message, nameOf(symbol), symbol));
   }
   for (const [name, symbol] of Object.entries(graph.outputs)) {
-    nested(writer, 12, (message) => writeValueInfo(message, name, symbol.dtype, symbol.shape));
+    nested(writer, 12, (message) => writeValueInfo(message, name, symbol));
   }
 }
 

@@ -13,8 +13,11 @@ export type Dim = number | string;
 /** The sizes of a tensor; names are sizes that are known when a program runs. */
 export type Shape = readonly Dim[];
 
-/** Element types that graphs compute with. The operators of `operators/` compute in float32. */
-export type SymbolType = 'float32' | 'float64' | 'int64' | 'bool';
+/**
+ * Element types that graphs compute with. The operators of `operators/` compute in float32. A `sequence` is not a tensor,
+ * but an empty list of them.
+ */
+export type SymbolType = 'float32' | 'float64' | 'int64' | 'bool' | 'sequence';
 
 /** A tensor that a program will hold. */
 export interface SymbolicTensor {

@@ -3,6 +3,7 @@
 import * as ort from 'onnxruntime-node';
 import { get } from '../at.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
+import { applyOne } from '../graph/symbolic.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 import type { Device, Feeds } from './device.ts';
 import { machine } from './machine.ts';
@@ -60,7 +61,7 @@ export function openCpu(options: DeviceOptions = {}): Device {
       enableCpuMemArena: !bound,
     }),
     run: runInPlace,
-    marker: NO_TENSOR,
+    adapt: ({ inputs, outputs }) => ({ inputs, outputs: { [NO_TENSOR]: noTensor, ...outputs } }),
   };
   return createDevice(cpu);
 }
@@ -116,6 +117,7 @@ function sharedOptions(threads: number): SessionOptions {
  * nothing is copied. Should a binding accept it one day, results are the same.
  */
 const NO_TENSOR = 'no tensor';
+const noTensor = applyOne({ operator: 'SequenceEmpty', inputs: [], shape: [], dtype: 'sequence' });
 const REFUSAL = /non tensor type/i;
 
 /** Run, with every output either in its place or new where its shape is not known before. */

@@ -13,7 +13,7 @@ import type { Device, Feeds, Program } from './device.ts';
 export type Session = ort.InferenceSession;
 export type SessionOptions = ort.InferenceSession.SessionOptions;
 export type RuntimeTensor = ort.Tensor;
-export type OutputType = Pick<SymbolicTensor, 'dtype' | 'shape'>;
+export type OutputType = Pick<SymbolicTensor, 'shape'> & { readonly dtype: DType };
 
 /** A build of ONNX Runtime, and how it is used best. */
 export interface Runtime extends Pick<Device, 'name' | 'threads' | 'separateMemory'> {
@@ -28,9 +28,7 @@ export interface Runtime extends Pick<Device, 'name' | 'threads' | 'separateMemo
     outputs: ReadonlyMap<string, OutputType>,
     into: Feeds,
   ): Promise<Record<string, Tensor>>;
-  /** Name of an extra first output of every program: see {@link encodeOnnx}. */
-  readonly marker?: string;
-  /** The graph as this runtime computes it rightly; by default as it is. */
+  /** The graph as this runtime computes it rightly, with at least its outputs; by default as it is. */
   adapt?(graph: Graph): Graph;
 }
 
@@ -50,7 +48,7 @@ export function createDevice(runtime: Runtime): Device {
       const graph = runtime.adapt?.(original) ?? original;
       const inputs = unboundShapes(graph, bound);
       const session = await createSession(runtime, exclusively, graph, bound);
-      const program = programOf(runtime, session, inputs, outputTypes(graph), exclusively, () =>
+      const program = programOf(runtime, session, inputs, outputTypes(original), exclusively, () =>
         programs.delete(program),
       );
       programs.add(program);
@@ -69,7 +67,7 @@ async function createSession(
   graph: Graph,
   bound: Feeds,
 ): Promise<Session> {
-  const bytes = encodeOnnx(graph, bound, runtime.marker);
+  const bytes = encodeOnnx(graph, bound);
   const { extra, ...chosen } = runtime.options(Object.keys(bound).length > 0);
   const options: SessionOptions = {
     ...chosen,
@@ -146,7 +144,9 @@ function unboundShapes(graph: Graph, bound: Feeds): Map<string, Shape> {
 }
 
 function outputTypes({ outputs }: Graph): Map<string, OutputType> {
-  return new Map(Object.entries(outputs).map(([name, { dtype, shape }]) => [name, { dtype, shape }]));
+  return new Map(
+    Object.entries(outputs).map(([name, { dtype, shape }]) => [name, { dtype: dtype as DType, shape }]),
+  );
 }
 
 function requireFit(action: string, name: string, value: Tensor, shape: Shape): void {

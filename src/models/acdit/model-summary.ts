@@ -26,27 +26,11 @@ export function parametersByPart(config: AcditConfig): Record<string, number> {
   return counts;
 }
 
-export interface ModelSummary {
-  readonly name: string;
-  readonly config: AcditConfig;
-  /** Element types of the stored weights; none if only a size was named. */
-  readonly dtypes: readonly DType[];
-  /** Bytes of the stored weights, or of float32 ones. */
-  readonly bytes: number;
-  readonly parameters: number;
-  readonly parametersByPart: Readonly<Record<string, number>>;
-  readonly tokens: number;
-  readonly tokenSize: number;
-  /** Tokens down and across, of one frame. */
-  readonly grid: readonly [rows: number, columns: number];
-}
+/** The size and layout of a model. */
+export type ModelSummary = ReturnType<typeof summarizeModel>;
 
 /** @param dtypeOf the element type of each stored parameter */
-export function summarizeModel(
-  name: string,
-  config: AcditConfig,
-  dtypeOf?: (parameter: string) => DType,
-): ModelSummary {
+export function summarizeModel(name: string, config: AcditConfig, dtypeOf?: (parameter: string) => DType) {
   const stored = [...parameters(config)].map(([parameter, shape]) => ({
     count: elementCount(shape),
     dtype: dtypeOf?.(parameter) ?? ('float32' as const),
@@ -54,12 +38,15 @@ export function summarizeModel(
   return {
     name,
     config,
+    /** Element types of the stored weights; none if only a size was named. */
     dtypes: dtypeOf ? [...new Set(stored.map(({ dtype }) => dtype))] : [],
+    /** Bytes of the stored weights, or of float32 ones. */
     bytes: stored.reduce((sum, { count, dtype }) => sum + count * bytesPerElement(dtype), 0),
     parameters: parameterCount(config),
     parametersByPart: parametersByPart(config),
     tokens: tokenCount(config),
     tokenSize: tokenSize(config),
-    grid: [config.height / config.patch, config.width / config.patch],
+    /** Tokens down and across, of one frame. */
+    grid: [config.height / config.patch, config.width / config.patch] as const,
   };
 }

@@ -262,22 +262,15 @@ export function modulations(
 
 /** A layer's modulations of each condition, (K, C) to (K, 6, C). */
 export function layerModulations(weights: LayerSymbols, condition: SymbolicTensor): SymbolicTensor {
-  return modulations(
-    weights['adaLN_modulation.1.weight'],
-    weights['adaLN_modulation.1.bias'],
-    condition,
-    LAYER_MODULATIONS,
-  );
+  const { 'adaLN_modulation.1.weight': weight, 'adaLN_modulation.1.bias': bias } = weights;
+  return modulations(weight, bias, condition, LAYER_MODULATIONS);
 }
 
 /** The final layer's modulations of each condition, (K, C) to (K, 2, C). */
 export function finalModulations(weights: FinalSymbols, condition: SymbolicTensor): SymbolicTensor {
-  return modulations(
-    weights['final_layer.adaLN_modulation.1.weight'],
-    weights['final_layer.adaLN_modulation.1.bias'],
-    condition,
-    FINAL_MODULATIONS,
-  );
+  const prefix = 'final_layer.adaLN_modulation.1';
+  const [weight, bias] = [weights[`${prefix}.weight`], weights[`${prefix}.bias`]];
+  return modulations(weight, bias, condition, FINAL_MODULATIONS);
 }
 
 /** A clean token's modulation (1, 1, 6, 1), which fits any blocks. */

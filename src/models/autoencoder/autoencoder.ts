@@ -5,7 +5,7 @@
 
 import { at, take } from '../../at.ts';
 import { ArgumentError, ShapeError } from '../../errors.ts';
-import type { Device } from '../../runtime/device.ts';
+import type { Device, Program } from '../../runtime/device.ts';
 import { createSemaphore } from '../../semaphore.ts';
 import { sliceAxis } from '../../tensor/axes.ts';
 import { requireFinite } from '../../tensor/finite.ts';
@@ -69,10 +69,13 @@ const LOG_VARIANCE_RANGE = [-30, 20] as const;
 export async function createAutoencoder(options: AutoencoderOptions): Promise<Autoencoder> {
   const { parts = ['encoder', 'decoder'] } = options;
   const config = validateAutoencoder(options.config);
-  const programs = trackedDevice(options.device);
+  const programs: Program[] = [];
+  const dispose = async (): Promise<void> => {
+    for (const program of programs.splice(0)) await program.dispose();
+  };
   try {
     const walks: Partial<Record<Part, Walk>> = {};
-    for (const part of parts) walks[part] = await compilePart(options, programs.device, part);
+    for (const part of parts) walks[part] = await compilePart(options, part, programs);
     return {
       config,
       async encode(images, coding = {}) {
@@ -85,42 +88,22 @@ export async function createAutoencoder(options: AutoencoderOptions): Promise<Au
         requireFinite(latents, 'decode: latents');
         return required(walks, 'decoder')(latents, coding);
       },
-      dispose: programs.dispose,
+      dispose,
     };
   } catch (error) {
-    await programs.dispose();
+    await dispose();
     throw error;
   }
-}
-
-/** A device that remembers what it compiled, so that this much can be freed and no more. */
-function trackedDevice(device: Device): { device: Device; dispose: () => Promise<void> } {
-  const programs: { dispose(): Promise<void> }[] = [];
-  return {
-    device: {
-      ...device,
-      async compile(graph, bound) {
-        const program = await device.compile(graph, bound);
-        programs.push(program);
-        return program;
-      },
-    },
-    async dispose() {
-      for (const program of programs.splice(0)) await program.dispose();
-    },
-  };
 }
 
 /** Takes pictures (N, C, H, W) through one part, one after the other. */
 type Walk = (pictures: Tensor<'float32'>, options: CodingOptions) => Promise<Tensor<'float32'>>;
 
-async function compilePart(
-  { config, weights, signal, stripPixels = STRIP_PIXELS }: AutoencoderOptions,
-  device: Device,
-  part: Part,
-): Promise<Walk> {
+/** @param programs gets what is compiled, also if it fails */
+async function compilePart(options: AutoencoderOptions, part: Part, programs: Program[]): Promise<Walk> {
+  const { device, config, weights: source, signal, stripPixels = STRIP_PIXELS } = options;
   const pool = createPlanePool();
-  const context = { device, source: weights, pool, groups: config.groups, stripPixels };
+  const context = { device, source, programs, pool, groups: config.groups, stripPixels };
   const stages = stagesOf(config, part);
   const [channels, factor] =
     part === 'encoder'

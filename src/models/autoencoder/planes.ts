@@ -32,15 +32,14 @@ export function stripCount({ height, rows }: Pick<Plane, 'height' | 'rows'>): nu
   return Math.ceil(height / rows);
 }
 
-/** Rows of a strip. */
-function rowsOf({ height, rows }: Plane, index: number): number {
+function stripHeight({ height, rows }: Plane, index: number): number {
   return Math.min(rows, height - index * rows);
 }
 
 /** A strip (1, C, rows, W), sharing memory with the plane. */
 export function strip(plane: Plane, index: number): Tensor<'float32'> {
   const { channels, width, rows, data } = plane;
-  const shape = [1, channels, rowsOf(plane, index), width];
+  const shape = [1, channels, stripHeight(plane, index), width];
   const start = index * rows * channels * width;
   return float32(shape, data.subarray(start, start + elementCount(shape)));
 }
@@ -53,7 +52,7 @@ export function copyEdge(plane: Plane, index: number, edge: 'first' | 'last', in
   }
   const { channels, width } = plane;
   const { data } = strip(plane, index);
-  const rows = rowsOf(plane, index);
+  const rows = stripHeight(plane, index);
   for (let channel = 0; channel < channels; channel++) {
     const start = (channel * rows + (edge === 'first' ? 0 : rows - 1)) * width;
     into.set(data.subarray(start, start + width), channel * width);
@@ -113,8 +112,7 @@ export function createPlanePool(): PlanePool {
       const { channels, height, width, measures } = plane;
       if (Math.min(rows, height) === plane.rows) return plane;
       const result = { ...pool.take(channels, height, width, rows), measures };
-      if (stripCount(plane) === 1 && stripCount(result) === 1) result.data.set(plane.data);
-      else copyRows(plane, result);
+      copyRows(plane, result);
       pool.give(plane);
       return result;
     },

@@ -28,6 +28,8 @@ export type CompiledStage = (plane: Plane, signal?: AbortSignal) => Promise<Plan
 export interface StageContext {
   readonly device: Device;
   readonly source: ParameterSource;
+  /** Gets every compiled program. */
+  readonly programs: Program[];
   readonly pool: PlanePool;
   /** Groups of the norms. */
   readonly groups: number;
@@ -102,10 +104,12 @@ async function readNorm(source: ParameterSource, name: string): Promise<NormWeig
 }
 
 /** Compile with the parameters among the graph's inputs, which the program copies: they are not kept. */
-async function compileBound({ device, source }: StageContext, graph: Graph): Promise<Program> {
+async function compileBound({ device, source, programs }: StageContext, graph: Graph): Promise<Program> {
   const bound: Record<string, Tensor> = {};
   for (const name of graph.inputs.map(inputName)) if (name.includes('.')) bound[name] = await source(name);
-  return device.compile(graph, bound);
+  const program = await device.compile(graph, bound);
+  programs.push(program);
+  return program;
 }
 
 const FLAGS = { false: float32([], [0]), true: float32([], [1]) } as const;
