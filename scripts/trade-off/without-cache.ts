@@ -14,7 +14,6 @@ import { blockCausal, compilePlan } from '../../src/models/acdit/attention-plan.
 import { type AcditConfig, tokenSize } from '../../src/models/acdit/config.ts';
 import { appendCost, conditionCost, stepCost } from '../../src/models/acdit/cost.ts';
 import { ropeTables, signedTables } from '../../src/models/acdit/rope.ts';
-import { timestepFeatures } from '../../src/models/acdit/timestep.ts';
 import {
   cleanModulation,
   conditions,
@@ -23,6 +22,7 @@ import {
   layerModulations,
   planAttention,
   predictNoise,
+  timestepFeatures,
 } from '../../src/models/acdit/transformer.ts';
 import {
   isWeight,

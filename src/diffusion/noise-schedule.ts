@@ -59,7 +59,7 @@ export function linearNoiseSchedule(trainSteps = TRAIN_STEPS): VariancePreservin
   if (!Number.isInteger(trainSteps) || trainSteps < 1) {
     throw new ArgumentError(`noise schedule: trainSteps must be a positive integer, got ${trainSteps}`);
   }
-  return fromBetas(linspace(1e-4, 0.02, trainSteps));
+  return variancePreserving(linspace(1e-4, 0.02, trainSteps));
 }
 
 /** Largest beta of the cosine schedule, whose last would be 1. */
@@ -70,7 +70,7 @@ function cosineNoiseSchedule(): VariancePreservingSchedule {
   const betas = Float32Array.from({ length: TRAIN_STEPS }, (_, t) =>
     Math.min(1 - remaining(t + 1) / remaining(t), MAX_BETA),
   );
-  return fromBetas(betas);
+  return variancePreserving(betas);
 }
 
 function flowNoiseSchedule(shift: number): NoiseSchedule {
@@ -79,10 +79,6 @@ function flowNoiseSchedule(shift: number): NoiseSchedule {
     return (shift * t) / (1 + (shift - 1) * t);
   });
   return { trainSteps: TRAIN_STEPS, signal: noise.map((t) => 1 - t), noise };
-}
-
-function fromBetas(betas: Float32Array): VariancePreservingSchedule {
-  return variancePreserving(betas, cumulativeProduct(betas.map((beta) => 1 - beta)));
 }
 
 /** The schedule with `shift` times the noise-to-signal ratio. */
@@ -97,7 +93,10 @@ function shifted({ alphasCumprod }: VariancePreservingSchedule, shift: number): 
   return variancePreserving(betas, remaining);
 }
 
-function variancePreserving(betas: Float32Array, alphasCumprod: Float32Array): VariancePreservingSchedule {
+function variancePreserving(
+  betas: Float32Array,
+  alphasCumprod = cumulativeProduct(betas.map((beta) => 1 - beta)),
+): VariancePreservingSchedule {
   return {
     trainSteps: betas.length,
     signal: alphasCumprod.map(Math.sqrt),

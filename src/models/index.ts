@@ -35,7 +35,6 @@ export {
 } from './acdit/config.ts';
 export { blockOrder, patchify, tokenPositions, unpatchify } from './acdit/layout.ts';
 export { type RopeTables, ropeTables } from './acdit/rope.ts';
-export { timestepFeatures } from './acdit/timestep.ts';
 export {
   type Attend,
   conditions,
@@ -47,6 +46,7 @@ export {
   planAttention,
   predictNoise,
   type RopeSymbols,
+  timestepFeatures,
   transformerLayer,
 } from './acdit/transformer.ts';
 export {

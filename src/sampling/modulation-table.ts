@@ -5,7 +5,7 @@
 
 import { at, get } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { timestepFeatures } from '../models/acdit/timestep.ts';
+import { timestepFeatures } from '../models/acdit/transformer.ts';
 import { FINAL_MODULATIONS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { elementCount, type Tensor, tensor, zeros } from '../tensor/tensor.ts';

@@ -2,33 +2,7 @@
 
 import { ShapeError } from '../errors.ts';
 
-/** Element type and the typed array that holds it. Half floats are kept as their bits; bool as 0 or 1. */
-export interface ArrayOf {
-  float32: Float32Array;
-  float64: Float64Array;
-  float16: Uint16Array;
-  bfloat16: Uint16Array;
-  int8: Int8Array;
-  uint8: Uint8Array;
-  int16: Int16Array;
-  uint16: Uint16Array;
-  int32: Int32Array;
-  uint32: Uint32Array;
-  int64: BigInt64Array;
-  uint64: BigUint64Array;
-  bool: Uint8Array;
-}
-
-/** An element type of host tensors. */
-export type DType = keyof ArrayOf;
-
-/** A dense array on the host. */
-export interface Tensor<D extends DType = DType> {
-  readonly dtype: D;
-  readonly shape: readonly number[];
-  readonly data: ArrayOf[D];
-}
-
+/** Half floats are kept as their bits; bool as 0 or 1. */
 const constructors = {
   float32: Float32Array,
   float64: Float64Array,
@@ -44,6 +18,19 @@ const constructors = {
   uint64: BigUint64Array,
   bool: Uint8Array,
 } as const;
+
+/** Element types, each with the typed array that holds it. */
+export type ArrayOf = { [D in keyof typeof constructors]: (typeof constructors)[D]['prototype'] };
+
+/** An element type of host tensors. */
+export type DType = keyof ArrayOf;
+
+/** A dense array on the host. */
+export interface Tensor<D extends DType = DType> {
+  readonly dtype: D;
+  readonly shape: readonly number[];
+  readonly data: ArrayOf[D];
+}
 
 /** Bytes one element takes. */
 export function bytesPerElement(dtype: DType): number {

@@ -2,7 +2,7 @@
 
 import { at, take } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { timestepFeatures } from '../models/acdit/timestep.ts';
+import { timestepFeatures } from '../models/acdit/transformer.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type BatchSymbols, cleanBlocks } from './gradient-graphs.ts';

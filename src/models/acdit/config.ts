@@ -171,12 +171,9 @@ const MAX_LAYERS = 1000;
  * @throws {ConfigError} naming the first field that does not fit.
  */
 export function validateConfig(config: AcditConfig): AcditConfig {
-  const fail = (problem: string): never => {
-    throw new ConfigError(`model configuration: ${problem}`);
-  };
-  validateSize(config, fail);
-  validateTokens(config, fail);
-  validateDiffusion(diffusionSettings(config), fail);
+  validateSize(config);
+  validateTokens(config);
+  validateDiffusion(diffusionSettings(config));
   const { guidance, downsampling, classNames: names } = config;
   if (guidance !== undefined && !(guidance >= 0 && Number.isFinite(guidance))) {
     fail(`guidance must be 0 or more, got ${guidance}`);
@@ -189,7 +186,9 @@ export function validateConfig(config: AcditConfig): AcditConfig {
   return config;
 }
 
-type Fail = (problem: string) => never;
+function fail(problem: string): never {
+  throw new ConfigError(`model configuration: ${problem}`);
+}
 
 /** Fields that are counts, in the order in which they are checked. */
 const COUNTS = [
@@ -197,7 +196,7 @@ const COUNTS = [
   ...(['height', 'width', 'patch', 'blockSize', 'blocks'] as const),
 ];
 
-function validateSize(config: AcditConfig, fail: Fail): void {
+function validateSize(config: AcditConfig): void {
   for (const field of COUNTS) {
     const value = config[field];
     if (!Number.isSafeInteger(value) || value < 1)
@@ -216,7 +215,7 @@ function validateSize(config: AcditConfig, fail: Fail): void {
   }
 }
 
-function validateTokens(config: AcditConfig, fail: Fail): void {
+function validateTokens(config: AcditConfig): void {
   const { height, width, patch, frames, blocks, blockSize, positionSplit } = config;
   if (height % patch !== 0 || width % patch !== 0) {
     fail(`height and width (${height}x${width}) must be multiples of patch (${patch})`);
@@ -245,7 +244,7 @@ function validateTokens(config: AcditConfig, fail: Fail): void {
 /** Timesteps that `contextNoise` may name: those of every schedule. */
 const TIMESTEPS = 1000;
 
-function validateDiffusion(settings: DiffusionSettings, fail: Fail): void {
+function validateDiffusion(settings: DiffusionSettings): void {
   const { prediction, noiseSchedule, noiseShift, contextNoise } = settings;
   if (prediction === 'flow' && noiseSchedule !== 'flow') {
     fail(`prediction flow needs the noise schedule flow, got ${noiseSchedule}`);
@@ -275,9 +274,8 @@ export function rotaryDims(config: AcditConfig): number[] {
     positionSplit.some((share) => !Number.isSafeInteger(share) || share < 1) ||
     dims.reduce((a, b) => a + b, 0) !== size
   ) {
-    throw new ConfigError(
-      `model configuration: positionSplit [${positionSplit}] does not divide a head of ${size} dimensions; ` +
-        `its sum must divide ${size / 2}`,
+    fail(
+      `positionSplit [${positionSplit}] does not divide a head of ${size} dimensions; its sum must divide ${size / 2}`,
     );
   }
   return dims;

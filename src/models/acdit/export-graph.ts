@@ -20,7 +20,6 @@ import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
 import { type AcditConfig, headSize, tokenSize } from './config.ts';
 import { ropeTables, signedTables } from './rope.ts';
-import { timestepFeatures } from './timestep.ts';
 import {
   cleanModulation,
   conditions,
@@ -29,6 +28,7 @@ import {
   layerModulations,
   predictNoise,
   type RopeSymbols,
+  timestepFeatures,
 } from './transformer.ts';
 import { modelInputs } from './weights.ts';
 

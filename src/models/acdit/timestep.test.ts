@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { timestepFeatures } from './timestep.ts';
+import { timestepFeatures } from './transformer.ts';
 
 describe('timestep features', () => {
   it('are 128 cosines, then 128 sines, with wavelengths from 2π to almost 2π x 10000', () => {

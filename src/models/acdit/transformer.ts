@@ -3,7 +3,7 @@
  * clean one is modulated with shift 0, scale 0 and gate 1.
  */
 
-import { at, take } from '../../at.ts';
+import { at, float32At, take } from '../../at.ts';
 import {
   add,
   attention,
@@ -24,7 +24,7 @@ import {
 } from '../../graph/operators/index.ts';
 import { productDim } from '../../graph/shapes.ts';
 import { constant, type Shape, type SymbolicTensor } from '../../graph/symbolic.ts';
-import { float32 } from '../../tensor/tensor.ts';
+import { float32, type Tensor } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
 import {
   CLEAN_MODULATION,
@@ -33,8 +33,8 @@ import {
   type FinalSymbols,
   LAYER_MODULATIONS,
   type LayerSymbols,
-  type LayerWeight,
   type ModelSymbols,
+  TIMESTEP_FEATURES,
 } from './weights.ts';
 
 const NORM_EPSILON = 1e-6;
@@ -92,12 +92,8 @@ export function transformerLayer(
   return add(middle, multiply(ofQueries(gate2), network(weights, normalizedMiddle)));
 }
 
-/** What a layer multiplies by: the names that have a weight and a bias. */
-type LayerProduct = LayerWeight extends infer Name
-  ? Name extends `${infer Product}.bias`
-    ? Product
-    : never
-  : never;
+/** What a layer multiplies by. */
+type LayerProduct = `attn.${'query' | 'key' | 'value' | 'proj'}` | 'mlp.fc1' | 'mlp.fc2';
 
 /** x W^T + b, with a weight and a bias of the layer. */
 function product(weights: LayerSymbols, name: LayerProduct, x: SymbolicTensor): SymbolicTensor {
@@ -287,4 +283,19 @@ export function finalLayer(
   const [shiftBy, scaleBy] = split(modulation, 2, [1, 1]);
   const normalized = modulate(hidden, weights['final_layer.norm_final.weight'], shiftBy, scaleBy);
   return linear(normalized, weights['final_layer.linear.weight'], weights['final_layer.linear.bias']);
+}
+
+/** cos and sin of t / 10000^(i/128), cosines first; t are raw integers 0 to 999. (K) to (K, 256), in float32. */
+export function timestepFeatures(timesteps: ArrayLike<number>): Tensor<'float32'> {
+  const half = TIMESTEP_FEATURES / 2;
+  const frequencies = Float32Array.from({ length: half }, (_, i) => Math.exp((-Math.log(10000) * i) / half));
+  const out = new Float32Array(timesteps.length * TIMESTEP_FEATURES);
+  for (let k = 0; k < timesteps.length; k++) {
+    for (let i = 0; i < half; i++) {
+      const angle = Math.fround(at(timesteps, k) * float32At(frequencies, i));
+      out[k * TIMESTEP_FEATURES + i] = Math.cos(angle);
+      out[k * TIMESTEP_FEATURES + half + i] = Math.sin(angle);
+    }
+  }
+  return float32([timesteps.length, TIMESTEP_FEATURES], out);
 }
