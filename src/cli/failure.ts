@@ -9,22 +9,19 @@ export const EXIT = { failure: 1, badInput: 2, interrupted: 130 } as const;
 
 /** Report an error, and give the exit code for it. */
 export function reportFailure(error: unknown, verbose: boolean, { stderr, signal }: Terminal): number {
-  if (isOutOfMemory(error)) {
-    stderr.write(
-      `acdit: there is not enough memory for this (${printable(error.message)}); use a smaller --batch or model, or free some memory\n`,
-    );
+  const outOfMemory = isOutOfMemory(error);
+  if (outOfMemory || error instanceof AcditError || isSystemError(error)) {
+    const { message } = error;
+    const problem = outOfMemory
+      ? `there is not enough memory for this (${printable(message)}); use a smaller --batch or model, or free some memory`
+      : printableMessage(message);
+    stderr.write(`acdit: ${problem}\n`);
     if (verbose) stderr.write(`${printableLines(stackOf(error))}\n`);
     return EXIT.badInput;
   }
-  const expected = error instanceof AcditError || isSystemError(error);
-  if (!expected && signal.aborted && error === signal.reason) return EXIT.interrupted;
-  if (!expected) {
-    stderr.write(`acdit: this is a bug in acdit, please report it\n${printableLines(stackOf(error))}\n`);
-    return EXIT.failure;
-  }
-  stderr.write(`acdit: ${printableMessage(error.message)}\n`);
-  if (verbose) stderr.write(`${printableLines(stackOf(error))}\n`);
-  return EXIT.badInput;
+  if (signal.aborted && error === signal.reason) return EXIT.interrupted;
+  stderr.write(`acdit: this is a bug in acdit, please report it\n${printableLines(stackOf(error))}\n`);
+  return EXIT.failure;
 }
 
 /** Messages of V8, Node and ONNX Runtime when memory cannot be allocated. */

@@ -47,12 +47,9 @@ export async function forEachDistance(
   visit: (tile: Tile) => void,
 ): Promise<void> {
   await forEachTile(program, a.features, b.features, { ...options, centre: metric.centre }, (tile) => {
-    const values = (metric.half && halfDistances(tile, a.squares, b.squares)) || undefined;
-    if (values) visit({ ...tile, values });
-    else {
-      toDistances(tile, a.squares, b.squares);
-      visit(tile);
-    }
+    const values = metric.half && halfDistances(tile, a.squares, b.squares);
+    if (!values) toDistances(tile, a.squares, b.squares);
+    visit(values ? { ...tile, values } : tile);
   });
 }
 

@@ -19,10 +19,6 @@ import {
 } from './clips.ts';
 import { batchOf, modestBatch, readAhead, type SampleSource } from './sample-source.ts';
 
-/** Advice for a set of several sizes. */
-export const CROP_ADVICE =
-  'Crop each to a square of N pixels, as training does, with --size N of acdit evaluate, or resize the files first';
-
 /** Options for reading a folder of images or videos. */
 export interface ImageFolderOptions {
   /** Max pixels of an image, or of all frames of a clip together (default: 100 million). */
@@ -52,10 +48,7 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
     const image = await openImage(file, options);
     if (side !== undefined) return centerCrop(withChannels(await image.decode(), 3), side);
     if (image.width === width && image.height === height) return withChannels(await image.decode(), 3);
-    throw new FormatError(
-      `${file}: is ${image.width} x ${image.height} but ${relative(path, at(files, 0))} is ${width} x ${height}; all must be ` +
-        `of one size. ${CROP_ADVICE}`,
-    );
+    throw otherSize(file, image, relative(path, at(files, 0)), { width, height });
   };
   const shape = [height, width, 3];
   return {
@@ -66,14 +59,19 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
     async *batches(size) {
       const readAt = (i: number): Promise<Image> => read(at(files, i));
       for await (const images of readAhead(files.length, modestBatch(size, shape), readAt)) {
-        yield batchOf(
-          shape,
-          images.map((image) => image.data),
-        );
+        yield batchOf(shape, images);
       }
     },
     async close() {},
   };
+}
+
+function otherSize(file: string, size: ImageSize, example: string, expected: ImageSize): FormatError {
+  return new FormatError(
+    `${file}: is ${size.width} x ${size.height} but ${example} is ${expected.width} x ${expected.height}; all must be ` +
+      'of one size. Crop each to a square of N pixels, as training does, with --size N of acdit evaluate, or resize the ' +
+      'files first',
+  );
 }
 
 /** Options for reading videos. */
@@ -132,10 +130,7 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
     const clips = await readClips(file, index, options);
     const clip = at(clips, 0);
     if (clip.height === height && clip.width === width) return clips;
-    throw new FormatError(
-      `${file}: is ${clip.width} x ${clip.height} but ${relative(path, example.file)} is ${width} x ${height}; ` +
-        `all must be of one size. ${CROP_ADVICE}`,
-    );
+    throw otherSize(file, clip, relative(path, example.file), { width, height });
   };
   const { frames, clipsPerVideo } = protocol;
   const shape = [frames, height, width, 3];
@@ -151,11 +146,7 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
       for await (const clips of readAhead(videos.length, videosAtOnce, read)) {
         const flat = clips.flat();
         for (let start = 0; start < flat.length; start += size) {
-          const some = flat.slice(start, start + size);
-          yield batchOf(
-            shape,
-            some.map((clip) => clip.data),
-          );
+          yield batchOf(shape, flat.slice(start, start + size));
         }
       }
     },
@@ -163,9 +154,7 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
   };
 }
 
-interface Clip {
-  readonly height: number;
-  readonly width: number;
+interface Clip extends ImageSize {
   /** (frames, H, W, 3) */
   readonly data: Uint8Array;
 }

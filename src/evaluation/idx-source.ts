@@ -3,7 +3,7 @@
 import { take } from '../at.ts';
 import type { ImageDataset } from '../data/dataset.ts';
 import { readIdxImages, readIdxLabels } from '../data/idx-dataset.ts';
-import { imageFromSamples } from '../media/image.ts';
+import { type Image, imageFromSamples } from '../media/image.ts';
 import { batchOf, labelsIfReadable, type SampleSource } from './sample-source.ts';
 
 /**
@@ -15,7 +15,7 @@ export async function openIdxSource(path: string): Promise<SampleSource> {
   const [count, height, width] = take(shape, 3);
   const labels = await labelsIfReadable(async () => (await readIdxLabels(path, count)).data);
   const size = height * width;
-  const images = Array.from({ length: count }, (_, i) => data.subarray(i * size, (i + 1) * size));
+  const images = Array.from({ length: count }, (_, i) => ({ data: data.subarray(i * size, (i + 1) * size) }));
   return memorySource({ name: path, shape: [height, width, 1], ...labels }, images);
 }
 
@@ -24,19 +24,19 @@ export async function datasetSource(dataset: ImageDataset, count = dataset.size)
   const [, ...shape] = dataset.sampleShape;
   const [channels, height, width] = take(shape, 3);
   const labels: number[] = [];
-  const images: Uint8Array[] = [];
+  const images: Image[] = [];
   for (let i = 0; i < dataset.size && images.length < count; i++) {
     const sample = await dataset.read(i);
     if (!sample) continue;
     labels.push(sample.label);
-    images.push(imageFromSamples(sample.values, shape).data);
+    images.push(imageFromSamples(sample.values, shape));
   }
   return memorySource({ name: dataset.name, shape: [height, width, channels], labels }, images);
 }
 
 function memorySource(
   source: Omit<SampleSource, 'count' | 'batches' | 'close'>,
-  images: readonly Uint8Array[],
+  images: readonly { readonly data: Uint8Array }[],
 ): SampleSource {
   return {
     ...source,

@@ -110,13 +110,15 @@ export async function openVideoArray(
     async *batches(most) {
       const size = modestBatch(most, shape);
       const array = await npz.stream(IMAGES);
-      let clips: Uint8Array[] = [];
+      let clips: { readonly data: Uint8Array }[] = [];
       let video = 0;
       try {
         for await (const { data } of array.pieces(1)) {
           if (chosen.has(video)) {
             const starts = clipStarts(name, length, video, protocol);
-            clips.push(...starts.map((start) => cutOut(data as Uint8Array, length, start, protocol)));
+            clips.push(
+              ...starts.map((start) => ({ data: cutOut(data as Uint8Array, length, start, protocol) })),
+            );
           }
           video++;
           for (; clips.length >= size || (video === count && clips.length > 0); clips = clips.slice(size)) {

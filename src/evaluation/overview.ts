@@ -5,24 +5,14 @@ import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { forEachDistance, type Points, pointsOf } from './distances.ts';
+import type { PerSet } from './evaluation-set.ts';
 import { meanOf } from './gaussian.ts';
 import { type Features, pickRows, type WorkOptions, withTileProgram } from './products.ts';
 
-/** Points of both sets in a plane. */
-export interface Projection {
-  /** (n, 2), row by row. */
-  readonly reference: Float64Array;
-  /** (m, 2), row by row. */
-  readonly samples: Float64Array;
+/** Points of both sets in a plane: (n, 2) and (m, 2), row by row. */
+export interface Projection extends PerSet<Float64Array> {
   /** Shares of the variance of both sets together that lie along the first axis and the second. */
   readonly shares: readonly [number, number];
-}
-
-/** Euclidean distances to nearest neighbours in the reference. */
-export interface NearestDistances {
-  readonly samples: Float64Array;
-  /** Of each reference point to the nearest other one: what samples as good as the reference would have. */
-  readonly reference: Float64Array;
 }
 
 /** At most `most` rows, evenly spread. */
@@ -35,13 +25,16 @@ export function someRows(features: Features, most: number): Tensor<'float64'> {
   );
 }
 
-/** The distance of each sample, and of each reference point, to the nearest (other) reference point. */
+/**
+ * Returns the Euclidean distance of each sample, and of each reference point, to the nearest (other) reference point: the
+ * latter are what samples as good as the reference would have.
+ */
 export async function nearestDistances(
   device: Device,
   reference: Features,
   samples: Features,
   options: WorkOptions = {},
-): Promise<NearestDistances> {
+): Promise<PerSet<Float64Array>> {
   const metric = { centre: meanOf(reference) };
   const [real, fake] = [pointsOf(reference, metric), pointsOf(samples, metric)];
   return withTileProgram(device, at(reference.shape, 1), async (program) => {

@@ -39,8 +39,12 @@ export function modestBatch(size: number, shape: readonly number[]): number {
 }
 
 /** Returns samples of one shape as a batch (N, ...shape). */
-export function batchOf(shape: readonly number[], samples: readonly Uint8Array[]): Tensor<'uint8'> {
-  return tensor('uint8', [samples.length, ...shape], joinArrays('uint8', samples));
+export function batchOf(
+  shape: readonly number[],
+  samples: readonly { readonly data: Uint8Array }[],
+): Tensor<'uint8'> {
+  const data = samples.map((sample) => sample.data);
+  return tensor('uint8', [samples.length, ...shape], joinArrays('uint8', data));
 }
 
 /** Reads the labels of a set, if possible; only some metrics need them. */

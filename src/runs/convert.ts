@@ -94,18 +94,13 @@ async function requireFree(path: string, format: ModelFormat, overwrite: boolean
       const what = found.isDirectory() ? 'a folder' : 'a file';
       throw new ArgumentError(`${file} exists and is ${what}; give another name`);
     }
-    if (format === 'folder') await requireModelFolder(file);
-    if (!overwrite && !(format === 'folder' && (await readdir(file)).length === 0)) {
-      throw existsError(file);
+    const contents = format === 'folder' ? await readdir(file) : undefined;
+    if (contents?.length === 0) continue;
+    if (contents && !contents.includes(CONFIG_FILE)) {
+      throw new ArgumentError(`${file} exists and holds other files than a model's; give another name`);
     }
+    if (!overwrite) throw existsError(file);
   }
-}
-
-/** Files of a model are not put among others. */
-async function requireModelFolder(folder: string): Promise<void> {
-  const files = await readdir(folder);
-  if (files.length === 0 || files.includes(CONFIG_FILE)) return;
-  throw new ArgumentError(`${folder} exists and holds other files than a model's; give another name`);
 }
 
 async function write(

@@ -5,12 +5,7 @@ import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import type { ImageDataset, VideoDataset } from '../data/dataset.ts';
 import { describeIgnoredFiles } from '../data/folder-files.ts';
-import {
-  type EncodeHooks,
-  type EncodeOptions,
-  type EncodeStart,
-  encodeLatents,
-} from '../data/latents/encode.ts';
+import { type EncodeHooks, type EncodeOptions, encodeLatents } from '../data/latents/encode.ts';
 import {
   earlierLatentsNote,
   finishedCounts,
@@ -133,7 +128,7 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
   const started = performance.now();
   let progress: Progress | undefined;
   let [finished, total, items] = [0, 0, 0];
-  let unit = 'images';
+  let unit: 'images' | 'videos' = 'images';
   const shard = (): string => `${finished}/${total}`;
   const hooks: EncodeHooks = {
     onWait: (owner) => say(`checking whether ${owner} still writes to ${folder}`),
@@ -146,7 +141,9 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
       finished = index.shards.length - damage.length;
       say(describe(index, done));
       unit = unitOf(index);
-      for (const problem of startProblems(folder, data, { index, damage, ignoredFiles })) warn(problem);
+      for (const note of earlierLatentsNote(folder, index)) warn(note);
+      for (const problem of damage) warn(`${problem}; the shard is made again`);
+      if (ignoredFiles) warn(describeIgnoredFiles(data, unit, ignoredFiles));
       const { images, latentShape, dtype, flips } = index;
       emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, ignoredFiles });
       progress = report.progress({ total: images, start: done, label: 'encode', unit: unit.slice(0, -1) });
@@ -187,17 +184,6 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
       emit({ kind: 'interrupted', folder, shards: finished });
     },
   };
-}
-
-/** Yields what the user should know of a dataset and of finished shards before the rest is encoded. */
-function* startProblems(
-  folder: string,
-  data: string,
-  { index, damage, ignoredFiles }: Pick<EncodeStart, 'index' | 'damage' | 'ignoredFiles'>,
-): Generator<string> {
-  yield* earlierLatentsNote(folder, index);
-  for (const problem of damage) yield `${problem}; the shard is made again`;
-  if (ignoredFiles) yield describeIgnoredFiles(data, unitOf(index), ignoredFiles);
 }
 
 function describe(index: LatentsIndex, done: number): string {

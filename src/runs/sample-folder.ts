@@ -24,14 +24,6 @@ export interface SampleFolder {
   release(): Promise<void>;
 }
 
-export interface SampleFolderOptions {
-  /** Samples of the run. */
-  readonly count: number;
-  /** Replace the samples, grids and latents of earlier runs, as the folder's record names them. */
-  readonly overwrite: boolean;
-  readonly signal: AbortSignal;
-}
-
 /** The number that a sample's name begins with. A name with more digits is not a sample's. */
 const NUMBERED = /^(\d{3,12})-/;
 /** Files of the runs: samples of any format, and folders of frames. */
@@ -54,14 +46,14 @@ const recordSchema = z.array(runSchema);
 type Run = z.infer<typeof runSchema>;
 
 /**
- * Makes the folder if it does not exist, and reserves numbers in it. To overwrite, only files that the record names as an
- * earlier run's are removed.
+ * Makes the folder if it does not exist, and reserves numbers for `count` samples in it. With `overwrite`, samples, grids and
+ * latents of earlier runs are removed, but only files that the record names as theirs.
  * @throws {ArgumentError} if it is to be overwritten while another process samples into it.
  * @throws {AcditError} if it cannot be written.
  */
 export async function openSampleFolder(
   path: string,
-  { count, overwrite, signal }: SampleFolderOptions,
+  { count, overwrite, signal }: LockOptions & { readonly count: number; readonly overwrite: boolean },
 ): Promise<SampleFolder> {
   await makeFolders(path);
   const own = await withRecord(path, { signal }, async (runs) => {

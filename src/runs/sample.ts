@@ -174,7 +174,16 @@ async function prepare(options: SampleOptions): Promise<Run> {
   await requireFreeFiles([latents], overwrite);
   const needsAutoencoder = decode || options.continue !== undefined || !ofLatents;
   const vae = needsAutoencoder ? await findAutoencoder(options, WITHOUT_AUTOENCODER) : undefined;
-  const given = await givenBlocks(options, request.blocks, vae, context.signal);
+  const { continue: path, keep } = options;
+  if (path === undefined && keep !== undefined) {
+    throw invalidOption('keep', 'says how much of --continue is kept; give both, or leave it out');
+  }
+  const { blocks } = request;
+  const { threads } = device;
+  const given =
+    path === undefined
+      ? undefined
+      : await readGiven(config, { path, keep, blocks, vae, threads, signal: context.signal });
   const continued = given && { given };
   return {
     ...context,
@@ -189,18 +198,6 @@ async function prepare(options: SampleOptions): Promise<Run> {
     latents,
     videos,
   };
-}
-
-/** Reads the blocks (1, K, B, C) that are continued. */
-async function givenBlocks(
-  { model: { config }, device: { threads }, continue: path, keep }: SampleOptions,
-  blocks: number,
-  vae: string | undefined,
-  signal: AbortSignal,
-): Promise<Tensor<'float32'> | undefined> {
-  if (path !== undefined) return readGiven(config, { path, keep, blocks, vae, threads, signal });
-  if (keep === undefined) return undefined;
-  throw invalidOption('keep', 'says how much of --continue is kept; give both, or leave it out');
 }
 
 function videoSettings({ frames }: AcditConfig, { format, fps }: SampleOptions): VideoSettings | undefined {

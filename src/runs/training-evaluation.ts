@@ -108,17 +108,12 @@ async function decoderFingerprint(vae: string, signal: AbortSignal): Promise<str
   });
 }
 
-/** A reference with the fingerprint of its pixels, or of the numbers that are stored in place of them. */
-interface Reference {
-  readonly reference: EvaluationSet;
-  readonly fingerprint: string;
-}
-
+/** Returns the reference, and the fingerprint of its pixels, or of the numbers that are stored in place of them. */
 async function referenceSet(
   { recipe, config, device, signal }: TrainingSampleOptions,
   { reference, references }: EvaluationRecipe,
   network: FeatureNetwork,
-): Promise<Reference> {
+): Promise<{ readonly reference: EvaluationSet; readonly fingerprint: string }> {
   const hash = createHash('sha256');
   const fingerprint = (): string => hash.digest('hex').slice(0, 16);
   if (isSplit(reference)) {
@@ -192,10 +187,7 @@ function modelSource(
       const batch = Math.min(size, defaultBatch(config));
       const request = { labels, ...sampling(recipe, settings), seed: recipe.training.seed, batch };
       for await (const images of sampleImages(options, weights, request)) {
-        yield batchOf(
-          shape,
-          images.map((image) => image.data),
-        );
+        yield batchOf(shape, images);
       }
     },
     async close() {},
