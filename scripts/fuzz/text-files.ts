@@ -103,7 +103,8 @@ async function hubTargets(folder: string): Promise<Target[]> {
       samples: [{ bytes: Buffer.from(`${COMMIT}\n`) }],
       async read(bytes) {
         await writeFile(ref, bytes);
-        const path = await expectedPath(cache, LOCATION);
+        const hub = await hubThat(async () => new Response());
+        const path = await expectedPath(new HubFile(hub, LOCATION));
         if (!path.startsWith(join(cache, 'models--owner--name', 'snapshots')))
           throw new Error(`leads to ${path}`);
         return undefined;

@@ -55,7 +55,6 @@ export async function openAutoencoderSource(
 
 /**
  * Makes an autoencoder from the tensors of an open archive, which is closed if they do not fit.
- * @param file what to call it in messages.
  * @throws {CheckpointError} if they do not fit.
  */
 export function storedAutoencoder(

@@ -11,7 +11,6 @@ const MAX_DIMS = 64;
 
 /**
  * Number of elements of an untrusted shape.
- * @param where names the tensor in the message.
  * @throws {FormatError} if it is not a list of at most 64 non-negative integers, or its product is too large.
  */
 export function checkedElementCount(shape: readonly unknown[], where: string): number {
@@ -62,7 +61,6 @@ export function lastIndex(shape: readonly number[], strides: readonly number[]):
 
 /**
  * Row-major copy of a strided view whose first element is `source[0]`; its last must be inside `source`.
- * @param where names the tensor in messages.
  * @throws {FormatError} if there is no memory for it.
  */
 export function gatherStrided(

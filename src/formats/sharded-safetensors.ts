@@ -55,7 +55,6 @@ export function parseShardIndex(text: string, name: string): ShardIndex {
 
 /**
  * Opens all files of an index as one archive; only their headers are read.
- * @param name what to call the index in messages.
  * @param open opens a file by its name.
  * @throws {FormatError} if a file is missing or damaged, or does not hold exactly the tensors that the index says.
  */

@@ -26,7 +26,7 @@ import {
 import { basename, dirname, join, relative } from 'node:path';
 import { HubError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
-import type { HubLocation } from './names.ts';
+import type { HubFile } from './connection.ts';
 
 /** A commit's name in full. */
 export const COMMIT = /^[0-9a-f]{40}$/;
@@ -34,30 +34,30 @@ export const COMMIT = /^[0-9a-f]{40}$/;
 /** Windows has no such flag, and ordinary users cannot make links there. */
 const { O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
 
-export function repoFolder(cache: string, repo: string): string {
-  return join(cache, `models--${repo.replaceAll('/', '--')}`);
+export function repoFolder({ hub, location }: HubFile): string {
+  return join(hub.settings.cache, `models--${location.repo.replaceAll('/', '--')}`);
 }
 
 /** Where a file of a commit is, or would be. */
-export function snapshotPath(cache: string, { repo, path }: HubLocation, commit: string): string {
-  return join(repoFolder(cache, repo), 'snapshots', commit, ...path.split('/'));
+export function snapshotPath(file: HubFile, commit: string): string {
+  return join(repoFolder(file), 'snapshots', commit, ...file.location.path.split('/'));
 }
 
-export function blobPath(cache: string, repo: string, checksum: string): string {
-  return join(repoFolder(cache, repo), 'blobs', checksum);
+export function blobPath(file: HubFile, checksum: string): string {
+  return join(repoFolder(file), 'blobs', checksum);
 }
 
 /**
  * Where a file is without asking the hub: in the snapshot of the commit that its branch was last seen at. Without such
  * a commit the branch's own name serves, so that files can be put there by hand.
  */
-export async function expectedPath(cache: string, location: HubLocation): Promise<string> {
-  const commit = (await readRef(refPath(cache, location))) ?? location.revision.replaceAll('/', '--');
-  return snapshotPath(cache, location, commit);
+export async function expectedPath(file: HubFile): Promise<string> {
+  const commit = (await readRef(refPath(file))) ?? file.location.revision.replaceAll('/', '--');
+  return snapshotPath(file, commit);
 }
 
-function refPath(cache: string, { repo, revision }: HubLocation): string {
-  return join(repoFolder(cache, repo), 'refs', ...revision.split('/'));
+function refPath(file: HubFile): string {
+  return join(repoFolder(file), 'refs', ...file.location.revision.split('/'));
 }
 
 /** Returns the commit in a file of `refs`, if there is one. */
@@ -75,18 +75,18 @@ async function readRef(path: string): Promise<string | undefined> {
 }
 
 /** Remember the commit of a branch or tag. */
-export async function rememberCommit(cache: string, location: HubLocation, commit: string): Promise<void> {
-  if (location.revision === commit) return;
-  const ref = refPath(cache, location);
+export async function rememberCommit(file: HubFile, commit: string): Promise<void> {
+  if (file.location.revision === commit) return;
+  const ref = refPath(file);
   if ((await readRef(ref)) === commit) return;
-  await makeInside(cache, location.repo, dirname(ref));
+  await makeInside(file, dirname(ref));
   if ((await lstat(ref).catch(() => undefined))?.isSymbolicLink()) await rm(ref, { force: true });
   await writeFileAtomically(ref, (write) => write(Buffer.from(commit)));
 }
 
 /** Make a folder inside a repository's folder. @throws {HubError} if a link on the way leads elsewhere */
-async function makeInside(cache: string, repo: string, folder: string): Promise<void> {
-  const root = repoFolder(cache, repo);
+async function makeInside(file: HubFile, folder: string): Promise<void> {
+  const root = repoFolder(file);
   await makeFolders(root);
   const wanted = join(await realpath(root), relative(root, folder));
   // The nearest existing folder shows whether a link leads elsewhere, before anything is made through it.
@@ -127,10 +127,10 @@ export async function snapshotFile(path: string, blob: string): Promise<string |
 }
 
 /** Finds the blob that a snapshot's link leads to; undefined if it leads out of the repository's `blobs`. */
-export async function linkedBlob(cache: string, repo: string, path: string): Promise<string | undefined> {
+export async function linkedBlob(file: HubFile, path: string): Promise<string | undefined> {
   const target = await realpath(path).catch(() => undefined);
   if (target === undefined) return undefined;
-  const blob = blobPath(cache, repo, basename(target));
+  const blob = blobPath(file, basename(target));
   return (await realpath(blob).catch(() => undefined)) === target ? blob : undefined;
 }
 
@@ -140,14 +140,13 @@ export async function linkedBlob(cache: string, repo: string, path: string): Pro
  * a new blob is moved there, and one that others may use is copied.
  */
 export async function placeSnapshot(
-  cache: string,
-  location: HubLocation,
+  file: HubFile,
   blob: string,
   path: string,
   { isNew }: { readonly isNew: boolean },
 ): Promise<void> {
   const folder = dirname(path);
-  await makeInside(cache, location.repo, folder);
+  await makeInside(file, folder);
   await rm(path, { force: true });
   const makers = [
     () => symlink(relative(folder, blob), path),

@@ -64,11 +64,11 @@ export async function downloadFile(
 export async function ensureFile(hub: Hub, location: HubLocation): Promise<Outcome> {
   requireLocation(location);
   const file = new HubFile(hub, location);
-  const { cache, offline } = hub.settings;
+  const { revision } = location;
   // A commit never changes.
-  const known = COMMIT.test(location.revision) ? snapshotPath(cache, location, location.revision) : undefined;
+  const known = COMMIT.test(revision) ? snapshotPath(file, revision) : undefined;
   if (known !== undefined && (await isUsable(file, known))) return cachedAt(file, known);
-  const answer = offline
+  const answer = hub.settings.offline
     ? ({ kind: 'unreachable', reason: 'HF_HUB_OFFLINE is set' } as const)
     : await lookUp(file);
   if (answer.kind === 'missing') return answer;
@@ -78,10 +78,9 @@ export async function ensureFile(hub: Hub, location: HubLocation): Promise<Outco
 }
 
 async function cachedFile(file: HubFile, reason: string): Promise<Outcome> {
-  const { cache, offline } = file.hub.settings;
-  const path = await expectedPath(cache, file.location);
+  const path = await expectedPath(file);
   if (!(await isUsable(file, path))) return { kind: 'absent', reason, expected: path };
-  if (!offline) file.emit({ kind: 'unreachable', reason });
+  if (!file.hub.settings.offline) file.emit({ kind: 'unreachable', reason });
   return cachedAt(file, path);
 }
 
@@ -94,7 +93,7 @@ async function isUsable(file: HubFile, path: string): Promise<boolean> {
   const stats = await lstat(path);
   const isHandMade = !COMMIT.test(commitOf(file.location, path));
   if (!stats.isSymbolicLink() || isHandMade) return true;
-  const blob = await linkedBlob(file.hub.settings.cache, file.location.repo, path);
+  const blob = await linkedBlob(file, path);
   if (blob !== undefined && (await hasContent(file, blob, basename(blob)))) return true;
   if (blob === undefined) file.emit({ kind: 'damaged', path });
   return false;
@@ -118,15 +117,13 @@ function cachedAt(file: HubFile, path: string): Outcome {
 }
 
 async function ensureSnapshot(file: HubFile, info: FileInfo): Promise<string> {
-  const { hub, location } = file;
-  const { cache } = hub.settings;
-  const path = snapshotPath(cache, location, info.commit);
-  const blob = blobPath(cache, location.repo, info.checksum);
+  const path = snapshotPath(file, info.commit);
+  const blob = blobPath(file, info.checksum);
   const present = await isPresent(file, info, path, blob);
   try {
     if (present) await removeAbandonedLock(lockFile(blob));
     else await makeSnapshot(file, info, path, blob);
-    await rememberCommit(cache, location, info.commit).catch((error) => {
+    await rememberCommit(file, info.commit).catch((error) => {
       if (!present) throw error; // a cache that others share may be read-only
     });
   } catch (cause) {
@@ -134,7 +131,7 @@ async function ensureSnapshot(file: HubFile, info: FileInfo): Promise<string> {
     const isOfFiles = syscall !== undefined || (cause instanceof AcditError && !(cause instanceof HubError));
     if (!isOfFiles) throw cause;
     throw file.error(
-      `cannot write into the cache ${repoFolder(cache, location.repo)} (${message}); ` +
+      `cannot write into the cache ${repoFolder(file)} (${message}); ` +
         'set HF_HOME to a folder that can be written to',
       { cause },
     );
@@ -159,19 +156,18 @@ function lockFile(blob: string): string {
 
 /** One process downloads the blob and places it; others wait, and find it there. */
 async function makeSnapshot(file: HubFile, info: FileInfo, path: string, blob: string): Promise<void> {
-  const { hub, location } = file;
   await makeFolders(dirname(blob));
   const lock = await takeLock(lockFile(blob), {
-    signal: hub.signal,
+    signal: file.hub.signal,
     onWait: () => file.emit({ kind: 'waiting' }),
   });
   try {
     if (await isPresent(file, info, path, blob)) return;
     const isNew = !(await isWhole(file, info, blob));
     if (isNew) await downloadBlob(file, info, blob);
-    await placeSnapshot(hub.settings.cache, location, blob, path, { isNew });
+    await placeSnapshot(file, blob, path, { isNew });
     const placed = await snapshotFile(path, blob);
-    if (isNew && placed !== undefined) await noteGenuine(hub, placed, info.checksum);
+    if (isNew && placed !== undefined) await noteGenuine(file.hub, placed, info.checksum);
   } finally {
     await lock.release();
   }

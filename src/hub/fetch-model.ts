@@ -9,7 +9,7 @@ import { HubError } from '../errors.ts';
 import { isShardIndex } from '../formats/sharded-safetensors.ts';
 import { didYouMean } from '../nearest.ts';
 import { expectedPath } from './cache.ts';
-import { type Hub, openHub } from './connection.ts';
+import { type Hub, HubFile, openHub } from './connection.ts';
 import { ensureFile, type Outcome } from './download-file.ts';
 import type { HubOptions } from './events.ts';
 import { missingFile } from './listing.ts';
@@ -162,7 +162,7 @@ async function absent(
   reason: string,
 ): Promise<HubError> {
   const first = inFolder(folder, at(names, 0));
-  const path = await expectedPath(hub.settings.cache, first);
+  const path = await expectedPath(new HubFile(hub, first));
   const [what, where] =
     names.length === 1
       ? [first, `put it at ${path}`]

@@ -48,7 +48,6 @@ export interface Unpickled<H extends object> {
 /**
  * The value of the pickle that begins at `start`. It may contain cycles and be far larger written out than in memory:
  * see `checkTree`.
- * @param name what to call the file in messages.
  * @throws {FormatError} if the pickle is damaged, uses an opcode outside protocols 2 to 5 or one that is refused,
  * names something that the host does not know, or describes absurdly much.
  */

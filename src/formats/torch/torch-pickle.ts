@@ -132,7 +132,6 @@ const globals = new Map<string, Global>(
 
 /**
  * The value of a checkpoint's pickle, and where it ends. Storages are looked up, and their sizes checked, but not read.
- * @param name what to call the checkpoint in messages.
  * @param start where in `bytes` the pickle begins.
  * @throws {FormatError} if the pickle is damaged or malicious, or names something that runs code.
  */
