@@ -119,15 +119,11 @@ export class ConnectionProblem extends Error {
 
   constructor(
     message: string,
-    {
-      temporary = false,
-      retryAfter,
-      ...options
-    }: ErrorOptions & { temporary?: boolean; retryAfter?: number | undefined } = {},
+    options: ErrorOptions & { temporary?: boolean; retryAfter?: number | undefined } = {},
   ) {
     super(message, options);
-    this.temporary = temporary;
-    this.retryAfter = retryAfter;
+    this.temporary = options.temporary ?? false;
+    this.retryAfter = options.retryAfter;
   }
 }
 

@@ -5,8 +5,7 @@ import { basename, dirname, sep } from 'node:path';
 import { AcditError, HubError } from '../errors.ts';
 import { makeFolders } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
-import { isFile } from '../io/file-source.ts';
-import { missingSpace } from '../io/free-space.ts';
+import { isFile, missingSpace } from '../io/file-source.ts';
 import { removeAbandonedLock, takeLock } from '../io/lock.ts';
 import {
   blobPath,

@@ -1,8 +1,9 @@
-/** @file Files on disk as byte sources (Node only). */
+/** @file Files on disk as byte sources, and the free space there (Node only). */
 
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, stat, statfs } from 'node:fs/promises';
 import { FormatError } from '../errors.ts';
 import { allocateBytes, type ByteSource, checkRange, closingOnError } from './byte-source.ts';
+import { formatBytes } from './quantities.ts';
 
 /** One system call reads at most 2^31 - 1 bytes. */
 const LARGEST_READ = 2 ** 30;
@@ -64,4 +65,12 @@ async function fill(file: FileHandle, name: string, bytes: Uint8Array, position:
     }
     done += bytesRead;
   }
+}
+
+/** Returns what is missing if fewer bytes than needed are free where a folder is; undefined if there is enough space. */
+export async function missingSpace(folder: string, needed: number): Promise<string | undefined> {
+  const { bavail, bsize, blocks } = await statfs(folder);
+  const free = bavail * bsize;
+  if (blocks === 0 || free >= needed) return undefined; // some file systems do not state it
+  return `${formatBytes(needed)} are needed in ${folder}, and ${formatBytes(free)} are free`;
 }

@@ -16,7 +16,7 @@ import {
 import { frameBytes } from '../data/latents/shard.ts';
 import { openImages, openVideos } from '../data/open.ts';
 import { ArgumentError } from '../errors.ts';
-import { missingSpace } from '../io/free-space.ts';
+import { missingSpace } from '../io/file-source.ts';
 import { formatBytes, formatDuration } from '../io/quantities.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';

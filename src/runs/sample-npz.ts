@@ -18,7 +18,7 @@ import {
 import type { Origin } from '../formats/resumable-npz-journal.ts';
 import { companionFile, makeFolders } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
-import { missingSpace } from '../io/free-space.ts';
+import { missingSpace } from '../io/file-source.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { rgbBytes } from '../media/pixels.ts';

@@ -127,12 +127,9 @@ export function isNamespace(value: TorchValue | undefined): value is TorchNamesp
 
 function checkMagic(start: Uint8Array, name: string): void {
   if (ZIP_MAGIC.every((byte, i) => start[i] === byte)) return;
-  const mistaken = mistakenFile(start, 'torch');
-  throw new FormatError(
-    mistaken === undefined
-      ? `${name}: is no PyTorch checkpoint: it is neither a zip archive nor an older file as torch.save makes`
-      : `${name}: ${mistaken}`,
-  );
+  const unknown =
+    'is no PyTorch checkpoint: it is neither a zip archive nor an older file as torch.save makes';
+  throw new FormatError(`${name}: ${mistakenFile(start, 'torch') ?? unknown}`);
 }
 
 /** Everything is in one folder, whose name varies. */
