@@ -48,9 +48,7 @@ function linspaceTimesteps(schedule: VariancePreservingSchedule, steps: number):
 
 function roundHalfToEven(value: number): number {
   const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
+  return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
 }
 
 function noiseToSignal(schedule: VariancePreservingSchedule, timestep: number): number {

@@ -1,22 +1,17 @@
 /** @file Activations with their gradients in few passes over memory. */
 
-import { applyOne, remember, type SymbolicTensor } from '../symbolic.ts';
+import { remember, type SymbolicTensor } from '../symbolic.ts';
 import { reduceSum } from './broadcasting.ts';
-import { add, exponential, multiply, scale, shift, sigmoid, square, subtract } from './elementwise.ts';
+import { add, exponential, multiply, scale, shift, sigmoid, square, subtract, unary } from './elementwise.ts';
 
 /** max(x, 0). The gradient at 0 is 0. */
 export function relu(x: SymbolicTensor): SymbolicTensor {
-  return applyOne({
-    operator: 'Relu',
-    inputs: [x],
-    shape: x.shape,
-    gradient: (g, y) => [multiply(g, signOf(y))],
-  });
+  return unary('Relu', x, (g, y) => multiply(g, signOf(y)));
 }
 
 /** -1, 0 or 1; its gradient is 0. */
 function signOf(x: SymbolicTensor): SymbolicTensor {
-  return applyOne({ operator: 'Sign', inputs: [x], shape: x.shape });
+  return unary('Sign', x, () => undefined);
 }
 
 /** x * sigmoid(x). */
@@ -30,14 +25,8 @@ const GELU_CUBIC = GELU_LINEAR * 0.044715;
 
 /** GELU in its tanh form: x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x³))). */
 export function gelu(x: SymbolicTensor): SymbolicTensor {
-  return applyOne({
-    operator: 'Gelu',
-    inputs: [x],
-    attributes: { approximate: 'tanh' },
-    shape: x.shape,
-    // The slope takes a dozen passes. A forward program, which has x in the processor's cache, can save it in its place.
-    gradient: (g, y) => [multiply(g, remember(geluSlope(x, y)))],
-  });
+  // The slope takes a dozen passes. A forward program, which has x in the processor's cache, can save it in its place.
+  return unary('Gelu', x, (g, y) => multiply(g, remember(geluSlope(x, y))), { approximate: 'tanh' });
 }
 
 /** y = x s with s = sigmoid(x (a + b x²)), so y' = s + (y - y s)(a + 3 b x²). */
@@ -49,22 +38,14 @@ function geluSlope(x: SymbolicTensor, y: SymbolicTensor): SymbolicTensor {
 
 /** Softmax over the last axis. */
 export function softmax(x: SymbolicTensor): SymbolicTensor {
-  return applyOne({
-    operator: 'Softmax',
-    inputs: [x],
-    attributes: { axis: -1 },
-    shape: x.shape,
-    gradient: (g, p) => [multiply(p, subtract(g, reduceSum(multiply(g, p), [-1], true)))],
-  });
+  const gradient = (g: SymbolicTensor, p: SymbolicTensor): SymbolicTensor =>
+    multiply(p, subtract(g, reduceSum(multiply(g, p), [-1], true)));
+  return unary('Softmax', x, gradient, { axis: -1 });
 }
 
 /** The logarithm of softmax over the last axis, which does not overflow where softmax would round to 0. */
 export function logSoftmax(x: SymbolicTensor): SymbolicTensor {
-  return applyOne({
-    operator: 'LogSoftmax',
-    inputs: [x],
-    attributes: { axis: -1 },
-    shape: x.shape,
-    gradient: (g, y) => [subtract(g, multiply(exponential(y), reduceSum(g, [-1], true)))],
-  });
+  const gradient = (g: SymbolicTensor, y: SymbolicTensor): SymbolicTensor =>
+    subtract(g, multiply(exponential(y), reduceSum(g, [-1], true)));
+  return unary('LogSoftmax', x, gradient, { axis: -1 });
 }

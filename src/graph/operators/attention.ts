@@ -5,7 +5,7 @@ import { ShapeError } from '../../errors.ts';
 import { sameShape } from '../shapes.ts';
 import { applyOne, type Shape, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { filled, reduceSum } from './broadcasting.ts';
-import { add, multiply, negate } from './elementwise.ts';
+import { add, multiply, negate, unary } from './elementwise.ts';
 import { concat } from './layout.ts';
 import { matmulTransposed, transposedMatmul } from './linear-algebra.ts';
 
@@ -36,13 +36,7 @@ export function attention(
  * rowsum(dP P) = rowsum(dO O), and O is D wide instead of K.
  */
 function rowSoftmax(scores: SymbolicTensor): SymbolicTensor {
-  return applyOne({
-    operator: 'Softmax',
-    inputs: [scores],
-    attributes: { axis: -1 },
-    shape: scores.shape,
-    gradient: (g) => [g],
-  });
+  return unary('Softmax', scores, (g) => g, { axis: -1 });
 }
 
 function weightedValues(probabilities: SymbolicTensor, v: SymbolicTensor): SymbolicTensor {

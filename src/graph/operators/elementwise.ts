@@ -2,7 +2,7 @@
 
 import { ShapeError } from '../../errors.ts';
 import { broadcast } from '../shapes.ts';
-import { applyOne, type SymbolicTensor, scalar, showShape } from '../symbolic.ts';
+import { applyOne, type Node, type SymbolicTensor, scalar, showShape } from '../symbolic.ts';
 import { sumTo } from './broadcasting.ts';
 
 function requireFloat(operator: string, ...symbols: SymbolicTensor[]): void {
@@ -30,15 +30,18 @@ function binary(
   });
 }
 
-function unary(
+/** An operator of one float32 tensor whose result has the same shape. */
+export function unary(
   operator: string,
   x: SymbolicTensor,
-  gradient: (g: SymbolicTensor, out: SymbolicTensor) => SymbolicTensor,
+  gradient: (g: SymbolicTensor, out: SymbolicTensor) => SymbolicTensor | undefined,
+  attributes: Node['attributes'] = {},
 ): SymbolicTensor {
   requireFloat(operator, x);
   return applyOne({
     operator,
     inputs: [x],
+    attributes,
     shape: x.shape,
     gradient: (g, out) => [gradient(g, out)],
   });
@@ -97,12 +100,12 @@ export function exponential(x: SymbolicTensor): SymbolicTensor {
   return unary('Exp', x, (g, out) => multiply(g, out));
 }
 
-/** Of angles in radians. */
+/** The sine of angles in radians. */
 export function sine(x: SymbolicTensor): SymbolicTensor {
   return unary('Sin', x, (g) => multiply(g, cosine(x)));
 }
 
-/** Of angles in radians. */
+/** The cosine of angles in radians. */
 export function cosine(x: SymbolicTensor): SymbolicTensor {
   return unary('Cos', x, (g) => negate(multiply(g, sine(x))));
 }

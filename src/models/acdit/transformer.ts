@@ -23,7 +23,7 @@ import {
   transpose,
 } from '../../graph/operators/index.ts';
 import { productDim } from '../../graph/shapes.ts';
-import { constant, type Shape, type SymbolicTensor } from '../../graph/symbolic.ts';
+import { constant, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
 import { type AttentionPlan, keyAtoms } from './attention-plan.ts';
 import {
@@ -85,7 +85,8 @@ export function transformerLayer(
     rotate(splitHeads(key, headSize, weights['attn.k_norm.weight']), rope),
     splitHeads(value, headSize),
   );
-  const projected = product(weights, 'attn.proj', joinHeads(attended, query.shape));
+  const joined = reshape(transpose(attended, [0, 2, 1, 3]), query.shape);
+  const projected = product(weights, 'attn.proj', joined);
   const middle = add(ofQueries(hidden), multiply(ofQueries(gate1), projected));
 
   const normalizedMiddle = modulate(middle, weights['norm2.weight'], ofQueries(shift2), ofQueries(scale2));
@@ -115,11 +116,6 @@ function splitHeads(x: SymbolicTensor, headSize: number, normWeight?: SymbolicTe
   const [samples, blocks, blockSize, hidden] = take(x.shape, 4);
   const heads = reshape(x, [samples, productDim([blocks, blockSize]), Number(hidden) / headSize, headSize]);
   return transpose(normWeight ? rmsNorm(heads, NORM_EPSILON, normWeight) : heads, [0, 2, 1, 3]);
-}
-
-/** Heads (N, H, S, D) as `shape`, (N, T, B, C). */
-function joinHeads(heads: SymbolicTensor, shape: Shape): SymbolicTensor {
-  return reshape(transpose(heads, [0, 2, 1, 3]), shape);
 }
 
 /** Tables of the tokens `start` to `end`, times attention's 1 / sqrt(D), which costs nothing on them. */
