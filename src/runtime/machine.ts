@@ -21,11 +21,9 @@ export interface Machine {
  */
 export function machine(root = '/'): Machine {
   const groups = controlGroups(root);
-  const smallest = (values: readonly (number | undefined)[], most: number): number =>
-    Math.min(most, ...values.filter((value) => value !== undefined));
   return {
-    cores: Math.max(1, Math.ceil(smallest(groups.flatMap(coresOf), availableParallelism()))),
-    memory: smallest(groups.flatMap(memoryOf), totalmem()),
+    cores: Math.max(1, Math.ceil(Math.min(availableParallelism(), ...groups.flatMap(coresOf)))),
+    memory: Math.min(totalmem(), ...groups.flatMap(memoryOf)),
   };
 }
 
@@ -59,27 +57,27 @@ function pathsUp(path: string): string[] {
 }
 
 /** CPU time per wall-clock time. */
-function coresOf({ folder, controllers }: ControlGroup): (number | undefined)[] {
+function coresOf({ folder, controllers }: ControlGroup): number[] {
   const [quota, period] = text(join(folder, 'cpu.max')).trim().split(' ');
   const v2 = ratio(quota, period);
   if (!controllers.includes('cpu')) return [v2];
   return [v2, ratio(text(join(folder, 'cpu.cfs_quota_us')), text(join(folder, 'cpu.cfs_period_us')))];
 }
 
-function memoryOf({ folder, controllers }: ControlGroup): (number | undefined)[] {
-  const v2 = positive(text(join(folder, 'memory.max')));
-  return controllers.includes('memory') ? [v2, positive(text(join(folder, 'memory.limit_in_bytes')))] : [v2];
+function memoryOf({ folder, controllers }: ControlGroup): number[] {
+  const v2 = limit(text(join(folder, 'memory.max')));
+  return controllers.includes('memory') ? [v2, limit(text(join(folder, 'memory.limit_in_bytes')))] : [v2];
 }
 
-function ratio(quota: string | undefined, period: string | undefined): number | undefined {
-  const [a, b] = [positive(quota), positive(period)];
-  return a !== undefined && b !== undefined ? a / b : undefined;
+function ratio(quota: string | undefined, period: string | undefined): number {
+  const cores = limit(quota) / limit(period);
+  return cores > 0 ? cores : Number.POSITIVE_INFINITY;
 }
 
-/** Reads a number above 0; "no limit" is written `max`, `-1`, or a number larger than any memory. */
-function positive(value = ''): number | undefined {
+/** Reads a number above 0, or infinity: "no limit" is `max`, `-1`, a number larger than any memory, or no file. */
+function limit(value = ''): number {
   const number = Number(value.trim() || Number.NaN);
-  return number > 0 ? number : undefined;
+  return number > 0 ? number : Number.POSITIVE_INFINITY;
 }
 
 function text(path: string): string {

@@ -65,19 +65,17 @@ const PLACES = [2, 3] as const;
 /** Name and shape of every parameter. */
 export function classifierParameters(config: ClassifierConfig): Map<string, number[]> {
   const shapes = new Map<string, number[]>();
+  const layer = (name: string, outputs: number, ...inner: number[]): void => {
+    shapes.set(`${name}.weight`, [outputs, ...inner]);
+    shapes.set(`${name}.bias`, [outputs]);
+  };
   let channels = config.channels;
   for (const [stage, width] of config.widths.entries()) {
-    for (const [name, inputs] of [
-      ['halve', channels],
-      ['refine', width],
-    ] as const) {
-      shapes.set(`stages.${stage}.${name}.weight`, [width, inputs, KERNEL, KERNEL]);
-      shapes.set(`stages.${stage}.${name}.bias`, [width]);
-    }
+    layer(`stages.${stage}.halve`, width, channels, KERNEL, KERNEL);
+    layer(`stages.${stage}.refine`, width, width, KERNEL, KERNEL);
     channels = width;
   }
-  shapes.set('head.weight', [config.classNames.length, channels]);
-  shapes.set('head.bias', [config.classNames.length]);
+  layer('head', config.classNames.length, channels);
   return shapes;
 }
 
