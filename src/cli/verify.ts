@@ -83,35 +83,29 @@ async function readModel(name: string, values: VerifyValues, context: CommandCon
 /** Arrays of which there is one for each parameter are one line together. */
 const GROUPS = ['train.grad.', 'train.after3.'];
 
-interface Line {
-  readonly title: string;
-  /** The worst of the line's checks. */
-  readonly worst: Check;
-}
-
 function textReport(checks: readonly Check[], all: boolean): string {
-  const lines: Line[] = [];
+  const groups = new Map<string, Check[]>();
   for (const check of checks) {
-    const group = GROUPS.find((prefix) => check.name.startsWith(prefix));
-    if (all || !group) lines.push({ title: check.name, worst: check });
-    else if (!lines.some(({ title }) => title.startsWith(group))) lines.push(groupLine(checks, group));
+    const prefix = all ? undefined : GROUPS.find((start) => check.name.startsWith(start));
+    const key = prefix === undefined ? check.name : `${prefix}*`;
+    groups.set(key, [...(groups.get(key) ?? []), check]);
   }
-  const width = Math.max(...lines.map(({ title }) => title.length));
+  const lines = [...groups].map(([key, group]): [title: string, worst: Check] => [
+    key.endsWith('*') ? `${key} (${group.length})` : key,
+    group.reduce((a, b) => (excess(b) > excess(a) ? b : a)),
+  ]);
+  const width = Math.max(...lines.map(([title]) => title.length));
   const failed = checks.filter(({ passed }) => !passed).length;
   const summary = `${checks.length - failed} passed, ${failed} failed`;
-  return [...lines.map((line) => lineText(line, width)), summary].join('\n');
+  return [...lines.map(([title, worst]) => lineText(title, worst, width)), summary].join('\n');
 }
 
-function groupLine(checks: readonly Check[], prefix: string): Line {
-  const group = checks.filter(({ name }) => name.startsWith(prefix));
-  // An error that is no number is the worst.
-  const excess = ({ error, tolerance }: Check): number =>
-    Number.isNaN(error) ? Number.POSITIVE_INFINITY : error / tolerance;
-  const worst = group.reduce((a, b) => (excess(b) > excess(a) ? b : a));
-  return { title: `${prefix}* (${group.length})`, worst };
+/** Returns the error over its tolerance; one that is not a number is the worst. */
+function excess({ error, tolerance }: Check): number {
+  return Number.isNaN(error) ? Number.POSITIVE_INFINITY : error / tolerance;
 }
 
-function lineText({ title, worst }: Line, width: number): string {
+function lineText(title: string, worst: Check, width: number): string {
   const { name, error, tolerance, passed, problem } = worst;
   const size = Number.isFinite(error) ? error.toExponential(1) : String(error);
   const which = name === title ? '' : `  worst ${name}`;

@@ -9,11 +9,11 @@ import { frechetDistance } from './frechet.ts';
 import { type Gaussian, gaussianOf } from './gaussian.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS, kernelDistance } from './kernel-distance.ts';
 import { INCEPTION_SCORE_CHUNK, inceptionScore, labelAccuracy } from './logit-scores.ts';
-import { compareManifolds, DENSITY_NEIGHBOUR } from './manifolds.ts';
+import { compareManifolds, DENSITY_NEIGHBOUR, type Manifolds } from './manifolds.ts';
 import type { Features } from './products.ts';
 
 /** Only what could be computed. */
-export interface Metrics {
+export interface Metrics extends Partial<Manifolds> {
   /** The Fréchet distance, if both sets are known to be features of the FID network. */
   readonly fid?: number;
   /** The Fréchet distance, if both sets are known to be features of the FVD network. */
@@ -27,11 +27,7 @@ export interface Metrics {
   readonly labelAccuracy?: number;
   /** The same by class. */
   readonly labelAccuracyByClass?: Readonly<Record<string, number>>;
-  readonly precision?: number;
-  readonly recall?: number;
   readonly kid?: number;
-  readonly density?: number;
-  readonly coverage?: number;
 }
 
 /** How metrics are computed. */

@@ -10,7 +10,7 @@ import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts'
 import { type EvaluationSet, requireSameNetwork } from './evaluation-set.ts';
 import type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
 import { type GaussianSums, gaussianSums } from './gaussian.ts';
-import type { OpenedSet } from './open-set.ts';
+import type { SetContents } from './open-set.ts';
 import type { WorkOptions } from './products.ts';
 import type { SampleSource } from './sample-source.ts';
 
@@ -96,7 +96,7 @@ async function extractBatch(network: FeatureNetwork, samples: Tensor<'uint8'>): 
 export async function completeSet(
   device: Device,
   network: FeatureNetwork,
-  opened: OpenedSet,
+  opened: SetContents,
   options: ExtractOptions = {},
 ): Promise<EvaluationSet> {
   if (opened.kind === 'features') return opened.set;

@@ -31,7 +31,13 @@ export {
   type Manifolds,
   PRECISION_NEIGHBOUR,
 } from './manifolds.ts';
-export { type OpenedSet, type OpenSetOptions, openSet, type VideoOptions } from './open-set.ts';
+export {
+  type OpenedSet,
+  type OpenSetOptions,
+  openSet,
+  type SetContents,
+  type VideoOptions,
+} from './open-set.ts';
 export type { Features, WorkOptions } from './products.ts';
 export type { StatedProtocols } from './report/metric-table.ts';
 export type { SampleSource } from './sample-source.ts';

@@ -3,6 +3,7 @@
 import { filesBelow, isFolder } from '../data/folder-files.ts';
 import { isIdxImages } from '../data/idx-dataset.ts';
 import { type Npz, openNpz } from '../formats/npz.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { type EvaluationSet, readEvaluationSet } from './evaluation-set.ts';
@@ -16,8 +17,8 @@ import { openIdxSource } from './idx-source.ts';
 import { IMAGES, openImageArray, openVideoArray, readHeader } from './npz-source.ts';
 import type { SampleSource } from './sample-source.ts';
 
-/** A set with all that is to be compared, or with samples whose features are still to be computed. */
-export type OpenedSet =
+/** What is in a set: all that is to be compared, or samples whose features are still to be computed. */
+export type SetContents =
   | { readonly kind: 'features'; readonly set: EvaluationSet }
   | {
       readonly kind: 'images';
@@ -25,6 +26,9 @@ export type OpenedSet =
       /** Statistics that are stored beside the images, and may be those of more. */
       readonly stored: EvaluationSet | undefined;
     };
+
+/** A set whose file is open. */
+export type OpenedSet = SetContents & { close(): Promise<void> };
 
 /** What to do about videos. */
 export interface VideoOptions extends Pick<VideoFolderOptions, 'protocol' | 'signal'> {
@@ -44,22 +48,20 @@ export interface OpenSetOptions extends ImageFolderOptions {
  * @throws {FormatError} if it is none of these; {DatasetError} if the folder has no images.
  */
 export async function openSet(path: string, options: OpenSetOptions = {}): Promise<OpenedSet> {
-  if (await isFolder(path))
-    return { kind: 'images', images: await openFolder(path, options), stored: undefined };
-  if (isIdxImages(path)) return { kind: 'images', images: await openIdxSource(path), stored: undefined };
+  if (await isFolder(path)) return samplesIn(await openFolder(path, options));
+  if (isIdxImages(path)) return samplesIn(await openIdxSource(path));
   const npz = await openNpz(await openFile(path));
-  try {
+  return closingOnError(npz, async (): Promise<OpenedSet> => {
     const hasImages = npz.has(IMAGES) && !npz.has('features');
     const stored = !hasImages || npz.has('mu') ? await readEvaluationSet(npz, path) : undefined;
-    if (!hasImages) {
-      await npz.close();
-      return { kind: 'features', set: stored! };
-    }
-    return { kind: 'images', images: await openArray(npz, path, options), stored };
-  } catch (error) {
+    if (hasImages) return samplesIn(await openArray(npz, path, options), stored);
     await npz.close();
-    throw error;
-  }
+    return { kind: 'features', set: stored!, close: async () => {} };
+  });
+}
+
+function samplesIn(images: SampleSource, stored?: EvaluationSet): OpenedSet {
+  return { kind: 'images', images, stored, close: () => images.close() };
 }
 
 async function openFolder(path: string, { videos, maxPixels, size }: OpenSetOptions): Promise<SampleSource> {

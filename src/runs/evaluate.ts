@@ -18,6 +18,7 @@ import type { ImageFolderOptions } from '../evaluation/folder-source.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
 import { type StatedProtocols, statedProtocols } from '../evaluation/report/metric-table.ts';
 import { writeReport } from '../evaluation/report/report.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { printableList } from '../io/printable.ts';
 import type { Device } from '../runtime/device.ts';
 import { requireFreeFiles } from './checks.ts';
@@ -150,22 +151,16 @@ async function prepareSets(
   options: EvaluateSamplesOptions,
   context: ActiveContext,
 ): Promise<PerSet<EvaluationSet>> {
-  const reference = await openReported(options.reference, options, context);
-  try {
-    const samples = await openReported(options.samples, options, context);
-    try {
+  return closingAfter(await openReported(options.reference, options, context), async (reference) =>
+    closingAfter(await openReported(options.samples, options, context), async (samples) => {
       const sets = await completeSets({ reference, samples }, options, context);
       for (const name of ['reference', 'samples'] as const) {
         const path = options.save?.[name];
         if (path !== undefined) await writeFeatures(path, sets[name]);
       }
       return sets;
-    } finally {
-      await closeSet(samples);
-    }
-  } finally {
-    await closeSet(reference);
-  }
+    }),
+  );
 }
 
 /** Returns the options with which sets are opened. */
@@ -195,10 +190,6 @@ async function openReported(
     report.warn(describeIgnoredFiles(path, unit, opened.images.ignoredFiles));
   }
   return opened;
-}
-
-async function closeSet(opened: OpenedSet): Promise<void> {
-  if (opened.kind === 'images') await opened.images.close();
 }
 
 async function completeSets(

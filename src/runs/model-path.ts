@@ -14,7 +14,7 @@ import { closingOnError } from '../io/byte-source.ts';
 import { formatBytes, formatDuration } from '../io/quantities.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { invalidOption } from './checks.ts';
-import { type Progress, type Reporter, type RunContext, silentReporter } from './reporter.ts';
+import { type Progress, type RunContext, silentReporter } from './reporter.ts';
 
 const AUTOENCODER_NEEDED =
   'this model makes latents, and decoding them needs an autoencoder: give its folder or its name on the Hugging Face Hub ' +
@@ -140,7 +140,14 @@ function hubProgress({ report = silentReporter, signal }: RunContext) {
         case 'start':
           state = event;
           if (event.done > 0) report.say(`${event.file}: ${formatBytes(event.done)} are there already`);
-          if (event.size - event.done >= SHORT) progress = startProgress(event, report);
+          if (event.size - event.done >= SHORT) {
+            progress = report.progress({
+              total: inUnits(event.size, event.size),
+              start: inUnits(event.done, event.size),
+              label: `download ${event.file.split('/').at(-1)}`,
+              unit: unitOf(event.size),
+            });
+          }
           break;
         case 'progress':
           state = event;
@@ -179,15 +186,6 @@ function hubProgress({ report = silentReporter, signal }: RunContext) {
       }
     },
   };
-}
-
-function startProgress({ file, done, size }: HubEvent & { kind: 'start' }, report: Reporter): Progress {
-  return report.progress({
-    total: inUnits(size, size),
-    start: inUnits(done, size),
-    label: `download ${file.split('/').at(-1)}`,
-    unit: unitOf(size),
-  });
 }
 
 function unitOf(size: number): 'MB' | 'kB' {

@@ -132,15 +132,12 @@ async function referenceSet(
       fingerprint: fingerprint(),
     };
   }
-  const opened = await openSet(reference, { maxPixels: recipe.data.maxPixels });
-  const stored = opened.kind === 'features' ? opened.set : opened.stored;
-  for (const numbers of storedNumbers(stored)) hash.update(numbers);
-  try {
+  return closingAfter(await openSet(reference, { maxPixels: recipe.data.maxPixels }), async (opened) => {
+    const stored = opened.kind === 'features' ? opened.set : opened.stored;
+    for (const numbers of storedNumbers(stored)) hash.update(numbers);
     const set = opened.kind === 'features' ? opened : { ...opened, images: hashed(opened.images, hash) };
     return { reference: await completeSet(device, network, set, { signal }), fingerprint: fingerprint() };
-  } finally {
-    if (opened.kind === 'images') await opened.images.close();
-  }
+  });
 }
 
 /** The same samples, whose bytes are hashed as they are read. */

@@ -33,8 +33,7 @@ const BINS = 40;
 
 /** Shares of values by size: the reference as a solid line, the samples as a dashed one. */
 export function histogram(text: ChartText, label: string, values: PerSet<Float64Array>): string {
-  const all = SERIES.flatMap((series) => [...extent(values[series])]);
-  const range = padded(Math.min(...all), Math.max(...all));
+  const range = padded(extent(SERIES.flatMap((series) => [...extent(values[series])])));
   const shares = Object.fromEntries(
     SERIES.map((series) => [series, sharesOf(values[series], range)]),
   ) as unknown as PerSet<number[]>;
@@ -62,11 +61,9 @@ export function scatter(
   labels: readonly [string, string],
   points: PerSet<Float64Array>,
 ): string {
-  const coordinates = (axis: 0 | 1): number[] =>
-    SERIES.flatMap((series) => Array.from(points[series].filter((_, i) => i % 2 === axis)));
   const axisOf = (axis: 0 | 1): Axis => {
-    const [low, high] = extent(Float64Array.from(coordinates(axis)));
-    return { label: labels[axis], range: padded(low, high) };
+    const values = SERIES.flatMap((series) => Array.from(points[series].filter((_, i) => i % 2 === axis)));
+    return { label: labels[axis], range: padded(extent(values)) };
   };
   const [x, y] = [axisOf(0), axisOf(1)];
   const marks = SERIES.map((series) => {
@@ -177,14 +174,14 @@ function round(value: number): number {
   return Math.abs(value) < 1 ? Number(value.toPrecision(2)) : Number(value.toFixed(1));
 }
 
-function extent(values: Float64Array): readonly [number, number] {
+function extent(values: Iterable<number>): readonly [number, number] {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)];
   return [low, high];
 }
 
 /** A range with some room; never an empty one. */
-function padded(low: number, high: number): readonly [number, number] {
+function padded([low, high]: readonly [number, number]): readonly [number, number] {
   const room = high > low ? (high - low) * 0.03 : Math.max(Math.abs(low), 1) * 0.5;
   return [low - room, high + room];
 }

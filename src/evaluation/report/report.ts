@@ -3,6 +3,7 @@
 import { dirname } from 'node:path';
 import { at } from '../../at.ts';
 import { makeFolders, writeFileAtomically } from '../../io/atomic-write.ts';
+import { closingAfter } from '../../io/byte-source.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { EvaluateOptions, Metrics } from '../evaluate.ts';
 import type { EvaluationSet, PerSet } from '../evaluation-set.ts';
@@ -120,13 +121,9 @@ async function pictures(paths: PerSet<string>, { opening, signal }: Context): Pr
   const figures: ReportFigure[] = [];
   for (const series of SERIES) {
     signal.throwIfAborted();
-    const opened = await openSet(paths[series], opening);
-    if (opened.kind !== 'images') continue;
-    try {
-      figures.push(await pictureGrid(opened.images, series));
-    } finally {
-      await opened.images.close();
-    }
+    await closingAfter(await openSet(paths[series], opening), async (opened) => {
+      if (opened.kind === 'images') figures.push(await pictureGrid(opened.images, series));
+    });
   }
   return figures;
 }
