@@ -52,17 +52,11 @@ export async function findClassLevel(path: string, options: ClassLevelOptions): 
   const folder = hasSplits ? await unwrapped(choice.folder, options, () => false) : top;
   // Wrapped splits need no note.
   const wrapped = folder !== (hasSplits ? choice.folder : path);
-  return {
-    folder,
-    notes: wrapped ? [...choice.notes, await wrapperNote(path, folder, options)] : choice.notes,
-  };
-}
-
-async function wrapperNote(path: string, folder: string, { unit }: ClassLevelOptions): Promise<string> {
-  return (
+  if (!wrapped) return { folder, notes: choice.notes };
+  const note =
     `${path}: the folders in ${folder} are used as classes (${printableList(await foldersIn(folder))}). ` +
-    `For a single class of all ${unit}, put them directly into that folder, or give data.classNames one name`
-  );
+    `For a single class of all ${options.unit}, put them directly into that folder, or give data.classNames one name`;
+  return { folder, notes: [...choice.notes, note] };
 }
 
 /**

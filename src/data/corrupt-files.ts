@@ -35,8 +35,26 @@ export class CorruptFiles {
     this.#warn = options.warn ?? (() => {});
   }
 
-  has(index: number): boolean {
-    return this.#state[index] === CORRUPT;
+  /**
+   * Returns what is read of a file; undefined if it is corrupt: if it was found to be, or cannot be read.
+   * @param blames says whether an error means that the file is corrupt; others are passed on.
+   */
+  async attempt<T>(
+    index: number,
+    file: string,
+    read: () => Promise<T>,
+    blames: (error: unknown) => boolean = () => true,
+  ): Promise<T | undefined> {
+    if (this.#state[index] === CORRUPT) return undefined;
+    try {
+      const value = await read();
+      this.markGood(index);
+      return value;
+    } catch (error) {
+      if (!blames(error)) throw error;
+      this.mark(index, file, error as Error);
+      return undefined;
+    }
   }
 
   markGood(index: number): void {

@@ -37,16 +37,8 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
     },
     fingerprint: () => fingerprintOf(path, files),
     async read(index) {
-      if (corrupt.has(index)) return undefined;
       const file = at(files, index);
-      try {
-        const sample = await readSample(file);
-        corrupt.markGood(index);
-        return sample;
-      } catch (error) {
-        corrupt.mark(index, file.path, error as Error);
-        return undefined;
-      }
+      return corrupt.attempt(index, file.path, () => readSample(file));
     },
   };
 }

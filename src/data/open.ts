@@ -23,7 +23,7 @@ import { openVideoFolder } from './videos/video-folder.ts';
  */
 export async function openDataset(options: DatasetOptions): Promise<Dataset> {
   const { path } = options;
-  const kind = options.kind ?? (await detectKind(options));
+  const kind = await kindOf(options);
   requireOptionsOfKind(path, kind, options);
   if (kind === 'latents') return openLatents(path, options);
   if (kind === 'moving-idx') return openMovingItems(options);
@@ -34,7 +34,7 @@ export async function openDataset(options: DatasetOptions): Promise<Dataset> {
 /** Open a dataset of images; see {@link openDataset}. */
 export async function openImages(options: DatasetOptions): Promise<ImageDataset> {
   const { path } = options;
-  const kind = options.kind ?? (await detectKind(options));
+  const kind = await kindOf(options);
   const stats = await requirePath(path);
   requireOptionsOfKind(path, kind, options);
   if (kind === 'idx') return loadIdxDataset(path, options);
@@ -90,7 +90,8 @@ async function classesFolder(
   return folder;
 }
 
-async function detectKind({ path, split = 'train', frames }: DatasetOptions): Promise<DatasetKind> {
+async function kindOf({ path, kind, split = 'train', frames }: DatasetOptions): Promise<DatasetKind> {
+  if (kind !== undefined) return kind;
   if (await hasIndex(path)) return 'latents';
   await requirePath(path);
   const isIdx = (await findIdxImages(path, split)).length > 0;

@@ -3,7 +3,7 @@
  * and are never taken for options, addresses or playlists.
  */
 
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { uint8At } from '../at.ts';
@@ -89,9 +89,8 @@ export async function* decodeFrames(
 export async function probeStream(path: string, signal?: AbortSignal): Promise<StreamInfo> {
   const entries =
     'stream=codec_name,codec_tag_string,width,height,avg_frame_rate,r_frame_rate,nb_frames:stream_side_data=rotation';
-  const prober = start('ffprobe', [
-    ...['-v', 'error', '-select_streams', 'V:0', '-show_entries', entries, '-of', 'json', ...inputOf(path)],
-  ]);
+  const options = ['-v', 'error', '-select_streams', 'V:0', '-show_entries', entries, '-of', 'json'];
+  const prober = start('ffprobe', [...options, ...inputOf(path)]);
   try {
     const chunks: Uint8Array[] = [];
     for await (const chunk of waited(prober.output, path, signal)) chunks.push(chunk);
@@ -162,20 +161,9 @@ function firstError(stderr: string, path: string): string {
   return text.trim() || 'the decoder gives no reason';
 }
 
-/** A running tool of ffmpeg. */
-interface Tool {
-  readonly output: Readable;
-  /** Its exit code; rejected if it could not be started. */
-  readonly exit: Promise<number | null>;
-  /** What it has complained about so far. */
-  stderr(): string;
-  /** End it if it still runs, and wait until it has. */
-  stop(): Promise<void>;
-}
-
-function start(name: 'ffmpeg' | 'ffprobe', args: readonly string[]): Tool {
+function start(name: 'ffmpeg' | 'ffprobe', args: readonly string[]) {
   const command = process.env[`${name.toUpperCase()}_PATH`] || name;
-  const child: ChildProcessByStdio<null, Readable, Readable> = spawn(command, args, {
+  const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, AV_LOG_FORCE_NOCOLOR: '1' },
     windowsHide: true,
@@ -191,8 +179,11 @@ function start(name: 'ffmpeg' | 'ffprobe', args: readonly string[]): Tool {
   exit.catch(() => {}); // it is waited for after the output
   return {
     output: child.stdout,
+    /** Its exit code; rejected if it could not be started. */
     exit,
+    /** What it has complained about so far. */
     stderr: () => stderr,
+    /** Ends it if it still runs, and waits until it has. */
     async stop() {
       child.kill('SIGKILL');
       await exit.catch(() => {});

@@ -69,10 +69,7 @@ export interface LayerGraphs {
 }
 
 /** Two graphs that run at different times. */
-export interface ForwardAndBackward {
-  readonly forward: Graph;
-  readonly backward: Graph;
-}
+export type ForwardAndBackward = Pick<DifferentiatedGraph, 'forward' | 'backward'>;
 
 /**
  * Clean blocks in the training sequence. Only the last noised block could have attended the last clean one

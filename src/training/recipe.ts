@@ -157,13 +157,19 @@ const recipeSchema = z
     error: 'compares images, and the data is clips; leave it out',
   });
 
-type ParsedRecipe = z.infer<typeof recipeSchema>;
+const schemaWithDefaults = recipeSchema.transform((recipe) => {
+  const clips = recipe.data.frames !== undefined && recipe.data.frames > 1;
+  const { squareBlocks = !clips, positionSplit = clips ? [2, 3, 3] : [1, 1], ...model } = recipe.model;
+  const { cfg = clips ? 2.5 : 1.5 } = recipe.output;
+  return {
+    ...recipe,
+    model: { ...model, squareBlocks, positionSplit },
+    output: { ...recipe.output, cfg },
+  };
+});
 
 /** A checked recipe, with all defaults. */
-export type Recipe = ParsedRecipe & {
-  readonly model: { readonly squareBlocks: boolean; readonly positionSplit: readonly number[] };
-  readonly output: { readonly cfg: number };
-};
+export type Recipe = z.infer<typeof schemaWithDefaults>;
 
 /** Keys of the schema at a path, for suggestions. */
 function keysAt(path: readonly PropertyKey[]): string[] {
@@ -203,11 +209,9 @@ function describeIssue(issue: z.core.$ZodIssue): string {
  * @throws {ConfigError} naming the first unknown keys, each with the nearest valid one, and the first wrong values.
  */
 export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
-  const result = recipeSchema.safeParse(json);
-  if (!result.success) {
-    throw new ConfigError(`${name}: ${someOf(result.error.issues.map(describeIssue), '; ')}`);
-  }
-  return withDefaults(result.data);
+  const result = schemaWithDefaults.safeParse(json);
+  if (result.success) return result.data;
+  throw new ConfigError(`${name}: ${someOf(result.error.issues.map(describeIssue), '; ')}`);
 }
 
 /** The parts of a recipe that determine a run's result. */
@@ -216,25 +220,12 @@ export type RecipeSettings = Pick<Recipe, 'model' | 'data' | 'training'>;
 /** Parses recorded settings, with defaults for new keys; undefined if they are not valid. */
 export function parseSettings(json: unknown): RecipeSettings | undefined {
   if (typeof json !== 'object' || json === null) return undefined;
-  const result = recipeSchema.safeParse({ ...json, output: { folder: '.' } });
-  return result.success ? withDefaults(result.data) : undefined;
+  return schemaWithDefaults.safeParse({ ...json, output: { folder: '.' } }).data;
 }
 
 /** Whether a reference is a split of the data rather than a path. */
 export function isSplit(reference: string): reference is 'train' | 'test' {
   return reference === 'train' || reference === 'test';
-}
-
-/** What is different for clips. */
-function withDefaults(recipe: ParsedRecipe): Recipe {
-  const clips = recipe.data.frames !== undefined && recipe.data.frames > 1;
-  const { squareBlocks = !clips, positionSplit = clips ? [2, 3, 3] : [1, 1], ...model } = recipe.model;
-  const { cfg = clips ? 2.5 : 1.5 } = recipe.output;
-  return {
-    ...recipe,
-    model: { ...model, squareBlocks, positionSplit: [...positionSplit] },
-    output: { ...recipe.output, cfg },
-  };
 }
 
 /** What a model must know of the data that it learns. */

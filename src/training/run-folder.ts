@@ -59,42 +59,31 @@ async function canResume(folder: string, present: readonly string[]): Promise<bo
   return !present.includes(WEIGHTS_FILE) || (await stateFiles(join(folder, TRAINER_FOLDER))).length > 0;
 }
 
-/** A run's folder, locked by this process. */
-export interface RunFolder {
-  readonly lock: Lock;
-  /** Removes what a fresh start discards, and marks the folder as that of a run. */
-  begin(): Promise<void>;
-}
-
 /**
  * Makes a run's folder, or takes it over, and locks it.
  * @param onWait called if it takes a while to find out whether another process, which is named, still trains there.
  * @throws {ArgumentError} if another process trains there, or the run would replace what is there.
  */
-export async function openRunFolder(
+export async function lockRunFolder(
   folder: string,
   start: RunStart,
-  {
-    signal,
-    onWait,
-  }: { readonly signal?: AbortSignal | undefined; readonly onWait?: (owner: string) => void } = {},
-): Promise<RunFolder> {
+  signal: AbortSignal | undefined,
+  onWait: (owner: string) => void,
+): Promise<Lock> {
   await requireRunFolder(folder, start);
   await makeFolders(folder);
-  const lock = await lockFolder(folder, { signal, ...(onWait && { onWait }) });
+  const lock = await lockFolder(folder, { signal, onWait });
   try {
     await requireRunFolder(folder, start);
+    return lock;
   } catch (error) {
     await lock.release();
     throw error;
   }
-  return {
-    lock,
-    async begin() {
-      if (start.fresh) {
-        for (const name of RUN_FILES) await rm(join(folder, name), { recursive: true, force: true });
-      }
-      await makeFolders(join(folder, TRAINER_FOLDER));
-    },
-  };
+}
+
+/** Removes what a fresh start discards, and marks the folder as that of a run. */
+export async function beginRun(folder: string, { fresh }: RunStart): Promise<void> {
+  if (fresh) for (const name of RUN_FILES) await rm(join(folder, name), { recursive: true, force: true });
+  await makeFolders(join(folder, TRAINER_FOLDER));
 }

@@ -2,13 +2,14 @@
 
 import { loadModel } from '../checkpoints/load.ts';
 import { ConfigError } from '../errors.ts';
+import type { Lock } from '../io/lock.ts';
 import { printable } from '../io/printable.ts';
 import { movedClass } from '../models/acdit/class-names.ts';
 import { type AcditConfig, describeOrigin, diffusionSettings, sameOrigin } from '../models/acdit/config.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
 import { completeSave, resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
 import { initialState } from './optimizer.ts';
-import { openRunFolder, type RunFolder, type RunStart } from './run-folder.ts';
+import { beginRun, lockRunFolder, type RunStart } from './run-folder.ts';
 import type { ChangeableKey } from './same-run.ts';
 import { freshWeights, type LoopOptions, requireFit, runTraining } from './training-loop.ts';
 
@@ -37,18 +38,16 @@ export interface TrainingOptions extends Omit<LoopOptions, 'point' | 'save'>, Ru
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   const { recipe, config, dataset, signal, hooks = {} } = options;
   requireFit(config, dataset);
-  const run = await openRunFolder(recipe.output.folder, options, {
-    signal,
-    onWait: (owner) => hooks.onWait?.(owner),
-  });
+  const onWait = (owner: string): void => hooks.onWait?.(owner);
+  const lock = await lockRunFolder(recipe.output.folder, options, signal, onWait);
   try {
-    return await trainIn(run, options);
+    return await trainLocked(lock, options);
   } finally {
-    await run.lock.release();
+    await lock.release();
   }
 }
 
-async function trainIn(run: RunFolder, options: TrainingOptions): Promise<TrainingPoint> {
+async function trainLocked(lock: Lock, options: TrainingOptions): Promise<TrainingPoint> {
   const { recipe, config, signal, hooks } = options;
   const { folder } = recipe.output;
   const warn = (message: string): void => hooks?.onWarning?.(message);
@@ -57,14 +56,14 @@ async function trainIn(run: RunFolder, options: TrainingOptions): Promise<Traini
     : await resumeTraining(folder, config, recipe, options.allowChanges, warn);
   const point = resumed ?? (await startingPoint(options));
   if (!signal?.aborted) {
-    await run.begin();
+    await beginRun(folder, options);
     if (resumed) await completeSave(folder, config, resumed);
   }
   return runTraining({
     ...options,
     point,
     async save(reached) {
-      await run.lock.requireHeld();
+      await lock.requireHeld();
       await saveTraining(folder, config, recipe, reached);
     },
   });

@@ -137,33 +137,27 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
 function createSaver({ save, hooks = {} }: LoopOptions, firstStep: number) {
   let savedStep = firstStep;
   let failure: unknown;
-  const saver = {
-    async save(point: TrainingPoint): Promise<void> {
-      if (!save || savedStep === point.step) return;
-      try {
-        await save(point);
-      } catch (error) {
-        failure = error;
-        throw error;
-      }
-      savedStep = point.step;
-      hooks.onCheckpoint?.(point.step);
-    },
-    /** Saves after something has failed. @throws {AcditError} naming both failures if saving fails too */
-    async saveAfter(error: unknown, point: TrainingPoint): Promise<void> {
-      if (error === failure) return;
-      try {
-        await saver.save(point);
-      } catch (cause) {
-        throw new AcditError(
-          `${messageOf(error)}; step ${point.step} could not be saved either (${messageOf(cause)}), and the run resumes ` +
-            `after step ${savedStep}`,
-          { cause },
-        );
-      }
-    },
+  const saveOnce = async (point: TrainingPoint): Promise<void> => {
+    if (!save || savedStep === point.step) return;
+    await save(point).catch((error) => {
+      failure = error;
+      throw error;
+    });
+    savedStep = point.step;
+    hooks.onCheckpoint?.(point.step);
   };
-  return saver;
+  /** Saves after something has failed. @throws {AcditError} naming both failures if saving fails too */
+  const saveAfter = async (error: unknown, point: TrainingPoint): Promise<void> => {
+    if (error === failure) return;
+    await saveOnce(point).catch((cause) => {
+      throw new AcditError(
+        `${messageOf(error)}; step ${point.step} could not be saved either (${messageOf(cause)}), and the run resumes ` +
+          `after step ${savedStep}`,
+        { cause },
+      );
+    });
+  };
+  return { save: saveOnce, saveAfter };
 }
 
 function messageOf(error: unknown): string {

@@ -86,7 +86,6 @@ const DEFAULT_SHARD_SIZE = { images: 512, videos: 8 } as const;
 const LARGEST_SHARD = 2 ** 30;
 /** Images decoded ahead of the encoder, which takes far longer for one. Videos are decoded while they are encoded. */
 const READ_AHEAD = 8;
-const SHARD_PATTERN = /^shard-\d+\.safetensors$/;
 
 /**
  * Encodes a dataset, or resumes encoding it. Finished shards are read and checked, and kept; one that is damaged or
@@ -110,14 +109,10 @@ export async function encodeLatents(options: EncodeOptions): Promise<LatentsInde
   }
 }
 
-async function encodeLocked(
-  options: EncodeOptions,
-  settings: LatentsSettings,
-  lock: Lock,
-): Promise<LatentsIndex> {
+async function encodeLocked(options: EncodeOptions, settings: LatentsSettings, lock: Lock) {
   const { source, folder, signal, hooks = {} } = options;
   let index = await startingIndex(folder, settings);
-  await removeTemporaries(folder, (name) => name === INDEX_FILE || SHARD_PATTERN.test(name));
+  await removeTemporaries(folder, isOwnFile);
   const damage = await damagedShards(folder, index, options);
   const kept = new Set([...index.shards.keys()].filter((shard) => !damage.has(shard)));
   let done = [...kept].reduce((sum, shard) => sum + shardRange(index, shard).count, 0);
@@ -193,7 +188,7 @@ function frameCount(samples: readonly EncodedSample[]): number {
   return samples.reduce((sum, { frames }) => sum + frames.length, 0);
 }
 
-function isVideos(source: ImageDataset | VideoDataset): source is VideoDataset {
+function isVideos(source: EncodeOptions['source']): source is VideoDataset {
   return 'record' in source;
 }
 
@@ -205,16 +200,18 @@ async function startingIndex(folder: string, settings: LatentsSettings): Promise
     requireSame(folder, index, fresh);
     return index;
   }
-  const foreignFiles = (await readdir(folder)).filter(
-    (name) => name === INDEX_FILE || SHARD_PATTERN.test(name),
-  );
-  if (foreignFiles.length > 0) {
+  const foreignFile = (await readdir(folder)).find(isOwnFile);
+  if (foreignFile !== undefined) {
     throw new DatasetError(
-      `${folder}: holds ${foreignFiles[0]} but no index of latents; give a new folder, or remove what is in this one`,
+      `${folder}: holds ${foreignFile} but no index of latents; give a new folder, or remove what is in this one`,
     );
   }
   await writeIndex(folder, fresh);
   return fresh;
+}
+
+function isOwnFile(name: string): boolean {
+  return name === INDEX_FILE || /^shard-\d+\.safetensors$/.test(name);
 }
 
 /** What settings are called in messages. */
@@ -268,21 +265,14 @@ async function damagedShards(
 }
 
 /** An image as its one frame, or a video. */
-async function recordingOf(
-  source: ImageDataset | VideoDataset,
-  index: number,
-): Promise<Recording | undefined> {
+async function recordingOf(source: EncodeOptions['source'], index: number): Promise<Recording | undefined> {
   if (isVideos(source)) return source.record(index);
   const sample = await source.read(index);
   return sample && { label: sample.label, frames: [sample.values] };
 }
 
 /** What is at `first` to `end` in order; the next images are decoded meanwhile, on other threads. */
-async function* readAhead(
-  source: ImageDataset | VideoDataset,
-  first: number,
-  end: number,
-): AsyncGenerator<Recording | undefined, void, void> {
+async function* readAhead(source: EncodeOptions['source'], first: number, end: number) {
   const ahead: Promise<Recording | undefined>[] = [];
   for (let next = first; next < end || ahead.length > 0; ) {
     while (next < end && ahead.length < READ_AHEAD) {
@@ -324,11 +314,9 @@ async function encodeFrame(
 ): Promise<EncodedFrame> {
   const { sampleShape } = source;
   const variants = flips ? [values, flipHorizontally(values, sampleShape)] : [values];
-  const pictures = joinArrays('float32', variants);
-  const distribution = await encoder.encode(float32([variants.length, ...sampleShape.slice(1)], pictures), {
-    signal,
-  });
-  const [moments, flipped] = take(momentsOf(distribution), 1);
+  const shape = [variants.length, ...sampleShape.slice(1)];
+  const pictures = float32(shape, joinArrays('float32', variants));
+  const [moments, flipped] = take(momentsOf(await encoder.encode(pictures, { signal })), 1);
   const largest = dtype === 'float16' ? 65504 : Number.MAX_VALUE;
   const isHeld = (value: number): boolean => Math.abs(value) <= largest;
   if (moments.every(isHeld) && (flipped?.every(isHeld) ?? true)) return { moments, flipped };

@@ -80,22 +80,19 @@ export function newIndex(settings: LatentsSettings): LatentsIndex {
 }
 
 /** Shards of the whole set. */
-export function shardCount({ images, shardSize }: Pick<LatentsIndex, 'images' | 'shardSize'>): number {
+export function shardCount({ images, shardSize }: LatentsSettings): number {
   return Math.ceil(images / shardSize);
 }
 
 /** The source's images that go into a shard: `count` of them, from `first` up to `end`. */
-export function shardRange(
-  { images, shardSize }: Pick<LatentsIndex, 'images' | 'shardSize'>,
-  shard: number,
-): { first: number; end: number; count: number } {
+export function shardRange({ images, shardSize }: LatentsSettings, shard: number) {
   const first = shard * shardSize;
   const end = Math.min(first + shardSize, images);
   return { first, end, count: end - first };
 }
 
 /** Images or frames that a finished shard holds. */
-export function shardFrames({ shards }: Pick<LatentsIndex, 'shards'>, shard: number): number {
+export function shardFrames({ shards }: LatentsIndex, shard: number): number {
   const { samples, frames = samples } = at(shards, shard);
   return frames;
 }
@@ -105,7 +102,7 @@ export function shardFile(folder: string, shard: number): string {
 }
 
 /** Sums over the finished shards. */
-export function finishedCounts({ shards }: Pick<LatentsIndex, 'shards'>) {
+export function finishedCounts({ shards }: LatentsIndex) {
   return shards.reduce(
     (sum, shard) => ({ samples: sum.samples + shard.samples, skipped: sum.skipped + shard.skipped }),
     { samples: 0, skipped: 0 },
@@ -164,7 +161,7 @@ export function parseIndex(text: string, name: string): LatentsIndex {
 }
 
 /** Returns a warning if a set of latents is of an earlier version, whose damage cannot be noticed. */
-export function earlierLatentsNote(folder: string, { version }: Pick<LatentsIndex, 'version'>): string[] {
+export function earlierLatentsNote(folder: string, { version }: LatentsIndex): string[] {
   if (version !== EARLIER_VERSION) return [];
   return [
     `${folder}: was encoded by an earlier version, without checksums, so damage to it would not be noticed`,

@@ -17,7 +17,13 @@ import { printable } from '../../io/printable.ts';
 import { joinArrays } from '../../tensor/axes.ts';
 import { float32ToFloat16, toFloat32 } from '../../tensor/convert.ts';
 import { bytesPerElement, elementCount, type Tensor, tensor } from '../../tensor/tensor.ts';
-import { EARLIER_VERSION, type LatentsIndex, shardFile, shardFrames } from './index-file.ts';
+import {
+  EARLIER_VERSION,
+  type LatentsIndex,
+  type LatentsSettings,
+  shardFile,
+  shardFrames,
+} from './index-file.ts';
 
 const MOMENTS = 'moments';
 const FLIPPED = 'moments_flipped';
@@ -27,16 +33,12 @@ const FRAMES = 'frames';
 const ROWS_AT_ONCE = 64;
 
 /** Shape of the moments of one image or frame. */
-function momentsShape({ latentShape: [channels, height, width] }: Pick<LatentsIndex, 'latentShape'>) {
+function momentsShape({ latentShape: [channels, height, width] }: LatentsSettings) {
   return [2 * channels, height, width] as const;
 }
 
 /** What the values of one image or frame take, in bytes. */
-export function frameBytes({
-  latentShape,
-  dtype,
-  flips,
-}: Pick<LatentsIndex, 'latentShape' | 'dtype' | 'flips'>): number {
+export function frameBytes({ latentShape, dtype, flips }: LatentsSettings): number {
   return 2 * elementCount(latentShape) * bytesPerElement(dtype) * (flips ? 2 : 1);
 }
 

@@ -5,7 +5,7 @@ import { FormatError } from '../../errors.ts';
 import { VIDEO_EXTENSIONS } from '../../media/file-formats.ts';
 import { type ClassFiles, fingerprintOf, listClassFiles } from '../class-folders.ts';
 import { CorruptFiles } from '../corrupt-files.ts';
-import { CorruptVideo, type VideoDataset } from '../dataset.ts';
+import { CorruptVideo, type Sample, type VideoDataset } from '../dataset.ts';
 import type { DatasetOptions } from '../kinds.ts';
 import { type ClipFormat, clipValues, cropFrame, videoFrames } from './clip.ts';
 import { processClipReader } from './clip-reader.ts';
@@ -33,10 +33,7 @@ export function videoDataset(
   const format: ClipFormat = { frames, interval, size, channels };
   const corrupt = new CorruptFiles(root, files.length, 'videos', options);
   const lengths = new Map<number, number>();
-  const mark = (index: number, error: unknown): void => {
-    if (!(error instanceof FormatError)) throw error; // no file is to blame
-    corrupt.mark(index, at(files, index).path, error);
-  };
+  const isOfFile = (error: unknown): error is FormatError => error instanceof FormatError;
   return {
     name: root,
     size: files.length,
@@ -50,22 +47,21 @@ export function videoDataset(
     async read(index, generator) {
       // Drawn for corrupt ones too, so that what follows does not depend on which are known to be.
       const place = at(generator.rand(1), 0);
-      if (corrupt.has(index)) return undefined;
       const { path, label } = at(files, index);
-      try {
-        const length = lengths.get(index);
-        const clip = await clipReader.read({ ...format, path, place, length, maxPixels });
+      const readSample = async (): Promise<Sample> => {
+        const clip = await clipReader.read({ ...format, path, place, length: lengths.get(index), maxPixels });
         lengths.set(index, clip.length);
-        corrupt.markGood(index);
         return { values: clipValues(clip.data, format), label };
-      } catch (error) {
-        mark(index, error);
-        return undefined;
-      }
+      };
+      return corrupt.attempt(index, path, readSample, isOfFile);
     },
     record(index) {
       const { path, label } = at(files, index);
-      return { label, frames: wholeVideo(path, options, (error) => mark(index, error)) };
+      const mark = (error: unknown): void => {
+        if (!isOfFile(error)) throw error;
+        corrupt.mark(index, path, error);
+      };
+      return { label, frames: wholeVideo(path, options, mark) };
     },
     close: () => clipReader.close(),
   };

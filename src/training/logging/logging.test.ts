@@ -5,10 +5,9 @@ import { describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { FormatError } from '../../errors.ts';
 import { blankImage, encodePng } from '../../media/image.ts';
-import { crc32c, maskedCrc32c } from './crc32c.ts';
 import { openJsonlTracker, readMetrics } from './jsonl.ts';
 import { openTrackers } from './open.ts';
-import { openTensorBoardTracker } from './tensorboard.ts';
+import { crc32c, maskedCrc32c, openTensorBoardTracker } from './tensorboard.ts';
 
 describe('crc32c', () => {
   // RFC 3720, B.4, and the check value of CRC-32C.

@@ -7,10 +7,9 @@ import { appendFileSync, closeSync, mkdirSync, openSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { uint8At } from '../../at.ts';
+import { uint8At, uint32At } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { explainedSync } from '../../io/atomic-write.ts';
-import { maskedCrc32c } from './crc32c.ts';
 import type { Tracker } from './tracker.ts';
 
 /** Field numbers of the messages. */
@@ -71,7 +70,7 @@ export function openTensorBoardTracker(folder: string, resumedStep = 0, now = Da
 }
 
 /** A record of a TFRecord file: length, its checksum, data, its checksum. */
-export function tfRecord(data: Uint8Array): Uint8Array {
+function tfRecord(data: Uint8Array): Uint8Array {
   const record = new Uint8Array(data.length + 16);
   const view = new DataView(record.buffer);
   view.setBigUint64(0, BigInt(data.length), true);
@@ -108,4 +107,31 @@ function pngHeader(png: Uint8Array) {
   const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
   const channels = PNG_CHANNELS[uint8At(png, 25)] ?? 3;
   return { width: view.getUint32(16), height: view.getUint32(20), channels };
+}
+
+/**
+ * The Castagnoli polynomial 0x1edc6f41 with its bits reversed. TFRecords have this checksum, CRC-32C, which zlib's crc32 is
+ * not.
+ */
+const POLYNOMIAL = 0x82f63b78;
+
+const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ POLYNOMIAL : crc >>> 1;
+  return crc;
+});
+
+/** CRC-32C of some bytes (RFC 3720, B.4), 0 to 2^32-1. */
+export function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (let i = 0; i < bytes.length; i++) {
+    crc = uint32At(table, (crc ^ uint8At(bytes, i)) & 0xff) ^ (crc >>> 8);
+  }
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+/** CRC-32C as TFRecord stores it: rotated and offset, so that checksums of data with checksums inside differ. */
+export function maskedCrc32c(bytes: Uint8Array): number {
+  const crc = crc32c(bytes);
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
