@@ -52,7 +52,12 @@ export async function* batches(dataset: Dataset, options: BatchOptions): AsyncGe
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     throw new ArgumentError(`batches: batchSize must be a positive integer, got ${batchSize}`);
   }
-  const orderOf = rememberTwo((epoch) => epochOrder(dataset.size, options.seed, epoch));
+  const orders = new Map<number, Int32Array>();
+  const orderOf = (epoch: number): Int32Array => {
+    const order = orders.get(epoch) ?? epochOrder(dataset.size, options.seed, epoch);
+    orders.set(epoch, order).delete(epoch - 2); // a batch touches two epochs at most, unless they are tiny
+    return order;
+  };
   const ahead: Promise<Batch>[] = [];
   let next = options.position ?? 0;
   while (true) {
@@ -113,16 +118,4 @@ async function readGood(
     if (sample) return sample;
   }
   throw new DatasetError(`${dataset.name}: none of its ${size} samples can be read`);
-}
-
-/** A function that remembers its last two results: a batch touches two epochs at most, unless they are tiny. */
-function rememberTwo<T>(compute: (key: number) => T): (key: number) => T {
-  const known = new Map<number, T>();
-  return (key) => {
-    const value = known.get(key) ?? compute(key);
-    known.delete(key);
-    known.set(key, value);
-    if (known.size > 2) known.delete(known.keys().next().value!);
-    return value;
-  };
 }

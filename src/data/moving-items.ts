@@ -24,14 +24,6 @@ const BLACK = -1;
 /** Pixels from the top and from the left. */
 export type Place = readonly [top: number, left: number];
 
-/** A picture (C, H, W) in [-1, 1]. */
-interface Item {
-  readonly values: Float32Array;
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-}
-
 /**
  * Set the pictures of a dataset in motion. Clip `i` is of picture `i`.
  * @throws {ConfigError} if items do not fit on the canvas, or the slowest is faster than the fastest.
@@ -64,7 +56,7 @@ export function movingItems(pictures: ImageDataset, options: MovingItemsOptions)
       for (const picture of shown) {
         const item = scaled(picture!.values, pictures.sampleShape, height, width);
         for (const [t, place] of randomPath(frames, room, speed, generator).entries()) {
-          draw(values, t, canvas, item, place);
+          draw(values, t, canvas, item, [channels, height, width], place);
         }
       }
       return { values, label: shown[0]!.label };
@@ -82,20 +74,26 @@ function scaled(
   [, channels, fromHeight, fromWidth]: SampleShape,
   height: number,
   width: number,
-): Item {
-  if (height === fromHeight && width === fromWidth) return { values, channels, height, width };
+): Float32Array {
+  if (height === fromHeight && width === fromWidth) return values;
   const image = imageFromSamples(values, [channels, fromHeight, fromWidth]);
-  return { values: samplesFromImage(resize(image, width, height, 'bicubic')), channels, height, width };
+  return samplesFromImage(resize(image, width, height, 'bicubic'));
 }
 
-/** Put an item on frame `t` of a clip (frames, C, canvas, canvas): the brighter value counts, as in moving MNIST. */
-function draw(clip: Float32Array, t: number, canvas: number, item: Item, [top, left]: Place): void {
-  const { values, channels, height, width } = item;
+/** Put an item (C, H, W) on frame `t` of a clip (frames, C, canvas, canvas): the brighter value counts, as in moving MNIST. */
+function draw(
+  clip: Float32Array,
+  t: number,
+  canvas: number,
+  item: Float32Array,
+  [channels, height, width]: readonly [number, number, number],
+  [top, left]: Place,
+): void {
   for (let row = 0; row < channels * height; row++) {
     const channel = Math.floor(row / height);
     const to = ((t * channels + channel) * canvas + top + (row % height)) * canvas + left;
     for (let x = 0; x < width; x++) {
-      clip[to + x] = Math.max(float32At(clip, to + x), float32At(values, row * width + x));
+      clip[to + x] = Math.max(float32At(clip, to + x), float32At(item, row * width + x));
     }
   }
 }

@@ -136,7 +136,10 @@ function decodeRow(stored: Uint8Array, row: Uint8Array, { width, bits, palette, 
     }
     return;
   }
-  const fields = masks.map(fieldOf);
+  const fields = masks.map((mask) => {
+    const shift = mask === 0 ? 0 : 31 - Math.clz32(mask & -mask);
+    return { mask, shift, most: mask >>> shift }; // the largest value in its bits
+  });
   const view = new DataView(stored.buffer, stored.byteOffset, stored.byteLength);
   for (let x = 0; x < width; x++) {
     const pixel = bits === 16 ? view.getUint16(2 * x, true) : view.getUint32(4 * x, true);
@@ -145,12 +148,6 @@ function decodeRow(stored: Uint8Array, row: Uint8Array, { width, bits, palette, 
       row[3 * x + c] = most === 255 ? value : Math.floor((value * 255) / Math.max(most, 1));
     }
   }
-}
-
-/** Position of a mask's bits, and the largest value in them. */
-function fieldOf(mask: number) {
-  const shift = mask === 0 ? 0 : 31 - Math.clz32(mask & -mask);
-  return { mask, shift, most: mask >>> shift };
 }
 
 /** Decodes run lengths to palette indices of a byte, row by row from the bottom; pixels without a run are 0. */

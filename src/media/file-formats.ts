@@ -71,7 +71,7 @@ export function extensionOf(path: string): string {
 export async function usualExtension(path: string): Promise<string> {
   const extension = extensionOf(path);
   if (isImageExtension(extension) || VIDEO_EXTENSIONS.has(extension)) return extension;
-  const found = formatOf(await beginningOf(path));
+  const found = formatOf((await beginningOf(path, BEGINNING_BYTES)) ?? new Uint8Array());
   return found === undefined || (found === '.tif' && extension !== '') ? extension : found;
 }
 
@@ -80,15 +80,15 @@ export function isImageExtension(extension: string): boolean {
   return IMAGE_EXTENSIONS.has(extension) || OTHER_IMAGES.has(extension);
 }
 
-/** Empty if the file cannot be read. */
-async function beginningOf(path: string): Promise<Uint8Array> {
+/** Returns at most `length` bytes of a file; undefined if it cannot be read, such as a folder. */
+export async function beginningOf(path: string, length: number): Promise<Buffer | undefined> {
   const file = await open(path).catch(() => undefined);
-  if (!file) return new Uint8Array();
+  if (!file) return undefined;
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(BEGINNING_BYTES), 0, BEGINNING_BYTES, 0);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
     return buffer.subarray(0, bytesRead);
   } catch {
-    return new Uint8Array();
+    return undefined;
   } finally {
     await file.close();
   }

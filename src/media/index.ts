@@ -19,8 +19,8 @@ export {
 } from './image.ts';
 export { centerCrop, crop, resize, shortSideCrop } from './resize.ts';
 export { labelRows, type TextOptions, textImage } from './text.ts';
-export type { VideoInfo } from './video-ffmpeg.ts';
-export { probeVideo, type ReadFramesOptions, readFrames } from './video-reader.ts';
+export type { ReadFramesOptions, VideoInfo } from './video-ffmpeg.ts';
+export { probeVideo, readFrames } from './video-reader.ts';
 export {
   openVideoWriter,
   VIDEO_FORMATS,

@@ -29,8 +29,9 @@ interface StreamInfo extends VideoInfo {
   readonly codec: string;
 }
 
-/** Options for decoding frames. */
-interface DecodeOptions extends Pick<ReadImageOptions, 'maxPixels'> {
+/** How frames are read. */
+export interface ReadFramesOptions extends ReadImageOptions {
+  /** Stops reading, and the decoder with it. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -56,7 +57,7 @@ const inputOf = (path: string): string[] => [
  */
 export async function* decodeFrames(
   path: string,
-  { signal, maxPixels = MAXIMUM_PIXELS }: DecodeOptions = {},
+  { signal, maxPixels = MAXIMUM_PIXELS }: ReadFramesOptions = {},
 ): AsyncGenerator<Image> {
   // One thread, since datasets decode several files at once. ffmpeg's default conversion to RGB is off by 1 or 2 here
   // and there; its accurate one takes eight times as long.
@@ -141,7 +142,7 @@ async function explain(
   path: string,
   frames: number,
   stderr: string,
-  { signal, maxPixels }: DecodeOptions,
+  { signal, maxPixels }: ReadFramesOptions,
 ): Promise<Error> {
   const reason = firstError(stderr, path);
   if (frames > 0) return new FormatError(`${path}: damaged or cut short after ${frames} frames (${reason})`);

@@ -8,22 +8,8 @@ import { join } from 'node:path';
 import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { formatOf, IMAGE_EXTENSIONS, isImageExtension, usualExtension } from './file-formats.ts';
-import {
-  type Image,
-  MAXIMUM_PIXELS,
-  openImage,
-  type ReadImageOptions,
-  readable,
-  readImage,
-  requireModest,
-} from './image.ts';
-import { decodeFrames, probeStream, type VideoInfo } from './video-ffmpeg.ts';
-
-/** How frames are read. */
-export interface ReadFramesOptions extends ReadImageOptions {
-  /** Stops reading, and the decoder with it. */
-  readonly signal?: AbortSignal | undefined;
-}
+import { type Image, MAXIMUM_PIXELS, openImage, readable, readImage, requireModest } from './image.ts';
+import { decodeFrames, probeStream, type ReadFramesOptions, type VideoInfo } from './video-ffmpeg.ts';
 
 /** Formats that may be animations. */
 const ANIMATIONS: ReadonlySet<string | undefined> = new Set(['.gif', '.webp']);

@@ -59,7 +59,10 @@ export async function saveTraining(
     position: String(position),
     ...runMetadata(config, recipe),
   };
-  await writeChecksummedSafetensors(join(trainer, file), stateTensors(state), metadata);
+  const tensors = PARTS.flatMap((part) =>
+    [...state[part]].map(([name, value]) => [`${part}.${name}`, value] as const),
+  );
+  await writeChecksummedSafetensors(join(trainer, file), tensors, metadata);
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
   await removeRemains(folder, step);
 }
@@ -101,12 +104,6 @@ async function removeRemains(folder: string, step: number): Promise<void> {
   }
   await removeTemporaries(trainer, (name) => FILE_PATTERN.test(name));
   await removeTemporaries(folder, (name) => name === WEIGHTS_FILE || name === CONFIG_FILE);
-}
-
-function stateTensors(state: OptimizerState): [string, Tensor][] {
-  return PARTS.flatMap((part) =>
-    [...state[part]].map(([name, value]): [string, Tensor] => [`${part}.${name}`, value]),
-  );
 }
 
 function stepOf(file: string): number {

@@ -93,7 +93,7 @@ export function gradientGraphs(config: AcditConfig, samples: number): GradientGr
     embed: differentiateWeights({ hidden: linear(tokens, embedder['x_embedder.weight']) }),
     layer: layerGraphs(config, samples, false),
     lastLayer: layerGraphs(config, samples, true),
-    activation: activationGraph(),
+    activation: differentiate(graphOf({ activated: gelu(input('wide', ['count'])) }), ['wide'], 'slope'),
     loss: lossGraph(config, samples),
   };
 }
@@ -133,11 +133,6 @@ function layerGraphs(config: AcditConfig, samples: number, last: boolean): Layer
     before: { forward: forwardBefore, backward: backwardBefore },
     after: { forward: forwardAfter, backward: backwardAfter },
   };
-}
-
-function activationGraph(): DifferentiatedGraph {
-  const wide = input('wide', ['count']);
-  return differentiate(graphOf({ activated: gelu(wide) }), ['wide'], 'slope');
 }
 
 /** How a layer of the training sequence attends. Queries of clean blocks are left out of the last layer. */

@@ -50,10 +50,13 @@ export type Named = Record<string, Tensor<'float32'>>;
 export function batchFeeds(config: AcditConfig, batch: NoisedBatch): Record<keyof BatchSymbols, Tensor> {
   const { blocks } = config;
   const { timesteps, labels, target, lossWeights } = batch;
+  const repeated = BigInt64Array.from({ length: labels.length * blocks }, (_, i) =>
+    BigInt(at(labels, Math.floor(i / blocks))),
+  );
   const weights = lossWeights ?? new Float32Array(labels.length * blocks).fill(1);
   return {
     features: timestepFeatures(timesteps),
-    labels: repeatLabels(labels, blocks),
+    labels: tensor('int64', [labels.length * blocks], repeated),
     tokens: joinSequence(batch, cleanBlocks(config), blocks),
     target,
     lossWeights: float32([labels.length, blocks, 1, 1], Float32Array.from(weights)),
@@ -63,12 +66,6 @@ export function batchFeeds(config: AcditConfig, batch: NoisedBatch): Record<keyo
 /** Names gradients after what they are the gradients of. */
 export function prefixed(tensors: Named): Named {
   return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [`d.${name}`, value]));
-}
-
-function repeatLabels(labels: ArrayLike<number>, times: number): Tensor<'int64'> {
-  const out = new BigInt64Array(labels.length * times);
-  for (let i = 0; i < out.length; i++) out[i] = BigInt(at(labels, Math.floor(i / times)));
-  return tensor('int64', [out.length], out);
 }
 
 /** The clean blocks that are attended, then all noised ones, for each sample: (N, 2 T - 1, B, C). */

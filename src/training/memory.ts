@@ -5,7 +5,7 @@ import { parameterCount } from '../models/acdit/weights.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import { gradientGraphs, type LayerGraphs, sequenceBlocks } from './gradient-graphs.ts';
 import type { Activations } from './gradient-pass.ts';
-import { keptShapes } from './pass-tensors.ts';
+import { layerShapes } from './pass-tensors.ts';
 
 /** Bytes at the peak, by what they are for. */
 export interface TrainingMemory {
@@ -46,7 +46,10 @@ function growingParts(config: AcditConfig, samples: number, activations: Activat
   const { layers, blockSize, hidden, mlpRatio } = config;
   const graphs = gradientGraphs(config, samples);
   const kept = (layer: LayerGraphs): number =>
-    Object.values(keptShapes(layer, graphs.activation)).reduce((sum, shape) => sum + elementCount(shape), 0);
+    Object.values(layerShapes(layer, graphs.activation).kept).reduce(
+      (sum, shape) => sum + elementCount(shape),
+      0,
+    );
   const keepingLayers = activations === 'save' ? layers - 1 : Math.min(1, layers - 1);
   const vectors = samples * sequenceBlocks(config) * blockSize * hidden;
   const wide = mlpRatio * vectors;

@@ -105,7 +105,13 @@ export function noiseBatch(
   const noise = float32(clean.shape, generator.randn(clean.data.length));
   const drops = generator.rand(samples);
   return {
-    clean: contextNoise === 0 ? clean : noisedContext(schedule, clean, contextNoise, generator),
+    clean:
+      contextNoise === 0
+        ? clean
+        : float32(
+            clean.shape,
+            addNoise(schedule, clean.data, generator.randn(clean.data.length), contextNoise),
+          ),
     target: eachBlock(clean, noise, timesteps, (x, epsilon, timestep) =>
       predictionTarget(prediction, noiseLevel(schedule, timestep), x, epsilon),
     ),
@@ -123,16 +129,6 @@ export function noiseBlocks(
   timesteps: ArrayLike<number>,
 ): Tensor<'float32'> {
   return eachBlock(clean, noise, timesteps, (x, epsilon, t) => addNoise(schedule, x, epsilon, t));
-}
-
-/** The blocks that others attend, all noised to the same timestep. */
-function noisedContext(
-  schedule: NoiseSchedule,
-  clean: Tensor<'float32'>,
-  timestep: number,
-  generator: Generator,
-): Tensor<'float32'> {
-  return float32(clean.shape, addNoise(schedule, clean.data, generator.randn(clean.data.length), timestep));
 }
 
 /** A tensor shaped like `clean` whose blocks are made one by one, each of its clean values, its noise and its timestep. */

@@ -71,16 +71,17 @@ function layerTensors(
   { layer, lastLayer, activation }: GradientGraphs,
   activations: Activations,
 ): (last: boolean) => Named {
-  const shared = allocate(scratchShapes(layer, activation));
-  const kept = (graphs: LayerGraphs): Named => allocate(keptShapes(graphs, activation));
-  const recomputed = activations === 'recompute' ? kept(layer) : undefined;
+  const shapes = layerShapes(layer, activation);
+  const lastShapes = layerShapes(lastLayer, activation);
+  const shared = allocate(shapes.scratch);
+  const recomputed = activations === 'recompute' ? allocate(shapes.kept) : undefined;
   return (last) => {
-    const graphs = last ? lastLayer : layer;
-    const scratch = mapValues(scratchShapes(graphs, activation), (shape, name) =>
-      front(get(shared, name), shape),
+    // The beginning of a tensor's memory as a smaller tensor.
+    const scratch = mapValues(last ? lastShapes.scratch : shapes.scratch, (shape, name) =>
+      float32(shape, get(shared, name).data.subarray(0, elementCount(shape))),
     );
     return {
-      ...(last ? kept(lastLayer) : (recomputed ?? kept(layer))),
+      ...(last ? allocate(lastShapes.kept) : (recomputed ?? allocate(shapes.kept))),
       ...scratch,
       // In place: the incoming gradient is a factor of the last product.
       'd.wide': get(scratch, 'd.activated'),
@@ -88,34 +89,27 @@ function layerTensors(
   };
 }
 
-type Shapes = Readonly<Record<string, readonly number[]>>;
-
-/** Shapes of what a layer's forward programs leave for its backward programs. */
-export function keptShapes(layer: LayerGraphs, activation: DifferentiatedGraph): Shapes {
-  const needed = new Set(
-    [layer.before, activation, layer.after].flatMap(({ backward }) => backward.inputs.map(inputName)),
-  );
-  return filterKeys(forwardShapes(layer, activation), (name) => needed.has(name));
-}
-
-/** Shapes of what a layer needs while it runs: forward results that it does not keep, and what crosses its backward cut. */
-function scratchShapes(layer: LayerGraphs, activation: DifferentiatedGraph): Shapes {
-  const kept = keptShapes(layer, activation);
-  return {
-    ...filterKeys(forwardShapes(layer, activation), (name) => !Object.hasOwn(kept, name)),
-    ...filterKeys(mapValues(layer.after.backward.outputs, shapeOf), (name) =>
-      /^d\.(activated$|carry\.)/.test(name),
-    ),
-  };
-}
-
-/** Shapes of what a layer's forward programs make, but for its result. */
-function forwardShapes({ before, after }: LayerGraphs, activation: DifferentiatedGraph): Shapes {
-  const { result: _, ...made } = { ...before.forward.outputs, ...after.forward.outputs };
-  const wide = shapeOf(get(made, 'wide'));
-  return {
-    ...mapValues(made, shapeOf),
+/**
+ * Shapes of what is inside a layer. Its forward programs leave what is `kept` for its backward programs; what is `scratch`
+ * it needs while it runs: other forward results but the last, and what crosses its backward cut.
+ */
+export function layerShapes({ before, after }: LayerGraphs, activation: DifferentiatedGraph) {
+  const { result: _, ...made } = mapValues({ ...before.forward.outputs, ...after.forward.outputs }, shapeOf);
+  const wide = get(made, 'wide');
+  const forward = {
+    ...made,
     ...mapValues(activation.forward.outputs, () => wide), // its graph is for any number of elements
+  };
+  const backward = mapValues(after.backward.outputs, shapeOf);
+  const needed = new Set(
+    [before, activation, after].flatMap(({ backward }) => backward.inputs.map(inputName)),
+  );
+  return {
+    kept: filterKeys(forward, (name) => needed.has(name)),
+    scratch: {
+      ...filterKeys(forward, (name) => !needed.has(name)),
+      ...filterKeys(backward, (name) => /^d\.(activated$|carry\.)/.test(name)),
+    },
   };
 }
 
@@ -132,13 +126,8 @@ function zerosLike(shaped: Pick<SymbolicTensor, 'shape'>): Tensor<'float32'> {
   return zeros('float32', shapeOf(shaped));
 }
 
-function allocate(shapes: Shapes): Named {
+function allocate(shapes: Readonly<Record<string, readonly number[]>>): Named {
   return mapValues(shapes, (shape) => zeros('float32', shape));
-}
-
-/** The beginning of a tensor's memory as a smaller tensor. */
-function front({ data }: Tensor<'float32'>, shape: readonly number[]): Tensor<'float32'> {
-  return float32(shape, data.subarray(0, elementCount(shape)));
 }
 
 export function filterKeys<Value>(

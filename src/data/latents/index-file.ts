@@ -4,7 +4,7 @@
  */
 
 import { existsSync } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { at } from '../../at.ts';
@@ -12,6 +12,7 @@ import { DatasetError, FormatError } from '../../errors.ts';
 import { checksum } from '../../formats/zip-writer.ts';
 import { writeFileAtomically } from '../../io/atomic-write.ts';
 import { parseJsonOf } from '../../io/json.ts';
+import { beginningOf } from '../../media/file-formats.ts';
 
 export const INDEX_FILE = 'index.json';
 const FORMAT = 'acdit-latents';
@@ -111,16 +112,8 @@ export function finishedCounts({ shards }: LatentsIndex) {
 
 /** Whether a folder has an index of latents, be it a good one or not, and not just a file of that name. */
 export async function hasIndex(folder: string): Promise<boolean> {
-  const file = await open(join(folder, INDEX_FILE)).catch(() => undefined);
-  if (!file) return false;
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(256), 0, 256, 0);
-    return buffer.toString('utf8', 0, bytesRead).includes(FORMAT) || existsSync(shardFile(folder, 0));
-  } catch {
-    return false; // a folder of that name
-  } finally {
-    await file.close();
-  }
+  const start = await beginningOf(join(folder, INDEX_FILE), 256);
+  return start !== undefined && (start.includes(FORMAT) || existsSync(shardFile(folder, 0)));
 }
 
 /**

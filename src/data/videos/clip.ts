@@ -3,7 +3,8 @@
 import { FormatError } from '../../errors.ts';
 import { type Channels, type Image, samplesFromImage, withChannels } from '../../media/image.ts';
 import { shortSideCrop } from '../../media/resize.ts';
-import { probeVideo, type ReadFramesOptions, readFrames } from '../../media/video-reader.ts';
+import type { ReadFramesOptions } from '../../media/video-ffmpeg.ts';
+import { probeVideo, readFrames } from '../../media/video-reader.ts';
 
 /** What clips are like. */
 export interface ClipFormat {
