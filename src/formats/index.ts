@@ -5,7 +5,7 @@ export type { NpyStream } from './npy-stream.ts';
 export { encodeNpz, type Npz, openNpz } from './npz.ts';
 export { encodeSafetensors, openSafetensors, type SafetensorsArchive } from './safetensors.ts';
 export { writeSafetensors } from './safetensors-writer.ts';
-export type { LazyTensor, TensorArchive, TensorInfo } from './tensor-archive.ts';
+export type { LazyTensor, Metadata, Named, TensorArchive, TensorInfo } from './tensor-archive.ts';
 export {
   isTorchTensor,
   openTorchCheckpoint,
