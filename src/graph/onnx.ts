@@ -30,7 +30,14 @@ export function graphOf(outputs: Readonly<Record<string, SymbolicTensor>>): Grap
 
 const IR_VERSION = 10;
 const OPSETS: Readonly<Record<string, number>> = { '': 21, 'com.microsoft': 1 };
-const ELEMENT_TYPES: Readonly<Record<string, number>> = { float32: 1, int64: 7, bool: 9, float64: 11 };
+const ELEMENT_TYPES: Readonly<Record<string, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  int64: 7,
+  bool: 9,
+  float64: 11,
+};
 const ATTRIBUTE_TYPES = { float: 1, int: 2, string: 3, ints: 7 } as const;
 
 type Message = (writer: BinaryWriter) => void;

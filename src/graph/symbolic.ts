@@ -17,7 +17,7 @@ export type Shape = readonly Dim[];
  * Element types that graphs compute with. The operators of `operators/` compute in float32. A `sequence` is not a tensor,
  * but an empty list of them.
  */
-export type SymbolType = 'float32' | 'float64' | 'int64' | 'bool' | 'sequence';
+export type SymbolType = 'float32' | 'float64' | 'int64' | 'int8' | 'uint8' | 'bool' | 'sequence';
 
 /** A tensor that a program will hold. */
 export interface SymbolicTensor {
@@ -72,8 +72,10 @@ export function inputName({ source, shape }: SymbolicTensor): string {
 /** A tensor that is part of the program. */
 export function constant(value: Tensor): SymbolicTensor {
   const { dtype, shape } = value;
-  if (dtype !== 'float32' && dtype !== 'int64' && dtype !== 'bool') {
-    throw new ShapeError(`constant: graphs hold float32, int64 or bool, got ${dtype}; convert it first`);
+  if (dtype !== 'float32' && dtype !== 'int64' && dtype !== 'uint8' && dtype !== 'bool') {
+    throw new ShapeError(
+      `constant: graphs hold float32, int64, uint8 or bool, got ${dtype}; convert it first`,
+    );
   }
   return { dtype, shape, source: { kind: 'constant', value } };
 }

@@ -1,6 +1,7 @@
 /** @file The model's segments, compiled with their weights, and the weights they take. */
 
 import type { Graph } from '../graph/onnx.ts';
+import { quantizeProducts } from '../graph/quantize.ts';
 import { inputName } from '../graph/symbolic.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { isWeight, parameters, storedName, type Weights, weightView } from '../models/acdit/weights.ts';
@@ -42,7 +43,11 @@ export async function compileSegments(
   const graphs = segmentGraphs(config);
   for (const [index, graph] of graphs.entries()) {
     signal?.throwIfAborted();
-    programs.push(await device.compile(graph, await graphWeights(graph, read)));
+    const exact = { graph, weights: await graphWeights(graph, read) };
+    const ready = process.env.INT8
+      ? quantizeProducts(exact, { bits: 8, isExact: (name) => !name.startsWith('blocks.') })
+      : exact;
+    programs.push(await device.compile(ready.graph, ready.weights));
     onProgress?.((index + 1) / graphs.length);
   }
   return programs;
