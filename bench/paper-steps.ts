@@ -6,8 +6,9 @@ import { parameters } from '../src/models/acdit/weights.ts';
 import type { Device } from '../src/runtime/device.ts';
 import { EMPTY_CACHE } from '../src/sampling/cache.ts';
 import { openNoisePredictor } from '../src/sampling/noise-predictor.ts';
+import type { Precision } from '../src/sampling/segments.ts';
 import { Generator } from '../src/tensor/generator.ts';
-import { float32 } from '../src/tensor/tensor.ts';
+import { float32, type Tensor } from '../src/tensor/tensor.ts';
 import { compileGradientPass } from '../src/training/compile-gradient-pass.ts';
 import { noiseBatch } from '../src/training/noising.ts';
 import { clipFactor, compileOptimizer, initialState, zerosLike } from '../src/training/optimizer.ts';
@@ -20,17 +21,24 @@ export const BRANCHES = 2;
 export interface DenoisingStep {
   readonly config: AcditConfig;
   /** One pass over a block of 256 tokens in two guidance branches. */
-  step(): Promise<void>;
+  step(): Promise<Tensor<'float32'>>;
   /** Caches one more block, which later steps attend. */
   append(): Promise<void>;
 }
 
-export async function openDenoisingStep(device: Device, size: Size): Promise<DenoisingStep> {
+export async function openDenoisingStep(
+  device: Device,
+  size: Size,
+  precision?: Precision,
+): Promise<DenoisingStep> {
   const config = paperImageConfig(size);
   const shapes = parameters(config);
   // One tensor at a time, as from a file: the predictor keeps its own copy.
-  const predictor = await openNoisePredictor(device, config, async (name) =>
-    formulaTensor(name, shapes.get(name)!),
+  const predictor = await openNoisePredictor(
+    device,
+    config,
+    async (name) => formulaTensor(name, shapes.get(name)!),
+    { precision },
   );
   const latents = float32(
     [1, config.blockSize, config.channels],
@@ -45,7 +53,7 @@ export async function openDenoisingStep(device: Device, size: Size): Promise<Den
   return {
     config,
     async step() {
-      await predictor.denoise(latents, conditions, table, cache);
+      return predictor.denoise(latents, conditions, table, cache);
     },
     async append() {
       cache = await predictor.append(latents, cache);

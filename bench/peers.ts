@@ -7,12 +7,12 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { openCpu } from '../src/runtime/node.ts';
 import { median, time } from './matrix-speed.ts';
 import { openDenoisingStep, openTrainingStep, type Size } from './paper-steps.ts';
+import { processor } from './processor.ts';
 
 const FOLDER = resolve('.cache/peers');
 const PYTHON = join(FOLDER, 'bin/python');
@@ -22,9 +22,6 @@ const VARIANTS = {
   step: ['float32', 'compiled', 'bf16', 'compiled-bf16', 'int8'],
   train: ['float32', 'compiled', 'bf16'],
 };
-/** Vector extensions that matter for the speed of products, as Linux names them. */
-const EXTENSIONS = ['avx2', 'avx512f', 'avx512_vnni', 'avx_vnni', 'avx512_bf16', 'amx_tile'];
-
 const kind = process.argv[2] === 'train' ? 'train' : 'step';
 const size = (process.argv[3] ?? 'B') as Size;
 const cached = kind === 'step' ? Number(process.argv[4] ?? 0) : 0;
@@ -52,7 +49,7 @@ for (const variant of VARIANTS[kind]) {
 }
 await device.dispose();
 
-async function denoising(): Promise<() => Promise<void>> {
+async function denoising(): Promise<() => Promise<unknown>> {
   const { config, step, append } = await openDenoisingStep(device, size);
   for (let block = 0; block < cached / config.blockSize; block++) await append();
   return step;
@@ -98,13 +95,4 @@ async function startPeer(options: readonly string[]): Promise<Peer> {
     },
     stop: () => child.stdin.end(),
   };
-}
-
-/** The processor, its vector extensions, and the number of cores. */
-function processor(): string {
-  const flags = new Set(
-    existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8').split(/\s+/) : [],
-  );
-  const extensions = EXTENSIONS.filter((name) => flags.has(name));
-  return `${cpus()[0]?.model ?? 'unknown processor'} (${extensions.join(', ')}), ${cpus().length} cores`;
 }

@@ -19,29 +19,33 @@ const LARGEST = 127;
 /** A row of zeros is divided by this. */
 const SMALLEST = 1e-30;
 
+/** Bits of a weight: 8, or 7 for processors that add two products in 16 bits, where those of 8 bits overflow. */
+export type WeightBits = 8 | 7;
+
 /** How {@link quantizeProducts} rounds weights. */
 export interface QuantizeOptions {
-  /**
-   * Bits of a weight: 8, or 7 for processors that add pairs of products in 16 bits, where two of 8 bits overflow.
-   */
-  readonly bits: 8 | 7;
+  readonly bits: WeightBits;
   /** Whether the product with this weight stays in float32. */
   readonly isExact: (weight: string) => boolean;
 }
 
-/** A graph and the tensors that it takes as weights. */
+/** A graph, and the values of those of its inputs that are weights. */
 export interface BoundGraph {
   readonly graph: Graph;
   readonly weights: Readonly<Record<string, Tensor>>;
 }
 
+/** A graph whose weights are not rounded. */
+export interface FloatGraph extends BoundGraph {
+  readonly weights: Readonly<Record<string, Tensor<'float32'>>>;
+}
+
 /**
- * Replaces products x Wᵀ with bound weights by products in 8 bits.
- * @param weights values of the graph's inputs that are weights, (N, K) for a product
+ * Replaces products x Wᵀ with bound weights (N, K) by products in 8 bits.
  * @throws {ArgumentError} if a weight is not finite
  */
 export function quantizeProducts(
-  { graph, weights }: { graph: Graph; weights: Readonly<Record<string, Tensor<'float32'>>> },
+  { graph, weights }: FloatGraph,
   { bits, isExact }: QuantizeOptions,
 ): BoundGraph {
   const quantized: Record<string, Tensor> = {};
@@ -53,7 +57,7 @@ export function quantizeProducts(
     const { values, scales } = quantizeColumns(weight.name, weight.part(), bits);
     const names = { values: `${weight.key}.int8`, scales: `${weight.key}.scales` };
     Object.assign(quantized, { [names.values]: values, [names.scales]: scales });
-    const product = product8(
+    const product = byteProduct(
       at(inputs, 0),
       input(names.values, values.shape, 'int8'),
       input(names.scales, scales.shape),
@@ -68,8 +72,12 @@ export function quantizeProducts(
   return { graph: result, weights: Object.fromEntries(kept) };
 }
 
-/** x (M, K) times `values` (K, N) int8 with a scale for each column: (M, N). */
-function product8(x: SymbolicTensor, values: SymbolicTensor, scales: SymbolicTensor): SymbolicTensor {
+/** x (M, K), rounded to 8 bits, times `values` (K, N) int8 with a scale for each column (N): (M, N). */
+export function byteProduct(
+  x: SymbolicTensor,
+  values: SymbolicTensor,
+  scales: SymbolicTensor,
+): SymbolicTensor {
   const rows = at(x.shape, 0);
   const magnitude = applyOne({ operator: 'Abs', inputs: [x], shape: x.shape });
   const largest = applyOne({
@@ -151,7 +159,7 @@ const TOGETHER = 64;
 function quantizeColumns(
   name: string,
   { shape, data }: Tensor<'float32'>,
-  bits: 8 | 7,
+  bits: WeightBits,
 ): { values: Tensor<'int8'>; scales: Tensor<'float32'> } {
   const [columns, inner] = [at(shape, 0), at(shape, 1)];
   const most = 2 ** (bits - 1) - 1;

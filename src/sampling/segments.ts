@@ -1,11 +1,13 @@
 /** @file The model's segments, compiled with their weights, and the weights they take. */
 
+import { DeviceError } from '../errors.ts';
 import type { Graph } from '../graph/onnx.ts';
-import { quantizeProducts } from '../graph/quantize.ts';
+import { type BoundGraph, type FloatGraph, quantizeProducts } from '../graph/quantize.ts';
 import { inputName } from '../graph/symbolic.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { isWeight, parameters, storedName, type Weights, weightView } from '../models/acdit/weights.ts';
 import type { Device, Program } from '../runtime/device.ts';
+import { weightBits } from '../runtime/weight-bits.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import { segmentGraphs } from './graphs.ts';
 
@@ -22,7 +24,12 @@ export function weightsInMemory(weights: Weights): WeightSource {
   return async (name) => weights.get(name)!;
 }
 
+/** How products with weights are computed: in 32-bit floating point, or in 8-bit integers. */
+export type Precision = 'fp32' | 'int8';
+
 export interface CompileOptions {
+  /** Default: fp32. int8 takes a quarter of the memory and is faster on most CPUs; what it changes is small. */
+  readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Gets the share done, 0 to 1. */
   readonly onProgress?: ((share: number) => void) | undefined;
@@ -36,21 +43,36 @@ export async function compileSegments(
   device: Device,
   config: AcditConfig,
   source: WeightSource,
-  { signal, onProgress }: CompileOptions = {},
+  { precision = 'fp32', signal, onProgress }: CompileOptions = {},
 ): Promise<Program[]> {
+  const prepare = precision === 'int8' ? await quantizer(device) : asItIs;
   const programs: Program[] = [];
   const read = intoSameMemory(config, source);
   const graphs = segmentGraphs(config);
   for (const [index, graph] of graphs.entries()) {
     signal?.throwIfAborted();
-    const exact = { graph, weights: await graphWeights(graph, read) };
-    const ready = process.env.INT8
-      ? quantizeProducts(exact, { bits: 8, isExact: (name) => !name.startsWith('blocks.') })
-      : exact;
-    programs.push(await device.compile(ready.graph, ready.weights));
+    const { graph: prepared, weights } = prepare({ graph, weights: await graphWeights(graph, read) });
+    programs.push(await device.compile(prepared, weights));
     onProgress?.((index + 1) / graphs.length);
   }
   return programs;
+}
+
+type Prepare = (exact: FloatGraph) => BoundGraph;
+
+const asItIs: Prepare = (exact) => exact;
+
+/**
+ * Returns what makes products of layers 8-bit ones. The first and the last product of the model stay exact: they are small,
+ * and all of their error reaches the result.
+ * @throws {DeviceError} if the device has a memory of its own
+ */
+async function quantizer(device: Device): Promise<Prepare> {
+  if (device.separateMemory) {
+    throw new DeviceError(`precision int8 is not available on ${device.name}; use fp32, or the CPU`);
+  }
+  const bits = await weightBits(device);
+  return (exact) => quantizeProducts(exact, { bits, isExact: (weight) => !weight.startsWith('blocks.') });
 }
 
 /**
