@@ -8,7 +8,7 @@ import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Graph, graphOf } from './onnx.ts';
-import { add, divide, multiply } from './operators/index.ts';
+import { add, divide, multiply, scale } from './operators/index.ts';
 import { substitute } from './partition.ts';
 import { applyOne, constant, input, integers, type SymbolicTensor, scalar } from './symbolic.ts';
 
@@ -79,13 +79,9 @@ export function byteProduct(
   scales: SymbolicTensor,
 ): SymbolicTensor {
   const rows = at(x.shape, 0);
-  const magnitude = applyOne({ operator: 'Abs', inputs: [x], shape: x.shape });
-  const largest = applyOne({
-    operator: 'ReduceMax',
-    inputs: [magnitude, integers([1])],
-    attributes: { keepdims: 1 },
-    shape: [rows, 1],
-  });
+  const ofRows = (operator: string, of: SymbolicTensor): SymbolicTensor =>
+    applyOne({ operator, inputs: [of, integers([1])], attributes: { keepdims: 1 }, shape: [rows, 1] });
+  const largest = ofRows('ReduceMax', applyOne({ operator: 'Abs', inputs: [x], shape: x.shape }));
   const divisor = applyOne({ operator: 'Max', inputs: [largest, scalar(SMALLEST)], shape: [rows, 1] });
   const step = scalar(1 / LARGEST);
   const zeroPoint = constant(tensor('uint8', [], Uint8Array.of(ZERO_POINT)));
@@ -102,7 +98,8 @@ export function byteProduct(
     shape: [rows, at(values.shape, 1)],
     dtype: 'float32',
   });
-  return multiply(product, divisor);
+  // The largest of some values overlooks NaN, and so does rounding; a sum does not.
+  return multiply(product, add(divisor, scale(ofRows('ReduceL1', x), 0)));
 }
 
 /** A weight, or what a Split of it gives. */
