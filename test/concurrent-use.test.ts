@@ -103,6 +103,14 @@ const objects: Record<string, () => Promise<Shared>> = {
       dispose: () => sampler.dispose(),
     };
   },
+  async 'a sampler in 8 bits'() {
+    const sampler = await openSampler(images, device, { precision: 'int8' });
+    const [a, b] = [first, longer].map((request) => sampling(sampler, request));
+    return {
+      pairs: { 'two requests': [a, b], 'twice the same request': [a, a] },
+      dispose: () => sampler.dispose(),
+    };
+  },
   async 'a sampler of clips'() {
     const sampler = await openSampler(tinyClips, device);
     const request = { ...first, blocks: 7, window: 2, steps: 2 };
