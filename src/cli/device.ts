@@ -8,6 +8,7 @@ import {
   openCpu,
   requireThreads,
 } from '../runtime/node.ts';
+import { PRECISIONS } from '../sampling/segments.ts';
 import { choiceFlag, type Flags, type FlagValues, wholeNumber } from './flags.ts';
 
 const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
@@ -26,6 +27,15 @@ export const deviceFlags = {
     help: 'CPU threads, at most 4 per core (default: one per core)',
   },
 } as const satisfies Flags;
+
+/** Of the commands that sample. */
+export const precisionFlag = choiceFlag(
+  PRECISIONS,
+  'fp32, or int8: faster on most CPUs, samples differ a little',
+  {
+    default: 'fp32',
+  },
+);
 
 type DeviceValues = FlagValues<typeof deviceFlags>;
 

@@ -14,7 +14,7 @@ import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { deviceFlags, openDevice } from './device.ts';
+import { deviceFlags, openDevice, precisionFlag } from './device.ts';
 import {
   choiceFlag,
   countFlag,
@@ -87,7 +87,7 @@ const sampleFlags = {
   video: { help: 'without MODEL: the bundled video model' },
   ckpt: { value: 'FILE', help: 'the model, as the official scripts name it' },
   ...checkpointFlags,
-  precision: choiceFlag(['fp32', 'int8'], 'fp32; int8 is not available yet', { default: 'fp32' }),
+  precision: precisionFlag,
   ...overwriteFlags,
   ...deviceFlags,
   json: { help: 'print what was made as JSON, without a progress bar' },
@@ -108,9 +108,6 @@ export const command = defineCommand({
   flags: sampleFlags,
   run: async ({ values, given, positionals }, context) => {
     const name = modelName(positionals[0], values);
-    if (values.precision === 'int8') {
-      throw new ArgumentError('--precision int8 is not available yet; use fp32');
-    }
     const stray = values.npz !== undefined && NOT_WITH_NPZ.find((flag) => given.has(flag));
     if (stray) throw new ArgumentError(`--${stray} has no part in an --npz file; leave it out`);
     const device = await openDevice(values);

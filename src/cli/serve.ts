@@ -12,7 +12,7 @@ import { MAX } from '../server/api.ts';
 import { DEFAULT_LIMITS } from '../server/context.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { deviceFlags, deviceName } from './device.ts';
+import { deviceFlags, deviceName, precisionFlag } from './device.ts';
 import { countFlag, type Flags, type FlagValues, list } from './flags.ts';
 import { packageVersion } from './package-version.ts';
 import { checkpointFlags, openChosenModel, openOptions } from './shared-flags.ts';
@@ -70,6 +70,7 @@ const serveFlags = {
     help: 'autoencoder of models of latents: a diffusers folder, or a name on the Hugging Face Hub',
   },
   ...checkpointFlags,
+  precision: precisionFlag,
   ...deviceFlags,
 } as const satisfies Flags;
 

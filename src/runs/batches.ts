@@ -5,6 +5,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler, type SampleEvent, type SampleRequest, type Sampler } from '../sampling/sampler.ts';
+import type { Precision } from '../sampling/segments.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** A request for any number of samples. */
@@ -17,6 +18,7 @@ export interface BatchedRequest extends Omit<SampleRequest, 'first' | 'signal'> 
 export interface SamplerSource {
   readonly model: StoredModel;
   readonly device: Device;
+  readonly precision?: Precision | undefined;
 }
 
 /** Where batches begin, and what ends them early. */
@@ -95,11 +97,15 @@ export async function sampleAhead(
 }
 
 /** Reads a stored model into a sampler; the caller disposes of it. */
-export function openSampler({ model, device }: SamplerSource, signal?: AbortSignal): Promise<Sampler> {
+export function openSampler(
+  { model, device, precision }: SamplerSource,
+  signal?: AbortSignal,
+): Promise<Sampler> {
   return createSampler({
     config: model.config,
     weights: weightSource(model),
     device,
+    precision,
     ...(signal && { signal }),
   });
 }

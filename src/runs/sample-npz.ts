@@ -33,6 +33,7 @@ import {
   findAutoencoder,
   openDecoder,
   planRun,
+  precisionRecord,
   type SamplingOptions,
   type SamplingPlan,
   type SamplingRecord,
@@ -73,7 +74,7 @@ interface Run extends ActiveContext, SamplingPlan, Pick<SampleNpzOptions, 'model
 export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzResult> {
   const started = performance.now();
   const run = await prepare(options);
-  const { npz, array, chosen, request, report } = run;
+  const { npz, array, chosen, request, precision, report } = run;
   const { made, done } = await complete(run, options.overwrite ?? false);
   const seconds = (performance.now() - started) / 1000;
   const time = formatDuration(seconds);
@@ -82,7 +83,7 @@ export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzRes
   else if (made === 0) report.say(`${npz} is complete: ${count} images`);
   else report.say(`${made} images in ${time}; ${count} in all`);
   const { steps, cfg, solver, seed } = request;
-  const settings = { steps, cfg, solver, seed };
+  const settings = { steps, cfg, solver, seed, ...precisionRecord(precision, run.model.config) };
   return { file: npz, shape: array.shape, order: chosen.order, ...settings, made, done, seconds };
 }
 
@@ -92,10 +93,10 @@ async function prepare(options: SampleNpzOptions): Promise<Run> {
   const context = contextOf(options);
   const chosen = manyLabels(config, options, seed);
   for (const note of chosen.notes) context.report.note(note);
-  const { request, first } = planRun(options, chosen.labels, { throughput: true });
-  const array = imageArray(config, request);
+  const plan = planRun(options, chosen.labels, { throughput: true });
+  const array = imageArray(config, plan.request);
   const vae = await findAutoencoder(options);
-  return { ...context, model, device, npz, request, first, vae, chosen, array };
+  return { ...context, ...plan, model, device, npz, vae, chosen, array };
 }
 
 /** Completes the file, or does as much as it can until the run is aborted. */
@@ -178,7 +179,7 @@ function imageArray(config: AcditConfig, { labels, blocks }: Run['request']): Re
 }
 
 /** Returns everything that determines the images. */
-async function originOf({ model, vae, chosen, request, signal }: Run): Promise<Origin> {
+async function originOf({ model, vae, chosen, request, precision, signal }: Run): Promise<Origin> {
   const { steps, cfg, solver, seed, blocks, window } = request;
   return {
     model: await modelFingerprint(model, signal),
@@ -191,6 +192,7 @@ async function originOf({ model, vae, chosen, request, signal }: Run): Promise<O
     solver,
     blocks,
     ...(window !== undefined && { window }),
+    ...(precision !== 'fp32' && { precision }),
   };
 }
 

@@ -34,6 +34,7 @@ import {
   findAutoencoder,
   openDecoder,
   planRun,
+  precisionRecord,
   type SamplingOptions,
   type SamplingPlan,
   type SamplingRecord,
@@ -146,6 +147,7 @@ export async function sample(options: SampleOptions): Promise<SampleResult> {
       cfg,
       solver,
       seed,
+      ...precisionRecord(run.precision, run.config),
       ...(given && { keptBlocks: at(given.shape, 1) }),
       ...(first.slides && { untrained: UNTRAINED }),
       seconds,
@@ -170,7 +172,7 @@ async function prepare(options: SampleOptions): Promise<Run> {
   // Latents that are asked for without naming an autoencoder are wanted instead of images.
   const { decode = !(ofLatents && latents !== undefined && named === undefined) } = options;
   const keepsLatents = latents !== undefined || !decode;
-  const { request, first } = planRun(options, labels, { keepsLatents, noise });
+  const { request, first, precision } = planRun(options, labels, { keepsLatents, noise });
   await requireFreeFiles([latents], overwrite);
   const needsAutoencoder = decode || options.continue !== undefined || !ofLatents;
   const vae = needsAutoencoder ? await findAutoencoder(options, WITHOUT_AUTOENCODER) : undefined;
@@ -192,6 +194,7 @@ async function prepare(options: SampleOptions): Promise<Run> {
     config,
     request: { ...request, ...continued },
     first: { ...first, ...continued },
+    precision,
     vae,
     decodes: decode,
     keepsLatents,

@@ -14,6 +14,7 @@ import { connect } from '../remote/remote.ts';
 import type { ACCELERATORS } from '../runtime/node.ts';
 import type { PassInfo } from './batching.ts';
 import type { SampleEvent, SampleRequest } from './sampler.ts';
+import type { Precision } from './segments.ts';
 
 /** What a model is sampled on. */
 export type ServedDevice = 'cpu' | (typeof ACCELERATORS)[number];
@@ -26,6 +27,8 @@ export interface SamplingSettings {
   readonly open?: OpenOptions;
   /** What to compute on; the CPU by default. */
   readonly device?: ServedDevice | undefined;
+  /** How products with weights are computed (default: fp32). */
+  readonly precision?: Precision | undefined;
   /** CPU threads; all cores by default. */
   readonly threads?: number;
   /**

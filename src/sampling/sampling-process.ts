@@ -12,13 +12,14 @@ let sampler: Sampler | undefined;
 let onPass: ((pass: PassInfo) => void) | undefined;
 
 serveChild<SamplingCalls>({
-  async open({ model: path, open, device = 'cpu', threads, groups }) {
+  async open({ model: path, open, device = 'cpu', precision, threads, groups }) {
     const model = await openModel(path, open);
     const cpus = threads === undefined ? {} : { threads };
     sampler = await createSampler({
       config: model.config,
       weights: weightSource(model),
       device: device === 'cpu' ? openCpu(cpus) : await openAccelerator(device, cpus),
+      precision,
       batching: { groups, onPass: (pass) => onPass?.(pass) },
     });
     return model.config;

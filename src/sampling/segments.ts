@@ -25,7 +25,8 @@ export function weightsInMemory(weights: Weights): WeightSource {
 }
 
 /** How products with weights are computed: in 32-bit floating point, or in 8-bit integers. */
-export type Precision = 'fp32' | 'int8';
+export type Precision = (typeof PRECISIONS)[number];
+export const PRECISIONS = ['fp32', 'int8'] as const;
 
 export interface CompileOptions {
   /** Default: fp32. int8 takes a quarter of the memory and is faster on most CPUs; what it changes is small. */

@@ -5,6 +5,7 @@ import type { OpenOptions } from '../checkpoints/official.ts';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import type { ServedDevice } from '../sampling/process-sampler.ts';
+import type { Precision } from '../sampling/segments.ts';
 import { createApp } from './app.ts';
 import { createBackground } from './background.ts';
 import { DEFAULT_LIMITS, type ServerLimits } from './context.ts';
@@ -41,6 +42,8 @@ export interface ServeOptions {
   readonly port: number;
   /** What to sample on; the CPU by default. */
   readonly device?: ServedDevice | undefined;
+  /** How products with weights are computed (default: fp32). */
+  readonly precision?: Precision | undefined;
   readonly threads: number;
   /** Samples of a model that are worked on at once. */
   readonly batch: number;
@@ -159,7 +162,7 @@ async function closeModels(models: readonly ServedModel[]): Promise<void> {
 
 async function openServedModel(
   { path, open = {}, id = basename(path, extname(path)), vae }: ModelSource,
-  { device, threads, batch, queue }: ServeOptions,
+  { device, precision, threads, batch, queue }: ServeOptions,
   metrics: Metrics,
   others: readonly ServedModel[],
 ): Promise<ServedModel> {
@@ -167,7 +170,7 @@ async function openServedModel(
     throw new ArgumentError(`two models are called '${id}'; name them apart, as NAME=PATH`);
   }
   // Each sample has two guidance branches.
-  const settings = { model: path, open, device, threads, groups: 2 * batch };
+  const settings = { model: path, open, device, precision, threads, groups: 2 * batch };
   const sampler = await openRestartingSampler(settings, (pass) => metrics.passed(id, pass));
   const { config } = sampler;
   try {

@@ -103,6 +103,41 @@ describe('acdit sample', () => {
     expect(npy('injected.npy')).toEqual(npy('seeded.npy'));
   });
 
+  it('computes in 8 bits, and says so', async () => {
+    const record = async (...args: string[]) =>
+      JSON.parse((await sample(...common, ...args, '--json')).stdout);
+    const common = [pixels, '--labels', '2', '--steps', '2', '--out', inFolder('out')];
+    const exact = await record('--latents', inFolder('exact.npy'));
+    const rounded = await record('--latents', inFolder('rounded.npy'), '--precision', 'int8');
+    expect(exact.precision).toBe('fp32');
+    expect(exact).not.toHaveProperty('int8Share');
+    expect(rounded.precision).toBe('int8');
+    // A token passes 8 C^2 weights in each layer, and 2 C 4 at both ends of the model.
+    const { hidden, layers } = tinyPixels;
+    const inLayers = layers * 8 * hidden ** 2;
+    expect(rounded.int8Share).toBeCloseTo(inLayers / (inLayers + 2 * hidden * 4), 10);
+    const [a, b] = [npy('exact.npy').data, npy('rounded.npy').data];
+    expect(b).not.toEqual(a);
+    expect(relativeError(npy('rounded.npy'), npy('exact.npy'))).toBeLessThan(0.1);
+  });
+
+  it('does not resume a file of another precision', async () => {
+    const npz = (precision: string) =>
+      sample(
+        pixels,
+        '--npz',
+        inFolder('s.npz'),
+        '--per-class',
+        '1',
+        '--steps',
+        '2',
+        '--precision',
+        precision,
+      );
+    expect((await npz('int8')).code).toBe(0);
+    expectBadInput(await npz('fp32'), 'precision');
+  });
+
   it('reaches the official latents with the flags of the official script', async () => {
     const numbers = ['sample.noise', 'sample.latents'];
     const npz = await openNpz(await openFile(golden('image-tiny.npz')));
@@ -225,7 +260,7 @@ describe('acdit sample with bad input', () => {
     [['--cfg', '-1'], "got '-1'"],
     [['--seed', 'x'], '--seed must be a whole number'],
     [['--solver', 'ddip'], 'did you mean ddim?'],
-    [['--precision', 'int8'], '--precision int8 is not available yet'],
+    [['--precision', 'int4'], "--precision must be one of fp32, int8, got 'int4'"],
     [['--device', 'cuda'], 'device cuda is not available here'],
     [['--device', 'gpu'], '--device must be one of'],
     [['--threads', '0'], '--threads must be a whole number'],

@@ -44,6 +44,12 @@ export function stepCost(config: AcditConfig, block: number): number {
   return config.layers * blockProducts(config, block) + endProducts(config, config.blockSize);
 }
 
+/** Of a step's products with weights, the share that layers have: what is computed in 8 bits with precision int8. */
+export function layerShare(config: AcditConfig): number {
+  const layers = config.layers * config.blockSize * tokenProducts(config);
+  return layers / (layers + endProducts(config, config.blockSize));
+}
+
 /** Appending a finished block to the cache. Nothing reads the last layer's result but its keys and values. */
 export function appendCost(config: AcditConfig, block: number): number {
   const { blockSize, layers, hidden } = config;
