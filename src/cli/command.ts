@@ -31,8 +31,8 @@ export interface CommandDefinition<F extends Flags> {
   readonly freeForm?: RegExp;
   /** More help, after the flags. */
   readonly notes?: string;
-  /** @returns the exit code; 0 if nothing */
-  run(args: CommandArguments<F>, context: CommandContext): Promise<number | undefined>;
+  /** @returns the exit code; 0 if it returns no number */
+  run(args: CommandArguments<F>, context: CommandContext): Promise<unknown>;
 }
 
 export interface Command {
@@ -60,7 +60,8 @@ export function defineCommand<const F extends Flags>(definition: CommandDefiniti
       const { signal } = terminal;
       const given = new Set(texts.keys());
       try {
-        return (await definition.run({ values, given, positionals, free }, { report, signal })) ?? 0;
+        const code = await definition.run({ values, given, positionals, free }, { report, signal });
+        return typeof code === 'number' ? code : 0;
       } catch (error) {
         throw namingFlag(error, flags);
       }

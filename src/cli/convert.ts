@@ -43,6 +43,5 @@ export const command = defineCommand({
       dtype: dtype === undefined ? undefined : DTYPES[dtype],
     });
     context.report.print(to);
-    return undefined;
   },
 });

@@ -65,6 +65,5 @@ export const command = defineCommand({
     } finally {
       await device.dispose();
     }
-    return undefined;
   },
 });

@@ -14,9 +14,9 @@ import {
   writeEvaluationReport,
 } from '../runs/evaluate.ts';
 import { FASHION_MNIST, I3D, INCEPTION } from '../runs/feature-network.ts';
-import { type CommandContext, defineCommand } from './command.ts';
+import { defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
-import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag, realNumber } from './flags.ts';
+import { choiceFlag, countFlag, type Flags, fileFlag, realNumber } from './flags.ts';
 import { overwriteFlags, pixelFlags } from './shared-flags.ts';
 
 const evaluateFlags = {
@@ -67,8 +67,6 @@ const evaluateFlags = {
   json: { help: 'print the metrics as one JSON object, without a progress bar' },
 } as const satisfies Flags;
 
-type EvaluateValues = FlagValues<typeof evaluateFlags>;
-
 export const command = defineCommand({
   name: 'evaluate',
   positionals: ['REFERENCE', 'SAMPLES'],
@@ -85,55 +83,46 @@ export const command = defineCommand({
     "'inception-2015-12-05' in both.\n" +
     'Videos are a folder of them (files, or folders of frames), or arr_0 of (N, T, H, W, 3). Their distance is the FVD; which\n' +
     'clips it is of is part of the output.',
-  run: ({ values, positionals: [reference, samples] }, context) => {
+  run: async ({ values, positionals: [reference, samples] }, { report, signal }) => {
     if (reference === undefined || samples === undefined) {
       throw new ArgumentError(
         'evaluate needs REFERENCE and SAMPLES, each a folder of images or videos, or an .npz file',
       );
     }
-    return runEvaluation(reference, samples, values, context);
+    const save = { reference: values.saveReference, samples: values.saveFeatures };
+    const paths = { reference, samples };
+    await requireOutputs([save.reference, save.samples, values.report], paths, values.overwrite);
+    const device = await openDevice(values);
+    const options = {
+      ...values,
+      ...paths,
+      device,
+      metrics: { ...values, inceptionScoreChunk: values.isChunk, halfPrecision: values.float16 },
+      clips: {
+        frames: values.clipFrames,
+        stride: values.clipStride,
+        clipsPerVideo: values.clipsPerVideo,
+        places: values.clipPlaces,
+        videos: values.videos,
+        seed: values.seed,
+      },
+      save,
+      report,
+      signal,
+    };
+    try {
+      const result = await evaluateSamples(options);
+      const { metrics, protocol, sets } = result;
+      report.emit({ ...metrics, protocol, ...passedOverOf(sets) });
+      report.print(metricTable(metrics, sets, protocol));
+      if (values.report === undefined) return;
+      await writeEvaluationReport(values.report, result, options);
+      report.print(values.report);
+    } finally {
+      await device.dispose();
+    }
   },
 });
-
-async function runEvaluation(
-  reference: string,
-  samples: string,
-  values: EvaluateValues,
-  { report, signal }: CommandContext,
-): Promise<undefined> {
-  const save = { reference: values.saveReference, samples: values.saveFeatures };
-  const paths = { reference, samples };
-  await requireOutputs([save.reference, save.samples, values.report], paths, values.overwrite);
-  const device = await openDevice(values);
-  const options = {
-    ...values,
-    ...paths,
-    device,
-    metrics: { ...values, inceptionScoreChunk: values.isChunk, halfPrecision: values.float16 },
-    clips: {
-      frames: values.clipFrames,
-      stride: values.clipStride,
-      clipsPerVideo: values.clipsPerVideo,
-      places: values.clipPlaces,
-      videos: values.videos,
-      seed: values.seed,
-    },
-    save,
-    report,
-    signal,
-  };
-  try {
-    const result = await evaluateSamples(options);
-    const { metrics, protocol, sets } = result;
-    report.emit({ ...metrics, protocol, ...passedOverOf(sets) });
-    report.print(metricTable(metrics, sets.reference, sets.samples, protocol));
-    if (values.report === undefined) return;
-    await writeEvaluationReport(values.report, result, options);
-    report.print(values.report);
-  } finally {
-    await device.dispose();
-  }
-}
 
 /** Returns the ignored files of the two folders, for the JSON output. */
 function passedOverOf({ reference, samples }: EvaluateSamplesResult['sets']) {

@@ -33,6 +33,9 @@ const infoFlags = {
   json: { help: 'print everything as JSON' },
 } as const satisfies Flags;
 
+/** Flags that ask for the plan. */
+const DRAWS_PLAN = ['plan', 'predicate', 'svg', 'png'] as const satisfies (keyof typeof infoFlags)[];
+
 export const command = defineCommand({
   name: 'info',
   positionals: ['[MODEL]'],
@@ -40,37 +43,25 @@ export const command = defineCommand({
     'Describe a model: parameters by part, tokens, blocks, and what it needs to sample and to train. Its weights are\n' +
     'not read. Without MODEL, the bundled one.',
   flags: infoFlags,
-  run: ({ values, given, positionals }, context) =>
-    info(positionals[0], { ...values, plan: DRAWS_PLAN.some((flag) => given.has(flag)) }, context),
+  run: async ({ values, given, positionals }, context) => {
+    const { predicate, window, batch, steps, svg, png } = values;
+    await requireFreeFiles([svg, png], values.overwrite);
+    const summary = await readSummary(positionals[0], values, context);
+    const needs = modelNeeds(summary.config, batch, steps);
+    const drawsPlan = DRAWS_PLAN.some((flag) => given.has(flag));
+    const plan = drawsPlan ? blockPlan(summary.config, predicate, window) : undefined;
+    const files: string[] = [];
+    if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
+    if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
+    context.report.emit({ ...summary, needs, ...(plan && { plan: planReport(plan) }) });
+    const parts = [summaryText(summary), needsText(needs), ...(plan ? [planText(plan)] : [])];
+    context.report.print([parts.join('\n\n'), ...files].join('\n'));
+  },
 });
-
-/** Flags that ask for the plan. */
-const DRAWS_PLAN = ['plan', 'predicate', 'svg', 'png'] as const satisfies (keyof typeof infoFlags)[];
-
-type InfoValues = FlagValues<typeof infoFlags>;
-
-async function info(
-  path: string | undefined,
-  values: InfoValues,
-  context: CommandContext,
-): Promise<undefined> {
-  const { report } = context;
-  const { predicate, window, batch, steps, svg, png } = values;
-  await requireFreeFiles([svg, png], values.overwrite);
-  const summary = await readSummary(path, values, context);
-  const needs = modelNeeds(summary.config, batch, steps);
-  const plan = values.plan ? blockPlan(summary.config, predicate, window) : undefined;
-  const files: string[] = [];
-  if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
-  if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
-  report.emit({ ...summary, needs, ...(plan && { plan: planReport(plan) }) });
-  const parts = [summaryText(summary), needsText(needs), ...(plan ? [planText(plan)] : [])];
-  report.print([parts.join('\n\n'), ...files].join('\n'));
-}
 
 async function readSummary(
   path: string | undefined,
-  { size: name, video, ...values }: InfoValues,
+  { size: name, video, ...values }: FlagValues<typeof infoFlags>,
   context: CommandContext,
 ): Promise<ModelSummary> {
   if (name !== undefined) {

@@ -4,11 +4,12 @@ import { readFile } from 'node:fs/promises';
 import { solverNames } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { sample } from '../runs/sample.ts';
 import { DEFAULT_FPS } from '../runs/sample-files.ts';
 import { sampleNpz } from '../runs/sample-npz.ts';
-import type { Device } from '../runtime/device.ts';
+import type { SamplingOptions } from '../runs/sampling-plan.ts';
 import { DEFAULT_SEED, DEFAULT_STEPS } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
@@ -112,12 +113,12 @@ export const command = defineCommand({
     if (stray) throw new ArgumentError(`--${stray} has no part in an --npz file; leave it out`);
     const device = await openDevice(values);
     try {
-      await sampleWith(device, name, values, context);
+      const model = await openChosenModel(name, values, context);
+      await closingAfter(model.archive, () => sampleWith({ ...values, ...context, model, device }, name));
     } finally {
       await device.dispose();
     }
     context.signal.throwIfAborted();
-    return undefined;
   },
 });
 
@@ -128,31 +129,24 @@ function modelName(positional: string | undefined, { ckpt, video }: SampleValues
   return namedOrBundled(positional ?? ckpt, video);
 }
 
-async function sampleWith(
-  device: Device,
-  name: string,
-  values: SampleValues,
-  context: CommandContext,
-): Promise<void> {
-  const { report } = context;
-  const model = await openChosenModel(name, values, context);
-  const options = { ...values, ...context, model, device };
-  try {
-    if (values.npz !== undefined) {
-      const result = await sampleNpz({ ...options, npz: values.npz });
-      report.emit({ model: name, ...result });
-      if (result.done) report.print(result.file);
-      return;
-    }
-    const decode = values.noDecode ? false : undefined;
-    const noise = values.noise === undefined ? undefined : await readNoise(values.noise);
-    const result = await sample({ ...options, decode, noise });
+type ChosenSampling = Omit<SampleValues, 'device'> &
+  CommandContext &
+  Pick<SamplingOptions, 'model' | 'device'>;
+
+async function sampleWith(options: ChosenSampling, name: string): Promise<void> {
+  const { npz, noDecode, noise: file, model, report } = options;
+  if (npz !== undefined) {
+    const result = await sampleNpz({ ...options, npz });
     report.emit({ model: name, ...result });
-    const videos = model.config.frames > 1 ? result.samples.map(({ file }) => file) : [];
-    for (const path of [result.latents, ...videos, result.grid]) if (path !== undefined) report.print(path);
-  } finally {
-    await model.archive.close();
+    if (result.done) report.print(result.file);
+    return;
   }
+  const decode = noDecode ? false : undefined;
+  const noise = file === undefined ? undefined : await readNoise(file);
+  const result = await sample({ ...options, decode, noise });
+  report.emit({ model: name, ...result });
+  const videos = model.config.frames > 1 ? result.samples.map(({ file }) => file) : [];
+  for (const path of [result.latents, ...videos, result.grid]) if (path !== undefined) report.print(path);
 }
 
 async function readNoise(path: string): Promise<Tensor<'float32'>> {

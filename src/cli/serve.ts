@@ -87,31 +87,25 @@ export const command = defineCommand({
     "Serve models over HTTP: OpenAI's image and video API, and streams of blocks as they are made. MODEL is as for acdit\n" +
     'sample, or NAME=MODEL to choose what clients call it. Without one, the bundled models.',
   flags: serveFlags,
-  run: ({ values, positionals }, context) => serve(positionals, values, context),
+  run: async ({ values, positionals: names }, context) => {
+    const { report, signal } = context;
+    const version = await packageVersion();
+    const models = async (): Promise<ModelSource[]> => {
+      const sources: ModelSource[] = [];
+      for (const name of names.length > 0 ? names : [bundledModel('image'), bundledModel('video')]) {
+        sources.push(await modelSource(name, values, context));
+      }
+      signal.throwIfAborted();
+      return sources;
+    };
+    const log = (message: string): void => report.say(`acdit: ${message}`);
+    const server = await startServer({ ...serveOptions(values), log, models, version });
+    const hosts = server.hosts === undefined ? '' : ` (${server.hosts})`;
+    report.print(`serving ${server.models.join(', ')} at ${server.url}${hosts}`);
+    if (!signal.aborted) await once(signal, 'abort');
+    await server.close(values.grace);
+  },
 });
-
-async function serve(
-  names: readonly string[],
-  values: ServeValues,
-  context: CommandContext,
-): Promise<undefined> {
-  const { report, signal } = context;
-  const version = await packageVersion();
-  const models = async (): Promise<ModelSource[]> => {
-    const sources: ModelSource[] = [];
-    for (const name of names.length > 0 ? names : [bundledModel('image'), bundledModel('video')]) {
-      sources.push(await modelSource(name, values, context));
-    }
-    signal.throwIfAborted();
-    return sources;
-  };
-  const log = (message: string): void => report.say(`acdit: ${message}`);
-  const server = await startServer({ ...serveOptions(values), log, models, version });
-  const hosts = server.hosts === undefined ? '' : ` (${server.hosts})`;
-  report.print(`serving ${server.models.join(', ')} at ${server.url}${hosts}`);
-  if (!signal.aborted) await once(signal, 'abort');
-  await server.close(values.grace);
-}
 
 function serveOptions(values: ServeValues): Omit<ServeOptions, 'models' | 'version' | 'log'> {
   return {

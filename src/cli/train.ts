@@ -2,11 +2,10 @@
 
 import { trainModel } from '../runs/train.ts';
 import { openCpu } from '../runtime/node.ts';
-import type { Recipe } from '../training/recipe.ts';
 import { CHANGEABLE_KEYS } from '../training/same-run.ts';
-import { type CommandContext, defineCommand } from './command.ts';
+import { defineCommand } from './command.ts';
 import { deviceFlags, deviceOptions, openDevice } from './device.ts';
-import { choice, type Flags, type FlagValues, list } from './flags.ts';
+import { choice, type Flags, list } from './flags.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import { reportFlags } from './shared-flags.ts';
 
@@ -32,29 +31,19 @@ export const command = defineCommand({
   flags: trainFlags,
   freeForm: RECIPE_KEY,
   notes: 'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true.',
-  run: async ({ values, positionals, free }, context) => {
+  run: async ({ values, positionals, free }, { report, signal }) => {
     const recipe = await readRecipe(positionals[0], values, free);
-    return runTraining(recipe, values, context);
+    const device = await openDevice(values);
+    const optimizerDevice = device.separateMemory ? openCpu(deviceOptions(values)) : device;
+    try {
+      const { fresh, overwrite, allowChange: allowChanges } = values;
+      const options = { recipe, device, optimizerDevice, fresh, overwrite, allowChanges, report, signal };
+      const { folder } = await trainModel(options);
+      report.print(folder);
+    } finally {
+      await optimizerDevice.dispose();
+      await device.dispose();
+    }
+    signal.throwIfAborted();
   },
 });
-
-type TrainValues = FlagValues<typeof trainFlags>;
-
-async function runTraining(
-  recipe: Recipe,
-  values: TrainValues,
-  { report, signal }: CommandContext,
-): Promise<undefined> {
-  const device = await openDevice(values);
-  const optimizerDevice = device.separateMemory ? openCpu(deviceOptions(values)) : device;
-  try {
-    const { fresh, overwrite, allowChange: allowChanges } = values;
-    const options = { recipe, device, optimizerDevice, fresh, overwrite, allowChanges, report, signal };
-    const { folder } = await trainModel(options);
-    report.print(folder);
-  } finally {
-    await optimizerDevice.dispose();
-    await device.dispose();
-  }
-  signal.throwIfAborted();
-}

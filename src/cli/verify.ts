@@ -27,54 +27,43 @@ export const command = defineCommand({
     'optimizer steps. A line each with its error max|a-b| / max|b| and its tolerance; exit code 1 on any failure.',
   flags: verifyFlags,
   notes: 'With --verbose gradients and updated parameters are listed one by one.',
-  run: ({ values, positionals: [model, golden] }, context) => {
-    if (model === undefined || golden === undefined) {
+  run: async ({ values, positionals: [model, goldenPath] }, context) => {
+    if (model === undefined || goldenPath === undefined) {
       throw new ArgumentError('verify needs MODEL and GOLDEN.npz');
     }
-    return verify(model, golden, values, context);
+    const { report, signal } = context;
+    const device = await openDevice(values);
+    const golden = await openNpz(await openFile(goldenPath));
+    try {
+      const names = checkedNames(golden.names);
+      if (names.length === 0) {
+        throw new FormatError(
+          `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
+        );
+      }
+      const { config, weights } = await readModel(model, values, context);
+      const progress = report.progress({ total: names.length, label: 'verify', unit: 'check' });
+      const checks: Check[] = [];
+      try {
+        for await (const check of verifyModel({ config, weights, golden, device, signal })) {
+          checks.push(check);
+          progress.update(checks.length);
+        }
+      } finally {
+        progress.finish();
+      }
+      const failed = checks.filter(({ passed }) => !passed).length;
+      report.emit({ model, golden: goldenPath, passed: checks.length - failed, failed, checks });
+      report.print(textReport(checks, values.verbose));
+      return failed > 0 ? EXIT.failure : undefined;
+    } finally {
+      await golden.close();
+      await device.dispose();
+    }
   },
 });
 
-type VerifyValues = FlagValues<typeof verifyFlags> & { readonly verbose: boolean };
-
-async function verify(
-  model: string,
-  goldenPath: string,
-  values: VerifyValues,
-  context: CommandContext,
-): Promise<number | undefined> {
-  const { report, signal } = context;
-  const device = await openDevice(values);
-  const golden = await openNpz(await openFile(goldenPath));
-  try {
-    const names = checkedNames(golden.names);
-    if (names.length === 0) {
-      throw new FormatError(
-        `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
-      );
-    }
-    const { config, weights } = await readModel(model, values, context);
-    const progress = report.progress({ total: names.length, label: 'verify', unit: 'check' });
-    const checks: Check[] = [];
-    try {
-      for await (const check of verifyModel({ config, weights, golden, device, signal })) {
-        checks.push(check);
-        progress.update(checks.length);
-      }
-    } finally {
-      progress.finish();
-    }
-    const failed = checks.filter(({ passed }) => !passed).length;
-    report.emit({ model, golden: goldenPath, passed: checks.length - failed, failed, checks });
-    report.print(textReport(checks, values.verbose));
-    return failed > 0 ? EXIT.failure : undefined;
-  } finally {
-    await golden.close();
-    await device.dispose();
-  }
-}
-
-async function readModel(name: string, values: VerifyValues, context: CommandContext) {
+async function readModel(name: string, values: FlagValues<typeof verifyFlags>, context: CommandContext) {
   const model = await openChosenModel(name, values, context);
   const weights = await closingAfter(model.archive, () => readWeights(model, context));
   return { config: model.config, weights };

@@ -3,7 +3,7 @@
 import { float32At, floatAt, take } from '../at.ts';
 import type { Program } from '../runtime/device.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../tensor/convert.ts';
-import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { tensor } from '../tensor/tensor.ts';
 import { type Features, forEachTile, type Tile, type TileOptions } from './products.ts';
 
 /** Points between which distances are taken. */
@@ -26,7 +26,7 @@ export interface Metric {
 
 /** Prepare a set's points for distances. */
 export function pointsOf(features: Features, { centre, half = false }: Metric): Points {
-  const rounded = half ? rounding(features) : features;
+  const rounded = half ? tensor('float32', features.shape, toHalf(features.data)) : features;
   const [n, dims] = take(rounded.shape, 2);
   const squares = new Float64Array(n);
   for (let i = 0; i < n; i++) {
@@ -85,8 +85,4 @@ function halfDistances(
 
 function toHalf(values: Float32Array | Float64Array): Float32Array {
   return float16ToFloat32(float32ToFloat16(Float32Array.from(values)));
-}
-
-function rounding({ shape, data }: Features): Tensor<'float32'> {
-  return tensor('float32', shape, toHalf(data));
 }

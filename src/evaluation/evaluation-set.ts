@@ -32,28 +32,35 @@ export const FVD_NETWORK = 'i3d-kinetics-400';
 /** Dimensions of the pooled and of the spatial features in the ADM suite's reference files, which name no network. */
 const ADM_DIMS = [2048, 2023] as const;
 
-/** What metrics compare: features, logits or stored statistics of a set of samples. */
-export interface EvaluationSet {
+/** Names of the arrays of stored statistics. */
+const ARRAYS = { gaussian: ['mu', 'sigma'], spatial: ['mu_s', 'sigma_s'] } as const;
+
+/** What is known of a set of samples. */
+export interface SampleFacts {
   /** What to call it in messages. */
   readonly name: string;
+  /** What each sample was made to show, where that is known. */
+  readonly labels?: ArrayLike<number> | undefined;
+  /** Why labels are missing, if they should be there. */
+  readonly labelProblem?: string | undefined;
+  /** Ignored files of its folder, to be reported once. */
+  readonly ignoredFiles?: IgnoredFiles | undefined;
+  /** How the samples were chosen and prepared, where the metrics depend on it, as those of videos do. */
+  readonly protocol?: Protocol | undefined;
+}
+
+/** What metrics compare: features, logits or stored statistics of a set of samples. */
+export interface EvaluationSet extends SampleFacts {
   /** The network that the features are of, if the file says so. */
   readonly network?: string | undefined;
   readonly features?: Features | undefined;
   readonly logits?: Features | undefined;
   /** What the logits are of, where samples' labels are of the same classes. */
   readonly classNames?: readonly string[] | undefined;
-  /** What each sample was made to show. */
-  readonly labels?: ArrayLike<number> | undefined;
-  /** Why labels are missing, if they should be there. */
-  readonly labelProblem?: string | undefined;
-  /** Ignored files of its folder. */
-  readonly ignoredFiles?: IgnoredFiles | undefined;
   /** Stored statistics. */
   readonly gaussian?: Gaussian | undefined;
   /** Stored statistics of spatial features. */
   readonly spatial?: Gaussian | undefined;
-  /** How the samples were chosen and prepared, where the metrics depend on it, as those of videos do. */
-  readonly protocol?: Protocol | undefined;
 }
 
 /** One of something for each of the two sets. */
@@ -74,8 +81,8 @@ export async function readEvaluationSet(npz: Npz, name: string): Promise<Evaluat
   if (!npz.has('features') && !npz.has('mu')) throw new FormatError(missing(npz, name));
   const matrix = async (member: string): Promise<Features | undefined> =>
     npz.has(member) ? checkedRows(await npz.read(member), `${name}: '${member}'`) : undefined;
-  const gaussian = await storedGaussian(npz, name, 'mu', 'sigma');
-  const spatial = await storedGaussian(npz, name, 'mu_s', 'sigma_s');
+  const gaussian = await storedGaussian(npz, name, ARRAYS.gaussian);
+  const spatial = await storedGaussian(npz, name, ARRAYS.spatial);
   const features = await matrix('features');
   const logits = await matrix('logits');
   if (features && logits && features.shape[0] !== logits.shape[0]) {
@@ -117,8 +124,7 @@ function missing(npz: Npz, name: string): string {
 async function storedGaussian(
   npz: Npz,
   name: string,
-  meanName: string,
-  covarianceName: string,
+  [meanName, covarianceName]: readonly [string, string],
 ): Promise<Gaussian | undefined> {
   if (!npz.has(meanName) && !npz.has(covarianceName)) return undefined;
   const mean = await npz.read(meanName);
@@ -192,8 +198,8 @@ export async function writeFeatures(path: string, set: EvaluationSet): Promise<v
   const arrays: Record<string, Tensor | undefined> = {
     features,
     logits,
-    ...gaussianArrays(gaussian, 'mu', 'sigma'),
-    ...gaussianArrays(spatial, 'mu_s', 'sigma_s'),
+    ...gaussianArrays(gaussian, ARRAYS.gaussian),
+    ...gaussianArrays(spatial, ARRAYS.spatial),
   };
   const files = Object.entries(arrays).flatMap(([name, value]): StoredFile[] =>
     value ? [{ name: `${name}.npy`, read: async () => encodeNpy(value) }] : [],
@@ -208,8 +214,7 @@ export async function writeFeatures(path: string, set: EvaluationSet): Promise<v
 
 function gaussianArrays(
   gaussian: Gaussian | undefined,
-  mean: string,
-  covariance: string,
+  [mean, covariance]: readonly [string, string],
 ): Record<string, Tensor> {
   if (!gaussian) return {};
   const dims = gaussian.mean.length;

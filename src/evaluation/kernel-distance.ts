@@ -49,16 +49,24 @@ export async function kernelDistance(
   b: Features,
   options: KernelDistanceOptions = {},
 ): Promise<KernelDistance> {
-  const { subsets = KID_SUBSETS, subsetSize = KID_SUBSET_SIZE } = options;
+  const { subsets = KID_SUBSETS, subsetSize = KID_SUBSET_SIZE, seed = 0, signal, onProgress } = options;
   const [n, m] = [at(a.shape, 0), at(b.shape, 0)];
   const size = Math.min(subsets === 0 ? Number.POSITIVE_INFINITY : subsetSize, n, m);
   if (size < 2) throw new ArgumentError(`kernelDistance: needs at least 2 samples of each set, got ${size}`);
   if (sameSamples(a, b)) return { mean: 0, deviation: 0 };
-  return withTileProgram(device, at(a.shape, 1), async (program) =>
-    subsets === 0
-      ? { mean: await squaredMmd(program, a, b, options), deviation: 0 }
-      : overSubsets(program, a, b, { ...options, subsets, size }),
-  );
+  return withTileProgram(device, at(a.shape, 1), async (program) => {
+    if (subsets === 0) return { mean: await squaredMmd(program, a, b, options), deviation: 0 };
+    const generator = new Generator(seed);
+    const values: number[] = [];
+    for (let i = 0; i < subsets; i++) {
+      const [x, y] = [draw(a, size, generator), draw(b, size, generator)];
+      values.push(await squaredMmd(program, x, y, { signal }));
+      onProgress?.((i + 1) / subsets);
+    }
+    const mean = values.reduce((sum, value) => sum + value, 0) / subsets;
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / subsets;
+    return { mean, deviation: Math.sqrt(variance) };
+  });
 }
 
 /** Checks whether two sets have the same rows, in any order. */
@@ -82,24 +90,6 @@ function* rowKeys({ shape, data }: Features): Iterable<string> {
     const row = Float64Array.from(data.subarray(i * dims, (i + 1) * dims));
     yield createHash('sha256').update(new Uint8Array(row.buffer)).digest('base64');
   }
-}
-
-async function overSubsets(
-  program: Program,
-  a: Features,
-  b: Features,
-  options: KernelDistanceOptions & { readonly subsets: number; readonly size: number },
-): Promise<KernelDistance> {
-  const { subsets, size, seed = 0, signal, onProgress } = options;
-  const generator = new Generator(seed);
-  const values: number[] = [];
-  for (let i = 0; i < subsets; i++) {
-    values.push(await squaredMmd(program, draw(a, size, generator), draw(b, size, generator), { signal }));
-    onProgress?.((i + 1) / subsets);
-  }
-  const mean = values.reduce((sum, value) => sum + value, 0) / subsets;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / subsets;
-  return { mean, deviation: Math.sqrt(variance) };
 }
 
 async function squaredMmd(program: Program, a: Features, b: Features, options: WorkOptions): Promise<number> {

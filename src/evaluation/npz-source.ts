@@ -7,6 +7,7 @@ import { at, take } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import type { Npz } from '../formats/npz.ts';
 import { requireModest } from '../media/image.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { type ClipProtocol, chosenVideos, clipStarts, statedProtocol } from './clips.ts';
 import { batchOf, labelsIfReadable, modestBatch, type SampleSource } from './sample-source.ts';
@@ -140,13 +141,12 @@ function cutOut(
   start: number,
   { frames, stride }: ClipProtocol,
 ): Uint8Array {
-  const frameSize = video.length / length;
-  const clip = new Uint8Array(frames * frameSize);
-  for (let t = 0; t < frames; t++) {
-    const from = (start + t * stride) * frameSize;
-    clip.set(video.subarray(from, from + frameSize), t * frameSize);
-  }
-  return clip;
+  const size = video.length / length;
+  const places = Array.from({ length: frames }, (_, t) => (start + t * stride) * size);
+  return joinArrays(
+    'uint8',
+    places.map((from) => video.subarray(from, from + size)),
+  );
 }
 
 function requireVideos({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>, where: string): void {

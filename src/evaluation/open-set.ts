@@ -28,7 +28,10 @@ export type SetContents =
     };
 
 /** A set whose file is open. */
-export type OpenedSet = SetContents & { close(): Promise<void> };
+export type OpenedSet = SetContents & {
+  /** Closes its file. */
+  close(): Promise<void>;
+};
 
 /** What to do about videos. */
 export interface VideoOptions extends Pick<VideoFolderOptions, 'protocol' | 'signal'> {

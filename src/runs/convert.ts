@@ -108,16 +108,22 @@ async function write(
   { from, to, format, dtype, ...options }: ConvertModelOptions & { readonly format: ModelFormat },
 ): Promise<ConvertModelResult> {
   const { report, signal } = contextOf(options);
-  const total = parameters(model.config).size;
+  const { config } = model;
+  const total = parameters(config).size;
   const progress = report.progress({ total, label: 'convert', unit: 'tensor' });
   const weights = lazyWeights(model, (done) => progress.update(done));
   const stored = dtype ? storedAs(weights, dtype) : weights;
   const bytes = [...stored.values()].reduce((sum, info) => sum + byteCount(info), 0);
-  const notes = format === 'pt' ? officialLimits(model.config) : [];
+  const notes = format === 'pt' ? officialLimits(config) : [];
   const started = performance.now();
   report.emit({ kind: 'start', from, to, format, tensors: total, bytes });
   try {
-    await writeAs(format, to, model, stored, signal);
+    const save = (folder: string): Promise<void> =>
+      saveModel(folder, config, stored, { metadata: model.archive.metadata, signal });
+    if (format === 'pt') await saveOfficial(to, config, stored, signal);
+    else if (format === 'onnx') await saveOnnx(to, config, stored, signal);
+    else if (await stat(to).catch(() => undefined)) await save(to);
+    else await writeFolderAtomically(to, save);
   } finally {
     progress.finish();
   }
@@ -145,19 +151,4 @@ function lazyWeights({ config, archive }: StoredModel, onRead: (done: number) =>
       },
     ]),
   );
-}
-
-async function writeAs(
-  format: ModelFormat,
-  path: string,
-  { config, archive }: StoredModel,
-  weights: StoredWeights,
-  signal: AbortSignal,
-): Promise<void> {
-  if (format === 'pt') return saveOfficial(path, config, weights, signal);
-  if (format === 'onnx') return saveOnnx(path, config, weights, signal);
-  const save = (folder: string): Promise<void> =>
-    saveModel(folder, config, weights, { metadata: archive.metadata, signal });
-  const isThere = await stat(path).catch(() => undefined);
-  return isThere ? save(path) : writeFolderAtomically(path, save);
 }

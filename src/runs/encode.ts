@@ -147,10 +147,8 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
       const { images, latentShape, dtype, flips } = index;
       emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, ignoredFiles });
       progress = report.progress({ total: images, start: done, label: 'encode', unit: unit.slice(0, -1) });
-      // The length of videos is known only when they are encoded.
-      const missing = index.clips
-        ? undefined
-        : await missingSpace(folder, (images - done) * frameBytes(index));
+      if (index.clips) return; // the length of videos is known only when they are encoded
+      const missing = await missingSpace(folder, (images - done) * frameBytes(index));
       if (missing !== undefined) warn(missing);
     },
     onImage(done) {

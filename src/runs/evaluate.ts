@@ -72,7 +72,7 @@ export async function evaluateSamples(options: EvaluateSamplesOptions): Promise<
       onProgress: stages.update,
       onWarning: report.warn,
     });
-    const protocol = statedProtocols(reference, samples, settings.divideByN === true);
+    const protocol = statedProtocols(sets, settings.divideByN === true);
     return { metrics, sets, protocol, warnings };
   } finally {
     stages.finish();

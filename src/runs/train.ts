@@ -113,22 +113,15 @@ async function openTrainingData(
   if (!device.separateMemory) {
     requireTrainingMemory(config, given.training.batch, given.training.activations);
   }
-  const vae = given.output.vae && (await trainingAutoencoder(config, given.output.vae, context));
-  return { dataset, config, recipe: { ...given, output: { ...given.output, vae } } };
-}
-
-/** Returns the path of the autoencoder that draws the sample grids. */
-async function trainingAutoencoder(
-  config: AcditConfig,
-  vae: string,
-  context: ActiveContext,
-): Promise<string> {
-  if (config.space !== 'latents') {
-    throw new ConfigError('recipe: output.vae draws latents, but the data is images; leave it out');
+  let { vae } = given.output; // draws the sample grids
+  if (vae) {
+    if (config.space !== 'latents') {
+      throw new ConfigError('recipe: output.vae draws latents, but the data is images; leave it out');
+    }
+    vae = await autoencoderPath(vae, context);
+    await requireAutoencoder(config, vae);
   }
-  const path = await autoencoderPath(vae, context);
-  await requireAutoencoder(config, path);
-  return path;
+  return { dataset, config, recipe: { ...given, output: { ...given.output, vae } } };
 }
 
 /** A training with what it is made of. */
@@ -175,7 +168,15 @@ class TrainingObserver {
     const { recipe, config, dataset, evaluation, report } = this.#run;
     const { output, training } = recipe;
     this.#tracker = openTrackers(output.folder, step);
-    if (evaluation) this.#series = await seriesOf(evaluation, output.folder, report.warn);
+    if (evaluation) {
+      const { name, change } = await evaluationSeries(output.folder, evaluation.settings);
+      this.#series = name;
+      if (change !== undefined) {
+        report.warn(
+          `scores are logged as ${name}/..., as they are not comparable with the run's earlier ones: ${change}`,
+        );
+      }
+    }
     report.say(describeRun(recipe, config, dataset, step));
     if (output.sampleEvery > 0 && !canDraw(this.#run)) {
       report.say('no samples are drawn during training: latents need an autoencoder, given as output.vae');
@@ -239,21 +240,6 @@ class TrainingObserver {
     report.emit({ kind: interrupted ? 'interrupted' : 'done', step, model: folder, corruptFiles });
     return { folder, step, interrupted, corruptFiles };
   }
-}
-
-/** The name that scores are logged under; a new one is explained. */
-async function seriesOf(
-  { settings }: TrainingEvaluation,
-  folder: string,
-  warn: (message: string) => void,
-): Promise<string> {
-  const { name, change } = await evaluationSeries(folder, settings);
-  if (change !== undefined) {
-    warn(
-      `scores are logged as ${name}/..., as they are not comparable with the run's earlier ones: ${change}`,
-    );
-  }
-  return name;
 }
 
 function describeRun(

@@ -62,11 +62,19 @@ export async function openTrainingEvaluation(
   const network = await openFeatureNetwork(device, settings.network);
   const { reference, fingerprint } = await referenceSet(options, settings, network);
   requireSameNetwork(reference, provenance(network, SAMPLES));
-  const made = await describeEvaluation(options, settings, network, fingerprint);
   // Labels are another's where classes are.
   const labelled = sameClasses(network.classNames, options.config.classNames);
+  const { vae } = options.recipe.output;
   return {
-    settings: made,
+    // Fingerprints of what files hold now: a path may hold something else tomorrow.
+    settings: {
+      network: network.name,
+      ...network.protocol,
+      reference: fingerprint,
+      samples: settings.samples,
+      ...sampling(options.recipe, settings),
+      ...(vae !== undefined && { autoencoder: await decoderFingerprint(vae, signal) }),
+    },
     async run(weights, onProgress) {
       const source = modelSource(options, settings, weights);
       const { labels, ...samples } = await extractFeatures(device, network, source, { signal, onProgress });
@@ -74,25 +82,6 @@ export async function openTrainingEvaluation(
       return onlyNumbers(await evaluate(device, reference, set, { signal }));
     },
     dispose: () => network.dispose(),
-  };
-}
-
-/** Settings with their defaults, and fingerprints of what files hold now: a path may hold something else tomorrow. */
-async function describeEvaluation(
-  { recipe, signal }: TrainingSampleOptions,
-  settings: EvaluationRecipe,
-  network: FeatureNetwork,
-  reference: string,
-): Promise<EvaluationSettings> {
-  const { samples } = settings;
-  const { vae } = recipe.output;
-  return {
-    network: network.name,
-    ...network.protocol,
-    reference,
-    samples,
-    ...sampling(recipe, settings),
-    ...(vae !== undefined && { autoencoder: await decoderFingerprint(vae, signal) }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** @file Metrics as a table on the terminal. */
 
 import type { Metrics } from '../evaluate.ts';
-import type { EvaluationSet, Protocol } from '../evaluation-set.ts';
+import type { EvaluationSet, PerSet, Protocol } from '../evaluation-set.ts';
 
 /** Metrics of one number each. */
 export type Score = Exclude<keyof Metrics, 'labelAccuracyByClass'>;
@@ -22,16 +22,13 @@ export const TITLES: Readonly<Record<Score, string>> = {
 };
 
 /** How the samples of both sets were chosen and prepared, where the metrics depend on it. */
-export interface StatedProtocols {
+export interface StatedProtocols extends Partial<PerSet<Protocol | undefined>> {
   readonly covarianceDivisor: 'N' | 'N - 1';
-  readonly reference?: Protocol | undefined;
-  readonly samples?: Protocol | undefined;
 }
 
 /** @returns undefined if neither set states anything. */
 export function statedProtocols(
-  reference: EvaluationSet,
-  samples: EvaluationSet,
+  { reference, samples }: PerSet<EvaluationSet>,
   divideByN: boolean,
 ): StatedProtocols | undefined {
   if (!reference.protocol && !samples.protocol) return undefined;
@@ -45,8 +42,7 @@ export function statedProtocols(
 /** Metrics and what they are of, a line each. */
 export function metricTable(
   metrics: Metrics,
-  reference: EvaluationSet,
-  samples: EvaluationSet,
+  sets: PerSet<EvaluationSet>,
   protocol?: StatedProtocols,
 ): string {
   const rows = (Object.keys(TITLES) as Score[]).flatMap((key): [string, string][] => {
@@ -55,15 +51,14 @@ export function metricTable(
   });
   const byClass = Object.entries(metrics.labelAccuracyByClass ?? {});
   rows.push(...byClass.map(([name, share]): [string, string] => [`  of ${name}`, shown(share)]));
-  rows.push(...setFacts(reference, samples, protocol));
+  rows.push(...setFacts(sets, protocol));
   const width = Math.max(...rows.map(([title]) => title.length)) + 2;
   return rows.map(([title, text]) => title.padEnd(width) + text).join('\n');
 }
 
 /** What the sets are, by names. */
 export function setFacts(
-  reference: EvaluationSet,
-  samples: EvaluationSet,
+  { reference, samples }: PerSet<EvaluationSet>,
   protocol?: StatedProtocols,
 ): [string, string][] {
   return [

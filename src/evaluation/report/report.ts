@@ -72,7 +72,7 @@ export async function writeReport(path: string, evaluation: Evaluation, context:
   const page = reportPage({
     title: `${paths.samples} against ${paths.reference}`,
     metrics: metricRows(metrics),
-    facts: [...setFacts(sets.reference, sets.samples, protocol), ...settingFacts(metrics, options)],
+    facts: [...setFacts(sets, protocol), ...settingFacts(metrics, options)],
     warnings,
     sections: sections.filter(({ figures }) => figures.length > 0),
     footer: 'Written by acdit evaluate.',
