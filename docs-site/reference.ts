@@ -59,7 +59,7 @@ export async function writeReference({ strict }: { readonly strict: boolean }): 
     out: FOLDER,
     intentionallyNotExported: [
       ...['DATASET_KINDS', 'schema', 'ParsedRecipe', 'embedderShapes', 'finalShapes', 'StoredLayerWeight'],
-      ...['Projection', 'Field', 'Answer', 'Mortal', 'Environment'],
+      ...['Projection', 'Field', 'Answer', 'Mortal', 'Environment', 'constructors'],
     ],
     blockTags: [...OptionDefaults.blockTags, '@file'],
     hidePageHeader: true,

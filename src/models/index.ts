@@ -90,6 +90,7 @@ export {
   validateClassifier,
 } from './classifier/classifier.ts';
 export {
+  CLIP_RESIZINGS,
   type ClipResizing,
   createI3d,
   I3D_CONVOLUTIONS,

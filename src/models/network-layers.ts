@@ -13,7 +13,7 @@ interface WindowLayer {
   /** Size and stride along each axis. */
   readonly kernel: readonly number[];
   readonly stride: readonly number[];
-  /** `valid` is no padding, `same` as much as {@link samePadding} returns. */
+  /** `valid` is no padding, `same` as little as gives ceil(size / stride) places. */
   readonly padding: 'same' | 'valid';
 }
 
