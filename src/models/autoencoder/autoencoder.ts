@@ -11,7 +11,7 @@ import { sliceAxis } from '../../tensor/axes.ts';
 import { requireFinite } from '../../tensor/finite.ts';
 import { elementCount, float32, type Tensor, zeros } from '../../tensor/tensor.ts';
 import { type AutoencoderConfig, downsampling, validateAutoencoder } from './config.ts';
-import { createPlanePool, planeOf } from './planes.ts';
+import { PlanePool, planeOf } from './planes.ts';
 import { type CompiledStage, compileStage, type ParameterSource, STRIP_PIXELS } from './programs.ts';
 import { beginsWithNorm, type Part, stagesOf } from './stages.ts';
 
@@ -102,7 +102,7 @@ type Walk = (pictures: Tensor<'float32'>, options: CodingOptions) => Promise<Ten
 /** @param programs gets what is compiled, also if it fails */
 async function compilePart(options: AutoencoderOptions, part: Part, programs: Program[]): Promise<Walk> {
   const { device, config, weights: source, signal, stripPixels = STRIP_PIXELS } = options;
-  const pool = createPlanePool();
+  const pool = new PlanePool();
   const context = { device, source, programs, pool, groups: config.groups, stripPixels };
   const stages = stagesOf(config, part);
   const [channels, factor] =

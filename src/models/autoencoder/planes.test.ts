@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { copyEdge, createPlanePool, type Measure, normalization, strip, stripCount } from './planes.ts';
+import { copyEdge, type Measure, normalization, PlanePool, strip, stripCount } from './planes.ts';
 
 const sizes = fc.record({
   channels: fc.integer({ min: 1, max: 4 }),
@@ -14,7 +14,7 @@ describe('strips', () => {
   it('hold the same picture however it is cut', () => {
     fc.assert(
       fc.property(sizes, ({ channels, height, width, before, after }) => {
-        const pool = createPlanePool();
+        const pool = new PlanePool();
         const whole = pool.take(channels, height, width, height);
         const values = Float32Array.from({ length: whole.data.length }, (_, i) => i);
         whole.data.set(values);
@@ -35,7 +35,7 @@ describe('strips', () => {
   });
 
   it('have the rows of their neighbours, or zeros', () => {
-    const pool = createPlanePool();
+    const pool = new PlanePool();
     const plane = pool.take(2, 5, 1, 2);
     plane.data.set([0, 1, 10, 11, 2, 3, 12, 13, 4, 14]);
     const edge = (index: number, which: 'first' | 'last'): number[] => {
@@ -55,7 +55,7 @@ describe('strips', () => {
   });
 
   it('share memory only after it was handed back', () => {
-    const pool = createPlanePool();
+    const pool = new PlanePool();
     const first = pool.take(1, 4, 4, 4);
     const second = pool.take(1, 4, 4, 4);
     expect(second.data.buffer).not.toBe(first.data.buffer);

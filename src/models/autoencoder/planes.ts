@@ -78,49 +78,41 @@ function copyRows(from: Plane, to: Plane): void {
 }
 
 /** Memory of planes, used again for later ones: fresh memory costs a page fault every 4 KB. */
-export interface PlanePool {
-  /** A plane of arbitrary content. */
-  take(channels: number, height: number, width: number, rows: number): Plane;
-  /** The same picture in strips of `rows`. The plane it is given is handed back, unless it is the result. */
-  recut(plane: Plane, rows: number): Plane;
-  /** Hand a plane back. */
-  give(plane: Plane): void;
-}
-
-export function createPlanePool(): PlanePool {
-  let free: ArrayBufferLike[] = [];
+export class PlanePool {
+  #free: ArrayBufferLike[] = [];
 
   /** The smallest free piece that is large enough. Where none is, those there are go, as planes grow on the way. */
-  function memory(length: number): Float32Array {
-    const bytes = 4 * length;
-    const fitting = free.filter(({ byteLength }) => byteLength >= bytes);
+  #memory(length: number): Float32Array {
+    const fitting = this.#free.filter(({ byteLength }) => byteLength >= 4 * length);
     if (fitting.length === 0) {
-      free = [];
+      this.#free = [];
       return new Float32Array(length);
     }
     const best = fitting.reduce((a, b) => (b.byteLength < a.byteLength ? b : a));
-    free = free.filter((piece) => piece !== best);
+    this.#free = this.#free.filter((piece) => piece !== best);
     return new Float32Array(best, 0, length);
   }
 
-  const pool: PlanePool = {
-    take(channels, height, width, rows) {
-      const data = memory(channels * height * width);
-      return { channels, height, width, rows: Math.min(rows, height), data, measures: [] };
-    },
-    recut(plane, rows) {
-      const { channels, height, width, measures } = plane;
-      if (Math.min(rows, height) === plane.rows) return plane;
-      const result = { ...pool.take(channels, height, width, rows), measures };
-      copyRows(plane, result);
-      pool.give(plane);
-      return result;
-    },
-    give({ data }) {
-      free.push(data.buffer);
-    },
-  };
-  return pool;
+  /** A plane of arbitrary content. */
+  take(channels: number, height: number, width: number, rows: number): Plane {
+    const data = this.#memory(channels * height * width);
+    return { channels, height, width, rows: Math.min(rows, height), data, measures: [] };
+  }
+
+  /** The same picture in strips of `rows`. The plane it is given is handed back, unless it is the result. */
+  recut(plane: Plane, rows: number): Plane {
+    const { channels, height, width, measures } = plane;
+    if (Math.min(rows, height) === plane.rows) return plane;
+    const result = { ...this.take(channels, height, width, rows), measures };
+    copyRows(plane, result);
+    this.give(plane);
+    return result;
+  }
+
+  /** Hand a plane back. */
+  give({ data }: Plane): void {
+    this.#free.push(data.buffer);
+  }
 }
 
 /** A picture that is given as (C, H, W). */
