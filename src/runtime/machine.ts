@@ -7,22 +7,16 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 
-/** The cores and memory that a process may use. */
-export interface Machine {
-  /** Cores, rounded up: two for a quota of one and a half. */
-  readonly cores: number;
-  /** Memory in bytes. */
-  readonly memory: number;
-}
-
 /**
  * Reads the limits of this process.
  * @param root folder that stands for the file system's root, in tests
  */
-export function machine(root = '/'): Machine {
+export function machine(root = '/') {
   const groups = controlGroups(root);
   return {
+    /** Rounded up: two for a quota of one and a half. */
     cores: Math.max(1, Math.ceil(Math.min(availableParallelism(), ...groups.flatMap(coresOf)))),
+    /** In bytes. */
     memory: Math.min(totalmem(), ...groups.flatMap(memoryOf)),
   };
 }

@@ -3,7 +3,7 @@
 import { float32At, int32At } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
-import { type AcditConfig, tokenCount, tokenSize, tokensPerFrame } from './config.ts';
+import { type AcditConfig, gridLengths, tokenCount, tokenSize, tokensPerFrame } from './config.ts';
 
 /**
  * For each token in block order, its place in the row-major order of the grid.
@@ -26,13 +26,11 @@ export function blockOrder(config: AcditConfig): Int32Array {
 
 /** Position of each token, in block order, along each axis of `positionSplit`. */
 export function tokenPositions(config: AcditConfig): Int32Array[] {
-  const rows = config.height / config.patch;
-  const columns = config.width / config.patch;
   const order = blockOrder(config);
-  const time = order.map((place) => Math.floor(place / (rows * columns)));
-  const row = order.map((place) => Math.floor(place / columns) % rows);
-  const column = order.map((place) => place % columns);
-  return config.positionSplit.length === 3 ? [time, row, column] : [row, column];
+  return gridLengths(config).map((length, axis, lengths) => {
+    const stride = elementCount(lengths.slice(axis + 1));
+    return order.map((place) => Math.floor(place / stride) % length);
+  });
 }
 
 /** Offsets in a (frames, channels, H, W) picture of each value of its token sequence; channels vary fastest in a token. */

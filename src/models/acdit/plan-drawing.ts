@@ -19,20 +19,13 @@ export interface PlanTextOptions {
   readonly upwards?: boolean;
 }
 
-/** A drawing: SVG elements and their size in pixels. */
-export interface PlanDrawing {
-  readonly width: number;
-  readonly height: number;
-  readonly body: readonly string[];
-}
-
 const SIDE = 384;
 const MARGIN = { left: 64, top: 60, right: 12, bottom: 66 } as const;
 /** More blocks than this are not numbered. */
 const MAX_NUMBERS = 20;
 
-/** Draws a plan. */
-export function planDrawing(plan: BlockPlan, style: PlanStyle): PlanDrawing {
+/** Draws a plan as SVG elements, and returns these and their size in pixels. */
+export function planDrawing(plan: BlockPlan, style: PlanStyle) {
   const { color } = style;
   return {
     width: MARGIN.left + SIDE + MARGIN.right,

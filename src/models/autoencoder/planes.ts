@@ -127,19 +127,14 @@ export interface NormWeights {
   readonly bias: Float32Array;
 }
 
-/** Norm as one multiplication and one addition a channel: norm(x) = scale x + shift. */
-export interface Affine {
-  readonly scale: Float32Array;
-  readonly shift: Float32Array;
-}
-
 const EPSILON = 1e-6;
 
 /**
- * Group normalisation of a plane, from what was measured of its strips. Means and squared distances of parts are put
+ * Group normalisation of a plane, from what was measured of its strips, as one multiplication and one addition per
+ * channel: norm(x) = scale x + shift. Means and squared distances of parts are put
  * together without cancellation (Chan, Golub and LeVeque 1979).
  */
-export function normalization({ measures }: Plane, { weight, bias }: NormWeights): Affine {
+export function normalization({ measures }: Plane, { weight, bias }: NormWeights) {
   const groups = at(measures, 0).means.length;
   const channelsInGroup = weight.length / groups;
   const total = measures.reduce((sum, { count }) => sum + count, 0);
