@@ -98,11 +98,9 @@ export interface OutputSpec {
 }
 
 /** What {@link apply} needs to know of a node. */
-export interface NodeSpec {
-  readonly operator: string;
-  readonly domain?: string;
-  readonly inputs: readonly SymbolicTensor[];
-  readonly attributes?: Node['attributes'];
+export interface NodeSpec
+  extends Pick<Node, 'operator' | 'inputs'>,
+    Partial<Pick<Node, 'domain' | 'attributes'>> {
   readonly outputs: readonly OutputSpec[];
   /** Gets the node's own outputs too, for rules that reuse them. */
   readonly gradient?: (

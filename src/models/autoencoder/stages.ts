@@ -3,11 +3,14 @@
 import { at, take } from '../../at.ts';
 import type { AutoencoderConfig } from './config.ts';
 
-/** A convolution, with zeros around the picture so that it keeps its size. */
-export interface ConvolutionStage {
-  readonly kind: 'convolution';
+interface StageOf<Kind> {
+  readonly kind: Kind;
   readonly name: string;
   readonly inputs: number;
+}
+
+/** A convolution, with zeros around the picture so that it keeps its size. */
+export interface ConvolutionStage extends StageOf<'convolution'> {
   readonly outputs: number;
   readonly kernel: 1 | 3;
   /** The norm before it, followed by SiLU. */
@@ -17,19 +20,12 @@ export interface ConvolutionStage {
 }
 
 /** norm, SiLU, 3 x 3 convolution, twice, added to what came in. */
-export interface ResidualStage {
-  readonly kind: 'residual';
-  readonly name: string;
-  readonly inputs: number;
+export interface ResidualStage extends StageOf<'residual'> {
   readonly outputs: number;
 }
 
 /** norm and self-attention of one head over all pixels, added to what came in. */
-export interface AttentionStage {
-  readonly kind: 'attention';
-  readonly name: string;
-  readonly inputs: number;
-}
+export type AttentionStage = StageOf<'attention'>;
 
 export type Stage = ConvolutionStage | ResidualStage | AttentionStage;
 
