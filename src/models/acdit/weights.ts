@@ -29,7 +29,7 @@ export const FINAL_MODULATIONS = 2;
 export const CLEAN_MODULATION: readonly number[] = [0, 0, 1, 0, 0, 1];
 
 /** Shapes of the weights that embed timesteps, labels and tokens. */
-export function embedderShapes(config: AcditConfig) {
+function embedderShapes(config: AcditConfig) {
   const { hidden, classes } = config;
   return {
     't_embedder.mlp.0.weight': [hidden, TIMESTEP_FEATURES],
@@ -65,7 +65,7 @@ function layerShapes(config: AcditConfig) {
 }
 
 /** Shapes of the weights after the last layer. */
-export function finalShapes(config: AcditConfig) {
+function finalShapes(config: AcditConfig) {
   const { hidden } = config;
   const size = tokenSize(config);
   return {
