@@ -35,14 +35,10 @@ export async function writeChecksummedSafetensors(
   metadata: Metadata = {},
   rowwise: readonly string[] = [],
 ): Promise<void> {
-  const all = tensors.flatMap(([name, value]): Named<Tensor>[] =>
-    rowwise.includes(name)
-      ? [
-          [name, value],
-          [name + ROWS, rowChecksums(value)],
-        ]
-      : [[name, value]],
-  );
+  const all = tensors.flatMap((tensor): Named<Tensor>[] => {
+    const [name, value] = tensor;
+    return rowwise.includes(name) ? [tensor, [name + ROWS, rowChecksums(value)]] : [tensor];
+  });
   const sums = Object.fromEntries(all.map(([name, value]) => [name, tensorChecksum(name, value)]));
   const described = { ...metadata, [TENSORS]: JSON.stringify(sums) };
   await writeSafetensors(path, all, { ...described, [METADATA]: String(metadataChecksum(described)) });

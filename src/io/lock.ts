@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { AcditError, ArgumentError } from '../errors.ts';
 import { pause } from '../pause.ts';
 import { namingFile } from './atomic-write.ts';
+import { closingAfter } from './byte-source.ts';
 import { printable } from './printable.ts';
 import { processIdentitySchema, stateOf, thisProcess } from './process-identity.ts';
 
@@ -153,15 +154,11 @@ async function created(path: string, text: string): Promise<boolean> {
       throw error;
     });
     if (!file) return false;
-    try {
-      await file.writeFile(text);
-      return true;
-    } catch (error) {
+    await closingAfter(file, () => file.writeFile(text)).catch(async (error) => {
       await rm(path, { force: true }); // on a full disk
       throw error;
-    } finally {
-      await file.close();
-    }
+    });
+    return true;
   });
 }
 

@@ -56,12 +56,7 @@ const KINDS: readonly Kind[] = [
 export function mistakenFile(start: Uint8Array, expected: Format): string | undefined {
   if (start.length === 0) return 'is empty, so its download or copy failed; get it again';
   const text = String.fromCharCode(...start.subarray(0, LOOKED_AT));
-  const kind = KINDS.find(({ start, formats }) =>
-    formats?.includes(expected)
-      ? false
-      : typeof start === 'string'
-        ? text.startsWith(start)
-        : start.test(text),
-  );
-  return kind?.is;
+  const begins = (start: string | RegExp): boolean =>
+    typeof start === 'string' ? text.startsWith(start) : start.test(text);
+  return KINDS.find(({ start, formats }) => !formats?.includes(expected) && begins(start))?.is;
 }

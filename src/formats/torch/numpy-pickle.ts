@@ -90,16 +90,12 @@ function lazyArray(
     });
   }
   const value = arrayOf(dtype, shape, fortran, bytes, name);
-  return arrayObject(value, async () => copyOf(value));
+  // A copy, since whoever reads a tensor may change it.
+  return arrayObject(value, async () => ({ ...value, data: value.data.slice() }) as Tensor);
 }
 
 function arrayObject({ dtype, shape }: TensorInfo, read: () => Promise<Tensor>): NumpyArray {
   return { kind: 'tensor', isNumpyArray: true, dtype, shape, strides: rowMajorStrides(shape), read };
-}
-
-/** Whoever reads a tensor may change it. */
-function copyOf(value: Tensor): Tensor {
-  return { ...value, data: value.data.slice() } as Tensor;
 }
 
 function arrayOf(dtype: unknown, shape: unknown, fortran: unknown, bytes: unknown, name: string): Tensor {
