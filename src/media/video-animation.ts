@@ -8,7 +8,7 @@ import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
 import { joinArrays } from '../tensor/axes.ts';
 import { withChannels } from './pixels.ts';
-import type { VideoEncoder } from './video-encoder.ts';
+import type { VideoEncoder } from './video-h264.ts';
 
 /** An animation's frame: compressed, and how long it is shown. */
 interface Frame {

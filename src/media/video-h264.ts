@@ -8,7 +8,14 @@ import type { EncodedPacket } from 'mediabunny';
 import { at, uint8At } from '../at.ts';
 import { AcditError } from '../errors.ts';
 import { type Image, withChannels } from './pixels.ts';
-import type { VideoEncoder } from './video-encoder.ts';
+
+/** A video in the making, of any format: its frames so far, compressed. */
+export interface VideoEncoder {
+  /** Append frames, all of one size. */
+  add(frames: readonly Image[]): Promise<void>;
+  /** The whole file of all frames so far, in pieces. */
+  file(): Promise<readonly Uint8Array[]>;
+}
 
 /** Loads h264-mp4-encoder, which differs between platforms. */
 export type CreateEncoder = () => Promise<H264MP4Encoder>;
@@ -34,12 +41,6 @@ const colorSpace = {
   fullRange: false,
 } as const;
 
-/** Compressed frames, and how they are decoded: what a player needs besides. */
-interface Compressed {
-  readonly packets: readonly EncodedPacket[];
-  readonly config: VideoDecoderConfig;
-}
-
 /**
  * An MP4 with H.264 (baseline profile, yuv420p) and its index in front. Frames of odd sizes are made even by repeating
  * the last row or column. Frames added together are compressed together and begin with a key frame, so nothing waits
@@ -55,13 +56,13 @@ export function h264Encoder(createEncoder: CreateEncoder, fps: number): VideoEnc
       packets.push(...added.packets);
     },
     async file() {
-      return config === undefined ? [] : [await mux({ packets, config }, fps)];
+      return config === undefined ? [] : [await mux(packets, config, fps)];
     },
   };
 }
 
 /** Compress frames by an encoder of their own. Its memory is freed at the end; its code is compiled once. */
-async function compress(createEncoder: CreateEncoder, frames: readonly Image[]): Promise<Compressed> {
+async function compress(createEncoder: CreateEncoder, frames: readonly Image[]) {
   const encoder = await createEncoder();
   try {
     // All encoders share one file system, in memory.
@@ -83,7 +84,7 @@ async function compress(createEncoder: CreateEncoder, frames: readonly Image[]):
 }
 
 /** The compressed frames of an MP4, and how they are decoded. */
-async function demux(file: Uint8Array): Promise<Compressed> {
+async function demux(file: Uint8Array) {
   const { BufferSource, EncodedPacketSink, Input, MP4 } = await import('mediabunny');
   const input = new Input({ source: new BufferSource(file), formats: [MP4] });
   const track = await input.getPrimaryVideoTrack();
@@ -95,7 +96,7 @@ async function demux(file: Uint8Array): Promise<Compressed> {
 }
 
 /** All frames so far as a file. */
-async function mux({ packets, config }: Compressed, fps: number): Promise<Uint8Array> {
+async function mux(packets: readonly EncodedPacket[], decoderConfig: VideoDecoderConfig, fps: number) {
   const { BufferTarget, EncodedPacket, EncodedVideoPacketSource, Mp4OutputFormat, Output } = await import(
     'mediabunny'
   );
@@ -106,7 +107,7 @@ async function mux({ packets, config }: Compressed, fps: number): Promise<Uint8A
   await output.start();
   for (const [index, { data }] of packets.entries()) {
     const type = isKeyFrame(data) ? 'key' : 'delta'; // the encoder's own file calls all of them key frames
-    await track.add(new EncodedPacket(data, type, index / fps, 1 / fps), { decoderConfig: config });
+    await track.add(new EncodedPacket(data, type, index / fps, 1 / fps), { decoderConfig });
   }
   await output.finalize();
   const file = new Uint8Array(target.buffer!);

@@ -1,8 +1,7 @@
 /** @file MP4 with H.264 on Node, with nothing installed. */
 
 import { createRequire } from 'node:module';
-import type { VideoEncoder } from './video-encoder.ts';
-import { h264Encoder } from './video-h264.ts';
+import { h264Encoder, type VideoEncoder } from './video-h264.ts';
 
 /** An MP4 with H.264: see {@link h264Encoder}. */
 export function mp4Encoder(fps: number): VideoEncoder {

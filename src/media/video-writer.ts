@@ -9,7 +9,7 @@ import { ArgumentError } from '../errors.ts';
 import { makeFolder, writeFileAtomically } from '../io/atomic-write.ts';
 import { encodePng, enlarge, type Image } from './image.ts';
 import { gifEncoder, webpEncoder } from './video-animation.ts';
-import type { VideoEncoder } from './video-encoder.ts';
+import type { VideoEncoder } from './video-h264.ts';
 import { mp4Encoder } from './video-mp4.ts';
 
 /** Kinds of video files; `png` is a folder of frames. */

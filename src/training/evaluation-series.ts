@@ -22,25 +22,19 @@ const FIRST_NAME = 'evaluation';
 /** Everything that scores depend on besides the model, by name: settings, and fingerprints of networks and images. */
 export type EvaluationSettings = Readonly<Record<string, string | number>>;
 
-/** The series that a run's scores belong to. */
-export interface EvaluationSeries {
-  /** The name before the slash in the logs: `evaluation`, `evaluation-2` and so on. */
-  readonly name: string;
-  /** Why the run has earlier scores that these cannot be compared with, if the series begins now. */
-  readonly change?: string;
-}
-
 const seriesSchema = z.record(z.string(), z.record(z.string(), z.union([z.string(), z.number()])));
 
 /**
  * Finds the series of a run whose scores were made with these settings, or begins and records one.
  * @param folder the run's folder, which must be locked.
+ * @returns the name before the slash in the logs (`evaluation`, `evaluation-2` and so on) and, if the series begins now, why
+ * the run has earlier scores that these cannot be compared with.
  * @throws {CheckpointError} if the record is damaged; {AcditError} if it cannot be written.
  */
 export async function evaluationSeries(
   folder: string,
   settings: EvaluationSettings,
-): Promise<EvaluationSeries> {
+): Promise<{ readonly name: string; readonly change?: string }> {
   const path = join(folder, EVALUATIONS_FILE);
   const recorded = await readSeries(path);
   const found = Object.entries(recorded).find(([, before]) => differences(before, settings).length === 0);

@@ -28,8 +28,16 @@ const WSD_HALVINGS = 6;
  * @throws {ConfigError} if the schedule is not possible.
  */
 export function learningRate(schedule: LearningRateSchedule, step: number): number {
-  checkSchedule(schedule);
   const { kind, peak, totalSteps, warmupSteps = 0, decayFraction = 0.15 } = schedule;
+  if (!(peak >= 0) || !(totalSteps >= 1) || !(warmupSteps >= 0 && warmupSteps <= totalSteps)) {
+    throw new ConfigError(
+      `learning rate: expected peak >= 0, totalSteps >= 1 and warmupSteps from 0 to totalSteps, ` +
+        `got peak ${peak}, totalSteps ${totalSteps} and warmupSteps ${warmupSteps}`,
+    );
+  }
+  if (!(decayFraction >= 0 && decayFraction <= 1)) {
+    throw new ConfigError(`learning rate: decayFraction must be from 0 to 1, got ${decayFraction}`);
+  }
   const warmup = step < warmupSteps ? (step + 1) / warmupSteps : 1;
   if (kind === 'cosine') {
     const ratio = progress(step, warmupSteps, totalSteps);
@@ -45,17 +53,4 @@ export function learningRate(schedule: LearningRateSchedule, step: number): numb
 /** How far `step` is from `start` to `end`, 0 to 1. */
 function progress(step: number, start: number, end: number): number {
   return end > start ? Math.min(Math.max((step - start) / (end - start), 0), 1) : 0;
-}
-
-function checkSchedule(schedule: LearningRateSchedule): void {
-  const { peak, totalSteps, warmupSteps = 0, decayFraction = 0.15 } = schedule;
-  if (!(peak >= 0) || !(totalSteps >= 1) || !(warmupSteps >= 0 && warmupSteps <= totalSteps)) {
-    throw new ConfigError(
-      `learning rate: expected peak >= 0, totalSteps >= 1 and warmupSteps from 0 to totalSteps, ` +
-        `got peak ${peak}, totalSteps ${totalSteps} and warmupSteps ${warmupSteps}`,
-    );
-  }
-  if (!(decayFraction >= 0 && decayFraction <= 1)) {
-    throw new ConfigError(`learning rate: decayFraction must be from 0 to 1, got ${decayFraction}`);
-  }
 }

@@ -13,10 +13,7 @@ import { type Clip, type ClipRequest, readClip } from './clip.ts';
 
 /** Reads clips of videos, several at a time. */
 export interface ClipReader {
-  /**
-   * Decode a clip.
-   * @throws what `readClip` throws.
-   */
+  /** Decodes a clip. @throws what `readClip` throws. */
   read(request: ClipRequest, signal?: AbortSignal): Promise<Clip>;
   /** End what it decodes with. */
   close(): Promise<void>;
@@ -25,9 +22,9 @@ export interface ClipReader {
 /** Videos decoded at the same time. */
 const DECODERS = Math.max(2, Math.floor(machine().cores / 2));
 
-/** Reads in this process, at most `limit` videos at a time. */
-export function localClipReader(limit = DECODERS): ClipReader {
-  const within = createSemaphore(limit);
+/** Reads in this process, at most {@link DECODERS} videos at a time. */
+export function localClipReader(): ClipReader {
+  const within = createSemaphore(DECODERS);
   return {
     read: (request, signal) =>
       within(async () => {

@@ -6,7 +6,6 @@ import {
   appendFileSync,
   closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -15,6 +14,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { explainedSync } from '../../io/atomic-write.ts';
+import { isRecord } from '../../io/json.ts';
 import type { Tracker } from './tracker.ts';
 
 /** A line of the log; `time` is in seconds since 1970. A number that is not finite is `null`. */
@@ -55,21 +55,14 @@ function dropLinesAfter(path: string, step: number): void {
   const kept = readMetrics(path).filter((line) => line.step <= step);
   const text = kept.map((line) => `${JSON.stringify(line)}\n`).join('');
   if (text === readFileSync(path, 'utf8')) return;
-  const file = openSync(`${path}.tmp`, 'w');
-  try {
-    writeFileSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
+  writeFileSync(`${path}.tmp`, text, { flush: true });
   renameSync(`${path}.tmp`, path);
 }
 
 function parseLine(line: string): MetricsLine[] {
   try {
     const parsed: unknown = JSON.parse(line);
-    const isLine = typeof parsed === 'object' && parsed !== null && 'step' in parsed;
-    return isLine && typeof parsed.step === 'number' ? [parsed as MetricsLine] : [];
+    return isRecord(parsed) && typeof parsed.step === 'number' ? [parsed as MetricsLine] : [];
   } catch {
     return [];
   }
