@@ -10,8 +10,7 @@ import { grid, writePng } from '../src/media/image.ts';
 import { framesOf } from '../src/media/pixels.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
 import { openCpu } from '../src/runtime/node.ts';
-import { finalLatents } from '../src/sampling/final-latents.ts';
-import { createSampler } from '../src/sampling/sampler.ts';
+import { createSampler, finalLatents } from '../src/sampling/sampler.ts';
 
 const [folder, seed = '7'] = process.argv.slice(2);
 if (folder === undefined) throw new Error('usage: tsx scripts/class-pictures.ts MODEL_FOLDER [SEED]');

@@ -9,8 +9,7 @@ import { framesOf } from '../src/media/pixels.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
 import { writeAnimatedGrid } from '../src/runs/sample-files.ts';
 import { openCpu } from '../src/runtime/node.ts';
-import { finalLatents } from '../src/sampling/final-latents.ts';
-import { createSampler } from '../src/sampling/sampler.ts';
+import { createSampler, finalLatents } from '../src/sampling/sampler.ts';
 
 const PER_CLASS = 2;
 const COLUMNS = 10;

@@ -5,8 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { at } from '../src/at.ts';
 import { loadModel } from '../src/checkpoints/load.ts';
 import { openCpu } from '../src/runtime/node.ts';
-import { finalLatents } from '../src/sampling/final-latents.ts';
-import { createSampler, type SampleRequest, type Sampler } from '../src/sampling/sampler.ts';
+import { createSampler, finalLatents, type SampleRequest, type Sampler } from '../src/sampling/sampler.ts';
 import type { Tensor } from '../src/tensor/tensor.ts';
 
 const device = openCpu();

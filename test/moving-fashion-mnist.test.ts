@@ -7,8 +7,7 @@ import { loadModel } from '../src/checkpoints/load.ts';
 import { readFrames } from '../src/media/video-reader.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
 import { openCpu } from '../src/runtime/node.ts';
-import { finalLatents } from '../src/sampling/final-latents.ts';
-import { createSampler } from '../src/sampling/sampler.ts';
+import { createSampler, finalLatents } from '../src/sampling/sampler.ts';
 import { runInProcess } from './support/cli.ts';
 import { temporaryFolder } from './support/temporary-folder.ts';
 

@@ -9,8 +9,7 @@ import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { sampleCost, trainingCost } from '../../src/models/acdit/cost.ts';
 import type { Weights } from '../../src/models/acdit/weights.ts';
 import type { Device } from '../../src/runtime/device.ts';
-import { finalLatents } from '../../src/sampling/final-latents.ts';
-import { createSampler } from '../../src/sampling/sampler.ts';
+import { createSampler, finalLatents } from '../../src/sampling/sampler.ts';
 import { parseRecipe, type Recipe, recipeModel } from '../../src/training/recipe.ts';
 import { costWithoutCache, sampleWithoutCache } from './without-cache.ts';
 

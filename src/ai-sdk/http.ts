@@ -34,14 +34,11 @@ export async function send(
   path: string,
   call: RequestOptions & { readonly body?: object },
 ): Promise<Response> {
-  const given = Object.entries({ ...headers, ...call.headers }).filter(
-    (entry): entry is [string, string] => entry[1] !== undefined,
-  );
   const response = await fetch(`${baseURL.replace(/\/+$/, '')}${path}`, {
     method,
     headers: {
       ...(apiKey !== undefined && { authorization: `Bearer ${cleanApiKey(apiKey)}` }),
-      ...Object.fromEntries(given),
+      ...defined({ ...headers, ...call.headers }),
       ...(call.body && { 'content-type': 'application/json' }),
     },
     ...(call.body && { body: JSON.stringify(call.body) }),
@@ -49,6 +46,12 @@ export async function send(
   });
   if (response.ok) return response;
   throw await refusal(response);
+}
+
+/** Returns the fields that have a value: those without must not hide others of the same name. */
+export function defined<T>(fields: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  const entries = Object.entries(fields).filter((entry): entry is [string, T] => entry[1] !== undefined);
+  return Object.fromEntries(entries);
 }
 
 async function refusal(response: Response): Promise<ApiError> {

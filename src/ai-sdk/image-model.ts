@@ -1,8 +1,8 @@
 /** @file A model of pictures, for `generateImage`. */
 
-import type { ImageModelV4, ImageModelV4CallOptions } from '@ai-sdk/provider';
+import type { ImageModelV4 } from '@ai-sdk/provider';
 import type { ImagesAnswer } from '../server/api.ts';
-import { type AcditProviderOptions, send } from './http.ts';
+import { type AcditProviderOptions, defined, send } from './http.ts';
 import { noted, otherSize, unsupported } from './warnings.ts';
 
 /**
@@ -21,15 +21,22 @@ export function createImageModel(options: AcditProviderOptions, modelId: string)
     supportsMaskInputs: false,
     async doGenerate(call) {
       const timestamp = new Date();
-      const body = requestBody(modelId, call);
+      const { prompt = '', n, size, seed, aspectRatio, files, mask, providerOptions } = call;
+      const body = {
+        ...providerOptions.acdit,
+        model: modelId,
+        prompt,
+        n,
+        ...defined<unknown>({ size, seed }),
+        response_format: 'b64_json',
+      };
       const response = await send(options, 'POST', '/v1/images/generations', { ...call, body });
       const answer = (await response.json()) as ImagesAnswer;
-      const { aspectRatio, files, mask } = call;
       return {
         images: answer.data.map((image) => image.b64_json ?? ''),
         warnings: [
           ...unsupported('pictures', { aspectRatio, files, mask }),
-          ...otherSize('size', call.size, answer.size),
+          ...otherSize('size', size, answer.size),
           ...noted(answer.notes),
         ],
         response: { timestamp, modelId: answer.model, headers: Object.fromEntries(response.headers) },
@@ -39,20 +46,5 @@ export function createImageModel(options: AcditProviderOptions, modelId: string)
         },
       };
     },
-  };
-}
-
-function requestBody(
-  model: string,
-  { prompt = '', n, size, seed, providerOptions }: ImageModelV4CallOptions,
-): object {
-  return {
-    ...providerOptions.acdit,
-    model,
-    prompt,
-    n,
-    ...(size !== undefined && { size }),
-    ...(seed !== undefined && { seed }),
-    response_format: 'b64_json',
   };
 }

@@ -1,5 +1,6 @@
 /**
- * @file A provider for the AI SDK (`ai`, version 7) that makes images and clips with a server of `acdit serve`.
+ * @file A provider for the AI SDK (`ai`, version 7) that makes images and clips with a server of `acdit serve`, over its
+ * HTTP API. It imports nothing of Node and, of the AI SDK, types only.
  *
  * @example
  * ```ts
@@ -16,5 +17,35 @@
  * ```
  */
 
+import type { Experimental_VideoModelV4, ImageModelV4 } from '@ai-sdk/provider';
+import type { AcditProviderOptions } from './http.ts';
+import { createImageModel } from './image-model.ts';
+import { createVideoModel } from './video-model.ts';
+
 export type { AcditProviderOptions } from './http.ts';
-export { type AcditProvider, createAcdit } from './provider.ts';
+
+/** Gives models by the names that the server has for them. */
+export interface AcditProvider {
+  /** A model of pictures. */
+  (modelId: string): ImageModelV4;
+  /** The same, by the name that the AI SDK calls. */
+  imageModel(modelId: string): ImageModelV4;
+  /** A model of clips. */
+  video(modelId: string): Experimental_VideoModelV4;
+  /** The same, by the name that the AI SDK calls. */
+  videoModel(modelId: string): Experimental_VideoModelV4;
+}
+
+/**
+ * A provider for `generateImage` and `experimental_generateVideo`. The prompt is a class, by name or number. Options of the
+ * server's own, such as `steps`, `cfg_scale` and `solver`, go into `providerOptions.acdit`.
+ */
+export function createAcdit(options: AcditProviderOptions = {}): AcditProvider {
+  const imageModel = (modelId: string): ImageModelV4 => createImageModel(options, modelId);
+  const videoModel = (modelId: string): Experimental_VideoModelV4 => createVideoModel(options, modelId);
+  return Object.assign((modelId: string) => imageModel(modelId), {
+    imageModel,
+    video: videoModel,
+    videoModel,
+  });
+}

@@ -8,7 +8,7 @@ import type {
 } from '@ai-sdk/provider';
 import { ApiError } from '../errors.ts';
 import type { Video } from '../server/api.ts';
-import { type AcditProviderOptions, type RequestOptions, send } from './http.ts';
+import { type AcditProviderOptions, defined, type RequestOptions, send } from './http.ts';
 import { noted, otherSize, unsupported } from './warnings.ts';
 
 const PATH = '/v1/videos';
@@ -54,7 +54,8 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
           const { job, clip } = await look(id, call);
           if (job.error) throw new ApiError(500, job.error.code, job.error.message);
           if (clip) return { ...clip, warnings: warningsOf(call, job) };
-          await unlessAborted(delay(POLL_INTERVAL), abortSignal);
+          const delay = new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
+          await unlessAborted(delay, abortSignal);
         }
       } catch (error) {
         // The server may be the one that failed; what is thrown is why.
@@ -83,10 +84,7 @@ function requestBody(
     ...providerOptions.acdit,
     model,
     prompt,
-    ...(resolution !== undefined && { size: resolution }),
-    ...(duration !== undefined && { seconds: duration }),
-    ...(fps !== undefined && { fps }),
-    ...(seed !== undefined && { seed }),
+    ...defined<unknown>({ size: resolution, seconds: duration, fps, seed }),
   };
 }
 
@@ -124,11 +122,5 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined):
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
-}
-
-function delay(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, milliseconds);
   });
 }

@@ -44,8 +44,16 @@ export type { Tensor } from '../tensor/tensor.ts';
 export { initialState } from '../training/optimizer.ts';
 export { parseRecipe, type Recipe, recipeModel } from '../training/recipe.ts';
 export { freshWeights, type LoopOptions, runTraining, type StepReport } from '../training/training-loop.ts';
-export { openAutoencoderAddress, openAutoencoderFiles, type SortedFiles, sortFiles } from './autoencoder.ts';
 export { availableMemory, requireDecodingMemory, requireMemory } from './memory.ts';
-export { type NamedBlob, openAddress, openBlob, openFiles } from './open.ts';
+export {
+  type NamedBlob,
+  openAddress,
+  openAutoencoderAddress,
+  openAutoencoderFiles,
+  openBlob,
+  openFiles,
+  type SortedFiles,
+  sortFiles,
+} from './open.ts';
 export { encodePng, rgbaFromImage } from './pixels.ts';
 export { encodeMp4 } from './video.ts';

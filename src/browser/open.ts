@@ -1,5 +1,11 @@
-/** @file Opening models in a browser: files that were chosen or dropped, and addresses. */
+/** @file Opening models and autoencoders in a browser: files that were chosen or dropped, and addresses. */
 
+import {
+  AUTOENCODER_WEIGHTS,
+  openAutoencoderSource,
+  parseAutoencoderConfig,
+  type StoredAutoencoder,
+} from '../checkpoints/stored-autoencoder.ts';
 import { CONFIG_FILE, openSource, type StoredModel, WEIGHTS_FILE } from '../checkpoints/stored-model.ts';
 import { CheckpointError } from '../errors.ts';
 import { blobSource } from '../io/byte-source.ts';
@@ -12,7 +18,7 @@ export type NamedBlob = Blob & { readonly name: string };
 const CHECKPOINT = /\.(pt|pth|bin)$/i;
 
 /** Whether a file's name is one of weights. */
-export function isCheckpoint(name: string): boolean {
+function isCheckpoint(name: string): boolean {
   return CHECKPOINT.test(name) || name.endsWith('.safetensors');
 }
 
@@ -29,10 +35,9 @@ export async function openFiles(files: readonly NamedBlob[]): Promise<StoredMode
   if (config && weights) return openSource(blobSource(weights), await config.text());
   const checkpoint = files.find(({ name }) => CHECKPOINT.test(name));
   if (checkpoint) return openSource(blobSource(checkpoint));
-  const got = files.map(({ name }) => name).join(', ') || 'nothing';
   const missing = weights ? `${CONFIG_FILE}, which lies beside ${weights.name}` : 'weights';
   throw new CheckpointError(
-    `no model: ${missing} is missing among ${got}; give the folder of a model (${CONFIG_FILE} and ${WEIGHTS_FILE}), or an official .pt`,
+    `no model: ${missing} is missing among ${namesOf(files)}; give the folder of a model (${CONFIG_FILE} and ${WEIGHTS_FILE}), or an official .pt`,
   );
 }
 
@@ -48,7 +53,72 @@ export function openBlob(weights: Blob, name: string, configText?: string): Prom
  */
 export async function openAddress(url: string, options: HttpOptions = {}): Promise<StoredModel> {
   if (!url.endsWith('/')) return openSource(await openUrl(url, options));
-  const config = await openUrl(url + CONFIG_FILE, options);
-  const text = new TextDecoder().decode(await config.read(0, config.size));
-  return openSource(await openUrl(url + WEIGHTS_FILE, options), text);
+  const config = await readConfig(url, options);
+  return openSource(await openUrl(url + WEIGHTS_FILE, options), config);
+}
+
+async function readConfig(folder: string, options: HttpOptions): Promise<string> {
+  const config = await openUrl(folder + CONFIG_FILE, options);
+  return new TextDecoder().decode(await config.read(0, config.size));
+}
+
+function namesOf(files: readonly NamedBlob[]): string {
+  return files.map(({ name }) => name).join(', ') || 'nothing';
+}
+
+/** Files by what they are of. */
+export interface SortedFiles {
+  /** Those of an autoencoder, if there is one or a part of one. */
+  readonly autoencoder: readonly NamedBlob[];
+  /** The others, if weights are among them, or if there is no autoencoder. */
+  readonly model: readonly NamedBlob[];
+}
+
+/**
+ * Tell an autoencoder's files from those of a model: by the class that its `config.json` names, and by what its weights
+ * are called. Both may be given at once.
+ */
+export async function sortFiles(files: readonly NamedBlob[]): Promise<SortedFiles> {
+  const weights = AUTOENCODER_WEIGHTS.flatMap((name) => files.filter((file) => file.name === name))[0];
+  const configs = files.filter(({ name }) => name === CONFIG_FILE);
+  const named = await Promise.all(configs.map(namesAutoencoder));
+  // Not every configuration names its class.
+  const config = configs[named.indexOf(true)] ?? (weights && configs.length === 1 ? configs[0] : undefined);
+  const autoencoder = [config, weights].filter((file) => file !== undefined);
+  const rest = files.filter((file) => file !== config && !AUTOENCODER_WEIGHTS.includes(file.name));
+  const isModel = autoencoder.length === 0 || rest.some(({ name }) => isCheckpoint(name));
+  return { autoencoder, model: isModel ? rest : [] };
+}
+
+async function namesAutoencoder(config: Blob): Promise<boolean> {
+  return /"_class_name"\s*:\s*"Autoencoder/.test(await config.text());
+}
+
+/**
+ * Open an autoencoder of files that were chosen or dropped: `config.json`, and `diffusion_pytorch_model.safetensors` or
+ * `.bin`. Nothing is read of the weights yet.
+ * @throws {CheckpointError} if they are none, or of a kind that is not supported; {FormatError} if a file is damaged.
+ */
+export async function openAutoencoderFiles(files: readonly NamedBlob[]): Promise<StoredAutoencoder> {
+  const [config, weights] = (await sortFiles(files)).autoencoder;
+  if (config?.name === CONFIG_FILE && weights) {
+    const parsed = parseAutoencoderConfig(await config.text(), CONFIG_FILE);
+    return openAutoencoderSource(blobSource(weights), parsed);
+  }
+  throw new CheckpointError(
+    `no whole autoencoder: got ${namesOf(files)}; give its folder, with ${CONFIG_FILE} and ${AUTOENCODER_WEIGHTS[0]} (or .bin)`,
+  );
+}
+
+/**
+ * Open an autoencoder at the address of its folder, which ends with a slash.
+ * @param weightsFile what its weights are called there.
+ * @throws {CheckpointError} if it is none, or of a kind that is not supported; {FormatError} if it cannot be had.
+ */
+export async function openAutoencoderAddress(
+  url: string,
+  { weightsFile = AUTOENCODER_WEIGHTS[0], ...options }: HttpOptions & { readonly weightsFile?: string } = {},
+): Promise<StoredAutoencoder> {
+  const parsed = parseAutoencoderConfig(await readConfig(url, options), url + CONFIG_FILE);
+  return openAutoencoderSource(await openUrl(url + weightsFile, options), parsed);
 }

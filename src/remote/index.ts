@@ -27,6 +27,5 @@ export { type EncodedError, encodeError, reviveError } from './errors.ts';
 export { type OnDemand, onDemand } from './on-demand.ts';
 export type { Call, Calls, OwnerPort, Port } from './protocol.ts';
 export { type CallOptions, connect, type Remote } from './remote.ts';
-export { type Handlers, serve } from './serve.ts';
-export { type Transferred, transferred } from './transfer.ts';
+export { type Handlers, serve, type Transferred, transferred } from './serve.ts';
 export { type MessageTarget, webWorkerPort, workerScopePort } from './web-worker.ts';

@@ -5,8 +5,7 @@ import { ArgumentError, DeviceError } from '../errors.ts';
 import { yieldToEventLoop } from '../event-loop.ts';
 import type { Call } from './protocol.ts';
 import { connect } from './remote.ts';
-import { serve } from './serve.ts';
-import { transferred } from './transfer.ts';
+import { serve, transferred } from './serve.ts';
 
 /** A call of so many events, and how it ends. */
 interface Count {

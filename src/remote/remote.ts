@@ -13,38 +13,15 @@ export interface CallOptions {
   readonly unread?: number;
 }
 
-/** The other end of a connection, as the caller sees it. Any number of calls may run at once. */
-export interface Remote<C extends Calls<C>> {
-  /** Whether the other end is running. */
-  readonly alive: boolean;
-  /**
-   * Calls, and returns the events as they come, then the result. The work stops when they are no longer read.
-   * @throws what the other end threw, as an instance of the same class of `errors.ts`
-   * @throws {DeviceError} if the other end has ended
-   */
-  stream<Name extends keyof C & string>(
-    name: Name,
-    given: C[Name]['given'],
-    options?: CallOptions,
-  ): AsyncGenerator<C[Name]['event'], C[Name]['result'], void>;
-  /** Calls, and returns the result. Throws as `stream` does. */
-  call<Name extends keyof C & string>(
-    name: Name,
-    given: C[Name]['given'],
-    options?: CallOptions & { readonly onEvent?: ((event: C[Name]['event']) => void) | undefined },
-  ): Promise<C[Name]['result']>;
-  /** Ends the other end; open calls fail. Resolves when it has ended. */
-  dispose(): Promise<void>;
-}
-
 const UNREAD = 64;
 
 /** Connects to an end that serves calls. */
 export function connect<C extends Calls<C>>(port: OwnerPort): Remote<C> {
-  return new Connection(port);
+  return new Remote(port);
 }
 
-class Connection<C extends Calls<C>> implements Remote<C> {
+/** The other end of a connection, as the caller sees it. Any number of calls may run at once. */
+export class Remote<C extends Calls<C>> {
   readonly #port: OwnerPort;
   /** Answers of the calls that have not ended, by number. */
   readonly #open = new Map<number, Channel<unknown, unknown>>();
@@ -61,10 +38,16 @@ class Connection<C extends Calls<C>> implements Remote<C> {
     );
   }
 
+  /** Whether the other end is running. */
   get alive(): boolean {
     return this.#failure === undefined;
   }
 
+  /**
+   * Calls, and returns the events as they come, then the result. The work stops when they are no longer read.
+   * @throws what the other end threw, as an instance of the same class of `errors.ts`
+   * @throws {DeviceError} if the other end has ended
+   */
   async *stream<Name extends keyof C & string>(
     name: Name,
     given: C[Name]['given'],
@@ -98,10 +81,14 @@ class Connection<C extends Calls<C>> implements Remote<C> {
     }
   }
 
+  /** Calls, and returns the result. Throws as `stream` does. */
   async call<Name extends keyof C & string>(
     name: Name,
     given: C[Name]['given'],
-    { onEvent, ...options }: Parameters<Remote<C>['call']>[2] = {},
+    {
+      onEvent,
+      ...options
+    }: CallOptions & { readonly onEvent?: ((event: C[Name]['event']) => void) | undefined } = {},
   ): Promise<C[Name]['result']> {
     const answer = this.stream(name, given, options);
     for (;;) {
@@ -111,6 +98,7 @@ class Connection<C extends Calls<C>> implements Remote<C> {
     }
   }
 
+  /** Ends the other end; open calls fail. Resolves when it has ended. */
   dispose(): Promise<void> {
     this.#fail(new DeviceError(`${this.#port.name} has ended`));
     this.#closed ??= this.#port.close();

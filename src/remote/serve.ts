@@ -3,7 +3,29 @@
 import { yieldToEventLoop } from '../event-loop.ts';
 import { encodeError } from './errors.ts';
 import type { Calls, FromServer, Port, ToServer } from './protocol.ts';
-import { Transferred } from './transfer.ts';
+
+/** A value, and the memory that goes with it. Made by {@link transferred}. */
+export class Transferred<T> {
+  readonly value: T;
+  readonly buffers: readonly ArrayBuffer[];
+
+  constructor(value: T, buffers: readonly ArrayBuffer[]) {
+    this.value = value;
+    this.buffers = buffers;
+  }
+}
+
+/**
+ * Marks the arrays of a value as no longer needed at this end. Between threads their whole buffers move, except shared
+ * memory; between processes they are copied.
+ */
+export function transferred<T>(value: T, arrays: readonly ArrayBufferView[]): Transferred<T> {
+  const buffers = new Set(arrays.map(({ buffer }) => buffer));
+  return new Transferred(
+    value,
+    [...buffers].filter((buffer) => buffer instanceof ArrayBuffer),
+  );
+}
 
 /** What a call answers: a promise of its result, or events that end with it. */
 type Answer<Event, Result> =
@@ -36,11 +58,11 @@ export function serve<C extends Calls<C>>(port: Port, handlers: Handlers<C>): Pr
     const controller = new AbortController();
     const window = createWindow(unread);
     const handler = handlers[message.name as keyof C];
-    const events = (event: unknown): Promise<void> => {
+    const onEvent = (event: unknown): Promise<void> => {
       send(port, event, (event) => ({ kind: 'event', id, event }));
       return window.sent();
     };
-    const ended = relay(() => handler(message.given, controller.signal), events, controller.signal)
+    const ended = relay(() => handler(message.given, controller.signal), onEvent, controller.signal)
       .then((result) => send(port, result, (result) => ({ kind: 'result', id, result })))
       .catch((error) => {
         if (controller.signal.aborted) return; // nobody waits for it
@@ -102,7 +124,7 @@ function send(port: Port, given: unknown, messageOf: (value: unknown) => FromSer
   else port.send(messageOf(given));
 }
 
-/** Backpressure: how many events may be sent before the other end has read them. */
+/** Backpressure: limits how many events may be sent before the other end has read them. */
 interface Window {
   /** Counts an event. Resolves when there may be another one. */
   sent(): Promise<void>;

@@ -11,10 +11,10 @@ import type { Positions, RopeTables } from '../models/acdit/rope.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
-import { type KeyValueCache, sampleCache } from './cache.ts';
+import { type KeyValueCache, numberedFeeds, sampleCache } from './cache.ts';
 import { appendAttentionGraph, denoiseAttentionGraph, numbered, rotateKeysGraph } from './graphs.ts';
 import type { Sequence } from './pass-engine.ts';
-import type { Workspace } from './workspace.ts';
+import type { Buffers } from './workspace.ts';
 
 /** A sequence in a pass. Its rows are those of one guidance branch after the other. */
 export interface PlacedSequence extends Sequence {
@@ -53,29 +53,29 @@ export class PassAttention {
   }
 
   /** Compiles what a pass needs. Each function runs a layer's attention of some samples, from and to the workspace. */
-  prepare(sequences: readonly PlacedSequence[], workspace: Workspace): Promise<AttendLayer[]> {
+  prepare(sequences: readonly PlacedSequence[], buffers: Buffers): Promise<AttendLayer[]> {
     return Promise.all(
       alikeTogether(sequences.flatMap(samplesOf)).map((samples) =>
-        at(samples, 0).extended ? this.#append(samples, workspace) : this.#denoise(samples, workspace),
+        at(samples, 0).extended ? this.#append(samples, buffers) : this.#denoise(samples, buffers),
       ),
     );
   }
 
-  async #denoise(samples: readonly PlacedSample[], workspace: Workspace): Promise<AttendLayer> {
+  async #denoise(samples: readonly PlacedSample[], buffers: Buffers): Promise<AttendLayer> {
     const [{ rows, cache }] = take(samples, 1);
     const options = { branches: rows.length, cached: cache.blocks > 0, sequences: samples.length };
     const program = await this.#program(`denoise ${JSON.stringify(options)}`, () =>
       denoiseAttentionGraph(this.#config, options),
     );
-    const own = rowFeeds(['query', 'key', 'value'], workspace, samples);
-    const into = rowFeeds(['attended'], workspace, samples);
+    const own = rowFeeds(['query', 'key', 'value'], buffers, samples);
+    const into = rowFeeds(['attended'], buffers, samples);
     const caches = samples.map((sample) => sample.cache);
     return async (layer) => {
       await program.run({ ...own, ...cacheFeeds(CACHED, caches, layer) }, into);
     };
   }
 
-  async #append(samples: readonly PlacedSample[], workspace: Workspace): Promise<AttendLayer> {
+  async #append(samples: readonly PlacedSample[], buffers: Buffers): Promise<AttendLayer> {
     const [{ cache }] = take(samples, 1);
     const sliding = cache.plainKeys !== undefined;
     const options = { cached: cache.blocks > 0, sliding, sequences: samples.length };
@@ -88,12 +88,12 @@ export class PassAttention {
       const program = await this.#program(`append ${JSON.stringify(options)} ${attend}`, () =>
         appendAttentionGraph(this.#config, { ...options, attend }),
       );
-      const own = rowFeeds(attend ? ['query', 'key', 'value'] : ['key', 'value'], workspace, samples);
+      const own = rowFeeds(attend ? ['query', 'key', 'value'] : ['key', 'value'], buffers, samples);
       await program.run(
         { ...own, ...tables, ...cacheFeeds([...CACHED, ['plainKeys', 'cachedPlainKeys']], caches, layer) },
         {
           ...cacheFeeds(EXTENDED, extended, layer),
-          ...(attend ? rowFeeds(['attended'], workspace, samples) : {}),
+          ...(attend && rowFeeds(['attended'], buffers, samples)),
         },
       );
     };
@@ -162,16 +162,12 @@ function alikeTogether(all: readonly PlacedSample[]): PlacedSample[][] {
 /** Names the samples' rows of each branch: `name.sample.branch`. */
 function rowFeeds(
   names: readonly ('query' | 'key' | 'value' | 'attended')[],
-  workspace: Workspace,
+  buffers: Buffers,
   samples: readonly PlacedSample[],
 ): Feeds {
-  return Object.fromEntries(
-    names.flatMap((name) =>
-      samples.flatMap(({ rows }, s) =>
-        rows.map((row, b) => [`${name}.${s}.${b}`, rowsOf(workspace[name], row, row + 1)]),
-      ),
-    ),
-  );
+  const rowsIn = (buffer: Tensor<'float32'>) =>
+    samples.map(({ rows }) => rows.map((row) => rowsOf(buffer, row, row + 1)));
+  return Object.fromEntries(names.flatMap((name) => numberedFeeds(name, rowsIn(buffers[name]))));
 }
 
 /** The parts of a cache, and their names in a program. */
@@ -189,11 +185,6 @@ const EXTENDED: CacheNames = [
 
 /** Names what the samples cache in a layer: `name.sample.group`. */
 function cacheFeeds(names: CacheNames, caches: readonly KeyValueCache[], layer: number): Feeds {
-  return Object.fromEntries(
-    caches.flatMap((cache, s) =>
-      names.flatMap(([part, name]) =>
-        (cache[part]?.[layer] ?? []).map((group, g) => [`${name}.${s}.${g}`, group]),
-      ),
-    ),
-  );
+  const groupsOf = (part: CacheNames[number][0]) => caches.map((cache) => cache[part]?.[layer] ?? []);
+  return Object.fromEntries(names.flatMap(([part, name]) => numberedFeeds(name, groupsOf(part))));
 }

@@ -7,12 +7,10 @@ import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { DeviceError } from '../errors.ts';
 import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
-import type { BatchingOptions, PassInfo } from './batching.ts';
-import { finalLatents } from './final-latents.ts';
 import { rememberModulations } from './modulation-table.ts';
-import { openNoisePredictor } from './noise-predictor.ts';
+import { type BatchingOptions, openNoisePredictor, type PassInfo } from './noise-predictor.ts';
 import type { SampleRequest } from './request.ts';
-import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
+import { createSampler, finalLatents, type SampleEvent, type Sampler } from './sampler.ts';
 
 const config = { ...tinyPixels, layers: 2 };
 const device = openCpu({ threads: 1 });

@@ -1,12 +1,11 @@
 /** @file Keys and values of finished blocks, which later blocks attend. */
 
 import { at } from '../at.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
-import { headSize } from '../models/acdit/config.ts';
+import { type AcditConfig, headSize } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import { sliceAxis } from '../tensor/axes.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
-import { cacheGroups } from './graphs.ts';
+import { cacheGroups, numbered } from './graphs.ts';
 
 /** For each layer and each of its groups of heads (N, heads of the group, cached, D). */
 type ByLayer = readonly (readonly Tensor<'float32'>[])[];
@@ -45,10 +44,14 @@ export function sampleCache(
   return { blocks, keys: own(keys), values: own(values), ...(plainKeys && { plainKeys: own(plainKeys) }) };
 }
 
-/** Returns what a layer caches of a kind, without the oldest block. */
-export function withoutOldest(
-  { blockSize }: AcditConfig,
-  parts: readonly Tensor<'float32'>[],
-): Tensor<'float32'>[] {
-  return parts.map((part) => sliceAxis(part, 2, blockSize, at(part.shape, 2)));
+/** Returns what the layers cache of a kind, without the oldest block. */
+export function withoutOldest({ blockSize }: AcditConfig, all: ByLayer): ByLayer {
+  return all.map((layer) => layer.map((part) => sliceAxis(part, 2, blockSize, at(part.shape, 2))));
+}
+
+/** Names the tensors of lists, such as the groups of layers or of samples: `name.list.index`. */
+export function numberedFeeds(name: string, lists: ByLayer): [string, Tensor<'float32'>][] {
+  return lists.flatMap((tensors, list) =>
+    tensors.map((value, i): [string, Tensor<'float32'>] => [numbered(numbered(name, list), i), value]),
+  );
 }

@@ -55,37 +55,48 @@ function weightsFirst(graph: Graph): Graph {
   });
 }
 
+/** Shapes of what segments take and give, of one row. `cos` and `sin` are tables of its positions. */
+export function rowShapes(config: AcditConfig) {
+  const { blockSize, hidden, heads } = config;
+  const perHead = [heads, blockSize, headSize(config)];
+  return {
+    tokens: [1, blockSize, tokenSize(config)],
+    cos: [1, blockSize, headSize(config)],
+    sin: [1, blockSize, headSize(config)],
+    hidden: [1, blockSize, hidden],
+    modulation: [1, LAYER_MODULATIONS, hidden],
+    finalModulation: [1, FINAL_MODULATIONS, hidden],
+    query: perHead,
+    key: perHead,
+    value: perHead,
+    attended: perHead,
+  };
+}
+
 /**
  * The segments 0 to L of a denoising step of a model of L layers: its graph, cut where each layer's attention is known.
- * Rows (rows, 1, B, ..) may be any.
+ * There may be any number of rows of the {@link rowShapes}.
  *
- * - Segment 0 embeds `tokens` (rows, 1, B, token size), and layer 0 begins.
- * - Segment i ends layer i - 1 from the hidden vectors `hidden.<i - 1>` (rows, 1, B, C) and `attended.<i - 1>`
- *   (rows, H, B, D), and layer i begins.
+ * - Segment 0 embeds `tokens`, and layer 0 begins.
+ * - Segment i ends layer i - 1 from the hidden vectors `hidden.<i - 1>` and `attended.<i - 1>`, and layer i begins.
  * - Segment L ends the last layer, and predicts `noise` (rows, 1, B, token size).
  *
- * The beginning of layer i gives `hidden.<i>`, which segment i + 1 continues with, and `query.<i>`, `key.<i>` and `value.<i>`
- * (rows, H, B, D). It takes tables `cos` and `sin` (rows, 1, B, D) of each row's positions. The beginning and the end of a
- * layer take its `modulation.<i>` (rows, 1, 6, C), segment L also `finalModulation` (rows, 1, 2, C). Weights have their
- * names in the whole model.
+ * The beginning of layer i gives `hidden.<i>`, which segment i + 1 continues with, and `query.<i>`, `key.<i>` and `value.<i>`.
+ * It takes `cos` and `sin`. The beginning and the end of a layer take its `modulation.<i>`, segment L also
+ * `finalModulation`. Weights have their names in the whole model.
  */
 export function segmentGraphs(config: AcditConfig): Graph[] {
-  const { blockSize, hidden, heads, layers } = config;
-  const row = (name: string, ...shape: number[]): SymbolicTensor => input(name, ['rows', ...shape]);
-  const tokens = row('tokens', 1, blockSize, tokenSize(config));
-  const rope = {
-    cos: row('cos', 1, blockSize, headSize(config)),
-    sin: row('sin', 1, blockSize, headSize(config)),
-  };
+  const shapes = rowShapes(config);
+  const rows = (shape: readonly number[], name: string): SymbolicTensor => input(name, ['rows', ...shape]);
+  const ofLayers = (shape: readonly number[], name: string): SymbolicTensor[] =>
+    Array.from({ length: config.layers }, (_, layer) => rows(shape, numbered(name, layer)));
+  const tokens = rows(shapes.tokens, 'tokens');
+  const rope = { cos: rows(shapes.cos, 'cos'), sin: rows(shapes.sin, 'sin') };
   const rowModulations = {
-    layers: Array.from({ length: layers }, (_, i) =>
-      row(numbered('modulation', i), 1, LAYER_MODULATIONS, hidden),
-    ),
-    final: row('finalModulation', 1, FINAL_MODULATIONS, hidden),
+    layers: ofLayers(shapes.modulation, 'modulation'),
+    final: rows(shapes.finalModulation, 'finalModulation'),
   };
-  const attended = rowModulations.layers.map((_, i) =>
-    row(numbered('attended', i), heads, blockSize, headSize(config)),
-  );
+  const attended = ofLayers(shapes.attended, 'attended');
   const attentionInputs: Record<string, SymbolicTensor> = {};
   const noise = predictNoise(modelInputs(config), tokens, rowModulations, rope, (layer) => ({
     attend(query, key, value) {
@@ -133,12 +144,7 @@ function attentionSymbols(config: AcditConfig, suffix: string): AttentionInputs 
 }
 
 /** Keys or values of the clean blocks, (N, heads of the group, cached, D) for each group. */
-function cacheSymbols(
-  config: AcditConfig,
-  samples: number,
-  name: string,
-  cached = 'cached',
-): SymbolicTensor[] {
+function cacheSymbols(config: AcditConfig, samples: number, name: string, cached: string): SymbolicTensor[] {
   return cacheGroups(config).map((heads, group) =>
     input(numbered(name, group), [samples, heads, cached, headSize(config)]),
   );
@@ -146,8 +152,7 @@ function cacheSymbols(
 
 /** The cached keys or values with a block's own appended, by groups of heads. */
 function appended(past: readonly SymbolicTensor[], own: SymbolicTensor): SymbolicTensor[] {
-  const heads = past.map(({ shape }) => Number(shape[1]));
-  return split(own, 1, heads).map((part, group) => concat([at(past, group), part], 2));
+  return split(own, 1, headsOf(past)).map((part, group) => concat([at(past, group), part], 2));
 }
 
 /** Attention of all heads, in groups as `keys` and `values` come. */
@@ -156,11 +161,15 @@ function attendByGroups(
   keys: readonly SymbolicTensor[],
   values: readonly SymbolicTensor[],
 ): SymbolicTensor {
-  const heads = keys.map(({ shape }) => Number(shape[1]));
   return concat(
-    split(query, 1, heads).map((part, group) => attention(part, at(keys, group), at(values, group))),
+    split(query, 1, headsOf(keys)).map((part, group) => attention(part, at(keys, group), at(values, group))),
     1,
   );
+}
+
+/** The number of heads in each group. */
+function headsOf(groups: readonly SymbolicTensor[]): number[] {
+  return groups.map(({ shape }) => Number(shape[1]));
 }
 
 /** Keys or values of the clean blocks for one layer or sequence, by groups of heads. */
@@ -193,14 +202,12 @@ export function attendWithPast(
   return attendByGroups(query, split(key, 1, alone), split(value, 1, alone));
 }
 
-/** What {@link denoiseAttentionGraph} is made for. */
-export interface DenoiseOptions {
-  /** Guidance branches of each sequence. */
-  readonly branches: number;
-  /** Whether there are clean blocks. */
-  readonly cached: boolean;
+/** What attention programs are made for. */
+interface AttentionOptions {
   /** Independent sequences, with any number of clean blocks. */
   readonly sequences: number;
+  /** Whether there are clean blocks. */
+  readonly cached: boolean;
 }
 
 /**
@@ -209,46 +216,26 @@ export interface DenoiseOptions {
  * `attended.s.b`. Each sequence has products of its own: one product for all would be split differently among the
  * threads, and rounded differently, if there are several.
  */
-export function denoiseAttentionGraph(config: AcditConfig, options: DenoiseOptions): Graph {
-  return sideBySide(options.sequences, (s) => sequenceAttention(config, options, s));
-}
-
-/** Joins several independent graphs into one. */
-function sideBySide(count: number, graphOf: (sequence: number) => Graph): Graph {
-  const graphs = Array.from({ length: count }, (_, s) => graphOf(s));
-  return {
-    inputs: graphs.flatMap(({ inputs }) => inputs),
-    outputs: Object.assign({}, ...graphs.map(({ outputs }) => outputs)),
-  };
-}
-
-function sequenceAttention(
+export function denoiseAttentionGraph(
   config: AcditConfig,
-  { branches, cached }: DenoiseOptions,
-  sequence: number,
+  { branches, cached, sequences }: AttentionOptions & { readonly branches: number },
 ): Graph {
-  const own = Array.from({ length: branches }, (_, b) => attentionSymbols(config, `.${sequence}.${b}`));
-  const past = cached ? pastSymbols(config, 1, `.${sequence}`, `cached${sequence}`) : undefined;
-  const results = own.map((branch) => attendWithPast(config, branch, past));
-  return {
-    inputs: [
-      ...own.flatMap(({ query, key, value }) => [query, key, value]),
-      ...(past ? [...past.keys, ...past.values] : []),
-    ],
-    outputs: Object.fromEntries(results.map((attended, b) => [`attended.${sequence}.${b}`, attended])),
-  };
+  const attended: Record<string, SymbolicTensor> = {};
+  for (let s = 0; s < sequences; s++) {
+    const past = cached ? pastSymbols(config, 1, `.${s}`, `cached${s}`) : undefined;
+    for (let b = 0; b < branches; b++) {
+      const own = attentionSymbols(config, `.${s}.${b}`);
+      attended[`attended.${s}.${b}`] = attendWithPast(config, own, past);
+    }
+  }
+  return graphOf(attended);
 }
 
-/** What {@link appendAttentionGraph} is made for. */
-export interface AppendOptions {
-  /** Whether there are clean blocks already. */
-  readonly cached: boolean;
+interface AppendOptions extends AttentionOptions {
   /** False where only the cache is wanted: nothing reads the last layer's result. */
   readonly attend: boolean;
   /** Whether the cache also keeps keys before rotation, `plainKeys.s.g`; queries and keys then come unrotated. */
   readonly sliding: boolean;
-  /** Independent sequences. */
-  readonly sequences: number;
 }
 
 /**
@@ -256,46 +243,34 @@ export interface AppendOptions {
  * block appended.
  */
 export function appendAttentionGraph(config: AcditConfig, options: AppendOptions): Graph {
-  return sideBySide(options.sequences, (s) => sequenceAppend(config, options, s));
+  const outputs = Array.from({ length: options.sequences }, (_, s) => sequenceAppend(config, options, s));
+  return graphOf(Object.assign({}, ...outputs));
 }
 
 function sequenceAppend(
   config: AcditConfig,
   { cached, attend, sliding }: AppendOptions,
   sequence: number,
-): Graph {
+): Record<string, SymbolicTensor> {
   const suffix = `.${sequence}`;
-  const own = attentionSymbols(config, `${suffix}.0`);
+  const { query, key, value } = attentionSymbols(config, `${suffix}.0`);
   const rope = ropeInputs(config, config.blockSize, suffix);
   const turn = (x: SymbolicTensor): SymbolicTensor => (sliding ? rotate(x, rope) : x);
-  const past = (name: string): SymbolicTensor[] =>
-    cached ? cacheSymbols(config, 1, name + suffix, `cached${sequence}`) : [];
-  const [pastKeys, pastValues] = [past('cachedKeys'), past('cachedValues')];
-  const pastPlain = sliding ? past('cachedPlainKeys') : [];
-  const joined = (earlier: readonly SymbolicTensor[], x: SymbolicTensor): readonly SymbolicTensor[] =>
-    cached ? appended(earlier, x) : split(x, 1, cacheGroups(config));
-  const keys = joined(pastKeys, turn(own.key));
-  const values = joined(pastValues, own.value);
-  const plainKeys = sliding ? joined(pastPlain, own.key) : [];
+  const joined = (pastName: string, x: SymbolicTensor): readonly SymbolicTensor[] =>
+    cached
+      ? appended(cacheSymbols(config, 1, pastName + suffix, `cached${sequence}`), x)
+      : split(x, 1, cacheGroups(config));
+  const keys = joined('cachedKeys', turn(key));
+  const values = joined('cachedValues', value);
+  const plainKeys = sliding ? joined('cachedPlainKeys', key) : [];
   const named = (name: string, parts: readonly SymbolicTensor[]): [string, SymbolicTensor][] =>
     parts.map((part, group) => [numbered(name + suffix, group), part]);
-  return {
-    inputs: [
-      ...(attend ? [own.query] : []),
-      own.key,
-      own.value,
-      ...(sliding ? [rope.cos, rope.sin] : []),
-      ...pastKeys,
-      ...pastValues,
-      ...pastPlain,
-    ],
-    outputs: Object.fromEntries([
-      ...named('keys', keys),
-      ...named('values', values),
-      ...named('plainKeys', plainKeys),
-      ...(attend ? [[`attended${suffix}.0`, attendByGroups(turn(own.query), keys, values)] as const] : []),
-    ]),
-  };
+  return Object.fromEntries([
+    ...named('keys', keys),
+    ...named('values', values),
+    ...named('plainKeys', plainKeys),
+    ...(attend ? named('attended', [attendByGroups(turn(query), keys, values)]) : []),
+  ]);
 }
 
 function ropeInputs(config: AcditConfig, tokens: Dim, suffix = ''): RopeSymbols {
@@ -306,6 +281,5 @@ function ropeInputs(config: AcditConfig, tokens: Dim, suffix = ''): RopeSymbols 
 /** A group's `plainKeys` (N, heads of the group, kept, D), rotated to `keys` by tables of their tokens' places. */
 export function rotateKeysGraph(config: AcditConfig, samples: number, heads: number): Graph {
   const plain = input('plainKeys', [samples, heads, 'kept', headSize(config)]);
-  const rope = ropeInputs(config, 'kept');
-  return { inputs: [plain, rope.cos, rope.sin], outputs: { keys: rotate(plain, rope) } };
+  return graphOf({ keys: rotate(plain, ropeInputs(config, 'kept')) });
 }

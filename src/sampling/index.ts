@@ -1,9 +1,9 @@
 /** @file Sampling block by block, as an async iterator of events. */
 
-export type { BatchingOptions, PassInfo } from './batching.ts';
 export { type DecodeFrames, type FramesEvent, streamFrames } from './frames.ts';
 export { checkAutoencoder, latentsToImages } from './latents-to-images.ts';
 export type { SamplingMemory } from './memory.ts';
+export type { BatchingOptions, PassInfo } from './noise-predictor.ts';
 export { DEFAULT_SEED } from './request.ts';
 export {
   createSampler,

@@ -6,9 +6,9 @@
 import { at, get } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/transformer.ts';
-import { FINAL_MODULATIONS, LAYER_MODULATIONS } from '../models/acdit/weights.ts';
+import { FINAL_MODULATIONS, LAYER_MODULATIONS, rowsOf } from '../models/acdit/weights.ts';
 import type { Device, Program } from '../runtime/device.ts';
-import { elementCount, type Tensor, tensor, zeros } from '../tensor/tensor.ts';
+import { type Tensor, tensor, zeros } from '../tensor/tensor.ts';
 import { conditionGraph, modulationGraph } from './graphs.ts';
 import { graphWeights, type WeightSource } from './segments.ts';
 
@@ -25,10 +25,8 @@ export interface ModulationTable {
   row(layer: number, condition: Condition): Float32Array;
 }
 
-export interface ModulationPrograms {
-  readonly compute: ComputeModulations;
-  dispose(): Promise<void>;
-}
+/** Computes the modulations of some conditions. */
+export type ComputeModulations = (conditions: readonly Condition[]) => Promise<ModulationTable>;
 
 /** Returns the floats per condition of a table. */
 export function modulationSize({ layers, hidden }: AcditConfig): number {
@@ -50,7 +48,7 @@ export async function compileModulations(
   device: Device,
   config: AcditConfig,
   source: WeightSource,
-): Promise<ModulationPrograms> {
+): Promise<{ readonly compute: ComputeModulations; dispose(): Promise<void> }> {
   const vectorGraph = conditionGraph(config);
   const condition = await device.compile(vectorGraph);
   const layer = await device.compile(modulationGraph(config, LAYER_MODULATIONS));
@@ -72,11 +70,7 @@ export async function compileModulations(
     async compute(conditions) {
       const vectors = await conditionVectors(fullChunks(conditions));
       const buffer = new Uint8Array(4 * LAYER_MODULATIONS * config.hidden ** 2);
-      const modulate = async (
-        program: Program,
-        prefix: string,
-        count: number,
-      ): Promise<Tensor<'float32'>> => {
+      async function modulate(program: Program, prefix: string, count: number): Promise<Tensor<'float32'>> {
         const weight = await source(`${prefix}adaLN_modulation.1.weight`, buffer);
         const bias = await source(`${prefix}adaLN_modulation.1.bias`);
         const table = zeros('float32', [conditions.length, count, config.hidden]);
@@ -87,13 +81,14 @@ export async function compileModulations(
           table.data.set(modulation.data.subarray(0, table.data.length - start), start);
         }
         return table;
-      };
+      }
       const tables: Tensor<'float32'>[] = [];
       for (let i = 0; i < config.layers; i++) {
         tables.push(await modulate(layer, `blocks.${i}.`, LAYER_MODULATIONS));
       }
       tables.push(await modulate(final, 'final_layer.', FINAL_MODULATIONS));
-      return createTable(conditions, tables);
+      const valuesOf = (row: number) => tables.map((table) => rowsOf(table, row, row + 1).data);
+      return tableOf(new Map(conditions.map((condition, row) => [conditionKey(condition), valuesOf(row)])));
     },
     async dispose() {
       for (const program of [condition, layer, final]) await program.dispose();
@@ -114,28 +109,15 @@ export function conditionKey({ timestep, label }: Condition): string {
   return `${timestep}/${label}`;
 }
 
-function createTable(
-  conditions: readonly Condition[],
-  tables: readonly Tensor<'float32'>[],
-): ModulationTable {
-  const valuesOf = (row: number): Float32Array[] =>
-    tables.map(({ shape, data }) => {
-      const size = elementCount(shape.slice(1));
-      return data.subarray(row * size, (row + 1) * size);
-    });
-  return tableOf(new Map(conditions.map((condition, row) => [conditionKey(condition), valuesOf(row)])));
-}
+/** The values of each layer, and of the final one, by condition. */
+type Rows = Map<string, readonly Float32Array[]>;
 
-/** Makes a table of the values of each layer by condition. */
-function tableOf(rows: ReadonlyMap<string, readonly Float32Array[]>): ModulationTable {
+function tableOf(rows: Rows): ModulationTable {
   return {
     has: (condition) => rows.has(conditionKey(condition)),
     row: (layer, condition) => at(rows.get(conditionKey(condition)) ?? [], layer),
   };
 }
-
-/** Computes the modulations of some conditions. */
-export type ComputeModulations = (conditions: readonly Condition[]) => Promise<ModulationTable>;
 
 /** Bytes of modulations that are kept for later requests. */
 const KEPT_BYTES = 512e6;
@@ -147,20 +129,10 @@ export function rememberModulations(
   capacity = KEPT_BYTES,
 ): ComputeModulations {
   const max = Math.max(1, Math.floor(capacity / 4 / modulationSize(config)));
-  /** The values of each layer by condition, those that were used least recently first. */
-  const known = new Map<string, readonly Float32Array[]>();
-
-  async function computeRows(
-    conditions: readonly Condition[],
-  ): Promise<Map<string, readonly Float32Array[]>> {
-    const table = await compute(conditions);
-    const valuesOf = (condition: Condition): Float32Array[] =>
-      Array.from({ length: config.layers + 1 }, (_, layer) => table.row(layer, condition).slice());
-    return new Map(conditions.map((condition) => [conditionKey(condition), valuesOf(condition)]));
-  }
-
+  /** Those that were used least recently first. */
+  const known: Rows = new Map();
   return async (conditions) => {
-    const rows = new Map<string, readonly Float32Array[]>();
+    const rows: Rows = new Map();
     const missing = new Map<string, Condition>();
     for (const condition of conditions) {
       const key = conditionKey(condition);
@@ -170,7 +142,10 @@ export function rememberModulations(
     }
     // Other calls may add rows in the meantime, but do not change these.
     if (missing.size > 0) {
-      for (const [key, values] of await computeRows([...missing.values()])) rows.set(key, values);
+      const table = await compute([...missing.values()]);
+      const valuesOf = (condition: Condition): Float32Array[] =>
+        Array.from({ length: config.layers + 1 }, (_, layer) => table.row(layer, condition).slice());
+      for (const [key, condition] of missing) rows.set(key, valuesOf(condition));
     }
     for (const [key, values] of rows) {
       known.delete(key);

@@ -1,26 +1,51 @@
 /**
  * @file The model as sampling uses it: it predicts the noise of blocks that attend their caches, and appends finished
- * blocks to caches. Calls that are made at the same time share passes through an engine.
+ * blocks to caches.
+ *
+ * Requests that are sampled at the same time go through the model together, whatever their blocks and steps (continuous
+ * batching). Each runs its own loop; when it needs the model, it waits for the next pass, which takes all that wait. So a
+ * new request joins at the next step, and one that ends leaves no gap.
  */
 
+import { at } from '../at.ts';
 import { DeviceError } from '../errors.ts';
+import { yieldToEventLoop } from '../event-loop.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
-import { createSemaphore } from '../semaphore.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BatchingOptions, PassQueue, sharedRows } from './batching.ts';
 import type { KeyValueCache } from './cache.ts';
+import { rowBytes } from './memory.ts';
 import {
   type Condition,
   compileModulations,
   type ModulationTable,
   rememberModulations,
 } from './modulation-table.ts';
-import type { PassEngine } from './pass-engine.ts';
+import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
 import { openSegmentEngine } from './segment-engine.ts';
-import { type CompileOptions, type WeightSource, weightsInMemory } from './segments.ts';
+import { asWeightSource, type CompileOptions, type WeightSource } from './segments.ts';
 import { stepsWhole, WholeStepEngine } from './whole-step.ts';
+
+/** What a pass was. */
+export interface PassInfo {
+  /** Requests in it. */
+  readonly sequences: number;
+  /** Its rows: blocks in it, counting each sample and guidance branch. */
+  readonly groups: number;
+  readonly seconds: number;
+}
+
+/** How requests share passes. */
+export interface BatchingOptions {
+  /**
+   * Max rows per pass: memory grows with them. A single request with more goes alone. Default: as many as add
+   * little memory; on a GPU requests take turns.
+   */
+  readonly groups?: number | undefined;
+  /** Gets each pass after it was made. */
+  readonly onPass?: ((pass: PassInfo) => void) | undefined;
+}
 
 export interface NoisePredictor {
   readonly config: AcditConfig;
@@ -58,15 +83,18 @@ export async function openNoisePredictor(
   weights: Weights | WeightSource,
   { batching, ...options }: NoisePredictorOptions = {},
 ): Promise<NoisePredictor> {
-  const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
+  const source = asWeightSource(weights);
   const programs = await compileModulations(device, config, source);
   const compute = batching ? rememberModulations(config, programs.compute) : programs.compute;
-  const engine = closable(await openEngine(device, config, source, options));
+  const segments = await openSegmentEngine(device, config, source, options);
+  const engine = stepsWhole(device, config)
+    ? new WholeStepEngine(device, config, source, segments)
+    : segments;
   const queue = new PassQueue(engine, batching?.groups ?? sharedRows(device, config), batching?.onPass);
   return {
     config,
     async modulations(conditions) {
-      engine.requireOpen();
+      queue.requireOpen();
       return compute(conditions);
     },
     async denoise(latents, conditions, table, cache, signal) {
@@ -79,42 +107,123 @@ export async function openNoisePredictor(
     },
     slide: (cache) => engine.slide(cache),
     async dispose() {
-      await engine.dispose();
+      await queue.dispose();
       await programs.dispose();
     },
   };
 }
 
-async function openEngine(
-  device: Device,
-  config: AcditConfig,
-  source: WeightSource,
-  options: CompileOptions,
-): Promise<PassEngine> {
-  const segments = await openSegmentEngine(device, config, source, options);
-  return stepsWhole(device, config) ? new WholeStepEngine(device, config, source, segments) : segments;
+/** Defaults: bytes of hidden vectors that calls may add by sharing passes, and max rows per pass. */
+const SHARED_BYTES = 256e6;
+const SHARED_ROWS = 64;
+
+/**
+ * Returns the default rows per pass. On a device with separate memory, the pass of one call is one program and goes
+ * alone.
+ */
+export function sharedRows({ separateMemory }: Device, config: AcditConfig): number {
+  if (separateMemory) return 1;
+  return Math.min(SHARED_ROWS, Math.max(1, Math.floor(SHARED_BYTES / rowBytes(config))));
 }
 
-/** An engine whose work does not overlap, and which refuses work once it is disposed of. */
-function closable(engine: PassEngine): PassEngine & { requireOpen(): void } {
-  const exclusively = createSemaphore(1);
-  let disposed = false;
-  const requireOpen = (): void => {
-    if (disposed) throw new DeviceError('sample: the sampler was disposed; create another');
-  };
-  const whenOpen = <Result>(work: () => Promise<Result>): Promise<Result> =>
-    exclusively(() => {
-      requireOpen();
-      return work();
+/** A call that waits for a pass. */
+interface Waiting {
+  readonly sequence: Sequence;
+  readonly signal: AbortSignal | undefined;
+  resolve(result: PassResult): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * The calls that wait for a pass. If a pass of several would round differently from a pass of one, they take turns, so
+ * each call gets the same bits as alone.
+ */
+export class PassQueue {
+  readonly #engine: PassEngine;
+  readonly #maxRows: number;
+  readonly #onPass: BatchingOptions['onPass'];
+  readonly #waiting: Waiting[] = [];
+  /** Resolves when nothing waits any more; undefined if nothing does. */
+  #running: Promise<void> | undefined;
+  #disposed = false;
+
+  constructor(engine: PassEngine, maxRows: number, onPass?: BatchingOptions['onPass']) {
+    this.#engine = engine;
+    this.#maxRows = maxRows;
+    this.#onPass = onPass;
+  }
+
+  /**
+   * Runs a sequence in the next pass that has room for it.
+   * @throws the signal's reason once it is aborted
+   * @throws {DeviceError} if the queue was disposed of
+   */
+  run(sequence: Sequence, signal: AbortSignal | undefined): Promise<PassResult> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ sequence, signal, resolve, reject });
+      this.#running ??= this.#runAll();
     });
-  return {
-    requireOpen,
-    run: (sequences, mayStop) => whenOpen(() => engine.run(sequences, mayStop)),
-    mayShare: (sequences) => whenOpen(() => engine.mayShare(sequences)),
-    slide: (cache) => engine.slide(cache),
-    dispose() {
-      disposed = true;
-      return exclusively(() => engine.dispose());
-    },
-  };
+  }
+
+  /** @throws {DeviceError} if the queue was disposed of */
+  requireOpen(): void {
+    if (this.#disposed) throw new DeviceError('sample: the sampler was disposed; create another');
+  }
+
+  /** Disposes of the engine after the pass in progress; calls that still wait fail. */
+  async dispose(): Promise<void> {
+    this.#disposed = true;
+    await this.#running;
+    await this.#engine.dispose();
+  }
+
+  async #runAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // Requests of the last pass queue their next step now, and new requests come in.
+      await yieldToEventLoop();
+      const batch = this.#takeBatch();
+      try {
+        this.requireOpen();
+        const shares =
+          batch.length > 1 && (await this.#engine.mayShare(batch.map(({ sequence }) => sequence)));
+        if (!shares) this.#waiting.unshift(...batch.splice(1));
+        if (batch.length > 0) await this.#runPass(batch);
+      } catch (error) {
+        for (const { signal, reject } of batch) reject(signal?.aborted ? signal.reason : error);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  /** Takes the first calls that fit from the queue, at least one. Aborted calls are dropped. */
+  #takeBatch(): Waiting[] {
+    const batch: Waiting[] = [];
+    for (let next = this.#waiting[0]; next; next = this.#waiting[0]) {
+      if (next.signal?.aborted) next.reject(next.signal.reason);
+      else if (batch.length > 0 && rowsOfCalls([...batch, next]) > this.#maxRows) break;
+      else batch.push(next);
+      this.#waiting.shift();
+    }
+    return batch;
+  }
+
+  async #runPass(batch: readonly Waiting[]): Promise<void> {
+    const started = performance.now();
+    const results = await this.#engine.run(
+      batch.map(({ sequence }) => sequence),
+      () => stopIfUnwanted(batch),
+    );
+    const seconds = (performance.now() - started) / 1000;
+    this.#onPass?.({ sequences: batch.length, groups: rowsOfCalls(batch), seconds });
+    for (const [i, { resolve }] of batch.entries()) resolve(at(results, i));
+  }
+}
+
+/** @throws the reason of a signal, once every call of the batch is aborted */
+function stopIfUnwanted(batch: readonly Waiting[]): void {
+  if (batch.every(({ signal }) => signal?.aborted)) at(batch, 0).signal?.throwIfAborted();
+}
+
+function rowsOfCalls(batch: readonly Waiting[]): number {
+  return batch.reduce((sum, { sequence }) => sum + rowCount(sequence), 0);
 }

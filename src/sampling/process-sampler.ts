@@ -9,10 +9,11 @@ import type { OpenOptions } from '../checkpoints/official.ts';
 import { AcditError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { programBeside, startChild } from '../remote/node.ts';
+import { onDemand } from '../remote/on-demand.ts';
 import type { Call } from '../remote/protocol.ts';
 import { connect } from '../remote/remote.ts';
 import type { ACCELERATORS } from '../runtime/node.ts';
-import type { PassInfo } from './batching.ts';
+import type { PassInfo } from './noise-predictor.ts';
 import type { SampleEvent, SampleRequest } from './sampler.ts';
 import type { Precision } from './segments.ts';
 
@@ -107,6 +108,33 @@ export async function openProcessSampler(
     await remote.dispose();
     throw error;
   }
+}
+
+/**
+ * Starts a sampling process, and starts it again if it ends, as when the system runs out of memory: requests that it was
+ * working on fail, the next one starts it.
+ * @throws {AcditError} if the model cannot be loaded
+ */
+export async function openRestartingSampler(
+  settings: SamplingSettings,
+  onPass?: (pass: PassInfo) => void,
+): Promise<ProcessSampler> {
+  const process = onDemand(() => openProcessSampler(settings, onPass));
+  let current = await process.get();
+  return {
+    config: current.config,
+    get alive() {
+      return current.alive;
+    },
+    get pid() {
+      return current.pid;
+    },
+    async *sample(request) {
+      current = await process.get();
+      yield* current.sample(request);
+    },
+    dispose: () => process.dispose(),
+  };
 }
 
 /**

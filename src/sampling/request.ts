@@ -1,6 +1,6 @@
 /** @file What a sampler can be asked for: the one check of a request, which spells it out block by block. */
 
-import { take } from '../at.ts';
+import { at, take } from '../at.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { type NormalSource, type SolverName, solversOf } from '../diffusion/solvers/index.ts';
 import { ArgumentError } from '../errors.ts';
@@ -89,6 +89,8 @@ export const DEFAULT_SEED = 42;
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
   const solvers = solversOf(diffusionSettings(config).noiseSchedule);
   const { labels, noise, given, solver = solvers[0], seed = DEFAULT_SEED, first = 0 } = request;
+  const { classes } = config;
+  const { trainSteps } = linearNoiseSchedule();
   if (!Array.isArray(labels)) throw notClassNumbers(labels);
   if (labels.length === 0) throw invalid('labels', 'must name at least one class');
   const length = planLength(config, request);
@@ -102,12 +104,22 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
   const shape = [labels.length, blocks, config.blockSize, tokenSize(config)];
   if (noise) requireNoise(shape, noise);
   if (given) requireGiven(shape, given);
+  const isClass = (label: number): boolean => Number.isInteger(label) && label >= 0 && label <= classes;
+  const isCount = (steps: number): boolean => Number.isInteger(steps) && steps >= 1 && steps <= trainSteps;
+  const isScale = (scale: number): boolean => Number.isFinite(scale) && scale >= 0;
+  const labelRange = `must be from 0 to ${classes - 1} (${classes} for no class)`;
   return {
     ...request,
     ...length,
-    labels: labels.map((label) => plannedLabels(config, blocks, label)),
-    steps: plannedSteps(blocks, request.steps ?? DEFAULT_STEPS),
-    cfg: plannedGuidance(blocks, request.cfg ?? defaultGuidance(config)),
+    labels: labels.map((label) => perBlock(blocks, 'labels', label, isClass, labelRange)),
+    steps: perBlock(
+      blocks,
+      'steps',
+      request.steps ?? DEFAULT_STEPS,
+      isCount,
+      `must be an integer from 1 to ${trainSteps}`,
+    ),
+    cfg: perBlock(blocks, 'cfg', request.cfg ?? defaultGuidance(config), isScale, 'must be 0 or more'),
     solver,
     seed,
     first,
@@ -156,49 +168,30 @@ function plannedWindow({ blocks: own }: AcditConfig, blocks: number, window = Ma
   return window;
 }
 
-function plannedLabels({ classes }: AcditConfig, blocks: number, label: PerBlock): number[] {
-  const ofBlocks = perBlock(blocks, 'labels', label);
-  for (const one of ofBlocks) {
-    if (typeof one !== 'number') throw notClassNumbers(one);
-    if (!Number.isInteger(one) || one < 0 || one > classes) {
-      throw invalid('labels', `must be from 0 to ${classes - 1} (${classes} for no class), got ${one}`);
-    }
-  }
-  return ofBlocks;
-}
-
-function plannedSteps(blocks: number, steps: PerBlock): number[] {
-  const { trainSteps } = linearNoiseSchedule();
-  const ofBlocks = perBlock(blocks, 'steps', steps);
-  for (const count of ofBlocks) {
-    if (!Number.isInteger(count) || count < 1 || count > trainSteps) {
-      throw invalid('steps', `must be an integer from 1 to ${trainSteps}, got ${printable(count)}`);
-    }
-  }
-  return ofBlocks;
-}
-
-function plannedGuidance(blocks: number, cfg: PerBlock): number[] {
-  const ofBlocks = perBlock(blocks, 'cfg', cfg);
-  for (const scale of ofBlocks) {
-    if (!Number.isFinite(scale) || scale < 0)
-      throw invalid('cfg', `must be 0 or more, got ${printable(scale)}`);
-  }
-  return ofBlocks;
-}
-
-/** Spells out a value, or one per block, for each block. */
-function perBlock(blocks: number, name: string, value: PerBlock): number[] {
-  if (typeof value === 'number') return Array<number>(blocks).fill(value);
-  if (!Array.isArray(value)) {
+/**
+ * Spells out a value, or one per block, for each block.
+ * @param must what the message says of a value that does not fit
+ */
+function perBlock(
+  blocks: number,
+  name: 'labels' | 'steps' | 'cfg',
+  value: PerBlock,
+  fits: (value: number) => boolean,
+  must: string,
+): number[] {
+  if (typeof value !== 'number' && !Array.isArray(value)) {
     if (name === 'labels') throw notClassNumbers(value);
     throw invalid(name, `must be a number or a list of one per block, got ${printable(value)}`);
   }
-  const values: readonly number[] = value;
-  if (values.length === blocks) return [...values];
-  const [first, ...others] = values;
-  if (first !== undefined && others.length === 0) return Array<number>(blocks).fill(first);
-  throw invalid(name, `must be one value, or one for each of ${blocks} blocks, got ${values.length}`);
+  const values: readonly number[] = [value].flat();
+  if (values.length !== blocks && values.length !== 1) {
+    throw invalid(name, `must be one value, or one for each of ${blocks} blocks, got ${values.length}`);
+  }
+  for (const one of values) {
+    if (name === 'labels' && typeof one !== 'number') throw notClassNumbers(one);
+    if (!fits(one)) throw invalid(name, `${must}, got ${printable(one)}`);
+  }
+  return values.length === blocks ? [...values] : Array<number>(blocks).fill(at(values, 0));
 }
 
 /** Returns the error for labels that TypeScript would not have allowed, such as names. */
@@ -214,8 +207,7 @@ function requireNoise(shape: readonly number[], noise: Tensor<'float32'>): void 
   if (noise.shape.join() !== shape.join()) {
     throw invalid('noise', `must have shape [${shape}], got [${noise.shape}]`);
   }
-  const problem = nonFinite(noise);
-  if (problem) throw invalid('noise', problem);
+  requireFinite('noise', noise);
 }
 
 function requireGiven([samples, blocks = 0, ...inner]: readonly number[], given: Tensor<'float32'>): void {
@@ -224,8 +216,12 @@ function requireGiven([samples, blocks = 0, ...inner]: readonly number[], given:
     const expected = [samples === 1 ? 1 : `${samples} or 1`, `1 to ${blocks - 1}`, ...inner];
     throw invalid('given', `must have shape [${expected.join(', ')}], got [${given.shape.join(', ')}]`);
   }
-  const problem = nonFinite(given);
-  if (problem) throw invalid('given', problem);
+  requireFinite('given', given);
+}
+
+function requireFinite(name: string, value: Tensor<'float32'>): void {
+  const problem = nonFinite(value);
+  if (problem) throw invalid(name, problem);
 }
 
 /**
@@ -237,16 +233,13 @@ export function startingNoise(config: AcditConfig, plan: SamplePlan): Tensor<'fl
   return plan.noise ?? float32(shape, perSampleNoise(plan).randn(elementCount(shape)));
 }
 
-/** Keeps what stochastic solvers draw apart from the starting noise, which has a shorter key. */
-const SOLVER_STREAM = 1;
+/** Keep what is drawn apart from each other, and from the starting noise, which has a shorter key. */
+const [SOLVER_STREAM, CONTEXT_STREAM] = [1, 2];
 
 /** Returns what stochastic solvers draw from. */
 export function solverNoise(plan: SamplePlan): NormalSource {
   return perSampleNoise(plan, SOLVER_STREAM);
 }
-
-/** Keeps the noise of the context apart from the others. */
-const CONTEXT_STREAM = 2;
 
 /** Returns what the noise of finished blocks is drawn from, block after block. */
 export function contextNoise(plan: SamplePlan): NormalSource {

@@ -13,15 +13,14 @@ import {
 } from '../diffusion/noise-schedule.ts';
 import { denoise, predictionTarget } from '../diffusion/prediction.ts';
 import { createSolver } from '../diffusion/solvers/index.ts';
+import { AcditError, ArgumentError, CheckpointError } from '../errors.ts';
 import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
-import type { Weights } from '../models/acdit/weights.ts';
+import { groupLayers, parameters, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import type { BatchingOptions } from './batching.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
-import { allFinite, notFiniteError } from './finite.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
-import { type NoisePredictor, openNoisePredictor } from './noise-predictor.ts';
+import { type BatchingOptions, type NoisePredictor, openNoisePredictor } from './noise-predictor.ts';
 import {
   blockOf,
   contextNoise,
@@ -33,7 +32,7 @@ import {
   stackBlocks,
   startingNoise,
 } from './request.ts';
-import { type CompileOptions, type WeightSource, weightsInMemory } from './segments.ts';
+import { asWeightSource, type CompileOptions, type WeightSource } from './segments.ts';
 
 export type { PerBlock, SampleRequest } from './request.ts';
 
@@ -94,8 +93,8 @@ export interface SamplerOptions extends CompileOptions {
  * Do not terminate a worker thread that samples: ONNX Runtime would abort the whole process.
  */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  const { config, device, weights } = options;
-  const source = typeof weights === 'function' ? weights : weightsInMemory(weights);
+  const { config, device } = options;
+  const source = asWeightSource(options.weights);
   const predictor = await openNoisePredictor(device, config, source, options);
   const { noiseSchedule, noiseShift } = diffusionSettings(config);
   const schedule = createNoiseSchedule(noiseSchedule, noiseShift);
@@ -105,6 +104,14 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
       sampleBlocks(predictor, source, schedule, planSampling(config, request), request.signal),
     dispose: () => predictor.dispose(),
   };
+}
+
+/** Returns the latents (N, T, B, C) that a sampler's events end with. @throws {AcditError} if they end without. */
+export async function finalLatents(
+  events: AsyncIterable<SampleEvent | { readonly kind: 'wait' | 'start' }>,
+): Promise<Tensor<'float32'>> {
+  for await (const event of events) if (event.kind === 'done') return event.latents;
+  throw new AcditError('the sampler ended without samples');
 }
 
 async function* sampleBlocks(
@@ -161,6 +168,30 @@ async function* sampleBlocks(
     if (block < blocks - 1) cache = await extend(predictor, cache, contextOf(latents), window, signal);
   }
   yield { kind: 'done', latents: stackBlocks(finished) };
+}
+
+function allFinite(values: Float32Array): boolean {
+  return values.every(Number.isFinite);
+}
+
+/** Makes the error for latents that became NaN or infinite. Reads all weights to see whether they are the reason. */
+async function notFiniteError(
+  config: AcditConfig,
+  weights: WeightSource,
+  { block, step, cfg }: { readonly block: number; readonly step: number; readonly cfg: number },
+): Promise<AcditError> {
+  const broken: string[] = [];
+  for (const name of parameters(config).keys()) if (!allFinite((await weights(name)).data)) broken.push(name);
+  if (broken.length > 0) {
+    return new CheckpointError(
+      `weights of the model are NaN or infinite, so it cannot be sampled from: ${groupLayers(broken).join(', ')}; ` +
+        'use an earlier checkpoint',
+    );
+  }
+  return new ArgumentError(
+    `sample: latents became NaN or infinite in block ${block + 1}, step ${step + 1}, though all weights are finite; ` +
+      `try another solver, more steps or less guidance than ${cfg}`,
+  );
 }
 
 /** A tensor that the reader of an event may change or transfer without changing the sample. */

@@ -4,7 +4,7 @@ import { openModel, weightSource } from '../checkpoints/load.ts';
 import { streamOf } from '../remote/channel.ts';
 import { serveChild } from '../remote/node.ts';
 import { openAccelerator, openCpu } from '../runtime/node.ts';
-import type { PassInfo } from './batching.ts';
+import type { PassInfo } from './noise-predictor.ts';
 import type { SamplingCalls } from './process-sampler.ts';
 import { createSampler, type Sampler } from './sampler.ts';
 

@@ -14,9 +14,8 @@ import { PassAttention, type PlacedSequence } from './attention.ts';
 import { EMPTY_SLIDING_CACHE, extendedCache, type KeyValueCache, withoutOldest } from './cache.ts';
 import { numbered } from './graphs.ts';
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
-import { createRowCheck } from './row-check.ts';
 import { type CompileOptions, compileSegments, type WeightSource } from './segments.ts';
-import { createWorkspace, firstRows, type Workspace } from './workspace.ts';
+import { type Buffers, createRowCheck, createWorkspace, firstRows, type Workspace } from './workspace.ts';
 
 /** Compiles the segments with their weights. */
 export async function openSegmentEngine(
@@ -52,7 +51,7 @@ class SegmentEngine implements PassEngine {
     );
     this.#workspace = createWorkspace(config, 1);
     const checked = device.separateMemory ? [] : new Set([0, Math.min(1, layers), layers]);
-    this.#checks = [...checked].map((index) => createRowCheck(at(segments, index), this.#workspace));
+    this.#checks = [...checked].map((index) => createRowCheck(config, at(segments, index)));
   }
 
   async run(sequences: readonly Sequence[], mayStop: () => void): Promise<PassResult[]> {
@@ -60,11 +59,11 @@ class SegmentEngine implements PassEngine {
     mayStop();
     const placed = this.#place(sequences);
     const workspace = this.#workspaceFor(totalRows(placed));
-    const attentions = await this.#attention.prepare(placed, workspace);
-    fillTokens(workspace, placed);
+    const attentions = await this.#attention.prepare(placed, workspace[0]);
+    fillTokens(workspace[0], placed);
     for (let layer = 0; layer < layers; layer++) {
       mayStop();
-      this.#fillModulation(inTurn(workspace.modulation, layer), placed, layer);
+      this.#fillModulation(buffersOf(workspace, layer).modulation, placed, layer);
       await this.#beginLayer(layer, workspace);
       for (const attend of attentions) await attend(layer);
     }
@@ -91,14 +90,12 @@ class SegmentEngine implements PassEngine {
   async slide({ blocks, values, plainKeys }: KeyValueCache): Promise<KeyValueCache> {
     if (!plainKeys) throw new ArgumentError('slide: the cache keeps no keys before rotation');
     if (blocks === 1) return EMPTY_SLIDING_CACHE;
-    const shorter = (layer: readonly Tensor<'float32'>[]): Tensor<'float32'>[] =>
-      withoutOldest(this.#config, layer);
-    const plain = plainKeys.map(shorter);
+    const plain = withoutOldest(this.#config, plainKeys);
     const keys: Tensor<'float32'>[][] = [];
     for (const layer of plain) {
       keys.push(await Promise.all(layer.map((part) => this.#attention.rotate(part))));
     }
-    return { blocks: blocks - 1, keys, values: values.map(shorter), plainKeys: plain };
+    return { blocks: blocks - 1, keys, values: withoutOldest(this.#config, values), plainKeys: plain };
   }
 
   async dispose(): Promise<void> {
@@ -124,7 +121,7 @@ class SegmentEngine implements PassEngine {
   }
 
   #workspaceFor(rows: number): Workspace {
-    if (rows > at(this.#workspace.tokens.shape, 0)) this.#workspace = createWorkspace(this.#config, rows);
+    if (rows > at(this.#workspace[0].tokens.shape, 0)) this.#workspace = createWorkspace(this.#config, rows);
     return firstRows(this.#workspace, rows);
   }
 
@@ -145,11 +142,11 @@ class SegmentEngine implements PassEngine {
 
   /** Runs segment `index` up to its layer's attention inputs, which it leaves in the workspace. */
   async #beginLayer(index: number, workspace: Workspace): Promise<void> {
-    const { tokens, cos, sin, hidden, modulation, query, key, value } = workspace;
+    const { tokens, cos, sin, hidden, modulation, query, key, value } = buffersOf(workspace, index);
     const before = index === 0 ? { tokens } : endOfLayer(index - 1, workspace);
     await at(this.#segments, index).run(
-      { ...before, ...ofLayer(index, { modulation: inTurn(modulation, index) }), cos, sin },
-      ofLayer(index, { hidden: inTurn(hidden, index + 1), query, key, value }),
+      { ...before, ...ofLayer(index, { modulation }), cos, sin },
+      ofLayer(index, { hidden, query, key, value }),
     );
   }
 
@@ -159,23 +156,21 @@ class SegmentEngine implements PassEngine {
     const noised = placed.filter(isNoised);
     const rows = totalRows(noised);
     const own = firstRows(workspace, rows);
-    if (rows === 0) return own.tokens;
-    this.#fillModulation(own.finalModulation, noised, layers);
+    const [{ tokens, finalModulation }] = own;
+    if (rows === 0) return tokens;
+    this.#fillModulation(finalModulation, noised, layers);
     const { noise } = await at(this.#segments, layers).run({
       ...endOfLayer(layers - 1, own),
-      finalModulation: own.finalModulation,
+      finalModulation,
     });
     return noise as Tensor<'float32'>;
   }
 }
 
 /** What the segment after a layer takes of it. */
-function endOfLayer(layer: number, { hidden, attended, modulation }: Workspace): Feeds {
-  return ofLayer(layer, {
-    hidden: inTurn(hidden, layer + 1),
-    attended,
-    modulation: inTurn(modulation, layer),
-  });
+function endOfLayer(layer: number, workspace: Workspace): Feeds {
+  const { hidden, attended, modulation } = buffersOf(workspace, layer);
+  return ofLayer(layer, { hidden, attended, modulation });
 }
 
 /** Tensors under the names that segments have for those of a layer. */
@@ -183,8 +178,8 @@ function ofLayer(layer: number, tensors: Feeds): Feeds {
   return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [numbered(name, layer), value]));
 }
 
-function inTurn([even, odd]: Workspace['hidden'], index: number): Tensor<'float32'> {
-  return index % 2 === 0 ? even : odd;
+function buffersOf([even, odd]: Workspace, layer: number): Buffers {
+  return layer % 2 === 0 ? even : odd;
 }
 
 function isNoised({ noised }: Sequence): boolean {
@@ -196,7 +191,7 @@ function totalRows(sequences: readonly Sequence[]): number {
 }
 
 /** Writes the tokens of all rows, and where they are. */
-function fillTokens({ tokens, cos, sin }: Workspace, placed: readonly PlacedSequence[]): void {
+function fillTokens({ tokens, cos, sin }: Buffers, placed: readonly PlacedSequence[]): void {
   const rowSize = elementCount(tokens.shape.slice(1));
   for (const { start, rows, latents, rope } of placed) {
     for (let offset = 0; offset < rows * rowSize; offset += latents.data.length) {

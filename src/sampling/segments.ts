@@ -19,9 +19,9 @@ const FLOAT_BYTES = 4;
  */
 export type WeightSource = (name: string, buffer?: Uint8Array) => Promise<Tensor<'float32'>>;
 
-/** Returns a source of weights that are in memory. */
-export function weightsInMemory(weights: Weights): WeightSource {
-  return async (name) => weights.get(name)!;
+/** Returns weights, in memory or not, as a source. */
+export function asWeightSource(weights: Weights | WeightSource): WeightSource {
+  return typeof weights === 'function' ? weights : async (name) => weights.get(name)!;
 }
 
 /** How products with weights are computed: in 32-bit floating point, or in 8-bit integers. */

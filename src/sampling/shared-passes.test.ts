@@ -3,7 +3,6 @@ import { tinyConfig } from '../../test/support/tiny-config.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32 } from '../tensor/tensor.ts';
-import { type PassInfo, PassQueue, sharedRows } from './batching.ts';
 import type { KeyValueCache } from './cache.ts';
 import {
   type Condition,
@@ -11,6 +10,7 @@ import {
   modulationSize,
   rememberModulations,
 } from './modulation-table.ts';
+import { type PassInfo, PassQueue, sharedRows } from './noise-predictor.ts';
 import type { PassEngine, Sequence } from './pass-engine.ts';
 
 const config = tinyConfig();

@@ -5,8 +5,7 @@ import { tinyClips, tinyConfig } from '../../test/support/tiny-config.ts';
 import { ACDIT_SIZES } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
-import { finalLatents } from './final-latents.ts';
-import { createSampler } from './sampler.ts';
+import { createSampler, finalLatents } from './sampler.ts';
 import { stepsWhole } from './whole-step.ts';
 
 const cpu = openCpu({ threads: 1 });

@@ -13,14 +13,15 @@ import { createPositions, type Positions } from '../models/acdit/rope.ts';
 import { predictNoise } from '../models/acdit/transformer.ts';
 import { FINAL_MODULATIONS, isWeight, LAYER_MODULATIONS, modelInputs } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
+import { joinAxis } from '../tensor/axes.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import type { KeyValueCache } from './cache.ts';
+import { type KeyValueCache, numberedFeeds } from './cache.ts';
 import { type AttentionInputs, attendWithPast, type PastSymbols, pastSymbols } from './graphs.ts';
 import type { PassEngine, PassResult, Sequence } from './pass-engine.ts';
 import { graphWeights, type WeightSource } from './segments.ts';
 
 /** What a program is made for. */
-export interface WholeStepOptions {
+interface WholeStepOptions {
   readonly samples: number;
   /** Guidance branches. */
   readonly branches: number;
@@ -75,9 +76,14 @@ export class WholeStepEngine implements PassEngine {
     const program = await this.#programFor({ samples, branches, cached: cache.blocks > 0 });
     const { noise } = await program.run({
       ...this.#positions(cache.blocks),
-      ...tokenFeeds(latents, noised.conditions.length),
+      // Each branch has the same tokens.
+      tokens: float32(
+        [branches * samples, 1, blockSize, tokenSize],
+        joinAxis(Array<typeof latents>(branches).fill(latents), 0).data,
+      ),
       ...modulationFeeds(this.#config, noised),
-      ...cacheFeeds(cache),
+      ...Object.fromEntries(numberedFeeds('cachedKeys', cache.keys)),
+      ...Object.fromEntries(numberedFeeds('cachedValues', cache.values)),
     });
     const shape = [branches, samples, blockSize, tokenSize];
     return [{ noise: float32(shape, (noise as Tensor<'float32'>).data), cache }];
@@ -154,25 +160,12 @@ function attendByBranches(
   past: PastSymbols | undefined,
 ): SymbolicTensor {
   const branches = Array<number>(Number(query.shape[0]) / samples).fill(samples);
-  const [queries, keys, values] = [
-    split(query, 0, branches),
-    split(key, 0, branches),
-    split(value, 0, branches),
-  ];
-  return concat(
-    queries.map((own, b) =>
-      attendWithPast(config, { query: own, key: at(keys, b), value: at(values, b) }, past),
-    ),
-    0,
+  const keys = split(key, 0, branches);
+  const values = split(value, 0, branches);
+  const attended = split(query, 0, branches).map((own, b) =>
+    attendWithPast(config, { query: own, key: at(keys, b), value: at(values, b) }, past),
   );
-}
-
-/** Each branch has the same tokens. */
-function tokenFeeds({ shape: [, ...inner], data }: Tensor<'float32'>, rows: number): Feeds {
-  const [blockSize, size] = take(inner, 2);
-  const tokens = zeros('float32', [rows, 1, blockSize, size]);
-  for (let start = 0; start < tokens.data.length; start += data.length) tokens.data.set(data, start);
-  return { tokens };
+  return concat(attended, 0);
 }
 
 function modulationFeeds(
@@ -189,13 +182,4 @@ function modulationFeeds(
     finalModulation.data.set(table.row(layers, condition), row * FINAL_MODULATIONS * hidden);
   }
   return { modulations, finalModulation };
-}
-
-/** Names keys and values by layer and group: `cachedKeys.layer.group`. */
-function cacheFeeds({ keys, values }: KeyValueCache): Feeds {
-  const named = (name: string, layers: KeyValueCache['keys']): [string, Tensor][] =>
-    layers.flatMap((groups, layer) =>
-      groups.map((value, group): [string, Tensor] => [`${name}.${layer}.${group}`, value]),
-    );
-  return Object.fromEntries([...named('cachedKeys', keys), ...named('cachedValues', values)]);
 }

@@ -1,64 +1,76 @@
-/** @file Scratch memory of passes, reused by every layer and step: fresh memory costs one page fault per 4 KB. */
+/** @file What passes from segment to segment: scratch memory for it, and the check whether rows may share a pass. */
 
-import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
-import { FINAL_MODULATIONS, LAYER_MODULATIONS, rowsOf } from '../models/acdit/weights.ts';
-import { type Tensor, zeros } from '../tensor/tensor.ts';
+import { get } from '../at.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { rowsOf } from '../models/acdit/weights.ts';
+import type { Feeds, Program } from '../runtime/device.ts';
+import { joinAxis } from '../tensor/axes.ts';
+import { Generator } from '../tensor/generator.ts';
+import { elementCount, float32, type Tensor, tensorBytes, zeros } from '../tensor/tensor.ts';
+import { rowShapes } from './graphs.ts';
 
-type Pair = readonly [Tensor<'float32'>, Tensor<'float32'>];
+/** Tensors (rows, ...) of the {@link rowShapes}. */
+export type Buffers = Readonly<Record<keyof ReturnType<typeof rowShapes>, Tensor<'float32'>>>;
 
-/** What passes from segment to segment, for some rows. */
-export interface Workspace {
-  /** (rows, 1, B, token size) */
-  readonly tokens: Tensor<'float32'>;
-  /** Cosines and sines of each row's positions (rows, 1, B, D). */
-  readonly cos: Tensor<'float32'>;
-  readonly sin: Tensor<'float32'>;
-  /** Hidden vectors (rows, 1, B, C), in turn into and out of a segment, */
-  readonly hidden: Pair;
-  /** and the modulations (rows, 1, 6, C) of one layer and the next. */
-  readonly modulation: Pair;
-  /** (rows, 1, 2, C) */
-  readonly finalModulation: Tensor<'float32'>;
-  /** (rows, H, B, D), as are the other inputs and the output of attention. */
-  readonly query: Tensor<'float32'>;
-  readonly key: Tensor<'float32'>;
-  readonly value: Tensor<'float32'>;
-  readonly attended: Tensor<'float32'>;
-}
+/**
+ * The buffers of even layers, and those of odd layers: the same, except that a segment reads one layer's hidden vectors and
+ * modulations while it writes the next one's. Every pass uses them again: fresh memory costs one page fault per 4 KB.
+ */
+export type Workspace = readonly [even: Buffers, odd: Buffers];
 
 export function createWorkspace(config: AcditConfig, rows: number): Workspace {
-  const { blockSize, hidden, heads } = config;
-  const buffer = (...inner: number[]): Tensor<'float32'> => zeros('float32', [rows, ...inner]);
-  const vectors = (): Tensor<'float32'> => buffer(1, blockSize, hidden);
-  const modulations = (): Tensor<'float32'> => buffer(1, LAYER_MODULATIONS, hidden);
-  const perHead = (): Tensor<'float32'> => buffer(heads, blockSize, headSize(config));
-  return {
-    tokens: buffer(1, blockSize, tokenSize(config)),
-    cos: buffer(1, blockSize, headSize(config)),
-    sin: buffer(1, blockSize, headSize(config)),
-    hidden: [vectors(), vectors()],
-    modulation: [modulations(), modulations()],
-    finalModulation: buffer(1, FINAL_MODULATIONS, hidden),
-    query: perHead(),
-    key: perHead(),
-    value: perHead(),
-    attended: perHead(),
-  };
+  const allocate = (): Buffers =>
+    mapBuffers(rowShapes(config), (shape) => zeros('float32', [rows, ...shape]));
+  const even = allocate();
+  const { hidden, modulation } = allocate();
+  return [even, { ...even, hidden, modulation }];
 }
 
 /** Returns the same memory as a workspace of fewer rows. */
-export function firstRows({ hidden, modulation, ...others }: Workspace, rows: number): Workspace {
-  const first = (value: Tensor<'float32'>): Tensor<'float32'> => rowsOf(value, 0, rows);
-  return {
-    tokens: first(others.tokens),
-    cos: first(others.cos),
-    sin: first(others.sin),
-    hidden: [first(hidden[0]), first(hidden[1])],
-    modulation: [first(modulation[0]), first(modulation[1])],
-    finalModulation: first(others.finalModulation),
-    query: first(others.query),
-    key: first(others.key),
-    value: first(others.value),
-    attended: first(others.attended),
+export function firstRows([even, odd]: Workspace, rows: number): Workspace {
+  const first = (buffers: Buffers): Buffers => mapBuffers(buffers, (buffer) => rowsOf(buffer, 0, rows));
+  return [first(even), first(odd)];
+}
+
+function mapBuffers<T>(
+  values: Readonly<Record<keyof Buffers, T>>,
+  change: (value: T) => Tensor<'float32'>,
+): Buffers {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)])) as Buffers;
+}
+
+/**
+ * Makes a check whether a segment gives each of so many rows the same bits as one row alone. It processes each row on its
+ * own, so a row's result should not depend on the others. But a processor's kernels may round a row differently if the
+ * number of rows changes. So each number of rows is tested once, before calls first share a pass of that many.
+ */
+export function createRowCheck(config: AcditConfig, segment: Program): (rows: number) => Promise<boolean> {
+  const known = new Map<number, boolean>();
+  const inputs = segment.inputNames.map((name) => [name, randomRow(config, name)] as const);
+
+  async function check(rows: number): Promise<boolean> {
+    const feeds = (count: number): Feeds =>
+      Object.fromEntries(
+        inputs.map(([name, row]) => [name, joinAxis(Array<typeof row>(count).fill(row), 0)] as const),
+      );
+    const alone = await segment.run(feeds(1));
+    const together = await segment.run(feeds(rows));
+    return segment.outputNames.every((name) => {
+      const expected = tensorBytes(get(alone, name));
+      const all = tensorBytes(get(together, name));
+      return all.every((byte, i) => byte === expected[i % expected.length]);
+    });
+  }
+
+  return async (rows) => {
+    const result = known.get(rows) ?? (await check(rows));
+    known.set(rows, result);
+    return result;
   };
+}
+
+/** Returns random values of an input, (1, ...). @param name those of a layer end in its number */
+function randomRow(config: AcditConfig, name: string): Tensor<'float32'> {
+  const shape = get<number[]>(rowShapes(config), name.replace(/\.\d+$/, ''));
+  return float32([1, ...shape], new Generator(1).randn(elementCount(shape)));
 }

@@ -289,12 +289,14 @@ export const videoListSchema = z.object({
 /** See {@link videoListSchema}. */
 export type VideoList = z.infer<typeof videoListSchema>;
 
+const LIMIT = 'must be a whole number from 1 to 100';
+
 /** The query of `GET /v1/videos`. */
 export const videoListQuery = z.object({
   limit: z
     .preprocess(
       (limit) => (typeof limit === 'string' && DECIMAL.test(limit) ? Number(limit) : limit),
-      z.int().min(1).max(100),
+      z.int(LIMIT).min(1, LIMIT).max(100, LIMIT),
     )
     .default(20),
   after: z.string().optional().describe('the ID of the video before the first of the list'),

@@ -4,6 +4,7 @@ import { Hono } from 'hono';
 import { methodNotAllowed as checkMethods } from 'hono/method-not-allowed';
 import { ApiError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
+import { cleanPublicUrl, mountPath, requestPath } from './addresses.ts';
 import { PATHS } from './api.ts';
 import { requireKey } from './api-key.ts';
 import type { ServerContext } from './context.ts';
@@ -13,8 +14,6 @@ import { modelRoutes } from './models.ts';
 import { openApiDocument } from './openapi.ts';
 import { allowedOrigins, shareWith } from './origins.ts';
 import { errorResponse, methodNotAllowed, toApiError } from './problems.ts';
-import { cleanPublicUrl } from './public-url.ts';
-import { mountPath, requestPath } from './request-path.ts';
 import { type StaticFiles, staticRoutes } from './static-files.ts';
 import { streamRoutes } from './stream.ts';
 import { videoRoutes } from './videos.ts';
@@ -99,7 +98,7 @@ function apiRoutes(app: Hono, options: AppOptions): void {
   app.get(PATHS.metrics, async (c) =>
     c.text(await metrics.text(), 200, { 'content-type': metrics.contentType }),
   );
-  modelRoutes(app, options);
+  modelRoutes(app, options.models);
   imageRoutes(app, options);
   videoRoutes(app, options);
   streamRoutes(app, options);

@@ -1,10 +1,9 @@
-/** @file What the routes share. */
+/** @file What the routes of a server share, and its limits. */
 
 import type { ApiError } from '../errors.ts';
-import type { Background } from './background.ts';
 import type { Metrics } from './metrics.ts';
+import type { ServedModel } from './models.ts';
 import type { Limits } from './sampling-request.ts';
-import type { ServedModel } from './served-model.ts';
 import type { FileStore } from './stored-files.ts';
 
 /** What the routes of a server share. */
@@ -14,7 +13,6 @@ export interface ServerContext {
   readonly limits: ServerLimits;
   readonly files: FileStore;
   readonly metrics: Metrics;
-  /** Work that no connection waits for. */
   readonly background: Background;
   /** URL at which clients reach the server, if it differs from where it listens: behind a proxy, for example. */
   readonly publicUrl?: string | undefined;
@@ -24,6 +22,25 @@ export interface ServerContext {
   readonly closing: AbortSignal;
   /** Told of errors that are the server's. */
   readonly log: (error: ApiError) => void;
+}
+
+/** Work that no connection waits for; the server waits for it before it ends. */
+export type Background = ReturnType<typeof createBackground>;
+
+/** Makes a set of tasks, empty at first. */
+export function createBackground() {
+  const tasks = new Set<Promise<void>>();
+  return {
+    /** Adds work, which must not reject. */
+    add(task: Promise<void>): void {
+      tasks.add(task);
+      void task.finally(() => tasks.delete(task));
+    },
+    /** Resolves once there is no more work. */
+    async idle(): Promise<void> {
+      while (tasks.size > 0) await Promise.all(tasks);
+    },
+  };
 }
 
 /** Limits of requests. */

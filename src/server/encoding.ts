@@ -1,9 +1,9 @@
 /** @file Tensors as JSON. */
 
 import { endianness } from 'node:os';
-import { ApiError } from '../errors.ts';
 import { arrayFromBytes, elementCount, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import type { EncodedTensor } from './api.ts';
+import { invalid } from './problems.ts';
 
 const LITTLE = endianness() === 'LE';
 
@@ -16,12 +16,7 @@ export function decodeTensor({ shape, data }: EncodedTensor, param: string): Ten
   const bytes = Buffer.from(data, 'base64');
   const expected = 4 * elementCount(shape);
   if (bytes.length !== expected) {
-    throw new ApiError(
-      400,
-      'invalid_value',
-      `${param}: shape [${shape}] takes ${expected} bytes, got ${bytes.length}`,
-      { param },
-    );
+    invalid(param, `${param}: shape [${shape}] takes ${expected} bytes, got ${bytes.length}`);
   }
   return float32(shape, arrayFromBytes('float32', new Uint8Array(littleEndian(bytes))));
 }

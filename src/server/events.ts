@@ -3,10 +3,9 @@
 import type { UnderlyingSource } from 'node:stream/web';
 import type { Context } from 'hono';
 import { ApiError } from '../errors.ts';
-import { clientSignal } from './client.ts';
 import type { ServerContext } from './context.ts';
-import { milliseconds } from './milliseconds.ts';
 import { clientGone, errorBody, toApiError } from './problems.ts';
+import { milliseconds } from './time.ts';
 
 /** Often enough that no proxy takes the connection for dead. */
 const HEARTBEAT_MS = 15_000;
@@ -38,6 +37,16 @@ export function eventStream<E extends Event>(
   });
 }
 
+/** Returns a signal that is aborted when the client closes the connection, with {@link clientGone} as its reason. */
+export function clientSignal(c: Context): AbortSignal {
+  const controller = new AbortController();
+  const { signal } = c.req.raw;
+  const leave = (): void => controller.abort(clientGone());
+  if (signal.aborted) leave();
+  signal.addEventListener('abort', leave, { once: true });
+  return controller.signal;
+}
+
 function eventSource<E extends Event>(
   source: AsyncIterator<E>,
   client: AbortSignal,
@@ -49,11 +58,15 @@ function eventSource<E extends Event>(
   let patience: NodeJS.Timeout | undefined;
   let left = false;
 
+  const overdue = `the stream was not read for ${unread} seconds, so its work was stopped`;
+
   function stop(reason: ApiError): void {
     clearTimeout(patience);
     stopped.abort(reason);
     Promise.resolve(source.return?.()).catch(() => {}); // why it ended is known
   }
+
+  const giveUp = (): void => stop(new ApiError(408, 'stream_unread', overdue));
 
   return {
     start(controller) {
@@ -72,7 +85,7 @@ function eventSource<E extends Event>(
         if (left) return;
         if (!done) {
           controller.enqueue(encoder.encode(formatEvent(value)));
-          patience = setTimeout(() => stop(unreadFor(unread)), milliseconds(unread)).unref();
+          patience = setTimeout(giveUp, milliseconds(unread)).unref();
           return;
         }
       } catch (cause) {
@@ -91,14 +104,6 @@ function eventSource<E extends Event>(
       stop(clientGone());
     },
   };
-}
-
-function unreadFor(seconds: number): ApiError {
-  return new ApiError(
-    408,
-    'stream_unread',
-    `the stream was not read for ${seconds} seconds, so its work was stopped`,
-  );
 }
 
 /** One event: its type as its name, and itself as JSON. */

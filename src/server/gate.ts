@@ -10,23 +10,6 @@ export interface GateOptions {
   readonly waiting: number;
 }
 
-/** Admits requests in turn, as long as there are free seats. */
-export interface Gate {
-  /**
-   * Waits for `samples` seats; a request for more than exist gets all of them.
-   * @param onWait called with the number of requests before this one, when it has to wait and whenever that changes
-   * @returns once it is the request's turn, a function that gives the seats back; calling it again does nothing. Rejects
-   * with the signal's reason once that is aborted
-   * @throws {ApiError} at once: 429 if too many wait already
-   * @throws the signal's reason, if it is aborted already
-   */
-  enter(samples: number, signal: AbortSignal, onWait?: (ahead: number) => void): Promise<() => void>;
-  /** Requests that wait. */
-  readonly depth: number;
-  /** Samples that are being made. */
-  readonly busy: number;
-}
-
 interface Waiting {
   readonly samples: number;
   admit(): void;
@@ -40,10 +23,11 @@ const MAX_RETRY = 600;
 
 /** Makes a gate with all its seats free. */
 export function createGate(options: GateOptions): Gate {
-  return new SeatGate(options);
+  return new Gate(options);
 }
 
-class SeatGate implements Gate {
+/** Admits requests in turn, as long as there are free seats. */
+export class Gate {
   readonly #options: GateOptions;
   readonly #queue: Waiting[] = [];
   #busy = 0;
@@ -54,14 +38,24 @@ class SeatGate implements Gate {
     this.#options = options;
   }
 
+  /** Requests that wait. */
   get depth(): number {
     return this.#queue.length;
   }
 
+  /** Samples that are being made. */
   get busy(): number {
     return this.#busy;
   }
 
+  /**
+   * Waits for `requested` seats; a request for more than exist gets all of them.
+   * @param onWait called with the number of requests before this one, when it has to wait and whenever that changes
+   * @returns once it is the request's turn, a function that gives the seats back; calling it again does nothing. Rejects
+   * with the signal's reason once that is aborted
+   * @throws {ApiError} at once: 429 if too many wait already
+   * @throws the signal's reason, if it is aborted already
+   */
   enter(requested: number, signal: AbortSignal, onWait?: (ahead: number) => void): Promise<() => void> {
     signal.throwIfAborted();
     const samples = Math.min(requested, this.#options.seats);

@@ -7,16 +7,19 @@ import { ApiError } from '../errors.ts';
 import { createChannel } from '../remote/channel.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import type { ServerContext } from './context.ts';
-import { milliseconds } from './milliseconds.ts';
+import type { ServedModel } from './models.ts';
 import type { PlannedRequest } from './sampling-request.ts';
-import type { ServedModel } from './served-model.ts';
+import { milliseconds } from './time.ts';
 
-/** The request waits for so many others. */
-export interface WaitEvent {
-  readonly kind: 'wait';
-  readonly ahead: number;
+/** A checked request, and the model that it is for. */
+export interface Job {
+  readonly model: ServedModel;
+  readonly request: PlannedRequest;
 }
-export type GenerationEvent = WaitEvent | { readonly kind: 'start' } | SampleEvent;
+
+export type GenerationEvent =
+  /** The request waits for so many others. */
+  { readonly kind: 'wait'; readonly ahead: number } | { readonly kind: 'start' } | SampleEvent;
 
 /**
  * Enters the queue at once, and samples when it is the request's turn. Its seats are freed when the events end, are no
@@ -27,8 +30,7 @@ export type GenerationEvent = WaitEvent | { readonly kind: 'start' } | SampleEve
  */
 export function generate(
   { closing, limits, metrics }: ServerContext,
-  { id, gate, sampler }: ServedModel,
-  request: PlannedRequest,
+  { model: { id, gate, sampler }, request }: Job,
   client: AbortSignal,
 ): AsyncGenerator<GenerationEvent, void, void> {
   const samples = request.labels.length;
@@ -36,7 +38,15 @@ export function generate(
   const signal = AbortSignal.any([client, closing, ours.signal]);
   const places = createChannel<number>();
   const entered = gate.enter(samples, signal, places.push);
-  const timer = setTimeout(() => ours.abort(overdue(limits.deadline)), milliseconds(limits.deadline));
+  const overdue = (): void =>
+    ours.abort(
+      new ApiError(
+        504,
+        'deadline_exceeded',
+        `the request took longer than its limit of ${limits.deadline} seconds`,
+      ),
+    );
+  const timer = setTimeout(overdue, milliseconds(limits.deadline));
   // A consumer that stops reading never reaches `finally`, so an abort frees the seats and the timer too.
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
   entered.then((leave) => {
@@ -59,12 +69,4 @@ export function generate(
     }
   }
   return events();
-}
-
-function overdue(deadline: number): ApiError {
-  return new ApiError(
-    504,
-    'deadline_exceeded',
-    `the request took longer than its limit of ${deadline} seconds`,
-  );
 }

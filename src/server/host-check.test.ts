@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { cleanPublicUrl } from './addresses.ts';
 import { cleanHost, hostRules } from './host-check.ts';
 import { allowedOrigins } from './origins.ts';
-import { cleanPublicUrl } from './public-url.ts';
 
 describe('the rules for hosts', () => {
   const local = { host: 'localhost', address: '127.0.0.1', hasKey: false };

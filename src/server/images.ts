@@ -3,8 +3,8 @@
 import type { Context, Hono } from 'hono';
 import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
-import type { SampleEvent } from '../sampling/sampler.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { finalLatents } from '../sampling/sampler.ts';
+import { addressOf } from './addresses.ts';
 import {
   type ImageEvent,
   type ImageFormat,
@@ -14,30 +14,36 @@ import {
   PATHS,
 } from './api.ts';
 import { readBody } from './body.ts';
-import { clientSignal } from './client.ts';
 import type { ServerContext } from './context.ts';
-import { eventStream } from './events.ts';
-import { type GenerationEvent, generate } from './generation.ts';
-import { createSketch, encodePictures, picturesAt, wholePictures } from './pictures.ts';
-import { addressOf } from './public-url.ts';
-import { findModel, type PlannedRequest, planRequest } from './sampling-request.ts';
-import { type ServedModel, sizeName } from './served-model.ts';
+import { clientSignal, eventStream } from './events.ts';
+import { type GenerationEvent, generate, type Job } from './generation.ts';
+import { findModel, sizeName } from './models.ts';
+import {
+  createSketch,
+  encodePictures,
+  type Pictures,
+  picturesAt,
+  placeBlock,
+  wholePictures,
+  withBlock,
+} from './pictures.ts';
+import { planRequest } from './sampling-request.ts';
+import { now } from './time.ts';
 
 /** A request for images, ready to be sampled. */
-interface ImageJob {
-  readonly model: ServedModel;
+interface ImageJob extends Job {
   readonly body: ImageRequest;
-  readonly request: PlannedRequest;
 }
 
 export function imageRoutes(app: Hono, context: ServerContext): void {
+  const { models, limits } = context;
   app.post(PATHS.images, async (c) => {
-    const job = planImages(context, await readBody(c, imageRequestSchema, { limit: context.limits.body }));
-    if (!job.body.stream) return c.json(await makeImages(c, job, context));
-    const { model, request } = job;
-    return eventStream(c, context, (client) =>
-      streamImages(job, generate(context, model, request, client), client),
-    );
+    const body = await readBody(c, imageRequestSchema, { limit: limits.body });
+    const model = findModel(models, body.model, 'image');
+    const prompts = Array.from({ length: body.n }, () => body.prompt);
+    const job = { model, body, request: planRequest(model.config, prompts, body, limits) };
+    if (!body.stream) return c.json(await makeImages(c, job, context));
+    return eventStream(c, context, (client) => streamImages(job, generate(context, job, client), client));
   });
 }
 
@@ -52,32 +58,19 @@ export function fileRoutes(app: Hono, { files }: ServerContext): void {
   });
 }
 
-function planImages({ models, limits }: ServerContext, body: ImageRequest): ImageJob {
-  const model = findModel(models, body.model, 'images');
-  if (model.config.frames > 1) {
-    throw new ApiError(400, 'wrong_model', `${model.id} makes clips; use ${PATHS.videos}`, {
-      param: 'model',
-    });
-  }
-  const prompts = Array.from({ length: body.n }, () => body.prompt);
-  return { model, body, request: planRequest(model.config, prompts, body, limits) };
-}
-
 /** The whole answer, when all images are finished. */
 async function makeImages(c: Context, job: ImageJob, context: ServerContext): Promise<ImagesAnswer> {
   const { model, body, request } = job;
   const client = clientSignal(c);
-  const latents = await finalLatents(job, client, context);
-  const images = await encodePictures(await wholePictures(model, latents, client), body.output_format);
-  const data = images.map((frames) => {
-    const image = at(frames, 0);
-    return body.response_format === 'url'
-      ? { url: storeImage(c, context, image, body.output_format) }
-      : { b64_json: image };
-  });
+  const latents = await finalLatents(generate(context, job, client));
+  const images = await encodeImages(await wholePictures(model, latents, client), body.output_format);
   return {
     created: now(),
-    data,
+    data: images.map((image) =>
+      body.response_format === 'url'
+        ? { url: storeImage(c, context, image, body.output_format) }
+        : { b64_json: image },
+    ),
     model: model.id,
     seed: request.seed,
     size: sizeName(model.config),
@@ -86,15 +79,9 @@ async function makeImages(c: Context, job: ImageJob, context: ServerContext): Pr
   };
 }
 
-async function finalLatents(
-  { model, request }: ImageJob,
-  client: AbortSignal,
-  context: ServerContext,
-): Promise<Tensor<'float32'>> {
-  for await (const event of generate(context, model, request, client)) {
-    if (event.kind === 'done') return event.latents;
-  }
-  throw new ApiError(500, 'server_error', 'sampling ended without a result');
+/** Returns pictures of one frame each as files in base64. */
+async function encodeImages(pictures: Pictures, format: ImageFormat): Promise<string[]> {
+  return (await encodePictures(pictures, format)).map((frames) => at(frames, 0));
 }
 
 /** Stores an image for anyone who knows its URL. */
@@ -119,11 +106,13 @@ async function* streamImages(
   const common = { size: sizeName(model.config), output_format };
   let done = 0;
   for await (const event of events) {
-    if (event.kind === 'block') sketch.place(event.block, event.latents);
+    if (event.kind === 'block') placeBlock(sketch, event.block, event.latents);
     if (event.kind === 'step') {
       const partial_image_index = partials.indexOf(++done);
       if (partial_image_index < 0) continue;
-      for (const [index, b64_json] of (await preview(event)).entries()) {
+      const { block, clean } = event;
+      const pictures = await picturesAt(model, withBlock(sketch, block, clean), block, client);
+      for (const [index, b64_json] of (await encodeImages(pictures, output_format)).entries()) {
         yield {
           type: 'image_generation.partial_image',
           b64_json,
@@ -135,11 +124,11 @@ async function* streamImages(
       }
     }
     if (event.kind !== 'done') continue;
-    const images = await encodePictures(await wholePictures(model, event.latents, client), output_format);
-    for (const [index, frames] of images.entries()) {
+    const pictures = await wholePictures(model, event.latents, client);
+    for (const [index, b64_json] of (await encodeImages(pictures, output_format)).entries()) {
       yield {
         type: 'image_generation.completed',
-        b64_json: at(frames, 0),
+        b64_json,
         created_at: now(),
         ...common,
         index,
@@ -149,19 +138,9 @@ async function* streamImages(
       };
     }
   }
-
-  async function preview({ block, clean }: SampleEvent & { kind: 'step' }): Promise<string[]> {
-    const pictures = await picturesAt(model, sketch.with(block, clean), block, client);
-    return (await encodePictures(pictures, output_format)).map((frames) => at(frames, 0));
-  }
 }
 
 /** After which of the steps partial images are sent: at equal distances. */
 function partialSteps(total: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => Math.max(1, Math.round((total * (i + 1)) / (count + 1))));
-}
-
-/** Seconds since 1970. */
-function now(): number {
-  return Math.floor(Date.now() / 1000);
 }

@@ -4,13 +4,18 @@ export type { Decoder } from '../decoding/decoder.ts';
 export { ApiError, type ApiErrorStatus } from '../errors.ts';
 export type { RequestSampler, ServedDevice } from '../sampling/process-sampler.ts';
 export { type AppOptions, createApp } from './app.ts';
-export { type Background, createBackground } from './background.ts';
-export { DEFAULT_LIMITS, type ServerContext, type ServerLimits } from './context.ts';
+export {
+  type Background,
+  createBackground,
+  DEFAULT_LIMITS,
+  type ServerContext,
+  type ServerLimits,
+} from './context.ts';
 export { createGate, type Gate, type GateOptions } from './gate.ts';
 export { type HostRules, hostRules, type Reach } from './host-check.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
+export type { ServedModel } from './models.ts';
 export type { PlannedRequest } from './sampling-request.ts';
 export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';
-export type { ServedModel } from './served-model.ts';
 export { listStaticFiles, type StaticFile, type StaticFiles } from './static-files.ts';
 export { createFileStore, type FileStore, type FileStoreOptions, type StoredFile } from './stored-files.ts';

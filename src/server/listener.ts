@@ -1,13 +1,14 @@
 /** @file A port that the server listens on, from before its models are loaded to a graceful end. */
 
+import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import { AcditError, ApiError, ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { milliseconds } from './milliseconds.ts';
 import { errorResponse } from './problems.ts';
+import { milliseconds, whenAborted } from './time.ts';
 
 /** A function from requests to answers. */
 type Fetch = (request: Request) => Response | Promise<Response>;
@@ -23,19 +24,7 @@ export interface ListenOptions {
 }
 
 /** A server on a port. */
-export interface Listener {
-  /** Without a slash at the end. */
-  readonly url: string;
-  /** The IP address that it listens on. */
-  readonly address: string;
-  /** Answers requests by this function from now on; until then they get 503. */
-  answer(fetch: Fetch): void;
-  /**
-   * Answers requests until none is in progress and `idle` resolves, for at most `grace` seconds. Then it ends.
-   * @param giveUp called before the end, to abort what is still in progress
-   */
-  close(grace: number, idle: () => Promise<void>, giveUp: () => void): Promise<void>;
-}
+export type Listener = Awaited<ReturnType<typeof listen>>;
 
 /** Milliseconds for a client to send its headers, and its whole request. */
 const TIMEOUTS = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 5_000 } as const;
@@ -49,12 +38,13 @@ const LAST_ANSWERS = 1000;
  * @throws {ArgumentError} if the port is not a port
  * @throws {AcditError} if the address or port is not available
  */
-export async function listen({ host, port, unread }: ListenOptions): Promise<Listener> {
+export async function listen({ host, port, unread }: ListenOptions) {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new ArgumentError(`the port must be a whole number from 0 to 65535, got ${port}`);
   }
   const name = host.replace(/^\[(.*)\]$/, '$1');
-  let answer = getRequestListener(() => errorResponse(loading()));
+  const loading = new ApiError(503, 'loading', 'the server is loading its models', { retryAfter: 5 });
+  let answer = getRequestListener(() => errorResponse(loading));
   const server = createServer(TIMEOUTS, (request, response) => void answer(request, response));
   const running = runningRequests(server);
   server.setTimeout(milliseconds(unread), (socket) => {
@@ -64,40 +54,37 @@ export async function listen({ host, port, unread }: ListenOptions): Promise<Lis
   await bind(server, name, port);
   const { address, port: actual } = server.address() as AddressInfo;
   return {
+    /** Without a slash at the end. */
     url: `http://${name.includes(':') ? `[${name}]` : name}:${actual}`,
+    /** The IP address that it listens on. */
     address,
-    answer(fetch) {
+    /** Answers requests by this function from now on; until then they get 503. */
+    answer(fetch: Fetch): void {
       answer = getRequestListener(fetch);
     },
-    async close(grace, idle, giveUp) {
-      await within(grace, async (late) => {
+    /**
+     * Answers requests until none is in progress and `idle` resolves, for at most `grace` seconds. Then it ends.
+     * @param giveUp called before the end, to abort what is still in progress
+     */
+    async close(grace: number, idle = async () => {}, giveUp = () => {}): Promise<void> {
+      const late = AbortSignal.timeout(milliseconds(grace));
+      async function untilIdle(): Promise<void> {
         do {
           await idle();
           await sleep(IDLE_INTERVAL);
         } while (running.size > 0 && !late.aborted);
-      });
+      }
+      await Promise.race([untilIdle(), whenAborted(late)]);
       giveUp();
       await end(server);
     },
   };
 }
 
-function loading(): ApiError {
-  return new ApiError(503, 'loading', 'the server is loading its models', { retryAfter: 5 });
-}
-
-function bind(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const fail = (cause: NodeJS.ErrnoException): void => {
-      reject(
-        new AcditError(`cannot listen on ${printable(host)}, port ${port}: ${reasonOf(cause)}`, { cause }),
-      );
-    };
-    server.once('error', fail);
-    server.listen(port, host, () => {
-      server.off('error', fail);
-      resolve();
-    });
+async function bind(server: Server, host: string, port: number): Promise<void> {
+  server.listen(port, host);
+  await once(server, 'listening').catch((cause) => {
+    throw new AcditError(`cannot listen on ${printable(host)}, port ${port}: ${reasonOf(cause)}`, { cause });
   });
 }
 
@@ -122,18 +109,9 @@ function runningRequests(server: Server): ReadonlySet<Socket> {
   return running;
 }
 
-/** Waits for `work`, but no longer than some seconds; then its signal is aborted. */
-async function within(seconds: number, work: (late: AbortSignal) => Promise<void>): Promise<void> {
-  const late = new AbortController();
-  const timeout = new Promise<void>((resolve) => late.signal.addEventListener('abort', () => resolve()));
-  const timer = setTimeout(() => late.abort(), milliseconds(seconds));
-  await Promise.race([work(late.signal), timeout]);
-  clearTimeout(timer);
-}
-
 /** Closes each connection when its answer is sent, or after a moment. */
 async function end(server: Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const closed = once(server.close(), 'close');
   const idle = setInterval(() => server.closeIdleConnections(), IDLE_INTERVAL);
   const rest = setTimeout(() => server.closeAllConnections(), LAST_ANSWERS);
   await closed;

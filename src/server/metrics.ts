@@ -1,21 +1,11 @@
 /** @file The metrics of a running server, for Prometheus. */
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { PassInfo } from '../sampling/batching.ts';
-import type { ServedModel } from './served-model.ts';
+import type { PassInfo } from '../sampling/noise-predictor.ts';
+import type { ServedModel } from './models.ts';
 
 /** What a server counts and measures. */
-export interface Metrics {
-  /** Counts an answer that was sent, or a stream that ended. */
-  answered(route: string, status: number, seconds: number): void;
-  /** Counts a pass of a model. */
-  passed(model: string, pass: PassInfo): void;
-  /** Counts finished samples. */
-  finished(model: string, samples: number): void;
-  /** Returns everything in Prometheus' text format. */
-  text(): Promise<string>;
-  readonly contentType: string;
-}
+export type Metrics = ReturnType<typeof createMetrics>;
 
 const SECONDS = [0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];
 const SEQUENCES = [1, 2, 4, 6, 8, 12, 16, 24, 32, 64];
@@ -24,69 +14,51 @@ const SEQUENCES = [1, 2, 4, 6, 8, 12, 16, 24, 32, 64];
  * Makes a server's metrics.
  * @param models called when the metrics are read
  */
-export function createMetrics(models: () => readonly ServedModel[]): Metrics {
+export function createMetrics(models: () => readonly ServedModel[]) {
   const registry = new Registry();
-  const { requests, latency, samples, steps, batches, passes } = countersOf(registry);
+  const registers = [registry];
+  const counter = (name: string, help: string, ...labelNames: string[]) =>
+    new Counter({ name, help, labelNames, registers });
+  const histogram = (name: string, help: string, label: string, buckets: number[]) =>
+    new Histogram({ name, help, labelNames: [label], buckets, registers });
+  const requests = counter('acdit_requests_total', 'Requests answered', 'route', 'status');
+  const latency = histogram(
+    'acdit_request_seconds',
+    'Time from a request to the end of its answer',
+    'route',
+    SECONDS,
+  );
+  const samples = counter('acdit_samples_total', 'Samples finished', 'model');
+  const steps = counter(
+    'acdit_steps_total',
+    'Passes of sequences through the model: solver steps, and blocks that joined the cache',
+    'model',
+  );
+  const batches = histogram(
+    'acdit_batch_sequences',
+    'Requests that went through the model together',
+    'model',
+    SEQUENCES,
+  );
+  const passes = histogram('acdit_pass_seconds', 'Time of one pass through the model', 'model', SECONDS);
   addGauges(registry, models);
   return {
-    answered(route, status, seconds) {
+    /** Counts an answer that was sent, or a stream that ended. */
+    answered(route: string, status: number, seconds: number): void {
       requests.inc({ route, status });
       latency.observe({ route }, seconds);
     },
-    passed(model, pass) {
+    /** Counts a pass of a model. */
+    passed(model: string, pass: PassInfo): void {
       steps.inc({ model }, pass.sequences);
       batches.observe({ model }, pass.sequences);
       passes.observe({ model }, pass.seconds);
     },
-    finished: (model, count) => samples.inc({ model }, count),
-    text: () => registry.metrics(),
+    /** Counts finished samples. */
+    finished: (model: string, count: number): void => samples.inc({ model }, count),
+    /** Returns everything in Prometheus' text format. */
+    text: (): Promise<string> => registry.metrics(),
     contentType: registry.contentType,
-  };
-}
-
-/** What is counted as it happens. */
-function countersOf(registry: Registry) {
-  const registers = [registry];
-  return {
-    requests: new Counter({
-      name: 'acdit_requests_total',
-      help: 'Requests answered',
-      labelNames: ['route', 'status'],
-      registers,
-    }),
-    latency: new Histogram({
-      name: 'acdit_request_seconds',
-      help: 'Time from a request to the end of its answer',
-      labelNames: ['route'],
-      buckets: SECONDS,
-      registers,
-    }),
-    samples: new Counter({
-      name: 'acdit_samples_total',
-      help: 'Samples finished',
-      labelNames: ['model'],
-      registers,
-    }),
-    steps: new Counter({
-      name: 'acdit_steps_total',
-      help: 'Passes of sequences through the model: solver steps, and blocks that joined the cache',
-      labelNames: ['model'],
-      registers,
-    }),
-    batches: new Histogram({
-      name: 'acdit_batch_sequences',
-      help: 'Requests that went through the model together',
-      labelNames: ['model'],
-      buckets: SEQUENCES,
-      registers,
-    }),
-    passes: new Histogram({
-      name: 'acdit_pass_seconds',
-      help: 'Time of one pass through the model',
-      labelNames: ['model'],
-      buckets: SECONDS,
-      registers,
-    }),
   };
 }
 

@@ -31,12 +31,12 @@ interface Operation {
   /** Name of the operation in clients that are generated from the document. */
   readonly id: string;
   readonly summary: string;
+  /** Media types of the response, with their contents. */
+  readonly answers: Readonly<Record<string, SchemaName | 'binary' | 'text'>>;
   readonly query?: z.ZodObject;
   readonly body?: SchemaName;
   /** The body may be a form too. */
   readonly form?: boolean;
-  /** Media types of the response, with their contents. */
-  readonly answers: Readonly<Record<string, SchemaName | 'binary' | 'text'>>;
   /** Needs no key. */
   readonly open?: boolean;
 }
@@ -67,109 +67,83 @@ function requestSchemas({ samples, steps }: Pick<ServerLimits, 'samples' | 'step
 
 type SchemaName = keyof typeof answerSchemas | keyof ReturnType<typeof requestSchemas>;
 
-const json = (name: SchemaName): Operation['answers'] => ({ 'application/json': name });
+/** @param answers the schema of the JSON that it answers with, or media types and their contents */
+function operation(
+  method: Operation['method'],
+  path: string,
+  id: string,
+  summary: string,
+  answers: SchemaName | Operation['answers'],
+  more: Partial<Operation> = {},
+): Operation {
+  const contents = typeof answers === 'string' ? { 'application/json': answers } : answers;
+  return { method, path, id, summary, answers: contents, ...more };
+}
 
 export const operations: readonly Operation[] = [
-  {
-    method: 'get',
-    path: PATHS.models,
-    id: 'listModels',
-    summary: 'List the models, with their configurations',
-    answers: json('ModelList'),
-  },
-  {
-    method: 'get',
-    path: `${PATHS.models}/{id}`,
-    id: 'getModel',
-    summary: 'Get one model',
-    answers: json('Model'),
-  },
-  {
-    method: 'post',
-    path: PATHS.images,
-    id: 'createImages',
-    summary: "Make images, as in OpenAI's image API; the prompt is a class",
-    body: 'ImageRequest',
-    answers: { ...json('Images'), 'text/event-stream': 'ImageEvent' },
-  },
-  {
-    method: 'get',
-    path: `${PATHS.files}/{name}`,
-    id: 'getFile',
-    summary: 'Get an image that was requested as a URL',
-    answers: { 'image/*': 'binary' },
+  operation('get', PATHS.models, 'listModels', 'List the models, with their configurations', 'ModelList'),
+  operation('get', `${PATHS.models}/{id}`, 'getModel', 'Get one model', 'Model'),
+  operation(
+    'post',
+    PATHS.images,
+    'createImages',
+    "Make images, as in OpenAI's image API; the prompt is a class",
+    { 'application/json': 'Images', 'text/event-stream': 'ImageEvent' },
+    { body: 'ImageRequest' },
+  ),
+  operation(
+    'get',
+    `${PATHS.files}/{name}`,
+    'getFile',
+    'Get an image that was requested as a URL',
+    { 'image/*': 'binary' },
+    { open: true },
+  ),
+  operation(
+    'post',
+    PATHS.stream,
+    'streamBlocks',
+    'Make images or a video, and send blocks and previews as they are made',
+    { 'text/event-stream': 'StreamEvent' },
+    { body: 'StreamRequest' },
+  ),
+  operation(
+    'post',
+    PATHS.videos,
+    'createVideo',
+    "Start a video, as in OpenAI's video API; the prompt is a class",
+    'Video',
+    { body: 'VideoRequest', form: true },
+  ),
+  operation('get', PATHS.videos, 'listVideos', 'List the videos', 'VideoList', { query: videoListQuery }),
+  operation('get', `${PATHS.videos}/{id}`, 'getVideo', 'Get the state of a video', 'Video'),
+  operation(
+    'get',
+    `${PATHS.videos}/{id}/content`,
+    'downloadVideo',
+    'Get a finished video as MP4',
+    { 'video/mp4': 'binary' },
+    { query: videoContentQuery },
+  ),
+  operation(
+    'delete',
+    `${PATHS.videos}/{id}`,
+    'deleteVideo',
+    'Delete a video; if it is being made, stop',
+    'VideoDeleted',
+  ),
+  operation('get', PATHS.health, 'getHealth', 'Check whether the server accepts requests', 'Health', {
     open: true,
-  },
-  {
-    method: 'post',
-    path: PATHS.stream,
-    id: 'streamBlocks',
-    summary: 'Make images or a video, and send blocks and previews as they are made',
-    body: 'StreamRequest',
-    answers: { 'text/event-stream': 'StreamEvent' },
-  },
-  {
-    method: 'post',
-    path: PATHS.videos,
-    id: 'createVideo',
-    summary: "Start a video, as in OpenAI's video API; the prompt is a class",
-    body: 'VideoRequest',
-    form: true,
-    answers: json('Video'),
-  },
-  {
-    method: 'get',
-    path: PATHS.videos,
-    id: 'listVideos',
-    summary: 'List the videos',
-    query: videoListQuery,
-    answers: json('VideoList'),
-  },
-  {
-    method: 'get',
-    path: `${PATHS.videos}/{id}`,
-    id: 'getVideo',
-    summary: 'Get the state of a video',
-    answers: json('Video'),
-  },
-  {
-    method: 'get',
-    path: `${PATHS.videos}/{id}/content`,
-    id: 'downloadVideo',
-    summary: 'Get a finished video as MP4',
-    query: videoContentQuery,
-    answers: { 'video/mp4': 'binary' },
-  },
-  {
-    method: 'delete',
-    path: `${PATHS.videos}/{id}`,
-    id: 'deleteVideo',
-    summary: 'Delete a video; if it is being made, stop',
-    answers: json('VideoDeleted'),
-  },
-  {
-    method: 'get',
-    path: PATHS.health,
-    id: 'getHealth',
-    summary: 'Check whether the server accepts requests',
-    answers: json('Health'),
-    open: true,
-  },
-  {
-    method: 'get',
-    path: PATHS.metrics,
-    id: 'getMetrics',
-    summary: 'Get metrics for Prometheus',
-    answers: { 'text/plain': 'text' },
-  },
-  {
-    method: 'get',
-    path: PATHS.openapi,
-    id: 'getOpenApi',
-    summary: 'Get this document',
-    answers: { 'application/json': 'text' },
-    open: true,
-  },
+  }),
+  operation('get', PATHS.metrics, 'getMetrics', 'Get metrics for Prometheus', { 'text/plain': 'text' }),
+  operation(
+    'get',
+    PATHS.openapi,
+    'getOpenApi',
+    'Get this document',
+    { 'application/json': 'text' },
+    { open: true },
+  ),
 ];
 
 /**

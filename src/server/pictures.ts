@@ -6,7 +6,7 @@ import { framesOf } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import type { ServedModel } from './served-model.ts';
+import type { ServedModel } from './models.ts';
 
 /** Images of each sample: `images[sample][frame]`. */
 export interface Pictures {
@@ -15,41 +15,31 @@ export interface Pictures {
   readonly images: readonly (readonly Image[])[];
 }
 
-/** What there is of some samples. What is missing is 0, which is grey. */
-export interface Sketch {
-  readonly tokens: Tensor<'float32'>;
-  /** Put a block (N, B, C) in its place. */
-  place(block: number, latents: Tensor<'float32'>): void;
-  /** The same with another block, which does not stay. */
-  with(block: number, latents: Tensor<'float32'>): Sketch;
+/** Makes tokens (N, T, B, C) for samples in progress. What is missing is 0, which is grey. */
+export function createSketch(config: AcditConfig, samples: number, blocks = config.blocks) {
+  return zeros('float32', [samples, blocks, config.blockSize, tokenSize(config)]);
 }
 
-export function createSketch(config: AcditConfig, samples: number, blocks = config.blocks): Sketch {
-  return sketchOf(zeros('float32', [samples, blocks, config.blockSize, tokenSize(config)]));
-}
-
-function sketchOf(tokens: Tensor<'float32'>): Sketch {
+/** Puts a block (N, B, C) in its place among tokens (N, T, B, C). */
+export function placeBlock(tokens: Tensor<'float32'>, block: number, { data }: Tensor<'float32'>): void {
   const [samples, blocks] = take(tokens.shape, 2);
-  return {
-    tokens,
-    place(block, { data }) {
-      const size = data.length / samples;
-      for (let n = 0; n < samples; n++) {
-        tokens.data.set(data.subarray(n * size, (n + 1) * size), (n * blocks + block) * size);
-      }
-    },
-    with(block, latents) {
-      const copy = sketchOf(float32(tokens.shape, tokens.data.slice()));
-      copy.place(block, latents);
-      return copy;
-    },
-  };
+  const size = data.length / samples;
+  for (let n = 0; n < samples; n++) {
+    tokens.data.set(data.subarray(n * size, (n + 1) * size), (n * blocks + block) * size);
+  }
+}
+
+/** Returns a copy of tokens (N, T, B, C) with a block in its place. */
+export function withBlock({ shape, data }: Tensor<'float32'>, block: number, latents: Tensor<'float32'>) {
+  const copy = float32(shape, data.slice());
+  placeBlock(copy, block, latents);
+  return copy;
 }
 
 /** Decodes the frames in which a block lies; an image is one frame. @param client stops the work */
 export async function picturesAt(
   model: ServedModel,
-  { tokens }: Sketch,
+  tokens: Tensor<'float32'>,
   block: number,
   client: AbortSignal,
 ): Promise<Pictures> {

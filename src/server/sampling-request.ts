@@ -1,10 +1,8 @@
 /** @file What a client asks for, checked against the model and the server's limits, as what a sampler is asked for. */
 
 import { randomInt } from 'node:crypto';
-import { at } from '../at.ts';
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
-import { printable } from '../io/printable.ts';
 import {
   type ChosenClass,
   type ClassIndex,
@@ -13,13 +11,12 @@ import {
   requireClassNumber,
 } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { didYouMean } from '../nearest.ts';
 import { type PerBlock, planSampling, type SamplePlan } from '../sampling/request.ts';
 import { type EncodedTensor, OPENAI_SIZES } from './api.ts';
 import { type LengthFields, requestedBlocks } from './clip-length.ts';
 import { decodeTensor } from './encoding.ts';
+import { sizeName } from './models.ts';
 import { invalid } from './problems.ts';
-import { type ServedModel, sizeName } from './served-model.ts';
 
 export interface Limits {
   /** Samples of a request. */
@@ -58,30 +55,6 @@ export interface PlannedRequest extends SamplePlan {
 const PARAMS: Readonly<Record<string, string>> = { labels: 'prompt', cfg: 'cfg_scale' };
 /** Random seeds are short enough to be typed in again. */
 const RANDOM_SEEDS = 2 ** 31;
-
-/**
- * The model that a request names; if it names none, the first that makes what is asked for, else the first.
- * @throws {ApiError} if there is no such model, naming the nearest
- */
-export function findModel(
-  models: readonly ServedModel[],
-  name: string | undefined,
-  makes?: 'images' | 'videos',
-): ServedModel {
-  if (name === undefined) {
-    const fits = ({ config }: ServedModel): boolean => (config.frames > 1 ? 'videos' : 'images') === makes;
-    return models.find(fits) ?? at(models, 0);
-  }
-  const found = models.find(({ id }) => id === name);
-  if (found) return found;
-  const ids = models.map(({ id }) => id);
-  throw new ApiError(
-    404,
-    'model_not_found',
-    `there is no model '${printable(name)}'${didYouMean(name, ids, (id) => `'${id}'`) || '.'} There are ${ids.join(', ')}`,
-    { param: 'model' },
-  );
-}
 
 /**
  * @param prompts one for each sample

@@ -4,22 +4,21 @@ import { basename, extname } from 'node:path';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
-import type { ServedDevice } from '../sampling/process-sampler.ts';
+import { openRestartingSampler, type ServedDevice } from '../sampling/process-sampler.ts';
 import type { Precision } from '../sampling/segments.ts';
-import { createApp } from './app.ts';
-import { createBackground } from './background.ts';
-import { DEFAULT_LIMITS, type ServerLimits } from './context.ts';
+import { cleanPublicUrl } from './addresses.ts';
+import { type AppOptions, createApp } from './app.ts';
+import { createBackground, DEFAULT_LIMITS, type ServerLimits } from './context.ts';
 import { createGate } from './gate.ts';
 import { describeRules, hostRules } from './host-check.ts';
 import { cleanApiKey } from './key-text.ts';
 import { type Listener, listen } from './listener.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import type { ServedModel } from './models.ts';
 import { allowedOrigins } from './origins.ts';
-import { cleanPublicUrl } from './public-url.ts';
-import { openRestartingSampler } from './restarting-sampler.ts';
-import type { ServedModel } from './served-model.ts';
 import { listStaticFiles, type StaticFiles } from './static-files.ts';
 import { createFileStore } from './stored-files.ts';
+import { now } from './time.ts';
 
 /** A model to serve. */
 export interface ModelSource {
@@ -34,7 +33,7 @@ export interface ModelSource {
 }
 
 /** What is served, where, and within which limits. */
-export interface ServeOptions {
+export interface ServeOptions extends Pick<AppOptions, 'apiKey' | 'cors' | 'publicUrl' | 'version'> {
   /** At least one. A function is called after the port is bound, so that no model is fetched in vain. */
   readonly models: readonly ModelSource[] | (() => Promise<readonly ModelSource[]>);
   readonly host: string;
@@ -51,19 +50,12 @@ export interface ServeOptions {
   readonly queue: number;
   /** Limits that differ from {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<ServerLimits> | undefined;
-  /** The key that clients must send as a bearer token; white space around it is ignored. */
-  readonly apiKey?: string | undefined;
-  /** Origins whose pages may use the server, or `*`. */
-  readonly cors?: readonly string[] | undefined;
-  /** URL at which clients reach the server, if it differs from where it listens. */
-  readonly publicUrl?: string | undefined;
   /** Host names that requests may use, in addition to `host`, `publicUrl` and loopback names. */
   readonly allowHost?: readonly string[] | undefined;
   /** Folder of the web app. */
   readonly web?: string | undefined;
   /** Folder of the package that the web app is part of, which has the files that both need. */
   readonly webPackage?: string | undefined;
-  readonly version: string;
   /** Told of what went wrong on the server's side. */
   readonly log: (message: string) => void;
 }
@@ -100,11 +92,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
     return await serveModels(checked, web, listener, loaded);
   } catch (error) {
     await closeModels(loaded);
-    await listener.close(
-      0,
-      async () => {},
-      () => {},
-    );
+    await listener.close(0);
     throw error;
   }
 }
@@ -182,7 +170,7 @@ async function openServedModel(
   return {
     id,
     config,
-    created: Math.floor(Date.now() / 1000),
+    created: now(),
     sampler,
     decoder: vae === undefined ? pixelDecoder(config) : processDecoder({ config, vae, threads }),
     gate: createGate({ seats: batch, waiting: queue }),

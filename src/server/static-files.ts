@@ -9,8 +9,8 @@ import { Readable } from 'node:stream';
 import type { Context, Hono } from 'hono';
 import { getMimeType } from 'hono/utils/mime';
 import { ApiError, ArgumentError } from '../errors.ts';
+import { requestPath } from './addresses.ts';
 import { methodNotAllowed } from './problems.ts';
-import { requestPath } from './request-path.ts';
 
 /** Files by the paths of their URLs. */
 export type StaticFiles = ReadonlyMap<string, StaticFile>;

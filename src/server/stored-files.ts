@@ -9,12 +9,7 @@ export interface StoredFile {
 }
 
 /** Files that are kept for a while, to be fetched by address. */
-export interface FileStore {
-  /** Keep a file; gives a name that cannot be guessed. */
-  add(file: StoredFile): string;
-  /** The file, while it is kept. */
-  get(name: string): StoredFile | undefined;
-}
+export type FileStore = ReturnType<typeof createFileStore>;
 
 /** How much is kept, and how long. */
 export interface FileStoreOptions {
@@ -26,8 +21,8 @@ export interface FileStoreOptions {
   readonly now?: () => number;
 }
 
-/** Make a store with no files. */
-export function createFileStore({ capacity, lifetime, now = Date.now }: FileStoreOptions): FileStore {
+/** Makes a store with no files. */
+export function createFileStore({ capacity, lifetime, now = Date.now }: FileStoreOptions) {
   /** The oldest first. */
   const files = new Map<string, StoredFile & { readonly expires: number }>();
   let size = 0;
@@ -42,14 +37,16 @@ export function createFileStore({ capacity, lifetime, now = Date.now }: FileStor
     }
   }
   return {
-    add(file) {
+    /** Keeps a file; returns a name that cannot be guessed. */
+    add(file: StoredFile): string {
       const name = randomUUID();
       size += file.bytes.length;
       files.set(name, { ...file, expires: now() + lifetime * 1000 });
       tidy();
       return name;
     },
-    get(name) {
+    /** Returns the file, while it is kept. */
+    get(name: string): StoredFile | undefined {
       tidy();
       return files.get(name);
     },

@@ -1,31 +1,31 @@
 /** @file `POST /v1/acdit/stream`: blocks as they are finished, and the one in progress as it is foreseen. */
 
 import type { Hono } from 'hono';
-import { ApiError } from '../errors.ts';
 import { frameCount } from '../models/acdit/config.ts';
 import { UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { PATHS, type StreamEvent, type StreamRequest, streamRequestSchema } from './api.ts';
 import { readBody } from './body.ts';
 import type { ServerContext } from './context.ts';
 import { encodeTensor } from './encoding.ts';
 import { eventStream } from './events.ts';
-import { type GenerationEvent, generate } from './generation.ts';
+import { type GenerationEvent, generate, type Job } from './generation.ts';
+import { findModel, sizeName } from './models.ts';
 import {
   createSketch,
   encodePictures,
   type Pictures,
   picturesAt,
-  type Sketch,
+  placeBlock,
   wholePictures,
+  withBlock,
 } from './pictures.ts';
-import { findModel, type PlannedRequest, planRequest } from './sampling-request.ts';
-import { type ServedModel, sizeName } from './served-model.ts';
+import { invalid } from './problems.ts';
+import { planRequest } from './sampling-request.ts';
 
-interface StreamJob {
-  readonly model: ServedModel;
+interface StreamJob extends Job {
   readonly body: StreamRequest;
-  readonly request: PlannedRequest;
   /** Aborted when the client no longer waits. */
   readonly client: AbortSignal;
 }
@@ -38,16 +38,16 @@ export function streamRoutes(app: Hono, context: ServerContext): void {
       givenLimit: limits.givenBody,
     });
     const model = findModel(models, body.model);
-    const request = planRequest(model.config, promptsOf(body), body, limits);
+    const job = { model, body, request: planRequest(model.config, promptsOf(body), body, limits) };
     return eventStream(c, context, (client) =>
-      streamEvents({ model, body, request, client }, generate(context, model, request, client)),
+      streamEvents({ ...job, client }, generate(context, job, client)),
     );
   });
 }
 
 function promptsOf({ prompt, prompts, n }: StreamRequest): NonNullable<StreamRequest['prompts']> {
   if ((prompt === undefined) === (prompts === undefined)) {
-    throw new ApiError(400, 'invalid_value', 'give either prompt or prompts', { param: 'prompt' });
+    invalid('prompt', 'give either prompt or prompts');
   }
   return prompts ?? Array<NonNullable<typeof prompt>>(n).fill(prompt!);
 }
@@ -75,7 +75,7 @@ async function* streamEvents(
     }
     if (event.kind === 'block') {
       await previews.drop();
-      sketch.place(event.block, event.latents);
+      placeBlock(sketch, event.block, event.latents);
       const pictures = () => picturesAt(model, sketch, event.block, job.client);
       const { block, given = false, latents } = event;
       yield { type: 'block', block, given, ...(await shown(job, pictures, latents)) };
@@ -114,31 +114,26 @@ function started({ model, body, request }: StreamJob): StreamEvent {
 async function shown(
   { body: { output_format, latents: wanted } }: StreamJob,
   pictures: (() => Promise<Pictures>) | undefined,
-  latents: Parameters<typeof encodeTensor>[0],
+  latents: Tensor<'float32'>,
 ): Promise<Pick<StreamEvent & { type: 'block' }, 'first_frame' | 'images' | 'latents'>> {
-  const made = output_format === 'none' ? undefined : await pictures?.();
-  return {
-    ...(made &&
-      output_format !== 'none' && {
-        first_frame: made.firstFrame,
-        images: await encodePictures(made, output_format),
-      }),
-    ...(wanted && { latents: encodeTensor(latents) }),
-  };
+  const fields = wanted ? { latents: encodeTensor(latents) } : {};
+  if (output_format === 'none' || !pictures) return fields;
+  const made = await pictures();
+  return { first_frame: made.firstFrame, images: await encodePictures(made, output_format), ...fields };
 }
 
 /**
  * Previews are made beside the sampling, one at a time: where decoding takes longer than the steps between two previews,
  * there are fewer of them.
  */
-function createPreviews(job: StreamJob, sketch: Sketch) {
+function createPreviews(job: StreamJob, sketch: Tensor<'float32'>) {
   const { preview_every } = job.body;
   const ready: StreamEvent[] = [];
   let making: Promise<void> | undefined;
   let failure: { readonly error: unknown } | undefined;
 
   async function make({ block, step, clean }: SampleEvent & { kind: 'step' }): Promise<void> {
-    const pictures = () => picturesAt(job.model, sketch.with(block, clean), block, job.client);
+    const pictures = () => picturesAt(job.model, withBlock(sketch, block, clean), block, job.client);
     ready.push({ type: 'preview', block, step, ...(await shown(job, pictures, clean)) });
   }
 

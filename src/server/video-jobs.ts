@@ -4,134 +4,108 @@ import { randomUUID } from 'node:crypto';
 import { ApiError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import type { Video } from './api.ts';
+import { now } from './time.ts';
 
+/** A video that was asked for. */
 export interface VideoJob {
+  /** Changes as it is made. */
   readonly video: Video;
   /** The MP4, once it is finished. */
-  readonly file: Uint8Array | undefined;
-  update(changes: Partial<Pick<Video, 'status' | 'progress' | 'error'>>): void;
-  finish(file: Uint8Array): void;
-  /** Records that the client has the file. */
-  fetch(): void;
-  /** Resolves once the client has the file, or the job is removed. */
-  readonly settled: Promise<void>;
+  file?: Uint8Array;
+  /** Aborted when the job is removed. */
+  readonly work: AbortController;
+  /** Aborted once the client has the file, or the job is removed. */
+  readonly settled: AbortController;
 }
 
-export interface VideoJobs {
-  /**
-   * @param work aborted when the job is removed
-   * @throws {ApiError} 429 if too many are being made
-   */
-  add(
-    video: Pick<Video, 'model' | 'prompt' | 'seconds' | 'blocks' | 'size' | 'seed' | 'untrained' | 'notes'>,
-    work: AbortController,
-  ): VideoJob;
-  /** @throws {ApiError} 404 */
-  get(id: string): VideoJob;
-  /** Deletes one; if it is being made, its work stops. @throws {ApiError} 404 */
-  remove(id: string): void;
-  /** The oldest first. */
-  all(): VideoJob[];
-}
+/** What a client asks for. */
+type AskedVideo = Pick<
+  Video,
+  'model' | 'prompt' | 'seconds' | 'blocks' | 'size' | 'seed' | 'untrained' | 'notes'
+>;
 
 /** Seconds that a video is kept. */
 const LIFETIME = 3600;
 
-/** @param capacity videos that are kept or being made; the oldest finished ones make room. */
-export function createVideoJobs(capacity: number): VideoJobs {
-  const jobs = new Map<string, VideoJob & { abort(): void }>();
+/** The videos that are being made or kept. */
+export class VideoJobs {
+  /** The oldest first. */
+  readonly #jobs = new Map<string, VideoJob>();
+  readonly #capacity: number;
 
-  function forget(id: string): void {
-    jobs.get(id)?.abort();
-    jobs.delete(id);
+  /** @param capacity videos that are kept or being made; the oldest finished ones make room */
+  constructor(capacity: number) {
+    this.#capacity = capacity;
   }
 
-  function tidy(): void {
-    for (const [id, { video }] of jobs) if (video.expires_at <= now() && isOver(video)) forget(id);
+  /**
+   * @param work aborted when the job is removed
+   * @throws {ApiError} 429 if too many are being made
+   */
+  add(asked: AskedVideo, work: AbortController): VideoJob {
+    this.#makeRoom();
+    const created_at = now();
+    const video: Video = {
+      id: `video_${randomUUID()}`,
+      object: 'video',
+      status: 'queued',
+      progress: 0,
+      created_at,
+      completed_at: null,
+      expires_at: created_at + LIFETIME,
+      remixed_from_video_id: null,
+      error: null,
+      ...asked,
+    };
+    const job = { video, work, settled: new AbortController() };
+    this.#jobs.set(video.id, job);
+    return job;
   }
 
-  function makeRoom(): void {
-    tidy();
-    if (jobs.size < capacity) return;
-    const oldest = [...jobs.values()].find(({ video }) => isOver(video));
+  /** @throws {ApiError} 404 */
+  get(id: string): VideoJob {
+    this.#tidy();
+    const job = this.#jobs.get(id);
+    if (job) return job;
+    throw new ApiError(404, 'video_not_found', `there is no video '${printable(id)}'; it may have expired`);
+  }
+
+  /** Deletes one; if it is being made, its work stops. @throws {ApiError} 404 */
+  remove(id: string): void {
+    this.#forget(this.get(id));
+  }
+
+  /** Returns the videos, the oldest first. */
+  all(): Video[] {
+    this.#tidy();
+    return [...this.#jobs.values()].map(({ video }) => video);
+  }
+
+  #forget({ video, work, settled }: VideoJob): void {
+    work.abort(new ApiError(404, 'video_not_found', 'the video was deleted'));
+    settled.abort();
+    this.#jobs.delete(video.id);
+  }
+
+  #tidy(): void {
+    for (const job of this.#jobs.values())
+      if (job.video.expires_at <= now() && isOver(job)) this.#forget(job);
+  }
+
+  #makeRoom(): void {
+    this.#tidy();
+    const { size } = this.#jobs;
+    if (size < this.#capacity) return;
+    const oldest = [...this.#jobs.values()].find(isOver);
     if (!oldest) {
-      throw new ApiError(429, 'queue_full', `${jobs.size} videos are being made already; try again later`, {
+      throw new ApiError(429, 'queue_full', `${size} videos are being made already; try again later`, {
         retryAfter: 30,
       });
     }
-    forget(oldest.video.id);
+    this.#forget(oldest);
   }
-
-  return {
-    add(asked, work) {
-      makeRoom();
-      const job = createJob(asked, work);
-      jobs.set(job.video.id, job);
-      return job;
-    },
-    get(id) {
-      tidy();
-      const job = jobs.get(id);
-      if (job) return job;
-      throw new ApiError(404, 'video_not_found', `there is no video '${printable(id)}'; it may have expired`);
-    },
-    remove(id) {
-      forget(this.get(id).video.id);
-    },
-    all() {
-      tidy();
-      return [...jobs.values()];
-    },
-  };
 }
 
-function createJob(...[asked, work]: Parameters<VideoJobs['add']>): VideoJob & { abort(): void } {
-  const created_at = now();
-  let file: Uint8Array | undefined;
-  let fetch = (): void => {};
-  const settled = new Promise<void>((resolve) => {
-    fetch = resolve;
-  });
-  let video: Video = {
-    id: `video_${randomUUID()}`,
-    object: 'video',
-    status: 'queued',
-    progress: 0,
-    created_at,
-    completed_at: null,
-    expires_at: created_at + LIFETIME,
-    remixed_from_video_id: null,
-    error: null,
-    ...asked,
-  };
-  return {
-    get video() {
-      return video;
-    },
-    get file() {
-      return file;
-    },
-    settled,
-    fetch,
-    update(changes) {
-      video = { ...video, ...changes };
-    },
-    finish(bytes) {
-      file = bytes;
-      video = { ...video, status: 'completed', progress: 100, completed_at: now() };
-    },
-    abort() {
-      work.abort(new ApiError(404, 'video_not_found', 'the video was deleted'));
-      fetch();
-    },
-  };
-}
-
-function isOver({ status }: Video): boolean {
+function isOver({ video: { status } }: VideoJob): boolean {
   return status === 'completed' || status === 'failed';
-}
-
-/** Seconds since 1970. */
-function now(): number {
-  return Math.floor(Date.now() / 1000);
 }

@@ -3,10 +3,12 @@
  */
 
 import type { Context, Hono } from 'hono';
-import type { Decoder } from '../decoding/decoder.ts';
+import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
+import { enlarge, framesOf, type Image } from '../media/pixels.ts';
+import { mp4Encoder } from '../media/video-mp4.ts';
 import { frameCount } from '../models/acdit/config.ts';
-import { streamFrames } from '../sampling/frames.ts';
+import { type DecodeFrames, streamFrames } from '../sampling/frames.ts';
 import { UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import {
@@ -19,16 +21,16 @@ import {
   videoRequestSchema,
 } from './api.ts';
 import { readBody, validBody } from './body.ts';
-import { createClip } from './clip-file.ts';
 import type { ServerContext } from './context.ts';
-import { type GenerationEvent, generate } from './generation.ts';
+import { type GenerationEvent, generate, type Job } from './generation.ts';
+import { findModel, sizeName } from './models.ts';
 import { toApiError } from './problems.ts';
-import { findModel, type PlannedRequest, planRequest } from './sampling-request.ts';
-import { type ServedModel, sizeName } from './served-model.ts';
-import { createVideoJobs, type VideoJob, type VideoJobs } from './video-jobs.ts';
+import { planRequest } from './sampling-request.ts';
+import { now, whenAborted } from './time.ts';
+import { type VideoJob, VideoJobs } from './video-jobs.ts';
 
 export function videoRoutes(app: Hono, context: ServerContext): void {
-  const jobs = createVideoJobs(context.limits.videos);
+  const jobs = new VideoJobs(context.limits.videos);
   app.post(PATHS.videos, async (c) => {
     const body = await readBody(c, videoRequestSchema, { limit: context.limits.body, forms: true });
     return c.json(startVideo(context, jobs, body));
@@ -45,16 +47,11 @@ export function videoRoutes(app: Hono, context: ServerContext): void {
 
 function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest): Video {
   const { models, limits } = context;
-  const model = findModel(models, body.model, 'videos');
+  const model = findModel(models, body.model, 'video');
   const { config } = model;
-  if (config.frames === 1) {
-    throw new ApiError(400, 'wrong_model', `${model.id} makes pictures; use ${PATHS.images}`, {
-      param: 'model',
-    });
-  }
   const request = planRequest(config, [body.prompt], body, limits);
   const work = new AbortController();
-  const events = generate(context, model, request, work.signal);
+  const events = generate(context, { model, request }, work.signal);
   try {
     const asked = {
       model: model.id,
@@ -67,7 +64,7 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
       notes: [...request.notes],
     };
     const job = jobs.add(asked, work);
-    context.background.add(makeVideo(context, { model, request, fps: body.fps, events, job, work }));
+    context.background.add(makeVideo(context, { model, request, fps: body.fps, events, job }));
     return job.video;
   } catch (refusal) {
     work.abort(refusal); // so that it leaves the queue
@@ -76,13 +73,10 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
 }
 
 /** A video to be made. */
-interface VideoTask {
-  readonly model: ServedModel;
-  readonly request: PlannedRequest;
+interface VideoTask extends Job {
   readonly fps: number;
   readonly events: AsyncIterable<GenerationEvent>;
   readonly job: VideoJob;
-  readonly work: AbortController;
 }
 
 /**
@@ -91,40 +85,44 @@ interface VideoTask {
  */
 async function makeVideo(
   { log, stopping, closing }: ServerContext,
-  { model, request, fps, events, job, work }: VideoTask,
+  { model, request, fps, events, job }: VideoTask,
 ): Promise<void> {
+  const { video, work, settled } = job;
   try {
-    const clip = createClip(fps);
-    const reported = followed(events, request.totalSteps, job);
-    const decode: Decoder['decode'] = (tokens) => model.decoder.decode(tokens, { signal: work.signal });
+    const encoder = mp4Encoder(fps);
+    const reported = followed(events, request.totalSteps, video);
+    const decode: DecodeFrames = (tokens) => model.decoder.decode(tokens, { signal: work.signal });
     for await (const event of streamFrames(model.config, reported, decode)) {
-      if (event.kind === 'frames') await clip.add(event.frames);
+      if (event.kind === 'frames') await encoder.add(at(framesOf(event.frames), 0).map(legible));
     }
-    job.finish(await clip.file());
+    job.file = Buffer.concat(await encoder.file());
+    Object.assign(video, { status: 'completed', progress: 100, completed_at: now() });
   } catch (cause) {
     const error = toApiError(cause);
     if (!work.signal.aborted) log(error);
-    job.update({ status: 'failed', error: { code: error.code, message: error.message } });
+    Object.assign(video, { status: 'failed', error: { code: error.code, message: error.message } });
     return;
   }
-  if (stopping.aborted) await Promise.race([job.settled, whenAborted(closing)]);
+  if (stopping.aborted) await Promise.race([whenAborted(settled.signal), whenAborted(closing)]);
 }
 
-function whenAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+/** Frames that are smaller are enlarged to about this height: H.264 keeps half of the colour per side. */
+const LEGIBLE_HEIGHT = 256;
+
+function legible(image: Image): Image {
+  return enlarge(image, Math.max(1, Math.round(LEGIBLE_HEIGHT / image.height)));
 }
 
-/** Yields the sampler's events, and records the progress in the job. */
+/** Yields the sampler's events, and records the progress in the video. */
 async function* followed(
   events: AsyncIterable<GenerationEvent>,
   totalSteps: number,
-  job: VideoJob,
+  video: Video,
 ): AsyncGenerator<SampleEvent, void, void> {
   let done = 0;
   for await (const event of events) {
-    if (event.kind === 'start') job.update({ status: 'in_progress' });
-    if (event.kind === 'step') job.update({ progress: Math.floor((99 * ++done) / totalSteps) });
+    if (event.kind === 'start') video.status = 'in_progress';
+    if (event.kind === 'step') video.progress = Math.floor((99 * ++done) / totalSteps);
     if (event.kind !== 'wait' && event.kind !== 'start') yield event;
   }
 }
@@ -134,10 +132,10 @@ async function* followed(
  * @throws {ApiError} 400 for variants of OpenAI's API that do not exist here, 409 before it is finished
  */
 function content(c: Context, job: VideoJob): Response {
-  const { video, file } = job;
+  const { video, file, settled } = job;
   validBody(videoContentQuery, c.req.query());
   if (file) {
-    if (c.req.method === 'GET') job.fetch();
+    if (c.req.method === 'GET') settled.abort();
     return new Response(new Uint8Array(file), { headers: { 'content-type': 'video/mp4' } });
   }
   const why = video.error ? `it failed: ${video.error.message}` : `it is ${video.status}; ask again later`;
@@ -149,8 +147,7 @@ function listVideos(c: Context, jobs: VideoJobs): VideoList {
   const { limit, after, order } = validBody(videoListQuery, c.req.query());
   // An unknown one must not start the list again: a client that pages through it would never end.
   const last = after === undefined ? undefined : jobs.get(after).video.id;
-  const oldestFirst = jobs.all().map(({ video }) => video);
-  const all = order === 'asc' ? oldestFirst : oldestFirst.reverse();
+  const all = order === 'asc' ? jobs.all() : jobs.all().reverse();
   const start = all.findIndex(({ id }) => id === last) + 1;
   const data = all.slice(start, start + limit);
   return {

@@ -2,7 +2,7 @@
 
 import { openDataset } from '../data/open.ts';
 import { serveWorkerThread } from '../remote/node.ts';
-import { transferred } from '../remote/transfer.ts';
+import { transferred } from '../remote/serve.ts';
 import { noisedBatches } from './noising.ts';
 import { recipeModel } from './recipe.ts';
 import type { BatchCalls } from './worker-batches.ts';

@@ -6,10 +6,9 @@ import { createSolver } from '../diffusion/solvers/index.ts';
 import { FormatError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { EMPTY_CACHE } from '../sampling/cache.ts';
-import { finalLatents } from '../sampling/final-latents.ts';
 import { openNoisePredictor } from '../sampling/noise-predictor.ts';
 import { blockOf } from '../sampling/request.ts';
-import { createSampler } from '../sampling/sampler.ts';
+import { createSampler, finalLatents } from '../sampling/sampler.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import {

@@ -2,7 +2,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { imageFromSamples } from '../../src/media/pixels.ts';
 import { unpatchify } from '../../src/models/acdit/layout.ts';
-import { finalLatents } from '../../src/sampling/final-latents.ts';
+import { finalLatents } from '../../src/sampling/sampler.ts';
 import { type ImageEvent, imageEventSchema, imagesSchema, modelListSchema } from '../../src/server/api.ts';
 import { tinyPixels } from '../support/tiny-model.ts';
 import { errorOf, eventsOf, tinyServer } from '../support/tiny-server.ts';

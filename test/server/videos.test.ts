@@ -52,7 +52,13 @@ describe('videos', () => {
     const rest = await page(`limit=2&after=${first.last_id}`);
     expect([rest.data.map(({ id }) => id), rest.has_more]).toEqual([[ids[0]], false]);
     expect((await page('order=asc')).first_id).toBe(ids[0]);
-    expect((await server.get(`${PATH}?limit=x`)).status).toBe(400);
+    for (const limit of ['x', '-1', '0', '101', '1.5']) {
+      const refused = await server.get(`${PATH}?limit=${limit}`);
+      expect([refused.status, (await errorOf(refused)).message]).toEqual([
+        400,
+        'limit: must be a whole number from 1 to 100',
+      ]);
+    }
 
     const deleted = await server.app.request(`${PATH}/${ids[0]}`, { method: 'DELETE' });
     expect(videoDeletedSchema.parse(await deleted.json()).id).toBe(ids[0]);

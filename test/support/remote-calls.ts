@@ -3,7 +3,7 @@
 import { ApiError } from '../../src/errors.ts';
 import type { Call } from '../../src/remote/protocol.ts';
 import type { Handlers } from '../../src/remote/serve.ts';
-import { transferred } from '../../src/remote/transfer.ts';
+import { transferred } from '../../src/remote/serve.ts';
 
 export interface TestCalls {
   /** Returns an array, which need not stay at this end. */

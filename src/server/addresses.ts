@@ -1,8 +1,8 @@
-/** @file The URL at which clients reach the server, if it differs from where it listens. */
+/** @file Where clients reach the server: behind a proxy, or in an app that another server has mounted below a prefix. */
 
 import type { Context } from 'hono';
+import { basePath } from 'hono/route';
 import { ArgumentError } from '../errors.ts';
-import { mountPath } from './request-path.ts';
 
 /**
  * Returns the URL that clients use, without a slash at its end.
@@ -21,4 +21,14 @@ export function cleanPublicUrl(text: string): string {
 /** Returns the URL of a path of the API for the client: below the public URL, or else below that of this request. */
 export function addressOf(c: Context, publicUrl: string | undefined, path: string): string {
   return `${publicUrl ?? new URL(c.req.url).origin + mountPath(c)}${path}`;
+}
+
+/** Returns the path below which the app is mounted, such as `/acdit`; empty at the root. */
+export function mountPath(c: Context): string {
+  return basePath(c).replace(/\/+$/, '');
+}
+
+/** Returns the request's path below {@link mountPath}. */
+export function requestPath(c: Context): string {
+  return c.req.path.slice(mountPath(c).length) || '/';
 }
