@@ -6,11 +6,12 @@
 
 import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
+import { sliceAxis } from '../tensor/axes.ts';
 import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Graph, graphOf } from './onnx.ts';
 import { add, divide, multiply, scale } from './operators/index.ts';
-import { substitute } from './partition.ts';
-import { applyOne, constant, input, integers, type SymbolicTensor, scalar } from './symbolic.ts';
+import { substituteInGraph } from './partition.ts';
+import { applyOne, constant, input, inputName, integers, type SymbolicTensor, scalar } from './symbolic.ts';
 
 /** The middle of the 256 values of a row's elements, which stands for 0. */
 const ZERO_POINT = 128;
@@ -49,7 +50,7 @@ export function quantizeProducts(
   { bits, isExact }: QuantizeOptions,
 ): BoundGraph {
   const quantized: Record<string, Tensor> = {};
-  const symbols = substitute(Object.values(graph.outputs), ({ source }, inputs) => {
+  const { outputs } = substituteInGraph(graph, ({ source }, inputs) => {
     if (source.kind !== 'node' || source.node.operator !== 'Gemm') return undefined;
     const { transA, transB } = source.node.attributes;
     const weight = partOfWeight(at(inputs, 1), weights);
@@ -64,10 +65,8 @@ export function quantizeProducts(
     );
     return inputs[2] ? add(product, inputs[2]) : product;
   });
-  const result = graphOf(
-    Object.fromEntries(Object.keys(graph.outputs).map((name, i) => [name, at(symbols, i)])),
-  );
-  const taken = new Set(result.inputs.map(({ source }) => (source.kind === 'input' ? source.name : '')));
+  const result = graphOf(outputs);
+  const taken = new Set(result.inputs.map(inputName));
   const kept = Object.entries({ ...weights, ...quantized }).filter(([name]) => taken.has(name));
   return { graph: result, weights: Object.fromEntries(kept) };
 }
@@ -129,24 +128,8 @@ function partOfWeight(
   return {
     name: whole.name,
     key: `${whole.key}.${index}`,
-    part: () => sliceOfMatrix(whole.part(), axis, start, start + at(sizes, index)),
+    part: () => sliceAxis(whole.part(), axis, start, start + at(sizes, index)),
   };
-}
-
-/** Rows (axis 0) or columns (axis 1) of a matrix. */
-function sliceOfMatrix(
-  { shape, data }: Tensor<'float32'>,
-  axis: number,
-  start: number,
-  end: number,
-): Tensor<'float32'> {
-  const [rows, columns] = [at(shape, 0), at(shape, 1)];
-  if (axis === 0) return float32([end - start, columns], data.subarray(start * columns, end * columns));
-  const part = new Float32Array(rows * (end - start));
-  for (let row = 0; row < rows; row++) {
-    part.set(data.subarray(row * columns + start, row * columns + end), row * (end - start));
-  }
-  return float32([rows, end - start], part);
 }
 
 /** Rows of the weight that are transposed together: their lines of the result stay in the processor's cache. */
