@@ -7,12 +7,7 @@ import { INCEPTION_SCORE_CHUNK } from '../evaluation/logit-scores.ts';
 import { metricTable } from '../evaluation/report/metric-table.ts';
 import { CLIP_RESIZINGS } from '../models/i3d/i3d.ts';
 import { PREPROCESSINGS } from '../models/inception/inception.ts';
-import {
-  type EvaluateSamplesResult,
-  evaluateSamples,
-  requireOutputs,
-  writeEvaluationReport,
-} from '../runs/evaluate.ts';
+import { evaluateSamples, requireOutputs, writeEvaluationReport } from '../runs/evaluate.ts';
 import { FASHION_MNIST, I3D, INCEPTION } from '../runs/feature-network.ts';
 import { defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
@@ -113,7 +108,9 @@ export const command = defineCommand({
     try {
       const result = await evaluateSamples(options);
       const { metrics, protocol, sets } = result;
-      report.emit({ ...metrics, protocol, ...passedOverOf(sets) });
+      const ignoredFiles = { reference: sets.reference.ignoredFiles, samples: sets.samples.ignoredFiles };
+      const ignores = ignoredFiles.reference ?? ignoredFiles.samples;
+      report.emit({ ...metrics, protocol, ...(ignores && { ignoredFiles }) });
       report.print(metricTable(metrics, sets, protocol));
       if (values.report === undefined) return;
       await writeEvaluationReport(values.report, result, options);
@@ -123,9 +120,3 @@ export const command = defineCommand({
     }
   },
 });
-
-/** Returns the ignored files of the two folders, for the JSON output. */
-function passedOverOf({ reference, samples }: EvaluateSamplesResult['sets']) {
-  if (!reference.ignoredFiles && !samples.ignoredFiles) return undefined;
-  return { ignoredFiles: { reference: reference.ignoredFiles, samples: samples.ignoredFiles } };
-}

@@ -12,8 +12,6 @@ export interface ProgressOptions extends WorkOptions {
   readonly stream: TerminalStream;
   /** Write only logged messages. */
   readonly quiet?: boolean;
-  /** Seconds between plain lines where there is no terminal (default: 5). */
-  readonly plainInterval?: number;
   /** Milliseconds, for tests. */
   readonly now?: () => number;
 }
@@ -38,6 +36,8 @@ const BAR_WIDTH = 24;
 const DEFAULT_WIDTH = 80;
 /** A terminal line is rewritten at most this often, in milliseconds. */
 const REDRAW_INTERVAL = 100;
+/** The same where there is no terminal, so that each is a line. */
+const PLAIN_INTERVAL = 5000;
 /** The speed is that of about the last this many seconds. */
 const SPEED_WINDOW = 20;
 const CLEAR_LINE = '\r\u001b[K';
@@ -46,7 +46,7 @@ const CLEAR_LINE = '\r\u001b[K';
 export function startProgress(options: ProgressOptions): TerminalProgress {
   const { stream, total, start = 0, label, unit = 'step', quiet = false, now = Date.now } = options;
   const isTerminal = stream.isTTY === true;
-  const interval = isTerminal ? REDRAW_INTERVAL : (options.plainInterval ?? 5) * 1000;
+  const interval = isTerminal ? REDRAW_INTERVAL : PLAIN_INTERVAL;
   const meter = speedMeter(start, now());
   let state: ProgressState = { label, done: start, total, unit, speed: undefined, fields: {} };
   let lastShown = Number.NEGATIVE_INFINITY;

@@ -62,13 +62,10 @@ export async function readRecipe(
   if (path === undefined && overrides.length === 0) {
     throw new ArgumentError('train needs a RECIPE.json, such as recipes/fashion-mnist.json, or flags');
   }
-  const base = path === undefined ? emptyRecipe() : await readJson(path);
+  const empty = { model: {}, data: {}, training: {}, output: {} };
+  const base: JsonObject = path === undefined ? empty : await readJson(path);
   for (const [key, value] of overrides) replace(base, key, value);
   return parseRecipe(base, path ?? 'flags');
-}
-
-function emptyRecipe(): JsonObject {
-  return { model: {}, data: {}, training: {}, output: {} };
 }
 
 async function readJson(path: string): Promise<JsonObject> {

@@ -7,10 +7,10 @@ import { closingAfter } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import type { Check } from '../verification/check.ts';
 import { checkedNames, verifyModel } from '../verification/verify.ts';
-import { type CommandContext, defineCommand } from './command.ts';
+import { defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { EXIT } from './failure.ts';
-import type { Flags, FlagValues } from './flags.ts';
+import type { Flags } from './flags.ts';
 import { checkpointFlags, openChosenModel } from './shared-flags.ts';
 
 const verifyFlags = {
@@ -41,11 +41,12 @@ export const command = defineCommand({
           `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
         );
       }
-      const { config, weights } = await readModel(model, values, context);
+      const stored = await openChosenModel(model, values, context);
+      const weights = await closingAfter(stored.archive, () => readWeights(stored, context));
       const progress = report.progress({ total: names.length, label: 'verify', unit: 'check' });
       const checks: Check[] = [];
       try {
-        for await (const check of verifyModel({ config, weights, golden, device, signal })) {
+        for await (const check of verifyModel({ config: stored.config, weights, golden, device, signal })) {
           checks.push(check);
           progress.update(checks.length);
         }
@@ -62,12 +63,6 @@ export const command = defineCommand({
     }
   },
 });
-
-async function readModel(name: string, values: FlagValues<typeof verifyFlags>, context: CommandContext) {
-  const model = await openChosenModel(name, values, context);
-  const weights = await closingAfter(model.archive, () => readWeights(model, context));
-  return { config: model.config, weights };
-}
 
 /** Arrays of which there is one for each parameter are one line together. */
 const GROUPS = ['train.grad.', 'train.after3.'];

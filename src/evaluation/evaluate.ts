@@ -102,15 +102,13 @@ async function distances(comparison: Comparison): Promise<Metrics> {
   const { network } = reference;
   const name = (network === samples.network && distanceNames.get(network ?? '')) || 'frechetDistance';
   warnOfUnnamed(comparison);
-  const metrics: { -readonly [Name in DistanceName | 'sfid']?: number } = {};
+  const metrics: { -readonly [Name in keyof Metrics]: Metrics[Name] } = {};
   if (a && b) metrics[name] = await frechetDistance(device, a, b, work('Fréchet distance', options));
   if (name === 'fid' && reference.spatial && samples.spatial) {
     metrics.sfid = await frechetDistance(device, reference.spatial, samples.spatial, work('sFID', options));
   }
   return metrics;
 }
-
-type DistanceName = 'fid' | 'fvd' | 'frechetDistance';
 
 /** What a Fréchet distance on a network's features is called. */
 const distanceNames: ReadonlyMap<string, 'fid' | 'fvd'> = new Map([

@@ -110,9 +110,9 @@ export async function i3dNetwork(
   };
 }
 
-/** Returns a text for weights: others may have the same layers, but make different features. */
-function fingerprint(weights: Hash): string {
-  return weights.digest('hex').slice(0, 16);
+/** Returns a text for weights: others may have the same name and layers, but make different features. */
+function fingerprint(weights: Hash, digits = 16): string {
+  return weights.digest('hex').slice(0, digits);
 }
 
 const CLASSIFIER_BATCH = 100;
@@ -127,21 +127,16 @@ export async function classifierNetwork(
 ): Promise<FeatureNetwork> {
   const { channels, imageSize } = config;
   const classifier = await compileClassifier({ config, weights, device });
+  const hash = createHash('sha256');
+  for (const [name, value] of weights) hash.update(name).update(tensorBytes(value));
   return {
-    name: `${config.name}-${classifierFingerprint(weights)}`,
+    name: `${config.name}-${fingerprint(hash, 8)}`,
     channels: channels as Channels,
     classNames: config.classNames,
     batchSize: CLASSIFIER_BATCH,
     extract: async (images) => classifier.classify(framed(images, imageSize, config.name)),
     dispose: () => classifier.dispose(),
   };
-}
-
-/** Two classifiers of one name must not be taken for one another. */
-function classifierFingerprint(weights: LoadedClassifier['weights']): string {
-  const hash = createHash('sha256');
-  for (const [name, value] of weights) hash.update(name).update(tensorBytes(value));
-  return hash.digest('hex').slice(0, 8);
 }
 
 /** Bytes (N, H, W, C) to [-1, 1] as (N, C, side, side), centred, with black around. */

@@ -50,14 +50,11 @@ export async function frechetDistance(
   }
   // The trace of a root has an error of half the digits where the covariance is singular. The distance of covariances is
   // at most the nuclear norm of their difference (Powers and Størmer 1970), and this at most sqrt(D) times its norm.
-  const most = means + Math.sqrt(dims) * distanceBetween(a.covariance, b.covariance);
+  const squares = a.covariance.reduce((sum, value, i) => sum + (value - float64At(b.covariance, i)) ** 2, 0);
+  const most = means + Math.sqrt(dims) * Math.sqrt(squares);
   if (most <= SUMMATION_ERROR * variances) return 0;
   const trace = await traceOfProductRoot(device, a.covariance, b.covariance, dims, options);
   return Math.min(Math.max(means + variances - 2 * trace, 0), most);
-}
-
-function distanceBetween(a: Float64Array, b: Float64Array): number {
-  return Math.sqrt(a.reduce((sum, value, i) => sum + (value - float64At(b, i)) ** 2, 0));
 }
 
 /** Up to here eigenvalues and singular values take seconds. */

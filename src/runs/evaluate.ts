@@ -200,7 +200,9 @@ async function completeSets(
   if (reference.kind === 'features' && samples.kind === 'features') {
     return { reference: reference.set, samples: samples.set };
   }
-  const ofVideos = options.i3d !== undefined || [reference, samples].some(holdsClips);
+  const ofVideos =
+    options.i3d !== undefined ||
+    [reference, samples].some((opened) => opened.kind === 'images' && opened.images.shape.length === 4);
   const { network: name = ofVideos ? I3D : INCEPTION, device, clips } = options;
   const network = await openFeatureNetwork(device, name, options, clips?.frames);
   try {
@@ -225,10 +227,6 @@ async function completeSets(
   } finally {
     await network.dispose();
   }
-}
-
-function holdsClips(opened: OpenedSet): boolean {
-  return opened.kind === 'images' && opened.images.shape.length === 4;
 }
 
 async function completed(
