@@ -58,7 +58,7 @@ export async function writeReference({ strict }: { readonly strict: boolean }): 
     basePath: ROOT,
     out: FOLDER,
     intentionallyNotExported: [
-      ...['DATASET_KINDS', 'schema', 'ParsedRecipe', 'embedderShapes', 'finalShapes', 'StoredLayerWeight'],
+      ...['DATASET_KINDS', 'schema', 'embedderShapes', 'finalShapes', 'StoredLayerWeight'],
       ...['Projection', 'Field', 'Answer', 'Mortal', 'Environment', 'constructors'],
     ],
     blockTags: [...OptionDefaults.blockTags, '@file'],

@@ -157,7 +157,7 @@ const recipeSchema = z
     error: 'compares images, and the data is clips; leave it out',
   });
 
-const schemaWithDefaults = recipeSchema.transform((recipe) => {
+const schema = recipeSchema.transform((recipe) => {
   const clips = recipe.data.frames !== undefined && recipe.data.frames > 1;
   const { squareBlocks = !clips, positionSplit = clips ? [2, 3, 3] : [1, 1], ...model } = recipe.model;
   const { cfg = clips ? 2.5 : 1.5 } = recipe.output;
@@ -169,7 +169,7 @@ const schemaWithDefaults = recipeSchema.transform((recipe) => {
 });
 
 /** A checked recipe, with all defaults. */
-export type Recipe = z.infer<typeof schemaWithDefaults>;
+export type Recipe = z.infer<typeof schema>;
 
 /** Keys of the schema at a path, for suggestions. */
 function keysAt(path: readonly PropertyKey[]): string[] {
@@ -209,7 +209,7 @@ function describeIssue(issue: z.core.$ZodIssue): string {
  * @throws {ConfigError} naming the first unknown keys, each with the nearest valid one, and the first wrong values.
  */
 export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
-  const result = schemaWithDefaults.safeParse(json);
+  const result = schema.safeParse(json);
   if (result.success) return result.data;
   throw new ConfigError(`${name}: ${someOf(result.error.issues.map(describeIssue), '; ')}`);
 }
@@ -220,7 +220,7 @@ export type RecipeSettings = Pick<Recipe, 'model' | 'data' | 'training'>;
 /** Parses recorded settings, with defaults for new keys; undefined if they are not valid. */
 export function parseSettings(json: unknown): RecipeSettings | undefined {
   if (typeof json !== 'object' || json === null) return undefined;
-  return schemaWithDefaults.safeParse({ ...json, output: { folder: '.' } }).data;
+  return schema.safeParse({ ...json, output: { folder: '.' } }).data;
 }
 
 /** Whether a reference is a split of the data rather than a path. */
