@@ -11,6 +11,7 @@ import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { parseConfig } from './config-json.ts';
 import { openOfficial } from './official.ts';
+import { unroundedArchive } from './rounded-weights.ts';
 
 /** The two files of a model folder. */
 export const CONFIG_FILE = 'config.json';
@@ -20,6 +21,8 @@ export const WEIGHTS_FILE = 'model.safetensors';
 export interface StoredModel {
   readonly config: AcditConfig;
   readonly archive: TensorArchive;
+  /** `int8` if its weights are stored in 8 bits, and so are best multiplied in them. */
+  readonly precision?: 'int8';
 }
 
 /**
@@ -40,13 +43,14 @@ export function openSource(weights: ByteSource, configText?: string): Promise<St
 
 /** @throws {CheckpointError} if tensors are missing, unknown, or of other shapes than the configuration says. */
 export function checkedModel(name: string, model: StoredModel): StoredModel {
-  const { config, archive } = model;
+  const { config } = model;
+  const archive = unroundedArchive(model.archive);
   try {
     checkWeights(config, new Map(archive.names.map((tensor) => [tensor, archive.info(tensor).shape])));
   } catch (cause) {
     throw new CheckpointError(`${name}: ${(cause as Error).message}`, { cause });
   }
-  return model;
+  return archive === model.archive ? model : { config, archive, precision: 'int8' };
 }
 
 /** Read all weights as float32. @param onProgress gets the share read so far, 0 to 1. */

@@ -6,13 +6,13 @@ import { defineCommand } from './command.ts';
 import { choiceFlag, type Flags } from './flags.ts';
 import { checkpointFlags, openOptions, overwriteFlags, reportFlags } from './shared-flags.ts';
 
-const DTYPES = { fp32: 'float32', fp16: 'float16', bf16: 'bfloat16' } as const;
-const DTYPE_NAMES = ['fp32', 'fp16', 'bf16'] as const satisfies (keyof typeof DTYPES)[];
+const DTYPES = { fp32: 'float32', fp16: 'float16', bf16: 'bfloat16', int8: 'int8' } as const;
+const DTYPE_NAMES = ['fp32', 'fp16', 'bf16', 'int8'] as const satisfies (keyof typeof DTYPES)[];
 
 const convertFlags = {
   dtype: choiceFlag(
     DTYPE_NAMES,
-    'storage type of the weights: fp32, fp16 or bf16; .onnx is always fp32 (default: as in IN)',
+    'storage type of the weights: fp32, fp16, bf16 or int8; .onnx is always fp32 (default: as in IN)',
   ),
   ...checkpointFlags,
   ...overwriteFlags,

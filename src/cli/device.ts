@@ -31,10 +31,7 @@ export const deviceFlags = {
 /** Of the commands that sample. */
 export const precisionFlag = choiceFlag(
   PRECISIONS,
-  'fp32, or int8: faster on most CPUs, samples differ a little',
-  {
-    default: 'fp32',
-  },
+  'fp32, or int8: faster on most CPUs, samples differ a little (default: as MODEL is stored)',
 );
 
 type DeviceValues = FlagValues<typeof deviceFlags>;

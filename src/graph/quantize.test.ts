@@ -127,7 +127,7 @@ describe('products in 8 bits', () => {
   it('refuse weights that are not finite', async () => {
     const weight = randomTensor([3, 5], 14);
     weight.data[7] = Number.NaN;
-    await expect(product(randomTensor([1, 5], 15), weight)).rejects.toThrow("weight 'weight' has a value");
+    await expect(product(randomTensor([1, 5], 15), weight)).rejects.toThrow("int8: 'weight' has a value");
   });
 });
 
@@ -157,6 +157,15 @@ describe('a graph with products in 8 bits', () => {
         ),
       ].sort(),
     );
+  });
+
+  it('rounds what several products multiply once', () => {
+    const tokens = input('tokens', ['rows', 2, 8]);
+    const both = graphOf({ wide: linear(tokens, wide), exact: linear(tokens, exact) });
+    const { graph } = quantizeProducts({ graph: both, weights }, options);
+    const operators = topologicalOrder(Object.values(graph.outputs)).map(({ operator }) => operator);
+    expect(operators.filter((name) => name === 'QuantizeLinear')).toHaveLength(1);
+    expect(operators.filter((name) => name === 'MatMulIntegerToFloat')).toHaveLength(2);
   });
 
   it('computes about the same', async () => {

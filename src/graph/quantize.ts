@@ -4,19 +4,19 @@
  * are multiplied and summed exactly, so a row's result does not depend on the other rows.
  */
 
-import { at } from '../at.ts';
-import { ArgumentError } from '../errors.ts';
-import { sliceAxis } from '../tensor/axes.ts';
+import { at, get, take } from '../at.ts';
+import { type RoundedMatrix, roundMatrix } from '../tensor/round-rows.ts';
 import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Graph, graphOf } from './onnx.ts';
 import { add, divide, multiply, scale } from './operators/index.ts';
 import { substituteInGraph } from './partition.ts';
+import { sameShape } from './shapes.ts';
 import { applyOne, constant, input, inputName, integers, type SymbolicTensor, scalar } from './symbolic.ts';
 
 /** The middle of the 256 values of a row's elements, which stands for 0. */
 const ZERO_POINT = 128;
-/** A row's largest magnitude is this far from it. */
-const LARGEST = 127;
+/** A row's largest magnitude is 127 steps from it. */
+const STEP = 1 / 127;
 /** A row of zeros is divided by this. */
 const SMALLEST = 1e-30;
 
@@ -50,16 +50,20 @@ export function quantizeProducts(
   { bits, isExact }: QuantizeOptions,
 ): BoundGraph {
   const quantized: Record<string, Tensor> = {};
+  const rounding = sharedRounding();
+  const rounded = new Map<string, RoundedMatrix>();
   const { outputs } = substituteInGraph(graph, ({ source }, inputs) => {
     if (source.kind !== 'node' || source.node.operator !== 'Gemm') return undefined;
     const { transA, transB } = source.node.attributes;
     const weight = partOfWeight(at(inputs, 1), weights);
     if (transA !== 0 || transB !== 1 || !weight || isExact(weight.name)) return undefined;
-    const { values, scales } = quantizeColumns(weight.name, weight.part(), bits);
+    const whole = rounded.get(weight.name) ?? roundMatrix(weight.name, get(weights, weight.name), bits);
+    rounded.set(weight.name, whole);
+    const { values, scales } = transposedPart(whole, weight);
     const names = { values: `${weight.key}.int8`, scales: `${weight.key}.scales` };
     Object.assign(quantized, { [names.values]: values, [names.scales]: scales });
     const product = byteProduct(
-      at(inputs, 0),
+      rounding(at(inputs, 0)),
       input(names.values, values.shape, 'int8'),
       input(names.scales, scales.shape),
     );
@@ -71,110 +75,118 @@ export function quantizeProducts(
   return { graph: result, weights: Object.fromEntries(kept) };
 }
 
-/** x (M, K), rounded to 8 bits, times `values` (K, N) int8 with a scale for each column (N): (M, N). */
-export function byteProduct(
-  x: SymbolicTensor,
-  values: SymbolicTensor,
-  scales: SymbolicTensor,
-): SymbolicTensor {
-  const rows = at(x.shape, 0);
+/** Rows that are rounded to 8 bits. */
+export interface RoundedRows {
+  /** (M, K) uint8: what a row's elements are rounded to, as shares of its largest magnitude. */
+  readonly values: SymbolicTensor;
+  /** (M, 1): each row's largest magnitude; NaN if it holds NaN. */
+  readonly factors: SymbolicTensor;
+}
+
+/** Rounds each row of x (M, K). */
+export function roundRows(x: SymbolicTensor): RoundedRows {
   const ofRows = (operator: string, of: SymbolicTensor): SymbolicTensor =>
-    applyOne({ operator, inputs: [of, integers([1])], attributes: { keepdims: 1 }, shape: [rows, 1] });
+    applyOne({
+      operator,
+      inputs: [of, integers([1])],
+      attributes: { keepdims: 1 },
+      shape: [at(x.shape, 0), 1],
+    });
   const largest = ofRows('ReduceMax', applyOne({ operator: 'Abs', inputs: [x], shape: x.shape }));
-  const divisor = applyOne({ operator: 'Max', inputs: [largest, scalar(SMALLEST)], shape: [rows, 1] });
-  const step = scalar(1 / LARGEST);
-  const zeroPoint = constant(tensor('uint8', [], Uint8Array.of(ZERO_POINT)));
-  const rounded = applyOne({
+  const divisor = applyOne({ operator: 'Max', inputs: [largest, scalar(SMALLEST)], shape: largest.shape });
+  const values = applyOne({
     operator: 'QuantizeLinear',
-    inputs: [divide(x, divisor), step, zeroPoint],
+    inputs: [divide(x, divisor), scalar(STEP), zeroPoint()],
     shape: x.shape,
     dtype: 'uint8',
   });
+  // The largest of some values overlooks NaN, and so does rounding; a sum does not.
+  return { values, factors: add(divisor, scale(ofRows('ReduceL1', x), 0)) };
+}
+
+function zeroPoint(): SymbolicTensor {
+  return constant(tensor('uint8', [], Uint8Array.of(ZERO_POINT)));
+}
+
+/** Rounded rows (M, K) times `weight` (K, N) int8 with a scale for each column (N): (M, N). */
+export function byteProduct(
+  { values, factors }: RoundedRows,
+  weight: SymbolicTensor,
+  scales: SymbolicTensor,
+): SymbolicTensor {
   const product = applyOne({
     operator: 'MatMulIntegerToFloat',
     domain: 'com.microsoft',
-    inputs: [rounded, values, step, scales, zeroPoint],
-    shape: [rows, at(values.shape, 1)],
+    inputs: [values, weight, scalar(STEP), scales, zeroPoint()],
+    shape: [at(values.shape, 0), at(weight.shape, 1)],
     dtype: 'float32',
   });
-  // The largest of some values overlooks NaN, and so does rounding; a sum does not.
-  return multiply(product, add(divisor, scale(ofRows('ReduceL1', x), 0)));
+  return multiply(product, factors);
 }
 
-/** A weight, or what a Split of it gives. */
+/** Rounds what several products multiply only once. */
+function sharedRounding(): typeof roundRows {
+  const rounded = new Map<SymbolicTensor, RoundedRows>();
+  return (x) => {
+    const { source } = x;
+    // Each product has a view of its own of the same tensor.
+    const whole =
+      source.kind === 'node' && source.node.operator === 'Reshape' ? at(source.node.inputs, 0) : x;
+    const earlier = rounded.get(whole);
+    if (earlier && sameShape(earlier.values.shape, x.shape)) return earlier;
+    const rows = roundRows(x);
+    rounded.set(whole, rows);
+    return rows;
+  };
+}
+
+/** A weight, or what a Split of it gives: its rows and columns from a start to before an end. */
 interface WeightPart {
-  /** Of the whole weight. */
   readonly name: string;
   /** A name of the part's own. */
   readonly key: string;
-  part(): Tensor<'float32'>;
+  readonly rows: readonly [start: number, end: number];
+  readonly columns: readonly [start: number, end: number];
 }
 
 function partOfWeight(
-  { source }: SymbolicTensor,
-  weights: Readonly<Record<string, Tensor<'float32'>>>,
+  { source, shape }: SymbolicTensor,
+  weights: FloatGraph['weights'],
 ): WeightPart | undefined {
   if (source.kind === 'input') {
-    const whole = weights[source.name];
-    return whole && { name: source.name, key: source.name, part: () => whole };
+    if (!Object.hasOwn(weights, source.name)) return undefined;
+    const [rows, columns] = take(shape.map(Number), 2);
+    return { name: source.name, key: source.name, rows: [0, rows], columns: [0, columns] };
   }
   if (source.kind !== 'node' || source.node.operator !== 'Split') return undefined;
   const { node, index } = source;
   const whole = partOfWeight(at(node.inputs, 0), weights);
   if (!whole) return undefined;
-  const axis = Number(node.attributes.axis);
-  const sizes = node.outputs.map(({ shape }) => Number(at(shape, axis)));
-  const start = sizes.slice(0, index).reduce((sum, size) => sum + size, 0);
-  return {
-    name: whole.name,
-    key: `${whole.key}.${index}`,
-    part: () => sliceAxis(whole.part(), axis, start, start + at(sizes, index)),
-  };
+  const along = node.attributes.axis === 0 ? 'rows' : 'columns';
+  const axis = along === 'rows' ? 0 : 1;
+  const sizes = node.outputs.map((output) => Number(at(output.shape, axis)));
+  const start = sizes.slice(0, index).reduce((sum, size) => sum + size, whole[along][0]);
+  return { ...whole, key: `${whole.key}.${index}`, [along]: [start, start + at(sizes, index)] };
 }
 
-/** Rows of the weight that are transposed together: their lines of the result stay in the processor's cache. */
+/** Rows that are transposed together: their lines of the result stay in the processor's cache. */
 const TOGETHER = 64;
 
-/** Rounds a weight (N, K) to integers (K, N), with a scale for each of its N rows. */
-function quantizeColumns(
-  name: string,
-  { shape, data }: Tensor<'float32'>,
-  bits: WeightBits,
-): { values: Tensor<'int8'>; scales: Tensor<'float32'> } {
-  const [columns, inner] = [at(shape, 0), at(shape, 1)];
-  const most = 2 ** (bits - 1) - 1;
-  const values = new Int8Array(columns * inner);
-  const scales = new Float32Array(columns);
-  for (let first = 0; first < columns; first += TOGETHER) {
-    const end = Math.min(first + TOGETHER, columns);
-    const factors = new Float64Array(end - first);
-    for (let column = first; column < end; column++) {
-      const largest = largestMagnitude(data.subarray(column * inner, (column + 1) * inner));
-      if (!Number.isFinite(largest)) {
-        throw new ArgumentError(
-          `int8: weight '${name}' has a value that is not finite; such a model makes no images`,
-        );
-      }
-      scales[column] = largest / most || 1;
-      factors[column - first] = 1 / (scales[column] ?? 1);
-    }
-    for (let row = 0; row < inner; row++) {
-      for (let column = first; column < end; column++) {
-        const value = (data[column * inner + row] ?? 0) * (factors[column - first] ?? 0);
-        values[row * columns + column] = Math.max(-most, Math.min(most, Math.round(value)));
+/** Part of a rounded weight (N, K), as a product takes it: integers (K, N). */
+function transposedPart({ values, scales }: RoundedMatrix, { rows, columns }: WeightPart): RoundedMatrix {
+  const [height, width] = [rows[1] - rows[0], columns[1] - columns[0]];
+  const inner = at(values.shape, 1);
+  const result = new Int8Array(height * width);
+  for (let first = 0; first < height; first += TOGETHER) {
+    const end = Math.min(first + TOGETHER, height);
+    for (let column = 0; column < width; column++) {
+      for (let row = first; row < end; row++) {
+        result[column * height + row] = values.data[(rows[0] + row) * inner + columns[0] + column] as number;
       }
     }
   }
-  return { values: tensor('int8', [inner, columns], values), scales: float32([columns], scales) };
-}
-
-/** NaN if any value is NaN. */
-function largestMagnitude(values: Float32Array): number {
-  let largest = 0;
-  for (const value of values) {
-    const magnitude = Math.abs(value);
-    if (!(magnitude <= largest)) largest = magnitude;
-    if (Number.isNaN(largest)) return largest;
-  }
-  return largest;
+  return {
+    values: tensor('int8', [width, height], result),
+    scales: float32([height], scales.data.slice(...rows)),
+  };
 }

@@ -5,6 +5,7 @@ import { basename, dirname, extname } from 'node:path';
 import { CONFIG_FILE, type StoredModel } from '../checkpoints/load.ts';
 import { officialArguments, officialLimits, saveOfficial } from '../checkpoints/official-writer.ts';
 import { onnxDataPath, saveOnnx } from '../checkpoints/onnx-writer.ts';
+import { roundedWeights } from '../checkpoints/rounded-weights.ts';
 import { type StoredWeights, saveModel, storedAs } from '../checkpoints/save.ts';
 import { ArgumentError } from '../errors.ts';
 import { byteCount } from '../formats/safetensors.ts';
@@ -25,10 +26,13 @@ export interface ConvertModelOptions extends NamedModelOptions {
   /** NAME.pt is a checkpoint for the official code, NAME.onnx a program for ONNX Runtime, any other name a model folder. */
   readonly to: string;
   /** Storage type of the weights (default: as in `from`); a program for ONNX Runtime is always float32. */
-  readonly dtype?: FloatType | undefined;
+  readonly dtype?: StorageType | undefined;
   /** Replace a model that exists (default: false). */
   readonly overwrite?: boolean | undefined;
 }
+
+/** How weights are stored; `int8`: those of the layers' products in 8 bits, the others as they are. */
+export type StorageType = FloatType | 'int8';
 
 /** What was written. */
 export interface ConvertModelResult {
@@ -72,7 +76,10 @@ function formatOf(path: string): ModelFormat {
   );
 }
 
-function dtypeOf(dtype: FloatType | undefined, format: ModelFormat): FloatType | undefined {
+function dtypeOf(dtype: StorageType | undefined, format: ModelFormat): StorageType | undefined {
+  if (dtype === 'int8' && format !== 'folder') {
+    throw invalidOption('dtype', 'int8 goes with a model folder only, which no other program reads');
+  }
   if (format !== 'onnx') return dtype;
   if (dtype === undefined || dtype === 'float32') return 'float32';
   throw invalidOption('dtype', `${dtype} does not go with .onnx, whose program computes in fp32`);
@@ -112,7 +119,7 @@ async function write(
   const total = parameters(config).size;
   const progress = report.progress({ total, label: 'convert', unit: 'tensor' });
   const weights = lazyWeights(model, (done) => progress.update(done));
-  const stored = dtype ? storedAs(weights, dtype) : weights;
+  const stored = storedIn(weights, dtype);
   const bytes = [...stored.values()].reduce((sum, info) => sum + byteCount(info), 0);
   const notes = format === 'pt' ? officialLimits(config) : [];
   const started = performance.now();
@@ -135,9 +142,14 @@ async function write(
   return result;
 }
 
+function storedIn(weights: StoredWeights, dtype: StorageType | undefined): StoredWeights {
+  if (dtype === undefined) return weights;
+  return dtype === 'int8' ? roundedWeights(weights) : storedAs(weights, dtype);
+}
+
 /** The weights in their official order, each still in its file. @param onRead gets how many were read. */
 function lazyWeights({ config, archive }: StoredModel, onRead: (done: number) => void): StoredWeights {
-  let done = 0;
+  const read = new Set<string>();
   return new Map(
     [...parameters(config).keys()].map((name): [string, LazyTensor] => [
       name,
@@ -145,7 +157,7 @@ function lazyWeights({ config, archive }: StoredModel, onRead: (done: number) =>
         ...archive.info(name),
         async read() {
           const value = await archive.read(name);
-          onRead(++done);
+          onRead(read.add(name).size);
           return value;
         },
       },

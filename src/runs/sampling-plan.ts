@@ -46,7 +46,7 @@ export interface SamplingOptions extends LabelOptions, RunContext {
   readonly window?: number | undefined;
   /** Batch size (default: 16, in an npz file 32, fewer if the cache would exceed 1 GB). */
   readonly batch?: number | undefined;
-  /** How products with weights are computed (default: fp32). int8 is faster on most CPUs, and changes samples a little. */
+  /** How products with weights are computed (default: fp32, or int8 if the model is stored so). int8 is faster on most CPUs, and changes samples a little. */
   readonly precision?: Precision | undefined;
   /** Autoencoder of a model of latents: a folder, or a name on the hub (default: that of the released models). */
   readonly vae?: string | undefined;
@@ -99,14 +99,15 @@ export interface SamplingPlan {
  * @throws {ArgumentError} for the first option that does not fit the model, or if a batch needs too much memory.
  */
 export function planRun(
-  { model: { config }, device, window, ...options }: SamplingOptions,
+  { model, device, window, ...options }: SamplingOptions,
   labels: readonly PerBlock[],
   { throughput = false, keepsLatents = false, noise }: Purpose,
 ): SamplingPlan {
+  const { config } = model;
   const {
     blocks = config.blocks,
     batch = defaultBatch(config, { throughput }),
-    precision = 'fp32',
+    precision = device.separateMemory ? 'fp32' : (model.precision ?? 'fp32'),
   } = options;
   if (precision === 'int8' && device.separateMemory) {
     throw invalidOption('precision', `int8 is not available on ${device.name}; use fp32, or the CPU`);

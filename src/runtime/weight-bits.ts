@@ -1,7 +1,7 @@
 /** @file How many bits of a weight a processor multiplies rightly. */
 
 import { get } from '../at.ts';
-import { byteProduct, type WeightBits } from '../graph/quantize.ts';
+import { byteProduct, roundRows, type WeightBits } from '../graph/quantize.ts';
 import { input } from '../graph/symbolic.ts';
 import { float32, tensor } from '../tensor/tensor.ts';
 import type { Device } from './device.ts';
@@ -23,7 +23,7 @@ export async function weightBits(device: Device): Promise<WeightBits> {
     scales: float32([INNER], new Float32Array(INNER).fill(1 / 127)),
   };
   const program = await device.compile(
-    { inputs: [x, values, scales], outputs: { product: byteProduct(x, values, scales) } },
+    { inputs: [x, values, scales], outputs: { product: byteProduct(roundRows(x), values, scales) } },
     bound,
   );
   const ones = float32([ROWS, INNER], new Float32Array(ROWS * INNER).fill(1));

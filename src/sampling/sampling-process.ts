@@ -19,7 +19,7 @@ serveChild<SamplingCalls>({
       config: model.config,
       weights: weightSource(model),
       device: device === 'cpu' ? openCpu(cpus) : await openAccelerator(device, cpus),
-      precision,
+      precision: precision ?? (device === 'cpu' ? model.precision : undefined),
       batching: { groups, onPass: (pass) => onPass?.(pass) },
     });
     return model.config;

@@ -19,6 +19,7 @@ import { openFile } from '../../src/io/file-source.ts';
 import { blankImage, writePng } from '../../src/media/image.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { toFloat32, toFloatType } from '../../src/tensor/convert.ts';
+import { elementCount, float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
 import { type CliResult, lastLine, runInProcess, spawnCli } from '../support/cli.ts';
 import { digest, digests } from '../support/digest.ts';
 import { formulaWeights } from '../support/formula-weights.ts';
@@ -367,5 +368,85 @@ describe('OUT', () => {
     await converted(inFolder('model'), inFolder('half.pt'), '--dtype', 'fp16');
     const count = [...formulaWeights(tinyLatents).values()].reduce((sum, { data }) => sum + data.length, 0);
     expect(statSync(inFolder('half.pt')).size).toBeLessThan(2 * count + 20_000);
+  });
+});
+
+describe('acdit convert --dtype int8', () => {
+  const latentsOf = async (model: string, ...args: string[]): Promise<Buffer> => {
+    const file = inFolder('latents.npy');
+    const common = ['--labels', '1,2', '--steps', '3', '--seed', '4', '--overwrite', '--latents', file];
+    const result = await runInProcess(['sample', model, ...common, ...args, '--out', inFolder('samples')]);
+    expect(result).toMatchObject({ code: 0 });
+    return readFileSync(file);
+  };
+
+  it('writes a model that is sampled in 8 bits as the original is, bit for bit', async () => {
+    const model = await saveTiny(inFolder('model'), tinyPixels);
+    await converted(model, inFolder('small'), '--dtype', 'int8');
+    const inEightBits = await latentsOf(model, '--precision', 'int8');
+    expect(await latentsOf(inFolder('small'))).toEqual(inEightBits);
+    expect(await latentsOf(inFolder('small'), '--precision', 'fp32')).not.toEqual(inEightBits);
+    expect(await latentsOf(model)).not.toEqual(inEightBits);
+  });
+
+  it('stores products in a byte per weight and keeps the others', async () => {
+    const model = await saveTiny(inFolder('model'), tinyPixels);
+    await converted(model, inFolder('small'), '--dtype', 'int8');
+    const stored = await openSafetensors(await openFile(inFolder('small', 'model.safetensors')));
+    const types = new Map(stored.names.map((name) => [name, stored.info(name).dtype]));
+    await stored.close();
+    expect(
+      [...types]
+        .filter(([, dtype]) => dtype === 'int8')
+        .map(([name]) => name)
+        .sort(),
+    ).toEqual(['attn.proj', 'attn.qkv', 'mlp.fc1', 'mlp.fc2'].map((name) => `blocks.0.${name}.weight`));
+    expect(types.get('blocks.0.attn.qkv.weight.scales')).toBe('float32');
+    expect(types.get('blocks.0.adaLN_modulation.1.weight')).toBe('float32');
+  });
+
+  it('gives the same file again after a detour through float32', async () => {
+    const model = await saveTiny(inFolder('model'), tinyPixels);
+    await converted(model, inFolder('small'), '--dtype', 'int8');
+    await converted(inFolder('small'), inFolder('large'), '--dtype', 'fp32');
+    await converted(inFolder('large'), inFolder('again'), '--dtype', 'int8');
+    expect(sameBytes(inFolder('again/model.safetensors'), inFolder('small/model.safetensors'))).toBe(true);
+    const { weights } = await loadModel(inFolder('small'));
+    expect(digests(weights)).toEqual((await summary(inFolder('large'))).weights);
+  });
+
+  it('is not read without its scales', async () => {
+    const weights = new Map<string, Tensor>(formulaWeights(tinyPixels));
+    const name = 'blocks.0.attn.proj.weight';
+    const { shape, data } = weights.get(name)!;
+    weights.set(
+      name,
+      tensor(
+        'int8',
+        shape,
+        Int8Array.from(data as Float32Array, (value) => 100 * value),
+      ),
+    );
+    for (const scales of [undefined, [shape[0] + 1], [shape[0], 1]]) {
+      const wrong = scales && float32(scales, new Float32Array(elementCount(scales)).fill(1));
+      await saveModel(
+        inFolder('foreign'),
+        tinyPixels,
+        wrong ? new Map([...weights, [`${name}.scales`, wrong]]) : weights,
+      );
+      const { code, stderr } = await runInProcess(['info', inFolder('foreign')]);
+      expect({ code, stderr }).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining('without the scales'),
+      });
+    }
+  });
+
+  it.each(['x.pt', 'x.onnx'])('does not write %s', async (name) => {
+    const model = await saveTiny(inFolder('model'), tinyPixels);
+    const { code, stderr } = await convert(model, inFolder(name), '--dtype', 'int8');
+    expect(code).toBe(2);
+    expect(stderr).toContain('--dtype int8 goes with a model folder only');
+    expect(existsSync(inFolder(name))).toBe(false);
   });
 });

@@ -1,0 +1,72 @@
+/** @file Models that are stored in 8 bits: the layers' products as integers, with a scale for each row. */
+
+import { CheckpointError } from '../errors.ts';
+import type { LazyTensor, TensorArchive } from '../formats/tensor-archive.ts';
+import { toFloat32 } from '../tensor/convert.ts';
+import { type RoundedMatrix, roundMatrix, unroundedMatrix } from '../tensor/round-rows.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { StoredWeights } from './save.ts';
+
+/** Added to the name of a weight for that of its scales. */
+const SCALES = '.scales';
+const ROUNDED = /^blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])\.weight$/;
+
+/**
+ * The weights as they are stored in 8 bits; those that no layer multiplies by stay as they are.
+ * @throws {ArgumentError} when a weight is read that is not finite
+ */
+export function roundedWeights(weights: StoredWeights): StoredWeights {
+  return new Map(
+    [...weights].flatMap(([name, value]) => (ROUNDED.test(name) ? rounded(name, value) : [[name, value]])),
+  );
+}
+
+function rounded(name: string, value: Tensor | LazyTensor): [string, LazyTensor][] {
+  const round = async (): Promise<RoundedMatrix> =>
+    roundMatrix(name, toFloat32('read' in value ? await value.read() : value));
+  return [
+    [name, { dtype: 'int8', shape: value.shape, read: async () => (await round()).values }],
+    [
+      name + SCALES,
+      { dtype: 'float32', shape: value.shape.slice(0, 1), read: async () => (await round()).scales },
+    ],
+  ];
+}
+
+/**
+ * The archive with its weights in float32, if some are stored in 8 bits.
+ * @throws {CheckpointError} if integers have no scales of their shape beside them
+ */
+export function unroundedArchive(archive: TensorArchive): TensorArchive {
+  const roundedNames = new Set(archive.names.filter((name) => archive.info(name).dtype === 'int8'));
+  if (roundedNames.size === 0) return archive;
+  for (const name of roundedNames) requireScales(archive, name);
+  const names = archive.names.filter((name) => !roundedNames.has(name.slice(0, -SCALES.length)));
+  return {
+    ...archive,
+    names,
+    has: (name) => names.includes(name),
+    info: (name) => ({ ...archive.info(name), ...(roundedNames.has(name) && { dtype: 'float32' }) }),
+    async read(name, room) {
+      if (!roundedNames.has(name)) return archive.read(name, room);
+      const values = (await archive.read(name)) as Tensor<'int8'>;
+      const scales = toFloat32(await archive.read(name + SCALES));
+      return unroundedMatrix({ values, scales }, floatsIn(room, values.data.length));
+    },
+  };
+}
+
+function requireScales(archive: TensorArchive, name: string): void {
+  const { shape } = archive.info(name);
+  const scales = archive.has(name + SCALES) ? archive.info(name + SCALES) : undefined;
+  if (ROUNDED.test(name) && scales?.dtype === 'float32' && scales.shape.join() === String(shape[0])) return;
+  throw new CheckpointError(
+    `${name}: holds integers of 8 bits without the scales (${SCALES}) that acdit convert --dtype int8 writes; convert the original`,
+  );
+}
+
+/** Memory for so many floats, if `room` is. */
+function floatsIn(room: Uint8Array | undefined, length: number): Float32Array | undefined {
+  if (room?.byteLength !== 4 * length || room.byteOffset % 4 !== 0) return undefined;
+  return new Float32Array(room.buffer, room.byteOffset, length);
+}
