@@ -176,9 +176,18 @@ export function encodeOnnx(graph: Graph, bound: Bound = {}): Uint8Array<ArrayBuf
     return [(writer) => writeTensor(writer, name, value)];
   });
   const inputs = graph.inputs.filter((symbol) => !isBound(symbol));
-  return encodeModel((writer) =>
-    writeGraph(writer, { ...graph, inputs }, nodes, initializers, (symbol) => names.get(symbol)!),
+  const writer = new BinaryWriter();
+  integer(writer, 1, IR_VERSION);
+  nested(writer, 7, (message) =>
+    writeGraph(message, { ...graph, inputs }, nodes, initializers, (symbol) => names.get(symbol)!),
   );
+  for (const [domain, version] of Object.entries(OPSETS)) {
+    nested(writer, 8, (opset) => {
+      if (domain) text(opset, 1, domain);
+      integer(opset, 2, version);
+    });
+  }
+  return writer.finish();
 }
 
 /** Bytes from which on a bound tensor is external data. */
@@ -187,19 +196,6 @@ const EXTERNAL_BYTES = 65536;
 /** Whether {@link encodeOnnx} leaves a bound tensor's data out of the message. */
 export function isExternal(value: Tensor): boolean {
   return value.data.byteLength >= EXTERNAL_BYTES;
-}
-
-function encodeModel(graph: Message): Uint8Array<ArrayBuffer> {
-  const writer = new BinaryWriter();
-  integer(writer, 1, IR_VERSION);
-  nested(writer, 7, graph);
-  for (const [domain, version] of Object.entries(OPSETS)) {
-    nested(writer, 8, (opset) => {
-      if (domain) text(opset, 1, domain);
-      integer(opset, 2, version);
-    });
-  }
-  return writer.finish();
 }
 
 function writeGraph(
@@ -231,13 +227,9 @@ function writeGraph(
 
 const EXTERNAL_LOCATION = 1;
 
-function writeTensorInfo(
-  writer: BinaryWriter,
-  name: string,
-  { shape, dtype }: Pick<Tensor, 'shape' | 'dtype'>,
-): void {
-  for (const dim of shape) integer(writer, 1, dim);
-  integer(writer, 2, elementType(dtype));
+function writeTensorInfo(writer: BinaryWriter, name: string, value: Tensor | FileTensor): void {
+  for (const dim of value.shape) integer(writer, 1, dim);
+  integer(writer, 2, elementType(value.dtype));
   text(writer, 8, name);
 }
 
