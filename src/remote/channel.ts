@@ -1,21 +1,12 @@
 /** @file From callbacks to an async iterator. */
 
 /** Values for one reader, who may come later than they do. */
-export interface Channel<T, Result = void> {
-  /** Adds a value. Resolves once the reader asks for the next one, or stops reading. */
-  push(value: T): Promise<void>;
-  /** Ends the channel after the values that were pushed. */
-  end(result: Result): void;
-  /** Ends the channel with an error after the values that were pushed. */
-  fail(error: unknown): void;
-  /** Reads the values in order, then returns the result or throws the error. */
-  [Symbol.asyncIterator](): AsyncGenerator<T, Result, void>;
-}
+export type Channel<T, Result = void> = ReturnType<typeof createChannel<T, Result>>;
 
 type Ending<Result> = { readonly result: Result } | { readonly error: unknown };
 
 /** Makes an empty channel. */
-export function createChannel<T, Result = void>(): Channel<T, Result> {
+export function createChannel<T, Result = void>() {
   const waiting: { readonly value: T; readonly taken: () => void }[] = [];
   let ending: Ending<Result> | undefined;
   let wake = (): void => {};
@@ -40,16 +31,20 @@ export function createChannel<T, Result = void>(): Channel<T, Result> {
   }
 
   return {
-    push(value) {
+    /** Adds a value. Resolves once the reader asks for the next one, or stops reading. */
+    push(value: T): Promise<void> {
       if (ending) return Promise.resolve();
       return new Promise((taken) => {
         waiting.push({ value, taken });
         wake();
       });
     },
-    end: (result) => finish({ result }),
-    fail: (error) => finish({ error }),
-    async *[Symbol.asyncIterator]() {
+    /** Ends the channel after the values that were pushed. */
+    end: (result: Result): void => finish({ result }),
+    /** Ends the channel with an error after the values that were pushed. */
+    fail: (error: unknown): void => finish({ error }),
+    /** Reads the values in order, then returns the result or throws the error. */
+    async *[Symbol.asyncIterator](): AsyncGenerator<T, Result, void> {
       try {
         return yield* read();
       } finally {

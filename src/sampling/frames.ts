@@ -30,23 +30,22 @@ export async function* streamFrames(
   events: AsyncIterable<SampleEvent>,
   decode: DecodeFrames,
 ): AsyncGenerator<SampleEvent | FramesEvent, void, void> {
-  const cutter = frameCutter(config);
+  const cut = frameCutter(config);
   const ready: FramesEvent[] = [];
   let decoding: Promise<void> = Promise.resolve();
   let failure: { readonly error: unknown } | undefined;
   /** Blocks are decoded one after the other. */
   const enqueue = (first: number, tokens: Tensor<'float32'>): void => {
-    decoding = decoding
-      .then(async () => {
-        if (!failure) ready.push({ kind: 'frames', first, frames: await decode(tokens) });
-      })
-      .catch((error) => {
-        failure ??= { error };
-      });
+    decoding = decoding.then(async () => {
+      ready.push({ kind: 'frames', first, frames: await decode(tokens) });
+    });
+    decoding.catch((error) => {
+      failure ??= { error };
+    });
   };
   for await (const event of events) {
     if (event.kind === 'block') {
-      const whole = cutter.add(event.latents);
+      const whole = cut(event.latents);
       if (whole) enqueue(whole.first, whole.tokens);
     }
     if (event.kind === 'done') await decoding;
@@ -57,23 +56,21 @@ export async function* streamFrames(
   }
 }
 
-/** Gathers tokens of blocks (N, B, C), and gives those of frames that are whole, (N, 1, tokens, C). */
+/** Makes a function that takes blocks (N, B, C) and returns the tokens of frames that are whole, (N, 1, tokens, C). */
 function frameCutter(config: AcditConfig) {
   const perFrame = tokensPerFrame(config);
   let first = 0;
   let waiting: Tensor<'float32'> | undefined;
-  return {
-    add(block: Tensor<'float32'>): { first: number; tokens: Tensor<'float32'> } | undefined {
-      const all = waiting ? joinAxis([waiting, block], 1) : block;
-      const [samples, count, size] = take(all.shape, 3);
-      const frames = Math.floor(count / perFrame);
-      const end = frames * perFrame;
-      waiting = end < count ? sliceAxis(all, 1, end, count) : undefined;
-      if (frames === 0) return undefined;
-      const tokens = float32([samples, 1, end, size], sliceAxis(all, 1, 0, end).data);
-      const event = { first, tokens };
-      first += frames;
-      return event;
-    },
+  return (block: Tensor<'float32'>): { first: number; tokens: Tensor<'float32'> } | undefined => {
+    const all = waiting ? joinAxis([waiting, block], 1) : block;
+    const [samples, count, size] = take(all.shape, 3);
+    const frames = Math.floor(count / perFrame);
+    const end = frames * perFrame;
+    waiting = end < count ? sliceAxis(all, 1, end, count) : undefined;
+    if (frames === 0) return undefined;
+    const tokens = float32([samples, 1, end, size], sliceAxis(all, 1, 0, end).data);
+    const event = { first, tokens };
+    first += frames;
+    return event;
   };
 }

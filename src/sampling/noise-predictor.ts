@@ -47,32 +47,14 @@ export interface BatchingOptions {
   readonly onPass?: ((pass: PassInfo) => void) | undefined;
 }
 
-export interface NoisePredictor {
-  readonly config: AcditConfig;
-  /** Returns the modulations of every given condition, computed at once. */
-  modulations(conditions: readonly Condition[]): Promise<ModulationTable>;
-  /**
-   * Predicts the noise of block number `cache.blocks`.
-   * @param latents (N, B, token size)
-   * @param conditions R x N of them, a guidance branch's samples together, as in the official batch
-   * @returns (R, N, B, token size)
-   */
-  denoise(
-    latents: Tensor<'float32'>,
-    conditions: readonly Condition[],
-    table: ModulationTable,
-    cache: KeyValueCache,
-    signal?: AbortSignal,
-  ): Promise<Tensor<'float32'>>;
-  /** Returns the cache with the finished block (N, B, token size) after the others. */
-  append(latents: Tensor<'float32'>, cache: KeyValueCache, signal?: AbortSignal): Promise<KeyValueCache>;
-  /** Drops the oldest block of a sliding cache; the others take the positions of those before them. */
-  slide(cache: KeyValueCache): Promise<KeyValueCache>;
-  dispose(): Promise<void>;
-}
+/** A model that is compiled for sampling. */
+export type NoisePredictor = Awaited<ReturnType<typeof openNoisePredictor>>;
 
 export interface NoisePredictorOptions extends CompileOptions {
-  /** How concurrent calls share passes. Given, modulations are also kept for later calls. */
+  /**
+   * How concurrent calls share passes (default: as many as add little memory; on a GPU they take turns). If it is given,
+   * modulations are also kept for later calls.
+   */
   readonly batching?: BatchingOptions | undefined;
 }
 
@@ -82,7 +64,7 @@ export async function openNoisePredictor(
   config: AcditConfig,
   weights: Weights | WeightSource,
   { batching, ...options }: NoisePredictorOptions = {},
-): Promise<NoisePredictor> {
+) {
   const source = asWeightSource(weights);
   const programs = await compileModulations(device, config, source);
   const compute = batching ? rememberModulations(config, programs.compute) : programs.compute;
@@ -93,20 +75,39 @@ export async function openNoisePredictor(
   const queue = new PassQueue(engine, batching?.groups ?? sharedRows(device, config), batching?.onPass);
   return {
     config,
-    async modulations(conditions) {
+    /** Returns the modulations of every given condition, computed at once. */
+    async modulations(conditions: readonly Condition[]): Promise<ModulationTable> {
       queue.requireOpen();
       return compute(conditions);
     },
-    async denoise(latents, conditions, table, cache, signal) {
+    /**
+     * Predicts the noise of block number `cache.blocks`.
+     * @param latents (N, B, token size)
+     * @param conditions R x N of them, a guidance branch's samples together, as in the official batch
+     * @returns (R, N, B, token size)
+     */
+    async denoise(
+      latents: Tensor<'float32'>,
+      conditions: readonly Condition[],
+      table: ModulationTable,
+      cache: KeyValueCache,
+      signal?: AbortSignal,
+    ): Promise<Tensor<'float32'>> {
       const { noise } = await queue.run({ latents, cache, noised: { conditions, table } }, signal);
       return noise;
     },
-    async append(latents, cache, signal) {
+    /** Returns the cache with the finished block (N, B, token size) after the others. */
+    async append(
+      latents: Tensor<'float32'>,
+      cache: KeyValueCache,
+      signal?: AbortSignal,
+    ): Promise<KeyValueCache> {
       const { cache: extended } = await queue.run({ latents, cache }, signal);
       return extended;
     },
-    slide: (cache) => engine.slide(cache),
-    async dispose() {
+    /** Drops the oldest block of a sliding cache; the others take the positions of those before them. */
+    slide: (cache: KeyValueCache): Promise<KeyValueCache> => engine.slide(cache),
+    async dispose(): Promise<void> {
       await queue.dispose();
       await programs.dispose();
     },

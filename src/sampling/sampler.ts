@@ -20,7 +20,7 @@ import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
-import { type BatchingOptions, type NoisePredictor, openNoisePredictor } from './noise-predictor.ts';
+import { type NoisePredictor, type NoisePredictorOptions, openNoisePredictor } from './noise-predictor.ts';
 import {
   blockOf,
   contextNoise,
@@ -32,7 +32,7 @@ import {
   stackBlocks,
   startingNoise,
 } from './request.ts';
-import { asWeightSource, type CompileOptions, type WeightSource } from './segments.ts';
+import { asWeightSource, type WeightSource } from './segments.ts';
 
 export type { PerBlock, SampleRequest } from './request.ts';
 
@@ -76,7 +76,7 @@ export interface Sampler {
 }
 
 /** What a sampler is made of. */
-export interface SamplerOptions extends CompileOptions {
+export interface SamplerOptions extends NoisePredictorOptions {
   readonly config: AcditConfig;
   /**
    * The weights, or what reads one from a file. The sampler keeps its own copy of the layers, and asks for the
@@ -84,8 +84,6 @@ export interface SamplerOptions extends CompileOptions {
    */
   readonly weights: Weights | WeightSource;
   readonly device: Device;
-  /** Sharing of passes by concurrent calls. Default: as many as add little memory; on a GPU they take turns. */
-  readonly batching?: BatchingOptions | undefined;
 }
 
 /**
