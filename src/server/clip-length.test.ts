@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { tinyClips } from '../../test/support/tiny-config.ts';
-import { requestedBlocks } from './clip-length.ts';
+import { requestedBlocks } from './sampling-request.ts';
 
 /** Clips of 8 frames in 16 blocks of half a frame. */
 const halves = { ...tinyClips, blockSize: 2, blocks: 16 };

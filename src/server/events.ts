@@ -58,15 +58,16 @@ function eventSource<E extends Event>(
   let patience: NodeJS.Timeout | undefined;
   let left = false;
 
-  const overdue = `the stream was not read for ${unread} seconds, so its work was stopped`;
-
   function stop(reason: ApiError): void {
     clearTimeout(patience);
     stopped.abort(reason);
     Promise.resolve(source.return?.()).catch(() => {}); // why it ended is known
   }
 
-  const giveUp = (): void => stop(new ApiError(408, 'stream_unread', overdue));
+  function giveUp(): void {
+    const unreadFor = `the stream was not read for ${unread} seconds, so its work was stopped`;
+    stop(new ApiError(408, 'stream_unread', unreadFor));
+  }
 
   return {
     start(controller) {

@@ -38,15 +38,9 @@ export function generate(
   const signal = AbortSignal.any([client, closing, ours.signal]);
   const places = createChannel<number>();
   const entered = gate.enter(samples, signal, places.push);
-  const overdue = (): void =>
-    ours.abort(
-      new ApiError(
-        504,
-        'deadline_exceeded',
-        `the request took longer than its limit of ${limits.deadline} seconds`,
-      ),
-    );
-  const timer = setTimeout(overdue, milliseconds(limits.deadline));
+  const overdue = `the request took longer than its limit of ${limits.deadline} seconds`;
+  const endLate = (): void => ours.abort(new ApiError(504, 'deadline_exceeded', overdue));
+  const timer = setTimeout(endLate, milliseconds(limits.deadline));
   // A consumer that stops reading never reaches `finally`, so an abort frees the seats and the timer too.
   signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
   entered.then((leave) => {

@@ -1,12 +1,15 @@
-/** @file Latents on their way to pictures: whole ones, and those that are not finished yet. */
+/** @file Latents on their way to clients: as pictures, whole or not finished yet, and as tensors in JSON. */
 
+import { endianness } from 'node:os';
 import { take } from '../at.ts';
 import { encodeImage, type Image, type ImageFormat } from '../media/image.ts';
 import { framesOf } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
 import { joinAxis } from '../tensor/axes.ts';
-import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
+import { arrayFromBytes, elementCount, float32, type Tensor, tensorBytes, zeros } from '../tensor/tensor.ts';
+import type { EncodedTensor } from './api.ts';
 import type { ServedModel } from './models.ts';
+import { invalid } from './problems.ts';
 
 /** Images of each sample: `images[sample][frame]`. */
 export interface Pictures {
@@ -94,4 +97,25 @@ export async function encodePictures({ images }: Pictures, format: ImageFormat):
 
 async function encodeBase64(image: Image, format: ImageFormat): Promise<string> {
   return Buffer.from(await encodeImage(image, format)).toString('base64');
+}
+
+const LITTLE = endianness() === 'LE';
+
+export function encodeTensor(value: Tensor<'float32'>): EncodedTensor {
+  return { shape: [...value.shape], data: littleEndian(Buffer.from(tensorBytes(value))).toString('base64') };
+}
+
+/** @throws {ApiError} if there are fewer or more values than the shape has */
+export function decodeTensor({ shape, data }: EncodedTensor, param: string): Tensor<'float32'> {
+  const bytes = Buffer.from(data, 'base64');
+  const expected = 4 * elementCount(shape);
+  if (bytes.length !== expected) {
+    invalid(param, `${param}: shape [${shape}] takes ${expected} bytes, got ${bytes.length}`);
+  }
+  return float32(shape, arrayFromBytes('float32', new Uint8Array(littleEndian(bytes))));
+}
+
+/** A copy with each value's bytes in the other order, where this machine is not little endian. */
+function littleEndian(bytes: Buffer): Buffer {
+  return LITTLE ? bytes : Buffer.from(bytes).swap32();
 }

@@ -10,12 +10,11 @@ import {
   requireClass,
   requireClassNumber,
 } from '../models/acdit/class-names.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
-import { type PerBlock, planSampling, type SamplePlan } from '../sampling/request.ts';
+import { type AcditConfig, frameCount } from '../models/acdit/config.ts';
+import { type PerBlock, planLength, planSampling, type SamplePlan } from '../sampling/request.ts';
 import { type EncodedTensor, OPENAI_SIZES } from './api.ts';
-import { type LengthFields, requestedBlocks } from './clip-length.ts';
-import { decodeTensor } from './encoding.ts';
 import { sizeName } from './models.ts';
+import { decodeTensor } from './pictures.ts';
 import { invalid } from './problems.ts';
 
 export interface Limits {
@@ -32,9 +31,14 @@ export interface Limits {
 /** A class, or one a block, by name or number. */
 type Prompt = string | number | readonly (string | number)[];
 
-/** Fields that all requests for samples have. */
-export interface SamplingFields extends LengthFields {
-  readonly n: number;
+/** Fields of requests for samples, apart from what they are of. */
+interface SamplingFields {
+  readonly blocks?: number | undefined;
+  readonly window?: number | undefined;
+  /** Instead of blocks; a number, maybe as text. */
+  readonly seconds?: number | string | undefined;
+  /** Frames per second, which seconds need. */
+  readonly fps?: number | undefined;
   readonly seed?: number | undefined;
   readonly steps?: PerBlock | undefined;
   readonly cfg_scale?: PerBlock | undefined;
@@ -63,7 +67,7 @@ const RANDOM_SEEDS = 2 ** 31;
 export function planRequest(
   config: AcditConfig,
   prompts: readonly Prompt[],
-  fields: Omit<SamplingFields, 'n'>,
+  fields: SamplingFields,
   limits: Limits,
 ): PlannedRequest {
   if (prompts.length > limits.samples) {
@@ -97,7 +101,7 @@ export function planRequest(
 }
 
 /** Names the parameter that stands for the wrong field of a request. */
-function asApiError(error: unknown, { seconds }: LengthFields): unknown {
+function asApiError(error: unknown, { seconds }: SamplingFields): unknown {
   if (!(error instanceof ArgumentError) || !error.field) return error;
   const param = PARAMS[error.field] ?? error.field;
   return new ApiError(400, 'invalid_value', `${param} ${error.problem}`, {
@@ -122,4 +126,53 @@ function classOf(list: ClassIndex, part: string | number): ChosenClass {
     if (!(error instanceof ArgumentError)) throw error;
     return invalid('prompt', error.message, 'unknown_class');
   }
+}
+
+/**
+ * Returns the blocks of the samples that a client asks for.
+ * @param most max blocks of a video, unless the model's own are more
+ * @throws {ArgumentError} if the model cannot make so many blocks
+ * @throws {ApiError} if the server does not, or if they do not end with a frame
+ */
+export function requestedBlocks(config: AcditConfig, fields: SamplingFields, most: number): number {
+  const { param, wanted } = wantedBlocks(config, fields);
+  const { blocks } = planLength(config, { blocks: wanted });
+  const longest = Math.max(most, config.blocks);
+  if (blocks > longest) invalid(param, `a clip must have at most ${longest} blocks here, got ${blocks}`);
+  const unit = wholeFrameBlocks(config);
+  if (blocks % unit !== 0) {
+    invalid(param, `a clip of this model ends with a frame every ${unit} blocks, got ${blocks}`);
+  }
+  return blocks;
+}
+
+/** Returns the blocks that the fields ask for, and the field that does. */
+function wantedBlocks(
+  config: AcditConfig,
+  { blocks, seconds, fps }: SamplingFields,
+): { readonly param: 'blocks' | 'seconds'; readonly wanted: number | undefined } {
+  if (seconds === undefined || fps === undefined) return { param: 'blocks', wanted: blocks };
+  if (blocks !== undefined) invalid('seconds', 'seconds and blocks both set the length; give one of them');
+  return { param: 'seconds', wanted: blocksOfSeconds(config, Number(seconds), fps) };
+}
+
+/** As many blocks as come nearest. */
+function blocksOfSeconds(config: AcditConfig, seconds: number, fps: number): number {
+  const unit = wholeFrameBlocks(config);
+  const perUnit = frameCount(config, unit);
+  const frames = Math.round(seconds * fps);
+  if (frames < perUnit) {
+    invalid(
+      'seconds',
+      `${seconds} s are ${frames} frames at ${fps} a second, and a clip has at least ${perUnit}; give more seconds`,
+    );
+  }
+  return unit * Math.round(frames / perUnit);
+}
+
+/** The fewest blocks that end with a frame: mostly 1. A model's own do, so there are some. */
+function wholeFrameBlocks(config: AcditConfig): number {
+  let blocks = 1;
+  while (!Number.isInteger(frameCount(config, blocks))) blocks++;
+  return blocks;
 }

@@ -8,13 +8,13 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { PATHS, type StreamEvent, type StreamRequest, streamRequestSchema } from './api.ts';
 import { readBody } from './body.ts';
 import type { ServerContext } from './context.ts';
-import { encodeTensor } from './encoding.ts';
 import { eventStream } from './events.ts';
 import { type GenerationEvent, generate, type Job } from './generation.ts';
 import { findModel, sizeName } from './models.ts';
 import {
   createSketch,
   encodePictures,
+  encodeTensor,
   type Pictures,
   picturesAt,
   placeBlock,

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { openCpu } from '../../src/runtime/node.ts';
 import { createSampler, finalLatents, type SampleRequest } from '../../src/sampling/sampler.ts';
 import { type StreamEvent, streamEventSchema, type Video, videoSchema } from '../../src/server/api.ts';
-import { decodeTensor, encodeTensor } from '../../src/server/encoding.ts';
+import { decodeTensor, encodeTensor } from '../../src/server/pictures.ts';
 import { sliceAxis } from '../../src/tensor/axes.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { runInProcess } from '../support/cli.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type EncodedTensor, type StreamEvent, streamEventSchema } from '../../src/server/api.ts';
-import { decodeTensor, encodeTensor } from '../../src/server/encoding.ts';
+import { decodeTensor, encodeTensor } from '../../src/server/pictures.ts';
 import { joinAxis, sliceAxis } from '../../src/tensor/axes.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import { errorOf, eventsOf, tinyServer } from '../support/tiny-server.ts';
