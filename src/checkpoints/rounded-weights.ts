@@ -1,37 +1,15 @@
 /** @file Models that are stored in 8 bits: the layers' products as integers, with a scale for each row. */
 
 import { CheckpointError } from '../errors.ts';
-import type { LazyTensor, TensorArchive } from '../formats/tensor-archive.ts';
+import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { toFloat32 } from '../tensor/convert.ts';
-import { type RoundedMatrix, roundMatrix, unroundedMatrix } from '../tensor/round-rows.ts';
+import { unroundedMatrix } from '../tensor/round-rows.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { StoredWeights } from './save.ts';
 
 /** Added to the name of a weight for that of its scales. */
-const SCALES = '.scales';
-const ROUNDED = /^blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])\.weight$/;
-
-/**
- * The weights as they are stored in 8 bits; those that no layer multiplies by stay as they are.
- * @throws {ArgumentError} when a weight is read that is not finite
- */
-export function roundedWeights(weights: StoredWeights): StoredWeights {
-  return new Map(
-    [...weights].flatMap(([name, value]) => (ROUNDED.test(name) ? rounded(name, value) : [[name, value]])),
-  );
-}
-
-function rounded(name: string, value: Tensor | LazyTensor): [string, LazyTensor][] {
-  const round = async (): Promise<RoundedMatrix> =>
-    roundMatrix(name, toFloat32('read' in value ? await value.read() : value));
-  return [
-    [name, { dtype: 'int8', shape: value.shape, read: async () => (await round()).values }],
-    [
-      name + SCALES,
-      { dtype: 'float32', shape: value.shape.slice(0, 1), read: async () => (await round()).scales },
-    ],
-  ];
-}
+export const SCALES = '.scales';
+/** Names of the weights that are stored as integers. */
+export const ROUNDED = /^blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])\.weight$/;
 
 /**
  * The archive with its weights in float32, if some are stored in 8 bits.

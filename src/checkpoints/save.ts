@@ -7,8 +7,10 @@ import type { LazyTensor } from '../formats/tensor-archive.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { type FloatType, toFloat32, toFloatType } from '../tensor/convert.ts';
+import { type RoundedMatrix, roundMatrix } from '../tensor/round-rows.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from './load.ts';
+import { ROUNDED, SCALES } from './rounded-weights.ts';
 
 /** Weights to store, by their official names: in memory, or read when their turn comes. */
 export type StoredWeights = ReadonlyMap<string, Tensor | LazyTensor>;
@@ -64,6 +66,28 @@ export function storedAs(weights: StoredWeights, dtype: FloatType): StoredWeight
       },
     ]),
   );
+}
+
+/**
+ * The weights as they are stored in 8 bits; those that no layer multiplies by stay as they are.
+ * @throws {ArgumentError} when a weight is read that is not finite
+ */
+export function roundedWeights(weights: StoredWeights): StoredWeights {
+  return new Map(
+    [...weights].flatMap(([name, value]) => (ROUNDED.test(name) ? rounded(name, value) : [[name, value]])),
+  );
+}
+
+function rounded(name: string, value: Tensor | LazyTensor): [string, LazyTensor][] {
+  const round = async (): Promise<RoundedMatrix> =>
+    roundMatrix(name, toFloat32('read' in value ? await value.read() : value));
+  return [
+    [name, { dtype: 'int8', shape: value.shape, read: async () => (await round()).values }],
+    [
+      name + SCALES,
+      { dtype: 'float32', shape: value.shape.slice(0, 1), read: async () => (await round()).scales },
+    ],
+  ];
 }
 
 /** The largest number of each type that weights are stored in. */
