@@ -4,6 +4,7 @@ import { ApiError, type ApiErrorStatus } from '../errors.ts';
 import type { ErrorBody } from '../server/api.ts';
 import { cleanApiKey } from '../server/key-text.ts';
 
+/** Where the server is, and what is sent to it. */
 export interface AcditProviderOptions {
   /** Where the server is; `http://127.0.0.1:8000` by default. */
   readonly baseURL?: string;
