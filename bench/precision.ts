@@ -4,8 +4,8 @@
  * Usage: npm run bench:precision -- [B|L|XL|H] [tokens cached: 0, 256, 512 or 768] [repeats]
  */
 
+import { weightBits } from '../src/runtime/byte-products.ts';
 import { openCpu } from '../src/runtime/node.ts';
-import { weightBits } from '../src/runtime/weight-bits.ts';
 import type { Tensor } from '../src/tensor/tensor.ts';
 import { median, time } from './matrix-speed.ts';
 import { type DenoisingStep, openDenoisingStep, type Size } from './paper-steps.ts';

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { randomTensor } from '../../test/support/evaluate.ts';
 import { at, get } from '../at.ts';
+import { weightBits } from '../runtime/byte-products.ts';
 import { openCpu } from '../runtime/node.ts';
-import { weightBits } from '../runtime/weight-bits.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { graphOf } from './onnx.ts';
 import { gelu, linear, linearOnto, split } from './operators/index.ts';

@@ -31,6 +31,7 @@ import { type LabelOrder, type ManyLabels, manyLabels } from './chosen-labels.ts
 import { type ActiveContext, contextOf } from './reporter.ts';
 import {
   findAutoencoder,
+  noteSlowPrecision,
   openDecoder,
   planRun,
   precisionRecord,
@@ -94,6 +95,7 @@ async function prepare(options: SampleNpzOptions): Promise<Run> {
   const chosen = manyLabels(config, options, seed);
   for (const note of chosen.notes) context.report.note(note);
   const plan = planRun(options, chosen.labels, { throughput: true });
+  await noteSlowPrecision(options, context.report);
   const array = imageArray(config, plan.request);
   const vae = await findAutoencoder(options);
   return { ...context, ...plan, model, device, npz, vae, chosen, array };

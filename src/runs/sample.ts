@@ -32,6 +32,7 @@ import {
 import { openSampleFolder, type SampleFolder } from './sample-folder.ts';
 import {
   findAutoencoder,
+  noteSlowPrecision,
   openDecoder,
   planRun,
   precisionRecord,
@@ -173,6 +174,7 @@ async function prepare(options: SampleOptions): Promise<Run> {
   const { decode = !(ofLatents && latents !== undefined && named === undefined) } = options;
   const keepsLatents = latents !== undefined || !decode;
   const { request, first, precision } = planRun(options, labels, { keepsLatents, noise });
+  await noteSlowPrecision(options, context.report);
   await requireFreeFiles([latents], overwrite);
   const needsAutoencoder = decode || options.continue !== undefined || !ofLatents;
   const vae = needsAutoencoder ? await findAutoencoder(options, WITHOUT_AUTOENCODER) : undefined;

@@ -11,6 +11,7 @@ import {
 import { type SolverName, solversOf } from '../diffusion/solvers/index.ts';
 import { type AcditConfig, defaultGuidance, diffusionSettings, tokenSize } from '../models/acdit/config.ts';
 import { layerShare } from '../models/acdit/cost.ts';
+import { timeProducts } from '../runtime/byte-products.ts';
 import type { Device } from '../runtime/device.ts';
 import {
   DEFAULT_SEED,
@@ -25,7 +26,7 @@ import { type BatchedRequest, batchRequests, defaultBatch } from './batches.ts';
 import { invalidOption, requireSamplingMemory } from './checks.ts';
 import type { LabelOptions } from './chosen-labels.ts';
 import { decoderPath } from './model-path.ts';
-import type { RunContext } from './reporter.ts';
+import type { Reporter, RunContext } from './reporter.ts';
 
 /** Options of every run that samples. Those that are left out have the command line's defaults. */
 export interface SamplingOptions extends LabelOptions, RunContext {
@@ -82,6 +83,18 @@ export function precisionRecord(
   config: AcditConfig,
 ): Pick<SamplingRecord, 'precision' | 'int8Share'> {
   return { precision, ...(precision === 'int8' && { int8Share: layerShare(config) }) };
+}
+
+/** Says so if 8 bits, which were asked for, are slower than float32 on this processor. */
+export async function noteSlowPrecision(
+  { model: { config }, device, precision }: Pick<SamplingOptions, 'model' | 'device' | 'precision'>,
+  report: Reporter,
+): Promise<void> {
+  if (precision !== 'int8') return;
+  const { fp32, int8 } = await timeProducts(device, 2 * config.blockSize, config.hidden);
+  if (int8 <= fp32) return;
+  const [slow, quick] = [int8, fp32].map((milliseconds) => `${milliseconds.toFixed(2)} ms`);
+  report.note(`int8 is slower than fp32 here: a product of this model takes ${slow} instead of ${quick}`);
 }
 
 /** A run's request, with all defaults filled in. */

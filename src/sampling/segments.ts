@@ -6,8 +6,8 @@ import { type BoundGraph, type FloatGraph, quantizeProducts } from '../graph/qua
 import { inputName } from '../graph/symbolic.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { isWeight, parameters, storedName, type Weights, weightView } from '../models/acdit/weights.ts';
+import { weightBits } from '../runtime/byte-products.ts';
 import type { Device, Program } from '../runtime/device.ts';
-import { weightBits } from '../runtime/weight-bits.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import { segmentGraphs } from './graphs.ts';
 
