@@ -28,7 +28,7 @@ const GROUPS: readonly (readonly [title: string, sources: readonly string[]])[] 
       'docs/video.md',
       'docs/serving.md',
       'docs/browser.md',
-      'docs/graphics-cards.md',
+      'docs/gpus.md',
       'docs/programs.md',
       'docs/reliability.md',
     ],
