@@ -38,7 +38,7 @@ function linkFault(
   return [`${page}: links to ${target}, but ${file} has no such anchor`];
 }
 
-/** What a browser fetches without being asked: scripts, pictures, styles, fonts. */
+/** What a browser loads automatically: scripts, images, styles, fonts. */
 function loaded(html: string): string[] {
   const sheets = [...html.matchAll(/<link\b[^>]*>/g)].flatMap(([tag]) => attributes(tag, 'href'));
   return [...attributes(html, 'src'), ...sheets];

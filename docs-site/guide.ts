@@ -7,7 +7,7 @@ import { ROOT } from './paths.ts';
 export interface GuidePage {
   /** The document, relative to the repository. */
   readonly source: string;
-  /** Its address on the site. */
+  /** Its path on the site. */
   readonly page: string;
 }
 
@@ -21,28 +21,31 @@ const GROUPS: readonly (readonly [title: string, sources: readonly string[]])[] 
     'Guide',
     [
       'README.md',
+      'docs/library.md',
+      'docs/command-line.md',
       'docs/training.md',
       'docs/evaluating.md',
       'docs/evaluating-samples.md',
       'docs/evaluating-videos.md',
-      'docs/video.md',
       'docs/serving.md',
       'docs/browser.md',
       'docs/gpus.md',
+      'docs/video.md',
       'docs/programs.md',
       'docs/reliability.md',
     ],
   ],
-  ['Models', ['docs/hub.md', 'docs/converting.md', 'docs/onnx.md', 'docs/results.md']],
-  ['How it works', ['docs/method.md', 'docs/architecture.md', 'docs/dependencies.md', 'CHANGELOG.md']],
+  ['Models', ['docs/models.md', 'docs/results.md', 'docs/hub.md', 'docs/converting.md', 'docs/onnx.md']],
+  ['How it works', ['docs/method.md', 'docs/architecture.md', 'docs/performance.md']],
+  ['Project', ['docs/development.md', 'docs/dependencies.md', 'CHANGELOG.md']],
 ];
 
 const NAMES: Readonly<Record<string, string>> = {
-  'README.md': 'getting-started',
+  'README.md': 'quick-start',
   'CHANGELOG.md': 'changelog',
 };
 
-/** The groups above, as far as their documents exist; documents that are in none come last. */
+/** The groups above, with those documents that exist; documents of no group come last. */
 export function guide(): readonly GuideGroup[] {
   const documents = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
   const existing = new Set(['README.md', 'CHANGELOG.md', ...documents.map((name) => `docs/${name}`)]);

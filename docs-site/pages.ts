@@ -1,4 +1,4 @@
-/** @file The repository's documents as pages of the site: the same text, with links that lead to pages. */
+/** @file The repository's documents as pages of the site: the same text, with links to the site's pages. */
 
 import { copyFileSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join, posix } from 'node:path';
@@ -7,13 +7,13 @@ import { guide } from './guide.ts';
 import { replaceImages, replaceLinks } from './links.ts';
 import { PAGES, ROOT, SITE } from './paths.ts';
 
-/** Files that are offered as they are. Other linked files become pages that show them. */
+/** Files that are copied unchanged. Other linked files become pages that show them. */
 const ASSETS = new Set(['.png', '.jpg', '.webp', '.gif', '.svg', '.mp4']);
 
 /**
  * Write the home page, the guide, and all that they link to in the repository, into {@link PAGES}.
  *
- * @returns a line for each link to a file that is not there
+ * @returns a line for each link to a missing file
  */
 export function writePages(): string[] {
   const pages = new Map(guide().flatMap((group) => group.pages.map(({ source, page }) => [source, page])));
@@ -29,7 +29,7 @@ export function writePages(): string[] {
   return faults;
 }
 
-/** A document's text as a page. Files that it links to, and that are no pages yet, are added to `linked`. */
+/** A document's text as a page. Files that it links to and that are not pages yet are added to `linked`. */
 function pageText(
   source: string,
   pages: ReadonlyMap<string, string>,

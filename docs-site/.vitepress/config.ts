@@ -13,7 +13,7 @@ import { subpaths } from '../reference.ts';
 const guideSidebar: DefaultTheme.SidebarItem[] = guide().map(({ title, pages }) => ({
   text: title,
   items: pages.map(({ source, page }) => ({
-    text: source === 'README.md' ? 'Getting started' : heading(page),
+    text: source === 'README.md' ? 'Quick start' : heading(page),
     link: page,
   })),
 }));
@@ -38,7 +38,7 @@ function heading(page: string): string {
 
 export default defineConfig({
   title: 'acdit',
-  description: 'ACDiT in TypeScript: block by block, and each block by diffusion',
+  description: 'ACDiT in TypeScript: images and videos block by block, each block by diffusion',
   lang: 'en',
   srcDir: 'pages',
   outDir: 'dist',
@@ -61,7 +61,7 @@ export default defineConfig({
   },
   themeConfig: {
     nav: [
-      { text: 'Guide', link: '/guide/getting-started', activeMatch: '/guide/(?!method|architecture)' },
+      { text: 'Guide', link: '/guide/quick-start', activeMatch: '/guide/(?!method|architecture)' },
       { text: 'How it works', link: '/guide/method', activeMatch: '/guide/(method|architecture)' },
       { text: 'API', link: '/api/acdit', activeMatch: '/api/' },
     ],

@@ -60,7 +60,7 @@ export function svgFile({ width, height, body }: Drawing, title: string): string
  * The same drawing as a part of a page. The page has the colours, in {@link paletteCss}.
  *
  * @param file from {@link svgFile}
- * @param alt what the drawing shows, for who cannot see it
+ * @param alt description of the drawing for screen readers
  */
 export function inlineSvg(file: string, alt: string): string {
   return file
