@@ -1,5 +1,5 @@
 /**
- * @file Decoding and encoding by the Stable Diffusion autoencoder, as a share of the machine's matrix-product speed.
+ * @file Decoding and encoding with the Stable Diffusion autoencoder, as a share of the machine's matrix-product speed.
  * Usage: npm run bench:autoencoder -- [decode|encode] [size] [images]
  * Only the multiply-adds of convolutions, products and attention are counted.
  */
@@ -17,7 +17,7 @@ const part: Part = process.argv[2] === 'encode' ? 'encoder' : 'decoder';
 const size = Number(process.argv[3] ?? 256);
 const images = Number(process.argv[4] ?? 8);
 
-/** Multiply-adds of one picture: each weight of a convolution is used once for every pixel of its result. */
+/** Multiply-adds of one image: each weight of a convolution is used once for every pixel of its result. */
 function multiplyAdds(config: AutoencoderConfig): number {
   let pixels = part === 'encoder' ? size ** 2 : (size / 8) ** 2;
   let sum = 0;
@@ -48,13 +48,13 @@ const input = float32(shape, new Generator(0).randn(elementCount(shape)));
 const work = (): Promise<unknown> =>
   part === 'encoder' ? autoencoder.encode(input) : autoencoder.decode(input);
 const giga = multiplyAdds(config) / 1e9;
-console.log(`${part}, ${size} x ${size}, ${giga.toFixed(0)} GMACs an image, ${device.threads} threads`);
+console.log(`${part}, ${size} x ${size}, ${giga.toFixed(0)} GMACs per image, ${device.threads} threads`);
 await work();
 const comparison = await compareWithProduct(reference, work, {
   operations: 2e9 * giga,
   repeats: images,
   products: 6,
 });
-console.log(`an image: ${describeComparison(comparison)}`);
+console.log(`one image: ${describeComparison(comparison)}`);
 console.log(`peak memory ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB`);
 await device.dispose();

@@ -1,10 +1,10 @@
-/** @file What convolutions cost. */
+/** @file The cost of convolutions. */
 
 import { at } from '../src/at.ts';
 import { type SymbolicTensor, topologicalOrder } from '../src/graph/symbolic.ts';
 import { elementCount } from '../src/tensor/tensor.ts';
 
-/** Multiply-adds of all convolutions that lead to a result, for one sample: each weight is used once for every place. */
+/** Multiply-adds of all convolutions that lead to a result, for one sample: each weight is used once per position. */
 export function convolutionCost(result: SymbolicTensor): number {
   return topologicalOrder([result])
     .filter(({ operator }) => operator === 'Conv')

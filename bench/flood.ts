@@ -1,7 +1,7 @@
 /**
  * @file A server under abuse, on loopback: clients that disconnect, do not read, send half of a request, nonsense or too
- * much, ask for headers only, or do not wait for the answer. Afterwards nothing may be left of it: no seat, place in
- * the queue, descriptor or memory, and requests get the same answers as before. Exits with 1 if something is left.
+ * much, ask for headers only, or do not wait for the answer. Afterwards nothing may be left: no slot, place in
+ * the queue, descriptor or memory, and requests get the same responses as before. Exits with 1 if something is left.
  * Usage: npm run bench:flood -- [requests] [at once]
  */
 
@@ -60,7 +60,7 @@ function post(path: string, body: object | string, init: RequestInit = {}): Prom
   });
 }
 
-/** Reads the whole answer and returns its status. */
+/** Reads the whole response and returns its status. */
 async function statusOf(answer: Promise<Response>): Promise<string> {
   const response = await answer;
   await response.arrayBuffer();
@@ -88,7 +88,7 @@ function rawPost(path: string, body: object, length = JSON.stringify(body).lengt
   return `${head}\r\nContent-Length: ${length}\r\n\r\n${JSON.stringify(body)}`;
 }
 
-/** What clients do: each gets its number and a random number in [0, 1), and returns how it went. */
+/** The clients: each gets its number and a random number in [0, 1), and returns its outcome. */
 const clients: Readonly<Record<string, (index: number, random: number) => Promise<string>>> = {
   image: (seed) => statusOf(post(IMAGES, { prompt: seed % 3, seed, steps: 2 })),
   'image as a URL': (seed) => statusOf(post(IMAGES, { prompt: 1, seed, steps: 1, response_format: 'url' })),

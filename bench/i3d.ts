@@ -1,5 +1,5 @@
 /**
- * @file Features of clips by I3D, as a share of the machine's matrix-product speed.
+ * @file I3D features of clips, as a share of the machine's matrix-product speed.
  * Usage: npm run bench:i3d -- [frames] [clips at once] [repeats]
  * Only the multiply-adds of convolutions are counted.
  */
@@ -16,7 +16,7 @@ const frames = Number(process.argv[2] ?? 16);
 const batch = Number(process.argv[3] ?? 4);
 const repeats = Number(process.argv[4] ?? 5);
 
-/** Of one clip. */
+/** Multiply-adds of one clip. */
 function multiplyAdds(): number {
   return convolutionCost(i3dLogits(input('clips', [1, 3, frames, 224, 224])));
 }
@@ -32,9 +32,11 @@ const videos = tensor(
 );
 const clips = preprocessClips(videos, 'tensorflow');
 const giga = multiplyAdds() / 1e9;
-console.log(`${frames} frames, ${giga.toFixed(1)} GMACs a clip, ${batch} at once, ${device.threads} threads`);
+console.log(
+  `${frames} frames, ${giga.toFixed(1)} GMACs per clip, ${batch} at once, ${device.threads} threads`,
+);
 const preparing = await time(async () => preprocessClips(videos, 'tensorflow'));
-console.log(`preparing a clip: ${(preparing / batch).toFixed(0)} ms`);
+console.log(`preparing one clip: ${(preparing / batch).toFixed(0)} ms`);
 await i3d.logits(clips);
 const comparison = await compareWithProduct(reference, () => i3d.logits(clips), {
   operations: 2e9 * giga * batch,

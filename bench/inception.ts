@@ -1,5 +1,5 @@
 /**
- * @file Features of images by the FID's Inception network, as a share of the machine's matrix-product speed.
+ * @file Inception features of images, as for the FID, as a share of the machine's matrix-product speed.
  * Usage: npm run bench:inception -- [size of images] [images at once] [repeats]
  * Only the multiply-adds of convolutions are counted.
  */
@@ -36,11 +36,11 @@ const images = tensor(
   Uint8Array.from({ length: elementCount(shape) }, (_, i) => i % 251),
 );
 console.log(
-  `${size} x ${size}, ${(cost / 1e9).toFixed(2)} GMACs an image, ${batch} at once, ${device.threads} threads`,
+  `${size} x ${size}, ${(cost / 1e9).toFixed(2)} GMACs per image, ${batch} at once, ${device.threads} threads`,
 );
 await inception.extract(images, 'adm');
 const preparing = await time(async () => preprocess(images, 'adm'));
-console.log(`of which preparing an image: ${(preparing / batch).toFixed(1)} ms`);
+console.log(`preparing one image: ${(preparing / batch).toFixed(1)} ms`);
 const comparison = await compareWithProduct(reference, () => inception.extract(images, 'adm'), {
   operations: 2 * cost * batch,
   repeats,

@@ -1,4 +1,4 @@
-/** @file The machine's own matrix-product speed, which all other speeds are a share of. */
+/** @file The machine's own matrix-product speed, the reference for all other speeds. */
 
 import { at } from '../src/at.ts';
 import { matmul } from '../src/graph/operators/index.ts';
@@ -38,18 +38,17 @@ export async function compileMatrixSpeed(device: Device): Promise<MatrixSpeed> {
 
 /** How work compares with the product. */
 export interface Comparison {
-  /** Of the work, median. */
+  /** Median time of the work. */
   readonly milliseconds: number;
-  /** Of the product, in GFLOP/s, median. */
+  /** Median speed of the product, in GFLOP/s. */
   readonly speed: number;
-  /** The work's needed operations a second, as a share of the product's: of the medians, and of the quicker quarters. */
+  /** Operations per second that the work needs, as a share of the product's: of the medians, and of the faster quarters. */
   readonly share: number;
   readonly undisturbedShare: number;
 }
 
 /**
- * Time `work` that needs so many operations, in turns with the product: what else the machine does, such as its other
- * guests, then slows both alike.
+ * Times `work` in turns with the product, so that other load on the machine slows both equally.
  * @param products runs of the product after each run of the work
  */
 export async function compareWithProduct(
@@ -81,7 +80,7 @@ export function describeComparison({ milliseconds, speed, share, undisturbedShar
   );
 }
 
-/** Milliseconds that `work` takes. */
+/** Returns the milliseconds that `work` takes. */
 export async function time(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();

@@ -1,4 +1,4 @@
-/** @file A denoising step and a training step of the paper's image models, with weights by formula, to be timed. */
+/** @file A denoising step and a training step of the paper's image models, with weights from a formula, for timing. */
 
 import { linearNoiseSchedule } from '../src/diffusion/noise-schedule.ts';
 import type { AcditConfig } from '../src/models/acdit/config.ts';
@@ -65,7 +65,7 @@ export interface TrainingStep {
   readonly config: AcditConfig;
   /** Forward and backward of one image of 1024 tokens, clipping, AdamW and moving average. */
   step(): Promise<void>;
-  /** What of it follows the gradients. */
+  /** The part after the gradients. */
   optimize(): Promise<void>;
 }
 

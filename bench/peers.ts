@@ -1,6 +1,6 @@
 /**
- * @file A denoising step or a training step of the paper's image models beside the same in PyTorch, in turns: what else
- * the machine does then slows both alike. The first call installs PyTorch in .cache/peers (1.4 GB; needs Python 3.11 or
+ * @file A denoising step or a training step of the paper's image models and the same step in PyTorch, in turns, so that
+ * other load on the machine slows both equally. The first call installs PyTorch in .cache/peers (1.4 GB; needs Python 3.11 or
  * later, a C compiler and a package index).
  * Usage: npm run bench:peers -- step|train [B|L|XL|H] [tokens cached: 0, 256, 512 or 768] [repeats]
  */
@@ -55,7 +55,7 @@ async function denoising(): Promise<() => Promise<unknown>> {
   return step;
 }
 
-/** Installs what requirements.txt lists, unless that is there. */
+/** Installs the packages of requirements.txt, unless they are installed. */
 function install(): void {
   const list = readFileSync(join(SOURCES, 'requirements.txt'), 'utf8');
   const installed = join(FOLDER, 'installed.txt');

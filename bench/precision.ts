@@ -1,6 +1,6 @@
 /**
- * @file A denoising step of the paper's image models in float32 and in 8 bits, in turns: what else the machine does then
- * slows both alike.
+ * @file A denoising step of the paper's image models in float32 and in 8 bits, in turns, so that other load on
+ * the machine slows both equally.
  * Usage: npm run bench:precision -- [B|L|XL|H] [tokens cached: 0, 256, 512 or 768] [repeats]
  */
 

@@ -1,4 +1,4 @@
-/** @file What the figures of a bench were measured on. */
+/** @file Describes the processor that a benchmark runs on. */
 
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';

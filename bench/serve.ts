@@ -1,6 +1,6 @@
 /**
- * @file A server under load, on loopback: how many pictures a second it makes of requests that come together, against one at
- * a time; how long a request takes; whether each answer is the one that the same request gets alone; and its memory.
+ * @file A server under load, on loopback: images per second for concurrent requests and for one at a time, latencies,
+ * whether each response is the same as when its request runs alone, and memory.
  * Usage: npm run bench:serve -- [requests] [at once] [requests of the memory run]
  */
 
@@ -39,7 +39,7 @@ async function open(path: string): Promise<RunningServer> {
   });
 }
 
-/** The picture, as base64. */
+/** The image, as base64. */
 async function ask(url: string, body: object): Promise<string> {
   const response = await fetch(`${url}/v1/images/generations`, {
     method: 'POST',
@@ -53,12 +53,12 @@ async function ask(url: string, body: object): Promise<string> {
 
 interface Run {
   readonly seconds: number;
-  /** Of each request, in seconds. */
+  /** Seconds of each request. */
   readonly latencies: number[];
   readonly answers: string[];
 }
 
-/** Ask for everything, with so many requests under way at any time. */
+/** Sends all requests, with at most this many at once. */
 async function load(url: string, bodies: readonly object[], concurrency: number): Promise<Run> {
   const latencies: number[] = [];
   const answers: string[] = [];
@@ -81,7 +81,7 @@ function report(name: string, { seconds, latencies }: Run): void {
   const percentile = (share: number): string =>
     `${at(sorted, Math.min(sorted.length - 1, Math.floor(share * sorted.length))).toFixed(2)} s`;
   console.log(
-    `${name}: ${(latencies.length / seconds).toFixed(2)} pictures a second; latency ` +
+    `${name}: ${(latencies.length / seconds).toFixed(2)} images per second; latency ` +
       `p50 ${percentile(0.5)}, p95 ${percentile(0.95)}, p99 ${percentile(0.99)}`,
   );
 }
@@ -104,7 +104,7 @@ async function throughput(): Promise<void> {
   const equal = together.answers.filter((answer, i) => answer === alone.answers[i]).length;
   console.log(
     `${(alone.seconds / together.seconds).toFixed(2)} times the throughput; ` +
-      `${equal} of ${requests} pictures are the same file as alone, ${new Set(together.answers).size} differ from each other`,
+      `${equal} of ${requests} images are the same file as alone, ${new Set(together.answers).size} differ from each other`,
   );
   await server.close(0);
 }

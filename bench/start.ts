@@ -1,5 +1,5 @@
 /**
- * @file What a person waits for: loading a model of full size, starting `acdit sample`, and 16 pictures of the bundled
+ * @file Waiting times of a user: loading a model of full size, starting `acdit sample`, and 16 images of the bundled
  * model. Usage: npm run build && npm run bench:start -- [XL|H|...]
  * The full-size model is written to a temporary folder first and read back from the file cache.
  */
@@ -51,7 +51,7 @@ try {
   for (let i = 0; i < 3; i++) {
     const { total, firstStep } = await sampleCommand(16);
     console.log(
-      `acdit sample, 16 pictures: ${total.toFixed(1)} s; first step reported after ${firstStep.toFixed(2)} s`,
+      `acdit sample, 16 images: ${total.toFixed(1)} s; first step reported after ${firstStep.toFixed(2)} s`,
     );
   }
 } finally {

@@ -1,7 +1,7 @@
 /**
- * @file Streaming clips: when the first frames are there, as a share of the whole clip's time, and what a clip of many
- * blocks over a sliding window takes, in memory and in time a block.
- * Usage: npm run bench:stream -- [blocks of the long clip]
+ * @file Streaming videos: the time to the first frames, as a share of the total, and the memory and time per block of a
+ * video with many blocks and a sliding window.
+ * Usage: npm run bench:stream -- [blocks of the long video]
  */
 
 import { at } from '../src/at.ts';
@@ -15,7 +15,7 @@ import { median } from './matrix-speed.ts';
 
 const longest = Number(process.argv[2] ?? 200);
 
-/** A clip of 16 frames of 32 x 32 grey pixels, 4 frames (256 tokens) a block. */
+/** A clip of 16 frames of 32 x 32 grey pixels, 4 frames (256 tokens) per block. */
 const config: AcditConfig = validateConfig({
   modelType: 'acdit',
   layers: 6,
@@ -38,7 +38,7 @@ const config: AcditConfig = validateConfig({
 const device = openCpu();
 const sampler = await createSampler({ config, weights: formulaWeights(config), device });
 
-/** Seconds at which each block's frames were there, and the memory then. */
+/** Seconds at which each block's frames arrived, and the memory then. */
 async function stream(blocks: number, steps: number): Promise<{ seconds: number[]; megabytes: number[] }> {
   const started = performance.now();
   const seconds: number[] = [];
@@ -68,7 +68,7 @@ const half = Math.floor(longest / 2);
 const paceOf = (from: number, to: number): string =>
   (((at(seconds, to) - at(seconds, from)) / (to - from)) * 1000).toFixed(0);
 console.log(
-  `${longest} blocks: ${paceOf(config.blocks, half)} ms a block in the first half, ${paceOf(half, longest - 1)} in the second; ` +
+  `${longest} blocks: ${paceOf(config.blocks, half)} ms per block in the first half, ${paceOf(half, longest - 1)} in the second; ` +
     `memory ${[config.blocks, half, longest - 1].map((block) => `${at(megabytes, block).toFixed(0)} MB at block ${block}`).join(', ')}`,
 );
 await sampler.dispose();

@@ -3,7 +3,7 @@
  * matrix-product speed: forward, backward, clipping, AdamW and moving average.
  * Usage: npm run bench:train -- [B|L|XL|H] [repeats] [save|recompute]
  * Only the arithmetic that the method needs is counted: products with the weights, of queries with keys and values
- * that the mask allows, and twice that for the gradients. What is computed again counts against us.
+ * that the mask allows, and twice that for the gradients. Recomputed activations count as overhead.
  */
 
 import { trainingCost } from '../src/models/acdit/cost.ts';

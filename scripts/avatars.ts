@@ -20,9 +20,9 @@ const VERSION = '9.4.3';
 const CACHE = resolve('.cache/avatars');
 /** Pixels that the drawing has per pixel of the image, along each side. */
 const OVERSAMPLING = 2;
-/** Images that are drawn at once: sharp has threads of its own. */
+/** Images that are drawn at once: sharp has its own threads. */
 const AT_ONCE = 8;
-/** Colours behind the figures. */
+/** Background colours. */
 const BACKGROUNDS = [
   ...['b6e3f4', 'c0aede', 'd1d4f9', 'ffd5dc', 'ffdfbf', 'c7ecd4'],
   ...['fff2b2', 'f4b6c2', 'a3d5d3', 'e2e2e2', '8fb8de', 'ffffff'],
@@ -33,7 +33,7 @@ const { values, positionals } = parseArgs({
   options: {
     /** Pixels along the side. */
     size: { type: 'string', default: '64' },
-    /** Number of the first image: another range gives other images, for tests and classifiers. */
+    /** Number of the first image: a different range gives different images, for tests and classifiers. */
     first: { type: 'string', default: '0' },
   },
 });

@@ -1,6 +1,6 @@
 /**
- * Makes the strip of pictures, one a class, that the browser app shows for a model: `classes.png` in its folder. A clip
- * is shown by its middle frame.
+ * @file Makes the strip of images, one per class, that the browser app shows for a model: `classes.png` in its folder.
+ * Videos are shown by their middle frame.
  */
 
 import { join } from 'node:path';

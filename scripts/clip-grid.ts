@@ -1,5 +1,5 @@
 /**
- * @file Makes the animated picture of clips in the README: two clips a class of a model of clips in pixels, side by side.
+ * @file Makes the animation of docs/models.md: two videos per class of a video model in pixels, side by side.
  * Usage: npm run clip-grid -- MODEL_FOLDER OUT.webp [SEED]
  */
 
@@ -19,7 +19,7 @@ if (!folder || !out) throw new ArgumentError('clip-grid: expected a model folder
 const device = openCpu();
 const { config, weights } = await loadModel(folder);
 const sampler = await createSampler({ config, weights, device });
-// A row of all classes, and another.
+// Two rows, each with all classes.
 const labels = Array.from({ length: PER_CLASS * config.classes }, (_, i) => i % config.classes);
 const latents = await finalLatents(sampler.sample({ labels, seed: Number(seed) }));
 await writeAnimatedGrid(out, framesOf(unpatchify(config, latents)).flat(), config.frames, COLUMNS);

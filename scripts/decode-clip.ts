@@ -1,6 +1,6 @@
 /**
- * @file Decodes a clip of 16 frames of 256 x 256 by an autoencoder of Stable Diffusion's size with formula weights, as
- * `acdit sample` does. A program, so that its peak memory is its own. Usage: npx tsx scripts/decode-clip.ts
+ * @file Decodes a video of 16 frames of 256 x 256 with an autoencoder of Stable Diffusion's size and formula weights, as
+ * `acdit sample` does. A separate program, so that its peak memory can be measured. Usage: npx tsx scripts/decode-clip.ts
  */
 
 import { paperConfig } from '../src/models/acdit/config.ts';

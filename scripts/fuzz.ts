@@ -1,6 +1,6 @@
 /**
- * @file Feeds damaged input to everything that reads what others wrote: files, requests, arguments. Ends with code 1 if
- * a case went wrong, and says how to repeat it; such a case belongs in test/fuzz-cases.json once it is mended.
+ * @file Feeds damaged input to all readers of foreign data: files, requests, arguments. Exits with code 1 if a case fails,
+ * and prints how to repeat it; add such a case to test/fuzz-cases.json once it is fixed.
  * Usage: npm run fuzz -- [MINUTES] [--seed N] [--reader NAME] [--cases N per reader] [--case N, to repeat one]
  */
 
@@ -12,11 +12,11 @@ import { caseSeed } from './fuzz/random.ts';
 import { type Case, type Finding, openTargets, runCase } from './fuzz/run.ts';
 import type { Target } from './fuzz/target.ts';
 
-/** Milliseconds after which a case that does not end counts as hanging: more than a busy machine needs to start ffmpeg. */
+/** Milliseconds after which a case counts as hanging: more than a busy machine needs to start ffmpeg. */
 const HANGING = 120_000;
 /** Milliseconds of a reader's turn. */
 const TURN = 1000;
-/** Findings of a reader that are printed. */
+/** Max findings that are printed per reader. */
 const SHOWN = 5;
 
 const { values, positionals } = parseArgs({
@@ -57,7 +57,7 @@ async function tryCase(tally: Tally, seed: number): Promise<void> {
   if (finding && tally.findings.push(finding) <= SHOWN) report(finding);
 }
 
-/** Repeats the cases that once went wrong. */
+/** Repeats the cases that once failed. */
 async function repeatKept(tallies: readonly Tally[]): Promise<void> {
   for (const { reader, seed } of keptCases) {
     for (const tally of tallies) if (tally.target.name === reader) await tryCase(tally, seed);
@@ -101,7 +101,7 @@ async function work(): Promise<boolean> {
   return found === 0;
 }
 
-/** The process that watches: it reports a case in which the other one crashed or hung. */
+/** The process that watches the other one: it reports a case that crashed or hung. */
 function watch(): void {
   console.log(`seed ${runSeed}`);
   const child = fork(fileURLToPath(import.meta.url), [...process.argv.slice(2), '--seed', String(runSeed)], {

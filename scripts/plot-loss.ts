@@ -1,5 +1,5 @@
 /**
- * @file Draws the loss of a training run, raw and smoothed, over steps: the picture in the README.
+ * @file Draws the loss of a training run, raw and smoothed, over steps, for docs/models.md.
  *
  *     npm run plot-loss -- runs/fashion-mnist/metrics.jsonl docs/images/fashion-mnist-loss.png
  */
@@ -15,7 +15,7 @@ interface Point {
   readonly loss: number;
 }
 
-/** From data to pixels, and the lines to draw across. */
+/** Maps data to pixels, and lists the grid lines. */
 interface Axis {
   readonly toPixel: (value: number) => number;
   readonly ticks: readonly number[];
@@ -53,7 +53,7 @@ function stepAxis(points: readonly Point[]): Axis {
   };
 }
 
-/** Logarithmic: a loss falls fast at first, and what counts happens close to its end. */
+/** Logarithmic: a loss falls fast at first, and the important part is close to its end. */
 function lossAxis(points: readonly Point[]): Axis {
   const losses = points.map(({ loss }) => loss);
   const low = Math.min(...losses) * 0.95;

@@ -1,5 +1,5 @@
 /**
- * @file Draws the results of the trade-off study: quality, and what an image costs with and without the cache, over the
+ * @file Draws the results of the trade-off study: quality, and the cost of an image with and without the cache, over the
  * number of blocks.
  *
  *     npm run plot-trade-off -- runs/trade-off/results.json docs/images/trade-off.png
@@ -41,12 +41,12 @@ function panelsOf(results: readonly StudyResult[]): Panel[] {
       curves: [{ name: '', color: BLUE, values: metric('frechetDistance') }],
     },
     { title: 'label accuracy', curves: [{ name: '', color: BLUE, values: metric('labelAccuracy') }] },
-    { title: 'GFLOPs an image', curves: costs('flops', 1e9), logarithmic: true },
-    { title: 'processor seconds an image', curves: costs('seconds', 1), logarithmic: true },
+    { title: 'GFLOPs per image', curves: costs('flops', 1e9), logarithmic: true },
+    { title: 'processor seconds per image', curves: costs('seconds', 1), logarithmic: true },
   ];
 }
 
-/** From values to pixels, and where to draw lines across. */
+/** Maps values to pixels, and lists the grid lines. */
 function axisOf({ curves, logarithmic }: Panel): { toPixel: (value: number) => number; ticks: number[] } {
   const values = curves.flatMap((curve) => curve.values);
   const most = Math.max(...values);
@@ -66,7 +66,7 @@ function axisOf({ curves, logarithmic }: Panel): { toPixel: (value: number) => n
   };
 }
 
-/** Where result `i` of `count` stands. */
+/** Horizontal position of result `i` of `count`. */
 function across(i: number, count: number): number {
   const { left, right, width } = PANEL;
   return left + ((i + 0.5) / count) * (width - left - right);
@@ -104,8 +104,8 @@ function writePanel(image: Image, panel: Panel, blocks: readonly number[], x: nu
   for (const [i, { name, values }] of panel.curves.entries()) {
     // The highest curve has its name above its end, others below.
     const end = at(ends, i);
-    const beside = end === Math.max(...ends) ? -18 : 50;
-    write(image, name, x + across(values.length - 1, values.length), y + toPixel(end) + beside, -1);
+    const offset = end === Math.max(...ends) ? -18 : 50;
+    write(image, name, x + across(values.length - 1, values.length), y + toPixel(end) + offset, -1);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * @file Checks that no function of src and web/src is longer than 60 lines, and no file longer than 400. A component,
- * a switch and a table in a function count like everything else.
+ * @file Checks that no function of src and web/src has more than 60 lines, and no file more than 400. Components, and
+ * switches and tables in functions, count too.
  *
  *     npm run sizes
  */
@@ -12,7 +12,7 @@ import ts from 'typescript';
 const MAX_FUNCTION_LINES = 60;
 const MAX_FILE_LINES = 400;
 
-/** What is too long in a file, one line per function. */
+/** Lists what is too long in a file, one line per function. */
 function tooLong(path: string, text: string): string[] {
   const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);
   const lineAt = (position: number): number => source.getLineAndCharacterOfPosition(position).line + 1;

@@ -1,7 +1,7 @@
 /**
- * @file The trade-off between diffusion and autoregression: models that differ in nothing but how many blocks they make a
- * picture in, trained for the same FLOPs, and what their samples are worth and cost. Stops and goes on anywhere.
- * Usage: npm run trade-off -- DATA_FOLDER OUT_FOLDER [teraflops of each training] [images of each class]
+ * @file Studies the trade-off between diffusion and autoregression: trains models that differ only in their number of
+ * blocks for the same FLOPs, and measures the quality and cost of their samples. Can be interrupted and resumed.
+ * Usage: npm run trade-off -- DATA_FOLDER OUT_FOLDER [teraflops per training] [images per class]
  */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ const missing = (): never => {
   throw new ArgumentError('trade-off: expected a data folder and a folder for the results');
 };
 const [data = missing(), out = missing(), teraflops = '20', perClass = '100'] = process.argv.slice(2);
-/** Images whose sampling is timed: fewer where they take longer. */
+/** Images whose sampling is timed: fewer if they take longer. */
 const TIMED_IMAGES = 4;
 const device = openCpu({ threads: 1 });
 mkdirSync(out, { recursive: true });

@@ -49,7 +49,7 @@ const weights = await trainClassifier({
   },
 });
 await saveClassifier(folder, { config, weights });
-// As it was written, in half precision.
+// As written, in half precision.
 const classifier = await compileClassifier({ ...(await loadClassifier(folder)), device });
 const testAccuracy = await classifierAccuracy(classifier, await openImages({ ...images, split: 'test' }));
 await saveClassifier(folder, { config: { ...config, testAccuracy }, weights });

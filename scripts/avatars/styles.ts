@@ -1,8 +1,8 @@
-/** @file The styles of avatars, each a class of the model, with whom to credit. */
+/** @file The styles of avatars, one per class of the model, with their authors. */
 
 /** One of DiceBear's generators. */
 export interface AvatarStyle {
-  /** The class, as people would ask for it. */
+  /** Name of the class. */
   readonly name: string;
   /** Export of `@dicebear/collection`. */
   readonly generator: string;

@@ -1,4 +1,4 @@
-/** @file What plots are drawn with: lines as SVG, and text in a pixel font, which needs none installed. */
+/** @file Draws plots: lines as SVG, and text in a pixel font, so that no font needs to be installed. */
 
 import sharp from 'sharp';
 import { blankImage, type Image, paste, textImage } from '../../src/media/index.ts';

@@ -31,7 +31,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['info', 'pixels', '--plan', '--json'],
 ];
 
-/** None begins with a slash: what is written stays in the folder. */
+/** None begins with a slash, so output stays in the folder. */
 const VALUES = [
   ...[
     '',
@@ -148,7 +148,7 @@ async function contentsOf(folder: string): Promise<string> {
 
 /** Returns the target of the command line. */
 export async function commandLineTarget(folder: string): Promise<Target> {
-  // Some way down, so that `..` leads nowhere else.
+  // Some levels down, so that `..` stays inside.
   const work = join(folder, 'command', 'line');
   const flags = await knownFlags();
   let whole: string | undefined;

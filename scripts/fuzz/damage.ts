@@ -5,7 +5,7 @@ import type { Random } from './random.ts';
 
 type Damage = (data: Uint8Array, random: Random) => Uint8Array;
 
-/** Returns damaged bytes: by one kind of damage or, sometimes, by several. */
+/** Returns bytes with one kind of damage or, sometimes, several. */
 export function damagedBytes(data: Uint8Array, random: Random): Uint8Array {
   const kinds = [flipped, replaced, replaced, extreme, spliced, cut, repeated, digitsChanged];
   let out = data;
@@ -23,7 +23,7 @@ const flipped: Damage = (data, random) => {
   return out;
 };
 
-/** A few bytes are others; half of the new ones make lengths and offsets absurd. */
+/** Changes a few bytes; half of the new values make lengths and offsets implausible. */
 const replaced: Damage = (data, random) => {
   const out = data.slice();
   for (let count = 1 + random.below(4); count > 0; count--) {
@@ -46,7 +46,7 @@ const EXTREMES = [
   2n ** 64n - 1n,
 ];
 
-/** An integer of 2, 4 or 8 bytes is an extreme one, in one byte order or the other. */
+/** Sets an integer of 2, 4 or 8 bytes to an extreme value, in either byte order. */
 const extreme: Damage = (data, random) => {
   const size = random.pick([2, 4, 8]);
   if (data.length < size) return data;
@@ -58,7 +58,7 @@ const extreme: Damage = (data, random) => {
   return out;
 };
 
-/** A piece of the file is found elsewhere in it, over what was there or between it. */
+/** Copies a piece of the file to a different place, over the bytes there or between them. */
 const spliced: Damage = (data, random) => {
   const from = random.below(data.length);
   const piece = data.slice(from, from + 1 + random.below(64));
@@ -70,7 +70,7 @@ const spliced: Damage = (data, random) => {
   );
 };
 
-/** The end, or a piece, is missing. */
+/** Removes the end, or a piece. */
 const cut: Damage = (data, random) => {
   const at = random.below(data.length);
   return joined(
@@ -79,7 +79,7 @@ const cut: Damage = (data, random) => {
   );
 };
 
-/** A piece comes many times. */
+/** Repeats a piece many times. */
 const repeated: Damage = (data, random) => {
   const from = random.below(data.length);
   const piece = data.slice(from, from + 1 + random.below(32));
@@ -99,7 +99,7 @@ const NUMBERS = [
   '00',
 ];
 
-/** A number in a text header is another one. */
+/** Changes a number in a text header. */
 const digitsChanged: Damage = (data, random) => {
   const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
   const from = data.findIndex((byte, i) => i >= random.below(data.length) && isDigit(byte));
@@ -109,7 +109,7 @@ const digitsChanged: Damage = (data, random) => {
   return joined(data.subarray(0, from), Buffer.from(random.pick(NUMBERS)), data.subarray(end));
 };
 
-/** A text that messages must not show as it is. */
+/** A text that messages must not show unchanged. */
 export const HOSTILE_TEXT = '\u001b[31mx\r\ny\u202e\u0000';
 
 const VALUES: readonly ((random: Random) => unknown)[] = [
@@ -141,7 +141,7 @@ function nested(depth: number): unknown {
   return value;
 }
 
-/** Returns a JSON text with other values, fields or bytes. */
+/** Returns a JSON text with changed values, fields or bytes. */
 export function damagedJson(text: string, random: Random): Uint8Array {
   let value: unknown = JSON.parse(text);
   if (random.oneIn(4)) return damagedBytes(Buffer.from(text), random);
@@ -151,7 +151,7 @@ export function damagedJson(text: string, random: Random): Uint8Array {
   return random.oneIn(8) ? damagedBytes(changed, random) : new Uint8Array(changed);
 }
 
-/** Returns a value in which one place, chosen by going down at random, is changed. */
+/** Returns a value with a change in one place, chosen at random. */
 function changedValue(value: unknown, random: Random): unknown {
   if (typeof value !== 'object' || value === null || random.oneIn(10)) return random.pick(VALUES)(random);
   const entries = Object.entries(value);

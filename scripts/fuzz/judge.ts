@@ -1,4 +1,4 @@
-/** @file What is right when damaged input is read: one of the package's own errors, in one bounded line. */
+/** @file Judges how damaged input was read: only the package's own errors are right, in one bounded line. */
 
 import { AcditError, MAX_MESSAGE_LENGTH } from '../../src/errors.ts';
 import { ConnectionProblem } from '../../src/hub/connection.ts';
@@ -14,7 +14,7 @@ export function messageProblem(message: string): string | undefined {
 
 /** Returns what is wrong with an error that a reader threw. */
 export function errorProblem(error: unknown): string | undefined {
-  // A failure of the network, which callers retry or report as a `HubError`.
+  // A network failure, which callers retry or report as a `HubError`.
   if (error instanceof AcditError || error instanceof ConnectionProblem) return messageProblem(error.message);
   return `not an error of this package: ${error instanceof Error ? error.stack : String(error)}`;
 }

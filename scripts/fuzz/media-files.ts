@@ -24,10 +24,10 @@ const IMAGES: Readonly<Record<string, readonly string[]>> = {
   'GIF, WebP, AVIF': ['rgb.gif', 'profile.webp', 'rgba.webp', 'rgb.avif'],
 };
 
-/** The most pixels that images of cases may have, so that memory shows a bound that is not kept. */
+/** Max pixels of the cases' images, so that a missing limit shows in memory. */
 const MAX_PIXELS = 10_000_000;
 
-/** A PNG, with damage inside of its chunks too, whose checksums are then right. */
+/** A PNG, also with damage inside its chunks and correct checksums. */
 function pngSample(bytes: Uint8Array): Sample {
   return {
     bytes,
@@ -89,7 +89,7 @@ async function animation(format: 'gif' | 'webp'): Promise<Uint8Array> {
   );
 }
 
-/** Clips of files that are damaged in a folder. @param format the ending of the files' names */
+/** Clips of damaged files in a folder. @param format extension of the files */
 function clipTarget(folder: string, name: string, files: readonly (readonly [string, Uint8Array])[]): Target {
   const samples = files.map(([ending, bytes]) => ({ bytes, path: join(folder, `clip.${ending}`) }));
   return fileTarget({
@@ -112,7 +112,7 @@ function clipTarget(folder: string, name: string, files: readonly (readonly [str
   });
 }
 
-/** Returns the targets of all readers of images and videos; those that need ffmpeg only where it is installed. */
+/** Returns the targets of all readers of images and videos; those that need ffmpeg only if it is installed. */
 export async function mediaTargets(folder: string): Promise<Target[]> {
   const animations = [
     ['gif', await animation('gif')],

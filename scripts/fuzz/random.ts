@@ -6,13 +6,13 @@ import { at } from '../../src/at.ts';
 export interface Random {
   /** An integer in [0, limit). */
   below(limit: number): number;
-  /** One of some values. */
+  /** One of the given values. */
   pick<T>(values: readonly T[]): T;
-  /** Whether one in `n` comes up. */
+  /** True with probability 1 / `n`. */
   oneIn(n: number): boolean;
 }
 
-/** Returns random numbers by the generator mulberry32. */
+/** Returns random numbers of the generator mulberry32. */
 export function createRandom(seed: number): Random {
   let state = seed | 0;
   const next = (): number => {

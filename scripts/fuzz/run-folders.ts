@@ -1,4 +1,4 @@
-/** @file Readers of what earlier runs left in folders: training states, latents, unfinished `.npz` files. */
+/** @file Readers of the files of earlier runs: training states, latents, unfinished `.npz` files. */
 
 import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ import { fileTarget, jsonSample, type Sample, type Target } from './target.ts';
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
-/** Training states of two steps, of which one is damaged: it resumes from one of them, or says why not. */
+/** Training states of two steps, one of them damaged: training resumes from one of them, or reports why not. */
 async function stateTarget(folder: string): Promise<Target> {
   const recipe = parseRecipe({
     model: { layers: 1, hidden: 8, heads: 1, patch: 4, blocks: 1 },
@@ -48,14 +48,14 @@ async function stateTarget(folder: string): Promise<Target> {
       };
       const { step, values } = await read();
       if (step === 2) return [values];
-      // The state before the damaged one: what it gives alone is right.
+      // The state before the damaged one: its result alone is right.
       before ??= rm(file(2)).then(async () => (await read()).values);
       return values.equals(await before) ? [] : ['another state'];
     },
   });
 }
 
-/** A set of latents of two shards, of which all samples are read. */
+/** A set of latents with two shards, whose samples are all read. */
 async function latentsTarget(folder: string): Promise<Target> {
   const index = newIndex({
     classNames: ['a', 'b'],

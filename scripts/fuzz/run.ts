@@ -24,7 +24,7 @@ export interface Case {
   readonly seed: number;
 }
 
-/** A case that went wrong. */
+/** A case that failed. */
 export interface Finding extends Case {
   readonly problem: string;
 }
@@ -43,7 +43,7 @@ export async function openTargets(): Promise<{ targets: readonly Target[]; close
   return { targets, close: () => rm(folder, { recursive: true, force: true }) };
 }
 
-/** Runs a case. @returns what is wrong with how it went, if something is */
+/** Runs a case. @returns the problem, if there is one */
 export async function runCase(target: Target, seed: number): Promise<Finding | undefined> {
   const started = process.cpuUsage();
   const memory = process.memoryUsage.rss();

@@ -88,7 +88,7 @@ function validJson(bytes: Uint8Array): string {
   }
 }
 
-/** Returns the targets of the requests that the server takes. */
+/** Returns the targets of the server's requests. */
 export async function serverTargets(): Promise<Target[]> {
   const server = await tinyServer({ limits: { samples: 2, steps: 3, blocks: 6 } });
   const send = async (path: string, { bytes, type }: Body): Promise<string | undefined> => {
@@ -119,7 +119,7 @@ export async function serverTargets(): Promise<Target[]> {
   }));
 }
 
-/** Returns what is wrong with a refusal. */
+/** Returns the problem of an error response. */
 function refusalProblem(status: number, text: string): string | undefined {
   if (status >= 500) return `status ${status}: ${text.slice(0, 200)}`;
   const { error } = JSON.parse(text);

@@ -1,20 +1,20 @@
-/** @file What the fuzzer feeds: something that reads input of others, and damaged input for it. */
+/** @file The fuzzer's targets: readers of foreign data, with damaged input for them. */
 
 import { createHash } from 'node:crypto';
 import { FormatError } from '../../src/errors.ts';
 import { damagedBytes, damagedJson } from './damage.ts';
 import type { Random } from './random.ts';
 
-/** Something that reads what others wrote. */
+/** A reader of foreign data. */
 export interface Target {
   readonly name: string;
   /**
    * Makes a case by random numbers and reads it.
-   * @returns what is wrong with how it was read, if something is
-   * @throws what the reader throws; only errors of the package are right
+   * @returns the problem, if there is one
+   * @throws the reader's errors; only those of the package are right
    */
   run(random: Random): Promise<string | undefined>;
-  /** Reads the undamaged input. @throws if that fails, or if a file without its end is read that needs it */
+  /** Reads the undamaged input. @throws if that fails, or if a file is read without its end although it needs it */
   whole(): Promise<void>;
   close?(): Promise<void>;
 }
@@ -22,7 +22,7 @@ export interface Target {
 /** A valid file. */
 export interface Sample {
   readonly bytes: Uint8Array;
-  /** Returns the file with damage inside of what it encloses, such as under compression or a checksum. */
+  /** Returns the file with damage inside its contents, such as under compression or a checksum. */
   readonly inside?: (random: Random) => Uint8Array | Promise<Uint8Array>;
 }
 
@@ -30,9 +30,9 @@ export interface Sample {
 export interface FileReading {
   readonly name: string;
   readonly samples: readonly Sample[];
-  /** Reads everything in a file. Returns its values, if they are to be compared. */
+  /** Reads everything in a file. Returns its values, if they should be compared. */
   read(bytes: Uint8Array, sample: Sample): Promise<readonly unknown[] | undefined>;
-  /** The file has checksums: values that are read of a damaged one are among those of the whole one. */
+  /** The file has checksums: values read from a damaged file are among those of the intact one. */
   readonly checksummed?: boolean;
   /** A file that is cut anywhere is refused. */
   readonly endNeeded?: boolean;

@@ -62,7 +62,7 @@ async function storedZip(files: readonly (readonly [string, Uint8Array])[]): Pro
   return new Uint8Array(Buffer.concat(pieces));
 }
 
-/** A zip archive, with damage to a file in it too, whose checksum is then that of the damaged file. */
+/** A zip archive, also with damage to a file in it and a matching checksum. */
 async function zipSample(bytes: Uint8Array): Promise<Sample> {
   const files: (readonly [string, Uint8Array])[] = [];
   for (const [name, member] of await openZip(bytesSource(bytes))) files.push([name, await member.read()]);
@@ -79,7 +79,7 @@ async function zipSample(bytes: Uint8Array): Promise<Sample> {
   };
 }
 
-/** A safetensors file, with damage to the values of its header too. */
+/** A safetensors file, also with damage to the values of its header. */
 function safetensorsSample(bytes: Uint8Array): Sample {
   const headerEnd = 8 + Number(Buffer.from(bytes).readBigUInt64LE());
   const header = Buffer.from(bytes.subarray(8, headerEnd)).toString();
@@ -157,7 +157,7 @@ async function numpyTargets(folder: string): Promise<Target[]> {
   ];
 }
 
-/** A set of shards in one piece: the index, and the files that it names, of which one is damaged at a time. */
+/** A set of shards: the index and the files that it names, with damage to one of them. */
 function shardedTarget(): Target {
   const index = 'model.safetensors.index.json';
   const files = shards(index, Object.entries(values));
@@ -281,7 +281,7 @@ function otherTargets(): Target[] {
   ];
 }
 
-/** Returns the targets of all readers of tensors. @param folder for files that are made on the spot */
+/** Returns the targets of all readers of tensors. @param folder for temporary files */
 export async function tensorTargets(folder: string): Promise<Target[]> {
   return [
     ...(await numpyTargets(folder)),

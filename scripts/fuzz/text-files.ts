@@ -1,4 +1,4 @@
-/** @file Readers of JSON and other text: configurations, recipes, what the hub answers, logs. */
+/** @file Readers of JSON and other text: configurations, recipes, the hub's responses, logs. */
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -72,7 +72,7 @@ const FILE = {
   lastCommit: { id: COMMIT, title: 't', date: '2024' },
 };
 
-/** What the hub answers to a question about files, to one about a file, and in its cache. */
+/** The hub's responses about several files and about one file, and its cache. */
 async function hubTargets(folder: string): Promise<Target[]> {
   const environment = { HF_HOME: folder, HF_ENDPOINT: 'https://hub.example' };
   const hubThat = (fetch: typeof globalThis.fetch) => openHub({ environment, fetch, retryDelay: 0 });
@@ -128,7 +128,7 @@ async function hubTargets(folder: string): Promise<Target[]> {
   ];
 }
 
-/** An answer to a question about a file, with some strange headers. */
+/** A response about a file, with some unusual headers. */
 function headAnswer(random: Random): Response {
   const good = {
     'X-Repo-Commit': COMMIT,
@@ -155,7 +155,7 @@ function headAnswer(random: Random): Response {
   for (const [name, value] of Object.entries(good)) {
     if (random.oneIn(4)) continue;
     const text = random.oneIn(3) ? random.pick(strange) : value;
-    // What `Headers` does not take cannot come from the network either.
+    // Values that `Headers` refuses cannot come from the network either.
     if (/^[\t\x20-\x7e]*$/.test(text)) headers.set(name, text);
   }
   const status = random.pick([200, 200, 200, 302, 301, 307, 401, 403, 404, 405, 416, 451]);

@@ -28,7 +28,7 @@ export interface Tally {
   kills: number;
   /** Runs that were killed at least once, finished by the same command, and compared. */
   runs: number;
-  /** Of those, the folders that differ from an unkilled run. */
+  /** Folders of these runs that differ from a run without kills. */
   readonly different: string[];
 }
 

@@ -27,7 +27,7 @@ interface Switchboard {
   };
 }
 
-/** What the runner has found out, written to the file `MUTATION_RESULTS`. */
+/** The runner's results, written to the file `MUTATION_RESULTS`. */
 export interface MutationResults {
   readonly killed: readonly string[];
   readonly reached: readonly string[];

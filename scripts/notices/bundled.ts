@@ -1,4 +1,4 @@
-/** @file What packages hold, or are under, without a licence file that says so. Addresses and copyright are the projects' own. */
+/** @file Third-party code and licences of packages that have no licence file for them. URLs and copyright are from the projects. */
 
 /** Software of another project inside a package. */
 export interface Part {
@@ -11,7 +11,7 @@ export interface Part {
   readonly source?: string;
 }
 
-/** What a package bundles, and what follows from it. */
+/** The contents of a bundle, and what its licences require. */
 export interface Bundle {
   readonly note: string;
   readonly parts: readonly Part[];
@@ -27,7 +27,7 @@ export const COPYRIGHT: Readonly<Record<string, string>> = {
   'onnxruntime-web': 'Copyright (c) Microsoft Corporation',
 };
 
-/** What follows from libvips' licence; the list of its libraries is in its package. */
+/** Requirements of libvips' licence; the list of its libraries is in its package. */
 export const LIBVIPS_NOTE =
   'sharp loads libvips as a shared library of its own, `@img/sharp-libvips-<platform>`; on Windows and in WebAssembly it is ' +
   "part of sharp's package. libvips and the libraries marked LGPLv3 are under the GNU Lesser General Public License, " +
@@ -141,7 +141,7 @@ const ONNX_RUNTIME: readonly Part[] = [
 const ONNX_RUNTIME_NOTICES =
   'The complete list is ThirdPartyNotices.txt of the same version at https://github.com/microsoft/onnxruntime.';
 
-/** Where libvips has no package of its own. */
+/** For platforms where libvips does not have a separate package. */
 const WITH_LIBVIPS: Bundle = {
   note: 'Contains libvips and its libraries, as in `@img/sharp-libvips-<platform>`.',
   parts: [

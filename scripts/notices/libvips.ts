@@ -1,4 +1,4 @@
-/** @file What is in sharp's libvips, as its package says it. */
+/** @file The libraries in sharp's libvips, as its package lists them. */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

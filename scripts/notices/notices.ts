@@ -1,4 +1,4 @@
-/** @file Notices of third-party software, as Markdown, from what packages say of themselves and from what they leave out. */
+/** @file Notices of third-party software, as Markdown, from the packages' own statements and from what they leave out. */
 
 import { BUNDLES, type Bundle, COPYRIGHT } from './bundled.ts';
 import { ownText, standardText, standardTexts } from './licences.ts';
@@ -22,7 +22,7 @@ export interface NoticesText {
   readonly bundles?: Readonly<Record<string, Bundle>>;
 }
 
-/** Licence texts by what they say, with the packages that are under them. */
+/** Licence texts by content, with the packages under them. */
 type Texts = Map<string, string[]>;
 
 /**

@@ -1,4 +1,4 @@
-/** @file Which packages an installation of acdit brings along, from the lock file: the same on every platform. */
+/** @file The packages that are installed with acdit, from the lock file: the same on every platform. */
 
 import { get } from '../../src/at.ts';
 
@@ -49,7 +49,7 @@ export function runtimePackages(lock: Lock): RuntimePackage[] {
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-/** Follows dependencies from the root. @returns names of those who need it, by folder */
+/** Follows dependencies from the root. @returns names of the packages that need each folder's package */
 function reach({ packages }: Lock, enters: (entry: LockEntry) => boolean): Map<string, Set<string>> {
   const found = new Map<string, Set<string>>();
   const waiting = [''];

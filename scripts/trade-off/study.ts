@@ -1,4 +1,4 @@
-/** @file What the trade-off study trains, and what it measures of each model. */
+/** @file Trains and measures one model of the trade-off study. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,16 +13,16 @@ import { createSampler, finalLatents } from '../../src/sampling/sampler.ts';
 import { parseRecipe, type Recipe, recipeModel } from '../../src/training/recipe.ts';
 import { costWithoutCache, sampleWithoutCache } from './without-cache.ts';
 
-/** Blocks that a picture of 8 x 8 tokens is made in: from diffusion of the whole to one token after the other. */
+/** Numbers of blocks of an image of 8 x 8 tokens: from diffusion of the whole to one token after the other. */
 export const LENGTHS = [1, 4, 16, 64] as const;
 const BATCH = 16;
 const SIDE = 32;
 const CLASSES = 10;
-/** How samples are made. */
+/** Settings of the samples. */
 export const STEPS = 25;
 export const GUIDANCE = 1.5;
 
-/** What was found out of one model. Costs are FLOPs, twice the multiply-adds. */
+/** Results for one model. Costs are FLOPs, twice the multiply-adds. */
 export interface StudyResult {
   readonly blocks: number;
   readonly steps: number;
@@ -36,14 +36,14 @@ export interface StudyResult {
   readonly difference: number;
 }
 
-/** What an image takes. */
+/** Cost of an image. */
 export interface Sampling {
   readonly flops: number;
-  /** Of processor time, on one thread. */
+  /** Processor time on one thread. */
   readonly seconds: number;
 }
 
-/** The recipe that trains a model of so many blocks for so many FLOPs. */
+/** The recipe that trains a model with `blocks` blocks for the given FLOPs. */
 export function recipeFor(blocks: number, flops: number, data: string, folder: string): Recipe {
   const recipe = (steps: number) =>
     parseRecipe({
@@ -67,7 +67,7 @@ export function recipeFor(blocks: number, flops: number, data: string, folder: s
   return recipe(Math.max(1, Math.round(flops / trainingFlops(config, 1))));
 }
 
-/** FLOPs of so many steps. */
+/** FLOPs of a number of steps. */
 export function trainingFlops(config: AcditConfig, steps: number): number {
   return 2 * trainingCost(config) * BATCH * steps;
 }
@@ -113,7 +113,7 @@ export async function measureSampling(
   };
 }
 
-/** With the processor's seconds, which other work on the machine changes little. */
+/** Measures processor time, which other work on the machine changes little. */
 async function timed<T>(work: () => Promise<T>): Promise<[T, number]> {
   const before = process.cpuUsage();
   const result = await work();

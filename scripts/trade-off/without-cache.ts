@@ -1,5 +1,5 @@
 /**
- * @file Sampling without a cache, to compare with: each denoising step runs all finished blocks and the noised one as one
+ * @file Sampling without a cache, for comparison: each denoising step runs all finished blocks and the noised one as one
  * sequence, in every guidance branch. The samples are those of the sampler.
  */
 
@@ -82,7 +82,7 @@ export async function sampleWithoutCache(
   return stackBlocks(finished);
 }
 
-/** Predicted noise (N, B, C) of the last of so many blocks (N, T', B, C); those before it are clean. */
+/** Predicted noise (N, B, C) of the last block of (N, T', B, C); those before it are clean. */
 function sequenceGraph(config: AcditConfig, rows: number, blocks: number): Graph {
   const { blockSize, layers } = config;
   const clean = blocks - 1;
@@ -112,13 +112,13 @@ function sequenceGraph(config: AcditConfig, rows: number, blocks: number): Graph
   return graphOf({ noise: reshape(noise, [rows, blockSize, tokenSize(config)]) });
 }
 
-/** Vectors (N, count, C) as those of one block (N, 1, count, C). */
+/** Reshapes vectors (N, count, C) to those of one block (N, 1, count, C). */
 function oneBlock(vectors: SymbolicTensor): SymbolicTensor {
   const [rows, count, hidden] = take(vectors.shape, 3);
   return reshape(vectors, [rows, 1, count, hidden]);
 }
 
-/** Modulations (N, 1, 6, C) of a noised block, after those of so many clean ones. */
+/** Modulations (N, 1, 6, C) of a noised block, after those of the clean ones. */
 function withClean(clean: number, noised: SymbolicTensor): SymbolicTensor {
   if (clean === 0) return noised;
   const [rows, , ...vectors] = take(noised.shape, 2);
@@ -129,7 +129,7 @@ function boundWeights(graph: Graph, weights: Weights): Record<string, Tensor<'fl
   return weightViews(weights, graph.inputs.map(inputName).filter(isWeight));
 }
 
-/** Multiply-adds of one guided sample: in each step, all that makes keys and values of finished blocks, anew. */
+/** Multiply-adds of one guided sample: each step computes the keys and values of finished blocks again. */
 export function costWithoutCache(config: AcditConfig, steps: number): number {
   const { blocks, blockSize, hidden } = config;
   let [finished, cost] = [0, 0];
