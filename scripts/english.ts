@@ -12,14 +12,20 @@ import { join } from 'node:path';
 const MAX_PHRASES = 420;
 const MAX_PICTURES = 20;
 
-const QUANTITY =
-  'steps|samples|tokens|columns|rows|bytes|frames|images|clips|pixels|numbers|values|blocks|requests|times|seconds|minutes|hours|passes|products|parts|[KMG]i?B|ms|one|once|seek|process|line|entry|sum|folder|package|\\d s';
-const UNIT =
-  'seconds?|minute|hour|day|block|step|frame|sample|token|letter|image|picture|clip|video|batch|micro-batch|class|layer|pixel|parameter|channel|file|head|request|row|column|part|pass|thread|process|core|shard|platform|model|branch|line';
+/** A pattern of words, separated by white space. */
+const anyOf = (words: string): string => `(${words.trim().split(/\s+/).join('|')})`;
 
-/** Each pattern, with what to write instead. `(?<!there )` and the like except what is idiomatic. */
+/** What is counted, and per what: "solver steps a block". */
+const QUANTITY = anyOf(`
+  steps samples tokens columns rows bytes frames images clips pixels numbers values blocks requests times seconds
+  minutes hours passes products parts GMACs [KMG]i?B ms one once seek process line entry sum folder package`);
+const UNIT = anyOf(`
+  seconds? minute hour day block step frame sample token letter image picture clip video batch micro-batch class layer
+  pixel parameter channel file head request row column part pass thread process core shard platform model line`);
+
+/** Each pattern, with what to write instead. Lookarounds such as `(?<!there )` let idiomatic uses pass. */
 const PHRASES: readonly (readonly [pattern: RegExp, advice: string])[] = [
-  [new RegExp(`\\b(${QUANTITY}) an? (${UNIT})\\b`, 'gi'), 'per'],
+  [new RegExp(`\\b${QUANTITY} an? ${UNIT}\\b`, 'gi'), 'per'],
   [/(?<!\bthere )\b(is|was) no (?!longer\b|more than\b|match\b)[a-z]+/gi, 'is not a'],
   [/\b(go|goes|going|gone|went) on\b/gi, 'continue, resume'],
   [/(\/\*\*|^\s*\*|\/\/) (Of|Whether what|Whoever)\b/g, 'begin with a verb or a noun'],
@@ -38,7 +44,7 @@ const PHRASES: readonly (readonly [pattern: RegExp, advice: string])[] = [
   [/\ballows? to [a-z]+/gi, 'lets you'],
   [/\bof which the\b/gi, 'whose'],
   [/\b(graphics cards?|an? (real )?card)\b/gi, 'GPU'],
-  [/\b(so many|at a time|in front of)\b(?=,? (of|chosen|the first|each))/gi, 'at most N'],
+  [/\b(of|after|for|by|with|from) so many\b/gi, 'a number of, at most N'],
   [/\bas far as\b/gi, 'if, where'],
   [/\ba like [a-z]+/gi, 'similar'],
 ];
