@@ -9,6 +9,8 @@ export interface GuidePage {
   readonly source: string;
   /** Its path on the site. */
   readonly page: string;
+  /** Its name in the sidebar. */
+  readonly title: string;
 }
 
 export interface GuideGroup {
@@ -16,48 +18,64 @@ export interface GuideGroup {
   readonly pages: readonly GuidePage[];
 }
 
-const GROUPS: readonly (readonly [title: string, sources: readonly string[]])[] = [
-  [
-    'Guide',
-    [
-      'README.md',
-      'docs/library.md',
-      'docs/command-line.md',
-      'docs/training.md',
-      'docs/evaluating.md',
-      'docs/evaluating-samples.md',
-      'docs/evaluating-videos.md',
-      'docs/serving.md',
-      'docs/browser.md',
-      'docs/gpus.md',
-      'docs/video.md',
-      'docs/programs.md',
-      'docs/reliability.md',
-    ],
-  ],
-  ['Models', ['docs/models.md', 'docs/results.md', 'docs/hub.md', 'docs/converting.md', 'docs/onnx.md']],
-  ['How it works', ['docs/method.md', 'docs/architecture.md', 'docs/performance.md']],
-  ['Project', ['docs/development.md', 'docs/dependencies.md', 'CHANGELOG.md']],
-];
+type Titles = Readonly<Record<string, string>>;
 
-const NAMES: Readonly<Record<string, string>> = {
+/** Names of the documents in the sidebar, by group. */
+const GROUPS: Readonly<Record<string, Titles>> = {
+  Guide: {
+    'README.md': 'Quick start',
+    'docs/library.md': 'Library',
+    'docs/command-line.md': 'Command line',
+    'docs/training.md': 'Train',
+    'docs/evaluating.md': 'Evaluate images',
+    'docs/evaluating-samples.md': 'Samples to evaluate',
+    'docs/evaluating-videos.md': 'Evaluate videos',
+    'docs/serving.md': 'Serve',
+    'docs/browser.md': 'Browser',
+    'docs/gpus.md': 'GPUs',
+    'docs/video.md': 'Videos',
+    'docs/programs.md': 'Commands from a program',
+    'docs/reliability.md': 'Reliability',
+  },
+  Models: {
+    'docs/models.md': 'Bundled models',
+    'docs/results.md': 'Results',
+    'docs/hub.md': 'Hugging Face Hub',
+    'docs/converting.md': 'Convert',
+    'docs/onnx.md': 'ONNX',
+  },
+  'How it works': {
+    'docs/method.md': 'The method in short',
+    'docs/architecture.md': 'Model and code',
+    'docs/performance.md': 'Performance',
+  },
+  Project: {
+    'docs/development.md': 'Development',
+    'docs/dependencies.md': 'Dependencies',
+    'CHANGELOG.md': 'Changelog',
+  },
+};
+
+const NAMES: Titles = {
   'README.md': 'quick-start',
   'CHANGELOG.md': 'changelog',
 };
 
-/** The groups above, with those documents that exist; documents of no group come last. */
+/** The groups above, with those documents that exist; documents of no group come last, by file name. */
 export function guide(): readonly GuideGroup[] {
   const documents = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
   const existing = new Set(['README.md', 'CHANGELOG.md', ...documents.map((name) => `docs/${name}`)]);
-  const groups = GROUPS.map(([title, sources]) => ({
+  const groups = Object.entries(GROUPS).map(([title, titles]) => ({
     title,
-    pages: sources.filter((source) => existing.delete(source)).map(pageOf),
+    pages: Object.keys(titles)
+      .filter((source) => existing.delete(source))
+      .map((source) => pageOf(source, titles)),
   }));
-  return existing.size === 0
-    ? groups
-    : [...groups, { title: 'More', pages: [...existing].sort().map(pageOf) }];
+  const more = [...existing].sort().map((source) => pageOf(source));
+  return more.length === 0 ? groups : [...groups, { title: 'More', pages: more }];
 }
 
-function pageOf(source: string): GuidePage {
-  return { source, page: `/guide/${NAMES[source] ?? posix.basename(source, '.md')}` };
+function pageOf(source: string, titles: Titles = {}): GuidePage {
+  const name = posix.basename(source, '.md');
+  return { source, page: `/guide/${NAMES[source] ?? name}`, title: titles[source] ?? name };
 }

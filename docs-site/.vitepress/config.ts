@@ -1,21 +1,15 @@
 /** @file Settings of the site: navigation, search, formulas. */
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import temml from 'temml';
 import { type DefaultTheme, defineConfig } from 'vitepress';
 import { at } from '../../src/at.ts';
 import { paletteCss } from '../diagrams/palette.ts';
 import { guide } from '../guide.ts';
-import { PAGES } from '../paths.ts';
 import { subpaths } from '../reference.ts';
 
 const guideSidebar: DefaultTheme.SidebarItem[] = guide().map(({ title, pages }) => ({
   text: title,
-  items: pages.map(({ source, page }) => ({
-    text: source === 'README.md' ? 'Quick start' : heading(page),
-    link: page,
-  })),
+  items: pages.map((page) => ({ text: page.title, link: page.page })),
 }));
 const apiSidebar = [
   { text: 'API reference', items: subpaths().map(({ name, page }) => ({ text: name, link: page })) },
@@ -28,12 +22,6 @@ function slugify(title: string): string {
     .toLowerCase()
     .replace(/[^\p{L}\p{M}\p{N}_ -]/gu, '')
     .replaceAll(' ', '-');
-}
-
-/** A page's first heading. */
-function heading(page: string): string {
-  const markdown = readFileSync(join(PAGES, `${page}.md`), 'utf8');
-  return /^# (.*)$/m.exec(markdown)?.[1] ?? page;
 }
 
 export default defineConfig({
