@@ -8,7 +8,7 @@ import { TestRunner } from 'vitest';
 
 /** CPU seconds of a test that is too slow to be repeated. */
 const SLOW = Number(process.env.MUTATION_SLOW);
-/** Milliseconds after which a mutant's test counts as hanging, or a multiple of those of the unchanged code. */
+/** A mutant's test hangs after this many milliseconds, or after this multiple of the unchanged code's time. */
 const HANGING = 3000;
 const HANGING_TIMES = 20;
 /** How many times more often than in the unchanged source a mutant may be reached, before it counts as an endless loop. */
