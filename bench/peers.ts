@@ -10,6 +10,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { openCpu } from '../src/runtime/node.ts';
+import type { Precision } from '../src/sampling/segments.ts';
 import { median, time } from './matrix-speed.ts';
 import { openDenoisingStep, openTrainingStep, type Size } from './paper-steps.ts';
 import { processor } from './processor.ts';
@@ -29,28 +30,33 @@ const repeats = Number(process.argv[5] ?? 7);
 
 install();
 const device = openCpu();
-const ours = kind === 'step' ? await denoising() : (await openTrainingStep(device, size, 'save')).step;
-for (let i = 0; i < 2; i++) await ours();
+const ours: Readonly<Record<string, () => Promise<unknown>>> =
+  kind === 'step'
+    ? { float32: await denoising('fp32'), int8: await denoising('int8') }
+    : { float32: (await openTrainingStep(device, size, 'save')).step };
+for (const step of [...Object.values(ours), ...Object.values(ours)]) await step();
 console.log(processor());
 console.log(`ACDiT-${size}, ${kind === 'step' ? `denoising step, ${cached} cached` : 'training step'}\n`);
-console.log('| PyTorch | its seconds | ours, in turns | ours / its |\n| --- | --- | --- | --- |');
+const columns = Object.keys(ours).map((name) => `ours in ${name}`);
+console.log(
+  `| PyTorch | its seconds | ${columns.join(' | ')} |\n| --- | --- |${' --- |'.repeat(columns.length)}`,
+);
 for (const variant of VARIANTS[kind]) {
   const peer = await startPeer([kind, size, ...(kind === 'step' ? [String(cached)] : []), variant]);
-  const [theirs, own]: [number[], number[]] = [[], []];
+  const theirs: number[] = [];
+  const own = Object.values(ours).map((step) => ({ step, seconds: [] as number[] }));
   for (let i = 0; i < repeats; i++) {
-    own.push((await time(ours)) / 1000);
+    for (const { step, seconds } of own) seconds.push((await time(step)) / 1000);
     theirs.push(await peer.step());
   }
   peer.stop();
-  const ratio = median(own) / median(theirs);
-  console.log(
-    `| ${variant} | ${median(theirs).toFixed(3)} | ${median(own).toFixed(3)} | ${ratio.toFixed(2)} |`,
-  );
+  const shown = [theirs, ...own.map(({ seconds }) => seconds)].map((values) => median(values).toFixed(3));
+  console.log(`| ${[variant, ...shown].join(' | ')} |`);
 }
 await device.dispose();
 
-async function denoising(): Promise<() => Promise<unknown>> {
-  const { config, step, append } = await openDenoisingStep(device, size);
+async function denoising(precision: Precision): Promise<() => Promise<unknown>> {
+  const { config, step, append } = await openDenoisingStep(device, size, precision);
   for (let block = 0; block < cached / config.blockSize; block++) await append();
   return step;
 }

@@ -70,7 +70,7 @@ function blockText(
 }
 
 /** Returns the needs as lines. */
-export function needsText({ batch, steps, macs, memory }: ModelNeeds): string {
+export function needsText({ batch, steps, macs, int8Share, memory }: ModelNeeds): string {
   const rows: readonly (readonly [string, number, number?])[] = [
     ['all tokens in one pass', macs.sequence],
     ['step of the first block', macs.firstBlockStep.plain, macs.firstBlockStep.guided],
@@ -81,14 +81,16 @@ export function needsText({ batch, steps, macs, memory }: ModelNeeds): string {
   const line = (name: string, values: readonly string[]): string =>
     `  ${name.padEnd(28)}${values.map((value) => value.padStart(13)).join('')}`;
   const counts = (macs: number): string[] => [large(macs), large(2 * macs)];
-  const { sampling, sliding, training } = memory;
+  const { sampling, int8, sliding, training } = memory;
   return [
     line('arithmetic of one sample', ['MACs', 'FLOPs', 'guided: MACs', 'FLOPs']).slice(2),
     ...rows.map(([name, plain, guided]) =>
       line(name, [...counts(plain), ...(guided === undefined ? [] : counts(guided))]),
     ),
+    `with --precision int8, ${(100 * int8Share).toFixed(1)}% of a step's products with weights are in 8 bits`,
     `memory for ${batch} at a time, about`,
     memoryLine('to sample with guidance', sampling),
+    memoryLine('  in 8 bits', int8),
     ...(sliding ? [memoryLine('to continue over a window', sliding)] : []),
     memoryLine('to train', training.save),
     memoryLine('to train with "recompute"', training.recompute),

@@ -8,10 +8,19 @@ import { at, get, take } from '../at.ts';
 import { type RoundedMatrix, roundMatrix } from '../tensor/round-rows.ts';
 import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Graph, graphOf } from './onnx.ts';
-import { add, divide, multiply, scale } from './operators/index.ts';
+import { add, multiply, negate, reshape, scale } from './operators/index.ts';
 import { substituteInGraph } from './partition.ts';
 import { sameShape } from './shapes.ts';
-import { applyOne, constant, input, inputName, integers, type SymbolicTensor, scalar } from './symbolic.ts';
+import {
+  applyOne,
+  constant,
+  input,
+  inputName,
+  integers,
+  type Shape,
+  type SymbolicTensor,
+  scalar,
+} from './symbolic.ts';
 
 /** The middle of the 256 values of a row's elements, which stands for 0. */
 const ZERO_POINT = 128;
@@ -85,23 +94,29 @@ export interface RoundedRows {
 
 /** Rounds each row of x (M, K). */
 export function roundRows(x: SymbolicTensor): RoundedRows {
-  const ofRows = (operator: string, of: SymbolicTensor): SymbolicTensor =>
-    applyOne({
-      operator,
-      inputs: [of, integers([1])],
-      attributes: { keepdims: 1 },
-      shape: [at(x.shape, 0), 1],
-    });
-  const largest = ofRows('ReduceMax', applyOne({ operator: 'Abs', inputs: [x], shape: x.shape }));
-  const divisor = applyOne({ operator: 'Max', inputs: [largest, scalar(SMALLEST)], shape: largest.shape });
+  const perRow: Shape = [at(x.shape, 0)];
+  const ofRows = (operator: string): SymbolicTensor =>
+    applyOne({ operator, inputs: [x, integers([1])], attributes: { keepdims: 0 }, shape: perRow });
+  const largest = applyOne({
+    operator: 'Max',
+    inputs: [ofRows('ReduceMax'), negate(ofRows('ReduceMin')), scalar(SMALLEST)],
+    shape: perRow,
+  });
+  const size = applyOne({ operator: 'Shape', inputs: [largest], shape: [1], dtype: 'int64' });
   const values = applyOne({
     operator: 'QuantizeLinear',
-    inputs: [divide(x, divisor), scalar(STEP), zeroPoint()],
+    inputs: [
+      x,
+      scale(largest, STEP),
+      applyOne({ operator: 'Expand', inputs: [zeroPoint(), size], shape: perRow }),
+    ],
+    attributes: { axis: 0 },
     shape: x.shape,
     dtype: 'uint8',
   });
   // The largest of some values overlooks NaN, and so does rounding; a sum does not.
-  return { values, factors: add(divisor, scale(ofRows('ReduceL1', x), 0)) };
+  const factors = add(largest, scale(ofRows('ReduceSum'), 0));
+  return { values, factors: reshape(factors, [...perRow, 1]) };
 }
 
 function zeroPoint(): SymbolicTensor {

@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { ArgumentError } from '../errors.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { machine } from '../runtime/machine.ts';
-import { samplingMemory } from '../sampling/memory.ts';
+import { type SamplingExtent, samplingMemory } from '../sampling/memory.ts';
 import type { Activations } from '../training/gradient-pass.ts';
 import { trainingMemory } from '../training/memory.ts';
 
@@ -36,14 +36,9 @@ export function existsError(path: string): ArgumentError {
 }
 
 /** The part of a request that determines its memory. */
-export interface SampledBatch {
+export interface SampledBatch extends SamplingExtent {
   /** Batch size. */
   readonly batch: number;
-  /** Max solver steps per block. */
-  readonly steps: number;
-  readonly guided: boolean;
-  readonly blocks?: number | undefined;
-  readonly window?: number | undefined;
   /** Samples whose latents are kept until the end (default: those of a batch). */
   readonly kept?: number | undefined;
 }

@@ -1,7 +1,7 @@
 /** @file What a model needs: arithmetic for a step, a sample and training, and memory. */
 
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { sampleCost, sequenceCost, stepCost, trainingCost } from '../models/acdit/cost.ts';
+import { layerShare, sampleCost, sequenceCost, stepCost, trainingCost } from '../models/acdit/cost.ts';
 import { type SamplingMemory, samplingMemory } from '../sampling/memory.ts';
 import { type TrainingMemory, trainingMemory } from '../training/memory.ts';
 
@@ -28,9 +28,13 @@ export interface ModelNeeds {
     /** One training step, forward and backward. */
     readonly training: number;
   };
+  /** With precision int8: the share of a step's multiply-adds with weights that is done in 8 bits. */
+  readonly int8Share: number;
   /** Estimated peaks in bytes for the whole batch. */
   readonly memory: {
     readonly sampling: SamplingMemory;
+    /** The same with weights in 8 bits. */
+    readonly int8: SamplingMemory;
     /** The same for videos that are longer than the model's own, over a sliding window; undefined if there are none. */
     readonly sliding?: SamplingMemory;
     /** With every layer's activations saved, or computed again. */
@@ -56,8 +60,10 @@ export function modelNeeds(config: AcditConfig, batch: number, steps: number): M
       sample: { plain: sampleCost(config, steps, false), guided: sampleCost(config, steps, true) },
       training: trainingCost(config),
     },
+    int8Share: layerShare(config),
     memory: {
       sampling: samplingMemory(config, batch, sampled),
+      int8: samplingMemory(config, batch, { ...sampled, precision: 'int8' }),
       ...(canBeLonger && {
         sliding: samplingMemory(config, batch, { ...sampled, blocks: config.blocks + 1 }),
       }),

@@ -150,6 +150,7 @@ export function planRun(
       guided: cfg.some((scale) => scale !== 1),
       blocks,
       window,
+      precision,
       kept: keepsLatents ? labels.length : undefined,
     });
   }

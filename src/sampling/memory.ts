@@ -5,6 +5,7 @@ import { layerWeightShapes, parameters } from '../models/acdit/weights.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import { modulationSize } from './modulation-table.ts';
 import { planLength, type SampleRequest } from './request.ts';
+import type { Precision } from './segments.ts';
 
 /** Bytes at the peak, by what they are for. */
 export interface SamplingMemory {
@@ -45,13 +46,15 @@ export interface SamplingExtent {
   /** See {@link SampleRequest}. */
   readonly blocks?: number | undefined;
   readonly window?: number | undefined;
+  /** How the layers' weights are held (default: fp32). */
+  readonly precision?: Precision | undefined;
 }
 
 /** @throws {ArgumentError} if the model makes nothing so long, or blocks that look so far back. */
 export function samplingMemory(
   config: AcditConfig,
   samples: number,
-  { guided, steps, ...extent }: SamplingExtent,
+  { guided, steps, precision = 'fp32', ...extent }: SamplingExtent,
 ): SamplingMemory {
   const { layers, hidden, blockSize } = config;
   const { blocks, window, slides } = planLength(config, extent);
@@ -67,7 +70,11 @@ export function samplingMemory(
   const cachedKinds = slides ? 3 : 2;
   const conditions = Math.min(branches * samples, config.classes + 1) * steps;
   const parts = {
-    weights: BOUND * layers * layerBytes + 2 * layerBytes + largest,
+    // In 8 bits a weight takes a quarter, and a layer is there once more while it is rounded.
+    weights:
+      precision === 'int8'
+        ? (BOUND * layers * layerBytes) / FLOAT + 3 * layerBytes + largest
+        : BOUND * layers * layerBytes + 2 * layerBytes + largest,
     cache: FLOAT * cachedKinds * layers * hidden * tokens * cachedBlocks,
     modulations: FLOAT * modulationSize(config) * conditions,
     activations:
