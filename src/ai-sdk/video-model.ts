@@ -16,8 +16,9 @@ const PATH = '/v1/videos';
 const POLL_INTERVAL = 500;
 
 /**
- * `doGenerate` waits for the clip, and when it is aborted the server's work stops. `doStart` and `doStatus` are for whoever
- * asks the AI SDK to poll, or starts a clip here and fetches it elsewhere: such a clip is made whether it is fetched or not.
+ * `doGenerate` waits for the clip, and when it is aborted the server's work stops. `doStart` and `doStatus` are for
+ * callers that ask the AI SDK to poll, or start a clip here and fetch it elsewhere: such a clip is made whether it is
+ * fetched or not.
  */
 export function createVideoModel(options: AcditProviderOptions, modelId: string): Experimental_VideoModelV4 {
   async function start(call: RequestOptions & { readonly body: object }): Promise<Video> {

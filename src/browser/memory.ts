@@ -8,11 +8,13 @@ import { samplingMemory } from '../sampling/memory.ts';
 
 /** WebAssembly addresses no more than this. */
 const WASM_BYTES = 4 * 2 ** 30;
-/** Of the machine's memory, what a page may count on. */
+/** Share of the machine's memory that a page may count on. */
 const SHARE = 0.5;
 const GB = 1e9;
 
-/** Bytes that a page may use: half of the machine's, where the browser tells, and at most what WebAssembly addresses. */
+/**
+ * Bytes that a page may use: half of the machine's, if the browser reports it, and at most what WebAssembly addresses.
+ */
 export function availableMemory(): number {
   const { navigator } = globalThis as { navigator?: { deviceMemory?: number } };
   const gigabytes = navigator?.deviceMemory;

@@ -49,7 +49,7 @@ export function openBlob(weights: Blob, name: string, configText?: string): Prom
 /**
  * Open a model at an address: that of a model folder, which ends with a slash, or of an official `.pt`. Weights are read
  * by ranges where the server has them.
- * @throws {CheckpointError} if it is no model; {FormatError} if it cannot be had, or is damaged.
+ * @throws {CheckpointError} if it is not a model; {FormatError} if it is unavailable or damaged.
  */
 export async function openAddress(url: string, options: HttpOptions = {}): Promise<StoredModel> {
   if (!url.endsWith('/')) return openSource(await openUrl(url, options));
@@ -113,7 +113,7 @@ export async function openAutoencoderFiles(files: readonly NamedBlob[]): Promise
 /**
  * Open an autoencoder at the address of its folder, which ends with a slash.
  * @param weightsFile what its weights are called there.
- * @throws {CheckpointError} if it is none, or of a kind that is not supported; {FormatError} if it cannot be had.
+ * @throws {CheckpointError} if it is none, or of a kind that is not supported; {FormatError} if it is unavailable.
  */
 export async function openAutoencoderAddress(
   url: string,

@@ -1,4 +1,4 @@
-/** @file What tells the latents of one autoencoder from those of another, whatever file it is in. */
+/** @file Identifies an autoencoder by its latents, independent of the file that holds it. */
 
 import { ArgumentError } from '../errors.ts';
 import { autoencoderParameters, type Part } from '../models/autoencoder/stages.ts';
@@ -9,7 +9,7 @@ import type { StoredAutoencoder } from './stored-autoencoder.ts';
  * Hash of the encoder's parameters, rounded to half precision: the same for `.safetensors` and `.bin`, for old names and
  * new ones, for fp16 and fp32 files, and for autoencoders that share an encoder, as several of Stable Diffusion do. All
  * of these have the same latents. Reads the encoder's part of the file.
- * @param part the decoder instead, which tells what latents look like.
+ * @param part the decoder instead, which determines what latents look like.
  */
 export async function autoencoderFingerprint(
   { config, weights }: Pick<StoredAutoencoder, 'config' | 'weights'>,

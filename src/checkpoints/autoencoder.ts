@@ -1,4 +1,4 @@
-/** @file Autoencoders on disk, in the folder layout of diffusers: `config.json` beside the weights. */
+/** @file Autoencoders on disk, in the folder layout of diffusers: `config.json` next to the weights. */
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -125,7 +125,7 @@ describe('a model folder', () => {
     expect(await loadModel(folder, { weights: 'ema' })).toEqual({ config, weights });
   });
 
-  it('is refused if it is not there or not whole', async () => {
+  it('is refused if it is missing or incomplete', async () => {
     const folder = await savedModel();
     await expectRefusal(
       join(folder, 'nowhere'),
@@ -142,7 +142,7 @@ describe('a model folder', () => {
   });
 
   it.each<[string, (text: string) => string, typeof AcditError, RegExp]>([
-    ['is no JSON', (text) => text.slice(0, -3), CheckpointError, /config.json: not valid JSON/],
+    ['is not JSON', (text) => text.slice(0, -3), CheckpointError, /config.json: not valid JSON/],
     ['is of another model', (text) => text.replace('acdit', 'dit'), CheckpointError, /modelType/],
     ['lacks a field', (text) => text.replace('heads', 'hats'), CheckpointError, /heads: /],
     [
@@ -248,7 +248,7 @@ describe('an official checkpoint', () => {
     ],
     ['a patch size in words', { patch_size: text('two') }, /args.patch_size .* got two/],
     ['a negative length', { ar_len: int(-4) }, /args.ar_len .* got -4/],
-    ['a size that is no multiple', { image_size: int(60) }, /height/],
+    ['a size that is not a multiple', { image_size: int(60) }, /height/],
     ['another number of tokens', { ar_len: int(8) }, /blocks x blockSize must be the 16 tokens/],
     ['a strange split', { nd_split: text('2_x') }, /args.nd_split should be like 1_1 or 2_3_3, got 2_x/],
     ['an empty split', { nd_split: text('') }, /args.nd_split/],
@@ -312,7 +312,7 @@ describe('an official checkpoint', () => {
     await expectRefusal(await written(value), CheckpointError, message);
   });
 
-  it('is no other file', async () => {
+  it('is refused if it is another kind of file', async () => {
     const path = join(temporaryFolder(), 'model.pt');
     writeFileSync(path, 'hello');
     await expectRefusal(path, FormatError, /model.pt/);

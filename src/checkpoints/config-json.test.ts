@@ -23,11 +23,14 @@ describe('a configuration of another kind', () => {
     expect(() => parseAutoencoderConfig(classifier, 'c.json')).toThrow(/describes a classifier/);
   });
 
-  it.each(['fashion-mnist', 'moving-fashion-mnist'])('is told of the bundled model %s', async (name) => {
-    await expect(loadClassifier(`models/${name}`)).rejects.toThrow(
-      /config.json: describes an ACDiT model.*expected a classifier, which acdit evaluate takes as --network$/,
-    );
-  });
+  it.each(['fashion-mnist', 'moving-fashion-mnist'])(
+    'is named in the refusal of the bundled model %s',
+    async (name) => {
+      await expect(loadClassifier(`models/${name}`)).rejects.toThrow(
+        /config.json: describes an ACDiT model.*expected a classifier, which acdit evaluate takes as --network$/,
+      );
+    },
+  );
 
   it.each(['{}', '[]', '3', 'null', '{"modelType": "unheard of"}', '{"_class_name": "UNet"}'])(
     'is left to its parser if the kind is unknown: %s',

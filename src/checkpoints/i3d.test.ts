@@ -8,7 +8,7 @@ import { I3D_CONVOLUTIONS } from '../models/i3d/i3d.ts';
 import { foldBatchNorm, weightShape } from '../models/network-layers.ts';
 import { storedI3d } from './i3d.ts';
 
-/** Of VideoGPT's names the ones in the TorchScript file. */
+/** The name in the TorchScript file of one of VideoGPT's names. */
 function scriptedName(name: string): string {
   return name
     .replace(/^[CM]/, (letter) => letter.toLowerCase())
@@ -117,7 +117,7 @@ describe('the weights of I3D', () => {
     expect(() => storedI3d(changed(change), 'f.pt')).toThrow(message);
   });
 
-  it('are refused with more layers than there are, where order alone tells', () => {
+  it('are refused with more layers than there are, where only their order identifies them', () => {
     const entries: [string, readonly number[]][] = [
       ...i3dStateDict(),
       ['more.conv3d.weight', [1, 1, 1, 1, 1]],

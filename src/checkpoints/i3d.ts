@@ -22,7 +22,7 @@ import {
 import { toFloat32 } from '../tensor/convert.ts';
 import { float32 } from '../tensor/tensor.ts';
 
-/** The two files in use, and where they are to be had. */
+/** The two files in use, and where to get them. */
 export const I3D_FILES = {
   torchScript: {
     name: 'i3d_torchscript.pt',
@@ -42,7 +42,7 @@ export interface StoredI3d {
   readonly epsilon: number;
   /** Reads a convolution, with its batch norm folded in, while the file is open. */
   parameters(convolution: ConvolutionLayer): Promise<ConvolutionParameters>;
-  /** Close the file behind it. */
+  /** Close its file. */
   close(): Promise<void>;
 }
 

@@ -11,7 +11,7 @@ import { convolutionsOf } from '../models/network-layers.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import { openInception } from './inception.ts';
 
-/** Where the graph has each convolution, as far as it is written down here: scopes by the names of pytorch-fid. */
+/** Where the graph has each of these convolutions: scopes by the names of pytorch-fid. */
 const SCOPES = {
   Conv2d_1a_3x3: 'conv',
   Conv2d_4a_3x3: 'conv_4',

@@ -32,11 +32,11 @@ export interface StoredInception extends InceptionWeights {
   close(): Promise<void>;
 }
 
-/** The files that the weights are commonly had as. */
+/** The files in which the weights are commonly distributed. */
 export const INCEPTION_FILES = {
   torch: {
     name: 'pt_inception-2015-12-05-6726825d.pth',
-    /** Of its SHA-256, as its name says. */
+    /** Beginning of its SHA-256, which its name contains. */
     hash: '6726825d',
     address:
       'https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth',

@@ -1,4 +1,4 @@
-/** @file Opening a model, whatever it is stored as: a model folder, its safetensors file, or an official `.pt`. */
+/** @file Opening a model in any form: a model folder, its safetensors file, or an official `.pt`. */
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -50,7 +50,7 @@ async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<S
   return closingOnError(archive, async () => checkedModel(path, { config, archive }));
 }
 
-/** The weights that a training goes on from, in the newest of its states. */
+/** The weights from which a training resumes, in the newest of its states. */
 async function openTraining(folder: string): Promise<StoredModel> {
   const config = await readModelConfig(folder);
   const files = await readdir(join(folder, TRAINER_FOLDER)).catch(() => []);

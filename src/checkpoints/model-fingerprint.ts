@@ -1,4 +1,4 @@
-/** @file What tells one model from another, whatever file it is in. */
+/** @file Identifies a model, independent of the file that holds it. */
 
 import { createHash } from 'node:crypto';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -20,7 +20,7 @@ export async function modelFingerprint(model: StoredModel, signal?: AbortSignal)
   return hash.digest('hex').slice(0, 16);
 }
 
-/** What has a part in the samples, beside the weights. */
+/** What determines the samples, apart from the weights. */
 function sizes({ classNames: _, guidance: __, autoencoder: ___, ...rest }: AcditConfig): object {
   return rest;
 }

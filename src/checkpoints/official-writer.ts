@@ -1,4 +1,4 @@
-/** @file Writing official checkpoints, which the released code loads: `model` beside the trainer's `args`. */
+/** @file Writing official checkpoints, which the released code loads: `model` next to the trainer's `args`. */
 
 import { isDeepStrictEqual } from 'node:util';
 import { CheckpointError } from '../errors.ts';
@@ -91,7 +91,7 @@ function sizeName(size: Pick<AcditConfig, 'layers' | 'hidden' | 'heads'>): strin
   return Object.entries(ACDIT_SIZES).find(([, known]) => isDeepStrictEqual(known, size))?.[0];
 }
 
-/** Numbers of classes that the official scripts write into the model, whatever the checkpoint says. */
+/** Numbers of classes that the official scripts write into the model, even if the checkpoint has others. */
 const SCRIPT_CLASSES = { image: 1000, video: 101 };
 
 /** What the official code takes for granted and is not so in this model, with what to change there. */

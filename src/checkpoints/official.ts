@@ -38,8 +38,8 @@ type Dict = ReadonlyMap<TorchValue, TorchValue>;
 /** Which of a stored model's weights to take. */
 export interface OpenOptions {
   /**
-   * Of what training left: its weights, or their moving average. By default what a checkpoint calls its model, which
-   * in a model folder is the average.
+   * The trained weights, or their moving average. Default: what a checkpoint calls its model, which in a model folder
+   * is the average.
    */
   readonly weights?: WeightsChoice | undefined;
   /**

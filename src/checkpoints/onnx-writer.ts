@@ -1,6 +1,6 @@
 /**
- * @file Writing a model as an ONNX program for other runtimes than ours: `NAME.onnx`, and beside it `NAME.onnx.data`
- * with the weights. That is a safetensors file: ONNX only wants to know where each weight's bytes are.
+ * @file Writing a model as an ONNX program for other runtimes than ours: `NAME.onnx`, and next to it `NAME.onnx.data`
+ * with the weights. That is a safetensors file: ONNX only needs to know where each weight's bytes are.
  */
 
 import { basename } from 'node:path';

@@ -13,7 +13,7 @@ export const ROUNDED = /^blocks\.\d+\.(attn\.(qkv|proj)|mlp\.fc[12])\.weight$/;
 
 /**
  * The archive with its weights in float32, if some are stored in 8 bits.
- * @throws {CheckpointError} if integers have no scales of their shape beside them
+ * @throws {CheckpointError} if integers have no scales that fit their shape
  */
 export function unroundedArchive(archive: TensorArchive): TensorArchive {
   const roundedNames = new Set(archive.names.filter((name) => archive.info(name).dtype === 'int8'));
@@ -43,7 +43,7 @@ function requireScales(archive: TensorArchive, name: string): void {
   );
 }
 
-/** Memory for so many floats, if `room` is. */
+/** `room` as `length` floats, if it has that size and is aligned. */
 function floatsIn(room: Uint8Array | undefined, length: number): Float32Array | undefined {
   if (room?.byteLength !== 4 * length || room.byteOffset % 4 !== 0) return undefined;
   return new Float32Array(room.buffer, room.byteOffset, length);

@@ -37,7 +37,7 @@ export interface StoredAutoencoder {
   readonly config: AutoencoderConfig;
   /** Reads a parameter by its current name, as float32, while the file is open. */
   readonly weights: ParameterSource;
-  /** Close the files behind the weights. */
+  /** Close the files of the weights. */
   close(): Promise<void>;
 }
 

@@ -28,8 +28,8 @@ export interface StoredModel {
 /**
  * Open a model without reading its weights, wherever its bytes are.
  * @param weights a `.safetensors` file, or an official `.pt`.
- * @param configText the `config.json` beside a `.safetensors` file; an official `.pt` has none.
- * @throws {CheckpointError} if it is no ACDiT; {FormatError} if the file is damaged. `weights` is closed then.
+ * @param configText the `config.json` next to a `.safetensors` file; an official `.pt` has none.
+ * @throws {CheckpointError} if it is not an ACDiT; {FormatError} if the file is damaged. `weights` is closed then.
  */
 export function openSource(weights: ByteSource, configText?: string): Promise<StoredModel> {
   const { name } = weights;

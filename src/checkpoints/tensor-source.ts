@@ -1,4 +1,4 @@
-/** @file Named tensors in whichever format, wherever their bytes are. */
+/** @file Named tensors in any format, wherever their bytes are. */
 
 import { CheckpointError } from '../errors.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
@@ -21,7 +21,7 @@ export async function openTensors(source: ByteSource): Promise<TensorArchive> {
   return closingOnError(checkpoint, async () => openStateDict(checkpoint, checkpoint.value, source.name));
 }
 
-/** The tensors of a dict in an open checkpoint. @throws {CheckpointError} if it is no dict with tensors. */
+/** The tensors of a dict in an open checkpoint. @throws {CheckpointError} if it is not a dict with tensors. */
 export function openStateDict(checkpoint: TorchCheckpoint, value: TorchValue, name: string): TensorArchive {
   try {
     return stateDict(value, () => checkpoint.close());

@@ -8,7 +8,7 @@ import type { Terminal } from './terminal.ts';
 /** Arguments of a command as it gets them. */
 export interface CommandArguments<F extends Flags> {
   readonly values: FlagValues<F & typeof commonFlags>;
-  /** Names of the flags that were given, so that a default can be told from the same value given. */
+  /** Names of the flags that were given, to distinguish a default from the same value given. */
   readonly given: ReadonlySet<string>;
   readonly positionals: readonly string[];
   readonly free: readonly (readonly [name: string, value: string])[];

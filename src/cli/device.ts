@@ -28,7 +28,7 @@ export const deviceFlags = {
   },
 } as const satisfies Flags;
 
-/** Of the commands that sample. */
+/** The flag of the commands that sample. */
 export const precisionFlag = choiceFlag(
   PRECISIONS,
   'fp32, or int8: faster on most CPUs, samples differ a little (default: as MODEL is stored)',

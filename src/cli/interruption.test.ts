@@ -16,7 +16,7 @@ const SCRIPT = `
 
 const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** A process that never ends by itself. */
+/** A process that never ends on its own. */
 function startStubborn() {
   const args = ['--import', LOADER, '--input-type=module', '--eval', SCRIPT];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -84,7 +84,7 @@ describe('openTerminal', () => {
     expect(await ended).toBe(130);
   });
 
-  it('aborts when the disk behind the output is full, says so, and drops what follows', () => {
+  it('aborts when the disk of the output is full, says so, and drops what follows', () => {
     const { stdout, stderr, terminal } = fakeTerminal();
     terminal.stdout.write('one\n');
     stdout.problem = problem('ENOSPC');

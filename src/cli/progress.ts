@@ -27,7 +27,7 @@ export interface ProgressState {
   readonly done: number;
   readonly total: number;
   readonly unit: string;
-  /** Steps a second; `undefined` until it is known. */
+  /** Steps per second; `undefined` until it is known. */
   readonly speed: number | undefined;
   readonly fields: Readonly<Record<string, string>>;
 }
@@ -95,7 +95,7 @@ export function plainLine(state: ProgressState): string {
   return [`${state.label} ${state.done}/${state.total}`, ...details(state)].join('  ');
 }
 
-/** Steps a second or, of slow work, seconds a step. Symbols of units, such as MB, have no plural. */
+/** Steps per second or, for slow work, seconds per step. Symbols of units, such as MB, have no plural. */
 export function formatSpeed(speed: number, unit: string): string {
   const units = /^[kMG]?B$/.test(unit) ? unit : `${unit}s`;
   return speed >= 1 ? `${significant(speed)} ${units}/s` : `${significant(1 / speed)} s/${unit}`;

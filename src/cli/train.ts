@@ -1,4 +1,4 @@
-/** @file `acdit train`: train a model by a recipe, or go on where it stopped. */
+/** @file `acdit train`: train a model by a recipe, or resume where it stopped. */
 
 import { trainModel } from '../runs/train.ts';
 import { openCpu } from '../runtime/node.ts';

@@ -52,7 +52,7 @@ describe('batches', () => {
     expect([first.position, second.position]).toEqual([0, 3]);
   });
 
-  it('go on from any position as if never interrupted', async () => {
+  it('resume from any position as if never interrupted', async () => {
     const size = fc.integer({ min: 1, max: 12 });
     const small = fc.integer({ min: 1, max: 5 });
     await fc.assert(
@@ -123,7 +123,7 @@ describe('augment', () => {
     expect([...shift(image, shape, down, right, 9)]).toEqual(expected);
   });
 
-  it('moves each channel and frame by itself', () => {
+  it('moves each channel and frame separately', () => {
     expect([...shift(image, [1, 2, 1, 3], 0, 1, 0)]).toEqual([0, 1, 2, 0, 4, 5]);
     expect([...shift(image, [2, 1, 3, 1], 1, 0, 0)]).toEqual([0, 1, 2, 0, 4, 5]);
   });

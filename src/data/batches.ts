@@ -1,6 +1,6 @@
 /**
  * @file Endless batches in a random order that depends on nothing but the seed: sample number p of a training is
- * place p mod size in the order of epoch floor(p / size). To go on later, the number of samples seen is enough.
+ * place p mod size in the order of epoch floor(p / size). To resume later, the number of samples seen is enough.
  */
 
 import { at } from '../at.ts';

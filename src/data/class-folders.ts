@@ -1,4 +1,6 @@
-/** @file Files in one folder a class, at any depth below: the layout of ImageNet and of torchvision's `ImageFolder`. */
+/**
+ * @file Files in one folder per class, at any depth below: the layout of ImageNet and of torchvision's `ImageFolder`.
+ */
 
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
@@ -61,7 +63,7 @@ export function renamed(
 /** Files whose lengths are asked for at once. */
 const STATS_AT_ONCE = 256;
 
-/** Of names and lengths: reading every byte would take as long as encoding reads. */
+/** Hashes names and lengths: reading every byte would take as long as reading for encoding. */
 export async function fingerprintOf(root: string, files: readonly LabelledFile[]): Promise<string> {
   const hash = createHash('sha256');
   for (let i = 0; i < files.length; i += STATS_AT_ONCE) {

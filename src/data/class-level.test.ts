@@ -45,7 +45,7 @@ describe('findClassLevel', () => {
     ],
     ['an empty folder called like a split', ['train/', 'training/a/1.png'], 'train', 'training'],
     [
-      'folders without images beside splits',
+      'folders without images next to splits',
       ['train/a/1.png', 'annotations/a.xml', 'empty/'],
       'train',
       'train',

@@ -61,7 +61,7 @@ export async function findClassLevel(path: string, options: ClassLevelOptions): 
 
 /**
  * Goes down while a folder contains just one folder of folders.
- * @param ends tells whether to stop before a folder of this name.
+ * @param ends returns whether to stop before a folder of this name.
  */
 async function unwrapped(
   path: string,

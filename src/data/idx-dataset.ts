@@ -46,7 +46,7 @@ export async function findIdxImages(path: string, split: Split): Promise<string[
 /**
  * Load one split of a dataset of IDX files.
  * @param path the folder of the files, or the images file.
- * @throws {DatasetError} if the files are not there, do not belong together or are not as asked for.
+ * @throws {DatasetError} if the files are missing, do not belong together or are not as requested.
  * @throws {FormatError} if a file is damaged.
  */
 export async function loadIdxDataset(

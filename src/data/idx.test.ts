@@ -117,7 +117,7 @@ describe('loadIdxDataset', () => {
     expect((await loadIdxDataset(file)).size).toBe(5);
   });
 
-  it('knows the classes of Fashion-MNIST, unless it is told others', async () => {
+  it('knows the classes of Fashion-MNIST, unless it gets others', async () => {
     const folder = join(temporaryFolder(), 'fashion-mnist');
     writeIdxDataset(folder, { count: 20, side: 2, classes: 10 });
     expect((await loadIdxDataset(folder)).classNames[9]).toBe('Ankle boot');
@@ -138,7 +138,7 @@ describe('loadIdxDataset', () => {
     await expect(loadIdxDataset(folder)).rejects.toThrow(/no train-labels-idx1-ubyte/);
   });
 
-  it('refuses an empty set and a path that is not there', async () => {
+  it('refuses an empty set and a missing path', async () => {
     const folder = writeIdxDataset(join(temporaryFolder(), 'a'), { count: 0, side: 4, classes: 1 });
     await expect(loadIdxDataset(folder)).rejects.toThrow(DatasetError);
     await expect(loadIdxDataset(join(folder, 'none'))).rejects.toThrow(DatasetError);

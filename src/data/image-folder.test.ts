@@ -93,7 +93,7 @@ describe('openImageFolder', () => {
 });
 
 describe('openDataset', () => {
-  it('tells the kinds apart', async () => {
+  it('distinguishes the kinds', async () => {
     const idx = writeIdxDataset(temporaryFolder(), { count: 3, side: 2, classes: 2 });
     expect((await openDataset({ path: idx })).sampleShape).toEqual([1, 1, 2, 2]);
     const images = folderOf({ 'a/1.png': grey });

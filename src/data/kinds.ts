@@ -20,19 +20,19 @@ export type DatasetKind = (typeof DATASET_KINDS)[number];
 /** Which part of a dataset: of IDX files, `test` is the `t10k` files. */
 export type Split = 'train' | 'test';
 
-/** What is only asked of clips. */
+/** Options of clips only. */
 export interface ClipOptions {
   /** Frames per clip: the data is videos, or pictures set in motion. */
   readonly frames?: number | undefined;
-  /** Of videos: the frame stride within the video. Default 1. */
+  /** For videos: the frame stride within the video (default: 1). */
   readonly frameInterval?: number | undefined;
-  /** Of UCF-101: which of its three pairs of lists. Default 1. */
+  /** For UCF-101: which of its three pairs of lists (default: 1). */
   readonly fold?: number | undefined;
-  /** Of moving items: how many per clip; the class is the first one's, the others are any. Default 1. */
+  /** For moving items: how many per clip (default: 1); the class is the first one's, the others are any. */
   readonly items?: number | undefined;
-  /** Of moving items: pixels along their longer side. Default: as in the files. */
+  /** For moving items: pixels along their longer side (default: as in the files). */
   readonly itemSize?: number | undefined;
-  /** Of moving items: the slowest and the fastest, in pixels per frame. Default: 1/32 and 3/32 of the canvas. */
+  /** For moving items: the slowest and the fastest, in pixels per frame (default: 1/32 and 3/32 of the canvas). */
   readonly speed?: readonly [slowest: number, fastest: number] | undefined;
 }
 
@@ -64,9 +64,9 @@ export interface DatasetOptions extends ClipOptions, ReadImageOptions, CorruptFi
   readonly classNames?: readonly string[] | undefined;
   /** Reads clips of videos. Default: one in a process of its own. */
   readonly clipReader?: ClipReader | undefined;
-  /** Of latents: take those of the mirrored image half of the time. Pictures are mirrored as an {@link Augmentation}. */
+  /** For latents: take those of the mirrored image half of the time. Images are mirrored as an {@link Augmentation}. */
   readonly flip?: boolean;
-  /** Of pictures only, and here just to be refused for latents. */
+  /** For images only, and here just to be refused for latents. */
   readonly crop?: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * @file Clips made on the fly: pictures of an IDX set move over a dark canvas and bounce off its edges, the moving
- * MNIST protocol. Each time a clip is read its motion is drawn anew, so every epoch shows other clips.
+ * @file Clips made on the fly: images of an IDX set move over a dark canvas and bounce off its edges, the moving
+ * MNIST protocol. Each time a clip is read its motion is drawn again, so every epoch shows different clips.
  */
 
 import { float32At, take } from '../at.ts';
@@ -112,7 +112,7 @@ export function reflect(distance: number, room: number): number {
 /**
  * Whole-pixel places in `frames` frames, from 0 to `room` each; start, direction and speed are uniform. Draws four
  * numbers.
- * @param speed the slowest and the fastest, in pixels a frame.
+ * @param speed the slowest and the fastest, in pixels per frame.
  */
 export function randomPath(
   frames: number,

@@ -1,4 +1,4 @@
-/** @file Open a dataset by its path, whatever its kind. */
+/** @file Open a dataset of any kind by its path. */
 
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';

@@ -1,7 +1,6 @@
 /**
- * @file Encoding a dataset of pictures or videos to latents, shard by shard. A shard's images and place are known
- * beforehand, so whatever interrupts the work, it goes on with the first shard that is not finished and ends with the
- * same bytes.
+ * @file Encoding a dataset of images or videos to latents, shard by shard. A shard's images and place are known
+ * beforehand, so interrupted work resumes with the first shard that is not finished and ends with the same bytes.
  */
 
 import { readdir } from 'node:fs/promises';
@@ -51,18 +50,18 @@ export interface EncodeOptions {
   readonly hooks?: EncodeHooks;
 }
 
-/** Where encoding starts, or goes on. */
+/** Where encoding starts or resumes. */
 export interface EncodeStart {
   readonly index: LatentsIndex;
   /** Images of finished shards. */
   readonly done: number;
   /** Ignored files of the source. */
   readonly ignoredFiles: IgnoredFiles | undefined;
-  /** What is wrong with shards that were finished and have to be made anew. */
+  /** What is wrong with finished shards that have to be made again. */
   readonly damage: readonly string[];
 }
 
-/** Called as the encoding goes on. */
+/** Called as the encoding progresses. */
 export interface EncodeHooks {
   /**
    * Called if it is unknown whether another process, which is named, still writes to the folder; this one waits to find

@@ -63,7 +63,7 @@ describe('an index', () => {
     }
   });
 
-  it('is told from other files of its name', async () => {
+  it('is distinguished from other files of its name', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'index.json'), '{"pages": []}');
     expect(await hasIndex(folder)).toBe(false);
@@ -103,7 +103,7 @@ describe('an index', () => {
     expect(() => parse(changes)).toThrow(/^x\/index\.json: [^\n]*$/);
   });
 
-  it('is refused or consistent, whatever it holds', () => {
+  it('is refused or consistent with any content', () => {
     const json = fc.record(
       Object.fromEntries(
         Object.entries(index).map(([key, value]) => [key, fc.oneof(fc.constant(value), fc.jsonValue())]),

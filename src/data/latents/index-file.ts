@@ -1,6 +1,6 @@
 /**
- * @file The index of a set of latents: `index.json` in its folder, beside the shards. It says what the set is and was
- * made of, so that encoding can go on later and a reader knows everything before it opens a shard.
+ * @file The index of a set of latents: `index.json` in its folder, next to the shards. It says what the set is and was
+ * made of, so that encoding can resume later and a reader knows everything before it opens a shard.
  */
 
 import { existsSync } from 'node:fs';
@@ -20,7 +20,7 @@ const FORMAT = 'acdit-latents';
 const VERSION = 2;
 /** Version 1 turned images upright by their EXIF orientation. Its folders can be read and completed. */
 export const EARLIER_VERSION = 1;
-/** An index of millions of images takes less than a megabyte; more is no index. */
+/** An index of millions of images takes less than a megabyte; more is not an index. */
 const LARGEST_INDEX = 64 * 2 ** 20;
 /** A random order has at most so many places. */
 const MAX_IMAGES = 2 ** 31 - 1;
@@ -35,7 +35,7 @@ const count = z.int().min(0).max(MAX_IMAGES);
 const schema = z.strictObject({
   format: z.literal(FORMAT),
   version: z.literal([EARLIER_VERSION, VERSION]),
-  /** Of the classes, by label. */
+  /** Names of the classes, by label. */
   classNames: z.array(z.string()).min(1),
   /** Samples are videos: each has frames of its own number, whose latents follow each other. Absent: they are images. */
   clips: z.literal(true).optional(),
@@ -72,7 +72,7 @@ const storedSchema = z.discriminatedUnion('version', [
 
 /** The index of a set of latents: what was encoded, how, and into which shards. */
 export type LatentsIndex = Readonly<z.infer<typeof schema>>;
-/** What is known before anything is encoded; encoding goes on only where it is the same. */
+/** What is known before anything is encoded; encoding resumes only if it is the same. */
 export type LatentsSettings = Omit<LatentsIndex, 'format' | 'version' | 'shards'>;
 
 /** An index with nothing encoded yet. */
@@ -134,7 +134,7 @@ export async function readIndex(folder: string): Promise<LatentsIndex> {
   throw new FormatError(`${path}: is far too large for an index of latents`);
 }
 
-/** @throws {FormatError} if it is no index, or its numbers do not fit together. */
+/** @throws {FormatError} if it is not an index, or its numbers do not fit together. */
 export function parseIndex(text: string, name: string): LatentsIndex {
   const { checksum: sum, ...index } = parseJsonOf(
     text,

@@ -1,6 +1,6 @@
 /**
  * @file A set of latents as a dataset. Nothing but the index is read to open it, and a sample is one short range of a
- * shard. A sample is drawn anew each time: z = mean + exp(log variance / 2) noise, times the scaling factor.
+ * shard. A sample is drawn again each time: z = mean + exp(log variance / 2) noise, times the scaling factor.
  */
 
 import { stat } from 'node:fs/promises';

@@ -124,7 +124,7 @@ describe('encoded images', () => {
     expect(flips).toBeLessThan(190);
   });
 
-  it('go on from any position in training as if never interrupted', async () => {
+  it('resume from any position in training as if never interrupted', async () => {
     const folder = temporaryFolder();
     await encodeTo(folder, { encoder: fakeEncoder(0) });
     const take = async (position: number, count: number): Promise<Batch[]> => {
@@ -138,7 +138,7 @@ describe('encoded images', () => {
     };
     const whole = await take(0, 8);
     expect(await take(12, 5)).toEqual(whole.slice(3));
-    // Another epoch draws the same image anew.
+    // Another epoch draws the same image again.
     const values = new Set(whole.flatMap(({ samples }) => [0, 1, 2, 3].map((n) => samples.data[16 * n])));
     expect(values.size).toBe(32);
   });
@@ -183,7 +183,7 @@ describe('encoding', () => {
     expect(encoder.encoded()).toBe(2 * (COUNT - 4 * Math.floor(count / 4)));
   });
 
-  it('does nothing when all is done, and makes anew what is damaged or missing', async () => {
+  it('does nothing when all is done, and makes again what is damaged or missing', async () => {
     const folder = temporaryFolder();
     await encodeTo(folder);
     const before = contents(folder);

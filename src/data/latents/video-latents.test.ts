@@ -110,7 +110,7 @@ describe('encoded videos', () => {
     await expect(strict.read(4, new Generator(0))).rejects.toThrow(DatasetError);
   });
 
-  it('go on from any position in training as if never interrupted', async () => {
+  it('resume from any position in training as if never interrupted', async () => {
     const folder = temporaryFolder();
     await encode(await writeVideos(), folder, { encoder: fakeEncoder(0) });
     const take = async (position: number, count: number): Promise<Batch[]> => {
@@ -154,7 +154,7 @@ describe('encoded videos', () => {
     expect(framesShown(values, 3).every((frame) => frame >= 0 && frame < 9)).toBe(true);
   });
 
-  it('are found out by openDataset, and refuse what does not fit', async () => {
+  it('are detected by openDataset, and refuse what does not fit', async () => {
     const folder = temporaryFolder();
     await encode(await writeVideos(), folder);
     const dataset = await openDataset({ path: folder, frames: 2, frameInterval: 1, imageSize: 8 });
@@ -165,7 +165,7 @@ describe('encoded videos', () => {
     await expect(encode(await writeVideos(), folder, { shardSize: 3 })).rejects.toThrow(ConfigError);
   });
 
-  it('are not there in a set of images', async () => {
+  it('are missing in a set of images', async () => {
     const source = {
       name: 'one',
       size: 1,

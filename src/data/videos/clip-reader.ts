@@ -1,6 +1,6 @@
 /**
- * @file Reading clips in a process beside the training. ONNX Runtime's `run` blocks its thread, so only another one can
- * take what the decoders write, and bring it to size.
+ * @file Reading clips in a process next to the training. ONNX Runtime's `run` blocks its thread, so only another one
+ * can take what the decoders write, and bring it to size.
  */
 
 import { programBeside, startChild } from '../../remote/node.ts';

@@ -9,7 +9,7 @@ import { probeVideo, readFrames } from '../../media/video-reader.ts';
 /** What clips are like. */
 export interface ClipFormat {
   readonly frames: number;
-  /** Every how many-th frame of the video is taken. */
+  /** Frame stride within the video. */
   readonly interval: number;
   /** Side of the square in pixels. */
   readonly size: number;
@@ -120,7 +120,7 @@ async function lengthOf({ path, maxPixels }: ClipRequest, signal: AbortSignal | 
   return count;
 }
 
-/** All frames of a video. @throws {FormatError} also if it is not there, or may not be read. */
+/** All frames of a video. @throws {FormatError} also if it is missing, or may not be read. */
 export async function* videoFrames(
   path: string,
   options: ReadFramesOptions = {},

@@ -1,5 +1,5 @@
 /**
- * @file UCF-101 as it is distributed: videos in one folder a class, and lists of which are for training and testing
+ * @file UCF-101 as it is distributed: videos in one folder per class, and lists of which are for training and testing
  * (`classInd.txt`, `trainlist01.txt`, `testlist01.txt`, and so on for three folds).
  */
 

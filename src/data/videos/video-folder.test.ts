@@ -59,7 +59,7 @@ describe('a folder of videos', () => {
     expect(firsts.size).toBeLessThanOrEqual(8);
   });
 
-  it('goes on from any position, whatever the batch, mirroring all frames alike', async () => {
+  it('resumes from any position with any batch size, mirroring all frames alike', async () => {
     const folder = await writeVideos(3);
     const take = async (batchSize: number, count: number, position = 0): Promise<number[]> => {
       const taken: Batch[] = [];

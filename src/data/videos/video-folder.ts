@@ -67,7 +67,7 @@ export function videoDataset(
   };
 }
 
-/** All frames; a video that turns out corrupt is told to `mark`. */
+/** All frames; a video that turns out corrupt is reported to `mark`. */
 async function* wholeVideo(
   path: string,
   format: VideoDatasetOptions,
