@@ -3,7 +3,7 @@
  * got, and what to do. The command line prints it as one line and exits 2.
  */
 
-/** Max characters of a message, whatever it quotes: more than any of ours needs. */
+/** Max characters of a message, with all its quotes: more than any of ours needs. */
 export const MAX_MESSAGE_LENGTH = 4000;
 
 /** Base of all errors that describe a problem the caller can act on. */
@@ -42,7 +42,9 @@ export class CheckpointError extends AcditError {
   override name = 'CheckpointError' as const;
 }
 
-/** A file of the Hugging Face Hub that cannot be had: no network, no such file, no access, damaged, or no room for it. */
+/**
+ * A file of the Hugging Face Hub that is unavailable: no network, no such file, no access, damaged, or no disk space.
+ */
 export class HubError extends AcditError {
   override name = 'HubError' as const;
 }
@@ -75,7 +77,7 @@ export class ArgumentError extends AcditError {
   }
 }
 
-/** Training that cannot go on, such as a loss that became NaN. */
+/** Training that cannot continue, such as a loss that became NaN. */
 export class TrainingError extends AcditError {
   override name = 'TrainingError' as const;
 }

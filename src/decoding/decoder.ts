@@ -1,5 +1,5 @@
 /**
- * @file Turning latents into pictures, here or in a process beside this one. ONNX Runtime's `run` blocks its thread, so
+ * @file Turning latents into images, here or in a process next to this one. ONNX Runtime's `run` blocks its thread, so
  * only another one can decode a batch while the next is sampled. It is a process rather than a worker thread, because
  * a thread that ends after it used ONNX Runtime can take the whole process with it.
  */

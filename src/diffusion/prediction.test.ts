@@ -86,7 +86,7 @@ describe('predictions', () => {
     const cases = fc.record({
       prediction: fc.constantFrom(...PREDICTIONS),
       path: fc.constantFrom('linear', 'cosine', 'flow' as const),
-      // The last timestep of flow is noise alone, of which the noise says nothing about the sample.
+      // The last timestep of flow is pure noise, which says nothing about the sample.
       timestep: fc.integer({ min: 0, max: 990 }),
     });
     fc.assert(
@@ -95,7 +95,7 @@ describe('predictions', () => {
         const level = noiseLevel(schedule, timestep);
         const noised = addNoise(schedule, clean, epsilon, timestep);
         const back = denoise(prediction, level, noised, predictionTarget(prediction, level, clean, epsilon));
-        // Whatever is small in the noised sample is known less exactly.
+        // What is small in the noised sample is known less exactly.
         expectClose(back.clean, clean, 4e-6 / level.signal);
         expectClose(back.epsilon, epsilon, 4e-6 / level.noise);
       }),

@@ -11,14 +11,14 @@ export const CLIP_PLACES = ['even', 'random'] as const;
 export interface ClipProtocol {
   /** Frames of a clip. */
   readonly frames: number;
-  /** Every how many-th frame of its video a clip has. */
+  /** Frame stride within the video. */
   readonly stride: number;
   readonly clipsPerVideo: number;
   /** `even`: the first clip at the beginning of the video, the last at its end. `random`: anywhere. */
   readonly places: (typeof CLIP_PLACES)[number];
   /** At most so many videos, chosen at random from all. */
   readonly videos?: number | undefined;
-  /** Of what is random. */
+  /** Seed of the random choices. */
   readonly seed: number;
 }
 

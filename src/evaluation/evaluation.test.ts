@@ -88,7 +88,7 @@ describe('metrics', () => {
     ['few samples of few dimensions', 5, 12],
     ['few samples of many dimensions', 20, 600],
     ['many samples of few dimensions', 700, 8],
-  ])('of equal sets are 0 to the last digit, whatever their order: %s', async (_, rows, dims) => {
+  ])('of equal sets are 0 to the last digit in any order: %s', async (_, rows, dims) => {
     const set = randomRows(rows, dims, 3, 2);
     const reference = await gaussianOf(device, set);
     const samples = await gaussianOf(device, shuffled(set, 5));

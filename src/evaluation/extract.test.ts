@@ -108,7 +108,7 @@ describe('extractFeatures', () => {
     );
   });
 
-  it('stops when it is told to', async () => {
+  it('stops when asked to', async () => {
     const controller = new AbortController();
     const onProgress = () => controller.abort(new Error('enough'));
     await expect(

@@ -90,7 +90,7 @@ async function extractBatch(network: FeatureNetwork, samples: Tensor<'uint8'>): 
 }
 
 /**
- * An opened set with its features. Statistics that are stored beside samples are taken as they are, since they may be
+ * An opened set with its features. Statistics that are stored next to samples are taken as they are, since they may be
  * those of more samples, and are then the only ones.
  */
 export async function completeSet(

@@ -23,7 +23,7 @@ export interface FeatureNetwork {
   readonly takesClips?: boolean;
   /** How samples are prepared, where the metrics depend on it. */
   readonly protocol?: Protocol;
-  /** Of a classifier that samples' labels are meant for: what its logits are of, label by label. */
+  /** The classes of a classifier's logits, in order, if samples' labels are meant for it. */
   readonly classNames?: readonly string[];
   /** Batch size; a set's last batch is filled up. */
   readonly batchSize: number;
@@ -40,7 +40,7 @@ export interface FeatureNetwork {
 export interface ExtractedFeatures {
   /** (N, D) */
   readonly features: Tensor<'float32'>;
-  /** Of a classifier (N, classes), for the Inception Score. */
+  /** Logits of a classifier (N, classes), for the Inception Score. */
   readonly logits?: Tensor<'float32'>;
   /** Features (N, D') of a layer that still knows places, whose statistics alone are compared (sFID). */
   readonly spatial?: Tensor<'float32'>;
@@ -81,7 +81,7 @@ export async function inceptionNetwork(
 const I3D_BATCH = 4;
 
 /**
- * Prepare I3D, whose weights are copied, for clips of so many frames.
+ * Prepare I3D, whose weights are copied, for clips of this many frames.
  * @throws {ArgumentError} if there are fewer frames than 9; {CheckpointError} if a weight has another shape.
  */
 export async function i3dNetwork(

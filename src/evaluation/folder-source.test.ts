@@ -25,7 +25,7 @@ async function imagesOf(source: SampleSource): Promise<number[][]> {
 }
 
 describe('a folder of images of several sizes', () => {
-  // Of 8 x 4 pixels the crop to 4 x 4 is columns 2 to 5, and of 4 x 12 rows 4 to 7; neither is resized.
+  // The crop to 4 x 4 takes columns 2 to 5 of 8 x 4 pixels, and rows 4 to 7 of 4 x 12; neither is resized.
   const mixed = async () =>
     folderOf({
       'wide.png': await bordered(8, 4, 2),

@@ -28,7 +28,7 @@ export interface KernelDistanceOptions extends WorkOptions {
   readonly subsets?: number | undefined;
   /** Samples of each set per subset, at most as many as the smaller set has (default: 1000). */
   readonly subsetSize?: number | undefined;
-  /** Of the choice of subsets; default 0. */
+  /** Seed of the choice of subsets (default: 0). */
   readonly seed?: number | undefined;
 }
 
@@ -83,7 +83,7 @@ function sameSamples(a: Features, b: Features): boolean {
   return true;
 }
 
-/** Returns a text for each row; equal values have equal texts, whatever precision they are stored in. */
+/** Returns a text for each row; equal values have equal texts in any stored precision. */
 function* rowKeys({ shape, data }: Features): Iterable<string> {
   const [n, dims] = take(shape, 2);
   for (let i = 0; i < n; i++) {

@@ -14,7 +14,7 @@ export const INCEPTION_SCORE_CHUNK = 5000;
 /**
  * Mean over chunks of exp(mean KL(p(y|x) || p(y))). The last chunk may be shorter and counts the same.
  * @param logits (N, classes); the ADM evaluator's are without the bias.
- * @throws {ArgumentError} if there are no rows, or the chunk is no positive number of them.
+ * @throws {ArgumentError} if there are no rows, or the chunk size is not a positive integer.
  */
 export function inceptionScore({ shape, data }: Features, chunk = INCEPTION_SCORE_CHUNK): number {
   const [n, classes] = take(shape, 2);

@@ -1,4 +1,4 @@
-/** @file Sets of samples opened from paths, whatever they are kept in. */
+/** @file Sets of samples in any format, opened from paths. */
 
 import { filesBelow, isFolder } from '../data/folder-files.ts';
 import { isIdxImages } from '../data/idx-dataset.ts';
@@ -23,7 +23,7 @@ export type SetContents =
   | {
       readonly kind: 'images';
       readonly images: SampleSource;
-      /** Statistics that are stored beside the images, and may be those of more. */
+      /** Statistics that are stored next to the images, and may be those of more. */
       readonly stored: EvaluationSet | undefined;
     };
 

@@ -51,7 +51,7 @@ describe('nearestDistances', () => {
 });
 
 describe('projectToPlane', () => {
-  it('finds the axes of a cloud, whatever it is turned by', () => {
+  it('finds the axes of a cloud under any rotation', () => {
     // Standard deviations 9, 4 and 1 along axes that are turned by 30 degrees in the first two dimensions.
     const draws = Generator.seeded(3).randn(3 * 4000);
     const [cos, sin] = [Math.cos(Math.PI / 6), Math.sin(Math.PI / 6)];

@@ -126,7 +126,7 @@ function without(vector: Float64Array, axis: Float64Array): Float64Array {
   return vector.map((value, d) => value - along * float64At(axis, d));
 }
 
-/** Of length 1; a vector of zeros stays one. */
+/** Scales a vector to length 1; a vector of zeros stays one. */
 function unit(vector: Float64Array): Float64Array {
   const length = Math.sqrt(vector.reduce((sum, value) => sum + value ** 2, 0));
   return length > 0 ? vector.map((value) => value / length) : vector;

@@ -8,14 +8,14 @@ import type { SampleFacts } from './evaluation-set.ts';
 /** Samples of one shape, of 8 bits, in order. */
 export interface SampleSource extends SampleFacts {
   readonly count: number;
-  /** Of one sample, the channels last: (H, W, C) of images, (T, H, W, C) of clips. */
+  /** Shape of one sample, channels last: (H, W, C) of images, (T, H, W, C) of clips. */
   readonly shape: readonly number[];
   /**
    * All samples (N, ..., C), at most so many at once: fewer in the last batch, and where samples are very large.
    * @throws {FormatError} if one cannot be read, or is of another shape.
    */
   batches(size: number): AsyncGenerator<Tensor<'uint8'>, void>;
-  /** Close the files behind it. */
+  /** Close its files. */
   close(): Promise<void>;
 }
 

@@ -86,7 +86,7 @@ describe('a checksummed safetensors file', () => {
     }
   });
 
-  it('is told from a file without checksums', async () => {
+  it('is distinguished from a file without checksums', async () => {
     await writeSafetensors(path, [['values', values]]);
     await expect(readAll()).rejects.toThrow('its metadata holds no checksums');
   });

@@ -72,7 +72,7 @@ export function gatherStrided(
 ): Tensor {
   const count = checkedElementCount(shape, where);
   const data = arrayFromBytes(dtype, allocateBytes(count * bytesPerElement(dtype), where));
-  // One type of array at run time, whichever it is.
+  // One type of array at run time, the same for both.
   const [to, from] = [data as Float32Array, source as Float32Array];
   const axes = shape.map((size, axis) => ({ size, stride: at(strides, axis), index: 0 })).reverse();
   let position = 0;

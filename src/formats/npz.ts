@@ -22,7 +22,7 @@ export interface Npz {
    * @throws {FormatError} if there is no such array, or it is in Fortran order.
    */
   stream(name: string): Promise<NpyStream>;
-  /** The text that an array is. @throws {FormatError} if there is no such array, or it is no single text. */
+  /** The text that an array is. @throws {FormatError} if there is no such array, or it is not a single text. */
   readText(name: string): Promise<string>;
   /** Close the source. */
   close(): Promise<void>;
@@ -32,7 +32,7 @@ const SUFFIX = '.npy';
 
 /**
  * Open an `.npz` file. It takes over the source, closing it on failure.
- * @throws {FormatError} if it is no zip archive or is damaged.
+ * @throws {FormatError} if it is not a zip archive or is damaged.
  */
 export function openNpz(source: ByteSource): Promise<Npz> {
   return closingOnError(source, async () => {

@@ -64,7 +64,7 @@ describe('openResumableNpz', () => {
     expect(bytes.indexOf('\x93NUMPY', 0, 'latin1') % 64).toBe(0);
   });
 
-  it('goes on after the rows that were safe, whatever was written behind them', async () => {
+  it('resumes after the rows that were safe, and overwrites what follows them', async () => {
     const whole = await writeAtOnce(join(folder, 'whole.npz'));
     for (let safe = 0; safe <= 6; safe++) {
       const first = await openResumableNpz(path, array, origin);
@@ -82,7 +82,7 @@ describe('openResumableNpz', () => {
     }
   });
 
-  it('goes on after a kill between the end of the archive and its name', async () => {
+  it('resumes after a kill between the end of the archive and its name', async () => {
     const whole = await writeAtOnce(join(folder, 'whole.npz'));
     const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0, 1, 2, 3, 4, 5));
@@ -94,7 +94,7 @@ describe('openResumableNpz', () => {
     expect(readFileSync(path).equals(whole)).toBe(true);
   });
 
-  it('goes on only with what it was begun with, and says what differs', async () => {
+  it('resumes only with what it was begun with, and says what differs', async () => {
     const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0));
     await npz.close();
@@ -208,7 +208,7 @@ describe('openResumableNpz', () => {
     await npz.close();
   });
 
-  it('tells a full disk, and goes on once there is room', async () => {
+  it('reports a full disk, and resumes once there is space', async () => {
     const npz = await openResumableNpz(path, array, origin);
     await npz.append(rows(0, 1));
     const probe = await open(path.concat('.partial'));
@@ -228,7 +228,7 @@ describe('openResumableNpz', () => {
     expect(readFileSync(path).equals(await writeAtOnce(join(folder, 'whole.npz')))).toBe(true);
   });
 
-  it('tells a folder that is missing', async () => {
+  it('reports a missing folder', async () => {
     await expect(openResumableNpz(join(folder, 'none', 'out.npz'), array, origin)).rejects.toThrow(
       'its folder does not exist',
     );
@@ -333,7 +333,7 @@ describe('an array of more than 4 GB', () => {
   });
 });
 
-/** Maps the large array into memory, at the place that its local header tells. */
+/** Maps the large array into memory, at the place that its local header gives. */
 const SCRIPT = `
 import json, struct, sys, zipfile
 import numpy

@@ -212,7 +212,7 @@ export class ResumableNpz {
 /** The layout of a file. */
 type Layout = ReturnType<typeof layoutOf>;
 
-/** Position of the byte after so many rows. */
+/** Position of the byte after `rows` rows. */
 function positionOf({ dataStart, rowBytes }: Layout, rows: number): number {
   return dataStart + rows * rowBytes;
 }

@@ -124,7 +124,7 @@ describe('safetensors in memory', () => {
         /needs dtype, shape and data_offsets/,
       ],
     ),
-    ['an entry that is no entry', file({ a: 3 }, 0), /needs dtype, shape and data_offsets/],
+    ['an entry that is not an object', file({ a: 3 }, 0), /needs dtype, shape and data_offsets/],
   ])('refuses %s', async (_, bytes, message) => {
     const opening = openSafetensors(bytesSource(bytes, 'm.safetensors'));
     await expect(opening).rejects.toThrow(FormatError);
@@ -178,7 +178,7 @@ describe('safetensors in memory', () => {
     expect(offsets.get('b')).toBe(bytes.length - 4);
   });
 
-  it('names a tensor that is not there', async () => {
+  it('names a missing tensor', async () => {
     const archive = await openSafetensors(bytesSource(encodeSafetensors([]), 'm.safetensors'));
     await expect(archive.read('x')).rejects.toThrow("m.safetensors: holds no tensor 'x'");
     expect(archive.has('x')).toBe(false);

@@ -35,7 +35,7 @@ export interface TensorArchive {
    * @throws {FormatError} if there is no such tensor or its bytes cannot be read.
    */
   read(name: string, room?: Uint8Array): Promise<Tensor>;
-  /** Close the file behind it. */
+  /** Close its file. */
   close(): Promise<void>;
 }
 

@@ -28,7 +28,7 @@ describe('openTensorflowGraph', () => {
     await graph.close();
   });
 
-  it('reads single values, of which the last stands for the rest', async () => {
+  it('reads single values, the last standing for the rest', async () => {
     const graph = await open(
       encodeGraph([
         { name: 'all', value: matrix, singly: true },

@@ -30,7 +30,7 @@ interface Constant extends TensorInfo {
 /**
  * The constants of a frozen graph as an archive, by the names of their nodes. The file is read into memory; it takes over
  * the source, closing it on failure.
- * @throws {FormatError} if it is no GraphDef, is damaged, or holds no constants of float32.
+ * @throws {FormatError} if it is not a GraphDef, is damaged, or holds no constants of float32.
  */
 export function openTensorflowGraph(source: ByteSource): Promise<TensorArchive> {
   return closingOnError(source, async () => {

@@ -166,7 +166,7 @@ describe('a damaged archive', () => {
 });
 
 describe('encodeZip', () => {
-  it('compresses only if it is told to, and depends on nothing but the files', async () => {
+  it('compresses only if asked to, and depends on nothing but the files', async () => {
     const files: [string, Uint8Array][] = [['a.txt', new Uint8Array(10_000)]];
     const stored = await encodeZip(files, false);
     const compressed = await encodeZip(files, true);

@@ -75,7 +75,7 @@ export async function openZip(source: ByteSource): Promise<Map<string, ZipMember
   return members;
 }
 
-/** The comment of a zip archive; empty if it has none. @throws {FormatError} if it is no zip archive. */
+/** The comment of a zip archive; empty if it has none. @throws {FormatError} if it is not a zip archive. */
 export async function zipComment(source: ByteSource): Promise<string> {
   return new TextDecoder().decode((await readDirectory(source)).comment);
 }
@@ -180,7 +180,7 @@ async function* streamEntry(source: ByteSource, entry: FileEntry): AsyncGenerato
   const ended = written.then(
     () => undefined,
     async (error: unknown) => {
-      await writable.abort(error).catch(() => {}); // by now it may have failed by itself
+      await writable.abort(error).catch(() => {}); // by now it may have failed on its own
       return error;
     },
   );
@@ -190,7 +190,7 @@ async function* streamEntry(source: ByteSource, entry: FileEntry): AsyncGenerato
   } catch (error) {
     throw (await ended) ?? error; // which knows the file
   } finally {
-    // Whoever stops early may close the source next.
+    // A reader that stops early may close the source next.
     await reader.cancel().catch(() => {});
     await ended;
   }

@@ -44,7 +44,7 @@ export function backpropagate(seeds: readonly Seed[], targets: readonly Symbolic
   return targets.map((target) => gradients.get(target) ?? constantZeros(target.shape));
 }
 
-/** Of nodes in topological order, those that depend on some target. */
+/** The nodes, in topological order, that depend on some target. */
 export function dependents(order: readonly Node[], targets: readonly SymbolicTensor[]): Set<Node> {
   const wanted = new Set(targets);
   const needed = new Set<Node>();

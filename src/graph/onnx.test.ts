@@ -40,7 +40,7 @@ describe('a graph as ONNX', () => {
     });
   });
 
-  it('gives an output that others go on from, and some outputs of a node', async () => {
+  it('returns an output that other nodes use, and some outputs of a node', async () => {
     const z = input('z', [3]);
     const [, second] = split(z, 0, [1, 2]);
     const middle = add(x, second);

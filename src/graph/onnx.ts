@@ -143,7 +143,7 @@ function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, 
   return names;
 }
 
-/** A tensor that is a range of bytes of a file beside the program's own. */
+/** A tensor that is a range of bytes of a file next to the program's own. */
 export interface FileTensor {
   readonly dtype: 'float32';
   readonly shape: readonly number[];
@@ -206,7 +206,7 @@ function writeGraph(
   nameOf: (symbol: SymbolicTensor) => string,
 ): void {
   for (const node of nodes) nested(writer, 1, (message) => writeNode(message, node, nameOf));
-  // An output that is no node's own name (an input passed through, or named twice) needs a copy.
+  // An output whose name is not a node's own (an input passed through, or named twice) needs a copy.
   for (const [name, symbol] of Object.entries(graph.outputs)) {
     if (nameOf(symbol) === name) continue;
     nested(writer, 1, (message) => {
@@ -238,7 +238,7 @@ function writeTensor(writer: BinaryWriter, name: string, value: Tensor): void {
   writer.tag(9, WireType.LengthDelimited).bytes(tensorBytes(value));
 }
 
-/** A tensor whose data is elsewhere: in a file, or given beside the program under its own name. */
+/** A tensor whose data is elsewhere: in a file, or given next to the program under its own name. */
 function writeExternalTensor(writer: BinaryWriter, name: string, value: Tensor | FileTensor): void {
   writeTensorInfo(writer, name, value);
   const [location, offset, length] =

@@ -121,8 +121,8 @@ export function differentiate(
 }
 
 /**
- * What is met first when walking back from the gradients: expensive forward results, and whatever was remembered, even
- * if only the gradients need it, so long as it does not depend on the incoming gradients.
+ * What is met first when walking back from the gradients: expensive forward results, and remembered values, even if
+ * only the gradients need them, so long as they do not depend on the incoming gradients.
  */
 function chooseSaved(
   gradients: readonly SymbolicTensor[],

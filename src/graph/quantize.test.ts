@@ -96,7 +96,7 @@ describe('products in 8 bits', () => {
     }
   });
 
-  it('give a row the same bits whatever rows there are', async () => {
+  it('give a row the same bits for any number of rows', async () => {
     const [x, weight] = [randomTensor([130, 60], 7), randomTensor([45, 60], 8)];
     const all = await product(x, weight);
     for (const rows of [1, 2, 3, 17, 64]) {

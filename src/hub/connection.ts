@@ -206,7 +206,7 @@ function retryAfterOf(headers: Headers): number | undefined {
   return Number.isNaN(wait) ? undefined : Math.max(wait, 0);
 }
 
-/** The error for a status that is no success. @param code the hub's own name for it, `X-Error-Code`. */
+/** The error for a status that is not a success. @param code the hub's own name for it, `X-Error-Code`. */
 function refusal(file: HubFile, status: number, code: string | null): HubError {
   const { endpoint, token } = file.hub.settings;
   const { repo } = file.location;

@@ -43,7 +43,7 @@ export type Outcome =
  * cache holds is used.
  * @param location `revision` is a branch, a tag or a commit.
  * @returns the path in the cache's `snapshots`
- * @throws {HubError} if it cannot be had.
+ * @throws {HubError} if it is unavailable.
  */
 export async function downloadFile(
   location: Omit<HubLocation, 'revision'> & Partial<HubLocation>,
@@ -196,7 +196,7 @@ async function downloadBlob(file: HubFile, info: FileInfo, blob: string): Promis
 async function resumePoint(target: FileHandle, size: number): Promise<number> {
   const { size: present } = await target.stat();
   if (present <= size) return present;
-  await target.truncate(0); // whatever it is, it is not this file
+  await target.truncate(0); // too long to be part of this file
   return 0;
 }
 

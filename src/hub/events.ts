@@ -1,4 +1,4 @@
-/** @file What happens while something is fetched from the hub, for those who want to show it. */
+/** @file What happens while something is fetched from the hub, for callers that show it. */
 
 import type { Environment } from './settings.ts';
 
@@ -17,7 +17,7 @@ export type FileEvent =
   /** `done` bytes are left from an interrupted download. */
   | { readonly kind: 'start'; readonly done: number; readonly size: number }
   | { readonly kind: 'progress'; readonly done: number; readonly size: number }
-  /** The connection broke; the download goes on after `delay` milliseconds. */
+  /** The connection broke; the download resumes after `delay` milliseconds. */
   | { readonly kind: 'retry'; readonly reason: string; readonly delay: number }
   /** The checksum is computed. */
   | { readonly kind: 'verify'; readonly done: number; readonly size: number }
@@ -27,13 +27,13 @@ export type FileEvent =
 /** One event of a download. */
 export type HubEvent = FileEvent & { readonly file: string };
 
-/** How to reach the hub, and who hears of it. */
+/** How to reach the hub, and who receives events. */
 export interface HubOptions {
   /** Environment variables to read settings from; default `process.env`. */
   readonly environment?: Environment | undefined;
   /** Used instead of the global one, for example to go through a proxy. */
   readonly fetch?: typeof fetch | undefined;
-  /** Stops a download. What is there of it is kept, and the next download goes on from there. */
+  /** Stops a download. Its part of the file is kept, and the next download resumes from there. */
   readonly signal?: AbortSignal | undefined;
   /** Gets what happens, to show progress by. */
   readonly onEvent?: ((event: HubEvent) => void) | undefined;

@@ -32,7 +32,7 @@ export const MODEL_FILE = /\.(?:pt|pth|bin|ckpt|safetensors|safetensors\.index\.
  * `owner/repo/folder`. A revision may follow the repository: `owner/repo@v1/file.pt`. The URL of a page of the hub
  * works too, and so does `hf://` before a name.
  * @returns the path of the file or folder in the cache
- * @throws {HubError} if there is no such model or it cannot be had; it names what there is, or where to put the file.
+ * @throws {HubError} if there is no such model or it is unavailable; it names what there is, or where to put the file.
  * @example
  * ```ts
  * const path = await fetchModel('ACDiT-XL-img', { signal, onEvent: (event) => console.log(event.kind) });
@@ -141,7 +141,7 @@ function pinnedTo(outcome: Outcome, folder: HubLocation): HubLocation {
     : folder;
 }
 
-/** @returns the path of the last of these files. @throws {HubError} if one of them cannot be had. */
+/** @returns the path of the last of these files. @throws {HubError} if one of them is unavailable. */
 async function requireFiles(hub: Hub, folder: HubLocation, names: readonly string[]): Promise<string> {
   let place = folder;
   let path = '';

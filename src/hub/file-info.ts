@@ -64,7 +64,7 @@ async function attempt(file: HubFile): Promise<Lookup> {
   throw failure(file, { status, headers });
 }
 
-/** Headers about the file, of whichever of the servers that redirect to each other has them. */
+/** Headers about the file, collected from the servers that redirect to each other. */
 async function headersOf(file: HubFile): Promise<Pick<Response, 'status' | 'headers'>> {
   const merged = new Headers();
   let url = file.url(file.location.revision);

@@ -36,7 +36,7 @@ export function listRepository(hub: Hub, location: HubLocation): Promise<string[
   });
 }
 
-/** The error for a file that is not there, naming what is. */
+/** The error for a missing file, naming the existing ones. */
 export async function missingFile(hub: Hub, location: HubLocation): Promise<HubError> {
   const { repo, revision, path } = location;
   const where = describeLocation({ repo, revision, path: '' });
@@ -73,7 +73,7 @@ export function listedFile(hub: Hub, location: HubLocation): Promise<ListedFile 
   });
 }
 
-/** Answers are somebody else's JSON, whatever the library's types say. */
+/** Answers are somebody else's JSON, which may not have the library's types. */
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }

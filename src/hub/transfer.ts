@@ -107,7 +107,7 @@ function watchSpeed(hub: Hub): (bytes: number) => void {
   };
 }
 
-/** Where an answer begins: some servers send the whole file whatever is asked for. */
+/** Where an answer begins: some servers send the whole file for any range. */
 function firstByte({ status, headers }: Response, file: HubFile, from: number, size: number): number {
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('Content-Range') ?? '');
   if (status === 206 && Number(range?.[1] ?? Number.NaN) !== from) {

@@ -16,9 +16,9 @@ export type WriteBytes = (bytes: Uint8Array) => Promise<void>;
 
 /**
  * Write `path` through a temporary file in the same folder: written, flushed to disk, then renamed. If `produce` or
- * the disk fails, the temporary file is removed and whatever was at `path` stays as it is.
+ * the disk fails, the temporary file is removed and `path` stays as it was.
  * @param produce is called once and writes the content, in order.
- * @throws {AcditError} if the file cannot be written; whatever `produce` throws is passed on.
+ * @throws {AcditError} if the file cannot be written; errors of `produce` are passed on.
  */
 export async function writeFileAtomically(
   path: string,
@@ -55,10 +55,10 @@ async function renamed(
 }
 
 /**
- * Make a new folder with all its files, or nothing: they are written to a temporary folder beside it, which is then
+ * Make a new folder with all its files, or nothing: they are written to a temporary folder next to it, which is then
  * renamed.
  * @param produce writes the files into the folder that it gets.
- * @throws {AcditError} if the folder cannot be made; whatever `produce` throws is passed on.
+ * @throws {AcditError} if the folder cannot be made; errors of `produce` are passed on.
  */
 export async function writeFolderAtomically(
   path: string,
@@ -92,7 +92,7 @@ export async function makeFolders(path: string): Promise<void> {
   await namingFile(path, async () => {
     for (; !(await isThere(folder)); folder = dirname(folder)) missing.unshift(folder);
   });
-  if (missing.length === 0) return makeFolder(path); // which says so if it is no folder
+  if (missing.length === 0) return makeFolder(path); // which says so if it is not a folder
   for (const next of missing) {
     await namingFile(path, async () => {
       await ensureFolder(next).catch((cause: NodeJS.ErrnoException) => {

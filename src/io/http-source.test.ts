@@ -44,7 +44,7 @@ describe('a file on the network', () => {
     await expect(source.read(99, 2)).rejects.toThrow(FormatError);
   });
 
-  it('that is missing, or changes, is told', async () => {
+  it('that is missing, or changes, is reported', async () => {
     const { fetch } = server(true);
     await expect(openUrl('http://host/none', { fetch })).rejects.toThrow(/http:\/\/host\/none: .*status 404/);
     let calls = 0;
@@ -56,7 +56,7 @@ describe('a file on the network', () => {
     await expect(source.read(0, 5)).rejects.toThrow(/asked for 5 bytes at 0, got 1/);
   });
 
-  it('that cannot be reached is told, and a stop is passed on', async () => {
+  it('that cannot be reached is reported, and a stop is passed on', async () => {
     const offline = async (): Promise<Response> => {
       throw new TypeError('failed to fetch');
     };

@@ -12,7 +12,7 @@ export interface HttpOptions {
 
 /**
  * A file on the network. Where the server does not serve ranges, the whole file is fetched at once.
- * @throws {FormatError} if there is no such file, or it cannot be had.
+ * @throws {FormatError} if there is no such file, or it is unavailable.
  * @throws the signal's reason once it is aborted
  */
 export async function openUrl(url: string, options: HttpOptions = {}): Promise<ByteSource> {

@@ -133,7 +133,7 @@ describe('takeLock', () => {
     }
   });
 
-  it('tells an owner that was suspended that its lock is gone, and leaves the new one alone', async () => {
+  it('reports to a suspended owner that its lock is gone, and leaves the new one alone', async () => {
     const lock = await takeLock(path);
     writeLock({ host: 'elsewhere', space: 'elsewhere', pid: 7, token: 'new' } as object, await thisProcess());
     await expect(lock.requireHeld()).rejects.toThrow(AcditError);

@@ -46,7 +46,7 @@ describe.each([
   });
 });
 
-it('tells the two formats apart', async () => {
+it('distinguishes the two formats', async () => {
   const safetensors = encodeSafetensors([['a', float32([1], [1])]]);
   await expect(openTorchCheckpoint(bytesSource(safetensors, 'm.pt'))).rejects.toThrow(
     /is a safetensors file/,

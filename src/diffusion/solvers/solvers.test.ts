@@ -214,7 +214,7 @@ describe('createSolver', () => {
     expect(() => createSolver('ddim', schedule, 5, { eta: Number.NaN })).toThrow(ArgumentError);
   });
 
-  it('starts the second order anew with each initial state', () => {
+  it('restarts the second order with each initial state', () => {
     const solver = createSolver('dpm-solver-plus-plus-2m', schedule, 4);
     expect(solve(solver, start, network)).toEqual(solve(solver, start, network));
   });

@@ -1,6 +1,6 @@
 /**
  * @file Charts of an evaluation's report as SVG: two series that differ in colour and in shape, in colours that the page
- * gives (classes `reference` and `samples`), each with its meaning in words for those who cannot see it.
+ * gives (classes `reference` and `samples`), each with its meaning in words for readers who cannot see it.
  */
 
 import { at } from '../../at.ts';

@@ -39,7 +39,7 @@ export async function pictureGrid(source: SampleSource, name: string): Promise<R
   };
 }
 
-/** The frames of so many samples, evenly spread over the set; an image is one frame. */
+/** The frames of `most` samples, evenly spread over the set; an image is one frame. */
 async function pick(source: SampleSource, most: number): Promise<Image[][]> {
   const all = Array.from({ length: source.count }, (_, i) => i);
   const wanted = new Set(evenly(all, most));

@@ -30,7 +30,7 @@ export interface ReportContent {
   readonly footer: string;
 }
 
-/** Light and dark as the reader's system is; both pairs of colours are told apart by those who see few colours. */
+/** Light or dark, as the reader's system is; both pairs of colours are distinct for colour-blind readers. */
 const STYLE = `
 :root { color-scheme: light dark; --back: #fff; --text: #1d2329; --soft: #59636e; --line: #d5dae0; --reference: #1f6fb4; --samples: #b8500c; --panel: #f6f8fa; }
 @media (prefers-color-scheme: dark) { :root { --back: #14181d; --text: #e5e9ee; --soft: #a3aeb9; --line: #353d46; --reference: #6cb2f2; --samples: #f29b5b; --panel: #1c2229; } }

@@ -38,7 +38,7 @@ interface Context {
 const MAX_POINTS = 1000;
 /** Rows of each set between which neighbours are sought, for the drawing alone. */
 const MAX_NEIGHBOURS = 5000;
-/** More classes are told in a sentence instead of a chart. */
+/** More classes are reported in a sentence instead of a chart. */
 const MAX_BARS = 40;
 
 const NOTES: Readonly<Record<Score, string>> = {

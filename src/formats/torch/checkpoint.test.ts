@@ -249,7 +249,7 @@ describe('what other versions of PyTorch write', () => {
   });
 });
 
-/** A pickle of `repeats` times `part`, behind `before`. */
+/** A pickle of `repeats` times `part`, after `before`. */
 const repeated = (before: string, part: string, repeats: number, after = ''): string =>
   `${before}${part.repeat(repeats)}${after}`;
 
@@ -327,7 +327,7 @@ describe('bad checkpoints', () => {
     await expect(open(await golden('pickle-zoo-expected.npz'))).rejects.toThrow(/should hold one data.pkl/);
   });
 
-  it('finds no tensors in what is no state dict', () => {
+  it('finds no tensors in what is not a state dict', () => {
     expect(() => stateDict(null)).toThrow(/should be a dict of tensors/);
     expect(() => stateDict(new Map([['a', 1]]))).toThrow(/its keys are a/);
     expect(() => stateDict(undefined)).toThrow(FormatError);
@@ -343,7 +343,7 @@ describe('bad checkpoints', () => {
     ['a global by STACK_GLOBAL', `${text('posix')}${text('system')}\x93`, /posix.system/],
     ['terminal codes in a name', 'cos.\x1b[2J\nb\n', /asks for os\.\?\[2J.b, which/],
     [
-      'a function behind getattr',
+      'a function through getattr',
       reduce('builtins', 'getattr', tuple('cos\nx\n', text('system'))),
       /asks for os.x/,
     ],

@@ -17,7 +17,7 @@ export type { TorchNamespace, TorchOpaque, TorchTensor, TorchValue } from './tor
 /** An open checkpoint. Its tensors are read from the file when asked for, until it is closed. */
 export interface TorchCheckpoint {
   readonly value: TorchValue;
-  /** Close the file behind it. */
+  /** Close its file. */
   close(): Promise<void>;
 }
 
@@ -49,9 +49,9 @@ export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint
 }
 
 /**
- * The tensors of a dict, such as a checkpoint's `model`, as an archive. Entries that are no tensors are left out.
+ * The tensors of a dict, such as a checkpoint's `model`, as an archive. Entries that are not tensors are left out.
  * @param close what closing the archive should close.
- * @throws {FormatError} if the value is no dict with tensors.
+ * @throws {FormatError} if the value is not a dict with tensors.
  */
 export function stateDict(
   value: TorchValue | undefined,

@@ -111,7 +111,7 @@ class LegacyStorages {
     return { size: known, readRange: (offset, length, room) => this.#read(key, offset, length, room) };
   };
 
-  /** Find where each storage lies: in the order of `keys` from `start` on, each behind its element count. */
+  /** Find where each storage lies: in the order of `keys` from `start` on, each after its element count. */
   async locate(keys: readonly string[], start: number): Promise<void> {
     const { name } = this.#source;
     let position = start;

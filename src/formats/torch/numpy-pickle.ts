@@ -90,7 +90,7 @@ function lazyArray(
     });
   }
   const value = arrayOf(dtype, shape, fortran, bytes, name);
-  // A copy, since whoever reads a tensor may change it.
+  // A copy, since the reader of a tensor may change it.
   return arrayObject(value, async () => ({ ...value, data: value.data.slice() }) as Tensor);
 }
 

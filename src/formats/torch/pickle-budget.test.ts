@@ -3,7 +3,7 @@ import { FormatError } from '../../errors.ts';
 import { PickleBudget } from './pickle-budget.ts';
 import { PickleReader } from './pickle-reader.ts';
 
-/** A budget with so many units left. */
+/** A budget with `units` units left. */
 function left(units: number): PickleBudget {
   const budget = new PickleBudget(new PickleReader(new Uint8Array(), 'm'));
   budget.spend(8_000_000 - units);

@@ -1,6 +1,6 @@
 /**
  * @file Python pickles, protocols 2 to 5, read without executing anything (Lib/pickletools.py defines the opcodes).
- * Python's own reader imports and calls whatever a pickle names. Here names and calls go to a host with a fixed list
+ * Python's own reader imports and calls anything a pickle names. Here names and calls go to a host with a fixed list
  * of meanings; opcodes that could do more are refused.
  */
 

@@ -257,7 +257,7 @@ describe('the folder of a checkpoint', () => {
     }
   });
 
-  it('is told from other files', async () => {
+  it('is distinguished from other files', async () => {
     const other = openTorchCheckpoint(bytesSource(Uint8Array.of(0x50, 0x4c, 3, 4), 'm.pt'));
     await expect(other).rejects.toThrow('m.pt: is no PyTorch checkpoint: it is neither a zip archive');
   });

@@ -121,7 +121,7 @@ describe('sharing', () => {
     expect(() => nestedTensors(value)).toThrow(FormatError);
   });
 
-  it('is no matter where the keys of a dict are printed', async () => {
+  it('does not matter where the keys of a dict are printed', async () => {
     const key = `)q\x000${`(${'h\x00'.repeat(3)}tq\x000`.repeat(12)}`;
     const value = await open(`${key}}h\x00Ns`);
     expect(() => stateDict(value)).toThrow('a state dict should hold tensors; its keys are a list');

@@ -5,7 +5,7 @@ import type { ByteSource } from '../../io/byte-source.ts';
 import { bytesPerElement, type DType, type Tensor } from '../../tensor/tensor.ts';
 import { gatherStrided, isContiguous, lastIndex, tensorFromBytes } from '../elements.ts';
 
-/** A view that repeats its storage (stride 0) may have this many elements, whatever the storage's size. */
+/** A view that repeats its storage (stride 0) may have this many elements, even if its storage is smaller. */
 const MAX_EXPANDED = 2 ** 24;
 
 /** The bytes of one storage, outside the pickle. */

@@ -364,7 +364,7 @@ describe('backpropagate', () => {
     expect(results.dz).toEqual(float32([3], [0, 0, 0]));
   });
 
-  it('refuses what is no scalar, and seeds of another shape', () => {
+  it('refuses what is not a scalar, and seeds of another shape', () => {
     expect(() => gradientsOf(x, [x])).toThrow(/gradientsOf.*\[2\]/);
     expect(() => backpropagate([{ output: x, gradient: scalar(1) }], [x])).toThrow(/\[\].*\[2\]/);
   });

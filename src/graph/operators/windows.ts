@@ -10,7 +10,7 @@ export interface WindowOptions {
   /** Elements from one place to the next, the same along every axis or one for each; 1 by default. */
   readonly stride?: number | readonly number[];
   /**
-   * Elements added around the input: before it along every axis, then behind it along every axis. For images that is
+   * Elements added around the input: before it along every axis, then after it along every axis. For images that is
    * top, left, bottom, right. None by default.
    */
   readonly padding?: readonly number[];
@@ -56,7 +56,7 @@ export function windowsOver(
   return places.length === axes ? { kernel, strides, padding, places } : undefined;
 }
 
-/** Elements along each axis that no window reaches, behind the last place; known sizes only. */
+/** Elements along each axis that no window reaches, after the last place; known sizes only. */
 export function unreached(shape: Shape, { kernel, strides, padding, places }: Windows): number[] {
   return kernel.map((size, axis) => {
     const padded = Number(shape[axis + 2]) + at(padding, axis) + at(padding, axis + kernel.length);
