@@ -32,7 +32,7 @@ export function sideBySide(images: readonly Image[]): Image {
 
 /** How a grid is laid out. */
 export interface GridOptions {
-  /** Images a row; the last row may be shorter. */
+  /** Images per row; the last row may be shorter. */
   readonly columns: number;
   /** Pixels around and between the images; default 2, as in torchvision. */
   readonly padding?: number;

@@ -70,7 +70,7 @@ describe('readImage', () => {
     await expect(readImage(fixture(name))).rejects.toThrow(message);
   });
 
-  it.each(['sideways.jpg', 'sideways.png', 'sideways.webp'])('turns %s if it is told to', async (name) => {
+  it.each(['sideways.jpg', 'sideways.png', 'sideways.webp'])('turns %s if asked to', async (name) => {
     const stored = await readImage(fixture(name));
     const turned = await readImage(fixture(name), { exifOrientation: true });
     expect([turned.width, turned.height]).toEqual([stored.height, stored.width]);
@@ -104,7 +104,7 @@ describe('readImage', () => {
   ])('refuses %s when it is cut short anywhere, and never fails in another way', async (name) => {
     const bytes = readFileSync(fixture(name));
     for (let length = 1; length < bytes.length; length += Math.max(1, Math.floor(bytes.length / 40))) {
-      // What is behind the pixels, and the end of text, may be missing.
+      // What follows the pixels, and the end of text, may be missing.
       const read = readImage(bytes.subarray(0, length)).catch((error: unknown) => error);
       const result = await read;
       if (length < bytes.length / 2) expect(result).toBeInstanceOf(FormatError);

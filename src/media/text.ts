@@ -11,7 +11,7 @@ const GLYPH_HEIGHT = 8;
 /** One pixel column between letters. */
 const ADVANCE = GLYPH_WIDTH + 1;
 
-/** Printable ASCII from the space on: 5 columns a letter, two hexadecimal digits a column, top row lowest bit. */
+/** Printable ASCII from the space on: 5 columns per letter, two hexadecimal digits per column, top row lowest bit. */
 const font = [
   '0000000000 00005f0000 0007000700 147f147f14 242a7f2a12 2313086462 3649552250 0005030000', //  !"#$%&'
   '001c224100 0041221c00 14083e0814 08083e0808 0050300000 0808080808 0060600000 2010080402', // ()*+,-./
@@ -32,13 +32,13 @@ const font = [
 
 /** Colours and size of text. */
 export interface TextOptions {
-  /** Image pixels a font pixel; default 1, which makes letters 7 high. */
+  /** Image pixels per font pixel (default: 1, which makes letters 7 high). */
   readonly scale?: number;
-  /** Grey value of the letters; default 0. */
+  /** Grey value of the letters (default: 0). */
   readonly color?: number;
-  /** Grey value behind them; default 255. */
+  /** Grey value of the background (default: 255). */
   readonly background?: number;
-  /** Default 1. */
+  /** Default: 1. */
   readonly channels?: Channels;
 }
 

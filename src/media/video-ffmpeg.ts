@@ -17,7 +17,7 @@ import {
   requireModest,
 } from './image.ts';
 
-/** What a video is, as far as its header says. Width and height are in pixels, upright. */
+/** What the header of a video says. Width and height are in pixels, upright. */
 export interface VideoInfo extends ImageSize {
   /** Frames per second, on average; undefined for folders and single images. */
   readonly fps: number | undefined;
@@ -43,7 +43,7 @@ const MAX_STDERR_LENGTH = 8192;
 const CONTAINERS =
   'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,ogg,flv,asf,mpeg,mpegts,mpegvideo,m4v,h264,hevc,ivf,nut,yuv4mpegpipe';
 
-/** Local files only, whatever the name looks like. */
+/** Local files only, even if the name looks like an address. */
 const inputOf = (path: string): string[] => [
   ...['-protocol_whitelist', 'file,pipe', '-format_whitelist', CONTAINERS],
   ...['-i', `file:${resolve(path)}`],
@@ -107,7 +107,7 @@ export async function probeStream(path: string, signal?: AbortSignal): Promise<S
   }
 }
 
-/** ffprobe's report on a stream, as far as it is read. */
+/** The part of ffprobe's report on a stream that is used. */
 interface ProbedStream {
   readonly codec_name?: string;
   readonly codec_tag_string?: string;

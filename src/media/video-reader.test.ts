@@ -90,7 +90,7 @@ describe.runIf(hasFfmpeg)('videos', () => {
     ['noise', Uint8Array.from({ length: 5000 }, (_, i) => (i * i * 31 + 7 * i) & 255)],
     ['text', 'not a video'],
     ['the beginning of an MP4', readFileSync(fixture('h264.mp4')).subarray(0, 700)],
-  ])('%s is no video', async (_, bytes) => {
+  ])('%s is not a video', async (_, bytes) => {
     const path = file('bad.mp4', bytes);
     await expect(framesOf(path)).rejects.toThrow(FormatError);
     await expect(framesOf(path)).rejects.toThrow(/bad\.mp4: .*(no readable video|no frame of its)/);
@@ -151,7 +151,7 @@ describe('without ffmpeg', () => {
     }
   });
 
-  it('a program that is no ffmpeg is no endless wait', async () => {
+  it('a program other than ffmpeg does not cause an endless wait', async () => {
     fakeFfmpeg('yes');
     await expect(framesOf(fixture('h264.mp4'))).rejects.toThrow(/not a PPM image/);
   });

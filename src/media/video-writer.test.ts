@@ -88,7 +88,7 @@ describe('openVideoWriter', () => {
     ['clip.gif', 24],
     ['clip.webp', 30],
     ['clip.webp', 7],
-  ])('%s keeps %i frames a second, though its clock is coarse', async (name, fps) => {
+  ])('%s keeps %i frames per second, though its clock is coarse', async (name, fps) => {
     const path = join(temporaryFolder(), name);
     const writer = await openVideoWriter(path, { width: 4, height: 4, fps });
     await writer.add(Array.from({ length: 2 * fps }, (_, i) => blankImage(4, 4, 1, i)));

@@ -1,6 +1,6 @@
 /**
- * @file Pictures of 8 bits resized without a filter against aliasing, in float32, as the networks behind the usual
- * metrics were given theirs.
+ * @file Resizing images of 8 bits without a filter against aliasing, in float32, as for the networks of the usual
+ * metrics.
  */
 
 import { at, float32At, int32At, take } from '../at.ts';
@@ -54,7 +54,7 @@ export function resizePictures(
 /** Resizes a channel of a picture (H, W, 3) to a plane (size, size). */
 type PlaneResizer = (picture: Uint8Array, channel: number, plane: Float32Array) => void;
 
-/** For each output pixel along an axis the two input pixels beside it, and how near it is to the second. */
+/** For each output pixel along an axis the two input pixels next to it, and how near it is to the second. */
 interface Taps {
   readonly low: Int32Array;
   readonly high: Int32Array;

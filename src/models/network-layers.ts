@@ -1,5 +1,5 @@
 /**
- * @file Convolutional networks as data, such as those behind the usual metrics: their layers, the graph of these, and
+ * @file Convolutional networks as data, such as those of the usual metrics: their layers, the graph of these, and
  * their parameters, with each batch norm as part of the convolution before it.
  */
 
@@ -13,7 +13,7 @@ interface WindowLayer {
   /** Size and stride along each axis. */
   readonly kernel: readonly number[];
   readonly stride: readonly number[];
-  /** `valid` is no padding, `same` as little as gives ceil(size / stride) places. */
+  /** `valid` adds no padding, `same` as little as gives ceil(size / stride) places. */
   readonly padding: 'same' | 'valid';
 }
 
@@ -109,9 +109,10 @@ export function applyLayers(
 }
 
 /**
- * TensorFlow's padding SAME: as little as gives ceil(size / stride) places, and the odd one of it behind. Ports pad
- * with zeros where the largest is taken too; all inputs there have been through a ReLU, so that makes no difference.
- * @returns padding before along every axis, then behind.
+ * TensorFlow's padding SAME: as little as gives ceil(size / stride) places, with the odd element after the input. Ports
+ * pad with zeros where the largest is taken too; all inputs there have been through a ReLU, so that makes no
+ * difference.
+ * @returns padding before along every axis, then after.
  */
 export function samePadding(
   { shape }: Pick<SymbolicTensor, 'shape'>,

@@ -45,7 +45,7 @@ describe('an error from the other end', () => {
     expect(sent(error)).not.toHaveProperty('other');
   });
 
-  it('is printable and bounded, whatever was thrown', () => {
+  it('is printable and bounded for anything thrown', () => {
     const long = `\u001b[31m${'x'.repeat(100_000)}`;
     const error = sent(Object.assign(new Error(long), { name: long, detail: long, list: [long] }));
     for (const text of [error.name, error.message, error.stack, JSON.stringify(Object.entries(error))]) {

@@ -144,7 +144,7 @@ describe('a worker thread', () => {
   });
 });
 
-describe('the program beside a module', () => {
+describe('the program next to a module', () => {
   it('is source or compiled as the module is', () => {
     expect(programBeside('file:///a/b.ts', 'c').href).toBe('file:///a/c.ts');
     expect(programBeside('file:///a/b.js', 'c').href).toBe('file:///a/c.js');

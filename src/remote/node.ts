@@ -14,11 +14,11 @@ const GRACE_MS = 200;
 const CHILD_PATIENCE_MS = 1000;
 /** Milliseconds for a worker thread to end before it is terminated, which may interrupt native code. */
 const THREAD_PATIENCE_MS = 5000;
-/** Asks a worker thread to end: nothing else tells it that its parent has disposed of it. */
+/** Asks a worker thread to end: it has no other sign that its parent has disposed of it. */
 const CLOSE = 'close';
 
 /**
- * Returns the URL of a program beside a module, as source or compiled like the module.
+ * Returns the URL of a program next to a module, as source or compiled like the module.
  * @param module `import.meta.url`
  */
 export function programBeside(module: string, name: string): URL {
@@ -48,7 +48,7 @@ export function startChild(program: URL, name: string, stderr: 'inherit' | 'pipe
     name,
     pid: child.pid,
     stderr: child.stderr,
-    send: (message) => void child.send(message as object, () => {}), // its end tells of failures
+    send: (message) => void child.send(message as object, () => {}), // failures show when it ends
     listen(onMessage, onEnd) {
       child.on('message', onMessage);
       ended.then(onEnd);

@@ -7,7 +7,7 @@ import type { Call } from './protocol.ts';
 import { connect } from './remote.ts';
 import { serve, transferred } from './serve.ts';
 
-/** A call of so many events, and how it ends. */
+/** A call of `events` events, and how it ends. */
 interface Count {
   readonly call: number;
   readonly events: number;

@@ -24,7 +24,7 @@ import { invalidOption } from './checks.ts';
 export interface Continuation {
   /** An image, a video, or a folder of frames. */
   readonly path: string;
-  /** Blocks to keep (default: all but one, as far as there are frames). */
+  /** Blocks to keep (default: all but one, or as many as there are frames for). */
   readonly keep: number | undefined;
   /** Blocks of the result. */
   readonly blocks: number;

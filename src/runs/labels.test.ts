@@ -12,7 +12,7 @@ const config = {
 const labelsOf = (...args: Parameters<typeof parseLabels>) => parseLabels(...args).labels;
 
 describe('parseLabels', () => {
-  it('takes numbers and names, whatever their case and punctuation', () => {
+  it('takes numbers and names, ignoring case and punctuation', () => {
     expect(parseLabels(config, '3, 0,tshirt-TOP,ankleboot,+,none')).toEqual({
       labels: [3, 0, 0, 1, 3, 4],
       notes: [],
@@ -62,7 +62,7 @@ describe('parseLabels', () => {
     });
   });
 
-  it('refuses what is no class', () => {
+  it('refuses what is not a class', () => {
     expect(() => parseLabels(config, '4')).toThrow('label 4 is outside 0 to 3');
     expect(() => parseLabels(config, 'ankle boat')).toThrow("did you mean 'Ankle boot'?");
     expect(() => parseLabels(config, '0/1/2')).toThrow('has 3 values');

@@ -126,7 +126,7 @@ async function fetched(
 /** Smaller files arrive before a progress bar could be read. */
 const SHORT = 1e6;
 
-/** Reports the progress of each large file of a download, and whatever is out of the ordinary. */
+/** Reports the progress of each large file of a download, and anything out of the ordinary. */
 function hubProgress({ report = silentReporter, signal }: RunContext) {
   let progress: Progress | undefined;
   let state: { readonly done: number; readonly size: number } | undefined;

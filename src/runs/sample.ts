@@ -48,7 +48,7 @@ export interface SampleOptions extends SamplingOptions {
   readonly out?: string | undefined;
   /** Image, video or folder of frames whose first blocks every sample continues. */
   readonly continue?: string | undefined;
-  /** Blocks that `continue` keeps (default: all but one, as far as there are frames). */
+  /** Blocks that `continue` keeps (default: all but one, or as many as there are frames for). */
   readonly keep?: number | undefined;
   /** Format of videos (default: mp4); png is a folder of frames. */
   readonly format?: VideoFormat | undefined;

@@ -49,7 +49,7 @@ type EvaluationRecipe = NonNullable<Recipe['evaluation']>;
 
 /**
  * Open the network and the reference, whose features are kept.
- * @throws {AcditError} if one is not there, or they do not go together.
+ * @throws {AcditError} if one is missing, or they do not go together.
  */
 export async function openTrainingEvaluation(
   options: TrainingSampleOptions,

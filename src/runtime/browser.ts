@@ -1,7 +1,6 @@
 /**
- * @file ONNX Runtime in a browser, best in a worker: WebGPU where there is a graphics card, else WebAssembly, with
- * threads where the page is cross-origin isolated. The runtime itself (14 MB, with WebGPU 27 MB) is loaded when a
- * device is opened.
+ * @file ONNX Runtime in a browser, best in a worker: WebGPU if there is a GPU, else WebAssembly, with threads if the
+ * page is cross-origin isolated. The runtime itself (14 MB, with WebGPU 27 MB) is loaded when a device is opened.
  */
 
 import { ArgumentError, DeviceError } from '../errors.ts';
@@ -26,7 +25,7 @@ export interface BrowserDeviceOptions {
   readonly device?: (typeof BROWSER_DEVICES)[number];
   /** Threads of WebAssembly; by default all cores, and one where the page is not cross-origin isolated. */
   readonly threads?: number;
-  /** By default the files that lie beside `onnxruntime-web`'s module. */
+  /** Default: the files next to `onnxruntime-web`'s module. */
   readonly files?: { readonly wasm: RuntimeFiles; readonly webgpu: RuntimeFiles };
 }
 
@@ -48,7 +47,7 @@ export async function openBrowserDevice(options: BrowserDeviceOptions = {}): Pro
   }
 }
 
-/** @throws {DeviceError} if there is no graphics card that the browser lets pages use. */
+/** @throws {DeviceError} if there is no GPU that the browser lets pages use. */
 async function openWebGpu(options: BrowserDeviceOptions): Promise<Device> {
   if (!(await page.navigator?.gpu?.requestAdapter())) {
     throw new DeviceError('device webgpu is not available here: the browser offers no adapter; use wasm');

@@ -10,7 +10,7 @@ import { Generator } from '../tensor/generator.ts';
 import { float32, tensor } from '../tensor/tensor.ts';
 import type { Device, Feeds, Program } from './device.ts';
 
-/** Of the product that is tried: as many rows as select the kernel of large products. */
+/** Rows of the product that is tried: enough to select the kernel of large products. */
 const ROWS = 64;
 const INNER = 64;
 
@@ -55,7 +55,7 @@ export interface ProductTimes {
   readonly int8: number;
 }
 
-/** Runs of each kind, of which the quickest counts. */
+/** Runs of each kind; the quickest counts. */
 const RUNS = 5;
 
 /** Times the product of (rows, C) and (4 C, C), the widest of a layer, in float32 and in 8 bits, in turns. */

@@ -44,7 +44,7 @@ describe('machine', () => {
     ['a group around it', '0::/a/b', 'a/cpu.max', 'a/memory.max'],
     ['a container with the path of its host', '0::/docker/1234', 'cpu.max', 'memory.max'],
     ['a container with a path of its own', '0::/', 'cpu.max', 'memory.max'],
-    ['version 2 beside version 1', '1:name=systemd:/\n0::/a', 'unified/a/cpu.max', 'unified/a/memory.max'],
+    ['version 2 next to version 1', '1:name=systemd:/\n0::/a', 'unified/a/cpu.max', 'unified/a/memory.max'],
   ])('is the quota of %s', (_, cgroup, cpu, memory) => {
     const limits = withFiles({
       'proc/self/cgroup': cgroup,

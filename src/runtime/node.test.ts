@@ -71,7 +71,7 @@ describe('running a program', () => {
 });
 
 describe('binding', () => {
-  // One small tensor that is part of the message, and one large enough to be data beside it.
+  // One small tensor that is part of the message, and one large enough to be data next to it.
   it.each([3, 200])('makes %i x 200 values part of the program', async (rows) => {
     const [a, weight] = [input('a', [1, rows]), input('weight', [rows, 200])];
     const bound = float32(
@@ -113,7 +113,7 @@ describe('disposing', () => {
 
 describe.runIf(process.platform === 'linux' && process.arch === 'x64')('CUDA', () => {
   const VARIABLE = 'NVIDIA_TF32_OVERRIDE';
-  /** Whether there is a card here or not, its libraries have been told by then. */
+  /** The libraries have their setting by then, with or without a GPU. */
   const open = (): Promise<unknown> =>
     openAccelerator('cuda').then(
       (cuda) => cuda.dispose(),
@@ -122,7 +122,7 @@ describe.runIf(process.platform === 'linux' && process.arch === 'x64')('CUDA', (
 
   afterEach(() => vi.unstubAllEnvs());
 
-  it('is told to multiply in full precision', async () => {
+  it('multiplies in full precision', async () => {
     vi.stubEnv(VARIABLE, undefined);
     await open();
     expect(process.env[VARIABLE]).toBe('0');

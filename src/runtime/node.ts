@@ -66,20 +66,20 @@ export function openCpu(options: DeviceOptions = {}): Device {
   return createDevice(cpu);
 }
 
-/** Graphics cards, by the library that ONNX Runtime reaches them through. */
+/** GPUs, by the library that ONNX Runtime reaches them through. */
 export const ACCELERATORS = ['webgpu', 'cuda', 'coreml', 'dml'] as const;
 
 /**
- * A graphics card; what its kernels do not cover runs on the CPU. WebGPU comes with ONNX Runtime, and is experimental on
- * Node; CUDA must be installed beside it (Linux), CoreML is of macOS, DirectML (`dml`) of Windows. One program runs at a
- * time: two at once crash WebGPU.
- * @throws {DeviceError} if there is no card, no driver, or no such library.
+ * Opens a GPU; what its kernels do not cover runs on the CPU. WebGPU comes with ONNX Runtime, and is experimental on
+ * Node; CUDA must be installed separately (Linux), CoreML is part of macOS, DirectML (`dml`) of Windows. One program
+ * runs at a time: two at once crash WebGPU.
+ * @throws {DeviceError} if there is no GPU, no driver, or no such library.
  */
 export async function openAccelerator(
   name: (typeof ACCELERATORS)[number],
   options: DeviceOptions = {},
 ): Promise<Device> {
-  // Of a name that it does not know, ONNX Runtime says so on the terminal, and takes the CPU.
+  // For an unknown name, ONNX Runtime prints a warning and uses the CPU.
   if (!ort.listSupportedBackends().some((backend) => backend.name === name)) {
     throw new DeviceError(`device ${name} is not available on this system; use another`);
   }
@@ -105,16 +105,16 @@ function sharedOptions(threads: number): SessionOptions {
   return {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    // Many programs take turns: a pool that goes on spinning after its run would steal a core from the next.
+    // Many programs take turns: a pool that keeps spinning after its run would steal a core from the next.
     extra: { session: { force_spinning_stop: '1' } },
   };
 }
 
 /**
- * An output of every program that is no tensor. ONNX Runtime fills the tensors it is given for outputs, and its binding
- * for Node then copies each into fresh memory to return it: 7 ms for 22 MB that took 0.4 ms to compute. It makes these
- * copies in the outputs' order and refuses one that is no tensor, so when that comes first and all others have a place,
- * nothing is copied. Should a binding accept it one day, results are the same.
+ * An output of every program that is not a tensor. ONNX Runtime fills the tensors it is given for outputs, and its
+ * binding for Node then copies each into fresh memory to return it: 7 ms for 22 MB that took 0.4 ms to compute. It
+ * makes these copies in the outputs' order and refuses one that is not a tensor, so when that comes first and all
+ * others have a place, nothing is copied. Should a binding accept it one day, results are the same.
  */
 const NO_TENSOR = 'no tensor';
 const noTensor = applyOne({ operator: 'SequenceEmpty', inputs: [], shape: [], dtype: 'sequence' });

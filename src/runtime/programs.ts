@@ -121,7 +121,7 @@ function programOf(
   };
 }
 
-/** What ONNX Runtime says, whatever it throws. */
+/** The message of an error of ONNX Runtime, which may throw any value. */
 export function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
@@ -183,8 +183,8 @@ export function fromRuntime(value: RuntimeTensor): Tensor {
 }
 
 /**
- * A run whose results are copied to their places: of a runtime that does not fill memory that is the caller's.
- * @throws {DeviceError} if the run fails, or an output is no tensor of its place's shape.
+ * A run whose results are copied to their places, for a runtime that does not fill the caller's memory.
+ * @throws {DeviceError} if the run fails, or an output is not a tensor of its place's shape.
  */
 export const runAndCopy: Runtime['run'] = async (session, feeds, outputs, into) => {
   const results = await session.run(feeds).catch((cause) => {

@@ -115,7 +115,7 @@ describe('batching', () => {
     await Promise.all([plain.dispose(), batching.dispose()]);
   });
 
-  it('stops the work of one that is aborted within a step, and goes on with the others', async () => {
+  it('stops the work of an aborted request within a step, and continues the others', async () => {
     const controller = new AbortController();
     const reason = new Error('nobody waits');
     const steps: SampleEvent[] = [];
@@ -235,7 +235,7 @@ describe('batching', () => {
     await own.dispose();
   });
 
-  it('computes modulations once, whoever asks', async () => {
+  it('computes modulations once for all requests', async () => {
     const counting = { rows: 0 };
     const source = async (name: string) => {
       if (name === 'final_layer.adaLN_modulation.1.weight') counting.rows++;

@@ -1,4 +1,4 @@
-/** Going on from given blocks, and beyond the blocks that a model was trained with. */
+/** Continuing given blocks, and beyond the blocks that a model was trained with. */
 
 import { afterAll, describe, expect, it } from 'vitest';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
@@ -42,7 +42,7 @@ function firstBlocks({ shape, data }: Tensor<'float32'>, count: number): Tensor<
 describe.each([
   ['pictures', pictures],
   ['clips', clips],
-] as const)('going on with %s', (_, config) => {
+] as const)('continuing %s', (_, config) => {
   it('makes the blocks that would have followed', async () => {
     const sampler = await createSampler({ config, weights: formulaWeights(config), device });
     const labels = [1, [0, 1, 2, 2]];
@@ -61,7 +61,7 @@ describe.each([
 describe('beyond the trained blocks', () => {
   const label = { labels: [2, 0], seed: 1 };
 
-  it('begins like any clip, goes on for any length, and depends on the window alone', async () => {
+  it('begins like any clip, continues to any length, and depends on the window alone', async () => {
     const sampler = await createSampler({ config: clips, weights: formulaWeights(clips), device });
     const usual = await latentsOf(sampler, label);
     const longer = await latentsOf(sampler, { ...label, blocks: 11 });

@@ -78,7 +78,7 @@ describe.each([
 describe('decoding elsewhere', () => {
   const blocks = randomBlocks(3, 8);
 
-  it('goes on while the next block is made', async () => {
+  it('continues while the next block is made', async () => {
     const log: string[] = [];
     const decode: DecodeFrames = async (tokens) => {
       log.push('decode');

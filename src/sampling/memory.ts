@@ -22,7 +22,7 @@ export interface SamplingMemory {
 }
 
 const FLOAT = 4;
-/** Of a process that has loaded everything and sampled from a model of nearly no size. */
+/** Bytes of a process that has loaded everything and sampled from a tiny model. */
 const PROGRAM = 190e6;
 /** Weights that are bound to a program, in bytes of memory per byte of theirs. */
 const BOUND = 1.4;
@@ -38,10 +38,10 @@ export function rowBytes({ blockSize, hidden, mlpRatio }: AcditConfig): number {
   return FLOAT * blockSize * hidden * (VECTORS + WIDE_VECTORS * mlpRatio);
 }
 
-/** What is sampled, as far as it takes memory. */
+/** What determines the memory of sampling. */
 export interface SamplingExtent {
   readonly guided: boolean;
-  /** Of a block, whose modulations are computed at once. */
+  /** Solver steps per block, whose modulations are computed at once. */
   readonly steps: number;
   /** See {@link SampleRequest}. */
   readonly blocks?: number | undefined;

@@ -36,7 +36,7 @@ export function modulationSize({ layers, hidden }: AcditConfig): number {
 /**
  * Conditions per product. The rounding of a product depends on its number of rows: one row takes another kernel, and
  * a few may be split differently among the threads. With a fixed number of rows, a condition's modulations are the same
- * bits whatever else is computed with it.
+ * bits in any product.
  */
 const ROWS = 64;
 

@@ -2,9 +2,9 @@
  * @file The model as sampling uses it: it predicts the noise of blocks that attend their caches, and appends finished
  * blocks to caches.
  *
- * Requests that are sampled at the same time go through the model together, whatever their blocks and steps (continuous
- * batching). Each runs its own loop; when it needs the model, it waits for the next pass, which takes all that wait. So a
- * new request joins at the next step, and one that ends leaves no gap.
+ * Requests that are sampled at the same time go through the model together, even at different blocks and steps
+ * (continuous batching). Each runs its own loop; when it needs the model, it waits for the next pass, which takes all
+ * that wait. So a new request joins at the next step, and one that ends leaves no gap.
  */
 
 import { at } from '../at.ts';

@@ -57,7 +57,7 @@ export interface SampleLength {
   readonly slides: boolean;
 }
 
-/** What is to be told of samples whose window slides. */
+/** The warning for samples whose window slides. */
 export const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
 
 /** A request that was checked, with nothing left open. Nothing is drawn yet. */

@@ -55,7 +55,7 @@ export type SampleEvent =
       readonly kind: 'block';
       readonly block: number;
       readonly latents: Tensor<'float32'>;
-      /** The block was not made but given, to go on from. */
+      /** The block was not made but given, to be continued. */
       readonly given?: boolean;
     }
   | { readonly kind: 'done'; readonly latents: Tensor<'float32'> };
@@ -209,7 +209,7 @@ function contextMaker(
   return ({ shape, data }) => float32(shape, addNoise(schedule, data, drawn.randn(data.length), timestep));
 }
 
-/** The cache with a finished block behind it, and with the last `window` ones at most. */
+/** The cache with a finished block appended, and with the last `window` ones at most. */
 async function extend(
   predictor: NoisePredictor,
   cache: KeyValueCache,

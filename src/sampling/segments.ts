@@ -38,7 +38,7 @@ export interface CompileOptions {
 
 /**
  * Compile all segments, one after the other. Each program holds its own copy of its weights, arranged for the matrix
- * kernels, so of weights that come from a file there is never more than one segment's beside it.
+ * kernels, so weights from a file are in memory twice for at most one segment at a time.
  */
 export async function compileSegments(
   device: Device,

@@ -150,7 +150,7 @@ describe('passes', () => {
     ]);
   });
 
-  it('that fail reject all their calls, and others go on', async () => {
+  it('that fail reject all their calls, and others continue', async () => {
     const { queueOf, failures } = recordingEngine();
     const shared = queueOf(2);
     const failure = new Error('out of memory');

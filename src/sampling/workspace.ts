@@ -40,9 +40,9 @@ function mapBuffers<T>(
 }
 
 /**
- * Makes a check whether a segment gives each of so many rows the same bits as one row alone. It processes each row on its
- * own, so a row's result should not depend on the others. But a processor's kernels may round a row differently if the
- * number of rows changes. So each number of rows is tested once, before calls first share a pass of that many.
+ * Makes a check whether a segment gives each of a number of rows the same bits as one row alone. It processes each row
+ * on its own, so a row's result should not depend on the others. But a processor's kernels may round a row differently
+ * if the number of rows changes. So each number of rows is tested once, before calls first share a pass of that many.
  */
 export function createRowCheck(config: AcditConfig, segment: Program): (rows: number) => Promise<boolean> {
   const known = new Map<number, boolean>();

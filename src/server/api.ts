@@ -49,7 +49,7 @@ export const tensorSchema = z.strictObject({
 /** A tensor as JSON holds it. */
 export type EncodedTensor = z.infer<typeof tensorSchema>;
 
-/** A class by its name or number; `none` is no class. */
+/** A class by its name or number; `none` means no class. */
 const classSchema = z
   .union([z.string().min(1).max(256), z.int()])
   .describe(
@@ -186,7 +186,7 @@ export const modelSchema = z.object({
   owned_by: z.string(),
   /** What it makes. */
   kind: z.enum(['image', 'video']),
-  /** Of its pictures or frames, in pixels. */
+  /** Size of its images or frames in pixels. */
   width: positive,
   height: positive,
   frames: positive,
@@ -314,8 +314,8 @@ export const videoDeletedSchema = z.object({
 });
 
 /**
- * Pictures or frames of each sample, encoded: `images[sample][frame]`. A picture is one frame, number 0, in which blocks
- * that are not there yet are grey. Of clips there are the frames that the event's block lies in.
+ * Images or frames of each sample, encoded: `images[sample][frame]`. An image is one frame, number 0, in which missing
+ * blocks are grey. Clips have the frames that the event's block lies in.
  */
 const pictureFields = {
   /** The first of the frames, in the clip. */
@@ -377,7 +377,7 @@ export const streamEventSchema = z.discriminatedUnion('type', [
   }),
   z.object({
     type: z.literal('done'),
-    /** Of pictures: the whole pictures. The frames of clips came with their blocks. */
+    /** The whole images; absent for clips, whose frames came with their blocks. */
     ...z.object(pictureFields).partial().shape,
     /** (N, T, B, C) */
     latents: tensorSchema.optional(),

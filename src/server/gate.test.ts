@@ -102,7 +102,10 @@ describe('a gate', () => {
 describe('the time to come again', () => {
   afterEach(() => void vi.useRealTimers());
 
-  /** Seconds in the refusal of a gate with `waiting` requests in its queue, after requests of so many seconds. */
+  /**
+   * Seconds in the refusal of a gate with `waiting` requests in its queue, after requests that took `durations`
+   * seconds.
+   */
   async function retryAfter(seats: number, waiting: number, durations: readonly number[]): Promise<unknown> {
     vi.useFakeTimers({ toFake: ['performance'] });
     const gate = createGate({ seats, waiting });

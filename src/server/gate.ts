@@ -18,7 +18,7 @@ interface Waiting {
 
 /** The weight of the latest request in the mean time that a request takes. */
 const NEWEST = 0.2;
-/** Most seconds after which a client is told to try again. */
+/** Max seconds after which a client is asked to retry. */
 const MAX_RETRY = 600;
 
 /** Makes a gate with all its seats free. */

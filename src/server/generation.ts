@@ -18,7 +18,7 @@ export interface Job {
 }
 
 export type GenerationEvent =
-  /** The request waits for so many others. */
+  /** The request waits for `ahead` others. */
   { readonly kind: 'wait'; readonly ahead: number } | { readonly kind: 'start' } | SampleEvent;
 
 /**

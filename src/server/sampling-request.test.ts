@@ -16,7 +16,7 @@ describe('classes of a request', () => {
     expect(plan([0, '1', 1, 'none']).labels).toEqual([[0, 0, 1, 3]]);
   });
 
-  it('takes a text for one name, whatever is in it', () => {
+  it('takes a text for one name, even if it holds a comma or "or"', () => {
     expect(labelsOf('2, or two', '2 OR two')).toEqual([2, 2]);
   });
 

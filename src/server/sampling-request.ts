@@ -28,7 +28,7 @@ export interface Limits {
   readonly strictSize: boolean;
 }
 
-/** A class, or one a block, by name or number. */
+/** A class, or one per block, by name or number. */
 type Prompt = string | number | readonly (string | number)[];
 
 /** Fields of requests for samples, apart from what they are of. */

@@ -110,7 +110,7 @@ function started({ model, body, request }: StreamJob): StreamEvent {
   };
 }
 
-/** What an event shows of the samples, as far as the client wants it. */
+/** What an event shows of the samples, if the client wants it. */
 async function shown(
   { body: { output_format, latents: wanted } }: StreamJob,
   pictures: (() => Promise<Pictures>) | undefined,
@@ -123,8 +123,8 @@ async function shown(
 }
 
 /**
- * Previews are made beside the sampling, one at a time: where decoding takes longer than the steps between two previews,
- * there are fewer of them.
+ * Previews are made during the sampling, one at a time: where decoding takes longer than the steps between two
+ * previews, there are fewer of them.
  */
 function createPreviews(job: StreamJob, sketch: Tensor<'float32'>) {
   const { preview_every } = job.body;

@@ -24,7 +24,7 @@ export function sliceAxis(
   return float32([...shape.slice(0, axis), end - start, ...shape.slice(axis + 1)], out);
 }
 
-/** Tensors one behind the other along an axis; in all others they must agree. */
+/** Concatenates tensors along an axis; in all others they must agree. */
 export function joinAxis(parts: readonly Tensor<'float32'>[], axis: number): Tensor<'float32'> {
   const { shape } = at(parts, 0);
   const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)];

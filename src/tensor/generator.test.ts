@@ -69,7 +69,7 @@ describe('Generator', () => {
     expect(() => Generator.seeded(1, seed)).toThrow('key 1');
   });
 
-  it('goes on bit for bit from a state written as JSON', () => {
+  it('continues bit for bit from a state written as JSON', () => {
     const counts = fc.array(fc.nat(700), { maxLength: 4 });
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), counts, fc.nat(20), (seed, before, after) => {

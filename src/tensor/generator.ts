@@ -7,7 +7,7 @@ import { float32At, int32At } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { seedFromKeys, seedFromNumber, twist, WORDS } from './mersenne-twister.ts';
 
-/** Everything a generator remembers, as plain JSON: `Generator.fromState` goes on bit for bit. */
+/** Everything a generator remembers, as plain JSON: `Generator.fromState` continues bit for bit. */
 export interface GeneratorState {
   /** The 624 words of the Mersenne Twister, each 0..2^32-1. */
   readonly words: readonly number[];
@@ -32,7 +32,7 @@ export class Generator {
    * The generator after `torch.manual_seed(seed)`. PyTorch's engine uses the low 32 bits only: for streams
    * from all 64 bits, or several from one seed, use {@link Generator.seeded}.
    * @param seed a safe integer, or a bigint, from -2^63 to 2^64-1.
-   * @throws {ArgumentError} if the seed is no such integer.
+   * @throws {ArgumentError} if the seed is not such an integer.
    */
   constructor(seed: number | bigint) {
     this.#words = seedFromNumber(Number(toWord64(seed, 'seed') & 0xffffffffn));
@@ -43,7 +43,7 @@ export class Generator {
    * Twister is initialised by the array of the low and high 32-bit halves of the seed and then of each key
    * (`init_by_array` of Matsumoto and Nishimura), which is `numpy.random.RandomState([...])`. Other keys, or
    * another number of keys, give other streams; none equals that of `new Generator(seed)`.
-   * @throws {ArgumentError} if the seed or a key is no integer from -2^63 to 2^64-1.
+   * @throws {ArgumentError} if the seed or a key is not an integer from -2^63 to 2^64-1.
    */
   static seeded(seed: number | bigint, ...keys: (number | bigint)[]): Generator {
     const halves = [seed, ...keys].flatMap((value, i) => {
@@ -93,7 +93,7 @@ export class Generator {
     this.#fillUniform(out);
     for (let start = 0; start + GROUP <= n; start += GROUP) boxMuller(out, start);
     if (n % GROUP !== 0) {
-      // PyTorch draws the last 16 values anew, over part of the last whole group.
+      // PyTorch draws the last 16 values again, over part of the last whole group.
       this.#fillUniform(out.subarray(n - GROUP));
       boxMuller(out, n - GROUP);
     }
@@ -117,7 +117,7 @@ export class Generator {
 
   /**
    * `torch.randperm(n)`: a random order of 0..n-1.
-   * @throws {ArgumentError} if n is no integer from 0 to 2^31-1.
+   * @throws {ArgumentError} if n is not an integer from 0 to 2^31-1.
    */
   randperm(n: number): Int32Array {
     const out = new Int32Array(checkCount('randperm', n));

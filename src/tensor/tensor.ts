@@ -72,7 +72,7 @@ export function newArray<D extends DType>(dtype: D, length: number): ArrayOf[D] 
 
 /**
  * View `bytes` as elements of `dtype`, copying only if they are not aligned in their buffer.
- * @throws {ShapeError} if the byte count is no whole number of elements.
+ * @throws {ShapeError} if the byte count is not a whole number of elements.
  */
 export function arrayFromBytes<D extends DType>(dtype: D, bytes: Uint8Array): ArrayOf[D] {
   const Constructor = constructors[dtype];

@@ -69,7 +69,7 @@ function changedRecipe(changes: Partial<Record<'model' | 'data' | 'training', ob
 }
 
 describe("a trainer's state", () => {
-  it('comes back as it was, beside the model folder of its average', async () => {
+  it('comes back as it was, next to the model folder of its average', async () => {
     const { folder, trainer } = await saved();
     expect(await resume(folder)).toEqual(pointAt(2));
     expect(await resume(folder)).not.toEqual(pointAt(3));
@@ -184,7 +184,7 @@ describe("a trainer's state", () => {
     expect(readdirSync(trainer)).toEqual(['step-00000002.safetensors', 'step-00000003.safetensors']);
   });
 
-  it('is skipped for the older one, whichever bit of it was flipped', async () => {
+  it('is skipped for the older one if any bit of it was flipped', async () => {
     const { folder, trainer } = await saved();
     await saveTraining(folder, config, recipe, pointAt(10));
     const file = join(trainer, 'step-00000010.safetensors');

@@ -120,7 +120,7 @@ describe('a classifier', () => {
     );
   });
 
-  it('stops when it is told to', async () => {
+  it('stops when asked to', async () => {
     const controller = new AbortController();
     const done: number[] = [];
     const started = trainClassifier({

@@ -33,7 +33,7 @@ import { clipFactor, compileOptimizer, initialState, requireFinite, zerosLike } 
 /** A training's settings. */
 export interface ClassifierTraining {
   readonly steps: number;
-  /** Images a step. */
+  /** Images per step. */
   readonly batch: number;
   /** The highest rate; after `warmupSteps` it falls to 0 along half a cosine. */
   readonly learningRate: number;

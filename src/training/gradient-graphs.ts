@@ -196,11 +196,11 @@ function lossGraph(config: AcditConfig, samples: number): Graph {
 
 /** What a batch is to the graphs. */
 export interface BatchSymbols {
-  /** Of each noised block's timestep (N T, 256). */
+  /** Features of each noised block's timestep (N T, 256). */
   readonly features: SymbolicTensor;
-  /** Of each noised block (N T). */
+  /** Class of each noised block (N T). */
   readonly labels: SymbolicTensor;
-  /** Of the whole sequence (N, 2 T - 1, B, token size). */
+  /** Tokens of the whole sequence (N, 2 T - 1, B, token size). */
   readonly tokens: SymbolicTensor;
   /** What is to be predicted (N, T, B, token size). */
   readonly target: SymbolicTensor;

@@ -20,7 +20,7 @@ export interface NoisedBatch {
   readonly lossWeights?: ArrayLike<number>;
 }
 
-/** What a pass tells besides the gradients. */
+/** What a pass returns in addition to the gradients. */
 export interface GradientResult {
   readonly loss: number;
   /** Predicted noise (N, T, B, C), valid until the next run. */

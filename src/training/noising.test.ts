@@ -67,7 +67,7 @@ describe('a noised batch', () => {
     expect(batch.clean).toBe(clean);
   });
 
-  it('has one timestep per sample if it is told so', () => {
+  it('has one timestep per sample if asked to', () => {
     const options = { labelDrop: 0, timestepPer: 'sample' } as const;
     const { timesteps } = noiseBatch(config, schedule, clean, labels, options, new Generator(6));
     const bySample = Array.from(

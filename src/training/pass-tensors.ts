@@ -9,11 +9,11 @@ import type { Activations, Named } from './gradient-pass.ts';
 
 /** Tensors by their names in graphs; weights, their gradients and the batch are not among them. */
 export interface PassTensors {
-  /** Of the graphs of conditions and embedding. */
+  /** Tensors of the graphs of conditions and embedding. */
   readonly embedding: Named;
-  /** Of each layer's graphs. */
+  /** Tensors of each layer's graphs. */
   readonly layers: readonly Named[];
-  /** Of the graph of the loss. */
+  /** Tensors of the graph of the loss. */
   readonly loss: Named;
 }
 

@@ -15,7 +15,7 @@ function changed(section: keyof typeof valid, changes: object): unknown {
 }
 
 describe('a recipe', () => {
-  it('is refused in one bounded line, whatever its keys are', () => {
+  it('is refused in one bounded line, for any keys', () => {
     const many = Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`key${i}`, 1]));
     const hostile = { [`\u001b[31m\r\n\u202e${'x'.repeat(5000)}`]: 1 };
     for (const keys of [many, hostile, { path: 'é'.repeat(9000), kind: 'é'.repeat(9000) }]) {

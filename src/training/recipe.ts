@@ -25,11 +25,11 @@ const modelSchema = z.strictObject({
   mlpRatio: z.number().positive().default(4),
   /** Side of the patch that makes one token. */
   patch: count,
-  /** The autoregressive length: how many blocks a picture or clip is generated in. */
+  /** The autoregressive length: the number of blocks of an image or clip. */
   blocks: count,
   /**
-   * Blocks are squares of the token grid, or else runs of tokens in row-major order. By default of pictures, not of
-   * clips.
+   * Blocks are squares of the token grid, or else runs of tokens in row-major order (default: true for images, false
+   * for clips).
    */
   squareBlocks: z.boolean().optional(),
   /** By default the paper's: [1, 1] of pictures, [2, 3, 3] of clips. */
@@ -54,20 +54,20 @@ const dataSchema = z.strictObject({
   exifOrientation: z.boolean().optional(),
   /** Images, or frames of videos, with more pixels than this count as corrupt (default: 100 million). */
   maxPixels: count.optional(),
-  /** Of images; by default 3, of IDX files 1. */
+  /** Channels of the images (default: 3; 1 for IDX files). */
   channels: z.union([z.literal(1), z.literal(3)]).optional(),
   /** Mirror half of the images. */
   flip: z.boolean().default(false),
   /** Pad by this many pixels and cut out at a random place. */
   crop: z.int().nonnegative().default(0),
   classNames: z.array(z.string()).optional(),
-  /** Frames a clip: the data is videos, or pictures set in motion. */
+  /** Frames per clip: the data is videos, or images set in motion. */
   frames: count.optional(),
-  /** Of videos: every how many-th frame is taken. */
+  /** For videos: the frame stride. */
   frameInterval: count.optional(),
-  /** Of UCF-101: which of its pairs of lists. */
+  /** For UCF-101: which of its pairs of lists. */
   fold: z.int().min(1).max(3).optional(),
-  /** Of moving items: how many a clip, their side in pixels, and the slowest and fastest in pixels a frame. */
+  /** For moving items: how many per clip, their side in pixels, and the slowest and fastest in pixels per frame. */
   items: count.optional(),
   itemSize: count.optional(),
   speed: z.tuple([z.number().nonnegative(), z.number().nonnegative()]).optional(),
@@ -76,9 +76,9 @@ const dataSchema = z.strictObject({
 const trainingSchema = z
   .strictObject({
     steps: count,
-    /** Samples a micro-batch: what is in memory at once. */
+    /** Samples per micro-batch: what is in memory at once. */
     batch: count,
-    /** Micro-batches an optimizer step. */
+    /** Micro-batches per optimizer step. */
     accumulate: count.default(1),
     learningRate: z.number().positive().default(3e-4),
     schedule: z.enum(['constant', 'cosine', 'wsd']).default('wsd'),
@@ -120,7 +120,8 @@ const outputSchema = z.strictObject({
   logEvery: count.default(10),
   sampleEvery: z.int().nonnegative().default(0),
   /**
-   * Sampler of the grids: solver steps a block, and guidance, which becomes the model's default (the paper's if absent).
+   * Sampler of the grids: solver steps per block, and guidance, which becomes the model's default (default: the
+   * paper's).
    */
   sampleSteps: count.default(25),
   cfg: z.number().min(0).optional(),
@@ -139,7 +140,7 @@ const evaluationSchema = z.strictObject({
   references: z.int().min(2).default(10_000),
   /** Images that the model makes. */
   samples: z.int().min(2).default(1000),
-  /** Solver steps a block, and guidance; by default those of the sample grids. */
+  /** Solver steps per block, and guidance (default: those of the sample grids). */
   steps: count.optional(),
   cfg: z.number().min(0).optional(),
 });

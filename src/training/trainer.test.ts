@@ -109,7 +109,7 @@ describe('training', () => {
     expect(later).toEqual([4, 6]);
   });
 
-  it('goes on bit for bit where it stopped', async () => {
+  it('resumes bit for bit where it stopped', async () => {
     const run = await setUp();
     const straight = await start(run, { folder: `${run.out}-straight` });
     expect(straight).toMatchObject({ step: 6, position: 24 });
@@ -313,7 +313,7 @@ describe('training', () => {
     expect(steps).toEqual([1, 2]);
   });
 
-  it('stops at a loss that is no number, naming the step and keeping the checkpoint', async () => {
+  it('stops at a loss that is NaN, naming the step and keeping the checkpoint', async () => {
     const run = await setUp({ accumulate: 1 }, { checkpointEvery: 2 });
     let reads = 0;
     const dataset: Dataset = {

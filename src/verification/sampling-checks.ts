@@ -49,7 +49,7 @@ async function readRun(config: AcditConfig, golden: GoldenNumbers) {
   };
 }
 
-/** Each block is predicted behind the official latents of those before it, so that no error adds up. */
+/** Each block is predicted after the official latents of those before it, so that errors do not add up. */
 async function* checkPredictions(
   { config, weights, golden, device, signal }: VerificationOptions,
   { labels, timesteps, noise, latents }: OfficialRun,
@@ -82,7 +82,7 @@ async function* checkPredictions(
   }
 }
 
-/** A block's input as (N, B, C), whatever axes of one it was stored with. */
+/** A block's input as (N, B, C), without the axes of size 1 it was stored with. */
 function oneBlock(x: Tensor<'float32'>, noise: Tensor<'float32'>, name: string): Tensor<'float32'> {
   const [samples, , tokens, size] = take(noise.shape, 4);
   if (x.data.length !== samples * tokens * size) {

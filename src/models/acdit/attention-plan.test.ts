@@ -117,7 +117,7 @@ describe('a plan', () => {
     ]);
   });
 
-  it('allows exactly what its predicate does, whatever the sizes', () => {
+  it('allows exactly what its predicate does, for any sizes', () => {
     fc.assert(
       fc.property(
         fc.record({ ...sizes, of: predicates }),

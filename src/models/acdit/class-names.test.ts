@@ -35,7 +35,7 @@ describe('findClass', () => {
     expect(findClass(padded, '0')).toEqual({ label: 0 });
   });
 
-  it('tells names apart that differ in letter case or punctuation only', () => {
+  it('distinguishes names that differ in letter case or punctuation only', () => {
     expect(['A', 'a', 'B', 'b'].map((text) => label(listOf('A', 'B', 'a'), text))).toEqual([0, 2, 1, 1]);
     expect(['C', 'C#', 'C++', 'c#', 'c++', 'f'].map((text) => label(languages, text))).toEqual([
       0, 1, 2, 1, 2, 3,
@@ -112,7 +112,7 @@ describe('requireClass', () => {
 });
 
 describe('requireClassNumber', () => {
-  it('takes a number for the number of a class, whatever classes are called', () => {
+  it('takes a number for the number of a class, even if classes are named by numbers', () => {
     expect(requireClassNumber(listOf('1', '10', '2'), 1)).toBe(1);
     expect(requireClassNumber(listOf('1', '10', '2'), -0)).toBe(0);
     for (const wrong of [3, -1, 1.5, Number.NaN]) {

@@ -67,7 +67,7 @@ export function classIndex(list: ClassList): ClassIndex {
 
 /**
  * Returns the class that a text names: by its exact name, by a name that differs in letter case or punctuation only, or
- * by its number; "none" is no class.
+ * by its number; "none" means no class.
  * @returns undefined if there is no such class
  * @throws {ArgumentError} naming the candidates if several names fit equally well, or the range if a number is outside it
  */

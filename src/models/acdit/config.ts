@@ -30,7 +30,7 @@ export interface AcditConfig {
   readonly width: number;
   /** Side of the square patch that makes one token. */
   readonly patch: number;
-  /** Tokens a block. */
+  /** Tokens per block. */
   readonly blockSize: number;
   /** Blocks in the sequence: the autoregressive length. */
   readonly blocks: number;
@@ -52,9 +52,9 @@ export interface AcditConfig {
   readonly contextNoise?: number;
 }
 
-/** What tells an autoencoder from others. */
+/** Identifies an autoencoder. */
 export interface LatentOrigin {
-  /** Of its weights; see `autoencoderFingerprint`. */
+  /** Hash of its weights; see `autoencoderFingerprint`. */
   readonly fingerprint: string;
   /** A model's latents are the autoencoder's times this. */
   readonly scalingFactor: number;
@@ -105,7 +105,7 @@ export function paperConfig(size: SizeName, kind: 'image' | 'video'): AcditConfi
   };
 }
 
-/** Of Stable Diffusion's autoencoder, which the paper's models use. */
+/** Downsampling factor of Stable Diffusion's autoencoder, which the paper's models use. */
 export const PAPER_DOWNSAMPLING = 8;
 
 /** The guidance that suits a model: its own, or else the paper's, 1.5 for images and 2.5 for videos (section 4). */

@@ -6,7 +6,10 @@ const SIZES = ['B', 'L', 'XL', 'H'] as const;
 
 /** GMACs of one forward pass of 1024 tokens, counted from the official code. */
 const SEQUENCE = { B: 106.3, L: 360.9, XL: 524.5, H: 730.5 };
-/** TMACs of a sample of 25 steps a block without guidance, with the passes of finished blocks, counted from the paper's formulas. */
+/**
+ * TMACs of a sample of 25 steps per block without guidance, with the passes of finished blocks, counted from the
+ * paper's formulas.
+ */
 const SAMPLE = {
   image: { B: 2.55, L: 8.8, XL: 12.86, H: 18.0 },
   video: { B: 13.9, L: 45.1, XL: 64.4, H: 88.4 },

@@ -11,7 +11,7 @@ function tokenProducts({ hidden, mlpRatio }: AcditConfig): number {
   return (4 + 2 * mlpRatio) * hidden ** 2;
 }
 
-/** Of queries with keys, and of scores with values, in one layer. */
+/** Products of queries with keys, and of scores with values, in one layer. */
 function attentionProducts({ hidden }: AcditConfig, queries: number, keys: number): number {
   return 2 * hidden * queries * keys;
 }
@@ -44,7 +44,7 @@ export function stepCost(config: AcditConfig, block: number): number {
   return config.layers * blockProducts(config, block) + endProducts(config, config.blockSize);
 }
 
-/** Of a step's products with weights, the share that layers have: what is computed in 8 bits with precision int8. */
+/** The layers' share of a step's products with weights: what is computed in 8 bits with precision int8. */
 export function layerShare(config: AcditConfig): number {
   const layers = config.layers * config.blockSize * tokenProducts(config);
   return layers / (layers + endProducts(config, config.blockSize));

@@ -105,7 +105,7 @@ function clipLayout(config: AcditConfig, [, blocks = 0, blockSize = 0]: readonly
   return { ...config, frames, blocks, blockSize };
 }
 
-/** The layout of so many frames of a clip as one block; a picture's own. */
+/** The layout of `frames` frames of a clip as one block; for an image, its own. */
 export function framesLayout(config: AcditConfig, frames: number): AcditConfig {
   return clipLayout(config, [1, 1, frames * tokensPerFrame(config)]);
 }

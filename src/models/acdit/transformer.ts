@@ -167,9 +167,9 @@ export function feedForwardInPieces(weights: LayerSymbols, x: SymbolicTensor): S
 
 /** Modulation vectors of all layers. */
 export interface Modulations {
-  /** Of each layer (N, T, 6, C). */
+  /** One tensor per layer (N, T, 6, C). */
   readonly layers: readonly SymbolicTensor[];
-  /** Of the final layer (N, T, 2, C). */
+  /** That of the final layer (N, T, 2, C). */
   readonly final: SymbolicTensor;
 }
 

@@ -75,7 +75,7 @@ describe('an autoencoder', () => {
     expect([logVariance.data[0], logVariance.data[35]]).toEqual([20, -30]);
   });
 
-  it('tells how far it is, and stops when asked to', async () => {
+  it('reports its progress, and stops when asked to', async () => {
     const autoencoder = await create();
     const shares: number[] = [];
     await autoencoder.decode(latents, { onProgress: (share) => void shares.push(share) });

@@ -22,7 +22,7 @@ export interface LatentDistribution {
   readonly logVariance: Tensor<'float32'>;
 }
 
-/** What goes on while pictures are encoded or decoded. */
+/** Cancellation and progress of encoding and decoding. */
 export interface CodingOptions {
   readonly signal?: AbortSignal | undefined;
   /** Gets the share done, 0 to 1. */

@@ -1,4 +1,4 @@
-/** @file What an AutoencoderKL is: the sizes of the convolutional autoencoder behind latent diffusion models. */
+/** @file What an AutoencoderKL is: the sizes of the convolutional autoencoder of latent diffusion models. */
 
 import { ConfigError } from '../../errors.ts';
 

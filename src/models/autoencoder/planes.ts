@@ -121,7 +121,7 @@ export function planeOf(values: Float32Array, shape: readonly number[]): Plane {
   return { channels, height, width, rows: height, data: values, measures: [] };
 }
 
-/** A norm's weights, one a channel. */
+/** A norm's weights, one per channel. */
 export interface NormWeights {
   readonly weight: Float32Array;
   readonly bias: Float32Array;

@@ -1,5 +1,5 @@
 /**
- * @file A small convolutional network that tells images apart. Each stage halves the picture by a strided convolution
+ * @file A small convolutional network that classifies images. Each stage halves the image by a strided convolution
  * and refines it by a residual one (He et al. 2016); the mean over the places of the last stage are the features, and
  * one linear layer turns them into logits.
  */
@@ -19,7 +19,7 @@ export interface ClassifierConfig {
   readonly modelType: 'classifier';
   /** What to call it, and what its features are said to be of. */
   readonly name: string;
-  /** One a class. */
+  /** One name per class. */
   readonly classNames: readonly string[];
   /** 1 or 3. */
   readonly channels: number;

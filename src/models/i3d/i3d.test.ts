@@ -44,7 +44,7 @@ describe('I3D', () => {
     expect(() => requireFrames(frames)).toThrow(`at least 9 frames, got ${frames}`);
   });
 
-  it('is padded so that windows have ceil(size / stride) places, the odd zero behind', () => {
+  it('is padded so that windows have ceil(size / stride) places, the odd zero after', () => {
     const sizes = fc.record({
       size: fc.integer({ min: 1, max: 40 }),
       kernel: fc.integer({ min: 1, max: 7 }),

@@ -132,7 +132,7 @@ export async function createI3d({ device, frames, parameters }: I3dOptions): Pro
   };
 }
 
-/** @throws {ArgumentError} if I3D cannot take clips of so many frames. */
+/** @throws {ArgumentError} if I3D cannot take clips of this many frames. */
 export function requireFrames(frames: number): void {
   if (Number.isInteger(frames) && frames >= I3D_LEAST_FRAMES) return;
   throw new ArgumentError(`I3D takes clips of at least ${I3D_LEAST_FRAMES} frames, got ${frames}`);

@@ -1,5 +1,5 @@
 /**
- * @file The layers of the Inception v3 network of 2015-12-05, of which the FID is made (Szegedy et al. 2015; Heusel et
+ * @file The layers of the Inception v3 network of 2015-12-05, used for FID (Szegedy et al. 2015; Heusel et
  * al. 2017), as data. It differs from the Inception v3 of today's libraries: the mean of a pooling window is that of the
  * pixels in it, without padding; the last block has max pooling; and there are 1008 outputs.
  */

@@ -103,7 +103,7 @@ describe('TensorBoard', () => {
     expect(Uint8Array.from(image.get(4)![0] as Uint8Array)).toEqual(Uint8Array.from(png));
   });
 
-  it('refuses an image that is no PNG', () => {
+  it('refuses an image that is not a PNG', () => {
     const tracker = openTensorBoardTracker(temporaryFolder());
     expect(() => tracker.image(1, 'x', new Uint8Array(100))).toThrow(FormatError);
     tracker.close();
@@ -111,7 +111,7 @@ describe('TensorBoard', () => {
 });
 
 describe('JSON lines', () => {
-  it('go on after the resumed step, and survive a kill', () => {
+  it('continue after the resumed step, and survive a kill', () => {
     const path = join(temporaryFolder(), 'run', 'metrics.jsonl');
     const first = openJsonlTracker(path, 0, () => 2500);
     for (const step of [1, 2, 3]) first.scalars(step, { loss: step / 2 });

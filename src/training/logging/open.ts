@@ -28,7 +28,7 @@ export function combineTrackers(trackers: readonly Tracker[]): Tracker {
 
 /**
  * The logs of a training folder: `metrics.jsonl` and TensorBoard's event files in `tensorboard/`.
- * @param resumedStep the step of the checkpoint that training goes on from; 0 starts anew. What was logged
+ * @param resumedStep the step of the checkpoint that training resumes from; 0 starts again. What was logged
  * after that step is dropped.
  */
 export function openTrackers(folder: string, resumedStep = 0): Tracker {

@@ -28,7 +28,7 @@ const PNG_CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 3, 4: 2,
 
 /**
  * Logs to a new event file in `folder`. It throws an AcditError if that cannot be written, and so may every call.
- * @param resumedStep the step that training goes on from; TensorBoard drops later ones of earlier files.
+ * @param resumedStep the step that training resumes from; TensorBoard drops later ones of earlier files.
  */
 export function openTensorBoardTracker(folder: string, resumedStep = 0, now = Date.now): Tracker {
   const name = `events.out.tfevents.${Math.floor(now() / 1000)}.${hostname()}.${process.pid}`;

@@ -96,7 +96,7 @@ function startWorker(): Remote<WorkerCalls> {
   );
 }
 
-/** Returns what tells the worker where a bundled model is. */
+/** Returns the call that opens a bundled model in the worker. */
 function placeOf({ card, weights }: BundledModel): OpenCall {
   return { id: card.id, place: { kind: 'urls', weights, configText: JSON.stringify(card.config) } };
 }

@@ -6,7 +6,9 @@ import type { Decoded } from './decoded.ts';
 import { enlarged, type Frame, frameOf } from './frame.ts';
 import { blockLength, blockMaps, imagesOf } from './values.ts';
 
-/** All frames; where a block is missing they are transparent. Latents are shown decoded as far as they are. */
+/**
+ * All frames; where a block is missing they are transparent. Latents are shown decoded where they have been decoded.
+ */
 export function paintFrames(
   config: AcditConfig,
   blocks: readonly (Float32Array | undefined)[],

@@ -1,4 +1,4 @@
-/** @file Which blocks a block attends to while it is made. */
+/** @file The blocks that a block attends to while it is made. */
 
 import { skipCausal } from '../../../src/models/acdit/attention-plan.ts';
 

@@ -8,7 +8,7 @@ interface PlanProps {
   readonly current: number | undefined;
 }
 
-/** Of plans with more rows, those around the current block are drawn. */
+/** Max rows that are drawn: in longer plans, those around the current block. */
 const MAX_ROWS = 16;
 
 export function AttentionPlan({ blocks, current }: PlanProps) {

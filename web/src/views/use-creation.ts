@@ -31,7 +31,7 @@ export interface Creation extends Decoding {
   setKeep(blocks: number): void;
   make(): void;
   stop(): void;
-  /** Makes `blocks` blocks, of which the first `kept` are those of the run, with a new seed. */
+  /** Makes `blocks` blocks with a new seed, keeping the first `kept` of the run. */
   continueFrom(kept: number, blocks: number): void;
 }
 
