@@ -1,6 +1,7 @@
 /** @file Identifies an autoencoder by its latents, independent of the file that holds it. */
 
 import { ArgumentError } from '../errors.ts';
+import type { LatentOrigin } from '../models/acdit/config.ts';
 import { autoencoderParameters, type Part } from '../models/autoencoder/stages.ts';
 import { float32ToFloat16 } from '../tensor/convert.ts';
 import type { StoredAutoencoder } from './stored-autoencoder.ts';
@@ -30,4 +31,10 @@ export async function autoencoderFingerprint(
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0'))
     .join('')
     .slice(0, 16);
+}
+
+/** Returns what latents of an autoencoder record of it. */
+export async function latentOrigin(stored: StoredAutoencoder): Promise<LatentOrigin> {
+  const { scalingFactor } = stored.config;
+  return { fingerprint: await autoencoderFingerprint(stored), scalingFactor };
 }

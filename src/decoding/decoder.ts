@@ -5,7 +5,9 @@
  */
 
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
-import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import { latentOrigin } from '../checkpoints/autoencoder-fingerprint.ts';
+import type { StoredAutoencoder } from '../checkpoints/stored-autoencoder.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import {
@@ -45,20 +47,25 @@ export function pixelDecoder(config: AcditConfig): Decoder {
 }
 
 /**
- * Check that an autoencoder is there, whole, and the model's. Its weights are read only if the model knows which it is.
+ * Checks that an autoencoder exists, is whole, and is the model's.
  * @throws {AcditError} if it is not.
  */
 export async function requireAutoencoder(config: AcditConfig, vae: string): Promise<void> {
-  const stored = await openAutoencoder(vae);
-  try {
-    checkAutoencoder(config, stored.config);
-    if (config.autoencoder) {
-      const { scalingFactor } = stored.config;
-      checkLatentOrigin(config, { fingerprint: await autoencoderFingerprint(stored), scalingFactor }, vae);
-    }
-  } finally {
-    await stored.close();
-  }
+  await closingAfter(await openAutoencoder(vae), (stored) => requireFitting(config, stored, vae));
+}
+
+/**
+ * Checks that an autoencoder is the model's. Its weights are read only if the model records which it is.
+ * @param name what to call it in the message.
+ * @throws {ConfigError} if it is not.
+ */
+export async function requireFitting(
+  config: AcditConfig,
+  stored: StoredAutoencoder,
+  name: string,
+): Promise<void> {
+  checkAutoencoder(config, stored.config);
+  if (config.autoencoder) checkLatentOrigin(config, await latentOrigin(stored), name);
 }
 
 /**

@@ -1,8 +1,8 @@
 /** @file Reads images and videos to continue: their first blocks, as the model knows blocks. */
 
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
-import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { videoFrames } from '../data/videos/clip.ts';
+import { requireFitting } from '../decoding/decoder.ts';
 import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop, shortSideCrop } from '../media/resize.ts';
 import {
@@ -15,7 +15,6 @@ import {
 import { framesLayout, patchify } from '../models/acdit/layout.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { openCpu } from '../runtime/node.ts';
-import { checkAutoencoder, checkLatentOrigin } from '../sampling/latents-to-images.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 import { invalidOption } from './checks.ts';
@@ -127,9 +126,7 @@ async function encoded(
   const device = openCpu({ threads });
   const stored = await openAutoencoder(vae);
   try {
-    checkAutoencoder(config, stored.config);
-    const { scalingFactor } = stored.config;
-    checkLatentOrigin(config, { fingerprint: await autoencoderFingerprint(stored), scalingFactor }, vae);
+    await requireFitting(config, stored, vae);
     const autoencoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
     const { mean } = await autoencoder.encode(images, { signal });
     return float32(

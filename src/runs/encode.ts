@@ -2,7 +2,7 @@
 
 import { resolve, sep } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
-import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
+import { latentOrigin } from '../checkpoints/autoencoder-fingerprint.ts';
 import type { ImageDataset, VideoDataset } from '../data/dataset.ts';
 import { describeIgnoredFiles } from '../data/folder-files.ts';
 import { type EncodeHooks, type EncodeOptions, encodeLatents } from '../data/latents/encode.ts';
@@ -73,8 +73,7 @@ export async function encodeDataset(options: EncodeDatasetOptions): Promise<Enco
   const observer = observeEncoding(context, data, out);
   try {
     const source = await openSource(options, stored.config, report.warn);
-    const { scalingFactor } = stored.config;
-    const autoencoder = { fingerprint: await autoencoderFingerprint(stored), scalingFactor };
+    const autoencoder = await latentOrigin(stored);
     const encoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
     const { hooks } = observer;
     const made = { source, encoder, autoencoder, folder: out, signal, hooks };

@@ -23,22 +23,20 @@ import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { rgbBytes } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, imageSize } from '../models/acdit/config.ts';
-import { DEFAULT_SEED } from '../sampling/request.ts';
+import { DEFAULT_SEED, stepsOfSample } from '../sampling/request.ts';
 import { elementCount, tensor } from '../tensor/tensor.ts';
 import { sampleAhead } from './batches.ts';
 import { invalidOption } from './checks.ts';
 import { type LabelOrder, type ManyLabels, manyLabels } from './chosen-labels.ts';
-import { type ActiveContext, contextOf } from './reporter.ts';
+import { contextOf } from './reporter.ts';
 import {
   findAutoencoder,
-  noteSlowPrecision,
   openDecoder,
   planRun,
-  precisionRecord,
   type SamplingOptions,
   type SamplingPlan,
   type SamplingRecord,
-  stepsOfSample,
+  settingsOf,
 } from './sampling-plan.ts';
 
 /** What to sample, and the file it goes to. */
@@ -60,7 +58,7 @@ export interface SampleNpzResult extends SamplingRecord {
 }
 
 /** A run with everything checked. */
-interface Run extends ActiveContext, SamplingPlan, Pick<SampleNpzOptions, 'model' | 'device' | 'npz'> {
+interface Run extends SamplingPlan, Pick<SampleNpzOptions, 'npz'> {
   /** Folder of the autoencoder, for a model of latents. */
   readonly vae: string | undefined;
   readonly chosen: ManyLabels;
@@ -75,7 +73,7 @@ interface Run extends ActiveContext, SamplingPlan, Pick<SampleNpzOptions, 'model
 export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzResult> {
   const started = performance.now();
   const run = await prepare(options);
-  const { npz, array, chosen, request, precision, report } = run;
+  const { npz, array, chosen, report } = run;
   const { made, done } = await complete(run, options.overwrite ?? false);
   const seconds = (performance.now() - started) / 1000;
   const time = formatDuration(seconds);
@@ -83,22 +81,19 @@ export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzRes
   if (!done) report.say(`stopped after ${made} images in ${time}; the same command goes on from there`);
   else if (made === 0) report.say(`${npz} is complete: ${count} images`);
   else report.say(`${made} images in ${time}; ${count} in all`);
-  const { steps, cfg, solver, seed } = request;
-  const settings = { steps, cfg, solver, seed, ...precisionRecord(precision, run.model.config) };
-  return { file: npz, shape: array.shape, order: chosen.order, ...settings, made, done, seconds };
+  return { file: npz, shape: array.shape, order: chosen.order, ...settingsOf(run), made, done, seconds };
 }
 
 async function prepare(options: SampleNpzOptions): Promise<Run> {
-  const { model, device, npz, seed = DEFAULT_SEED } = options;
-  const { config } = model;
+  const { npz, seed = DEFAULT_SEED } = options;
+  const { config } = options.model;
   const context = contextOf(options);
   const chosen = manyLabels(config, options, seed);
   for (const note of chosen.notes) context.report.note(note);
-  const plan = planRun(options, chosen.labels, { throughput: true });
-  await noteSlowPrecision(options, context.report);
+  const plan = await planRun(options, chosen.labels, { throughput: true }, context);
   const array = imageArray(config, plan.request);
   const vae = await findAutoencoder(options);
-  return { ...context, ...plan, model, device, npz, vae, chosen, array };
+  return { ...plan, npz, vae, chosen, array };
 }
 
 /** Completes the file, or does as much as it can until the run is aborted. */

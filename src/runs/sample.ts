@@ -10,7 +10,7 @@ import { sideBySide, writePng } from '../media/image.ts';
 import type { VideoFormat } from '../media/video-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { streamFrames } from '../sampling/frames.ts';
-import { type PerBlock, UNTRAINED } from '../sampling/request.ts';
+import { type PerBlock, stepsOfSample, UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -19,7 +19,7 @@ import { invalidOption, requireFreeFiles } from './checks.ts';
 import { chooseLabels } from './chosen-labels.ts';
 import { readGiven } from './continuation.ts';
 import { labelName } from './labels.ts';
-import { type ActiveContext, contextOf } from './reporter.ts';
+import { contextOf } from './reporter.ts';
 import {
   addToGrid,
   DEFAULT_FPS,
@@ -32,14 +32,12 @@ import {
 import { openSampleFolder, type SampleFolder } from './sample-folder.ts';
 import {
   findAutoencoder,
-  noteSlowPrecision,
   openDecoder,
   planRun,
-  precisionRecord,
   type SamplingOptions,
   type SamplingPlan,
   type SamplingRecord,
-  stepsOfSample,
+  settingsOf,
 } from './sampling-plan.ts';
 
 /** What to sample, and where it goes. */
@@ -89,7 +87,7 @@ export interface SampleResult extends SamplingRecord {
 }
 
 /** A run with everything checked and read. */
-interface Run extends ActiveContext, SamplingPlan, Pick<SampleOptions, 'model' | 'device' | 'latents'> {
+interface Run extends SamplingPlan, Pick<SampleOptions, 'latents'> {
   readonly config: AcditConfig;
   /** Folder of the autoencoder, for a model of latents. */
   readonly vae: string | undefined;
@@ -140,15 +138,11 @@ export async function sample(options: SampleOptions): Promise<SampleResult> {
     if (first.slides) report.say(`note: ${UNTRAINED}`);
     const what = signal.aborted ? `stopped after ${samples.length} of ${count} samples` : `${count} samples`;
     report.say(`${what} in ${formatDuration(seconds)}`);
-    const { steps, cfg, solver, seed, given } = request;
+    const { given } = request;
     return {
       samples,
       ...written,
-      steps,
-      cfg,
-      solver,
-      seed,
-      ...precisionRecord(run.precision, run.config),
+      ...settingsOf(run),
       ...(given && { keptBlocks: at(given.shape, 1) }),
       ...(first.slides && { untrained: UNTRAINED }),
       seconds,
@@ -173,8 +167,7 @@ async function prepare(options: SampleOptions): Promise<Run> {
   // Latents that are asked for without naming an autoencoder are wanted instead of images.
   const { decode = !(ofLatents && latents !== undefined && named === undefined) } = options;
   const keepsLatents = latents !== undefined || !decode;
-  const { request, first, precision } = planRun(options, labels, { keepsLatents, noise });
-  await noteSlowPrecision(options, context.report);
+  const plan = await planRun(options, labels, { keepsLatents, noise }, context);
   await requireFreeFiles([latents], overwrite);
   const needsAutoencoder = decode || options.continue !== undefined || !ofLatents;
   const vae = needsAutoencoder ? await findAutoencoder(options, WITHOUT_AUTOENCODER) : undefined;
@@ -182,7 +175,7 @@ async function prepare(options: SampleOptions): Promise<Run> {
   if (path === undefined && keep !== undefined) {
     throw invalidOption('keep', 'says how much of --continue is kept; give both, or leave it out');
   }
-  const { blocks } = request;
+  const { blocks } = plan.request;
   const { threads } = device;
   const given =
     path === undefined
@@ -190,13 +183,10 @@ async function prepare(options: SampleOptions): Promise<Run> {
       : await readGiven(config, { path, keep, blocks, vae, threads, signal: context.signal });
   const continued = given && { given };
   return {
-    ...context,
-    model,
-    device,
+    ...plan,
+    request: { ...plan.request, ...continued },
+    first: { ...plan.first, ...continued },
     config,
-    request: { ...request, ...continued },
-    first: { ...first, ...continued },
-    precision,
     vae,
     decodes: decode,
     keepsLatents,

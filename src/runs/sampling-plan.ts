@@ -26,7 +26,7 @@ import { type BatchedRequest, batchRequests, defaultBatch } from './batches.ts';
 import { invalidOption, requireSamplingMemory } from './checks.ts';
 import type { LabelOptions } from './chosen-labels.ts';
 import { decoderPath } from './model-path.ts';
-import type { Reporter, RunContext } from './reporter.ts';
+import type { ActiveContext, Reporter, RunContext } from './reporter.ts';
 
 /** Options of every run that samples. Those that are left out have the command line's defaults. */
 export interface SamplingOptions extends LabelOptions, RunContext {
@@ -77,12 +77,11 @@ export interface Purpose {
   readonly noise?: Tensor<'float32'> | undefined;
 }
 
-/** What a record says of the precision that ran. */
-export function precisionRecord(
-  precision: Precision,
-  config: AcditConfig,
-): Pick<SamplingRecord, 'precision' | 'int8Share'> {
-  return { precision, ...(precision === 'int8' && { int8Share: layerShare(config) }) };
+/** Returns how a plan's samples are made. */
+export function settingsOf({ model, request, precision }: SamplingPlan): Omit<SamplingRecord, 'seconds'> {
+  const { steps, cfg, solver, seed } = request;
+  const share = precision === 'int8' && { int8Share: layerShare(model.config) };
+  return { steps, cfg, solver, seed, precision, ...share };
 }
 
 /** Says so if 8 bits, which were asked for, are slower than float32 on this processor. */
@@ -97,8 +96,8 @@ export async function noteSlowPrecision(
   report.note(`int8 is slower than fp32 here: a product of this model takes ${slow} instead of ${quick}`);
 }
 
-/** A run's request, with all defaults filled in. */
-export interface SamplingPlan {
+/** A run's context and request, with all defaults filled in. */
+export interface SamplingPlan extends ActiveContext, Pick<SamplingOptions, 'model' | 'device'> {
   readonly request: Required<Pick<BatchedRequest, 'steps' | 'cfg' | 'solver' | 'seed' | 'blocks'>> &
     BatchedRequest;
   /** The first batch, block by block. */
@@ -111,11 +110,12 @@ export interface SamplingPlan {
  * @param labels one per sample.
  * @throws {ArgumentError} for the first option that does not fit the model, or if a batch needs too much memory.
  */
-export function planRun(
+export async function planRun(
   { model, device, window, ...options }: SamplingOptions,
   labels: readonly PerBlock[],
   { throughput = false, keepsLatents = false, noise }: Purpose,
-): SamplingPlan {
+  context: ActiveContext,
+): Promise<SamplingPlan> {
   const { config } = model;
   const {
     blocks = config.blocks,
@@ -154,7 +154,8 @@ export function planRun(
       kept: keepsLatents ? labels.length : undefined,
     });
   }
-  return { request, first, precision };
+  await noteSlowPrecision({ model, device, precision: options.precision }, context.report);
+  return { ...context, model, device, request, first, precision };
 }
 
 function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Tensor<'float32'> {
@@ -163,11 +164,6 @@ function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Te
     'noise',
     `must have shape [${expected}] (samples, blocks, tokens, token size), got [${noise.shape}]`,
   );
-}
-
-/** Returns the solver steps of a sample: those of all blocks that are not given. */
-export function stepsOfSample({ steps, given }: SamplePlan): number {
-  return steps.slice(given?.shape[1]).reduce((sum, count) => sum + count, 0);
 }
 
 /**

@@ -23,8 +23,8 @@ import {
   rememberModulations,
 } from './modulation-table.ts';
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
-import { openSegmentEngine } from './segment-engine.ts';
-import { asWeightSource, type CompileOptions, type WeightSource } from './segments.ts';
+import { SegmentEngine } from './segment-engine.ts';
+import { asWeightSource, type CompileOptions, compileSegments, type WeightSource } from './segments.ts';
 import { stepsWhole, WholeStepEngine } from './whole-step.ts';
 
 /** What a pass was. */
@@ -68,7 +68,8 @@ export async function openNoisePredictor(
   const source = asWeightSource(weights);
   const programs = await compileModulations(device, config, source);
   const compute = batching ? rememberModulations(config, programs.compute) : programs.compute;
-  const segments = await openSegmentEngine(device, config, source, options);
+  const compiled = await compileSegments(device, config, source, options);
+  const segments = new SegmentEngine(device, config, compiled);
   const engine = stepsWhole(device, config)
     ? new WholeStepEngine(device, config, source, segments)
     : segments;

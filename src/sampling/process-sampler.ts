@@ -14,7 +14,7 @@ import type { Call } from '../remote/protocol.ts';
 import { connect } from '../remote/remote.ts';
 import type { ACCELERATORS } from '../runtime/node.ts';
 import type { PassInfo } from './noise-predictor.ts';
-import type { SampleEvent, SampleRequest } from './sampler.ts';
+import type { SampleEvent, SampleRequest, Sampler } from './sampler.ts';
 import type { Precision } from './segments.ts';
 
 /** What a model is sampled on. */
@@ -40,16 +40,10 @@ export interface SamplingSettings {
 }
 
 /** Samples on request, in this process or another. */
-export interface RequestSampler {
-  /** Sample; the work stops when its events are no longer read. Any number of calls may run at once. */
-  sample(request: SampleRequest): AsyncGenerator<SampleEvent, void, void>;
-  /** Give back its memory. */
-  dispose(): Promise<void>;
-}
+export type RequestSampler = Pick<Sampler, 'sample' | 'dispose'>;
 
 /** A sampler in a process of its own. */
-export interface ProcessSampler extends RequestSampler {
-  readonly config: AcditConfig;
+export interface ProcessSampler extends Sampler {
   /** Whether the process is running. */
   readonly alive: boolean;
   readonly pid: number | undefined;
@@ -118,14 +112,11 @@ export async function openProcessSampler(
 export async function openRestartingSampler(
   settings: SamplingSettings,
   onPass?: (pass: PassInfo) => void,
-): Promise<ProcessSampler> {
+): Promise<Omit<ProcessSampler, 'alive'>> {
   const process = onDemand(() => openProcessSampler(settings, onPass));
   let current = await process.get();
   return {
     config: current.config,
-    get alive() {
-      return current.alive;
-    },
     get pid() {
       return current.pid;
     },

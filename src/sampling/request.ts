@@ -136,6 +136,11 @@ export function planLength(
   return { blocks, window, slides: blocks - 1 > window };
 }
 
+/** Returns the solver steps of a sample: those of all blocks that are not given. */
+export function stepsOfSample({ steps, given }: SamplePlan): number {
+  return steps.slice(given?.shape[1]).reduce((sum, count) => sum + count, 0);
+}
+
 /** Makes the error for a field. `problem` continues a sentence that begins with the field's name. */
 function invalid(name: string, problem: string): ArgumentError {
   return new ArgumentError(`sample: ${name} ${problem}`, { field: name, problem });

@@ -14,20 +14,9 @@ import { PassAttention, type PlacedSequence } from './attention.ts';
 import { EMPTY_SLIDING_CACHE, extendedCache, type KeyValueCache, withoutOldest } from './cache.ts';
 import { numbered } from './graphs.ts';
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
-import { type CompileOptions, compileSegments, type WeightSource } from './segments.ts';
 import { type Buffers, createRowCheck, createWorkspace, firstRows, type Workspace } from './workspace.ts';
 
-/** Compiles the segments with their weights. */
-export async function openSegmentEngine(
-  device: Device,
-  config: AcditConfig,
-  source: WeightSource,
-  options: CompileOptions = {},
-): Promise<PassEngine> {
-  return new SegmentEngine(device, config, await compileSegments(device, config, source, options));
-}
-
-class SegmentEngine implements PassEngine {
+export class SegmentEngine implements PassEngine {
   readonly #config: AcditConfig;
   readonly #segments: readonly Program[];
   readonly #attention: PassAttention;
@@ -39,6 +28,7 @@ class SegmentEngine implements PassEngine {
   /** The largest that was needed so far. */
   #workspace: Workspace;
 
+  /** @param segments those of `compileSegments` */
   constructor(device: Device, config: AcditConfig, segments: readonly Program[]) {
     const { layers, hidden } = config;
     this.#config = config;

@@ -5,7 +5,6 @@
 
 import { z } from 'zod';
 import { solverNames } from '../diffusion/solvers/index.ts';
-import { base64, count, DECIMAL, optional, positive, withDefault } from './schema-parts.ts';
 
 /** Where things are. */
 export const PATHS = {
@@ -25,6 +24,24 @@ export const MAX = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
 const MAX_SECONDS = 1e6;
 /** Frames per second. With fewer, the times in a clip would overflow its file. */
 const FPS = { least: 0.01, most: 60 } as const;
+
+const count = z.int().nonnegative();
+const positive = z.int().positive();
+const base64 = z.string().describe('bytes as base64');
+
+/** Matches a number above or equal to 0 as decimal digits. */
+const DECIMAL = /^\d+(?:\.\d+)?$/;
+
+/** Makes a field optional; null, as in OpenAI's clients, means that it is left out. */
+const optional = <T extends z.ZodType>(schema: T) =>
+  schema.nullish().transform((value) => value ?? undefined);
+
+/** Makes a field optional, with a default. */
+const withDefault = <T extends z.ZodType>(schema: T, value: z.output<T>) =>
+  schema
+    .nullish()
+    .meta({ default: value })
+    .transform((given): z.output<T> => given ?? value);
 
 const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(MAX.blocks)]);
 
@@ -175,7 +192,6 @@ export const errorSchema = z.object({
     code: z.string().nullable(),
   }),
 });
-/** See {@link errorSchema}. */
 export type ErrorBody = z.infer<typeof errorSchema>;
 
 /** A model in the list of models. */
@@ -198,12 +214,10 @@ export const modelSchema = z.object({
   /** The model's configuration, as its config.json holds it. */
   config: z.record(z.string(), z.unknown()),
 });
-/** See {@link modelSchema}. */
 export type ModelEntry = z.infer<typeof modelSchema>;
 
 /** The answer of `GET /v1/models`. */
 export const modelListSchema = z.object({ object: z.literal('list'), data: z.array(modelSchema) });
-/** See {@link modelListSchema}. */
 export type ModelList = z.infer<typeof modelListSchema>;
 
 /** Notes on which class was taken if a prompt could mean two. */
@@ -219,7 +233,6 @@ export const imagesSchema = z.object({
   output_format: z.enum(IMAGE_FORMATS),
   notes,
 });
-/** See {@link imagesSchema}. */
 export type ImagesAnswer = z.infer<typeof imagesSchema>;
 
 const imageEvent = {
@@ -275,7 +288,6 @@ export const videoSchema = z.object({
   remixed_from_video_id: z.null(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
-/** See {@link videoSchema}. */
 export type Video = z.infer<typeof videoSchema>;
 
 /** The answer of `GET /v1/videos`. */
@@ -286,7 +298,6 @@ export const videoListSchema = z.object({
   last_id: z.string().nullable(),
   has_more: z.boolean(),
 });
-/** See {@link videoListSchema}. */
 export type VideoList = z.infer<typeof videoListSchema>;
 
 const LIMIT = 'must be a whole number from 1 to 100';
@@ -314,13 +325,15 @@ export const videoDeletedSchema = z.object({
 });
 
 /**
- * Images or frames of each sample, encoded: `images[sample][frame]`. An image is one frame, number 0, in which missing
- * blocks are grey. Clips have the frames that the event's block lies in.
+ * What an event shows of the samples: images, encoded, as `images[sample][frame]`, and latents, if the client wants them.
+ * An image is one frame, number 0, in which missing blocks are grey. Clips have the frames that the event's block lies in.
  */
-const pictureFields = {
-  /** The first of the frames, in the clip. */
-  first_frame: count,
-  images: z.array(z.array(base64)),
+const shownFields = {
+  /** The first of the frames, in the video. */
+  first_frame: count.optional(),
+  images: z.array(z.array(base64)).optional(),
+  /** (N, B, C) of a block, or in the end (N, T, B, C) of all. */
+  latents: tensorSchema.optional(),
 };
 
 /** Events of `/v1/acdit/stream`, each the data of a server-sent event that has its type as the name. */
@@ -363,24 +376,18 @@ export const streamEventSchema = z.discriminatedUnion('type', [
     block: count,
     step: positive,
     /** The block in progress as it is predicted to become. */
-    ...z.object(pictureFields).partial().shape,
-    /** (N, B, C) of the block as predicted. */
-    latents: tensorSchema.optional(),
+    ...shownFields,
   }),
   z.object({
     type: z.literal('block'),
     block: count,
     given: z.boolean(),
-    ...z.object(pictureFields).partial().shape,
-    /** (N, B, C) */
-    latents: tensorSchema.optional(),
+    ...shownFields,
   }),
   z.object({
     type: z.literal('done'),
     /** The whole images; absent for clips, whose frames came with their blocks. */
-    ...z.object(pictureFields).partial().shape,
-    /** (N, T, B, C) */
-    latents: tensorSchema.optional(),
+    ...shownFields,
     seed: count,
     seconds: z.number(),
   }),

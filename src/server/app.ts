@@ -4,15 +4,13 @@ import { Hono } from 'hono';
 import { methodNotAllowed as checkMethods } from 'hono/method-not-allowed';
 import { ApiError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
+import { allowedOrigins, checkHosts, type HostRules, requireKey, shareWith } from './access.ts';
 import { cleanPublicUrl, mountPath, requestPath } from './addresses.ts';
 import { PATHS } from './api.ts';
-import { requireKey } from './api-key.ts';
 import type { ServerContext } from './context.ts';
-import { checkHosts, type HostRules } from './host-check.ts';
 import { fileRoutes, imageRoutes } from './images.ts';
 import { modelRoutes } from './models.ts';
 import { openApiDocument } from './openapi.ts';
-import { allowedOrigins, shareWith } from './origins.ts';
 import { errorResponse, methodNotAllowed, toApiError } from './problems.ts';
 import { type StaticFiles, staticRoutes } from './static-files.ts';
 import { streamRoutes } from './stream.ts';
@@ -40,7 +38,7 @@ export function createApp(given: AppOptions): Hono {
     ...given,
     publicUrl: given.publicUrl === undefined ? undefined : cleanPublicUrl(given.publicUrl),
   };
-  const { log, metrics } = options;
+  const { log, metrics, stopping } = options;
   const app = new Hono();
   app.use(async (c, next) => {
     const started = performance.now();
@@ -50,7 +48,11 @@ export function createApp(given: AppOptions): Hono {
   });
   const origins = allowedOrigins(options.cors);
   if (options.cors) app.use(shareWith(origins));
-  healthRoute(app, options);
+  // Health checks are answered for any host: those of a cluster use addresses that are not known in advance.
+  app.get(PATHS.health, (c) => {
+    if (stopping.aborted) throw stopping.reason;
+    return c.json({ status: 'ok' });
+  });
   app.use(checkHosts(options.hosts, origins));
   app.use(
     checkMethods({
@@ -77,14 +79,6 @@ export function createApp(given: AppOptions): Hono {
     return errorResponse(problem);
   });
   return app;
-}
-
-/** Health checks are answered for any host: those of a cluster use addresses that are not known in advance. */
-function healthRoute(app: Hono, { stopping }: AppOptions): void {
-  app.get(PATHS.health, (c) => {
-    if (stopping.aborted) throw stopping.reason;
-    return c.json({ status: 'ok' });
-  });
 }
 
 /** Routes that need the key. While the server stops, they accept no new work, but return finished files. */

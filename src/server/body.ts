@@ -116,18 +116,10 @@ async function readBytes(c: Context, limit: number): Promise<Buffer> {
 
 /** Yields the body as it arrives. @throws {ApiError} 499 if the client aborts it */
 async function* bodyChunks(c: Context): AsyncGenerator<Uint8Array, void, void> {
-  const reader = c.req.raw.body?.getReader();
-  if (!reader) return;
   try {
-    for (;;) {
-      const { done, value } = await reader.read().catch(() => {
-        throw clientGone();
-      });
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    reader.cancel().catch(() => {}); // nothing to do if it has failed
+    yield* c.req.raw.body ?? [];
+  } catch {
+    throw clientGone();
   }
 }
 

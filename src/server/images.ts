@@ -4,6 +4,7 @@ import type { Context, Hono } from 'hono';
 import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
 import { finalLatents } from '../sampling/sampler.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { addressOf } from './addresses.ts';
 import {
   type ImageEvent,
@@ -18,15 +19,7 @@ import type { ServerContext } from './context.ts';
 import { clientSignal, eventStream } from './events.ts';
 import { type GenerationEvent, generate, type Job } from './generation.ts';
 import { findModel, sizeName } from './models.ts';
-import {
-  createSketch,
-  encodePictures,
-  type Pictures,
-  picturesAt,
-  placeBlock,
-  wholePictures,
-  withBlock,
-} from './pictures.ts';
+import { createSketch, encodePictures, placeBlock, withBlock } from './pictures.ts';
 import { planRequest } from './sampling-request.ts';
 import { now } from './time.ts';
 
@@ -63,7 +56,7 @@ async function makeImages(c: Context, job: ImageJob, context: ServerContext): Pr
   const { model, body, request } = job;
   const client = clientSignal(c);
   const latents = await finalLatents(generate(context, job, client));
-  const images = await encodeImages(await wholePictures(model, latents, client), body.output_format);
+  const images = await encodeImages(job, latents, client);
   return {
     created: now(),
     data: images.map((image) =>
@@ -79,9 +72,14 @@ async function makeImages(c: Context, job: ImageJob, context: ServerContext): Pr
   };
 }
 
-/** Returns pictures of one frame each as files in base64. */
-async function encodeImages(pictures: Pictures, format: ImageFormat): Promise<string[]> {
-  return (await encodePictures(pictures, format)).map((frames) => at(frames, 0));
+/** Decodes tokens (N, T, B, C) to images, as files in base64. */
+async function encodeImages(
+  { model, body }: ImageJob,
+  tokens: Tensor<'float32'>,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { images } = await encodePictures(model, tokens, { format: body.output_format, signal });
+  return images.map((frames) => at(frames, 0));
 }
 
 /** Stores an image for anyone who knows its URL. */
@@ -96,48 +94,42 @@ function storeImage(
 }
 
 async function* streamImages(
-  { model, body, request }: ImageJob,
+  job: ImageJob,
   events: AsyncIterable<GenerationEvent>,
   client: AbortSignal,
 ): AsyncGenerator<ImageEvent, void, void> {
-  const { output_format, partial_images } = body;
+  const { model, body, request } = job;
   const sketch = createSketch(model.config, body.n);
-  const partials = partialSteps(request.totalSteps, partial_images);
-  const common = { size: sizeName(model.config), output_format };
+  const partials = partialSteps(request.totalSteps, body.partial_images);
   let done = 0;
   for await (const event of events) {
     if (event.kind === 'block') placeBlock(sketch, event.block, event.latents);
     if (event.kind === 'step') {
       const partial_image_index = partials.indexOf(++done);
       if (partial_image_index < 0) continue;
-      const { block, clean } = event;
-      const pictures = await picturesAt(model, withBlock(sketch, block, clean), block, client);
-      for (const [index, b64_json] of (await encodeImages(pictures, output_format)).entries()) {
-        yield {
-          type: 'image_generation.partial_image',
-          b64_json,
-          created_at: now(),
-          ...common,
-          index,
-          partial_image_index,
-        };
+      for (const image of await imageFields(job, withBlock(sketch, event.block, event.clean), client)) {
+        yield { type: 'image_generation.partial_image', ...image, partial_image_index };
       }
     }
     if (event.kind !== 'done') continue;
-    const pictures = await wholePictures(model, event.latents, client);
-    for (const [index, b64_json] of (await encodeImages(pictures, output_format)).entries()) {
-      yield {
-        type: 'image_generation.completed',
-        b64_json,
-        created_at: now(),
-        ...common,
-        index,
-        model: model.id,
-        seed: request.seed,
-        notes: [...request.notes],
-      };
+    const made = { model: model.id, seed: request.seed, notes: [...request.notes] };
+    for (const image of await imageFields(job, event.latents, client)) {
+      yield { type: 'image_generation.completed', ...image, ...made };
     }
   }
+}
+
+/** Returns what events of both kinds hold of each image. */
+async function imageFields(job: ImageJob, tokens: Tensor<'float32'>, client: AbortSignal) {
+  const { model, body } = job;
+  const images = await encodeImages(job, tokens, client);
+  return images.map((b64_json, index) => ({
+    b64_json,
+    created_at: now(),
+    size: sizeName(model.config),
+    output_format: body.output_format,
+    index,
+  }));
 }
 
 /** After which of the steps partial images are sent: at equal distances. */

@@ -3,6 +3,7 @@
 export type { Decoder } from '../decoding/decoder.ts';
 export { ApiError, type ApiErrorStatus } from '../errors.ts';
 export type { RequestSampler, ServedDevice } from '../sampling/process-sampler.ts';
+export { type HostRules, hostRules, type Reach } from './access.ts';
 export { type AppOptions, createApp } from './app.ts';
 export {
   type Background,
@@ -12,7 +13,6 @@ export {
   type ServerLimits,
 } from './context.ts';
 export { createGate, type Gate, type GateOptions } from './gate.ts';
-export { type HostRules, hostRules, type Reach } from './host-check.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export type { ServedModel } from './models.ts';
 export type { PlannedRequest } from './sampling-request.ts';

@@ -1,21 +1,20 @@
 /** @file Latents on their way to clients: as pictures, whole or not finished yet, and as tensors in JSON. */
 
 import { endianness } from 'node:os';
-import { take } from '../at.ts';
+import { at, take } from '../at.ts';
 import { encodeImage, type Image, type ImageFormat } from '../media/image.ts';
 import { framesOf } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
-import { joinAxis } from '../tensor/axes.ts';
+import { sliceAxis } from '../tensor/axes.ts';
 import { arrayFromBytes, elementCount, float32, type Tensor, tensorBytes, zeros } from '../tensor/tensor.ts';
 import type { EncodedTensor } from './api.ts';
 import type { ServedModel } from './models.ts';
 import { invalid } from './problems.ts';
 
-/** Images of each sample: `images[sample][frame]`. */
+/** Fields of an event: images of each sample as files in base64, `images[sample][frame]`, and the first frame's number. */
 export interface Pictures {
-  /** The first of the frames, in the clip. */
-  readonly firstFrame: number;
-  readonly images: readonly (readonly Image[])[];
+  first_frame: number;
+  images: string[][];
 }
 
 /** Makes tokens (N, T, B, C) for samples in progress. What is missing is 0, which is grey. */
@@ -39,64 +38,37 @@ export function withBlock({ shape, data }: Tensor<'float32'>, block: number, lat
   return copy;
 }
 
-/** Decodes the frames in which a block lies; an image is one frame. @param client stops the work */
-export async function picturesAt(
-  model: ServedModel,
+/**
+ * Decodes tokens (N, T, B, C) to pictures.
+ * @param signal stops the work
+ * @param block only the frames in which this block lies are decoded; an image is one frame
+ */
+export async function encodePictures(
+  { config, decoder }: ServedModel,
   tokens: Tensor<'float32'>,
-  block: number,
-  client: AbortSignal,
+  { format, signal, block }: { format: ImageFormat; signal: AbortSignal; block?: number | undefined },
 ): Promise<Pictures> {
-  const { config } = model;
-  if (config.frames === 1) return wholePictures(model, tokens, client);
-  const perFrame = tokensPerFrame(config);
-  const first = Math.floor(frameCount(config, block));
-  const end = Math.ceil(frameCount(config, block + 1));
-  return {
-    firstFrame: first,
-    images: await decode(model, framesBetween(tokens, perFrame, first, end), client),
-  };
+  const first = block === undefined ? 0 : Math.floor(frameCount(config, block));
+  const shown =
+    block === undefined ? tokens : framesBetween(config, tokens, first, frameCount(config, block + 1));
+  const samples = framesOf(await decoder.decode(shown, { signal }));
+  const encode = async (image: Image) => Buffer.from(await encodeImage(image, format)).toString('base64');
+  const images = await Promise.all(samples.map((frames) => Promise.all(frames.map(encode))));
+  return { first_frame: first, images };
 }
 
-/** Decodes whole samples. @param client stops the work */
-export async function wholePictures(
-  model: ServedModel,
-  tokens: Tensor<'float32'>,
-  client: AbortSignal,
-): Promise<Pictures> {
-  return { firstFrame: 0, images: await decode(model, tokens, client) };
-}
-
-async function decode(
-  { decoder }: ServedModel,
-  tokens: Tensor<'float32'>,
-  signal: AbortSignal,
-): Promise<Image[][]> {
-  return framesOf(await decoder.decode(tokens, { signal }));
-}
-
-/** Tokens (N, T, B, C) of some frames, as one block. */
+/** Tokens (N, T, B, C) of the frames from `first` up to `end`, which may be within one, as one block. */
 function framesBetween(
+  config: AcditConfig,
   { shape, data }: Tensor<'float32'>,
-  perFrame: number,
   first: number,
   end: number,
 ): Tensor<'float32'> {
-  const [samples, , , size] = take(shape, 4);
-  const whole = data.length / samples;
-  const [from, to] = [first * perFrame * size, end * perFrame * size];
-  const parts = Array.from({ length: samples }, (_, n) =>
-    float32([1, 1, (end - first) * perFrame, size], data.subarray(n * whole + from, n * whole + to)),
-  );
-  return joinAxis(parts, 0);
-}
-
-/** The same as files in base64. */
-export async function encodePictures({ images }: Pictures, format: ImageFormat): Promise<string[][]> {
-  return Promise.all(images.map((frames) => Promise.all(frames.map((frame) => encodeBase64(frame, format)))));
-}
-
-async function encodeBase64(image: Image, format: ImageFormat): Promise<string> {
-  return Buffer.from(await encodeImage(image, format)).toString('base64');
+  const perFrame = tokensPerFrame(config);
+  const [samples, blocks, blockSize, size] = take(shape, 4);
+  const sequence = float32([samples, blocks * blockSize, size], data);
+  const frames = sliceAxis(sequence, 1, first * perFrame, Math.ceil(end) * perFrame);
+  return float32([samples, 1, at(frames.shape, 1), size], frames.data);
 }
 
 const LITTLE = endianness() === 'LE';

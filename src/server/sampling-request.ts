@@ -1,7 +1,6 @@
 /** @file What a client asks for, checked against the model and the server's limits, as what a sampler is asked for. */
 
 import { randomInt } from 'node:crypto';
-import type { SolverName } from '../diffusion/solvers/index.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import {
   type ChosenClass,
@@ -11,8 +10,8 @@ import {
   requireClassNumber,
 } from '../models/acdit/class-names.ts';
 import { type AcditConfig, frameCount } from '../models/acdit/config.ts';
-import { type PerBlock, planLength, planSampling, type SamplePlan } from '../sampling/request.ts';
-import { type EncodedTensor, OPENAI_SIZES } from './api.ts';
+import { planLength, planSampling, type SamplePlan, stepsOfSample } from '../sampling/request.ts';
+import { OPENAI_SIZES, type StreamRequest, type VideoRequest } from './api.ts';
 import { sizeName } from './models.ts';
 import { decodeTensor } from './pictures.ts';
 import { invalid } from './problems.ts';
@@ -28,24 +27,11 @@ export interface Limits {
   readonly strictSize: boolean;
 }
 
-/** A class, or one per block, by name or number. */
-type Prompt = string | number | readonly (string | number)[];
-
-/** Fields of requests for samples, apart from what they are of. */
-interface SamplingFields {
-  readonly blocks?: number | undefined;
-  readonly window?: number | undefined;
-  /** Instead of blocks; a number, maybe as text. */
-  readonly seconds?: number | string | undefined;
-  /** Frames per second, which seconds need. */
-  readonly fps?: number | undefined;
-  readonly seed?: number | undefined;
-  readonly steps?: PerBlock | undefined;
-  readonly cfg_scale?: PerBlock | undefined;
-  readonly solver?: SolverName | undefined;
-  readonly size?: string | undefined;
-  readonly given?: EncodedTensor | undefined;
-}
+/** Fields of requests for samples, apart from what they are of. Clips may be asked for by seconds instead of blocks. */
+type SamplingFields = Partial<Pick<VideoRequest, 'seconds' | 'fps'>> &
+  Partial<
+    Pick<StreamRequest, 'blocks' | 'window' | 'seed' | 'steps' | 'cfg_scale' | 'solver' | 'size' | 'given'>
+  >;
 
 /** A checked request. */
 export interface PlannedRequest extends SamplePlan {
@@ -61,12 +47,12 @@ const PARAMS: Readonly<Record<string, string>> = { labels: 'prompt', cfg: 'cfg_s
 const RANDOM_SEEDS = 2 ** 31;
 
 /**
- * @param prompts one for each sample
+ * @param prompts of each sample a class, or one per block
  * @throws {ApiError} for the first field that does not fit
  */
 export function planRequest(
   config: AcditConfig,
-  prompts: readonly Prompt[],
+  prompts: readonly VideoRequest['prompt'][],
   fields: SamplingFields,
   limits: Limits,
 ): PlannedRequest {
@@ -93,7 +79,7 @@ export function planRequest(
     return {
       ...plan,
       notes: [...new Set(classes.flat().flatMap(({ note }) => note ?? []))],
-      totalSteps: plan.steps.slice(plan.given?.shape[1]).reduce((sum, value) => sum + value, 0),
+      totalSteps: stepsOfSample(plan),
     };
   } catch (error) {
     throw asApiError(error, fields);

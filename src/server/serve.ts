@@ -1,31 +1,26 @@
 /** @file A running server: models in processes of their own, the app on a port, and an orderly end. */
 
 import { basename, extname } from 'node:path';
-import type { OpenOptions } from '../checkpoints/official.ts';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
-import { openRestartingSampler, type ServedDevice } from '../sampling/process-sampler.ts';
-import type { Precision } from '../sampling/segments.ts';
+import { openRestartingSampler, type SamplingSettings } from '../sampling/process-sampler.ts';
+import { allowedOrigins, describeRules, hostRules } from './access.ts';
 import { cleanPublicUrl } from './addresses.ts';
 import { type AppOptions, createApp } from './app.ts';
 import { createBackground, DEFAULT_LIMITS, type ServerLimits } from './context.ts';
 import { createGate } from './gate.ts';
-import { describeRules, hostRules } from './host-check.ts';
 import { cleanApiKey } from './key-text.ts';
 import { type Listener, listen } from './listener.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
-import { allowedOrigins } from './origins.ts';
 import { listStaticFiles, type StaticFiles } from './static-files.ts';
 import { createFileStore } from './stored-files.ts';
 import { now } from './time.ts';
 
 /** A model to serve. */
-export interface ModelSource {
+export interface ModelSource extends Pick<SamplingSettings, 'open'> {
   /** A model folder or file on this machine; `fetchModel` of `acdit/hub` returns one for a name of the hub. */
   readonly path: string;
-  /** Which weights to use, and the layout if the model does not state it. */
-  readonly open?: OpenOptions;
   /** What clients call it; by default the path's last part, without its ending. */
   readonly id?: string;
   /** Folder of the autoencoder, for a model of latents. */
@@ -33,16 +28,14 @@ export interface ModelSource {
 }
 
 /** What is served, where, and within which limits. */
-export interface ServeOptions extends Pick<AppOptions, 'apiKey' | 'cors' | 'publicUrl' | 'version'> {
+export interface ServeOptions
+  extends Pick<AppOptions, 'apiKey' | 'cors' | 'publicUrl' | 'version'>,
+    Pick<SamplingSettings, 'device' | 'precision'> {
   /** At least one. A function is called after the port is bound, so that no model is fetched in vain. */
   readonly models: readonly ModelSource[] | (() => Promise<readonly ModelSource[]>);
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
-  /** What to sample on; the CPU by default. */
-  readonly device?: ServedDevice | undefined;
-  /** How products with weights are computed (default: fp32). */
-  readonly precision?: Precision | undefined;
   readonly threads: number;
   /** Samples of a model that are worked on at once. */
   readonly batch: number;

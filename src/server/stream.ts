@@ -5,7 +5,13 @@ import { frameCount } from '../models/acdit/config.ts';
 import { UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { PATHS, type StreamEvent, type StreamRequest, streamRequestSchema } from './api.ts';
+import {
+  type EncodedTensor,
+  PATHS,
+  type StreamEvent,
+  type StreamRequest,
+  streamRequestSchema,
+} from './api.ts';
 import { readBody } from './body.ts';
 import type { ServerContext } from './context.ts';
 import { eventStream } from './events.ts';
@@ -16,9 +22,7 @@ import {
   encodePictures,
   encodeTensor,
   type Pictures,
-  picturesAt,
   placeBlock,
-  wholePictures,
   withBlock,
 } from './pictures.ts';
 import { invalid } from './problems.ts';
@@ -76,15 +80,14 @@ async function* streamEvents(
     if (event.kind === 'block') {
       await previews.drop();
       placeBlock(sketch, event.block, event.latents);
-      const pictures = () => picturesAt(model, sketch, event.block, job.client);
       const { block, given = false, latents } = event;
-      yield { type: 'block', block, given, ...(await shown(job, pictures, latents)) };
+      yield { type: 'block', block, given, ...(await shown(job, latents, sketch, block)) };
     }
     if (event.kind === 'done') {
-      const pictures =
-        model.config.frames === 1 ? () => wholePictures(model, event.latents, job.client) : undefined;
+      const { latents } = event;
+      const tokens = model.config.frames === 1 ? latents : undefined;
       const seconds = (performance.now() - began) / 1000;
-      yield { type: 'done', ...(await shown(job, pictures, event.latents)), seed: request.seed, seconds };
+      yield { type: 'done', ...(await shown(job, latents, tokens)), seed: request.seed, seconds };
     }
   }
 }
@@ -110,16 +113,20 @@ function started({ model, body, request }: StreamJob): StreamEvent {
   };
 }
 
-/** What an event shows of the samples, if the client wants it. */
+/**
+ * What an event shows of the samples, if the client wants it.
+ * @param tokens (N, T, B, C) of the images, or of those in which `block` lies
+ */
 async function shown(
-  { body: { output_format, latents: wanted } }: StreamJob,
-  pictures: (() => Promise<Pictures>) | undefined,
+  { model, body, client: signal }: StreamJob,
   latents: Tensor<'float32'>,
-): Promise<Pick<StreamEvent & { type: 'block' }, 'first_frame' | 'images' | 'latents'>> {
-  const fields = wanted ? { latents: encodeTensor(latents) } : {};
-  if (output_format === 'none' || !pictures) return fields;
-  const made = await pictures();
-  return { first_frame: made.firstFrame, images: await encodePictures(made, output_format), ...fields };
+  tokens: Tensor<'float32'> | undefined,
+  block?: number,
+): Promise<Partial<Pictures> & { latents?: EncodedTensor }> {
+  const fields = body.latents ? { latents: encodeTensor(latents) } : {};
+  const { output_format: format } = body;
+  if (format === 'none' || !tokens) return fields;
+  return { ...(await encodePictures(model, tokens, { format, signal, block })), ...fields };
 }
 
 /**
@@ -133,8 +140,8 @@ function createPreviews(job: StreamJob, sketch: Tensor<'float32'>) {
   let failure: { readonly error: unknown } | undefined;
 
   async function make({ block, step, clean }: SampleEvent & { kind: 'step' }): Promise<void> {
-    const pictures = () => picturesAt(job.model, withBlock(sketch, block, clean), block, job.client);
-    ready.push({ type: 'preview', block, step, ...(await shown(job, pictures, clean)) });
+    const tokens = withBlock(sketch, block, clean);
+    ready.push({ type: 'preview', block, step, ...(await shown(job, clean, tokens, block)) });
   }
 
   return {

@@ -2,9 +2,11 @@
  * @file `/v1/videos`, in OpenAI's shape: a clip is asked for, made in the background, and fetched when it is finished.
  */
 
+import { randomUUID } from 'node:crypto';
 import type { Context, Hono } from 'hono';
 import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
+import { printable } from '../io/printable.ts';
 import { enlarge, framesOf, type Image } from '../media/pixels.ts';
 import { mp4Encoder } from '../media/video-mp4.ts';
 import { frameCount } from '../models/acdit/config.ts';
@@ -22,12 +24,112 @@ import {
 } from './api.ts';
 import { readBody, validBody } from './body.ts';
 import type { ServerContext } from './context.ts';
-import { type GenerationEvent, generate, type Job } from './generation.ts';
-import { findModel, sizeName } from './models.ts';
+import { type GenerationEvent, generate } from './generation.ts';
+import { findModel, type ServedModel, sizeName } from './models.ts';
 import { toApiError } from './problems.ts';
 import { planRequest } from './sampling-request.ts';
 import { now, whenAborted } from './time.ts';
-import { type VideoJob, VideoJobs } from './video-jobs.ts';
+
+/** A video that was asked for. */
+interface VideoJob {
+  /** Changes as it is made. */
+  readonly video: Video;
+  /** The MP4, once it is finished. */
+  file?: Uint8Array;
+  /** Aborted when the job is removed. */
+  readonly work: AbortController;
+  /** Aborted once the client has the file, or the job is removed. */
+  readonly settled: AbortController;
+}
+
+/** Seconds that a video is kept. */
+const LIFETIME = 3600;
+
+/** The videos that are being made or kept. */
+class VideoJobs {
+  /** The oldest first. */
+  readonly #jobs = new Map<string, VideoJob>();
+  readonly #capacity: number;
+
+  /** @param capacity videos that are kept or being made; the oldest finished ones make room */
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /**
+   * @param work aborted when the job is removed
+   * @throws {ApiError} 429 if too many are being made
+   */
+  add(
+    asked: Pick<Video, 'model' | 'prompt' | 'seconds' | 'blocks' | 'size' | 'seed' | 'untrained' | 'notes'>,
+    work: AbortController,
+  ): VideoJob {
+    this.#makeRoom();
+    const created_at = now();
+    const video: Video = {
+      id: `video_${randomUUID()}`,
+      object: 'video',
+      status: 'queued',
+      progress: 0,
+      created_at,
+      completed_at: null,
+      expires_at: created_at + LIFETIME,
+      remixed_from_video_id: null,
+      error: null,
+      ...asked,
+    };
+    const job = { video, work, settled: new AbortController() };
+    this.#jobs.set(video.id, job);
+    return job;
+  }
+
+  /** @throws {ApiError} 404 */
+  get(id: string): VideoJob {
+    this.#tidy();
+    const job = this.#jobs.get(id);
+    if (job) return job;
+    throw new ApiError(404, 'video_not_found', `there is no video '${printable(id)}'; it may have expired`);
+  }
+
+  /** Deletes one; if it is being made, its work stops. @throws {ApiError} 404 */
+  remove(id: string): void {
+    this.#forget(this.get(id));
+  }
+
+  /** Returns the videos, the oldest first. */
+  all(): Video[] {
+    this.#tidy();
+    return [...this.#jobs.values()].map(({ video }) => video);
+  }
+
+  #forget({ video, work, settled }: VideoJob): void {
+    work.abort(new ApiError(404, 'video_not_found', 'the video was deleted'));
+    settled.abort();
+    this.#jobs.delete(video.id);
+  }
+
+  #tidy(): void {
+    for (const job of this.#jobs.values())
+      if (job.video.expires_at <= now() && isOver(job)) this.#forget(job);
+  }
+
+  #makeRoom(): void {
+    this.#tidy();
+    const { size } = this.#jobs;
+    if (size < this.#capacity) return;
+    const oldest = [...this.#jobs.values()].find(isOver);
+    if (!oldest) {
+      throw new ApiError(429, 'queue_full', `${size} videos are being made already; try again later`, {
+        retryAfter: 30,
+      });
+    }
+    this.#forget(oldest);
+  }
+}
+
+function isOver({ video: { status } }: VideoJob): boolean {
+  return status === 'completed' || status === 'failed';
+}
 
 export function videoRoutes(app: Hono, context: ServerContext): void {
   const jobs = new VideoJobs(context.limits.videos);
@@ -64,19 +166,13 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
       notes: [...request.notes],
     };
     const job = jobs.add(asked, work);
-    context.background.add(makeVideo(context, { model, request, fps: body.fps, events, job }));
+    const reported = followed(events, request.totalSteps, job.video);
+    context.background.add(makeVideo(context, model, job, reported, body.fps));
     return job.video;
   } catch (refusal) {
     work.abort(refusal); // so that it leaves the queue
     throw refusal;
   }
-}
-
-/** A video to be made. */
-interface VideoTask extends Job {
-  readonly fps: number;
-  readonly events: AsyncIterable<GenerationEvent>;
-  readonly job: VideoJob;
 }
 
 /**
@@ -85,14 +181,16 @@ interface VideoTask extends Job {
  */
 async function makeVideo(
   { log, stopping, closing }: ServerContext,
-  { model, request, fps, events, job }: VideoTask,
+  { config, decoder }: ServedModel,
+  job: VideoJob,
+  events: AsyncIterable<SampleEvent>,
+  fps: number,
 ): Promise<void> {
   const { video, work, settled } = job;
   try {
     const encoder = mp4Encoder(fps);
-    const reported = followed(events, request.totalSteps, video);
-    const decode: DecodeFrames = (tokens) => model.decoder.decode(tokens, { signal: work.signal });
-    for await (const event of streamFrames(model.config, reported, decode)) {
+    const decode: DecodeFrames = (tokens) => decoder.decode(tokens, { signal: work.signal });
+    for await (const event of streamFrames(config, events, decode)) {
       if (event.kind === 'frames') await encoder.add(at(framesOf(event.frames), 0).map(legible));
     }
     job.file = Buffer.concat(await encoder.file());

@@ -1,14 +1,63 @@
 /**
- * @file Checks the host that a request names, and the page that sends it. A page of another site can reach a server on
- * loopback under its own name, once that name resolves to 127.0.0.1 (DNS rebinding). Its origin is then the server's
- * own, so neither CORS nor the type of the body stops it; only the `Host` header shows it.
+ * @file Who may use the server: clients that have its key, if they name a known host, and pages of known origins. A page
+ * of another site can reach a server on loopback under its own name, once that name resolves to 127.0.0.1 (DNS
+ * rebinding). Its origin is then the server's own, so neither CORS nor the type of the body stops it; only the `Host`
+ * header shows it.
  */
 
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { Context, MiddlewareHandler } from 'hono';
+import { cors } from 'hono/cors';
 import { ApiError, ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { type AllowedOrigins, isAllowed, refuseOrigin, shownAddress } from './origins.ts';
+import { cleanApiKey } from './key-text.ts';
+
+/** Stands for all origins. */
+const ANY = '*';
+
+/** The API's methods. */
+const METHODS = ['GET', 'HEAD', 'POST', 'DELETE'];
+
+/** Origins that may use the server, from {@link allowedOrigins}. */
+export interface AllowedOrigins {
+  /** Origins as browsers send them. */
+  readonly origins: readonly string[];
+  readonly any: boolean;
+}
+
+/**
+ * Returns the origins as browsers send them, `https://example.com`: in lower case, without a slash at the end or the
+ * scheme's default port. `*` stands for all.
+ * @throws {ArgumentError} if one is not an origin
+ */
+export function allowedOrigins(texts: readonly string[] = []): AllowedOrigins {
+  const origins = texts.map((text) => cleanOrigin(text.trim()));
+  return { origins, any: origins.includes(ANY) };
+}
+
+function cleanOrigin(text: string): string {
+  if (text === ANY) return ANY;
+  if (/^[a-z][a-z\d+.-]*:\/\/[^/?#@\s*]+\/?$/i.test(text) && URL.canParse(text)) {
+    const { origin, protocol, host } = new URL(text);
+    // URL computes no origin for schemes other than the web's, such as an extension's.
+    return origin === 'null' ? `${protocol}//${host}` : origin;
+  }
+  const example = /^[\w.-]+(:\d+)?\/?$/.test(text) ? text.replace(/\/$/, '') : 'example.com';
+  throw new ArgumentError(
+    `'${shownAddress(text)}' is not an origin, which is a scheme and a host: give https://${example} or similar, or * for all`,
+  );
+}
+
+/** Returns a URL that is safe to show: without user name and password. */
+function shownAddress(text: string): string {
+  return printable(text.replace(/^(.*\/\/)?.*@/, '$1...@'));
+}
+
+/** Lets pages of some origins use the server, by the CORS protocol. */
+export function shareWith({ origins, any }: AllowedOrigins): MiddlewareHandler {
+  return cors({ origin: any ? ANY : [...origins], allowMethods: METHODS, exposeHeaders: ['Retry-After'] });
+}
 
 /** The hosts that requests may name. Loopback names are always among them. */
 export interface HostRules {
@@ -78,10 +127,16 @@ export function checkHosts(rules: HostRules | undefined, origins: AllowedOrigins
       );
     }
     const origin = c.req.header('origin');
-    if (origin !== undefined && isWrite(c) && !isAllowed(origins, origin)) {
+    if (origin !== undefined && isWrite(c) && !origins.any && !origins.origins.includes(origin)) {
       const page = hostOf(origin.replace(/^https?:\/\//, ''));
       const isOwn = rules?.others === 'none' ? accepts(rules, page) : !isForm(c) || page === host;
-      if (!isOwn) refuseOrigin(origin);
+      if (!isOwn) {
+        throw new ApiError(
+          403,
+          'origin_not_allowed',
+          `pages of ${printable(origin)} may not use this server; its --cors does not list that origin`,
+        );
+      }
     }
     await next();
   };
@@ -113,4 +168,28 @@ function isLoopback(name: string): boolean {
 
 function isAddress(name: string): boolean {
   return isIP(name.replace(/^\[|\]$/g, '')) !== 0;
+}
+
+/**
+ * Refuses requests without the key as a bearer token. Without a key, every request may pass.
+ * @throws {ArgumentError} if the key is empty or cannot be sent: see {@link cleanApiKey}
+ */
+export function requireKey(key: string | undefined): MiddlewareHandler {
+  const expected = key === undefined ? undefined : digest(cleanApiKey(key));
+  return async (c, next) => {
+    const given = /^Bearer +(.+)$/i.exec(c.req.header('authorization') ?? '')?.[1]?.trim() ?? '';
+    if (expected && !timingSafeEqual(digest(given), expected)) {
+      throw new ApiError(
+        401,
+        'invalid_api_key',
+        'this server requires its API key, in a header: Authorization: Bearer KEY',
+      );
+    }
+    await next();
+  };
+}
+
+/** Digests have the same length for all keys, so comparing them takes the same time. */
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
 }

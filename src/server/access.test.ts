@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { allowedOrigins, cleanHost, hostRules } from './access.ts';
 import { cleanPublicUrl } from './addresses.ts';
-import { cleanHost, hostRules } from './host-check.ts';
-import { allowedOrigins } from './origins.ts';
 
 describe('the rules for hosts', () => {
   const local = { host: 'localhost', address: '127.0.0.1', hasKey: false };
