@@ -2,8 +2,8 @@
 
 import { Hono } from 'hono';
 import { describe, expect, it } from 'vitest';
+import type { HostRules } from '../../src/server/access.ts';
 import { imagesSchema } from '../../src/server/api.ts';
-import type { HostRules } from '../../src/server/host-check.ts';
 import { errorOf, type TinyServer, tinyServer } from '../support/tiny-server.ts';
 
 const IMAGES = '/v1/images/generations';
