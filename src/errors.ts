@@ -91,7 +91,7 @@ export class DeviceError extends AcditError {
 export class ApiError extends AcditError {
   override name = 'ApiError' as const;
   readonly status: ApiErrorStatus;
-  /** What programs tell cases apart by. */
+  /** Identifies the case for programs. */
   readonly code: string;
   /** The field of the request that is meant, if one is. */
   readonly param: string | undefined;

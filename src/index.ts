@@ -1,5 +1,5 @@
 /**
- * @file The short way in: load a model, open a device, sample or train, write pictures. Everything else is in
+ * @file The common entry points: load a model, open a device, sample or train, write images. Everything else is in
  * the subpaths, one for each folder of the source, such as `acdit/graph` or `acdit/formats`.
  *
  * @example

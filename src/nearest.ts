@@ -2,7 +2,7 @@
 
 import { at } from './at.ts';
 
-/** Two words are similar if at most one in so many of the longer one's letters differs. */
+/** Two words are similar if at most one in this many of the longer one's letters differs. */
 const LETTERS_PER_MISTAKE = 3;
 /** Shorter beginnings of a word match too many words. */
 const SHORTEST_PREFIX = 3;

@@ -1,4 +1,4 @@
-/** @file A model of pictures, for `generateImage`. */
+/** @file A model of images, for `generateImage`. */
 
 import type { ImageModelV4 } from '@ai-sdk/provider';
 import type { ImagesAnswer } from '../server/api.ts';

@@ -26,7 +26,7 @@ export type { AcditProviderOptions } from './http.ts';
 
 /** Gives models by the names that the server has for them. */
 export interface AcditProvider {
-  /** A model of pictures. */
+  /** A model of images. */
   (modelId: string): ImageModelV4;
   /** The same, by the name that the AI SDK calls. */
   imageModel(modelId: string): ImageModelV4;

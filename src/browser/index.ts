@@ -1,6 +1,6 @@
 /**
  * @file What a page needs: a device, a model of files or an address, its sampler, the autoencoder of a model of latents,
- * and pictures and clips as files; and what trains a small model. Nothing here needs Node. It is best used in a worker.
+ * and images and clips as files; and what trains a small model. Nothing here needs Node. It is best used in a worker.
  *
  * @example
  * ```ts

@@ -25,7 +25,7 @@ function isCheckpoint(name: string): boolean {
 /**
  * Open a model of files that were chosen or dropped: `config.json` with a `.safetensors` file, or one official `.pt`.
  * Only what is needed is read, and nothing is read of the weights yet.
- * @throws {CheckpointError} if they are no model; {FormatError} if a file is damaged.
+ * @throws {CheckpointError} if they are not a model; {FormatError} if a file is damaged.
  */
 export async function openFiles(files: readonly NamedBlob[]): Promise<StoredModel> {
   const config = files.find(({ name }) => name === CONFIG_FILE);

@@ -50,7 +50,7 @@ describe('officialArguments', () => {
     expect(() => officialArguments(tinyConfig(changes))).toThrow(message);
   });
 
-  it('have no words for pictures that are not square', () => {
+  it('cannot represent images that are not square', () => {
     const wide = tinyConfig({ height: 4, width: 16, squareBlocks: false });
     expect(() => officialArguments(wide)).toThrow(CheckpointError);
     expect(() => officialArguments(wide)).toThrow(/square pictures only, and this model makes 4 x 16/);

@@ -20,7 +20,7 @@ type Arguments = ReadonlyMap<string, string | number | boolean | null>;
 
 /**
  * Write an official checkpoint, atomically and one tensor at a time.
- * @throws {CheckpointError} if the format has no words for the model: its pictures are not square.
+ * @throws {CheckpointError} if the format cannot represent the model: its images are not square.
  */
 export async function saveOfficial(
   path: string,

@@ -1,10 +1,10 @@
-/** @file What training asks of a set of labelled pictures or clips: random access by index. */
+/** @file What training asks of a set of labelled images or clips: random access by index. */
 
 import type { LatentOrigin } from '../models/acdit/config.ts';
 import type { Generator } from '../tensor/generator.ts';
 import type { IgnoredFiles } from './folder-files.ts';
 
-/** One picture or clip, and its class. */
+/** One image or clip, and its class. */
 export interface Sample {
   /** In [-1, 1], or scaled latents; shape (frames, C, H, W). */
   readonly values: Float32Array;
@@ -12,10 +12,10 @@ export interface Sample {
   readonly label: number;
 }
 
-/** Frames (1 for pictures), channels, height and width. */
+/** Frames (1 for images), channels, height and width. */
 export type SampleShape = readonly [frames: number, channels: number, height: number, width: number];
 
-/** Labelled pictures or clips that can be read in any order, again and again, and several at once. */
+/** Labelled images or clips that can be read in any order, again and again, and several at once. */
 export interface Dataset {
   /** For messages: usually the folder. */
   readonly name: string;
@@ -61,9 +61,9 @@ export interface VideoDataset extends Dataset {
   fingerprint(): Promise<string>;
 }
 
-/** A dataset of pictures themselves. */
+/** A dataset of images themselves. */
 export interface ImageDataset extends Dataset {
-  /** The picture `index`, which nothing is random about. */
+  /** The image `index`, without random changes. */
   read(index: number): Promise<Sample | undefined>;
   /** Changes when images are added, removed, renamed or of another length. */
   fingerprint(): Promise<string>;

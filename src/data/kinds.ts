@@ -22,7 +22,7 @@ export type Split = 'train' | 'test';
 
 /** Options of clips only. */
 export interface ClipOptions {
-  /** Frames per clip: the data is videos, or pictures set in motion. */
+  /** Frames per clip: the data is videos, or images set in motion. */
   readonly frames?: number | undefined;
   /** For videos: the frame stride within the video (default: 1). */
   readonly frameInterval?: number | undefined;
@@ -52,7 +52,7 @@ export interface DatasetOptions extends ClipOptions, ReadImageOptions, CorruptFi
   readonly split?: Split;
   /**
    * Side of the images or frames in pixels, to which ADM's centre crop brings them. IDX images are padded to it with
-   * their background (default: as in the files). For latents, that of the pictures that were encoded; it may be left out.
+   * their background (default: as in the files). For latents, that of the images that were encoded; it may be left out.
    */
   readonly imageSize?: number | undefined;
   /** Default: 1 for IDX, where 3 repeats the grey value; 3 for folders. Not for latents. */

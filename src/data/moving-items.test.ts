@@ -10,7 +10,7 @@ import type { DatasetOptions } from './kinds.ts';
 import { movingItems } from './moving-items.ts';
 import { openDataset } from './open.ts';
 
-/** Picture i is of the value i / 10 all over, with label i % 3. */
+/** Image i is of the value i / 10 all over, with label i % 3. */
 function plain(height = 3, width = 3, channels: 1 | 3 = 1): ImageDataset {
   return {
     name: 'plain',
@@ -84,7 +84,7 @@ describe('moving items', () => {
     expect(joined(await take(12, 2))).toEqual(one);
     expect(joined(await take(4, 6))).toEqual(one);
     expect(joined(await take(4, 1, 20))).toEqual(one.slice((20 * one.length) / 24));
-    // The second epoch shows each picture with another motion.
+    // The second epoch shows each image with another motion.
     const [first] = await take(1, 1);
     const order = (await take(1, 20)).slice(10).find(({ labels, samples }) => {
       const brightest = (data: Float32Array): number => data.reduce((a, b) => Math.max(a, b));

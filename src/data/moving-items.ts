@@ -25,7 +25,7 @@ const BLACK = -1;
 export type Place = readonly [top: number, left: number];
 
 /**
- * Set the pictures of a dataset in motion. Clip `i` is of picture `i`.
+ * Set the images of a dataset in motion. Clip `i` is of image `i`.
  * @throws {ConfigError} if items do not fit on the canvas, or the slowest is faster than the fastest.
  */
 export function movingItems(pictures: ImageDataset, options: MovingItemsOptions): Dataset {

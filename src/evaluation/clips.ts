@@ -16,7 +16,7 @@ export interface ClipProtocol {
   readonly clipsPerVideo: number;
   /** `even`: the first clip at the beginning of the video, the last at its end. `random`: anywhere. */
   readonly places: (typeof CLIP_PLACES)[number];
-  /** At most so many videos, chosen at random from all. */
+  /** Max videos, chosen at random from all. */
   readonly videos?: number | undefined;
   /** Seed of the random choices. */
   readonly seed: number;

@@ -149,7 +149,7 @@ async function storedGaussian(
   return gaussian;
 }
 
-/** Differences that rounding to float32 makes are no fault. */
+/** Differences from rounding to float32 are accepted. */
 const ASYMMETRY = 1e-5;
 
 function isCovariance(matrix: Float64Array, dims: number): boolean {

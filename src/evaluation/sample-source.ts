@@ -11,7 +11,7 @@ export interface SampleSource extends SampleFacts {
   /** Shape of one sample, channels last: (H, W, C) of images, (T, H, W, C) of clips. */
   readonly shape: readonly number[];
   /**
-   * All samples (N, ..., C), at most so many at once: fewer in the last batch, and where samples are very large.
+   * All samples (N, ..., C), at most `size` at once: fewer in the last batch, and where samples are very large.
    * @throws {FormatError} if one cannot be read, or is of another shape.
    */
   batches(size: number): AsyncGenerator<Tensor<'uint8'>, void>;
@@ -48,7 +48,9 @@ export async function labelsIfReadable(
   }
 }
 
-/** Yields what `read` gives for 0 to `count`, so many at once, in order; the next batch is read while the last is used. */
+/**
+ * Yields what `read` returns for 0 to `count`, `size` at once, in order; the next batch is read while the last is used.
+ */
 export async function* readAhead<T>(
   count: number,
   size: number,

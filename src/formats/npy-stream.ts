@@ -16,7 +16,7 @@ export interface NpyStream {
   readonly dtype: DType;
   readonly shape: readonly number[];
   /**
-   * All rows in order, so many at once; the last piece may have fewer. To be called once.
+   * All rows in order, `rows` at once; the last piece may have fewer. Call it once.
    * @throws {FormatError} if the data is damaged, or there is not as much as the shape takes.
    */
   pieces(rows: number): AsyncGenerator<Tensor, void>;

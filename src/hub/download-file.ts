@@ -59,7 +59,7 @@ export async function downloadFile(
   );
 }
 
-/** @throws {HubError} for all that `Outcome` does not tell */
+/** @throws {HubError} for all that `Outcome` does not cover */
 export async function ensureFile(hub: Hub, location: HubLocation): Promise<Outcome> {
   requireLocation(location);
   const file = new HubFile(hub, location);

@@ -137,7 +137,7 @@ export function companionFile(path: string, ending: string): string {
   return join(dirname(path), shortened(name, LONGEST_NAME - tail.length) + tail);
 }
 
-/** Returns as many of a name's first characters as fit in so many bytes. */
+/** Returns as many of a name's first characters as fit in `bytes` bytes. */
 function shortened(name: string, bytes: number): string {
   const characters = [...name];
   while (Buffer.byteLength(characters.join('')) > bytes) characters.pop();

@@ -6,7 +6,7 @@ import { printable, problemList } from './printable.ts';
 /** An error class of this package. */
 type Fault = new (message: string, options?: ErrorOptions) => Error;
 
-/** More would not help to tell what a file is. */
+/** More would not help to identify a file. */
 const SHOWN_PROBLEMS = 5;
 const PROBLEM_LENGTH = 160;
 

@@ -222,7 +222,7 @@ function problemOf(bytes: Uint8Array): string {
   return `${format === undefined ? 'its content is of no known format' : `its content is ${format.slice(1)}`}; the supported formats are ${known}`;
 }
 
-/** Formats of single pictures. */
+/** Formats of single images. */
 export type ImageFormat = 'png' | 'webp' | 'jpeg';
 
 /** The bytes of a PNG file. */

@@ -8,7 +8,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 /** Grey or RGB. */
 export type Channels = 1 | 3;
 
-/** An image of 8 bits a channel, row by row, channels together: (H, W, C). */
+/** An image of 8 bits per channel, row by row, channels together: (H, W, C). */
 export interface Image {
   readonly width: number;
   readonly height: number;
@@ -72,7 +72,7 @@ export function imageFromSamples(values: Float32Array, shape: readonly number[])
   return image;
 }
 
-/** Pictures (N, frames, C, H, W) in [-1, 1] as images: each sample's frames. */
+/** Pixels (N, frames, C, H, W) in [-1, 1] as images: each sample's frames. */
 export function framesOf({ shape, data }: Tensor<'float32'>): Image[][] {
   const [samples, frames, channels, height, width] = take(shape, 5);
   const size = channels * height * width;
@@ -84,7 +84,7 @@ export function framesOf({ shape, data }: Tensor<'float32'>): Image[][] {
 }
 
 /**
- * Pictures (N, frames, C, H, W) in [-1, 1] as the bytes of (N, frames, H, W, 3): RGB, grey ones as three equal channels,
+ * Pixels (N, frames, C, H, W) in [-1, 1] as the bytes of (N, frames, H, W, 3): RGB, grey ones as three equal channels,
  * which is what evaluators read. Rounded as {@link imageFromSamples} does, so that a PNG of the same sample has the same
  * values; this is DiT's formula, 127.5 x + 128 clamped and truncated, where ADM's own sampler has (x + 1) 127.5, half a
  * grey level less.

@@ -1,5 +1,5 @@
 /**
- * @file Animated WebP and GIF. sharp compresses each frame as a picture of its own; the frames are then put together
+ * @file Animated WebP and GIF. sharp compresses each frame as an image of its own; the frames are then put together
  * here, so that frames can be added at any time without compressing the earlier ones again.
  */
 
@@ -17,7 +17,7 @@ interface Frame {
   readonly duration: number;
 }
 
-/** Frames of at most this many pixels are kept without loss: lossy codecs spoil small pictures most, and gain least. */
+/** Frames of at most this many pixels are kept without loss: lossy codecs spoil small images most, and gain least. */
 const LOSSLESS_PIXELS = 128 * 128;
 
 /** Repeat for ever. */
@@ -91,7 +91,7 @@ function animationEncoder(
   };
 }
 
-/** The chunk `VP8 ` or `VP8L` of a WebP file of one picture, with its header. */
+/** The chunk `VP8 ` or `VP8L` of a WebP file of one image, with its header. */
 function webpBitstream(file: Uint8Array): Uint8Array {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   for (let at = 12; at + 8 <= file.length; ) {
@@ -105,7 +105,7 @@ function webpBitstream(file: Uint8Array): Uint8Array {
   throw new FormatError('WebP: expected a picture chunk in what the encoder wrote');
 }
 
-/** Image descriptor, palette and pixels of a GIF file of one picture; its global palette becomes the picture's own. */
+/** Image descriptor, palette and pixels of a GIF file of one image; its global palette becomes the image's own. */
 function gifImage(file: Uint8Array): Uint8Array {
   const globalFlags = uint8At(file, 10);
   const globalBytes = paletteBytes(globalFlags);

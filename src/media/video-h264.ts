@@ -22,7 +22,7 @@ export type CreateEncoder = () => Promise<H264MP4Encoder>;
 
 /** Settings of the encoder. */
 const SETTINGS = {
-  // From 10 (best) to 51. With 14, luma is off by less than 1 in 255 on average, as small pictures need; the clips of
+  // From 10 (best) to 51. With 14, luma is off by less than 1 in 255 on average, as small images need; the clips of
   // these models stay small all the same.
   quantizationParameter: 14,
   // 0 is the slowest. 5 is several times faster, with the same quality and size.

@@ -9,7 +9,7 @@ import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 
 const { fround } = Math;
 
-/** How a picture is resized to a square, and what becomes of its values. */
+/** How an image is resized to a square, and what becomes of its values. */
 export interface BilinearRules {
   /** Height and width of the result. */
   readonly size: number;
@@ -21,7 +21,7 @@ export interface BilinearRules {
 }
 
 /**
- * Pictures or clips resized, channels first: (N, H, W, 3) to (N, 3, size, size), (N, T, H, W, 3) to (N, 3, T, size, size).
+ * Images or clips resized, channels first: (N, H, W, 3) to (N, 3, size, size), (N, T, H, W, 3) to (N, 3, T, size, size).
  * @param what what they are, for messages
  * @throws {ShapeError} if they do not have the axes.
  */
@@ -51,7 +51,7 @@ export function resizePictures(
   return float32([count, 3, ...times, rules.size, rules.size], out);
 }
 
-/** Resizes a channel of a picture (H, W, 3) to a plane (size, size). */
+/** Resizes a channel of an image (H, W, 3) to a plane (size, size). */
 type PlaneResizer = (picture: Uint8Array, channel: number, plane: Float32Array) => void;
 
 /** For each output pixel along an axis the two input pixels next to it, and how near it is to the second. */
@@ -76,7 +76,7 @@ function tapsOf(inputSize: number, { size, pixelPlace }: BilinearRules): Taps {
   };
 }
 
-/** A resizer for pictures of one size: along rows first; each step a + (b - a) t in float32. */
+/** A resizer for images of one size: along rows first; each step a + (b - a) t in float32. */
 function planeResizer(height: number, width: number, rules: BilinearRules): PlaneResizer {
   const { size } = rules;
   const [rows, columns] = [tapsOf(height, rules), tapsOf(width, rules)];

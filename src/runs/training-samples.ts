@@ -17,7 +17,7 @@ import { labelName } from './labels.ts';
 import { labelledGrid, type NamedImage, writeAnimatedGrid } from './sample-files.ts';
 
 const MAX_CLASSES = 10;
-/** Pictures; of clips one, whose frames take a row. */
+/** Images; of clips one, whose frames take a row. */
 const PER_CLASS = 4;
 const BATCH = 8;
 

@@ -17,7 +17,7 @@ export interface FramesEvent {
   readonly frames: Tensor<'float32'>;
 }
 
-/** Tokens (N, T, B, C) of whole frames to pictures (N, frames, channels, H, W). */
+/** Tokens (N, T, B, C) of whole frames to images (N, frames, channels, H, W). */
 export type DecodeFrames = (tokens: Tensor<'float32'>) => Promise<Tensor<'float32'>>;
 
 /**

@@ -10,7 +10,7 @@ import { checkAutoencoder, latentsToImages } from './latents-to-images.ts';
 const config = { ...stableDiffusionAutoencoder, scalingFactor: 0.5 };
 
 describe('latentsToImages', () => {
-  it('undoes patches and scale, and gives each frame to the decoder as a picture', async () => {
+  it('undoes patches and scale, and gives each frame to the decoder as an image', async () => {
     const clip: AcditConfig = validateConfig({
       ...tinyLatents,
       frames: 2,

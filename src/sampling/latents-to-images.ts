@@ -1,4 +1,4 @@
-/** @file From a sampler's latents to pictures, through an autoencoder (released code, `sample_img.py`, `sample_vid.py`). */
+/** @file From a sampler's latents to images, through an autoencoder (released code, `sample_img.py`, `sample_vid.py`). */
 
 import { float32At, take } from '../at.ts';
 import { ConfigError } from '../errors.ts';
@@ -48,9 +48,9 @@ export function checkLatentOrigin({ autoencoder }: AcditConfig, origin: LatentOr
 }
 
 /**
- * Decode latents, one picture or frame at a time.
+ * Decode latents, one image or frame at a time.
  * @param latents (N, T, B, C) as a sampler gives them, scaled by the autoencoder's scaling factor.
- * @returns pictures (N, frames, 3, H, W), clamped to [-1, 1]
+ * @returns images (N, frames, 3, H, W), clamped to [-1, 1]
  * @throws {ConfigError} if the autoencoder does not fit the model.
  */
 export async function latentsToImages(

@@ -50,7 +50,7 @@ export interface SamplingExtent {
   readonly precision?: Precision | undefined;
 }
 
-/** @throws {ArgumentError} if the model makes nothing so long, or blocks that look so far back. */
+/** @throws {ArgumentError} if the model cannot make this many blocks, or attend this many earlier ones. */
 export function samplingMemory(
   config: AcditConfig,
   samples: number,

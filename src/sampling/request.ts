@@ -126,7 +126,7 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
   };
 }
 
-/** @throws {ArgumentError} if the model makes nothing so long, or blocks that look so far back. */
+/** @throws {ArgumentError} if the model cannot make this many blocks, or attend this many earlier ones. */
 export function planLength(
   config: AcditConfig,
   request: { readonly blocks?: number | undefined; readonly window?: number | undefined },

@@ -53,7 +53,7 @@ export const sampleCount = (most: number) =>
 export const stepCount = (most: number) =>
   optional(perBlock(z.int().min(1).max(most))).describe('solver steps per block (default: 25)');
 
-/** File formats of pictures in answers. */
+/** File formats of images in answers. */
 export const IMAGE_FORMATS = ['png', 'webp', 'jpeg'] as const;
 /** One of {@link IMAGE_FORMATS}. */
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
@@ -129,7 +129,7 @@ export const imageRequestSchema = z.strictObject({
   stream: withDefault(z.boolean(), false).describe('send server-sent events'),
   partial_images: withDefault(z.int().min(0).max(3), 0).describe('intermediate images, if streaming'),
 });
-/** A request for pictures, checked and with its defaults. */
+/** A request for images, checked and with its defaults. */
 export type ImageRequest = z.infer<typeof imageRequestSchema>;
 
 /** The body of `POST /v1/videos`. */
@@ -223,7 +223,7 @@ export type ModelList = z.infer<typeof modelListSchema>;
 /** Notes on which class was taken if a prompt could mean two. */
 const notes = z.array(z.string());
 
-/** The answer to a request for pictures. */
+/** The answer to a request for images. */
 export const imagesSchema = z.object({
   created: count,
   data: z.array(z.object({ b64_json: base64.optional(), url: z.string().optional() })),
@@ -260,7 +260,7 @@ export const imageEventSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('error'), ...errorSchema.shape }),
 ]);
-/** An event of a request for pictures with `stream`. */
+/** An event of a request for images with `stream`. */
 export type ImageEvent = z.infer<typeof imageEventSchema>;
 
 /** Says that no model is trained for what was asked, and why; null where it is. */

@@ -88,7 +88,7 @@ function requirePlain(c: Context): void {
   );
 }
 
-/** Max pieces of a body: a fixed number, plus one per so many bytes. Even a small piece costs time. */
+/** Max pieces of a body: a fixed number, plus one per `bytesEach` bytes. Even a small piece costs time. */
 const PIECES = { few: 1000, bytesEach: 64 } as const;
 
 /** Reads at most `limit` bytes. */

@@ -6,7 +6,7 @@ import { requestedBlocks } from './sampling-request.ts';
 const halves = { ...tinyClips, blockSize: 2, blocks: 16 };
 const oneBlock = { ...tinyClips, blockSize: 32, blocks: 1 };
 
-describe('the length of a clip whose blocks are no whole frames', () => {
+describe('the length of a clip whose blocks are not whole frames', () => {
   it('ends with a frame', () => {
     expect(requestedBlocks(halves, { blocks: 6 }, 64)).toBe(6);
     expect(() => requestedBlocks(halves, { blocks: 7 }, 64)).toThrow('every 2 blocks, got 7');

@@ -40,7 +40,7 @@ export function imageRoutes(app: Hono, context: ServerContext): void {
   });
 }
 
-/** Pictures that were asked for as URLs. Who knows the name needs no key. */
+/** Images that were requested as URLs. A client that knows the name needs no key. */
 export function fileRoutes(app: Hono, { files }: ServerContext): void {
   app.get(`${PATHS.files}/:name`, (c) => {
     const file = files.get(c.req.param('name'));

@@ -66,7 +66,7 @@ function kindOf({ frames }: AcditConfig): ModelEntry['kind'] {
   return frames > 1 ? 'video' : 'image';
 }
 
-/** Returns the size of a picture or frame as a text, such as `32x32`. */
+/** Returns the size of an image or frame as a text, such as `32x32`. */
 export function sizeName(config: AcditConfig): string {
   const { width, height } = imageSize(config);
   return `${width}x${height}`;

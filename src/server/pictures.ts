@@ -1,4 +1,4 @@
-/** @file Latents on their way to clients: as pictures, whole or not finished yet, and as tensors in JSON. */
+/** @file Latents on their way to clients: as images, whole or not finished yet, and as tensors in JSON. */
 
 import { endianness } from 'node:os';
 import { at, take } from '../at.ts';

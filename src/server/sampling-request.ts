@@ -117,7 +117,7 @@ function classOf(list: ClassIndex, part: string | number): ChosenClass {
 /**
  * Returns the blocks of the samples that a client asks for.
  * @param most max blocks of a video, unless the model's own are more
- * @throws {ArgumentError} if the model cannot make so many blocks
+ * @throws {ArgumentError} if the model cannot make this many blocks
  * @throws {ApiError} if the server does not, or if they do not end with a frame
  */
 export function requestedBlocks(config: AcditConfig, fields: SamplingFields, most: number): number {

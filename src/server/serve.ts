@@ -60,7 +60,7 @@ export interface RunningServer {
   /** Description of the hosts that requests may name, unless only known ones are accepted. */
   readonly hosts: string | undefined;
   readonly models: readonly string[];
-  /** Accept no new work, wait for at most so many seconds for work in progress, and end. */
+  /** Accept no new work, wait at most `grace` seconds for work in progress, and end. */
   close(grace: number): Promise<void>;
 }
 

@@ -103,7 +103,7 @@ export class Generator {
   /**
    * `torch.randint(low, high, (n,))`: integers from low to high-1. A range of 2^32 or more draws 64 bits
    * for each, as PyTorch before 2.7 (later versions already do from 2^28 on).
-   * @throws {ArgumentError} if the bounds are no safe integers or the range is empty or beyond 2^53-1.
+   * @throws {ArgumentError} if the bounds are not safe integers or the range is empty or beyond 2^53-1.
    */
   randint(low: number, high: number, n: number): number[] {
     const range = high - low;

@@ -25,7 +25,7 @@ const config: ClassifierConfig = {
   widths: [6, 8],
 };
 
-/** Noisy pictures of horizontal stripes, vertical ones, and a chessboard. */
+/** Noisy images of horizontal stripes, vertical ones, and a chessboard. */
 function patterns(count: number, seed: number): ImageDataset {
   return {
     name: 'patterns',
@@ -71,7 +71,7 @@ const values = (weights: ReadonlyMap<string, Tensor<'float32'>>): number[][] =>
   [...weights.values()].map(({ data }) => [...data]);
 
 describe('a classifier', () => {
-  it('learns what it is shown, and knows it in pictures that it was not shown', async () => {
+  it('learns what it is shown, and knows it in images that it was not shown', async () => {
     const steps: ClassifierStep[] = [];
     const weights = await train({}, (step) => steps.push(step));
     expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));

@@ -32,7 +32,7 @@ const modelSchema = z.strictObject({
    * for clips).
    */
   squareBlocks: z.boolean().optional(),
-  /** By default the paper's: [1, 1] of pictures, [2, 3, 3] of clips. */
+  /** Default: the paper's, [1, 1] for images, [2, 3, 3] for clips. */
   positionSplit: z.array(count).min(2).max(3).optional(),
   /** What the network predicts; see {@link PREDICTIONS} (default: epsilon, the paper's). */
   prediction: z.enum(PREDICTIONS).optional(),

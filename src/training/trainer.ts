@@ -79,7 +79,7 @@ async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
   return { step: 0, position: 0, state: initialState(weights) };
 }
 
-/** Another model's weights. It may have other blocks: no weight depends on how a picture is divided. */
+/** Another model's weights. It may have other blocks: no weight depends on how an image is divided. */
 async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal): Promise<Weights> {
   // For a checkpoint that does not state its layout; the blocks do not matter here.
   const layout = { patch: config.patch, blockSize: 1, blocks: 1 };

@@ -50,7 +50,7 @@ async function activate(): Promise<void> {
   await worker.clients.claim();
 }
 
-/** Files whose names tell their content come from the cache, all else from the network while there is one. */
+/** Files with a content hash in their names come from the cache, all else from the network while there is one. */
 async function answer(event: Fetching): Promise<Response> {
   const { request } = event;
   const cache = await caches.open(CACHE);

@@ -91,8 +91,8 @@ const READ_AHEAD = 8;
  * missing is made again.
  * @returns the index of the finished set.
  * @throws {ArgumentError} if another process writes to the folder.
- * @throws {ConfigError} if the folder was encoded with other settings, or the pictures do not fit the autoencoder.
- * @throws {DatasetError} if too many pictures are corrupt; {AcditError} if a file cannot be written.
+ * @throws {ConfigError} if the folder was encoded with other settings, or the images do not fit the autoencoder.
+ * @throws {DatasetError} if too many images are corrupt; {AcditError} if a file cannot be written.
  * @throws the signal's reason once it is aborted; what is finished stays.
  */
 export async function encodeLatents(options: EncodeOptions): Promise<LatentsIndex> {
@@ -284,7 +284,7 @@ async function* readAhead(source: EncodeOptions['source'], first: number, end: n
   }
 }
 
-/** Frame by frame, so that pictures take the memory of one; undefined if it cannot be read to its end. */
+/** Frame by frame, so that images take the memory of one; undefined if it cannot be read to its end. */
 async function encodeRecording(
   options: EncodeOptions,
   index: LatentsIndex,
@@ -325,7 +325,7 @@ async function encodeFrame(
   );
 }
 
-/** Means and then log variances of each picture. */
+/** Means and then log variances of each image. */
 function momentsOf({ mean, logVariance }: LatentDistribution): Float32Array[] {
   const size = elementCount(mean.shape.slice(1));
   return Array.from({ length: at(mean.shape, 0) }, (_, n) =>

@@ -22,7 +22,7 @@ const VERSION = 2;
 export const EARLIER_VERSION = 1;
 /** An index of millions of images takes less than a megabyte; more is not an index. */
 const LARGEST_INDEX = 64 * 2 ** 20;
-/** A random order has at most so many places. */
+/** Max places of a random order. */
 const MAX_IMAGES = 2 ** 31 - 1;
 /** Values of one image's latents; those of 4096 x 4096 pixels are a sixteenth of it. */
 const MAX_VALUES = 2 ** 24;
@@ -43,7 +43,7 @@ const schema = z.strictObject({
   images: z.int().min(1).max(MAX_IMAGES),
   /** Fingerprint of the source. */
   source: fingerprint,
-  /** Side of the square pictures that were encoded. */
+  /** Side of the square images that were encoded. */
   imageSize: size,
   /** True if images were turned upright by their EXIF orientation. */
   exifOrientation: z.boolean(),

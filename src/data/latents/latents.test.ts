@@ -395,7 +395,7 @@ describe('a set of latents', () => {
     expect(contents(folder)).toEqual(contents(whole));
   });
 
-  it('names a shard whose values are no numbers, or that is in the place of another', async () => {
+  it('names a shard whose values are not numbers, or that is in the place of another', async () => {
     const folder = temporaryFolder();
     await encodeTo(folder, { flips: false });
     const broken = { moments: new Float32Array(32).fill(Number.NaN), flipped: undefined };

@@ -81,7 +81,7 @@ export async function writeShard(
   await writeChecksummedSafetensors(path, tensors, shardMetadata(index, shard), [MOMENTS, FLIPPED]);
 }
 
-/** By this a shard is known to belong to its index, at its place. */
+/** Returns the metadata that ties a shard to its index and its place. */
 function shardMetadata({ source, autoencoder }: LatentsIndex, shard: number): Record<string, string> {
   return { shard: String(shard), source, autoencoder: autoencoder.fingerprint };
 }

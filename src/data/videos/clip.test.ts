@@ -115,7 +115,7 @@ describe('a clip', () => {
 });
 
 describe('a frame', () => {
-  it('is the middle of the picture, its short side brought to size', () => {
+  it('is the middle of the image, its short side brought to size', () => {
     const wide = blankImage(12, 4, 1);
     for (let i = 0; i < 48; i++) wide.data[i] = 20 * (i % 12);
     const same = cropFrame(wide, { size: 4, channels: 1 });

@@ -1,4 +1,4 @@
-/** @file Some of a set's pictures, for an evaluation's report. */
+/** @file Some of a set's images, for an evaluation's report. */
 
 import { at, take } from '../../at.ts';
 import { encodePng, enlarge, grid, type Image, sideBySide, withChannels } from '../../media/image.ts';
@@ -12,10 +12,10 @@ const COLUMNS = 8;
 const MAX_CLIPS = 8;
 /** Frames of a clip that are shown, side by side. */
 const MAX_FRAMES = 8;
-/** Sides of a picture in the grid, in pixels. */
+/** Sides of an image in the grid, in pixels. */
 const CELL = 64;
 
-/** A grid of pictures, or of clips one below the other, evenly spread over the set. */
+/** A grid of images, or of clips one below the other, evenly spread over the set. */
 export async function pictureGrid(source: SampleSource, name: string): Promise<ReportFigure> {
   const areClips = source.shape.length === 4;
   const images = await pick(source, areClips ? MAX_CLIPS : MAX_IMAGES);

@@ -12,7 +12,7 @@ export interface ReportMetric {
   readonly note: string;
 }
 
-/** A picture or chart with what it shows. */
+/** An image or chart with what it shows. */
 export interface ReportFigure {
   /** HTML: an image with its `alt`, or an SVG with its description. */
   readonly content: string;

@@ -1,4 +1,4 @@
-/** @file `acdit evaluate --report`: the metrics with pictures and charts of both sets, as one HTML file. */
+/** @file `acdit evaluate --report`: the metrics with images and charts of both sets, as one HTML file. */
 
 import { dirname } from 'node:path';
 import { at } from '../../at.ts';
@@ -116,7 +116,7 @@ function settingFacts(metrics: Metrics, options: EvaluateOptions): [string, stri
   return facts;
 }
 
-/** Grids of the sets that hold pictures; features have none to show. */
+/** Grids of the sets that hold images; features have none to show. */
 async function pictures(paths: PerSet<string>, { opening, signal }: Context): Promise<ReportFigure[]> {
   const figures: ReportFigure[] = [];
   for (const series of SERIES) {

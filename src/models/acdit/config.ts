@@ -25,7 +25,7 @@ export interface AcditConfig {
   readonly frames: number;
   /** Pixels along the side of the square that one latent stands for; that of the paper's autoencoder by default. */
   readonly downsampling?: number;
-  /** Height and width of the picture or its latents, before patching. */
+  /** Height and width of the image or its latents, before patching. */
   readonly height: number;
   readonly width: number;
   /** Side of the square patch that makes one token. */
@@ -136,17 +136,17 @@ export function imageSize({ space, downsampling = PAPER_DOWNSAMPLING, width, hei
   return { width: width * factor, height: height * factor };
 }
 
-/** Tokens of a picture, or of a frame of a clip. */
+/** Tokens of an image, or of a frame of a clip. */
 export function tokensPerFrame({ height, width, patch }: AcditConfig): number {
   return (height * width) / patch ** 2;
 }
 
-/** Frames that so many blocks make, which may end within one; 1 of a whole picture. */
+/** Frames that `blocks` blocks make, which may end within one; 1 for a whole image. */
 export function frameCount(config: AcditConfig, blocks: number): number {
   return (blocks * config.blockSize) / tokensPerFrame(config);
 }
 
-/** Tokens of a whole picture or clip. */
+/** Tokens of a whole image or clip. */
 export function tokenCount(config: AcditConfig): number {
   return config.blocks * config.blockSize;
 }

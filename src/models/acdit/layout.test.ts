@@ -46,7 +46,7 @@ describe.each(configs)('%s', (_, config) => {
 
   it('says where each token lies', () => {
     const { frames, channels, height, width, patch, positionSplit } = config;
-    // A picture whose every value is the place of its patch.
+    // An image whose every value is the place of its patch.
     const places = Array.from({ length: frames * channels * height * width }, (_, i) => {
       const [x, y] = [i % width, Math.floor(i / width) % height];
       const frame = Math.floor(i / (width * height * channels));

@@ -1,4 +1,4 @@
-/** @file Between pictures and sequences: patches become tokens, and tokens are ordered block by block. */
+/** @file Between images and sequences: patches become tokens, and tokens are ordered block by block. */
 
 import { float32At, int32At } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';
@@ -33,7 +33,7 @@ export function tokenPositions(config: AcditConfig): Int32Array[] {
   });
 }
 
-/** Offsets in a (frames, channels, H, W) picture of each value of its token sequence; channels vary fastest in a token. */
+/** Offsets in a (frames, channels, H, W) image of each value of its token sequence; channels vary fastest in a token. */
 export function tokenOffsets(config: AcditConfig): Int32Array {
   const { channels, patch, height, width } = config;
   const columns = width / patch;
@@ -56,8 +56,8 @@ export function tokenOffsets(config: AcditConfig): Int32Array {
 }
 
 /**
- * Copies values between pictures and token sequences, one sample after the other: `move` gets a value's offset in the
- * sequence, and in the picture.
+ * Copies values between images and token sequences, one sample after the other: `move` gets a value's offset in the
+ * sequence, and in the image.
  * @returns the number of samples
  * @throws {ShapeError} if there is not a whole number of them.
  */
@@ -78,7 +78,7 @@ function eachValue(
   return data.length / size;
 }
 
-/** (N, frames, channels, H, W) pictures, or (N, channels, H, W), to tokens (N, T, B, C). */
+/** (N, frames, channels, H, W) images, or (N, channels, H, W), to tokens (N, T, B, C). */
 export function patchify(config: AcditConfig, pictures: Tensor<'float32'>): Tensor<'float32'> {
   const out = new Float32Array(pictures.data.length);
   const count = eachValue('patchify', config, pictures, (inTokens, inPicture) => {
@@ -87,7 +87,7 @@ export function patchify(config: AcditConfig, pictures: Tensor<'float32'>): Tens
   return float32([count, config.blocks, config.blockSize, tokenSize(config)], out);
 }
 
-/** Tokens (N, T, B, C) back to pictures (N, frames, channels, H, W). Of clips there may be any number of whole frames. */
+/** Tokens (N, T, B, C) back to images (N, frames, channels, H, W). Of clips there may be any number of whole frames. */
 export function unpatchify(config: AcditConfig, tokens: Tensor<'float32'>): Tensor<'float32'> {
   const layout = clipLayout(config, tokens.shape);
   const { frames, channels, height, width } = layout;

@@ -1,6 +1,6 @@
 /**
- * @file AutoencoderKL (Rombach et al. 2022), the autoencoder of latent diffusion models: pictures to latents an eighth
- * as high and wide, and back. Pictures pass one after the other, and in strips; see planes.ts.
+ * @file AutoencoderKL (Rombach et al. 2022), the autoencoder of latent diffusion models: images to latents an eighth
+ * as high and wide, and back. Images pass one after the other, and in strips; see planes.ts.
  */
 
 import { at, take } from '../../at.ts';
@@ -96,7 +96,7 @@ export async function createAutoencoder(options: AutoencoderOptions): Promise<Au
   }
 }
 
-/** Takes pictures (N, C, H, W) through one part, one after the other. */
+/** Takes images (N, C, H, W) through one part, one after the other. */
 type Walk = (pictures: Tensor<'float32'>, options: CodingOptions) => Promise<Tensor<'float32'>>;
 
 /** @param programs gets what is compiled, also if it fails */

@@ -4,7 +4,7 @@ import { ConfigError } from '../../errors.ts';
 
 /** Sizes of an AutoencoderKL, after the diffusers configuration of the same name. */
 export interface AutoencoderConfig {
-  /** Channels of the pictures that go in and come out; 3 for RGB. */
+  /** Channels of the images that go in and come out; 3 for RGB. */
   readonly inChannels: number;
   readonly outChannels: number;
   readonly latentChannels: number;

@@ -1,5 +1,5 @@
 /**
- * @file The programs of an autoencoder, each over one strip of a picture: convolution with what stands before and
+ * @file The programs of an autoencoder, each over one strip of an image: convolution with what stands before and
  * after it, and the two halves of an attention. Rows and columns are known only when they run, so that one program,
  * with one copy of the weights, serves every size.
  */
@@ -35,7 +35,7 @@ export interface ConvolutionSpec extends Omit<ConvolutionStage, 'kind'> {
 
 /**
  * Inputs: `strip` (1, C, rows, W); for a kernel of 3, the rows `above` and `below` it (1, C, 1, W). With a norm, `scale`
- * and `shift` (1, C, 1, 1), and `isAbove` and `isBelow`: 1, or 0 where these rows are zeros outside the picture. With
+ * and `shift` (1, C, 1, 1), and `isAbove` and `isBelow`: 1, or 0 where these rows are zeros outside the image. With
  * a residual, `residual` (1, C', rows, W). With measures, `inverseCount`: 1 / values in a group. Parameters are inputs
  * under their own names, which have a dot.
  * Outputs: `result`, and `means` and `squares` (groups, 1) where measured.
@@ -62,7 +62,7 @@ export function convolutionGraph(spec: ConvolutionSpec): Graph {
   const weight = input(`${name}.weight`, [outputs, channels, kernel, kernel]);
   const convolved = convolution(concat(parts, 2), weight, input(`${name}.bias`, [outputs]), {
     stride: resize === 'down' ? 2 : 1,
-    // diffusers puts zeros at the right and at the bottom only, where it halves a picture.
+    // diffusers puts zeros at the right and at the bottom only, where it halves an image.
     padding: kernel === 1 ? [0, 0, 0, 0] : [0, resize === 'down' ? 0 : 1, 0, 1],
   });
   const result = residual ? add(convolved, shortcut(residual, outputs)) : convolved;

@@ -12,7 +12,7 @@ const BOUND = 2;
 const STRIP_COPIES = 11;
 
 /**
- * Bytes at the peak while pictures of `height` x `width` latents are decoded, one after the other; those of a process that
+ * Bytes at the peak while images of `height` x `width` latents are decoded, one after the other; those of a process that
  * does nothing are not among them. Stable Diffusion's autoencoder took these on Node, in MB of maximal resident memory above
  * the 137 MB of a decoder of nearly no size (the least and the most of several processes, a busy machine collecting later):
  *

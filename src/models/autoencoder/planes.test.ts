@@ -11,7 +11,7 @@ const sizes = fc.record({
 });
 
 describe('strips', () => {
-  it('hold the same picture however it is cut', () => {
+  it('hold the same image however it is cut', () => {
     fc.assert(
       fc.property(sizes, ({ channels, height, width, before, after }) => {
         const pool = new PlanePool();

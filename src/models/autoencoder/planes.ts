@@ -1,7 +1,7 @@
 /**
- * @file Pictures of many channels, cut into strips of rows. Each strip is contiguous in memory and is a program's whole
- * input or output, so memory beyond the picture itself stays small, however large the picture is. A convolution of a
- * strip also reads one row of each neighbour. What a norm needs of the whole picture is measured strip by strip and
+ * @file Images of many channels, cut into strips of rows. Each strip is contiguous in memory and is a program's whole
+ * input or output, so memory beyond the image itself stays small, however large the image is. A convolution of a
+ * strip also reads one row of each neighbour. What a norm needs of the whole image is measured strip by strip and
  * put together, so strips change no result.
  */
 
@@ -17,7 +17,7 @@ export interface Measure {
   readonly squares: Float32Array;
 }
 
-/** A picture (C, H, W) as strips (C, rows, W), one after the other; the last may have fewer rows. */
+/** An image (C, H, W) as strips (C, rows, W), one after the other; the last may have fewer rows. */
 export interface Plane {
   readonly channels: number;
   readonly height: number;
@@ -59,7 +59,7 @@ export function copyEdge(plane: Plane, index: number, edge: 'first' | 'last', in
   }
 }
 
-/** Copy the picture of `from` into `to`, which differs in its strips alone. */
+/** Copy the image of `from` into `to`, which differs in its strips alone. */
 function copyRows(from: Plane, to: Plane): void {
   const { width, channels, height } = from;
   for (let row = 0; row < height; ) {
@@ -99,7 +99,7 @@ export class PlanePool {
     return { channels, height, width, rows: Math.min(rows, height), data, measures: [] };
   }
 
-  /** The same picture in strips of `rows`. The plane it is given is handed back, unless it is the result. */
+  /** The same image in strips of `rows`. The plane it is given is handed back, unless it is the result. */
   recut(plane: Plane, rows: number): Plane {
     const { channels, height, width, measures } = plane;
     if (Math.min(rows, height) === plane.rows) return plane;
@@ -115,7 +115,7 @@ export class PlanePool {
   }
 }
 
-/** A picture that is given as (C, H, W). */
+/** An image that is given as (C, H, W). */
 export function planeOf(values: Float32Array, shape: readonly number[]): Plane {
   const [channels, height, width] = take(shape, 3);
   return { channels, height, width, rows: height, data: values, measures: [] };

@@ -127,7 +127,7 @@ async function compileConvolution(context: StageContext, spec: ConvolutionSpec):
     const output = context.pool.take(outputs, height * factor, width * factor, rows * factor);
     const fixed = norm ? affineFeeds(input, norm) : {};
     const edge = (): Tensor<'float32'> => zeros('float32', [1, channels, 1, width]);
-    // Where a picture is halved, the zeros are below alone.
+    // Where an image is halved, the zeros are below alone.
     const neighbours: Partial<Record<'above' | 'below', Tensor<'float32'>>> = {
       ...(kernel === 3 && resize !== 'down' && { above: edge() }),
       ...(kernel === 3 && { below: edge() }),

@@ -9,13 +9,13 @@ interface StageOf<Kind> {
   readonly inputs: number;
 }
 
-/** A convolution, with zeros around the picture so that it keeps its size. */
+/** A convolution, with zeros around the image so that it keeps its size. */
 export interface ConvolutionStage extends StageOf<'convolution'> {
   readonly outputs: number;
   readonly kernel: 1 | 3;
   /** The norm before it, followed by SiLU. */
   readonly norm?: string;
-  /** Doubles the picture's sides before the convolution, or halves them by its stride. */
+  /** Doubles the image's sides before the convolution, or halves them by its stride. */
   readonly resize?: 'up' | 'down';
 }
 
@@ -77,12 +77,12 @@ function end(part: Part, inputs: number, outputs: number): ConvolutionStage {
   return { ...convolution(`${part}.conv_out`, inputs, outputs), norm: `${part}.conv_norm_out` };
 }
 
-/** The stages of one part, in the order in which a picture passes them. */
+/** The stages of one part, in the order in which an image passes them. */
 export function stagesOf(config: AutoencoderConfig, part: Part): Stage[] {
   const { blockChannels, layersPerBlock, inChannels, outChannels, latentChannels } = config;
   const [finest, deepest] = [at(blockChannels, 0), at(blockChannels, -1)];
   if (part === 'encoder') {
-    // Means and log variances, as channels of one picture.
+    // Means and log variances, as channels of one image.
     const moments = 2 * latentChannels;
     return [
       convolution('encoder.conv_in', inChannels, finest),

@@ -22,7 +22,7 @@ import {
   readParameters,
 } from '../network-layers.ts';
 
-/** Classes of Kinetics-400, so many logits there are. */
+/** Classes of Kinetics-400: the number of logits. */
 export const I3D_CLASSES = 400;
 /** Height and width of the frames that it takes. */
 export const I3D_SIZE = 224;

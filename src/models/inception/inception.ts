@@ -1,4 +1,4 @@
-/** @file The Inception network on a device: pictures in, features out. */
+/** @file The Inception network on a device: images in, features out. */
 
 import { at } from '../../at.ts';
 import { graphOf } from '../../graph/onnx.ts';
@@ -30,7 +30,7 @@ export interface InceptionWeights {
   classifier(): Promise<Tensor<'float32'>>;
 }
 
-/** What the network says of N pictures. */
+/** What the network says of N images. */
 export interface InceptionFeatures<Value = Tensor<'float32'>> {
   /** The mean over all places of the last block: (N, 2048). */
   readonly features: Value;
@@ -43,7 +43,7 @@ export interface InceptionFeatures<Value = Tensor<'float32'>> {
 /** The compiled network. */
 export interface Inception {
   /**
-   * Features of pictures (N, H, W, 3) of any size.
+   * Features of images (N, H, W, 3) of any size.
    * @throws {ShapeError} if they have another shape.
    */
   extract(pictures: Tensor<'uint8'>, preprocessing: Preprocessing): Promise<InceptionFeatures>;
@@ -108,7 +108,7 @@ const RULES: Readonly<Record<Preprocessing, BilinearRules>> = {
 };
 
 /**
- * Pictures (N, H, W, 3) of 8 bits and any size as the network takes them: (N, 3, 299, 299) in [-1, 1].
+ * Images (N, H, W, 3) of 8 bits and any size as the network takes them: (N, 3, 299, 299) in [-1, 1].
  * @throws {ShapeError} if they have another shape.
  */
 export function preprocess(pictures: Tensor<'uint8'>, preprocessing: Preprocessing): Tensor<'float32'> {

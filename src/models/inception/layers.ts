@@ -121,7 +121,7 @@ function blockE(pool: PoolLayer): Chains {
   ];
 }
 
-/** From a picture (3, 299, 299) to (2048, 8, 8). */
+/** From an image (3, 299, 299) to (2048, 8, 8). */
 export const INCEPTION_LAYERS: readonly NetworkLayer[] = [
   ...chain('', 3, [
     halving('Conv2d_1a_3x3', 32),

@@ -41,7 +41,7 @@ export function createAutoencoders(openDevice: (choice: DeviceChoice) => Promise
   }
 
   return {
-    /** @throws {AcditError} if the files are no autoencoder. Reads its encoder, to know it again. */
+    /** @throws {AcditError} if the files are not an autoencoder. Reads its encoder, to recognise it. */
     async open(id: string, files: readonly NamedBlob[]): Promise<OpenedAutoencoder> {
       const open = await openAutoencoderFiles(files);
       const fingerprint = await autoencoderFingerprint(open);

@@ -32,7 +32,7 @@ export function paintFrames(
   });
 }
 
-/** Latents enlarged to the size of decoded pictures, which replace them where `shows` holds. */
+/** Latents enlarged to the size of decoded images, which replace them where `shows` holds. */
 function overlay(
   latents: Frame,
   { frames }: Decoded,
