@@ -26,7 +26,7 @@ function renamed(rename: (name: string) => string, entries = [...i3dStateDict()]
   return formulaArchive(shapes, (name) => back.get(name)!);
 }
 
-/** As other programs might call them: only order and shapes are left. */
+/** Names as other programs might choose them: only order and shapes are left. */
 function otherName(name: string): string {
   const [unit, end] = [/^(.*)(\.\w+\.\w+)$/.exec(name)!].flatMap(([, unit, end]) => [unit, end]);
   return `x.${I3D_CONVOLUTIONS.findIndex((layer) => layer.name === unit)}${end.replace('bn', 'norm')}`;

@@ -33,7 +33,7 @@ export const I3D_FILES = {
 
 /** What a batch norm adds to a variance: in the TensorFlow network and in the TorchScript file. */
 const TENSORFLOW_EPSILON = 1e-3;
-/** In the network that VideoGPT and TATS load their file into. */
+/** The same in the network that VideoGPT and TATS load their file into. */
 const VIDEOGPT_EPSILON = 1e-5;
 
 /** I3D whose weights are still in their file. */

@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 
-/** As its package.json says; `src/cli` and `dist/cli` are equally deep in it. */
+/** The version in its package.json; `src/cli` and `dist/cli` are equally deep in it. */
 export async function packageVersion(): Promise<string> {
   const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;

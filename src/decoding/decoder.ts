@@ -25,7 +25,7 @@ import { checkAutoencoder, checkLatentOrigin, latentsToImages } from '../samplin
 import { createSemaphore } from '../semaphore.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
-/** From latents or pixels of blocks to images. */
+/** Turns latents or pixels of blocks into images. */
 export interface Decoder {
   /** Decodes latents (N, T, B, C) to images (N, frames, channels, H, W) in [-1, 1]. Calls take turns. */
   decode(latents: Tensor<'float32'>, options?: CodingOptions): Promise<Tensor<'float32'>>;
@@ -41,7 +41,7 @@ export interface DecoderSettings {
   readonly threads: number;
 }
 
-/** For models of pixels. */
+/** Makes a decoder for models of pixels. */
 export function pixelDecoder(config: AcditConfig): Decoder {
   return { decode: async (latents) => unpatchify(config, latents), close: async () => {} };
 }

@@ -44,7 +44,7 @@ export function chosenVideos(count: number, { videos, seed }: ClipProtocol): num
   return Array.from(order.subarray(0, videos)).sort((a, b) => a - b);
 }
 
-/** Whether the first frames of each video are all that is taken, so that nobody needs to know how long it is. */
+/** Whether only the first frames of each video are taken, so that its length is not needed. */
 export function takesBeginnings({ clipsPerVideo, places }: ClipProtocol): boolean {
   return clipsPerVideo === 1 && places === 'even';
 }

@@ -70,7 +70,7 @@ async function isNoted({ settings }: Hub, checksum: string, stats: BigIntStats):
   return text === identity(stats);
 }
 
-/** Without a note, the file is read again the next time. */
+/** Stores a note; without one, the file is read again the next time. */
 async function note({ settings }: Hub, checksum: string, stats: BigIntStats): Promise<void> {
   const write = async (): Promise<void> => {
     await makeFolders(settings.checked);

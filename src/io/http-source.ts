@@ -3,9 +3,9 @@
 import { FormatError } from '../errors.ts';
 import { type ByteSource, bytesSource, checkRange } from './byte-source.ts';
 
-/** How a file on the web is asked for. */
+/** How a file on the web is requested. */
 export interface HttpOptions {
-  /** By default the platform's. */
+  /** Default: the platform's. */
   readonly fetch?: typeof fetch;
   readonly signal?: AbortSignal | undefined;
 }

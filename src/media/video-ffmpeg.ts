@@ -35,9 +35,9 @@ export interface ReadFramesOptions extends ReadImageOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A decoder that is asked for a frame and gives nothing for so long is stuck. */
+/** A decoder that returns nothing for this long, when asked for a frame, is stuck. */
 const SILENCE_MS = 60_000;
-/** So much of what the decoder complains about is kept. */
+/** Characters of the decoder's messages that are kept. */
 const MAX_STDERR_LENGTH = 8192;
 /** The containers that may be opened: none that refers to other files or addresses, as playlists do. */
 const CONTAINERS =

@@ -20,7 +20,7 @@ interface WindowLayer {
 /** A convolution; all but the last of a network are followed by a batch norm and a ReLU. */
 export interface ConvolutionLayer extends WindowLayer {
   readonly kind: 'convolution';
-  /** As in the network's common port to PyTorch. */
+  /** Its name in the network's common port to PyTorch. */
   readonly name: string;
   readonly inputs: number;
   readonly outputs: number;

@@ -53,7 +53,7 @@ export type ToServer =
       /** Max events that may be sent and not yet read. */
       readonly unread: number;
     }
-  /** So many more events were read. */
+  /** The number of further events that were read. */
   | { readonly kind: 'read'; readonly id: number; readonly count: number }
   | { readonly kind: 'stop'; readonly id: number };
 

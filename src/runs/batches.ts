@@ -39,7 +39,7 @@ export interface BatchHandler {
 /** Max bytes of keys and values that a batch caches by default. */
 const CACHE_BYTES = 1e9;
 const LARGEST_DEFAULT_BATCH = 16;
-/** Where only throughput counts. The bundled model: 221 ms of one core per sample at 1, 73 at 16, 69 at 32, 72 at 64. */
+/** If only throughput counts. The bundled model: 221 ms of one core per sample at 1, 73 at 16, 69 at 32, 72 at 64. */
 const LARGEST_THROUGHPUT_BATCH = 32;
 
 /** Returns the batch size with a cache of at most a gigabyte, up to 16, or up to 32 where nobody waits for the first. */

@@ -101,7 +101,7 @@ function quotedLabel(name: string): string {
 
 /** The text between two commas. */
 interface LabelItem {
-  /** As it was written. */
+  /** The label as written. */
   readonly raw: string;
   /** The parts between slashes, without quotes. */
   readonly parts: readonly string[];

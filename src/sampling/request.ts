@@ -51,7 +51,7 @@ export interface SampleRequest {
 export interface SampleLength {
   /** Blocks of each sample, those given included. */
   readonly blocks: number;
-  /** Most finished blocks that are attended. */
+  /** Max finished blocks that are attended. */
   readonly window: number;
   /** Some block attends the last of the blocks before it only, for which no model is trained. */
   readonly slides: boolean;

@@ -237,7 +237,7 @@ function guidedPrediction({ shape, data }: Tensor<'float32'>, cfg: number): Floa
   return guide(data.subarray(0, half), data.subarray(half), cfg);
 }
 
-/** Most bytes of modulations held at a time. */
+/** Max bytes of modulations held at a time. */
 const TABLE_BYTES = 256e6;
 
 /**

@@ -82,7 +82,7 @@ async function encodeImages(
   return images.map((frames) => at(frames, 0));
 }
 
-/** Stores an image for anyone who knows its URL. */
+/** Stores an image for any client that knows its URL. */
 function storeImage(
   c: Context,
   { files, publicUrl }: ServerContext,

@@ -142,7 +142,7 @@ function wantedBlocks(
   return { param: 'seconds', wanted: blocksOfSeconds(config, Number(seconds), fps) };
 }
 
-/** As many blocks as come nearest. */
+/** Returns the nearest possible number of blocks. */
 function blocksOfSeconds(config: AcditConfig, seconds: number, fps: number): number {
   const unit = wholeFrameBlocks(config);
   const perUnit = frameCount(config, unit);

@@ -47,7 +47,7 @@ export interface ClassifierTraining {
   readonly augmentation?: Augmentation;
 }
 
-/** How a step went. */
+/** The result of a step. */
 export interface ClassifierStep {
   /** Optimizer steps done, this one included. */
   readonly step: number;

@@ -9,7 +9,7 @@ const device = openCpu();
 afterAll(() => device.dispose());
 
 const options: OptimizerOptions = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.05, ema: 0.99 };
-/** More than one piece of the optimizer's, and no multiple of it. */
+/** More than one piece of the optimizer's, and not a multiple of it. */
 const LARGE = [667, 301];
 
 /** torch.optim.AdamW in doubles, for one weight. */

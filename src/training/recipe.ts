@@ -13,7 +13,7 @@ import { LOSS_WEIGHTINGS } from './loss-weighting.ts';
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
-/** At 1 there would be nothing to correct the bias of the moments by. */
+/** Decay rate of a moment; at 1 the bias correction would divide by zero. */
 const beta = z.number().min(0).lt(1);
 
 const modelSchema = z.strictObject({

@@ -19,7 +19,7 @@ import type { Recipe } from './recipe.ts';
 /** Key of the weights among the streams of random numbers that are derived from the seed. */
 const WEIGHTS_STREAM = 1;
 
-/** How an optimizer step went. */
+/** The result of an optimizer step. */
 export interface StepReport {
   /** Optimizer steps done, this one included. */
   readonly step: number;

@@ -81,7 +81,7 @@ export interface EncodeHooks {
 }
 
 const DEFAULT_SHARD_SIZE = { images: 512, videos: 8 } as const;
-/** In bytes. */
+/** Max bytes of a shard. */
 const LARGEST_SHARD = 2 ** 30;
 /** Images decoded ahead of the encoder, which takes far longer for one. Videos are decoded while they are encoded. */
 const READ_AHEAD = 8;
@@ -284,7 +284,7 @@ async function* readAhead(source: EncodeOptions['source'], first: number, end: n
   }
 }
 
-/** Frame by frame, so that images take the memory of one; undefined if it cannot be read to its end. */
+/** Encodes frame by frame, so that only one is in memory; undefined if it cannot be read to its end. */
 async function encodeRecording(
   options: EncodeOptions,
   index: LatentsIndex,

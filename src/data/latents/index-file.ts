@@ -110,7 +110,7 @@ export function finishedCounts({ shards }: LatentsIndex) {
   );
 }
 
-/** Whether a folder has an index of latents, be it a good one or not, and not just a file of that name. */
+/** Whether a folder has an index of latents, valid or damaged, and not just a file of that name. */
 export async function hasIndex(folder: string): Promise<boolean> {
   const start = await beginningOf(join(folder, INDEX_FILE), 256);
   return start !== undefined && (start.includes(FORMAT) || existsSync(shardFile(folder, 0)));

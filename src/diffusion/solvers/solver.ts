@@ -2,9 +2,9 @@
 
 import type { Prediction } from '../prediction.ts';
 
-/** What draws standard normal numbers, such as a `Generator`. */
+/** A source of standard normal numbers, such as a `Generator`. */
 export interface NormalSource {
-  /** So many standard normal numbers. */
+  /** Returns `count` standard normal numbers. */
   randn(count: number): Float32Array;
 }
 

@@ -80,7 +80,7 @@ function isTexts(value: PickleValue<never>): value is readonly string[] {
   return Array.isArray(value) && value.every((item) => typeof item === 'string');
 }
 
-/** For pickles of nothing but numbers, strings, lists and dicts. */
+/** Makes a host for pickles of nothing but numbers, strings, lists and dicts. */
 function plainHost(name: string): PickleHost<never> {
   const refuse = (): never => {
     throw new FormatError(`${name}: its header names things to call; the file is damaged or malicious`);

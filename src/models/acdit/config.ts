@@ -161,7 +161,7 @@ export function gridLengths(config: AcditConfig): number[] {
   return config.positionSplit.length === 3 ? [config.frames, ...grid] : grid;
 }
 
-/** More than attention can be computed of; a configuration with more is damaged or malicious. */
+/** More than attention can be computed for; a configuration with more is damaged or malicious. */
 const MAX_TOKENS = 2 ** 20;
 /** Max layers: several times as many as any transformer has. */
 const MAX_LAYERS = 1000;

@@ -16,7 +16,7 @@ function attentionProducts({ hidden }: AcditConfig, queries: number, keys: numbe
   return 2 * hidden * queries * keys;
 }
 
-/** Into the first layer, and out of the last. */
+/** Products into the first layer, and out of the last. */
 function endProducts(config: AcditConfig, tokens: number): number {
   return 2 * tokens * config.hidden * tokenSize(config);
 }

@@ -1,4 +1,4 @@
-/** @file Between images and sequences: patches become tokens, and tokens are ordered block by block. */
+/** @file Conversion between images and sequences: patches become tokens, ordered block by block. */
 
 import { float32At, int32At } from '../../at.ts';
 import { ShapeError } from '../../errors.ts';

@@ -33,7 +33,7 @@ export interface StageContext {
   readonly pool: PlanePool;
   /** Groups of the norms. */
   readonly groups: number;
-  /** Most pixels of a strip, though no fewer than two rows. */
+  /** Max pixels of a strip, which has at least two rows. */
   readonly stripPixels: number;
 }
 

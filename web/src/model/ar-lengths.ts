@@ -8,7 +8,7 @@ export function withArLength(config: AcditConfig, blocks = config.blocks): Acdit
   return validateConfig({ ...config, blocks, blockSize: tokenCount(config) / blocks });
 }
 
-/** Most blocks that are offered. */
+/** Max blocks that are offered. */
 const MAX_BLOCKS = 64;
 
 /** Returns all numbers of blocks that an image divides into. */
