@@ -9,7 +9,7 @@ import { makeFolders } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import {
-  type ClassifierConfig,
+  type CompileClassifierOptions,
   classifierParameters,
   validateClassifier,
 } from '../models/classifier/classifier.ts';
@@ -30,10 +30,7 @@ const schema = z.object({
 });
 
 /** A classifier in memory. */
-export interface LoadedClassifier {
-  readonly config: ClassifierConfig;
-  readonly weights: ReadonlyMap<string, Tensor<'float32'>>;
-}
+export type LoadedClassifier = Omit<CompileClassifierOptions, 'device'>;
 
 /**
  * Read a classifier.

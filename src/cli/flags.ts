@@ -38,21 +38,13 @@ export type FlagValues<F extends Flags> = {
   readonly [Name in keyof F & string as CamelCase<Name>]: FlagValue<F[Name]>;
 };
 
-/** Arguments as they were written: the flags' texts are not read yet. */
-export interface WrittenArguments {
-  /** The texts of the flags that were given; `true` for switches. */
-  readonly texts: ReadonlyMap<string, string | true>;
-  readonly positionals: readonly string[];
-  /** Flags that matched the free form, in the order given. */
-  readonly free: readonly (readonly [name: string, value: string])[];
-}
-
 /**
  * Splits arguments by a table of flags. If a flag is given twice, the last one counts.
  * @param freeForm flags whose name matches are accepted too, with a value, though they are not in the table.
+ * @returns the flags' `texts` as they were written, `true` for switches; and those that matched the free form, in order.
  * @throws {ArgumentError} for an unknown flag, naming the nearest known one; for a missing or unexpected value.
  */
-export function splitArguments(args: readonly string[], flags: Flags, freeForm?: RegExp): WrittenArguments {
+export function splitArguments(args: readonly string[], flags: Flags, freeForm?: RegExp) {
   const names = new Map(
     Object.entries(flags).flatMap(([name, flag]) =>
       [name, ...(flag.aliases ?? [])].map((alias) => [alias, { name, isSwitch: isSwitch(flag) }]),

@@ -2,15 +2,9 @@
 
 import { textImage } from '../media/text.ts';
 import { type BlockPlan, headline } from '../models/acdit/plan-cells.ts';
-import {
-  type PlanColor,
-  type PlanTextOptions,
-  planDrawing,
-  rect,
-  round,
-} from '../models/acdit/plan-drawing.ts';
+import { type PlanStyle, planDrawing, rect, round } from '../models/acdit/plan-drawing.ts';
 
-const COLORS: Readonly<Record<PlanColor, string>> = {
+const COLORS = {
   skipped: '#edf0f3',
   masked: '#f1b27f',
   attended: '#2f6db3',
@@ -42,14 +36,13 @@ export function planSvg(plan: BlockPlan): string {
   ].join('\n');
 }
 
-function text(content: string, x: number, y: number, options: PlanTextOptions = {}): string {
-  const { anchor = 'start', upwards = false } = options;
+const text: PlanStyle['text'] = (content, x, y, { anchor = 'start', upwards = false } = {}) => {
   const { width, height } = textImage(content);
   const left = anchor === 'middle' ? (-width * FONT_SCALE) / 2 : 0;
   const turned = upwards ? ' rotate(-90)' : '';
   const shift = `translate(${round(left)} ${round((-height * FONT_SCALE) / 2)})`;
   return `<path transform="translate(${round(x)} ${round(y)})${turned} ${shift} scale(${FONT_SCALE})" fill="${COLORS.text}" d="${letters(content)}"/>`;
-}
+};
 
 /** Returns a path in which each run of set pixels of the font is one subpath. */
 function letters(content: string): string {

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { formatSpeed, type ProgressOptions, plainLine, startProgress, terminalLine } from './progress.ts';
+import { formatSpeed, plainLine, startProgress, terminalLine } from './progress.ts';
 
 /** A progress on a stream that is kept as text, with a clock that is set by hand. */
-function start(options: Partial<ProgressOptions> & { isTTY?: boolean; columns?: number } = {}) {
+function start(
+  options: Partial<Parameters<typeof startProgress>[0]> & { isTTY?: boolean; columns?: number } = {},
+) {
   const { isTTY = false, columns = 80, ...rest } = options;
   const out = { text: '', time: 0 };
   const stream = {

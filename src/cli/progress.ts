@@ -8,14 +8,6 @@ import { formatDuration } from '../io/quantities.ts';
 import type { Progress, WorkOptions } from '../runs/reporter.ts';
 import type { TerminalStream } from './terminal.ts';
 
-export interface ProgressOptions extends WorkOptions {
-  readonly stream: TerminalStream;
-  /** Write only logged messages. */
-  readonly quiet?: boolean;
-  /** Milliseconds, for tests. */
-  readonly now?: () => number;
-}
-
 export interface TerminalProgress extends Progress {
   /** Writes a line of its own, above the bar; also if quiet. */
   log(message: string): void;
@@ -42,8 +34,10 @@ const PLAIN_INTERVAL = 5000;
 const SPEED_WINDOW = 20;
 const CLEAR_LINE = '\r\u001b[K';
 
-/** Follow some work on a stream. */
-export function startProgress(options: ProgressOptions): TerminalProgress {
+/** Follows some work on a stream. If `quiet`, only logged messages are written. `now` is in milliseconds, for tests. */
+export function startProgress(
+  options: WorkOptions & { stream: TerminalStream; quiet?: boolean; now?: () => number },
+): TerminalProgress {
   const { stream, total, start = 0, label, unit = 'step', quiet = false, now = Date.now } = options;
   const isTerminal = stream.isTTY === true;
   const interval = isTerminal ? REDRAW_INTERVAL : PLAIN_INTERVAL;

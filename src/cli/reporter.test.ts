@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { type ReporterOptions, terminalReporter } from './reporter.ts';
+import { terminalReporter } from './reporter.ts';
 
 /** A reporter whose output is kept as text. */
-function start(options: ReporterOptions = {}, isTTY = false) {
+function start(options: Parameters<typeof terminalReporter>[1] = {}, isTTY = false) {
   const out = { stdout: '', stderr: '' };
   const stream = (name: 'stdout' | 'stderr') => ({
     isTTY,

@@ -11,17 +11,13 @@ export interface TerminalReporter extends Reporter {
   print(text: string): void;
 }
 
-export interface ReporterOptions {
-  /** Show no progress and no messages except warnings and notes. */
-  readonly quiet?: boolean | undefined;
-  /** Print events as JSON lines instead of results; also quiet. */
-  readonly json?: boolean | undefined;
-}
-
-/** Returns a reporter that writes messages above the bar of the work in progress. */
+/**
+ * Returns a reporter that writes messages above the bar of the work in progress. If `quiet`, it shows no progress and no
+ * messages except warnings and notes. With `json`, it is quiet, and prints events as JSON lines instead of results.
+ */
 export function terminalReporter(
   { stdout, stderr }: Terminal,
-  { quiet = false, json = false }: ReporterOptions,
+  { quiet = false, json = false }: { readonly quiet?: boolean; readonly json?: boolean },
 ): TerminalReporter {
   const silent = quiet || json;
   let active: TerminalProgress | undefined;

@@ -7,23 +7,15 @@ import { stat } from 'node:fs/promises';
 import { basename, join, relative, sep } from 'node:path';
 import { DatasetError } from '../errors.ts';
 import { printableList } from '../io/printable.ts';
-import { entriesIn, filesBelow, foldersIn, type IgnoredFiles, ignoredFiles } from './folder-files.ts';
+import { entriesIn, filesBelow, foldersIn, ignoredFiles } from './folder-files.ts';
 
 export interface LabelledFile {
   readonly path: string;
   readonly label: number;
 }
 
-export interface ClassFiles {
-  readonly files: readonly LabelledFile[];
-  /** One name a label. */
-  readonly classNames: readonly string[];
-  /** Ignored files in the folders. */
-  readonly ignoredFiles?: IgnoredFiles | undefined;
-}
-
 /**
- * List the files with these extensions. Classes are the folders in order of their names.
+ * List the files with these extensions, and sum up the others. Classes are the folders in order of their names.
  * @param unit what the files are, such as `images`.
  * @param names other names of the classes.
  * @throws {DatasetError} if there are no class folders, one has no such file, or a folder cannot be read.
@@ -33,7 +25,7 @@ export async function listClassFiles(
   extensions: ReadonlySet<string>,
   unit: string,
   names: readonly string[] | undefined,
-): Promise<ClassFiles> {
+) {
   const folders = await classFolders(root, unit);
   const files: LabelledFile[] = [];
   const others = await entriesIn(root);

@@ -23,7 +23,6 @@ export {
   createSolver,
   type Solver,
   type SolverName,
-  type SolverOptions,
   type SolverState,
   type SolverStep,
   solverNames,

@@ -6,12 +6,8 @@ import { float16ToFloat32, float32ToFloat16 } from '../tensor/convert.ts';
 import { tensor } from '../tensor/tensor.ts';
 import { type Features, forEachTile, type Tile, type TileOptions } from './products.ts';
 
-/** Points between which distances are taken. */
-export interface Points {
-  readonly features: Features;
-  /** |x|^2 of each, with the centre subtracted. */
-  readonly squares: Float64Array;
-}
+/** Points between which distances are taken, and |x|^2 of each with the centre subtracted. */
+export type Points = ReturnType<typeof pointsOf>;
 
 /** How distances are computed. */
 export interface Metric {
@@ -25,7 +21,7 @@ export interface Metric {
 }
 
 /** Prepare a set's points for distances. */
-export function pointsOf(features: Features, { centre, half = false }: Metric): Points {
+export function pointsOf(features: Features, { centre, half = false }: Metric) {
   const rounded = half ? tensor('float32', features.shape, toHalf(features.data)) : features;
   const [n, dims] = take(rounded.shape, 2);
   const squares = new Float64Array(n);

@@ -9,7 +9,7 @@ import { sliceAxis } from '../tensor/axes.ts';
 import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type EvaluationSet, requireSameNetwork } from './evaluation-set.ts';
 import type { ExtractedFeatures, FeatureNetwork } from './feature-network.ts';
-import { type GaussianSums, gaussianSums } from './gaussian.ts';
+import { gaussianSums } from './gaussian.ts';
 import type { SetContents } from './open-set.ts';
 import type { WorkOptions } from './products.ts';
 import type { SampleSource } from './sample-source.ts';
@@ -38,7 +38,7 @@ export async function extractFeatures(
 ): Promise<EvaluationSet> {
   requireKind(network, source);
   const [features, logits] = [rowCollector(source.count), rowCollector(source.count)];
-  let spatial: GaussianSums | undefined;
+  let spatial: Awaited<ReturnType<typeof gaussianSums>> | undefined;
   let done = 0;
   try {
     for await (const batch of source.batches(network.batchSize)) {

@@ -24,25 +24,12 @@ export function meanOf({ shape, data }: Pick<Features, 'shape' | 'data'>): Float
   return sum.map((value) => value / n);
 }
 
-/** A Gaussian of rows that need not be there at once. */
-export interface GaussianSums {
-  /** Count some rows (N, D) in, which may be overwritten afterwards. */
-  add(rows: Features): Promise<void>;
-  /** @throws {ArgumentError} if there were fewer than two rows. */
-  finish(): Promise<Gaussian>;
-  dispose(): Promise<void>;
-}
-
 /**
- * Begin with no rows. The sums are of differences from the mean of the first rows, so that little is lost where values
- * are far from 0.
+ * Begin a Gaussian of rows that need not be there at once. The sums are of differences from the mean of the first rows,
+ * so that little is lost where values are far from 0.
  * @param rowsAtOnce rows that are put by and added together, which is faster.
  */
-export async function gaussianSums(
-  device: Device,
-  dims: number,
-  rowsAtOnce = TILE_ROWS,
-): Promise<GaussianSums> {
+export async function gaussianSums(device: Device, dims: number, rowsAtOnce = TILE_ROWS) {
   const [rows, sum] = [input64('rows', ['count', dims]), input64('sum', [dims, dims])];
   const scatter = product64({ a: rows, b: rows, transposeA: true, onto: sum });
   const program = await device.compile({ inputs: [rows, sum], outputs: { scatter } });
@@ -68,7 +55,8 @@ export async function gaussianSums(
     waiting = 0;
   };
   return {
-    async add({ shape, data }) {
+    /** Count some rows (N, D) in, which may be overwritten afterwards. */
+    async add({ shape, data }: Features): Promise<void> {
       const n = at(shape, 0);
       for (let start = 0; start < n; ) {
         const taken = Math.min(n - start, rowsAtOnce - waiting);
@@ -78,7 +66,8 @@ export async function gaussianSums(
         if (waiting === rowsAtOnce) await flush();
       }
     },
-    async finish() {
+    /** @throws {ArgumentError} if there were fewer than two rows. */
+    async finish(): Promise<Gaussian> {
       if (waiting > 0) await flush();
       if (!centre || count < 2) {
         throw new ArgumentError(`gaussianSums: a covariance needs at least 2 samples, got ${count}`);

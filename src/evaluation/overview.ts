@@ -9,12 +9,6 @@ import type { PerSet } from './evaluation-set.ts';
 import { meanOf } from './gaussian.ts';
 import { type Features, pickRows, type WorkOptions, withTileProgram } from './products.ts';
 
-/** Points of both sets in a plane: (n, 2) and (m, 2), row by row. */
-export interface Projection extends PerSet<Float64Array> {
-  /** Shares of the variance of both sets together that lie along the first axis and the second. */
-  readonly shares: readonly [number, number];
-}
-
 /** At most `most` rows, evenly spread. */
 export function someRows(features: Features, most: number): Tensor<'float64'> {
   const n = at(features.shape, 0);
@@ -61,8 +55,9 @@ const ITERATIONS = 60;
 /**
  * Both sets in the plane in which they vary most: the first two principal components of all points together, found by
  * repeated products with their covariance. The larger coordinates of each axis point to the right and up.
+ * @returns the points, (n, 2) and (m, 2) row by row, and the shares of the variance of both sets together along each axis.
  */
-export function projectToPlane(reference: Features, samples: Features): Projection {
+export function projectToPlane(reference: Features, samples: Features) {
   const dims = at(reference.shape, 1);
   const centred = centredRows([reference, samples]);
   const [first, second] = principalAxes(centred, dims);
@@ -76,7 +71,7 @@ export function projectToPlane(reference: Features, samples: Features): Projecti
       float64At(i % 2 === 0 ? x : y, start + (i >> 1)),
     );
   const [n, m] = [at(reference.shape, 0), at(samples.shape, 0)];
-  return { reference: points(0, n), samples: points(n, n + m), shares: [share(x), share(y)] };
+  return { reference: points(0, n), samples: points(n, n + m), shares: [share(x), share(y)] as const };
 }
 
 /** The rows of all sets, less their common mean. */

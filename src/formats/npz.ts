@@ -7,16 +7,11 @@ import { LOOKED_AT, mistakenFile } from '../io/wrong-file-kind.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { encodeNpy, parseNpy, parseNpyText } from './npy.ts';
 import { type NpyStream, streamNpy } from './npy-stream.ts';
+import type { TensorArchive } from './tensor-archive.ts';
 import { encodeZip, openZip, type ZipMember } from './zip.ts';
 
-/** The arrays of an `.npz` file, each read when asked for. */
-export interface Npz {
-  /** Names of the arrays, without `.npy`. */
-  readonly names: readonly string[];
-  /** Whether there is an array of this name. */
-  has(name: string): boolean;
-  /** @throws {FormatError} if there is no such array or it is damaged. */
-  read(name: string): Promise<Tensor>;
+/** The arrays of an `.npz` file, each read when asked for, by their names without `.npy`. */
+export interface Npz extends Omit<TensorArchive, 'info' | 'metadata'> {
   /**
    * An array read piece by piece, which may be larger than memory.
    * @throws {FormatError} if there is no such array, or it is in Fortran order.
@@ -24,8 +19,6 @@ export interface Npz {
   stream(name: string): Promise<NpyStream>;
   /** The text that an array is. @throws {FormatError} if there is no such array, or it is not a single text. */
   readText(name: string): Promise<string>;
-  /** Close the source. */
-  close(): Promise<void>;
 }
 
 const SUFFIX = '.npy';

@@ -45,21 +45,16 @@ function journalFile(path: string): string {
   return companionFile(path, '.partial.json');
 }
 
-/** What to do with existing files of another origin. */
-export interface ReplaceOptions {
-  /** Replace them (default: false). */
-  readonly overwrite?: boolean;
-}
-
 /**
  * Checks whether `path` exists, finished, with this origin.
+ * @param overwrite whether files of another origin may be replaced.
  * @throws {ArgumentError} if there is another file of that name, or one with another origin, that may not be replaced.
  */
 export async function isFinishedNpz(
   path: string,
   { shape }: ResumableArray,
   origin: Origin,
-  { overwrite = false }: ReplaceOptions = {},
+  { overwrite = false }: { readonly overwrite?: boolean } = {},
 ): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   if (!found) return false;
@@ -93,7 +88,7 @@ export async function openResumableNpz(
   array: ResumableArray,
   origin: Origin,
   warn: (message: string) => void = () => {},
-  { overwrite = false }: ReplaceOptions = {},
+  { overwrite = false }: { readonly overwrite?: boolean } = {},
 ): Promise<ResumableNpz> {
   const layout = layoutOf(path, array, { ...origin, shape: array.shape });
   const { partial, journal, made, begin } = layout;

@@ -23,13 +23,8 @@ export const MAX_INDEX = 16 * 2 ** 20;
 
 const schema = z.object({ weight_map: z.record(z.string(), z.string()) });
 
-/** Maps tensors to files. */
-export interface ShardIndex {
-  /** File names without a folder, in the order in which the index names them. */
-  readonly files: readonly string[];
-  /** The file of each tensor. */
-  readonly fileOf: ReadonlyMap<string, string>;
-}
+/** File names without a folder, in the order in which the index names them, and the file of each tensor. */
+export type ShardIndex = ReturnType<typeof parseShardIndex>;
 
 /** Checks whether a file of this name is an index. */
 export function isShardIndex(name: string): boolean {
@@ -37,7 +32,7 @@ export function isShardIndex(name: string): boolean {
 }
 
 /** Parses an index. @throws {FormatError} if it is not one, or names a file that is not in its own folder. */
-export function parseShardIndex(text: string, name: string): ShardIndex {
+export function parseShardIndex(text: string, name: string) {
   const { weight_map } = parseJsonOf(text, name, schema, 'not the index of sharded safetensors', FormatError);
   const fileOf = new Map(Object.entries(weight_map));
   const files = [...new Set(fileOf.values())];

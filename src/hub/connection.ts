@@ -7,21 +7,14 @@ import { describeLocation, type HubLocation } from './names.ts';
 import { type HubSettings, hubSettings } from './settings.ts';
 
 /** How to reach the hub. */
-export interface Hub {
-  readonly settings: HubSettings;
-  /** Like the global one, with the token where the hub itself is asked. */
-  readonly fetch: typeof fetch;
-  readonly signal: AbortSignal | undefined;
-  readonly emit: (event: HubEvent) => void;
-  readonly retryDelay: number;
-  readonly stallTimeout: number;
-}
+export type Hub = Awaited<ReturnType<typeof openHub>>;
 
 /** Ready a connection. Nothing is sent yet. */
-export async function openHub(options: HubOptions = {}): Promise<Hub> {
+export async function openHub(options: HubOptions = {}) {
   const settings = await hubSettings(options.environment);
   return {
     settings,
+    /** Like the global one, with the token where the hub itself is asked. */
     fetch: hubFetch(options.fetch ?? fetch, settings),
     signal: options.signal,
     emit: options.onEvent ?? (() => {}),

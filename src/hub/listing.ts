@@ -48,18 +48,11 @@ export async function missingFile(hub: Hub, location: HubLocation): Promise<HubE
   );
 }
 
-/** What is known of a file through the API. */
-export interface ListedFile {
-  readonly commit: string | undefined;
-  readonly checksum: string | undefined;
-  readonly size: number;
-}
-
 /**
- * @returns undefined if the API knows no such file
+ * Returns what is known of a file through the API; undefined if it knows no such file.
  * @throws {HubError} if the answer is not one of the API; {ConnectionProblem} for failures of the network.
  */
-export function listedFile(hub: Hub, location: HubLocation): Promise<ListedFile | undefined> {
+export function listedFile(hub: Hub, location: HubLocation) {
   return understood(hub, async (signal) => {
     const { pathsInfo } = await import('@huggingface/hub');
     const where = parameters(hub, location, signal);

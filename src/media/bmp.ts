@@ -5,7 +5,7 @@
 
 import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
-import type { Image, ImageFile, ImageSize } from './pixels.ts';
+import type { Image, ImageFile } from './pixels.ts';
 
 /** Storage of the pixels. */
 const COMPRESSION = { none: 0, rle8: 1, rle4: 2, masks: 3, alphaMasks: 6 } as const;
@@ -14,17 +14,7 @@ const CORE_HEADER = 12;
 const FILE_HEADER = 14;
 
 /** The fields of the headers. */
-interface Header extends ImageSize {
-  readonly bits: number;
-  readonly compression: number;
-  /** Rows go from the top down, as a negative height means. */
-  readonly topDown: boolean;
-  /** Where pixels start. */
-  readonly pixels: number;
-  readonly palette: Uint8Array;
-  /** Masks of red, green and blue in a pixel of 16 or 32 bits. */
-  readonly masks: readonly [number, number, number];
-}
+type Header = ReturnType<typeof readHeader>;
 
 /** Opens a BMP file, to be decoded to RGB. @throws {FormatError} if its header is damaged, or it holds a JPEG or PNG. */
 export function openBmp(bytes: Uint8Array): ImageFile {
@@ -52,7 +42,7 @@ function decode(pixels: Uint8Array, header: Header): Image {
   return { width, height, channels: 3, data };
 }
 
-function readHeader(bytes: Uint8Array): Header {
+function readHeader(bytes: Uint8Array) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < FILE_HEADER + CORE_HEADER) throw new FormatError('is cut short within its header');
   const length = view.getUint32(14, true);
@@ -75,7 +65,9 @@ function readHeader(bytes: Uint8Array): Header {
     height: Math.abs(stored),
     bits,
     compression,
+    /** Rows go from the top down, as a negative height means. */
     topDown: stored < 0,
+    /** Where pixels start. */
     pixels: view.getUint32(10, true),
     palette,
     masks,
@@ -96,14 +88,17 @@ function requireSupported(bits: number, compression: number): void {
   throw new FormatError(`has ${bits} bits per pixel in compression ${compression}, which is not supported`);
 }
 
-function masksOf(view: DataView, length: number, bits: number, compression: number): Header['masks'] {
+/** Masks of red, green and blue in a pixel of 16 or 32 bits. */
+type Masks = readonly [number, number, number];
+
+function masksOf(view: DataView, length: number, bits: number, compression: number): Masks {
   const { masks, alphaMasks } = COMPRESSION;
   if (compression !== masks && compression !== alphaMasks) {
     return bits === 16 ? [0x7c00, 0x3e0, 0x1f] : [0xff0000, 0xff00, 0xff];
   }
   if (view.byteLength < FILE_HEADER + Math.max(length, 52))
     throw new FormatError('is cut short within its masks');
-  return [54, 58, 62].map((at) => view.getUint32(at, true)) as unknown as Header['masks'];
+  return [54, 58, 62].map((at) => view.getUint32(at, true)) as unknown as Masks;
 }
 
 /** Reads colours in the order blue, green, red, as RGB. Missing ones are black. */

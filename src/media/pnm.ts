@@ -2,19 +2,10 @@
 
 import { uint8At } from '../at.ts';
 import { FormatError } from '../errors.ts';
-import { type Channels, type ImageFile, type ImageSize, roundHalfEven } from './pixels.ts';
+import { type Channels, type ImageFile, roundHalfEven } from './pixels.ts';
 
-/** The fields of a header. */
-interface Header extends ImageSize {
-  readonly channels: Channels;
-  /** Bits rather than numbers, 1 for black. */
-  readonly isBitmap: boolean;
-  readonly isText: boolean;
-  /** The value of white. */
-  readonly most: number;
-  /** Where pixels start. */
-  readonly pixels: number;
-}
+/** The fields of a header: `most` is the value of white, and `pixels` is where pixels start. */
+type Header = ReturnType<typeof readHeader>;
 
 /** Opens a PBM, PGM or PPM file, whose white becomes 255. @throws {FormatError} if its header is damaged. */
 export function openPnm(bytes: Uint8Array): ImageFile {
@@ -32,9 +23,9 @@ export function openPnm(bytes: Uint8Array): ImageFile {
   };
 }
 
-function readHeader(bytes: Uint8Array): Header {
+function readHeader(bytes: Uint8Array) {
   const kind = uint8At(bytes, 1) - 0x30;
-  const isBitmap = kind === 1 || kind === 4;
+  const isBitmap = kind === 1 || kind === 4; // bits rather than numbers, 1 for black
   let at = 2;
   const number = (what: string): number => {
     const end = skipSpace(bytes, at);
@@ -48,7 +39,7 @@ function readHeader(bytes: Uint8Array): Header {
   if (width < 1 || height < 1 || most < 1 || most > 65535) {
     throw new FormatError(`states a size of ${width} x ${height} pixels of 0 to ${most}`);
   }
-  const channels = kind % 3 === 0 ? 3 : 1;
+  const channels: Channels = kind % 3 === 0 ? 3 : 1;
   return { width, height, channels, isBitmap, isText: kind <= 3, most, pixels: at + 1 };
 }
 

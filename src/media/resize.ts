@@ -34,14 +34,11 @@ const filters = { box, bilinear, bicubic } as const;
 /** Fixed point: 32 bits less 8 of the result and 2 for overshoot. */
 const ONE = 2 ** 22;
 
-/** The input pixels that one output pixel is made of: from `first` on, with these fixed-point weights. */
-interface Tap {
-  readonly first: number;
-  readonly weights: readonly number[];
-}
-
-/** The taps of `count` output pixels from `start` on. */
-function taps(inputSize: number, outputSize: number, filter: Filter, start: number, count: number): Tap[] {
+/**
+ * The taps of `count` output pixels from `start` on: each is made of the input pixels from `first` on, with fixed-point
+ * weights.
+ */
+function taps(inputSize: number, outputSize: number, filter: Filter, start: number, count: number) {
   const scale = inputSize / outputSize;
   const filterScale = Math.max(scale, 1);
   const support = filter.support * filterScale;
@@ -62,7 +59,13 @@ function roundHalfAway(value: number): number {
 }
 
 /** Scale along one axis. `outer` x `size` x `inner` bytes in, `outer` x `taps` x `inner` out. */
-function resample(data: Uint8Array, outer: number, size: number, inner: number, plan: readonly Tap[]) {
+function resample(
+  data: Uint8Array,
+  outer: number,
+  size: number,
+  inner: number,
+  plan: ReturnType<typeof taps>,
+) {
   const out = new Uint8Array(outer * plan.length * inner);
   for (let o = 0; o < outer; o++) {
     for (const [i, { first, weights }] of plan.entries()) {
@@ -83,12 +86,6 @@ export function resize(image: Image, width: number, height: number, filter: keyo
   return resizedPart(image, { width, height }, filter, { left: 0, top: 0, width, height });
 }
 
-/** A part of an image. */
-interface Part extends ImageSize {
-  readonly left: number;
-  readonly top: number;
-}
-
 /**
  * Computes a part of a resized image without the rest: the short side of a very long image may be brought to a size at
  * which its long side has a billion pixels.
@@ -97,7 +94,7 @@ function resizedPart(
   image: Image,
   { width, height }: ImageSize,
   filter: keyof typeof filters,
-  part: Part,
+  part: ImageSize & { readonly left: number; readonly top: number },
 ): Image {
   const { left, top } = part;
   const rows = taps(image.height, height, filters[filter], top, part.height);

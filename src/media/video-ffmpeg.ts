@@ -25,10 +25,6 @@ export interface VideoInfo extends ImageSize {
   readonly frames: number | undefined;
 }
 
-interface StreamInfo extends VideoInfo {
-  readonly codec: string;
-}
-
 /** How frames are read. */
 export interface ReadFramesOptions extends ReadImageOptions {
   /** Stops reading, and the decoder with it. */
@@ -87,7 +83,7 @@ export async function* decodeFrames(
  * @throws {FormatError} if there is none.
  * @throws {VideoDecoderError} if there is no ffprobe.
  */
-export async function probeStream(path: string, signal?: AbortSignal): Promise<StreamInfo> {
+export async function probeStream(path: string, signal?: AbortSignal) {
   const entries =
     'stream=codec_name,codec_tag_string,width,height,avg_frame_rate,r_frame_rate,nb_frames:stream_side_data=rotation';
   const options = ['-v', 'error', '-select_streams', 'V:0', '-show_entries', entries, '-of', 'json'];
@@ -119,7 +115,7 @@ interface ProbedStream {
   readonly side_data_list?: readonly { readonly rotation?: number }[];
 }
 
-function streamInfo(stream: ProbedStream): StreamInfo {
+function streamInfo(stream: ProbedStream): VideoInfo & { readonly codec: string } {
   const { codec_name, codec_tag_string, width = 0, height = 0, nb_frames, side_data_list = [] } = stream;
   const onItsSide = side_data_list.some(({ rotation = 0 }) => rotation % 180 !== 0);
   return {

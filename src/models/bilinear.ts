@@ -51,17 +51,8 @@ export function resizePictures(
   return float32([count, 3, ...times, rules.size, rules.size], out);
 }
 
-/** Resizes a channel of an image (H, W, 3) to a plane (size, size). */
-type PlaneResizer = (picture: Uint8Array, channel: number, plane: Float32Array) => void;
-
 /** For each output pixel along an axis the two input pixels next to it, and how near it is to the second. */
-interface Taps {
-  readonly low: Int32Array;
-  readonly high: Int32Array;
-  readonly share: Float32Array;
-}
-
-function tapsOf(inputSize: number, { size, pixelPlace }: BilinearRules): Taps {
+function tapsOf(inputSize: number, { size, pixelPlace }: BilinearRules) {
   const scale = fround(inputSize / size);
   const positions = Float32Array.from({ length: size }, (_, index) =>
     pixelPlace === 'corner'
@@ -76,12 +67,15 @@ function tapsOf(inputSize: number, { size, pixelPlace }: BilinearRules): Taps {
   };
 }
 
-/** A resizer for images of one size: along rows first; each step a + (b - a) t in float32. */
-function planeResizer(height: number, width: number, rules: BilinearRules): PlaneResizer {
+/**
+ * A resizer for images of one size, a channel (H, W, 3) to a plane (size, size): along rows first; each step
+ * a + (b - a) t in float32.
+ */
+function planeResizer(height: number, width: number, rules: BilinearRules) {
   const { size } = rules;
   const [rows, columns] = [tapsOf(height, rules), tapsOf(width, rules)];
   const values = Float32Array.from({ length: 256 }, (_, value) => rules.before(value));
-  return (picture, channel, plane) => {
+  return (picture: Uint8Array, channel: number, plane: Float32Array): void => {
     const resized = [0, 1].map(() => ({ row: new Float32Array(size), y: -1 }));
     const rowOf = (y: number): Float32Array => {
       const place = at(resized, y % 2);
@@ -106,7 +100,7 @@ function planeResizer(height: number, width: number, rules: BilinearRules): Plan
 function resizeRow(
   row: Uint8Array,
   channel: number,
-  { low, high, share }: Taps,
+  { low, high, share }: ReturnType<typeof tapsOf>,
   values: Float32Array,
   out: Float32Array,
 ): void {

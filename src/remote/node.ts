@@ -1,7 +1,6 @@
 /** @file The transports of Node: child processes and worker threads. Both end with the process that started them. */
 
-import { fork } from 'node:child_process';
-import type { Readable } from 'node:stream';
+import { type ChildProcess, fork } from 'node:child_process';
 import { parentPort, Worker } from 'node:worker_threads';
 import { DeviceError } from '../errors.ts';
 import { leaveStopSignalsToParent } from '../stop-signals.ts';
@@ -25,18 +24,15 @@ export function programBeside(module: string, name: string): URL {
   return new URL(`./${name}${module.endsWith('.ts') ? '.ts' : '.js'}`, module);
 }
 
-/** The parent's end of a child process. */
-export interface ChildPort extends OwnerPort {
-  readonly pid: number | undefined;
-  /** What the process prints as errors, if that is piped. */
-  readonly stderr: Readable | null;
-}
-
 /**
  * Starts a child process whose program calls {@link serveChild}.
  * @param name what to call it in messages, such as "the decoder"
  */
-export function startChild(program: URL, name: string, stderr: 'inherit' | 'pipe' = 'inherit'): ChildPort {
+export function startChild(
+  program: URL,
+  name: string,
+  stderr: 'inherit' | 'pipe' = 'inherit',
+): OwnerPort & Pick<ChildProcess, 'pid' | 'stderr'> {
   const child = fork(program, { serialization: 'advanced', stdio: ['ignore', 'ignore', stderr, 'ipc'] });
   const ended = new Promise<Error>((resolve) => {
     child.on('error', (cause) =>

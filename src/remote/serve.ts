@@ -45,7 +45,7 @@ export type Handlers<C extends Calls<C>> = {
 
 interface Running {
   readonly controller: AbortController;
-  readonly window: Window;
+  readonly window: ReturnType<typeof createWindow>;
   readonly ended: Promise<void>;
 }
 
@@ -125,21 +125,16 @@ function send(port: Port, given: unknown, messageOf: (value: unknown) => FromSer
 }
 
 /** Backpressure: limits how many events may be sent before the other end has read them. */
-interface Window {
-  /** Counts an event. Resolves when there may be another one. */
-  sent(): Promise<void>;
-  read(count: number): void;
-}
-
-function createWindow(size: number): Window {
+function createWindow(size: number) {
   let unread = 0;
   let wake = (): void => {};
   return {
-    async sent() {
+    /** Counts an event. Resolves when there may be another one. */
+    async sent(): Promise<void> {
       unread++;
       while (unread >= size) await new Promise<void>((resolve) => (wake = resolve));
     },
-    read(count) {
+    read(count: number): void {
       unread -= count;
       wake();
     },

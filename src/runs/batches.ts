@@ -16,16 +16,12 @@ export interface BatchedRequest extends Omit<SampleRequest, 'first' | 'signal'> 
 
 /** A stored model, and what computes its samples. */
 export interface SamplerSource {
+  /** The model; the caller closes it. */
   readonly model: StoredModel;
+  /** Computes the samples; the caller disposes of it. Images are decoded on the CPU, with as many threads. */
   readonly device: Device;
+  /** How products with weights are computed (default: fp32, or int8 if the model is stored so). int8 is faster on most CPUs, and changes samples a little. */
   readonly precision?: Precision | undefined;
-}
-
-/** Where batches begin, and what ends them early. */
-export interface BatchOptions {
-  /** Number of the first sample (default: 0). */
-  readonly first?: number;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Handles the batches of {@link sampleAhead}. */
@@ -52,10 +48,10 @@ export function defaultBatch(
   return Math.max(1, Math.min(most, Math.floor(CACHE_BYTES / Math.max(cacheBytes, 1))));
 }
 
-/** Yields what a sampler is asked for, batch after batch. */
+/** Yields what a sampler is asked for, batch after batch, from sample `first` on (default: 0). */
 export function* batchRequests(
   { batch, noise, ...request }: BatchedRequest,
-  { first: start = 0, signal }: BatchOptions = {},
+  { first: start = 0, signal }: Pick<SampleRequest, 'first' | 'signal'> = {},
 ): Generator<SampleRequest, void, void> {
   for (let first = start; first < request.labels.length; first += batch) {
     const labels = request.labels.slice(first, first + batch);
@@ -71,7 +67,7 @@ export function* batchRequests(
 export async function sampleAhead(
   source: SamplerSource,
   request: BatchedRequest,
-  options: BatchOptions,
+  options: Pick<SampleRequest, 'first' | 'signal'>,
   { onStep, onDone }: BatchHandler,
 ): Promise<void> {
   const sampler = await openSampler(source, options.signal);

@@ -35,20 +35,18 @@ export function existsError(path: string): ArgumentError {
   return new ArgumentError(`${path} exists; give --overwrite to replace it, or another name`);
 }
 
-/** The part of a request that determines its memory. */
-export interface SampledBatch extends SamplingExtent {
-  /** Batch size. */
-  readonly batch: number;
-  /** Samples whose latents are kept until the end (default: those of a batch). */
-  readonly kept?: number | undefined;
-}
-
 const FLOAT = 4;
 /** Noise, latents, and the copy of them that is written. */
 const COPIES = 3;
 
-/** @throws {ArgumentError} if sampling would take more memory than this process may use. */
-export function requireSamplingMemory(config: AcditConfig, sampled: SampledBatch): void {
+/**
+ * @param sampled with the batch size, and how many samples' latents are kept until the end (default: those of a batch).
+ * @throws {ArgumentError} if sampling would take more memory than this process may use.
+ */
+export function requireSamplingMemory(
+  config: AcditConfig,
+  sampled: SamplingExtent & { readonly batch: number; readonly kept?: number | undefined },
+): void {
   const { batch, kept = batch, blocks = config.blocks, ...extent } = sampled;
   const { total } = samplingMemory(config, batch, { blocks, ...extent });
   const latents = COPIES * FLOAT * Math.max(batch, kept) * blocks * config.blockSize * tokenSize(config);

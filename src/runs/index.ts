@@ -1,6 +1,7 @@
 /** @file What the commands do, without a terminal: `acdit/runs`. */
 
 export type { PerSet } from '../evaluation/evaluation-set.ts';
+export type { SamplerSource } from './batches.ts';
 export type { LabelOptions, LabelOrder } from './chosen-labels.ts';
 export {
   type ConvertModelOptions,

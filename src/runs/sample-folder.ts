@@ -13,16 +13,7 @@ import { processIdentitySchema, stateOf, thisProcess } from '../io/process-ident
 import { FRAME_NAME } from '../media/video-writer.ts';
 
 /** The files of one run. */
-export interface SampleFolder {
-  /** Returns the path of a sample's file, without the ending. @param sample number in the run, from 0 */
-  stem(sample: number, name: string): string;
-  /** The file of the grid. */
-  readonly grid: string;
-  /** The file of the latents, unless another is named. */
-  readonly latents: string;
-  /** Records that the run has ended. */
-  release(): Promise<void>;
-}
+export type SampleFolder = Awaited<ReturnType<typeof openSampleFolder>>;
 
 /** The number that a sample's name begins with. A name with more digits is not a sample's. */
 const NUMBERED = /^(\d{3,12})-/;
@@ -54,7 +45,7 @@ type Run = z.infer<typeof runSchema>;
 export async function openSampleFolder(
   path: string,
   { count, overwrite, signal }: LockOptions & { readonly count: number; readonly overwrite: boolean },
-): Promise<SampleFolder> {
+) {
   await makeFolders(path);
   const own = await withRecord(path, { signal }, async (runs) => {
     if (overwrite) await removeRuns(path, runs);
@@ -68,10 +59,14 @@ export async function openSampleFolder(
   });
   const suffix = own.run === 1 ? '' : `-${own.run}`;
   return {
-    stem: (sample, name) => join(path, fileStem(own.first + sample, name)),
+    /** Returns the path of a sample's file, without the ending. @param sample number in the run, from 0 */
+    stem: (sample: number, name: string): string => join(path, fileStem(own.first + sample, name)),
+    /** The file of the grid. */
     grid: join(path, `grid${suffix}.png`),
+    /** The file of the latents, unless another is named. */
     latents: join(path, `latents${suffix}.npy`),
-    release: () =>
+    /** Records that the run has ended. */
+    release: (): Promise<void> =>
       withRecord(path, {}, async (runs) => {
         const { owner: _, ...ended } = own;
         return { runs: runs.map((run) => (run.first === own.first ? ended : run)), result: undefined };

@@ -27,7 +27,7 @@ import { DEFAULT_SEED, stepsOfSample } from '../sampling/request.ts';
 import { elementCount, tensor } from '../tensor/tensor.ts';
 import { sampleAhead } from './batches.ts';
 import { invalidOption } from './checks.ts';
-import { type LabelOrder, type ManyLabels, manyLabels } from './chosen-labels.ts';
+import { type LabelOrder, manyLabels } from './chosen-labels.ts';
 import { contextOf } from './reporter.ts';
 import {
   findAutoencoder,
@@ -58,12 +58,7 @@ export interface SampleNpzResult extends SamplingRecord {
 }
 
 /** A run with everything checked. */
-interface Run extends SamplingPlan, Pick<SampleNpzOptions, 'npz'> {
-  /** Folder of the autoencoder, for a model of latents. */
-  readonly vae: string | undefined;
-  readonly chosen: ManyLabels;
-  readonly array: ResumableArray;
-}
+type Run = Awaited<ReturnType<typeof prepare>>;
 
 /**
  * Samples until the file is complete, or the run is aborted. A file that an earlier run left unfinished is continued.
@@ -84,7 +79,7 @@ export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzRes
   return { file: npz, shape: array.shape, order: chosen.order, ...settingsOf(run), made, done, seconds };
 }
 
-async function prepare(options: SampleNpzOptions): Promise<Run> {
+async function prepare(options: SampleNpzOptions) {
   const { npz, seed = DEFAULT_SEED } = options;
   const { config } = options.model;
   const context = contextOf(options);
@@ -164,7 +159,7 @@ async function writeRows(run: Run, file: ResumableNpz, lock: Lock): Promise<bool
 }
 
 /** Describes `arr_0`: (N, H, W, 3), or of videos (N, frames, H, W, 3). */
-function imageArray(config: AcditConfig, { labels, blocks }: Run['request']): ResumableArray {
+function imageArray(config: AcditConfig, { labels, blocks }: SamplingPlan['request']): ResumableArray {
   const { width, height } = imageSize(config);
   const frames = frameCount(config, blocks);
   if (!Number.isInteger(frames)) {

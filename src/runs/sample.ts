@@ -35,7 +35,6 @@ import {
   openDecoder,
   planRun,
   type SamplingOptions,
-  type SamplingPlan,
   type SamplingRecord,
   settingsOf,
 } from './sampling-plan.ts';
@@ -87,15 +86,7 @@ export interface SampleResult extends SamplingRecord {
 }
 
 /** A run with everything checked and read. */
-interface Run extends SamplingPlan, Pick<SampleOptions, 'latents'> {
-  readonly config: AcditConfig;
-  /** Folder of the autoencoder, for a model of latents. */
-  readonly vae: string | undefined;
-  readonly decodes: boolean;
-  readonly keepsLatents: boolean;
-  /** How videos are written, if the model makes any. */
-  readonly videos: VideoSettings | undefined;
-}
+type Run = Awaited<ReturnType<typeof prepare>>;
 
 /** Everything that is finished. */
 interface Finished {
@@ -156,7 +147,7 @@ export async function sample(options: SampleOptions): Promise<SampleResult> {
 const WITHOUT_AUTOENCODER = ', or use --latents F.npy --no-decode';
 
 /** Checks all options, and reads what is continued. */
-async function prepare(options: SampleOptions): Promise<Run> {
+async function prepare(options: SampleOptions) {
   const { model, device, latents, vae: named, noise, overwrite } = options;
   const { config } = model;
   const context = contextOf(options);
@@ -187,10 +178,12 @@ async function prepare(options: SampleOptions): Promise<Run> {
     request: { ...plan.request, ...continued },
     first: { ...plan.first, ...continued },
     config,
+    /** Folder of the autoencoder, for a model of latents. */
     vae,
     decodes: decode,
     keepsLatents,
     latents,
+    /** How videos are written, if the model makes any. */
     videos,
   };
 }

@@ -1,6 +1,5 @@
 /** @file What all runs that sample take, checked before the weights are read. */
 
-import type { StoredModel } from '../checkpoints/stored-model.ts';
 import {
   type Decoder,
   localDecoder,
@@ -19,21 +18,18 @@ import {
   type PerBlock,
   planSampling,
   type SamplePlan,
+  type SampleRequest,
 } from '../sampling/request.ts';
 import type { Precision } from '../sampling/segments.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BatchedRequest, batchRequests, defaultBatch } from './batches.ts';
+import { type BatchedRequest, batchRequests, defaultBatch, type SamplerSource } from './batches.ts';
 import { invalidOption, requireSamplingMemory } from './checks.ts';
 import type { LabelOptions } from './chosen-labels.ts';
 import { decoderPath } from './model-path.ts';
 import type { ActiveContext, Reporter, RunContext } from './reporter.ts';
 
 /** Options of every run that samples. Those that are left out have the command line's defaults. */
-export interface SamplingOptions extends LabelOptions, RunContext {
-  /** The model; the caller closes it. */
-  readonly model: StoredModel;
-  /** Computes the samples; the caller disposes of it. Images are decoded on the CPU, with as many threads. */
-  readonly device: Device;
+export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource {
   /** Solver steps, for all blocks or per block (default: 25). */
   readonly steps?: PerBlock | undefined;
   /** Guidance scale, for all blocks or per block (default: the model's own). */
@@ -47,8 +43,6 @@ export interface SamplingOptions extends LabelOptions, RunContext {
   readonly window?: number | undefined;
   /** Batch size (default: 16, in an npz file 32, fewer if the cache would exceed 1 GB). */
   readonly batch?: number | undefined;
-  /** How products with weights are computed (default: fp32, or int8 if the model is stored so). int8 is faster on most CPUs, and changes samples a little. */
-  readonly precision?: Precision | undefined;
   /** Autoencoder of a model of latents: a folder, or a name on the hub (default: that of the released models). */
   readonly vae?: string | undefined;
   /** Replace output files that exist (default: false). */
@@ -56,11 +50,7 @@ export interface SamplingOptions extends LabelOptions, RunContext {
 }
 
 /** How samples were made. */
-export interface SamplingRecord {
-  readonly steps: PerBlock;
-  readonly cfg: PerBlock;
-  readonly solver: SolverName;
-  readonly seed: number;
+export interface SamplingRecord extends Required<Pick<SampleRequest, 'steps' | 'cfg' | 'solver' | 'seed'>> {
   readonly precision: Precision;
   /** With precision int8: the share of multiply-adds with weights that a step does in 8 bits. */
   readonly int8Share?: number;
@@ -86,7 +76,7 @@ export function settingsOf({ model, request, precision }: SamplingPlan): Omit<Sa
 
 /** Says so if 8 bits, which were asked for, are slower than float32 on this processor. */
 export async function noteSlowPrecision(
-  { model: { config }, device, precision }: Pick<SamplingOptions, 'model' | 'device' | 'precision'>,
+  { model: { config }, device, precision }: SamplerSource,
   report: Reporter,
 ): Promise<void> {
   if (precision !== 'int8') return;

@@ -19,7 +19,6 @@ import { sameClasses } from '../models/acdit/class-names.ts';
 import { imageSize } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { tensorBytes } from '../tensor/tensor.ts';
-import type { EvaluationSettings } from '../training/evaluation-series.ts';
 import { readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';
 import { isSplit, type Recipe } from '../training/recipe.ts';
@@ -30,17 +29,7 @@ import { canDraw, sampleImages, type TrainingSampleOptions } from './training-sa
 /** The metrics that are one number. */
 export type Scores = Readonly<Record<string, number>>;
 
-export interface TrainingEvaluation {
-  /** Everything that the scores depend on besides the model's weights. */
-  readonly settings: EvaluationSettings;
-  /**
-   * Sample with these weights and compare.
-   * @param onProgress gets the share that is done, 0 to 1.
-   * @throws the signal's reason once it is aborted.
-   */
-  run(weights: Weights, onProgress: (share: number) => void): Promise<Scores>;
-  dispose(): Promise<void>;
-}
+export type TrainingEvaluation = Awaited<ReturnType<typeof openTrainingEvaluation>>;
 
 /** What the model's images are called in messages. */
 const SAMPLES = 'samples of the model';
@@ -51,10 +40,7 @@ type EvaluationRecipe = NonNullable<Recipe['evaluation']>;
  * Open the network and the reference, whose features are kept.
  * @throws {AcditError} if one is missing, or they do not go together.
  */
-export async function openTrainingEvaluation(
-  options: TrainingSampleOptions,
-  settings: EvaluationRecipe,
-): Promise<TrainingEvaluation> {
+export async function openTrainingEvaluation(options: TrainingSampleOptions, settings: EvaluationRecipe) {
   const { device, signal } = options;
   if (!canDraw(options)) {
     throw new ConfigError('recipe: evaluation of a model of latents needs an autoencoder, as output.vae');
@@ -66,8 +52,9 @@ export async function openTrainingEvaluation(
   const labelled = sameClasses(network.classNames, options.config.classNames);
   const { vae } = options.recipe.output;
   return {
-    // Fingerprints of what files hold now: a path may hold something else tomorrow.
+    /** Everything that the scores depend on besides the model's weights. */
     settings: {
+      // Fingerprints of what files hold now: a path may hold something else tomorrow.
       network: network.name,
       ...network.protocol,
       reference: fingerprint,
@@ -75,7 +62,12 @@ export async function openTrainingEvaluation(
       ...sampling(options.recipe, settings),
       ...(vae !== undefined && { autoencoder: await decoderFingerprint(vae, signal) }),
     },
-    async run(weights, onProgress) {
+    /**
+     * Samples with these weights and compares.
+     * @param onProgress gets the share that is done, 0 to 1.
+     * @throws the signal's reason once it is aborted.
+     */
+    async run(weights: Weights, onProgress: (share: number) => void): Promise<Scores> {
       const source = modelSource(options, settings, weights);
       const { labels, ...samples } = await extractFeatures(device, network, source, { signal, onProgress });
       const set = labelled ? { ...samples, labels } : samples;

@@ -5,13 +5,11 @@ import { at } from '../at.ts';
 import { localDecoder, pixelDecoder } from '../decoding/decoder.ts';
 import { encodePng, type Image, writePng } from '../media/image.ts';
 import { framesOf } from '../media/pixels.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
-import type { Device } from '../runtime/device.ts';
 import { createSampler } from '../sampling/sampler.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
-import type { Recipe } from '../training/recipe.ts';
 import { SAMPLES_FOLDER } from '../training/run-folder.ts';
+import type { LoopOptions } from '../training/training-loop.ts';
 import { type BatchedRequest, batchRequests } from './batches.ts';
 import { labelName } from './labels.ts';
 import { labelledGrid, type NamedImage, writeAnimatedGrid } from './sample-files.ts';
@@ -21,12 +19,7 @@ const MAX_CLASSES = 10;
 const PER_CLASS = 4;
 const BATCH = 8;
 
-export interface TrainingSampleOptions {
-  readonly recipe: Recipe;
-  readonly config: AcditConfig;
-  readonly device: Device;
-  readonly signal: AbortSignal;
-}
+export type TrainingSampleOptions = Required<Pick<LoopOptions, 'recipe' | 'config' | 'device' | 'signal'>>;
 
 /** Whether samples can be drawn: latents only with an autoencoder. */
 export function canDraw({ recipe, config }: Pick<TrainingSampleOptions, 'recipe' | 'config'>): boolean {

@@ -49,17 +49,11 @@ async function multipliesRightly(device: Device, bits: WeightBits): Promise<bool
   return [...data].every((value, i) => Math.abs(Number(value) - signOf(i) * INNER) < 0.5);
 }
 
-/** Milliseconds of a product. */
-export interface ProductTimes {
-  readonly fp32: number;
-  readonly int8: number;
-}
-
 /** Runs of each kind; the quickest counts. */
 const RUNS = 5;
 
-/** Times the product of (rows, C) and (4 C, C), the widest of a layer, in float32 and in 8 bits, in turns. */
-export async function timeProducts(device: Device, rows: number, hidden: number): Promise<ProductTimes> {
+/** Times the product of (rows, C) and (4 C, C), the widest of a layer, in float32 and in 8 bits, in turns: milliseconds. */
+export async function timeProducts(device: Device, rows: number, hidden: number) {
   const generator = new Generator(1);
   const weight = float32([4 * hidden, hidden], generator.randn(4 * hidden ** 2));
   const symbols = [input('x', [rows, hidden]), input('weight', [4 * hidden, hidden])] as const;

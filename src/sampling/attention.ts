@@ -29,12 +29,7 @@ export interface PlacedSequence extends Sequence {
 }
 
 /** One sample of a sequence: its cache, and its row in each guidance branch. */
-interface PlacedSample {
-  readonly cache: KeyValueCache;
-  readonly rows: readonly number[];
-  /** The cache that a clean block fills. */
-  readonly extended: KeyValueCache | undefined;
-}
+type PlacedSample = Pick<PlacedSequence, 'cache' | 'extended'> & { readonly rows: readonly number[] };
 
 /** Runs the attention of some samples in one layer. */
 type AttendLayer = (layer: number) => Promise<void>;

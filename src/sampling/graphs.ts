@@ -127,14 +127,10 @@ export function cacheGroups(config: AcditConfig): number[] {
 export const numbered = (name: string, index: number): string => `${name}.${index}`;
 
 /** Queries, keys and values (N, H, B, D). */
-export interface AttentionInputs {
-  readonly query: SymbolicTensor;
-  readonly key: SymbolicTensor;
-  readonly value: SymbolicTensor;
-}
+export type AttentionInputs = ReturnType<typeof attentionSymbols>;
 
 /** One guidance branch's queries, keys and values (1, H, B, D), named with `suffix`. */
-function attentionSymbols(config: AcditConfig, suffix: string): AttentionInputs {
+function attentionSymbols(config: AcditConfig, suffix: string) {
   const shape = [1, config.heads, config.blockSize, headSize(config)];
   return {
     query: input(`query${suffix}`, shape),
@@ -172,19 +168,11 @@ function headsOf(groups: readonly SymbolicTensor[]): number[] {
   return groups.map(({ shape }) => Number(shape[1]));
 }
 
-/** Keys or values of the clean blocks for one layer or sequence, by groups of heads. */
-export interface PastSymbols {
-  readonly keys: readonly SymbolicTensor[];
-  readonly values: readonly SymbolicTensor[];
-}
+/** Keys and values of the clean blocks for one layer or sequence, by groups of heads. */
+export type PastSymbols = ReturnType<typeof pastSymbols>;
 
 /** Inputs for what is cached, named with `suffix`. */
-export function pastSymbols(
-  config: AcditConfig,
-  samples: number,
-  suffix: string,
-  cached: string,
-): PastSymbols {
+export function pastSymbols(config: AcditConfig, samples: number, suffix: string, cached: string) {
   return {
     keys: cacheSymbols(config, samples, `cachedKeys${suffix}`, cached),
     values: cacheSymbols(config, samples, `cachedValues${suffix}`, cached),

@@ -47,23 +47,17 @@ export interface SampleRequest {
   readonly signal?: AbortSignal;
 }
 
-/** How long samples become, and how far back their blocks look. */
-export interface SampleLength {
+/** The warning for samples whose window slides. */
+export const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
+
+/** A request that was checked, with nothing left open. Nothing is drawn yet. */
+export interface SamplePlan extends SampleRequest {
   /** Blocks of each sample, those given included. */
   readonly blocks: number;
   /** Max finished blocks that are attended. */
   readonly window: number;
   /** Some block attends the last of the blocks before it only, for which no model is trained. */
   readonly slides: boolean;
-}
-
-/** The warning for samples whose window slides. */
-export const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
-
-/** A request that was checked, with nothing left open. Nothing is drawn yet. */
-export interface SamplePlan extends SampleRequest, SampleLength {
-  readonly blocks: number;
-  readonly window: number;
   /** `labels[sample][block]` */
   readonly labels: readonly (readonly number[])[];
   /** One per block. */
@@ -130,7 +124,7 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
 export function planLength(
   config: AcditConfig,
   request: { readonly blocks?: number | undefined; readonly window?: number | undefined },
-): SampleLength {
+): Pick<SamplePlan, 'blocks' | 'window' | 'slides'> {
   const blocks = plannedBlocks(config, request.blocks);
   const window = plannedWindow(config, blocks, request.window);
   return { blocks, window, slides: blocks - 1 > window };

@@ -20,18 +20,14 @@ const ANY = '*';
 const METHODS = ['GET', 'HEAD', 'POST', 'DELETE'];
 
 /** Origins that may use the server, from {@link allowedOrigins}. */
-export interface AllowedOrigins {
-  /** Origins as browsers send them. */
-  readonly origins: readonly string[];
-  readonly any: boolean;
-}
+export type AllowedOrigins = ReturnType<typeof allowedOrigins>;
 
 /**
  * Returns the origins as browsers send them, `https://example.com`: in lower case, without a slash at the end or the
  * scheme's default port. `*` stands for all.
  * @throws {ArgumentError} if one is not an origin
  */
-export function allowedOrigins(texts: readonly string[] = []): AllowedOrigins {
+export function allowedOrigins(texts: readonly string[] = []) {
   const origins = texts.map((text) => cleanOrigin(text.trim()));
   return { origins, any: origins.includes(ANY) };
 }

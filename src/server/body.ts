@@ -9,28 +9,20 @@ import { printable } from '../io/printable.ts';
 import { didYouMean } from '../nearest.ts';
 import { clientGone, invalid } from './problems.ts';
 
-/** Options for reading a body. */
-export interface BodyOptions {
-  /** Max bytes, apart from given blocks. */
-  readonly limit: number;
-  /** Max bytes in total, if blocks may be given. */
-  readonly givenLimit?: number;
-  /** `multipart/form-data` is accepted as well as JSON. */
-  readonly forms?: boolean;
-}
-
 const JSON_TYPE = 'application/json';
 const FORM_TYPE = 'multipart/form-data';
 
 /**
  * Returns the body as `schema` defines it.
+ * @param limit max bytes, apart from given blocks; with them, it may have `givenLimit`
+ * @param forms whether `multipart/form-data` is accepted as well as JSON
  * @throws {ApiError} 415 if it is of another type or compressed, 413 if it is larger than the limit, 400 if it is not
  * valid or does not fit; it describes the first problem
  */
 export async function readBody<S extends z.ZodObject>(
   c: Context,
   schema: S,
-  { limit, givenLimit = limit, forms = false }: BodyOptions,
+  { limit, givenLimit = limit, forms = false }: { limit: number; givenLimit?: number; forms?: boolean },
 ): Promise<z.output<S>> {
   const type = bodyType(c);
   if (type !== JSON_TYPE && !(forms && type === FORM_TYPE)) {

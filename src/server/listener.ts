@@ -10,19 +10,6 @@ import { printable } from '../io/printable.ts';
 import { errorResponse } from './problems.ts';
 import { milliseconds, whenAborted } from './time.ts';
 
-/** A function from requests to answers. */
-type Fetch = (request: Request) => Response | Promise<Response>;
-
-/** Address to listen on, and time limits for clients. */
-export interface ListenOptions {
-  /** A name or IP address; IPv6 addresses may be in brackets. */
-  readonly host: string;
-  /** 0 for any free port. */
-  readonly port: number;
-  /** Seconds after which a client that reads nothing is disconnected. */
-  readonly unread: number;
-}
-
 /** A server on a port. */
 export type Listener = Awaited<ReturnType<typeof listen>>;
 
@@ -34,11 +21,13 @@ const IDLE_INTERVAL = 50;
 const LAST_ANSWERS = 1000;
 
 /**
- * Listens on a port.
+ * Listens on a port, or for port 0 on any that is free.
+ * @param host a name or IP address; IPv6 addresses may be in brackets
+ * @param unread seconds after which a client that reads nothing is disconnected
  * @throws {ArgumentError} if the port is not a port
  * @throws {AcditError} if the address or port is not available
  */
-export async function listen({ host, port, unread }: ListenOptions) {
+export async function listen({ host, port, unread }: { host: string; port: number; unread: number }) {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) {
     throw new ArgumentError(`the port must be a whole number from 0 to 65535, got ${port}`);
   }
@@ -59,7 +48,7 @@ export async function listen({ host, port, unread }: ListenOptions) {
     /** The IP address that it listens on. */
     address,
     /** Answers requests by this function from now on; until then they get 503. */
-    answer(fetch: Fetch): void {
+    answer(fetch: (request: Request) => Response | Promise<Response>): void {
       answer = getRequestListener(fetch);
     },
     /**

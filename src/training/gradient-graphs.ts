@@ -46,19 +46,7 @@ import {
 } from '../models/acdit/weights.ts';
 
 /** Graphs of one training step for batches of a fixed size. */
-export interface GradientGraphs {
-  /** `features` and `labels` to `condition`. */
-  readonly conditions: DifferentiatedGraph;
-  /** `tokens` to `hidden`. */
-  readonly embed: DifferentiatedGraph;
-  readonly layer: LayerGraphs;
-  /** The last layer has queries of noised blocks only; clean ones serve as keys and values. */
-  readonly lastLayer: LayerGraphs;
-  /** `wide` to `activated`, for any number of elements. */
-  readonly activation: DifferentiatedGraph;
-  /** `hidden` and `condition` to loss, prediction and the first gradients at once. */
-  readonly loss: Graph;
-}
+export type GradientGraphs = ReturnType<typeof gradientGraphs>;
 
 /** A layer's forward and backward graph, both cut at its activation. */
 export interface LayerGraphs {
@@ -85,15 +73,20 @@ export function sequenceBlocks(config: AcditConfig): number {
 }
 
 /** Builds the graphs for batches of `samples`. */
-export function gradientGraphs(config: AcditConfig, samples: number): GradientGraphs {
+export function gradientGraphs(config: AcditConfig, samples: number) {
   const { features, labels, tokens } = batchInputs(config, samples);
   const { embedder } = modelInputs(config);
   return {
+    /** `features` and `labels` to `condition`. */
     conditions: differentiateWeights({ condition: conditions(embedder, features, labels) }),
+    /** `tokens` to `hidden`. */
     embed: differentiateWeights({ hidden: linear(tokens, embedder['x_embedder.weight']) }),
     layer: layerGraphs(config, samples, false),
+    /** The last layer has queries of noised blocks only; clean ones serve as keys and values. */
     lastLayer: layerGraphs(config, samples, true),
+    /** `wide` to `activated`, for any number of elements. */
     activation: differentiate(graphOf({ activated: gelu(input('wide', ['count'])) }), ['wide'], 'slope'),
+    /** `hidden` and `condition` to loss, prediction and the first gradients at once. */
     loss: lossGraph(config, samples),
   };
 }
@@ -195,26 +188,20 @@ function lossGraph(config: AcditConfig, samples: number): Graph {
 }
 
 /** What a batch is to the graphs. */
-export interface BatchSymbols {
-  /** Features of each noised block's timestep (N T, 256). */
-  readonly features: SymbolicTensor;
-  /** Class of each noised block (N T). */
-  readonly labels: SymbolicTensor;
-  /** Tokens of the whole sequence (N, 2 T - 1, B, token size). */
-  readonly tokens: SymbolicTensor;
-  /** What is to be predicted (N, T, B, token size). */
-  readonly target: SymbolicTensor;
-  /** How much each block counts (N, T, 1, 1). */
-  readonly lossWeights: SymbolicTensor;
-}
+export type BatchSymbols = ReturnType<typeof batchInputs>;
 
-export function batchInputs(config: AcditConfig, samples: number): BatchSymbols {
+export function batchInputs(config: AcditConfig, samples: number) {
   const { blocks, blockSize } = config;
   return {
+    /** Features of each noised block's timestep (N T, 256). */
     features: input('features', [samples * blocks, TIMESTEP_FEATURES]),
+    /** Class of each noised block (N T). */
     labels: input('labels', [samples * blocks], 'int64'),
+    /** Tokens of the whole sequence (N, 2 T - 1, B, token size). */
     tokens: input('tokens', [samples, sequenceBlocks(config), blockSize, tokenSize(config)]),
+    /** What is to be predicted (N, T, B, token size). */
     target: input('target', [samples, blocks, blockSize, tokenSize(config)]),
+    /** How much each block counts (N, T, 1, 1). */
     lossWeights: input('lossWeights', [samples, blocks, 1, 1]),
   };
 }

@@ -12,7 +12,7 @@ import type { TrainingPoint } from './checkpoint.ts';
 import { compileGradientPass } from './compile-gradient-pass.ts';
 import type { GradientPass, NoisedBatch } from './gradient-pass.ts';
 import { learningRate } from './learning-rate.ts';
-import { type BatchesStart, noisedBatches } from './noising.ts';
+import { type BatchesStart, type NoisedBatchesOptions, noisedBatches } from './noising.ts';
 import { clipFactor, compileOptimizer, type Optimizer, requireFinite, zerosLike } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
 
@@ -54,10 +54,7 @@ export interface TrainingHooks {
 }
 
 /** What is trained, on what, and from which point. */
-export interface LoopOptions {
-  readonly recipe: Recipe;
-  readonly config: AcditConfig;
-  readonly dataset: Dataset;
+export interface LoopOptions extends Omit<NoisedBatchesOptions, 'start'> {
   readonly device: Device;
   /**
    * Where the weights are stepped; by default where gradients are computed. The optimizer's moments stay there.
@@ -69,7 +66,6 @@ export interface LoopOptions {
   readonly point: TrainingPoint;
   /** Keeps a point to resume from: every `checkpointEvery` steps, and at the end. */
   readonly save?: (point: TrainingPoint) => Promise<void>;
-  readonly signal?: AbortSignal;
   readonly hooks?: TrainingHooks;
 }
 

@@ -87,22 +87,13 @@ function shardMetadata({ source, autoencoder }: LatentsIndex, shard: number): Re
 }
 
 /** An open shard. */
-export interface Shard {
-  readonly labels: Int32Array;
-  /** How many frames each sample has: 1 if it is an image. */
-  readonly frames: Int32Array;
-  /** Moments (count, 2C, h, w) of frames of a sample, from frame `first` on. */
-  read(row: number, first: number, count: number, flipped: boolean): Promise<Float32Array>;
-  /** Reads everything. @throws {FormatError} if anything is damaged; the signal's reason once it is aborted. */
-  verify(signal?: AbortSignal): Promise<void>;
-  close(): Promise<void>;
-}
+export type Shard = Awaited<ReturnType<typeof openShard>>;
 
 /**
  * Open a shard that its index lists as finished.
  * @throws {FormatError} naming it, if it is missing, damaged, or not the one that the index means.
  */
-export async function openShard(folder: string, index: LatentsIndex, shard: number): Promise<Shard> {
+export async function openShard(folder: string, index: LatentsIndex, shard: number) {
   const path = shardFile(folder, shard);
   const isEarlier = (): boolean => index.version === EARLIER_VERSION;
   const archive = await openChecksummedSafetensors(await openFile(path), isEarlier);
@@ -126,15 +117,18 @@ export async function openShard(folder: string, index: LatentsIndex, shard: numb
     }
     return {
       labels,
+      /** How many frames each sample has: 1 if it is an image. */
       frames,
-      async read(row, first, count, flipped) {
+      /** Moments (count, 2C, h, w) of frames of a sample, from frame `first` on. */
+      async read(row: number, first: number, count: number, flipped: boolean): Promise<Float32Array> {
         const { data } = toFloat32(
           await archive.readRows(flipped ? FLIPPED : MOMENTS, at(starts, row) + first, count),
         );
         if (data.every(Number.isFinite)) return data;
         throw new FormatError(`${path}: sample ${row} has values that are no numbers; the file is damaged`);
       },
-      async verify(signal) {
+      /** Reads everything. @throws {FormatError} if anything is damaged; the signal's reason once it is aborted. */
+      async verify(signal?: AbortSignal): Promise<void> {
         const total = starts.at(-1)!;
         for (const name of index.flips ? [MOMENTS, FLIPPED] : [MOMENTS]) {
           for (let first = 0; first < total; first += ROWS_AT_ONCE) {

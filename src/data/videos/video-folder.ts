@@ -3,7 +3,7 @@
 import { at } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { VIDEO_EXTENSIONS } from '../../media/file-formats.ts';
-import { type ClassFiles, fingerprintOf, listClassFiles } from '../class-folders.ts';
+import { fingerprintOf, type LabelledFile, listClassFiles } from '../class-folders.ts';
 import { CorruptFiles } from '../corrupt-files.ts';
 import { CorruptVideo, type Sample, type VideoDataset } from '../dataset.ts';
 import type { DatasetOptions } from '../kinds.ts';
@@ -26,7 +26,11 @@ export async function openVideoFolder(path: string, options: VideoDatasetOptions
 /** @param root what the dataset is called, and what its files are below. */
 export function videoDataset(
   root: string,
-  { files, classNames, ignoredFiles }: ClassFiles,
+  {
+    files,
+    classNames,
+    ignoredFiles,
+  }: Pick<VideoDataset, 'classNames' | 'ignoredFiles'> & { readonly files: readonly LabelledFile[] },
   options: VideoDatasetOptions,
 ): VideoDataset {
   const { frames, interval, size, channels, maxPixels, clipReader = processClipReader() } = options;

@@ -12,9 +12,6 @@ export const solverNames = ['dpm-solver-plus-plus-2m', 'ddim', 'ddpm', 'euler'] 
 /** One of {@link solverNames}. */
 export type SolverName = (typeof solverNames)[number];
 
-/** Options of single solvers; the others ignore them. */
-export type SolverOptions = DdimOptions;
-
 /** Returns the solvers that follow a schedule's path, the default first. */
 export function solversOf(schedule: NoiseScheduleName): readonly [SolverName, ...SolverName[]] {
   return schedule === 'flow' ? ['euler'] : ['dpm-solver-plus-plus-2m', 'ddim', 'ddpm'];
@@ -29,7 +26,7 @@ export function createSolver(
   name: SolverName,
   schedule: NoiseSchedule,
   steps: number,
-  options: SolverOptions = {},
+  options: DdimOptions = {},
 ): Solver {
   if (!solverNames.includes(name)) {
     throw new ArgumentError(`unknown solver '${name}': use ${solverNames.join(', ')}`);
@@ -56,7 +53,7 @@ export function createSolver(
   };
 }
 
-function methodOf(name: SolverName, schedule: NoiseSchedule, steps: number, options: SolverOptions): Method {
+function methodOf(name: SolverName, schedule: NoiseSchedule, steps: number, options: DdimOptions): Method {
   const followsFlow = name === 'euler';
   if (followsFlow === isVariancePreserving(schedule)) {
     throw new ArgumentError(

@@ -39,14 +39,8 @@ export interface PickleHost<H extends object> {
   persistent(id: PickleValue<H>): PickleValue<H>;
 }
 
-/** What a pickle describes, and where it ends. */
-export interface Unpickled<H extends object> {
-  readonly value: PickleValue<H>;
-  readonly end: number;
-}
-
 /**
- * The value of the pickle that begins at `start`. It may contain cycles and be far larger written out than in memory:
+ * The value of the pickle that begins at `start`, and where it ends. It may contain cycles and be far larger written out than in memory:
  * see `checkTree`.
  * @throws {FormatError} if the pickle is damaged, uses an opcode outside protocols 2 to 5 or one that is refused,
  * names something that the host does not know, or describes absurdly much.
@@ -56,7 +50,7 @@ export function unpickle<H extends object>(
   host: PickleHost<H>,
   name = 'pickle',
   start = 0,
-): Unpickled<H> {
+): { readonly value: PickleValue<H>; readonly end: number } {
   const reader = new PickleReader(bytes, name, start);
   const unpickler = new Unpickler(reader, host);
   for (;;) {

@@ -1,19 +1,15 @@
 /** @file PyTorch's tensors: parts of a storage, seen through strides, checked before they are read. */
 
 import { FormatError } from '../../errors.ts';
-import type { ByteSource } from '../../io/byte-source.ts';
 import { bytesPerElement, type DType, type Tensor } from '../../tensor/tensor.ts';
 import { gatherStrided, isContiguous, lastIndex, tensorFromBytes } from '../elements.ts';
+import type { ZipMember } from '../zip.ts';
 
 /** A view that repeats its storage (stride 0) may have this many elements, even if its storage is smaller. */
 const MAX_EXPANDED = 2 ** 24;
 
 /** The bytes of one storage, outside the pickle. */
-export interface StorageFile {
-  readonly size: number;
-  /** @param room memory that may be filled, as for {@link ByteSource.read}. */
-  readRange(offset: number, length: number, room?: Uint8Array): Promise<Uint8Array>;
-}
+export type StorageFile = Pick<ZipMember, 'size' | 'readRange'>;
 
 /** Part of a storage, seen through strides; offset and strides in elements. */
 export interface View {

@@ -2,21 +2,17 @@
 
 import { type BlockPlan, CELL, planCells } from './plan-cells.ts';
 
-/** What is painted in a colour of its own. */
-export type PlanColor = 'attended' | 'masked' | 'skipped' | 'outline' | 'text';
-
 /** How a drawing looks: its colours and its letters. */
 export interface PlanStyle {
-  /** Returns a colour as an attribute of SVG. */
-  color(name: PlanColor): string;
+  /** Returns the colour of something as an attribute of SVG. */
+  color(name: 'attended' | 'masked' | 'skipped' | 'outline' | 'text'): string;
   /** Returns a line of text, vertically centred at y; `upwards` turns it to read from below. */
-  text(content: string, x: number, y: number, options?: PlanTextOptions): string;
-}
-
-/** Where a text stands. */
-export interface PlanTextOptions {
-  readonly anchor?: 'start' | 'middle';
-  readonly upwards?: boolean;
+  text(
+    content: string,
+    x: number,
+    y: number,
+    options?: { readonly anchor?: 'start' | 'middle'; readonly upwards?: boolean },
+  ): string;
 }
 
 const SIDE = 384;
