@@ -6,9 +6,7 @@ import type { Decoded } from './decoded.ts';
 import { enlarged, type Frame, frameOf } from './frame.ts';
 import { blockLength, blockMaps, imagesOf } from './values.ts';
 
-/**
- * All frames; where a block is missing they are transparent. Latents are shown decoded where they have been decoded.
- */
+/** All frames; where a block is missing they are transparent. Latents are shown decoded where that is done. */
 export function paintFrames(
   config: AcditConfig,
   blocks: readonly (Float32Array | undefined)[],
