@@ -34,19 +34,16 @@ export async function* streamFrames(
   const ready: FramesEvent[] = [];
   let decoding: Promise<void> = Promise.resolve();
   let failure: { readonly error: unknown } | undefined;
-  /** Blocks are decoded one after the other. */
-  const enqueue = (first: number, tokens: Tensor<'float32'>): void => {
-    decoding = decoding.then(async () => {
-      ready.push({ kind: 'frames', first, frames: await decode(tokens) });
-    });
-    decoding.catch((error) => {
-      failure ??= { error };
-    });
-  };
   for await (const event of events) {
-    if (event.kind === 'block') {
-      const whole = cut(event.latents);
-      if (whole) enqueue(whole.first, whole.tokens);
+    const whole = event.kind === 'block' ? cut(event.latents) : undefined;
+    if (whole) {
+      // Blocks are decoded one after the other.
+      decoding = decoding.then(async () => {
+        ready.push({ kind: 'frames', first: whole.first, frames: await decode(whole.tokens) });
+      });
+      decoding.catch((error) => {
+        failure ??= { error };
+      });
     }
     if (event.kind === 'done') await decoding;
     else await yieldToEventLoop();
@@ -69,8 +66,7 @@ function frameCutter(config: AcditConfig) {
     waiting = end < count ? sliceAxis(all, 1, end, count) : undefined;
     if (frames === 0) return undefined;
     const tokens = float32([samples, 1, end, size], sliceAxis(all, 1, 0, end).data);
-    const event = { first, tokens };
     first += frames;
-    return event;
+    return { first: first - frames, tokens };
   };
 }

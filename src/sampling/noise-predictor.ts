@@ -25,7 +25,7 @@ import {
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
 import { SegmentEngine } from './segment-engine.ts';
 import { asWeightSource, type CompileOptions, compileSegments, type WeightSource } from './segments.ts';
-import { stepsWhole, WholeStepEngine } from './whole-step.ts';
+import { stepsWhole, wholeStepEngine } from './whole-step.ts';
 
 /** What a pass was. */
 export interface PassInfo {
@@ -70,9 +70,7 @@ export async function openNoisePredictor(
   const compute = batching ? rememberModulations(config, programs.compute) : programs.compute;
   const compiled = await compileSegments(device, config, source, options);
   const segments = new SegmentEngine(device, config, compiled);
-  const engine = stepsWhole(device, config)
-    ? new WholeStepEngine(device, config, source, segments)
-    : segments;
+  const engine = stepsWhole(device, config) ? wholeStepEngine(device, config, source, segments) : segments;
   const queue = new PassQueue(engine, batching?.groups ?? sharedRows(device, config), batching?.onPass);
   return {
     config,

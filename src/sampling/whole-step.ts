@@ -9,15 +9,15 @@ import { type Graph, graphOf } from '../graph/onnx.ts';
 import { concat, split } from '../graph/operators/index.ts';
 import { input, inputName, type SymbolicTensor } from '../graph/symbolic.ts';
 import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
-import { createPositions, type Positions } from '../models/acdit/rope.ts';
+import { createPositions } from '../models/acdit/rope.ts';
 import { predictNoise } from '../models/acdit/transformer.ts';
 import { FINAL_MODULATIONS, isWeight, LAYER_MODULATIONS, modelInputs } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import { type KeyValueCache, numberedFeeds } from './cache.ts';
+import { numberedFeeds } from './cache.ts';
 import { type AttentionInputs, attendWithPast, type PastSymbols, pastSymbols } from './graphs.ts';
-import type { PassEngine, PassResult, Sequence } from './pass-engine.ts';
+import type { PassEngine, Sequence } from './pass-engine.ts';
 import { graphWeights, type WeightSource } from './segments.ts';
 
 /** What a program is made for. */
@@ -48,78 +48,72 @@ function weightBytes(config: AcditConfig): number {
     .reduce((sum, { shape }) => sum + 4 * elementCount(shape.map(Number)), 0);
 }
 
-/** Compiles its programs when they are first needed. What is not the denoising step of one sequence runs in segments. */
-export class WholeStepEngine implements PassEngine {
-  readonly #device: Device;
-  readonly #config: AcditConfig;
-  readonly #source: WeightSource;
-  readonly #segments: PassEngine;
-  readonly #positions: Positions;
+/** Makes the engine. What is not the denoising step of one sequence runs in segments. */
+export function wholeStepEngine(
+  device: Device,
+  config: AcditConfig,
+  source: WeightSource,
+  segments: PassEngine,
+): PassEngine {
+  const positions = createPositions(config);
+  const programs = createPrograms(async (options) => {
+    const graph = wholeStepGraph(config, options);
+    return device.compile(graph, await graphWeights(graph, source));
+  });
+  return {
+    async run(sequences, mayStop) {
+      const [sequence, ...others] = sequences;
+      if (!sequence?.noised || others.length > 0) return segments.run(sequences, mayStop);
+      mayStop();
+      const { latents, cache, noised } = sequence;
+      const [samples, blockSize, tokenSize] = take(latents.shape, 3);
+      const branches = noised.conditions.length / samples;
+      const program = await programs.get({ samples, branches, cached: cache.blocks > 0 });
+      const { noise } = await program.run({
+        ...positions(cache.blocks),
+        // Each branch has the same tokens.
+        tokens: float32(
+          [branches * samples, 1, blockSize, tokenSize],
+          joinAxis(Array<typeof latents>(branches).fill(latents), 0).data,
+        ),
+        ...modulationFeeds(config, noised),
+        ...Object.fromEntries(numberedFeeds('cachedKeys', cache.keys)),
+        ...Object.fromEntries(numberedFeeds('cachedValues', cache.values)),
+      });
+      const shape = [branches, samples, blockSize, tokenSize];
+      return [{ noise: float32(shape, (noise as Tensor<'float32'>).data), cache }];
+    },
+    mayShare: (sequences) => segments.mayShare(sequences),
+    slide: (cache) => segments.slide(cache),
+    async dispose() {
+      await segments.dispose();
+      await programs.dispose();
+    },
+  };
+}
+
+/** Keeps programs, which are compiled when they are first needed. */
+function createPrograms(compile: (options: WholeStepOptions) => Promise<Program>) {
   /** By their options, the one that was used least recently first. */
-  readonly #programs = new Map<string, Program>();
-
-  constructor(device: Device, config: AcditConfig, source: WeightSource, segments: PassEngine) {
-    this.#device = device;
-    this.#config = config;
-    this.#source = source;
-    this.#segments = segments;
-    this.#positions = createPositions(config);
-  }
-
-  async run(sequences: readonly Sequence[], mayStop: () => void): Promise<PassResult[]> {
-    const [sequence, ...others] = sequences;
-    if (!sequence?.noised || others.length > 0) return this.#segments.run(sequences, mayStop);
-    mayStop();
-    const { latents, cache, noised } = sequence;
-    const [samples, blockSize, tokenSize] = take(latents.shape, 3);
-    const branches = noised.conditions.length / samples;
-    const program = await this.#programFor({ samples, branches, cached: cache.blocks > 0 });
-    const { noise } = await program.run({
-      ...this.#positions(cache.blocks),
-      // Each branch has the same tokens.
-      tokens: float32(
-        [branches * samples, 1, blockSize, tokenSize],
-        joinAxis(Array<typeof latents>(branches).fill(latents), 0).data,
-      ),
-      ...modulationFeeds(this.#config, noised),
-      ...Object.fromEntries(numberedFeeds('cachedKeys', cache.keys)),
-      ...Object.fromEntries(numberedFeeds('cachedValues', cache.values)),
-    });
-    const shape = [branches, samples, blockSize, tokenSize];
-    return [{ noise: float32(shape, (noise as Tensor<'float32'>).data), cache }];
-  }
-
-  mayShare(sequences: readonly Sequence[]): Promise<boolean> {
-    return this.#segments.mayShare(sequences);
-  }
-
-  slide(cache: KeyValueCache): Promise<KeyValueCache> {
-    return this.#segments.slide(cache);
-  }
-
-  async dispose(): Promise<void> {
-    await this.#segments.dispose();
-    for (const program of this.#programs.values()) await program.dispose();
-    this.#programs.clear();
-  }
-
-  async #programFor(options: WholeStepOptions): Promise<Program> {
-    const key = JSON.stringify(options);
-    const program = this.#programs.get(key) ?? (await this.#compile(options));
-    this.#programs.delete(key);
-    this.#programs.set(key, program);
-    for (const [oldest, unused] of this.#programs) {
-      if (this.#programs.size <= MAX_PROGRAMS) break;
-      this.#programs.delete(oldest);
-      await unused.dispose();
-    }
-    return program;
-  }
-
-  async #compile(options: WholeStepOptions): Promise<Program> {
-    const graph = wholeStepGraph(this.#config, options);
-    return this.#device.compile(graph, await graphWeights(graph, this.#source));
-  }
+  const programs = new Map<string, Program>();
+  return {
+    async get(options: WholeStepOptions): Promise<Program> {
+      const key = JSON.stringify(options);
+      const program = programs.get(key) ?? (await compile(options));
+      programs.delete(key);
+      programs.set(key, program);
+      for (const [oldest, unused] of programs) {
+        if (programs.size <= MAX_PROGRAMS) break;
+        programs.delete(oldest);
+        await unused.dispose();
+      }
+      return program;
+    },
+    async dispose(): Promise<void> {
+      for (const program of programs.values()) await program.dispose();
+      programs.clear();
+    },
+  };
 }
 
 /**
