@@ -22,6 +22,7 @@ export const PATHS = {
 /** Max values in a request; a server's own limits are lower. */
 export const MAX = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
 const MAX_SECONDS = 1e6;
+const SECONDS_TEXT = 'must be a number above 0 in decimal digits, such as "2.5"';
 /** Frames per second. With fewer, the times in a clip would overflow its file. */
 const FPS = { least: 0.01, most: 60 } as const;
 
@@ -141,13 +142,7 @@ export const videoRequestSchema = z.strictObject({
   n: withDefault(z.literal(1), 1),
   seconds: optional(
     z
-      .union([
-        z.number(),
-        z
-          .string()
-          .max(100)
-          .regex(DECIMAL, { error: 'must be a number above 0 in decimal digits, such as "2.5"' }),
-      ])
+      .union([z.number(), z.string().max(100).regex(DECIMAL, SECONDS_TEXT)])
       .refine((seconds) => Number(seconds) > 0 && Number(seconds) <= MAX_SECONDS, {
         error: `must be a number above 0, at most ${MAX_SECONDS}`,
       }),
@@ -192,6 +187,7 @@ export const errorSchema = z.object({
     code: z.string().nullable(),
   }),
 });
+/** See {@link errorSchema}. */
 export type ErrorBody = z.infer<typeof errorSchema>;
 
 /** A model in the list of models. */
@@ -214,10 +210,12 @@ export const modelSchema = z.object({
   /** The model's configuration, as its config.json holds it. */
   config: z.record(z.string(), z.unknown()),
 });
+/** See {@link modelSchema}. */
 export type ModelEntry = z.infer<typeof modelSchema>;
 
 /** The answer of `GET /v1/models`. */
 export const modelListSchema = z.object({ object: z.literal('list'), data: z.array(modelSchema) });
+/** See {@link modelListSchema}. */
 export type ModelList = z.infer<typeof modelListSchema>;
 
 /** Notes on which class was taken if a prompt could mean two. */
@@ -233,6 +231,7 @@ export const imagesSchema = z.object({
   output_format: z.enum(IMAGE_FORMATS),
   notes,
 });
+/** See {@link imagesSchema}. */
 export type ImagesAnswer = z.infer<typeof imagesSchema>;
 
 const imageEvent = {
@@ -288,6 +287,7 @@ export const videoSchema = z.object({
   remixed_from_video_id: z.null(),
   error: z.object({ code: z.string(), message: z.string() }).nullable(),
 });
+/** See {@link videoSchema}. */
 export type Video = z.infer<typeof videoSchema>;
 
 /** The answer of `GET /v1/videos`. */
@@ -298,6 +298,7 @@ export const videoListSchema = z.object({
   last_id: z.string().nullable(),
   has_more: z.boolean(),
 });
+/** See {@link videoListSchema}. */
 export type VideoList = z.infer<typeof videoListSchema>;
 
 const LIMIT = 'must be a whole number from 1 to 100';
