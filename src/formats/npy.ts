@@ -29,21 +29,6 @@ const MAGIC = '\x93NUMPY';
 /** NumPy itself refuses to parse longer headers from files it does not trust. */
 const MAX_HEADER = 10_000;
 
-/** An element type as NumPy describes it. */
-export interface NumpyType {
-  readonly dtype: DType;
-  readonly order: '<' | '>';
-}
-
-/** What stands before an array's data. */
-export interface NpyHeader {
-  /** The element type as NumPy writes it, such as `<f4`. */
-  readonly descr: string;
-  readonly fortranOrder: boolean;
-  readonly shape: readonly number[];
-  readonly dataOffset: number;
-}
-
 /**
  * The array in the bytes of a `.npy` file, in row-major order. Big-endian and Fortran-order arrays are converted.
  * The tensor may share memory with `bytes`.
@@ -85,7 +70,7 @@ export function parseNpyText(bytes: Uint8Array, name = 'npy'): string {
  * @throws {FormatError} if shape and data do not fit.
  */
 export function arrayFromNumpy(
-  { dtype, order }: NumpyType,
+  { dtype, order }: ReturnType<typeof numpyType>,
   fortranOrder: boolean,
   shape: readonly number[],
   data: Uint8Array,
@@ -136,7 +121,7 @@ function headerBytes(descr: string, shape: readonly number[]): Uint8Array {
 export const LONGEST_HEADER = 12 + MAX_HEADER;
 
 /** The header of a `.npy` file. @param bytes of its beginning. @throws {FormatError} if it is none, or is cut off. */
-export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
+export function parseNpyHeader(bytes: Uint8Array, name: string) {
   if (bytes.length < 10 || latin1Text(bytes.subarray(0, 6)) !== MAGIC) {
     throw new FormatError(`${name}: is no .npy file: it does not start with \\x93NUMPY`);
   }
@@ -155,7 +140,7 @@ export function parseNpyHeader(bytes: Uint8Array, name: string): NpyHeader {
 }
 
 /** The header is a Python dict literal with exactly these three keys. */
-function parseDescription(header: string, name: string): Omit<NpyHeader, 'dataOffset'> {
+function parseDescription(header: string, name: string) {
   const descr = /['"]descr['"]\s*:\s*(['"])(.*?)\1/.exec(header)?.[2];
   const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(header)?.[1];
   const shape = /['"]shape['"]\s*:\s*\(([\d\sL,]*)\)/.exec(header)?.[1];
@@ -169,6 +154,7 @@ function parseDescription(header: string, name: string): Omit<NpyHeader, 'dataOf
   }
   const dims = shape.split(',').map((dim) => dim.trim().replace(/L$/, '')); // Python 2 wrote 3L
   return {
+    /** The element type as NumPy writes it, such as `<f4`. */
     descr,
     fortranOrder: order === 'True',
     shape: dims.filter((dim) => dim !== '').map(Number),
@@ -181,7 +167,7 @@ export function isNumpyType(code: string): boolean {
 }
 
 /** The element type that NumPy calls `descr`, such as `<f4`. @throws {FormatError} for one that is not supported. */
-export function numpyType(descr: string, name: string): NumpyType {
+export function numpyType(descr: string, name: string) {
   const dtype = dtypes.get(descr.slice(1));
   if (!dtype || !/^[<>|=]/.test(descr)) {
     throw new FormatError(
