@@ -1,13 +1,7 @@
 /** @file Flags that choose what to compute on, shared by the commands that compute. */
 
 import type { Device } from '../runtime/device.ts';
-import {
-  ACCELERATORS,
-  type DeviceOptions,
-  openAccelerator,
-  openCpu,
-  requireThreads,
-} from '../runtime/node.ts';
+import { ACCELERATORS, openAccelerator, openCpu, requireThreads } from '../runtime/node.ts';
 import { PRECISIONS } from '../sampling/segments.ts';
 import { choiceFlag, type Flags, type FlagValues, wholeNumber } from './flags.ts';
 
@@ -42,15 +36,10 @@ type DeviceValues = FlagValues<typeof deviceFlags>;
  */
 export async function openDevice(values: DeviceValues): Promise<Device> {
   const name = deviceName(values);
-  return name === 'cpu' ? openCpu(deviceOptions(values)) : openAccelerator(name, deviceOptions(values));
+  return name === 'cpu' ? openCpu(values) : openAccelerator(name, values);
 }
 
 /** Returns the chosen device. */
 export function deviceName({ device }: Pick<DeviceValues, 'device'>): 'cpu' | (typeof ACCELERATORS)[number] {
   return device === 'auto' ? 'cpu' : device;
-}
-
-/** Returns the options with which the CPU is opened. */
-export function deviceOptions({ threads }: Pick<DeviceValues, 'threads'>): DeviceOptions {
-  return threads === undefined ? {} : { threads };
 }

@@ -1,6 +1,7 @@
 /** @file `acdit encode`: a dataset of images or videos to the latents that models of latents are trained on. */
 
 import { ArgumentError } from '../errors.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { encodeDataset } from '../runs/encode.ts';
 import { defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
@@ -48,8 +49,7 @@ export const command = defineCommand({
     const { vae, dtype, fold } = values;
     if (vae === undefined)
       throw new ArgumentError('encode needs an autoencoder: give its folder with --vae DIR');
-    const device = await openDevice(values);
-    try {
+    await closingAfter(await openDevice(values), async (device) => {
       const { folder } = await encodeDataset({
         ...values,
         ...context,
@@ -62,8 +62,6 @@ export const command = defineCommand({
         flips: !values.noFlip,
       });
       context.report.print(folder);
-    } finally {
-      await device.dispose();
-    }
+    });
   },
 });

@@ -5,6 +5,7 @@ import { CLIP_PLACES, CLIP_PROTOCOL } from '../evaluation/clips.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
 import { INCEPTION_SCORE_CHUNK } from '../evaluation/logit-scores.ts';
 import { metricTable } from '../evaluation/report/metric-table.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { CLIP_RESIZINGS } from '../models/i3d/i3d.ts';
 import { PREPROCESSINGS } from '../models/inception/inception.ts';
 import { evaluateSamples, requireOutputs, writeEvaluationReport } from '../runs/evaluate.ts';
@@ -87,25 +88,24 @@ export const command = defineCommand({
     const save = { reference: values.saveReference, samples: values.saveFeatures };
     const paths = { reference, samples };
     await requireOutputs([save.reference, save.samples, values.report], paths, values.overwrite);
-    const device = await openDevice(values);
-    const options = {
-      ...values,
-      ...paths,
-      device,
-      metrics: { ...values, inceptionScoreChunk: values.isChunk, halfPrecision: values.float16 },
-      clips: {
-        frames: values.clipFrames,
-        stride: values.clipStride,
-        clipsPerVideo: values.clipsPerVideo,
-        places: values.clipPlaces,
-        videos: values.videos,
-        seed: values.seed,
-      },
-      save,
-      report,
-      signal,
-    };
-    try {
+    await closingAfter(await openDevice(values), async (device) => {
+      const options = {
+        ...values,
+        ...paths,
+        device,
+        metrics: { ...values, inceptionScoreChunk: values.isChunk, halfPrecision: values.float16 },
+        clips: {
+          frames: values.clipFrames,
+          stride: values.clipStride,
+          clipsPerVideo: values.clipsPerVideo,
+          places: values.clipPlaces,
+          videos: values.videos,
+          seed: values.seed,
+        },
+        save,
+        report,
+        signal,
+      };
       const result = await evaluateSamples(options);
       const { metrics, protocol, sets } = result;
       const ignoredFiles = { reference: sets.reference.ignoredFiles, samples: sets.samples.ignoredFiles };
@@ -115,8 +115,6 @@ export const command = defineCommand({
       if (values.report === undefined) return;
       await writeEvaluationReport(values.report, result, options);
       report.print(values.report);
-    } finally {
-      await device.dispose();
-    }
+    });
   },
 });

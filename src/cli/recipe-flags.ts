@@ -1,8 +1,9 @@
 /** @file The recipe of `acdit train`: a JSON file, flags that replace parts of it, or flags alone. */
 
 import { readFile } from 'node:fs/promises';
+import { attempt } from '../attempt.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
-import { parseJson } from '../io/json.ts';
+import { isRecord, parseJson } from '../io/json.ts';
 import { parseRecipe, type Recipe } from '../training/recipe.ts';
 import { type FlagValues, optionName } from './flags.ts';
 import { pixelFlags } from './shared-flags.ts';
@@ -73,7 +74,7 @@ async function readJson(path: string): Promise<JsonObject> {
     throw new ArgumentError(`recipe ${path} cannot be read (${cause.code}); give a JSON file`, { cause });
   });
   const json = parseJson(text, path, ConfigError);
-  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as JsonObject;
+  if (isRecord(json)) return json;
   throw new ConfigError(`${path}: a recipe is a JSON object with model, data, training and output`);
 }
 
@@ -81,14 +82,7 @@ function replace(recipe: JsonObject, key: string, value: string): void {
   const [section, name] = [key.slice(0, key.indexOf('.')), key.slice(key.indexOf('.') + 1)];
   const before = recipe[section] ?? {};
   if (typeof before !== 'object') return; // checking the recipe says so
-  recipe[section] = { ...before, [name]: TEXT_KEYS.has(key) ? value : parseValue(value) };
-}
-
-/** Numbers, true, false and lists as JSON; the rest as text. */
-function parseValue(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+  // Numbers, true, false and lists are JSON; the rest is text.
+  const parsed: unknown = TEXT_KEYS.has(key) ? value : attempt(() => JSON.parse(value), value);
+  recipe[section] = { ...before, [name]: parsed };
 }

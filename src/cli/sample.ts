@@ -111,13 +111,10 @@ export const command = defineCommand({
     const name = modelName(positionals[0], values);
     const stray = values.npz !== undefined && NOT_WITH_NPZ.find((flag) => given.has(flag));
     if (stray) throw new ArgumentError(`--${stray} has no part in an --npz file; leave it out`);
-    const device = await openDevice(values);
-    try {
+    await closingAfter(await openDevice(values), async (device) => {
       const model = await openChosenModel(name, values, context);
       await closingAfter(model.archive, () => sampleWith({ ...values, ...context, model, device }, name));
-    } finally {
-      await device.dispose();
-    }
+    });
     context.signal.throwIfAborted();
   },
 });

@@ -4,7 +4,7 @@ import { trainModel } from '../runs/train.ts';
 import { openCpu } from '../runtime/node.ts';
 import { CHANGEABLE_KEYS } from '../training/same-run.ts';
 import { defineCommand } from './command.ts';
-import { deviceFlags, deviceOptions, openDevice } from './device.ts';
+import { deviceFlags, openDevice } from './device.ts';
 import { choice, type Flags, list } from './flags.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import { reportFlags } from './shared-flags.ts';
@@ -34,7 +34,7 @@ export const command = defineCommand({
   run: async ({ values, positionals, free }, { report, signal }) => {
     const recipe = await readRecipe(positionals[0], values, free);
     const device = await openDevice(values);
-    const optimizerDevice = device.separateMemory ? openCpu(deviceOptions(values)) : device;
+    const optimizerDevice = device.separateMemory ? openCpu(values) : device;
     try {
       const { fresh, overwrite, allowChange: allowChanges } = values;
       const options = { recipe, device, optimizerDevice, fresh, overwrite, allowChanges, report, signal };

@@ -32,35 +32,32 @@ export const command = defineCommand({
       throw new ArgumentError('verify needs MODEL and GOLDEN.npz');
     }
     const { report, signal } = context;
-    const device = await openDevice(values);
-    const golden = await openNpz(await openFile(goldenPath));
-    try {
-      const names = checkedNames(golden.names);
-      if (names.length === 0) {
-        throw new FormatError(
-          `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
-        );
-      }
-      const stored = await openChosenModel(model, values, context);
-      const weights = await closingAfter(stored.archive, () => readWeights(stored, context));
-      const progress = report.progress({ total: names.length, label: 'verify', unit: 'check' });
-      const checks: Check[] = [];
-      try {
-        for await (const check of verifyModel({ config: stored.config, weights, golden, device, signal })) {
-          checks.push(check);
-          progress.update(checks.length);
+    return closingAfter(await openDevice(values), async (device) =>
+      closingAfter(await openNpz(await openFile(goldenPath)), async (golden) => {
+        const names = checkedNames(golden.names);
+        if (names.length === 0) {
+          throw new FormatError(
+            `${goldenPath}: holds no known golden numbers, such as rope.cos or sample.latents`,
+          );
         }
-      } finally {
-        progress.finish();
-      }
-      const failed = checks.filter(({ passed }) => !passed).length;
-      report.emit({ model, golden: goldenPath, passed: checks.length - failed, failed, checks });
-      report.print(textReport(checks, values.verbose));
-      return failed > 0 ? EXIT.failure : undefined;
-    } finally {
-      await golden.close();
-      await device.dispose();
-    }
+        const stored = await openChosenModel(model, values, context);
+        const weights = await closingAfter(stored.archive, () => readWeights(stored, context));
+        const progress = report.progress({ total: names.length, label: 'verify', unit: 'check' });
+        const checks: Check[] = [];
+        try {
+          for await (const check of verifyModel({ config: stored.config, weights, golden, device, signal })) {
+            checks.push(check);
+            progress.update(checks.length);
+          }
+        } finally {
+          progress.finish();
+        }
+        const failed = checks.filter(({ passed }) => !passed).length;
+        report.emit({ model, golden: goldenPath, passed: checks.length - failed, failed, checks });
+        report.print(textReport(checks, values.verbose));
+        return failed > 0 ? EXIT.failure : undefined;
+      }),
+    );
   },
 });
 

@@ -77,13 +77,11 @@ export function localDecoder({ config, vae, threads }: DecoderSettings, always?:
   let device: Device | undefined;
   let autoencoder: Autoencoder | undefined;
   async function open(signal: AbortSignal | undefined): Promise<Autoencoder> {
-    device ??= openCpu({ threads });
-    const stored = await openAutoencoder(vae);
-    try {
-      return await createAutoencoder({ ...stored, device, parts: ['decoder'], signal });
-    } finally {
-      await stored.close();
-    }
+    const cpu = device ?? openCpu({ threads });
+    device = cpu;
+    return closingAfter(await openAutoencoder(vae), (stored) =>
+      createAutoencoder({ ...stored, device: cpu, parts: ['decoder'], signal }),
+    );
   }
   return {
     decode: (latents, { signal = always, onProgress } = {}) =>

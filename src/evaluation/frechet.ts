@@ -20,6 +20,7 @@ import { EigenvalueDecomposition, Matrix, SingularValueDecomposition } from 'ml-
 import { at, float64At, take } from '../at.ts';
 import { ShapeError } from '../errors.ts';
 import type { Shape } from '../graph/symbolic.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import type { Gaussian } from './gaussian.ts';
@@ -124,11 +125,8 @@ export async function nuclearNormByPolar(
   const [rows, columns] = take(shape, 2);
   const programs = [await compileStep(device, shape, GROWTH), await compileStep(device, shape, 1)] as const;
   try {
-    let x = matrix64(
-      rows,
-      columns,
-      data.map((value) => value / norm),
-    );
+    const scaled = data.map((value) => value / norm);
+    let x = matrix64(rows, columns, scaled);
     let next = matrix64(rows, columns, new Float64Array(data.length));
     const steps = GROWING_STEPS + CLOSING_STEPS;
     for (let step = 0; step < steps; step++) {
@@ -167,13 +165,10 @@ export async function productOfFactors(
   if (rows * columns === 0) return into.product;
   const [x, y] = [input64('a', a.shape), input64('b', b.shape)];
   const product = product64({ a: x, b: y, transposeA: true });
-  const program = await device.compile({ inputs: [x, y], outputs: { product } });
-  try {
+  return closingAfter(await device.compile({ inputs: [x, y], outputs: { product } }), async (program) => {
     await program.run({ a, b }, into);
     return into.product;
-  } finally {
-    await program.dispose();
-  }
+  });
 }
 
 /**

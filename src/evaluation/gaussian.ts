@@ -3,6 +3,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { at, float64At, floatAt, take } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import type { Device } from '../runtime/device.ts';
 import { type Features, input64, matrix64, product64, TILE_ROWS, type WorkOptions } from './products.ts';
 
@@ -94,8 +95,8 @@ export async function gaussianOf(
   { signal, onProgress }: WorkOptions = {},
 ): Promise<Gaussian> {
   const [n, dims] = take(features.shape, 2);
-  const sums = await gaussianSums(device, dims, Math.min(Math.max(n, 1), TILE_ROWS));
-  try {
+  const rows = Math.min(Math.max(n, 1), TILE_ROWS);
+  return closingAfter(await gaussianSums(device, dims, rows), async (sums) => {
     for (let start = 0; start < n; start += TILE_ROWS) {
       await setImmediate(); // let signals and progress through
       signal?.throwIfAborted();
@@ -104,8 +105,6 @@ export async function gaussianOf(
       await sums.add({ ...features, shape: [count, dims], data } as Features);
       onProgress?.((start + count) / n);
     }
-    return await sums.finish();
-  } finally {
-    await sums.dispose();
-  }
+    return sums.finish();
+  });
 }

@@ -6,6 +6,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { at, float64At, take } from '../at.ts';
 import { applyOne, input, type Shape, type SymbolicTensor } from '../graph/symbolic.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 
@@ -107,12 +108,7 @@ export async function withTileProgram<T>(
 ): Promise<T> {
   const [a, b] = [input64('a', ['rows', dims]), input64('b', ['columns', dims])];
   const product = product64({ a, b, transposeB: true });
-  const program = await device.compile({ inputs: [a, b], outputs: { product } });
-  try {
-    return await work(program);
-  } finally {
-    await program.dispose();
-  }
+  return closingAfter(await device.compile({ inputs: [a, b], outputs: { product } }), work);
 }
 
 /** Visit all inner products of the rows of `a` with those of `b`, tile by tile: (N, D), (M, D) -> tiles of (N, M). */

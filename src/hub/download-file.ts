@@ -90,17 +90,13 @@ async function cachedFile(file: HubFile, reason: string): Promise<Outcome> {
 async function isUsable(file: HubFile, path: string): Promise<boolean> {
   if (!(await isFile(path))) return false;
   const stats = await lstat(path);
-  const isHandMade = !COMMIT.test(commitOf(file.location, path));
+  const commit = path.split(sep).at(-1 - file.location.path.split('/').length) ?? '';
+  const isHandMade = !COMMIT.test(commit);
   if (!stats.isSymbolicLink() || isHandMade) return true;
   const blob = await linkedBlob(file, path);
   if (blob !== undefined && (await hasContent(file, blob, basename(blob)))) return true;
   if (blob === undefined) file.emit({ kind: 'damaged', path });
   return false;
-}
-
-/** Returns the folder of the snapshot that a file is in. */
-function commitOf({ path: inside }: HubLocation, path: string): string {
-  return path.split(sep).at(-1 - inside.split('/').length) ?? '';
 }
 
 /** Checks whether a file has this checksum. If not, it is useless; the hub's copy will replace it. */
@@ -160,16 +156,14 @@ async function makeSnapshot(file: HubFile, info: FileInfo, path: string, blob: s
     signal: file.hub.signal,
     onWait: () => file.emit({ kind: 'waiting' }),
   });
-  try {
+  await closingAfter(lock, async () => {
     if (await isPresent(file, info, path, blob)) return;
     const isNew = !(await isWhole(file, info, blob));
     if (isNew) await downloadBlob(file, info, blob);
     await placeSnapshot(file, blob, path, { isNew });
     const placed = await snapshotFile(path, blob);
     if (isNew && placed !== undefined) await noteGenuine(file.hub, placed, info.checksum);
-  } finally {
-    await lock.release();
-  }
+  });
 }
 
 /** Download under another name, check, rename. */

@@ -1,5 +1,6 @@
 /** @file Names of files and folders on the hub. */
 
+import { attempt } from '../attempt.ts';
 import { HubError } from '../errors.ts';
 
 /** Where something is on the hub. */
@@ -91,11 +92,7 @@ function parsePage(address: string, endpoint: string | undefined): HubLocation |
 
 /** Decodes percent signs in a URL; '' if they are not valid. */
 function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return '';
-  }
+  return attempt(() => decodeURIComponent(text), '');
 }
 
 function locationOf(owner: string, repo: string, revision: string, path: string): HubLocation | undefined {

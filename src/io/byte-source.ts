@@ -76,27 +76,31 @@ export function blobSource(blob: Blob, name = 'name' in blob ? String(blob.name)
   };
 }
 
+/** What is open until it is closed or disposed of: a file, a lock, a device, a program. */
+type Open = { close(): Promise<void> } | { dispose(): Promise<void> };
+
+function close(resource: Open): Promise<void> {
+  return 'close' in resource ? resource.close() : resource.dispose();
+}
+
 /** Open `source` with `open`, closing it if that fails. */
-export async function closingOnError<T>(
-  source: { close(): Promise<void> },
-  open: () => Promise<T>,
-): Promise<T> {
+export async function closingOnError<T>(source: Open, open: () => Promise<T>): Promise<T> {
   try {
     return await open();
   } catch (error) {
-    await source.close();
+    await close(source);
     throw error;
   }
 }
 
 /** Does some work with something that is open, and closes it in any case. */
-export async function closingAfter<R extends { close(): Promise<void> }, T>(
+export async function closingAfter<R extends Open, T>(
   resource: R,
   work: (resource: R) => Promise<T>,
 ): Promise<T> {
   try {
     return await work(resource);
   } finally {
-    await resource.close();
+    await close(resource);
   }
 }

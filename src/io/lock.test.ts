@@ -40,8 +40,8 @@ describe('takeLock', () => {
     const second = takeLock(path, { onWait: waiting });
     await vi.waitFor(() => expect(waiting).toHaveBeenCalled());
     await first.requireHeld();
-    await first.release();
-    await (await second).release();
+    await first.close();
+    await (await second).close();
     expect(waiting).toHaveBeenCalledTimes(1);
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -58,7 +58,7 @@ describe('takeLock', () => {
           await lock.requireHeld();
           order.push(number);
           holders--;
-          await lock.release();
+          await lock.close();
         }),
       );
       expect(order.sort()).toEqual([1, 2, 3, 4]);
@@ -76,13 +76,13 @@ describe('takeLock', () => {
     await expect(takeLock(path, { refusal })).rejects.toThrow(`process ${child.pid}`);
     child.kill('SIGKILL');
     await new Promise((resolve) => child.on('exit', resolve));
-    await (await takeLock(path, { refusal })).release();
+    await (await takeLock(path, { refusal })).close();
   });
 
   it.runIf(process.platform === 'linux')('takes it from a process whose number another one has', async () => {
     const self = await thisProcess();
     writeLock({ started: String(Number(self.started) - 1) }, self);
-    await (await takeLock(path, { refusal })).release();
+    await (await takeLock(path, { refusal })).close();
   });
 
   it.runIf(process.platform === 'linux')(
@@ -112,7 +112,7 @@ describe('takeLock', () => {
     const lock = await takeLock(path, { refusal, onWait: waiting, silence: 600 });
     expect(performance.now() - started).toBeGreaterThanOrEqual(600);
     expect(waiting).toHaveBeenCalledExactlyOnceWith('process 1 on else?[31mwhere');
-    await lock.release();
+    await lock.close();
 
     writeLock(elsewhere, await thisProcess());
     const beating = setInterval(() => utimesSync(path, new Date(), new Date()), 50);
@@ -121,14 +121,14 @@ describe('takeLock', () => {
     clearInterval(beating);
 
     utimesSync(path, minutesAgo(11), minutesAgo(11));
-    await (await takeLock(path, { refusal })).release();
+    await (await takeLock(path, { refusal })).close();
   });
 
   it('takes what is not the lock of a process for one of another machine', async () => {
     for (const text of ['', '{"host":', JSON.stringify({ host: 'a', pid: -5 }), 'x'.repeat(10_000)]) {
       writeFileSync(path, text);
       const waiting = vi.fn();
-      await (await takeLock(path, { onWait: waiting, silence: 300 })).release();
+      await (await takeLock(path, { onWait: waiting, silence: 300 })).close();
       expect(waiting).toHaveBeenCalledWith('an unknown process');
     }
   });
@@ -138,7 +138,7 @@ describe('takeLock', () => {
     writeLock({ host: 'elsewhere', space: 'elsewhere', pid: 7, token: 'new' } as object, await thisProcess());
     await expect(lock.requireHeld()).rejects.toThrow(AcditError);
     await expect(lock.requireHeld()).rejects.toThrow('process 7 on elsewhere has taken the lock');
-    await lock.release();
+    await lock.close();
     expect(tokenOf()).toBe('new');
   });
 
@@ -155,7 +155,7 @@ describe('takeLock', () => {
     expect(await beat()).toBeGreaterThan(minutesAgo(1).getTime());
     writeLock({}, await thisProcess());
     expect(await beat()).toBeLessThan(minutesAgo(4).getTime());
-    await lock.release();
+    await lock.close();
     expect(existsSync(path)).toBe(true);
   });
 

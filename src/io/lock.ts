@@ -10,6 +10,7 @@ import { open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { attempt } from '../attempt.ts';
 import { AcditError, ArgumentError } from '../errors.ts';
 import { pause } from '../pause.ts';
 import { namingFile } from './atomic-write.ts';
@@ -38,7 +39,7 @@ export interface Lock {
   /** @throws {AcditError} if another process has taken it, which can happen only across machines or containers */
   requireHeld(): Promise<void>;
   /** Releases it. */
-  release(): Promise<void>;
+  close(): Promise<void>;
 }
 
 export interface LockOptions {
@@ -117,15 +118,8 @@ async function look(path: string): Promise<FoundLock | undefined> {
   const stats = await stat(path).catch(() => undefined);
   if (!stats) return undefined;
   const text = (await contentOf(path)) ?? ''; // another user's file may be unreadable
-  return { text, owner: text.length > LONGEST_LOCK ? undefined : parseOwner(text), mtime: stats.mtimeMs };
-}
-
-function parseOwner(text: string): Owner | undefined {
-  try {
-    return ownerSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
+  const json = text.length > LONGEST_LOCK ? undefined : attempt(() => JSON.parse(text), undefined);
+  return { text, owner: ownerSchema.safeParse(json).data, mtime: stats.mtimeMs };
 }
 
 function describeOwner({ owner }: FoundLock): string {
@@ -194,7 +188,7 @@ function holdLock(path: string, text: string): Lock {
         `${path}: ${other} while this process was suspended or cut off; it stops, so that only one of them writes`,
       );
     },
-    async release() {
+    async close() {
       clearInterval(timer);
       if ((await contentOf(path)) === text) await rm(path, { force: true });
     },

@@ -23,7 +23,8 @@ const UNPRINTABLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}]/gu;
  * @param length max characters; a longer text ends in `...`.
  */
 export function printable(value: unknown, length = NAME_LENGTH): string {
-  const text = typeof value === 'object' && value !== null ? describedObject(value) : String(value);
+  const isObject = typeof value === 'object' && value !== null;
+  const text = isObject ? (Array.isArray(value) ? 'a list' : 'an object') : String(value);
   // A character takes at most two units, and line breaks in a row become one space.
   const start = text.slice(0, 2 * length + 2);
   const characters = [...start.replace(BREAKS, ' ').replace(UNPRINTABLE, '?')];
@@ -67,8 +68,4 @@ export function printableJson(value: unknown): string {
       .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
       .join(''),
   );
-}
-
-function describedObject(value: object): string {
-  return Array.isArray(value) ? 'a list' : 'an object';
 }

@@ -1,7 +1,8 @@
 /** @file Recognises images and videos: by their extensions or, if a name has none, by how the file begins. */
 
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { extname } from 'node:path';
+import { closingAfter } from '../io/byte-source.ts';
 
 const extensions = (names: string): ReadonlySet<string> =>
   new Set(names.split(' ').map((name) => `.${name}`));
@@ -82,14 +83,11 @@ export function isImageExtension(extension: string): boolean {
 
 /** Returns at most `length` bytes of a file; undefined if it cannot be read, such as a folder. */
 export async function beginningOf(path: string, length: number): Promise<Buffer | undefined> {
-  const file = await open(path).catch(() => undefined);
-  if (!file) return undefined;
-  try {
+  const read = async (file: FileHandle): Promise<Buffer> => {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, 0);
     return buffer.subarray(0, bytesRead);
-  } catch {
-    return undefined;
-  } finally {
-    await file.close();
-  }
+  };
+  return open(path)
+    .then((file) => closingAfter(file, read))
+    .catch(() => undefined);
 }

@@ -9,6 +9,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Sharp } from 'sharp';
 import { uint8At } from '../at.ts';
+import { messageOf } from '../attempt.ts';
 import { FormatError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { openBmp } from './bmp.ts';
@@ -82,7 +83,7 @@ export async function readable<T>(name: string, what: string, work: () => T | Pr
   try {
     return await work();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    const [reason] = messageOf(cause).split('\n');
     throw new FormatError(`${name}: not a readable ${what} (${reason})`, { cause });
   }
 }

@@ -3,6 +3,7 @@
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { videoFrames } from '../data/videos/clip.ts';
 import { requireFitting } from '../decoding/decoder.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { type Image, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop, shortSideCrop } from '../media/resize.ts';
 import {
@@ -105,13 +106,10 @@ function fitted(config: AcditConfig, frame: Image, path: string): Image {
 
 /** Returns images as (frames, C, H, W) in [-1, 1]. */
 function stack(images: readonly Image[]): Tensor<'float32'> {
-  return joinAxis(
-    images.map((image) => {
-      const { width, height, channels } = image;
-      return float32([1, channels, height, width], samplesFromImage(image));
-    }),
-    0,
+  const samples = images.map((image) =>
+    float32([1, image.channels, image.height, image.width], samplesFromImage(image)),
   );
+  return joinAxis(samples, 0);
 }
 
 /** Returns the means of the images' latents, scaled as the model knows them. */
@@ -123,20 +121,15 @@ async function encoded(
   if (vae === undefined) {
     throw invalidOption('continue', 'needs the autoencoder of a model of latents; give --vae DIR');
   }
-  const device = openCpu({ threads });
-  const stored = await openAutoencoder(vae);
-  try {
-    await requireFitting(config, stored, vae);
-    const autoencoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
-    const { mean } = await autoencoder.encode(images, { signal });
-    return float32(
-      mean.shape,
-      mean.data.map((value) => value * stored.config.scalingFactor),
-    );
-  } finally {
-    await stored.close();
-    await device.dispose();
-  }
+  return closingAfter(openCpu({ threads }), async (device) =>
+    closingAfter(await openAutoencoder(vae), async (stored) => {
+      await requireFitting(config, stored, vae);
+      const autoencoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
+      const { shape, data } = (await autoencoder.encode(images, { signal })).mean;
+      const scaled = data.map((value) => value * stored.config.scalingFactor);
+      return float32(shape, scaled);
+    }),
+  );
 }
 
 /** Returns the first blocks (1, K, B, C) of (frames, C, H, W). */

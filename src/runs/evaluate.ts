@@ -204,8 +204,7 @@ async function completeSets(
     options.i3d !== undefined ||
     [reference, samples].some((opened) => opened.kind === 'images' && opened.images.shape.length === 4);
   const { network: name = ofVideos ? I3D : INCEPTION, device, clips } = options;
-  const network = await openFeatureNetwork(device, name, options, clips?.frames);
-  try {
+  return closingAfter(await openFeatureNetwork(device, name, options, clips?.frames), async (network) => {
     // Refuse now rather than after hours of work.
     for (const [opened, other] of [
       [reference, samples],
@@ -224,9 +223,7 @@ async function completeSets(
       reference: assumed(sets.reference, network, context),
       samples: assumed(sets.samples, network, context),
     };
-  } finally {
-    await network.dispose();
-  }
+  });
 }
 
 async function completed(

@@ -6,8 +6,10 @@
 import { readdir, readFile, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { attempt } from '../attempt.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { type LockOptions, takeLock } from '../io/lock.ts';
 import { processIdentitySchema, stateOf, thisProcess } from '../io/process-identity.ts';
 import { FRAME_NAME } from '../media/video-writer.ts';
@@ -80,29 +82,19 @@ async function withRecord<Result>(
   options: LockOptions,
   change: (runs: readonly Run[]) => Promise<{ readonly runs: readonly Run[]; readonly result: Result }>,
 ): Promise<Result> {
-  const lock = await takeLock(join(folder, '.acdit-sample.lock'), options);
-  try {
+  return closingAfter(await takeLock(join(folder, '.acdit-sample.lock'), options), async () => {
     const path = join(folder, RECORD);
-    const before = parseRecord(await readFile(path, 'utf8').catch(() => '[]'));
+    const text = await readFile(path, 'utf8').catch(() => '');
+    // One that is damaged counts as empty, so that nothing is removed by it.
+    const before = recordSchema.safeParse(attempt(() => JSON.parse(text), undefined)).data ?? [];
     const { runs, result } = await change(await Promise.all(before.map(withoutEndedOwner)));
     await writeFileAtomically(path, (write) => write(Buffer.from(`${JSON.stringify(runs)}\n`)));
     return result;
-  } finally {
-    await lock.release();
-  }
+  });
 }
 
 async function withoutEndedOwner({ owner, ...run }: Run): Promise<Run> {
   return owner && (await stateOf(owner)) !== 'ended' ? { ...run, owner } : run;
-}
-
-/** Reads a record; one that is damaged counts as empty, so that nothing is removed by it. */
-function parseRecord(text: string): Run[] {
-  try {
-    return recordSchema.safeParse(JSON.parse(text)).data ?? [];
-  } catch {
-    return [];
-  }
 }
 
 /** Returns the name of a sample's file without the ending: `007-t-shirt-top`. */

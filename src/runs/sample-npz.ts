@@ -104,7 +104,7 @@ async function complete(run: Run, overwrite: boolean): Promise<Pick<SampleNpzRes
       ),
     onWait: (owner) => report.say(`checking whether ${owner} still writes ${npz}`),
   });
-  try {
+  return closingAfter(lock, async () => {
     if (await isFinishedNpz(npz, array, origin, { overwrite })) return { made: 0, done: true };
     const file = await openResumableNpz(npz, array, origin, report.warn, { overwrite });
     const before = file.rows;
@@ -113,9 +113,7 @@ async function complete(run: Run, overwrite: boolean): Promise<Pick<SampleNpzRes
     if (missing !== undefined) report.warn(missing);
     const done = await writeRows(run, file, lock);
     return { made: file.rows - before, done };
-  } finally {
-    await lock.release();
-  }
+  });
 }
 
 /** Samples what is missing, and closes the file. @returns whether it is complete; it is not if the run is aborted. */

@@ -5,6 +5,7 @@ import { at } from '../at.ts';
 import type { Decoder } from '../decoding/decoder.ts';
 import { encodeNpy } from '../formats/npy.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { sideBySide, writePng } from '../media/image.ts';
 import type { VideoFormat } from '../media/video-writer.ts';
@@ -252,15 +253,12 @@ async function sampleVideos(sampling: Sampling, settings: VideoSettings): Promis
   const { config, request, signal, keepsLatents, finished, output, onStep, show } = sampling;
   if (!output) return sampleImages(sampling);
   const { decoder, folder } = output;
-  const sampler = await openSampler(sampling, signal);
-  try {
+  await closingAfter(await openSampler(sampling, signal), async (sampler) => {
     for (const batch of batchRequests(request, { signal })) {
       const { first = 0, labels } = batch;
       const names = labels.map((label) => labelName(config, label));
-      const videos = openVideoFiles(
-        names.map((name, i) => folder.stem(first + i, name)),
-        settings,
-      );
+      const stems = names.map((name, i) => folder.stem(first + i, name));
+      const videos = openVideoFiles(stems, settings);
       try {
         for await (const event of streamFrames(config, sampler.sample(batch), decoder.decode)) {
           if (event.kind === 'frames') {
@@ -276,9 +274,7 @@ async function sampleVideos(sampling: Sampling, settings: VideoSettings): Promis
         }
       }
     }
-  } finally {
-    await sampler.dispose();
-  }
+  });
 }
 
 function finishedSamples({ config, request }: Run, { files, latents }: Finished): FinishedSample[] {

@@ -3,9 +3,10 @@
  * page is cross-origin isolated. The runtime itself (14 MB, with WebGPU 27 MB) is loaded when a device is opened.
  */
 
+import { messageOf } from '../attempt.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
 import type { Device } from './device.ts';
-import { createDevice, messageOf, type Runtime, requireWorking, runAndCopy } from './programs.ts';
+import { createDevice, type Runtime, requireWorking, runAndCopy } from './programs.ts';
 import { forWebGpu } from './webgpu-graph.ts';
 
 /** Where the two files of a build of ONNX Runtime are, for bundlers that move them. */

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
+import { attempt } from '../attempt.ts';
 
 /**
  * Reads the limits of this process.
@@ -75,9 +76,5 @@ function limit(value = ''): number {
 }
 
 function text(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return ''; // no such limit
-  }
+  return attempt(() => readFileSync(path, 'utf8'), ''); // no such limit
 }

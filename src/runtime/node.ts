@@ -2,15 +2,16 @@
 
 import * as ort from 'onnxruntime-node';
 import { get } from '../at.ts';
+import { messageOf } from '../attempt.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
 import { applyOne } from '../graph/symbolic.ts';
+import { mapValues } from '../records.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 import type { Device, Feeds } from './device.ts';
 import { machine } from './machine.ts';
 import {
   createDevice,
   fromRuntime,
-  messageOf,
   type OutputType,
   type Runtime,
   requireWorking,
@@ -24,7 +25,7 @@ import { forWebGpu } from './webgpu-graph.ts';
 /** How a CPU is used. */
 export interface DeviceOptions {
   /** CPU threads, at most 4 per core (default: one per core that this process may use). */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
 }
 
 /** More threads than this per core only cost memory. */
@@ -124,18 +125,14 @@ const REFUSAL = /non tensor type/i;
 const runInPlace: Runtime['run'] = async (session, feeds, outputs, into) => {
   const room = withRoom(outputs, into);
   const placed = Object.values(room).every((place) => place !== null);
-  const fetches = Object.fromEntries(
-    Object.entries(room).map(([name, place]) => [name, place && runtimeTensor(ort, place)]),
-  );
+  const fetches = mapValues(room, (place) => place && runtimeTensor(ort, place));
   let results: Record<string, ort.Tensor> = {};
   try {
     results = await session.run(feeds, placed ? { [NO_TENSOR]: null, ...fetches } : fetches);
   } catch (cause) {
     if (!placed || !REFUSAL.test(messageOf(cause))) throw runFailure(cause);
   }
-  return Object.fromEntries(
-    Object.entries(room).map(([name, place]) => [name, place ?? fromRuntime(get(results, name))]),
-  );
+  return mapValues(room, (place, name) => place ?? fromRuntime(get(results, name)));
 };
 
 /** A place for every output: the caller's, a new one, or null where the shape is not known yet. */

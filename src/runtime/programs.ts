@@ -2,6 +2,7 @@
 
 import type * as ort from 'onnxruntime-node';
 import { get } from '../at.ts';
+import { messageOf } from '../attempt.ts';
 import { DeviceError } from '../errors.ts';
 import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
 import { matmul } from '../graph/operators/linear-algebra.ts';
@@ -119,11 +120,6 @@ function programOf(
       await exclusively(() => session.release());
     },
   };
-}
-
-/** The message of an error of ONNX Runtime, which may throw any value. */
-export function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** What a failed run throws. */

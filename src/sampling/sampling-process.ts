@@ -14,11 +14,10 @@ let onPass: ((pass: PassInfo) => void) | undefined;
 serveChild<SamplingCalls>({
   async open({ model: path, open, device = 'cpu', precision, threads, groups }) {
     const model = await openModel(path, open);
-    const cpus = threads === undefined ? {} : { threads };
     sampler = await createSampler({
       config: model.config,
       weights: weightSource(model),
-      device: device === 'cpu' ? openCpu(cpus) : await openAccelerator(device, cpus),
+      device: device === 'cpu' ? openCpu({ threads }) : await openAccelerator(device, { threads }),
       precision: precision ?? (device === 'cpu' ? model.precision : undefined),
       batching: { groups, onPass: (pass) => onPass?.(pass) },
     });

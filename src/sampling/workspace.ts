@@ -3,6 +3,7 @@
 import { get } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
+import { mapValues } from '../records.ts';
 import type { Feeds, Program } from '../runtime/device.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -19,8 +20,7 @@ export type Buffers = Readonly<Record<keyof ReturnType<typeof rowShapes>, Tensor
 export type Workspace = readonly [even: Buffers, odd: Buffers];
 
 export function createWorkspace(config: AcditConfig, rows: number): Workspace {
-  const allocate = (): Buffers =>
-    mapBuffers(rowShapes(config), (shape) => zeros('float32', [rows, ...shape]));
+  const allocate = (): Buffers => mapValues(rowShapes(config), (shape) => zeros('float32', [rows, ...shape]));
   const even = allocate();
   const { hidden, modulation } = allocate();
   return [even, { ...even, hidden, modulation }];
@@ -28,15 +28,8 @@ export function createWorkspace(config: AcditConfig, rows: number): Workspace {
 
 /** Returns the same memory as a workspace of fewer rows. */
 export function firstRows([even, odd]: Workspace, rows: number): Workspace {
-  const first = (buffers: Buffers): Buffers => mapBuffers(buffers, (buffer) => rowsOf(buffer, 0, rows));
+  const first = (buffers: Buffers): Buffers => mapValues(buffers, (buffer) => rowsOf(buffer, 0, rows));
   return [first(even), first(odd)];
-}
-
-function mapBuffers<T>(
-  values: Readonly<Record<keyof Buffers, T>>,
-  change: (value: T) => Tensor<'float32'>,
-): Buffers {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value)])) as Buffers;
 }
 
 /**

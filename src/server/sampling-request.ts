@@ -10,6 +10,7 @@ import {
   requireClassNumber,
 } from '../models/acdit/class-names.ts';
 import { type AcditConfig, frameCount } from '../models/acdit/config.ts';
+import { defined } from '../records.ts';
 import { planLength, planSampling, type SamplePlan, stepsOfSample } from '../sampling/request.ts';
 import { OPENAI_SIZES, type StreamRequest, type VideoRequest } from './api.ts';
 import { sizeName } from './models.ts';
@@ -60,6 +61,7 @@ export function planRequest(
     invalid('n', `n must be at most ${limits.samples} here, got ${prompts.length}`);
   }
   requireSize(config, fields.size, limits.strictSize);
+  const { window, steps, cfg_scale: cfg, solver } = fields;
   try {
     const blocks = requestedBlocks(config, fields, limits.blocks);
     const index = classIndex(config);
@@ -67,10 +69,7 @@ export function planRequest(
     const plan = planSampling(config, {
       labels: classes.map((ofSample) => ofSample.map(({ label }) => label)),
       blocks,
-      ...(fields.window !== undefined && { window: fields.window }),
-      ...(fields.steps !== undefined && { steps: fields.steps }),
-      ...(fields.cfg_scale !== undefined && { cfg: fields.cfg_scale }),
-      ...(fields.solver && { solver: fields.solver }),
+      ...defined({ window, steps, cfg, solver }),
       ...(fields.given && { given: decodeTensor(fields.given, 'given') }),
       seed: fields.seed ?? randomInt(RANDOM_SEEDS),
     });

@@ -3,6 +3,7 @@
 import { basename, extname } from 'node:path';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import { openRestartingSampler, type SamplingSettings } from '../sampling/process-sampler.ts';
 import { allowedOrigins, describeRules, hostRules } from './access.ts';
 import { cleanPublicUrl } from './addresses.ts';
@@ -154,12 +155,7 @@ async function openServedModel(
   const settings = { model: path, open, device, precision, threads, groups: 2 * batch };
   const sampler = await openRestartingSampler(settings, (pass) => metrics.passed(id, pass));
   const { config } = sampler;
-  try {
-    if (vae !== undefined) await requireAutoencoder(config, vae);
-  } catch (error) {
-    await sampler.dispose();
-    throw error;
-  }
+  if (vae !== undefined) await closingOnError(sampler, () => requireAutoencoder(config, vae));
   return {
     id,
     config,

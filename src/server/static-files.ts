@@ -8,6 +8,7 @@ import { join, relative, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import type { Context, Hono } from 'hono';
 import { getMimeType } from 'hono/utils/mime';
+import { attempt } from '../attempt.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import { requestPath } from './addresses.ts';
 import { methodNotAllowed } from './problems.ts';
@@ -68,7 +69,8 @@ function staticFile(path: string): StaticFile {
 /** Serves files, isolated from other origins so that their pages may use threads. */
 export function staticRoutes(app: Hono, files: StaticFiles): void {
   app.use('*', async (c, next) => {
-    const file = files.get(decodePath(requestPath(c)));
+    const path = requestPath(c);
+    const file = files.get(attempt(() => decodeURIComponent(path), path));
     if (!file) return next();
     if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw methodNotAllowed(c, ['GET', 'HEAD']);
     return answer(c, file);
@@ -113,12 +115,4 @@ async function openRegular(path: string): Promise<FileHandle> {
   if ((await handle.stat()).isFile()) return handle;
   await handle.close();
   throw gone;
-}
-
-function decodePath(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
 }

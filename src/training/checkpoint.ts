@@ -17,6 +17,7 @@ import {
 } from '../formats/checksummed-safetensors.ts';
 import { openSafetensors, type SafetensorsArchive } from '../formats/safetensors.ts';
 import { makeFolders, removeTemporaries } from '../io/atomic-write.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
@@ -158,24 +159,24 @@ async function readState(
   allowed: readonly ChangeableKey[],
   warn: (message: string) => void,
 ): Promise<TrainingPoint> {
-  const archive = await openChecksummedSafetensors(await openFile(path), isEarlierState);
-  try {
-    const { step, position } = archive.metadata;
-    requireSameRun(archive.metadata, config, recipe, path, allowed);
-    if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {
-      throw new CheckpointError(`${path}: does not say its step and position; start over with --fresh`);
-    }
-    const state = {
-      weights: await readPart(archive, 'weights', config),
-      ema: await readPart(archive, 'ema', config),
-      firstMoments: await readPart(archive, 'firstMoments', config),
-      secondMoments: await readPart(archive, 'secondMoments', config),
-    };
-    if (isEarlierState(archive.metadata)) warn(earlierStateNote(path, config));
-    return { step: Number(step), position: Number(position), state };
-  } finally {
-    await archive.close();
-  }
+  return closingAfter(
+    await openChecksummedSafetensors(await openFile(path), isEarlierState),
+    async (archive) => {
+      const { step, position } = archive.metadata;
+      requireSameRun(archive.metadata, config, recipe, path, allowed);
+      if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {
+        throw new CheckpointError(`${path}: does not say its step and position; start over with --fresh`);
+      }
+      const state = {
+        weights: await readPart(archive, 'weights', config),
+        ema: await readPart(archive, 'ema', config),
+        firstMoments: await readPart(archive, 'firstMoments', config),
+        secondMoments: await readPart(archive, 'secondMoments', config),
+      };
+      if (isEarlierState(archive.metadata)) warn(earlierStateNote(path, config));
+      return { step: Number(step), position: Number(position), state };
+    },
+  );
 }
 
 async function readPart(
@@ -184,10 +185,8 @@ async function readPart(
   config: AcditConfig,
 ): Promise<Weights> {
   const stored = archive.names.filter((name) => name.startsWith(`${part}.`));
-  checkWeights(
-    config,
-    new Map(stored.map((name) => [name.slice(part.length + 1), archive.info(name).shape])),
-  );
+  const shapes = stored.map((name) => [name.slice(part.length + 1), archive.info(name).shape] as const);
+  checkWeights(config, new Map(shapes));
   const values = new Map<string, Tensor<'float32'>>();
   for (const name of parameters(config).keys()) {
     values.set(name, toFloat32(await archive.read(`${part}.${name}`)));

@@ -7,6 +7,7 @@ import { at, get } from '../at.ts';
 import type { Graph } from '../graph/onnx.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerWeights, type Weights } from '../models/acdit/weights.ts';
+import { filterKeys, mapValues } from '../records.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import {
@@ -24,7 +25,7 @@ import {
   type NoisedBatch,
   prefixed,
 } from './gradient-pass.ts';
-import { filterKeys, mapValues, type PassTensors, passTensors } from './pass-tensors.ts';
+import { type PassTensors, passTensors } from './pass-tensors.ts';
 
 /** Compiles the pass, layer by layer, for batches of `samples`. */
 export async function compileLayeredPass(
@@ -161,10 +162,8 @@ async function runInPieces(program: Program, tensors: Named, piece = Infinity): 
   const { length } = get(all, at(program.inputNames, 0)).data;
   for (let start = 0; start < length; start += piece) {
     const end = Math.min(start + piece, length);
-    await run(
-      program,
-      mapValues(all, ({ data }) => float32([end - start], data.subarray(start, end))),
-    );
+    const pieces = mapValues(all, ({ data }) => float32([end - start], data.subarray(start, end)));
+    await run(program, pieces);
   }
 }
 

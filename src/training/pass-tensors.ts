@@ -3,6 +3,7 @@
 import { at, get } from '../at.ts';
 import type { DifferentiatedGraph } from '../graph/partition.ts';
 import { inputName, type SymbolicTensor } from '../graph/symbolic.ts';
+import { filterKeys, mapValues } from '../records.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import type { GradientGraphs, LayerGraphs } from './gradient-graphs.ts';
 import type { Activations, Named } from './gradient-pass.ts';
@@ -128,18 +129,4 @@ function zerosLike(shaped: Pick<SymbolicTensor, 'shape'>): Tensor<'float32'> {
 
 function allocate(shapes: Readonly<Record<string, readonly number[]>>): Named {
   return mapValues(shapes, (shape) => zeros('float32', shape));
-}
-
-export function filterKeys<Value>(
-  values: Readonly<Record<string, Value>>,
-  keep: (name: string) => boolean,
-): Record<string, Value> {
-  return Object.fromEntries(Object.entries(values).filter(([name]) => keep(name)));
-}
-
-export function mapValues<Value, Result>(
-  values: Readonly<Record<string, Value>>,
-  change: (value: Value, name: string) => Result,
-): Record<string, Result> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, change(value, name)]));
 }

@@ -9,6 +9,7 @@ import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
+import { defined } from '../records.ts';
 import { LOSS_WEIGHTINGS } from './loss-weighting.ts';
 
 const count = z.int().positive();
@@ -235,6 +236,7 @@ export type DatasetTraits = Pick<Dataset, 'classNames' | 'sampleShape' | 'autoen
 /** The model that a recipe trains on such data. @throws {ConfigError} if they do not fit. */
 export function recipeModel(recipe: Recipe, data: DatasetTraits): AcditConfig {
   const { model } = recipe;
+  const { prediction, noiseSchedule, noiseShift, contextNoise } = model;
   const { classNames, autoencoder } = data;
   const [frames, channels, height, width] = data.sampleShape;
   const named = model.size ? ACDIT_SIZES[model.size] : undefined;
@@ -268,19 +270,9 @@ export function recipeModel(recipe: Recipe, data: DatasetTraits): AcditConfig {
     blocks: model.blocks,
     squareBlocks: model.squareBlocks,
     positionSplit: model.positionSplit,
-    ...modelDiffusion(model),
+    ...defined({ prediction, noiseSchedule, noiseShift, contextNoise }),
     guidance: recipe.output.cfg,
   });
-}
-
-/** The diffusion settings that a recipe names. */
-function modelDiffusion({ prediction, noiseSchedule, noiseShift, contextNoise }: Recipe['model']) {
-  return {
-    ...(prediction !== undefined && { prediction }),
-    ...(noiseSchedule !== undefined && { noiseSchedule }),
-    ...(noiseShift !== undefined && { noiseShift }),
-    ...(contextNoise !== undefined && { contextNoise }),
-  };
 }
 
 function latentFields({ downsampling, ...autoencoder }: NonNullable<DatasetTraits['autoencoder']>) {

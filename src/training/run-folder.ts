@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { CONFIG_FILE, TRAINER_FOLDER, WEIGHTS_FILE } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders } from '../io/atomic-write.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import { type Lock, lockFolder } from '../io/lock.ts';
 import { stateFiles } from './checkpoint.ts';
 import { EVALUATIONS_FILE } from './evaluation-series.ts';
@@ -73,13 +74,8 @@ export async function lockRunFolder(
   await requireRunFolder(folder, start);
   await makeFolders(folder);
   const lock = await lockFolder(folder, { signal, onWait });
-  try {
-    await requireRunFolder(folder, start);
-    return lock;
-  } catch (error) {
-    await lock.release();
-    throw error;
-  }
+  await closingOnError(lock, () => requireRunFolder(folder, start));
+  return lock;
 }
 
 /** Removes what a fresh start discards, and marks the folder as that of a run. */

@@ -2,6 +2,7 @@
 
 import { loadModel } from '../checkpoints/load.ts';
 import { ConfigError } from '../errors.ts';
+import { closingAfter } from '../io/byte-source.ts';
 import type { Lock } from '../io/lock.ts';
 import { printable } from '../io/printable.ts';
 import { movedClass } from '../models/acdit/class-names.ts';
@@ -40,11 +41,7 @@ export async function train(options: TrainingOptions): Promise<TrainingPoint> {
   requireFit(config, dataset);
   const onWait = (owner: string): void => hooks.onWait?.(owner);
   const lock = await lockRunFolder(recipe.output.folder, options, signal, onWait);
-  try {
-    return await trainLocked(lock, options);
-  } finally {
-    await lock.release();
-  }
+  return closingAfter(lock, () => trainLocked(lock, options));
 }
 
 async function trainLocked(lock: Lock, options: TrainingOptions): Promise<TrainingPoint> {

@@ -1,6 +1,7 @@
 /** @file The training loop: batch, noise, gradients, optimizer step, and now and then a checkpoint. It knows no files. */
 
 import { float32At } from '../at.ts';
+import { messageOf } from '../attempt.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { AcditError, ConfigError, TrainingError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
@@ -154,10 +155,6 @@ function createSaver({ save, hooks = {} }: LoopOptions, firstStep: number) {
     });
   };
   return { save: saveOnce, saveAfter };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** @throws {ConfigError} if the model does not fit the dataset. */

@@ -173,7 +173,7 @@ describe('acdit sample --npz', () => {
       await toNpz('out.npz', '--count', '4'),
       `process ${process.pid} on this machine is writing it`,
     );
-    await lock.release();
+    await lock.close();
   });
 
   it.skipIf(process.platform === 'win32')(

@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { at, take } from '../../at.ts';
 import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import { makeFolders, removeTemporaries } from '../../io/atomic-write.ts';
+import { closingAfter } from '../../io/byte-source.ts';
 import { type Lock, lockFolder } from '../../io/lock.ts';
 import { classChange } from '../../models/acdit/class-names.ts';
 import type { LatentOrigin } from '../../models/acdit/config.ts';
@@ -101,11 +102,7 @@ export async function encodeLatents(options: EncodeOptions): Promise<LatentsInde
   await makeFolders(options.folder);
   const { signal, hooks = {} } = options;
   const lock = await lockFolder(options.folder, { signal, onWait: (owner) => hooks.onWait?.(owner) });
-  try {
-    return await encodeLocked(options, settings, lock);
-  } finally {
-    await lock.release();
-  }
+  return closingAfter(lock, () => encodeLocked(options, settings, lock));
 }
 
 async function encodeLocked(options: EncodeOptions, settings: LatentsSettings, lock: Lock) {
@@ -328,10 +325,8 @@ async function encodeFrame(
 /** Means and then log variances of each image. */
 function momentsOf({ mean, logVariance }: LatentDistribution): Float32Array[] {
   const size = elementCount(mean.shape.slice(1));
-  return Array.from({ length: at(mean.shape, 0) }, (_, n) =>
-    joinArrays(
-      'float32',
-      [mean, logVariance].map(({ data }) => data.subarray(n * size, (n + 1) * size)),
-    ),
-  );
+  return Array.from({ length: at(mean.shape, 0) }, (_, n) => {
+    const parts = [mean, logVariance].map(({ data }) => data.subarray(n * size, (n + 1) * size));
+    return joinArrays('float32', parts);
+  });
 }

@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { attempt } from '../../attempt.ts';
 import { explainedSync } from '../../io/atomic-write.ts';
 import { isRecord } from '../../io/json.ts';
 import type { Tracker } from './tracker.ts';
@@ -60,10 +61,6 @@ function dropLinesAfter(path: string, step: number): void {
 }
 
 function parseLine(line: string): MetricsLine[] {
-  try {
-    const parsed: unknown = JSON.parse(line);
-    return isRecord(parsed) && typeof parsed.step === 'number' ? [parsed as MetricsLine] : [];
-  } catch {
-    return [];
-  }
+  const parsed: unknown = attempt(() => JSON.parse(line), undefined);
+  return isRecord(parsed) && typeof parsed.step === 'number' ? [parsed as MetricsLine] : [];
 }
