@@ -17,11 +17,6 @@ export type NamedBlob = Blob & { readonly name: string };
 /** What official checkpoints are called. */
 const CHECKPOINT = /\.(pt|pth|bin)$/i;
 
-/** Whether a file's name is one of weights. */
-function isCheckpoint(name: string): boolean {
-  return CHECKPOINT.test(name) || name.endsWith('.safetensors');
-}
-
 /**
  * Open a model of files that were chosen or dropped: `config.json` with a `.safetensors` file, or one official `.pt`.
  * Only what is needed is read, and nothing is read of the weights yet.
@@ -81,17 +76,16 @@ export interface SortedFiles {
 export async function sortFiles(files: readonly NamedBlob[]): Promise<SortedFiles> {
   const weights = AUTOENCODER_WEIGHTS.flatMap((name) => files.filter((file) => file.name === name))[0];
   const configs = files.filter(({ name }) => name === CONFIG_FILE);
-  const named = await Promise.all(configs.map(namesAutoencoder));
+  const texts = await Promise.all(configs.map((config) => config.text()));
+  const named = texts.map((text) => /"_class_name"\s*:\s*"Autoencoder/.test(text));
   // Not every configuration names its class.
   const config = configs[named.indexOf(true)] ?? (weights && configs.length === 1 ? configs[0] : undefined);
   const autoencoder = [config, weights].filter((file) => file !== undefined);
   const rest = files.filter((file) => file !== config && !AUTOENCODER_WEIGHTS.includes(file.name));
-  const isModel = autoencoder.length === 0 || rest.some(({ name }) => isCheckpoint(name));
+  const isModel =
+    autoencoder.length === 0 ||
+    rest.some(({ name }) => CHECKPOINT.test(name) || name.endsWith('.safetensors'));
   return { autoencoder, model: isModel ? rest : [] };
-}
-
-async function namesAutoencoder(config: Blob): Promise<boolean> {
-  return /"_class_name"\s*:\s*"Autoencoder/.test(await config.text());
 }
 
 /**

@@ -1,7 +1,6 @@
 /** @file Identifies a model, independent of the file that holds it. */
 
 import { createHash } from 'node:crypto';
-import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import { tensorBytes } from '../tensor/tensor.ts';
 import { type StoredModel, weightSource } from './stored-model.ts';
@@ -12,15 +11,12 @@ import { type StoredModel, weightSource } from './stored-model.ts';
  */
 export async function modelFingerprint(model: StoredModel, signal?: AbortSignal): Promise<string> {
   const source = weightSource(model);
-  const hash = createHash('sha256').update(JSON.stringify(Object.entries(sizes(model.config)).sort()));
+  // What determines the samples, apart from the weights.
+  const { classNames: _, guidance: __, autoencoder: ___, ...sizes } = model.config;
+  const hash = createHash('sha256').update(JSON.stringify(Object.entries(sizes).sort()));
   for (const name of parameters(model.config).keys()) {
     signal?.throwIfAborted();
     hash.update(name).update(tensorBytes(await source(name)));
   }
   return hash.digest('hex').slice(0, 16);
-}
-
-/** What determines the samples, apart from the weights. */
-function sizes({ classNames: _, guidance: __, autoencoder: ___, ...rest }: AcditConfig): object {
-  return rest;
 }

@@ -100,7 +100,8 @@ const LARGEST: Readonly<Record<FloatType, string>> = {
 /** @throws {CheckpointError} if a number is infinite after its conversion and was not before. */
 function requireFinite(name: string, original: Tensor, converted: Tensor): void {
   if (converted === original) return;
-  const before = toFloat64(original);
+  // float32 does not have the range of float64.
+  const before = original.dtype === 'float64' ? (original.data as Float64Array) : toFloat32(original).data;
   const after = toFloat32(converted).data;
   const isLost = (value: number, i: number): boolean => Number.isFinite(value) && !Number.isFinite(after[i]);
   const lost = before.findIndex(isLost);
@@ -111,9 +112,4 @@ function requireFinite(name: string, original: Tensor, converted: Tensor): void 
   throw new CheckpointError(
     `${name}: holds ${before[lost]}, which would be infinite in ${dtype} (at most ${LARGEST[dtype]}); ${remedy}`,
   );
-}
-
-/** Returns the numbers unrounded; float32 does not have the range of float64. */
-function toFloat64(value: Tensor): Float64Array | Float32Array {
-  return value.dtype === 'float64' ? (value.data as Float64Array) : toFloat32(value).data;
 }

@@ -5,8 +5,9 @@
 
 import { at } from '../at.ts';
 import { ArgumentError, DatasetError } from '../errors.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { Generator } from '../tensor/generator.ts';
-import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { float32, type Tensor } from '../tensor/tensor.ts';
 import { type Augmentation, augment } from './augment.ts';
 import type { Dataset, Sample } from './dataset.ts';
 
@@ -92,13 +93,9 @@ async function readBatch(
       return { ...sample, values: augment(sample.values, dataset.sampleShape, augmentation, generator) };
     }),
   );
-  const sampleLength = at(samples, 0).values.length;
-  const data = new Float32Array(batchSize * sampleLength);
-  samples.forEach(({ values }, i) => {
-    data.set(values, i * sampleLength);
-  });
+  const values = samples.map((sample) => sample.values);
   return {
-    samples: tensor('float32', [batchSize, ...dataset.sampleShape], data),
+    samples: float32([batchSize, ...dataset.sampleShape], joinArrays('float32', values)),
     labels: Int32Array.from(samples, ({ label }) => label),
     position,
   };

@@ -32,7 +32,9 @@ export function movingItems(pictures: ImageDataset, options: MovingItemsOptions)
   const { frames, canvas, items = 1, itemSize, speed = [canvas / 32, (3 * canvas) / 32] } = options;
   const { name, size, classNames } = pictures;
   const [, channels, ...sides] = pictures.sampleShape;
-  const [height, width] = take(itemSize === undefined ? sides : scaledTo(itemSize, sides), 2);
+  const longer = Math.max(...sides);
+  const scaledSides = sides.map((side) => Math.max(1, Math.round((side * (itemSize ?? longer)) / longer)));
+  const [height, width] = take(scaledSides, 2);
   const room: Place = [canvas - height, canvas - width];
   if (Math.min(...room) < 0) {
     throw new ConfigError(
@@ -62,11 +64,6 @@ export function movingItems(pictures: ImageDataset, options: MovingItemsOptions)
       return { values, label: shown[0]!.label };
     },
   };
-}
-
-/** Height and width whose longer one is `size`. */
-function scaledTo(size: number, sides: readonly number[]): number[] {
-  return sides.map((side) => Math.max(1, Math.round((side * size) / Math.max(...sides))));
 }
 
 function scaled(

@@ -3,7 +3,7 @@
 import { dirname, join, relative } from 'node:path';
 import { at } from '../at.ts';
 import { type FolderFiles, filesBelow, ignoredFiles } from '../data/folder-files.ts';
-import { videoFrames } from '../data/videos/clip.ts';
+import { countFrames, videoFrames } from '../data/videos/clip.ts';
 import { DatasetError, FormatError } from '../errors.ts';
 import { IMAGE_EXTENSIONS, usualExtension, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { type Image, type ImageSize, MAXIMUM_PIXELS, openImage, withChannels } from '../media/image.ts';
@@ -164,7 +164,7 @@ async function readClips(file: string, video: number, options: VideoFolderOption
   const { protocol, signal, maxPixels, size } = options;
   const starts = takesBeginnings(protocol)
     ? [0]
-    : clipStarts(file, await countFrames(file, options), video, protocol);
+    : clipStarts(file, await countFrames(file, { signal, maxPixels }), video, protocol);
   const { frames, stride } = protocol;
   const end = Math.max(...starts) + clipSpan(protocol);
   const clips: Clip[] = [];
@@ -197,10 +197,4 @@ function requireModestClip(
     `${file}: ${clips} of ${frames} frames of ${width} x ${height} pixels is more than the limit of ${maxPixels} ` +
       'pixels; make the videos smaller, or raise the limit with --max-pixels',
   );
-}
-
-async function countFrames(file: string, { signal, maxPixels }: VideoFolderOptions): Promise<number> {
-  let count = 0;
-  for await (const _ of videoFrames(file, { signal, maxPixels })) count++;
-  return count;
 }

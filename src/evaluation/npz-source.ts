@@ -143,10 +143,8 @@ function cutOut(
 ): Uint8Array {
   const size = video.length / length;
   const places = Array.from({ length: frames }, (_, t) => (start + t * stride) * size);
-  return joinArrays(
-    'uint8',
-    places.map((from) => video.subarray(from, from + size)),
-  );
+  const pieces = places.map((from) => video.subarray(from, from + size));
+  return joinArrays('uint8', pieces);
 }
 
 function requireVideos({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>, where: string): void {

@@ -13,10 +13,8 @@ import { type Features, pickRows, type WorkOptions, withTileProgram } from './pr
 export function someRows(features: Features, most: number): Tensor<'float64'> {
   const n = at(features.shape, 0);
   const count = Math.min(n, most);
-  return pickRows(
-    features,
-    Array.from({ length: count }, (_, i) => Math.floor((i * n) / count)),
-  );
+  const rows = Array.from({ length: count }, (_, i) => Math.floor((i * n) / count));
+  return pickRows(features, rows);
 }
 
 /**

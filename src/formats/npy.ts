@@ -114,7 +114,8 @@ function headerBytes(descr: string, shape: readonly number[]): Uint8Array {
   const header = `{'descr': '${descr}', 'fortran_order': False, 'shape': ${dims}, }`;
   const length = Math.ceil((10 + header.length + 1) / 64) * 64 - 10;
   const size = String.fromCharCode(length & 0xff, length >> 8);
-  return latin1Bytes(`${MAGIC}\x01\x00${size}${header.padEnd(length - 1)}\n`);
+  const text = `${MAGIC}\x01\x00${size}${header.padEnd(length - 1)}\n`;
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
 /** Bytes of a file's beginning in which the longest header ends. */
@@ -192,8 +193,4 @@ function swapBytes(bytes: Uint8Array, size: number): Uint8Array {
 /** One character a byte. Headers are short, so spreading them into arguments is safe. */
 function latin1Text(bytes: Uint8Array): string {
   return String.fromCharCode(...bytes);
-}
-
-function latin1Bytes(text: string): Uint8Array {
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }

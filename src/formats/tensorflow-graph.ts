@@ -161,10 +161,10 @@ function readShape(message: Uint8Array): number[] {
 }
 
 function tensorOf({ shape, content, values }: Constant): Tensor<'float32'> {
-  const count = elementCount(shape);
   if (content.length > 0) return float32(shape, arrayFromBytes('float32', content));
+  const valueAt = (i: number): number => at(values, Math.min(i, values.length - 1));
   return float32(
     shape,
-    Float32Array.from({ length: count }, (_, i) => at(values, Math.min(i, values.length - 1))),
+    Float32Array.from({ length: elementCount(shape) }, (_, i) => valueAt(i)),
   );
 }

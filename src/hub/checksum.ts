@@ -4,7 +4,7 @@
  * others may be able to write to.
  */
 
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { type FileHandle, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,8 @@ export async function hasChecksum(
   size: number,
   checksum: string,
 ): Promise<boolean> {
-  const hash = hashFor(checksum, size);
+  const isSha256 = checksum.length === 64;
+  const hash = isSha256 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
   const buffer = new Uint8Array(Math.min(CHUNK, size));
   for (let done = 0; done < size; ) {
     file.hub.signal?.throwIfAborted();
@@ -36,10 +37,6 @@ export async function hasChecksum(
     file.emit({ kind: 'verify', done, size });
   }
   return hash.digest('hex') === checksum;
-}
-
-function hashFor(checksum: string, size: number): Hash {
-  return checksum.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
 }
 
 /** @throws {HubError} if the file is a link or not a regular file */

@@ -90,11 +90,10 @@ export function framesOf({ shape, data }: Tensor<'float32'>): Image[][] {
  * grey level less.
  */
 export function rgbBytes(pictures: Tensor<'float32'>): Uint8Array {
-  const images = framesOf(pictures).flat();
-  return joinArrays(
-    'uint8',
-    images.map((image) => withChannels(image, 3).data),
-  );
+  const images = framesOf(pictures)
+    .flat()
+    .map((image) => withChannels(image, 3).data);
+  return joinArrays('uint8', images);
 }
 
 /** An image as one sample (C, H, W) in [-1, 1], the inverse of {@link imageFromSamples}. */

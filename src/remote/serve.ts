@@ -20,11 +20,9 @@ export class Transferred<T> {
  * memory; between processes they are copied.
  */
 export function transferred<T>(value: T, arrays: readonly ArrayBufferView[]): Transferred<T> {
-  const buffers = new Set(arrays.map(({ buffer }) => buffer));
-  return new Transferred(
-    value,
-    [...buffers].filter((buffer) => buffer instanceof ArrayBuffer),
-  );
+  const all = new Set(arrays.map(({ buffer }) => buffer));
+  const buffers = [...all].filter((buffer) => buffer instanceof ArrayBuffer);
+  return new Transferred(value, buffers);
 }
 
 /** What a call answers: a promise of its result, or events that end with it. */

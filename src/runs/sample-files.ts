@@ -42,14 +42,9 @@ export function labelledGrid(samples: readonly NamedImage[]): Image {
     Array.from({ length: columns }, (_, column) => images[column] ?? blank),
   );
   const factor = Math.max(1, Math.round(GRID_CELL / first.height));
-  const image = grid(
-    cells.map((cell) => enlarge(cell, factor)),
-    { columns, padding: 2 * factor },
-  );
-  return labelRows(
-    image,
-    rows.map(({ name }) => name),
-  );
+  const enlarged = cells.map((cell) => enlarge(cell, factor));
+  const names = rows.map(({ name }) => name);
+  return labelRows(grid(enlarged, { columns, padding: 2 * factor }), names);
 }
 
 function rowsByName(samples: readonly NamedImage[]): { name: string; images: Image[] }[] {

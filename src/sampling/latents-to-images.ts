@@ -63,11 +63,8 @@ export async function latentsToImages(
   const { shape, data } = unpatchify(model, latents);
   const [samples, frames, ...picture] = take(shape, 2);
   const { scalingFactor } = autoencoder.config;
-  const unscaled = float32(
-    [samples * frames, ...picture],
-    data.map((value) => value / scalingFactor),
-  );
-  const images = await autoencoder.decode(unscaled, options);
+  const unscaled = data.map((value) => value / scalingFactor);
+  const images = await autoencoder.decode(float32([samples * frames, ...picture], unscaled), options);
   for (let i = 0; i < elementCount(images.shape); i++) {
     images.data[i] = Math.min(Math.max(float32At(images.data, i), -1), 1);
   }

@@ -209,10 +209,8 @@ export class PassQueue {
 
   async #runPass(batch: readonly Waiting[]): Promise<void> {
     const started = performance.now();
-    const results = await this.#engine.run(
-      batch.map(({ sequence }) => sequence),
-      () => stopIfUnwanted(batch),
-    );
+    const sequences = batch.map(({ sequence }) => sequence);
+    const results = await this.#engine.run(sequences, () => stopIfUnwanted(batch));
     const seconds = (performance.now() - started) / 1000;
     this.#onPass?.({ sequences: batch.length, groups: rowsOfCalls(batch), seconds });
     for (const [i, { resolve }] of batch.entries()) resolve(at(results, i));

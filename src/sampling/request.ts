@@ -277,8 +277,6 @@ export function blockOf(value: Tensor<'float32'>, block: number): Tensor<'float3
 
 /** T blocks of (N, B, C) as (N, T, B, C). */
 export function stackBlocks(blocks: readonly Tensor<'float32'>[]): Tensor<'float32'> {
-  return joinAxis(
-    blocks.map(({ shape, data }) => float32([...shape.slice(0, 1), 1, ...shape.slice(1)], data)),
-    1,
-  );
+  const stacked = blocks.map(({ shape, data }) => float32(shape.toSpliced(1, 0, 1), data));
+  return joinAxis(stacked, 1);
 }

@@ -54,10 +54,8 @@ export function joinArrays<D extends 'float32' | 'uint8'>(
   dtype: D,
   parts: readonly ArrayOf[D][],
 ): ArrayOf[D] {
-  const all = newArray(
-    dtype,
-    parts.reduce((sum, { length }) => sum + length, 0),
-  );
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const all = newArray(dtype, length);
   let end = 0;
   for (const part of parts) {
     all.set(part, end);

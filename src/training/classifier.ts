@@ -144,13 +144,9 @@ export async function classifierAccuracy(
     const count = Math.min(ACCURACY_BATCH, dataset.size - start);
     const reads = Array.from({ length: count }, (_, i) => dataset.read(start + i));
     const samples = (await Promise.all(reads)).filter((sample) => sample !== undefined);
-    const values = joinArrays(
-      'float32',
-      samples.map(({ values }) => values),
-    );
-    const { logits } = await classifier.classify(
-      float32([samples.length, ...dataset.sampleShape.slice(1)], values),
-    );
+    const values = samples.map((sample) => sample.values);
+    const shape = [samples.length, ...dataset.sampleShape.slice(1)];
+    const { logits } = await classifier.classify(float32(shape, joinArrays('float32', values)));
     right += predictedClasses(logits).filter((label, i) => label === at(samples, i).label).length;
     total += samples.length;
   }

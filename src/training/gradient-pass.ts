@@ -1,10 +1,11 @@
 /** @file What a gradient pass is: weights and a noised batch in, loss and gradients out; and what it is fed with. */
 
-import { at, take } from '../at.ts';
+import { at } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/transformer.ts';
 import type { Weights } from '../models/acdit/weights.ts';
-import { elementCount, float32, type Tensor, tensor } from '../tensor/tensor.ts';
+import { joinAxis, sliceAxis } from '../tensor/axes.ts';
+import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type BatchSymbols, cleanBlocks } from './gradient-graphs.ts';
 
 /** Noised blocks and what was added to them. All (N, T, B, C) but the timesteps (N, T) and labels (N). */
@@ -57,7 +58,8 @@ export function batchFeeds(config: AcditConfig, batch: NoisedBatch): Record<keyo
   return {
     features: timestepFeatures(timesteps),
     labels: tensor('int64', [labels.length * blocks], repeated),
-    tokens: joinSequence(batch, cleanBlocks(config), blocks),
+    // The clean blocks that are attended, then all noised ones, for each sample: (N, 2 T - 1, B, C).
+    tokens: joinAxis([sliceAxis(batch.clean, 1, 0, cleanBlocks(config)), batch.noised], 1),
     target,
     lossWeights: float32([labels.length, blocks, 1, 1], Float32Array.from(weights)),
   };
@@ -66,18 +68,4 @@ export function batchFeeds(config: AcditConfig, batch: NoisedBatch): Record<keyo
 /** Names gradients after what they are the gradients of. */
 export function prefixed(tensors: Named): Named {
   return Object.fromEntries(Object.entries(tensors).map(([name, value]) => [`d.${name}`, value]));
-}
-
-/** The clean blocks that are attended, then all noised ones, for each sample: (N, 2 T - 1, B, C). */
-function joinSequence(batch: NoisedBatch, clean: number, blocks: number): Tensor<'float32'> {
-  const [samples, , ...inner] = take(batch.noised.shape, 2);
-  const size = elementCount(inner);
-  const out = new Float32Array(samples * (clean + blocks) * size);
-  for (let n = 0; n < samples; n++) {
-    const start = n * (clean + blocks) * size;
-    const from = n * blocks * size;
-    out.set(batch.clean.data.subarray(from, from + clean * size), start);
-    out.set(batch.noised.data.subarray(from, from + blocks * size), start + clean * size);
-  }
-  return float32([samples, clean + blocks, ...inner], out);
 }

@@ -48,10 +48,8 @@ export function timestepWeights(schedule: NoiseSchedule, options: WeightingOptio
     }
   }
   const probabilities = timestepProbabilities(timesteps, schedule.trainSteps);
-  const mean = weights.reduce(
-    (sum, weight, timestep) => sum + weight * float64At(probabilities, timestep),
-    0,
-  );
+  let mean = 0;
+  for (const [timestep, weight] of weights.entries()) mean += weight * float64At(probabilities, timestep);
   return weights.map((weight) => weight / mean);
 }
 

@@ -45,11 +45,10 @@ export function trainingMemory(
 function growingParts(config: AcditConfig, samples: number, activations: Activations) {
   const { layers, blockSize, hidden, mlpRatio } = config;
   const graphs = gradientGraphs(config, samples);
-  const kept = (layer: LayerGraphs): number =>
-    Object.values(layerShapes(layer, graphs.activation).kept).reduce(
-      (sum, shape) => sum + elementCount(shape),
-      0,
-    );
+  const kept = (layer: LayerGraphs): number => {
+    const shapes = Object.values(layerShapes(layer, graphs.activation).kept);
+    return shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
+  };
   const keepingLayers = activations === 'save' ? layers - 1 : Math.min(1, layers - 1);
   const vectors = samples * sequenceBlocks(config) * blockSize * hidden;
   const wide = mlpRatio * vectors;

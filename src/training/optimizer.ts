@@ -145,10 +145,8 @@ const PARTS = ['weights', 'gradients', 'firstMoments', 'secondMoments', 'ema'] a
 
 /** @param decays whether weights shrink; without, a pass less. */
 function stepGraph(decays: boolean): Graph {
-  const [weights, gradients, firstMoments, secondMoments, ema] = take(
-    PARTS.map((name) => input(name, ['count'])),
-    5,
-  );
+  const parts = PARTS.map((name) => input(name, ['count']));
+  const [weights, gradients, firstMoments, secondMoments, ema] = take(parts, 5);
   const factor = (name: keyof ReturnType<typeof factorsOf>) => input(name, [1]);
   const momentum = add(multiply(firstMoments, factor('beta1')), multiply(gradients, factor('rest1')));
   const variance = add(

@@ -114,9 +114,13 @@ async function lengthOf({ path, maxPixels }: ClipRequest, signal: AbortSignal | 
   const { frames } = await probeVideo(path, { signal }).catch((error) => {
     throw named(path, error);
   });
-  if (frames !== undefined) return frames;
+  return frames ?? countFrames(path, { signal, maxPixels });
+}
+
+/** The frames of a video, each of which is decoded. */
+export async function countFrames(path: string, options: ReadFramesOptions): Promise<number> {
   let count = 0;
-  for await (const _ of videoFrames(path, { signal, maxPixels })) count++;
+  for await (const _ of videoFrames(path, options)) count++;
   return count;
 }
 

@@ -90,18 +90,15 @@ export function bars(
   const most = Math.max(...rows.map(([, value]) => value), Number.MIN_VALUE);
   const drawn = rows.map(([name, value], i) => {
     const top = 4 + i * rowHeight;
+    const shortened = name.length > 24 ? `${name.slice(0, 23)}…` : name;
     const width = round((value / most) * (WIDTH - names - 76));
     return (
-      `<text x="${names - 8}" y="${top + 14}" text-anchor="end">${escapeHtml(shortened(name))}</text>` +
+      `<text x="${names - 8}" y="${top + 14}" text-anchor="end">${escapeHtml(shortened)}</text>` +
       `<rect class="${series}" x="${names}" y="${top + 3}" width="${width}" height="${rowHeight - 6}"/>` +
       `<text x="${names + width + 6}" y="${top + 14}">${escapeHtml(show(value))}</text>`
     );
   });
   return svg(text, height, drawn);
-}
-
-function shortened(name: string): string {
-  return name.length > 24 ? `${name.slice(0, 23)}…` : name;
 }
 
 function svg({ title, description }: ChartText, height: number, content: readonly string[]): string {

@@ -6,12 +6,12 @@ import { add, exponential, multiply, scale, shift, sigmoid, square, subtract, un
 
 /** max(x, 0). The gradient at 0 is 0. */
 export function relu(x: SymbolicTensor): SymbolicTensor {
-  return unary('Relu', x, (g, y) => multiply(g, signOf(y)));
-}
-
-/** -1, 0 or 1; its gradient is 0. */
-function signOf(x: SymbolicTensor): SymbolicTensor {
-  return unary('Sign', x, () => undefined);
+  return unary('Relu', x, (g, y) =>
+    multiply(
+      g,
+      unary('Sign', y, () => undefined),
+    ),
+  );
 }
 
 /** x * sigmoid(x). */

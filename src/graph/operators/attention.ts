@@ -27,16 +27,12 @@ export function attention(
     );
   }
   const products = matmulTransposed(q, k);
-  return weightedValues(rowSoftmax(bias ? add(products, bias) : products), v);
-}
-
-/**
- * Softmax whose gradient rule passes through: {@link weightedValues}, its only reader, already gives the
- * gradient of the scores. P (dP - rowsum(dP P)) needs a pass over all scores for the sum, but
- * rowsum(dP P) = rowsum(dO O), and O is D wide instead of K.
- */
-function rowSoftmax(scores: SymbolicTensor): SymbolicTensor {
-  return unary('Softmax', scores, (g) => g, { axis: -1 });
+  const scores = bias ? add(products, bias) : products;
+  // The gradient rule passes through: weightedValues, the only reader, already gives the gradient of the scores.
+  // P (dP - rowsum(dP P)) needs a pass over all scores for the sum, but rowsum(dP P) = rowsum(dO O), and O is D wide
+  // instead of K.
+  const probabilities = unary('Softmax', scores, (g) => g, { axis: -1 });
+  return weightedValues(probabilities, v);
 }
 
 function weightedValues(probabilities: SymbolicTensor, v: SymbolicTensor): SymbolicTensor {

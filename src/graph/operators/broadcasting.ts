@@ -68,11 +68,8 @@ export function constantZeros(shape: Shape): SymbolicTensor {
 
 /** A known shape of one value, kept as one element and expanded when run. */
 export function filled(shape: Shape, value: number): SymbolicTensor {
-  const one = float32(
-    shape.map(() => 1),
-    [value],
-  );
-  return expand(constant(one), shape);
+  const ones = shape.map(() => 1);
+  return expand(constant(float32(ones, [value])), shape);
 }
 
 function reducedShape(shape: Shape, axes: readonly number[], keepDims: boolean): Shape {

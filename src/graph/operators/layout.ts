@@ -51,17 +51,13 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
     }
     shape[resolved] = addDims(at(shape, resolved), at(part.shape, resolved));
   }
+  const sizes = parts.map((part) => Number(part.shape[resolved]));
   return applyOne({
     operator: 'Concat',
     inputs: parts,
     attributes: { axis: resolved },
     shape,
-    gradient: (g) =>
-      split(
-        g,
-        resolved,
-        parts.map((part) => Number(part.shape[resolved])),
-      ),
+    gradient: (g) => split(g, resolved, sizes),
   });
 }
 
@@ -88,12 +84,10 @@ export function split<const Sizes extends readonly number[]>(
     inputs: [x, integers(sizes)],
     attributes: { axis: resolved },
     outputs: sizes.map((size) => ({ shape: pieceShape(size), dtype: x.dtype })),
-    gradient: (gradients) => [
-      concat(
-        gradients.map((g, i) => g ?? constantZeros(pieceShape(at(sizes, i)))),
-        resolved,
-      ),
-    ],
+    gradient(gradients) {
+      const all = gradients.map((g, i) => g ?? constantZeros(pieceShape(at(sizes, i))));
+      return [concat(all, resolved)];
+    },
   });
   return pieces as Pieces<Sizes>;
 }

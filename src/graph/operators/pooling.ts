@@ -109,10 +109,8 @@ function inverseCounts(shape: Shape, windows: Windows, countPadding: boolean) {
     }),
   );
   const counts = along.reduce((all, sizes) => all.flatMap((count) => sizes.map((size) => count * size)), [1]);
-  return float32(
-    [1, 1, ...places],
-    counts.map((count) => 1 / count),
-  );
+  const inverses = counts.map((count) => 1 / count);
+  return float32([1, 1, ...places], inverses);
 }
 
 /** Windows of which each holds an element at least. */

@@ -55,7 +55,11 @@ export function exportGraph(config: AcditConfig): Graph {
   const timesteps = input('timesteps', ['samples'], 'int64');
   const labels = input('labels', ['samples'], 'int64');
   const block = input('block', [1], 'int64');
-  const past = Array.from({ length: layers }, (_, layer) => pastInputs(config, layer));
+  const cached = ['samples', config.heads, 'cached', headSize(config)];
+  const past = Array.from({ length: layers }, (_, layer) => ({
+    key: input(`past.${layer}.key`, cached),
+    value: input(`past.${layer}.value`, cached),
+  }));
 
   const weights = modelInputs(config);
   const condition = conditions(weights.embedder, gatherRows(featureTable(), timesteps), labels);
@@ -86,11 +90,6 @@ export function exportGraph(config: AcditConfig): Graph {
   return { ...graph, inputs: [...new Set([...inputs, ...graph.inputs])] };
 }
 
-function pastInputs(config: AcditConfig, layer: number): { key: SymbolicTensor; value: SymbolicTensor } {
-  const shape = ['samples', config.heads, 'cached', headSize(config)];
-  return { key: input(`past.${layer}.key`, shape), value: input(`past.${layer}.value`, shape) };
-}
-
 /** Features of every timestep, and last, which is also index -1, of the one that has none. */
 function featureTable(): SymbolicTensor {
   return constant(timestepFeatures(Array.from({ length: TIMESTEPS + 1 }, (_, i) => (i < TIMESTEPS ? i : 0))));
@@ -104,12 +103,8 @@ function perSample(vectors: SymbolicTensor): SymbolicTensor {
 
 /** Puts shift 0, scale 0 and gate 1, a clean token's modulation, in the place of another where the timestep is -1. */
 function cleanOr(timesteps: SymbolicTensor): (modulation: SymbolicTensor) => SymbolicTensor {
-  const isNoised = constant(
-    float32(
-      [TIMESTEPS + 1, 1],
-      Float32Array.from({ length: TIMESTEPS + 1 }, (_, i) => +(i < TIMESTEPS)),
-    ),
-  );
+  const flags = Float32Array.from({ length: TIMESTEPS + 1 }, (_, i) => +(i < TIMESTEPS));
+  const isNoised = constant(float32([flags.length, 1], flags));
   const noised = reshape(gatherRows(isNoised, timesteps), ['samples', 1, 1, 1]);
   const share = multiply(cleanModulation(), shift(negate(noised), 1));
   return (modulation) => add(multiply(modulation, noised), share); // exact: the factors are 0 and 1

@@ -198,21 +198,14 @@ export function planAttention(plan: AttentionPlan): Attend {
     const sizes = atoms.map(({ start, end }) => end - start);
     const keys = split(key, 2, sizes);
     const values = split(value, 2, sizes);
-    const queries = split(
-      query,
-      2,
-      plan.tiles.map((tile) => tile.queries.end - tile.queries.start),
-    );
+    const querySizes = plan.tiles.map((tile) => tile.queries.end - tile.queries.start);
+    const queries = split(query, 2, querySizes);
     const results = plan.tiles.map((tile, i) => {
       const seen = atoms.flatMap((atom, j) =>
         tile.keys.some(({ start, end }) => atom.start >= start && atom.end <= end) ? [j] : [],
       );
-      const pick = (parts: readonly SymbolicTensor[]): SymbolicTensor =>
-        concat(
-          seen.map((j) => at(parts, j)),
-          2,
-        );
-      return attention(at(queries, i), pick(keys), pick(values), maskOf(tile));
+      const [seenKeys, seenValues] = [seen.map((j) => at(keys, j)), seen.map((j) => at(values, j))];
+      return attention(at(queries, i), concat(seenKeys, 2), concat(seenValues, 2), maskOf(tile));
     });
     return concat(results, 2);
   };

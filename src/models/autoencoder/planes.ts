@@ -141,15 +141,11 @@ export function normalization({ measures }: Plane, { weight, bias }: NormWeights
   const scale = new Float32Array(weight.length);
   const shift = new Float32Array(weight.length);
   for (let group = 0; group < groups; group++) {
-    const mean = measures.reduce(
-      (sum, { count, means }) => sum + (count / total) * float32At(means, group),
-      0,
-    );
-    const squares = measures.reduce(
-      (sum, part) =>
-        sum + float32At(part.squares, group) + part.count * (float32At(part.means, group) - mean) ** 2,
-      0,
-    );
+    let [mean, squares] = [0, 0];
+    for (const { count, means } of measures) mean += (count / total) * float32At(means, group);
+    for (const part of measures) {
+      squares += float32At(part.squares, group) + part.count * (float32At(part.means, group) - mean) ** 2;
+    }
     const inverse = 1 / Math.sqrt(squares / total + EPSILON);
     for (let i = 0; i < channelsInGroup; i++) {
       const channel = group * channelsInGroup + i;
