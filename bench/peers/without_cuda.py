@@ -1,5 +1,5 @@
 """Makes stand-ins for the CUDA libraries that PyTorch's package links to, so that it can be imported without them: they
-take 3 GB, and no CPU needs them. Each function that PyTorch imports from them answers that there is no device.
+take 3 GB, and CPUs do not need them. Each function that PyTorch imports from them reports that no device was found.
 Usage: without_cuda.py FOLDER (of the stand-ins; then run with LD_LIBRARY_PATH=FOLDER). Needs cc and readelf.
 """
 

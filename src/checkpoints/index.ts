@@ -10,5 +10,5 @@ export type { OpenOptions, WeightsChoice } from './official.ts';
 export type { CheckpointLayout } from './official-config.ts';
 export { saveOfficial } from './official-writer.ts';
 export { saveOnnx } from './onnx-writer.ts';
-export { type SaveOptions, type StoredWeights, saveModel } from './save.ts';
+export { type SaveOptions, type StorageType, type StoredWeights, saveModel } from './save.ts';
 export { parseAutoencoderConfig, type StoredAutoencoder } from './stored-autoencoder.ts';

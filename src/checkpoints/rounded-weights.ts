@@ -4,7 +4,7 @@ import { CheckpointError } from '../errors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { unroundedMatrix } from '../tensor/round-rows.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { arrayFromBytes, type Tensor } from '../tensor/tensor.ts';
 
 /** Added to the name of a weight for that of its scales. */
 export const SCALES = '.scales';
@@ -29,7 +29,8 @@ export function unroundedArchive(archive: TensorArchive): TensorArchive {
       if (!roundedNames.has(name)) return archive.read(name, room);
       const values = (await archive.read(name)) as Tensor<'int8'>;
       const scales = toFloat32(await archive.read(name + SCALES));
-      return unroundedMatrix({ values, scales }, floatsIn(room, values.data.length));
+      const fits = room?.byteLength === 4 * values.data.length;
+      return unroundedMatrix({ values, scales }, fits ? arrayFromBytes('float32', room) : undefined);
     },
   };
 }
@@ -41,10 +42,4 @@ function requireScales(archive: TensorArchive, name: string): void {
   throw new CheckpointError(
     `${name}: holds integers of 8 bits without the scales (${SCALES}) that acdit convert --dtype int8 writes; convert the original`,
   );
-}
-
-/** `room` as `length` floats, if it has that size and is aligned. */
-function floatsIn(room: Uint8Array | undefined, length: number): Float32Array | undefined {
-  if (room?.byteLength !== 4 * length || room.byteOffset % 4 !== 0) return undefined;
-  return new Float32Array(room.buffer, room.byteOffset, length);
 }

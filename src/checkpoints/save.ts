@@ -46,11 +46,20 @@ export async function writeConfig(folder: string, config: object): Promise<void>
   await writeFileAtomically(join(folder, CONFIG_FILE), (write) => write(new TextEncoder().encode(text)));
 }
 
+/** How weights are stored; `int8`: those of the layers' products in 8 bits, the others as they are. */
+export type StorageType = FloatType | 'int8';
+
 /**
  * Returns the weights in another element type; each is converted when it is read.
- * @throws {CheckpointError} when a weight is read whose finite numbers would become infinite.
+ * @throws {CheckpointError} when a weight is read whose finite numbers would become infinite; {ArgumentError} for `int8`, if
+ * they are not finite.
  */
-export function storedAs(weights: StoredWeights, dtype: FloatType): StoredWeights {
+export function storedAs(weights: StoredWeights, dtype: StorageType): StoredWeights {
+  if (dtype === 'int8') {
+    return new Map(
+      [...weights].flatMap(([name, value]) => (ROUNDED.test(name) ? rounded(name, value) : [[name, value]])),
+    );
+  }
   return new Map(
     [...weights].map(([name, value]): [string, LazyTensor] => [
       name,
@@ -68,16 +77,7 @@ export function storedAs(weights: StoredWeights, dtype: FloatType): StoredWeight
   );
 }
 
-/**
- * The weights as they are stored in 8 bits; those that no layer multiplies by stay as they are.
- * @throws {ArgumentError} when a weight is read that is not finite
- */
-export function roundedWeights(weights: StoredWeights): StoredWeights {
-  return new Map(
-    [...weights].flatMap(([name, value]) => (ROUNDED.test(name) ? rounded(name, value) : [[name, value]])),
-  );
-}
-
+/** A weight as it is stored in 8 bits; it is rounded when it is read. */
 function rounded(name: string, value: Tensor | LazyTensor): [string, LazyTensor][] {
   const round = async (): Promise<RoundedMatrix> =>
     roundMatrix(name, toFloat32('read' in value ? await value.read() : value));

@@ -20,7 +20,10 @@ export interface SamplerSource {
   readonly model: StoredModel;
   /** Computes the samples; the caller disposes of it. Images are decoded on the CPU, with as many threads. */
   readonly device: Device;
-  /** How products with weights are computed (default: fp32, or int8 if the model is stored so). int8 is faster on most CPUs, and changes samples a little. */
+  /**
+   * How products with weights are computed (default: fp32, or int8 if the model is stored so). int8 is faster on most CPUs,
+   * and changes samples a little.
+   */
   readonly precision?: Precision | undefined;
 }
 

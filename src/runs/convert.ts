@@ -5,7 +5,7 @@ import { basename, dirname, extname } from 'node:path';
 import { CONFIG_FILE, type StoredModel } from '../checkpoints/load.ts';
 import { officialArguments, officialLimits, saveOfficial } from '../checkpoints/official-writer.ts';
 import { onnxDataPath, saveOnnx } from '../checkpoints/onnx-writer.ts';
-import { roundedWeights, type StoredWeights, saveModel, storedAs } from '../checkpoints/save.ts';
+import { type StorageType, type StoredWeights, saveModel, storedAs } from '../checkpoints/save.ts';
 import { ArgumentError } from '../errors.ts';
 import { byteCount } from '../formats/safetensors.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
@@ -13,7 +13,6 @@ import { writeFolderAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { parameters } from '../models/acdit/weights.ts';
-import type { FloatType } from '../tensor/convert.ts';
 import { existsError, invalidOption } from './checks.ts';
 import { type NamedModelOptions, openNamedModel } from './model-path.ts';
 import { contextOf } from './reporter.ts';
@@ -29,9 +28,6 @@ export interface ConvertModelOptions extends NamedModelOptions {
   /** Replace a model that exists (default: false). */
   readonly overwrite?: boolean | undefined;
 }
-
-/** How weights are stored; `int8`: those of the layers' products in 8 bits, the others as they are. */
-export type StorageType = FloatType | 'int8';
 
 /** What was written. */
 export interface ConvertModelResult {
@@ -118,7 +114,7 @@ async function write(
   const total = parameters(config).size;
   const progress = report.progress({ total, label: 'convert', unit: 'tensor' });
   const weights = lazyWeights(model, (done) => progress.update(done));
-  const stored = storedIn(weights, dtype);
+  const stored = dtype ? storedAs(weights, dtype) : weights;
   const bytes = [...stored.values()].reduce((sum, info) => sum + byteCount(info), 0);
   const notes = format === 'pt' ? officialLimits(config) : [];
   const started = performance.now();
@@ -139,11 +135,6 @@ async function write(
   for (const note of notes) report.say(`note: to load it with the official code: ${note}`);
   report.say(`${total} tensors, ${(bytes / 1e6).toFixed(1)} MB, in ${formatDuration(seconds)}`);
   return result;
-}
-
-function storedIn(weights: StoredWeights, dtype: StorageType | undefined): StoredWeights {
-  if (dtype === undefined) return weights;
-  return dtype === 'int8' ? roundedWeights(weights) : storedAs(weights, dtype);
 }
 
 /** The weights in their official order, each still in its file. @param onRead gets how many were read. */

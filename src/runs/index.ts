@@ -8,7 +8,6 @@ export {
   type ConvertModelResult,
   convertModel,
   type ModelFormat,
-  type StorageType,
 } from './convert.ts';
 export { type EncodeDatasetOptions, type EncodeDatasetResult, encodeDataset } from './encode.ts';
 export {
