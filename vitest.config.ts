@@ -3,6 +3,10 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
+    // `npm test` leaves these out, `npm run test:all` and .ci/run do not.
+    tags: [
+      { name: 'slow', description: 'takes ten seconds or more, alone or with the other tests of its file' },
+    ],
     // ONNX Runtime aborts when a worker thread that used it ends early: one process per file instead.
     pool: 'forks',
     // No test may reach the network, nor a cache outside the repository.

@@ -2,6 +2,7 @@
  * @file Checkpoints as people have them, which PyTorch makes on the spot where Debian's python3-torch is installed: each is
  * opened, converted and sampled from, or refused in one line. src/checkpoints/official.test.ts has the same by hand.
  */
+// @module-tag slow
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';

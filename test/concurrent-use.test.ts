@@ -2,6 +2,7 @@
  * Objects that calls may share, and pairs of calls that run at once: each call gives, to the last bit, what it gives
  * alone, while the other runs, after it was aborted, and while it is abandoned halfway.
  */
+// @module-tag slow
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';

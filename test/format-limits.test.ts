@@ -2,6 +2,7 @@
  * @file Small files that ask for much: at each reader's limit a file is read, above it the file is refused. The limits
  * of memory are 1 GB for any of them; those of time are generous, since the machine may be busy.
  */
+// @module-tag slow
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
 /** @file Downloads from a hub on loopback that does what it should, and what it should not. */
+// @module-tag slow
 
 import { spawn } from 'node:child_process';
 import {

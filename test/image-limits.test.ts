@@ -2,6 +2,7 @@
  * @file Small files that state large images: at each reader's limit a file is read, above it the file is refused before
  * anything is decoded. Peak memory is measured in a process of its own.
  */
+// @module-tag slow
 
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';

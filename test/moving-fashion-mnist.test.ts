@@ -1,4 +1,5 @@
 /** The bundled model of clips. */
+// @module-tag slow
 
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -184,7 +184,7 @@ describe("a trainer's state", () => {
     expect(readdirSync(trainer)).toEqual(['step-00000002.safetensors', 'step-00000003.safetensors']);
   });
 
-  it('is skipped for the older one if any bit of it was flipped', async () => {
+  it('is skipped for the older one if any bit of it was flipped', { tags: ['slow'] }, async () => {
     const { folder, trainer } = await saved();
     await saveTraining(folder, config, recipe, pointAt(10));
     const file = join(trainer, 'step-00000010.safetensors');

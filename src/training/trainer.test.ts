@@ -109,7 +109,7 @@ describe('training', () => {
     expect(later).toEqual([4, 6]);
   });
 
-  it('resumes bit for bit where it stopped', async () => {
+  it('resumes bit for bit where it stopped', { tags: ['slow'] }, async () => {
     const run = await setUp();
     const straight = await start(run, { folder: `${run.out}-straight` });
     expect(straight).toMatchObject({ step: 6, position: 24 });

@@ -1,4 +1,5 @@
 /** The browser app in a real browser, with no server but one of plain files. */
+// @module-tag slow
 
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
 /** @file What commands do when their terminal closes, a disk is full, a folder is another's, or a file is damaged. */
+// @module-tag slow
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

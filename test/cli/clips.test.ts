@@ -1,4 +1,5 @@
 /** `acdit sample` of clips, and going on from pictures and clips. */
+// @module-tag slow
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,5 @@
 /** @file `acdit encode`, and training on what it makes. */
+// @module-tag slow
 
 import {
   cpSync,

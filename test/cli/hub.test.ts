@@ -1,4 +1,5 @@
 /** @file Commands that are given the name of a model on the hub. The hub is on loopback. */
+// @module-tag slow
 
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
 /** @file What commands replace: nothing without --overwrite, and runs that share a folder never each other's files. */
+// @module-tag slow
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from 'vitest';

@@ -1,4 +1,5 @@
 /** @file `acdit sample --npz`: samples to evaluate, in one file. */
+// @module-tag slow
 
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from 'vitest';

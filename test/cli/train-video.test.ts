@@ -1,4 +1,5 @@
 /** @file `acdit train` and `acdit encode` on clips. */
+// @module-tag slow
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
 /** @file The server on a real port, with clients that leave, do not read, or are many. */
+// @module-tag slow
 
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';

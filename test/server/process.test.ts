@@ -1,3 +1,5 @@
+// @module-tag slow
+
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { join } from 'node:path';
