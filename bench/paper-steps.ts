@@ -6,7 +6,7 @@ import { parameters } from '../src/models/acdit/weights.ts';
 import type { Device } from '../src/runtime/device.ts';
 import { EMPTY_CACHE } from '../src/sampling/cache.ts';
 import { openNoisePredictor } from '../src/sampling/noise-predictor.ts';
-import type { Precision } from '../src/sampling/segments.ts';
+import type { Precision } from '../src/sampling/precision.ts';
 import { Generator } from '../src/tensor/generator.ts';
 import { float32, type Tensor } from '../src/tensor/tensor.ts';
 import { compileGradientPass } from '../src/training/compile-gradient-pass.ts';

@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { openCpu } from '../src/runtime/node.ts';
-import type { Precision } from '../src/sampling/segments.ts';
+import type { Precision } from '../src/sampling/precision.ts';
 import { median, time } from './matrix-speed.ts';
 import { openDenoisingStep, openTrainingStep, type Size } from './paper-steps.ts';
 import { processor } from './processor.ts';

@@ -2,7 +2,7 @@
 
 import type { Device } from '../runtime/device.ts';
 import { ACCELERATORS, openAccelerator, openCpu, requireThreads } from '../runtime/node.ts';
-import { PRECISIONS } from '../sampling/segments.ts';
+import { PRECISIONS } from '../sampling/precision.ts';
 import { choiceFlag, type Flags, type FlagValues, wholeNumber } from './flags.ts';
 
 const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
@@ -25,7 +25,7 @@ export const deviceFlags = {
 /** The flag of the commands that sample. */
 export const precisionFlag = choiceFlag(
   PRECISIONS,
-  'fp32, or int8: faster on most CPUs, samples differ a little (default: as MODEL is stored)',
+  'fp32; on CPUs int8, on GPUs fp16: faster on most, samples differ a little (default: as MODEL is stored)',
 );
 
 type DeviceValues = FlagValues<typeof deviceFlags>;

@@ -36,6 +36,7 @@ const ELEMENT_TYPES: Readonly<Record<string, number>> = {
   int8: 3,
   int64: 7,
   bool: 9,
+  float16: 10,
   float64: 11,
 };
 const ATTRIBUTE_TYPES = { float: 1, int: 2, string: 3, ints: 7 } as const;

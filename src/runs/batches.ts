@@ -4,8 +4,8 @@ import { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
+import type { Precision } from '../sampling/precision.ts';
 import { createSampler, type SampleEvent, type SampleRequest, type Sampler } from '../sampling/sampler.ts';
-import type { Precision } from '../sampling/segments.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** A request for any number of samples. */

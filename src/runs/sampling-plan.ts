@@ -12,6 +12,7 @@ import { type AcditConfig, defaultGuidance, diffusionSettings, tokenSize } from 
 import { layerShare } from '../models/acdit/cost.ts';
 import { timeProducts } from '../runtime/byte-products.ts';
 import type { Device } from '../runtime/device.ts';
+import { type Precision, whyNotPrecision } from '../sampling/precision.ts';
 import {
   DEFAULT_SEED,
   DEFAULT_STEPS,
@@ -20,7 +21,6 @@ import {
   type SamplePlan,
   type SampleRequest,
 } from '../sampling/request.ts';
-import type { Precision } from '../sampling/segments.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchedRequest, batchRequests, defaultBatch, type SamplerSource } from './batches.ts';
 import { invalidOption, requireSamplingMemory } from './checks.ts';
@@ -112,9 +112,8 @@ export async function planRun(
     batch = defaultBatch(config, { throughput }),
     precision = device.separateMemory ? 'fp32' : (model.precision ?? 'fp32'),
   } = options;
-  if (precision === 'int8' && device.separateMemory) {
-    throw invalidOption('precision', `int8 is not available on ${device.name}; use fp32, or the CPU`);
-  }
+  const refusal = whyNotPrecision(device, precision);
+  if (refusal) throw invalidOption('precision', refusal);
   if (!Number.isInteger(batch) || batch < 1) {
     throw invalidOption('batch', `must be a whole number of at least 1, got ${batch}`);
   }

@@ -4,8 +4,8 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerWeightShapes, parameters } from '../models/acdit/weights.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import { modulationSize } from './modulation-table.ts';
+import type { Precision } from './precision.ts';
 import { planLength, type SampleRequest } from './request.ts';
-import type { Precision } from './segments.ts';
 
 /** Bytes at the peak, by what they are for. */
 export interface SamplingMemory {
@@ -22,6 +22,8 @@ export interface SamplingMemory {
 }
 
 const FLOAT = 4;
+/** Bytes of a weight. */
+const WEIGHT_BYTES: Readonly<Record<Precision, number>> = { fp32: 4, fp16: 2, int8: 1 };
 /** Bytes of a process that has loaded everything and sampled from a tiny model. */
 const PROGRAM = 190e6;
 /** Weights that are bound to a program, in bytes of memory per byte of theirs. */
@@ -70,11 +72,11 @@ export function samplingMemory(
   const cachedKinds = slides ? 3 : 2;
   const conditions = Math.min(branches * samples, config.classes + 1) * steps;
   const parts = {
-    // In 8 bits a weight takes a quarter, and a layer is there once more while it is rounded.
+    // Where weights are rounded, a layer is there once more while that is done.
     weights:
-      precision === 'int8'
-        ? (BOUND * layers * layerBytes) / FLOAT + 3 * layerBytes + largest
-        : BOUND * layers * layerBytes + 2 * layerBytes + largest,
+      (BOUND * layers * layerBytes * WEIGHT_BYTES[precision]) / FLOAT +
+      (precision === 'fp32' ? 2 : 3) * layerBytes +
+      largest,
     cache: FLOAT * cachedKinds * layers * hidden * tokens * cachedBlocks,
     modulations: FLOAT * modulationSize(config) * conditions,
     activations:

@@ -23,6 +23,7 @@ import {
   rememberModulations,
 } from './modulation-table.ts';
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
+import { preparation } from './precision.ts';
 import { SegmentEngine } from './segment-engine.ts';
 import { asWeightSource, type CompileOptions, compileSegments, type WeightSource } from './segments.ts';
 import { stepsWhole, wholeStepEngine } from './whole-step.ts';
@@ -70,7 +71,15 @@ export async function openNoisePredictor(
   const compute = batching ? rememberModulations(config, programs.compute) : programs.compute;
   const compiled = await compileSegments(device, config, source, options);
   const segments = new SegmentEngine(device, config, compiled);
-  const engine = stepsWhole(device, config) ? wholeStepEngine(device, config, source, segments) : segments;
+  const engine = stepsWhole(device, config)
+    ? wholeStepEngine(
+        device,
+        config,
+        source,
+        segments,
+        await preparation(device, options.precision ?? 'fp32'),
+      )
+    : segments;
   const queue = new PassQueue(engine, batching?.groups ?? sharedRows(device, config), batching?.onPass);
   return {
     config,

@@ -14,8 +14,8 @@ import type { Call } from '../remote/protocol.ts';
 import { connect } from '../remote/remote.ts';
 import type { ACCELERATORS } from '../runtime/node.ts';
 import type { PassInfo } from './noise-predictor.ts';
+import type { Precision } from './precision.ts';
 import type { SampleEvent, SampleRequest, Sampler } from './sampler.ts';
-import type { Precision } from './segments.ts';
 
 /** What a model is sampled on. */
 export type ServedDevice = 'cpu' | (typeof ACCELERATORS)[number];

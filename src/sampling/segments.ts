@@ -1,15 +1,13 @@
 /** @file The model's segments, compiled with their weights, and the weights they take. */
 
-import { DeviceError } from '../errors.ts';
 import type { Graph } from '../graph/onnx.ts';
-import { type BoundGraph, type FloatGraph, quantizeProducts } from '../graph/quantize.ts';
 import { inputName } from '../graph/symbolic.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { isWeight, parameters, storedName, type Weights, weightView } from '../models/acdit/weights.ts';
-import { weightBits } from '../runtime/byte-products.ts';
 import type { Device, Program } from '../runtime/device.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import { segmentGraphs } from './graphs.ts';
+import { type Precision, preparation } from './precision.ts';
 
 const FLOAT_BYTES = 4;
 
@@ -24,12 +22,11 @@ export function asWeightSource(weights: Weights | WeightSource): WeightSource {
   return typeof weights === 'function' ? weights : async (name) => weights.get(name)!;
 }
 
-/** How products with weights are computed: in 32-bit floating point, or in 8-bit integers. */
-export type Precision = (typeof PRECISIONS)[number];
-export const PRECISIONS = ['fp32', 'int8'] as const;
-
 export interface CompileOptions {
-  /** Default: fp32. int8 takes a quarter of the memory and is faster on most CPUs; what it changes is small. */
+  /**
+   * Default: fp32. int8, on CPUs, takes a quarter of the memory and is faster on most; fp16, on GPUs, takes half the memory.
+   * What they change is small.
+   */
   readonly precision?: Precision | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Gets the share done, 0 to 1. */
@@ -46,7 +43,7 @@ export async function compileSegments(
   source: WeightSource,
   { precision = 'fp32', signal, onProgress }: CompileOptions = {},
 ): Promise<Program[]> {
-  const prepare = precision === 'int8' ? await quantizer(device) : asItIs;
+  const prepare = await preparation(device, precision);
   const programs: Program[] = [];
   const read = intoSameMemory(config, source);
   const graphs = segmentGraphs(config);
@@ -57,23 +54,6 @@ export async function compileSegments(
     onProgress?.((index + 1) / graphs.length);
   }
   return programs;
-}
-
-type Prepare = (exact: FloatGraph) => BoundGraph;
-
-const asItIs: Prepare = (exact) => exact;
-
-/**
- * Returns what makes products of layers 8-bit ones. The first and the last product of the model stay exact: they are small,
- * and all of their error reaches the result.
- * @throws {DeviceError} if the device has a memory of its own
- */
-async function quantizer(device: Device): Promise<Prepare> {
-  if (device.separateMemory) {
-    throw new DeviceError(`precision int8 is not available on ${device.name}; use fp32, or the CPU`);
-  }
-  const bits = await weightBits(device);
-  return (exact) => quantizeProducts(exact, { bits, isExact: (weight) => !weight.startsWith('blocks.') });
 }
 
 /**

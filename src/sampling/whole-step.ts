@@ -18,6 +18,7 @@ import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import { numberedFeeds } from './cache.ts';
 import { type AttentionInputs, attendWithPast, type PastSymbols, pastSymbols } from './graphs.ts';
 import type { PassEngine, Sequence } from './pass-engine.ts';
+import type { Prepare } from './precision.ts';
 import { graphWeights, type WeightSource } from './segments.ts';
 
 /** What a program is made for. */
@@ -54,11 +55,13 @@ export function wholeStepEngine(
   config: AcditConfig,
   source: WeightSource,
   segments: PassEngine,
+  prepare: Prepare,
 ): PassEngine {
   const positions = createPositions(config);
   const programs = createPrograms(async (options) => {
-    const graph = wholeStepGraph(config, options);
-    return device.compile(graph, await graphWeights(graph, source));
+    const exact = wholeStepGraph(config, options);
+    const { graph, weights } = prepare({ graph: exact, weights: await graphWeights(exact, source) });
+    return device.compile(graph, weights);
   });
   return {
     async run(sequences, mayStop) {
