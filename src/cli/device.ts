@@ -2,7 +2,7 @@
 
 import type { Device } from '../runtime/device.ts';
 import { ACCELERATORS, openAccelerator, openCpu, requireThreads } from '../runtime/node.ts';
-import { PRECISIONS } from '../sampling/precision.ts';
+import { deviceKind, PRECISIONS, type Precision, requirePrecision } from '../sampling/precision.ts';
 import { choiceFlag, type Flags, type FlagValues, wholeNumber } from './flags.ts';
 
 const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
@@ -32,10 +32,14 @@ type DeviceValues = FlagValues<typeof deviceFlags>;
 
 /**
  * Opens the chosen device. `auto` is the CPU: the others are faster for some models only, and the CPU is exact.
- * @throws {DeviceError} if it is not available here.
+ * @throws {DeviceError} if it is not available here; {ArgumentError} if it does not compute in the precision.
  */
-export async function openDevice(values: DeviceValues): Promise<Device> {
+export async function openDevice({
+  precision,
+  ...values
+}: DeviceValues & { readonly precision?: Precision | undefined }): Promise<Device> {
   const name = deviceName(values);
+  requirePrecision(deviceKind(name), precision);
   return name === 'cpu' ? openCpu(values) : openAccelerator(name, values);
 }
 

@@ -142,7 +142,8 @@ async function modelSource(text: string, values: ServeValues, context: CommandCo
   const { config } = model;
   await model.archive.close();
   if (deviceName(values) === 'cpu') {
-    requireSamplingMemory(config, { batch: values.batch, steps: DEFAULT_STEPS, guided: true });
+    const { batch, precision = model.precision } = values;
+    requireSamplingMemory(config, { batch, steps: DEFAULT_STEPS, guided: true, precision });
   }
   const folder = config.space === 'latents' ? await decoderPath(config, values.vae, context) : undefined;
   return { path, open: openOptions(values), ...(id !== undefined && { id }), vae: folder };

@@ -39,18 +39,27 @@ const FLOAT = 4;
 /** Noise, latents, and the copy of them that is written. */
 const COPIES = 3;
 
-/**
- * @param sampled with the batch size, and how many samples' latents are kept until the end (default: those of a batch).
- * @throws {ArgumentError} if sampling would take more memory than this process may use.
- */
-export function requireSamplingMemory(
+/** What determines the memory of a run that samples. */
+export interface SampledExtent extends SamplingExtent {
+  readonly batch: number;
+  /** Samples whose latents are kept until the end (default: those of a batch). */
+  readonly kept?: number | undefined;
+}
+
+/** Returns the bytes that sampling takes, with the latents. */
+export function requiredMemory(
   config: AcditConfig,
-  sampled: SamplingExtent & { readonly batch: number; readonly kept?: number | undefined },
-): void {
-  const { batch, kept = batch, blocks = config.blocks, ...extent } = sampled;
+  { batch, kept = batch, blocks = config.blocks, ...extent }: SampledExtent,
+): number {
   const { total } = samplingMemory(config, batch, { blocks, ...extent });
   const latents = COPIES * FLOAT * Math.max(batch, kept) * blocks * config.blockSize * tokenSize(config);
-  requireMemory(total + latents, `sampling with a batch of ${batch}`, '--batch, or fewer samples or blocks');
+  return total + latents;
+}
+
+/** @throws {ArgumentError} if sampling would take more memory than this process may use. */
+export function requireSamplingMemory(config: AcditConfig, extent: SampledExtent): void {
+  const what = `sampling with a batch of ${extent.batch}`;
+  requireMemory(requiredMemory(config, extent), what, '--batch, or fewer samples or blocks');
 }
 
 /** @throws {ArgumentError} if training would take more memory than this process may use. */

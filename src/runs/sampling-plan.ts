@@ -12,7 +12,7 @@ import { type AcditConfig, defaultGuidance, diffusionSettings, tokenSize } from 
 import { layerShare } from '../models/acdit/cost.ts';
 import { timeProducts } from '../runtime/byte-products.ts';
 import type { Device } from '../runtime/device.ts';
-import { type Precision, whyNotPrecision } from '../sampling/precision.ts';
+import { type Precision, requirePrecision } from '../sampling/precision.ts';
 import {
   DEFAULT_SEED,
   DEFAULT_STEPS,
@@ -112,8 +112,7 @@ export async function planRun(
     batch = defaultBatch(config, { throughput }),
     precision = device.separateMemory ? 'fp32' : (model.precision ?? 'fp32'),
   } = options;
-  const refusal = whyNotPrecision(device, precision);
-  if (refusal) throw invalidOption('precision', refusal);
+  requirePrecision(device, precision);
   if (!Number.isInteger(batch) || batch < 1) {
     throw invalidOption('batch', `must be a whole number of at least 1, got ${batch}`);
   }

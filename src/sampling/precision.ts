@@ -1,6 +1,6 @@
 /** @file How products with weights are computed, and what makes graphs that compute them so. */
 
-import { DeviceError } from '../errors.ts';
+import { ArgumentError } from '../errors.ts';
 import { halveProducts } from '../graph/half.ts';
 import { type BoundGraph, type FloatGraph, quantizeProducts } from '../graph/quantize.ts';
 import { weightBits } from '../runtime/byte-products.ts';
@@ -11,16 +11,27 @@ import { requireHalf } from '../runtime/half-products.ts';
 export type Precision = (typeof PRECISIONS)[number];
 export const PRECISIONS = ['fp32', 'fp16', 'int8'] as const;
 
+/** A device's name, and whether its memory is its own. */
+export type DeviceKind = Pick<Device, 'name' | 'separateMemory'>;
+
+/** Describes a device of Node by its name. */
+export function deviceKind(name: string): DeviceKind {
+  return { name, separateMemory: name !== 'cpu' };
+}
+
 /** Returns what a kind of device can be asked for: half floats are slow on CPUs, and 8 bits on GPUs. */
-export function precisionsOf({ separateMemory }: Device): readonly Precision[] {
+export function precisionsOf({ separateMemory }: DeviceKind): readonly Precision[] {
   return separateMemory ? ['fp32', 'fp16'] : ['fp32', 'int8'];
 }
 
-/** Says why a device does not compute in a precision, and what it can; undefined if it does. */
-export function whyNotPrecision(device: Device, precision: Precision): string | undefined {
+/** @throws {ArgumentError} if a device does not compute in a precision, with those that it does. */
+export function requirePrecision(device: DeviceKind, precision: Precision | undefined): void {
   const possible = precisionsOf(device);
-  if (possible.includes(precision)) return undefined;
-  return `${precision} is not available on ${device.name}, which computes in ${possible.join(' or ')}`;
+  if (precision === undefined || possible.includes(precision)) return;
+  const problem = PRECISIONS.includes(precision)
+    ? `${precision} is not available on ${device.name}, which computes in ${possible.join(' or ')}`
+    : `must be one of ${PRECISIONS.join(', ')}, got '${precision}'`;
+  throw new ArgumentError(`precision ${problem}`, { field: 'precision', problem });
 }
 
 /** Makes a graph compute in a precision. */
@@ -29,11 +40,10 @@ export type Prepare = (exact: FloatGraph) => BoundGraph;
 /**
  * Returns what makes products of layers compute in a precision. The first and the last product of the model stay exact:
  * they are small, and all of their error reaches the result.
- * @throws {DeviceError} if the device does not compute in it
+ * @throws {ArgumentError} if the device does not compute in it; {DeviceError} if it computes wrongly
  */
 export async function preparation(device: Device, precision: Precision): Promise<Prepare> {
-  const refusal = whyNotPrecision(device, precision);
-  if (refusal) throw new DeviceError(`precision ${refusal}`);
+  requirePrecision(device, precision);
   const isExact = (weight: string): boolean => !weight.startsWith('blocks.');
   if (precision === 'int8') {
     const bits = await weightBits(device);

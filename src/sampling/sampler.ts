@@ -21,6 +21,7 @@ import { float32, type Tensor } from '../tensor/tensor.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { type NoisePredictor, type NoisePredictorOptions, openNoisePredictor } from './noise-predictor.ts';
+import { requirePrecision } from './precision.ts';
 import {
   blockOf,
   contextNoise,
@@ -89,9 +90,11 @@ export interface SamplerOptions extends NoisePredictorOptions {
 /**
  * Prepare a model for sampling. Sampling blocks its thread; `openProcessSampler` from `acdit` samples in another process.
  * Do not terminate a worker thread that samples: ONNX Runtime would abort the whole process.
+ * @throws {ArgumentError} if the device cannot run the precision
  */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  const { config, device } = options;
+  const { config, device, precision } = options;
+  requirePrecision(device, precision);
   const source = asWeightSource(options.weights);
   const predictor = await openNoisePredictor(device, config, source, options);
   const { noiseSchedule, noiseShift } = diffusionSettings(config);

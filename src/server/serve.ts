@@ -4,6 +4,7 @@ import { basename, extname } from 'node:path';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import { closingOnError } from '../io/byte-source.ts';
+import { deviceKind, requirePrecision } from '../sampling/precision.ts';
 import { openRestartingSampler, type SamplingSettings } from '../sampling/process-sampler.ts';
 import { allowedOrigins, describeRules, hostRules } from './access.ts';
 import { cleanPublicUrl } from './addresses.ts';
@@ -77,6 +78,7 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   const apiKey = options.apiKey === undefined ? undefined : cleanApiKey(options.apiKey);
   const publicUrl = options.publicUrl === undefined ? undefined : cleanPublicUrl(options.publicUrl);
   allowedOrigins(options.cors);
+  requirePrecision(deviceKind(options.device ?? 'cpu'), options.precision);
   const web = options.web === undefined ? undefined : await listStaticFiles(options.web, options.webPackage);
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const listener = await listen({ ...options, unread: limits.unread });

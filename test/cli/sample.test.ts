@@ -260,7 +260,11 @@ describe('acdit sample with bad input', () => {
     [['--cfg', '-1'], "got '-1'"],
     [['--seed', 'x'], '--seed must be a whole number'],
     [['--solver', 'ddip'], 'did you mean ddim?'],
-    [['--precision', 'fp16'], 'precision fp16 is not available on cpu, which computes in fp32 or int8'],
+    [['--precision', 'fp16'], '--precision fp16 is not available on cpu, which computes in fp32 or int8'],
+    [
+      ['--device', 'cuda', '--precision', 'int8'],
+      '--precision int8 is not available on cuda, which computes in fp32 or fp16',
+    ],
     [['--precision', 'int4'], "--precision must be one of fp32, fp16, int8, got 'int4'"],
     [['--device', 'cuda'], 'device cuda is not available here'],
     [['--device', 'gpu'], '--device must be one of'],

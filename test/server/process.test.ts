@@ -6,12 +6,19 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
 import { afterEach, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { saveModel, storedAs } from '../../src/checkpoints/save.ts';
+import { validateConfig } from '../../src/models/acdit/config.ts';
+import { requiredMemory } from '../../src/runs/checks.ts';
+import { machine } from '../../src/runtime/machine.ts';
+import type { Precision } from '../../src/sampling/precision.ts';
 import { openRestartingSampler } from '../../src/sampling/process-sampler.ts';
+import { DEFAULT_STEPS } from '../../src/sampling/request.ts';
 import type { SampleEvent } from '../../src/sampling/sampler.ts';
 import { imagesSchema, type StreamEvent } from '../../src/server/api.ts';
 import { planRequest } from '../../src/server/sampling-request.ts';
 import { type ServeOptions, startServer } from '../../src/server/serve.ts';
-import { type RunningCli, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import { expectBadInput, type RunningCli, runInProcess, spawnCli, startCli } from '../support/cli.ts';
+import { formulaWeights } from '../support/formula-weights.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveAutoencoder } from '../support/tiny-autoencoder.ts';
 import { tinyClips } from '../support/tiny-config.ts';
@@ -289,11 +296,32 @@ describe('acdit serve', () => {
     [['--public-url', 'a.example'], 'must be an http or https URL'],
     [['--host', 'no such host'], 'the host is unknown'],
     [['--api-key', 'hush\u00e9'], 'visible ASCII'],
+    [
+      ['--device', 'webgpu', '--precision', 'int8'],
+      '--precision int8 is not available on webgpu, which computes in fp32 or fp16',
+    ],
   ])('refuses %j before it looks for a model', async (flags, message) => {
     const args = flags.includes('--port') ? flags : [...flags, '--port', '0'];
     const { code, stderr } = await runInProcess(['serve', 'no-such-model', ...args]);
     expect([code, stderr]).toEqual([2, expect.stringContaining(message)]);
     expect(stderr).not.toContain('hush');
+  });
+
+  it.each(['as it is stored', 'by its flag'])('needs less memory in 8 bits, chosen %s', async (how) => {
+    const config = validateConfig({ ...tinyPixels, layers: 8, hidden: 64 });
+    const folder = join(temporaryFolder(), 'tiny');
+    const stored = how === 'by its flag' ? formulaWeights(config) : storedAs(formulaWeights(config), 'int8');
+    await saveModel(folder, config, stored);
+    // As many samples as fit in 8 bits, but not in float32.
+    const needed = (batch: number, precision: Precision) =>
+      requiredMemory(config, { batch, steps: DEFAULT_STEPS, guided: true, precision });
+    const perSample = needed(101, 'fp32') - needed(100, 'fp32');
+    const batch = 100 + Math.floor((machine().memory - needed(100, 'int8')) / perSample);
+    expect(needed(batch, 'fp32')).toBeGreaterThan(machine().memory);
+    const args = ['serve', `mine=${folder}`, '--port', '0', '--threads', '1', '--batch', String(batch)];
+    expectBadInput(await runInProcess([...args, '--precision', 'fp32']), `a batch of ${batch} needs about`);
+    running = startCli(how === 'by its flag' ? [...args, '--precision', 'int8'] : args);
+    await addressOf(running);
   });
 
   it('refuses an empty key in the environment', async () => {
