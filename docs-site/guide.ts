@@ -26,6 +26,7 @@ const GROUPS: Readonly<Record<string, Titles>> = {
     'README.md': 'Quick start',
     'docs/library.md': 'Library',
     'docs/command-line.md': 'Command line',
+    'docs/sampling.md': 'Sampling options',
     'docs/training.md': 'Train',
     'docs/evaluating.md': 'Evaluate images',
     'docs/evaluating-samples.md': 'Samples to evaluate',

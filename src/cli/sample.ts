@@ -2,15 +2,18 @@
 
 import { readFile } from 'node:fs/promises';
 import { solverNames } from '../diffusion/solvers/index.ts';
+import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
 import { closingAfter } from '../io/byte-source.ts';
+import { printable } from '../io/printable.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
+import { didYouMean } from '../nearest.ts';
 import { sample } from '../runs/sample.ts';
 import { DEFAULT_FPS } from '../runs/sample-files.ts';
 import { sampleNpz } from '../runs/sample-npz.ts';
 import type { SamplingOptions } from '../runs/sampling-plan.ts';
-import { DEFAULT_SEED, DEFAULT_STEPS } from '../sampling/request.ts';
+import { DEFAULT_SEED, DEFAULT_STEPS, type Timesteps } from '../sampling/request.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -22,6 +25,7 @@ import {
   type Flags,
   type FlagValues,
   fileFlag,
+  list,
   perBlock,
   realNumber,
   wholeNumber,
@@ -38,9 +42,13 @@ const sampleFlags = {
   steps: {
     value: 'N',
     parse: perBlock(wholeNumber()),
-    default: String(DEFAULT_STEPS),
-    help: 'solver steps per block; for each block its own: 25/10/10/10',
+    help: `solver steps per block; for each block its own: 25/10/10/10 (default: ${DEFAULT_STEPS})`,
     aliases: ['sample_step'],
+  },
+  timesteps: {
+    value: 'LIST',
+    parse: timestepList,
+    help: 'uniform; logsnr: spaced in log signal-to-noise; or listed: 999,700,400,100 (default: uniform)',
   },
   cfg: {
     value: 'X',
@@ -93,6 +101,20 @@ const sampleFlags = {
   ...deviceFlags,
   json: { help: 'print what was made as JSON, without a progress bar' },
 } as const satisfies Flags;
+
+/** Reads a spacing, or timesteps with commas between them, with slashes between those of blocks. */
+function timestepList(text: string, flag: string): Timesteps {
+  const spacing = TIMESTEP_SPACINGS.find((name) => name === text);
+  if (spacing !== undefined) return spacing;
+  if (!/^[\d\s,/]*$/.test(text)) {
+    const names = TIMESTEP_SPACINGS.join(', ');
+    throw new ArgumentError(
+      `--${flag} must be one of ${names}, or timesteps such as 999,700,400,100, got '${printable(text)}'${didYouMean(text, TIMESTEP_SPACINGS)}`,
+    );
+  }
+  const lists = text.split('/').map((part) => list(wholeNumber(0))(part, flag));
+  return lists.length === 1 ? (lists[0] ?? []) : lists;
+}
 
 type SampleValues = FlagValues<typeof sampleFlags>;
 

@@ -5,6 +5,7 @@ export {
   addNoise,
   createNoiseSchedule,
   linearNoiseSchedule,
+  logSignalToNoise,
   NOISE_SCHEDULES,
   type NoiseLevel,
   type NoiseSchedule,
@@ -30,3 +31,4 @@ export {
 } from './solvers/index.ts';
 export type { DdimOptions } from './solvers/leading.ts';
 export type { NormalSource } from './solvers/solver.ts';
+export { logSnrTimesteps, TIMESTEP_SPACINGS, type TimestepSpacing } from './timesteps.ts';

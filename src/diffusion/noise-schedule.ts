@@ -160,6 +160,11 @@ export function noiseLevel({ trainSteps, signal, noise }: NoiseSchedule, timeste
   return { signal: level.signal, noise: level.noise };
 }
 
+/** Returns the log signal-to-noise ratio of a level, ln(signal^2 / noise^2); -Infinity for noise alone. */
+export function logSignalToNoise({ signal, noise }: NoiseLevel): number {
+  return 2 * Math.log(signal / noise);
+}
+
 /**
  * Returns the sample noised to a timestep, any shape: signal x_0 + noise epsilon.
  * @throws {ArgumentError} if the timestep is not one of the schedule's.

@@ -170,7 +170,7 @@ function imageArray(config: AcditConfig, { labels, blocks }: SamplingPlan['reque
 
 /** Returns everything that determines the images. */
 async function originOf({ model, vae, chosen, request, precision, signal }: Run): Promise<Origin> {
-  const { steps, cfg, solver, seed, blocks, window } = request;
+  const { steps, timesteps, cfg, solver, seed, blocks, window } = request;
   return {
     model: await modelFingerprint(model, signal),
     ...(vae !== undefined && { decoder: await decoderFingerprint(vae) }),
@@ -181,6 +181,7 @@ async function originOf({ model, vae, chosen, request, precision, signal }: Run)
     cfg,
     solver,
     blocks,
+    ...(timesteps !== 'uniform' && { timesteps }),
     ...(window !== undefined && { window }),
     ...(precision !== 'fp32' && { precision }),
   };

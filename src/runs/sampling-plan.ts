@@ -7,19 +7,20 @@ import {
   processDecoder,
   requireAutoencoder,
 } from '../decoding/decoder.ts';
-import { type SolverName, solversOf } from '../diffusion/solvers/index.ts';
-import { type AcditConfig, defaultGuidance, diffusionSettings, tokenSize } from '../models/acdit/config.ts';
+import type { SolverName } from '../diffusion/solvers/index.ts';
+import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { layerShare } from '../models/acdit/cost.ts';
 import { timeProducts } from '../runtime/byte-products.ts';
 import type { Device } from '../runtime/device.ts';
 import { type Precision, requirePrecision } from '../sampling/precision.ts';
 import {
   DEFAULT_SEED,
-  DEFAULT_STEPS,
   type PerBlock,
   planSampling,
+  resolveSettings,
   type SamplePlan,
   type SampleRequest,
+  type Timesteps,
 } from '../sampling/request.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchedRequest, batchRequests, defaultBatch, type SamplerSource } from './batches.ts';
@@ -32,6 +33,8 @@ import type { ActiveContext, Reporter, RunContext } from './reporter.ts';
 export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource {
   /** Solver steps, for all blocks or per block (default: 25). */
   readonly steps?: PerBlock | undefined;
+  /** Where the network is evaluated: spaced uniformly or in log signal-to-noise, or listed (default: uniform). */
+  readonly timesteps?: Timesteps | undefined;
   /** Guidance scale, for all blocks or per block (default: the model's own). */
   readonly cfg?: PerBlock | undefined;
   readonly solver?: SolverName | undefined;
@@ -50,7 +53,8 @@ export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource
 }
 
 /** How samples were made. */
-export interface SamplingRecord extends Required<Pick<SampleRequest, 'steps' | 'cfg' | 'solver' | 'seed'>> {
+export interface SamplingRecord
+  extends Required<Pick<SampleRequest, 'steps' | 'timesteps' | 'cfg' | 'solver' | 'seed'>> {
   readonly precision: Precision;
   /** With precision int8: the share of multiply-adds with weights that a step does in 8 bits. */
   readonly int8Share?: number;
@@ -69,9 +73,9 @@ export interface Purpose {
 
 /** Returns how a plan's samples are made. */
 export function settingsOf({ model, request, precision }: SamplingPlan): Omit<SamplingRecord, 'seconds'> {
-  const { steps, cfg, solver, seed } = request;
+  const { steps, timesteps, cfg, solver, seed } = request;
   const share = precision === 'int8' && { int8Share: layerShare(model.config) };
-  return { steps, cfg, solver, seed, precision, ...share };
+  return { steps, timesteps, cfg, solver, seed, precision, ...share };
 }
 
 /** Says so if 8 bits, which were asked for, are slower than float32 on this processor. */
@@ -88,7 +92,9 @@ export async function noteSlowPrecision(
 
 /** A run's context and request, with all defaults filled in. */
 export interface SamplingPlan extends ActiveContext, Pick<SamplingOptions, 'model' | 'device'> {
-  readonly request: Required<Pick<BatchedRequest, 'steps' | 'cfg' | 'solver' | 'seed' | 'blocks'>> &
+  readonly request: Required<
+    Pick<BatchedRequest, 'steps' | 'timesteps' | 'cfg' | 'solver' | 'seed' | 'blocks'>
+  > &
     BatchedRequest;
   /** The first batch, block by block. */
   readonly first: SamplePlan;
@@ -118,9 +124,7 @@ export async function planRun(
   }
   const request = {
     labels,
-    steps: options.steps ?? DEFAULT_STEPS,
-    cfg: options.cfg ?? defaultGuidance(config),
-    solver: options.solver ?? solversOf(diffusionSettings(config).noiseSchedule)[0],
+    ...resolveSettings(config, options),
     seed: options.seed ?? DEFAULT_SEED,
     blocks,
     batch,

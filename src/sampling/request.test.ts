@@ -55,6 +55,16 @@ describe('the error of a request', () => {
     ['steps', { steps: 0 }],
     ['steps', { steps: 1001 }],
     ['steps', { steps: [5, 5, 5] }],
+    ['steps', { steps: 3, timesteps: [999, 500] }],
+    ['steps', { steps: [2, 2, 2, 3], timesteps: [999, 500] }],
+    ['timesteps', { timesteps: [] }],
+    ['timesteps', { timesteps: [500, 999] }],
+    ['timesteps', { timesteps: [1000, 3] }],
+    ['timesteps', { timesteps: [[999], [999]] }],
+    ['timesteps', { timesteps: [[999], 5, [999], [999]] }],
+    ['timesteps', { timesteps: 'logSNR' }],
+    ['timesteps', { timesteps: 7 }],
+    ['timesteps', { timesteps: ['999'] }],
     ['cfg', { cfg: -1 }],
     ['solver', { solver: 'euler' }],
     ['seed', { seed: 0.5 }],
@@ -96,6 +106,7 @@ describe('a plan', () => {
       window: 3,
       slides: false,
       steps: [25, 25, 25, 25],
+      timesteps: 'uniform',
       cfg: [2.5, 2.5, 2.5, 2.5],
       solver: 'dpm-solver-plus-plus-2m',
       seed: 42,
@@ -124,6 +135,23 @@ describe('a plan', () => {
       seed: -7,
       first: 9,
     });
+  });
+
+  it('has as many steps as timesteps, and is itself a request for the same plan', () => {
+    const requests: [Partial<SampleRequest>, object][] = [
+      [
+        { timesteps: 'logsnr', steps: 8 },
+        { timesteps: 'logsnr', steps: [8, 8, 8, 8] },
+      ],
+      [{ timesteps: [999, 7] }, { timesteps: Array(4).fill([999, 7]), steps: [2, 2, 2, 2] }],
+      [{ timesteps: [[9], [8, 1], [7], [6]] }, { timesteps: [[9], [8, 1], [7], [6]], steps: [1, 2, 1, 1] }],
+      [{ timesteps: [9, 4], steps: 2 }, { steps: [2, 2, 2, 2] }],
+    ];
+    for (const [request, planned] of requests) {
+      const plan = planSampling(tinyPixels, { labels: [0], ...request });
+      expect(plan).toMatchObject(planned);
+      expect(planSampling(tinyPixels, plan)).toEqual(plan);
+    }
   });
 
   it.each([

@@ -3,6 +3,7 @@
 import { at, take } from '../at.ts';
 import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import { type NormalSource, type SolverName, solversOf } from '../diffusion/solvers/index.ts';
+import { TIMESTEP_SPACINGS, type TimestepSpacing, timestepsProblem } from '../diffusion/timesteps.ts';
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { type AcditConfig, defaultGuidance, diffusionSettings, tokenSize } from '../models/acdit/config.ts';
@@ -14,12 +15,17 @@ import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
 /** A value for all blocks, or one per block. */
 export type PerBlock = number | readonly number[];
 
+/** How timesteps are spaced, a falling list of them for all blocks, or one list per block. */
+export type Timesteps = TimestepSpacing | readonly number[] | readonly (readonly number[])[];
+
 /** What to sample, and how. */
 export interface SampleRequest {
   /** A class for each sample, or one for each of its blocks; `classes` itself stands for "no class". */
   readonly labels: readonly PerBlock[];
-  /** Solver steps for each block; 25 by default. */
+  /** Solver steps for each block; 25 by default, or as many as there are timesteps. */
   readonly steps?: PerBlock;
+  /** Where the network is evaluated; `uniform` by default, the solver's own timesteps. */
+  readonly timesteps?: Timesteps;
   /**
    * Guidance scale, 0 or more: 1 samples the class, 0 no class, and any other value combines both predictions,
    * which costs two passes per step. Default: the model's own.
@@ -62,6 +68,8 @@ export interface SamplePlan extends SampleRequest {
   readonly labels: readonly (readonly number[])[];
   /** One per block. */
   readonly steps: readonly number[];
+  /** A spacing, or a list per block. */
+  readonly timesteps: TimestepSpacing | readonly (readonly number[])[];
   /** One per block. */
   readonly cfg: readonly number[];
   readonly solver: SolverName;
@@ -82,9 +90,9 @@ export const DEFAULT_SEED = 42;
  */
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
   const solvers = solversOf(diffusionSettings(config).noiseSchedule);
-  const { labels, noise, given, solver = solvers[0], seed = DEFAULT_SEED, first = 0 } = request;
+  const { labels, noise, given, seed = DEFAULT_SEED, first = 0 } = request;
+  const { solver, steps, timesteps, cfg } = resolveSettings(config, request);
   const { classes } = config;
-  const { trainSteps } = linearNoiseSchedule();
   if (!Array.isArray(labels)) throw notClassNumbers(labels);
   if (labels.length === 0) throw invalid('labels', 'must name at least one class');
   const length = planLength(config, request);
@@ -99,25 +107,77 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
   if (noise) requireNoise(shape, noise);
   if (given) requireGiven(shape, given);
   const isClass = (label: number): boolean => Number.isInteger(label) && label >= 0 && label <= classes;
-  const isCount = (steps: number): boolean => Number.isInteger(steps) && steps >= 1 && steps <= trainSteps;
   const isScale = (scale: number): boolean => Number.isFinite(scale) && scale >= 0;
   const labelRange = `must be from 0 to ${classes - 1} (${classes} for no class)`;
   return {
     ...request,
     ...length,
     labels: labels.map((label) => perBlock(blocks, 'labels', label, isClass, labelRange)),
-    steps: perBlock(
-      blocks,
-      'steps',
-      request.steps ?? DEFAULT_STEPS,
-      isCount,
-      `must be an integer from 1 to ${trainSteps}`,
-    ),
-    cfg: perBlock(blocks, 'cfg', request.cfg ?? defaultGuidance(config), isScale, 'must be 0 or more'),
+    ...plannedSteps(blocks, steps, timesteps),
+    cfg: perBlock(blocks, 'cfg', cfg, isScale, 'must be 0 or more'),
     solver,
     seed,
     first,
   };
+}
+
+/** How samples are made, with all defaults. */
+type SamplingSettings = Required<Pick<SampleRequest, 'steps' | 'timesteps' | 'solver' | 'cfg'>>;
+
+/** Fills in the model's defaults for what a request leaves out. Nothing is checked. */
+export function resolveSettings(
+  config: AcditConfig,
+  request: { readonly [Name in keyof SamplingSettings]?: SamplingSettings[Name] | undefined },
+): SamplingSettings {
+  const { timesteps = 'uniform' } = request;
+  return {
+    timesteps,
+    steps: request.steps ?? stepCounts(timesteps) ?? DEFAULT_STEPS,
+    solver: request.solver ?? solversOf(diffusionSettings(config).noiseSchedule)[0],
+    cfg: request.cfg ?? defaultGuidance(config),
+  };
+}
+
+/** Returns the steps that listed timesteps make. */
+function stepCounts(timesteps: Timesteps): PerBlock | undefined {
+  if (!Array.isArray(timesteps)) return undefined;
+  return Array.isArray(timesteps[0]) ? timesteps.map((ofBlock) => ofBlock.length) : timesteps.length;
+}
+
+/** Spells out steps, and timesteps if they are listed, for each block. */
+function plannedSteps(
+  blocks: number,
+  steps: PerBlock,
+  timesteps: Timesteps,
+): Pick<SamplePlan, 'steps' | 'timesteps'> {
+  const schedule = linearNoiseSchedule(); // all schedules have as many timesteps
+  const { trainSteps } = schedule;
+  if (typeof timesteps === 'string' || !Array.isArray(timesteps)) {
+    const spacing = TIMESTEP_SPACINGS.find((name) => name === timesteps);
+    if (spacing === undefined) {
+      const names = TIMESTEP_SPACINGS.join(', ');
+      throw invalid('timesteps', `must be one of ${names}, or a falling list, got '${printable(timesteps)}'`);
+    }
+    const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1 && count <= trainSteps;
+    const range = `must be an integer from 1 to ${trainSteps}`;
+    return { timesteps: spacing, steps: perBlock(blocks, 'steps', steps, isCount, range) };
+  }
+  const lists: readonly (readonly number[])[] = timesteps.some(Array.isArray) ? timesteps : [timesteps];
+  if (lists.length !== blocks && lists.length !== 1) {
+    throw invalid('timesteps', `must be one list, or one for each of ${blocks} blocks, got ${lists.length}`);
+  }
+  for (const list of lists) {
+    const problem = Array.isArray(list) ? timestepsProblem(list, schedule) : 'must be lists of whole numbers';
+    if (problem) throw invalid('timesteps', problem);
+  }
+  const planned = Array.from({ length: blocks }, (_, block) => lists[block] ?? at(lists, 0));
+  const counts = planned.map(({ length }) => length);
+  const asked = perBlock(blocks, 'steps', steps, () => true, '');
+  if (asked.join() !== counts.join()) {
+    const expected = new Set(counts).size === 1 ? at(counts, 0) : counts.join('/');
+    throw invalid('steps', `must be ${expected}, as many as there are timesteps, or left out`);
+  }
+  return { timesteps: planned, steps: counts };
 }
 
 /** @throws {ArgumentError} if the model cannot make this many blocks, or attend this many earlier ones. */

@@ -12,12 +12,12 @@ import {
   noiseLevel,
 } from '../diffusion/noise-schedule.ts';
 import { denoise, predictionTarget } from '../diffusion/prediction.ts';
-import { createSolver } from '../diffusion/solvers/index.ts';
 import { AcditError, ArgumentError, CheckpointError } from '../errors.ts';
 import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
 import { groupLayers, parameters, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
+import { blockSolver } from './block-steps.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { type NoisePredictor, type NoisePredictorOptions, openNoisePredictor } from './noise-predictor.ts';
@@ -136,7 +136,7 @@ async function* sampleBlocks(
     cache = await extend(predictor, cache, contextOf(latents), window, signal);
   }
   for (let block = given.length; block < blocks; block++) {
-    const solver = createSolver(plan.solver, schedule, at(plan.steps, block));
+    const solver = blockSolver(schedule, plan, block);
     const cfg = at(plan.cfg, block);
     let latents = blockOf(starting, block);
     let state = solver.initialState();
@@ -255,7 +255,7 @@ function modulationSource(
   const capacity = Math.floor(TABLE_BYTES / 4 / modulationSize(predictor.config));
   const upcoming = function* (fromBlock: number, fromStep: number): Generator<Condition[]> {
     for (let block = fromBlock; block < plan.blocks; block++) {
-      const { timesteps } = createSolver(plan.solver, schedule, at(plan.steps, block));
+      const { timesteps } = blockSolver(schedule, plan, block);
       for (const timestep of timesteps.slice(block === fromBlock ? fromStep : 0)) {
         yield stepConditions(predictor.config, plan, block, timestep);
       }

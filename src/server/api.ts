@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { solverNames } from '../diffusion/solvers/index.ts';
+import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 
 /** Where things are. */
 export const PATHS = {
@@ -54,6 +55,23 @@ export const sampleCount = (most: number) =>
 export const stepCount = (most: number) =>
   optional(perBlock(z.int().min(1).max(most))).describe('solver steps per block (default: 25)');
 
+const timestepList = z
+  .array(
+    z
+      .int()
+      .min(0)
+      .max(MAX.steps - 1),
+  )
+  .min(1)
+  .max(MAX.steps);
+
+/** Where the network is evaluated. */
+const timesteps = optional(
+  z.union([z.enum(TIMESTEP_SPACINGS), timestepList, z.array(timestepList).min(1).max(MAX.blocks)]),
+).describe(
+  'uniform, logsnr (spaced evenly in log signal-to-noise), a falling list, or one such list per block (default: uniform)',
+);
+
 /** File formats of images in answers. */
 export const IMAGE_FORMATS = ['png', 'webp', 'jpeg'] as const;
 /** One of {@link IMAGE_FORMATS}. */
@@ -89,6 +107,7 @@ const samplingFields = {
   n: sampleCount(MAX.samples),
   seed: optional(z.int().min(0)).describe('the same seed gives the same samples (default: random)'),
   steps: stepCount(MAX.steps),
+  timesteps,
   cfg_scale: optional(perBlock(z.number().min(0).max(100))).describe(
     "guidance scale (default: the model's own)",
   ),

@@ -31,7 +31,10 @@ export interface Limits {
 /** Fields of requests for samples, apart from what they are of. Clips may be asked for by seconds instead of blocks. */
 type SamplingFields = Partial<Pick<VideoRequest, 'seconds' | 'fps'>> &
   Partial<
-    Pick<StreamRequest, 'blocks' | 'window' | 'seed' | 'steps' | 'cfg_scale' | 'solver' | 'size' | 'given'>
+    Pick<
+      StreamRequest,
+      'blocks' | 'window' | 'seed' | 'steps' | 'timesteps' | 'cfg_scale' | 'solver' | 'size' | 'given'
+    >
   >;
 
 /** A checked request. */
@@ -61,7 +64,7 @@ export function planRequest(
     invalid('n', `n must be at most ${limits.samples} here, got ${prompts.length}`);
   }
   requireSize(config, fields.size, limits.strictSize);
-  const { window, steps, cfg_scale: cfg, solver } = fields;
+  const { window, steps, timesteps, cfg_scale: cfg, solver } = fields;
   try {
     const blocks = requestedBlocks(config, fields, limits.blocks);
     const index = classIndex(config);
@@ -69,7 +72,7 @@ export function planRequest(
     const plan = planSampling(config, {
       labels: classes.map((ofSample) => ofSample.map(({ label }) => label)),
       blocks,
-      ...defined({ window, steps, cfg, solver }),
+      ...defined({ window, steps, timesteps, cfg, solver }),
       ...(fields.given && { given: decodeTensor(fields.given, 'given') }),
       seed: fields.seed ?? randomInt(RANDOM_SEEDS),
     });

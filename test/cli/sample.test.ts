@@ -212,6 +212,31 @@ describe('acdit sample', () => {
     expect(report.samples[2].file).toBe(inFolder('out', '002-bag.mp4'));
   });
 
+  it('takes other timesteps, spaced or listed, and reports them', async () => {
+    const run = async (name: string, ...args: string[]) => {
+      const out = ['--out', inFolder(name), '--latents', inFolder(`${name}.npy`), '--json'];
+      const { stdout } = await sample(pixels, '--labels', '0', ...args, ...out);
+      return JSON.parse(stdout);
+    };
+    const uniform = await run('uniform', '--steps', '3');
+    expect(uniform).toMatchObject({ steps: 3, timesteps: 'uniform' });
+    expect(await run('listed', '--timesteps', '999,666,333')).toMatchObject({
+      steps: 3,
+      timesteps: [999, 666, 333],
+    });
+    expect(await run('blocks', '--timesteps', '999,5/999/999/999')).toMatchObject({
+      steps: [2, 1, 1, 1],
+      timesteps: [[999, 5], [999], [999], [999]],
+    });
+    expect(await run('spaced', '--timesteps', 'logsnr', '--steps', '3')).toMatchObject({
+      steps: 3,
+      timesteps: 'logsnr',
+    });
+    // DPM-Solver++ visits 999, 666 and 333 by itself.
+    expect(npy('listed.npy')).toEqual(npy('uniform.npy'));
+    for (const name of ['blocks', 'spaced']) expect(npy(`${name}.npy`)).not.toEqual(npy('uniform.npy'));
+  });
+
   it('keeps finished pictures when interrupted', async () => {
     const args = ['sample', pixels, '--per-class', '200', '--batch', '1', '--steps', '50', '--json'];
     const running = startCli([...args, '--out', inFolder('out')]);
@@ -256,6 +281,18 @@ describe('acdit sample with bad input', () => {
     [['--steps', '1.5'], "got '1.5'"],
     [['--steps', '1001'], '1001'],
     [['--steps', '3/3'], '--steps must be one value, or one for each of 4 blocks, got 2'],
+    [
+      ['--timesteps', 'logSNR'],
+      "uniform, logsnr, or timesteps such as 999,700,400,100, got 'logSNR'; did you",
+    ],
+    [['--timesteps', '999,,1'], "--timesteps must be a whole number of at least 0, got ''"],
+    [['--timesteps', '1000,1'], '--timesteps must be whole numbers from 999 to 0, each below the one before'],
+    [['--timesteps', '20,30'], 'got 30 after 20'],
+    [['--timesteps', '9/8'], '--timesteps must be one list, or one for each of 4 blocks, got 2'],
+    [
+      ['--timesteps', '99,9', '--steps', '3'],
+      '--steps must be 2, as many as there are timesteps, or left out',
+    ],
     [['--cfg', 'high'], "--cfg must be a number of at least 0, got 'high'"],
     [['--cfg', '-1'], "got '-1'"],
     [['--seed', 'x'], '--seed must be a whole number'],

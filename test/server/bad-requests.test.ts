@@ -13,6 +13,8 @@ const server = await tinyServer();
 const IMAGES = '/v1/images/generations';
 const STREAM = '/v1/acdit/stream';
 
+const manyTimesteps = Array.from({ length: 51 }, (_, i) => 99 - i);
+
 describe('bad bodies', () => {
   it.each<[string, unknown, number, string | null, RegExp]>([
     ['not JSON', '{"prompt":', 400, null, /not JSON/],
@@ -30,6 +32,16 @@ describe('bad bodies', () => {
     ['no steps', { prompt: '1', steps: 0 }, 400, 'steps', />=1/],
     ['too many steps', { prompt: '1', steps: 51 }, 400, 'steps', /at most 50/],
     ['steps of too few blocks', { prompt: '1', steps: [1, 2] }, 400, 'steps', /4 blocks, got 2/],
+    [
+      'timesteps that rise',
+      { prompt: '1', timesteps: [3, 9] },
+      400,
+      'timesteps',
+      /each below.*got 9 after 3/,
+    ],
+    ['a timestep out of range', { prompt: '1', timesteps: [1000] }, 400, 'timesteps.0', /<=999/],
+    ['an unknown spacing', { prompt: '1', timesteps: 'log' }, 400, 'timesteps', /uniform.*logsnr/],
+    ['too many timesteps', { prompt: '1', timesteps: manyTimesteps }, 400, 'steps', /at most 50/],
     ['labels of too few blocks', { prompt: ['1', '2'] }, 400, 'prompt', /4 blocks, got 2/],
     ['guidance below 0', { prompt: '1', cfg_scale: -1 }, 400, 'cfg_scale', />=0/],
     ['a seed that is no whole number', { prompt: '1', seed: 0.5 }, 400, 'seed', /int/],

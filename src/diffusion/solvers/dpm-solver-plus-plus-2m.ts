@@ -5,7 +5,7 @@
  */
 
 import { at, float32At } from '../../at.ts';
-import type { VariancePreservingSchedule } from '../noise-schedule.ts';
+import type { NoiseSchedule, VariancePreservingSchedule } from '../noise-schedule.ts';
 import type { Method } from './solver.ts';
 
 const { fround } = Math;
@@ -17,8 +17,10 @@ interface Level {
   readonly lambda: number;
 }
 
-export function dpmSolverPlusPlus2M(schedule: VariancePreservingSchedule, steps: number): Method {
-  const timesteps = linspaceTimesteps(schedule, steps);
+export function dpmSolverPlusPlus2M(
+  schedule: VariancePreservingSchedule,
+  timesteps: readonly number[],
+): Method {
   const levels = [...timesteps.map((timestep) => noiseToSignal(schedule, timestep)), 0].map(levelOf);
 
   return {
@@ -39,8 +41,8 @@ export function dpmSolverPlusPlus2M(schedule: VariancePreservingSchedule, steps:
   };
 }
 
-/** n of the n + 1 points that divide 0..last evenly, falling and without 0; halves go to the even integer. */
-function linspaceTimesteps(schedule: VariancePreservingSchedule, steps: number): number[] {
+/** Returns n of the n + 1 points that divide 0..last evenly, falling and without 0; halves go to the even integer. */
+export function linspaceTimesteps(schedule: NoiseSchedule, steps: number): number[] {
   const last = schedule.trainSteps - 1;
   const stride = last / steps;
   return Array.from({ length: steps }, (_, i) => (i === 0 ? last : roundHalfToEven((steps - i) * stride)));

@@ -2,9 +2,10 @@
 
 import { ArgumentError, ShapeError } from '../../errors.ts';
 import { isVariancePreserving, type NoiseSchedule, type NoiseScheduleName } from '../noise-schedule.ts';
-import { dpmSolverPlusPlus2M } from './dpm-solver-plus-plus-2m.ts';
-import { euler } from './euler.ts';
-import { type DdimOptions, ddim, ddpm } from './leading.ts';
+import { timestepsProblem } from '../timesteps.ts';
+import { dpmSolverPlusPlus2M, linspaceTimesteps } from './dpm-solver-plus-plus-2m.ts';
+import { equalTimesteps, euler } from './euler.ts';
+import { type DdimOptions, ddim, ddpm, leadingTimesteps } from './leading.ts';
 import type { Method, Solver } from './solver.ts';
 
 /** Names that `createSolver` knows, the official scripts' solver first. */
@@ -18,14 +19,15 @@ export function solversOf(schedule: NoiseScheduleName): readonly [SolverName, ..
 }
 
 /**
- * Returns a solver that takes a sample from pure noise to clean in `steps` steps.
- * @throws {ArgumentError} if the name is unknown, the solver does not follow the schedule's path, or the number of
- *   steps is not an integer from 1 to the schedule's number of timesteps.
+ * Returns a solver that takes a sample from pure noise to clean.
+ * @param steps how many, at the solver's own timesteps, or the timesteps of the steps.
+ * @throws {ArgumentError} if the name is unknown, the solver does not follow the schedule's path, the number of steps is
+ *   not an integer from 1 to the schedule's number of timesteps, or timesteps are out of range or do not fall.
  */
 export function createSolver(
   name: SolverName,
   schedule: NoiseSchedule,
-  steps: number,
+  steps: number | readonly number[],
   options: DdimOptions = {},
 ): Solver {
   if (!solverNames.includes(name)) {
@@ -53,7 +55,12 @@ export function createSolver(
   };
 }
 
-function methodOf(name: SolverName, schedule: NoiseSchedule, steps: number, options: DdimOptions): Method {
+function methodOf(
+  name: SolverName,
+  schedule: NoiseSchedule,
+  steps: number | readonly number[],
+  options: DdimOptions,
+): Method {
   const followsFlow = name === 'euler';
   if (followsFlow === isVariancePreserving(schedule)) {
     throw new ArgumentError(
@@ -62,14 +69,31 @@ function methodOf(name: SolverName, schedule: NoiseSchedule, steps: number, opti
         : `solver '${name}' cannot follow the noise schedule 'flow': use euler`,
     );
   }
+  const timesteps = timestepsOf(name, schedule, steps);
+  if (!isVariancePreserving(schedule)) return euler(schedule, timesteps);
+  if (name === 'ddim') return ddim(schedule, timesteps, options);
+  return name === 'ddpm' ? ddpm(schedule, timesteps) : dpmSolverPlusPlus2M(schedule, timesteps);
+}
+
+function timestepsOf(
+  name: SolverName,
+  schedule: NoiseSchedule,
+  steps: number | readonly number[],
+): readonly number[] {
+  if (typeof steps !== 'number') {
+    const problem = timestepsProblem(steps, schedule);
+    if (problem) throw new ArgumentError(`${name}: timesteps ${problem}`);
+    return steps;
+  }
   if (!(Number.isInteger(steps) && steps >= 1 && steps <= schedule.trainSteps)) {
     throw new ArgumentError(
       `${name}: steps must be an integer from 1 to ${schedule.trainSteps}, got ${steps}`,
     );
   }
-  if (!isVariancePreserving(schedule)) return euler(schedule, steps);
-  if (name === 'ddim') return ddim(schedule, steps, options);
-  return name === 'ddpm' ? ddpm(schedule, steps) : dpmSolverPlusPlus2M(schedule, steps);
+  if (name === 'euler') return equalTimesteps(schedule, steps);
+  return name === 'dpm-solver-plus-plus-2m'
+    ? linspaceTimesteps(schedule, steps)
+    : leadingTimesteps(schedule, steps);
 }
 
 export type { NormalSource, Solver, SolverState, SolverStep } from './solver.ts';

@@ -101,7 +101,7 @@ const everySolver: { name: SolverName; eta: number }[] = [
 
 describe.each(everySolver)('$name, eta $eta', ({ name, eta }) => {
   const path = createNoiseSchedule(name === 'euler' ? 'flow' : 'linear');
-  const create = (steps: number) => createSolver(name, path, steps, { eta });
+  const create = (steps: number | number[]) => createSolver(name, path, steps, { eta });
 
   /** The noise, or its velocity, that x really holds, given the clean sample. */
   const exactNoise =
@@ -126,8 +126,34 @@ describe.each(everySolver)('$name, eta $eta', ({ name, eta }) => {
     );
   });
 
-  it('keeps to the noise level of every timestep', () => {
-    const solver = create(10);
+  it('recovers it at any timesteps too', () => {
+    const lists = fc.uniqueArray(fc.integer({ min: 0, max: 999 }), { minLength: 1, maxLength: 30 });
+    fc.assert(
+      fc.property(lists, fc.nat(), (list, seed) => {
+        const timesteps = list.sort((a, b) => b - a);
+        const solver = create(timesteps);
+        expect(solver.timesteps).toEqual(timesteps);
+        const generator = new Generator(seed);
+        const clean = generator.randn(8);
+        const x = addNoise(path, clean, generator.randn(8), timesteps[0]);
+        const out = solve(solver, x, exactNoise(clean), generator);
+        expect(relativeError(out, clean)).toBeLessThan(1e-4);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('gives the same bits at its own timesteps, listed', () => {
+    for (const steps of [1, 2, 7, 25]) {
+      const own = create(steps);
+      const listed = create([...own.timesteps]);
+      const run = (solver: Solver) => solve(solver, start, network, new Generator(steps));
+      expect(run(listed)).toEqual(run(own));
+    }
+  });
+
+  it.each([10, [999, 998, 700, 200, 150, 3]])('keeps to the noise level of every timestep: %j', (steps) => {
+    const solver = create(steps);
     const generator = new Generator(3);
     const clean = new Float32Array(20_000).fill(2);
     let x = addNoise(path, clean, generator.randn(clean.length), solver.timesteps[0]);
@@ -163,6 +189,11 @@ describe.each(everySolver)('$name, eta $eta', ({ name, eta }) => {
     expect(second()).toEqual(second());
     expect(first).toEqual(kept);
     expect([x, epsilon]).toEqual([new Generator(1).randn(4), new Generator(2).randn(4)]);
+  });
+
+  it.each([[[]], [[500, 500]], [[20, 30]], [[1000]], [[-1]], [[0.5]]])('refuses the timesteps %j', (list) => {
+    expect(() => create(list)).toThrow(ArgumentError);
+    expect(() => create(list)).toThrow(`${name}: timesteps must `);
   });
 
   it.each([0, -1, 1.5, 1001, Number.NaN])('refuses %s steps', (steps) => {

@@ -1,5 +1,6 @@
 /** @file What the page needs from a sampler: a worker in the browser, or a server. */
 
+import type { TimestepSpacing } from '../../../src/diffusion/timesteps.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 
 /** A model that can be sampled from. */
@@ -19,6 +20,8 @@ export interface Order {
   /** A class; `classes` itself means no class. */
   readonly label: number;
   readonly steps: number;
+  /** How the steps are spaced (default: uniform). */
+  readonly timesteps?: TimestepSpacing;
   readonly cfg: number;
   readonly seed: number;
   /** The autoregressive length to divide the image by, if it is not the model's own. */

@@ -45,11 +45,12 @@ function cardOf({ id, config }: ModelEntry): ModelCard {
 }
 
 function requestOf(order: Order, config: AcditConfig | undefined): Partial<StreamRequest> {
-  const { model, label, steps, cfg, seed, given } = order;
+  const { model, label, steps, timesteps, cfg, seed, given } = order;
   return {
     model: model.slice(PREFIX.length),
     prompt: config && label === config.classes ? className(config, label) : label,
     steps,
+    timesteps,
     cfg_scale: cfg,
     seed,
     output_format: 'none',

@@ -104,13 +104,14 @@ function deviceName({ name, threads }: Device): string {
 }
 
 function requestOf(config: AcditConfig, order: Order, signal: AbortSignal): SampleRequest {
-  const { label, steps, cfg, seed, blocks, given } = order;
+  const { label, steps, timesteps, cfg, seed, blocks, given } = order;
   return {
     labels: [label],
     steps,
     cfg,
     seed,
     signal,
+    ...(timesteps !== undefined && { timesteps }),
     ...(blocks !== undefined && { blocks }),
     ...(given && given.length > 0 && { given: tensorOf(blockConfig(config, given), given) }),
   };

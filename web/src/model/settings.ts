@@ -1,5 +1,6 @@
 /** @file The settings that an image or a video is made with. */
 
+import type { TimestepSpacing } from '../../../src/diffusion/timesteps.ts';
 import { defaultGuidance } from '../../../src/models/acdit/config.ts';
 import { DEFAULT_SEED } from '../../../src/sampling/request.ts';
 import type { ModelCard, Order } from '../engine/engine.ts';
@@ -7,6 +8,7 @@ import type { ModelCard, Order } from '../engine/engine.ts';
 export interface Settings {
   readonly label: number;
   readonly steps: number;
+  readonly timesteps: TimestepSpacing;
   readonly cfg: number;
   readonly seed: number;
 }
@@ -19,7 +21,7 @@ export function randomSeed(): number {
 }
 
 export function defaultSettings({ config }: ModelCard): Settings {
-  return { label: 0, steps: 15, cfg: defaultGuidance(config), seed: DEFAULT_SEED };
+  return { label: 0, steps: 15, timesteps: 'uniform', cfg: defaultGuidance(config), seed: DEFAULT_SEED };
 }
 
 export function orderOf(model: ModelCard, settings: Settings): Order {

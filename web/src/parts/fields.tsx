@@ -25,6 +25,32 @@ export function Slider({ label, value, min, max, step = 1, onChange }: NumberFie
   );
 }
 
+/** A field that offers a few choices, each with the text that names it. */
+export function Choice<T extends string>({
+  label,
+  value,
+  choices,
+  onChange,
+}: {
+  readonly label: string;
+  readonly value: T;
+  readonly choices: Readonly<Record<T, string>>;
+  onChange(value: T): void;
+}) {
+  return (
+    <label class="field">
+      <span>{label}</span>
+      <select value={value} onChange={(event) => onChange(event.currentTarget.value as T)}>
+        {Object.entries<string>(choices).map(([choice, text]) => (
+          <option key={choice} value={choice}>
+            {text}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
 /** A field for an integer; other input is not taken. */
 export function NumberField({ label, value, min, max, onChange }: NumberFieldProps) {
   return (

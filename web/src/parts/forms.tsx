@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact';
 import type { ModelCard } from '../engine/engine.ts';
 import { randomSeed, type Settings } from '../model/settings.ts';
 import { ClassPicker } from './ClassPicker.tsx';
-import { Slider } from './fields.tsx';
+import { Choice, Slider } from './fields.tsx';
 
 interface WorkFormProps {
   readonly label: string;
@@ -53,6 +53,8 @@ interface SettingsProps {
   change(changed: Partial<Settings>): void;
 }
 
+const SPACINGS = { uniform: 'Evenly spaced', logsnr: 'By noise level' };
+
 /** The class and the steps. */
 export function ClassAndSteps({ model, settings, change }: SettingsProps) {
   return (
@@ -64,6 +66,12 @@ export function ClassAndSteps({ model, settings, change }: SettingsProps) {
         min={1}
         max={50}
         onChange={(steps) => change({ steps })}
+      />
+      <Choice
+        label="Timesteps"
+        value={settings.timesteps}
+        choices={SPACINGS}
+        onChange={(timesteps) => change({ timesteps })}
       />
     </>
   );

@@ -54,10 +54,10 @@ export function useCreation({ engine, local, autoencoder, model, gallery }: Crea
   useEffect(() => {
     const { recalled } = gallery;
     if (recalled?.order.model !== model.id) return;
-    const { label, steps, cfg, seed } = recalled.order;
+    const { label, steps, timesteps = 'uniform', cfg, seed } = recalled.order;
     history.current = [];
     control.show(runOf(recalled));
-    change({ label, steps, cfg, seed });
+    change({ label, steps, timesteps, cfg, seed });
     show(recalled);
   }, [gallery.recalled]);
 
