@@ -32,7 +32,7 @@ function linkFault(
   const url = new URL(target, `http://site${base}${page}`);
   const path = decodeURIComponent(url.pathname.slice(base.length));
   const file = [path, `${path}.html`, posix.join(path, 'index.html')].find((name) => files.has(name));
-  if (!file) return [`${page}: links to ${target}, which is not there`];
+  if (!file) return [`${page}: links to ${target}, which is missing`];
   const anchor = decodeURIComponent(url.hash.slice(1));
   if (anchor === '' || !anchors.has(file) || anchors.get(file)!.has(anchor)) return [];
   return [`${page}: links to ${target}, but ${file} has no such anchor`];

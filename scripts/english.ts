@@ -9,7 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const MAX_PHRASES = 52;
+const MAX_PHRASES = 12;
 const MAX_PICTURES = 20;
 
 /** A pattern of words, separated by white space. */

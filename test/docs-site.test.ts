@@ -30,7 +30,7 @@ describe('siteFaults', () => {
 
   it('name a missing page, a missing anchor, and what is loaded from elsewhere', () => {
     expect(faultsOf('<a href="/gone.html">a</a>')).toEqual([
-      'index.html: links to /gone.html, which is not there',
+      'index.html: links to /gone.html, which is missing',
     ]);
     expect(faultsOf('<a href="/other.html#gone">a</a>')).toEqual([
       'index.html: links to /other.html#gone, but other.html has no such anchor',

@@ -130,7 +130,7 @@ describe('downloadFile', () => {
     expect(await refusal(downloadFile({ ...big, revision: 'v2' }, options()))).toContain("no revision 'v2'");
   });
 
-  it('goes on where a dropped connection ended, several times', async () => {
+  it('resumes where a dropped connection ended, several times', async () => {
     hub.faults.drops = [100_000, 50_000, 0];
     expectWhole(await download());
     const ranges = hub.contentRequests().map((request) => /\[(.*)\]/.exec(request)?.[1]);
@@ -172,7 +172,7 @@ describe('downloadFile', () => {
     expectWhole(await stalled);
   });
 
-  it('stops when aborted, keeps what there is, and goes on from there', async () => {
+  it('stops when aborted, keeps what there is, and resumes from there', async () => {
     hub.faults.trickle = 10_000;
     const controller = new AbortController();
     const reason = new Error('enough');

@@ -30,7 +30,7 @@ export async function openFiles(files: readonly NamedBlob[]): Promise<StoredMode
   if (config && weights) return openSource(blobSource(weights), await config.text());
   const checkpoint = files.find(({ name }) => CHECKPOINT.test(name));
   if (checkpoint) return openSource(blobSource(checkpoint));
-  const missing = weights ? `${CONFIG_FILE}, which lies beside ${weights.name}` : 'weights';
+  const missing = weights ? `${CONFIG_FILE}, which belongs next to ${weights.name}` : 'weights';
   throw new CheckpointError(
     `no model: ${missing} is missing among ${namesOf(files)}; give the folder of a model (${CONFIG_FILE} and ${WEIGHTS_FILE}), or an official .pt`,
   );

@@ -19,7 +19,7 @@ export async function encodeMp4(frames: readonly Image[], fps: number, encoder: 
 async function loadEncoder(url: string): ReturnType<CreateEncoder> {
   const answer = await fetch(url);
   if (!answer.ok)
-    throw new FormatError(`${url}: the encoder of clips cannot be had: status ${answer.status}`);
+    throw new FormatError(`${url}: the encoder of clips could not be fetched: status ${answer.status}`);
   const script = `${await answer.text()}\nexport const { createH264MP4Encoder } = HME;`;
   const module = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
   try {

@@ -68,7 +68,7 @@ describe('a classifier on disk', () => {
       /model\.safetensors: 'stages\.0\.halve\.weight' must have shape \[3,3,3,3\], got \[2,3,3,3\]/,
     );
     edit(folder, { widths: [2, 2] });
-    await expect(loadClassifier(folder)).rejects.toThrow(/'stages\.1\.halve\.weight' .* and is not there/);
+    await expect(loadClassifier(folder)).rejects.toThrow(/'stages\.1\.halve\.weight' .* and is missing/);
   });
 
   it('is refused where there is none', async () => {

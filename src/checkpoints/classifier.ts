@@ -49,7 +49,7 @@ export async function loadClassifier(folder: string): Promise<LoadedClassifier> 
       const got = archive.has(name) ? archive.info(name).shape : undefined;
       if (got?.join() !== shape.join()) {
         throw new CheckpointError(
-          `${path}: '${name}' must have shape [${shape}], ${got ? `got [${got}]` : 'and is not there'}`,
+          `${path}: '${name}' must have shape [${shape}], ${got ? `got [${got}]` : 'and is missing'}`,
         );
       }
       weights.set(name, toFloat32(await archive.read(name)));

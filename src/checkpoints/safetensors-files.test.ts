@@ -119,6 +119,6 @@ describe('a model in several files', () => {
 
   it('is refused if one of its files is damaged', async () => {
     writeFileSync(join(folder, SHARD), 'x'.repeat(100));
-    await expect(openModel(folder)).rejects.toThrow(new RegExp(`${SHARD}: is no whole safetensors file`));
+    await expect(openModel(folder)).rejects.toThrow(new RegExp(`${SHARD}: is not a whole safetensors file`));
   });
 });

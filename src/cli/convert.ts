@@ -24,8 +24,8 @@ export const command = defineCommand({
   positionals: ['IN', 'OUT'],
   summary:
     'Convert a model. IN is a model folder, its .safetensors, an official checkpoint (.pt), or a model of the Hugging\n' +
-    'Face Hub. What OUT becomes is told by its name: NAME.pt a checkpoint for the official code, NAME.onnx a program\n' +
-    'for ONNX Runtime, with NAME.onnx.data beside it, and any other name a model folder. The path of OUT is printed\n' +
+    'Face Hub. The name of OUT says what it becomes: NAME.pt a checkpoint for the official code, NAME.onnx a program\n' +
+    'for ONNX Runtime, with NAME.onnx.data next to it, and any other name a model folder. The path of OUT is printed\n' +
     'last.',
   flags: convertFlags,
   run: async ({ values, positionals }, context) => {

@@ -40,7 +40,7 @@ const evaluateFlags = {
   'clips-per-video': countFlag('clips per video', { default: CLIP_PROTOCOL.clipsPerVideo }),
   'clip-places': choiceFlag(
     CLIP_PLACES,
-    'places of clips in their video: even, of which the first is at its start, or random',
+    'places of clips in their video: even (the first at its start) or random',
     { default: CLIP_PROTOCOL.places },
   ),
   videos: countFlag('use N random videos of each set (default: all)'),
@@ -68,7 +68,7 @@ export const command = defineCommand({
   positionals: ['REFERENCE', 'SAMPLES'],
   summary:
     'Compare samples with a reference: Fréchet distance, Inception Score, precision, recall, density, coverage and KID,\n' +
-    'as far as the two files allow.',
+    'if the two files allow it.',
   flags: evaluateFlags,
   notes:
     'REFERENCE and SAMPLES are each a folder of images (at any depth; of one size, or with --size), an .npz file, or an\n' +

@@ -13,7 +13,7 @@ const commands: Readonly<
   Record<string, readonly [summary: string, load: () => Promise<{ readonly command: Command }>]>
 > = {
   sample: ['sample images from a model', () => import('./sample.ts')],
-  train: ['train a model by a recipe, or go on with a training', () => import('./train.ts')],
+  train: ['train a model by a recipe, or resume a training', () => import('./train.ts')],
   encode: ['encode images to latents to train on', () => import('./encode.ts')],
   convert: ['convert a model: official checkpoint, model folder, ONNX', () => import('./convert.ts')],
   verify: ['check a model against golden numbers of the official code', () => import('./verify.ts')],

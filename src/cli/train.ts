@@ -26,7 +26,7 @@ export const command = defineCommand({
   name: 'train',
   positionals: ['[RECIPE.json]'],
   summary:
-    'Train a model. A run that was interrupted goes on where it stopped; Ctrl-C saves and stops. The path of the model\n' +
+    'Train a model. An interrupted run resumes where it stopped; Ctrl-C saves and stops. The path of the model\n' +
     '(its EMA weights) is printed last.',
   flags: trainFlags,
   freeForm: RECIPE_KEY,

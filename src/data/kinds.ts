@@ -96,5 +96,5 @@ export function requireOptionsOfKind(path: string, kind: DatasetKind, options: K
 /** The frames of a clip. @throws {ConfigError} if they are not given. */
 export function requireFrames(path: string, { frames }: ClipOptions): number {
   if (frames !== undefined) return frames;
-  throw new ConfigError(`${path}: frames is missing; say how many frames a clip has, such as 16`);
+  throw new ConfigError(`${path}: frames is missing; give the number of frames per clip, such as 16`);
 }

@@ -39,7 +39,7 @@ export async function openImages(options: DatasetOptions): Promise<ImageDataset>
   requireOptionsOfKind(path, kind, options);
   if (kind === 'idx') return loadIdxDataset(path, options);
   if (!stats.isDirectory()) {
-    throw new DatasetError(`${path}: expected a folder with one folder of images a class, or IDX images`);
+    throw new DatasetError(`${path}: expected a folder with one folder of images per class, or IDX images`);
   }
   const imageSize = requireSize(options, 'say to what size its images shall be cropped');
   return openImageFolder(await classesFolder(options, 'images', IMAGE_EXTENSIONS), { ...options, imageSize });

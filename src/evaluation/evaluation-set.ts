@@ -143,7 +143,7 @@ async function storedGaussian(
   };
   if (!isCovariance(gaussian.covariance, dims)) {
     throw new FormatError(
-      `${name}: '${covarianceName}' is no covariance: it is not symmetric, or has negative variances`,
+      `${name}: '${covarianceName}' is not a covariance: it is not symmetric, or has negative variances`,
     );
   }
   return gaussian;

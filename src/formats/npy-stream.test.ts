@@ -86,7 +86,7 @@ describe('an array read piece by piece', () => {
   it('says what is wrong', async () => {
     const bytes = encodeNpy(rows);
     const open = (content: Uint8Array) => streamNpy(chunks(content, 50), 'x/a');
-    await expect(open(new Uint8Array(30))).rejects.toThrow('x/a: is no .npy file');
+    await expect(open(new Uint8Array(30))).rejects.toThrow('x/a: is not a .npy file');
     await expect(open(encodeNpy(float32([], [1])))).rejects.toThrow('expected an array of rows');
     const fortran = Buffer.from(bytes);
     fortran.write('True ', fortran.indexOf('False'));

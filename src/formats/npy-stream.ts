@@ -27,7 +27,7 @@ export interface NpyStream {
 /**
  * Read an array's header; its data is read with {@link NpyStream.pieces}.
  * @param chunks the bytes of the file, in order.
- * @throws {FormatError} if it is no `.npy` file, has no rows, is in Fortran order, or is of a type that is not supported.
+ * @throws {FormatError} if it is not a `.npy` file, has no rows, is in Fortran order, or is of a type that is not supported.
  */
 export function streamNpy(chunks: AsyncGenerator<Uint8Array, void>, name: string): Promise<NpyStream> {
   const bytes = byteQueue(chunks);

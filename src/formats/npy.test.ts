@@ -118,7 +118,7 @@ describe('npy', () => {
   });
 
   it.each([
-    ['no magic', new Uint8Array(40), /is no .npy file/],
+    ['no magic', new Uint8Array(40), /is not a .npy file/],
     ['version 9', npy(header('<f4', false, '()'), [0, 0, 0, 0], 9), /version 9/],
     ['objects', npy(header('|O', false, '(1,)'), [0]), /type '\|O'/],
     ['records', npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", []), /records/],
@@ -126,8 +126,8 @@ describe('npy', () => {
     ['too many bytes', npy(header('|u1', false, '(2,)'), [0, 0, 0]), /takes 2 bytes but there are 3/],
     ['an absurd shape', npy(header('|u1', false, '(99999999999, 99999999999)'), []), /implausibly large/],
     ['a huge dimension', npy(header('|u1', false, `(${'9'.repeat(400)},)`), []), /not a valid dimension/],
-    ['nothing', new Uint8Array(0), /is no .npy file/],
-    ['a beginning', npy(header('<f4', false, '()'), []).subarray(0, 9), /is no .npy file/],
+    ['nothing', new Uint8Array(0), /is not a .npy file/],
+    ['a beginning', npy(header('<f4', false, '()'), []).subarray(0, 9), /is not a .npy file/],
     ['version 0', npy(header('<f4', false, '()'), [0, 0, 0, 0], 0), /version 0/],
     ['a cut length', npy(header('<f4', false, '()'), [0, 0, 0, 0], 2).subarray(0, 11), /cut off/],
     ['a header of 10,001 bytes', npy(header('|u1', false, '()').padEnd(10_001), [1]), /absurdly long/],

@@ -33,7 +33,7 @@ const MAX_HEADER = 10_000;
  * The array in the bytes of a `.npy` file, in row-major order. Big-endian and Fortran-order arrays are converted.
  * The tensor may share memory with `bytes`.
  * @param name what to call it in messages.
- * @throws {FormatError} if it is no `.npy` file, is truncated, or holds objects, records, text or complex numbers.
+ * @throws {FormatError} if it is not a `.npy` file, is truncated, or holds objects, records, text or complex numbers.
  */
 export function parseNpy(bytes: Uint8Array, name = 'npy'): Tensor {
   const { descr, fortranOrder, shape, dataOffset } = parseNpyHeader(bytes, name);
@@ -124,7 +124,7 @@ export const LONGEST_HEADER = 12 + MAX_HEADER;
 /** The header of a `.npy` file. @param bytes of its beginning. @throws {FormatError} if it is none, or is cut off. */
 export function parseNpyHeader(bytes: Uint8Array, name: string) {
   if (bytes.length < 10 || latin1Text(bytes.subarray(0, 6)) !== MAGIC) {
-    throw new FormatError(`${name}: is no .npy file: it does not start with \\x93NUMPY`);
+    throw new FormatError(`${name}: is not a .npy file: it does not start with \\x93NUMPY`);
   }
   const version = uint8At(bytes, 6);
   if (version < 1 || version > 3) {

@@ -98,7 +98,7 @@ describe('npz', () => {
     await expect(npz.read('b')).rejects.toThrow("x.npz: holds no array 'b'; it has a");
     const foreign = await encodeZip([['a.npy', new Uint8Array(20)]], false);
     await expect((await openNpz(bytesSource(foreign, 'y.npz'))).read('a')).rejects.toThrow(
-      'y.npz/a: is no .npy file',
+      'y.npz/a: is not a .npy file',
     );
     await expect((await openNpz(bytesSource(foreign, 'y.npz'))).readText('a')).rejects.toThrow(
       /^y\.npz\/a: /,

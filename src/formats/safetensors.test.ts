@@ -76,7 +76,7 @@ describe('safetensors in memory', () => {
 
   it.each([
     ['too short', new Uint8Array(5), /too short/],
-    ['a header beyond the end', file({}, 0).fill(0xff, 0, 2), /no whole safetensors file/],
+    ['a header beyond the end', file({}, 0).fill(0xff, 0, 2), /not a whole safetensors file/],
     ['no JSON', file('{"a"', 0), /not valid JSON/],
     ['no object', file('[]', 0), /is not a JSON object/],
     ['broken UTF-8', file('{}', 0).fill(0xff, 8), /is not valid UTF-8/],

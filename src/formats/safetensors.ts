@@ -107,7 +107,7 @@ async function readHeader(
   }
   const length = Number(new DataView(start.buffer, start.byteOffset).getBigUint64(0, true));
   if (length > MAX_HEADER || length > source.size - PREFIX) {
-    const broken = `is no whole safetensors file: its header should take ${length} bytes of ${source.size}`;
+    const broken = `is not a whole safetensors file: its header should take ${length} bytes of ${source.size}`;
     throw new FormatError(`${source.name}: ${mistakenFile(start, 'safetensors') ?? broken}`);
   }
   return { header: parseHeader(await source.read(PREFIX, length), source.name), dataOffset: PREFIX + length };

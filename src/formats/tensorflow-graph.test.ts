@@ -51,7 +51,7 @@ describe('openTensorflowGraph', () => {
     [
       'is something else',
       new TextEncoder().encode('hello, I am no graph at all'),
-      'no frozen TensorFlow graph',
+      'not a frozen TensorFlow graph',
     ],
     ['has a wrong size', encodeGraph([{ name: 'w', value: wrongSize }]), "'w' of shape [2,4] has 24 bytes"],
     ['has no weights', encodeGraph([{ name: 'x', operator: 'Placeholder' }]), 'holds no constants'],

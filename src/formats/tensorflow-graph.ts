@@ -37,7 +37,7 @@ export function openTensorflowGraph(source: ByteSource): Promise<TensorArchive> 
     const { name, size } = source;
     const mistaken = mistakenFile(await source.read(0, Math.min(size, LOOKED_AT)), 'tensorflow');
     if (mistaken !== undefined) throw new FormatError(`${name}: ${mistaken}`);
-    if (size > MAX_GRAPH) throw new FormatError(`${name}: is no TensorFlow graph: it has ${size} bytes`);
+    if (size > MAX_GRAPH) throw new FormatError(`${name}: is not a TensorFlow graph: it has ${size} bytes`);
     const constants = readConstants(await source.read(0, size), name);
     return archiveOf({
       tensors: constants,
@@ -61,12 +61,12 @@ function readConstants(bytes: Uint8Array, name: string): Map<string, Constant> {
     }
   } catch (cause) {
     throw new FormatError(
-      `${name}: is no frozen TensorFlow graph, or is damaged (${(cause as Error).message})`,
+      `${name}: is not a frozen TensorFlow graph, or is damaged (${(cause as Error).message})`,
       { cause },
     );
   }
   if (constants.size > 0) return constants;
-  throw new FormatError(`${name}: is no frozen TensorFlow graph: it holds no constants of float32`);
+  throw new FormatError(`${name}: is not a frozen TensorFlow graph: it holds no constants of float32`);
 }
 
 /** A field of a message: a number of 32 or 64 bits, or bytes. */

@@ -87,7 +87,7 @@ describe('a stored file', () => {
   it('is read as a part even where its CRC is wrong', async () => {
     const member = (await open(changed([STORED_HEADER + 14, 1], [STORED_ENTRY + 16, 1]))).get(STORED)!;
     expect(text(await member.readRange(0, 10))).toBe('0123456789');
-    await expect(member.read()).rejects.toThrow(`a.zip/${STORED}: is no readable zip archive`);
+    await expect(member.read()).rejects.toThrow(`a.zip/${STORED}: is not a readable zip archive`);
     await expect(streamed(member.stream())).rejects.toThrow(FormatError);
   });
 
@@ -132,7 +132,7 @@ describe('a damaged archive', () => {
     ],
     ['lies beyond the end', changed([STORED_ENTRY + 42, 0xff, 0xff]), 'a.zip: needs bytes 65535 to 65545'],
     ['is cut off', archive.subarray(0, -30), 'a.zip: is cut off: a zip archive ends with a directory'],
-    ['has a damaged directory', changed([STORED_ENTRY, 0]), 'a.zip: is no readable zip archive: '],
+    ['has a damaged directory', changed([STORED_ENTRY, 0]), 'a.zip: is not a readable zip archive: '],
   ])('is refused if it %s', async (_, bytes, message) => {
     await expect(open(bytes)).rejects.toThrow(FormatError);
     await expect(open(bytes)).rejects.toThrow(message);
@@ -156,7 +156,7 @@ describe('a damaged archive', () => {
     const bytes = await encodeZip([['a', content]], false);
     bytes[bytes.length - 1000] ^= 1;
     const member = (await open(bytes)).get('a')!;
-    await expect(streamed(member.stream())).rejects.toThrow(/^a\.zip\/a: is no readable zip archive/);
+    await expect(streamed(member.stream())).rejects.toThrow(/^a\.zip\/a: is not a readable zip archive/);
     for await (const piece of member.stream()) {
       expect(piece.length).toBeGreaterThan(0);
       expect(piece).toEqual(content.slice(0, piece.length));

@@ -232,7 +232,7 @@ async function zipErrors<T>(source: ByteSource, action: () => Promise<T>, member
     throw new FormatError(
       message === ERR_EOCDR_NOT_FOUND
         ? `${where}: is cut off: a zip archive ends with a directory, and it does not; get the whole file`
-        : `${where}: is no readable zip archive: ${message}`,
+        : `${where}: is not a readable zip archive: ${message}`,
       { cause },
     );
   }

@@ -124,7 +124,7 @@ function diskProblem(file: HubFile, missing: number, cause: NodeJS.ErrnoExceptio
   const full = cause.code === 'ENOSPC' || cause.code === 'EDQUOT';
   const problem = full ? `the disk is full, ${formatBytes(missing)} more are needed` : cause.message;
   return file.error(
-    `${problem}; what is there is kept, and the same command goes on from there ` +
+    `${problem}; what is there is kept, and the same command resumes from there ` +
       '(HF_HOME is the folder of the cache)',
     { cause },
   );

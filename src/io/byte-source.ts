@@ -27,7 +27,7 @@ export function checkRange(source: Pick<ByteSource, 'name' | 'size'>, offset: nu
   const end = offset + length;
   if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(length)) || offset < 0 || length < 0) {
     throw new FormatError(
-      `${source.name}: ${length} bytes at ${offset} is no valid range: the file is damaged`,
+      `${source.name}: ${length} bytes at ${offset} is not a valid range: the file is damaged`,
     );
   }
   if (end > source.size) {

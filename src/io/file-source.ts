@@ -21,7 +21,7 @@ export async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
-/** Open a file for reading. @throws {FormatError} if it is missing, unreadable or no regular file. */
+/** Open a file for reading. @throws {FormatError} if it is missing, unreadable or not a regular file. */
 export async function openFile(path: string): Promise<ByteSource> {
   const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
     throw new FormatError(`${path}: ${openProblems[cause.code ?? ''] ?? cause.message}`, { cause });
@@ -29,7 +29,7 @@ export async function openFile(path: string): Promise<ByteSource> {
   return closingOnError(file, async () => {
     const stats = await file.stat();
     if (stats.isDirectory()) throw new FormatError(`${path}: ${openProblems.EISDIR}`);
-    if (!stats.isFile()) throw new FormatError(`${path}: is no regular file`);
+    if (!stats.isFile()) throw new FormatError(`${path}: is not a regular file`);
     return fileSource(file, path, stats.size);
   });
 }

@@ -44,7 +44,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     start: /^.{5}\0\0\0\{"/s,
-    is: 'is a safetensors file; its name should end in .safetensors, and config.json lie beside it',
+    is: 'is a safetensors file; its name should end in .safetensors, and config.json belongs next to it',
     formats: ['safetensors'],
   },
 ];

@@ -191,7 +191,7 @@ function start(name: 'ffmpeg' | 'ffprobe', args: readonly string[]) {
 function cannotStart(name: string, command: string, cause: NodeJS.ErrnoException): VideoDecoderError {
   const what =
     cause.code === 'ENOENT'
-      ? `reading videos needs ${name}, and ${command} is not there`
+      ? `reading videos needs ${name}, and ${command} is missing`
       : `${command} does not start (${cause.message})`;
   return new VideoDecoderError(
     `${what}; install ffmpeg (apt-get install ffmpeg, brew install ffmpeg, winget install ffmpeg), or name its ` +

@@ -144,7 +144,7 @@ describe('without ffmpeg', () => {
     vi.stubEnv('FFMPEG_PATH', 'no-such-ffmpeg');
     vi.stubEnv('FFPROBE_PATH', 'no-such-ffprobe');
     const message =
-      /needs (ffmpeg|ffprobe), and no-such-\w+ is not there; install ffmpeg \(apt-get install ffmpeg/;
+      /needs (ffmpeg|ffprobe), and no-such-\w+ is missing; install ffmpeg \(apt-get install ffmpeg/;
     for (const attempt of [framesOf, probeVideo]) {
       await expect(attempt(fixture('h264.mp4'))).rejects.toThrow(VideoDecoderError);
       await expect(attempt(fixture('h264.mp4'))).rejects.toThrow(message);

@@ -177,7 +177,7 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
     failed(): void {
       progress?.finish();
       if (!signal.aborted || !progress) return;
-      say(`stopped; ${finished} of ${total} shards are finished, and the same command goes on from there`);
+      say(`stopped; ${finished} of ${total} shards are finished, and the same command resumes from there`);
       emit({ kind: 'interrupted', folder, shards: finished });
     },
   };

@@ -181,7 +181,7 @@ function hubProgress({ report = silentReporter, signal }: RunContext) {
       finish();
       if (signal?.aborted && state) {
         report.say(
-          `${formatBytes(state.done)} of ${formatBytes(state.size)} are kept; the same command goes on from there`,
+          `${formatBytes(state.done)} of ${formatBytes(state.size)} are kept; the same command resumes from there`,
         );
       }
     },

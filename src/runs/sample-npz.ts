@@ -73,7 +73,7 @@ export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzRes
   const seconds = (performance.now() - started) / 1000;
   const time = formatDuration(seconds);
   const [count] = array.shape;
-  if (!done) report.say(`stopped after ${made} images in ${time}; the same command goes on from there`);
+  if (!done) report.say(`stopped after ${made} images in ${time}; the same command resumes from there`);
   else if (made === 0) report.say(`${npz} is complete: ${count} images`);
   else report.say(`${made} images in ${time}; ${count} in all`);
   return { file: npz, shape: array.shape, order: chosen.order, ...settingsOf(run), made, done, seconds };

@@ -251,9 +251,9 @@ function describeRun(
   const millions = (parameterCount(config) / 1e6).toFixed(1);
   const what = `${millions}M parameters, ${size} ${unitOf(config)} of ${classNames.length} classes from ${name}`;
   if (step >= training.steps) {
-    return `${output.folder} is already trained to step ${step}; give more --steps to go on`;
+    return `${output.folder} is already trained to step ${step}; to train further, give more --steps`;
   }
-  return step === 0 ? `training ${what}` : `going on at step ${step}: ${what}`;
+  return step === 0 ? `training ${what}` : `resuming at step ${step}: ${what}`;
 }
 
 /** What samples are called. */

@@ -12,7 +12,7 @@ export function toApiError(error: unknown): ApiError {
     return new ApiError(400, 'invalid_value', error.message, { cause: error });
   }
   const message =
-    error instanceof AcditError ? error.message : 'the server failed at this request; its log tells more';
+    error instanceof AcditError ? error.message : 'the server failed at this request; its log says more';
   return new ApiError(500, 'server_error', message, { cause: error });
 }
 

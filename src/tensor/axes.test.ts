@@ -41,7 +41,9 @@ describe('along an axis', () => {
     expect(() => sliceAxis(counted(2, 3), 1, 1, 4)).toThrow(ShapeError);
     expect(() => sliceAxis(counted(2, 3), 1, 2, 1)).toThrow(ShapeError);
     expect(() => sliceAxis(counted(2, 3), 0, -1, 1)).toThrow('-1 to 1 is outside axis 0 of [2,3]');
-    expect(() => joinAxis([counted(2, 3), counted(3, 3)], 1)).toThrow('[2,3] and [3,3] differ beside axis 1');
+    expect(() => joinAxis([counted(2, 3), counted(3, 3)], 1)).toThrow(
+      '[2,3] and [3,3] differ in another axis than 1',
+    );
   });
 });
 

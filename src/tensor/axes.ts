@@ -32,7 +32,7 @@ export function joinAxis(parts: readonly Tensor<'float32'>[], axis: number): Ten
     if (
       [...part.shape.slice(0, axis), at(shape, axis), ...part.shape.slice(axis + 1)].join() !== shape.join()
     ) {
-      throw new ShapeError(`joinAxis: [${shape}] and [${part.shape}] differ beside axis ${axis}`);
+      throw new ShapeError(`joinAxis: [${shape}] and [${part.shape}] differ in another axis than ${axis}`);
     }
   }
   const length = parts.reduce((sum, part) => sum + at(part.shape, axis), 0);

@@ -303,13 +303,13 @@ describe('training', () => {
     expect((await start(run, { signal: AbortSignal.abort() })).step).toBe(0);
     expect(readdirSync(run.out)).toEqual([]);
     const before = await start(run);
-    const anew = { fresh: true, overwrite: true };
+    const again = { fresh: true, overwrite: true };
     await expect(start(run, { fresh: true })).rejects.toThrow('already holds a run');
-    expect((await start(run, { ...anew, signal: AbortSignal.abort() })).step).toBe(0);
+    expect((await start(run, { ...again, signal: AbortSignal.abort() })).step).toBe(0);
     expect(await start(run)).toEqual(before);
     const steps: number[] = [];
     const hooks = { onStep: ({ step }: StepReport) => void steps.push(step) };
-    expect(await start(run, { ...anew, hooks })).toEqual(before);
+    expect(await start(run, { ...again, hooks })).toEqual(before);
     expect(steps).toEqual([1, 2]);
   });
 

@@ -1,4 +1,4 @@
-/** `acdit sample` of clips, and going on from pictures and clips. */
+/** `acdit sample` of clips, and continuing images and clips. */
 // @module-tag slow
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -59,7 +59,7 @@ describe('acdit sample of a video model', () => {
     expect(parseNpy(readFileSync(inFolder('latents.npy'))).shape).toEqual([1, 2, 32, 16]);
   });
 
-  it('goes on from a clip, and beyond the trained length', async () => {
+  it('continues a clip, and beyond the trained length', async () => {
     const model = await saveTiny(inFolder('model'), clipConfig);
     const first = ['--labels', '1', '--format', 'png'];
     await sample(model, ...first);

@@ -306,7 +306,7 @@ describe('OUT', () => {
   it('is not begun for a bad IN', async () => {
     await expectBadInput([inFolder('none'), inFolder('x')], 'no such model');
     writeFileSync(inFolder('foreign.pt'), 'this is no checkpoint, but long enough to be looked at as one');
-    await expectBadInput([inFolder('foreign.pt'), inFolder('x')], 'foreign.pt: is no PyTorch checkpoint');
+    await expectBadInput([inFolder('foreign.pt'), inFolder('x')], 'foreign.pt: is not a PyTorch checkpoint');
     await expectBadInput([golden('pickle-zoo.pt'), inFolder('x')], 'pickle-zoo.pt');
     await expectBadInput([golden('image-tiny.npz'), inFolder('x')], 'image-tiny.npz');
     cpSync(inFolder('model'), inFolder('cut'), { recursive: true });

@@ -139,7 +139,7 @@ describe('from pictures to a model of latents', () => {
     expect(old).toMatchObject({ code: 0 });
   });
 
-  it('goes on bit for bit where it stopped', async () => {
+  it('resumes bit for bit where it stopped', async () => {
     await encode('latents', '--quiet');
     const args = ['--quiet', '--steps', '9'];
     const straight = await train('--out', inFolder('straight'), ...args);

@@ -166,7 +166,7 @@ describe('acdit evaluate of images', () => {
       await writeFile(join(kept, 'weights-inception-2015-12-05-6726825d.pth'), 'not weights');
       process.env.ACDIT_INCEPTION = '';
       expect((await runInProcess(['evaluate', images, images])).stderr).toContain(
-        'weights-inception-2015-12-05-6726825d.pth: is no PyTorch checkpoint',
+        'weights-inception-2015-12-05-6726825d.pth: is not a PyTorch checkpoint',
       );
     } finally {
       process.env = before;

@@ -144,7 +144,7 @@ describe('acdit evaluate', () => {
       [[good, await file({ features: reference, logits })], "'logits' of 150"],
       [[good, await file({ mu: gaussian(2).mu })], "holds no array 'sigma'"],
       [[good, await file({ ...gaussian(2), sigma: gaussian(3).sigma })], 'must have shapes [D] and [D, D]'],
-      [[good, await file(asymmetric)], 'is no covariance'],
+      [[good, await file(asymmetric)], 'is not a covariance'],
       [[good, good, '--kid-subsets=-1'], '--kid-subsets must be'],
     ];
     for (const [args, message] of cases) {

@@ -127,7 +127,7 @@ describe('a model of the hub', () => {
     expect(stderr).toContain('image-tiny.pt');
   });
 
-  it('keeps what there is on Ctrl-C, and goes on from there', async () => {
+  it('keeps what there is on Ctrl-C, and resumes from there', async () => {
     const hub = await hubWith({ 'owner/repo/image-tiny.pt': checkpoint });
     hub.faults.trickle = 20_000;
     const running = startCli(latents('owner/repo/image-tiny.pt', 'hub.npy'));
@@ -136,7 +136,7 @@ describe('a model of the hub', () => {
     running.child.kill('SIGINT');
     const { code, stderr } = await running.result;
     expect(code).toBe(130);
-    expect(stderr).toMatch(/ of 2\.7 MB are kept; the same command goes on from there\n$/);
+    expect(stderr).toMatch(/ of 2\.7 MB are kept; the same command resumes from there\n$/);
     const kept = readFileSync(`${blob('owner--repo')}.incomplete`).length;
     expect(kept).toBeGreaterThan(0);
     expect(kept).toBeLessThan(checkpoint.length);
@@ -255,7 +255,7 @@ describe('training with the hub', () => {
     await second.close();
     const resumed = await train('second', ...initFrom, '--steps', '4');
     expect(resumed).toMatchObject({ code: 0 });
-    expect(resumed.stderr).toContain('going on at step 2');
+    expect(resumed.stderr).toContain('resuming at step 2');
     expectBadLine(
       await train('third', '--training.initFrom', 'owner/other'),
       'owner/other: there is no such path',

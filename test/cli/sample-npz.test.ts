@@ -143,7 +143,7 @@ describe('acdit sample --npz', () => {
     controller.abort(new Error('interrupted'));
     const stopped = await running;
     expect(stopped.code).toBe(130);
-    expect(stopped.stderr).toMatch(/stopped after \d images in .*; the same command goes on from there/);
+    expect(stopped.stderr).toMatch(/stopped after \d images in .*; the same command resumes from there/);
     expect(readdirSync(inFolder()).sort()).toEqual(['out.npz.partial', 'out.npz.partial.json', 'pixels']);
     expect(await toNpz('out.npz', ...args)).toMatchObject({ code: 0 });
     await toNpz('whole.npz', ...args);

@@ -317,7 +317,7 @@ describe('acdit sample with bad input', () => {
     expect(readdirSync(inFolder())).not.toContain('out');
   });
 
-  it('says in one line that a graphics card is not there, whatever its libraries print', async () => {
+  it('says in one line that a GPU is missing, whatever its libraries print', async () => {
     const { code, stderr } = await spawnCli(['sample', pixels, '--device', 'cuda', '--out', inFolder('out')]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/^acdit: device cuda is not available.*\n$/);

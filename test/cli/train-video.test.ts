@@ -69,7 +69,7 @@ describe('acdit train on moving items', () => {
     expect(sampled.code).toBe(0);
   });
 
-  it('goes on bit for bit where it stopped', async () => {
+  it('resumes bit for bit where it stopped', async () => {
     for (const steps of ['2', '6']) await train('run', '--quiet', '--steps', steps);
     await train('straight', '--quiet');
     expect(weights('run').equals(weights('straight'))).toBe(true);
@@ -104,7 +104,7 @@ describe('acdit train on videos', () => {
     }
   }
 
-  it('skips corrupt and short ones with a warning, and goes on bit for bit', async () => {
+  it('skips corrupt and short ones with a warning, and resumes bit for bit', async () => {
     await writeVideos();
     writeFileSync(inFolder('videos', 'a', '01.webp'), 'corrupt');
     await writeClip(inFolder('videos', 'b', '02.webp'), { frames: 3, side: 16 });

@@ -70,7 +70,7 @@ describe('acdit train', () => {
     expect(config).toMatchObject({ classes: 3, blocks: 4, blockSize: 4, space: 'pixels' });
   });
 
-  it('evaluates on the way, also where it goes on, and logs the scores', async () => {
+  it('evaluates on the way, also where it resumes, and logs the scores', async () => {
     writeIdxDataset(inFolder('data'), { count: 20, side: 8, classes: 3, prefix: 't10k' });
     await saveClassifier(inFolder('classifier'), tinyClassifier(['0', '1', '2']));
     const evaluation = { every: 3, network: inFolder('classifier'), samples: 12, steps: 2 };
@@ -236,7 +236,7 @@ describe('acdit train', () => {
     expect(readFileSync(inFolder('run', 'tensorboard', log)).includes(first)).toBe(true);
   });
 
-  it('saves when interrupted, and goes on bit for bit', async () => {
+  it('saves when interrupted, and resumes bit for bit', async () => {
     const args = ['train', recipe, '--threads', '1', '--json', '--output.logEvery', '1'];
     const running = startCli([...args, '--steps', '1000000']);
     await running.printed('"step":3');

@@ -44,7 +44,7 @@ describe('bad bodies', () => {
     ['too many timesteps', { prompt: '1', timesteps: manyTimesteps }, 400, 'steps', /at most 50/],
     ['labels of too few blocks', { prompt: ['1', '2'] }, 400, 'prompt', /4 blocks, got 2/],
     ['guidance below 0', { prompt: '1', cfg_scale: -1 }, 400, 'cfg_scale', />=0/],
-    ['a seed that is no whole number', { prompt: '1', seed: 0.5 }, 400, 'seed', /int/],
+    ['a seed that is not a whole number', { prompt: '1', seed: 0.5 }, 400, 'seed', /int/],
     ['an unknown solver', { prompt: '1', solver: 'euler' }, 400, 'solver', /ddim/],
     ['an unknown format', { prompt: '1', response_format: 'tiff' }, 400, 'response_format', /b64_json/],
     ['text for a number', { prompt: '1', n: '2' }, 400, 'n', /expected number/],

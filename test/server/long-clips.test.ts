@@ -125,7 +125,7 @@ describe('a long clip', () => {
     }
   });
 
-  it('goes on from more blocks than were trained', async () => {
+  it('continues more blocks than were trained', async () => {
     const request = { prompt: '2', blocks: 8, steps: 2, seed: 6, output_format: 'none' };
     const whole = latentsOf(await streamOf(request));
     const events = await streamOf({ ...request, given: encodeTensor(sliceAxis(whole, 1, 0, 6)) });

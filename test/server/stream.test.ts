@@ -53,7 +53,7 @@ describe('POST /v1/acdit/stream', () => {
     expect(of(await streamOf({ prompt: '1', steps: 6 }), 'preview')).toEqual([]);
   });
 
-  it('samples each of several prompts, and goes on from given blocks to the same end', async () => {
+  it('samples each of several prompts, and continues given blocks to the same end', async () => {
     const ask = { prompts: ['bag', ['0', '1', '1', 'none']], steps: 2, seed: 9, latents: true };
     const whole = tensorOf(of(await streamOf(ask), 'done')[0].latents);
     const given = encodeTensor(sliceAxis(whole, 1, 0, 2));

@@ -141,7 +141,7 @@ async function requireShards(folder: string, index: LatentsIndex): Promise<void>
         const expected = shardFrames(index, first + i) * frameBytes(index);
         if (stats && stats.size >= expected) return;
         const problem = stats ? `has ${stats.size} bytes, expected more than ${expected}` : 'is missing';
-        throw new FormatError(`${path}: ${problem}; run acdit encode again to make it anew`);
+        throw new FormatError(`${path}: ${problem}; run acdit encode again to replace it`);
       }),
     );
   }

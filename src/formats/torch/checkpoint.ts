@@ -128,7 +128,7 @@ export function isNamespace(value: TorchValue | undefined): value is TorchNamesp
 function checkMagic(start: Uint8Array, name: string): void {
   if (ZIP_MAGIC.every((byte, i) => start[i] === byte)) return;
   const unknown =
-    'is no PyTorch checkpoint: it is neither a zip archive nor an older file as torch.save makes';
+    'is not a PyTorch checkpoint: it is neither a zip archive nor an older file as torch.save makes';
   throw new FormatError(`${name}: ${mistakenFile(start, 'torch') ?? unknown}`);
 }
 
@@ -138,7 +138,7 @@ function checkpointFolder(members: ReadonlyMap<string, ZipMember>, name: string)
   const [pickle] = pickles;
   if (pickle === undefined || pickles.length !== 1) {
     throw new FormatError(
-      `${name}: is no PyTorch checkpoint: it should hold one data.pkl but has ${pickles.length}`,
+      `${name}: is not a PyTorch checkpoint: it should hold one data.pkl but has ${pickles.length}`,
     );
   }
   return pickle.slice(0, -'data.pkl'.length);

@@ -141,8 +141,12 @@ describe('names of PyTorch', () => {
       ),
       /in a way that is not known/,
     ],
-    ['a size of a number', reduce('torch', 'Size', tuple(int(1))), /a torch.Size is no list of dimensions/],
-    ['a size below 0', reduce('torch', 'Size', tuple(tuple(int(-1)))), /a torch.Size is no list/],
+    [
+      'a size of a number',
+      reduce('torch', 'Size', tuple(int(1))),
+      /a torch.Size is not a list of dimensions/,
+    ],
+    ['a size below 0', reduce('torch', 'Size', tuple(tuple(int(-1)))), /a torch.Size is not a list/],
     ['a device of a number', reduce('torch', 'device', tuple(int(1))), /a torch.device has no name/],
     [
       'a layout of a number',
@@ -259,6 +263,6 @@ describe('the folder of a checkpoint', () => {
 
   it('is distinguished from other files', async () => {
     const other = openTorchCheckpoint(bytesSource(Uint8Array.of(0x50, 0x4c, 3, 4), 'm.pt'));
-    await expect(other).rejects.toThrow('m.pt: is no PyTorch checkpoint: it is neither a zip archive');
+    await expect(other).rejects.toThrow('m.pt: is not a PyTorch checkpoint: it is neither a zip archive');
   });
 });

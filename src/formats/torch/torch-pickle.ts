@@ -310,7 +310,7 @@ function rebuildFromType([callee, type, args]: readonly Value[], name: string): 
 }
 
 function makeSize([dims]: readonly Value[], name: string): Value {
-  if (!isCounts(dims)) throw new FormatError(`${name}: a torch.Size is no list of dimensions`);
+  if (!isCounts(dims)) throw new FormatError(`${name}: a torch.Size is not a list of dimensions`);
   return dims;
 }
 

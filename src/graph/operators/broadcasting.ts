@@ -113,7 +113,7 @@ export function sumRows(x: SymbolicTensor): SymbolicTensor {
 export function sumTo(gradient: SymbolicTensor, shape: Shape): SymbolicTensor {
   if (sameShape(gradient.shape, shape)) return gradient;
   if (!sameShape(broadcast('sumTo', gradient.shape, shape), gradient.shape)) {
-    throw new ShapeError(`sumTo: ${showShape(gradient.shape)} is no repetition of ${showShape(shape)}`);
+    throw new ShapeError(`sumTo: ${showShape(gradient.shape)} is not a repetition of ${showShape(shape)}`);
   }
   const extra = gradient.shape.length - shape.length;
   const axes = gradient.shape.flatMap((dim, axis) =>

@@ -18,7 +18,7 @@ import { constantZeros } from './broadcasting.ts';
 export function transpose(x: SymbolicTensor, permutation: readonly number[]): SymbolicTensor {
   if ([...permutation].sort((a, b) => a - b).join() !== x.shape.map((_, axis) => axis).join()) {
     throw new ShapeError(
-      `Transpose: [${permutation}] is no permutation of the axes of ${showShape(x.shape)}`,
+      `Transpose: [${permutation}] is not a permutation of the axes of ${showShape(x.shape)}`,
     );
   }
   const inverse = permutation.map((_, axis) => permutation.indexOf(axis));
@@ -46,7 +46,7 @@ export function concat(parts: readonly SymbolicTensor[], axis: number): Symbolic
     }
     if (!fits) {
       throw new ShapeError(
-        `Concat: shapes ${showShape(first.shape)} and ${showShape(part.shape)} differ beside axis ${resolved}`,
+        `Concat: shapes ${showShape(first.shape)} and ${showShape(part.shape)} differ in another axis than ${resolved}`,
       );
     }
     shape[resolved] = addDims(at(shape, resolved), at(part.shape, resolved));
