@@ -104,7 +104,7 @@ export async function measureSampling(
   await sampler.dispose();
   const [without, seconds] = await timed(() => sampleWithoutCache(device, config, weights, request));
   return {
-    withCache: { flops: 2 * sampleCost(config, STEPS, true), seconds: cachedSeconds / images },
+    withCache: { flops: 2 * sampleCost(config, 2 * STEPS), seconds: cachedSeconds / images },
     withoutCache: { flops: 2 * costWithoutCache(config, STEPS), seconds: seconds / images },
     difference: without.data.reduce(
       (most, value, i) => Math.max(most, Math.abs(value - float32At(withCache.data, i))),

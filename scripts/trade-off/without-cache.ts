@@ -71,7 +71,7 @@ export async function sampleWithoutCache(
       const tokens = joinAxis([sequence, sequence], 0) as Tensor<'float32'>;
       const { data } = (await program.run({ tokens, features, labels })).noise as Tensor<'float32'>;
       const halves = [data.subarray(0, data.length / 2), data.subarray(data.length / 2)] as const;
-      const noise = guide(...halves, at(plan.cfg, block));
+      const noise = guide(...halves, at(plan.guidance.scale, block));
       const next = solver.step(index, latents.data, noise, state, drawn);
       latents = float32(latents.shape, next.x);
       state = next.state;

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { guidanceSchema } from '../diffusion/guidance-schema.ts';
 import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
 import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { CheckpointError, ConfigError } from '../errors.ts';
@@ -77,7 +78,7 @@ const schema = z.object({
   blocks: z.number(),
   squareBlocks: z.boolean(),
   positionSplit: z.array(z.number()),
-  guidance: z.number().exactOptional(),
+  guidance: z.union([z.number(), guidanceSchema]).exactOptional(),
   downsampling: z.number().exactOptional(),
   prediction: z.enum(PREDICTIONS).exactOptional(),
   noiseSchedule: z.enum(NOISE_SCHEDULES).exactOptional(),

@@ -71,6 +71,9 @@ export function defineCommand<const F extends Flags>(definition: CommandDefiniti
 
 /** Flags of options that have another name in the library. */
 const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
+  'guidance.scale': 'cfg',
+  'guidance.interval': 'guidance-interval',
+  'guidance.schedule': 'guidance-schedule',
   'layout.patch': 'patch-size',
   'layout.blockSize': 'block-size',
   'layout.blocks': 'ar-len',

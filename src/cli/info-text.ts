@@ -1,8 +1,15 @@
 /** @file What `acdit info` prints of a model: its size, its layout, and what it needs. */
 
+import { describeGuidance } from '../diffusion/guidance.ts';
 import { printable } from '../io/printable.ts';
 import { counted, grouped } from '../io/quantities.ts';
-import { type AcditConfig, diffusionSettings, headSize } from '../models/acdit/config.ts';
+import {
+  type AcditConfig,
+  defaultGuidance,
+  diffusionSettings,
+  headSize,
+  noiseScheduleOf,
+} from '../models/acdit/config.ts';
 import type { ModelSummary } from '../models/acdit/model-summary.ts';
 import { writtenLabel } from '../runs/labels.ts';
 import type { ModelNeeds } from '../runs/model-needs.ts';
@@ -34,6 +41,7 @@ export function summaryText(summary: ModelSummary): string {
       `${config.positionSplit.length === 3 ? 'time, height, width' : 'height, width'} ${config.positionSplit.join(':')}`,
     ],
     ['predicts', predictionText(config)],
+    ['guidance', describeGuidance(defaultGuidance(config), noiseScheduleOf(config))],
     ['parameters', `${grouped(summary.parameters)} (${stored})`],
   ];
   const head = rows.map(([key, value]) => `${key.padEnd(12)}${value}`);
@@ -70,12 +78,13 @@ function blockText(
 }
 
 /** Returns the needs as lines. */
-export function needsText({ batch, steps, macs, int8Share, memory }: ModelNeeds): string {
+export function needsText({ batch, steps, passes, macs, int8Share, memory }: ModelNeeds): string {
   const rows: readonly (readonly [string, number, number?])[] = [
     ['all tokens in one pass', macs.sequence],
     ['step of the first block', macs.firstBlockStep.plain, macs.firstBlockStep.guided],
     ['step of the last block', macs.lastBlockStep.plain, macs.lastBlockStep.guided],
     [`sample of ${steps} steps per block`, macs.sample.plain, macs.sample.guided],
+    [`  own guidance, ${[...new Set(passes)].join('/')} passes`, macs.sample.own],
     ['training, of a sample', macs.training],
   ];
   const line = (name: string, values: readonly string[]): string =>

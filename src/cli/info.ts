@@ -9,7 +9,7 @@ import { type ModelSummary, summarizeModel } from '../models/acdit/model-summary
 import { type BlockPlan, blockPlan, PREDICATES, planNumbers, planText } from '../models/acdit/plan-cells.ts';
 import { requireFreeFiles } from '../runs/checks.ts';
 import { modelNeeds } from '../runs/model-needs.ts';
-import { DEFAULT_STEPS } from '../sampling/request.ts';
+import { DEFAULT_STEPS } from '../sampling/settings.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
 import { needsText, summaryText } from './info-text.ts';

@@ -91,7 +91,7 @@ export function plainLine(state: ProgressState): string {
 
 /** Steps per second or, for slow work, seconds per step. Symbols of units, such as MB, have no plural. */
 export function formatSpeed(speed: number, unit: string): string {
-  const units = /^[kMG]?B$/.test(unit) ? unit : `${unit}s`;
+  const units = /^[kMG]?B$/.test(unit) ? unit : `${unit}${unit.endsWith('s') ? 'es' : 's'}`;
   return speed >= 1 ? `${significant(speed)} ${units}/s` : `${significant(1 / speed)} s/${unit}`;
 }
 

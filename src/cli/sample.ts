@@ -1,6 +1,7 @@
 /** @file `acdit sample`: images or videos from a model. */
 
 import { readFile } from 'node:fs/promises';
+import { GUIDANCE_SCHEDULES } from '../diffusion/guidance.ts';
 import { solverNames } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 import { ArgumentError } from '../errors.ts';
@@ -9,11 +10,13 @@ import { closingAfter } from '../io/byte-source.ts';
 import { printable } from '../io/printable.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { didYouMean } from '../nearest.ts';
+import { defined } from '../records.ts';
 import { sample } from '../runs/sample.ts';
 import { DEFAULT_FPS } from '../runs/sample-files.ts';
 import { sampleNpz } from '../runs/sample-npz.ts';
 import type { SamplingOptions } from '../runs/sampling-plan.ts';
-import { DEFAULT_SEED, DEFAULT_STEPS, type Timesteps } from '../sampling/request.ts';
+import { DEFAULT_SEED } from '../sampling/request.ts';
+import { DEFAULT_STEPS, type Timesteps } from '../sampling/settings.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -55,6 +58,15 @@ const sampleFlags = {
     parse: perBlock(realNumber('of at least 0', (value) => value >= 0)),
     help: "guidance scale; for each block its own: 1.5/2/2/2 (default: the model's own, else 1.5, video 2.5)",
   },
+  'guidance-interval': {
+    value: 'A,B',
+    parse: list(realNumber('such as -3.6', () => true)),
+    help: "guide only where the log signal-to-noise is A to B, such as -3.6,1.8 (default: the model's own)",
+  },
+  'guidance-schedule': choiceFlag(
+    GUIDANCE_SCHEDULES,
+    "guidance over blocks: constant, or linear, rising to the scale (default: the model's own)",
+  ),
   seed: countFlag('random seed of the noise', {
     minimum: 0,
     default: DEFAULT_SEED,
@@ -152,7 +164,8 @@ type ChosenSampling = Omit<SampleValues, 'device'> &
   CommandContext &
   Pick<SamplingOptions, 'model' | 'device'>;
 
-async function sampleWith(options: ChosenSampling, name: string): Promise<void> {
+async function sampleWith(values: ChosenSampling, name: string): Promise<void> {
+  const options = { ...values, ...guidanceOptions(values) };
   const { npz, noDecode, noise: file, model, report } = options;
   if (npz !== undefined) {
     const result = await sampleNpz({ ...options, npz });
@@ -166,6 +179,23 @@ async function sampleWith(options: ChosenSampling, name: string): Promise<void> 
   report.emit({ model: name, ...result });
   const videos = model.config.frames > 1 ? result.samples.map(({ file }) => file) : [];
   for (const path of [result.latents, ...videos, result.grid]) if (path !== undefined) report.print(path);
+}
+
+/** Returns the guidance flags as options: a scale alone replaces all of the model's own guidance. */
+function guidanceOptions({
+  cfg,
+  guidanceInterval: interval,
+  guidanceSchedule: schedule,
+}: Pick<SampleValues, 'cfg' | 'guidanceInterval' | 'guidanceSchedule'>): Pick<
+  SamplingOptions,
+  'cfg' | 'guidance'
+> {
+  if (interval === undefined && schedule === undefined) return { cfg };
+  // A list of another length is refused where requests are checked.
+  return {
+    cfg: undefined,
+    guidance: defined({ scale: cfg, interval: interval as [number, number] | undefined, schedule }),
+  };
 }
 
 async function readNoise(path: string): Promise<Tensor<'float32'>> {

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { requireSamplingMemory } from '../runs/checks.ts';
 import { bundledModel, decoderPath, hubModelName, modelPath } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
-import { DEFAULT_STEPS } from '../sampling/request.ts';
+import { DEFAULT_STEPS } from '../sampling/settings.ts';
 import { MAX } from '../server/api.ts';
 import { DEFAULT_LIMITS } from '../server/context.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';

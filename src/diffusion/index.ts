@@ -1,6 +1,14 @@
 /** @file Diffusion without a network: noise schedules, solvers as pure steps, guidance. */
 
-export { type GuidanceBranches, guidanceBranches, guide } from './guidance.ts';
+export {
+  GUIDANCE_SCHEDULES,
+  type Guidance,
+  type GuidanceBranches,
+  type GuidanceSchedule,
+  guidanceBranches,
+  guide,
+  intervalTimesteps,
+} from './guidance.ts';
 export {
   addNoise,
   createNoiseSchedule,

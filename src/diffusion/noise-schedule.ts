@@ -160,9 +160,12 @@ export function noiseLevel({ trainSteps, signal, noise }: NoiseSchedule, timeste
   return { signal: level.signal, noise: level.noise };
 }
 
-/** Returns the log signal-to-noise ratio of a level, ln(signal^2 / noise^2); -Infinity for noise alone. */
+/** Signal over noise that stands for noise alone, whose log signal-to-noise ratio would be infinite. */
+const NOISE_ALONE = 1e-6;
+
+/** Returns the log signal-to-noise ratio of a level, ln(signal^2 / noise^2); -27.6 for noise alone. */
 export function logSignalToNoise({ signal, noise }: NoiseLevel): number {
-  return 2 * Math.log(signal / noise);
+  return 2 * Math.log(Math.max(signal / noise, NOISE_ALONE));
 }
 
 /**

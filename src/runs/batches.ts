@@ -29,7 +29,7 @@ export interface SamplerSource {
 
 /** Handles the batches of {@link sampleAhead}. */
 export interface BatchHandler {
-  /** @param done steps of the batch, of all its blocks. */
+  /** @param done passes of the batch through the network, of all its blocks. */
   onStep(event: SampleEvent & { readonly kind: 'step' }, batch: SampleRequest, done: number): void;
   /** Handles the latents (N, T, B, C) of a batch, while the next one is sampled. */
   onDone(latents: Tensor<'float32'>): Promise<void>;
@@ -77,9 +77,12 @@ export async function sampleAhead(
   let handling = Promise.resolve();
   try {
     for (const batch of batchRequests(request, options)) {
-      let steps = 0;
+      let done = 0;
       for await (const event of sampler.sample(batch)) {
-        if (event.kind === 'step') onStep(event, batch, ++steps);
+        if (event.kind === 'step') {
+          done += event.passes;
+          onStep(event, batch, done);
+        }
         if (event.kind !== 'done') continue;
         await handling;
         handling = onDone(event.latents);

@@ -2,7 +2,7 @@
 
 import { at } from '../at.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import type { PerBlock } from '../sampling/request.ts';
+import type { PerBlock } from '../sampling/settings.ts';
 import { Generator } from '../tensor/generator.ts';
 import { invalidOption } from './checks.ts';
 import { type ParsedLabels, parseLabels } from './labels.ts';

@@ -3,6 +3,7 @@
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerShare, sampleCost, sequenceCost, stepCost, trainingCost } from '../models/acdit/cost.ts';
 import { type SamplingMemory, samplingMemory } from '../sampling/memory.ts';
+import { planSettings } from '../sampling/settings.ts';
 import { type TrainingMemory, trainingMemory } from '../training/memory.ts';
 
 /** Multiply-adds in one guidance branch, and with guidance, which has two. FLOPs are twice as many. */
@@ -17,14 +18,16 @@ export interface ModelNeeds {
   readonly batch: number;
   /** Solver steps per block. */
   readonly steps: number;
+  /** Passes through the network that each block takes with the model's own guidance: two per guided step, one per other. */
+  readonly passes: readonly number[];
   /** Multiply-adds of one sample. */
   readonly macs: {
     /** All tokens at once, in one pass. */
     readonly sequence: number;
     readonly firstBlockStep: Macs;
     readonly lastBlockStep: Macs;
-    /** All steps of all blocks, with the cache. */
-    readonly sample: Macs;
+    /** All steps of all blocks, with the cache; `own` with the model's own guidance. */
+    readonly sample: Macs & { readonly own: number };
     /** One training step, forward and backward. */
     readonly training: number;
   };
@@ -42,22 +45,32 @@ export interface ModelNeeds {
   };
 }
 
-/** Estimates what a model needs. @param steps solver steps per block. */
+/**
+ * Estimates what a model needs.
+ * @param steps solver steps per block.
+ * @throws {ArgumentError} if there are more than the model has timesteps.
+ */
 export function modelNeeds(config: AcditConfig, batch: number, steps: number): ModelNeeds {
   const step = (block: number): Macs => {
     const plain = stepCost(config, block);
     return { plain, guided: 2 * plain };
   };
+  const { passes } = planSettings(config, config.blocks, { steps });
   const sampled = { guided: true, steps };
   const canBeLonger = config.frames > 1 && config.blocks > 1;
   return {
     batch,
     steps,
+    passes,
     macs: {
       sequence: sequenceCost(config),
       firstBlockStep: step(0),
       lastBlockStep: step(config.blocks - 1),
-      sample: { plain: sampleCost(config, steps, false), guided: sampleCost(config, steps, true) },
+      sample: {
+        plain: sampleCost(config, steps),
+        guided: sampleCost(config, 2 * steps),
+        own: sampleCost(config, passes),
+      },
       training: trainingCost(config),
     },
     int8Share: layerShare(config),

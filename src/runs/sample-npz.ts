@@ -23,7 +23,7 @@ import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { rgbBytes } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, imageSize } from '../models/acdit/config.ts';
-import { DEFAULT_SEED, stepsOfSample } from '../sampling/request.ts';
+import { DEFAULT_SEED, passesOfSample } from '../sampling/request.ts';
 import { elementCount, tensor } from '../tensor/tensor.ts';
 import { sampleAhead } from './batches.ts';
 import { invalidOption } from './checks.ts';
@@ -31,6 +31,7 @@ import { type LabelOrder, manyLabels } from './chosen-labels.ts';
 import { contextOf } from './reporter.ts';
 import {
   findAutoencoder,
+  guidanceRecord,
   openDecoder,
   planRun,
   type SamplingOptions,
@@ -127,13 +128,13 @@ async function writeRows(run: Run, file: ResumableNpz, lock: Lock): Promise<bool
     label: 'sample',
     unit: 'image',
   });
-  const stepsPerSample = stepsOfSample(first);
+  const passesPerSample = passesOfSample(first);
   try {
     if (file.rows < labels.length) {
       const options = { first: file.rows, signal };
       await sampleAhead(run, request, options, {
         onStep(_, { first: number = 0, labels: batch }, done) {
-          progress.update(number + Math.floor((batch.length * done) / stepsPerSample));
+          progress.update(number + Math.floor((batch.length * done) / passesPerSample));
         },
         async onDone(latents) {
           const images = rgbBytes(await decoder.decode(latents));
@@ -170,7 +171,7 @@ function imageArray(config: AcditConfig, { labels, blocks }: SamplingPlan['reque
 
 /** Returns everything that determines the images. */
 async function originOf({ model, vae, chosen, request, precision, signal }: Run): Promise<Origin> {
-  const { steps, timesteps, cfg, solver, seed, blocks, window } = request;
+  const { steps, timesteps, solver, seed, blocks, window } = request;
   return {
     model: await modelFingerprint(model, signal),
     ...(vae !== undefined && { decoder: await decoderFingerprint(vae) }),
@@ -178,7 +179,7 @@ async function originOf({ model, vae, chosen, request, precision, signal }: Run)
     classes: chosen.classes,
     seed,
     steps,
-    cfg,
+    ...guidanceRecord(request),
     solver,
     blocks,
     ...(timesteps !== 'uniform' && { timesteps }),

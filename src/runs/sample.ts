@@ -11,8 +11,9 @@ import { sideBySide, writePng } from '../media/image.ts';
 import type { VideoFormat } from '../media/video-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { streamFrames } from '../sampling/frames.ts';
-import { type PerBlock, stepsOfSample, UNTRAINED } from '../sampling/request.ts';
+import { passesOfSample, UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
+import type { PerBlock } from '../sampling/settings.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchHandler, batchRequests, openSampler, sampleAhead } from './batches.ts';
@@ -202,18 +203,20 @@ async function collect(run: Run, folder: SampleFolder | undefined): Promise<Fini
   const finished: Finished = { shown: [], files: [], latents: [] };
   const decoder = run.decodes ? openDecoder(config, request, run.vae, device, signal) : undefined;
   const batches = Math.ceil(request.labels.length / request.batch);
-  const progress = report.progress({ total: stepsOfSample(first) * batches, label: 'sample' });
-  let steps = 0;
+  const passes = passesOfSample(first);
+  const progress = report.progress({ total: passes * batches, label: 'sample', unit: 'pass' });
+  let done = 0;
   const sampling: Sampling = {
     ...run,
     finished,
     output: decoder && folder && { decoder, folder },
-    onStep({ block }, number = 0) {
+    onStep({ block, passes }, number = 0) {
       const last = Math.min(number + request.batch, request.labels.length);
       const samples = `${number + 1}-${last}/${request.labels.length}`;
-      progress.update(++steps, { samples, block: `${block + 1}/${request.blocks}` });
+      done += passes;
+      progress.update(done, { samples, block: `${block + 1}/${request.blocks}` });
     },
-    show: (fields) => progress.update(steps, fields),
+    show: (fields) => progress.update(done, fields),
   };
   try {
     await (run.videos ? sampleVideos(sampling, run.videos) : sampleImages(sampling));

@@ -7,6 +7,7 @@ import {
   processDecoder,
   requireAutoencoder,
 } from '../decoding/decoder.ts';
+import type { Guidance } from '../diffusion/guidance.ts';
 import type { SolverName } from '../diffusion/solvers/index.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { layerShare } from '../models/acdit/cost.ts';
@@ -15,13 +16,17 @@ import type { Device } from '../runtime/device.ts';
 import { type Precision, requirePrecision } from '../sampling/precision.ts';
 import {
   DEFAULT_SEED,
-  type PerBlock,
+  passesOfBlocks,
   planSampling,
-  resolveSettings,
   type SamplePlan,
   type SampleRequest,
-  type Timesteps,
 } from '../sampling/request.ts';
+import {
+  type PerBlock,
+  resolveSettings,
+  type SamplingSettings,
+  type Timesteps,
+} from '../sampling/settings.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { type BatchedRequest, batchRequests, defaultBatch, type SamplerSource } from './batches.ts';
 import { invalidOption, requireSamplingMemory } from './checks.ts';
@@ -35,8 +40,10 @@ export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource
   readonly steps?: PerBlock | undefined;
   /** Where the network is evaluated: spaced uniformly or in log signal-to-noise, or listed (default: uniform). */
   readonly timesteps?: Timesteps | undefined;
-  /** Guidance scale, for all blocks or per block (default: the model's own). */
+  /** Guidance scale at all noise levels, for all blocks or per block (default: the model's own guidance). */
   readonly cfg?: PerBlock | undefined;
+  /** Guidance by noise level and block, instead of `cfg` (default: what it leaves out is the model's own). */
+  readonly guidance?: Partial<Guidance> | undefined;
   readonly solver?: SolverName | undefined;
   /** Random seed of the noise (default: 42). */
   readonly seed?: number | undefined;
@@ -54,7 +61,14 @@ export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource
 
 /** How samples were made. */
 export interface SamplingRecord
-  extends Required<Pick<SampleRequest, 'steps' | 'timesteps' | 'cfg' | 'solver' | 'seed'>> {
+  extends Pick<SamplingSettings, 'steps' | 'timesteps' | 'solver'>,
+    Required<Pick<SampleRequest, 'seed'>> {
+  /** The guidance scale. */
+  readonly cfg: PerBlock;
+  /** The guidance, if it is not the same at all noise levels, or follows a schedule. */
+  readonly guidance?: Guidance;
+  /** Passes through the network that each block of a sample takes. */
+  readonly passes: readonly number[];
   readonly precision: Precision;
   /** With precision int8: the share of multiply-adds with weights that a step does in 8 bits. */
   readonly int8Share?: number;
@@ -72,10 +86,22 @@ export interface Purpose {
 }
 
 /** Returns how a plan's samples are made. */
-export function settingsOf({ model, request, precision }: SamplingPlan): Omit<SamplingRecord, 'seconds'> {
-  const { steps, timesteps, cfg, solver, seed } = request;
+export function settingsOf({
+  model,
+  request,
+  first,
+  precision,
+}: SamplingPlan): Omit<SamplingRecord, 'seconds'> {
+  const { steps, timesteps, solver, seed } = request;
   const share = precision === 'int8' && { int8Share: layerShare(model.config) };
-  return { steps, timesteps, cfg, solver, seed, precision, ...share };
+  const settings = { steps, timesteps, ...guidanceRecord(request), solver, seed };
+  return { ...settings, passes: passesOfBlocks(first), precision, ...share };
+}
+
+/** Returns guidance as records hold it: the scale alone, if that is all there is. */
+export function guidanceRecord({ guidance }: Pick<SamplingSettings, 'guidance'>) {
+  const isPlain = guidance.interval === undefined && (guidance.schedule ?? 'constant') === 'constant';
+  return { cfg: guidance.scale, ...(!isPlain && { guidance }) };
 }
 
 /** Says so if 8 bits, which were asked for, are slower than float32 on this processor. */
@@ -92,10 +118,9 @@ export async function noteSlowPrecision(
 
 /** A run's context and request, with all defaults filled in. */
 export interface SamplingPlan extends ActiveContext, Pick<SamplingOptions, 'model' | 'device'> {
-  readonly request: Required<
-    Pick<BatchedRequest, 'steps' | 'timesteps' | 'cfg' | 'solver' | 'seed' | 'blocks'>
-  > &
-    BatchedRequest;
+  readonly request: SamplingSettings &
+    Required<Pick<BatchedRequest, 'seed' | 'blocks'>> &
+    Omit<BatchedRequest, keyof SamplingSettings>;
   /** The first batch, block by block. */
   readonly first: SamplePlan;
   readonly precision: Precision;
@@ -135,11 +160,11 @@ export async function planRun(
   };
   const first = planSampling(config, { ...request, ...batchRequests(request).next().value });
   if (!device.separateMemory) {
-    const { steps, cfg } = first;
+    const { steps, guidance } = first;
     requireSamplingMemory(config, {
       batch: first.labels.length,
       steps: Math.max(...steps),
-      guided: cfg.some((scale) => scale !== 1),
+      guided: guidance.scale.some((scale) => scale !== 1),
       blocks,
       window,
       precision,

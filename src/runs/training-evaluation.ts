@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { openImages } from '../data/open.ts';
+import { describeGuidance } from '../diffusion/guidance.ts';
 import { ConfigError } from '../errors.ts';
 import { evaluate, type Metrics } from '../evaluation/evaluate.ts';
 import { type EvaluationSet, requireSameNetwork } from '../evaluation/evaluation-set.ts';
@@ -16,8 +17,9 @@ import { openSet } from '../evaluation/open-set.ts';
 import { batchOf, type SampleSource } from '../evaluation/sample-source.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { sameClasses } from '../models/acdit/class-names.ts';
-import { imageSize } from '../models/acdit/config.ts';
+import { defaultGuidance, imageSize } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
+import { defined } from '../records.ts';
 import { tensorBytes } from '../tensor/tensor.ts';
 import { readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';
@@ -59,7 +61,7 @@ export async function openTrainingEvaluation(options: TrainingSampleOptions, set
       ...network.protocol,
       reference: fingerprint,
       samples: settings.samples,
-      ...sampling(options.recipe, settings),
+      ...samplingSettings(options, settings),
       ...(vae !== undefined && { autoencoder: await decoderFingerprint(vae, signal) }),
     },
     /**
@@ -77,9 +79,18 @@ export async function openTrainingEvaluation(options: TrainingSampleOptions, set
   };
 }
 
-/** Solver steps and guidance, by default those of the sample grids. */
-function sampling({ output }: Recipe, { steps = output.sampleSteps, cfg = output.cfg }: EvaluationRecipe) {
-  return { steps, cfg };
+/** Solver steps, and guidance if it is not the model's, by default those of the sample grids. */
+function sampling({ output }: Recipe, { steps = output.sampleSteps, cfg }: EvaluationRecipe) {
+  return { steps, ...defined({ cfg }) };
+}
+
+/** How samples are made, as it is recorded: a scale alone as a number. */
+function samplingSettings({ recipe, config }: TrainingSampleOptions, settings: EvaluationRecipe) {
+  const { steps, cfg } = sampling(recipe, settings);
+  const guidance = cfg === undefined ? defaultGuidance(config) : { scale: cfg };
+  const { scale, interval, schedule } = guidance;
+  if (typeof scale === 'number' && !interval && !schedule) return { steps, cfg: scale };
+  return { steps, guidance: describeGuidance(guidance) };
 }
 
 async function decoderFingerprint(vae: string, signal: AbortSignal): Promise<string> {

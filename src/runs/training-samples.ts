@@ -54,8 +54,8 @@ async function drawSamples(options: TrainingSampleOptions, weights: Weights): Pr
   const classes = Math.min(config.classes, MAX_CLASSES);
   const perClass = config.frames > 1 ? 1 : PER_CLASS;
   const labels = Array.from({ length: classes * perClass }, (_, i) => Math.floor(i / perClass));
-  const { sampleSteps: steps, cfg } = recipe.output;
-  const request = { labels, steps, cfg, seed: recipe.training.seed, batch: BATCH };
+  // Guided as the model is by default, which the recipe says.
+  const request = { labels, steps: recipe.output.sampleSteps, seed: recipe.training.seed, batch: BATCH };
   const samples: NamedImage[] = [];
   for await (const images of sampleImages(options, weights, request)) {
     for (const image of images) {

@@ -25,6 +25,13 @@ async function finalValues(sampler: Sampler, request: SampleRequest): Promise<Fl
   return (await finalLatents(sampler.sample(request))).data;
 }
 
+/** At steps that begin at the noisiest timestep, each of them guides one. */
+const guidances = fc.constantFrom(
+  ...[0, 0.5, 1, 2].map((scale) => ({ scale })),
+  { scale: 2, interval: [-11, -4] as const },
+  { scale: 3, interval: [-11, 9] as const, schedule: 'linear' as const },
+);
+
 /** Requests of any kind, and after how many events of the first one each begins. */
 const requests = fc.array(
   fc.record({
@@ -32,7 +39,8 @@ const requests = fc.array(
     request: fc.record({
       labels: fc.array(fc.nat(3), { minLength: 1, maxLength: 3 }),
       steps: fc.integer({ min: 1, max: 5 }),
-      cfg: fc.constantFrom(0, 0.5, 1, 2),
+      guidance: guidances,
+      timesteps: fc.constant('logsnr' as const),
       seed: fc.nat(1000),
       solver: fc.constantFrom('ddim' as const, 'ddpm' as const, 'dpm-solver-plus-plus-2m' as const),
     }),

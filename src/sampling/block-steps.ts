@@ -1,19 +1,61 @@
-/** @file The steps of each block of a plan. */
+/** @file The steps of each block: where they lie, how they are guided, and the passes that they take. */
 
 import { at } from '../at.ts';
-import type { NoiseSchedule } from '../diffusion/noise-schedule.ts';
-import { createSolver, type Solver } from '../diffusion/solvers/index.ts';
-import { logSnrTimesteps } from '../diffusion/timesteps.ts';
-import type { SamplePlan } from './request.ts';
+import { type BlockGuidance, guidancePasses, scaleAt } from '../diffusion/guidance.ts';
+import { logSignalToNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
+import { createSolver, type Solver, type SolverName } from '../diffusion/solvers/index.ts';
+import { logSnrTimesteps, type TimestepSpacing } from '../diffusion/timesteps.ts';
 
-/** Returns the solver of a block, with the plan's timesteps. */
-export function blockSolver(
+/** How each block is sampled, with nothing left open. */
+export interface BlockSettings {
+  readonly solver: SolverName;
+  /** One per block. */
+  readonly steps: readonly number[];
+  /** A spacing, or a list per block. */
+  readonly timesteps: TimestepSpacing | readonly (readonly number[])[];
+  readonly guidance: BlockGuidance;
+}
+
+/** The steps of a block. */
+export interface BlockSteps {
+  readonly solver: Solver;
+  /** The guidance scale of each step. */
+  readonly scales: readonly number[];
+}
+
+/** Returns what gives the steps of each block. Blocks that are sampled alike share theirs. */
+export function createBlockSteps(
   schedule: NoiseSchedule,
-  { solver, steps, timesteps }: Pick<SamplePlan, 'solver' | 'steps' | 'timesteps'>,
-  block: number,
-): Solver {
-  const count = at(steps, block);
-  if (timesteps === 'uniform') return createSolver(solver, schedule, count);
-  const list = timesteps === 'logsnr' ? logSnrTimesteps(schedule, count) : at(timesteps, block);
-  return createSolver(solver, schedule, list);
+  settings: BlockSettings,
+): (block: number) => BlockSteps {
+  const { solver: name, steps, timesteps, guidance } = settings;
+  const known = new Map<string, BlockSteps>();
+
+  function solverOf(block: number): Solver {
+    const count = at(steps, block);
+    if (timesteps === 'uniform') return createSolver(name, schedule, count);
+    const list = timesteps === 'logsnr' ? logSnrTimesteps(schedule, count) : at(timesteps, block);
+    return createSolver(name, schedule, list);
+  }
+
+  function create(block: number): BlockSteps {
+    const solver = solverOf(block);
+    const scales = solver.timesteps.map((timestep) =>
+      scaleAt(guidance, block, logSignalToNoise(noiseLevel(schedule, timestep))),
+    );
+    return { solver, scales };
+  }
+
+  return (block) => {
+    const list = typeof timesteps === 'string' ? [] : at(timesteps, block);
+    const key = [at(guidance.scale, block), at(steps, block), ...list].join();
+    const found = known.get(key) ?? create(block);
+    known.set(key, found);
+    return found;
+  };
+}
+
+/** Returns the passes through the network that a block takes: two per guided step, one per other. */
+export function blockPasses({ scales }: BlockSteps): number {
+  return scales.reduce((sum, scale) => sum + guidancePasses(scale), 0);
 }

@@ -7,10 +7,10 @@ export type { BatchingOptions, PassInfo } from './noise-predictor.ts';
 export { DEFAULT_SEED } from './request.ts';
 export {
   createSampler,
-  type PerBlock,
   type SampleEvent,
   type SampleRequest,
   type Sampler,
   type SamplerOptions,
 } from './sampler.ts';
 export type { WeightSource } from './segments.ts';
+export type { PerBlock, SettingsRequest, Timesteps } from './settings.ts';

@@ -34,6 +34,8 @@ export interface PassInfo {
   readonly sequences: number;
   /** Its rows: blocks in it, counting each sample and guidance branch. */
   readonly groups: number;
+  /** Those of its rows that were denoised; the others joined the cache. */
+  readonly denoised: number;
   readonly seconds: number;
 }
 
@@ -221,7 +223,9 @@ export class PassQueue {
     const sequences = batch.map(({ sequence }) => sequence);
     const results = await this.#engine.run(sequences, () => stopIfUnwanted(batch));
     const seconds = (performance.now() - started) / 1000;
-    this.#onPass?.({ sequences: batch.length, groups: rowsOfCalls(batch), seconds });
+    const groups = rowsOfCalls(batch);
+    const denoised = rowsOfCalls(batch.filter(({ sequence }) => sequence.noised));
+    this.#onPass?.({ sequences: batch.length, groups, denoised, seconds });
     for (const [i, { resolve }] of batch.entries()) resolve(at(results, i));
   }
 }

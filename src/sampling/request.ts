@@ -1,37 +1,27 @@
 /** @file What a sampler can be asked for: the one check of a request, which spells it out block by block. */
 
-import { at, take } from '../at.ts';
-import { linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
-import { type NormalSource, type SolverName, solversOf } from '../diffusion/solvers/index.ts';
-import { TIMESTEP_SPACINGS, type TimestepSpacing, timestepsProblem } from '../diffusion/timesteps.ts';
-import { ArgumentError } from '../errors.ts';
+import { take } from '../at.ts';
+import type { NormalSource } from '../diffusion/solvers/index.ts';
+import type { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { type AcditConfig, defaultGuidance, diffusionSettings, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { nonFinite } from '../tensor/finite.ts';
 import { Generator } from '../tensor/generator.ts';
 import { elementCount, float32, type Tensor } from '../tensor/tensor.ts';
-
-/** A value for all blocks, or one per block. */
-export type PerBlock = number | readonly number[];
-
-/** How timesteps are spaced, a falling list of them for all blocks, or one list per block. */
-export type Timesteps = TimestepSpacing | readonly number[] | readonly (readonly number[])[];
+import {
+  invalid,
+  type PerBlock,
+  type PlannedSettings,
+  perBlock,
+  planSettings,
+  type SettingsRequest,
+} from './settings.ts';
 
 /** What to sample, and how. */
-export interface SampleRequest {
+export interface SampleRequest extends SettingsRequest {
   /** A class for each sample, or one for each of its blocks; `classes` itself stands for "no class". */
   readonly labels: readonly PerBlock[];
-  /** Solver steps for each block; 25 by default, or as many as there are timesteps. */
-  readonly steps?: PerBlock;
-  /** Where the network is evaluated; `uniform` by default, the solver's own timesteps. */
-  readonly timesteps?: Timesteps;
-  /**
-   * Guidance scale, 0 or more: 1 samples the class, 0 no class, and any other value combines both predictions,
-   * which costs two passes per step. Default: the model's own.
-   */
-  readonly cfg?: PerBlock;
-  readonly solver?: SolverName;
   /**
    * Seed of the starting noise and of what stochastic solvers draw (default: {@link DEFAULT_SEED}). Both depend on the
    * seed and the sample's number only, so a sample is the same in any batch.
@@ -56,8 +46,8 @@ export interface SampleRequest {
 /** The warning for samples whose window slides. */
 export const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
 
-/** A request that was checked, with nothing left open. Nothing is drawn yet. */
-export interface SamplePlan extends SampleRequest {
+/** A request that was checked, with nothing left open. Nothing is drawn yet. It is itself a request for the same plan. */
+export interface SamplePlan extends Omit<SampleRequest, keyof SettingsRequest>, PlannedSettings {
   /** Blocks of each sample, those given included. */
   readonly blocks: number;
   /** Max finished blocks that are attended. */
@@ -66,19 +56,9 @@ export interface SamplePlan extends SampleRequest {
   readonly slides: boolean;
   /** `labels[sample][block]` */
   readonly labels: readonly (readonly number[])[];
-  /** One per block. */
-  readonly steps: readonly number[];
-  /** A spacing, or a list per block. */
-  readonly timesteps: TimestepSpacing | readonly (readonly number[])[];
-  /** One per block. */
-  readonly cfg: readonly number[];
-  readonly solver: SolverName;
   readonly seed: number;
   readonly first: number;
 }
-
-/** Default solver steps per block in the library, on the command line and in the server. */
-export const DEFAULT_STEPS = 25;
 
 /** Default seed of samples in the library, on the command line and in the web app, as in the official scripts. */
 export const DEFAULT_SEED = 42;
@@ -89,17 +69,12 @@ export const DEFAULT_SEED = 42;
  * @throws {ArgumentError} with the first field that is out of range
  */
 export function planSampling(config: AcditConfig, request: SampleRequest): SamplePlan {
-  const solvers = solversOf(diffusionSettings(config).noiseSchedule);
   const { labels, noise, given, seed = DEFAULT_SEED, first = 0 } = request;
-  const { solver, steps, timesteps, cfg } = resolveSettings(config, request);
   const { classes } = config;
   if (!Array.isArray(labels)) throw notClassNumbers(labels);
   if (labels.length === 0) throw invalid('labels', 'must name at least one class');
   const length = planLength(config, request);
   const { blocks } = length;
-  if (!solvers.includes(solver)) {
-    throw invalid('solver', `must be one of ${solvers.join(', ')}, got '${printable(solver)}'`);
-  }
   for (const [name, value] of Object.entries({ seed, first })) {
     if (!Number.isSafeInteger(value)) throw invalid(name, `must be an integer, got ${printable(value)}`);
   }
@@ -107,77 +82,19 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
   if (noise) requireNoise(shape, noise);
   if (given) requireGiven(shape, given);
   const isClass = (label: number): boolean => Number.isInteger(label) && label >= 0 && label <= classes;
-  const isScale = (scale: number): boolean => Number.isFinite(scale) && scale >= 0;
   const labelRange = `must be from 0 to ${classes - 1} (${classes} for no class)`;
+  const { cfg: _, ...rest } = request;
   return {
-    ...request,
+    ...rest,
     ...length,
-    labels: labels.map((label) => perBlock(blocks, 'labels', label, isClass, labelRange)),
-    ...plannedSteps(blocks, steps, timesteps),
-    cfg: perBlock(blocks, 'cfg', cfg, isScale, 'must be 0 or more'),
-    solver,
+    labels: labels.map((label) => {
+      requireNumbers(label);
+      return perBlock(blocks, 'labels', label, isClass, labelRange);
+    }),
+    ...planSettings(config, blocks, request),
     seed,
     first,
   };
-}
-
-/** How samples are made, with all defaults. */
-type SamplingSettings = Required<Pick<SampleRequest, 'steps' | 'timesteps' | 'solver' | 'cfg'>>;
-
-/** Fills in the model's defaults for what a request leaves out. Nothing is checked. */
-export function resolveSettings(
-  config: AcditConfig,
-  request: { readonly [Name in keyof SamplingSettings]?: SamplingSettings[Name] | undefined },
-): SamplingSettings {
-  const { timesteps = 'uniform' } = request;
-  return {
-    timesteps,
-    steps: request.steps ?? stepCounts(timesteps) ?? DEFAULT_STEPS,
-    solver: request.solver ?? solversOf(diffusionSettings(config).noiseSchedule)[0],
-    cfg: request.cfg ?? defaultGuidance(config),
-  };
-}
-
-/** Returns the steps that listed timesteps make. */
-function stepCounts(timesteps: Timesteps): PerBlock | undefined {
-  if (!Array.isArray(timesteps)) return undefined;
-  return Array.isArray(timesteps[0]) ? timesteps.map((ofBlock) => ofBlock.length) : timesteps.length;
-}
-
-/** Spells out steps, and timesteps if they are listed, for each block. */
-function plannedSteps(
-  blocks: number,
-  steps: PerBlock,
-  timesteps: Timesteps,
-): Pick<SamplePlan, 'steps' | 'timesteps'> {
-  const schedule = linearNoiseSchedule(); // all schedules have as many timesteps
-  const { trainSteps } = schedule;
-  if (typeof timesteps === 'string' || !Array.isArray(timesteps)) {
-    const spacing = TIMESTEP_SPACINGS.find((name) => name === timesteps);
-    if (spacing === undefined) {
-      const names = TIMESTEP_SPACINGS.join(', ');
-      throw invalid('timesteps', `must be one of ${names}, or a falling list, got '${printable(timesteps)}'`);
-    }
-    const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1 && count <= trainSteps;
-    const range = `must be an integer from 1 to ${trainSteps}`;
-    return { timesteps: spacing, steps: perBlock(blocks, 'steps', steps, isCount, range) };
-  }
-  const lists: readonly (readonly number[])[] = timesteps.some(Array.isArray) ? timesteps : [timesteps];
-  if (lists.length !== blocks && lists.length !== 1) {
-    throw invalid('timesteps', `must be one list, or one for each of ${blocks} blocks, got ${lists.length}`);
-  }
-  for (const list of lists) {
-    const problem = Array.isArray(list) ? timestepsProblem(list, schedule) : 'must be lists of whole numbers';
-    if (problem) throw invalid('timesteps', problem);
-  }
-  const planned = Array.from({ length: blocks }, (_, block) => lists[block] ?? at(lists, 0));
-  const counts = planned.map(({ length }) => length);
-  const asked = perBlock(blocks, 'steps', steps, () => true, '');
-  if (asked.join() !== counts.join()) {
-    const expected = new Set(counts).size === 1 ? at(counts, 0) : counts.join('/');
-    throw invalid('steps', `must be ${expected}, as many as there are timesteps, or left out`);
-  }
-  return { timesteps: planned, steps: counts };
 }
 
 /** @throws {ArgumentError} if the model cannot make this many blocks, or attend this many earlier ones. */
@@ -195,9 +112,14 @@ export function stepsOfSample({ steps, given }: SamplePlan): number {
   return steps.slice(given?.shape[1]).reduce((sum, count) => sum + count, 0);
 }
 
-/** Makes the error for a field. `problem` continues a sentence that begins with the field's name. */
-function invalid(name: string, problem: string): ArgumentError {
-  return new ArgumentError(`sample: ${name} ${problem}`, { field: name, problem });
+/** Returns the passes through the network that a sample takes: those of all blocks that are not given. */
+export function passesOfSample(plan: Pick<SamplePlan, 'passes' | 'given'>): number {
+  return passesOfBlocks(plan).reduce((sum, count) => sum + count, 0);
+}
+
+/** Returns the passes through the network that each block of a sample takes; none if it is given. */
+export function passesOfBlocks({ passes, given }: Pick<SamplePlan, 'passes' | 'given'>): number[] {
+  return passes.map((count, block) => (block < (given?.shape[1] ?? 0) ? 0 : count));
 }
 
 /** Only videos can be continued: the blocks of an image fill it. */
@@ -227,33 +149,13 @@ function plannedWindow({ blocks: own }: AcditConfig, blocks: number, window = Ma
   return window;
 }
 
-/**
- * Spells out a value, or one per block, for each block.
- * @param must what the message says of a value that does not fit
- */
-function perBlock(
-  blocks: number,
-  name: 'labels' | 'steps' | 'cfg',
-  value: PerBlock,
-  fits: (value: number) => boolean,
-  must: string,
-): number[] {
-  if (typeof value !== 'number' && !Array.isArray(value)) {
-    if (name === 'labels') throw notClassNumbers(value);
-    throw invalid(name, `must be a number or a list of one per block, got ${printable(value)}`);
-  }
-  const values: readonly number[] = [value].flat();
-  if (values.length !== blocks && values.length !== 1) {
-    throw invalid(name, `must be one value, or one for each of ${blocks} blocks, got ${values.length}`);
-  }
-  for (const one of values) {
-    if (name === 'labels' && typeof one !== 'number') throw notClassNumbers(one);
-    if (!fits(one)) throw invalid(name, `${must}, got ${printable(one)}`);
-  }
-  return values.length === blocks ? [...values] : Array<number>(blocks).fill(at(values, 0));
+/** Checks labels that TypeScript would not have allowed, such as names. */
+function requireNumbers(label: PerBlock): void {
+  const wrong = [label].flat().find((one) => typeof one !== 'number');
+  if (wrong !== undefined || label === undefined || label === null) throw notClassNumbers(wrong ?? label);
 }
 
-/** Returns the error for labels that TypeScript would not have allowed, such as names. */
+/** Makes the error for labels that are not class numbers. */
 function notClassNumbers(got: unknown): ArgumentError {
   const shown = typeof got === 'string' ? `'${printable(got)}'` : printable(got);
   return invalid(

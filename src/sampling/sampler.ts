@@ -4,20 +4,15 @@
  */
 
 import { at } from '../at.ts';
-import { guidanceBranches, guide } from '../diffusion/guidance.ts';
-import {
-  addNoise,
-  createNoiseSchedule,
-  type NoiseSchedule,
-  noiseLevel,
-} from '../diffusion/noise-schedule.ts';
+import { guidanceBranches, guidancePasses, guide } from '../diffusion/guidance.ts';
+import { addNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { denoise, predictionTarget } from '../diffusion/prediction.ts';
 import { AcditError, ArgumentError, CheckpointError } from '../errors.ts';
-import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
+import { type AcditConfig, diffusionSettings, noiseScheduleOf } from '../models/acdit/config.ts';
 import { groupLayers, parameters, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import { blockSolver } from './block-steps.ts';
+import { type BlockSteps, createBlockSteps } from './block-steps.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import { type NoisePredictor, type NoisePredictorOptions, openNoisePredictor } from './noise-predictor.ts';
@@ -35,7 +30,7 @@ import {
 } from './request.ts';
 import { asWeightSource, type WeightSource } from './segments.ts';
 
-export type { PerBlock, SampleRequest } from './request.ts';
+export type { SampleRequest } from './request.ts';
 
 /**
  * What happens while sampling. Latents are (N, B, C) of one block, in the end (N, T, B, C) of all. They belong to the reader,
@@ -48,6 +43,8 @@ export type SampleEvent =
       /** Steps done in this block, and of how many. */
       readonly step: number;
       readonly steps: number;
+      /** Passes through the network that the step took: two if it was guided, else one. */
+      readonly passes: number;
       readonly latents: Tensor<'float32'>;
       /** What the block would become if the noise predicted in this step were all there is. */
       readonly clean: Tensor<'float32'>;
@@ -97,8 +94,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   requirePrecision(device, precision);
   const source = asWeightSource(options.weights);
   const predictor = await openNoisePredictor(device, config, source, options);
-  const { noiseSchedule, noiseShift } = diffusionSettings(config);
-  const schedule = createNoiseSchedule(noiseSchedule, noiseShift);
+  const schedule = noiseScheduleOf(config);
   return {
     config,
     sample: (request) =>
@@ -128,7 +124,8 @@ async function* sampleBlocks(
   const drawn = solverNoise(plan);
   const { prediction } = diffusionSettings(predictor.config);
   const contextOf = contextMaker(predictor.config, schedule, plan);
-  const modulations = modulationSource(predictor, schedule, plan);
+  const stepsOf = createBlockSteps(schedule, plan);
+  const modulations = modulationSource(predictor, stepsOf, plan);
   const finished = [...given];
   let cache: KeyValueCache = slides ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
   for (const [block, latents] of given.entries()) {
@@ -136,29 +133,30 @@ async function* sampleBlocks(
     cache = await extend(predictor, cache, contextOf(latents), window, signal);
   }
   for (let block = given.length; block < blocks; block++) {
-    const solver = blockSolver(schedule, plan, block);
-    const cfg = at(plan.cfg, block);
+    const { solver, scales } = stepsOf(block);
     let latents = blockOf(starting, block);
     let state = solver.initialState();
     for (const [index, timestep] of solver.timesteps.entries()) {
       signal?.throwIfAborted();
-      const conditions = stepConditions(predictor.config, plan, block, timestep);
+      const scale = at(scales, index);
+      const conditions = stepConditions(predictor.config, plan, block, timestep, scale);
       const table = await modulations(block, index, conditions);
       const output = await predictor.denoise(latents, conditions, table, cache, signal);
       const level = noiseLevel(schedule, timestep);
-      const { clean, epsilon } = denoise(prediction, level, latents.data, guidedPrediction(output, cfg));
+      const { clean, epsilon } = denoise(prediction, level, latents.data, guidedPrediction(output, scale));
       const predicted = predictionTarget(solver.predicts, level, clean, epsilon);
       const next = solver.step(index, latents.data, predicted, state, drawn);
       latents = float32(latents.shape, next.x);
       state = next.state;
       if (!allFinite(next.x)) {
-        throw await notFiniteError(predictor.config, weights, { block, step: index, cfg });
+        throw await notFiniteError(predictor.config, weights, { block, step: index, scale });
       }
       yield {
         kind: 'step',
         block,
         step: index + 1,
         steps: solver.timesteps.length,
+        passes: guidancePasses(scale),
         latents: copied(latents),
         clean: float32(latents.shape, clean),
       };
@@ -179,7 +177,7 @@ function allFinite(values: Float32Array): boolean {
 async function notFiniteError(
   config: AcditConfig,
   weights: WeightSource,
-  { block, step, cfg }: { readonly block: number; readonly step: number; readonly cfg: number },
+  { block, step, scale }: { readonly block: number; readonly step: number; readonly scale: number },
 ): Promise<AcditError> {
   const broken: string[] = [];
   for (const name of parameters(config).keys()) if (!allFinite((await weights(name)).data)) broken.push(name);
@@ -191,7 +189,7 @@ async function notFiniteError(
   }
   return new ArgumentError(
     `sample: latents became NaN or infinite in block ${block + 1}, step ${step + 1}, though all weights are finite; ` +
-      `try another solver, more steps or less guidance than ${cfg}`,
+      `try another solver, more steps or less guidance than ${scale}`,
   );
 }
 
@@ -224,9 +222,15 @@ async function extend(
   return extended.blocks > window ? predictor.slide(extended) : extended;
 }
 
-/** The samples with their labels, the samples without them, or both, as the block's guidance scale needs. */
-function stepConditions(config: AcditConfig, plan: SamplePlan, block: number, timestep: number): Condition[] {
-  const branches = guidanceBranches(at(plan.cfg, block));
+/** The samples with their labels, the samples without them, or both, as the step's guidance scale needs. */
+function stepConditions(
+  config: AcditConfig,
+  plan: SamplePlan,
+  block: number,
+  timestep: number,
+  scale: number,
+): Condition[] {
+  const branches = guidanceBranches(scale);
   const labelled = plan.labels.map((ofBlocks) => ({ timestep, label: at(ofBlocks, block) }));
   const unlabelled = labelled.map(() => ({ timestep, label: config.classes }));
   if (branches === 'both') return [...labelled, ...unlabelled];
@@ -234,10 +238,10 @@ function stepConditions(config: AcditConfig, plan: SamplePlan, block: number, ti
 }
 
 /** Combines the predictions (R, N, B, C) of all branches to the guided one, N x B x C values. */
-function guidedPrediction({ shape, data }: Tensor<'float32'>, cfg: number): Float32Array {
+function guidedPrediction({ shape, data }: Tensor<'float32'>, scale: number): Float32Array {
   if (shape[0] === 1) return data;
   const half = data.length / 2;
-  return guide(data.subarray(0, half), data.subarray(half), cfg);
+  return guide(data.subarray(0, half), data.subarray(half), scale);
 }
 
 /** Max bytes of modulations held at a time. */
@@ -249,15 +253,16 @@ const TABLE_BYTES = 256e6;
  */
 function modulationSource(
   predictor: NoisePredictor,
-  schedule: NoiseSchedule,
+  stepsOf: (block: number) => BlockSteps,
   plan: SamplePlan,
 ): (block: number, step: number, conditions: readonly Condition[]) => Promise<ModulationTable> {
   const capacity = Math.floor(TABLE_BYTES / 4 / modulationSize(predictor.config));
   const upcoming = function* (fromBlock: number, fromStep: number): Generator<Condition[]> {
     for (let block = fromBlock; block < plan.blocks; block++) {
-      const { timesteps } = blockSolver(schedule, plan, block);
-      for (const timestep of timesteps.slice(block === fromBlock ? fromStep : 0)) {
-        yield stepConditions(predictor.config, plan, block, timestep);
+      const { solver, scales } = stepsOf(block);
+      for (const [index, timestep] of solver.timesteps.entries()) {
+        if (block === fromBlock && index < fromStep) continue;
+        yield stepConditions(predictor.config, plan, block, timestep, at(scales, index));
       }
     }
   };

@@ -88,7 +88,7 @@ describe('passes', () => {
     const calls = [denoise(shared, 1, 2), append(shared, 2, 3), denoise(shared, 3, 1), append(shared, 4, 1)];
     expect(await Promise.all(calls)).toEqual([1, 2, 3, 4]);
     expect(passes).toEqual([['1', '2 joins', '3', '4 joins']]);
-    expect(infos).toEqual([{ sequences: 4, groups: 7, seconds: expect.any(Number) }]);
+    expect(infos).toEqual([{ sequences: 4, groups: 7, denoised: 3, seconds: expect.any(Number) }]);
     expect(infos[0]?.seconds).toBeGreaterThanOrEqual(0);
     expect(infos[0]?.seconds).toBeLessThan(60);
   });

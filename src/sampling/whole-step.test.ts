@@ -2,10 +2,10 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { relativeError } from '../../test/support/golden.ts';
 import { tinyClips, tinyConfig } from '../../test/support/tiny-config.ts';
-import { ACDIT_SIZES } from '../models/acdit/config.ts';
+import { ACDIT_SIZES, type AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
-import { createSampler, finalLatents } from './sampler.ts';
+import { createSampler, finalLatents, type SampleRequest } from './sampler.ts';
 import { stepsWhole } from './whole-step.ts';
 
 const cpu = openCpu({ threads: 1 });
@@ -39,18 +39,22 @@ function apart(): { device: Device; runs: () => number; alive: () => number } {
 describe('whole steps', () => {
   it.each([
     ['with guidance', tinyConfig(), { labels: [0, 1, 2], cfg: 2 }],
+    ['at some noise levels', tinyConfig(), { labels: [0, 2], guidance: { scale: 2, interval: [-9, 0] } }],
     ['without', tinyConfig(), { labels: [1], cfg: 1 }],
     ['over a sliding window', tinyClips, { labels: [2, 0], cfg: [2, 1, 2, 2, 1, 2], blocks: 6, window: 2 }],
-  ])('give what segments give, %s', async (_, config, request) => {
-    const weights = formulaWeights(config);
-    const [segments, whole] = await Promise.all(
-      [cpu, apart().device].map((device) => createSampler({ config, weights, device })),
-    );
-    const wanted = await finalLatents(segments.sample({ ...request, steps: 3, seed: 4 }));
-    const got = await finalLatents(whole.sample({ ...request, steps: 3, seed: 4 }));
-    expect(relativeError(got, wanted)).toBeLessThan(1e-5);
-    expect(got).not.toEqual(await finalLatents(whole.sample({ ...request, steps: 3, seed: 5 })));
-  });
+  ] satisfies [string, AcditConfig, SampleRequest][])(
+    'give what segments give, %s',
+    async (_, config, request) => {
+      const weights = formulaWeights(config);
+      const [segments, whole] = await Promise.all(
+        [cpu, apart().device].map((device) => createSampler({ config, weights, device })),
+      );
+      const wanted = await finalLatents(segments.sample({ ...request, steps: 3, seed: 4 }));
+      const got = await finalLatents(whole.sample({ ...request, steps: 3, seed: 4 }));
+      expect(relativeError(got, wanted)).toBeLessThan(1e-5);
+      expect(got).not.toEqual(await finalLatents(whole.sample({ ...request, steps: 3, seed: 5 })));
+    },
+  );
 
   it('take one run each', async () => {
     const config = tinyConfig();

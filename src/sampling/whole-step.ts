@@ -33,8 +33,8 @@ interface WholeStepOptions {
 /** Every program holds all weights, so it is used only for models up to this size. */
 const MAX_BYTES = 256e6;
 
-/** Programs that are kept: without and with clean blocks, for two numbers of samples. */
-const MAX_PROGRAMS = 4;
+/** Programs that are kept: without and with clean blocks, guided and not, for two numbers of samples. */
+const MAX_PROGRAMS = 8;
 
 /** Checks whether a model's steps are whole on a device: the larger a model, the less the transfers matter. */
 export function stepsWhole(device: Device, config: AcditConfig): boolean {

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { guidanceSchema } from '../diffusion/guidance-schema.ts';
 import { solverNames } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 
@@ -110,6 +111,10 @@ const samplingFields = {
   timesteps,
   cfg_scale: optional(perBlock(z.number().min(0).max(100))).describe(
     "guidance scale (default: the model's own)",
+  ),
+  guidance: optional(guidanceSchema.partial()).describe(
+    'guidance by noise level and block, instead of cfg_scale: scale; interval, the log signal-to-noise ratios between which ' +
+      "it applies; schedule, constant or linear over blocks (default: the model's own)",
   ),
   solver: optional(z.enum(solverNames)),
   size: optional(
@@ -225,7 +230,9 @@ export const modelSchema = z.object({
   classes: positive,
   class_names: z.array(z.string()).nullable(),
   /** The guidance scale by default. */
-  cfg_scale: z.number(),
+  cfg_scale: z.union([z.number(), z.array(z.number())]),
+  /** The guidance by default. */
+  guidance: guidanceSchema,
   /** The model's configuration, as its config.json holds it. */
   config: z.record(z.string(), z.unknown()),
 });
@@ -374,6 +381,10 @@ export const streamEventSchema = z.discriminatedUnion('type', [
     /** `labels[sample][block]` */
     labels: z.array(z.array(count)),
     cfg_scale: z.array(z.number()),
+    /** Log signal-to-noise ratios between which steps are guided; null if all are. */
+    guidance_interval: z.tuple([z.number(), z.number()]).nullable(),
+    /** Passes through the network of each block: two per guided step, one per other, none if it was given. */
+    passes: z.array(count),
     seed: count,
     size: z.string(),
     frames: positive,
@@ -387,6 +398,8 @@ export const streamEventSchema = z.discriminatedUnion('type', [
     /** Steps done in this block, and of how many. */
     step: positive,
     steps: positive,
+    /** Passes through the network that the step took. */
+    passes: positive,
     /** Steps done of all blocks, and of how many. */
     done: positive,
     total: positive,

@@ -34,6 +34,11 @@ export function createMetrics(models: () => readonly ServedModel[]) {
     'Passes of sequences through the model: solver steps, and blocks that joined the cache',
     'model',
   );
+  const predictions = counter(
+    'acdit_passes_total',
+    'Passes of samples through the network to denoise a block: two per guided step, one per other',
+    'model',
+  );
   const batches = histogram(
     'acdit_batch_sequences',
     'Requests that went through the model together',
@@ -51,6 +56,7 @@ export function createMetrics(models: () => readonly ServedModel[]) {
     /** Counts a pass of a model. */
     passed(model: string, pass: PassInfo): void {
       steps.inc({ model }, pass.sequences);
+      predictions.inc({ model }, pass.denoised);
       batches.observe({ model }, pass.sequences);
       passes.observe({ model }, pass.seconds);
     },

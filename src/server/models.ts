@@ -73,6 +73,8 @@ export function sizeName(config: AcditConfig): string {
 }
 
 function modelEntry({ id, config, created }: ServedModel): ModelEntry {
+  const { scale, interval, schedule } = defaultGuidance(config);
+  const shown = typeof scale === 'number' ? scale : [...scale];
   return {
     id,
     object: 'model',
@@ -84,7 +86,12 @@ function modelEntry({ id, config, created }: ServedModel): ModelEntry {
     blocks: config.blocks,
     classes: config.classes,
     class_names: config.classNames ? [...config.classNames] : null,
-    cfg_scale: defaultGuidance(config),
+    cfg_scale: shown,
+    guidance: {
+      scale: shown,
+      ...(interval && { interval: [...interval] }),
+      ...(schedule && { schedule }),
+    },
     config: { ...config },
   };
 }

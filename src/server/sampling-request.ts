@@ -33,7 +33,16 @@ type SamplingFields = Partial<Pick<VideoRequest, 'seconds' | 'fps'>> &
   Partial<
     Pick<
       StreamRequest,
-      'blocks' | 'window' | 'seed' | 'steps' | 'timesteps' | 'cfg_scale' | 'solver' | 'size' | 'given'
+      | 'blocks'
+      | 'window'
+      | 'seed'
+      | 'steps'
+      | 'timesteps'
+      | 'cfg_scale'
+      | 'guidance'
+      | 'solver'
+      | 'size'
+      | 'given'
     >
   >;
 
@@ -65,6 +74,7 @@ export function planRequest(
   }
   requireSize(config, fields.size, limits.strictSize);
   const { window, steps, timesteps, cfg_scale: cfg, solver } = fields;
+  const guidance = fields.guidance && defined(fields.guidance);
   try {
     const blocks = requestedBlocks(config, fields, limits.blocks);
     const index = classIndex(config);
@@ -72,7 +82,7 @@ export function planRequest(
     const plan = planSampling(config, {
       labels: classes.map((ofSample) => ofSample.map(({ label }) => label)),
       blocks,
-      ...defined({ window, steps, timesteps, cfg, solver }),
+      ...defined({ window, steps, timesteps, cfg, guidance, solver }),
       ...(fields.given && { given: decodeTensor(fields.given, 'given') }),
       seed: fields.seed ?? randomInt(RANDOM_SEEDS),
     });

@@ -2,7 +2,7 @@
 
 import type { Hono } from 'hono';
 import { frameCount } from '../models/acdit/config.ts';
-import { UNTRAINED } from '../sampling/request.ts';
+import { passesOfBlocks, UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
@@ -72,8 +72,8 @@ async function* streamEvents(
       yield started(job);
     }
     if (event.kind === 'step') {
-      const { block, step, steps } = event;
-      yield { type: 'step', block, step, steps, done: ++done, total: request.totalSteps };
+      const { block, step, steps, passes } = event;
+      yield { type: 'step', block, step, steps, passes, done: ++done, total: request.totalSteps };
       yield* previews.take();
       previews.offer(event);
     }
@@ -93,7 +93,7 @@ async function* streamEvents(
 }
 
 function started({ model, body, request }: StreamJob): StreamEvent {
-  const { labels, notes, blocks, slides, steps, cfg, seed, given, totalSteps } = request;
+  const { labels, notes, blocks, slides, steps, guidance, seed, given, totalSteps } = request;
   return {
     type: 'started',
     model: model.id,
@@ -103,7 +103,9 @@ function started({ model, body, request }: StreamJob): StreamEvent {
     steps: [...steps],
     total_steps: totalSteps,
     labels: labels.map((ofBlocks) => [...ofBlocks]),
-    cfg_scale: [...cfg],
+    cfg_scale: [...guidance.scale],
+    guidance_interval: guidance.interval ? [...guidance.interval] : null,
+    passes: passesOfBlocks(request),
     seed,
     size: sizeName(model.config),
     frames: frameCount(model.config, blocks),

@@ -11,7 +11,7 @@ import { enlarge, framesOf, type Image } from '../media/pixels.ts';
 import { mp4Encoder } from '../media/video-mp4.ts';
 import { frameCount } from '../models/acdit/config.ts';
 import { type DecodeFrames, streamFrames } from '../sampling/frames.ts';
-import { UNTRAINED } from '../sampling/request.ts';
+import { passesOfSample, UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import {
   PATHS,
@@ -166,7 +166,7 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
       notes: [...request.notes],
     };
     const job = jobs.add(asked, work);
-    const reported = followed(events, request.totalSteps, job.video);
+    const reported = followed(events, passesOfSample(request), job.video);
     context.background.add(makeVideo(context, model, job, reported, body.fps));
     return job.video;
   } catch (refusal) {
@@ -214,13 +214,16 @@ function legible(image: Image): Image {
 /** Yields the sampler's events, and records the progress in the video. */
 async function* followed(
   events: AsyncIterable<GenerationEvent>,
-  totalSteps: number,
+  totalPasses: number,
   video: Video,
 ): AsyncGenerator<SampleEvent, void, void> {
   let done = 0;
   for await (const event of events) {
     if (event.kind === 'start') video.status = 'in_progress';
-    if (event.kind === 'step') video.progress = Math.floor((99 * ++done) / totalSteps);
+    if (event.kind === 'step') {
+      done += event.passes;
+      video.progress = Math.floor((99 * done) / totalPasses);
+    }
     if (event.kind !== 'wait' && event.kind !== 'start') yield event;
   }
 }

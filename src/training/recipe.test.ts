@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { parseConfig } from '../checkpoints/config-json.ts';
 import { ConfigError } from '../errors.ts';
 import { type DatasetTraits, parseRecipe, recipeModel } from './recipe.ts';
 
@@ -123,12 +124,45 @@ describe("a recipe's model", () => {
     });
   });
 
+  it('may be guided by noise level and block, which becomes the guidance of the model', () => {
+    const guidance = { scale: 2.3, interval: [-3.6, 1.8], schedule: 'linear' };
+    const recipe = parseRecipe(changed('output', { guidance }));
+    expect(recipe.output.guidance).toEqual(guidance);
+    const config = recipeModel(recipe, { classNames: names, sampleShape: [1, 3, 8, 8] });
+    expect(config.guidance).toEqual(guidance);
+    expect(parseConfig(JSON.stringify(config), 'config.json')).toEqual(config);
+  });
+
+  it.each<[object, RegExp]>([
+    [{ cfg: 2, guidance: { scale: 2 } }, /output.cfg: give the scale as output.guidance.scale/],
+    [{ guidance: { interval: [-1, 1] } }, /output.guidance/],
+    [{ guidance: { scale: 2, schedule: 'cosine' } }, /output.guidance/],
+  ])('is refused with the output %j', (output, message) => {
+    expect(() => parseRecipe(changed('output', output))).toThrow(message);
+  });
+
+  it.each<[object, string]>([
+    [
+      { scale: 2, interval: [1.8, -3.6] },
+      'guidance.interval must be two log signal-to-noise ratios, the lower first',
+    ],
+    [
+      { scale: 2, interval: [20, 30] },
+      'guidance.interval must contain the log signal-to-noise ratio of some timestep',
+    ],
+    [{ scale: [1, 2] }, 'guidance.scale must be one number, or one for each of 4 blocks, got 2'],
+    [{ scale: [1, 2, 3, 4], schedule: 'linear' }, 'guidance.schedule must be left out'],
+  ])('makes no model with the guidance %j', (guidance, message) => {
+    const recipe = parseRecipe(changed('output', { guidance }));
+    expect(() => recipeModel(recipe, { classNames: names, sampleShape: [1, 3, 8, 8] })).toThrow(message);
+  });
+
   it.each([0, 0.5])('may be guided with a scale of %d', (cfg) => {
     const recipe = parseRecipe({
       ...(changed('output', { cfg }) as object),
       evaluation: { every: 5, network: 'x', cfg },
     });
-    expect(recipe).toMatchObject({ output: { cfg }, evaluation: { cfg } });
+    expect(recipe).toMatchObject({ output: { guidance: cfg }, evaluation: { cfg } });
     expect(recipeModel(recipe, { classNames: names, sampleShape: [1, 3, 8, 8] }).guidance).toBe(cfg);
   });
 

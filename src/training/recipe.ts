@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import type { Dataset } from '../data/dataset.ts';
 import { DATASET_KINDS } from '../data/kinds.ts';
+import { guidanceSchema } from '../diffusion/guidance-schema.ts';
 import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
 import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { ConfigError } from '../errors.ts';
@@ -121,11 +122,12 @@ const outputSchema = z.strictObject({
   logEvery: count.default(10),
   sampleEvery: z.int().nonnegative().default(0),
   /**
-   * Sampler of the grids: solver steps per block, and guidance, which becomes the model's default (default: the
-   * paper's).
+   * Sampler of the grids: solver steps per block, and guidance, which becomes the model's default: as a scale at all noise
+   * levels, `cfg`, or by noise level and block (default: the paper's scale).
    */
   sampleSteps: count.default(25),
   cfg: z.number().min(0).optional(),
+  guidance: z.union([z.number().min(0), guidanceSchema]).optional(),
   /** Autoencoder that draws the grids of a model of latents; without it there are none. */
   vae: z.string().min(1).optional(),
 });
@@ -141,7 +143,7 @@ const evaluationSchema = z.strictObject({
   references: z.int().min(2).default(10_000),
   /** Images that the model makes. */
   samples: z.int().min(2).default(1000),
-  /** Solver steps per block, and guidance (default: those of the sample grids). */
+  /** Solver steps per block, and guidance scale at all noise levels (default: those of the sample grids). */
   steps: count.optional(),
   cfg: z.number().min(0).optional(),
 });
@@ -157,16 +159,20 @@ const recipeSchema = z
   .refine(({ evaluation, data }) => !evaluation || (data.frames ?? 1) === 1, {
     path: ['evaluation'],
     error: 'compares images, and the data is clips; leave it out',
+  })
+  .refine(({ output }) => output.cfg === undefined || output.guidance === undefined, {
+    path: ['output', 'cfg'],
+    error: 'give the scale as output.guidance.scale, or leave output.guidance out',
   });
 
 const schema = recipeSchema.transform((recipe) => {
   const clips = recipe.data.frames !== undefined && recipe.data.frames > 1;
   const { squareBlocks = !clips, positionSplit = clips ? [2, 3, 3] : [1, 1], ...model } = recipe.model;
-  const { cfg = clips ? 2.5 : 1.5 } = recipe.output;
+  const { cfg = clips ? 2.5 : 1.5, guidance = cfg, ...output } = recipe.output;
   return {
     ...recipe,
     model: { ...model, squareBlocks, positionSplit },
-    output: { ...recipe.output, cfg },
+    output: { ...output, guidance },
   };
 });
 
@@ -271,7 +277,7 @@ export function recipeModel(recipe: Recipe, data: DatasetTraits): AcditConfig {
     squareBlocks: model.squareBlocks,
     positionSplit: model.positionSplit,
     ...defined({ prediction, noiseSchedule, noiseShift, contextNoise }),
-    guidance: recipe.output.cfg,
+    guidance: recipe.output.guidance,
   });
 }
 

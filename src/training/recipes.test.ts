@@ -91,7 +91,7 @@ describe('the recipes that are shipped', () => {
     const rateAt = (step: number): number => learningRate(rates, step) / 3e-4;
     expect([0, 1_020_000, 1_110_000, 1_200_000].map(rateAt)).toEqual([1, 1, 1 / 8, 1 / 64]);
     expect(data).toMatchObject({ flip: true, crop: 0, imageSize: 256 });
-    expect(recipe.output.cfg).toBe(1.5);
+    expect(recipe.output.guidance).toBe(1.5);
     const config = recipeModel({ training, data, ...recipe }, imageNet);
     expect(config).toMatchObject({ patch: 1, blocks: 4, blockSize: 256, squareBlocks: true, channels: 4 });
     expect(parameterCount(config)).toBe(parameters);

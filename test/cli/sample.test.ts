@@ -237,6 +237,31 @@ describe('acdit sample', () => {
     for (const name of ['blocks', 'spaced']) expect(npy(`${name}.npy`)).not.toEqual(npy('uniform.npy'));
   });
 
+  it('guides at some noise levels, and counts the passes', async () => {
+    const guided = { ...tinyPixels, guidance: { scale: 3, interval: [-5, 5] as const } };
+    const model = await saveTiny(inFolder('guided'), guided);
+    const report = async (...args: string[]) => {
+      const { stdout, stderr } = await sample(
+        ...[model, '--labels', '0', '--steps', '3', '--out', inFolder('out'), '--json', ...args],
+      );
+      expect(stderr).toBe('');
+      return JSON.parse(stdout);
+    };
+    // Timesteps 999, 666 and 333 have ratios of -10.1, -4.5 and -0.8.
+    expect(await report()).toMatchObject({ cfg: 3, guidance: guided.guidance, passes: [5, 5, 5, 5] });
+    const alone = await report('--cfg', '2');
+    expect(alone).toMatchObject({ cfg: 2, passes: [6, 6, 6, 6] });
+    expect(alone).not.toHaveProperty('guidance');
+    expect(await report('--guidance-interval', '-2,2')).toMatchObject({
+      guidance: { scale: 3, interval: [-2, 2] },
+      passes: [4, 4, 4, 4],
+    });
+    expect(await report('--guidance-schedule', 'linear', '--cfg', '2')).toMatchObject({
+      guidance: { scale: 2, schedule: 'linear' },
+      passes: [6, 6, 6, 6],
+    });
+  });
+
   it('keeps finished pictures when interrupted', async () => {
     const args = ['sample', pixels, '--per-class', '200', '--batch', '1', '--steps', '50', '--json'];
     const running = startCli([...args, '--out', inFolder('out')]);
@@ -295,6 +320,18 @@ describe('acdit sample with bad input', () => {
     ],
     [['--cfg', 'high'], "--cfg must be a number of at least 0, got 'high'"],
     [['--cfg', '-1'], "got '-1'"],
+    [
+      ['--guidance-interval', '2,-3'],
+      '--guidance-interval must be two log signal-to-noise ratios, the lower first',
+    ],
+    [['--guidance-interval', '1'], 'the lower first, such as -3.6, 1.8, got 1'],
+    [['--guidance-interval', 'a,b'], "--guidance-interval must be a number such as -3.6, got 'a'"],
+    [['--guidance-interval', '8,9', '--steps', '3'], 'of some step, which are -10.12 to -0.76, got 8, 9'],
+    [['--guidance-schedule', 'linar'], 'did you mean linear?'],
+    [
+      ['--guidance-schedule', 'linear', '--cfg', '1/2/3/4'],
+      '--guidance-schedule must be left out if there is',
+    ],
     [['--seed', 'x'], '--seed must be a whole number'],
     [['--solver', 'ddip'], 'did you mean ddim?'],
     [['--precision', 'fp16'], '--precision fp16 is not available on cpu, which computes in fp32 or int8'],

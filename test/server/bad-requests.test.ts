@@ -13,6 +13,7 @@ const server = await tinyServer();
 const IMAGES = '/v1/images/generations';
 const STREAM = '/v1/acdit/stream';
 
+const guided = (guidance: object) => ({ prompt: '1', guidance });
 const manyTimesteps = Array.from({ length: 51 }, (_, i) => 99 - i);
 
 describe('bad bodies', () => {
@@ -44,6 +45,16 @@ describe('bad bodies', () => {
     ['too many timesteps', { prompt: '1', timesteps: manyTimesteps }, 400, 'steps', /at most 50/],
     ['labels of too few blocks', { prompt: ['1', '2'] }, 400, 'prompt', /4 blocks, got 2/],
     ['guidance below 0', { prompt: '1', cfg_scale: -1 }, 400, 'cfg_scale', />=0/],
+    ['two scales', { prompt: '1', cfg_scale: 2, guidance: { scale: 2 } }, 400, 'guidance', /left out if cfg/],
+    ['an interval that falls', guided({ interval: [2, -3] }), 400, 'guidance.interval', /the lower first/],
+    [
+      'an interval that guides nothing',
+      guided({ interval: [8, 9] }),
+      400,
+      'guidance.interval',
+      /of some step/,
+    ],
+    ['a schedule that is none', guided({ schedule: 'cosine' }), 400, 'guidance.schedule', /constant/],
     ['a seed that is not a whole number', { prompt: '1', seed: 0.5 }, 400, 'seed', /int/],
     ['an unknown solver', { prompt: '1', solver: 'euler' }, 400, 'solver', /ddim/],
     ['an unknown format', { prompt: '1', response_format: 'tiff' }, 400, 'response_format', /b64_json/],

@@ -1,6 +1,11 @@
 /** @file What an ACDiT is: its size, what it generates, and how that is cut into tokens and blocks. */
 
-import type { NoiseScheduleName } from '../../diffusion/noise-schedule.ts';
+import { type Guidance, guidanceProblem, intervalTimesteps } from '../../diffusion/guidance.ts';
+import {
+  createNoiseSchedule,
+  type NoiseSchedule,
+  type NoiseScheduleName,
+} from '../../diffusion/noise-schedule.ts';
 import type { Prediction } from '../../diffusion/prediction.ts';
 import { ConfigError } from '../../errors.ts';
 import { printableList } from '../../io/printable.ts';
@@ -38,8 +43,8 @@ export interface AcditConfig {
   readonly squareBlocks: boolean;
   /** Which autoencoder's latents the model makes, where it is known. */
   readonly autoencoder?: LatentOrigin;
-  /** Guidance scale to sample with unless another is asked for. */
-  readonly guidance?: number;
+  /** Guidance to sample with unless another is asked for; a number is the scale at all noise levels. */
+  readonly guidance?: number | Guidance;
   /** Shares of the head dimension that rotate by each axis: [height, width] or [time, height, width]. */
   readonly positionSplit: readonly number[];
   /** What the network predicts of a noised block (default: epsilon, the paper's). */
@@ -109,8 +114,9 @@ export function paperConfig(size: SizeName, kind: 'image' | 'video'): AcditConfi
 export const PAPER_DOWNSAMPLING = 8;
 
 /** The guidance that suits a model: its own, or else the paper's, 1.5 for images and 2.5 for videos (section 4). */
-export function defaultGuidance({ guidance, frames }: AcditConfig): number {
-  return guidance ?? (frames > 1 ? 2.5 : 1.5);
+export function defaultGuidance({ guidance, frames }: AcditConfig): Guidance {
+  const own = guidance ?? (frames > 1 ? 2.5 : 1.5);
+  return typeof own === 'number' ? { scale: own } : own;
 }
 
 /** What the model's diffusion is, with defaults. */
@@ -123,6 +129,12 @@ export function diffusionSettings(config: Partial<DiffusionSettings>): Diffusion
   const { prediction = 'epsilon', noiseShift = 1, contextNoise = 0 } = config;
   const { noiseSchedule = prediction === 'flow' ? 'flow' : 'linear' } = config;
   return { prediction, noiseSchedule, noiseShift, contextNoise };
+}
+
+/** Returns the noise schedule that a model was trained with. */
+export function noiseScheduleOf(config: Partial<DiffusionSettings>): NoiseSchedule {
+  const { noiseSchedule, noiseShift } = diffusionSettings(config);
+  return createNoiseSchedule(noiseSchedule, noiseShift);
 }
 
 /** Size of one token: the values of a patch. */
@@ -174,10 +186,8 @@ export function validateConfig(config: AcditConfig): AcditConfig {
   validateSize(config);
   validateTokens(config);
   validateDiffusion(diffusionSettings(config));
-  const { guidance, downsampling, classNames: names } = config;
-  if (guidance !== undefined && !(guidance >= 0 && Number.isFinite(guidance))) {
-    fail(`guidance must be 0 or more, got ${guidance}`);
-  }
+  validateGuidance(config);
+  const { downsampling, classNames: names } = config;
   if (downsampling !== undefined && !(Number.isSafeInteger(downsampling) && downsampling >= 1)) {
     fail(`downsampling must be a whole number above 0, got ${downsampling}`);
   }
@@ -239,6 +249,25 @@ function validateTokens(config: AcditConfig): void {
     fail(
       `square blocks of ${blockSize} tokens do not tile ${frames} x ${height / patch} x ${width / patch} tokens`,
     );
+}
+
+function validateGuidance(config: AcditConfig): void {
+  const guidance = defaultGuidance(config);
+  const found = guidanceProblem(guidance);
+  const { scale, interval } = guidance;
+  if (found) {
+    fail(`guidance${typeof config.guidance === 'object' ? `.${found.part}` : ''} ${found.problem}`);
+  }
+  if (typeof scale !== 'number' && scale.length !== config.blocks) {
+    fail(
+      `guidance.scale must be one number, or one for each of ${config.blocks} blocks, got ${scale.length}`,
+    );
+  }
+  if (interval && !intervalTimesteps(noiseScheduleOf(config), interval)) {
+    fail(
+      `guidance.interval must contain the log signal-to-noise ratio of some timestep, got ${interval.join(', ')}`,
+    );
+  }
 }
 
 /** Timesteps that `contextNoise` may name: those of every schedule. */

@@ -58,15 +58,16 @@ export function appendCost(config: AcditConfig, block: number): number {
 }
 
 /**
- * One sample with the cache: all steps of all blocks, all finished blocks but the last appended, and one condition for
- * each timestep and branch.
+ * One sample with the cache: all passes of all blocks, all finished blocks but the last appended, and one condition for
+ * each pass of a block, which the others share.
+ * @param passes per block, or of each: one per step without guidance, two with
  */
-export function sampleCost(config: AcditConfig, steps: number, guided: boolean): number {
-  const branches = guided ? 2 : 1;
-  let cost = branches * steps * conditionCost(config);
-  for (let block = 0; block < config.blocks; block++) {
-    cost += branches * steps * stepCost(config, block);
-    if (block < config.blocks - 1) cost += appendCost(config, block);
+export function sampleCost(config: AcditConfig, passes: number | readonly number[]): number {
+  const ofBlocks = typeof passes === 'number' ? Array<number>(config.blocks).fill(passes) : passes;
+  let cost = Math.max(...ofBlocks) * conditionCost(config);
+  for (const [block, count] of ofBlocks.entries()) {
+    cost += count * stepCost(config, block);
+    if (block < ofBlocks.length - 1) cost += appendCost(config, block);
   }
   return cost;
 }

@@ -22,7 +22,8 @@ export interface Order {
   readonly steps: number;
   /** How the steps are spaced (default: uniform). */
   readonly timesteps?: TimestepSpacing;
-  readonly cfg: number;
+  /** Guidance scale at all noise levels (default: the model's own guidance). */
+  readonly cfg?: number;
   readonly seed: number;
   /** The autoregressive length to divide the image by, if it is not the model's own. */
   readonly arLength?: number;

@@ -108,9 +108,9 @@ function requestOf(config: AcditConfig, order: Order, signal: AbortSignal): Samp
   return {
     labels: [label],
     steps,
-    cfg,
     seed,
     signal,
+    ...(cfg !== undefined && { cfg }),
     ...(timesteps !== undefined && { timesteps }),
     ...(blocks !== undefined && { blocks }),
     ...(given && given.length > 0 && { given: tensorOf(blockConfig(config, given), given) }),

@@ -1,7 +1,7 @@
 /** @file The settings that an image or a video is made with. */
 
 import type { TimestepSpacing } from '../../../src/diffusion/timesteps.ts';
-import { defaultGuidance } from '../../../src/models/acdit/config.ts';
+import { type AcditConfig, defaultGuidance } from '../../../src/models/acdit/config.ts';
 import { DEFAULT_SEED } from '../../../src/sampling/request.ts';
 import type { ModelCard, Order } from '../engine/engine.ts';
 
@@ -21,9 +21,16 @@ export function randomSeed(): number {
 }
 
 export function defaultSettings({ config }: ModelCard): Settings {
-  return { label: 0, steps: 15, timesteps: 'uniform', cfg: defaultGuidance(config), seed: DEFAULT_SEED };
+  return { label: 0, steps: 15, timesteps: 'uniform', cfg: ownScale(config), seed: DEFAULT_SEED };
 }
 
-export function orderOf(model: ModelCard, settings: Settings): Order {
-  return { model: model.id, ...settings };
+/** Returns the scale of the model's own guidance, of a list the largest. */
+export function ownScale(config: AcditConfig): number {
+  return Math.max(...[defaultGuidance(config).scale].flat());
+}
+
+/** The model's own scale stands for its own guidance, which may differ by noise level and block. */
+export function orderOf({ id, config }: ModelCard, { cfg, ...settings }: Settings): Order {
+  const isOwn = cfg === ownScale(config) && typeof config.guidance === 'object';
+  return { model: id, ...settings, ...(!isOwn && { cfg }) };
 }

@@ -5,7 +5,7 @@ import type { Engine, ModelCard, Order } from '../engine/engine.ts';
 import { packFrames } from '../model/frame.ts';
 import type { GalleryEntry } from '../model/gallery.ts';
 import { cutBlocks, firstBlocks, type Run, startRun } from '../model/run.ts';
-import { defaultSettings, orderOf, randomSeed, type Settings } from '../model/settings.ts';
+import { defaultSettings, orderOf, ownScale, randomSeed, type Settings } from '../model/settings.ts';
 import { withBlocks } from '../model/values.ts';
 import { type DecoderProps, type Decoding, useDecoded } from './use-decoded.ts';
 import type { GalleryControl } from './use-gallery.ts';
@@ -54,7 +54,7 @@ export function useCreation({ engine, local, autoencoder, model, gallery }: Crea
   useEffect(() => {
     const { recalled } = gallery;
     if (recalled?.order.model !== model.id) return;
-    const { label, steps, timesteps = 'uniform', cfg, seed } = recalled.order;
+    const { label, steps, timesteps = 'uniform', cfg = ownScale(model.config), seed } = recalled.order;
     history.current = [];
     control.show(runOf(recalled));
     change({ label, steps, timesteps, cfg, seed });

@@ -1,0 +1,206 @@
+/** @file How samples are made: steps, timesteps, solver and guidance of a request, checked and spelled out block by block. */
+
+import { at } from '../at.ts';
+import { type Guidance, guidanceProblem, scalesOfBlocks } from '../diffusion/guidance.ts';
+import { logSignalToNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
+import { type SolverName, solversOf } from '../diffusion/solvers/index.ts';
+import { TIMESTEP_SPACINGS, type TimestepSpacing, timestepsProblem } from '../diffusion/timesteps.ts';
+import { ArgumentError } from '../errors.ts';
+import { printable } from '../io/printable.ts';
+import {
+  type AcditConfig,
+  defaultGuidance,
+  diffusionSettings,
+  noiseScheduleOf,
+} from '../models/acdit/config.ts';
+import { type BlockSettings, blockPasses, createBlockSteps } from './block-steps.ts';
+
+/** A value for all blocks, or one per block. */
+export type PerBlock = number | readonly number[];
+
+/** How timesteps are spaced, a falling list of them for all blocks, or one list per block. */
+export type Timesteps = TimestepSpacing | readonly number[] | readonly (readonly number[])[];
+
+/** How samples are made. */
+export interface SettingsRequest {
+  /** Solver steps for each block; 25 by default, or as many as there are timesteps. */
+  readonly steps?: PerBlock;
+  /** Where the network is evaluated; `uniform` by default, the solver's own timesteps. */
+  readonly timesteps?: Timesteps;
+  readonly solver?: SolverName;
+  /** Guidance scale at all noise levels: short for `guidance` with this scale alone. */
+  readonly cfg?: PerBlock;
+  /**
+   * Where and how strongly predictions with the label are preferred. Without a scale, what is left out is the model's own.
+   * Default: the model's own.
+   */
+  readonly guidance?: Partial<Guidance>;
+}
+
+/** How samples are made, checked, with nothing left open. */
+export interface PlannedSettings extends BlockSettings {
+  /** Passes through the network that each block takes, if it is not given. */
+  readonly passes: readonly number[];
+}
+
+/** How samples are made, with all defaults. */
+export type SamplingSettings = Required<Pick<SettingsRequest, 'steps' | 'timesteps' | 'solver'>> & {
+  readonly guidance: Guidance;
+};
+
+/** What settings are resolved from; the same as a request's, where undefined means left out. */
+type OpenSettings = { readonly [Name in keyof SettingsRequest]?: SettingsRequest[Name] | undefined } & {
+  readonly blocks?: number | undefined;
+};
+
+/** Default solver steps per block in the library, on the command line and in the server. */
+export const DEFAULT_STEPS = 25;
+
+/**
+ * Fills in the model's defaults for what a request leaves out.
+ * @throws {ArgumentError} if parts of it exclude each other; else nothing is checked.
+ */
+export function resolveSettings(config: AcditConfig, request: OpenSettings): SamplingSettings {
+  const { timesteps = 'uniform' } = request;
+  return {
+    timesteps,
+    steps: request.steps ?? stepCounts(timesteps) ?? DEFAULT_STEPS,
+    solver: request.solver ?? solversOf(diffusionSettings(config).noiseSchedule)[0],
+    guidance: resolveGuidance(config, request),
+  };
+}
+
+function resolveGuidance(config: AcditConfig, { cfg, guidance, blocks }: OpenSettings): Guidance {
+  if (cfg !== undefined && guidance !== undefined) {
+    throw invalid('guidance', 'must be left out if cfg is given; give the scale as guidance.scale');
+  }
+  const { scale = cfg, ...rest } = guidance ?? {};
+  if (scale !== undefined) return { scale, ...rest };
+  const own = defaultGuidance(config);
+  const ownScale =
+    typeof own.scale === 'number' ? own.scale : scalesOfBlocks(own, blocks ?? config.blocks, config.blocks);
+  return { ...own, scale: ownScale, ...rest };
+}
+
+/** Returns the steps that listed timesteps make. */
+function stepCounts(timesteps: Timesteps): PerBlock | undefined {
+  if (!Array.isArray(timesteps)) return undefined;
+  return Array.isArray(timesteps[0]) ? timesteps.map((ofBlock) => ofBlock.length) : timesteps.length;
+}
+
+/**
+ * Checks how samples are made, and spells it out for each block.
+ * @throws {ArgumentError} with the first field that is out of range
+ */
+export function planSettings(config: AcditConfig, blocks: number, request: SettingsRequest): PlannedSettings {
+  const { solver, steps, timesteps, guidance } = resolveSettings(config, { ...request, blocks });
+  const solvers = solversOf(diffusionSettings(config).noiseSchedule);
+  if (!solvers.includes(solver)) {
+    throw invalid('solver', `must be one of ${solvers.join(', ')}, got '${printable(solver)}'`);
+  }
+  const schedule = noiseScheduleOf(config);
+  const settings: BlockSettings = {
+    solver,
+    ...plannedSteps(schedule, blocks, steps, timesteps),
+    guidance: plannedGuidance(config, blocks, guidance, request.cfg === undefined ? 'guidance.scale' : 'cfg'),
+  };
+  const stepsOf = createBlockSteps(schedule, settings);
+  const planned = settings.steps.map((_, block) => stepsOf(block));
+  const isGuided = ({ scales }: { readonly scales: readonly number[] }): boolean =>
+    scales.some((scale) => scale !== 1);
+  const { scale, interval } = settings.guidance;
+  if (interval && isGuided({ scales: scale }) && !planned.some(isGuided)) {
+    const timesteps = planned.flatMap((ofBlock) => ofBlock.solver.timesteps);
+    throw invalid('guidance.interval', guidesNothing(schedule, interval, timesteps));
+  }
+  return { ...settings, passes: planned.map(blockPasses) };
+}
+
+function guidesNothing(
+  schedule: NoiseSchedule,
+  interval: NonNullable<Guidance['interval']>,
+  timesteps: readonly number[],
+): string {
+  const ratios = timesteps.map((timestep) => logSignalToNoise(noiseLevel(schedule, timestep)));
+  const range = [Math.min(...ratios), Math.max(...ratios)].map((ratio) => ratio.toFixed(2)).join(' to ');
+  return `must contain the log signal-to-noise ratio of some step, which are ${range}, got ${interval.join(', ')}`;
+}
+
+/** Spells out steps, and timesteps if they are listed, for each block. */
+function plannedSteps(
+  schedule: NoiseSchedule,
+  blocks: number,
+  steps: PerBlock,
+  timesteps: Timesteps,
+): Pick<BlockSettings, 'steps' | 'timesteps'> {
+  const { trainSteps } = schedule;
+  if (!Array.isArray(timesteps)) {
+    const spacing = TIMESTEP_SPACINGS.find((name) => name === timesteps);
+    if (spacing === undefined) {
+      const names = TIMESTEP_SPACINGS.join(', ');
+      throw invalid('timesteps', `must be one of ${names}, or a falling list, got '${printable(timesteps)}'`);
+    }
+    const isCount = (count: number): boolean => Number.isInteger(count) && count >= 1 && count <= trainSteps;
+    const range = `must be an integer from 1 to ${trainSteps}`;
+    return { timesteps: spacing, steps: perBlock(blocks, 'steps', steps, isCount, range) };
+  }
+  const lists: readonly (readonly number[])[] = timesteps.some(Array.isArray) ? timesteps : [timesteps];
+  if (lists.length !== blocks && lists.length !== 1) {
+    throw invalid('timesteps', `must be one list, or one for each of ${blocks} blocks, got ${lists.length}`);
+  }
+  for (const list of lists) {
+    const problem = Array.isArray(list) ? timestepsProblem(list, schedule) : 'must be lists of whole numbers';
+    if (problem) throw invalid('timesteps', problem);
+  }
+  const planned = Array.from({ length: blocks }, (_, block) => lists[block] ?? at(lists, 0));
+  const counts = planned.map(({ length }) => length);
+  const asked = perBlock(blocks, 'steps', steps, () => true, '');
+  if (asked.join() !== counts.join()) {
+    const expected = new Set(counts).size === 1 ? at(counts, 0) : counts.join('/');
+    throw invalid('steps', `must be ${expected}, as many as there are timesteps, or left out`);
+  }
+  return { timesteps: planned, steps: counts };
+}
+
+/** Spells out the guidance scale for each block. @param name of the scale, for messages */
+function plannedGuidance(
+  config: AcditConfig,
+  blocks: number,
+  guidance: Guidance,
+  name: string,
+): BlockSettings['guidance'] {
+  const isScale = (scale: number): boolean => Number.isFinite(scale) && scale >= 0;
+  const spelled = perBlock(blocks, name, guidance.scale, isScale, 'must be 0 or more');
+  const problem = guidanceProblem(guidance);
+  if (problem) throw invalid(`guidance.${problem.part}`, problem.problem);
+  const { schedule, interval } = guidance;
+  const scale = schedule === 'linear' ? scalesOfBlocks(guidance, blocks, config.blocks) : spelled;
+  return { scale, ...(interval && { interval }) };
+}
+
+/** Makes the error for a field. `problem` continues a sentence that begins with the field's name. */
+export function invalid(name: string, problem: string): ArgumentError {
+  return new ArgumentError(`sample: ${name} ${problem}`, { field: name, problem });
+}
+
+/**
+ * Spells out a value, or one per block, for each block.
+ * @param must what the message says of a value that does not fit
+ */
+export function perBlock(
+  blocks: number,
+  name: string,
+  value: PerBlock,
+  fits: (value: number) => boolean,
+  must: string,
+): number[] {
+  if (typeof value !== 'number' && !Array.isArray(value)) {
+    throw invalid(name, `must be a number or a list of one per block, got ${printable(value)}`);
+  }
+  const values: readonly number[] = [value].flat();
+  if (values.length !== blocks && values.length !== 1) {
+    throw invalid(name, `must be one value, or one for each of ${blocks} blocks, got ${values.length}`);
+  }
+  for (const one of values) if (!fits(one)) throw invalid(name, `${must}, got ${printable(one)}`);
+  return values.length === blocks ? [...values] : Array<number>(blocks).fill(at(values, 0));
+}
