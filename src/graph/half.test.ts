@@ -44,6 +44,16 @@ const network: FloatGraph = {
 };
 
 describe('products in half precision', () => {
+  it('are those with all weights but the exact ones', () => {
+    const half = halveProducts(network, { isExact: (name) => name === 'second' });
+    expect(half.weights.first).toBeUndefined();
+    expect(half.weights['first.half']?.dtype).toBe('float16');
+    expect(half.weights.second?.dtype).toBe('float32');
+    // Inputs that are not weights have names too.
+    const all = halveProducts(network, { isExact: (name) => !Object.hasOwn(weights, name) });
+    expect(Object.keys(all.weights).filter((name) => name.endsWith('.half'))).toHaveLength(3);
+  });
+
   it('round both factors, and nothing else', async () => {
     const rounded = ({ shape, data }: Tensor<'float32'>) =>
       float32(shape, float16ToFloat32(float32ToFloat16(data)));

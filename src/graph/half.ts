@@ -85,11 +85,16 @@ export function halveProducts(
     return known;
   }
 
+  function isExactWeight(symbol: SymbolicTensor): boolean {
+    const name = nameOfInput(symbol);
+    return name !== undefined && Object.hasOwn(weights, name) && isExact(name);
+  }
+
   const replaced = substitute(Object.values(graph.outputs), ({ source }, given) => {
     if (source.kind !== 'node') return undefined;
     const { node, index } = source;
     const inputs = given.map(whole);
-    if (PRODUCTS.has(node.operator) && !inputs.some((symbol) => isExact(weightName(symbol) ?? ''))) {
+    if (PRODUCTS.has(node.operator) && !inputs.some(isExactWeight)) {
       return cast(at(inHalf(node, inputs.map(half)), index), 'float32');
     }
     if (inputs.every((symbol, i) => symbol === given[i])) return undefined;
@@ -116,11 +121,11 @@ function halfName(weight: string): string {
   return `${weight}.half`;
 }
 
-/** The weight that a product takes, whole or a piece of it. */
-function weightName({ source }: SymbolicTensor): string | undefined {
+/** The name of an input, whole or a piece of it. */
+function nameOfInput({ source }: SymbolicTensor): string | undefined {
   if (source.kind === 'input') return source.name;
   if (source.kind === 'node' && source.node.operator === 'Split')
-    return weightName(at(source.node.inputs, 0));
+    return nameOfInput(at(source.node.inputs, 0));
   return undefined;
 }
 
