@@ -4,6 +4,7 @@ import { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
+import type { LoadCheckOptions } from '../sampling/load-check.ts';
 import type { Precision } from '../sampling/precision.ts';
 import { createSampler, type SampleEvent, type SampleRequest, type Sampler } from '../sampling/sampler.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -25,7 +26,12 @@ export interface SamplerSource {
    * and changes samples a little.
    */
   readonly precision?: Precision | undefined;
+  /** Gets the device and precision that are used instead of ones that compute wrongly; see {@link createSampler}. */
+  readonly onFallback?: LoadCheckOptions['onFallback'];
 }
+
+/** What the samples were computed on, which differs from what was asked for if that computes wrongly. */
+export type RanOn = Pick<Sampler, 'device' | 'precision'>;
 
 /** Handles the batches of {@link sampleAhead}. */
 export interface BatchHandler {
@@ -65,15 +71,14 @@ export function* batchRequests(
 
 /**
  * Samples batch after batch: one is handled while the next is sampled. When this ends or fails, nothing is handled any more.
- * @param source what {@link openSampler} takes.
+ * @param sampler is disposed of
  */
 export async function sampleAhead(
-  source: SamplerSource,
+  sampler: Sampler,
   request: BatchedRequest,
   options: Pick<SampleRequest, 'first' | 'signal'>,
   { onStep, onDone }: BatchHandler,
 ): Promise<void> {
-  const sampler = await openSampler(source, options.signal);
   let handling = Promise.resolve();
   try {
     for (const batch of batchRequests(request, options)) {
@@ -100,7 +105,7 @@ export async function sampleAhead(
 
 /** Reads a stored model into a sampler; the caller disposes of it. */
 export function openSampler(
-  { model, device, precision }: SamplerSource,
+  { model, device, precision, onFallback }: SamplerSource,
   signal?: AbortSignal,
 ): Promise<Sampler> {
   return createSampler({
@@ -108,6 +113,7 @@ export function openSampler(
     weights: weightSource(model),
     device,
     precision,
+    onFallback,
     ...(signal && { signal }),
   });
 }

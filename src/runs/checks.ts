@@ -3,7 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { ArgumentError } from '../errors.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
-import { machine } from '../runtime/machine.ts';
+import { requireMemory } from '../runtime/machine.ts';
 import { type SamplingExtent, samplingMemory } from '../sampling/memory.ts';
 import type { Activations } from '../training/gradient-pass.ts';
 import { trainingMemory } from '../training/memory.ts';
@@ -59,23 +59,12 @@ export function requiredMemory(
 /** @throws {ArgumentError} if sampling would take more memory than this process may use. */
 export function requireSamplingMemory(config: AcditConfig, extent: SampledExtent): void {
   const what = `sampling with a batch of ${extent.batch}`;
-  requireMemory(requiredMemory(config, extent), what, '--batch, or fewer samples or blocks');
+  requireMemory(requiredMemory(config, extent), what, 'give a smaller --batch, or fewer samples or blocks');
 }
 
 /** @throws {ArgumentError} if training would take more memory than this process may use. */
 export function requireTrainingMemory(config: AcditConfig, batch: number, activations: Activations): void {
   const { total } = trainingMemory(config, batch, activations);
-  requireMemory(total, `training with a batch of ${batch}`, 'training.batch, or "activations": "recompute"');
-}
-
-function requireMemory(needed: number, what: string, remedy: string): void {
-  const { memory } = machine();
-  if (needed <= memory) return;
-  throw new ArgumentError(
-    `${what} needs about ${gigabytes(needed)}, but this process may use only ${gigabytes(memory)}; give a smaller ${remedy}`,
-  );
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toPrecision(3)} GB`;
+  const remedy = 'give a smaller training.batch, or "activations": "recompute"';
+  requireMemory(total, `training with a batch of ${batch}`, remedy);
 }

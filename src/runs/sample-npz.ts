@@ -24,8 +24,9 @@ import { formatDuration } from '../io/quantities.ts';
 import { rgbBytes } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, imageSize } from '../models/acdit/config.ts';
 import { DEFAULT_SEED, passesOfSample } from '../sampling/request.ts';
+import type { Sampler } from '../sampling/sampler.ts';
 import { elementCount, tensor } from '../tensor/tensor.ts';
-import { sampleAhead } from './batches.ts';
+import { openSampler, type RanOn, sampleAhead } from './batches.ts';
 import { invalidOption } from './checks.ts';
 import { type LabelOrder, manyLabels } from './chosen-labels.ts';
 import { contextOf } from './reporter.ts';
@@ -70,14 +71,22 @@ export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzRes
   const started = performance.now();
   const run = await prepare(options);
   const { npz, array, chosen, report } = run;
-  const { made, done } = await complete(run, options.overwrite ?? false);
+  const { made, done, ranOn } = await complete(run, options.overwrite ?? false);
   const seconds = (performance.now() - started) / 1000;
   const time = formatDuration(seconds);
   const [count] = array.shape;
   if (!done) report.say(`stopped after ${made} images in ${time}; the same command resumes from there`);
   else if (made === 0) report.say(`${npz} is complete: ${count} images`);
   else report.say(`${made} images in ${time}; ${count} in all`);
-  return { file: npz, shape: array.shape, order: chosen.order, ...settingsOf(run), made, done, seconds };
+  return {
+    file: npz,
+    shape: array.shape,
+    order: chosen.order,
+    ...settingsOf(run, ranOn),
+    made,
+    done,
+    seconds,
+  };
 }
 
 async function prepare(options: SampleNpzOptions) {
@@ -92,11 +101,15 @@ async function prepare(options: SampleNpzOptions) {
   return { ...plan, npz, vae, chosen, array };
 }
 
+/** What {@link complete} did. */
+interface Completed extends Pick<SampleNpzResult, 'made' | 'done'> {
+  readonly ranOn: RanOn;
+}
+
 /** Completes the file, or does as much as it can until the run is aborted. */
-async function complete(run: Run, overwrite: boolean): Promise<Pick<SampleNpzResult, 'made' | 'done'>> {
-  const { npz, array, report, signal } = run;
+async function complete(run: Run, overwrite: boolean): Promise<Completed> {
+  const { npz, array, device, precision, report, signal } = run;
   await makeFolders(dirname(npz));
-  const origin = await originOf(run);
   const lock = await takeLock(companionFile(partialFile(npz), '.lock'), {
     signal,
     refusal: (owner) =>
@@ -105,20 +118,35 @@ async function complete(run: Run, overwrite: boolean): Promise<Pick<SampleNpzRes
       ),
     onWait: (owner) => report.say(`checking whether ${owner} still writes ${npz}`),
   });
+  let sampler: Sampler | undefined;
+  const open = async (): Promise<Sampler> => {
+    sampler ??= await openSampler(run, signal);
+    return sampler;
+  };
+  const ranOn = (): RanOn => sampler ?? { device: device.name, precision };
   return closingAfter(lock, async () => {
-    if (await isFinishedNpz(npz, array, origin, { overwrite })) return { made: 0, done: true };
+    // The images depend on the precision, and whether the model computes rightly in it shows when it is loaded.
+    if (precision !== 'fp32') await open();
+    const origin = await originOf(run, ranOn());
+    if (await isFinishedNpz(npz, array, origin, { overwrite }))
+      return { made: 0, done: true, ranOn: ranOn() };
     const file = await openResumableNpz(npz, array, origin, report.warn, { overwrite });
     const before = file.rows;
     const [count = 0, ...row] = array.shape;
     const missing = await missingSpace(dirname(npz), (count - before) * elementCount(row));
     if (missing !== undefined) report.warn(missing);
-    const done = await writeRows(run, file, lock);
-    return { made: file.rows - before, done };
-  });
+    const done = await writeRows(run, open, file, lock);
+    return { made: file.rows - before, done, ranOn: ranOn() };
+  }).finally(() => sampler?.dispose());
 }
 
 /** Samples what is missing, and closes the file. @returns whether it is complete; it is not if the run is aborted. */
-async function writeRows(run: Run, file: ResumableNpz, lock: Lock): Promise<boolean> {
+async function writeRows(
+  run: Run,
+  open: () => Promise<Sampler>,
+  file: ResumableNpz,
+  lock: Lock,
+): Promise<boolean> {
   const { model, device, request, first, chosen, report, signal } = run;
   const { labels } = chosen;
   const decoder = openDecoder(model.config, request, run.vae, device, signal);
@@ -132,7 +160,7 @@ async function writeRows(run: Run, file: ResumableNpz, lock: Lock): Promise<bool
   try {
     if (file.rows < labels.length) {
       const options = { first: file.rows, signal };
-      await sampleAhead(run, request, options, {
+      await sampleAhead(await open(), request, options, {
         onStep(_, { first: number = 0, labels: batch }, done) {
           progress.update(number + Math.floor((batch.length * done) / passesPerSample));
         },
@@ -170,7 +198,7 @@ function imageArray(config: AcditConfig, { labels, blocks }: SamplingPlan['reque
 }
 
 /** Returns everything that determines the images. */
-async function originOf({ model, vae, chosen, request, precision, signal }: Run): Promise<Origin> {
+async function originOf({ model, vae, chosen, request, signal }: Run, { precision }: RanOn): Promise<Origin> {
   const { steps, timesteps, solver, seed, blocks, window } = request;
   return {
     model: await modelFingerprint(model, signal),

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { altered, BYTES } from '../../test/support/altered-device.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { tinyClips } from '../../test/support/tiny-config.ts';
 import { saveTiny, tinyPixels } from '../../test/support/tiny-model.ts';
@@ -11,7 +12,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { openCpu } from '../runtime/node.ts';
 import { sliceAxis } from '../tensor/axes.ts';
 import { type Reporter, silentReporter } from './reporter.ts';
-import { sample } from './sample.ts';
+import { type SampleOptions, sample } from './sample.ts';
 
 const device = openCpu({ threads: 1 });
 
@@ -112,5 +113,26 @@ describe('sample', () => {
     expect(await field({ keep: 1 })).toBe('keep');
     expect(await field({ vae: 'vae' })).toBe('vae');
     expect(existsSync(out)).toBe(false);
+  });
+
+  it.each([
+    ['images', tinyPixels],
+    ['videos', tinyClips],
+  ])('makes %s in float32 where 8 bits come out wrong, and says so', async (_, config) => {
+    const { model, out } = await open(config);
+    const warnings: string[] = [];
+    const report: Reporter = { ...silentReporter, warn: (message) => warnings.push(message) };
+    const latentsOf = async (name: string, options: Partial<SampleOptions>) => {
+      const latents = join(out, name);
+      const result = await sample({ model, device, labels: [1], steps: 2, out, latents, ...options });
+      return { result, latents: readFileSync(latents) };
+    };
+    const exact = await latentsOf('exact.npy', {});
+    expect(exact.result).toMatchObject({ device: 'cpu', precision: 'fp32' });
+    const wrong = altered(device, BYTES, () => Number.NaN);
+    const rounded = await latentsOf('rounded.npy', { device: wrong, precision: 'int8', report });
+    expect(rounded.result).toMatchObject({ device: 'cpu', precision: 'fp32' });
+    expect(rounded.latents.equals(exact.latents)).toBe(true);
+    expect(warnings).toEqual(['int8 on cpu predicts noise that is not finite; fp32 on cpu is used instead']);
   });
 });

@@ -12,11 +12,11 @@ import type { VideoFormat } from '../media/video-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { streamFrames } from '../sampling/frames.ts';
 import { passesOfSample, UNTRAINED } from '../sampling/request.ts';
-import type { SampleEvent } from '../sampling/sampler.ts';
+import type { SampleEvent, Sampler } from '../sampling/sampler.ts';
 import type { PerBlock } from '../sampling/settings.ts';
 import { joinAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BatchHandler, batchRequests, openSampler, sampleAhead } from './batches.ts';
+import { type BatchHandler, batchRequests, openSampler, type RanOn, sampleAhead } from './batches.ts';
 import { invalidOption, requireFreeFiles } from './checks.ts';
 import { chooseLabels } from './chosen-labels.ts';
 import { readGiven } from './continuation.ts';
@@ -98,10 +98,12 @@ interface Finished {
   readonly files: string[];
   /** One (N, T, B, C) per batch, if they are to be written. */
   readonly latents: Tensor<'float32'>[];
+  ranOn: RanOn;
 }
 
 /** A run under way. */
 interface Sampling extends Run {
+  readonly sampler: Sampler;
   readonly finished: Finished;
   /** Where images or videos go, and what decodes them; undefined for latents alone. */
   readonly output: { readonly folder: SampleFolder; readonly decoder: Decoder } | undefined;
@@ -135,7 +137,7 @@ export async function sample(options: SampleOptions): Promise<SampleResult> {
     return {
       samples,
       ...written,
-      ...settingsOf(run),
+      ...settingsOf(run, finished.ranOn),
       ...(given && { keptBlocks: at(given.shape, 1) }),
       ...(first.slides && { untrained: UNTRAINED }),
       seconds,
@@ -200,13 +202,14 @@ function videoSettings({ frames }: AcditConfig, { format, fps }: SampleOptions):
 /** Samples, and writes each sample when it is finished. Ends early, without an error, if the run is aborted. */
 async function collect(run: Run, folder: SampleFolder | undefined): Promise<Finished> {
   const { config, request, first, device, report, signal } = run;
-  const finished: Finished = { shown: [], files: [], latents: [] };
+  const ranOn = { device: device.name, precision: run.precision };
+  const finished: Finished = { shown: [], files: [], latents: [], ranOn };
   const decoder = run.decodes ? openDecoder(config, request, run.vae, device, signal) : undefined;
   const batches = Math.ceil(request.labels.length / request.batch);
   const passes = passesOfSample(first);
   const progress = report.progress({ total: passes * batches, label: 'sample', unit: 'pass' });
   let done = 0;
-  const sampling: Sampling = {
+  const sampling: Omit<Sampling, 'sampler'> = {
     ...run,
     finished,
     output: decoder && folder && { decoder, folder },
@@ -219,7 +222,9 @@ async function collect(run: Run, folder: SampleFolder | undefined): Promise<Fini
     show: (fields) => progress.update(done, fields),
   };
   try {
-    await (run.videos ? sampleVideos(sampling, run.videos) : sampleImages(sampling));
+    const sampler = await openSampler(run, signal);
+    finished.ranOn = sampler;
+    await (run.videos ? sampleVideos : sampleImages)({ ...sampling, sampler });
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) throw error;
   } finally {
@@ -230,7 +235,7 @@ async function collect(run: Run, folder: SampleFolder | undefined): Promise<Fini
 }
 
 /** Samples images, or latents alone. */
-function sampleImages(sampling: Sampling): Promise<void> {
+function sampleImages({ sampler, ...sampling }: Sampling): Promise<void> {
   const { config, request, signal, keepsLatents, finished, output, onStep, show } = sampling;
   const decode = async (latents: Tensor<'float32'>): Promise<void> => {
     if (keepsLatents) finished.latents.push(latents);
@@ -248,15 +253,25 @@ function sampleImages(sampling: Sampling): Promise<void> {
     }
   };
   const handler: BatchHandler = { onStep: (event, { first }) => onStep(event, first), onDone: decode };
-  return sampleAhead(sampling, request, { signal }, handler);
+  return sampleAhead(sampler, request, { signal }, handler);
 }
 
 /** Samples videos, whose files grow block by block. */
-async function sampleVideos(sampling: Sampling, settings: VideoSettings): Promise<void> {
-  const { config, request, signal, keepsLatents, finished, output, onStep, show } = sampling;
-  if (!output) return sampleImages(sampling);
+async function sampleVideos(sampling: Sampling): Promise<void> {
+  const {
+    config,
+    request,
+    signal,
+    keepsLatents,
+    finished,
+    output,
+    onStep,
+    show,
+    videos: settings,
+  } = sampling;
+  if (!output || !settings) return sampleImages(sampling);
   const { decoder, folder } = output;
-  await closingAfter(await openSampler(sampling, signal), async (sampler) => {
+  await closingAfter(sampling.sampler, async (sampler) => {
     for (const batch of batchRequests(request, { signal })) {
       const { first = 0, labels } = batch;
       const names = labels.map((label) => labelName(config, label));

@@ -28,7 +28,13 @@ import {
   type Timesteps,
 } from '../sampling/settings.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type BatchedRequest, batchRequests, defaultBatch, type SamplerSource } from './batches.ts';
+import {
+  type BatchedRequest,
+  batchRequests,
+  defaultBatch,
+  type RanOn,
+  type SamplerSource,
+} from './batches.ts';
 import { invalidOption, requireSamplingMemory } from './checks.ts';
 import type { LabelOptions } from './chosen-labels.ts';
 import { decoderPath } from './model-path.ts';
@@ -69,6 +75,8 @@ export interface SamplingRecord
   readonly guidance?: Guidance;
   /** Passes through the network that each block of a sample takes. */
   readonly passes: readonly number[];
+  /** Name of the device, and precision, that were used: others than asked for, if these compute wrongly. */
+  readonly device: string;
   readonly precision: Precision;
   /** With precision int8: the share of multiply-adds with weights that a step does in 8 bits. */
   readonly int8Share?: number;
@@ -86,16 +94,14 @@ export interface Purpose {
 }
 
 /** Returns how a plan's samples are made. */
-export function settingsOf({
-  model,
-  request,
-  first,
-  precision,
-}: SamplingPlan): Omit<SamplingRecord, 'seconds'> {
+export function settingsOf(
+  { model, request, first }: Pick<SamplingPlan, 'model' | 'request' | 'first'>,
+  { device, precision }: RanOn,
+): Omit<SamplingRecord, 'seconds'> {
   const { steps, timesteps, solver, seed } = request;
   const share = precision === 'int8' && { int8Share: layerShare(model.config) };
   const settings = { steps, timesteps, ...guidanceRecord(request), solver, seed };
-  return { ...settings, passes: passesOfBlocks(first), precision, ...share };
+  return { ...settings, passes: passesOfBlocks(first), device, precision, ...share };
 }
 
 /** Returns guidance as records hold it: the scale alone, if that is all there is. */
@@ -124,6 +130,7 @@ export interface SamplingPlan extends ActiveContext, Pick<SamplingOptions, 'mode
   /** The first batch, block by block. */
   readonly first: SamplePlan;
   readonly precision: Precision;
+  readonly onFallback: NonNullable<SamplerSource['onFallback']>;
 }
 
 /**
@@ -159,20 +166,29 @@ export async function planRun(
     }),
   };
   const first = planSampling(config, { ...request, ...batchRequests(request).next().value });
-  if (!device.separateMemory) {
-    const { steps, guidance } = first;
-    requireSamplingMemory(config, {
-      batch: first.labels.length,
-      steps: Math.max(...steps),
-      guided: guidance.scale.some((scale) => scale !== 1),
-      blocks,
-      window,
-      precision,
-      kept: keepsLatents ? labels.length : undefined,
-    });
-  }
+  const { steps, guidance } = first;
+  const extent = {
+    batch: first.labels.length,
+    steps: Math.max(...steps),
+    guided: guidance.scale.some((scale) => scale !== 1),
+    blocks,
+    window,
+    kept: keepsLatents ? labels.length : undefined,
+  };
+  if (!device.separateMemory) requireSamplingMemory(config, { ...extent, precision });
   await noteSlowPrecision({ model, device, precision: options.precision }, context.report);
-  return { ...context, model, device, request, first, precision };
+  return {
+    ...context,
+    model,
+    device,
+    request,
+    first,
+    precision,
+    onFallback(fallback) {
+      context.report.warn(fallback.message);
+      if (!fallback.device.separateMemory) requireSamplingMemory(config, { ...extent, ...fallback });
+    },
+  };
 }
 
 function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Tensor<'float32'> {

@@ -20,7 +20,7 @@ import { type StepReport, type TrainingHooks, train } from '../training/trainer.
 import { workerBatches } from '../training/worker-batches.ts';
 import { requireTrainingMemory } from './checks.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
-import { type ActiveContext, contextOf, type Progress, type Reporter, type RunContext } from './reporter.ts';
+import { type ActiveContext, contextOf, type Progress, type RunContext } from './reporter.ts';
 import {
   describeScores,
   evaluationRecord,
@@ -67,10 +67,10 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
   const start = { fresh, overwrite };
   await requireRunFolder(given.output.folder, start);
   const { dataset, config, recipe } = await openTrainingData(given, device, context);
-  const made = { recipe, config, device, signal: context.signal };
+  const made = { recipe, config, device, ...context };
   const evaluation = recipe.evaluation && (await openTrainingEvaluation(made, recipe.evaluation));
   let corruptInWorker = 0;
-  const observer = new TrainingObserver({ ...made, report: context.report, dataset, evaluation });
+  const observer = new TrainingObserver({ ...made, dataset, evaluation });
   const batchesFrom = (from: BatchesStart) =>
     workerBatches(recipe, from, {
       onWarning: context.report.warn,
@@ -126,7 +126,6 @@ async function openTrainingData(
 
 /** A training with what it is made of. */
 interface ObservedRun extends TrainingSampleOptions {
-  readonly report: Reporter;
   readonly dataset: Dataset;
   readonly evaluation: TrainingEvaluation | undefined;
 }

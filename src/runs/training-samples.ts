@@ -12,6 +12,7 @@ import { SAMPLES_FOLDER } from '../training/run-folder.ts';
 import type { LoopOptions } from '../training/training-loop.ts';
 import { type BatchedRequest, batchRequests } from './batches.ts';
 import { labelName } from './labels.ts';
+import type { ActiveContext } from './reporter.ts';
 import { labelledGrid, type NamedImage, writeAnimatedGrid } from './sample-files.ts';
 
 const MAX_CLASSES = 10;
@@ -19,7 +20,8 @@ const MAX_CLASSES = 10;
 const PER_CLASS = 4;
 const BATCH = 8;
 
-export type TrainingSampleOptions = Required<Pick<LoopOptions, 'recipe' | 'config' | 'device' | 'signal'>>;
+export type TrainingSampleOptions = Required<Pick<LoopOptions, 'recipe' | 'config' | 'device' | 'signal'>> &
+  Pick<ActiveContext, 'report'>;
 
 /** Whether samples can be drawn: latents only with an autoencoder. */
 export function canDraw({ recipe, config }: Pick<TrainingSampleOptions, 'recipe' | 'config'>): boolean {
@@ -28,14 +30,20 @@ export function canDraw({ recipe, config }: Pick<TrainingSampleOptions, 'recipe'
 
 /** Samples batch after batch, and yields the decoded images of each: of videos, the frames one after the other. */
 export async function* sampleImages(
-  { recipe, config, device, signal }: TrainingSampleOptions,
+  { recipe, config, device, signal, report }: TrainingSampleOptions,
   weights: Weights,
   request: BatchedRequest,
 ): AsyncGenerator<Image[], void, void> {
   const { vae } = recipe.output;
   const decoder =
     vae === undefined ? pixelDecoder(config) : localDecoder({ config, vae, threads: device.threads }, signal);
-  const sampler = await createSampler({ config, weights, device, signal });
+  const sampler = await createSampler({
+    config,
+    weights,
+    device,
+    signal,
+    onFallback: ({ message }) => report.warn(message),
+  });
   try {
     for (const batch of batchRequests(request, { signal })) {
       for await (const event of sampler.sample(batch)) {

@@ -54,7 +54,9 @@ async function openWebGpu(options: BrowserDeviceOptions): Promise<Device> {
     throw new DeviceError('device webgpu is not available here: the browser offers no adapter; use wasm');
   }
   const ort = await load('WebGPU', () => import('onnxruntime-web/webgpu'));
-  return open('webgpu', ort, options.files?.webgpu, 1);
+  const files = options.files?.webgpu;
+  // The same build, since its files are there already.
+  return { ...(await open('webgpu', ort, files, 1)), host: () => open('wasm', ort, files, 1) };
 }
 
 async function openWasm(options: BrowserDeviceOptions): Promise<Device> {

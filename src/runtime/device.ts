@@ -31,6 +31,8 @@ export interface Device {
    * its own, arranged as its kernels like best, so the caller need not keep them.
    */
   compile(graph: Graph, bound?: Feeds): Promise<Program>;
+  /** Opens the CPU next to a device with separate memory: it checks what that computes, and replaces it if it is wrong. */
+  host?(): Promise<Device>;
   /** Frees every program compiled here. */
   dispose(): Promise<void>;
 }

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { attempt } from '../attempt.ts';
+import { ArgumentError } from '../errors.ts';
 
 /**
  * Reads the limits of this process.
@@ -27,6 +28,19 @@ interface ControlGroup {
   readonly folder: string;
   /** '' is version 2, which limits everything. */
   readonly controllers: readonly string[];
+}
+
+/** @throws {ArgumentError} if `what` needs more bytes than this process may use */
+export function requireMemory(needed: number, what: string, remedy: string): void {
+  const { memory } = machine();
+  if (needed <= memory) return;
+  throw new ArgumentError(
+    `${what} needs about ${gigabytes(needed)}, but this process may use only ${gigabytes(memory)}; ${remedy}`,
+  );
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toPrecision(3)} GB`;
 }
 
 /**

@@ -99,7 +99,7 @@ export async function openAccelerator(
     run: runAndCopy,
     ...(name === 'webgpu' && { adapt: forWebGpu }),
   };
-  return requireWorking(createDevice(accelerator));
+  return requireWorking({ ...createDevice(accelerator), host: async () => openCpu({ threads }) });
 }
 
 function sharedOptions(threads: number): SessionOptions {

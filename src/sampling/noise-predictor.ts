@@ -25,7 +25,13 @@ import {
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
 import { preparation } from './precision.ts';
 import { SegmentEngine } from './segment-engine.ts';
-import { asWeightSource, type CompileOptions, compileSegments, type WeightSource } from './segments.ts';
+import {
+  asWeightSource,
+  type CompileOptions,
+  compileSegments,
+  streamedSegments,
+  type WeightSource,
+} from './segments.ts';
 import { stepsWhole, wholeStepEngine } from './whole-step.ts';
 
 /** What a pass was. */
@@ -51,7 +57,7 @@ export interface BatchingOptions {
 }
 
 /** A model that is compiled for sampling. */
-export type NoisePredictor = Awaited<ReturnType<typeof openNoisePredictor>>;
+export type NoisePredictor = Awaited<ReturnType<typeof predictorOf>>;
 
 export interface NoisePredictorOptions extends CompileOptions {
   /**
@@ -67,10 +73,8 @@ export async function openNoisePredictor(
   config: AcditConfig,
   weights: Weights | WeightSource,
   { batching, ...options }: NoisePredictorOptions = {},
-) {
+): Promise<NoisePredictor> {
   const source = asWeightSource(weights);
-  const programs = await compileModulations(device, config, source);
-  const compute = batching ? rememberModulations(config, programs.compute) : programs.compute;
   const compiled = await compileSegments(device, config, source, options);
   const segments = new SegmentEngine(device, config, compiled);
   const engine = stepsWhole(device, config)
@@ -82,6 +86,31 @@ export async function openNoisePredictor(
         await preparation(device, options.precision ?? 'fp32'),
       )
     : segments;
+  return predictorOf(device, config, source, engine, batching);
+}
+
+/**
+ * Opens a model for a few passes in float32: it holds no weights but reads those of a layer when their turn comes.
+ * @param cpu a device without a memory of its own
+ */
+export async function openStreamedPredictor(
+  cpu: Device,
+  config: AcditConfig,
+  source: WeightSource,
+): Promise<NoisePredictor> {
+  const engine = new SegmentEngine(cpu, config, streamedSegments(cpu, config, source));
+  return predictorOf(cpu, config, source, engine);
+}
+
+async function predictorOf(
+  device: Device,
+  config: AcditConfig,
+  source: WeightSource,
+  engine: PassEngine,
+  batching?: BatchingOptions,
+) {
+  const programs = await compileModulations(device, config, source);
+  const compute = batching ? rememberModulations(config, programs.compute) : programs.compute;
   const queue = new PassQueue(engine, batching?.groups ?? sharedRows(device, config), batching?.onPass);
   return {
     config,

@@ -7,7 +7,6 @@
 import type { Readable } from 'node:stream';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { AcditError } from '../errors.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
 import { programBeside, startChild } from '../remote/node.ts';
 import { onDemand } from '../remote/on-demand.ts';
 import type { Call } from '../remote/protocol.ts';
@@ -49,10 +48,16 @@ export interface ProcessSampler extends Sampler {
   readonly pid: number | undefined;
 }
 
+/** A model that a sampling process loaded. */
+export interface OpenedModel extends Pick<Sampler, 'config' | 'device' | 'precision'> {
+  /** Placements that compute wrongly, and what is used instead. */
+  readonly warnings: readonly string[];
+}
+
 /** The calls that a sampling process answers. */
 export interface SamplingCalls {
   /** Loads the model. */
-  open: Call<SamplingSettings, AcditConfig>;
+  open: Call<SamplingSettings, OpenedModel>;
   /** Reports each pass after it was made, as long as the process runs. */
   passes: Call<undefined, void, PassInfo>;
   sample: Call<Omit<SampleRequest, 'signal'>, void, SampleEvent>;
@@ -63,6 +68,7 @@ export interface SamplingCalls {
  * thread ends during a step, while a process can be stopped at any moment. Requests that run at the same time share
  * passes.
  * @param onPass gets each pass after it was made
+ * @param onWarning gets what is wrong with the device or precision, if another is used instead
  * @throws {AcditError} if the model cannot be loaded
  *
  * @example
@@ -75,6 +81,7 @@ export interface SamplingCalls {
 export async function openProcessSampler(
   settings: SamplingSettings,
   onPass?: (pass: PassInfo) => void,
+  onWarning: (message: string) => void = console.warn,
 ): Promise<ProcessSampler> {
   const child = startChild(
     programBeside(import.meta.url, 'sampling-process'),
@@ -85,10 +92,11 @@ export async function openProcessSampler(
   const remote = connect<SamplingCalls>(child);
   if (onPass) remote.call('passes', undefined, { onEvent: onPass }).catch(() => {}); // the process has ended
   try {
-    const config = await remote.call('open', settings);
+    const { warnings, ...opened } = await remote.call('open', settings);
     print();
+    warnings.forEach((message) => void onWarning(message));
     return {
-      config,
+      ...opened,
       pid: child.pid,
       get alive() {
         return remote.alive;
@@ -112,11 +120,18 @@ export async function openProcessSampler(
 export async function openRestartingSampler(
   settings: SamplingSettings,
   onPass?: (pass: PassInfo) => void,
+  onWarning?: (message: string) => void,
 ): Promise<Omit<ProcessSampler, 'alive'>> {
-  const process = onDemand(() => openProcessSampler(settings, onPass));
+  const process = onDemand(() => openProcessSampler(settings, onPass, onWarning));
   let current = await process.get();
   return {
     config: current.config,
+    get device() {
+      return current.device;
+    },
+    get precision() {
+      return current.precision;
+    },
     get pid() {
       return current.pid;
     },

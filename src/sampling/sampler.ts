@@ -14,9 +14,10 @@ import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { type BlockSteps, createBlockSteps } from './block-steps.ts';
 import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
+import { type LoadCheckOptions, openCheckedPredictor } from './load-check.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
-import { type NoisePredictor, type NoisePredictorOptions, openNoisePredictor } from './noise-predictor.ts';
-import { requirePrecision } from './precision.ts';
+import type { NoisePredictor, NoisePredictorOptions } from './noise-predictor.ts';
+import { type Precision, requirePrecision } from './precision.ts';
 import {
   blockOf,
   contextNoise,
@@ -61,6 +62,9 @@ export type SampleEvent =
 /** A compiled model, ready to sample from. */
 export interface Sampler {
   readonly config: AcditConfig;
+  /** Name of the device, and precision, that the model runs on: not those of the options if these compute wrongly. */
+  readonly device: string;
+  readonly precision: Precision;
   /**
    * Sample; the work is done while the events are read, and stops when they no longer are. Any number of calls may
    * run at once: they share passes or take turns. Each returns what it returns alone, on CPUs to the last bit.
@@ -74,7 +78,7 @@ export interface Sampler {
 }
 
 /** What a sampler is made of. */
-export interface SamplerOptions extends NoisePredictorOptions {
+export interface SamplerOptions extends NoisePredictorOptions, LoadCheckOptions {
   readonly config: AcditConfig;
   /**
    * The weights, or what reads one from a file. The sampler keeps its own copy of the layers, and asks for the
@@ -90,13 +94,16 @@ export interface SamplerOptions extends NoisePredictorOptions {
  * @throws {ArgumentError} if the device cannot run the precision
  */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  const { config, device, precision } = options;
-  requirePrecision(device, precision);
-  const source = asWeightSource(options.weights);
-  const predictor = await openNoisePredictor(device, config, source, options);
+  const { config, device: asked, precision: askedPrecision = 'fp32', weights, ...rest } = options;
+  requirePrecision(asked, askedPrecision);
+  const source = asWeightSource(weights);
+  const placement = { device: asked, precision: askedPrecision };
+  const { predictor, device, precision } = await openCheckedPredictor(placement, config, source, rest);
   const schedule = noiseScheduleOf(config);
   return {
     config,
+    device: device.name,
+    precision,
     sample: (request) =>
       sampleBlocks(predictor, source, schedule, planSampling(config, request), request.signal),
     dispose: () => predictor.dispose(),

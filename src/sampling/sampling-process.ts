@@ -3,7 +3,9 @@
 import { openModel, weightSource } from '../checkpoints/load.ts';
 import { streamOf } from '../remote/channel.ts';
 import { serveChild } from '../remote/node.ts';
+import { requireMemory } from '../runtime/machine.ts';
 import { openAccelerator, openCpu } from '../runtime/node.ts';
+import { samplingMemory } from './memory.ts';
 import type { PassInfo } from './noise-predictor.ts';
 import type { SamplingCalls } from './process-sampler.ts';
 import { createSampler, type Sampler } from './sampler.ts';
@@ -14,14 +16,22 @@ let onPass: ((pass: PassInfo) => void) | undefined;
 serveChild<SamplingCalls>({
   async open({ model: path, open, device = 'cpu', precision, threads, groups }) {
     const model = await openModel(path, open);
+    const { config } = model;
+    const warnings: string[] = [];
     sampler = await createSampler({
-      config: model.config,
+      config,
       weights: weightSource(model),
       device: device === 'cpu' ? openCpu({ threads }) : await openAccelerator(device, { threads }),
       precision: precision ?? (device === 'cpu' ? model.precision : undefined),
       batching: { groups, onPass: (pass) => onPass?.(pass) },
+      onFallback({ message, device: next, precision: nextPrecision }) {
+        warnings.push(message);
+        if (next.separateMemory) return;
+        const { total } = samplingMemory(config, 1, { guided: true, steps: 1, precision: nextPrecision });
+        requireMemory(total, message, 'use a smaller model');
+      },
     });
-    return model.config;
+    return { config, device: sampler.device, precision: sampler.precision, warnings };
   },
   passes: (_, signal) =>
     streamOf((push) => {

@@ -47,13 +47,37 @@ export async function compileSegments(
   const programs: Program[] = [];
   const read = intoSameMemory(config, source);
   const graphs = segmentGraphs(config);
-  for (const [index, graph] of graphs.entries()) {
-    signal?.throwIfAborted();
-    const { graph: prepared, weights } = prepare({ graph, weights: await graphWeights(graph, read) });
-    programs.push(await device.compile(prepared, weights));
-    onProgress?.((index + 1) / graphs.length);
+  try {
+    for (const [index, graph] of graphs.entries()) {
+      signal?.throwIfAborted();
+      const { graph: prepared, weights } = prepare({ graph, weights: await graphWeights(graph, read) });
+      programs.push(await device.compile(prepared, weights));
+      onProgress?.((index + 1) / graphs.length);
+    }
+    return programs;
+  } catch (error) {
+    for (const program of programs) await program.dispose();
+    throw error;
   }
-  return programs;
+}
+
+/**
+ * Returns segments that hold no weights: each reads its own whenever it runs. A pass takes longer than with compiled ones, but
+ * no longer than compiling them, and the memory of one layer.
+ */
+export function streamedSegments(device: Device, config: AcditConfig, source: WeightSource): Program[] {
+  const read = intoSameMemory(config, source);
+  return segmentGraphs(config).map((graph) => ({
+    inputNames: graph.inputs.map(inputName).filter((name) => !isWeight(name)),
+    outputNames: Object.keys(graph.outputs),
+    async run(feeds, into) {
+      const program = await device.compile(graph);
+      const results = await program.run({ ...feeds, ...(await graphWeights(graph, read)) }, into);
+      await program.dispose();
+      return results;
+    },
+    dispose: async () => {},
+  }));
 }
 
 /**

@@ -146,7 +146,7 @@ async function closeModels(models: readonly ServedModel[]): Promise<void> {
 
 async function openServedModel(
   { path, open = {}, id = basename(path, extname(path)), vae }: ModelSource,
-  { device, precision, threads, batch, queue }: ServeOptions,
+  { device, precision, threads, batch, queue, log }: ServeOptions,
   metrics: Metrics,
   others: readonly ServedModel[],
 ): Promise<ServedModel> {
@@ -155,7 +155,7 @@ async function openServedModel(
   }
   // Each sample has two guidance branches.
   const settings = { model: path, open, device, precision, threads, groups: 2 * batch };
-  const sampler = await openRestartingSampler(settings, (pass) => metrics.passed(id, pass));
+  const sampler = await openRestartingSampler(settings, (pass) => metrics.passed(id, pass), log);
   const { config } = sampler;
   if (vae !== undefined) await closingOnError(sampler, () => requireAutoencoder(config, vae));
   return {

@@ -61,7 +61,7 @@ export function createModels(openDevice: OpenDevice) {
     async *sample({ order, device: choice }: SampleCall, signal: AbortSignal): AsyncGenerator<Progress> {
       yield { kind: 'loading' };
       const { sampler, device } = await samplerFor(order, choice, signal);
-      yield { kind: 'started', device: deviceName(device) };
+      yield { kind: 'started', device: deviceName(device, sampler) };
       const start = performance.now();
       for await (const event of sampler.sample(requestOf(sampler.config, order, signal))) {
         yield progressOf(event, start);
@@ -98,7 +98,9 @@ function progressOf(event: SampleEvent, start: number): Progress {
   }
 }
 
-function deviceName({ name, threads }: Device): string {
+/** @param sampler which uses WebAssembly with one thread if the GPU computes wrongly */
+function deviceName({ name, threads }: Device, sampler: Sampler): string {
+  if (sampler.device !== name) return 'WebAssembly, since WebGPU computes wrongly here';
   if (name === 'webgpu') return 'WebGPU';
   return threads > 1 ? `WebAssembly, ${threads} threads` : 'WebAssembly';
 }
