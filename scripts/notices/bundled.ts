@@ -179,6 +179,23 @@ export const BUNDLES: Readonly<Record<string, Bundle>> = {
       ...EMSCRIPTEN,
     ],
   },
+  koffi: {
+    note: "koffi's prebuilt binaries are compiled with these headers of Node.",
+    parts: [
+      {
+        name: 'node-addon-api',
+        licence: 'MIT',
+        copyright: 'Copyright (c) 2017 Node.js API collaborators',
+        source: 'https://github.com/nodejs/node-addon-api',
+      },
+      {
+        name: 'node-api-headers',
+        licence: 'MIT',
+        copyright: 'Copyright (c) 2021 Node.js',
+        source: 'https://github.com/nodejs/node-api-headers',
+      },
+    ],
+  },
   'onnxruntime-node': {
     note: `ONNX Runtime's binaries link these libraries, and those for Windows come with Microsoft's DirectML and DirectX Shader Compiler. ${ONNX_RUNTIME_NOTICES}`,
     parts: [
