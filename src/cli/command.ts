@@ -19,6 +19,7 @@ export interface CommandContext {
   readonly report: TerminalReporter;
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
+  readonly terminal: Terminal;
 }
 
 export interface CommandDefinition<F extends Flags> {
@@ -60,7 +61,7 @@ export function defineCommand<const F extends Flags>(definition: CommandDefiniti
       const { signal } = terminal;
       const given = new Set(texts.keys());
       try {
-        const code = await definition.run({ values, given, positionals, free }, { report, signal });
+        const code = await definition.run({ values, given, positionals, free }, { report, signal, terminal });
         return typeof code === 'number' ? code : 0;
       } catch (error) {
         throw namingFlag(error, flags);

@@ -19,7 +19,7 @@ export interface InterruptibleProcess {
 }
 
 /**
- * Opens the terminal of a process. Its signal aborts at SIGINT, SIGTERM or SIGHUP, and when output cannot be written:
+ * Opens the terminal of a process. Its signal aborts at SIGINT, SIGTERM, SIGHUP or SIGUSR2, and when output cannot be written:
  * then its reason is an {@link AcditError} that says why, unless the reader has left.
  */
 export function openTerminal(owner: InterruptibleProcess): Terminal {
@@ -40,5 +40,8 @@ export function openTerminal(owner: InterruptibleProcess): Terminal {
     if (signal !== 'SIGHUP' && Date.now() - first > SAME_SIGNAL) owner.exit(EXIT.interrupted);
   };
   for (const signal of STOP_SIGNALS) owner.on(signal, stop);
+  // Sent by batch systems some minutes before a job's time is up; it never means "quit at once".
+  if (process.platform !== 'win32')
+    owner.on('SIGUSR2', () => (first === undefined ? stop('SIGUSR2') : undefined));
   return { stdout, stderr, signal: controller.signal };
 }

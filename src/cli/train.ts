@@ -3,9 +3,11 @@
 import { trainModel } from '../runs/train.ts';
 import { openCpu } from '../runtime/node.ts';
 import { CHANGEABLE_KEYS } from '../training/same-run.ts';
-import { defineCommand } from './command.ts';
+import type { TrainingRanks } from '../training/team.ts';
+import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { choice, type Flags, list } from './flags.ts';
+import { onEach, onRanks, rankFlags } from './ranks.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import { reportFlags } from './shared-flags.ts';
 
@@ -19,6 +21,7 @@ const trainFlags = {
     help: 'recipe keys that may differ when resuming, such as training.learningRate',
   },
   ...deviceFlags,
+  ...rankFlags,
   ...reportFlags,
 } as const satisfies Flags;
 
@@ -31,19 +34,35 @@ export const command = defineCommand({
   flags: trainFlags,
   freeForm: RECIPE_KEY,
   notes: 'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true.',
-  run: async ({ values, positionals, free }, { report, signal }) => {
-    const recipe = await readRecipe(positionals[0], values, free);
-    const device = await openDevice(values);
-    const optimizerDevice = device.separateMemory ? openCpu(values) : device;
-    try {
-      const { fresh, overwrite, allowChange: allowChanges } = values;
-      const options = { recipe, device, optimizerDevice, fresh, overwrite, allowChanges, report, signal };
-      const { folder } = await trainModel(options);
-      report.print(folder);
-    } finally {
-      await optimizerDevice.dispose();
-      await device.dispose();
-    }
-    signal.throwIfAborted();
-  },
+  run: (args, context) => onRanks(context, args.values, (own, ranks) => runTrain(args, own, ranks)),
 });
+
+async function runTrain(
+  { values, positionals, free }: CommandArguments<typeof trainFlags>,
+  { report, signal }: CommandContext,
+  ranks: TrainingRanks | undefined,
+): Promise<void> {
+  const recipe = await onEach(ranks, () => readRecipe(positionals[0], values, free));
+  const device = await openDevice(values);
+  const optimizerDevice = device.separateMemory ? openCpu(values) : device;
+  try {
+    const { fresh, overwrite, allowChange: allowChanges } = values;
+    const options = {
+      recipe,
+      device,
+      optimizerDevice,
+      fresh,
+      overwrite,
+      allowChanges,
+      report,
+      signal,
+      ranks,
+    };
+    const { folder } = await trainModel(options);
+    report.print(folder);
+  } finally {
+    await optimizerDevice.dispose();
+    await device.dispose();
+  }
+  signal.throwIfAborted();
+}

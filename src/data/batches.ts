@@ -31,6 +31,8 @@ export interface BatchOptions {
   /** Batches read ahead while the caller works on one. Default 1. */
   readonly prefetch?: number;
   readonly signal?: AbortSignal;
+  /** Chooses batches by their number, counted from `position`; the others are not read. By default all. */
+  readonly takes?: (batch: number) => boolean;
 }
 
 /** Keys that keep the streams made from one seed apart. */
@@ -49,7 +51,7 @@ export function epochOrder(size: number, seed: number, epoch: number): Int32Arra
  * @throws the signal's reason once it is aborted.
  */
 export async function* batches(dataset: Dataset, options: BatchOptions): AsyncGenerator<Batch, never, void> {
-  const { batchSize, prefetch = 1, signal } = options;
+  const { batchSize, prefetch = 1, signal, takes = () => true } = options;
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     throw new ArgumentError(`batches: batchSize must be a positive integer, got ${batchSize}`);
   }
@@ -60,15 +62,17 @@ export async function* batches(dataset: Dataset, options: BatchOptions): AsyncGe
     return order;
   };
   const ahead: Promise<Batch>[] = [];
-  let next = options.position ?? 0;
+  const start = options.position ?? 0;
+  let next = 0;
   while (true) {
     while (ahead.length <= prefetch) {
       signal?.throwIfAborted();
-      const batch = readBatch(dataset, orderOf, next, options);
+      while (!takes(next)) next++;
+      const batch = readBatch(dataset, orderOf, start + next * batchSize, options);
       // Seen when its turn comes; until then a failure must not count as unhandled.
       batch.catch(() => {});
       ahead.push(batch);
-      next += batchSize;
+      next++;
     }
     const batch = await ahead.shift()!;
     signal?.throwIfAborted();

@@ -13,7 +13,7 @@ import { printable } from '../io/printable.ts';
 import { type Tensor, tensor, tensorBytes } from '../tensor/tensor.ts';
 import { openSafetensors, type SafetensorsArchive } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
-import type { Metadata, Named } from './tensor-archive.ts';
+import type { LazyTensor, Metadata, Named } from './tensor-archive.ts';
 import { checksum } from './zip-writer.ts';
 
 /** Keys of the metadata: the checksums of the tensors, as JSON, and the one of everything else in the metadata. */
@@ -25,21 +25,29 @@ const ROWS = '.row_checksums';
 const checksumsSchema = z.record(z.string(), z.int().min(0));
 
 /**
- * Writes tensors and their checksums, atomically.
+ * Writes tensors and their checksums, atomically. Lazy tensors are read twice: for their checksums, and to be written.
  * @param rowwise names of tensors of which {@link SafetensorsArchive.readRows} is to read parts.
  * @throws {AcditError} if the file cannot be written; the old file then stays whole.
  */
 export async function writeChecksummedSafetensors(
   path: string,
-  tensors: readonly Named<Tensor>[],
+  tensors: readonly Named<Tensor | LazyTensor>[],
   metadata: Metadata = {},
   rowwise: readonly string[] = [],
 ): Promise<void> {
-  const all = tensors.flatMap((tensor): Named<Tensor>[] => {
-    const [name, value] = tensor;
-    return rowwise.includes(name) ? [tensor, [name + ROWS, rowChecksums(value)]] : [tensor];
-  });
-  const sums = Object.fromEntries(all.map(([name, value]) => [name, tensorChecksum(name, value)]));
+  const all: Named<Tensor | LazyTensor>[] = [];
+  const sums: Record<string, number> = {};
+  const add = (name: string, stored: Tensor | LazyTensor, value: Tensor): void => {
+    all.push([name, stored]);
+    sums[name] = tensorChecksum(name, value);
+  };
+  for (const [name, stored] of tensors) {
+    const value = 'read' in stored ? await stored.read() : stored;
+    add(name, stored, value);
+    if (!rowwise.includes(name)) continue;
+    const rows = rowChecksums(value);
+    add(name + ROWS, rows, rows);
+  }
   const described = { ...metadata, [TENSORS]: JSON.stringify(sums) };
   await writeSafetensors(path, all, { ...described, [METADATA]: String(metadataChecksum(described)) });
 }

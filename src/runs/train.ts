@@ -1,13 +1,17 @@
 /** @file Trains a model by a recipe: what `acdit train` does. */
 
-import type { Dataset } from '../data/dataset.ts';
+import { createHash } from 'node:crypto';
+import type { Dataset, ImageDataset } from '../data/dataset.ts';
 import { describeIgnoredFiles } from '../data/folder-files.ts';
 import { openDataset } from '../data/open.ts';
 import { requireAutoencoder } from '../decoding/decoder.ts';
+import { agree, exchangeTexts } from '../distributed/agree.ts';
+import { requireAlike } from '../distributed/alike.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
 import { formatDuration } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
+import { defined } from '../records.ts';
 import type { Device } from '../runtime/device.ts';
 import { evaluationSeries } from '../training/evaluation-series.ts';
 import { openTrackers } from '../training/logging/open.ts';
@@ -16,6 +20,7 @@ import type { BatchesStart } from '../training/noising.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
 import { type RunStart, requireRunFolder } from '../training/run-folder.ts';
 import type { ChangeableKey } from '../training/same-run.ts';
+import type { TrainingRanks } from '../training/team.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { workerBatches } from '../training/worker-batches.ts';
 import { requireTrainingMemory } from './checks.ts';
@@ -40,6 +45,8 @@ export interface TrainModelOptions extends RunContext, RunStart {
   readonly optimizerDevice?: Device | undefined;
   /** Keys of the recipe that may differ from those of the run that is resumed. */
   readonly allowChanges?: readonly ChangeableKey[] | undefined;
+  /** The processes that train together, all with the same options. The first one alone reports and writes files. */
+  readonly ranks?: TrainingRanks | undefined;
 }
 
 /** A training that reached its last step, or was stopped. */
@@ -61,41 +68,92 @@ export interface TrainModelResult {
  * @throws {AcditError} if the data, the recipe or the folder is not valid, or the loss is no longer a number.
  */
 export async function trainModel(options: TrainModelOptions): Promise<TrainModelResult> {
-  const { fresh = false, overwrite = false, device, recipe: given } = options;
+  const { fresh = false, overwrite = false, device, ranks } = options;
   if (overwrite && !fresh) throw new ArgumentError('--overwrite only goes with --fresh');
   const context = contextOf(options);
   const start = { fresh, overwrite };
-  await requireRunFolder(given.output.folder, start);
-  const { dataset, config, recipe } = await openTrainingData(given, device, context);
-  const made = { recipe, config, device, ...context };
-  const evaluation = recipe.evaluation && (await openTrainingEvaluation(made, recipe.evaluation));
+  const opened = await openTraining(options, context);
+  const { made, dataset, evaluation } = opened;
+  const { recipe } = made;
   let corruptInWorker = 0;
   const observer = new TrainingObserver({ ...made, dataset, evaluation });
-  const batchesFrom = (from: BatchesStart) =>
-    workerBatches(recipe, from, {
-      onWarning: context.report.warn,
-      onCorruptCount(count) {
-        corruptInWorker = count;
-      },
-    });
+  const share = ranks && { rank: ranks.communicator.rank, size: ranks.communicator.size };
+  const hooks = {
+    onWarning: context.report.warn,
+    onCorruptCount(count: number) {
+      corruptInWorker = count;
+    },
+  };
+  const batchesFrom = (from: BatchesStart) => workerBatches(recipe, from, hooks, share);
   try {
     const { step } = await train({
       ...made,
       optimizerDevice: options.optimizerDevice ?? device,
       ...(device.separateMemory && { batchesFrom }),
+      ...(ranks && { ranks }),
       dataset,
       ...start,
       allowChanges: options.allowChanges ?? [],
-      hooks: observer.hooks,
+      hooks: isFirst(ranks) ? observer.hooks : { onWarning: context.report.warn },
       locateModel: (name) => modelPath(name, context),
     });
     observer.close();
-    return observer.reportEnd(step, dataset.corruptCount + corruptInWorker);
+    return observer.reportEnd(step, await mostOf(ranks, dataset.corruptCount + corruptInWorker));
   } finally {
     observer.close();
     await evaluation?.dispose();
     await dataset.close?.();
   }
+}
+
+/** Opens what is trained, on all ranks, and checks that it is the same. */
+async function openTraining(options: TrainModelOptions, context: ActiveContext) {
+  const { fresh, overwrite, device, ranks, recipe: given } = options;
+  const open = async () => {
+    if (isFirst(ranks)) await requireRunFolder(given.output.folder, defined({ fresh, overwrite }));
+    if (ranks) requireWorkForAll(given, ranks.communicator.size);
+    const { dataset, config, recipe } = await openTrainingData(given, device, context);
+    const made = { recipe, config, device, ...context };
+    const evaluation =
+      recipe.evaluation && isFirst(ranks) ? await openTrainingEvaluation(made, recipe.evaluation) : undefined;
+    return { made, dataset, evaluation };
+  };
+  if (!ranks) return open();
+  const opened = await agree(ranks.communicator, open);
+  const { model, data, training } = given;
+  await requireAlike(ranks.communicator, {
+    'the recipe': JSON.stringify({ model, data, training }),
+    'the data': await describeData(opened.dataset),
+  });
+  return opened;
+}
+
+/** Whether this process reports and writes files. */
+function isFirst(ranks: TrainingRanks | undefined): boolean {
+  return ranks === undefined || ranks.communicator.rank === 0;
+}
+
+/** @throws {ArgumentError} if some ranks would have nothing to do */
+function requireWorkForAll({ training: { accumulate } }: Recipe, size: number): void {
+  if (size <= accumulate) return;
+  throw new ArgumentError(
+    `${size} processes were started, but a step has ${accumulate} micro-batches (training.accumulate), one for each; start at ` +
+      `most ${accumulate}, or give more micro-batches with fewer samples (training.batch)`,
+  );
+}
+
+/** Describes data so that other data has another description. */
+async function describeData(dataset: Dataset & Partial<Pick<ImageDataset, 'fingerprint'>>): Promise<string> {
+  const { size, sampleShape, classNames, autoencoder } = dataset;
+  const fingerprint = await dataset.fingerprint?.();
+  const text = JSON.stringify({ size, sampleShape, classNames, autoencoder, fingerprint });
+  return `${size} samples with the fingerprint ${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
+}
+
+/** The largest count of any rank: corrupt files that several met are counted once. */
+async function mostOf(ranks: TrainingRanks | undefined, count: number): Promise<number> {
+  if (!ranks) return count;
+  return Math.max(...(await exchangeTexts(ranks.communicator, String(count))).map(Number));
 }
 
 /** Opens the data, and checks everything that training would fail by hours later. */
@@ -196,10 +254,10 @@ class TrainingObserver {
       [`${unitOf(config)}/s`]: done.samplesPerSecond.toPrecision(3),
     });
     if (done.step % recipe.output.logEvery !== 0) return;
-    const { step, loss: _loss, ...rest } = done;
+    const { step, loss: _loss, ranks, ...rest } = done;
     const record = { loss: mean.take(), ...rest };
     this.#tracker?.scalars(step, record);
-    report.emit({ kind: 'step', step, ...record });
+    report.emit({ kind: 'step', step, ...record, ...(ranks && { ranks }) });
   }
 
   async #evaluate(step: number, ema: Parameters<TrainingEvaluation['run']>[0]): Promise<void> {

@@ -22,6 +22,9 @@ import {
 } from './programs.ts';
 import { forWebGpu } from './webgpu-graph.ts';
 
+/** The version of ONNX Runtime, on which the last bits of results may depend. */
+export const onnxRuntimeVersion: string = ort.env.versions.node ?? ort.env.versions.common;
+
 /** How a CPU is used. */
 export interface DeviceOptions {
   /** CPU threads, at most 4 per core (default: one per core that this process may use). */

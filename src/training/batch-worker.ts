@@ -8,7 +8,7 @@ import { recipeModel } from './recipe.ts';
 import type { BatchCalls } from './worker-batches.ts';
 
 serveWorkerThread<BatchCalls>({
-  async *batches({ recipe, start }, signal) {
+  async *batches({ recipe, start, share }, signal) {
     const warnings: string[] = [];
     function* reported() {
       for (const message of warnings.splice(0)) yield { kind: 'warning', message } as const;
@@ -17,7 +17,14 @@ serveWorkerThread<BatchCalls>({
     warnings.length = 0; // they were reported when the run began
     try {
       const config = recipeModel(recipe, dataset);
-      for await (const batch of noisedBatches({ recipe, config, dataset, start, signal })) {
+      for await (const batch of noisedBatches({
+        recipe,
+        config,
+        dataset,
+        start,
+        signal,
+        ...(share && { share }),
+      })) {
         yield* reported();
         const { corruptCount } = dataset;
         const { clean, noised, target } = batch;

@@ -9,7 +9,7 @@ import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CONFIG_FILE, TRAINER_FOLDER, WEIGHTS_FILE } from '../checkpoints/load.ts';
-import { saveModel } from '../checkpoints/save.ts';
+import { type StoredWeights, saveModel } from '../checkpoints/save.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
 import {
   openChecksummedSafetensors,
@@ -42,6 +42,19 @@ export interface TrainingPoint extends BatchesStart {
   readonly state: OptimizerState;
 }
 
+/** A state as it is written, all of it or tensors that are read when their turn comes. */
+export type StoredState = Readonly<Record<keyof OptimizerState, StoredWeights>>;
+
+/** A point of a training as it is written. */
+export interface StoredPoint extends BatchesStart {
+  readonly state: StoredState;
+}
+
+/** Makes a state of what is stored: part by part, tensor by tensor, in the order of the model's parameters. */
+export type StateReader<State> = (
+  read: (part: keyof OptimizerState, name: string) => Promise<Tensor<'float32'>>,
+) => Promise<State>;
+
 /** The newest one and the one before it. */
 const KEPT_STATES = 2;
 
@@ -50,7 +63,7 @@ export async function saveTraining(
   folder: string,
   config: AcditConfig,
   recipe: Recipe,
-  { step, position, state }: TrainingPoint,
+  { step, position, state }: StoredPoint,
 ): Promise<void> {
   const trainer = join(folder, TRAINER_FOLDER);
   await makeFolders(trainer);
@@ -75,7 +88,7 @@ export async function saveTraining(
 export async function completeSave(
   folder: string,
   config: AcditConfig,
-  { step, state }: TrainingPoint,
+  { step, state }: StoredPoint,
 ): Promise<void> {
   const [newest] = await stateFiles(join(folder, TRAINER_FOLDER));
   if (newest === undefined || stepOf(newest) !== step) return;
@@ -125,18 +138,43 @@ export async function stateFiles(trainer: string): Promise<string[]> {
  * @throws {CheckpointError} naming what differs if it belongs to another recipe, other classes or another model; or if
  * all are damaged.
  */
-export async function resumeTraining(
+export function resumeTraining(
   folder: string,
   config: AcditConfig,
   recipe: Recipe,
   allowed: readonly ChangeableKey[] = [],
   warn: (message: string) => void = () => {},
 ): Promise<TrainingPoint | undefined> {
+  const whole: StateReader<OptimizerState> = async (read) => {
+    const readPart = async (part: keyof OptimizerState): Promise<Weights> => {
+      const values = new Map<string, Tensor<'float32'>>();
+      for (const name of parameters(config).keys()) values.set(name, await read(part, name));
+      return packed(values);
+    };
+    return {
+      weights: await readPart('weights'),
+      ema: await readPart('ema'),
+      firstMoments: await readPart('firstMoments'),
+      secondMoments: await readPart('secondMoments'),
+    };
+  };
+  return resumeWith(whole, folder, config, recipe, allowed, warn);
+}
+
+/** {@link resumeTraining} with a state that `reader` makes; it is made again if a tensor is damaged. */
+export async function resumeWith<State>(
+  reader: StateReader<State>,
+  folder: string,
+  config: AcditConfig,
+  recipe: Recipe,
+  allowed: readonly ChangeableKey[],
+  warn: (message: string) => void,
+): Promise<(BatchesStart & { readonly state: State }) | undefined> {
   const trainer = join(folder, TRAINER_FOLDER);
   let damage: FormatError | undefined;
   for (const file of await stateFiles(trainer)) {
     try {
-      const point = await readState(join(trainer, file), config, recipe, allowed, warn);
+      const point = await readState(reader, join(trainer, file), config, recipe, allowed, warn);
       if (damage) warn(`${damage.message}; the state of step ${point.step} is used instead`);
       return point;
     } catch (error) {
@@ -152,13 +190,14 @@ export async function resumeTraining(
   );
 }
 
-async function readState(
+async function readState<State>(
+  reader: StateReader<State>,
   path: string,
   config: AcditConfig,
   recipe: Recipe,
   allowed: readonly ChangeableKey[],
   warn: (message: string) => void,
-): Promise<TrainingPoint> {
+): Promise<BatchesStart & { readonly state: State }> {
   return closingAfter(
     await openChecksummedSafetensors(await openFile(path), isEarlierState),
     async (archive) => {
@@ -167,29 +206,17 @@ async function readState(
       if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {
         throw new CheckpointError(`${path}: does not say its step and position; start over with --fresh`);
       }
-      const state = {
-        weights: await readPart(archive, 'weights', config),
-        ema: await readPart(archive, 'ema', config),
-        firstMoments: await readPart(archive, 'firstMoments', config),
-        secondMoments: await readPart(archive, 'secondMoments', config),
-      };
+      for (const part of PARTS) checkPart(archive, part, config);
+      const state = await reader(async (part, name) => toFloat32(await archive.read(`${part}.${name}`)));
       if (isEarlierState(archive.metadata)) warn(earlierStateNote(path, config));
       return { step: Number(step), position: Number(position), state };
     },
   );
 }
 
-async function readPart(
-  archive: SafetensorsArchive,
-  part: keyof OptimizerState,
-  config: AcditConfig,
-): Promise<Weights> {
+/** Checks that a part of a state has the model's weights. @throws {CheckpointError} naming what differs */
+function checkPart(archive: SafetensorsArchive, part: keyof OptimizerState, config: AcditConfig): void {
   const stored = archive.names.filter((name) => name.startsWith(`${part}.`));
   const shapes = stored.map((name) => [name.slice(part.length + 1), archive.info(name).shape] as const);
   checkWeights(config, new Map(shapes));
-  const values = new Map<string, Tensor<'float32'>>();
-  for (const name of parameters(config).keys()) {
-    values.set(name, toFloat32(await archive.read(`${part}.${name}`)));
-  }
-  return packed(values);
 }

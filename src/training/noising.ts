@@ -34,6 +34,12 @@ export interface BatchesStart {
   readonly position: number;
 }
 
+/** Which micro-batches of each step are made: every `size`-th, from number `rank`. */
+export interface BatchShare {
+  readonly rank: number;
+  readonly size: number;
+}
+
 /** What batches are made of. */
 export interface NoisedBatchesOptions {
   readonly recipe: Recipe;
@@ -41,6 +47,8 @@ export interface NoisedBatchesOptions {
   readonly dataset: Dataset;
   readonly start: BatchesStart;
   readonly signal?: AbortSignal;
+  /** By default all micro-batches. */
+  readonly share?: BatchShare;
 }
 
 /**
@@ -53,28 +61,30 @@ export async function* noisedBatches({
   dataset,
   start,
   signal,
+  share = { rank: 0, size: 1 },
 }: NoisedBatchesOptions): AsyncGenerator<NoisedBatch, void, void> {
   const { prediction, noiseSchedule, noiseShift } = diffusionSettings(config);
   const schedule = createNoiseSchedule(noiseSchedule, noiseShift);
   const { lossWeighting: weighting, timesteps } = training;
   const weights = timestepWeights(schedule, { weighting, prediction, timesteps });
+  const isOwn = (micro: number): boolean => micro % share.size === share.rank;
   const source = batches(dataset, {
     batchSize: training.batch,
     seed: training.seed,
     position: start.position,
+    takes: (batch) => isOwn(batch % training.accumulate),
     // Latents are mirrored before they are encoded, and chosen when they are read.
     ...(!dataset.autoencoder && { augmentation: { horizontalFlip: data.flip, cropPadding: data.crop } }),
     ...(signal && { signal }),
   });
-  let micro = 0;
-  let { step } = start;
-  for await (const { samples, labels } of source) {
+  for await (const { samples, labels, position } of source) {
+    const number = (position - start.position) / training.batch;
+    const step = start.step + Math.floor(number / training.accumulate);
+    const micro = number % training.accumulate;
     const generator = Generator.seeded(training.seed, NOISE_STREAM, step, micro);
     const tokens = patchify(config, samples);
     const batch = noiseBatch(config, schedule, tokens, labels, training, generator);
     yield { ...batch, lossWeights: Array.from(batch.timesteps, (timestep) => float32At(weights, timestep)) };
-    micro = (micro + 1) % training.accumulate;
-    if (micro === 0) step++;
   }
 }
 

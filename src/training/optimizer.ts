@@ -52,6 +52,11 @@ export interface StepOptions {
 export interface Optimizer {
   /** The L2 norm of all gradients together. */
   norm(gradients: Weights): Promise<number>;
+  /**
+   * Sums of the gradients' squares, one of each row of {@link ROW} values; a vector's last row may be shorter. The norm is
+   * the root of their sum, added one after the other.
+   */
+  rowSums(gradients: Weights): AsyncGenerator<Float32Array>;
   /** One AdamW step (Loshchilov and Hutter, 2019), as torch.optim.AdamW does it, then the moving average. */
   step(state: OptimizerState, gradients: Weights, options: StepOptions): Promise<void>;
   /** Give back its programs' memory. */
@@ -116,7 +121,7 @@ export function packed(weights: Weights): Weights {
 }
 
 /** Tensors that lie one after another, as one each. */
-function contiguousRuns(weights: Weights): Float32Array[] {
+export function contiguousRuns(weights: Weights): Float32Array[] {
   const found: Float32Array[] = [];
   for (const { data } of weights.values()) {
     const last = found.at(-1);
@@ -139,7 +144,7 @@ export function requireFinite(step: number, loss: number, norm: number, advice: 
 }
 
 /** Elements a run: few enough for the pieces of all parts to share a core's cache, enough to be worth a run. */
-const PIECE = 196608;
+export const PIECE = 196608;
 
 const PARTS = ['weights', 'gradients', 'firstMoments', 'secondMoments', 'ema'] as const;
 
@@ -207,16 +212,20 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
   const update = await device.compile(stepGraph(decays));
   const values = input('values', ['rows', 'columns']);
   const sumsOfSquares = await device.compile(graphOf({ sums: sumOfSquares(values) }));
+  async function* rowSums(gradients: Weights): AsyncGenerator<Float32Array> {
+    for (const piece of pieces([gradients])) {
+      for (const rows of rowsOf(at(piece, 0).data)) {
+        yield get(await sumsOfSquares.run({ values: rows }), 'sums').data as Float32Array;
+      }
+    }
+  }
   return {
+    rowSums,
+
     async norm(gradients) {
       let sum = 0;
-      for (const piece of pieces([gradients])) {
-        // Row by row, then in doubles: one float32 sum over millions would lose the small ones.
-        for (const rows of rowsOf(at(piece, 0).data)) {
-          const sums = get(await sumsOfSquares.run({ values: rows }), 'sums');
-          for (const row of sums.data) sum += Number(row);
-        }
-      }
+      // Row by row, then in doubles: one float32 sum over millions would lose the small ones.
+      for await (const sums of rowSums(gradients)) for (const row of sums) sum += row;
       return Math.sqrt(sum);
     },
 
@@ -244,7 +253,7 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
 }
 
 /** Values added up before doubles take over. */
-const ROW = 128;
+export const ROW = 128;
 
 /** A vector as a matrix of long rows, and what is left of it. */
 function* rowsOf(data: Float32Array): Generator<Tensor<'float32'>> {

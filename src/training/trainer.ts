@@ -8,10 +8,13 @@ import { printable } from '../io/printable.ts';
 import { movedClass } from '../models/acdit/class-names.ts';
 import { type AcditConfig, describeOrigin, diffusionSettings, sameOrigin } from '../models/acdit/config.ts';
 import { checkWeights, type Weights } from '../models/acdit/weights.ts';
-import { completeSave, resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
+import { completeSave, resumeTraining, resumeWith, saveTraining, type TrainingPoint } from './checkpoint.ts';
+import type { BatchesStart } from './noising.ts';
 import { initialState } from './optimizer.ts';
+import { RankTeam } from './rank-team.ts';
 import { beginRun, lockRunFolder, type RunStart } from './run-folder.ts';
 import type { ChangeableKey } from './same-run.ts';
+import type { TrainingRanks } from './team.ts';
 import { freshWeights, type LoopOptions, requireFit, runTraining } from './training-loop.ts';
 
 export type { StepReport, TrainingHooks } from './training-loop.ts';
@@ -25,6 +28,11 @@ export interface TrainingOptions extends Omit<LoopOptions, 'point' | 'save'>, Ru
   readonly locateModel?: (name: string) => Promise<string>;
   /** Keys of the recipe that may differ from those of the run that is resumed. */
   readonly allowChanges?: readonly ChangeableKey[];
+  /**
+   * The processes that train together. All call `train` with the same recipe and data; the first one alone calls hooks, and
+   * uses the folder.
+   */
+  readonly ranks?: TrainingRanks;
 }
 
 /**
@@ -37,8 +45,9 @@ export interface TrainingOptions extends Omit<LoopOptions, 'point' | 'save'>, Ru
  * @throws {CheckpointError} if the state is of a different recipe or has different classes, naming what differs.
  */
 export async function train(options: TrainingOptions): Promise<TrainingPoint> {
-  const { recipe, config, dataset, signal, hooks = {} } = options;
+  const { recipe, config, dataset, signal, ranks, hooks = {} } = options;
   requireFit(config, dataset);
+  if (ranks) return trainRanks(options, ranks);
   const onWait = (owner: string): void => hooks.onWait?.(owner);
   const lock = await lockRunFolder(recipe.output.folder, options, signal, onWait);
   return closingAfter(lock, () => trainLocked(lock, options));
@@ -66,14 +75,52 @@ async function trainLocked(lock: Lock, options: TrainingOptions): Promise<Traini
   });
 }
 
+/** Trains on several ranks: {@link train} with the folder and the state in the hands of the first one. */
+async function trainRanks(options: TrainingOptions, ranks: TrainingRanks): Promise<TrainingPoint> {
+  const { recipe, config, signal, hooks, fresh, allowChanges = [] } = options;
+  const { folder } = recipe.output;
+  const team = new RankTeam(config, ranks);
+  let lock: Lock | undefined;
+  let start: BatchesStart = { step: 0, position: 0 };
+  const stored = (at: BatchesStart) => ({ step: at.step, position: at.position, state: team.stored });
+  const onWarning = (message: string): void => hooks?.onWarning?.(message);
+  try {
+    await team.lead(async () => {
+      lock = await lockRunFolder(folder, options, signal, (owner) => hooks?.onWait?.(owner));
+      const load = (read: Parameters<typeof team.load>[0]) => team.load(read);
+      const resumed = fresh
+        ? undefined
+        : await resumeWith(load, folder, config, recipe, allowChanges, onWarning);
+      if (resumed) start = resumed;
+      else await team.begin(await startingWeights(options));
+      await beginRun(folder, options);
+      if (resumed) await completeSave(folder, config, stored(resumed));
+    });
+    return await runTraining({
+      ...options,
+      team,
+      share: { rank: ranks.communicator.rank, size: ranks.communicator.size },
+      point: await team.share(start),
+      async save(reached) {
+        await lock?.requireHeld();
+        await saveTraining(folder, config, recipe, stored(reached));
+      },
+    });
+  } finally {
+    await (lock as Lock | undefined)?.close();
+  }
+}
+
 async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
+  return { step: 0, position: 0, state: initialState(await startingWeights(options)) };
+}
+
+async function startingWeights(options: TrainingOptions): Promise<Weights> {
   const { config, signal, locateModel = async (name) => name } = options;
   const { seed, initFrom } = options.recipe.training;
-  const weights =
-    initFrom === undefined
-      ? freshWeights(config, seed)
-      : await weightsOf(await locateModel(initFrom), config, signal);
-  return { step: 0, position: 0, state: initialState(weights) };
+  return initFrom === undefined
+    ? freshWeights(config, seed)
+    : weightsOf(await locateModel(initFrom), config, signal);
 }
 
 /** Another model's weights. It may have other blocks: no weight depends on how an image is divided. */

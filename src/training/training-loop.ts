@@ -7,15 +7,16 @@ import { AcditError, ConfigError, TrainingError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { type AcditConfig, describeOrigin, sameOrigin } from '../models/acdit/config.ts';
 import { initializeWeights, type Weights } from '../models/acdit/weights.ts';
+import { defined } from '../records.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { TrainingPoint } from './checkpoint.ts';
 import { compileGradientPass } from './compile-gradient-pass.ts';
-import type { GradientPass, NoisedBatch } from './gradient-pass.ts';
-import { learningRate } from './learning-rate.ts';
+import type { NoisedBatch } from './gradient-pass.ts';
 import { type BatchesStart, type NoisedBatchesOptions, noisedBatches } from './noising.ts';
-import { clipFactor, compileOptimizer, type Optimizer, requireFinite, zerosLike } from './optimizer.ts';
-import type { Recipe } from './recipe.ts';
+import { compileOptimizer, zerosLike } from './optimizer.ts';
+import { stepSettings } from './step-settings.ts';
+import type { RankReport, Stepper, StepperParts, Team } from './team.ts';
 
 /** Key of the weights among the streams of random numbers that are derived from the seed. */
 const WEIGHTS_STREAM = 1;
@@ -28,6 +29,8 @@ export interface StepReport {
   readonly gradientNorm: number;
   readonly learningRate: number;
   readonly samplesPerSecond: number;
+  /** What each rank did, if there are several. */
+  readonly ranks?: readonly RankReport[];
 }
 
 /** Called during training. */
@@ -68,6 +71,8 @@ export interface LoopOptions extends Omit<NoisedBatchesOptions, 'start'> {
   /** Keeps a point to resume from: every `checkpointEvery` steps, and at the end. */
   readonly save?: (point: TrainingPoint) => Promise<void>;
   readonly hooks?: TrainingHooks;
+  /** The processes that train together; by default, this one alone. */
+  readonly team?: Team;
 }
 
 /** Returns the random weights that a training begins with. */
@@ -83,43 +88,48 @@ export function freshWeights(config: AcditConfig, seed: number): Weights {
  * @throws {ConfigError} if the model does not fit the dataset.
  */
 export async function runTraining(options: LoopOptions): Promise<TrainingPoint> {
-  const { recipe, config, dataset, device, optimizerDevice = device, signal, hooks = {} } = options;
+  const { recipe, config, dataset, device, optimizerDevice = device, signal, hooks = {}, share } = options;
   const { training, output } = recipe;
+  const team = options.team ?? alone;
   requireFit(config, dataset);
   let { point } = options;
   const saver = createSaver(options, point.step);
-  await hooks.onStart?.(point);
-  const evaluate = async ({ step, state }: TrainingPoint): Promise<void> => {
+  await team.lead(async () => hooks.onStart?.(point));
+  const evaluate = async (at: TrainingPoint): Promise<void> => {
     const every = recipe.evaluation?.every;
-    if (every !== undefined && step > 0 && step % every === 0) await hooks.onEvaluate?.(step, state.ema);
+    if (every === undefined || at.step === 0 || at.step % every !== 0) return;
+    await hooks.onEvaluate?.(at.step, await team.average(at));
   };
   const pass = await compileGradientPass(device, config, training.batch, training.activations);
   const optimizer = await compileOptimizer(optimizerDevice, training);
-  const stepper = createStepper(recipe, pass, optimizer, point.state.weights);
+  const stepper = team.createStepper({ recipe, pass, optimizer, weights: point.state.weights });
   const source =
     options.batchesFrom?.(point) ??
-    noisedBatches({ recipe, config, dataset, start: point, ...(signal && { signal }) });
+    noisedBatches({ recipe, config, dataset, start: point, ...defined({ signal, share }) });
   try {
-    await evaluate(point);
+    await team.lead(() => evaluate(point));
     while (point.step < training.steps) {
       const started = performance.now();
       const report = await stepper.step(point, source, signal);
       const seconds = (performance.now() - started) / 1000;
       const samples = training.batch * training.accumulate;
       point = { ...point, step: point.step + 1, position: point.position + samples };
-      await hooks.onStep?.({ ...report, step: point.step, samplesPerSecond: samples / seconds });
-      if (point.step % output.checkpointEvery === 0) await saver.save(point);
-      if (output.sampleEvery > 0 && point.step % output.sampleEvery === 0) {
-        await hooks.onSample?.(point.step, point.state.ema);
-      }
-      await evaluate(point);
+      await team.lead(async () => {
+        await hooks.onStep?.({ ...report, step: point.step, samplesPerSecond: samples / seconds });
+        if (point.step % output.checkpointEvery === 0) await saver.save(point);
+        if (output.sampleEvery > 0 && point.step % output.sampleEvery === 0) {
+          await hooks.onSample?.(point.step, await team.average(point));
+        }
+        await evaluate(point);
+      });
     }
-    await saver.save(point);
+    await team.lead(() => saver.save(point));
   } catch (error) {
-    if (signal?.aborted) await saver.save(point);
+    if (signal?.aborted) await team.lead(() => saver.save(point));
     else {
       // If the loss is not a number, the weights before it may be bad too.
-      if (stepper.isWhole() && !(error instanceof TrainingError)) await saver.saveAfter(error, point);
+      const isBad = [error, (error as Error).cause].some((one) => one instanceof TrainingError);
+      if (stepper.isWhole() && !isBad) await team.lead(() => saver.saveAfter(error, point));
       throw error;
     }
   } finally {
@@ -186,25 +196,21 @@ export function requireFit(config: AcditConfig, dataset: Dataset): void {
   }
 }
 
+/** The team of one process. */
+const alone: Team = {
+  lead: (work) => work(),
+  average: async ({ state }) => state.ema,
+  createStepper,
+};
+
 /** One optimizer step over `accumulate` micro-batches. The state changes only after the last of them. */
-function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer, weights: Weights) {
+function createStepper({ recipe, pass, optimizer, weights }: StepperParts): Stepper {
   const { training } = recipe;
   const gradients = zerosLike(weights);
   const part = training.accumulate > 1 ? zerosLike(weights) : gradients;
-  const rates = {
-    kind: training.schedule,
-    peak: training.learningRate,
-    totalSteps: training.steps,
-    warmupSteps: training.warmupSteps,
-    decayFraction: training.decayFraction,
-  } as const;
 
   let whole = true;
-  const step = async (
-    { step, state }: TrainingPoint,
-    source: AsyncGenerator<NoisedBatch, void, void>,
-    signal?: AbortSignal,
-  ) => {
+  const step: Stepper['step'] = async ({ step, state }, source, signal) => {
     let loss = 0;
     for (let micro = 0; micro < training.accumulate; micro++) {
       const next = await source.next();
@@ -214,22 +220,13 @@ function createStepper(recipe: Recipe, pass: GradientPass, optimizer: Optimizer,
       if (part !== gradients) accumulate(gradients, part, micro === 0);
     }
     const norm = (await optimizer.norm(gradients)) / training.accumulate;
-    requireFinite(
-      step + 1,
-      loss,
-      norm,
-      'the last checkpoint is untouched. Try a lower learningRate, more warmupSteps, or a smaller clip',
-    );
-    const rate = learningRate(rates, step);
-    const gradientScale = clipFactor(norm, training.clip) / training.accumulate;
+    const settings = stepSettings(recipe, step, loss, norm);
     whole = false;
-    await optimizer.step(state, gradients, { learningRate: rate, step: step + 1, gradientScale });
+    await optimizer.step(state, gradients, settings);
     whole = true;
-    return { loss, gradientNorm: norm, learningRate: rate };
+    return { loss, gradientNorm: norm, learningRate: settings.learningRate };
   };
-  /** Whether the state is the one after the last step; it is not if the optimizer failed while it changed it. */
-  const isWhole = (): boolean => whole;
-  return { step, isWhole };
+  return { step, isWhole: () => whole };
 }
 
 function accumulate(sum: Weights, part: Weights, first: boolean): void {

@@ -7,7 +7,7 @@ import { programBeside, startWorkerThread } from '../remote/node.ts';
 import type { Call } from '../remote/protocol.ts';
 import { connect } from '../remote/remote.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
-import type { BatchesStart } from './noising.ts';
+import type { BatchesStart, BatchShare } from './noising.ts';
 import type { Recipe } from './recipe.ts';
 
 /** What the worker sends. */
@@ -18,7 +18,11 @@ export type BatchWorkerEvent =
 /** The calls that the worker answers. */
 export interface BatchCalls {
   /** Makes the recipe's micro-batches without end. */
-  batches: Call<{ readonly recipe: Recipe; readonly start: BatchesStart }, void, BatchWorkerEvent>;
+  batches: Call<
+    { readonly recipe: Recipe; readonly start: BatchesStart; readonly share?: BatchShare | undefined },
+    void,
+    BatchWorkerEvent
+  >;
 }
 
 /** Told of what the worker comes across. */
@@ -40,11 +44,12 @@ export async function* workerBatches(
   recipe: Recipe,
   { step, position }: BatchesStart,
   hooks: BatchWorkerHooks = {},
+  share?: BatchShare,
 ): AsyncGenerator<NoisedBatch, void, void> {
   const program = programBeside(import.meta.url, 'batch-worker');
   const worker = connect<BatchCalls>(startWorkerThread(program, 'the worker that makes batches'));
   try {
-    const given = { recipe, start: { step, position } };
+    const given = { recipe, start: { step, position }, share };
     for await (const event of worker.stream('batches', given, { unread: AHEAD })) {
       if (event.kind === 'warning') hooks.onWarning?.(event.message);
       else {

@@ -1,0 +1,67 @@
+/** @file The processes that train together, as the training loop sees them: one alone, or the ranks of a launcher. */
+
+import type { Communicator } from '../distributed/communicator.ts';
+import type { Weights } from '../models/acdit/weights.ts';
+import type { TrainingPoint } from './checkpoint.ts';
+import type { GradientPass, NoisedBatch } from './gradient-pass.ts';
+import type { Optimizer } from './optimizer.ts';
+import type { Recipe } from './recipe.ts';
+
+/** The ranks of a training. */
+export interface TrainingRanks {
+  readonly communicator: Communicator;
+  /** Aborted when this rank is asked to stop: it tells the others. */
+  readonly wish: AbortSignal;
+  /** Aborted when all ranks have agreed to stop, because one was asked to; its signal is that of the training. */
+  readonly stop: AbortController;
+}
+
+/** What a rank did in a step. */
+export interface RankReport {
+  readonly rank: number;
+  readonly microBatches: number;
+  /** Seconds of gradients, the batches included. */
+  readonly computeSeconds: number;
+  /** Seconds of waiting for other ranks and the network. */
+  readonly waitSeconds: number;
+  /** Bytes sent to other ranks. */
+  readonly bytesSent: number;
+}
+
+/** What a step found. */
+export interface StepResult {
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  /** What each rank did, if there are several. */
+  readonly ranks?: readonly RankReport[];
+}
+
+/** What steps are made of. */
+export interface StepperParts {
+  readonly recipe: Recipe;
+  readonly pass: GradientPass;
+  readonly optimizer: Optimizer;
+  /** The model's weights, for their names and shapes. */
+  readonly weights: Weights;
+}
+
+/** Takes steps. */
+export interface Stepper {
+  step(
+    point: TrainingPoint,
+    source: AsyncGenerator<NoisedBatch, void, void>,
+    signal?: AbortSignal,
+  ): Promise<StepResult>;
+  /** Whether the state is the one after the last step; it is not if the optimizer failed while it changed it. */
+  isWhole(): boolean;
+}
+
+/** The processes that train together. */
+export interface Team {
+  /** Runs work of the first process; the others help it, and wait. If it fails, it does for all. */
+  lead(work: () => Promise<void>): Promise<void>;
+  /** Returns the whole moving average, for the work of the first process. */
+  average(point: TrainingPoint): Promise<Weights>;
+  createStepper(parts: StepperParts): Stepper;
+}
