@@ -27,6 +27,7 @@ const GROUPS: Readonly<Record<string, Titles>> = {
     'docs/library.md': 'Library',
     'docs/command-line.md': 'Command line',
     'docs/sampling.md': 'Sampling options',
+    'docs/tuning.md': 'Tuned solvers',
     'docs/training.md': 'Train',
     'docs/evaluating.md': 'Evaluate images',
     'docs/evaluating-samples.md': 'Samples to evaluate',

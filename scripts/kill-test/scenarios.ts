@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { golden } from '../../test/support/golden.ts';
 import { writeIdxDataset } from '../../test/support/idx-files.ts';
 import { writePictureFolder } from '../../test/support/picture-folder.ts';
 import { saveAutoencoder } from '../../test/support/tiny-autoencoder.ts';
@@ -77,6 +78,16 @@ export function scenariosOf({ folder, hubEndpoint }: Inputs): readonly Scenario[
         return ['encode', input('images'), out, ...settings, '--quiet'];
       },
       outcome: (out) => filesIn(out, /./),
+    },
+    {
+      name: 'tune',
+      args: () => {
+        const settings = ['--steps', '3,4', '--samples', '4', '--reference-steps', '16', '--threads', '1'];
+        return ['tune', golden('image-tiny.pt'), ...settings, '--overwrite', '--quiet'];
+      },
+      env: (out) => ({ XDG_CACHE_HOME: out }),
+      // ONNX Runtime has files of its own in the cache.
+      outcome: (out) => filesIn(join(out, 'acdit'), /./),
     },
     {
       name: 'fetch',

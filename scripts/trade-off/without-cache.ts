@@ -6,7 +6,6 @@
 import { at, take } from '../../src/at.ts';
 import { guide } from '../../src/diffusion/guidance.ts';
 import { linearNoiseSchedule } from '../../src/diffusion/noise-schedule.ts';
-import { createSolver } from '../../src/diffusion/solvers/index.ts';
 import { type Graph, graphOf } from '../../src/graph/onnx.ts';
 import { concat, expand, reshape } from '../../src/graph/operators/index.ts';
 import { constant, input, inputName, type SymbolicTensor } from '../../src/graph/symbolic.ts';
@@ -33,6 +32,7 @@ import {
   weightViews,
 } from '../../src/models/acdit/weights.ts';
 import type { Device } from '../../src/runtime/device.ts';
+import { createBlockSteps } from '../../src/sampling/block-steps.ts';
 import {
   blockOf,
   planSampling,
@@ -55,11 +55,12 @@ export async function sampleWithoutCache(
   const samples = plan.labels.length;
   const rows = 2 * samples;
   const [starting, drawn] = [startingNoise(config, plan), solverNoise(plan)];
+  const stepsOf = createBlockSteps(linearNoiseSchedule(), plan);
   const finished: Tensor<'float32'>[] = [];
   for (let block = 0; block < config.blocks; block++) {
     const graph = sequenceGraph(config, rows, block + 1);
     const program = await device.compile(graph, boundWeights(graph, weights));
-    const solver = createSolver(plan.solver, linearNoiseSchedule(), at(plan.steps, block));
+    const { solver } = stepsOf(block);
     const own = plan.labels.map((ofBlocks) => at(ofBlocks, block));
     const classes = [...own, ...Array<number>(samples).fill(config.classes)];
     const labels = tensor('int64', [rows], BigInt64Array.from(classes, BigInt));

@@ -11,4 +11,5 @@ export type { CheckpointLayout } from './official-config.ts';
 export { saveOfficial } from './official-writer.ts';
 export { saveOnnx } from './onnx-writer.ts';
 export { type SaveOptions, type StorageType, type StoredWeights, saveModel } from './save.ts';
+export { parseSolver, type SolverFile } from './solver-file.ts';
 export { parseAutoencoderConfig, type StoredAutoencoder } from './stored-autoencoder.ts';

@@ -16,6 +16,7 @@ import { hubHint } from './hub-hint.ts';
 import { type OpenOptions, openOfficial } from './official.ts';
 import { openSafetensorsFiles } from './safetensors-files.ts';
 import { CONFIG_FILE, checkedModel, readWeights, type StoredModel, WEIGHTS_FILE } from './stored-model.ts';
+import { readTunedSolver } from './tuned-solver.ts';
 
 export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource } from './stored-model.ts';
 
@@ -37,7 +38,12 @@ export async function openModel(path: string, options: OpenOptions = {}): Promis
       `${path}: no such model; give a model folder, a .safetensors file or an official .pt${hubHint(path, 'fetchModel')}`,
     );
   }
-  if (stats.isDirectory()) return options.weights === 'model' ? openTraining(path) : openFolder(path);
+  const model = await openStored(path, stats.isDirectory(), options);
+  return { ...model, tunedSolver: (signal) => readTunedSolver(path, model, signal) };
+}
+
+async function openStored(path: string, isFolder: boolean, options: OpenOptions): Promise<StoredModel> {
+  if (isFolder) return options.weights === 'model' ? openTraining(path) : openFolder(path);
   if (path.endsWith('.safetensors') || isShardIndex(path)) return openFolder(dirname(path), basename(path));
   const checkpoint = await openTorchCheckpoint(await openFile(path));
   return closingOnError(checkpoint, async () => checkedModel(path, openOfficial(checkpoint, path, options)));

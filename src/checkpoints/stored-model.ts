@@ -12,6 +12,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { parseConfig } from './config-json.ts';
 import { openOfficial } from './official.ts';
 import { unroundedArchive } from './rounded-weights.ts';
+import type { SolverFile } from './solver-file.ts';
 
 /** The two files of a model folder. */
 export const CONFIG_FILE = 'config.json';
@@ -23,6 +24,11 @@ export interface StoredModel {
   readonly archive: TensorArchive;
   /** `int8` if its weights are stored in 8 bits, and so are best multiplied in them. */
   readonly precision?: 'int8';
+  /**
+   * Reads the solver that `acdit tune` fitted to the model.
+   * @throws {CheckpointError} if there is none, it is damaged, or was made for another model
+   */
+  readonly tunedSolver?: (signal?: AbortSignal) => Promise<SolverFile>;
 }
 
 /**

@@ -14,6 +14,7 @@ const commands: Readonly<
 > = {
   sample: ['sample images from a model', () => import('./sample.ts')],
   train: ['train a model by a recipe, or resume a training', () => import('./train.ts')],
+  tune: ['fit a solver to a model, for samples in fewer steps', () => import('./tune.ts')],
   encode: ['encode images to latents to train on', () => import('./encode.ts')],
   convert: ['convert a model: official checkpoint, model folder, ONNX', () => import('./convert.ts')],
   verify: ['check a model against golden numbers of the official code', () => import('./verify.ts')],

@@ -1,8 +1,7 @@
 /** @file `acdit sample`: images or videos from a model. */
 
 import { readFile } from 'node:fs/promises';
-import { GUIDANCE_SCHEDULES } from '../diffusion/guidance.ts';
-import { solverNames } from '../diffusion/solvers/index.ts';
+import { solverChoices } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
@@ -10,7 +9,6 @@ import { closingAfter } from '../io/byte-source.ts';
 import { printable } from '../io/printable.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { didYouMean } from '../nearest.ts';
-import { defined } from '../records.ts';
 import { sample } from '../runs/sample.ts';
 import { DEFAULT_FPS } from '../runs/sample-files.ts';
 import { sampleNpz } from '../runs/sample-npz.ts';
@@ -33,6 +31,7 @@ import {
   realNumber,
   wholeNumber,
 } from './flags.ts';
+import { guidanceFlags, guidanceOptions } from './guidance-flags.ts';
 import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from './shared-flags.ts';
 
 const sampleFlags = {
@@ -53,28 +52,15 @@ const sampleFlags = {
     parse: timestepList,
     help: 'uniform; logsnr: spaced in log signal-to-noise; or listed: 999,700,400,100 (default: uniform)',
   },
-  cfg: {
-    value: 'X',
-    parse: perBlock(realNumber('of at least 0', (value) => value >= 0)),
-    help: "guidance scale; for each block its own: 1.5/2/2/2 (default: the model's own, else 1.5, video 2.5)",
-  },
-  'guidance-interval': {
-    value: 'A,B',
-    parse: list(realNumber('such as -3.6', () => true)),
-    help: "guide only where the log signal-to-noise is A to B, such as -3.6,1.8 (default: the model's own)",
-  },
-  'guidance-schedule': choiceFlag(
-    GUIDANCE_SCHEDULES,
-    "guidance over blocks: constant, or linear, rising to the scale (default: the model's own)",
-  ),
+  ...guidanceFlags,
   seed: countFlag('random seed of the noise', {
     minimum: 0,
     default: DEFAULT_SEED,
     aliases: ['global_seed'],
   }),
   solver: choiceFlag(
-    solverNames,
-    `solver: ${solverNames.join(', ')} (default: the first, or euler for models of flow)`,
+    solverChoices,
+    `${solverChoices.join(', ')}, made by acdit tune (default: the first; for flow euler)`,
   ),
   out: { value: 'DIR', default: 'samples', help: 'folder of the images or videos', aliases: ['save_dir'] },
   continue: { value: 'PATH', help: 'continue the first blocks of an image, a video, or a folder of frames' },
@@ -179,23 +165,6 @@ async function sampleWith(values: ChosenSampling, name: string): Promise<void> {
   report.emit({ model: name, ...result });
   const videos = model.config.frames > 1 ? result.samples.map(({ file }) => file) : [];
   for (const path of [result.latents, ...videos, result.grid]) if (path !== undefined) report.print(path);
-}
-
-/** Returns the guidance flags as options: a scale alone replaces all of the model's own guidance. */
-function guidanceOptions({
-  cfg,
-  guidanceInterval: interval,
-  guidanceSchedule: schedule,
-}: Pick<SampleValues, 'cfg' | 'guidanceInterval' | 'guidanceSchedule'>): Pick<
-  SamplingOptions,
-  'cfg' | 'guidance'
-> {
-  if (interval === undefined && schedule === undefined) return { cfg };
-  // A list of another length is refused where requests are checked.
-  return {
-    cfg: undefined,
-    guidance: defined({ scale: cfg, interval: interval as [number, number] | undefined, schedule }),
-  };
 }
 
 async function readNoise(path: string): Promise<Tensor<'float32'>> {

@@ -30,13 +30,18 @@ export {
 } from './prediction.ts';
 export {
   createSolver,
+  createTunedSolver,
   type Solver,
+  type SolverChoice,
   type SolverName,
   type SolverState,
   type SolverStep,
+  solverChoices,
   solverNames,
   solversOf,
 } from './solvers/index.ts';
 export type { DdimOptions } from './solvers/leading.ts';
+export { type MultistepPath, secondOrderWeights } from './solvers/multistep.ts';
 export type { NormalSource } from './solvers/solver.ts';
 export { logSnrTimesteps, TIMESTEP_SPACINGS, type TimestepSpacing } from './timesteps.ts';
+export type { TunedSolver, TunedSteps } from './tuned-solver.ts';

@@ -40,3 +40,4 @@ export { type FinishedSample, type SampleOptions, type SampleResult, sample } fr
 export { type SampleNpzOptions, type SampleNpzResult, sampleNpz } from './sample-npz.ts';
 export type { SamplingOptions, SamplingRecord } from './sampling-plan.ts';
 export { type TrainModelOptions, type TrainModelResult, trainModel } from './train.ts';
+export { type TuneOptions, type TuneResult, tuneModel } from './tune.ts';

@@ -3,6 +3,7 @@
  * seed and its number only, so however a run ended, the next one resumes as if nothing had happened.
  */
 
+import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
@@ -198,7 +199,11 @@ function imageArray(config: AcditConfig, { labels, blocks }: SamplingPlan['reque
 }
 
 /** Returns everything that determines the images. */
-async function originOf({ model, vae, chosen, request, signal }: Run, { precision }: RanOn): Promise<Origin> {
+async function originOf(
+  { model, vae, chosen, request, first, signal }: Run,
+  { precision }: RanOn,
+): Promise<Origin> {
+  const { weights } = first;
   const { steps, timesteps, solver, seed, blocks, window } = request;
   return {
     model: await modelFingerprint(model, signal),
@@ -211,9 +216,14 @@ async function originOf({ model, vae, chosen, request, signal }: Run, { precisio
     solver,
     blocks,
     ...(timesteps !== 'uniform' && { timesteps }),
+    ...(weights && { weights: hashOf({ timesteps: first.timesteps, weights }) }),
     ...(window !== undefined && { window }),
     ...(precision !== 'fp32' && { precision }),
   };
+}
+
+function hashOf(value: object): string {
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 16);
 }
 
 async function decoderFingerprint(vae: string): Promise<string> {

@@ -1,5 +1,6 @@
 /** @file What all runs that sample take, checked before the weights are read. */
 
+import type { StoredModel } from '../checkpoints/stored-model.ts';
 import {
   type Decoder,
   localDecoder,
@@ -8,7 +9,8 @@ import {
   requireAutoencoder,
 } from '../decoding/decoder.ts';
 import type { Guidance } from '../diffusion/guidance.ts';
-import type { SolverName } from '../diffusion/solvers/index.ts';
+import type { SolverChoice } from '../diffusion/solvers/index.ts';
+import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { layerShare } from '../models/acdit/cost.ts';
 import { timeProducts } from '../runtime/byte-products.ts';
@@ -50,7 +52,8 @@ export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource
   readonly cfg?: PerBlock | undefined;
   /** Guidance by noise level and block, instead of `cfg` (default: what it leaves out is the model's own). */
   readonly guidance?: Partial<Guidance> | undefined;
-  readonly solver?: SolverName | undefined;
+  /** `tuned` is the one that `acdit tune` fitted to the model. */
+  readonly solver?: SolverChoice | undefined;
   /** Random seed of the noise (default: 42). */
   readonly seed?: number | undefined;
   /** Blocks of a sample (default: the model's own). */
@@ -154,9 +157,11 @@ export async function planRun(
   if (!Number.isInteger(batch) || batch < 1) {
     throw invalidOption('batch', `must be a whole number of at least 1, got ${batch}`);
   }
+  const tuned = options.solver === 'tuned' ? await readSolver(model, context) : undefined;
   const request = {
     labels,
-    ...resolveSettings(config, options),
+    ...resolveSettings(config, { ...options, tuned }),
+    ...(tuned && { tuned }),
     seed: options.seed ?? DEFAULT_SEED,
     blocks,
     batch,
@@ -189,6 +194,12 @@ export async function planRun(
       if (!fallback.device.separateMemory) requireSamplingMemory(config, { ...extent, ...fallback });
     },
   };
+}
+
+/** @throws {AcditError} if no solver was fitted to the model, or what `solver.json` holds is damaged or another model's. */
+async function readSolver({ tunedSolver }: StoredModel, { signal }: ActiveContext): Promise<TunedSolver> {
+  if (tunedSolver) return tunedSolver(signal);
+  throw invalidOption('solver', 'cannot be tuned, since this model is not in a file of this machine');
 }
 
 function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Tensor<'float32'> {

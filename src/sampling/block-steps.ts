@@ -3,16 +3,25 @@
 import { at } from '../at.ts';
 import { type BlockGuidance, guidancePasses, scaleAt } from '../diffusion/guidance.ts';
 import { logSignalToNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
-import { createSolver, type Solver, type SolverName } from '../diffusion/solvers/index.ts';
+import {
+  createSolver,
+  createTunedSolver,
+  type Solver,
+  type SolverChoice,
+} from '../diffusion/solvers/index.ts';
+import type { MultistepPath } from '../diffusion/solvers/multistep.ts';
 import { logSnrTimesteps, type TimestepSpacing } from '../diffusion/timesteps.ts';
+import { ArgumentError } from '../errors.ts';
 
 /** How each block is sampled, with nothing left open. */
 export interface BlockSettings {
-  readonly solver: SolverName;
+  readonly solver: SolverChoice;
   /** One per block. */
   readonly steps: readonly number[];
   /** A spacing, or a list per block. */
   readonly timesteps: TimestepSpacing | readonly (readonly number[])[];
+  /** The weights of each block's steps, of a solver that was fitted to the model; see `MultistepPath`. */
+  readonly weights?: readonly (readonly (readonly number[])[])[];
   readonly guidance: BlockGuidance;
 }
 
@@ -28,11 +37,19 @@ export function createBlockSteps(
   schedule: NoiseSchedule,
   settings: BlockSettings,
 ): (block: number) => BlockSteps {
-  const { solver: name, steps, timesteps, guidance } = settings;
+  const { solver: name, steps, timesteps, weights, guidance } = settings;
   const known = new Map<string, BlockSteps>();
+
+  function tunedPath(block: number): MultistepPath {
+    if (typeof timesteps === 'string' || !weights) {
+      throw new ArgumentError("sample: the solver 'tuned' needs timesteps and weights for each block");
+    }
+    return { timesteps: at(timesteps, block), weights: at(weights, block) };
+  }
 
   function solverOf(block: number): Solver {
     const count = at(steps, block);
+    if (name === 'tuned') return createTunedSolver(schedule, tunedPath(block));
     if (timesteps === 'uniform') return createSolver(name, schedule, count);
     const list = timesteps === 'logsnr' ? logSnrTimesteps(schedule, count) : at(timesteps, block);
     return createSolver(name, schedule, list);

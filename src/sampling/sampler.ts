@@ -180,20 +180,28 @@ function allFinite(values: Float32Array): boolean {
   return values.every(Number.isFinite);
 }
 
+/** Makes the error for a model whose weights are NaN or infinite; undefined if all are finite. Reads all weights. */
+export async function brokenWeightsError(
+  config: AcditConfig,
+  weights: WeightSource,
+): Promise<CheckpointError | undefined> {
+  const broken: string[] = [];
+  for (const name of parameters(config).keys()) if (!allFinite((await weights(name)).data)) broken.push(name);
+  if (broken.length === 0) return undefined;
+  return new CheckpointError(
+    `weights of the model are NaN or infinite, so it cannot be sampled from: ${groupLayers(broken).join(', ')}; ` +
+      'use an earlier checkpoint',
+  );
+}
+
 /** Makes the error for latents that became NaN or infinite. Reads all weights to see whether they are the reason. */
 async function notFiniteError(
   config: AcditConfig,
   weights: WeightSource,
   { block, step, scale }: { readonly block: number; readonly step: number; readonly scale: number },
 ): Promise<AcditError> {
-  const broken: string[] = [];
-  for (const name of parameters(config).keys()) if (!allFinite((await weights(name)).data)) broken.push(name);
-  if (broken.length > 0) {
-    return new CheckpointError(
-      `weights of the model are NaN or infinite, so it cannot be sampled from: ${groupLayers(broken).join(', ')}; ` +
-        'use an earlier checkpoint',
-    );
-  }
+  const broken = await brokenWeightsError(config, weights);
+  if (broken) return broken;
   return new ArgumentError(
     `sample: latents became NaN or infinite in block ${block + 1}, step ${step + 1}, though all weights are finite; ` +
       `try another solver, more steps or less guidance than ${scale}`,
@@ -206,7 +214,7 @@ function copied({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
 }
 
 /** Returns what makes the context of a finished block (N, B, C) that others attend: the block, noised as in training. */
-function contextMaker(
+export function contextMaker(
   config: AcditConfig,
   schedule: NoiseSchedule,
   plan: SamplePlan,

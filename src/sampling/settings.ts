@@ -3,8 +3,9 @@
 import { at } from '../at.ts';
 import { type Guidance, guidanceProblem, scalesOfBlocks } from '../diffusion/guidance.ts';
 import { logSignalToNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
-import { type SolverName, solversOf } from '../diffusion/solvers/index.ts';
+import { type SolverChoice, solversOf } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS, type TimestepSpacing, timestepsProblem } from '../diffusion/timesteps.ts';
+import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import {
@@ -27,7 +28,10 @@ export interface SettingsRequest {
   readonly steps?: PerBlock;
   /** Where the network is evaluated; `uniform` by default, the solver's own timesteps. */
   readonly timesteps?: Timesteps;
-  readonly solver?: SolverName;
+  /** Default: DPM-Solver++ 2M, or Euler for models of flow. `tuned` needs the model's own, in `tuned`. */
+  readonly solver?: SolverChoice;
+  /** The solver that was fitted to the model, for `solver: 'tuned'`. */
+  readonly tuned?: TunedSolver;
   /** Guidance scale at all noise levels: short for `guidance` with this scale alone. */
   readonly cfg?: PerBlock;
   /**
@@ -64,7 +68,7 @@ export function resolveSettings(config: AcditConfig, request: OpenSettings): Sam
   const { timesteps = 'uniform' } = request;
   return {
     timesteps,
-    steps: request.steps ?? stepCounts(timesteps) ?? DEFAULT_STEPS,
+    steps: request.steps ?? stepCounts(timesteps) ?? ownSteps(request) ?? DEFAULT_STEPS,
     solver: request.solver ?? solversOf(diffusionSettings(config).noiseSchedule)[0],
     guidance: resolveGuidance(config, request),
   };
@@ -82,6 +86,10 @@ function resolveGuidance(config: AcditConfig, { cfg, guidance, blocks }: OpenSet
   return { ...own, scale: ownScale, ...rest };
 }
 
+function ownSteps({ solver, tuned }: OpenSettings): number | undefined {
+  return solver === 'tuned' ? tuned?.defaultSteps : undefined;
+}
+
 /** Returns the steps that listed timesteps make. */
 function stepCounts(timesteps: Timesteps): PerBlock | undefined {
   if (!Array.isArray(timesteps)) return undefined;
@@ -94,14 +102,16 @@ function stepCounts(timesteps: Timesteps): PerBlock | undefined {
  */
 export function planSettings(config: AcditConfig, blocks: number, request: SettingsRequest): PlannedSettings {
   const { solver, steps, timesteps, guidance } = resolveSettings(config, { ...request, blocks });
-  const solvers = solversOf(diffusionSettings(config).noiseSchedule);
+  const solvers: readonly SolverChoice[] = [...solversOf(diffusionSettings(config).noiseSchedule), 'tuned'];
   if (!solvers.includes(solver)) {
     throw invalid('solver', `must be one of ${solvers.join(', ')}, got '${printable(solver)}'`);
   }
   const schedule = noiseScheduleOf(config);
   const settings: BlockSettings = {
     solver,
-    ...plannedSteps(schedule, blocks, steps, timesteps),
+    ...(solver === 'tuned'
+      ? tunedSteps(request.tuned, blocks, steps, timesteps)
+      : plannedSteps(schedule, blocks, steps, timesteps)),
     guidance: plannedGuidance(config, blocks, guidance, request.cfg === undefined ? 'guidance.scale' : 'cfg'),
   };
   const stepsOf = createBlockSteps(schedule, settings);
@@ -160,6 +170,42 @@ function plannedSteps(
     throw invalid('steps', `must be ${expected}, as many as there are timesteps, or left out`);
   }
   return { timesteps: planned, steps: counts };
+}
+
+/**
+ * Spells out the steps of the solver that was fitted to the model. Blocks beyond those that it was trained with, which
+ * attend a sliding window, have those of the last one.
+ */
+function tunedSteps(
+  tuned: TunedSolver | undefined,
+  blocks: number,
+  steps: PerBlock,
+  timesteps: Timesteps,
+): Pick<BlockSettings, 'steps' | 'timesteps' | 'weights'> {
+  if (!tuned)
+    throw invalid('solver', 'cannot be tuned, since no solver is given that was fitted to the model');
+  const [asked] = [steps].flat();
+  const own = tuned.solvers.find((solver) => solver.steps === asked);
+  if (!own) {
+    const known = tuned.solvers.map((solver) => solver.steps).join(', ');
+    throw invalid(
+      'steps',
+      `must be one of ${known}, which the tuned solver was fitted for, got ${printable(steps)}`,
+    );
+  }
+  const paths = Array.from({ length: blocks }, (_, block) => own.blocks[block] ?? at(own.blocks, -1));
+  const planned = {
+    steps: paths.map((path) => path.timesteps.length),
+    timesteps: paths.map((path) => path.timesteps),
+    weights: paths.map((path) => path.weights),
+  };
+  if (typeof steps !== 'number' && steps.join() !== planned.steps.join()) {
+    throw invalid('steps', `must be ${asked} for the tuned solver, which takes ${planned.steps.join('/')}`);
+  }
+  if (timesteps !== 'uniform' && JSON.stringify(timesteps) !== JSON.stringify(planned.timesteps)) {
+    throw invalid('timesteps', 'must be left out for the tuned solver, which has its own');
+  }
+  return planned;
 }
 
 /** Spells out the guidance scale for each block. @param name of the scale, for messages */

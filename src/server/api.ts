@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { guidanceSchema } from '../diffusion/guidance-schema.ts';
-import { solverNames } from '../diffusion/solvers/index.ts';
+import { solverChoices } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 
 /** Where things are. */
@@ -116,7 +116,7 @@ const samplingFields = {
     'guidance by noise level and block, instead of cfg_scale: scale; interval, the log signal-to-noise ratios between which ' +
       "it applies; schedule, constant or linear over blocks (default: the model's own)",
   ),
-  solver: optional(z.enum(solverNames)),
+  solver: optional(z.enum(solverChoices)),
   size: optional(
     z.string().regex(/^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$/, 'must be auto or WIDTHxHEIGHT'),
   ).describe(

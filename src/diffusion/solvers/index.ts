@@ -6,12 +6,18 @@ import { timestepsProblem } from '../timesteps.ts';
 import { dpmSolverPlusPlus2M, linspaceTimesteps } from './dpm-solver-plus-plus-2m.ts';
 import { equalTimesteps, euler } from './euler.ts';
 import { type DdimOptions, ddim, ddpm, leadingTimesteps } from './leading.ts';
+import { type MultistepPath, multistep } from './multistep.ts';
 import type { Method, Solver } from './solver.ts';
 
 /** Names that `createSolver` knows, the official scripts' solver first. */
 export const solverNames = ['dpm-solver-plus-plus-2m', 'ddim', 'ddpm', 'euler'] as const;
 /** One of {@link solverNames}. */
 export type SolverName = (typeof solverNames)[number];
+
+/** The solvers that samples can be asked for; `tuned` is the one that `acdit tune` fitted to the model. */
+export const solverChoices = [...solverNames, 'tuned'] as const;
+/** One of {@link solverChoices}. */
+export type SolverChoice = (typeof solverChoices)[number];
 
 /** Returns the solvers that follow a schedule's path, the default first. */
 export function solversOf(schedule: NoiseScheduleName): readonly [SolverName, ...SolverName[]] {
@@ -33,7 +39,15 @@ export function createSolver(
   if (!solverNames.includes(name)) {
     throw new ArgumentError(`unknown solver '${name}': use ${solverNames.join(', ')}`);
   }
-  const method = methodOf(name, schedule, steps, options);
+  return checkedSolver(name, methodOf(name, schedule, steps, options));
+}
+
+/** Returns the solver that takes the steps of a path, such as one that was fitted to a model. */
+export function createTunedSolver(schedule: NoiseSchedule, path: MultistepPath): Solver {
+  return checkedSolver('tuned', multistep(schedule, path));
+}
+
+function checkedSolver(name: SolverChoice, method: Method): Solver {
   const { timesteps } = method;
   return {
     ...method,

@@ -12,6 +12,8 @@ export interface NormalSource {
 export interface SolverState {
   /** The clean sample predicted one step ago, for multistep solvers; absent before the first step. */
   readonly previousClean?: Float32Array;
+  /** The clean samples predicted so far, newest first, for solvers that weigh several of them. */
+  readonly cleans?: readonly Float32Array[];
 }
 
 /** What a step gives: the sample, and what the next step must know. */
@@ -27,8 +29,8 @@ export interface SolverStep {
  */
 export interface Solver {
   readonly name: string;
-  /** What `step` takes: the noise, or the velocity from noise to sample. */
-  readonly predicts: Extract<Prediction, 'epsilon' | 'flow'>;
+  /** What `step` takes: the noise, the velocity from noise to sample, or the clean sample. */
+  readonly predicts: Extract<Prediction, 'epsilon' | 'flow' | 'sample'>;
   /** Timestep the network is evaluated at, for each step; falling. */
   readonly timesteps: readonly number[];
   /** Whether `step` draws noise and so needs a generator. */

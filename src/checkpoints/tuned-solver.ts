@@ -1,0 +1,65 @@
+/** @file Where a model's tuned solver is kept, and reading it (Node only). */
+
+import { readFile, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { CheckpointError } from '../errors.ts';
+import { printable } from '../io/printable.ts';
+import { modelFingerprint } from './model-fingerprint.ts';
+import { parseSolver, requireModel, SOLVER_FILE, type SolverFile } from './solver-file.ts';
+import { CONFIG_FILE, type StoredModel } from './stored-model.ts';
+
+/** A commit's folder in the cache of the Hugging Face Hub, which other programs share. */
+const SNAPSHOT = /[/\\]models--[^/\\]+[/\\]snapshots[/\\]/;
+
+/**
+ * Returns the path of a model's solver: in its folder, or for models without a folder of their own, such as a `.pt` or a
+ * model of the Hugging Face Hub, in acdit's cache.
+ * @param model path of the model
+ */
+export async function solverPath(model: string, fingerprint: string): Promise<string> {
+  return (await pathInFolder(model)) ?? cachedPath(fingerprint);
+}
+
+/** Returns the path in the model's folder; undefined if it has none of its own. */
+async function pathInFolder(model: string): Promise<string | undefined> {
+  const isFolder = (await stat(model).catch(() => undefined))?.isDirectory() === true;
+  const folder = isFolder ? model : dirname(model);
+  const holdsModel = await stat(join(folder, CONFIG_FILE)).catch(() => undefined);
+  const isOwn = holdsModel && !/\.(pt|pth|bin)$/i.test(model) && !SNAPSHOT.test(resolve(folder));
+  return isOwn ? join(folder, SOLVER_FILE) : undefined;
+}
+
+function cachedPath(fingerprint: string): string {
+  const cache = process.env.XDG_CACHE_HOME?.trim() || join(homedir(), '.cache');
+  return join(cache, 'acdit', 'solvers', fingerprint, SOLVER_FILE);
+}
+
+/**
+ * Reads the solver that was fitted to a model. Reads all weights, to see that it was fitted to this one.
+ * @param path of the model
+ * @throws {CheckpointError} if there is none, it is damaged, or was made for another model
+ */
+export async function readTunedSolver(
+  path: string,
+  model: StoredModel,
+  signal?: AbortSignal,
+): Promise<SolverFile> {
+  const fingerprint = await modelFingerprint(model, signal);
+  for (const file of [await pathInFolder(path), cachedPath(fingerprint)]) {
+    const text = file && (await readFile(file, 'utf8').catch(absent));
+    if (!file || text === undefined) continue;
+    const solver = parseSolver(text, file, model.config);
+    requireModel(solver, fingerprint, file);
+    return solver;
+  }
+  throw new CheckpointError(
+    `${path}: there is no tuned solver for this model; make one with acdit tune ${printable(path)}`,
+  );
+}
+
+/** @throws {CheckpointError} if a file is there but cannot be read */
+function absent(cause: NodeJS.ErrnoException): undefined {
+  if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return undefined;
+  throw new CheckpointError(`${cause.path ?? SOLVER_FILE}: cannot be read (${cause.code})`, { cause });
+}

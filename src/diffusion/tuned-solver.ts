@@ -1,0 +1,45 @@
+/** @file Solvers that were fitted to a model by `acdit tune`: steps for each of its blocks, for some numbers of steps. */
+
+import type { NoiseSchedule } from './noise-schedule.ts';
+import type { MultistepPath } from './solvers/multistep.ts';
+import { timestepsProblem } from './timesteps.ts';
+
+/** The steps of each block, the first block first. */
+export interface TunedSteps {
+  /** What they are asked for by: the steps of the first block. Later blocks may have fewer. */
+  readonly steps: number;
+  readonly blocks: readonly MultistepPath[];
+}
+
+/** A solver of one model. */
+export interface TunedSolver {
+  /** Steps that are taken if none are asked for. */
+  readonly defaultSteps: number;
+  /** By number of steps, the fewest first. */
+  readonly solvers: readonly TunedSteps[];
+}
+
+/** The sum of a step's weights differs from 1 by no more. */
+const SUM_TOLERANCE = 1e-6;
+
+/** Returns what is wrong with the steps of a block, to follow its name in a message; undefined if they are valid. */
+export function pathProblem(
+  { timesteps, weights }: MultistepPath,
+  schedule: NoiseSchedule,
+): string | undefined {
+  const problem = timestepsProblem(timesteps, schedule);
+  if (problem) return `timesteps ${problem}`;
+  if (weights.length !== timesteps.length) {
+    return `has weights of ${weights.length} steps for ${timesteps.length} timesteps`;
+  }
+  for (const [i, own] of weights.entries()) {
+    const sum = own.reduce((total, weight) => total + weight, 0);
+    if (own.length < 1 || own.length > i + 1) {
+      return `has ${own.length} weights in step ${i + 1}, which has ${i + 1} predictions`;
+    }
+    if (!(Math.abs(sum - 1) <= SUM_TOLERANCE)) {
+      return `has weights with the sum ${sum} in step ${i + 1}; it must be 1`;
+    }
+  }
+  return undefined;
+}
