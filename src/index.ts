@@ -1,15 +1,15 @@
 /**
- * @file The common entry points: load a model, open a device, sample or train, write images. Everything else is in
- * the subpaths, one for each folder of the source, such as `acdit/graph` or `acdit/formats`.
+ * @file The library's way in, `open`, and the most used parts of what it is made of: load a model, open a device, sample
+ * or train, write images. Everything else is in the subpaths, one for each folder of the source, such as `acdit/graph` or
+ * `acdit/formats`.
  *
  * @example
  * ```ts
- * import { createSampler, loadModel, openCpu } from 'acdit';
+ * import { open } from 'acdit';
  *
- * const device = openCpu();
- * const sampler = await createSampler({ ...(await loadModel('models/fashion-mnist')), device });
- * for await (const event of sampler.sample({ labels: [0, 1, 2] })) console.log(event.kind);
- * await device.dispose();
+ * const acdit = await open('fashion-mnist');
+ * const [image] = await acdit.generate('sneaker');
+ * await image.save('sneaker.png');
  * ```
  */
 
@@ -28,6 +28,21 @@ export {
   TrainingError,
   VideoDecoderError,
 } from './errors.ts';
+export {
+  Acdit,
+  type ClassChoice,
+  type ContinueSource,
+  type FileFormat,
+  type FileOptions,
+  GeneratedSample,
+  type GeneratedSamples,
+  type GenerateEvent,
+  type GenerateOptions,
+  type OpenAcditOptions,
+  open,
+  type Prompt,
+  type StreamOptions,
+} from './generate/index.ts';
 export { grid, imageFromSamples, writePng } from './media/index.ts';
 export { type AcditConfig, unpatchify, type Weights } from './models/index.ts';
 export type { Device } from './runtime/index.ts';

@@ -137,6 +137,14 @@ export function enlarge(image: Image, factor: number): Image {
   return out;
 }
 
+/** Videos of smaller frames are enlarged to about this height. */
+const LEGIBLE_HEIGHT = 256;
+
+/** Returns the factor by which the frames of a video are enlarged: H.264 keeps only half of the colour per side. */
+export function legibleScale({ height }: Pick<Image, 'height'>): number {
+  return Math.max(1, Math.round(LEGIBLE_HEIGHT / height));
+}
+
 /** Copy `source` into `target` at column `left` and row `top`; it must fit and have as many channels. */
 export function paste(target: Image, source: Image, left: number, top: number): void {
   const rowBytes = source.width * source.channels;

@@ -7,6 +7,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { makeFolder, writeFileAtomically } from '../io/atomic-write.ts';
+import { joinArrays } from '../tensor/axes.ts';
 import { encodePng, enlarge, type Image } from './image.ts';
 import { gifEncoder, webpEncoder } from './video-animation.ts';
 import type { VideoEncoder } from './video-h264.ts';
@@ -72,6 +73,22 @@ export async function openVideoWriter(path: string, options: VideoOptions): Prom
       if (count === 0) throw new ArgumentError(`${path}: a video needs at least one frame, none was added`);
     },
   };
+}
+
+/**
+ * Returns the bytes of a whole video, compressed as {@link openVideoWriter} does.
+ * @throws {ArgumentError} if an option is out of range, or a frame is of another size.
+ */
+export async function encodeVideo(
+  frames: readonly Image[],
+  format: Exclude<VideoFormat, 'png'>,
+  options: Omit<VideoOptions, 'format'>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  checkOptions('video', format, options);
+  for (const [i, frame] of frames.entries()) checkFrame('video', frame, i, options);
+  const encoder = openEncoder(format, options);
+  await encoder.add(frames.map((frame) => enlarge(frame, options.scale ?? 1)));
+  return joinArrays('uint8', await encoder.file()) as Uint8Array<ArrayBuffer>;
 }
 
 /**

@@ -1,6 +1,7 @@
 /** @file The transports of Node: child processes and worker threads. Both end with the process that started them. */
 
 import { type ChildProcess, fork } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { parentPort, Worker } from 'node:worker_threads';
 import { DeviceError } from '../errors.ts';
 import { leaveStopSignalsToParent } from '../stop-signals.ts';
@@ -33,7 +34,11 @@ export function startChild(
   name: string,
   stderr: 'inherit' | 'pipe' = 'inherit',
 ): OwnerPort & Pick<ChildProcess, 'pid' | 'stderr'> {
-  const child = fork(program, { serialization: 'advanced', stdio: ['ignore', 'ignore', stderr, 'ipc'] });
+  const child = fork(program, {
+    execArgv: argumentsForFiles(process.execArgv),
+    serialization: 'advanced',
+    stdio: ['ignore', 'ignore', stderr, 'ipc'],
+  });
   const ended = new Promise<Error>((resolve) => {
     child.on('error', (cause) =>
       resolve(new DeviceError(`${name} cannot be started: ${cause.message}`, { cause })),
@@ -49,13 +54,32 @@ export function startChild(
       child.on('message', onMessage);
       ended.then(onEnd);
     },
+    keepAlive: (busy) => keepAlive(child, busy),
     async close() {
+      keepAlive(child, true);
       if (child.connected) child.disconnect();
       const late = setTimeout(() => child.kill('SIGKILL'), CHILD_PATIENCE_MS);
       await ended;
       clearTimeout(late);
     },
   };
+}
+
+/** Returns Node's arguments without those of a program that is a text: the children's are files. */
+function argumentsForFiles(args: readonly string[]): string[] {
+  const textOption = /^(-e|-p|-pe|--eval|--print)$/;
+  return args.filter(
+    (arg, i) =>
+      !/^--(input-type|eval|print)\b/.test(arg) &&
+      !textOption.test(arg) &&
+      !textOption.test(args[i - 1] ?? ''),
+  );
+}
+
+/** Sets whether this process waits for a child to end before it ends. */
+function keepAlive(child: ChildProcess, busy: boolean): void {
+  const handles = [child, child.channel, child.stderr as Socket | null];
+  for (const handle of handles) busy ? handle?.ref?.() : handle?.unref?.();
 }
 
 /** Answers calls in a child process until its parent ends or disposes of it. Signals are left to the parent. */

@@ -42,6 +42,8 @@ export interface OwnerPort extends Port {
   readonly name: string;
   /** Asks the other end to end, and ends it by force if it does not. Resolves when it has ended. */
   close(): Promise<void>;
+  /** Sets whether this process stays alive as long as the other end runs; at first it does. */
+  keepAlive?(busy: boolean): void;
 }
 
 export type ToServer =

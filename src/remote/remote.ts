@@ -60,9 +60,11 @@ export class Remote<C extends Calls<C>> {
     const stop = (): void => {
       answer.fail(signal?.reason);
       if (this.#open.delete(id)) this.#send({ kind: 'stop', id });
+      this.#rest();
     };
     signal?.addEventListener('abort', stop, { once: true });
     this.#open.set(id, answer);
+    this.#port.keepAlive?.(true);
     const readAtOnce = Math.ceil(unread / 4);
     let read = 0;
     try {
@@ -107,6 +109,11 @@ export class Remote<C extends Calls<C>> {
 
   #send(message: ToServer): void {
     this.#port.send(message);
+  }
+
+  /** Without open calls, the other end does not keep this process alive. */
+  #rest(): void {
+    if (this.#open.size === 0 && this.alive) this.#port.keepAlive?.(false);
   }
 
   #receive(message: FromServer): void {

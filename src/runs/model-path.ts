@@ -13,6 +13,7 @@ import { hubSettings } from '../hub/settings.ts';
 import { closingOnError } from '../io/byte-source.ts';
 import { formatBytes, formatDuration } from '../io/quantities.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { didYouMean } from '../nearest.ts';
 import { invalidOption } from './checks.ts';
 import { type Progress, type RunContext, silentReporter } from './reporter.ts';
 
@@ -24,13 +25,25 @@ const AUTOENCODER_NEEDED =
 const RELEASED_CHANNELS = 4;
 
 /**
- * Returns the path of a model; it is fetched if it is a name on the hub.
+ * Returns the path of a model: of one that exists, of a bundled one by its name, or of one on the hub, which is fetched.
  * @throws {HubError} if it is neither a path nor a name there.
  */
 export async function modelPath(name: string, context: RunContext = {}): Promise<string> {
   // If it can only be a path, opening it reports what is wrong with it.
   const isPath = existsSync(name) || (looksLikePath(name) && !parseHubName(name));
-  return isPath ? name : fetched(name, fetchModel, context);
+  if (isPath) return name;
+  const bundled = (['image', 'video'] as const).find((kind) => NAMES[kind] === name);
+  if (bundled) return bundledModel(bundled);
+  try {
+    return await fetched(name, fetchModel, context);
+  } catch (cause) {
+    if (!(cause instanceof HubError) || looksLikePath(name) || parseHubName(name)) throw cause;
+    const names = Object.values(NAMES);
+    throw new HubError(
+      `${cause.message}; the bundled models are ${names.join(' and ')}${didYouMean(name, names)}`,
+      { cause },
+    );
+  }
 }
 
 /** How a model is opened, and where its download is reported. */

@@ -2,7 +2,7 @@
 
 import { at } from '../at.ts';
 import { blankImage, enlarge, grid, type Image, sideBySide } from '../media/image.ts';
-import { framesOf } from '../media/pixels.ts';
+import { framesOf, legibleScale } from '../media/pixels.ts';
 import { labelRows } from '../media/text.ts';
 import { openVideoWriter, type VideoFormat, type VideoWriter } from '../media/video-writer.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -84,8 +84,6 @@ export interface VideoSettings {
 
 /** Default frames per second, as in the official script. */
 export const DEFAULT_FPS = 4;
-/** Videos whose frames are smaller are enlarged to about this height. */
-const LEGIBLE_HEIGHT = 256;
 /** Max frames that are kept of a video. */
 const FIRST_FRAMES = 16;
 
@@ -103,7 +101,7 @@ export function openVideoFiles(stems: readonly string[], { format, fps }: VideoS
   const videos = stems.map((stem): GrowingVideo => ({ path: `${stem}${ending}`, firstFrames: [] }));
   async function append(video: GrowingVideo, images: readonly Image[]): Promise<void> {
     const { width, height } = at(images, 0);
-    const scale = format === 'png' ? 1 : Math.max(1, Math.round(LEGIBLE_HEIGHT / height));
+    const scale = format === 'png' ? 1 : legibleScale({ height });
     video.writer ??= await openVideoWriter(video.path, { width, height, fps, format, scale });
     await video.writer.add(images);
     video.firstFrames.push(...images.slice(0, FIRST_FRAMES - video.firstFrames.length));

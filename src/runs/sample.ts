@@ -175,7 +175,7 @@ async function prepare(options: SampleOptions) {
   const given =
     path === undefined
       ? undefined
-      : await readGiven(config, { path, keep, blocks, vae, threads, signal: context.signal });
+      : await readGiven(config, { source: path, keep, blocks, vae, threads, signal: context.signal });
   const continued = given && { given };
   return {
     ...plan,

@@ -4,6 +4,7 @@ import type { Context, Hono } from 'hono';
 import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
 import { finalLatents } from '../sampling/sampler.ts';
+import { createSketch, placeBlock, previewSteps, withBlock } from '../sampling/sketch.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { addressOf } from './addresses.ts';
 import {
@@ -19,7 +20,7 @@ import type { ServerContext } from './context.ts';
 import { clientSignal, eventStream } from './events.ts';
 import { type GenerationEvent, generate, type Job } from './generation.ts';
 import { findModel, sizeName } from './models.ts';
-import { createSketch, encodePictures, placeBlock, withBlock } from './pictures.ts';
+import { encodePictures } from './pictures.ts';
 import { planRequest } from './sampling-request.ts';
 import { now } from './time.ts';
 
@@ -100,7 +101,7 @@ async function* streamImages(
 ): AsyncGenerator<ImageEvent, void, void> {
   const { model, body, request } = job;
   const sketch = createSketch(model.config, body.n);
-  const partials = partialSteps(request.totalSteps, body.partial_images);
+  const partials = previewSteps(request.totalSteps, body.partial_images);
   let done = 0;
   for await (const event of events) {
     if (event.kind === 'block') placeBlock(sketch, event.block, event.latents);
@@ -130,9 +131,4 @@ async function imageFields(job: ImageJob, tokens: Tensor<'float32'>, client: Abo
     output_format: body.output_format,
     index,
   }));
-}
-
-/** After which of the steps partial images are sent: at equal distances. */
-function partialSteps(total: number, count: number): number[] {
-  return Array.from({ length: count }, (_, i) => Math.max(1, Math.round((total * (i + 1)) / (count + 1))));
 }

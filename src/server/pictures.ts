@@ -1,12 +1,10 @@
 /** @file Latents on their way to clients: as images, whole or not finished yet, and as tensors in JSON. */
 
 import { endianness } from 'node:os';
-import { at, take } from '../at.ts';
 import { encodeImage, type Image, type ImageFormat } from '../media/image.ts';
 import { framesOf } from '../media/pixels.ts';
-import { type AcditConfig, frameCount, tokenSize, tokensPerFrame } from '../models/acdit/config.ts';
-import { sliceAxis } from '../tensor/axes.ts';
-import { arrayFromBytes, elementCount, float32, type Tensor, tensorBytes, zeros } from '../tensor/tensor.ts';
+import { framesOfBlock } from '../sampling/sketch.ts';
+import { arrayFromBytes, elementCount, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import type { EncodedTensor } from './api.ts';
 import type { ServedModel } from './models.ts';
 import { invalid } from './problems.ts';
@@ -15,27 +13,6 @@ import { invalid } from './problems.ts';
 export interface Pictures {
   first_frame: number;
   images: string[][];
-}
-
-/** Makes tokens (N, T, B, C) for samples in progress. What is missing is 0, which is grey. */
-export function createSketch(config: AcditConfig, samples: number, blocks = config.blocks) {
-  return zeros('float32', [samples, blocks, config.blockSize, tokenSize(config)]);
-}
-
-/** Puts a block (N, B, C) in its place among tokens (N, T, B, C). */
-export function placeBlock(tokens: Tensor<'float32'>, block: number, { data }: Tensor<'float32'>): void {
-  const [samples, blocks] = take(tokens.shape, 2);
-  const size = data.length / samples;
-  for (let n = 0; n < samples; n++) {
-    tokens.data.set(data.subarray(n * size, (n + 1) * size), (n * blocks + block) * size);
-  }
-}
-
-/** Returns a copy of tokens (N, T, B, C) with a block in its place. */
-export function withBlock({ shape, data }: Tensor<'float32'>, block: number, latents: Tensor<'float32'>) {
-  const copy = float32(shape, data.slice());
-  placeBlock(copy, block, latents);
-  return copy;
 }
 
 /**
@@ -48,27 +25,12 @@ export async function encodePictures(
   tokens: Tensor<'float32'>,
   { format, signal, block }: { format: ImageFormat; signal: AbortSignal; block?: number | undefined },
 ): Promise<Pictures> {
-  const first = block === undefined ? 0 : Math.floor(frameCount(config, block));
-  const shown =
-    block === undefined ? tokens : framesBetween(config, tokens, first, frameCount(config, block + 1));
+  const { first, tokens: shown } =
+    block === undefined ? { first: 0, tokens } : framesOfBlock(config, tokens, block);
   const samples = framesOf(await decoder.decode(shown, { signal }));
   const encode = async (image: Image) => Buffer.from(await encodeImage(image, format)).toString('base64');
   const images = await Promise.all(samples.map((frames) => Promise.all(frames.map(encode))));
   return { first_frame: first, images };
-}
-
-/** Tokens (N, T, B, C) of the frames from `first` up to `end`, which may be within one, as one block. */
-function framesBetween(
-  config: AcditConfig,
-  { shape, data }: Tensor<'float32'>,
-  first: number,
-  end: number,
-): Tensor<'float32'> {
-  const perFrame = tokensPerFrame(config);
-  const [samples, blocks, blockSize, size] = take(shape, 4);
-  const sequence = float32([samples, blocks * blockSize, size], data);
-  const frames = sliceAxis(sequence, 1, first * perFrame, Math.ceil(end) * perFrame);
-  return float32([samples, 1, at(frames.shape, 1), size], frames.data);
 }
 
 const LITTLE = endianness() === 'LE';

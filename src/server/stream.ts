@@ -4,6 +4,7 @@ import type { Hono } from 'hono';
 import { frameCount } from '../models/acdit/config.ts';
 import { passesOfBlocks, UNTRAINED } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
+import { createSketch, placeBlock, withBlock } from '../sampling/sketch.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   type EncodedTensor,
@@ -17,14 +18,7 @@ import type { ServerContext } from './context.ts';
 import { eventStream } from './events.ts';
 import { type GenerationEvent, generate, type Job } from './generation.ts';
 import { findModel, sizeName } from './models.ts';
-import {
-  createSketch,
-  encodePictures,
-  encodeTensor,
-  type Pictures,
-  placeBlock,
-  withBlock,
-} from './pictures.ts';
+import { encodePictures, encodeTensor, type Pictures } from './pictures.ts';
 import { invalid } from './problems.ts';
 import { planRequest } from './sampling-request.ts';
 

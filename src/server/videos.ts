@@ -7,7 +7,7 @@ import type { Context, Hono } from 'hono';
 import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { enlarge, framesOf, type Image } from '../media/pixels.ts';
+import { enlarge, framesOf, legibleScale } from '../media/pixels.ts';
 import { mp4Encoder } from '../media/video-mp4.ts';
 import { frameCount } from '../models/acdit/config.ts';
 import { type DecodeFrames, streamFrames } from '../sampling/frames.ts';
@@ -191,7 +191,8 @@ async function makeVideo(
     const encoder = mp4Encoder(fps);
     const decode: DecodeFrames = (tokens) => decoder.decode(tokens, { signal: work.signal });
     for await (const event of streamFrames(config, events, decode)) {
-      if (event.kind === 'frames') await encoder.add(at(framesOf(event.frames), 0).map(legible));
+      if (event.kind === 'frames')
+        await encoder.add(at(framesOf(event.frames), 0).map((frame) => enlarge(frame, legibleScale(frame))));
     }
     job.file = Buffer.concat(await encoder.file());
     Object.assign(video, { status: 'completed', progress: 100, completed_at: now() });
@@ -202,13 +203,6 @@ async function makeVideo(
     return;
   }
   if (stopping.aborted) await Promise.race([whenAborted(settled.signal), whenAborted(closing)]);
-}
-
-/** Frames that are smaller are enlarged to about this height: H.264 keeps half of the colour per side. */
-const LEGIBLE_HEIGHT = 256;
-
-function legible(image: Image): Image {
-  return enlarge(image, Math.max(1, Math.round(LEGIBLE_HEIGHT / image.height)));
 }
 
 /** Yields the sampler's events, and records the progress in the video. */
