@@ -1,16 +1,16 @@
 /**
- * @file What a page needs: a device, a model of files or an address, its sampler, the autoencoder of a model of latents,
- * and images and clips as files; and what trains a small model. Nothing here needs Node. It is best used in a worker.
+ * @file What a page needs: `open`, with the same names as on Node; the parts that it is made of: a device, a model from
+ * files or an address, its sampler, the autoencoder of a model of latents, and images and videos as files; and what trains
+ * a small model. Nothing here needs Node. It is best used in a worker.
  *
  * @example
  * ```ts
- * import { createSampler, openAddress, openBrowserDevice, requireMemory, weightSource } from 'acdit/browser';
+ * import { open } from 'acdit/browser';
  *
- * const model = await openAddress('models/fashion-mnist/');
- * requireMemory(model.config);
- * const device = await openBrowserDevice();
- * const sampler = await createSampler({ config: model.config, weights: weightSource(model), device });
- * for await (const event of sampler.sample({ labels: [7] })) console.log(event.kind);
+ * const acdit = await open('models/fashion-mnist/');
+ * for await (const { samples } of acdit.stream('sneaker')) {
+ *   image.src = URL.createObjectURL(await samples[0].toBlob());
+ * }
  * ```
  */
 
@@ -19,6 +19,17 @@ export type { StoredAutoencoder } from '../checkpoints/stored-autoencoder.ts';
 export { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
 export type { Dataset, Sample } from '../data/dataset.ts';
 export { AcditError, ArgumentError, CheckpointError, DeviceError, FormatError } from '../errors.ts';
+export {
+  Acdit,
+  type ClassChoice,
+  type ContinueSource,
+  type GeneratedSamples,
+  type GenerateEvent,
+  type GenerateOptions,
+  type Prompt,
+  type StreamOptions,
+} from '../generate/generate.ts';
+export { type FileFormat, type FileOptions, GeneratedSample } from '../generate/sample.ts';
 export type { HttpOptions } from '../io/http-source.ts';
 export { framesOf, type Image, samplesFromImage } from '../media/pixels.ts';
 export { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
@@ -55,5 +66,6 @@ export {
   type SortedFiles,
   sortFiles,
 } from './open.ts';
+export { type BrowserSource, type OpenAcditOptions, open } from './open-acdit.ts';
 export { encodePng, rgbaFromImage } from './pixels.ts';
 export { encodeMp4 } from './video.ts';

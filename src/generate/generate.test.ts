@@ -1,8 +1,9 @@
 /** Samples in three lines: what `open` returns, compared with the explicit layer, and how it behaves in company. */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,7 +15,6 @@ import { saveTiny, tinyLatents, tinyPixels } from '../../test/support/tiny-model
 import { AcditError, ArgumentError } from '../errors.ts';
 import { encodePng, type Image, readImage } from '../media/image.ts';
 import { framesOf } from '../media/pixels.ts';
-import { readFrames } from '../media/video-reader.ts';
 import { validateConfig } from '../models/acdit/config.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import { openCpu } from '../runtime/node.ts';
@@ -68,12 +68,11 @@ async function eventsOf(acdit: Acdit, prompt: Prompt, options: GenerateOptions):
 
 describe('generate', () => {
   let acdit: Acdit;
+  let folder: string;
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
   beforeAll(async () => {
-    const folder = await saveTiny(
-      join(import.meta.dirname, '../../node_modules/.cache/tiny-generate'),
-      tinyPixels,
-    );
-    acdit = await open(folder, { threads: 1 });
+    folder = mkdtempSync(join(tmpdir(), 'acdit-test-'));
+    acdit = await open(await saveTiny(folder, tinyPixels), { threads: 1 });
     opened.push(acdit);
   });
 
@@ -240,10 +239,6 @@ describe('files', () => {
     expect(await runInProcess(['sample', model, ...flags, '--out', out])).toMatchObject({ code: 0 });
     const name = readdirSync(out).find((file) => file.endsWith('.webp'))!;
     expect(readFileSync(join(folder, 'bag.webp'))).toEqual(readFileSync(join(out, name)));
-    const shown: Image[] = [];
-    await video.save(join(folder, 'bag.mp4'));
-    for await (const frame of readFrames(join(folder, 'bag.mp4'))) shown.push(frame);
-    expect(shown).toHaveLength(8);
     await video.save(join(folder, 'frames'));
     expect(readdirSync(join(folder, 'frames'))).toHaveLength(8);
     expect(
@@ -251,7 +246,9 @@ describe('files', () => {
         .subarray(0, 6)
         .toString(),
     ).toBe('GIF89a');
-    expect((await video.toBlob()).type).toBe('video/mp4');
+    const mp4 = await video.toBlob();
+    expect(mp4.type).toBe('video/mp4');
+    expect(await mp4.slice(4, 8).text()).toBe('ftyp');
     await expect(video.toBuffer('png')).rejects.toThrow('the format of videos is mp4, webp or gif');
 
     const events = await eventsOf(acdit, 'bag', { steps: 2, seed: 4 });

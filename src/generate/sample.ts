@@ -149,7 +149,7 @@ function requireFormat(kind: GeneratedSample['kind'], format: string | undefined
 
 function listed(kind: GeneratedSample['kind'], prefix: string): string {
   return FILE_FORMATS[kind]
-    .map((name) => prefix + name)
+    .map((name) => (prefix === '.' && name === 'jpeg' ? '.jpg' : prefix + name))
     .join(', ')
     .replace(/, ([^,]+)$/, ' or $1');
 }
