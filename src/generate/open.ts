@@ -11,9 +11,9 @@ import { bundledModel, decoderPath, modelPath, openNamedModel } from '../runs/mo
 import { type Reporter, silentReporter } from '../runs/reporter.ts';
 import { machine } from '../runtime/machine.ts';
 import { type ACCELERATORS, openAccelerator, openCpu } from '../runtime/node.ts';
+import type { Precision } from '../sampling/precision.ts';
 import { openRestartingSampler } from '../sampling/process-sampler.ts';
 import { createSampler, type Sampler } from '../sampling/sampler.ts';
-import type { Precision } from '../sampling/segments.ts';
 import { Acdit, type AcditParts, type ContinueSource } from './generate.ts';
 import { nodeFiles } from './node-files.ts';
 import type { GeneratedSample } from './sample.ts';
