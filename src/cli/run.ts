@@ -3,9 +3,9 @@
 import { get } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
+import { packageVersion } from '../package-version.ts';
 import type { Command } from './command.ts';
 import { reportFailure } from './failure.ts';
-import { packageVersion } from './package-version.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What each command does, in a line, and its module. */
@@ -38,7 +38,7 @@ export async function runCli(args: readonly string[], terminal: Terminal): Promi
 async function dispatch(args: readonly string[], terminal: Terminal): Promise<number> {
   const [name = '--help', ...rest] = args;
   if (name === '--version') {
-    terminal.stdout.write(`${await packageVersion()}\n`);
+    terminal.stdout.write(`${packageVersion()}\n`);
     return 0;
   }
   if (name === 'help' && rest.length > 0) return dispatch([...rest, '--help'], terminal);

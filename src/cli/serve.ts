@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { packageVersion } from '../package-version.ts';
 import { requireSamplingMemory } from '../runs/checks.ts';
 import { bundledModel, decoderPath, hubModelName, modelPath } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
@@ -14,7 +15,6 @@ import { type ModelSource, type ServeOptions, startServer } from '../server/serv
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceName, precisionFlag } from './device.ts';
 import { countFlag, type Flags, type FlagValues, list } from './flags.ts';
-import { packageVersion } from './package-version.ts';
 import { checkpointFlags, openChosenModel, openOptions } from './shared-flags.ts';
 
 const KB = 1024;
@@ -89,7 +89,7 @@ export const command = defineCommand({
   flags: serveFlags,
   run: async ({ values, positionals: names }, context) => {
     const { report, signal } = context;
-    const version = await packageVersion();
+    const version = packageVersion();
     const models = async (): Promise<ModelSource[]> => {
       const sources: ModelSource[] = [];
       for (const name of names.length > 0 ? names : [bundledModel('image'), bundledModel('video')]) {

@@ -1,6 +1,6 @@
 /** @file The whole server as a function from requests to answers. It knows no sockets and opens no models. */
 
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { methodNotAllowed as checkMethods } from 'hono/method-not-allowed';
 import { ApiError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
@@ -27,6 +27,8 @@ export interface AppOptions extends ServerContext {
   readonly web?: StaticFiles | undefined;
   /** The package's version. */
   readonly version: string;
+  /** Makes requests wait until it resolves: then there are models. */
+  readonly ready?: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -64,15 +66,7 @@ export function createApp(given: AppOptions): Hono {
   fileRoutes(app, options);
   apiRoutes(app, options);
   if (options.web) staticRoutes(app, options.web);
-  app.notFound((c) =>
-    errorResponse(
-      new ApiError(
-        404,
-        'not_found',
-        `there is nothing at ${printable(c.req.method)} ${printable(c.req.path)}`,
-      ),
-    ),
-  );
+  app.notFound(notFound);
   app.onError((error) => {
     const problem = toApiError(error);
     log(problem);
@@ -81,12 +75,19 @@ export function createApp(given: AppOptions): Hono {
   return app;
 }
 
+/** Answers requests for paths that do not exist. */
+export function notFound(c: Context): Response {
+  const message = `there is nothing at ${printable(c.req.method)} ${printable(c.req.path)}`;
+  return errorResponse(new ApiError(404, 'not_found', message));
+}
+
 /** Routes that need the key. While the server stops, they accept no new work, but return finished files. */
 function apiRoutes(app: Hono, options: AppOptions): void {
   const { stopping, metrics } = options;
   for (const path of ['/v1/*', PATHS.metrics]) app.use(path, requireKey(options.apiKey));
   app.use('/v1/*', async (c, next) => {
     if (stopping.aborted && c.req.method === 'POST') throw stopping.reason;
+    await options.ready?.();
     await next();
   });
   app.get(PATHS.metrics, async (c) =>

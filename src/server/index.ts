@@ -4,6 +4,7 @@ export type { Decoder } from '../decoding/decoder.ts';
 export { ApiError, type ApiErrorStatus } from '../errors.ts';
 export type { RequestSampler, ServedDevice } from '../sampling/process-sampler.ts';
 export { type HostRules, hostRules, type Reach } from './access.ts';
+export { type AcditApp, type AcditAppOptions, acditApp } from './acdit-app.ts';
 export { type AppOptions, createApp } from './app.ts';
 export {
   type Background,

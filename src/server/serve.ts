@@ -67,7 +67,7 @@ export interface RunningServer {
 }
 
 /** Images that were requested as URLs are kept for an hour, as OpenAI's are. */
-const FILES = { capacity: 256e6, lifetime: 3600 } as const;
+export const FILES = { capacity: 256e6, lifetime: 3600 } as const;
 
 /**
  * Listens, loads the models, and answers requests. Until the models are loaded, requests get 503.
@@ -137,16 +137,24 @@ async function serveModels(
   };
 }
 
-async function closeModels(models: readonly ServedModel[]): Promise<void> {
+export async function closeModels(models: readonly ServedModel[]): Promise<void> {
   for (const { sampler, decoder } of models) {
     await sampler.dispose();
     await decoder.close();
   }
 }
 
-async function openServedModel(
+/** Opens a model in a process of its own. @param others that are open already, whose names are taken */
+export async function openServedModel(
   { path, open = {}, id = basename(path, extname(path)), vae }: ModelSource,
-  { device, precision, threads, batch, queue, log }: ServeOptions,
+  {
+    device,
+    precision,
+    threads,
+    batch,
+    queue,
+    log,
+  }: Pick<ServeOptions, 'device' | 'precision' | 'threads' | 'batch' | 'queue' | 'log'>,
   metrics: Metrics,
   others: readonly ServedModel[],
 ): Promise<ServedModel> {
@@ -168,7 +176,8 @@ async function openServedModel(
   };
 }
 
-function describeFailure(error: ApiError): string {
+/** Returns an error as the log shows it. */
+export function describeFailure(error: ApiError): string {
   const { cause } = error;
   return cause instanceof Error ? (cause.stack ?? cause.message) : error.message;
 }
