@@ -115,7 +115,7 @@ describe('generate', () => {
     ['a typo', 'sneeker', {}, "unknown class 'sneeker'; did you mean 'Sneaker'?"],
     ['a number', 3.5, {}, 'label 3.5 is outside 0 to 2'],
     ['nothing', [], {}, "give a class, by its name or by a number from 0 to 2; 'none' means no class"],
-    ['guidance', 'bag', { guidance: -1 }, 'guidance must be 0 or more, got -1'],
+    ['guidance', 'bag', { guidance: -1 }, 'guidance.scale must be 0 or more, got -1'],
     ['steps', 'bag', { steps: 0 }, 'steps must be an integer from 1 to 1000'],
     ['count', 'bag', { count: 0 }, 'count must be a whole number of at least 1, got 0'],
     ['keep alone', 'bag', { keep: 1 }, 'keep is how much of `continue` is kept'],

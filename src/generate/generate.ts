@@ -11,14 +11,8 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { defined } from '../records.ts';
 import { batchRequests } from '../runs/batches.ts';
 import { requireRest } from '../sampling/given.ts';
-import {
-  DEFAULT_SEED,
-  type PerBlock,
-  planSampling,
-  type SamplePlan,
-  type SampleRequest,
-  stepsOfSample,
-} from '../sampling/request.ts';
+import { planSampling, type SamplePlan, type SampleRequest, stepsOfSample } from '../sampling/request.ts';
+import type { PerBlock } from '../sampling/settings.ts';
 import { createSemaphore, type Semaphore } from '../semaphore.ts';
 import { sliceAxis } from '../tensor/axes.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -38,11 +32,14 @@ type Optional<T> = { readonly [Name in keyof T]?: T[Name] | undefined };
 
 /** How samples are made: everything that a {@link SampleRequest} takes, under friendlier names. */
 export interface GenerateOptions
-  extends Optional<Omit<SampleRequest, 'labels' | 'cfg' | 'given' | 'first' | 'noise'>> {
+  extends Optional<Omit<SampleRequest, 'labels' | 'cfg' | 'guidance' | 'given' | 'first' | 'noise'>> {
   /** Samples of each class (default: 1). */
   readonly count?: number | undefined;
-  /** Guidance scale, for all blocks or per block; 1 is none (default: the model's own). */
-  readonly guidance?: PerBlock | undefined;
+  /**
+   * Guidance scale, for all blocks or per block, where 1 is none; or with the noise levels that it holds for (default: the
+   * model's own).
+   */
+  readonly guidance?: PerBlock | SampleRequest['guidance'] | undefined;
   /** An image or a video that every sample continues: its first blocks are kept. */
   readonly continue?: ContinueSource | undefined;
   /** Blocks that `continue` keeps (default: all but one, or as many as there are frames for). */
@@ -195,14 +192,14 @@ export class Acdit implements AsyncDisposable, Disposable {
     signal.throwIfAborted();
     const classes = labelsOf(config, prompt);
     const request = {
-      ...defined({ ...rest, cfg: guidance }),
+      ...defined({ ...rest, guidance: isScale(guidance) ? { scale: guidance } : guidance }),
       labels: classes.flatMap((label) => Array<PerBlock>(count).fill(label)),
     };
-    const { blocks } = planned(config, request);
+    const { blocks } = planSampling(config, request);
     const given = source === undefined ? undefined : await this.#given(source, { keep, blocks, signal });
     const continued = { ...request, ...(given && { given }) };
     const batches = [...batchRequests({ ...continued, batch: this.#parts.batch }, { signal })];
-    return { plan: planned(config, continued), batches };
+    return { plan: planSampling(config, continued), batches };
   }
 
   /** Returns the blocks to continue: those of a sample as they are, since a file would round them. */
@@ -260,14 +257,8 @@ export class Acdit implements AsyncDisposable, Disposable {
   }
 }
 
-/** Checks a request as the sampler does, under this module's names. */
-function planned(config: AcditConfig, request: SampleRequest): SamplePlan {
-  try {
-    return planSampling(config, { seed: DEFAULT_SEED, ...request });
-  } catch (error) {
-    if (!(error instanceof ArgumentError) || error.field !== 'cfg' || !error.problem) throw error;
-    throw invalidOption('guidance', error.problem);
-  }
+function isScale(guidance: GenerateOptions['guidance']): guidance is PerBlock {
+  return typeof guidance === 'number' || Array.isArray(guidance);
 }
 
 /** Returns the number of each class. */

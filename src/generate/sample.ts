@@ -4,7 +4,7 @@ import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import type { Image } from '../media/pixels.ts';
-import type { PerBlock } from '../sampling/request.ts';
+import type { PerBlock } from '../sampling/settings.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** Formats of images, their default first, and of videos. */
