@@ -18,7 +18,7 @@ import type { TrainingRanks } from '../training/team.ts';
 import type { CommandContext } from './command.ts';
 import { EXIT, reportFailure } from './failure.ts';
 import { type Flags, wholeNumber } from './flags.ts';
-import { packageVersion } from './package-version.ts';
+import { packageVersion } from '../package-version.ts';
 import type { TerminalReporter } from './reporter.ts';
 
 /** Seconds; the first rank gives a sign of life every 10 seconds while the others wait for it. */
@@ -106,7 +106,7 @@ function connect(
 /** Checks that the ranks have the same software, and reports who they are. */
 async function describeRanks(ranks: Communicator, { say, warn }: TerminalReporter): Promise<void> {
   await requireAlike(ranks, {
-    'the version of acdit': await packageVersion(),
+    'the version of acdit': packageVersion(),
     'the version of ONNX Runtime': onnxRuntimeVersion,
   });
   const all = await factsOfAll(ranks, { processor: processorKind() });
