@@ -11,6 +11,7 @@ import type { Communicator } from '../distributed/communicator.ts';
 import { detectLaunch, type Launch } from '../distributed/launcher.ts';
 import { connectRanks } from '../distributed/mpi-communicator.ts';
 import { AcditError, DeviceError } from '../errors.ts';
+import { packageVersion } from '../package-version.ts';
 import { silentReporter } from '../runs/reporter.ts';
 import { onnxRuntimeVersion } from '../runtime/node.ts';
 import { STOP_SIGNALS } from '../stop-signals.ts';
@@ -18,7 +19,6 @@ import type { TrainingRanks } from '../training/team.ts';
 import type { CommandContext } from './command.ts';
 import { EXIT, reportFailure } from './failure.ts';
 import { type Flags, wholeNumber } from './flags.ts';
-import { packageVersion } from '../package-version.ts';
 import type { TerminalReporter } from './reporter.ts';
 
 /** Seconds; the first rank gives a sign of life every 10 seconds while the others wait for it. */
