@@ -10,6 +10,7 @@ import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { CheckpointError, ConfigError } from '../errors.ts';
 import { isRecord, parseJson, parseJsonOf } from '../io/json.ts';
 import { type AcditConfig, validateConfig } from '../models/acdit/config.ts';
+import { requireKnownFormat } from './format-version.ts';
 
 /** Kinds of networks: how a user passes such a folder, and what to say of a configuration that does not fit. */
 const KINDS = {
@@ -31,7 +32,7 @@ type Kind = keyof typeof KINDS;
 
 /**
  * Parses the text of a `config.json` of a kind of network, and has it checked as a whole.
- * @throws {CheckpointError} if it is not one, naming its kind if that is known; {ConfigError} if its numbers do not fit
+ * @throws {CheckpointError} if it is not one, naming its kind if that is known, or of a newer format; {ConfigError} if its numbers do not fit
  * together.
  */
 export function parseConfigOf<T, C>(
@@ -41,7 +42,9 @@ export function parseConfigOf<T, C>(
   schema: z.ZodType<T>,
   validate: (data: T) => C,
 ): C {
-  const kind = kindOf(parseJson(text, name, CheckpointError));
+  const parsed = parseJson(text, name, CheckpointError);
+  requireKnownFormat(parsed, name);
+  const kind = kindOf(parsed);
   if (kind !== undefined && kind !== expected) {
     throw new CheckpointError(`${name}: describes ${KINDS[kind].folder}; expected ${KINDS[expected].folder}`);
   }

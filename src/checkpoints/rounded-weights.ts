@@ -5,6 +5,7 @@ import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { unroundedMatrix } from '../tensor/round-rows.ts';
 import { arrayFromBytes, type Tensor } from '../tensor/tensor.ts';
+import { ROUNDED_MARKER } from './format-version.ts';
 
 /** Added to the name of a weight for that of its scales. */
 export const SCALES = '.scales';
@@ -19,7 +20,9 @@ export function unroundedArchive(archive: TensorArchive): TensorArchive {
   const roundedNames = new Set(archive.names.filter((name) => archive.info(name).dtype === 'int8'));
   if (roundedNames.size === 0) return archive;
   for (const name of roundedNames) requireScales(archive, name);
-  const names = archive.names.filter((name) => !roundedNames.has(name.slice(0, -SCALES.length)));
+  const isWeight = (name: string): boolean =>
+    name !== ROUNDED_MARKER && !(name.endsWith(SCALES) && roundedNames.has(name.slice(0, -SCALES.length)));
+  const names = archive.names.filter(isWeight);
   return {
     ...archive,
     names,

@@ -8,7 +8,8 @@ import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { type FloatType, toFloat32, toFloatType } from '../tensor/convert.ts';
 import { type RoundedMatrix, roundMatrix } from '../tensor/round-rows.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { type Tensor, tensor } from '../tensor/tensor.ts';
+import { ROUNDED_FORMAT, ROUNDED_MARKER } from './format-version.ts';
 import { CONFIG_FILE, WEIGHTS_FILE } from './load.ts';
 import { ROUNDED, SCALES } from './rounded-weights.ts';
 
@@ -37,7 +38,7 @@ export async function saveModel(
     { format: 'pt', ...metadata },
     signal,
   );
-  await writeConfig(folder, config);
+  await writeConfig(folder, weights.has(ROUNDED_MARKER) ? { ...config, ...ROUNDED_FORMAT } : config);
 }
 
 /** Writes the `config.json` of a folder. */
@@ -56,9 +57,12 @@ export type StorageType = FloatType | 'int8';
  */
 export function storedAs(weights: StoredWeights, dtype: StorageType): StoredWeights {
   if (dtype === 'int8') {
-    return new Map(
-      [...weights].flatMap(([name, value]) => (ROUNDED.test(name) ? rounded(name, value) : [[name, value]])),
-    );
+    return new Map([
+      [ROUNDED_MARKER, tensor('float64', [0], new Float64Array())],
+      ...[...weights].flatMap(([name, value]): [string, Tensor | LazyTensor][] =>
+        ROUNDED.test(name) ? rounded(name, value) : [[name, value]],
+      ),
+    ]);
   }
   return new Map(
     [...weights].map(([name, value]): [string, LazyTensor] => [

@@ -18,9 +18,10 @@ import { type TorchInput, writeTorchCheckpoint } from '../../src/formats/torch/w
 import { openFile } from '../../src/io/file-source.ts';
 import { blankImage, writePng } from '../../src/media/image.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
+import { checkWeights } from '../../src/models/acdit/weights.ts';
 import { toFloat32, toFloatType } from '../../src/tensor/convert.ts';
 import { elementCount, float32, type Tensor, tensor } from '../../src/tensor/tensor.ts';
-import { type CliResult, lastLine, runInProcess, spawnCli } from '../support/cli.ts';
+import { type CliResult, expectBadInput, lastLine, runInProcess, spawnCli } from '../support/cli.ts';
 import { digest, digests } from '../support/digest.ts';
 import { formulaWeights } from '../support/formula-weights.ts';
 import { golden } from '../support/golden.ts';
@@ -413,6 +414,43 @@ describe('acdit convert --dtype int8', () => {
     expect(sameBytes(inFolder('again/model.safetensors'), inFolder('small/model.safetensors'))).toBe(true);
     const { weights } = await loadModel(inFolder('small'));
     expect(digests(weights)).toEqual((await summary(inFolder('large'))).weights);
+  });
+
+  it('names the version that it needs to versions that do not know it', async () => {
+    const model = await saveTiny(inFolder('model'), tinyPixels);
+    await converted(model, inFolder('small'), '--dtype', 'int8');
+    const stored = await openSafetensors(await openFile(inFolder('small', 'model.safetensors')));
+    const shapes = new Map(stored.names.map((name) => [name, stored.info(name).shape]));
+    await stored.close();
+    // What versions before 0.2 do: they do not look for a format, but refuse tensors that they do not know.
+    expect(() => checkWeights(tinyPixels, shapes)).toThrow(
+      'weights do not fit the model: unknown: stored in 8 bits: needs acdit 0.2.0 or newer, blocks.0.',
+    );
+    const config = JSON.parse(readFileSync(inFolder('small/config.json'), 'utf8'));
+    expect(config).toMatchObject({ format: 2, needs: '0.2.0' });
+    // Folders without such weights are as they were.
+    await converted(inFolder('small'), inFolder('large'), '--dtype', 'fp32');
+    expect(readFileSync(inFolder('large/config.json'), 'utf8')).toBe(
+      readFileSync(join(model, 'config.json'), 'utf8'),
+    );
+  });
+
+  it.each([
+    [{ format: 3, needs: '0.3.0' }, 'this folder needs acdit 0.3.0 or newer: its format is 3'],
+    [{ format: 99 }, 'this folder needs a newer version of acdit: its format is 99'],
+    [{ format: 'new', needs: '9\n\u001b[2J' }, 'this folder needs acdit 9'],
+  ])('is refused in one line if its format is newer: %j', async (newer, message) => {
+    const model = await saveTiny(inFolder('model'), tinyPixels);
+    // What else it says may be unknown too.
+    const config = { ...newer, modelType: 'acdit', layers: 'many' };
+    writeFileSync(join(model, 'config.json'), JSON.stringify(config));
+    for (const args of [
+      ['info', model],
+      ['sample', model],
+      ['convert', model, inFolder('other')],
+    ]) {
+      expectBadInput(await runInProcess(args), message, 'and this version reads 2 at most');
+    }
   });
 
   it('is not read without its scales', async () => {
