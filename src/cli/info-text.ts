@@ -11,8 +11,9 @@ import {
   noiseScheduleOf,
 } from '../models/acdit/config.ts';
 import type { ModelSummary } from '../models/acdit/model-summary.ts';
+import type { ExpectedSpeed } from '../runs/expected-speed.ts';
 import { writtenLabel } from '../runs/labels.ts';
-import type { ModelNeeds } from '../runs/model-needs.ts';
+import type { Macs, ModelNeeds } from '../runs/model-needs.ts';
 import type { SamplingMemory } from '../sampling/memory.ts';
 import type { TrainingMemory } from '../training/memory.ts';
 
@@ -103,6 +104,32 @@ export function needsText({ batch, steps, passes, macs, int8Share, memory }: Mod
     ...(sliding ? [memoryLine('to continue over a window', sliding)] : []),
     memoryLine('to train', training.save),
     memoryLine('to train with "recompute"', training.recompute),
+  ].join('\n');
+}
+
+/** Returns as lines what the model would run on, and how long its multiply-adds take there. */
+export function speedText(speed: ExpectedSpeed, steps: number): string {
+  const { device, threads, precision, memory, availableMemory, macsPerSecond, seconds } = speed;
+  const rows: [string, Macs][] = [
+    ['step of the first block', seconds.firstBlockStep],
+    ['step of the last block', seconds.lastBlockStep],
+    [`sample of ${steps} steps per block`, seconds.sample],
+  ];
+  const unchecked = device === 'cpu' && precision === 'fp32';
+  const where = device === 'cpu' ? `cpu, ${counted(threads, 'thread')}` : device;
+  const fits = memory === undefined || memory <= availableMemory ? '' : ' (it does not fit)';
+  return [
+    `on this machine it runs in ${precision} on ${where}${unchecked ? '' : ', if it passes the check when it is loaded'}`,
+    ...(memory === undefined
+      ? []
+      : [`memory: about ${gigabytes(memory)} GB of ${gigabytes(availableMemory)} GB${fits}`]),
+    `products as wide as the model's, measured now: ${large(2 * macsPerSecond.precision)}FLOP/s`,
+    'time for its multiply-adds'.padEnd(30) + 'unguided'.padStart(13) + 'guided'.padStart(13),
+    ...rows.map(
+      ([name, { plain, guided }]) =>
+        `  ${name.padEnd(28)}${[plain, guided].map((value) => `${Number(value.toPrecision(2))} s`.padStart(13)).join('')}`,
+    ),
+    'norms, softmax and copies come on top: a few percent in large models, more in small ones',
   ].join('\n');
 }
 

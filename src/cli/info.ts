@@ -1,6 +1,7 @@
 /** @file `acdit info`: a model's size and layout, and its attention plan as text and as a drawing. */
 
 import { dirname } from 'node:path';
+import type { StoredModel } from '../checkpoints/load.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
@@ -8,11 +9,14 @@ import { paperConfig, SIZE_NAMES } from '../models/acdit/config.ts';
 import { type ModelSummary, summarizeModel } from '../models/acdit/model-summary.ts';
 import { type BlockPlan, blockPlan, PREDICATES, planNumbers, planText } from '../models/acdit/plan-cells.ts';
 import { requireFreeFiles } from '../runs/checks.ts';
+import { expectedSpeed } from '../runs/expected-speed.ts';
 import { modelNeeds } from '../runs/model-needs.ts';
+import { defaultPrecision } from '../sampling/precision.ts';
 import { DEFAULT_STEPS } from '../sampling/settings.ts';
 import { type CommandContext, defineCommand } from './command.ts';
+import { deviceFlags, openDevice, precisionFlag } from './device.ts';
 import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
-import { needsText, summaryText } from './info-text.ts';
+import { needsText, speedText, summaryText } from './info-text.ts';
 import { planSvg } from './plan-svg.ts';
 import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from './shared-flags.ts';
 
@@ -29,6 +33,8 @@ const infoFlags = {
   svg: fileFlag('.svg', 'draw the plan into an SVG file', 'FILE'),
   png: fileFlag('.png', 'draw the plan into a PNG file', 'FILE'),
   ...checkpointFlags,
+  precision: precisionFlag,
+  ...deviceFlags,
   ...overwriteFlags,
   json: { help: 'print everything as JSON' },
 } as const satisfies Flags;
@@ -40,21 +46,29 @@ export const command = defineCommand({
   name: 'info',
   positionals: ['[MODEL]'],
   summary:
-    'Describe a model: parameters by part, tokens, blocks, and what it needs to sample and to train. Its weights are\n' +
-    'not read. Without MODEL, the bundled one.',
+    'Describe a model: parameters by part, tokens, blocks, what it needs to sample and to train, and how fast this machine\n' +
+    'multiplies for it, measured in a second. Its weights are not read. Without MODEL, the bundled one.',
   flags: infoFlags,
   run: async ({ values, given, positionals }, context) => {
     const { predicate, window, batch, steps, svg, png } = values;
     await requireFreeFiles([svg, png], values.overwrite);
-    const summary = await readSummary(positionals[0], values, context);
+    const { precision: stored, ...summary } = await readSummary(positionals[0], values, context);
     const needs = modelNeeds(summary.config, batch, steps);
+    const speed = await closingAfter(await openDevice(values), (device) =>
+      expectedSpeed(summary.config, needs, device, values.precision ?? defaultPrecision(device, stored)),
+    );
     const drawsPlan = DRAWS_PLAN.some((flag) => given.has(flag));
     const plan = drawsPlan ? blockPlan(summary.config, predicate, window) : undefined;
     const files: string[] = [];
     if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
     if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
-    context.report.emit({ ...summary, needs, ...(plan && { plan: planReport(plan) }) });
-    const parts = [summaryText(summary), needsText(needs), ...(plan ? [planText(plan)] : [])];
+    context.report.emit({ ...summary, needs, speed, ...(plan && { plan: planReport(plan) }) });
+    const parts = [
+      summaryText(summary),
+      needsText(needs),
+      speedText(speed, steps),
+      ...(plan ? [planText(plan)] : []),
+    ];
     context.report.print([parts.join('\n\n'), ...files].join('\n'));
   },
 });
@@ -63,15 +77,18 @@ async function readSummary(
   path: string | undefined,
   { size: name, video, ...values }: FlagValues<typeof infoFlags>,
   context: CommandContext,
-): Promise<ModelSummary> {
+): Promise<ModelSummary & Pick<StoredModel, 'precision'>> {
   if (name !== undefined) {
     if (path !== undefined) throw new ArgumentError(`give a model (${path}) or --size, not both`);
     const kind = video ? 'video' : 'image';
     return summarizeModel(`ACDiT-${name} ${kind}`, paperConfig(name, kind));
   }
   const model = namedOrBundled(path, video, '--video without --size');
-  const { config, archive } = await openChosenModel(model, values, context);
-  return closingAfter(archive, async () => summarizeModel(model, config, (name) => archive.info(name).dtype));
+  const { config, archive, precision } = await openChosenModel(model, values, context);
+  return closingAfter(archive, async () => ({
+    ...summarizeModel(model, config, (name) => archive.info(name).dtype),
+    ...(precision && { precision }),
+  }));
 }
 
 async function writeDrawing(path: string, content: string | Uint8Array): Promise<string> {

@@ -15,7 +15,7 @@ import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { layerShare } from '../models/acdit/cost.ts';
 import { timeProducts } from '../runtime/byte-products.ts';
 import type { Device } from '../runtime/device.ts';
-import { type Precision, requirePrecision } from '../sampling/precision.ts';
+import { defaultPrecision, type Precision, requirePrecision } from '../sampling/precision.ts';
 import {
   DEFAULT_SEED,
   passesOfBlocks,
@@ -151,7 +151,7 @@ export async function planRun(
   const {
     blocks = config.blocks,
     batch = defaultBatch(config, { throughput }),
-    precision = device.separateMemory ? 'fp32' : (model.precision ?? 'fp32'),
+    precision = defaultPrecision(device, model.precision),
   } = options;
   requirePrecision(device, precision);
   if (!Number.isInteger(batch) || batch < 1) {

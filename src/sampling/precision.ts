@@ -24,6 +24,11 @@ export function precisionsOf({ separateMemory }: DeviceKind): readonly Precision
   return separateMemory ? ['fp32', 'fp16'] : ['fp32', 'int8'];
 }
 
+/** Returns the precision of a model for which none is chosen. @param stored that of its file */
+export function defaultPrecision(device: DeviceKind, stored: Precision | undefined): Precision {
+  return stored !== undefined && precisionsOf(device).includes(stored) ? stored : 'fp32';
+}
+
 /** @throws {ArgumentError} if a device does not compute in a precision, with those that it does. */
 export function requirePrecision(device: DeviceKind, precision: Precision | undefined): void {
   const possible = precisionsOf(device);

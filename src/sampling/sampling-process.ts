@@ -7,6 +7,7 @@ import { requireMemory } from '../runtime/machine.ts';
 import { openAccelerator, openCpu } from '../runtime/node.ts';
 import { samplingMemory } from './memory.ts';
 import type { PassInfo } from './noise-predictor.ts';
+import { defaultPrecision, deviceKind } from './precision.ts';
 import type { SamplingCalls } from './process-sampler.ts';
 import { createSampler, type Sampler } from './sampler.ts';
 
@@ -22,7 +23,7 @@ serveChild<SamplingCalls>({
       config,
       weights: weightSource(model),
       device: device === 'cpu' ? openCpu({ threads }) : await openAccelerator(device, { threads }),
-      precision: precision ?? (device === 'cpu' ? model.precision : undefined),
+      precision: precision ?? defaultPrecision(deviceKind(device), model.precision),
       batching: { groups, onPass: (pass) => onPass?.(pass) },
       onFallback({ message, device: next, precision: nextPrecision }) {
         warnings.push(message);

@@ -1,8 +1,10 @@
 import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { saveModel, storedAs } from '../../src/checkpoints/save.ts';
 import { readImage } from '../../src/media/image.ts';
-import { runInProcess, spawnCli } from '../support/cli.ts';
+import { expectBadInput, runInProcess, spawnCli } from '../support/cli.ts';
+import { formulaWeights } from '../support/formula-weights.ts';
 import { golden } from '../support/golden.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
@@ -47,6 +49,44 @@ describe('acdit info', () => {
       expect(stdout).toContain(text);
     }
     expect(stdout).toContain('3 clean and 4 noised blocks of 4 tokens');
+  });
+
+  it('says what would run, and how fast its multiply-adds are', async () => {
+    const { speed, needs } = await json(golden('image-tiny.pt'), '--threads', '1', '--steps', '7');
+    expect(speed).toMatchObject({ device: 'cpu', threads: 1, precision: 'fp32' });
+    expect(speed.memory).toBe(needs.memory.sampling.total);
+    const { fp32, precision } = speed.macsPerSecond;
+    expect(fp32).toBe(precision);
+    for (const part of ['firstBlockStep', 'lastBlockStep', 'sample']) {
+      for (const kind of ['plain', 'guided']) {
+        expect(speed.seconds[part][kind]).toBeCloseTo(needs.macs[part][kind] / fp32, 10);
+      }
+    }
+  });
+
+  it('counts the layers of a model in 8 bits at their own speed', async () => {
+    const model = join(temporaryFolder(), 'model');
+    await saveModel(model, tinyPixels, storedAs(formulaWeights(tinyPixels), 'int8'));
+    const { speed, needs } = await json(model);
+    expect(speed).toMatchObject({ precision: 'int8', memory: needs.memory.int8.total });
+    const { fp32, precision } = speed.macsPerSecond;
+    const { hidden, layers, blockSize, blocks } = tinyPixels;
+    // Each token passes 8 C^2 weights in a layer. 25 steps of 2 branches in each block.
+    const inLayers = 50 * blocks * blockSize * layers * 8 * hidden ** 2;
+    const expected = (needs.macs.sample.guided - inLayers) / fp32 + inLayers / precision;
+    expect(speed.seconds.sample.guided).toBeCloseTo(expected, 10);
+    const { stdout } = await runInProcess(['info', model]);
+    expect(stdout).toContain('on this machine it runs in int8 on cpu');
+    expect(stdout).toContain('if it passes the check when it is loaded');
+    expect((await json(model, '--precision', 'fp32')).speed.precision).toBe('fp32');
+  });
+
+  it.each([
+    [['--precision', 'fp16'], '--precision fp16 is not available on cpu, which computes in fp32 or int8'],
+    [['--device', 'cuda', '--precision', 'int8'], 'int8 is not available on cuda'],
+    [['--device', 'cuda'], 'device cuda is not available'],
+  ])('refuses %j in one line', async (args, message) => {
+    expectBadInput(await runInProcess(['info', golden('image-tiny.pt'), ...args]), message);
   });
 
   it('describes an official checkpoint', async () => {

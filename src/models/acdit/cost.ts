@@ -44,9 +44,14 @@ export function stepCost(config: AcditConfig, block: number): number {
   return config.layers * blockProducts(config, block) + endProducts(config, config.blockSize);
 }
 
-/** The layers' share of a step's products with weights: what is computed in 8 bits with precision int8. */
+/** Products with the layers' weights in a denoising step, in one guidance branch: what precisions other than float32 change. */
+export function layerProducts(config: AcditConfig): number {
+  return config.layers * config.blockSize * tokenProducts(config);
+}
+
+/** Their share of a step's products with weights. */
 export function layerShare(config: AcditConfig): number {
-  const layers = config.layers * config.blockSize * tokenProducts(config);
+  const layers = layerProducts(config);
   return layers / (layers + endProducts(config, config.blockSize));
 }
 

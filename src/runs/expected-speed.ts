@@ -1,0 +1,105 @@
+/** @file How fast this machine will sample from a model, from a short measurement of its products. */
+
+import { at } from '../at.ts';
+import { graphOf } from '../graph/onnx.ts';
+import { linear } from '../graph/operators/index.ts';
+import { input } from '../graph/symbolic.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { layerProducts } from '../models/acdit/cost.ts';
+import type { Device } from '../runtime/device.ts';
+import { machine } from '../runtime/machine.ts';
+import { type Precision, preparation, requirePrecision } from '../sampling/precision.ts';
+import { float32 } from '../tensor/tensor.ts';
+import type { Macs, ModelNeeds } from './model-needs.ts';
+
+/** What a model would run on, and how fast. */
+export interface ExpectedSpeed {
+  /** Name of the device. */
+  readonly device: string;
+  readonly threads: number;
+  readonly precision: Precision;
+  /** Estimated bytes of host memory, for the whole batch; undefined if the weights are in a memory of the device's own. */
+  readonly memory: number | undefined;
+  /** Bytes that this process may use. */
+  readonly availableMemory: number;
+  /** Multiply-adds per second in float32 and in the precision, in a product as wide as the model's. */
+  readonly macsPerSecond: { readonly fp32: number; readonly precision: number };
+  /** Seconds of one sample's multiply-adds at these speeds; everything else takes longer. */
+  readonly seconds: { readonly firstBlockStep: Macs; readonly lastBlockStep: Macs; readonly sample: Macs };
+}
+
+/**
+ * Measures products of a model's width on a device, in about a second, and divides the model's multiply-adds by their speed.
+ * @throws {ArgumentError} if the device does not compute in the precision
+ */
+export async function expectedSpeed(
+  config: AcditConfig,
+  { macs, steps, memory }: ModelNeeds,
+  device: Device,
+  precision: Precision,
+): Promise<ExpectedSpeed> {
+  requirePrecision(device, precision);
+  const fp32 = await productSpeed(device, 'fp32', config);
+  const speeds = {
+    fp32,
+    precision: precision === 'fp32' ? fp32 : await productSpeed(device, precision, config),
+  };
+  const inLayers = layerProducts(config);
+  /** @param passes how often the layers' products are computed in the precision. */
+  const time = (total: number, passes: number): number =>
+    (total - passes * inLayers) / speeds.fp32 + (passes * inLayers) / speeds.precision;
+  const times = ({ plain, guided }: Macs, passes: number): Macs => ({
+    plain: time(plain, passes),
+    guided: time(guided, 2 * passes),
+  });
+  return {
+    device: device.name,
+    threads: device.threads,
+    precision,
+    memory: device.separateMemory ? undefined : (precision === 'int8' ? memory.int8 : memory.sampling).total,
+    availableMemory: machine().memory,
+    macsPerSecond: speeds,
+    seconds: {
+      firstBlockStep: times(macs.firstBlockStep, 1),
+      lastBlockStep: times(macs.lastBlockStep, 1),
+      sample: times(macs.sample, steps * config.blocks),
+    },
+  };
+}
+
+/** Milliseconds of a measurement, without the first run. */
+const DURATION = 250;
+/** Two rows of blocks, as guidance has them, but no more than this many tokens. */
+const MOST_TOKENS = 512;
+
+/** Times the widest product of a layer, and returns multiply-adds per second: the median. */
+async function productSpeed(
+  device: Device,
+  precision: Precision,
+  { blockSize, hidden, mlpRatio }: AcditConfig,
+): Promise<number> {
+  const [tokens, wide] = [Math.min(2 * blockSize, MOST_TOKENS), mlpRatio * hidden];
+  const values = (count: number): Float32Array =>
+    Float32Array.from({ length: count }, (_, i) => (i % 17) / 17 - 0.5);
+  const name = 'blocks.0.weight'; // products of layers are those that precisions change
+  const graph = graphOf({ y: linear(input('x', [tokens, hidden]), input(name, [wide, hidden])) });
+  const prepare = await preparation(device, precision);
+  const weight = float32([wide, hidden], values(wide * hidden));
+  const prepared = prepare({ graph, weights: { [name]: weight } });
+  const program = await device.compile(prepared.graph, prepared.weights);
+  const x = float32([tokens, hidden], values(tokens * hidden));
+  await program.run({ x });
+  const times: number[] = [];
+  const start = performance.now();
+  while (times.length === 0 || performance.now() - start < DURATION) {
+    const began = performance.now();
+    await program.run({ x });
+    times.push(performance.now() - began);
+  }
+  await program.dispose();
+  const median = at(
+    times.sort((a, b) => a - b),
+    Math.floor(times.length / 2),
+  );
+  return (1000 * tokens * hidden * wide) / median;
+}
