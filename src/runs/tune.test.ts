@@ -14,15 +14,19 @@ import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { golden } from '../../test/support/golden.ts';
 import { idxBytes } from '../../test/support/idx-files.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
+import { tinyClassifier } from '../../test/support/tiny-classifier.ts';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
+import { saveClassifier } from '../checkpoints/classifier.ts';
 import { openModel } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import type { Guidance } from '../diffusion/guidance.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { openCpu } from '../runtime/node.ts';
 import { parseRecipe } from '../training/recipe.ts';
+import { silentReporter } from './reporter.ts';
 import { trainModel } from './train.ts';
 import { type TuneOptions, tuneModel } from './tune.ts';
+import type { GuidanceTrial } from './tune-guidance.ts';
 
 const device = openCpu({ threads: 1 });
 afterAll(() => device.dispose());
@@ -254,5 +258,73 @@ describe('solver.json', () => {
     writeFileSync(join(folder, 'solver.json'), '{"version": 1, "mod');
     await expect(model.tunedSolver?.()).rejects.toThrow(/solver\.json: not valid JSON/);
     await model.archive.close();
+  });
+});
+
+describe('guidance that is searched', () => {
+  const classNames = tinyPixels.classNames ?? [];
+
+  async function setUp() {
+    const folder = await tinyFolder();
+    const classifier = join(temporaryFolder(), 'classifier');
+    await saveClassifier(classifier, tinyClassifier(classNames));
+    const pixels = Uint8Array.from({ length: 64 * 64 }, (_, i) => (i * 37 + Math.floor(i / 64) * 11) % 256);
+    const reference = join(temporaryFolder(), 't10k-images-idx3-ubyte');
+    writeFileSync(reference, idxBytes([64, 8, 8], pixels));
+    return { folder, search: { network: classifier, reference, searchSamples: 24 } };
+  }
+
+  it('is the one with the smallest distance, and is kept in the file', { timeout: 60_000 }, async () => {
+    const { folder, search } = await setUp();
+    const trials: GuidanceTrial[] = [];
+    const emit = (event: object): void => {
+      if ('kind' in event && event.kind === 'trial') trials.push(event as GuidanceTrial & { kind: string });
+    };
+    const report = { ...silentReporter, emit };
+    const { guidance } = await tune(folder, { ...QUICK, search, report });
+    expect(trials.length).toBeGreaterThan(6);
+    expect(trials[0].guidance).toEqual({ scale: 1.5 });
+    const floor = (trials[0].labelAccuracy ?? 0) - 0.02;
+    const allowed = trials.filter(({ labelAccuracy }) => (labelAccuracy ?? 1) >= floor);
+    const best = allowed.reduce((a, b) => (b.distance < a.distance ? b : a));
+    expect(guidance).toEqual(best.guidance);
+    const file = JSON.parse(readFileSync(join(folder, 'solver.json'), 'utf8'));
+    expect(file).toMatchObject({ guidance, settings: { search: { samples: 24 } } });
+    expect(readdirSync(folder).sort()).toEqual(['config.json', 'model.safetensors', 'solver.json']);
+  });
+
+  it('that is stopped and resumed is the same', { timeout: 60_000 }, async () => {
+    const { folder, search } = await setUp();
+    const controller = new AbortController();
+    let trials = 0;
+    const emit = (): void => {
+      if (++trials === 3) controller.abort(new Error('stopped'));
+    };
+    const report = { ...silentReporter, emit };
+    await expect(tune(folder, { ...QUICK, search, report, signal: controller.signal })).rejects.toThrow(
+      'stopped',
+    );
+    const resumed: object[] = [];
+    await tune(folder, {
+      ...QUICK,
+      search,
+      report: { ...silentReporter, emit: (event) => void resumed.push(event) },
+    });
+    const other = await tinyFolder();
+    const all: object[] = [];
+    await tune(other, {
+      ...QUICK,
+      search,
+      report: { ...silentReporter, emit: (event) => void all.push(event) },
+    });
+    expect(resumed).toEqual(all.slice(3));
+    expect(readFileSync(join(folder, 'solver.json'), 'utf8')).toBe(
+      readFileSync(join(other, 'solver.json'), 'utf8'),
+    );
+  });
+
+  it('excludes guidance that is given', async () => {
+    const { folder, search } = await setUp();
+    await expect(tune(folder, { ...QUICK, search, cfg: 2 })).rejects.toMatchObject({ field: 'cfg' });
   });
 });

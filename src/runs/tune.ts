@@ -1,6 +1,6 @@
 /** @file Fits a solver to a model, and keeps it where sampling finds it. */
 
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
 import { formatSolver, SOLVER_VERSION, type SolverFile } from '../checkpoints/solver-file.ts';
 import { weightSource } from '../checkpoints/stored-model.ts';
@@ -20,6 +20,7 @@ import { assembleSolvers, type FitState, fitSolvers } from '../tuning/fit-solver
 import { defaultBatch, type SamplerSource } from './batches.ts';
 import { invalidOption, requireFreeFiles } from './checks.ts';
 import { type ActiveContext, contextOf, type RunContext } from './reporter.ts';
+import { type GuidanceSearch, SEARCH_SAMPLES, searchGuidance } from './tune-guidance.ts';
 import { openJournal, type TuningJournal } from './tuning-journal.ts';
 
 /** Numbers of steps that are fitted by default. */
@@ -42,6 +43,8 @@ export interface TuneOptions extends RunContext, SamplerSource {
   readonly cfg?: PerBlock | undefined;
   /** Guidance to fit for (default: what it leaves out is the model's own). */
   readonly guidance?: Partial<Guidance> | undefined;
+  /** Searches guidance by the quality of samples, instead of taking it from `cfg` or `guidance`. */
+  readonly search?: GuidanceSearch | undefined;
   /** Samples that weights are fitted to; half as many choose timesteps, and as many again measure (default: 24). */
   readonly samples?: number | undefined;
   /** Steps of the reference that solvers are fitted to (default: 80). */
@@ -97,15 +100,17 @@ export async function tuneModel(options: TuneOptions): Promise<TuneResult> {
   });
   return closingAfter(lock, async () => {
     const identity = { version: SOLVER_VERSION, model: fingerprint } as const;
-    const journal = await openJournal(file, { ...identity, settings }, lock);
-    if (journal.state.blocks.length === 0) await requireFreeFiles([file], overwrite);
-    const state = await fitMissing(options, settings, journal, context);
-    const { guidance, ...rest } = settings;
+    const searched = searchSettings(options);
+    const journal = await openJournal(file, { ...identity, settings, ...searched }, lock);
+    if (journal.state.blocks.length + journal.trials.length === 0) await requireFreeFiles([file], overwrite);
+    const guidance = await chosenGuidance(options, settings, { journal, path: file }, context);
+    const state = await fitMissing(options, { ...settings, guidance }, journal, context);
+    const { guidance: _, ...made } = { ...settings, ...searched };
     const solvers = assembleSolvers(state, settings.steps, config.blocks).map((solver) => {
       const { steps, ...rest } = solver;
       return { steps, passes: meanPasses(config, guidance, solver), ...rest };
     });
-    await writeSolver(file, { ...identity, guidance, defaultSteps, solvers, settings: rest }, lock);
+    await writeSolver(file, { ...identity, guidance, defaultSteps, solvers, settings: made }, lock);
     await journal.remove();
     const seconds = (performance.now() - started) / 1000;
     report.say(`${solvers.length} solvers in ${formatDuration(seconds)}`);
@@ -116,7 +121,9 @@ export async function tuneModel(options: TuneOptions): Promise<TuneResult> {
 
 function tuningSettings({ model, ...options }: TuneOptions): TuningSettings {
   const { samples = TUNING_SAMPLES, referenceSteps = REFERENCE_STEPS, seed = TUNING_SEED } = options;
-  const { guidance } = resolveSettings(model.config, options);
+  const { cfg, guidance: asked } = options;
+  // With its steps, the model's preset has no part.
+  const { guidance } = resolveSettings(model.config, { cfg, guidance: asked, steps: referenceSteps });
   const steps = [...new Set(options.steps ?? TUNED_STEPS)].sort((a, b) => a - b);
   const isCount = (count: number): boolean => Number.isInteger(count) && count >= 2;
   const most = Math.floor(referenceSteps / 2);
@@ -130,8 +137,35 @@ function tuningSettings({ model, ...options }: TuneOptions): TuningSettings {
   }
   if (!isCount(samples)) throw invalidOption('samples', `must be an integer of at least 2, got ${samples}`);
   if (!Number.isSafeInteger(seed)) throw invalidOption('seed', `must be an integer, got ${seed}`);
-  planSampling(model.config, { labels: [0], guidance }); // checks the guidance
+  planSampling(model.config, { labels: [0], steps: referenceSteps, guidance }); // checks the guidance
   return { steps, guidance, samples, referenceSteps, seed };
+}
+
+/** Returns what determines the guidance that is searched. @throws {ArgumentError} if guidance is given too. */
+function searchSettings({ search, cfg, guidance }: TuneOptions): object {
+  if (!search) return {};
+  if (cfg !== undefined || guidance !== undefined) {
+    throw invalidOption(cfg === undefined ? 'guidance' : 'cfg', 'must be left out if guidance is searched');
+  }
+  const { network, reference, searchSamples = SEARCH_SAMPLES } = search;
+  if (!Number.isInteger(searchSamples) || searchSamples < 2) {
+    throw invalidOption('searchSamples', `must be an integer of at least 2, got ${searchSamples}`);
+  }
+  return { search: { network, reference: basename(reference), samples: searchSamples } };
+}
+
+/** Returns the guidance to fit for. */
+async function chosenGuidance(
+  { search, model, device, precision }: TuneOptions,
+  { guidance }: TuningSettings,
+  { journal, path }: { readonly journal: TuningJournal; readonly path: string },
+  context: ActiveContext,
+): Promise<Guidance> {
+  if (!search) return guidance;
+  const { trials, saveTrials: save } = journal;
+  const found = await searchGuidance({ model, device, precision }, search, { trials, path, save }, context);
+  context.report.say(`guidance: ${JSON.stringify(found)}`);
+  return found;
 }
 
 /** @throws {ArgumentError} if solvers of so many steps are not fitted. */
@@ -149,14 +183,14 @@ const MAX_CLASSES = 16;
 /** Plans samples whose classes take turns. */
 function samplesPlan(
   config: AcditConfig,
-  { seed, guidance }: TuningSettings,
+  { seed, guidance, referenceSteps: steps }: TuningSettings,
   first: number,
   count: number,
 ): SamplePlan {
   const { classes } = config;
   const used = Math.min(classes, MAX_CLASSES);
   const labels = Array.from({ length: count }, (_, i) => Math.floor((((first + i) % used) * classes) / used));
-  return planSampling(config, { labels, seed, first, guidance });
+  return planSampling(config, { labels, seed, first, steps, guidance });
 }
 
 /** Fits what the journal does not have yet. */

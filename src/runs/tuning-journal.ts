@@ -8,14 +8,17 @@ import { attempt } from '../attempt.ts';
 import { companionFile, removeTemporaries, writeFileAtomically } from '../io/atomic-write.ts';
 import type { Lock } from '../io/lock.ts';
 import { EMPTY_FIT_STATE, type FitState, fitStateSchema } from '../tuning/fit-solvers.ts';
+import { type GuidanceTrial, trialSchema } from './tune-guidance.ts';
 
-const schema = z.object({ origin: z.unknown(), state: fitStateSchema });
+const schema = z.object({ origin: z.unknown(), state: fitStateSchema, trials: z.array(trialSchema) });
 
 /** The journal of a tuning. */
 export interface TuningJournal {
   /** What an earlier run with the same settings has finished. */
   readonly state: FitState;
+  readonly trials: readonly GuidanceTrial[];
   save(state: FitState): Promise<void>;
+  saveTrials(trials: readonly GuidanceTrial[]): Promise<void>;
   /** Removes it, once the solver is written. */
   remove(): Promise<void>;
 }
@@ -31,12 +34,24 @@ export async function openJournal(solver: string, origin: object, lock: Lock): P
   const text = await readFile(path, 'utf8').catch(() => '');
   const { data } = schema.safeParse(attempt(() => JSON.parse(text), undefined));
   const isSame = data && isDeepStrictEqual(data.origin, JSON.parse(JSON.stringify(origin)));
+  let { state, trials }: Pick<TuningJournal, 'state' | 'trials'> = isSame
+    ? data
+    : { state: EMPTY_FIT_STATE, trials: [] };
+  async function write(): Promise<void> {
+    await lock.requireHeld();
+    const bytes = new TextEncoder().encode(JSON.stringify({ origin, state, trials }));
+    await writeFileAtomically(path, (append) => append(bytes));
+  }
   return {
-    state: isSame ? data.state : EMPTY_FIT_STATE,
-    async save(state) {
-      await lock.requireHeld();
-      const bytes = new TextEncoder().encode(JSON.stringify({ origin, state }));
-      await writeFileAtomically(path, (write) => write(bytes));
+    state,
+    trials,
+    save(next) {
+      state = next;
+      return write();
+    },
+    saveTrials(next) {
+      trials = next;
+      return write();
     },
     remove: () => rm(path, { force: true }),
   };
