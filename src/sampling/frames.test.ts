@@ -28,7 +28,7 @@ async function* eventsOf(
 ): AsyncGenerator<SampleEvent> {
   for (const [block, latents] of blocks.entries()) {
     log.push(`step of ${block}`);
-    yield { kind: 'step', block, step: 1, steps: 1, latents, clean: latents };
+    yield { kind: 'step', block, step: 1, steps: 1, passes: 1, latents, clean: latents };
     yield { kind: 'block', block, latents };
   }
   yield { kind: 'done', latents: stackBlocks(blocks) };
