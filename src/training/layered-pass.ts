@@ -154,7 +154,7 @@ function run(program: Program, tensors: Feeds): Promise<Record<string, Tensor>> 
  * Elements of a run of the activation: few enough for the dozen passes of its slope to stay in the processor's cache,
  * enough to be worth a run.
  */
-const PIECE = 294912;
+const PIECE = 589824;
 
 /** {@link run} of a program of elementwise operators, `piece` elements at a time. */
 async function runInPieces(program: Program, tensors: Named, piece = Infinity): Promise<void> {

@@ -4,7 +4,7 @@
  * is then bound by reading memory once, not by arithmetic.
  */
 
-import { at, get, take } from '../at.ts';
+import { at, float32At, take } from '../at.ts';
 import { TrainingError } from '../errors.ts';
 import { type Graph, graphOf } from '../graph/onnx.ts';
 import {
@@ -19,7 +19,7 @@ import {
 import { input } from '../graph/symbolic.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
+import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
 
 /** Settings of AdamW and of the moving average, for a whole training. */
 export interface OptimizerOptions {
@@ -143,8 +143,11 @@ export function requireFinite(step: number, loss: number, norm: number, advice: 
   throw new TrainingError(`step ${step}: the loss is ${loss} and the gradient norm ${norm}; ${advice}`);
 }
 
-/** Elements a run: few enough for the pieces of all parts to share a core's cache, enough to be worth a run. */
+/** Elements that belong to one rank, if there are several. */
 export const PIECE = 196608;
+
+/** Elements per run: few enough for those of all parts to share the processor's cache, enough to be worth a run. */
+const RUN = 3 * PIECE;
 
 const PARTS = ['weights', 'gradients', 'firstMoments', 'secondMoments', 'ema'] as const;
 
@@ -192,15 +195,15 @@ function factorsOf(options: OptimizerOptions, { learningRate, step, gradientScal
 /** Too small to move a weight, and its reciprocal is still a float32. */
 const SMALLEST_RATE = 1e-30;
 
-/** Vectors of the same memory that a run takes, by part, at most {@link PIECE} elements long. */
+/** Vectors of the same memory that a run takes, by part, at most {@link RUN} elements long. */
 function* pieces(parts: readonly Weights[]): Generator<Tensor<'float32'>[]> {
   const joined = parts.map(contiguousRuns);
   const lengths = joined.map((vectors) => vectors.map(({ length }) => length).join());
   const alike = lengths.every((list) => list === lengths[0]);
   const vectors = alike ? joined : parts.map((part) => [...part.values()].map(({ data }) => data));
   for (const [i, { length }] of at(vectors, 0).entries()) {
-    for (let start = 0; start < length; start += PIECE) {
-      const end = Math.min(start + PIECE, length);
+    for (let start = 0; start < length; start += RUN) {
+      const end = Math.min(start + RUN, length);
       yield vectors.map((part) => float32([end - start], at(part, i).subarray(start, end)));
     }
   }
@@ -213,9 +216,11 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
   const values = input('values', ['rows', 'columns']);
   const sumsOfSquares = await device.compile(graphOf({ sums: sumOfSquares(values) }));
   async function* rowSums(gradients: Weights): AsyncGenerator<Float32Array> {
-    for (const piece of pieces([gradients])) {
-      for (const rows of rowsOf(at(piece, 0).data)) {
-        yield get(await sumsOfSquares.run({ values: rows }), 'sums').data as Float32Array;
+    for (const vector of contiguousRuns(gradients)) {
+      for (const rows of rowsOf(vector)) {
+        const sums = zeros('float32', [at(rows.shape, 0), 1]);
+        await sumsOfSquares.run({ values: rows }, { sums });
+        yield sums.data;
       }
     }
   }
@@ -225,7 +230,9 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
     async norm(gradients) {
       let sum = 0;
       // Row by row, then in doubles: one float32 sum over millions would lose the small ones.
-      for await (const sums of rowSums(gradients)) for (const row of sums) sum += row;
+      for await (const sums of rowSums(gradients)) {
+        for (let i = 0; i < sums.length; i++) sum += float32At(sums, i);
+      }
       return Math.sqrt(sum);
     },
 
