@@ -29,6 +29,11 @@ const shapes: [name: string, config: AcditConfig, samples: number][] = [
   ['one layer of one head', tinyConfig({ layers: 1, heads: 1 }), 3],
   ['5 heads of 12', tinyConfig({ hidden: 60, heads: 5, mlpRatio: 1.1, channels: 3 }), 2],
   ['2 heads of 64', tinyConfig({ hidden: 128, heads: 2, layers: 1 }), 1],
+  [
+    'a feed-forward network in unequal pieces',
+    tinyConfig({ hidden: 100, heads: 5, mlpRatio: 8, layers: 1 }),
+    2,
+  ],
   ['heads of 4', tinyConfig({ hidden: 12, heads: 3, positionSplit: [1, 1] }), 2],
   ['a wide picture', tinyConfig({ width: 24, blocks: 12 }), 1],
   [

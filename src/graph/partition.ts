@@ -19,15 +19,19 @@ import {
 
 /**
  * Cuts a graph at inputs that are known late: each is made of outputs of the parts before it, while the graph runs.
- * A part holds everything that can be computed once its late input is known, and takes what it needs of earlier parts as
+ * Some may be known together. A part holds everything that can be computed once its late inputs are known, and takes what it needs of earlier parts as
  * inputs `<carry>.0`, `<carry>.1` and so on, which are outputs of the part that computes them. Gradient rules know the
  * graph as it was, so differentiate before you cut.
  * @returns one part more than there are late inputs
  */
-export function cutAt(graph: Graph, lateInputs: readonly SymbolicTensor[], carry = 'carry'): Graph[] {
+export function cutAt(
+  graph: Graph,
+  lateInputs: readonly (SymbolicTensor | readonly SymbolicTensor[])[],
+  carry = 'carry',
+): Graph[] {
   const outputs = Object.entries(graph.outputs);
   const order = topologicalOrder(outputs.map(([, symbol]) => symbol));
-  const waiting = lateInputs.map((late) => dependents(order, [late]));
+  const waiting = lateInputs.map((late) => dependents(order, [late].flat()));
   const partOf = ({ source }: SymbolicTensor): number =>
     source.kind === 'node' ? waiting.findLastIndex((nodes) => nodes.has(source.node)) + 1 : 0;
   const carried = carriedSymbols(order, partOf);

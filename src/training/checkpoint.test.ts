@@ -155,6 +155,21 @@ describe("a trainer's state", () => {
     await expect(resume(folder)).rejects.toThrow(CheckpointError);
   });
 
+  it('of a version that added up in another order is resumed, with one line that says so', async () => {
+    const { folder, file } = await saved();
+    const warn = vi.fn();
+    await rewrite(file, '"feedForwardPieces":"1"', '"feedForwardPieces":"2"');
+    expect(await resume(folder, recipe, warn)).toEqual(pointAt(2));
+    expect(warn).toHaveBeenCalledExactlyOnceWith(
+      `${file}: an earlier version wrote it, which added up in another order, so later steps differ from its own in the ` +
+        'last bits',
+    );
+    // A version that recorded nothing took the network as one piece, as this one takes that of a small model.
+    await rewrite(file, '"feedForwardPieces":"2",', '');
+    expect(await resume(folder, recipe, warn)).toEqual(pointAt(2));
+    expect(warn).toHaveBeenCalledOnce();
+  });
+
   it('outlives a kill in the middle of writing the next, whose remains are swept up', async () => {
     const { folder, trainer, file } = await saved();
     const remains = [

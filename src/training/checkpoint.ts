@@ -208,7 +208,8 @@ async function readState<State>(
       }
       for (const part of PARTS) checkPart(archive, part, config);
       const state = await reader(async (part, name) => toFloat32(await archive.read(`${part}.${name}`)));
-      if (isEarlierState(archive.metadata)) warn(earlierStateNote(path, config));
+      const note = earlierStateNote(path, archive.metadata, config);
+      if (note !== undefined) warn(note);
       return { step: Number(step), position: Number(position), state };
     },
   );

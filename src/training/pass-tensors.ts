@@ -1,6 +1,7 @@
 /** @file The tensors of a layered pass, reused by every step: fresh memory would cost a page fault per 4 KB. */
 
 import { at, get } from '../at.ts';
+import type { Graph } from '../graph/onnx.ts';
 import type { DifferentiatedGraph } from '../graph/partition.ts';
 import { inputName, type SymbolicTensor } from '../graph/symbolic.ts';
 import { filterKeys, mapValues } from '../records.ts';
@@ -81,13 +82,49 @@ function layerTensors(
     const scratch = mapValues(last ? lastShapes.scratch : shapes.scratch, (shape, name) =>
       float32(shape, get(shared, name).data.subarray(0, elementCount(shape))),
     );
-    return {
+    const tensors = {
       ...(last ? allocate(lastShapes.kept) : (recomputed ?? allocate(shapes.kept))),
       ...scratch,
       // In place: the incoming gradient is a factor of the last product.
       'd.wide': get(scratch, 'd.activated'),
     };
+    return { ...tensors, ...pieceViews(last ? lastLayer : layer, tensors) };
   };
+}
+
+/** The wide vectors of the feed-forward network, and their gradients. In the graphs, `<name>.N` are pieces of them. */
+const WIDE = ['wide', 'activated', 'd.wide', 'd.activated'] as const;
+
+/** Returns the pieces of the wide vectors, which lie one after another. */
+function pieceViews({ before }: LayerGraphs, tensors: Named): Named {
+  const views: Named = {};
+  let start = 0;
+  for (const [name, symbol] of Object.entries(before.forward.outputs)) {
+    if (wholeName(name) !== 'wide') continue;
+    const shape = shapeOf(symbol);
+    const end = start + elementCount(shape);
+    for (const whole of WIDE) {
+      views[name.replace('wide', whole)] = float32(shape, get(tensors, whole).data.subarray(start, end));
+    }
+    start = end;
+  }
+  return views;
+}
+
+/** Returns the name of the vectors that a name is of a piece of, or the same name. */
+function wholeName(name: string): string {
+  return name.replace(/^((?:d\.)?(?:wide|activated))\.\d+$/, '$1');
+}
+
+/** Shapes of symbols, those of pieces together. */
+function joinedShapes(symbols: Graph['outputs']): Record<string, number[]> {
+  const joined: Record<string, number[]> = {};
+  for (const [name, symbol] of Object.entries(symbols)) {
+    const whole = wholeName(name);
+    const [pieces, shape] = [joined[whole], shapeOf(symbol)];
+    joined[whole] = pieces ? [at(shape, 0), at(pieces, 1) + at(shape, 1)] : shape;
+  }
+  return joined;
 }
 
 /**
@@ -95,15 +132,15 @@ function layerTensors(
  * it needs while it runs: other forward results but the last, and what crosses its backward cut.
  */
 export function layerShapes({ before, after }: LayerGraphs, activation: DifferentiatedGraph) {
-  const { result: _, ...made } = mapValues({ ...before.forward.outputs, ...after.forward.outputs }, shapeOf);
+  const { result: _, ...made } = joinedShapes({ ...before.forward.outputs, ...after.forward.outputs });
   const wide = get(made, 'wide');
   const forward = {
     ...made,
     ...mapValues(activation.forward.outputs, () => wide), // its graph is for any number of elements
   };
-  const backward = mapValues(after.backward.outputs, shapeOf);
+  const backward = joinedShapes(after.backward.outputs);
   const needed = new Set(
-    [before, activation, after].flatMap(({ backward }) => backward.inputs.map(inputName)),
+    [before, activation, after].flatMap(({ backward }) => backward.inputs.map(inputName).map(wholeName)),
   );
   return {
     kept: filterKeys(forward, (name) => needed.has(name)),

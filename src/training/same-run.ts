@@ -12,6 +12,7 @@ import { parseJson, parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { classChange } from '../models/acdit/class-names.ts';
 import { type AcditConfig, describeOrigin } from '../models/acdit/config.ts';
+import { feedForwardPieces } from './gradient-graphs.ts';
 import { parseSettings, type Recipe, type RecipeSettings } from './recipe.ts';
 
 type Metadata = Readonly<Record<string, string>>;
@@ -35,9 +36,11 @@ export const CHANGEABLE_KEYS = [
 export type ChangeableKey = (typeof CHANGEABLE_KEYS)[number];
 
 /** Returns what a run's state records of it. */
-export function runMetadata({ classNames = [], autoencoder }: AcditConfig, recipe: Recipe): Metadata {
+export function runMetadata(config: AcditConfig, recipe: Recipe): Metadata {
+  const { classNames = [], autoencoder } = config;
   const { model, data, training } = recipe;
   return {
+    feedForwardPieces: String(feedForwardPieces(config)),
     recipe: JSON.stringify({ model, data, training } satisfies RecipeSettings),
     classNames: JSON.stringify(classNames),
     ...(autoencoder && { autoencoder: describeOrigin(autoencoder) }),
@@ -74,12 +77,17 @@ export function requireSameRun(
   }
 }
 
-/** Returns the note that says what cannot be checked when a run resumes from such a state. */
-export function earlierStateNote(path: string, { autoencoder }: AcditConfig): string {
-  const unchecked = autoencoder
+/** Returns a note about a state that an earlier version wrote, if what follows it is less sure or has other last bits. */
+export function earlierStateNote(path: string, metadata: Metadata, config: AcditConfig): string | undefined {
+  const unchecked = config.autoencoder
     ? 'checksums, class names and the scaling factor of its latents'
     : 'checksums and class names';
-  return `${path}: an earlier version wrote it, without ${unchecked}, so damage or a change of these would not be noticed`;
+  const notes = [
+    isEarlierState(metadata) && `without ${unchecked}, so damage or a change of these would not be noticed`,
+    (metadata.feedForwardPieces ?? '1') !== String(feedForwardPieces(config)) &&
+      'which added up in another order, so later steps differ from its own in the last bits',
+  ].filter((note) => note !== false);
+  return notes.length > 0 ? `${path}: an earlier version wrote it, ${notes.join('; ')}` : undefined;
 }
 
 /** Checks that a run may be resumed with a recipe. @throws {CheckpointError} naming every key that may not differ */

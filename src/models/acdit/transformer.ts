@@ -141,21 +141,30 @@ export function feedForward(weights: LayerSymbols, x: SymbolicTensor, activate =
   return product(weights, 'mlp.fc2', activate(product(weights, 'mlp.fc1', x)));
 }
 
+/** How {@link feedForwardInPieces} cuts the network. */
+export interface PieceOptions {
+  /** Default: {@link gelu}. */
+  readonly activate?: (wide: SymbolicTensor) => SymbolicTensor;
+  /** Wide neurons per piece (default: C). */
+  readonly neurons?: number;
+}
+
 /**
- * The feed-forward network in pieces of C wide neurons, each of which adds its share to the result: what passes between
+ * The feed-forward network in pieces of wide neurons, each of which adds its share to the result: what passes between
  * the two products then fits in the processor's cache. If weights are part of the program, cutting them costs nothing when
  * it runs.
  */
-export function feedForwardInPieces(weights: LayerSymbols, x: SymbolicTensor): SymbolicTensor {
-  const [neurons, hidden] = take(weights['mlp.fc1.weight'].shape.map(Number), 2);
-  const sizes = Array.from({ length: Math.ceil(neurons / hidden) }, (_, i) =>
-    Math.min(hidden, neurons - i * hidden),
-  );
+export function feedForwardInPieces(
+  weights: LayerSymbols,
+  x: SymbolicTensor,
+  { activate = gelu, neurons = Number(x.shape.at(-1)) }: PieceOptions = {},
+): SymbolicTensor {
+  const sizes = pieceSizes(Number(weights['mlp.fc1.weight'].shape[0]), neurons);
   const widening = split(weights['mlp.fc1.weight'], 0, sizes);
   const biases = split(weights['mlp.fc1.bias'], 0, sizes);
   const narrowing = split(weights['mlp.fc2.weight'], 1, sizes);
   const pieces = narrowing.map((narrow, i) => ({
-    wide: gelu(linear(x, at(widening, i), at(biases, i))),
+    wide: activate(linear(x, at(widening, i), at(biases, i))),
     narrow,
   }));
   const [first, ...others] = take(pieces, 1);
@@ -163,6 +172,11 @@ export function feedForwardInPieces(weights: LayerSymbols, x: SymbolicTensor): S
     (sum, { wide, narrow }) => linearOnto(sum, wide, narrow),
     linear(first.wide, first.narrow, weights['mlp.fc2.bias']),
   );
+}
+
+/** Sizes of pieces of at most `size`, but for the last all of that size. */
+export function pieceSizes(total: number, size: number): number[] {
+  return Array.from({ length: Math.ceil(total / size) }, (_, i) => Math.min(size, total - i * size));
 }
 
 /** Modulation vectors of all layers. */
