@@ -29,6 +29,7 @@ const GROUPS: Readonly<Record<string, Titles>> = {
     'docs/sampling.md': 'Sampling options',
     'docs/tuning.md': 'Tuned solvers',
     'docs/training.md': 'Train',
+    'docs/distributed.md': 'Several machines',
     'docs/evaluating.md': 'Evaluate images',
     'docs/evaluating-samples.md': 'Samples to evaluate',
     'docs/evaluating-videos.md': 'Evaluate videos',

@@ -11,13 +11,16 @@ import { type BlockPlan, blockPlan, PREDICATES, planNumbers, planText } from '..
 import { requireFreeFiles } from '../runs/checks.ts';
 import { expectedSpeed } from '../runs/expected-speed.ts';
 import { modelNeeds } from '../runs/model-needs.ts';
+import { checkRanks, describeRankCheck } from '../runs/rank-check.ts';
 import { defaultPrecision } from '../sampling/precision.ts';
 import { DEFAULT_STEPS } from '../sampling/settings.ts';
+import type { TrainingRanks } from '../training/team.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice, precisionFlag } from './device.ts';
 import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
 import { needsText, speedText, summaryText } from './info-text.ts';
 import { planSvg } from './plan-svg.ts';
+import { onRanks, rankFlags } from './ranks.ts';
 import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from './shared-flags.ts';
 
 const infoFlags = {
@@ -32,10 +35,12 @@ const infoFlags = {
   window: countFlag('blocks that a windowed plan looks back', { minimum: 0, default: 1 }),
   svg: fileFlag('.svg', 'draw the plan into an SVG file', 'FILE'),
   png: fileFlag('.png', 'draw the plan into a PNG file', 'FILE'),
+  ranks: { help: 'under mpirun or srun: who the ranks are, and how fast they are connected' },
   ...checkpointFlags,
   precision: precisionFlag,
   ...deviceFlags,
   ...overwriteFlags,
+  ...rankFlags,
   json: { help: 'print everything as JSON' },
 } as const satisfies Flags;
 
@@ -50,6 +55,7 @@ export const command = defineCommand({
     'multiplies for it, measured in a second. Its weights are not read. Without MODEL, the bundled one.',
   flags: infoFlags,
   run: async ({ values, given, positionals }, context) => {
+    if (values.ranks) return onRanks(context, values, reportRanks);
     const { predicate, window, batch, steps, svg, png } = values;
     await requireFreeFiles([svg, png], values.overwrite);
     const { precision: stored, ...summary } = await readSummary(positionals[0], values, context);
@@ -72,6 +78,17 @@ export const command = defineCommand({
     context.report.print([parts.join('\n\n'), ...files].join('\n'));
   },
 });
+
+async function reportRanks({ report }: CommandContext, ranks?: TrainingRanks): Promise<void> {
+  if (!ranks) {
+    throw new ArgumentError(
+      '--ranks tests the processes that mpirun or srun has started, and it was started alone',
+    );
+  }
+  const check = await checkRanks(ranks.communicator);
+  report.emit(check);
+  report.print(describeRankCheck(check));
+}
 
 async function readSummary(
   path: string | undefined,

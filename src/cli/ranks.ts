@@ -40,7 +40,7 @@ export interface RankValues {
 }
 
 /** Milliseconds in which a launcher ends the other ranks when the first has reported a failure and has ended. */
-const REPORTED_MS = 3000;
+const REPORTED_MS = 5000;
 /** Signals this close, in milliseconds, are one. */
 const SAME_SIGNAL_MS = 250;
 /** Seconds that a rank which was asked to stop waits for others, besides the time that calls have taken so far. */
@@ -159,8 +159,8 @@ function watchSignals(
 }
 
 /**
- * Reports a failure and ends this process at once. What all ranks know of is reported by the first; the others wait until
- * the launcher ends them. So does a rank that could not start: then most likely none could.
+ * Reports a failure and ends this process at once. What all ranks know of is reported by the first, and what keeps ranks from
+ * connecting by the first of each machine; the others wait until the launcher ends them.
  */
 async function endRank(
   error: unknown,
@@ -175,7 +175,7 @@ async function endRank(
   }
   for (const name of STOP_SIGNALS) process.prependListener(name, () => exit(EXIT.interrupted));
   await sleep(REPORTED_MS);
-  if (error instanceof SharedFailure) return exit(EXIT.badInput);
+  if (error instanceof SharedFailure || (!ranks && launch.localRank > 0)) return exit(EXIT.badInput);
   const name = rankName(ranks ?? launch);
   const named = error instanceof AcditError ? new AcditError(`${name}: ${messageOf(error)}`) : error;
   return exit(reportFailure(named, verbose, terminal));

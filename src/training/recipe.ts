@@ -119,6 +119,8 @@ const outputSchema = z.strictObject({
   folder: z.string().min(1),
   /** Optimizer steps between checkpoints, log lines, and sample grids (0: none). */
   checkpointEvery: count.default(500),
+  /** Minutes after which a checkpoint is written at the end of the current step, besides those of `checkpointEvery`. */
+  checkpointMinutes: z.number().positive().optional(),
   logEvery: count.default(10),
   sampleEvery: z.int().nonnegative().default(0),
   /**

@@ -116,7 +116,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
       point = { ...point, step: point.step + 1, position: point.position + samples };
       await team.lead(async () => {
         await hooks.onStep?.({ ...report, step: point.step, samplesPerSecond: samples / seconds });
-        if (point.step % output.checkpointEvery === 0) await saver.save(point);
+        await saver.saveIfDue(point);
         if (output.sampleEvery > 0 && point.step % output.sampleEvery === 0) {
           await hooks.onSample?.(point.step, await team.average(point));
         }
@@ -141,8 +141,10 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
 }
 
 /** Saves each point of a run at most once. */
-function createSaver({ save, hooks = {} }: LoopOptions, firstStep: number) {
+function createSaver({ recipe, save, hooks = {} }: LoopOptions, firstStep: number) {
+  const { checkpointEvery, checkpointMinutes = Number.POSITIVE_INFINITY } = recipe.output;
   let savedStep = firstStep;
+  let savedAt = performance.now();
   let failure: unknown;
   const saveOnce = async (point: TrainingPoint): Promise<void> => {
     if (!save || savedStep === point.step) return;
@@ -151,7 +153,12 @@ function createSaver({ save, hooks = {} }: LoopOptions, firstStep: number) {
       throw error;
     });
     savedStep = point.step;
+    savedAt = performance.now();
     hooks.onCheckpoint?.(point.step);
+  };
+  const saveIfDue = async (point: TrainingPoint): Promise<void> => {
+    const minutes = (performance.now() - savedAt) / 60_000;
+    if (point.step % checkpointEvery === 0 || minutes >= checkpointMinutes) await saveOnce(point);
   };
   /** Saves after something has failed. @throws {AcditError} naming both failures if saving fails too */
   const saveAfter = async (error: unknown, point: TrainingPoint): Promise<void> => {
@@ -164,7 +171,7 @@ function createSaver({ save, hooks = {} }: LoopOptions, firstStep: number) {
       );
     });
   };
-  return { save: saveOnce, saveAfter };
+  return { save: saveOnce, saveIfDue, saveAfter };
 }
 
 /** @throws {ConfigError} if the model does not fit the dataset. */

@@ -1,55 +1,18 @@
 /** @file `acdit train` on several ranks: the same files as alone, with every MPI library of this machine. */
 
-import { createHash } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runInProcess } from '../support/cli.ts';
-import { idxBytes } from '../support/idx-files.ts';
 import { BUILT_CLI, launchers, runRanks } from '../support/ranks.ts';
-import { temporaryFolder } from '../support/temporary-folder.ts';
+import { checksums, tinyRun } from '../support/tiny-run.ts';
 
-const STEPS = 4;
 const ACCUMULATE = 5;
-
-/** Writes a recipe and its data, and returns arguments that train by it. */
-function tinyRun() {
-  const folder = temporaryFolder();
-  const count = 20;
-  const pixels = Uint8Array.from({ length: count * 64 }, (_, i) => (i * 37 + (i >> 6) * 11) % 256);
-  writeFileSync(join(folder, 'train-images-idx3-ubyte'), idxBytes([count, 8, 8], pixels));
-  const labels = Uint8Array.from({ length: count }, (_, i) => i % 3);
-  writeFileSync(join(folder, 'train-labels-idx1-ubyte'), idxBytes([count], labels));
-  const recipe = join(folder, 'recipe.json');
-  writeFileSync(
-    recipe,
-    JSON.stringify({
-      model: { layers: 2, hidden: 96, heads: 2, patch: 2, blocks: 4 },
-      data: { path: folder, flip: true },
-      training: { steps: STEPS, batch: 2, accumulate: ACCUMULATE, learningRate: 0.001, clip: 0.5, seed: 5 },
-      output: { folder: join(folder, 'run'), checkpointEvery: 2, logEvery: 1 },
-    }),
-  );
-  const train = (out: string, ...more: string[]) => [
-    'train',
-    recipe,
-    ...['--out', join(folder, out), '--threads', '1', '--json', ...more],
-  ];
-  return { folder, train };
-}
 
 const MODEL = 'model.safetensors';
 const LAST = 'trainer/step-00000004.safetensors';
 const RUN_FILES = ['config.json', MODEL, 'trainer/step-00000002.safetensors', LAST];
 
-/** Checksums of a run's files. */
-function files(folder: string, names = RUN_FILES): string[] {
-  return names.map((name) =>
-    createHash('sha256')
-      .update(readFileSync(join(folder, name)))
-      .digest('hex'),
-  );
-}
+const files = (folder: string, names = RUN_FILES): string[] => checksums(folder, names);
 
 interface StepEvent {
   kind: string;
@@ -101,9 +64,8 @@ describe.skipIf(launchers.length === 0)(
       const { folder, train } = tinyRun();
       const first = launchers[0]!;
       const last = launchers.at(-1)!;
-      const part = (steps: number) =>
-        train('resumed', '--training.schedule', 'constant', '--steps', String(steps));
-      await runInProcess(train('alone', '--training.schedule', 'constant'));
+      const part = (steps: number) => train('resumed', '--steps', String(steps));
+      await runInProcess(train('alone'));
       expect((await runRanks(first, 3, [BUILT_CLI, ...part(1)])).code).toBe(0);
       expect((await runRanks(last, 2, [BUILT_CLI, ...part(3)])).code).toBe(0);
       expect((await runInProcess(part(4))).code).toBe(0);

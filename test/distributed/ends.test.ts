@@ -1,0 +1,187 @@
+/** @file How trainings on several ranks end early: the line, the exit code, and what they leave. */
+
+import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { runInProcess, spawnCli } from '../support/cli.ts';
+import {
+  BUILT_CLI,
+  type Launcher,
+  launchers,
+  type RunningRanks,
+  runRanks,
+  startRanks,
+} from '../support/ranks.ts';
+import { tinyRun } from '../support/tiny-run.ts';
+
+const LONG = { training: { steps: 100_000 } };
+
+/** Lines of acdit itself: launchers add theirs. */
+function ownLines(stderr: string): string[] {
+  return stderr.split('\n').filter((line) => line.startsWith('acdit: '));
+}
+
+/** Process ids of the ranks of a running launcher, by rank. */
+function pidsOf({ child }: RunningRanks): number[] {
+  const list = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' });
+  const rows = list.split('\n').map((line) => line.trim().split(/\s+/));
+  const parents = new Set([String(child.pid)]);
+  for (const [pid, parent] of rows) if (parents.has(parent!)) parents.add(pid!); // hydra has a proxy
+  const nodes = rows.filter(
+    ([pid, parent, program]) => parents.has(parent!) && program === process.execPath && pid,
+  );
+  const rankOf = (pid: string): number => {
+    const env = execFileSync('cat', [`/proc/${pid}/environ`], { encoding: 'utf8' }).split('\0');
+    const found = env.find((entry) => /^(OMPI_COMM_WORLD_RANK|PMI_RANK)=/.test(entry));
+    return Number(found?.split('=')[1]);
+  };
+  const pids: number[] = [];
+  for (const [pid] of nodes) pids[rankOf(pid!)] = Number(pid);
+  return pids;
+}
+
+const states = (folder: string): string[] => readdirSync(join(folder, 'trainer')).sort();
+
+/** Expects that a run can be resumed, which its last state must be whole for. */
+async function expectResumable(
+  train: (out: string, ...more: string[]) => string[],
+  folder: string,
+): Promise<void> {
+  const last = Number(/\d+/.exec(states(join(folder, 'run')).at(-1)!)![0]);
+  const { code, stdout } = await runInProcess(train('run', '--steps', String(last + 1)));
+  expect(code).toBe(0);
+  expect(stdout).toContain(`{"kind":"start","step":${last},`);
+}
+
+async function startLong(launcher: Launcher, count: number, ...more: string[]) {
+  const { folder, train } = tinyRun(LONG);
+  const running = startRanks(launcher, count, [BUILT_CLI, ...train('run', ...more)]);
+  await running.printed('{"kind":"checkpoint","step":4');
+  return { folder, train, running };
+}
+
+describe.skipIf(launchers.length === 0)(
+  'a training on several ranks',
+  { tags: ['slow'], timeout: 300_000 },
+  () => {
+    describe.each(launchers)('with $name', (launcher) => {
+      it('ends within seconds when a rank is killed, and leaves its last state', async () => {
+        const { folder, train, running } = await startLong(launcher, 3);
+        const killed = performance.now();
+        process.kill(pidsOf(running)[2]!, 'SIGKILL');
+        const { code } = await running.result;
+        expect((performance.now() - killed) / 1000).toBeLessThan(20);
+        expect(code).not.toBe(0);
+        await expectResumable(train, folder);
+      });
+
+      it.each(['SIGTERM', 'SIGUSR2'] as const)('saves and stops after %s to one rank', async (signal) => {
+        const { folder, train, running } = await startLong(launcher, 2);
+        process.kill(pidsOf(running)[1]!, signal);
+        const { code, stdout, stderr } = await running.result;
+        expect(ownLines(stderr)).toEqual([]);
+        const { kind, step } = JSON.parse(stdout.trim().split('\n').at(-1)!);
+        expect(kind).toBe('interrupted');
+        expect(code).toBe(130);
+        expect(states(join(folder, 'run')).at(-1)).toBe(`step-${String(step).padStart(8, '0')}.safetensors`);
+        await expectResumable(train, folder);
+      });
+
+      it('reports a loss that is not a number once, and keeps the last state', async () => {
+        const { folder, train } = tinyRun({
+          training: { steps: 50, learningRate: 1e30, clip: 1e30 },
+          output: { checkpointEvery: 1 },
+        });
+        const { code, stderr } = await runRanks(launcher, 2, [BUILT_CLI, ...train('run')]);
+        expect(ownLines(stderr)).toEqual([
+          expect.stringMatching(/^acdit: step \d+: the loss is .*the last checkpoint is untouched/),
+        ]);
+        expect(code).toBe(2);
+        expect(states(join(folder, 'run')).length).toBeGreaterThan(0);
+      });
+
+      it('reports once that the library cannot be loaded', async () => {
+        const { train } = tinyRun();
+        const result = await runRanks(launcher, 2, [BUILT_CLI, ...train('run')], {
+          ACDIT_MPI_LIBRARY: 'libnone.so',
+        });
+        expect(ownLines(result.stderr)).toEqual([
+          expect.stringMatching(/no MPI library can be loaded: libnone\.so .*ACDIT_MPI_LIBRARY/),
+        ]);
+        expect(result.code).toBe(2);
+      });
+
+      it('reports a bad recipe once', async () => {
+        const { train } = tinyRun({ training: { accumulate: 1 } });
+        const { code, stderr } = await runRanks(launcher, 2, [BUILT_CLI, ...train('run')]);
+        expect(ownLines(stderr)).toEqual([
+          expect.stringMatching(/2 processes were started, but a step has 1 micro-batches/),
+        ]);
+        expect(code).toBe(2);
+      });
+
+      it('ends when a rank hangs', async () => {
+        const { running } = await startLong(launcher, 2, '--mpi-timeout', '30');
+        const [, hanging] = pidsOf(running);
+        process.kill(hanging!, 'SIGSTOP');
+        const { code, stderr } = await running.result;
+        expect(ownLines(stderr)).toEqual([
+          expect.stringMatching(/waited 30 seconds for the other ranks \(\w+\)/),
+        ]);
+        expect(code).not.toBe(0);
+        try {
+          process.kill(hanging!, 'SIGKILL');
+        } catch {} // the launcher did
+      });
+    });
+
+    it('saves and stops after SIGUSR2 to mpirun, however long it takes', async ({ skip }) => {
+      const launcher = launchers.find(({ name }) => name === 'Open MPI') ?? skip();
+      const { folder, train, running } = await startLong(launcher as Launcher, 2);
+      running.child.kill('SIGUSR2');
+      const { code, stdout } = await running.result;
+      expect(stdout).toContain('"kind":"interrupted"');
+      expect(code).toBe(130);
+      await expectResumable(train, folder);
+    });
+
+    it.skipIf(launchers.length < 2)(
+      'refuses a library that does not belong to the launcher, in one line',
+      async () => {
+        const [openMpi, mpich] = launchers;
+        const { train } = tinyRun();
+        for (const [launcher, library] of [
+          [openMpi, 'libmpich.so.12'],
+          [mpich, 'libmpi.so.40'],
+        ] as const) {
+          const { code, stderr } = await runRanks(launcher!, 2, [BUILT_CLI, ...train('run')], {
+            ACDIT_MPI_LIBRARY: library,
+          });
+          expect(ownLines(stderr)).toEqual([
+            expect.stringMatching(/started 2 processes, but .* sees 1: they do not belong together/),
+          ]);
+          expect(code).toBe(2);
+        }
+      },
+    );
+  },
+);
+
+describe('a training that srun has started without MPI', () => {
+  it('says how to start it', async () => {
+    const { train } = tinyRun();
+    const step = { SLURM_STEP_NUM_TASKS: '4', SLURM_PROCID: '0', SLURM_LOCALID: '0' };
+    const saved = { ...process.env };
+    Object.assign(process.env, step);
+    try {
+      const { code, stderr } = await spawnCli(train('run'));
+      expect(ownLines(stderr)).toEqual([
+        expect.stringMatching(/srun started 4 processes that cannot find each other; .*--mpi=pmix/),
+      ]);
+      expect(code).toBe(2);
+    } finally {
+      process.env = saved;
+    }
+  });
+});
