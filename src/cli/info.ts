@@ -12,6 +12,7 @@ import { requireFreeFiles } from '../runs/checks.ts';
 import { expectedSpeed } from '../runs/expected-speed.ts';
 import { modelNeeds } from '../runs/model-needs.ts';
 import { checkRanks, describeRankCheck } from '../runs/rank-check.ts';
+import { engine } from '../runtime/node-engine.ts';
 import { defaultPrecision } from '../sampling/precision.ts';
 import { DEFAULT_STEPS } from '../sampling/settings.ts';
 import type { TrainingRanks } from '../training/team.ts';
@@ -68,11 +69,18 @@ export const command = defineCommand({
     const files: string[] = [];
     if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
     if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
-    context.report.emit({ ...summary, needs, speed, ...(plan && { plan: planReport(plan) }) });
+    context.report.emit({
+      ...summary,
+      needs,
+      speed,
+      engine: engineReport(),
+      ...(plan && { plan: planReport(plan) }),
+    });
     const parts = [
       summaryText(summary),
       needsText(needs),
       speedText(speed, steps),
+      engineText(),
       ...(plan ? [planText(plan)] : []),
     ];
     context.report.print([parts.join('\n\n'), ...files].join('\n'));
@@ -88,6 +96,18 @@ async function reportRanks({ report }: CommandContext, ranks?: TrainingRanks): P
   const check = await checkRanks(ranks.communicator);
   report.emit(check);
   report.print(describeRankCheck(check));
+}
+
+function engineReport() {
+  const { kind, version, advice } = engine;
+  return { kind, version, ...(advice !== undefined && { advice }) };
+}
+
+/** Returns what computes here, as a line. */
+function engineText(): string {
+  const { kind, version, advice } = engine;
+  const build = kind === 'native' ? 'native build' : 'WebAssembly build';
+  return `engine      ONNX Runtime ${version}, ${build}${advice === undefined ? '' : `: ${advice}`}`;
 }
 
 async function readSummary(

@@ -1,6 +1,6 @@
-/** @file ONNX Runtime on Node. The only file that imports it. */
+/** @file Devices on Node: the CPU, and GPUs through ONNX Runtime's native build. */
 
-import * as ort from 'onnxruntime-node';
+import type * as Ort from 'onnxruntime-web';
 import { get } from '../at.ts';
 import { messageOf } from '../attempt.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
@@ -9,6 +9,7 @@ import { mapValues } from '../records.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
 import type { Device, Feeds } from './device.ts';
 import { machine } from './machine.ts';
+import { engine } from './node-engine.ts';
 import {
   createDevice,
   fromRuntime,
@@ -23,7 +24,9 @@ import {
 import { forWebGpu } from './webgpu-graph.ts';
 
 /** The version of ONNX Runtime, on which the last bits of results may depend. */
-export const onnxRuntimeVersion: string = ort.env.versions.node ?? ort.env.versions.common;
+export const onnxRuntimeVersion: string = engine.version;
+
+const { ort } = engine;
 
 /** How a CPU is used. */
 export interface DeviceOptions {
@@ -49,9 +52,13 @@ function threadsOf({ threads = machine().cores }: DeviceOptions): number {
   return threads;
 }
 
-/** The CPU, through ONNX Runtime's own kernels. @throws {ArgumentError} for more than 4 threads per core. */
+/**
+ * The CPU, through ONNX Runtime's own kernels; in WebAssembly if its native build is not installed, which prints a warning
+ * once. @throws {ArgumentError} for more than 4 threads per core.
+ */
 export function openCpu(options: DeviceOptions = {}): Device {
   const threads = threadsOf(options);
+  if (engine.kind === 'wasm') return openWasm(threads);
   const cpu: Runtime = {
     name: 'cpu',
     threads,
@@ -70,6 +77,27 @@ export function openCpu(options: DeviceOptions = {}): Device {
   return createDevice(cpu);
 }
 
+/** Set once the warning about the slower build was printed: processes that this one starts inherit it. */
+const WARNED = 'ACDIT_WASM_WARNED';
+
+function openWasm(threads: number): Device {
+  if (engine.advice !== undefined && process.env[WARNED] === undefined) {
+    process.env[WARNED] = '1';
+    process.stderr.write(`acdit: ${engine.advice}\n`);
+  }
+  // Its threads are started with this process's arguments, and those of a program given as text stop them.
+  const isText = process.execArgv.some((arg) => arg.startsWith('--input-type'));
+  ort.env.wasm.numThreads = isText ? 1 : threads;
+  return createDevice({
+    name: 'wasm',
+    threads,
+    separateMemory: false,
+    ort,
+    options: () => ({ executionProviders: ['wasm'] }),
+    run: runAndCopy,
+  });
+}
+
 /** GPUs, by the library that ONNX Runtime reaches them through. */
 export const ACCELERATORS = ['webgpu', 'cuda', 'coreml', 'dml'] as const;
 
@@ -84,7 +112,7 @@ export async function openAccelerator(
   options: DeviceOptions = {},
 ): Promise<Device> {
   // For an unknown name, ONNX Runtime prints a warning and uses the CPU.
-  if (!ort.listSupportedBackends().some((backend) => backend.name === name)) {
+  if (!ort.listSupportedBackends?.().some((backend) => backend.name === name)) {
     throw new DeviceError(`device ${name} is not available on this system; use another`);
   }
   // A library that is missing is an error that is thrown; ONNX Runtime would also print it.
@@ -129,7 +157,7 @@ const runInPlace: Runtime['run'] = async (session, feeds, outputs, into) => {
   const room = withRoom(outputs, into);
   const placed = Object.values(room).every((place) => place !== null);
   const fetches = mapValues(room, (place) => place && runtimeTensor(ort, place));
-  let results: Record<string, ort.Tensor> = {};
+  let results: Record<string, Ort.Tensor> = {};
   try {
     results = await session.run(feeds, placed ? { [NO_TENSOR]: null, ...fetches } : fetches);
   } catch (cause) {

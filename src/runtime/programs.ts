@@ -1,6 +1,6 @@
 /** @file What both builds of ONNX Runtime, Node's and the browser's, have in common: from graphs to programs that run. */
 
-import type * as ort from 'onnxruntime-node';
+import type * as ort from 'onnxruntime-web';
 import { get } from '../at.ts';
 import { messageOf } from '../attempt.ts';
 import { DeviceError } from '../errors.ts';
