@@ -22,6 +22,7 @@ export const COPYRIGHT: Readonly<Record<string, string>> = {
   '@bufbuild/protobuf':
     'Copyright 2021-2026 Buf Technologies, Inc. (Apache-2.0); Copyright 2008 Google Inc. (BSD-3-Clause)',
   'gearhash-jit': 'Copyright (c) the authors of gearhash-jit',
+  'guid-typescript': 'Copyright (c) the authors of guid-typescript',
   'onnxruntime-common': 'Copyright (c) Microsoft Corporation',
   'onnxruntime-node': 'Copyright (c) Microsoft Corporation',
   'onnxruntime-web': 'Copyright (c) Microsoft Corporation',
