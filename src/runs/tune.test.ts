@@ -164,11 +164,25 @@ describe('a tuning', () => {
     expect(readdirSync(parts).sort()).toEqual(readdirSync(whole).sort());
   });
 
-  it('does not depend on the batch size', async () => {
-    const folders = [await tinyFolder(), await tinyFolder()];
-    for (const [i, folder] of folders.entries()) await tune(folder, { ...QUICK, batch: [16, 3][i] });
-    const [a, b] = folders.map((folder) => readFileSync(join(folder, 'solver.json'), 'utf8'));
-    expect(a).toBe(b);
+  it('does not depend on the batch size, nor on the number of threads', async () => {
+    const threads = openCpu({ threads: 2 });
+    const runs: Partial<TuneOptions>[] = [{}, { batch: 3 }, { device: threads }];
+    const texts: string[] = [];
+    for (const changes of runs) {
+      const folder = await tinyFolder();
+      await tune(folder, { ...QUICK, ...changes });
+      texts.push(readFileSync(join(folder, 'solver.json'), 'utf8'));
+    }
+    await threads.dispose();
+    expect(new Set(texts).size).toBe(1);
+  });
+
+  it('of a model that is being tuned is refused', async () => {
+    const folder = await tinyFolder();
+    const first = tune(folder);
+    await vi.waitFor(() => expect(readdirSync(folder).some((name) => name.endsWith('.lock'))).toBe(true));
+    await expect(tune(folder)).rejects.toThrow(/is making it; wait until it has finished/);
+    await first;
   });
 
   it('keeps the solver of an official checkpoint in the cache', async () => {

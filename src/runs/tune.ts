@@ -168,7 +168,7 @@ async function chosenGuidance(
   return found;
 }
 
-/** @throws {ArgumentError} if solvers of so many steps are not fitted. */
+/** @throws {ArgumentError} if solvers with this number of steps are not fitted. */
 function chosenSteps(steps: readonly number[], chosen: number | undefined): number {
   if (chosen !== undefined && !steps.includes(chosen)) {
     throw invalidOption('defaultSteps', `must be one of ${steps.join(', ')}, got ${chosen}`);

@@ -110,7 +110,7 @@ function estimatedPlaces(
   return best.places;
 }
 
-/** Returns how many trials a search makes at most, with a reference of so many steps. */
+/** Returns how many trials a search makes at most, if the reference has this many steps. */
 export function searchTrials(steps: number, referenceSteps: number): number {
   return 2 + moveDistances(referenceSteps / steps).length * 2 * (steps - 1) + RULES.length;
 }
