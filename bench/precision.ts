@@ -1,12 +1,15 @@
 /**
  * @file A denoising step of the paper's image models in float32 and in 8 bits, in turns, so that other load on
  * the machine slows both equally.
- * Usage: npm run bench:precision -- [B|L|XL|H] [tokens cached: 0, 256, 512 or 768] [repeats]
+ * Usage: npm run bench:precision -- [B|L|XL|H] [tokens cached: 0, 256, 512 or 768] [repeats] [bits of a weight: 7]
+ * With 7 bits, weights are rounded as for processors without instructions for 8 bits (VNNI). The instructions are still those of
+ * the processor at hand, so it is the error that counts, not the time.
  */
 
 import { weightBits } from '../src/runtime/byte-products.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import type { Tensor } from '../src/tensor/tensor.ts';
+import { withSevenBits } from '../test/support/altered-device.ts';
 import { median, time } from './matrix-speed.ts';
 import { type DenoisingStep, openDenoisingStep, type Size } from './paper-steps.ts';
 import { processor } from './processor.ts';
@@ -15,7 +18,10 @@ const size = (process.argv[2] ?? 'B') as Size;
 const cached = Number(process.argv[3] ?? 0);
 const repeats = Number(process.argv[4] ?? 15);
 
-const device = openCpu();
+const bits = process.argv[5] ?? 'detected';
+if (bits !== 'detected' && bits !== '7') throw new Error(`bits must be 7 or left out, got ${bits}`);
+
+const device = bits === '7' ? withSevenBits(openCpu()) : openCpu();
 const exact = await open('fp32');
 const rounded = await open('int8');
 console.log(processor());

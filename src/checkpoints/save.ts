@@ -83,8 +83,14 @@ export function storedAs(weights: StoredWeights, dtype: StorageType): StoredWeig
 
 /** A weight as it is stored in 8 bits; it is rounded when it is read. */
 function rounded(name: string, value: Tensor | LazyTensor): [string, LazyTensor][] {
-  const round = async (): Promise<RoundedMatrix> =>
-    roundMatrix(name, toFloat32('read' in value ? await value.read() : value));
+  async function round(): Promise<RoundedMatrix> {
+    const result = roundMatrix(name, toFloat32('read' in value ? await value.read() : value));
+    if (!result.hasOutliers) return result;
+    throw new CheckpointError(
+      `${name}: a row has values so large that its others would vanish in 8 bits; keep the original, whose products ` +
+        'like this one stay in float32 with --precision int8',
+    );
+  }
   return [
     [name, { dtype: 'int8', shape: value.shape, read: async () => (await round()).values }],
     [

@@ -6,17 +6,18 @@ import { openCpu } from '../runtime/node.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { graphOf } from './onnx.ts';
 import { gelu, linear, linearOnto, split } from './operators/index.ts';
-import { quantizeProducts } from './quantize.ts';
+import { quantizeProducts, type WeightBits } from './quantize.ts';
 import { input, topologicalOrder } from './symbolic.ts';
 
 const device = openCpu();
 afterAll(() => device.dispose());
-const bits = await weightBits(device);
-const most = 2 ** (bits - 1) - 1;
-const options = { bits, isExact: () => false };
+/** 8 only where the processor multiplies these rightly. */
+const detected = await weightBits(device);
+const options = { bits: detected, isExact: () => false };
 
-/** x Wᵀ + b in 8 bits. */
-async function product(
+/** x Wᵀ + b with weights of some bits. */
+async function productWith(
+  bits: WeightBits,
   x: Tensor<'float32'>,
   weight: Tensor<'float32'>,
   bias?: Tensor<'float32'>,
@@ -24,7 +25,7 @@ async function product(
   const symbols = { weight: input('weight', weight.shape), bias: input('bias', [at(weight.shape, 0)]) };
   const rows = input('x', ['rows', at(x.shape, 1)]);
   const graph = graphOf({ y: linear(rows, symbols.weight, bias && symbols.bias) });
-  const bound = quantizeProducts({ graph, weights: { weight, ...(bias && { bias }) } }, options);
+  const bound = quantizeProducts({ graph, weights: { weight, ...(bias && { bias }) } }, { ...options, bits });
   const program = await device.compile(bound.graph, bound.weights);
   const { data } = get(await program.run({ x }), 'y');
   await program.dispose();
@@ -32,7 +33,11 @@ async function product(
 }
 
 /** The product of float32, and how far the one in 8 bits may be from it: half a step of each factor times the other. */
-function expected(x: Tensor<'float32'>, weight: Tensor<'float32'>): { value: number; bound: number }[] {
+function expected(
+  x: Tensor<'float32'>,
+  weight: Tensor<'float32'>,
+  most: number,
+): { value: number; bound: number }[] {
   const [rows, inner, columns] = [at(x.shape, 0), at(x.shape, 1), at(weight.shape, 0)];
   const row = ({ data }: Tensor<'float32'>, i: number) => [...data.subarray(i * inner, (i + 1) * inner)];
   const largest = (values: number[]) => Math.max(...values.map(Math.abs));
@@ -50,16 +55,32 @@ function expected(x: Tensor<'float32'>, weight: Tensor<'float32'>): { value: num
   });
 }
 
-function expectWithin(actual: Float32Array, x: Tensor<'float32'>, weight: Tensor<'float32'>): void {
-  for (const [i, { value, bound }] of expected(x, weight).entries()) {
+function expectWithinStep(
+  actual: Float32Array,
+  x: Tensor<'float32'>,
+  weight: Tensor<'float32'>,
+  most: number,
+): void {
+  for (const [i, { value, bound }] of expected(x, weight, most).entries()) {
     expect(Math.abs(at(actual, i) - value)).toBeLessThanOrEqual(bound * (1 + 1e-5) + 1e-6);
   }
 }
 
-describe('products in 8 bits', () => {
+describe.each<WeightBits>(detected === 8 ? [8, 7] : [7])('products with weights of %i bits', (bits) => {
+  const most = 2 ** (bits - 1) - 1;
+  const product = (
+    x: Tensor<'float32'>,
+    weight: Tensor<'float32'>,
+    bias?: Tensor<'float32'>,
+  ): Promise<Float32Array> => productWith(bits, x, weight, bias);
+  const expectWithin = (actual: Float32Array, x: Tensor<'float32'>, weight: Tensor<'float32'>): void =>
+    expectWithinStep(actual, x, weight, most);
+
   it.each([
     [1, 1, 1],
     [1, 7, 3],
+    [1, 64, 64],
+    [1, 200, 100],
     [2, 33, 17],
     [5, 65, 1],
     [16, 100, 50],
@@ -78,7 +99,7 @@ describe('products in 8 bits', () => {
       return float32(shape, values);
     };
     const [x, weight] = [whole([9, 40], 127, 3), whole([11, 40], most, 4)];
-    const values = expected(x, weight).map(({ value }) => value);
+    const values = expected(x, weight, most).map(({ value }) => value);
     const actual = await product(x, weight);
     for (const [i, value] of values.entries()) expect(at(actual, i)).toBeCloseTo(value, 1);
   });
@@ -143,7 +164,7 @@ describe('a graph with products in 8 bits', () => {
     exact: randomTensor([8, 8], 3),
   };
   const graph = graphOf({ y: linear(inPieces, exact) });
-  const bound = quantizeProducts({ graph, weights }, { bits, isExact: (name) => name === 'exact' });
+  const bound = quantizeProducts({ graph, weights }, { bits: detected, isExact: (name) => name === 'exact' });
 
   it('takes weights in pieces, and leaves exact what is to stay so', () => {
     const operators = topologicalOrder(Object.values(bound.graph.outputs)).map(({ operator }) => operator);
@@ -157,6 +178,21 @@ describe('a graph with products in 8 bits', () => {
         ),
       ].sort(),
     );
+  });
+
+  it('leaves products exact whose weights have outliers, but not those with zeros', () => {
+    const withOutlier = randomTensor([12, 8], 1);
+    withOutlier.data[13] = 1e4;
+    const sparse = randomTensor([8, 12], 2);
+    sparse.data.fill(0, 1, 12);
+    const quantized = quantizeProducts(
+      { graph, weights: { ...weights, wide: withOutlier, narrow: sparse } },
+      options,
+    );
+    const floats = Object.entries(quantized.weights).filter(
+      ([, { shape, dtype }]) => shape.length === 2 && dtype === 'float32',
+    );
+    expect(floats).toEqual([['wide', withOutlier]]);
   });
 
   it('rounds what several products multiply once', () => {

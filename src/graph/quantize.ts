@@ -5,7 +5,7 @@
  */
 
 import { at, get, take } from '../at.ts';
-import { type RoundedMatrix, roundMatrix } from '../tensor/round-rows.ts';
+import { type RoundedMatrix, type RoundingResult, roundMatrix } from '../tensor/round-rows.ts';
 import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
 import { type Graph, graphOf } from './onnx.ts';
 import { add, multiply, negate, reshape, scale } from './operators/index.ts';
@@ -51,7 +51,8 @@ export interface FloatGraph extends BoundGraph {
 }
 
 /**
- * Replaces products x Wᵀ with bound weights (N, K) by products in 8 bits.
+ * Replaces products x Wᵀ with bound weights (N, K) by products in 8 bits. Products whose weights have outliers, which would make
+ * others of their row vanish, stay as they are.
  * @throws {ArgumentError} if a weight is not finite
  */
 export function quantizeProducts(
@@ -60,7 +61,7 @@ export function quantizeProducts(
 ): BoundGraph {
   const quantized: Record<string, Tensor> = {};
   const rounding = sharedRounding();
-  const rounded = new Map<string, RoundedMatrix>();
+  const rounded = new Map<string, RoundingResult>();
   const { outputs } = substituteInGraph(graph, ({ source }, inputs) => {
     if (source.kind !== 'node' || source.node.operator !== 'Gemm') return undefined;
     const { transA, transB } = source.node.attributes;
@@ -68,6 +69,7 @@ export function quantizeProducts(
     if (transA !== 0 || transB !== 1 || !weight || isExact(weight.name)) return undefined;
     const whole = rounded.get(weight.name) ?? roundMatrix(weight.name, get(weights, weight.name), bits);
     rounded.set(weight.name, whole);
+    if (whole.hasOutliers) return undefined;
     const { values, scales } = transposedPart(whole, weight);
     const names = { values: `${weight.key}.int8`, scales: `${weight.key}.scales` };
     Object.assign(quantized, { [names.values]: values, [names.scales]: scales });

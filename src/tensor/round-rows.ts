@@ -12,6 +12,15 @@ export interface RoundedMatrix {
   readonly scales: Tensor<'float32'>;
 }
 
+/** A matrix that was rounded. */
+export interface RoundingResult extends RoundedMatrix {
+  /** Whether a row has values so large that many of its others became 0. */
+  readonly hasOutliers: boolean;
+}
+
+/** A row has outliers if more than this share of its values became 0, which were not 0 before. */
+const LOST_SHARE = 0.25;
+
 /**
  * Rounds each row to integers whose largest magnitude is 127, or 63 for 7 bits.
  * @param name of the matrix, for errors
@@ -21,11 +30,12 @@ export function roundMatrix(
   name: string,
   { shape, data }: Tensor<'float32'>,
   bits: 8 | 7 = 8,
-): RoundedMatrix {
+): RoundingResult {
   const [rows, columns] = [at(shape, 0), at(shape, 1)];
   const most = 2 ** (bits - 1) - 1;
   const values = new Int8Array(rows * columns);
   const scales = new Float32Array(rows);
+  let hasOutliers = false;
   for (let row = 0; row < rows; row++) {
     const start = row * columns;
     const largest = largestMagnitude(data, start, start + columns);
@@ -34,13 +44,17 @@ export function roundMatrix(
     }
     scales[row] = largest / most || 1;
     const factor = 1 / (scales[row] as number);
+    let lost = 0;
     for (let i = start; i < start + columns; i++) {
       // The scale is rounded too, so the largest magnitude may come out a little above `most`, but rounds to it.
       // Math.round takes four times as long.
-      values[i] = Math.floor((data[i] as number) * factor + 0.5);
+      const rounded = Math.floor((data[i] as number) * factor + 0.5);
+      values[i] = rounded;
+      if (rounded === 0 && data[i] !== 0) lost++;
     }
+    hasOutliers ||= lost > LOST_SHARE * columns;
   }
-  return { values: tensor('int8', shape, values), scales: float32([rows], scales) };
+  return { values: tensor('int8', shape, values), scales: float32([rows], scales), hasOutliers };
 }
 
 /** NaN if any value is NaN. */

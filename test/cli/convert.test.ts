@@ -480,6 +480,26 @@ describe('acdit convert --dtype int8', () => {
     }
   });
 
+  it('refuses weights whose outliers would make others vanish', async () => {
+    const weights = new Map<string, Tensor>(formulaWeights(tinyPixels));
+    const name = 'blocks.0.mlp.fc2.weight';
+    const { shape, data } = weights.get(name)!;
+    weights.set(
+      name,
+      float32(
+        shape,
+        Float32Array.from(data as Float32Array, (value, i) => (i === 7 ? 1e4 : value)),
+      ),
+    );
+    await saveModel(inFolder('model'), tinyPixels, weights);
+    const { code, stderr } = await convert(inFolder('model'), inFolder('small/'), '--dtype', 'int8');
+    expect([code, lastLine(stderr)]).toEqual([
+      2,
+      expect.stringContaining(`${name}: a row has values so large`),
+    ]);
+    expect(existsSync(inFolder('small'))).toBe(false);
+  });
+
   it.each(['x.pt', 'x.onnx'])('does not write %s', async (name) => {
     const model = await saveTiny(inFolder('model'), tinyPixels);
     const { code, stderr } = await convert(model, inFolder(name), '--dtype', 'int8');
