@@ -2,6 +2,7 @@
 
 import { dirname } from 'node:path';
 import type { StoredModel } from '../checkpoints/load.ts';
+import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
@@ -15,7 +16,6 @@ import { checkRanks, describeRankCheck } from '../runs/rank-check.ts';
 import { engine } from '../runtime/node-engine.ts';
 import { defaultPrecision } from '../sampling/precision.ts';
 import { DEFAULT_STEPS } from '../sampling/settings.ts';
-import type { TrainingRanks } from '../training/team.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice, precisionFlag } from './device.ts';
 import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
@@ -87,7 +87,7 @@ export const command = defineCommand({
   },
 });
 
-async function reportRanks({ report }: CommandContext, ranks?: TrainingRanks): Promise<void> {
+async function reportRanks({ report }: CommandContext, ranks?: Ranks): Promise<void> {
   if (!ranks) {
     throw new ArgumentError(
       '--ranks tests the processes that mpirun or srun has started, and it was started alone',

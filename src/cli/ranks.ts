@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../attempt.ts';
 import { agree, rankName, SharedFailure } from '../distributed/agree.ts';
 import { factsOfAll, processorKind, requireAlike } from '../distributed/alike.ts';
-import type { Communicator } from '../distributed/communicator.ts';
+import type { Communicator, Ranks } from '../distributed/communicator.ts';
 import { detectLaunch, type Launch } from '../distributed/launcher.ts';
 import { connectRanks } from '../distributed/mpi-communicator.ts';
 import { AcditError, DeviceError } from '../errors.ts';
@@ -15,7 +15,6 @@ import { packageVersion } from '../package-version.ts';
 import { silentReporter } from '../runs/reporter.ts';
 import { onnxRuntimeVersion } from '../runtime/node.ts';
 import { STOP_SIGNALS } from '../stop-signals.ts';
-import type { TrainingRanks } from '../training/team.ts';
 import type { CommandContext } from './command.ts';
 import { EXIT, reportFailure } from './failure.ts';
 import { type Flags, wholeNumber } from './flags.ts';
@@ -53,7 +52,7 @@ const STOPPING = 5;
 export async function onRanks<T>(
   context: CommandContext,
   values: RankValues,
-  work: (context: CommandContext, ranks?: TrainingRanks) => Promise<T>,
+  work: (context: CommandContext, ranks?: Ranks) => Promise<T>,
 ): Promise<T | typeof EXIT.interrupted> {
   const launch = detectLaunch(process.env);
   if (!launch) return work(context);
@@ -81,7 +80,7 @@ export async function onRanks<T>(
 }
 
 /** Runs work on each rank, or here alone, and fails on all if it fails on one. */
-export function onEach<T>(ranks: TrainingRanks | undefined, work: () => Promise<T>): Promise<T> {
+export function onEach<T>(ranks: Ranks | undefined, work: () => Promise<T>): Promise<T> {
   return ranks ? agree(ranks.communicator, work) : work();
 }
 

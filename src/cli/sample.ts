@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { solverChoices } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
+import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
 import { closingAfter } from '../io/byte-source.ts';
@@ -11,14 +12,13 @@ import { VIDEO_FORMATS } from '../media/video-writer.ts';
 import { didYouMean } from '../nearest.ts';
 import { sample } from '../runs/sample.ts';
 import { DEFAULT_FPS } from '../runs/sample-files.ts';
-import { sampleNpz } from '../runs/sample-npz.ts';
-import type { SamplingOptions } from '../runs/sampling-plan.ts';
+import { type SampleNpzOptions, sampleNpz } from '../runs/sample-npz.ts';
 import { DEFAULT_SEED } from '../sampling/request.ts';
 import { DEFAULT_STEPS, type Timesteps } from '../sampling/settings.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import { requireFinite } from '../tensor/finite.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type CommandContext, defineCommand } from './command.ts';
+import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice, precisionFlag } from './device.ts';
 import {
   choiceFlag,
@@ -32,6 +32,7 @@ import {
   wholeNumber,
 } from './flags.ts';
 import { guidanceFlags, guidanceOptions } from './guidance-flags.ts';
+import { onEach, onRanks, rankFlags } from './ranks.ts';
 import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from './shared-flags.ts';
 
 const sampleFlags = {
@@ -97,6 +98,7 @@ const sampleFlags = {
   precision: precisionFlag,
   ...overwriteFlags,
   ...deviceFlags,
+  ...rankFlags,
   json: { help: 'print what was made as JSON, without a progress bar' },
 } as const satisfies Flags;
 
@@ -127,17 +129,30 @@ export const command = defineCommand({
     'file in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img, owner/repo/file. Without MODEL, the\n' +
     'bundled image model is used; with --video, the bundled video model.',
   flags: sampleFlags,
-  run: async ({ values, given, positionals }, context) => {
-    const name = modelName(positionals[0], values);
-    const stray = values.npz !== undefined && NOT_WITH_NPZ.find((flag) => given.has(flag));
-    if (stray) throw new ArgumentError(`--${stray} has no part in an --npz file; leave it out`);
-    await closingAfter(await openDevice(values), async (device) => {
-      const model = await openChosenModel(name, values, context);
-      await closingAfter(model.archive, () => sampleWith({ ...values, ...context, model, device }, name));
-    });
-    context.signal.throwIfAborted();
-  },
+  run: (args, context) => onRanks(context, args.values, (own, ranks) => runSample(args, own, ranks)),
 });
+
+async function runSample(
+  { values, given, positionals }: CommandArguments<typeof sampleFlags>,
+  context: CommandContext,
+  ranks: Ranks | undefined,
+): Promise<void> {
+  const name = modelName(positionals[0], values);
+  const stray = values.npz !== undefined && NOT_WITH_NPZ.find((flag) => given.has(flag));
+  if (stray) throw new ArgumentError(`--${stray} has no part in an --npz file; leave it out`);
+  if (ranks && values.npz === undefined) {
+    throw new ArgumentError(
+      `${ranks.communicator.size} processes were started, and only --npz divides the samples among them`,
+    );
+  }
+  await closingAfter(await openDevice(values), async (device) => {
+    const model = await onEach(ranks, () => openChosenModel(name, values, context));
+    await closingAfter(model.archive, () =>
+      sampleWith({ ...values, ...context, model, device, ranks }, name),
+    );
+  });
+  context.signal.throwIfAborted();
+}
 
 function modelName(positional: string | undefined, { ckpt, video }: SampleValues): string {
   if (positional !== undefined && ckpt !== undefined) {
@@ -148,7 +163,7 @@ function modelName(positional: string | undefined, { ckpt, video }: SampleValues
 
 type ChosenSampling = Omit<SampleValues, 'device'> &
   CommandContext &
-  Pick<SamplingOptions, 'model' | 'device'>;
+  Pick<SampleNpzOptions, 'model' | 'device' | 'ranks'>;
 
 async function sampleWith(values: ChosenSampling, name: string): Promise<void> {
   const options = { ...values, ...guidanceOptions(values) };

@@ -1,9 +1,9 @@
 /** @file `acdit train`: train a model by a recipe, or resume where it stopped. */
 
+import type { Ranks } from '../distributed/communicator.ts';
 import { trainModel } from '../runs/train.ts';
 import { openCpu } from '../runtime/node.ts';
 import { CHANGEABLE_KEYS } from '../training/same-run.ts';
-import type { TrainingRanks } from '../training/team.ts';
 import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { choice, type Flags, list } from './flags.ts';
@@ -40,7 +40,7 @@ export const command = defineCommand({
 async function runTrain(
   { values, positionals, free }: CommandArguments<typeof trainFlags>,
   { report, signal }: CommandContext,
-  ranks: TrainingRanks | undefined,
+  ranks: Ranks | undefined,
 ): Promise<void> {
   const recipe = await onEach(ranks, () => readRecipe(positionals[0], values, free));
   const device = await openDevice(values);

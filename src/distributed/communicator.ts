@@ -61,6 +61,15 @@ export interface Communicator {
   exit(code: number): never;
 }
 
+/** The ranks of a run, and how it is stopped. */
+export interface Ranks {
+  readonly communicator: Communicator;
+  /** Aborted when this rank is asked to stop: it tells the others. */
+  readonly wish: AbortSignal;
+  /** Aborted when all ranks have agreed to stop, because one was asked to; its signal is that of the run. */
+  readonly stop: AbortController;
+}
+
 /** A process without others. */
 export function alone(): Communicator {
   return {

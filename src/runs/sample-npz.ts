@@ -5,10 +5,15 @@
 
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
+import { at } from '../at.ts';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
-import { ArgumentError } from '../errors.ts';
+import { agree } from '../distributed/agree.ts';
+import { requireAlike } from '../distributed/alike.ts';
+import type { Ranks } from '../distributed/communicator.ts';
+import { inOrder } from '../distributed/in-order.ts';
+import { ArgumentError, DeviceError } from '../errors.ts';
 import {
   isFinishedNpz,
   openResumableNpz,
@@ -18,7 +23,7 @@ import {
 } from '../formats/resumable-npz.ts';
 import type { Origin } from '../formats/resumable-npz-journal.ts';
 import { companionFile, makeFolders } from '../io/atomic-write.ts';
-import { closingAfter } from '../io/byte-source.ts';
+import { closingAfter, closingOnError } from '../io/byte-source.ts';
 import { missingSpace } from '../io/file-source.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
@@ -26,8 +31,8 @@ import { rgbBytes } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, imageSize } from '../models/acdit/config.ts';
 import { DEFAULT_SEED, passesOfSample } from '../sampling/request.ts';
 import type { Sampler } from '../sampling/sampler.ts';
-import { elementCount, tensor } from '../tensor/tensor.ts';
-import { openSampler, type RanOn, sampleAhead } from './batches.ts';
+import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
+import { batchRequests, openSampler, type RanOn, sampleAhead } from './batches.ts';
 import { invalidOption } from './checks.ts';
 import { type LabelOrder, manyLabels } from './chosen-labels.ts';
 import { contextOf } from './reporter.ts';
@@ -46,6 +51,8 @@ import {
 export interface SampleNpzOptions extends SamplingOptions {
   /** File (.npz): `arr_0` uint8 (N, H, W, 3) or of videos (N, frames, H, W, 3), and `arr_1`, the labels. */
   readonly npz: string;
+  /** The processes that sample together, all with the same options. The first one alone reports and writes the file. */
+  readonly ranks?: Ranks | undefined;
 }
 
 /** What is in the file, and how it was sampled. */
@@ -70,7 +77,8 @@ type Run = Awaited<ReturnType<typeof prepare>>;
  */
 export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzResult> {
   const started = performance.now();
-  const run = await prepare(options);
+  const { ranks } = options;
+  const run = await (ranks ? agree(ranks.communicator, () => prepare(options)) : prepare(options));
   const { npz, array, chosen, report } = run;
   const { made, done, ranOn } = await complete(run, options.overwrite ?? false);
   const seconds = (performance.now() - started) / 1000;
@@ -99,7 +107,7 @@ async function prepare(options: SampleNpzOptions) {
   const plan = await planRun(options, chosen.labels, { throughput: true }, context);
   const array = imageArray(config, plan.request);
   const vae = await findAutoencoder(options);
-  return { ...plan, npz, vae, chosen, array };
+  return { ...plan, npz, vae, chosen, array, ranks: options.ranks };
 }
 
 /** What {@link complete} did. */
@@ -107,9 +115,62 @@ interface Completed extends Pick<SampleNpzResult, 'made' | 'done'> {
   readonly ranOn: RanOn;
 }
 
+/** The file of a run and its lock. */
+interface Output {
+  readonly lock: Lock;
+  /** Undefined if it is complete. */
+  readonly file: ResumableNpz | undefined;
+}
+
 /** Completes the file, or does as much as it can until the run is aborted. */
 async function complete(run: Run, overwrite: boolean): Promise<Completed> {
-  const { npz, array, device, precision, report, signal } = run;
+  const { device, precision, ranks, signal } = run;
+  let sampler: Sampler | undefined;
+  const open = async (): Promise<Sampler> => {
+    sampler ??= await openSampler(run, signal);
+    return sampler;
+  };
+  const ranOn = (): RanOn => sampler ?? { device: device.name, precision };
+  let output: Output | undefined;
+  const begin = async (): Promise<void> => {
+    // The images depend on the precision, and whether the model computes rightly in it shows when it is loaded.
+    if (precision !== 'fp32') await open();
+    if (isFirst(ranks)) output = await openOutput(run, ranOn(), overwrite);
+  };
+  try {
+    if (ranks) {
+      await agree(ranks.communicator, begin);
+      await requireAlike(ranks.communicator, { 'the precision': ranOn().precision });
+    } else await begin();
+    const { file, lock } = output ?? {};
+    const start = await startOf(ranks, file);
+    if (start === undefined) return { made: 0, done: true, ranOn: ranOn() };
+    const done = await makeRows(run, open, start, file && lock ? { file, lock } : undefined);
+    return { made: (file?.rows ?? start) - start, done, ranOn: ranOn() };
+  } finally {
+    await sampler?.dispose();
+    await (output as Output | undefined)?.lock.close();
+  }
+}
+
+/** Whether this process reports and writes the file. */
+function isFirst(ranks: Ranks | undefined): boolean {
+  return ranks === undefined || ranks.communicator.rank === 0;
+}
+
+/** The row of the file at which all ranks begin; undefined if it is complete. Collective. */
+async function startOf(
+  ranks: Ranks | undefined,
+  file: ResumableNpz | undefined,
+): Promise<number | undefined> {
+  const start = Float64Array.of(file?.rows ?? -1);
+  await ranks?.communicator.broadcast(start);
+  return at(start, 0) < 0 ? undefined : at(start, 0);
+}
+
+/** Locks the file, and opens it where an earlier run has left it. */
+async function openOutput(run: Run, ranOn: RanOn, overwrite: boolean): Promise<Output> {
+  const { npz, array, report, signal } = run;
   await makeFolders(dirname(npz));
   const lock = await takeLock(companionFile(partialFile(npz), '.lock'), {
     signal,
@@ -119,71 +180,105 @@ async function complete(run: Run, overwrite: boolean): Promise<Completed> {
       ),
     onWait: (owner) => report.say(`checking whether ${owner} still writes ${npz}`),
   });
-  let sampler: Sampler | undefined;
-  const open = async (): Promise<Sampler> => {
-    sampler ??= await openSampler(run, signal);
-    return sampler;
-  };
-  const ranOn = (): RanOn => sampler ?? { device: device.name, precision };
-  return closingAfter(lock, async () => {
-    // The images depend on the precision, and whether the model computes rightly in it shows when it is loaded.
-    if (precision !== 'fp32') await open();
-    const origin = await originOf(run, ranOn());
-    if (await isFinishedNpz(npz, array, origin, { overwrite }))
-      return { made: 0, done: true, ranOn: ranOn() };
+  return closingOnError(lock, async () => {
+    const origin = await originOf(run, ranOn);
+    if (await isFinishedNpz(npz, array, origin, { overwrite })) return { lock, file: undefined };
     const file = await openResumableNpz(npz, array, origin, report.warn, { overwrite });
-    const before = file.rows;
     const [count = 0, ...row] = array.shape;
-    const missing = await missingSpace(dirname(npz), (count - before) * elementCount(row));
+    const missing = await missingSpace(dirname(npz), (count - file.rows) * elementCount(row));
     if (missing !== undefined) report.warn(missing);
-    const done = await writeRows(run, open, file, lock);
-    return { made: file.rows - before, done, ranOn: ranOn() };
-  }).finally(() => sampler?.dispose());
+    return { lock, file };
+  });
 }
 
-/** Samples what is missing, and closes the file. @returns whether it is complete; it is not if the run is aborted. */
-async function writeRows(
+/**
+ * Samples what is missing from a row on, and closes the file.
+ * @param output is on the first rank only
+ * @returns whether it is complete; it is not if the run is aborted
+ */
+async function makeRows(
   run: Run,
   open: () => Promise<Sampler>,
-  file: ResumableNpz,
-  lock: Lock,
+  start: number,
+  output: { readonly file: ResumableNpz; readonly lock: Lock } | undefined,
 ): Promise<boolean> {
-  const { model, device, request, first, chosen, report, signal } = run;
+  const { model, device, request, first, chosen, report, signal, ranks } = run;
   const { labels } = chosen;
   const decoder = openDecoder(model.config, request, run.vae, device, signal);
-  const progress = report.progress({
-    total: labels.length,
-    start: file.rows,
-    label: 'sample',
-    unit: 'image',
-  });
+  const progress = report.progress({ total: labels.length, start, label: 'sample', unit: 'image' });
   const passesPerSample = passesOfSample(first);
+  const append = async (images: Uint8Array): Promise<void> => {
+    await output?.lock.requireHeld();
+    await output?.file.append(images);
+  };
   try {
-    if (file.rows < labels.length) {
-      const options = { first: file.rows, signal };
-      await sampleAhead(await open(), request, options, {
-        onStep(_, { first: number = 0, labels: batch }, done) {
-          progress.update(number + Math.floor((batch.length * done) / passesPerSample));
-        },
-        async onDone(latents) {
-          const images = rgbBytes(await decoder.decode(latents));
-          await lock.requireHeld();
-          await file.append(images);
+    if (start < labels.length && ranks) {
+      await sampleOnRanks(ranks, run, open, start, {
+        make: async (latents) => rgbBytes(await decoder.decode(latents)),
+        async take(images, end) {
+          await append(images);
+          progress.update(end);
         },
       });
+    } else if (start < labels.length) {
+      await sampleAhead(
+        await open(),
+        request,
+        { first: start, signal },
+        {
+          onStep(_, { first: number = 0, labels: batch }, done) {
+            progress.update(number + Math.floor((batch.length * done) / passesPerSample));
+          },
+          onDone: async (latents) => append(rgbBytes(await decoder.decode(latents))),
+        },
+      );
     }
     progress.update(labels.length);
-    await lock.requireHeld();
-    await file.finish({ arr_1: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)) });
+    await output?.lock.requireHeld();
+    await output?.file.finish({
+      arr_1: tensor('int64', [labels.length], BigInt64Array.from(labels, BigInt)),
+    });
     return true;
   } catch (error) {
     if (!signal.aborted || error !== signal.reason) throw error;
     return false;
   } finally {
     progress.finish();
-    await file.close();
+    await output?.file.close();
     await decoder.close();
   }
+}
+
+/** What is made of the latents of a batch, on the rank that samples it, and taken in order on the first one. */
+interface BatchWork {
+  make(latents: Tensor<'float32'>): Promise<Uint8Array>;
+  /** @param end number of the sample after the batch */
+  take(images: Uint8Array, end: number): Promise<void>;
+}
+
+/** Samples batch i on rank i mod R. */
+async function sampleOnRanks(
+  ranks: Ranks,
+  { request }: Run,
+  open: () => Promise<Sampler>,
+  start: number,
+  { make, take }: BatchWork,
+): Promise<void> {
+  const batches = [...batchRequests(request, { first: start })];
+  await inOrder(ranks, {
+    count: batches.length,
+    async make(item, signal) {
+      const sampler = await open();
+      for await (const event of sampler.sample({ ...at(batches, item), signal })) {
+        if (event.kind === 'done') return make(event.latents);
+      }
+      throw new DeviceError('sampling ended without samples');
+    },
+    async take(images, item) {
+      const { first = 0, labels } = at(batches, item);
+      await take(images, first + labels.length);
+    },
+  });
 }
 
 /** Describes `arr_0`: (N, H, W, 3), or of videos (N, frames, H, W, 3). */

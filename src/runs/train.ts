@@ -7,6 +7,7 @@ import { openDataset } from '../data/open.ts';
 import { requireAutoencoder } from '../decoding/decoder.ts';
 import { agree, exchangeTexts } from '../distributed/agree.ts';
 import { requireAlike } from '../distributed/alike.ts';
+import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
 import { formatDuration } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -20,7 +21,6 @@ import type { BatchesStart } from '../training/noising.ts';
 import { type Recipe, recipeModel } from '../training/recipe.ts';
 import { type RunStart, requireRunFolder } from '../training/run-folder.ts';
 import type { ChangeableKey } from '../training/same-run.ts';
-import type { TrainingRanks } from '../training/team.ts';
 import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
 import { workerBatches } from '../training/worker-batches.ts';
 import { requireTrainingMemory } from './checks.ts';
@@ -46,7 +46,7 @@ export interface TrainModelOptions extends RunContext, RunStart {
   /** Keys of the recipe that may differ from those of the run that is resumed. */
   readonly allowChanges?: readonly ChangeableKey[] | undefined;
   /** The processes that train together, all with the same options. The first one alone reports and writes files. */
-  readonly ranks?: TrainingRanks | undefined;
+  readonly ranks?: Ranks | undefined;
 }
 
 /** A training that reached its last step, or was stopped. */
@@ -129,7 +129,7 @@ async function openTraining(options: TrainModelOptions, context: ActiveContext) 
 }
 
 /** Whether this process reports and writes files. */
-function isFirst(ranks: TrainingRanks | undefined): boolean {
+function isFirst(ranks: Ranks | undefined): boolean {
   return ranks === undefined || ranks.communicator.rank === 0;
 }
 
@@ -151,7 +151,7 @@ async function describeData(dataset: Dataset & Partial<Pick<ImageDataset, 'finge
 }
 
 /** The largest count of any rank: corrupt files that several met are counted once. */
-async function mostOf(ranks: TrainingRanks | undefined, count: number): Promise<number> {
+async function mostOf(ranks: Ranks | undefined, count: number): Promise<number> {
   if (!ranks) return count;
   return Math.max(...(await exchangeTexts(ranks.communicator, String(count))).map(Number));
 }

@@ -6,6 +6,7 @@
 
 import { at, float32At } from '../at.ts';
 import { agree, SharedFailure } from '../distributed/agree.ts';
+import type { Ranks } from '../distributed/communicator.ts';
 import { TrainingError } from '../errors.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { TrainingPoint } from './checkpoint.ts';
@@ -13,7 +14,7 @@ import type { NoisedBatch } from './gradient-pass.ts';
 import { ROW } from './optimizer.ts';
 import { allocate, type ShardedState } from './sharded-state.ts';
 import { stepSettings } from './step-settings.ts';
-import type { RankReport, Stepper, StepperParts, StepResult, TrainingRanks } from './team.ts';
+import type { RankReport, Stepper, StepperParts, StepResult } from './team.ts';
 
 /** What a rank says at the end of a round. */
 const CONTINUE = 0;
@@ -23,7 +24,7 @@ const FAILED = 2;
 /** What a stepper of ranks is made of. */
 export interface RankStepperParts extends StepperParts {
   readonly state: ShardedState;
-  readonly ranks: TrainingRanks;
+  readonly ranks: Ranks;
 }
 
 /** A round whose gradients travel. */

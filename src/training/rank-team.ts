@@ -5,6 +5,7 @@
 
 import { at, take } from '../at.ts';
 import { agree } from '../distributed/agree.ts';
+import type { Ranks } from '../distributed/communicator.ts';
 import { ownPieces } from '../distributed/ownership.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -21,7 +22,7 @@ import {
   type ShardedPart,
   type ShardedState,
 } from './sharded-state.ts';
-import type { Stepper, StepperParts, Team, TrainingRanks } from './team.ts';
+import type { Stepper, StepperParts, Team } from './team.ts';
 
 /** What the first rank asks the others for, as numbers. */
 const ASK = { nothing: 0, gather: 1, fill: 2, begin: 3, weights: 4, done: 5, stop: 6, fail: 7 } as const;
@@ -38,13 +39,13 @@ interface Slot {
 /** The ranks as a team, with their state. */
 export class RankTeam implements Team {
   readonly #state: ShardedState;
-  readonly #ranks: TrainingRanks;
+  readonly #ranks: Ranks;
   /** The vector that was gathered last: its tensors are read one after another. */
   #gathered: (Slot & { readonly values: Float32Array }) | undefined;
   /** What the first rank has asked for: one thing at a time. */
   #asking: Promise<unknown> = Promise.resolve();
 
-  constructor(config: AcditConfig, ranks: TrainingRanks) {
+  constructor(config: AcditConfig, ranks: Ranks) {
     this.#ranks = ranks;
     this.#state = allocateState(config, ranks.communicator.rank, ranks.communicator.size);
   }

@@ -1,20 +1,10 @@
 /** @file The processes that train together, as the training loop sees them: one alone, or the ranks of a launcher. */
 
-import type { Communicator } from '../distributed/communicator.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { TrainingPoint } from './checkpoint.ts';
 import type { GradientPass, NoisedBatch } from './gradient-pass.ts';
 import type { Optimizer } from './optimizer.ts';
 import type { Recipe } from './recipe.ts';
-
-/** The ranks of a training. */
-export interface TrainingRanks {
-  readonly communicator: Communicator;
-  /** Aborted when this rank is asked to stop: it tells the others. */
-  readonly wish: AbortSignal;
-  /** Aborted when all ranks have agreed to stop, because one was asked to; its signal is that of the training. */
-  readonly stop: AbortController;
-}
 
 /** What a rank did in a step. */
 export interface RankReport {

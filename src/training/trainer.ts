@@ -1,6 +1,7 @@
 /** @file Training in a folder: from the newest state there, to which it can go back. */
 
 import { loadModel } from '../checkpoints/load.ts';
+import type { Ranks } from '../distributed/communicator.ts';
 import { ConfigError } from '../errors.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import type { Lock } from '../io/lock.ts';
@@ -14,7 +15,6 @@ import { initialState } from './optimizer.ts';
 import { RankTeam } from './rank-team.ts';
 import { beginRun, lockRunFolder, type RunStart } from './run-folder.ts';
 import type { ChangeableKey } from './same-run.ts';
-import type { TrainingRanks } from './team.ts';
 import { freshWeights, type LoopOptions, requireFit, runTraining } from './training-loop.ts';
 
 export type { StepReport, TrainingHooks } from './training-loop.ts';
@@ -32,7 +32,7 @@ export interface TrainingOptions extends Omit<LoopOptions, 'point' | 'save'>, Ru
    * The processes that train together. All call `train` with the same recipe and data; the first one alone calls hooks, and
    * uses the folder.
    */
-  readonly ranks?: TrainingRanks;
+  readonly ranks?: Ranks;
 }
 
 /**
@@ -76,7 +76,7 @@ async function trainLocked(lock: Lock, options: TrainingOptions): Promise<Traini
 }
 
 /** Trains on several ranks: {@link train} with the folder and the state in the hands of the first one. */
-async function trainRanks(options: TrainingOptions, ranks: TrainingRanks): Promise<TrainingPoint> {
+async function trainRanks(options: TrainingOptions, ranks: Ranks): Promise<TrainingPoint> {
   const { recipe, config, signal, hooks, fresh, allowChanges = [] } = options;
   const { folder } = recipe.output;
   const team = new RankTeam(config, ranks);

@@ -60,6 +60,27 @@ describe.skipIf(launchers.length === 0)(
       }
     });
 
+    it.runIf(launchers.some(({ name }) => name === 'MPICH'))(
+      'gives the same after 200 steps with garbage collected all the time (MPICH)',
+      async () => {
+        const { folder, train } = tinyRun({
+          training: { steps: 200, accumulate: 2, batch: 1 },
+          output: { checkpointEvery: 200, logEvery: 100 },
+        });
+        const mpich = launchers.find(({ name }) => name === 'MPICH')!;
+        const { code, stderr } = await runRanks(mpich, 2, [
+          '--gc-interval=2000',
+          BUILT_CLI,
+          ...train('soak'),
+        ]);
+        expect(stderr).toBe('');
+        expect(code).toBe(0);
+        await runInProcess(train('alone'));
+        const state = ['trainer/step-00000200.safetensors'];
+        expect(files(join(folder, 'soak'), state)).toEqual(files(join(folder, 'alone'), state));
+      },
+    );
+
     it('resumes with fewer ranks, another library, and alone', async () => {
       const { folder, train } = tinyRun();
       const first = launchers[0]!;
