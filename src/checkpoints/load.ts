@@ -2,6 +2,7 @@
 
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { CheckpointError } from '../errors.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import { isShardIndex } from '../formats/sharded-safetensors.ts';
@@ -16,7 +17,7 @@ import { hubHint } from './hub-hint.ts';
 import { type OpenOptions, openOfficial } from './official.ts';
 import { openSafetensorsFiles } from './safetensors-files.ts';
 import { CONFIG_FILE, checkedModel, readWeights, type StoredModel, WEIGHTS_FILE } from './stored-model.ts';
-import { readTunedSolver } from './tuned-solver.ts';
+import { findTunedSolver, readTunedSolver } from './tuned-solver.ts';
 
 export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource } from './stored-model.ts';
 
@@ -101,10 +102,14 @@ export async function readConfig<C>(
 export async function loadModel(
   path: string,
   { signal, ...options }: OpenOptions & { readonly signal?: AbortSignal } = {},
-): Promise<{ config: AcditConfig; weights: Weights }> {
+): Promise<{ config: AcditConfig; weights: Weights; tuned?: TunedSolver }> {
   const model = await openModel(path, options);
-  return closingAfter(model.archive, async () => ({
-    config: model.config,
-    weights: await readWeights(model, signal ? { signal } : {}),
-  }));
+  return closingAfter(model.archive, async () => {
+    const tuned = await findTunedSolver(path, model, signal);
+    return {
+      config: model.config,
+      weights: await readWeights(model, signal ? { signal } : {}),
+      ...(tuned && { tuned }),
+    };
+  });
 }

@@ -12,7 +12,7 @@ import { type StoredModel, weightSource } from './stored-model.ts';
 export async function modelFingerprint(model: StoredModel, signal?: AbortSignal): Promise<string> {
   const source = weightSource(model);
   // What determines the samples, apart from the weights.
-  const { classNames: _, guidance: __, autoencoder: ___, ...sizes } = model.config;
+  const { classNames: _, guidance: __, preset: ___, autoencoder: ____, ...sizes } = model.config;
   const hash = createHash('sha256').update(JSON.stringify(Object.entries(sizes).sort()));
   for (const name of parameters(model.config).keys()) {
     signal?.throwIfAborted();

@@ -31,13 +31,43 @@ async function pathInFolder(model: string): Promise<string | undefined> {
 }
 
 function cachedPath(fingerprint: string): string {
+  return join(cacheFolder(), fingerprint, SOLVER_FILE);
+}
+
+function cacheFolder(): string {
   const cache = process.env.XDG_CACHE_HOME?.trim() || join(homedir(), '.cache');
-  return join(cache, 'acdit', 'solvers', fingerprint, SOLVER_FILE);
+  return join(cache, 'acdit', 'solvers');
 }
 
 /**
- * Reads the solver that was fitted to a model. Reads all weights, to see that it was fitted to this one.
+ * Reads the solver that was fitted to a model, if there is one. Reads all weights, to see that it was fitted to this one.
  * @param path of the model
+ * @throws {CheckpointError} if it is damaged, or was made for another model
+ */
+export async function findTunedSolver(
+  path: string,
+  model: StoredModel,
+  signal?: AbortSignal,
+): Promise<SolverFile | undefined> {
+  const own = await pathInFolder(path);
+  const text = own && (await readFile(own, 'utf8').catch(absent));
+  const hasCache = await stat(cacheFolder()).catch(() => undefined);
+  if (text === undefined && !hasCache) return undefined;
+  const fingerprint = await modelFingerprint(model, signal);
+  if (own !== undefined && text !== undefined) return checkedSolver(text, own, fingerprint, model);
+  const cached = cachedPath(fingerprint);
+  const kept = await readFile(cached, 'utf8').catch(absent);
+  return kept === undefined ? undefined : checkedSolver(kept, cached, fingerprint, model);
+}
+
+function checkedSolver(text: string, file: string, fingerprint: string, { config }: StoredModel): SolverFile {
+  const solver = parseSolver(text, file, config);
+  requireModel(solver, fingerprint, file);
+  return solver;
+}
+
+/**
+ * Reads the solver that was fitted to a model, as {@link findTunedSolver}.
  * @throws {CheckpointError} if there is none, it is damaged, or was made for another model
  */
 export async function readTunedSolver(
@@ -45,14 +75,8 @@ export async function readTunedSolver(
   model: StoredModel,
   signal?: AbortSignal,
 ): Promise<SolverFile> {
-  const fingerprint = await modelFingerprint(model, signal);
-  for (const file of [await pathInFolder(path), cachedPath(fingerprint)]) {
-    const text = file && (await readFile(file, 'utf8').catch(absent));
-    if (!file || text === undefined) continue;
-    const solver = parseSolver(text, file, model.config);
-    requireModel(solver, fingerprint, file);
-    return solver;
-  }
+  const found = await findTunedSolver(path, model, signal);
+  if (found) return found;
   throw new CheckpointError(
     `${path}: there is no tuned solver for this model; make one with acdit tune ${printable(path)}`,
   );

@@ -9,6 +9,7 @@ import { parseNpy } from '../formats/npy.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { printable } from '../io/printable.ts';
 import { VIDEO_FORMATS } from '../media/video-writer.ts';
+import { PRESETS } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
 import { sample } from '../runs/sample.ts';
 import { DEFAULT_FPS } from '../runs/sample-files.ts';
@@ -42,6 +43,10 @@ const sampleFlags = {
   },
   'per-class': countFlag('samples of each label (default: 1, 8 without --labels)'),
   count: countFlag('samples in all, divided among the labels; with --npz, of labels drawn at random'),
+  preset: choiceFlag(
+    PRESETS,
+    'exact; or fast, the tuned solver with its steps and guidance (default: exact, or as the model says)',
+  ),
   steps: {
     value: 'N',
     parse: perBlock(wholeNumber()),

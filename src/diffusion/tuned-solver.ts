@@ -1,5 +1,6 @@
 /** @file Solvers that were fitted to a model by `acdit tune`: steps for each of its blocks, for some numbers of steps. */
 
+import type { Guidance } from './guidance.ts';
 import type { NoiseSchedule } from './noise-schedule.ts';
 import type { MultistepPath } from './solvers/multistep.ts';
 import { timestepsProblem } from './timesteps.ts';
@@ -13,6 +14,8 @@ export interface TunedSteps {
 
 /** A solver of one model. */
 export interface TunedSolver {
+  /** Guidance that it was fitted for, which the preset `fast` samples with; the model's own if it is not known. */
+  readonly guidance?: Guidance;
   /** Steps that are taken if none are asked for. */
   readonly defaultSteps: number;
   /** By number of steps, the fewest first. */

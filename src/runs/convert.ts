@@ -110,7 +110,8 @@ async function write(
   { from, to, format, dtype, ...options }: ConvertModelOptions & { readonly format: ModelFormat },
 ): Promise<ConvertModelResult> {
   const { report, signal } = contextOf(options);
-  const { config } = model;
+  // Where it is written, there is no solver for the preset fast.
+  const { preset: _, ...config } = model.config;
   const total = parameters(config).size;
   const progress = report.progress({ total, label: 'convert', unit: 'tensor' });
   const weights = lazyWeights(model, (done) => progress.update(done));

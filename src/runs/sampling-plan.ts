@@ -11,7 +11,7 @@ import {
 import type { Guidance } from '../diffusion/guidance.ts';
 import type { SolverChoice } from '../diffusion/solvers/index.ts';
 import type { TunedSolver } from '../diffusion/tuned-solver.ts';
-import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, type Preset, tokenSize } from '../models/acdit/config.ts';
 import { layerShare } from '../models/acdit/cost.ts';
 import { timeProducts } from '../runtime/byte-products.ts';
 import type { Device } from '../runtime/device.ts';
@@ -25,6 +25,7 @@ import {
 } from '../sampling/request.ts';
 import {
   type PerBlock,
+  resolvePreset,
   resolveSettings,
   type SamplingSettings,
   type Timesteps,
@@ -44,7 +45,9 @@ import type { ActiveContext, Reporter, RunContext } from './reporter.ts';
 
 /** Options of every run that samples. Those that are left out have the command line's defaults. */
 export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource {
-  /** Solver steps, for all blocks or per block (default: 25). */
+  /** Defaults of the rest: `exact`, or `fast`, those of the solver that was fitted to the model (default: the model's own). */
+  readonly preset?: Preset | undefined;
+  /** Solver steps, for all blocks or per block (default: 25, or of a fitted solver its own). */
   readonly steps?: PerBlock | undefined;
   /** Where the network is evaluated: spaced uniformly or in log signal-to-noise, or listed (default: uniform). */
   readonly timesteps?: Timesteps | undefined;
@@ -70,7 +73,7 @@ export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource
 
 /** How samples were made. */
 export interface SamplingRecord
-  extends Pick<SamplingSettings, 'steps' | 'timesteps' | 'solver'>,
+  extends Pick<SamplingSettings, 'preset' | 'steps' | 'timesteps' | 'solver'>,
     Required<Pick<SampleRequest, 'seed'>> {
   /** The guidance scale. */
   readonly cfg: PerBlock;
@@ -101,9 +104,9 @@ export function settingsOf(
   { model, request, first }: Pick<SamplingPlan, 'model' | 'request' | 'first'>,
   { device, precision }: RanOn,
 ): Omit<SamplingRecord, 'seconds'> {
-  const { steps, timesteps, solver, seed } = request;
+  const { preset, steps, timesteps, solver, seed } = request;
   const share = precision === 'int8' && { int8Share: layerShare(model.config) };
-  const settings = { steps, timesteps, ...guidanceRecord(request), solver, seed };
+  const settings = { preset, steps, timesteps, ...guidanceRecord(request), solver, seed };
   return { ...settings, passes: passesOfBlocks(first), device, precision, ...share };
 }
 
@@ -157,7 +160,8 @@ export async function planRun(
   if (!Number.isInteger(batch) || batch < 1) {
     throw invalidOption('batch', `must be a whole number of at least 1, got ${batch}`);
   }
-  const tuned = options.solver === 'tuned' ? await readSolver(model, context) : undefined;
+  const isFast = resolvePreset(config, options) === 'fast';
+  const tuned = isFast || options.solver === 'tuned' ? await readSolver(model, context) : undefined;
   const request = {
     labels,
     ...resolveSettings(config, { ...options, tuned }),
@@ -181,6 +185,7 @@ export async function planRun(
     kept: keepsLatents ? labels.length : undefined,
   };
   if (!device.separateMemory) requireSamplingMemory(config, { ...extent, precision });
+  if (isFast && options.preset === undefined) context.report.say(describeFast(first));
   await noteSlowPrecision({ model, device, precision: options.precision }, context.report);
   return {
     ...context,
@@ -200,6 +205,12 @@ export async function planRun(
 async function readSolver({ tunedSolver }: StoredModel, { signal }: ActiveContext): Promise<TunedSolver> {
   if (tunedSolver) return tunedSolver(signal);
   throw invalidOption('solver', 'cannot be tuned, since this model is not in a file of this machine');
+}
+
+/** Describes what the preset `fast` does, for those who did not ask for it. */
+function describeFast({ steps, passes }: SamplePlan): string {
+  const [stepsText, passesText] = [steps, passes].map((counts) => [...new Set(counts)].join('/'));
+  return `preset fast: ${stepsText} steps of the tuned solver, ${passesText} passes per block; --preset exact takes the official steps`;
 }
 
 function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Tensor<'float32'> {

@@ -49,7 +49,7 @@ export interface ProcessSampler extends Sampler {
 }
 
 /** A model that a sampling process loaded. */
-export interface OpenedModel extends Pick<Sampler, 'config' | 'device' | 'precision'> {
+export interface OpenedModel extends Pick<Sampler, 'config' | 'tuned' | 'device' | 'precision'> {
   /** Placements that compute wrongly, and what is used instead. */
   readonly warnings: readonly string[];
 }
@@ -132,6 +132,7 @@ export async function openRestartingSampler(
     get precision() {
       return current.precision;
     },
+    ...(current.tuned && { tuned: current.tuned }),
     get pid() {
       return current.pid;
     },

@@ -7,6 +7,7 @@ import { at } from '../at.ts';
 import { guidanceBranches, guidancePasses, guide } from '../diffusion/guidance.ts';
 import { addNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { denoise, predictionTarget } from '../diffusion/prediction.ts';
+import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { AcditError, ArgumentError, CheckpointError } from '../errors.ts';
 import { type AcditConfig, diffusionSettings, noiseScheduleOf } from '../models/acdit/config.ts';
 import { groupLayers, parameters, type Weights } from '../models/acdit/weights.ts';
@@ -65,6 +66,8 @@ export interface Sampler {
   /** Name of the device, and precision, that the model runs on: not those of the options if these compute wrongly. */
   readonly device: string;
   readonly precision: Precision;
+  /** The solver that was fitted to the model, if there is one. */
+  readonly tuned?: TunedSolver;
   /**
    * Sample; the work is done while the events are read, and stops when they no longer are. Any number of calls may
    * run at once: they share passes or take turns. Each returns what it returns alone, on CPUs to the last bit.
@@ -85,6 +88,8 @@ export interface SamplerOptions extends NoisePredictorOptions, LoadCheckOptions 
    * modulation's weights again at each run: a file must stay open until the sampler is disposed of.
    */
   readonly weights: Weights | WeightSource;
+  /** The solver that was fitted to the model, for the preset `fast`; `loadModel` returns it with the weights. */
+  readonly tuned?: TunedSolver | undefined;
   readonly device: Device;
 }
 
@@ -94,7 +99,8 @@ export interface SamplerOptions extends NoisePredictorOptions, LoadCheckOptions 
  * @throws {ArgumentError} if the device cannot run the precision
  */
 export async function createSampler(options: SamplerOptions): Promise<Sampler> {
-  const { config, device: asked, precision: askedPrecision = 'fp32', weights, ...rest } = options;
+  const { config, device: asked, precision: askedPrecision = 'fp32', weights, tuned, ...rest } = options;
+  const own = tuned && { tuned };
   requirePrecision(asked, askedPrecision);
   const source = asWeightSource(weights);
   const placement = { device: asked, precision: askedPrecision };
@@ -102,10 +108,11 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
   const schedule = noiseScheduleOf(config);
   return {
     config,
+    ...own,
     device: device.name,
     precision,
     sample: (request) =>
-      sampleBlocks(predictor, source, schedule, planSampling(config, request), request.signal),
+      sampleBlocks(predictor, source, schedule, planSampling(config, { ...own, ...request }), request.signal),
     dispose: () => predictor.dispose(),
   };
 }

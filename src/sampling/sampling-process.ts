@@ -1,6 +1,7 @@
 /** @file The program of the process that samples from one model. See process-sampler.ts. */
 
 import { openModel, weightSource } from '../checkpoints/load.ts';
+import { findTunedSolver } from '../checkpoints/tuned-solver.ts';
 import { streamOf } from '../remote/channel.ts';
 import { serveChild } from '../remote/node.ts';
 import { requireMemory } from '../runtime/machine.ts';
@@ -19,9 +20,11 @@ serveChild<SamplingCalls>({
     const model = await openModel(path, open);
     const { config } = model;
     const warnings: string[] = [];
+    const tuned = await findTunedSolver(path, model);
     sampler = await createSampler({
       config,
       weights: weightSource(model),
+      tuned,
       device: device === 'cpu' ? openCpu({ threads }) : await openAccelerator(device, { threads }),
       precision: precision ?? defaultPrecision(deviceKind(device), model.precision),
       batching: { groups, onPass: (pass) => onPass?.(pass) },
@@ -32,7 +35,13 @@ serveChild<SamplingCalls>({
         requireMemory(total, message, 'use a smaller model');
       },
     });
-    return { config, device: sampler.device, precision: sampler.precision, warnings };
+    return {
+      config,
+      ...(tuned && { tuned }),
+      device: sampler.device,
+      precision: sampler.precision,
+      warnings,
+    };
   },
   passes: (_, signal) =>
     streamOf((push) => {

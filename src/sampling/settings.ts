@@ -13,6 +13,8 @@ import {
   defaultGuidance,
   diffusionSettings,
   noiseScheduleOf,
+  PRESETS,
+  type Preset,
 } from '../models/acdit/config.ts';
 import { type BlockSettings, blockPasses, createBlockSteps } from './block-steps.ts';
 
@@ -22,21 +24,26 @@ export type PerBlock = number | readonly number[];
 /** How timesteps are spaced, a falling list of them for all blocks, or one list per block. */
 export type Timesteps = TimestepSpacing | readonly number[] | readonly (readonly number[])[];
 
-/** How samples are made. */
+/** How samples are made. What is given replaces that part of the preset. */
 export interface SettingsRequest {
-  /** Solver steps for each block; 25 by default, or as many as there are timesteps. */
+  /**
+   * The defaults of the rest: `exact`, or `fast`, those of the solver that was fitted to the model. Default: exact if steps,
+   * timesteps or solver are given; else the model's own, or exact.
+   */
+  readonly preset?: Preset;
+  /** Solver steps for each block. Exact: 25, or as many as there are timesteps. Fast: one that the solver was fitted for. */
   readonly steps?: PerBlock;
-  /** Where the network is evaluated; `uniform` by default, the solver's own timesteps. */
+  /** Where the network is evaluated. Exact: `uniform`, the solver's own timesteps. */
   readonly timesteps?: Timesteps;
-  /** Default: DPM-Solver++ 2M, or Euler for models of flow. `tuned` needs the model's own, in `tuned`. */
+  /** Exact: DPM-Solver++ 2M, or Euler for models of flow. Fast: `tuned`. */
   readonly solver?: SolverChoice;
-  /** The solver that was fitted to the model, for `solver: 'tuned'`. */
+  /** The solver that was fitted to the model, for `fast` and `tuned` (default: the sampler's). */
   readonly tuned?: TunedSolver;
   /** Guidance scale at all noise levels: short for `guidance` with this scale alone. */
   readonly cfg?: PerBlock;
   /**
-   * Where and how strongly predictions with the label are preferred. Without a scale, what is left out is the model's own.
-   * Default: the model's own.
+   * Where and how strongly predictions with the label are preferred. Without a scale, what is left out is the preset's.
+   * Exact: the model's own. Fast: that which the solver was fitted for.
    */
   readonly guidance?: Partial<Guidance>;
 }
@@ -48,7 +55,9 @@ export interface PlannedSettings extends BlockSettings {
 }
 
 /** How samples are made, with all defaults. */
-export type SamplingSettings = Required<Pick<SettingsRequest, 'steps' | 'timesteps' | 'solver'>> & {
+export type SamplingSettings = Required<
+  Pick<SettingsRequest, 'preset' | 'steps' | 'timesteps' | 'solver'>
+> & {
   readonly guidance: Guidance;
 };
 
@@ -65,29 +74,63 @@ export const DEFAULT_STEPS = 25;
  * @throws {ArgumentError} if parts of it exclude each other; else nothing is checked.
  */
 export function resolveSettings(config: AcditConfig, request: OpenSettings): SamplingSettings {
-  const { timesteps = 'uniform' } = request;
+  const preset = resolvePreset(config, request);
+  const fitted = preset === 'fast' ? requireFitted(request) : undefined;
+  const usual = fitted ? 'tuned' : solversOf(diffusionSettings(config).noiseSchedule)[0];
+  const { solver = usual } = request;
+  const { timesteps = fitted && solver !== 'tuned' ? 'logsnr' : 'uniform' } = request;
+  const tuned = solver === 'tuned' ? request.tuned : fitted;
   return {
+    preset,
     timesteps,
-    steps: request.steps ?? stepCounts(timesteps) ?? ownSteps(request) ?? DEFAULT_STEPS,
-    solver: request.solver ?? solversOf(diffusionSettings(config).noiseSchedule)[0],
-    guidance: resolveGuidance(config, request),
+    steps: request.steps ?? stepCounts(timesteps) ?? tuned?.defaultSteps ?? DEFAULT_STEPS,
+    solver,
+    guidance: resolveGuidance(config, fitted?.guidance ?? defaultGuidance(config), request),
   };
 }
 
-function resolveGuidance(config: AcditConfig, { cfg, guidance, blocks }: OpenSettings): Guidance {
+/**
+ * Returns the preset of a request: steps, timesteps or a solver without a preset stand for the exact one.
+ * @throws {ArgumentError} if there is no such preset
+ */
+export function resolvePreset(
+  config: AcditConfig,
+  { preset, steps, timesteps, solver }: Omit<OpenSettings, 'tuned'>,
+): Preset {
+  if (preset !== undefined) {
+    if (PRESETS.includes(preset)) return preset;
+    throw invalid('preset', `must be one of ${PRESETS.join(', ')}, got '${printable(preset)}'`);
+  }
+  return steps === undefined && timesteps === undefined && solver === undefined
+    ? (config.preset ?? 'exact')
+    : 'exact';
+}
+
+/** @throws {ArgumentError} if there is no solver for the preset `fast` */
+function requireFitted({ tuned, preset }: OpenSettings): TunedSolver {
+  if (tuned) return tuned;
+  const remedy = 'make one with acdit tune, give it as tuned, or use the preset exact';
+  throw invalid(
+    'preset',
+    preset === undefined
+      ? `of the model is fast, but the solver that was fitted to it is missing; ${remedy}`
+      : `must be exact, since there is no solver that was fitted to the model; ${remedy}`,
+  );
+}
+
+function resolveGuidance(
+  config: AcditConfig,
+  own: Guidance,
+  { cfg, guidance, blocks }: OpenSettings,
+): Guidance {
   if (cfg !== undefined && guidance !== undefined) {
     throw invalid('guidance', 'must be left out if cfg is given; give the scale as guidance.scale');
   }
   const { scale = cfg, ...rest } = guidance ?? {};
   if (scale !== undefined) return { scale, ...rest };
-  const own = defaultGuidance(config);
   const ownScale =
     typeof own.scale === 'number' ? own.scale : scalesOfBlocks(own, blocks ?? config.blocks, config.blocks);
   return { ...own, scale: ownScale, ...rest };
-}
-
-function ownSteps({ solver, tuned }: OpenSettings): number | undefined {
-  return solver === 'tuned' ? tuned?.defaultSteps : undefined;
 }
 
 /** Returns the steps that listed timesteps make. */

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { guidanceSchema } from '../diffusion/guidance-schema.ts';
 import { solverChoices } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
+import { PRESETS } from '../models/acdit/config.ts';
 
 /** Where things are. */
 export const PATHS = {
@@ -54,7 +55,9 @@ export const sampleCount = (most: number) =>
 
 /** Solver steps of each block. */
 export const stepCount = (most: number) =>
-  optional(perBlock(z.int().min(1).max(most))).describe('solver steps per block (default: 25)');
+  optional(perBlock(z.int().min(1).max(most))).describe(
+    "solver steps per block (default: 25; fast: the solver's own)",
+  );
 
 const timestepList = z
   .array(
@@ -107,6 +110,9 @@ const samplingFields = {
   ),
   n: sampleCount(MAX.samples),
   seed: optional(z.int().min(0)).describe('the same seed gives the same samples (default: random)'),
+  preset: optional(z.enum(PRESETS)).describe(
+    "defaults of the rest: exact, or fast, the steps and guidance of the model's tuned solver (default: the model's own)",
+  ),
   steps: stepCount(MAX.steps),
   timesteps,
   cfg_scale: optional(perBlock(z.number().min(0).max(100))).describe(
@@ -233,6 +239,10 @@ export const modelSchema = z.object({
   cfg_scale: z.union([z.number(), z.array(z.number())]),
   /** The guidance by default. */
   guidance: guidanceSchema,
+  /** The preset by default. */
+  preset: z.enum(PRESETS),
+  /** Steps that the preset `fast` and the solver `tuned` may be asked for; none if no solver was fitted to the model. */
+  tuned_steps: z.array(positive),
   /** The model's configuration, as its config.json holds it. */
   config: z.record(z.string(), z.unknown()),
 });

@@ -35,7 +35,7 @@ export function imageRoutes(app: Hono, context: ServerContext): void {
     const body = await readBody(c, imageRequestSchema, { limit: limits.body });
     const model = findModel(models, body.model, 'image');
     const prompts = Array.from({ length: body.n }, () => body.prompt);
-    const job = { model, body, request: planRequest(model.config, prompts, body, limits) };
+    const job = { model, body, request: planRequest(model.config, prompts, body, limits, model.tuned) };
     if (!body.stream) return c.json(await makeImages(c, job, context));
     return eventStream(c, context, (client) => streamImages(job, generate(context, job, client), client));
   });

@@ -3,11 +3,13 @@
 import type { Hono } from 'hono';
 import { at } from '../at.ts';
 import type { Decoder } from '../decoding/decoder.ts';
+import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { ApiError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { type AcditConfig, defaultGuidance, imageSize } from '../models/acdit/config.ts';
+import { type AcditConfig, imageSize } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
 import type { RequestSampler } from '../sampling/process-sampler.ts';
+import { resolveSettings } from '../sampling/settings.ts';
 import { type ModelEntry, type ModelList, PATHS } from './api.ts';
 import type { Gate } from './gate.ts';
 import { invalid } from './problems.ts';
@@ -16,6 +18,8 @@ import { invalid } from './problems.ts';
 export interface ServedModel {
   readonly id: string;
   readonly config: AcditConfig;
+  /** The solver that was fitted to the model, if there is one. */
+  readonly tuned?: TunedSolver;
   /** When it was opened, in seconds since 1970. */
   readonly created: number;
   /** Takes several requests at a time. */
@@ -72,8 +76,9 @@ export function sizeName(config: AcditConfig): string {
   return `${width}x${height}`;
 }
 
-function modelEntry({ id, config, created }: ServedModel): ModelEntry {
-  const { scale, interval, schedule } = defaultGuidance(config);
+function modelEntry({ id, config, tuned, created }: ServedModel): ModelEntry {
+  const { preset, guidance } = resolveSettings(config, { tuned });
+  const { scale, interval, schedule } = guidance;
   const shown = typeof scale === 'number' ? scale : [...scale];
   return {
     id,
@@ -92,6 +97,8 @@ function modelEntry({ id, config, created }: ServedModel): ModelEntry {
       ...(interval && { interval: [...interval] }),
       ...(schedule && { schedule }),
     },
+    preset,
+    tuned_steps: tuned ? tuned.solvers.map(({ steps }) => steps) : [],
     config: { ...config },
   };
 }

@@ -1,6 +1,7 @@
 /** @file What a client asks for, checked against the model and the server's limits, as what a sampler is asked for. */
 
 import { randomInt } from 'node:crypto';
+import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import {
   type ChosenClass,
@@ -36,6 +37,7 @@ type SamplingFields = Partial<Pick<VideoRequest, 'seconds' | 'fps'>> &
       | 'blocks'
       | 'window'
       | 'seed'
+      | 'preset'
       | 'steps'
       | 'timesteps'
       | 'cfg_scale'
@@ -61,6 +63,7 @@ const RANDOM_SEEDS = 2 ** 31;
 
 /**
  * @param prompts of each sample a class, or one per block
+ * @param tuned the solver that was fitted to the model
  * @throws {ApiError} for the first field that does not fit
  */
 export function planRequest(
@@ -68,12 +71,13 @@ export function planRequest(
   prompts: readonly VideoRequest['prompt'][],
   fields: SamplingFields,
   limits: Limits,
+  tuned?: TunedSolver,
 ): PlannedRequest {
   if (prompts.length > limits.samples) {
     invalid('n', `n must be at most ${limits.samples} here, got ${prompts.length}`);
   }
   requireSize(config, fields.size, limits.strictSize);
-  const { window, steps, timesteps, cfg_scale: cfg, solver } = fields;
+  const { preset, window, steps, timesteps, cfg_scale: cfg, solver } = fields;
   const guidance = fields.guidance && defined(fields.guidance);
   try {
     const blocks = requestedBlocks(config, fields, limits.blocks);
@@ -82,7 +86,7 @@ export function planRequest(
     const plan = planSampling(config, {
       labels: classes.map((ofSample) => ofSample.map(({ label }) => label)),
       blocks,
-      ...defined({ window, steps, timesteps, cfg, guidance, solver }),
+      ...defined({ preset, tuned, window, steps, timesteps, cfg, guidance, solver }),
       ...(fields.given && { given: decodeTensor(fields.given, 'given') }),
       seed: fields.seed ?? randomInt(RANDOM_SEEDS),
     });

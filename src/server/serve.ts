@@ -6,6 +6,7 @@ import { ApiError, ArgumentError } from '../errors.ts';
 import { closingOnError } from '../io/byte-source.ts';
 import { deviceKind, requirePrecision } from '../sampling/precision.ts';
 import { openRestartingSampler, type SamplingSettings } from '../sampling/process-sampler.ts';
+import { resolveSettings } from '../sampling/settings.ts';
 import { allowedOrigins, describeRules, hostRules } from './access.ts';
 import { cleanPublicUrl } from './addresses.ts';
 import { type AppOptions, createApp } from './app.ts';
@@ -164,11 +165,13 @@ export async function openServedModel(
   // Each sample has two guidance branches.
   const settings = { model: path, open, device, precision, threads, groups: 2 * batch };
   const sampler = await openRestartingSampler(settings, (pass) => metrics.passed(id, pass), log);
-  const { config } = sampler;
+  const { config, tuned } = sampler;
+  await closingOnError(sampler, async () => resolveSettings(config, { tuned }));
   if (vae !== undefined) await closingOnError(sampler, () => requireAutoencoder(config, vae));
   return {
     id,
     config,
+    ...(tuned && { tuned }),
     created: now(),
     sampler,
     decoder: vae === undefined ? pixelDecoder(config) : processDecoder({ config, vae, threads }),

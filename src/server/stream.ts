@@ -36,7 +36,11 @@ export function streamRoutes(app: Hono, context: ServerContext): void {
       givenLimit: limits.givenBody,
     });
     const model = findModel(models, body.model);
-    const job = { model, body, request: planRequest(model.config, promptsOf(body), body, limits) };
+    const job = {
+      model,
+      body,
+      request: planRequest(model.config, promptsOf(body), body, limits, model.tuned),
+    };
     return eventStream(c, context, (client) =>
       streamEvents({ ...job, client }, generate(context, job, client)),
     );

@@ -151,7 +151,7 @@ function startVideo(context: ServerContext, jobs: VideoJobs, body: VideoRequest)
   const { models, limits } = context;
   const model = findModel(models, body.model, 'video');
   const { config } = model;
-  const request = planRequest(config, [body.prompt], body, limits);
+  const request = planRequest(config, [body.prompt], body, limits, model.tuned);
   const work = new AbortController();
   const events = generate(context, { model, request }, work.signal);
   try {

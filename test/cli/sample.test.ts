@@ -19,6 +19,7 @@ import { golden, relativeError } from '../support/golden.ts';
 import { checkpoint, pickle, reduce, text, tuple } from '../support/pickle-writer.ts';
 import { folderOfEachTest } from '../support/test-folder.ts';
 import { saveTiny, tinyLatents, tinyPixels } from '../support/tiny-model.ts';
+import { saveSolver } from '../support/tiny-solver.ts';
 import { visibleFiles } from '../support/visible-files.ts';
 
 const inFolder = folderOfEachTest();
@@ -262,6 +263,33 @@ describe('acdit sample', () => {
     });
   });
 
+  it('samples by presets, whose values are replaced by what is given', async () => {
+    const model = await saveTiny(inFolder('fast'), { ...tinyPixels, preset: 'fast' });
+    await saveSolver(model, [3, 5], { scale: 2, interval: [-2, 6] });
+    const run = async (...args: string[]) => {
+      const all = [model, '--labels', '0', '--out', inFolder('out'), ...args];
+      return { ...(await sample(...all)), report: JSON.parse((await sample(...all, '--json')).stdout) };
+    };
+    const byDefault = await run();
+    expect(byDefault.report).toMatchObject({
+      ...{ preset: 'fast', steps: 3, solver: 'tuned', cfg: 2, passes: [4, 4, 4, 4] },
+      guidance: { scale: 2, interval: [-2, 6] },
+    });
+    expect(byDefault.stderr).toContain('preset fast: 3 steps of the tuned solver, 4 passes per block');
+    const asked = await run('--preset', 'fast', '--cfg', '3');
+    expect(asked.report).toMatchObject({ solver: 'tuned', cfg: 3, passes: [6, 6, 6, 6] });
+    expect(asked.stderr).not.toContain('preset fast');
+    expect((await run('--preset', 'exact', '--steps', '2')).report).toMatchObject({
+      ...{ preset: 'exact', steps: 2, solver: 'dpm-solver-plus-plus-2m', cfg: 1.5 },
+    });
+    expect((await run('--steps', '2')).report).toMatchObject({ preset: 'exact', steps: 2, cfg: 1.5 });
+    expectBadInput(
+      await sample(model, '--labels', '0', '--preset', 'fast', '--steps', '4'),
+      '--steps must be one of 3, 5, which the tuned solver was fitted for, got 4',
+    );
+    expectBadInput(await sample(pixels, '--preset', 'fast'), 'there is no tuned solver for this model');
+  });
+
   it('keeps finished pictures when interrupted', async () => {
     const args = ['sample', pixels, '--per-class', '200', '--batch', '1', '--steps', '50', '--json'];
     const running = startCli([...args, '--out', inFolder('out')]);
@@ -302,6 +330,7 @@ describe('acdit sample with bad input', () => {
     [['--labels', 'sneeker'], "unknown class 'sneeker'; did you mean 'Sneaker'?"],
     [['--labels', '0/1'], "--labels '0/1' has 2 values; give one, or one for each of 4 blocks"],
     [['--labels', '0,,1'], "'0,,1' has an empty part"],
+    [['--preset', 'slow'], "--preset must be one of exact, fast, got 'slow'"],
     [['--steps', '0'], "--steps must be a whole number of at least 1, got '0'"],
     [['--steps', '1.5'], "got '1.5'"],
     [['--steps', '1001'], '1001'],

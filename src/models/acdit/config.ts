@@ -45,6 +45,8 @@ export interface AcditConfig {
   readonly autoencoder?: LatentOrigin;
   /** Guidance to sample with unless another is asked for; a number is the scale at all noise levels. */
   readonly guidance?: number | Guidance;
+  /** What samples are made with unless something else is asked for (default: exact). */
+  readonly preset?: Preset;
   /** Shares of the head dimension that rotate by each axis: [height, width] or [time, height, width]. */
   readonly positionSplit: readonly number[];
   /** What the network predicts of a noised block (default: epsilon, the paper's). */
@@ -56,6 +58,14 @@ export interface AcditConfig {
   /** Timestep to which finished blocks are noised before others attend them (default: 0, not noised). */
   readonly contextNoise?: number;
 }
+
+/**
+ * Sets of defaults for sampling. `exact`: 25 steps of the official solver at its own timesteps. `fast`: the steps, timesteps
+ * and guidance of a solver that was fitted to the model.
+ */
+export const PRESETS = ['exact', 'fast'] as const;
+/** One of {@link PRESETS}. */
+export type Preset = (typeof PRESETS)[number];
 
 /** Identifies an autoencoder. */
 export interface LatentOrigin {
