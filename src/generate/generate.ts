@@ -192,7 +192,11 @@ export class Acdit implements AsyncDisposable, Disposable {
     signal.throwIfAborted();
     const classes = labelsOf(config, prompt);
     const request = {
-      ...defined({ ...rest, guidance: isScale(guidance) ? { scale: guidance } : guidance }),
+      ...defined({
+        tuned: this.#parts.sampler.tuned,
+        ...rest,
+        guidance: isScale(guidance) ? { scale: guidance } : guidance,
+      }),
       labels: classes.flatMap((label) => Array<PerBlock>(count).fill(label)),
     };
     const { blocks } = planSampling(config, request);

@@ -2,6 +2,7 @@
 
 import { weightSource } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
+import { findTunedSolver } from '../checkpoints/tuned-solver.ts';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { closingOnError } from '../io/byte-source.ts';
 import { type Image, readImage } from '../media/image.ts';
@@ -86,7 +87,7 @@ export async function open(
 }
 
 interface OpenSampler {
-  readonly sampler: Pick<Sampler, 'config' | 'sample'>;
+  readonly sampler: Pick<Sampler, 'config' | 'tuned' | 'sample'>;
   close(): Promise<void>;
 }
 
@@ -110,6 +111,7 @@ async function openHere(path: string, options: OpenAcditOptions): Promise<OpenSa
   return closingOnError({ close }, async () => {
     const sampler = await createSampler({
       config: model.config,
+      tuned: await findTunedSolver(path, model, signal),
       weights: weightSource(model),
       device,
       precision: precision ?? (name === 'cpu' ? model.precision : undefined),

@@ -12,7 +12,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 
 /** What samples, and what decodes the samples. */
 export interface Engine {
-  readonly sampler: Pick<Sampler, 'config' | 'sample'>;
+  readonly sampler: Pick<Sampler, 'config' | 'tuned' | 'sample'>;
   readonly decode: Decoder['decode'];
 }
 

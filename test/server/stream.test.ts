@@ -42,6 +42,24 @@ describe('POST /v1/acdit/stream', () => {
     expect(done.images).toHaveLength(2);
   });
 
+  it('samples by presets, whose values are replaced by what is given', async () => {
+    const ask = { prompt: 'bag', seed: 4, latents: true, output_format: 'none' };
+    const fast = await streamOf({ ...ask, preset: 'fast' });
+    expect(of(fast, 'started')[0]).toMatchObject({
+      ...{ steps: [3, 3, 3, 3], total_steps: 12, cfg_scale: [2, 2, 2, 2], guidance_interval: [-2, 6] },
+      passes: [4, 4, 4, 4],
+    });
+    expect(of(fast, 'step').map(({ passes }) => passes)).toEqual(Array(4).fill([1, 1, 2]).flat());
+    const more = await streamOf({ ...ask, preset: 'fast', steps: 5, cfg_scale: 1 });
+    expect(of(more, 'started')[0]).toMatchObject({ passes: [5, 5, 5, 5], guidance_interval: null });
+    expect(of(await streamOf(ask), 'started')[0]).toMatchObject({ steps: [25, 25, 25, 25] });
+    const spelled = { solver: 'tuned', steps: 3, guidance: { scale: 2, interval: [-2, 6] } };
+    const same = await streamOf({ ...ask, ...spelled });
+    expect(of(same, 'done')[0].latents).toEqual(of(fast, 'done')[0].latents);
+    const { data } = await (await server.get('/v1/models')).json();
+    expect(data[0]).toMatchObject({ preset: 'exact', tuned_steps: [3, 5], guidance: { scale: 1.5 } });
+  });
+
   it('previews the block in progress', async () => {
     const events = await streamOf({ prompt: '1', steps: 6, preview_every: 2, output_format: 'webp' });
     const previews = of(events, 'preview');

@@ -16,6 +16,7 @@ import { createFileStore } from '../../src/server/stored-files.ts';
 import { formulaWeights } from './formula-weights.ts';
 import { tinyClips } from './tiny-config.ts';
 import { tinyPixels } from './tiny-model.ts';
+import { tunedSolver } from './tiny-solver.ts';
 
 export interface TinyServer {
   readonly app: Hono;
@@ -62,6 +63,7 @@ export async function tinyServer(options: TinyServerOptions = {}): Promise<TinyS
   const samplers = { pictures: await opened.pictures, clips: await opened.clips };
   const { seats = 8, waiting = 8, around = (sampler) => sampler, classNames } = options;
   const serve = (id: string, config: AcditConfig, sampler: RequestSampler): ServedModel => ({
+    tuned: tunedSolver(config, [3, 5], { scale: 2, interval: [-2, 6] }),
     id,
     config: classNames ? { ...config, classNames } : config,
     created: 1_700_000_000,
