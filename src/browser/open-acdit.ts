@@ -74,6 +74,8 @@ async function openParts(model: BrowserSource, options: OpenAcditOptions): Promi
   const stored = await openModel(model, options);
   return closingOnError(stored.archive, async () => {
     const { config } = stored;
+    // At an address there may be none, unless the model says so.
+    const isWanted = typeof model !== 'string' || config.preset === 'fast';
     const vae = await openAutoencoder(config, options);
     if (vae) requireDecodingMemory(config, vae.config);
     else requireMemory(config);
@@ -81,6 +83,7 @@ async function openParts(model: BrowserSource, options: OpenAcditOptions): Promi
     return closingOnError(device, async () => {
       const sampler = await createSampler({
         config,
+        tuned: isWanted ? await stored.tunedSolver?.(signal) : undefined,
         weights: weightSource(stored),
         device,
         batching: {},

@@ -1,5 +1,6 @@
 /** @file Opening models and autoencoders in a browser: files that were chosen or dropped, and addresses. */
 
+import { SOLVER_FILE } from '../checkpoints/solver-file.ts';
 import {
   AUTOENCODER_WEIGHTS,
   openAutoencoderSource,
@@ -10,6 +11,7 @@ import { CONFIG_FILE, openSource, type StoredModel, WEIGHTS_FILE } from '../chec
 import { CheckpointError } from '../errors.ts';
 import { blobSource } from '../io/byte-source.ts';
 import { type HttpOptions, openUrl } from '../io/http-source.ts';
+import { withTunedSolver } from './tuned-solver.ts';
 
 /** A Blob with a name, such as a `File`. */
 export type NamedBlob = Blob & { readonly name: string };
@@ -27,7 +29,11 @@ export async function openFiles(files: readonly NamedBlob[]): Promise<StoredMode
   const weights =
     files.find(({ name }) => name === WEIGHTS_FILE) ??
     files.find(({ name }) => name.endsWith('.safetensors'));
-  if (config && weights) return openSource(blobSource(weights), await config.text());
+  if (config && weights) {
+    const model = await openSource(blobSource(weights), await config.text());
+    const solver = files.find(({ name }) => name === SOLVER_FILE);
+    return solver ? withTunedSolver(model, () => solver.text(), SOLVER_FILE) : model;
+  }
   const checkpoint = files.find(({ name }) => CHECKPOINT.test(name));
   if (checkpoint) return openSource(blobSource(checkpoint));
   const missing = weights ? `${CONFIG_FILE}, which belongs next to ${weights.name}` : 'weights';
@@ -49,12 +55,18 @@ export function openBlob(weights: Blob, name: string, configText?: string): Prom
 export async function openAddress(url: string, options: HttpOptions = {}): Promise<StoredModel> {
   if (!url.endsWith('/')) return openSource(await openUrl(url, options));
   const config = await readConfig(url, options);
-  return openSource(await openUrl(url + WEIGHTS_FILE, options), config);
+  const model = await openSource(await openUrl(url + WEIGHTS_FILE, options), config);
+  const solver = url + SOLVER_FILE;
+  return withTunedSolver(model, () => readText(solver, options), solver);
 }
 
-async function readConfig(folder: string, options: HttpOptions): Promise<string> {
-  const config = await openUrl(folder + CONFIG_FILE, options);
-  return new TextDecoder().decode(await config.read(0, config.size));
+function readConfig(folder: string, options: HttpOptions): Promise<string> {
+  return readText(folder + CONFIG_FILE, options);
+}
+
+async function readText(url: string, options: HttpOptions): Promise<string> {
+  const file = await openUrl(url, options);
+  return new TextDecoder().decode(await file.read(0, file.size));
 }
 
 function namesOf(files: readonly NamedBlob[]): string {
