@@ -34,8 +34,9 @@ export interface CompileOptions {
 }
 
 /**
- * Compile all segments, one after the other. Each program holds its own copy of its weights, arranged for the matrix
- * kernels, so weights from a file are in memory twice for at most one segment at a time.
+ * Compile all segments, one after the other; while one is compiled, the weights of the next are read. Each program holds its
+ * own copy of its weights, arranged for the matrix kernels, so weights from a file are in memory twice for at most two
+ * segments at a time.
  */
 export async function compileSegments(
   device: Device,
@@ -47,15 +48,24 @@ export async function compileSegments(
   const programs: Program[] = [];
   const read = intoSameMemory(config, source);
   const graphs = segmentGraphs(config);
+  const readWeights = (graph: Graph | undefined) => {
+    const weights = graph && graphWeights(graph, read);
+    weights?.catch(() => {}); // thrown where it is awaited, after the segment before is compiled
+    return weights;
+  };
+  let reading = readWeights(graphs[0]);
   try {
     for (const [index, graph] of graphs.entries()) {
       signal?.throwIfAborted();
-      const { graph: prepared, weights } = prepare({ graph, weights: await graphWeights(graph, read) });
+      const own = (await reading) ?? {};
+      reading = readWeights(graphs[index + 1]);
+      const { graph: prepared, weights } = prepare({ graph, weights: own });
       programs.push(await device.compile(prepared, weights));
       onProgress?.((index + 1) / graphs.length);
     }
     return programs;
   } catch (error) {
+    await reading?.catch(() => {}); // its file may be closed next
     for (const program of programs) await program.dispose();
     throw error;
   }
@@ -81,18 +91,19 @@ export function streamedSegments(device: Device, config: AcditConfig, source: We
 }
 
 /**
- * Reads each layer's weights into the memory of the layer before: new arrays for each would leave the heap in pieces half
- * as large as the model.
+ * Reads each layer's weights into the memory of the layer before the last, while the last one's are in use: new arrays for
+ * each would leave the heap in pieces half as large as the model.
  */
 function intoSameMemory(config: AcditConfig, source: WeightSource): WeightSource {
   const shapes = parameters(config);
   const buffers = new Map<string, Uint8Array>();
   return (name) => {
-    const nameInLayer = name.replace(/^blocks\.\d+\./, '');
+    const [, layer, nameInLayer] = /^blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
     const shape = shapes.get(name);
-    if (nameInLayer === name || !shape) return source(name);
-    const buffer = buffers.get(nameInLayer) ?? new Uint8Array(FLOAT_BYTES * elementCount(shape));
-    buffers.set(nameInLayer, buffer);
+    if (nameInLayer === undefined || !shape) return source(name);
+    const key = `${Number(layer) % 2} ${nameInLayer}`;
+    const buffer = buffers.get(key) ?? new Uint8Array(FLOAT_BYTES * elementCount(shape));
+    buffers.set(key, buffer);
     return source(name, buffer);
   };
 }
@@ -102,12 +113,10 @@ export async function graphWeights(
   { inputs }: Graph,
   source: WeightSource,
 ): Promise<Record<string, Tensor<'float32'>>> {
-  const stored = new Map<string, Tensor<'float32'>>();
-  const weights: Record<string, Tensor<'float32'>> = {};
-  for (const name of inputs.map(inputName).filter(isWeight)) {
-    const whole = stored.get(storedName(name)) ?? (await source(storedName(name)));
-    stored.set(storedName(name), whole);
-    weights[name] = weightView(name, whole);
-  }
-  return weights;
+  const names = inputs.map(inputName).filter(isWeight);
+  const stored = [...new Set(names.map(storedName))];
+  const values = new Map<string, Tensor<'float32'>>();
+  // All at once: a file's threads then read while this one compiles a program.
+  await Promise.all(stored.map(async (name) => values.set(name, await source(name))));
+  return Object.fromEntries(names.map((name) => [name, weightView(name, values.get(storedName(name))!)]));
 }
