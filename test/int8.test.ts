@@ -97,11 +97,15 @@ describe.each([
   ['with 7 bits', withSevenBits(device)],
 ])('models of unusual shapes %s', (_, device) => {
   it.each([
-    ['one-token blocks', tinyConfig({ blockSize: 1, blocks: 16 }), 3],
+    ['one-token blocks', tinyConfig({ height: 4, width: 4, blockSize: 1, blocks: 4 }), 3],
     ['one block', tinyConfig({ blockSize: 16, blocks: 1 }), 5],
     ['widths of 60 and 180', tinyConfig({ hidden: 60, heads: 3, mlpRatio: 3 }), 1],
     ['a width below 16', tinyConfig({ hidden: 12, heads: 1 }), 7],
-    ['a width of 200 and one token', tinyConfig({ hidden: 200, heads: 5, blockSize: 1, blocks: 16 }), 1],
+    [
+      'a width of 200 and one token',
+      tinyConfig({ hidden: 200, heads: 5, height: 4, width: 4, blockSize: 1, blocks: 4 }),
+      1,
+    ],
     ['videos in odd batches', tinyClips, 3],
     ['videos of one-frame blocks', { ...tinyClips, blockSize: 4, blocks: 8 }, 5],
     ['latents in odd batches', tinyConfig({ space: 'latents', channels: 4 }), 9],
