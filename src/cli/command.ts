@@ -1,7 +1,8 @@
 /** @file What a command is: its flags, and what it does with them. */
 
 import { ArgumentError } from '../errors.ts';
-import { describeFlags, type Flags, type FlagValues, readFlags, splitArguments } from './flags.ts';
+import { mapValues } from '../records.ts';
+import { describeFlags, type Flags, type FlagValues, readFlags, splitArguments, wrapped } from './flags.ts';
 import { type TerminalReporter, terminalReporter } from './reporter.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -32,15 +33,20 @@ export interface CommandDefinition<F extends Flags> {
   readonly freeForm?: RegExp;
   /** More help, after the flags. */
   readonly notes?: string;
+  /** Command lines that the help ends with. */
+  readonly examples?: readonly string[];
   /** @returns the exit code; 0 if it returns no number */
   run(args: CommandArguments<F>, context: CommandContext): Promise<unknown>;
 }
 
 export interface Command {
+  /** The help of its flags, by their names. */
+  readonly flags: Readonly<Record<string, string>>;
   execute(args: readonly string[], terminal: Terminal): Promise<number>;
 }
 
 const commonFlags = {
+  quiet: { help: 'no progress, and no messages except warnings' },
   verbose: { help: 'show the stack of errors' },
   help: { help: 'show this help', aliases: ['h'] },
 } as const satisfies Flags;
@@ -49,6 +55,7 @@ const commonFlags = {
 export function defineCommand<const F extends Flags>(definition: CommandDefinition<F>): Command {
   const flags = { ...definition.flags, ...commonFlags };
   return {
+    flags: mapValues<{ readonly help: string }, string>(flags, ({ help }) => help),
     async execute(args, terminal) {
       const { texts, positionals, free } = splitArguments(args, flags, definition.freeForm);
       if (texts.has('help')) {
@@ -100,7 +107,10 @@ function requirePositionals(
 }
 
 function describe(definition: Omit<CommandDefinition<Flags>, 'run'>, flags: Flags): string {
-  const { name, positionals, summary, notes } = definition;
+  const { name, positionals, summary, notes, examples = [] } = definition;
   const usage = ['acdit', name, ...positionals, '[flags]'].join(' ');
-  return [usage, '', summary, '', describeFlags(flags), ...(notes ? ['', notes] : [])].join('\n');
+  const more = notes === undefined ? [] : ['', ...notes.split('\n').flatMap((line) => wrapped(line))];
+  const shown = examples.length === 0 ? [] : ['', 'Examples:', ...examples.map((line) => `  ${line}`)];
+  const about = wrapped(summary.replaceAll('\n', ' '));
+  return [usage, '', ...about, '', describeFlags(flags), ...more, ...shown].join('\n');
 }

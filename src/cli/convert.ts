@@ -28,6 +28,11 @@ export const command = defineCommand({
     'for ONNX Runtime, with NAME.onnx.data next to it, and any other name a model folder. The path of OUT is printed\n' +
     'last.',
   flags: convertFlags,
+  examples: [
+    'acdit convert ACDiT-XL-img.pt ACDiT-XL-img',
+    'acdit convert runs/mine mine-int8 --dtype int8',
+    'acdit convert runs/mine mine.onnx',
+  ],
   run: async ({ values, positionals }, context) => {
     const [from, to] = positionals;
     if (from === undefined || to === undefined) {

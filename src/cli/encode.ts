@@ -41,6 +41,10 @@ export const command = defineCommand({
     'videos) per class, or IDX files. The same command resumes if it is interrupted. The path of the latents is printed\n' +
     'last.',
   flags: encodeFlags,
+  examples: [
+    'acdit encode images latents --vae facebook/DiT-XL-2-256/vae',
+    'acdit encode UCF-101 latents --vae vae --video --split train',
+  ],
   run: async ({ values, positionals }, context) => {
     const [data, out] = positionals;
     if (data === undefined || out === undefined) {

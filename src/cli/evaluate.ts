@@ -70,6 +70,10 @@ export const command = defineCommand({
     'Compare samples with a reference: Fréchet distance, Inception Score, precision, recall, density, coverage and KID,\n' +
     'if the two files allow it.',
   flags: evaluateFlags,
+  examples: [
+    'acdit evaluate reference.npz samples.npz --report report.html',
+    'acdit evaluate images samples --network fashion-mnist',
+  ],
   notes:
     'REFERENCE and SAMPLES are each a folder of images (at any depth; of one size, or with --size), an .npz file, or an\n' +
     'IDX file of images. These arrays of an .npz file are used:\n' +

@@ -136,7 +136,26 @@ export function describeFlags(flags: Flags): string {
     return [head, [help, ...details.map((detail) => `(${detail})`)].join(' ')] as const;
   });
   const width = Math.max(...entries.map(([head]) => head.length)) + 3;
-  return entries.map(([head, help]) => `  ${head.padEnd(width)}${help}`).join('\n');
+  const indent = ' '.repeat(width + 2);
+  return entries
+    .map(([head, help]) => `  ${head.padEnd(width)}${wrapped(help, COLUMNS - width - 2).join(`\n${indent}`)}`)
+    .join('\n');
+}
+
+/** Max columns of a help. */
+const COLUMNS = 100;
+
+/** Returns a text as lines of at most `columns`, broken between words; a longer word has a line of its own. */
+export function wrapped(text: string, columns = COLUMNS): string[] {
+  if (text.length <= columns) return [text];
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1);
+    if (line === '' || `${line} ${word}`.length <= columns)
+      lines[lines.length - 1] = line ? `${line} ${word}` : word;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 /** Reads a whole number from `minimum` to `maximum`. */

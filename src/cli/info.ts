@@ -55,6 +55,7 @@ export const command = defineCommand({
     'Describe a model: parameters by part, tokens, blocks, what it needs to sample and to train, and how fast this machine\n' +
     'multiplies for it, measured in a second. Its weights are not read. Without MODEL, the bundled one.',
   flags: infoFlags,
+  examples: ['acdit info', 'acdit info ACDiT-XL-img --batch 8', 'acdit info --size XL --plan'],
   run: async ({ values, given, positionals }, context) => {
     if (values.ranks) return onRanks(context, values, reportRanks);
     const { predicate, window, batch, steps, svg, png } = values;

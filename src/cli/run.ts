@@ -4,14 +4,12 @@ import { get } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { didYouMean } from '../nearest.ts';
 import { packageVersion } from '../package-version.ts';
-import type { Command } from './command.ts';
+import type { CommandTable } from './completion.ts';
 import { reportFailure } from './failure.ts';
 import type { Terminal } from './terminal.ts';
 
 /** What each command does, in a line, and its module. */
-const commands: Readonly<
-  Record<string, readonly [summary: string, load: () => Promise<{ readonly command: Command }>]>
-> = {
+const commands: CommandTable = {
   sample: ['sample images from a model', () => import('./sample.ts')],
   train: ['train a model by a recipe, or resume a training', () => import('./train.ts')],
   tune: ['fit a solver to a model, for samples in fewer steps', () => import('./tune.ts')],
@@ -24,6 +22,10 @@ const commands: Readonly<
   ],
   serve: ['serve models over HTTP', () => import('./serve.ts')],
   info: ['describe a model, and draw its attention plan', () => import('./info.ts')],
+  completion: [
+    'print a script that completes commands and flags in bash, zsh or fish',
+    async () => ({ command: (await import('./completion.ts')).completionCommand(commands) }),
+  ],
 };
 
 /** Run the command that `args` name. Errors are reported on the terminal. */
@@ -57,7 +59,7 @@ async function dispatch(args: readonly string[], terminal: Terminal): Promise<nu
 }
 
 function overview(): string {
-  const lines = Object.entries(commands).map(([name, [summary]]) => `  ${name.padEnd(10)}${summary}`);
+  const lines = Object.entries(commands).map(([name, [summary]]) => `  ${name.padEnd(12)}${summary}`);
   return [
     'acdit COMMAND [flags]',
     '',

@@ -134,6 +134,11 @@ export const command = defineCommand({
     'file in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img, owner/repo/file. Without MODEL, the\n' +
     'bundled image model is used; with --video, the bundled video model.',
   flags: sampleFlags,
+  examples: [
+    'acdit sample --labels sneaker,bag --seed 1',
+    'acdit sample --video --labels sneaker --format webp',
+    'acdit sample ACDiT-XL-img --labels 207,360 --cfg 1.5',
+  ],
   run: (args, context) => onRanks(context, args.values, (own, ranks) => runSample(args, own, ranks)),
 });
 

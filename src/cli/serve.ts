@@ -87,6 +87,7 @@ export const command = defineCommand({
     "Serve models over HTTP: OpenAI's image and video API, and streams of blocks as they are made. MODEL is as for acdit\n" +
     'sample, or NAME=MODEL to choose what clients call it. Without one, the bundled models.',
   flags: serveFlags,
+  examples: ['acdit serve', 'acdit serve models/fashion-mnist clips=runs/my-clips --port 9000'],
   run: async ({ values, positionals: names }, context) => {
     const { report, signal } = context;
     const version = packageVersion();

@@ -20,7 +20,6 @@ export const pixelFlags = {
 
 /** Choose what a run reports; see {@link defineCommand}. */
 export const reportFlags = {
-  quiet: { help: 'no progress' },
   json: { help: 'print events as JSON lines, without a progress bar' },
 } as const satisfies Flags;
 

@@ -32,6 +32,10 @@ export const command = defineCommand({
     'Train a model. An interrupted run resumes where it stopped; Ctrl-C saves and stops. The path of the model\n' +
     '(its EMA weights) is printed last.',
   flags: trainFlags,
+  examples: [
+    'acdit train recipes/fashion-mnist.json',
+    'acdit train recipes/fashion-mnist.json --training.steps 20000 --output.folder runs/longer',
+  ],
   freeForm: RECIPE_KEY,
   notes: 'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true.',
   run: (args, context) => onRanks(context, args.values, (own, ranks) => runTrain(args, own, ranks)),

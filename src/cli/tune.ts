@@ -71,12 +71,12 @@ export const command = defineCommand({
     'in the model folder (for a .pt or a model of the Hugging Face Hub: in a cache folder), whose path is printed last, and\n' +
     'used by acdit sample --solver tuned. The same command resumes if it is interrupted.',
   flags: tuneFlags,
-  notes:
-    'Examples:\n' +
-    '  acdit tune runs/my-model\n' +
-    '  acdit tune runs/my-model --steps 6,8,10 --cfg 2.3 --guidance-interval -3.4,1.9\n' +
-    '  acdit tune runs/my-model --network fashion-mnist --reference t10k-images-idx3-ubyte.gz\n' +
-    '  acdit sample runs/my-model --solver tuned --steps 6',
+  examples: [
+    'acdit tune runs/my-model',
+    'acdit tune runs/my-model --steps 6,8,10 --cfg 2.3 --guidance-interval -3.4,1.9',
+    'acdit tune runs/my-model --network fashion-mnist --reference t10k-images-idx3-ubyte.gz',
+    'acdit tune runs/my-model && acdit sample runs/my-model --solver tuned --steps 6',
+  ],
   run: async ({ values, positionals }, context) => {
     const name = namedOrBundled(positionals[0], values.video);
     const path = await modelPath(name, context);

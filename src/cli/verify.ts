@@ -26,6 +26,7 @@ export const command = defineCommand({
     'Check a model against golden numbers of the official code: tables, sampling, prediction, loss, gradients and\n' +
     'optimizer steps. A line each with its error max|a-b| / max|b| and its tolerance; exit code 1 on any failure.',
   flags: verifyFlags,
+  examples: ['acdit verify test/fixtures/golden/image-tiny.pt test/fixtures/golden/image-tiny.npz'],
   notes: 'With --verbose gradients and updated parameters are listed one by one.',
   run: async ({ values, positionals: [model, goldenPath] }, context) => {
     if (model === undefined || goldenPath === undefined) {

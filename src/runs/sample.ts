@@ -6,7 +6,7 @@ import type { Decoder } from '../decoding/decoder.ts';
 import { encodeNpy } from '../formats/npy.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
-import { formatDuration } from '../io/quantities.ts';
+import { counted, formatDuration } from '../io/quantities.ts';
 import { sideBySide, writePng } from '../media/image.ts';
 import type { VideoFormat } from '../media/video-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -131,7 +131,9 @@ export async function sample(options: SampleOptions): Promise<SampleResult> {
     const seconds = (performance.now() - started) / 1000;
     const samples = finishedSamples(run, finished);
     if (first.slides) report.say(`note: ${UNTRAINED}`);
-    const what = signal.aborted ? `stopped after ${samples.length} of ${count} samples` : `${count} samples`;
+    const what = signal.aborted
+      ? `stopped after ${samples.length} of ${counted(count, 'sample')}`
+      : counted(count, 'sample');
     report.say(`${what} in ${formatDuration(seconds)}`);
     const { given } = request;
     return {

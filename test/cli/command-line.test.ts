@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { runInProcess, spawnCli, startCli } from '../support/cli.ts';
@@ -24,6 +25,45 @@ describe('acdit', () => {
     expect((await runInProcess(['help', name])).stdout).toBe(stdout);
   });
 
+  it.each([
+    'sample',
+    'train',
+    'tune',
+    'encode',
+    'convert',
+    'verify',
+    'evaluate',
+    'serve',
+    'info',
+    'completion',
+  ])('the help of %s has at most 100 columns, --quiet, and examples at its end', async (name) => {
+    const { stdout } = await runInProcess([name, '--help']);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines.filter((line) => line.length > 100)).toEqual([]);
+    expect(stdout).toContain('--quiet');
+    const examples = lines.slice(lines.indexOf('Examples:') + 1);
+    expect(examples.length).toBeGreaterThan(0);
+    expect(examples.filter((line) => !line.includes(`acdit ${name}`))).toEqual([]);
+  });
+
+  it.skipIf(process.platform === 'win32')('completion makes a script that completes in bash', async () => {
+    const { code, stdout } = await runInProcess(['completion', 'bash']);
+    expect(code).toBe(0);
+    const complete = (...words: string[]): string[] => {
+      const line = words.map((word) => `'${word}'`).join(' ');
+      const script = `${stdout}\nCOMP_WORDS=(${line}); COMP_CWORD=${words.length - 1}; _acdit; printf '%s\\n' "\${COMPREPLY[@]}"`;
+      return spawnSync('bash', ['-c', script], { encoding: 'utf8' }).stdout.trim().split('\n');
+    };
+    expect(complete('acdit', 'sa')).toEqual(['sample']);
+    expect(complete('acdit', 'sample', '--la')).toEqual(['--labels', '--latents']);
+    expect(complete('acdit', 'info', 'package.j')).toEqual(['package.json']);
+    for (const shell of ['zsh', 'fish']) {
+      expect((await runInProcess(['completion', shell])).stdout).toContain('labels');
+    }
+    const { code: bad, stderr } = await runInProcess(['completion', 'csh']);
+    expect([bad, stderr]).toEqual([2, "acdit: completion needs a shell: bash, zsh, fish, got 'csh'\n"]);
+  });
+
   it('exits 2 with one line for an unknown command, naming the nearest', async () => {
     const { code, stdout, stderr } = await spawnCli(['smaple']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -32,7 +72,7 @@ describe('acdit', () => {
 
   it.each([
     [['sample', '--stepz', '3'], 'unknown flag --stepz; did you mean --steps?'],
-    [['sample', '--quiet'], 'unknown flag --quiet; --help lists the flags'],
+    [['sample', '--loud'], 'unknown flag --loud; --help lists the flags'],
     [['sample', '-q'], 'unknown flag -q'],
     [['sample', '--steps'], '--steps needs a value'],
     [['sample', '--steps', '--json'], '--steps needs a value'],
