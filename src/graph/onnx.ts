@@ -34,6 +34,7 @@ const ELEMENT_TYPES: Readonly<Record<string, number>> = {
   float32: 1,
   uint8: 2,
   int8: 3,
+  int32: 6,
   int64: 7,
   bool: 9,
   float16: 10,

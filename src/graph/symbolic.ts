@@ -17,7 +17,16 @@ export type Shape = readonly Dim[];
  * Element types that graphs compute with. The operators of `operators/` compute in float32. A `sequence` is not a tensor,
  * but an empty list of them.
  */
-export type SymbolType = 'float32' | 'float16' | 'float64' | 'int64' | 'int8' | 'uint8' | 'bool' | 'sequence';
+export type SymbolType =
+  | 'float32'
+  | 'float16'
+  | 'float64'
+  | 'int32'
+  | 'int64'
+  | 'int8'
+  | 'uint8'
+  | 'bool'
+  | 'sequence';
 
 /** A tensor that a program will hold. */
 export interface SymbolicTensor {

@@ -63,6 +63,9 @@ export function openCpu(options: DeviceOptions = {}): Device {
     name: 'cpu',
     threads,
     separateMemory: false,
+    keepsTensors: false,
+    fusesAttention: false,
+    takesEmpty: true,
     ort,
     options: (bound) => ({
       ...sharedOptions(threads),
@@ -125,6 +128,10 @@ export async function openAccelerator(
     name,
     threads,
     separateMemory: true,
+    // Through the binding for Node, results of the others always come back to the host.
+    keepsTensors: name === 'webgpu',
+    fusesAttention: name !== 'coreml',
+    takesEmpty: name !== 'coreml',
     ort,
     options: () => ({ ...sharedOptions(threads), executionProviders: [name, 'cpu'] }),
     run: runAndCopy,

@@ -7,17 +7,23 @@ import { DeviceError } from '../errors.ts';
 import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
 import { matmul } from '../graph/operators/linear-algebra.ts';
 import { input, inputName, type Shape, type SymbolicTensor, showShape } from '../graph/symbolic.ts';
+import { mapValues } from '../records.ts';
 import { createSemaphore, type Semaphore } from '../semaphore.ts';
 import { type DType, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
-import type { Device, Feeds, Program } from './device.ts';
+import type { Device, DeviceTensor, Feeds, KeepingProgram, Program, Results } from './device.ts';
 
 export type Session = ort.InferenceSession;
 export type SessionOptions = ort.InferenceSession.SessionOptions;
 export type RuntimeTensor = ort.Tensor;
 export type OutputType = Pick<SymbolicTensor, 'shape'> & { readonly dtype: DType };
 
+type DeviceFeeds = Parameters<KeepingProgram['run']>[0];
+
+/** What a device is like. */
+type RuntimeKind = Omit<Device, 'compile' | 'compileKeeping' | 'dispose' | 'host'>;
+
 /** A build of ONNX Runtime, and how it is used best. */
-export interface Runtime extends Pick<Device, 'name' | 'threads' | 'separateMemory'> {
+export interface Runtime extends RuntimeKind {
   /** Both builds offer the same two classes. */
   readonly ort: Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
   /** Options that not all runtimes have. @param bound whether the program has weights of its own. */
@@ -38,45 +44,56 @@ export interface Runtime extends Pick<Device, 'name' | 'threads' | 'separateMemo
  * threads of a CPU, and a program is freed only after its last run.
  */
 export function createDevice(runtime: Runtime): Device {
-  const programs = new Set<Program>();
+  const sessions = new Set<OpenSession>();
   const exclusively = createSemaphore(1);
-  const { name, threads, separateMemory } = runtime;
+  const { name, threads, separateMemory, keepsTensors, fusesAttention, takesEmpty } = runtime;
+  async function open(original: Graph, bound: Feeds, kept?: readonly string[]): Promise<OpenSession> {
+    const graph = runtime.adapt?.(original) ?? original;
+    const inputs = unboundShapes(graph, bound);
+    const session = await createSession(runtime, exclusively, graph, bound, kept);
+    const opened = openSession(runtime, session, inputs, outputTypes(original), exclusively, () =>
+      sessions.delete(opened),
+    );
+    sessions.add(opened);
+    return opened;
+  }
   return {
     name,
     threads,
     separateMemory,
-    async compile(original, bound = {}) {
-      const graph = runtime.adapt?.(original) ?? original;
-      const inputs = unboundShapes(graph, bound);
-      const session = await createSession(runtime, exclusively, graph, bound);
-      const program = programOf(runtime, session, inputs, outputTypes(original), exclusively, () =>
-        programs.delete(program),
-      );
-      programs.add(program);
-      return program;
-    },
+    keepsTensors,
+    fusesAttention,
+    takesEmpty,
+    compile: async (graph, bound = {}) => programOf(await open(graph, bound)),
+    compileKeeping: async (graph, bound, kept) => keepingProgramOf(await open(graph, bound, kept), kept),
     async dispose() {
-      for (const program of [...programs]) await program.dispose();
+      for (const session of [...sessions]) await session.dispose();
     },
   };
 }
 
-/** A function of its own, so that no closure of the program keeps the bound weights alive. */
+/**
+ * A function of its own, so that no closure of the program keeps the bound weights alive.
+ * @param kept outputs that the program keeps, if it is to keep any
+ */
 async function createSession(
   runtime: Runtime,
   exclusively: Semaphore,
   graph: Graph,
   bound: Feeds,
+  kept: readonly string[] | undefined,
 ): Promise<Session> {
   const bytes = encodeOnnx(graph, bound);
   const { extra, ...chosen } = runtime.options(Object.keys(bound).length > 0);
+  const staying = runtime.keepsTensors ? kept : undefined;
   const options: SessionOptions = {
     ...chosen,
     // A memory pattern is one block for the whole run: 1.5 GB more on a training graph.
     enableMemPattern: false,
-    // Where a graph transposes before a product, it is because that is faster.
     extra: {
       ...extra,
+      session: { ...(extra?.session as object), ...(staying && { disable_cpu_ep_fallback: '1' }) },
+      // Where a graph transposes before a product, it is because that is faster.
       optimization: { disable_specified_optimizers: 'GemmTransposeFusion;MatmulTransposeFusion' },
     },
     // Errors are thrown, so they need not be printed too.
@@ -85,6 +102,11 @@ async function createSession(
     externalData: Object.entries(bound)
       .filter(([, value]) => isExternal(value))
       .map(([path, value]) => ({ path, data: tensorBytes(value) })),
+    ...(staying && {
+      preferredOutputLocation: mapValues(graph.outputs, (_, name) =>
+        staying.includes(name) ? ('gpu-buffer' as const) : ('cpu' as const),
+      ),
+    }),
   };
   try {
     return await exclusively(() => runtime.ort.InferenceSession.create(bytes, options));
@@ -93,25 +115,37 @@ async function createSession(
   }
 }
 
-function programOf(
+/** A session, and what is needed to run it. */
+interface OpenSession extends Pick<KeepingProgram, 'inputNames' | 'dispose'> {
+  readonly runtime: Runtime;
+  readonly outputs: ReadonlyMap<string, OutputType>;
+  /** Runs when nothing else does, with feeds that fit. */
+  run<T>(
+    feeds: DeviceFeeds,
+    work: (session: Session, feeds: Record<string, RuntimeTensor>) => Promise<T>,
+  ): Promise<T>;
+}
+
+function openSession(
   runtime: Runtime,
   session: Session,
   inputs: ReadonlyMap<string, Shape>,
   outputs: ReadonlyMap<string, OutputType>,
   exclusively: Semaphore,
   onDispose: () => void,
-): Program {
+): OpenSession {
   let disposed = false;
   return {
+    runtime,
     inputNames: session.inputNames,
-    outputNames: [...outputs.keys()],
-    async run(feeds, into = {}) {
+    outputs,
+    async run(feeds, work) {
       if (disposed) throw new DeviceError('run: the program was disposed; compile it again');
       checkFeeds(feeds, inputs);
-      const stray = Object.keys(into).find((name) => !outputs.has(name));
-      if (stray !== undefined) throw new DeviceError(`run: the program has no output '${stray}'`);
-      const given = Object.entries(feeds).map(([name, feed]) => [name, runtimeTensor(runtime.ort, feed)]);
-      return exclusively(() => runtime.run(session, Object.fromEntries(given), outputs, into));
+      const given = mapValues(feeds, (feed) =>
+        feed instanceof KeptTensor ? feed.value : runtimeTensor(runtime.ort, feed as Tensor),
+      );
+      return exclusively(() => work(session, given));
     },
     async dispose() {
       if (disposed) return;
@@ -120,6 +154,68 @@ function programOf(
       await exclusively(() => session.release());
     },
   };
+}
+
+function programOf(session: OpenSession): Program {
+  const { runtime, inputNames, outputs, dispose } = session;
+  return {
+    inputNames,
+    outputNames: [...outputs.keys()],
+    async run(feeds, into = {}) {
+      const stray = Object.keys(into).find((name) => !outputs.has(name));
+      if (stray !== undefined) throw new DeviceError(`run: the program has no output '${stray}'`);
+      return session.run(feeds, (opened, given) => runtime.run(opened, given, outputs, into));
+    },
+    dispose,
+  };
+}
+
+function keepingProgramOf(session: OpenSession, kept: readonly string[]): KeepingProgram {
+  const { runtime, inputNames, outputs, dispose } = session;
+  return {
+    inputNames,
+    async run(feeds, wanted) {
+      // Where outputs have a place, ONNX Runtime wants to fill all of them.
+      const names = runtime.keepsTensors ? [...outputs.keys()] : wanted;
+      const made = await session
+        .run(feeds, (opened, given) => opened.run(given, names))
+        .catch((cause) => {
+          throw cause instanceof DeviceError ? cause : runFailure(cause);
+        });
+      const results: Results = { outputs: {}, kept: {} };
+      for (const [name, value] of Object.entries(made)) {
+        if (!wanted.includes(name)) value.dispose();
+        else if (kept.includes(name)) results.kept[name] = new KeptTensor(value);
+        else results.outputs[name] = fromRuntime(value);
+      }
+      return results;
+    },
+    dispose,
+  };
+}
+
+/** A tensor of ONNX Runtime, wherever it is. */
+class KeptTensor implements DeviceTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  #value: RuntimeTensor | undefined;
+
+  constructor(value: RuntimeTensor) {
+    this.dtype = value.type as DType;
+    this.shape = value.dims;
+    this.#value = value;
+  }
+
+  /** @throws {DeviceError} if it was disposed of */
+  get value(): RuntimeTensor {
+    if (!this.#value) throw new DeviceError('run: a tensor of the device was disposed of before');
+    return this.#value;
+  }
+
+  dispose(): void {
+    this.#value?.dispose();
+    this.#value = undefined;
+  }
 }
 
 /** What a failed run throws. */
@@ -145,7 +241,7 @@ function outputTypes({ outputs }: Graph): Map<string, OutputType> {
   );
 }
 
-function requireFit(action: string, name: string, value: Tensor, shape: Shape): void {
+function requireFit(action: string, name: string, value: Tensor | DeviceTensor, shape: Shape): void {
   const fits =
     value.shape.length === shape.length &&
     shape.every((dim, axis) => typeof dim === 'string' || dim === value.shape[axis]);
@@ -155,7 +251,7 @@ function requireFit(action: string, name: string, value: Tensor, shape: Shape): 
   );
 }
 
-function checkFeeds(feeds: Feeds, shapes: ReadonlyMap<string, Shape>): void {
+function checkFeeds(feeds: DeviceFeeds, shapes: ReadonlyMap<string, Shape>): void {
   for (const [name, shape] of shapes) {
     const feed = feeds[name];
     if (!feed) throw new DeviceError(`run: input '${name}' ${showShape(shape)} was not given`);

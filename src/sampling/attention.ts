@@ -17,7 +17,7 @@ import type { Sequence } from './pass-engine.ts';
 import type { Buffers } from './workspace.ts';
 
 /** A sequence in a pass. Its rows are those of one guidance branch after the other. */
-export interface PlacedSequence extends Sequence {
+export interface PlacedSequence extends Sequence<KeyValueCache> {
   /** Its first row in the workspace. */
   readonly start: number;
   readonly rows: number;

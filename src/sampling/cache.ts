@@ -10,18 +10,27 @@ import { cacheGroups, numbered } from './graphs.ts';
 /** For each layer and each of its groups of heads (N, heads of the group, cached, D). */
 type ByLayer = readonly (readonly Tensor<'float32'>[])[];
 
-/** Keys and values of the finished blocks, shared by all guidance branches. */
-export interface KeyValueCache {
+/** Keys and values of the finished blocks, shared by all guidance branches, as an engine holds them. */
+export interface Cache {
   /** Finished blocks. */
   readonly blocks: number;
+  readonly keys: readonly unknown[];
+  readonly values: readonly unknown[];
+  /** Keys before rotation, only in a cache that can lose its oldest blocks: the others then change places. */
+  readonly plainKeys?: readonly unknown[];
+  /** Give back memory that is not collected as garbage; an engine that is disposed of does so with all of its caches. */
+  dispose?(): void;
+}
+
+/** The cache in the host's memory. */
+export interface KeyValueCache extends Cache {
   readonly keys: ByLayer;
   readonly values: ByLayer;
-  /** Keys before rotation, only in a cache that can lose its oldest blocks: the others then change places. */
   readonly plainKeys?: ByLayer;
 }
 
-export const EMPTY_CACHE: KeyValueCache = { blocks: 0, keys: [], values: [] };
-export const EMPTY_SLIDING_CACHE: KeyValueCache = { ...EMPTY_CACHE, plainKeys: [] };
+export const EMPTY_CACHE: Cache = { blocks: 0, keys: [], values: [] };
+export const EMPTY_SLIDING_CACHE: Cache = { ...EMPTY_CACHE, plainKeys: [] };
 
 /** Allocates the cache of `samples` with one block more than `before`. */
 export function extendedCache(config: AcditConfig, samples: number, before: KeyValueCache): KeyValueCache {

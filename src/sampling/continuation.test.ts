@@ -8,7 +8,7 @@ import { ArgumentError } from '../errors.ts';
 import { openCpu } from '../runtime/node.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
-import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
+import { type Cache, EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
 import { type NoisePredictor, openNoisePredictor } from './noise-predictor.ts';
 import { blockOf, type SampleRequest } from './request.ts';
 import { createSampler, type SampleEvent, type Sampler } from './sampler.ts';
@@ -110,13 +110,13 @@ describe('beyond the trained blocks', () => {
 
   it('holds no more of a long clip than the window', async () => {
     const predictor = await openNoisePredictor(device, clips, formulaWeights(clips));
-    let cache: KeyValueCache = EMPTY_SLIDING_CACHE;
+    let cache: Cache = EMPTY_SLIDING_CACHE;
     for (let index = 0; index < 20; index++) {
       cache = await predictor.append(block(index), cache);
       if (cache.blocks > 3) cache = await predictor.slide(cache);
       expect(cache.blocks).toBe(Math.min(index + 1, 3));
     }
-    expect(cache.keys[1].reduce((sum, { data }) => sum + data.length, 0)).toBe(3 * 8 * 64);
+    expect((cache as KeyValueCache).keys[1].reduce((sum, { data }) => sum + data.length, 0)).toBe(3 * 8 * 64);
     await predictor.dispose();
   });
 
@@ -124,18 +124,13 @@ describe('beyond the trained blocks', () => {
     return float32([1, 8, 4], new Generator(100 + index).randn(32));
   }
 
-  async function fill(
-    predictor: NoisePredictor,
-    empty: KeyValueCache,
-    end: number,
-    start = 0,
-  ): Promise<KeyValueCache> {
+  async function fill(predictor: NoisePredictor, empty: Cache, end: number, start = 0): Promise<Cache> {
     let cache = empty;
     for (let index = start; index < end; index++) cache = await predictor.append(block(index), cache);
     return cache;
   }
 
-  async function predict(predictor: NoisePredictor, cache: KeyValueCache): Promise<Tensor<'float32'>> {
+  async function predict(predictor: NoisePredictor, cache: Cache): Promise<Tensor<'float32'>> {
     const conditions = [{ timestep: 300, label: 1 }];
     return predictor.denoise(block(50), conditions, await predictor.modulations(conditions), cache);
   }

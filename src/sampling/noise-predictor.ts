@@ -14,7 +14,8 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { KeyValueCache } from './cache.ts';
+import type { Cache } from './cache.ts';
+import { type DeviceEngineOptions, openDeviceEngine } from './device-engine.ts';
 import { rowBytes } from './memory.ts';
 import {
   type Condition,
@@ -23,16 +24,13 @@ import {
   rememberModulations,
 } from './modulation-table.ts';
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
-import { preparation } from './precision.ts';
 import { SegmentEngine } from './segment-engine.ts';
 import {
   asWeightSource,
-  type CompileOptions,
   compileSegments,
   streamedSegments,
   type WeightSource,
 } from './segments.ts';
-import { stepsWhole, wholeStepEngine } from './whole-step.ts';
 
 /** What a pass was. */
 export interface PassInfo {
@@ -49,7 +47,7 @@ export interface PassInfo {
 export interface BatchingOptions {
   /**
    * Max rows per pass: memory grows with them. A single request with more goes alone. Default: as many as add
-   * little memory; on a GPU requests take turns.
+   * little memory; on a GPU that keeps no tensors requests take turns.
    */
   readonly groups?: number | undefined;
   /** Gets each pass after it was made. */
@@ -59,15 +57,15 @@ export interface BatchingOptions {
 /** A model that is compiled for sampling. */
 export type NoisePredictor = Awaited<ReturnType<typeof predictorOf>>;
 
-export interface NoisePredictorOptions extends CompileOptions {
+export interface NoisePredictorOptions extends DeviceEngineOptions {
   /**
-   * How concurrent calls share passes (default: as many as add little memory; on a GPU they take turns). If it is given,
-   * modulations are also kept for later calls.
+   * How concurrent calls share passes (default: as many as add little memory). If it is given, modulations are also kept
+   * for later calls.
    */
   readonly batching?: BatchingOptions | undefined;
 }
 
-/** Compiles a model for sampling: its segments with the weights. Attention is compiled when it is first needed. */
+/** Compiles a model for sampling, with its weights. What has no weights is compiled when it is first needed. */
 export async function openNoisePredictor(
   device: Device,
   config: AcditConfig,
@@ -75,17 +73,9 @@ export async function openNoisePredictor(
   { batching, ...options }: NoisePredictorOptions = {},
 ): Promise<NoisePredictor> {
   const source = asWeightSource(weights);
-  const compiled = await compileSegments(device, config, source, options);
-  const segments = new SegmentEngine(device, config, compiled);
-  const engine = stepsWhole(device, config)
-    ? wholeStepEngine(
-        device,
-        config,
-        source,
-        segments,
-        await preparation(device, options.precision ?? 'fp32'),
-      )
-    : segments;
+  const engine: PassEngine = device.separateMemory
+    ? await openDeviceEngine(device, config, source, options)
+    : new SegmentEngine(device, config, await compileSegments(device, config, source, options));
   return predictorOf(device, config, source, engine, batching);
 }
 
@@ -129,23 +119,19 @@ async function predictorOf(
       latents: Tensor<'float32'>,
       conditions: readonly Condition[],
       table: ModulationTable,
-      cache: KeyValueCache,
+      cache: Cache,
       signal?: AbortSignal,
     ): Promise<Tensor<'float32'>> {
       const { noise } = await queue.run({ latents, cache, noised: { conditions, table } }, signal);
       return noise;
     },
     /** Returns the cache with the finished block (N, B, token size) after the others. */
-    async append(
-      latents: Tensor<'float32'>,
-      cache: KeyValueCache,
-      signal?: AbortSignal,
-    ): Promise<KeyValueCache> {
+    async append(latents: Tensor<'float32'>, cache: Cache, signal?: AbortSignal): Promise<Cache> {
       const { cache: extended } = await queue.run({ latents, cache }, signal);
       return extended;
     },
     /** Drops the oldest block of a sliding cache; the others take the positions of those before them. */
-    slide: (cache: KeyValueCache): Promise<KeyValueCache> => engine.slide(cache),
+    slide: (cache: Cache): Promise<Cache> => engine.slide(cache),
     async dispose(): Promise<void> {
       await queue.dispose();
       await programs.dispose();
@@ -157,12 +143,9 @@ async function predictorOf(
 const SHARED_BYTES = 256e6;
 const SHARED_ROWS = 64;
 
-/**
- * Returns the default rows per pass. On a device with separate memory, the pass of one call is one program and goes
- * alone.
- */
-export function sharedRows({ separateMemory }: Device, config: AcditConfig): number {
-  if (separateMemory) return 1;
+/** Returns the default rows per pass. On a device that copies the cache in each pass, calls take turns. */
+export function sharedRows({ separateMemory, keepsTensors }: Device, config: AcditConfig): number {
+  if (separateMemory && !keepsTensors) return 1;
   return Math.min(SHARED_ROWS, Math.max(1, Math.floor(SHARED_BYTES / rowBytes(config))));
 }
 

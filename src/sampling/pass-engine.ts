@@ -4,14 +4,14 @@
  */
 
 import type { Tensor } from '../tensor/tensor.ts';
-import type { KeyValueCache } from './cache.ts';
+import type { Cache } from './cache.ts';
 import type { Condition, ModulationTable } from './modulation-table.ts';
 
 /** A block of N samples that have equally many finished blocks. It is noised, or clean and joins the cache. */
-export interface Sequence {
+export interface Sequence<C extends Cache = Cache> {
   /** (N, B, token size) */
   readonly latents: Tensor<'float32'>;
-  readonly cache: KeyValueCache;
+  readonly cache: C;
   /** What the noise is predicted by; a clean block has none. */
   readonly noised?: {
     /** R x N of them, a guidance branch's samples together, as in the official batch. */
@@ -21,27 +21,27 @@ export interface Sequence {
 }
 
 /** What a pass makes of a sequence. */
-export interface PassResult {
+export interface PassResult<C extends Cache = Cache> {
   /** Predicted noise (R, N, B, token size); R is 0 for a clean block. */
   readonly noise: Tensor<'float32'>;
   /** The cache; a clean block has joined it. */
-  readonly cache: KeyValueCache;
+  readonly cache: C;
 }
 
-/** Runs one pass at a time: its passes share scratch memory. */
-export interface PassEngine {
+/** Runs one pass at a time: its passes share scratch memory. The caches it gets are empty, or ones that it made. */
+export interface PassEngine<C extends Cache = Cache> {
   /**
    * Runs independent sequences at once; the results have their order.
-   * @param mayStop is called before each layer, and throws to stop the pass
+   * @param mayStop is called before each layer, or each program of several, and throws to stop the pass
    */
-  run(sequences: readonly Sequence[], mayStop: () => void): Promise<PassResult[]>;
+  run(sequences: readonly Sequence<C>[], mayStop: () => void): Promise<PassResult<C>[]>;
   /**
    * Checks whether a pass of these sequences gives each the same bits as a pass of its own. Devices with separate memory
    * agree within their tolerance, which counts as the same.
    */
-  mayShare(sequences: readonly Sequence[]): Promise<boolean>;
+  mayShare(sequences: readonly Sequence<C>[]): Promise<boolean>;
   /** Drops the oldest block of a sliding cache; the others take the positions of those before them. */
-  slide(cache: KeyValueCache): Promise<KeyValueCache>;
+  slide(cache: C): Promise<C>;
   dispose(): Promise<void>;
 }
 

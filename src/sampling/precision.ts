@@ -45,9 +45,14 @@ export type Prepare = (exact: FloatGraph) => BoundGraph;
 /**
  * Returns what makes products of layers compute in a precision. The first and the last product of the model stay exact:
  * they are small, and all of their error reaches the result.
+ * @param isKept whether an input or output is kept for later products, and so in their precision
  * @throws {ArgumentError} if the device does not compute in it; {DeviceError} if it computes wrongly
  */
-export async function preparation(device: Device, precision: Precision): Promise<Prepare> {
+export async function preparation(
+  device: Device,
+  precision: Precision,
+  isKept: (name: string) => boolean = () => false,
+): Promise<Prepare> {
   requirePrecision(device, precision);
   const isExact = (weight: string): boolean => !weight.startsWith('blocks.');
   if (precision === 'int8') {
@@ -56,7 +61,7 @@ export async function preparation(device: Device, precision: Precision): Promise
   }
   if (precision === 'fp16') {
     await requireHalf(device);
-    return (exact) => halveProducts(exact, { isExact });
+    return (exact) => halveProducts(exact, { isExact, isHalf: isKept });
   }
   return (exact) => exact;
 }

@@ -14,7 +14,7 @@ import { groupLayers, parameters, type Weights } from '../models/acdit/weights.t
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { type BlockSteps, createBlockSteps } from './block-steps.ts';
-import { EMPTY_CACHE, EMPTY_SLIDING_CACHE, type KeyValueCache } from './cache.ts';
+import { Context } from './context.ts';
 import { type LoadCheckOptions, openCheckedPredictor } from './load-check.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import type { NoisePredictor, NoisePredictorOptions } from './noise-predictor.ts';
@@ -111,8 +111,11 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     ...own,
     device: device.name,
     precision,
-    sample: (request) =>
-      sampleBlocks(predictor, source, schedule, planSampling(config, { ...own, ...request }), request.signal),
+    sample(request) {
+      const plan = planSampling(config, { ...own, ...request });
+      const context = new Context(predictor, plan);
+      return disposingOf(context, sampleBlocks(predictor, context, source, schedule, plan, request.signal));
+    },
     dispose: () => predictor.dispose(),
   };
 }
@@ -125,14 +128,26 @@ export async function finalLatents(
   throw new AcditError('the sampler ended without samples');
 }
 
+async function* disposingOf<T>(
+  context: Context,
+  events: AsyncGenerator<T, void, void>,
+): AsyncGenerator<T, void, void> {
+  try {
+    yield* events;
+  } finally {
+    context.dispose();
+  }
+}
+
 async function* sampleBlocks(
   predictor: NoisePredictor,
+  context: Context,
   weights: WeightSource,
   schedule: NoiseSchedule,
   plan: SamplePlan,
   signal?: AbortSignal,
 ): AsyncGenerator<SampleEvent, void, void> {
-  const { blocks, window, slides } = plan;
+  const { blocks } = plan;
   const given = givenBlocks(plan);
   const starting = startingNoise(predictor.config, plan);
   const drawn = solverNoise(plan);
@@ -141,10 +156,9 @@ async function* sampleBlocks(
   const stepsOf = createBlockSteps(schedule, plan);
   const modulations = modulationSource(predictor, stepsOf, plan);
   const finished = [...given];
-  let cache: KeyValueCache = slides ? EMPTY_SLIDING_CACHE : EMPTY_CACHE;
   for (const [block, latents] of given.entries()) {
     yield { kind: 'block', block, latents: copied(latents), given: true };
-    cache = await extend(predictor, cache, contextOf(latents), window, signal);
+    await context.append(contextOf(latents), signal);
   }
   for (let block = given.length; block < blocks; block++) {
     const { solver, scales } = stepsOf(block);
@@ -155,7 +169,7 @@ async function* sampleBlocks(
       const scale = at(scales, index);
       const conditions = stepConditions(predictor.config, plan, block, timestep, scale);
       const table = await modulations(block, index, conditions);
-      const output = await predictor.denoise(latents, conditions, table, cache, signal);
+      const output = await predictor.denoise(latents, conditions, table, context.cache, signal);
       const level = noiseLevel(schedule, timestep);
       const { clean, epsilon } = denoise(prediction, level, latents.data, guidedPrediction(output, scale));
       const predicted = predictionTarget(solver.predicts, level, clean, epsilon);
@@ -178,7 +192,7 @@ async function* sampleBlocks(
     finished.push(latents);
     yield { kind: 'block', block, latents: copied(latents) };
     // Nothing attends the last block.
-    if (block < blocks - 1) cache = await extend(predictor, cache, contextOf(latents), window, signal);
+    if (block < blocks - 1) await context.append(contextOf(latents), signal);
   }
   yield { kind: 'done', latents: stackBlocks(finished) };
 }
@@ -230,18 +244,6 @@ export function contextMaker(
   if (timestep === 0) return (latents) => latents;
   const drawn = contextNoise(plan);
   return ({ shape, data }) => float32(shape, addNoise(schedule, data, drawn.randn(data.length), timestep));
-}
-
-/** The cache with a finished block appended, and with the last `window` ones at most. */
-async function extend(
-  predictor: NoisePredictor,
-  cache: KeyValueCache,
-  latents: Tensor<'float32'>,
-  window: number,
-  signal?: AbortSignal,
-): Promise<KeyValueCache> {
-  const extended = await predictor.append(latents, cache, signal);
-  return extended.blocks > window ? predictor.slide(extended) : extended;
 }
 
 /** The samples with their labels, the samples without them, or both, as the step's guidance scale needs. */

@@ -11,16 +11,16 @@ import { CLEAN_MODULATION, rowsOf } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import { PassAttention, type PlacedSequence } from './attention.ts';
-import { EMPTY_SLIDING_CACHE, extendedCache, type KeyValueCache, withoutOldest } from './cache.ts';
+import { extendedCache, type KeyValueCache, withoutOldest } from './cache.ts';
 import { numbered } from './graphs.ts';
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
 import { type Buffers, createRowCheck, createWorkspace, firstRows, type Workspace } from './workspace.ts';
 
-export class SegmentEngine implements PassEngine {
+export class SegmentEngine implements PassEngine<KeyValueCache> {
   readonly #config: AcditConfig;
   readonly #segments: readonly Program[];
   readonly #attention: PassAttention;
-  /** For the first segment, one between (all are alike) and the last; none on devices that agree within a tolerance. */
+  /** For the first segment, one between (all are alike) and the last. */
   readonly #checks: readonly ((rows: number) => Promise<boolean>)[];
   readonly #positions: Positions;
   readonly #unrotated: RopeTables;
@@ -40,11 +40,14 @@ export class SegmentEngine implements PassEngine {
       CLEAN_MODULATION.flatMap((value) => Array<number>(hidden).fill(value)),
     );
     this.#workspace = createWorkspace(config, 1);
-    const checked = device.separateMemory ? [] : new Set([0, Math.min(1, layers), layers]);
+    const checked = new Set([0, Math.min(1, layers), layers]);
     this.#checks = [...checked].map((index) => createRowCheck(config, at(segments, index)));
   }
 
-  async run(sequences: readonly Sequence[], mayStop: () => void): Promise<PassResult[]> {
+  async run(
+    sequences: readonly Sequence<KeyValueCache>[],
+    mayStop: () => void,
+  ): Promise<PassResult<KeyValueCache>[]> {
     const { layers, blockSize } = this.#config;
     mayStop();
     const placed = this.#place(sequences);
@@ -79,7 +82,7 @@ export class SegmentEngine implements PassEngine {
 
   async slide({ blocks, values, plainKeys }: KeyValueCache): Promise<KeyValueCache> {
     if (!plainKeys) throw new ArgumentError('slide: the cache keeps no keys before rotation');
-    if (blocks === 1) return EMPTY_SLIDING_CACHE;
+    if (blocks === 1) return { blocks: 0, keys: [], values: [], plainKeys: [] };
     const plain = withoutOldest(this.#config, plainKeys);
     const keys: Tensor<'float32'>[][] = [];
     for (const layer of plain) {
@@ -94,7 +97,7 @@ export class SegmentEngine implements PassEngine {
   }
 
   /** Gives each sequence its rows: noised ones first, since only they go through the last segment. */
-  #place(sequences: readonly Sequence[]): PlacedSequence[] {
+  #place(sequences: readonly Sequence<KeyValueCache>[]): PlacedSequence[] {
     let [noisedStart, cleanStart] = [0, totalRows(sequences.filter(isNoised))];
     return sequences.map((sequence): PlacedSequence => {
       const { latents, cache, noised } = sequence;

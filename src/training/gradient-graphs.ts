@@ -156,7 +156,7 @@ export function layerOptions(
   const attend = planAttention(plan);
   return {
     // Many cheap passes lead from the projections to the rotated queries and keys.
-    attend: (query, key, value) => attend(remember(query), remember(key), value),
+    attend: (query, key, value, plainKey) => attend(remember(query), remember(key), value, plainKey),
     firstQuery,
   };
 }

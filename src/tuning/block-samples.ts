@@ -7,7 +7,7 @@ import { denoise } from '../diffusion/prediction.ts';
 import { ArgumentError, type CheckpointError } from '../errors.ts';
 import { diffusionSettings } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
-import { EMPTY_CACHE, type KeyValueCache } from '../sampling/cache.ts';
+import { EMPTY_CACHE, type Cache } from '../sampling/cache.ts';
 import type { NoisePredictor } from '../sampling/noise-predictor.ts';
 import { blockOf, type SamplePlan, startingNoise } from '../sampling/request.ts';
 import { brokenWeightsError, contextMaker } from '../sampling/sampler.ts';
@@ -39,7 +39,7 @@ export class BlockSamples {
   /** What later blocks attend of the finished ones, of all samples. */
   readonly #contexts: Tensor<'float32'>[] = [];
   /** One per batch; undefined if it is not kept. */
-  #caches: (KeyValueCache | undefined)[];
+  #caches: (Cache | undefined)[];
 
   constructor(plan: SamplePlan, options: SamplesOptions) {
     const { config } = options.predictor;
@@ -48,7 +48,7 @@ export class BlockSamples {
     this.#noise = startingNoise(config, plan);
     this.#contextOf = contextMaker(config, options.schedule, plan);
     this.count = plan.labels.length;
-    this.#caches = Array<KeyValueCache>(Math.ceil(this.count / options.batch)).fill(EMPTY_CACHE);
+    this.#caches = Array<Cache>(Math.ceil(this.count / options.batch)).fill(EMPTY_CACHE);
   }
 
   /** Returns the starting noise of a block. */
@@ -113,7 +113,7 @@ export class BlockSamples {
     return float32(latents.shape, clean);
   }
 
-  async #cacheOf(batch: number): Promise<KeyValueCache> {
+  async #cacheOf(batch: number): Promise<Cache> {
     const kept = this.#caches[batch];
     if (kept) return kept;
     const { predictor, signal } = this.#options;
@@ -155,6 +155,6 @@ export class BlockSamples {
   }
 }
 
-function cacheBytes({ keys, values }: KeyValueCache): number {
+function cacheBytes({ keys, values }: Cache): number {
   return [...keys, ...values].flat().reduce((sum, { data }) => sum + data.byteLength, 0);
 }

@@ -45,8 +45,16 @@ export interface RopeSymbols {
   readonly sin: SymbolicTensor;
 }
 
-/** How queries meet keys and values, all (N, H, S, D): a plan in training, a cache in sampling. */
-export type Attend = (query: SymbolicTensor, key: SymbolicTensor, value: SymbolicTensor) => SymbolicTensor;
+/**
+ * How queries meet keys and values, all (N, H, S, D): a plan in training, a cache in sampling. The last are the keys before
+ * their rotation.
+ */
+export type Attend = (
+  query: SymbolicTensor,
+  key: SymbolicTensor,
+  value: SymbolicTensor,
+  plainKey: SymbolicTensor,
+) => SymbolicTensor;
 
 /** What may differ from layer to layer, and from one use of the model to another. */
 export interface LayerOptions {
@@ -77,13 +85,15 @@ export function transformerLayer(
   const query = product(weights, 'attn.query', ofQueries(normalized));
   const key = product(weights, 'attn.key', normalized);
   const value = product(weights, 'attn.value', normalized);
+  const plainKey = splitHeads(key, headSize, weights['attn.k_norm.weight']);
   const attended = attend(
     rotate(
       splitHeads(query, headSize, weights['attn.q_norm.weight']),
       queryTables(rope, firstQuery * blockSize, blocks * blockSize),
     ),
-    rotate(splitHeads(key, headSize, weights['attn.k_norm.weight']), rope),
+    rotate(plainKey, rope),
     splitHeads(value, headSize),
+    plainKey,
   );
   const joined = reshape(transpose(attended, [0, 2, 1, 3]), query.shape);
   const projected = product(weights, 'attn.proj', joined);
