@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from 'vitest';
-import { altered, BYTES, HALVES, LAYERS } from '../../test/support/altered-device.ts';
+import { altered, BYTES, HALVES, LAYERS, withResults } from '../../test/support/altered-device.ts';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { tinyClips, tinyConfig } from '../../test/support/tiny-config.ts';
 import { tinyLatents, tinyPixels } from '../../test/support/tiny-model.ts';
@@ -102,22 +102,12 @@ describe('a check at load', () => {
   });
 
   it('finds attention to a cache that is wrong, and modulations', async () => {
-    for (const wrong of ['cachedKeys.0.0', 'weight', 'features']) {
-      const device: Device = {
-        ...gpu,
-        async compile(graph, bound) {
-          const program = await cpu.compile(graph, bound);
-          if (!program.inputNames.includes(wrong)) return program;
-          return {
-            ...program,
-            async run(feeds, into) {
-              const outputs = await program.run(feeds, into);
-              for (const { data } of Object.values(outputs)) (data as Float32Array).reverse();
-              return outputs;
-            },
-          };
-        },
-      };
+    for (const wrong of ['past.keys.0', 'weight', 'features']) {
+      const device = withResults(
+        gpu,
+        (inputs) => inputs.includes(wrong),
+        (values) => Float32Array.from([...values].reverse()),
+      );
       expect((await sampled(config, { device })).ranOn).toEqual(['cpu', 'fp32']);
     }
   });
@@ -125,9 +115,9 @@ describe('a check at load', () => {
   it('replaces a GPU that fails', async () => {
     const device: Device = {
       ...gpu,
-      async compile(graph, bound = {}) {
+      async compileKeeping(graph, bound, kept) {
         if (Object.keys(bound).length > 0) throw new DeviceError('out of memory');
-        return cpu.compile(graph, bound);
+        return cpu.compileKeeping(graph, bound, kept);
       },
     };
     expect(await sampled(config, { device })).toMatchObject({
@@ -157,15 +147,17 @@ describe('a check at load', () => {
 
   it('frees what it compiled when a fallback is refused', async () => {
     let alive = 0;
-    const counted: Device = {
-      ...cpu,
-      async compile(graph, bound) {
-        const program = await cpu.compile(graph, bound);
-        alive++;
-        return { ...program, dispose: () => program.dispose().then(() => void alive--) };
-      },
+    const counting = <P extends { dispose(): Promise<void> }>(program: P): P => {
+      alive++;
+      return { ...program, dispose: () => program.dispose().then(() => void alive--) };
     };
-    const device = altered({ ...gpu, compile: counted.compile, host: async () => counted }, LAYERS, () => 0);
+    const counted = {
+      compile: async (...args: Parameters<Device['compile']>) => counting(await cpu.compile(...args)),
+      compileKeeping: async (...args: Parameters<Device['compileKeeping']>) =>
+        counting(await cpu.compileKeeping(...args)),
+    };
+    const host = async (): Promise<Device> => ({ ...cpu, ...counted });
+    const device = altered({ ...gpu, ...counted, host }, LAYERS, () => 0);
     const onFallback = (): never => {
       throw new Error('not enough memory');
     };

@@ -136,7 +136,9 @@ async function predictFixedBlock(
   const shape = [1, config.blockSize, tokenSize(config)];
   const draw = (): Tensor<'float32'> => float32(shape, generator.randn(config.blockSize * tokenSize(config)));
   const cache = attends ? await predictor.append(draw(), EMPTY_CACHE, signal) : EMPTY_CACHE;
-  return (await predictor.denoise(draw(), [CONDITION], table, cache, signal)).data;
+  const { data } = await predictor.denoise(draw(), [CONDITION], table, cache, signal);
+  cache.dispose?.();
+  return data;
 }
 
 /** Opens a model, and returns what is wrong with it, if anything is. */

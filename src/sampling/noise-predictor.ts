@@ -25,12 +25,7 @@ import {
 } from './modulation-table.ts';
 import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
 import { SegmentEngine } from './segment-engine.ts';
-import {
-  asWeightSource,
-  compileSegments,
-  streamedSegments,
-  type WeightSource,
-} from './segments.ts';
+import { asWeightSource, compileSegments, streamedSegments, type WeightSource } from './segments.ts';
 
 /** What a pass was. */
 export interface PassInfo {

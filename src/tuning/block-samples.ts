@@ -5,9 +5,9 @@ import { guidancePasses, guide, scaleAt } from '../diffusion/guidance.ts';
 import { logSignalToNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { denoise } from '../diffusion/prediction.ts';
 import { ArgumentError, type CheckpointError } from '../errors.ts';
-import { diffusionSettings } from '../models/acdit/config.ts';
+import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
-import { EMPTY_CACHE, type Cache } from '../sampling/cache.ts';
+import { type Cache, EMPTY_CACHE } from '../sampling/cache.ts';
 import type { NoisePredictor } from '../sampling/noise-predictor.ts';
 import { blockOf, type SamplePlan, startingNoise } from '../sampling/request.ts';
 import { brokenWeightsError, contextMaker } from '../sampling/sampler.ts';
@@ -82,10 +82,12 @@ export class BlockSamples {
     const context = this.#contextOf(this.#tensor(clean));
     for (const [batch, cache] of this.#caches.entries()) {
       this.#caches[batch] = cache && (await predictor.append(this.#rows(batch, context), cache, signal));
+      cache?.dispose?.();
     }
     this.#contexts.push(context);
-    const bytes = this.#caches.reduce((sum, cache) => sum + (cache ? cacheBytes(cache) : 0), 0);
-    if (bytes > CACHE_BYTES) this.#caches = this.#caches.map(() => undefined);
+    if (cacheBytes(predictor.config, this.count, this.#contexts.length) <= CACHE_BYTES) return;
+    for (const cache of this.#caches) cache?.dispose?.();
+    this.#caches = this.#caches.map(() => undefined);
   }
 
   async #predictBatch(
@@ -106,6 +108,7 @@ export class BlockSamples {
     const table = await predictor.modulations(conditions);
     const cache = await this.#cacheOf(batch);
     const { data } = await predictor.denoise(latents, conditions, table, cache, signal);
+    if (cache !== this.#caches[batch]) cache.dispose?.();
     const half = data.length / 2;
     const output = branches.length === 1 ? data : guide(data.subarray(0, half), data.subarray(half), scale);
     const { prediction } = diffusionSettings(config);
@@ -119,7 +122,9 @@ export class BlockSamples {
     const { predictor, signal } = this.#options;
     let cache = EMPTY_CACHE;
     for (const context of this.#contexts) {
-      cache = await predictor.append(this.#rows(batch, context), cache, signal);
+      const extended = await predictor.append(this.#rows(batch, context), cache, signal);
+      cache.dispose?.();
+      cache = extended;
     }
     return cache;
   }
@@ -155,6 +160,7 @@ export class BlockSamples {
   }
 }
 
-function cacheBytes({ keys, values }: Cache): number {
-  return [...keys, ...values].flat().reduce((sum, { data }) => sum + data.byteLength, 0);
+/** Bytes of keys and values in float32. */
+function cacheBytes({ layers, hidden, blockSize }: AcditConfig, samples: number, blocks: number): number {
+  return 4 * 2 * layers * hidden * blockSize * samples * blocks;
 }
