@@ -103,7 +103,6 @@ async function open(
     separateMemory: name === 'webgpu',
     keepsTensors: name === 'webgpu',
     fusesAttention: name === 'webgpu',
-    takesEmpty: true,
     ort,
     options: () => ({ executionProviders: [name] }),
     run: runAndCopy,

@@ -63,9 +63,6 @@ export function openCpu(options: DeviceOptions = {}): Device {
     name: 'cpu',
     threads,
     separateMemory: false,
-    keepsTensors: false,
-    fusesAttention: false,
-    takesEmpty: true,
     ort,
     options: (bound) => ({
       ...sharedOptions(threads),

@@ -19,11 +19,10 @@ export type OutputType = Pick<SymbolicTensor, 'shape'> & { readonly dtype: DType
 
 type DeviceFeeds = Parameters<KeepingProgram['run']>[0];
 
-/** What a device is like. */
-type RuntimeKind = Omit<Device, 'compile' | 'compileKeeping' | 'dispose' | 'host'>;
-
 /** A build of ONNX Runtime, and how it is used best. */
-export interface Runtime extends RuntimeKind {
+export interface Runtime
+  extends Pick<Device, 'name' | 'threads' | 'separateMemory'>,
+    Partial<Pick<Device, 'keepsTensors' | 'fusesAttention' | 'takesEmpty'>> {
   /** Both builds offer the same two classes. */
   readonly ort: Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
   /** Options that not all runtimes have. @param bound whether the program has weights of its own. */
@@ -46,7 +45,8 @@ export interface Runtime extends RuntimeKind {
 export function createDevice(runtime: Runtime): Device {
   const sessions = new Set<OpenSession>();
   const exclusively = createSemaphore(1);
-  const { name, threads, separateMemory, keepsTensors, fusesAttention, takesEmpty } = runtime;
+  const { name, threads, separateMemory } = runtime;
+  const { keepsTensors = false, fusesAttention = false, takesEmpty = true } = runtime;
   async function open(original: Graph, bound: Feeds, kept?: readonly string[]): Promise<OpenSession> {
     const graph = runtime.adapt?.(original) ?? original;
     const inputs = unboundShapes(graph, bound);
