@@ -5,9 +5,10 @@
 
 import { z } from 'zod';
 import { guidanceSchema } from '../diffusion/guidance-schema.ts';
-import { solverChoices } from '../diffusion/solvers/index.ts';
-import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 import { PRESETS } from '../models/acdit/config.ts';
+import { classSchema, MAX, optional, perBlock, samplingFields, withDefault } from './sampling-fields.ts';
+
+export { MAX, sampleCount, stepCount } from './sampling-fields.ts';
 
 /** Where things are. */
 export const PATHS = {
@@ -22,8 +23,6 @@ export const PATHS = {
   openapi: '/openapi.json',
 } as const;
 
-/** Max values in a request; a server's own limits are lower. */
-export const MAX = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
 const MAX_SECONDS = 1e6;
 const SECONDS_TEXT = 'must be a number above 0 in decimal digits, such as "2.5"';
 /** Frames per second. With fewer, the times in a clip would overflow its file. */
@@ -35,46 +34,6 @@ const base64 = z.string().describe('bytes as base64');
 
 /** Matches a number above or equal to 0 as decimal digits. */
 const DECIMAL = /^\d+(?:\.\d+)?$/;
-
-/** Makes a field optional; null, as in OpenAI's clients, means that it is left out. */
-const optional = <T extends z.ZodType>(schema: T) =>
-  schema.nullish().transform((value) => value ?? undefined);
-
-/** Makes a field optional, with a default. */
-const withDefault = <T extends z.ZodType>(schema: T, value: z.output<T>) =>
-  schema
-    .nullish()
-    .meta({ default: value })
-    .transform((given): z.output<T> => given ?? value);
-
-const perBlock = <T extends z.ZodType>(value: T) => z.union([value, z.array(value).min(1).max(MAX.blocks)]);
-
-/** Samples of a request. */
-export const sampleCount = (most: number) =>
-  withDefault(z.int().min(1).max(most), 1).describe('number of samples');
-
-/** Solver steps of each block. */
-export const stepCount = (most: number) =>
-  optional(perBlock(z.int().min(1).max(most))).describe(
-    "solver steps per block (default: 25; fast: the solver's own)",
-  );
-
-const timestepList = z
-  .array(
-    z
-      .int()
-      .min(0)
-      .max(MAX.steps - 1),
-  )
-  .min(1)
-  .max(MAX.steps);
-
-/** Where the network is evaluated. */
-const timesteps = optional(
-  z.union([z.enum(TIMESTEP_SPACINGS), timestepList, z.array(timestepList).min(1).max(MAX.blocks)]),
-).describe(
-  'uniform, logsnr (spaced evenly in log signal-to-noise), a falling list, or one such list per block (default: uniform)',
-);
 
 /** File formats of images in answers. */
 export const IMAGE_FORMATS = ['png', 'webp', 'jpeg'] as const;
@@ -89,46 +48,11 @@ export const tensorSchema = z.strictObject({
 /** A tensor as JSON holds it. */
 export type EncodedTensor = z.infer<typeof tensorSchema>;
 
-/** A class by its name or number; `none` means no class. */
-const classSchema = z
-  .union([z.string().min(1).max(256), z.int()])
-  .describe(
-    'a class of the model: a text means the class with that name, else the only one with a similar spelling, else the one ' +
-      'with that number; a number is always the number of a class; "none" means no class',
-  );
-
 /** Sizes of images and videos in OpenAI's API. Its clients send them for any model. */
 export const OPENAI_SIZES: ReadonlySet<string> = new Set([
   ...['256x256', '512x512', '1024x1024', '1536x1024', '1024x1536', '1792x1024', '1024x1792'],
   ...['720x1280', '1280x720'],
 ]);
-
-/** How sampling is done; each has a default. */
-const samplingFields = {
-  model: optional(z.string().min(1).max(200)).describe(
-    'one of those listed at /v1/models (default: the first)',
-  ),
-  n: sampleCount(MAX.samples),
-  seed: optional(z.int().min(0)).describe('the same seed gives the same samples (default: random)'),
-  preset: optional(z.enum(PRESETS)).describe(
-    "defaults of the rest: exact, or fast, the steps and guidance of the model's tuned solver (default: the model's own)",
-  ),
-  steps: stepCount(MAX.steps),
-  timesteps,
-  cfg_scale: optional(perBlock(z.number().min(0).max(100))).describe(
-    "guidance scale (default: the model's own)",
-  ),
-  guidance: optional(guidanceSchema.partial()).describe(
-    'guidance by noise level and block, instead of cfg_scale: scale; interval, the log signal-to-noise ratios between which ' +
-      "it applies; schedule, constant or linear over blocks (default: the model's own)",
-  ),
-  solver: optional(z.enum(solverChoices)),
-  size: optional(
-    z.string().regex(/^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$/, 'must be auto or WIDTHxHEIGHT'),
-  ).describe(
-    "auto, the model's own size, or a size of OpenAI's API, which stands for the model's own; the response has the actual size",
-  ),
-};
 
 const blockCount = optional(z.int().min(1).max(MAX.blocks));
 
