@@ -8,7 +8,7 @@ import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { toFloatType } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { graphOf } from './onnx.ts';
+import { type Graph, graphOf } from './onnx.ts';
 import { substitute } from './partition.ts';
 import type { BoundGraph, FloatGraph } from './quantize.ts';
 import {
@@ -47,7 +47,7 @@ export function halveProducts(
   { isExact, isHalf = () => false }: HalveOptions,
 ): BoundGraph {
   const halves = new Map<SymbolicTensor, SymbolicTensor>();
-  const wholes = new Map<SymbolicTensor, SymbolicTensor>();
+  const whole = wholeInputs((name) => isHalf(name) && !Object.hasOwn(weights, name));
   /** Names of weights that are bound in half floats. */
   const halved = new Set<string>();
 
@@ -76,15 +76,6 @@ export function halveProducts(
     return cast(symbol, 'float16');
   }
 
-  /** Inputs of half floats, as float32. */
-  function whole(symbol: SymbolicTensor): SymbolicTensor {
-    const { source, shape } = symbol;
-    if (source.kind !== 'input' || Object.hasOwn(weights, source.name) || !isHalf(source.name)) return symbol;
-    const known = wholes.get(symbol) ?? cast(input(source.name, shape, 'float16'), 'float32');
-    wholes.set(symbol, known);
-    return known;
-  }
-
   function isExactWeight(symbol: SymbolicTensor): boolean {
     const name = nameOfInput(symbol);
     return name !== undefined && Object.hasOwn(weights, name) && isExact(name);
@@ -108,13 +99,34 @@ export function halveProducts(
       }),
     ),
   );
-  const taken = new Set(result.inputs.map(inputName));
+  return { graph: result, weights: boundWeights(result, weights, halved) };
+}
+
+/** Makes float32 of inputs that are half floats. */
+function wholeInputs(isHalf: (name: string) => boolean): (symbol: SymbolicTensor) => SymbolicTensor {
+  const wholes = new Map<SymbolicTensor, SymbolicTensor>();
+  return (symbol) => {
+    const { source, shape } = symbol;
+    if (source.kind !== 'input' || !isHalf(source.name)) return symbol;
+    const known = wholes.get(symbol) ?? cast(input(source.name, shape, 'float16'), 'float32');
+    wholes.set(symbol, known);
+    return known;
+  };
+}
+
+/** Values of a graph's weights; those that are halved come in half floats. */
+function boundWeights(
+  { inputs }: Graph,
+  weights: FloatGraph['weights'],
+  halved: ReadonlySet<string>,
+): Record<string, Tensor> {
+  const taken = new Set(inputs.map(inputName));
   const bound: Record<string, Tensor> = {};
   for (const [name, value] of Object.entries(weights)) {
     if (taken.has(name)) bound[name] = value;
     if (halved.has(name)) bound[halfName(name)] = halfWeight(name, value);
   }
-  return { graph: result, weights: bound };
+  return bound;
 }
 
 function halfName(weight: string): string {

@@ -122,7 +122,7 @@ describe('what crosses to a device and back', () => {
 });
 
 describe('programs of a device', () => {
-  it('hold one copy of the weights, whatever is sampled', async () => {
+  it('hold one copy of the weights for all samples', async () => {
     const config = tinyConfig();
     const { sampler, alive, largest } = open(webgpu, config);
     const own = await sampler;

@@ -45,7 +45,7 @@ function weightBytes({ inputs }: Graph): number {
     .reduce((sum, { shape }) => sum + 4 * elementCount(shape.map(Number)), 0);
 }
 
-/** Tensors that a pass takes once, whatever its parts: rows are those of all its sequences. */
+/** Tensors that a pass takes once, for all of its parts: rows are those of all its sequences. */
 function sharedShapes(config: AcditConfig) {
   const { layers, hidden, blockSize } = config;
   const places = [blockSize, headSize(config)];
