@@ -83,7 +83,7 @@ interface GuidanceProblem {
   readonly problem: string;
 }
 
-/** Returns the first part that is not valid, whatever the model. */
+/** Returns the first part that is not valid for any model. */
 export function guidanceProblem({ scale, interval, schedule }: Guidance): GuidanceProblem | undefined {
   const wrong = [scale].flat().find((one) => !(Number.isFinite(one) && one >= 0));
   if (wrong !== undefined) return { part: 'scale', problem: `must be 0 or more, got ${printable(wrong)}` };

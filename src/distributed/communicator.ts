@@ -57,14 +57,14 @@ export interface Communicator {
   ): Promise<void>;
   /** Leaves the group, when all do. */
   close(): Promise<void>;
-  /** Ends the process at once, whatever its threads do. */
+  /** Ends the process at once, with all its threads. */
   exit(code: number): never;
 }
 
 /** The ranks of a run, and how it is stopped. */
 export interface Ranks {
   readonly communicator: Communicator;
-  /** Aborted when this rank is asked to stop: it tells the others. */
+  /** Aborted when this rank is asked to stop; it passes the wish on to the others. */
   readonly wish: AbortSignal;
   /** Aborted when all ranks have agreed to stop, because one was asked to; its signal is that of the run. */
   readonly stop: AbortController;

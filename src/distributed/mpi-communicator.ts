@@ -16,7 +16,7 @@ export interface ConnectOptions {
   readonly library?: string | undefined;
   /** Seconds that a call may take before `onHang` is called (default: 30 minutes). */
   readonly patience?: number;
-  /** Called with the name of a call that has not returned after so many seconds; the process should then end. */
+  /** Called with the name of a call that has not returned within `patience`; the process should then end. */
   readonly onHang?: (call: string, seconds: number) => void;
 }
 

@@ -196,7 +196,7 @@ function loadFirst(koffi: Koffi, names: readonly string[]): { library: LibraryHa
   );
 }
 
-/** Tells the binary interface of a library by its symbols. */
+/** Returns the binary interface of a library, which its symbols show. */
 function abiOf(library: LibraryHandle): MpiAbi {
   const [major, minor] = [new Int32Array(1), new Int32Array(1)];
   const version = attempt(() => library.func('MPI_Abi_get_version', 'int', ['int *', 'int *']), undefined);

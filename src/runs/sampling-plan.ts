@@ -207,7 +207,7 @@ async function readSolver({ tunedSolver }: StoredModel, { signal }: ActiveContex
   throw invalidOption('solver', 'cannot be tuned, since this model is not in a file of this machine');
 }
 
-/** Describes what the preset `fast` does, for those who did not ask for it. */
+/** Describes what the preset `fast` does, where it is a default that was not asked for. */
 function describeFast({ steps, passes }: SamplePlan): string {
   const [stepsText, passesText] = [steps, passes].map((counts) => [...new Set(counts)].join('/'));
   return `preset fast: ${stepsText} steps of the tuned solver, ${passesText} passes per block; --preset exact takes the official steps`;

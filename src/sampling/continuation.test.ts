@@ -90,8 +90,8 @@ describe('beyond the trained blocks', () => {
     // never held the oldest block.
     const config = { ...clips, layers: 1 };
     const predictor = await openNoisePredictor(device, config, formulaWeights(config));
-    const slid = await predictor.slide(await fill(predictor, EMPTY_SLIDING_CACHE, 3));
-    const fresh = await fill(predictor, EMPTY_SLIDING_CACHE, 3, 1);
+    const slid = (await predictor.slide(await fill(predictor, EMPTY_SLIDING_CACHE, 3))) as KeyValueCache;
+    const fresh = (await fill(predictor, EMPTY_SLIDING_CACHE, 3, 1)) as KeyValueCache;
     expect(slid.blocks).toBe(2);
     for (const kind of ['keys', 'values', 'plainKeys'] as const) {
       for (const [group, value] of slid[kind]![0].entries()) {

@@ -1,7 +1,7 @@
 /**
  * @file A step on several ranks. Micro-batch m is computed by rank m mod R. After each round of R micro-batches the owners of
  * the pieces add what the ranks have, in the order of the micro-batches, while the next round is computed; at the end they
- * step their pieces and send all ranks the new weights. So all numbers are those of one process, whatever R is.
+ * step their pieces and send all ranks the new weights. So all numbers are those of one process, for any R.
  */
 
 import { at, float32At } from '../at.ts';
@@ -41,7 +41,7 @@ interface Failure {
 
 /** What this rank has done of a step. */
 interface Tally {
-  /** Of its micro-batches, in order. */
+  /** Losses of its micro-batches, in order. */
   readonly losses: number[];
   computeSeconds: number;
   waitSeconds: number;

@@ -27,7 +27,7 @@ import type { Stepper, StepperParts, Team } from './team.ts';
 /** What the first rank asks the others for, as numbers. */
 const ASK = { nothing: 0, gather: 1, fill: 2, begin: 3, weights: 4, done: 5, stop: 6, fail: 7 } as const;
 
-/** Milliseconds after which the first rank tells the others that it still works. */
+/** Milliseconds after which the first rank reports to the others that it still works. */
 const SIGN_OF_LIFE_MS = 10_000;
 
 /** Which part of which vector is gathered or filled. */
@@ -132,7 +132,7 @@ export class RankTeam implements Team {
     }
   }
 
-  /** Tells all ranks where the training begins. Collective. */
+  /** Gives all ranks the point where the training begins. Collective. */
   async share({ step, position }: BatchesStart): Promise<TrainingPoint> {
     const numbers = Float64Array.of(step, position);
     await this.#ranks.communicator.broadcast(numbers);

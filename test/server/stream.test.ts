@@ -56,7 +56,7 @@ describe('POST /v1/acdit/stream', () => {
     const spelled = { solver: 'tuned', steps: 3, guidance: { scale: 2, interval: [-2, 6] } };
     const same = await streamOf({ ...ask, ...spelled });
     expect(of(same, 'done')[0].latents).toEqual(of(fast, 'done')[0].latents);
-    const { data } = await (await server.get('/v1/models')).json();
+    const { data } = (await (await server.get('/v1/models')).json()) as { data: object[] };
     expect(data[0]).toMatchObject({ preset: 'exact', tuned_steps: [3, 5], guidance: { scale: 1.5 } });
   });
 

@@ -205,7 +205,7 @@ describe('a plan', () => {
             allowed ? 0 : Number.NEGATIVE_INFINITY,
           );
           const dense = attention(q, k, v, constant(float32([plan.tokens - skipped, plan.tokens], bias)));
-          const { tiled, masked } = await evaluate({ tiled: planAttention(plan)(q, k, v), masked: dense });
+          const { tiled, masked } = await evaluate({ tiled: planAttention(plan)(q, k, v, k), masked: dense });
           expect(tiled.shape).toEqual(masked.shape);
           expect(relativeError(tiled, masked)).toBeLessThan(1e-5);
         },
