@@ -1,4 +1,5 @@
 /** @file Sampling in half precision, on a CPU that stands for a GPU: it rounds the same values and takes its time. */
+// @module-tag slow
 
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
