@@ -64,8 +64,8 @@ export function createBlockSteps(
   }
 
   return (block) => {
-    const list = typeof timesteps === 'string' ? [] : at(timesteps, block);
-    const key = [at(guidance.scale, block), at(steps, block), ...list].join();
+    const list = typeof timesteps === 'string' ? timesteps : at(timesteps, block);
+    const key = JSON.stringify([at(guidance.scale, block), at(steps, block), list, weights?.[block]]);
     const found = known.get(key) ?? create(block);
     known.set(key, found);
     return found;

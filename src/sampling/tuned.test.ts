@@ -49,6 +49,42 @@ describe('the tuned solver', () => {
     }
   });
 
+  it('weighs each block by its own weights, also where the timesteps are those of another', async () => {
+    const path = (second: readonly number[]) => ({ timesteps: [999, 300], weights: [[1], second] });
+    const ofWeights = (...seconds: number[][]): TunedSolver => ({
+      defaultSteps: 2,
+      solvers: [{ steps: 2, blocks: seconds.map(path) }],
+    });
+    const [same, other] = [[1], [1.5, -0.5]];
+    const sample = async (tuned: TunedSolver) =>
+      (await samples(config, { solver: 'tuned', tuned, cfg: 1 })).latents;
+    const mixed = await sample(ofWeights(same, same, same, other));
+    const plain = await sample(ofWeights(same, same, same, same));
+    const size = mixed.length / 2 / config.blocks; // (2, T, B, C)
+    expect(mixed.slice(0, 3 * size)).toEqual(plain.slice(0, 3 * size));
+    expect(mixed.slice(3 * size, 4 * size)).not.toEqual(plain.slice(3 * size, 4 * size));
+  });
+
+  it.each<[string, TunedSolver, string]>([
+    [
+      'of another number of blocks',
+      solverFor(tinyConfig({ blockSize: 16, blocks: 1 })),
+      'has steps for 1 blocks',
+    ],
+    [
+      'with timesteps that are none',
+      {
+        defaultSteps: 1,
+        solvers: [{ steps: 1, blocks: Array(4).fill({ timesteps: [Number.NaN], weights: [[1]] }) }],
+      },
+      'block 1 of the solver with 1 steps: timesteps must be',
+    ],
+  ])('%s is refused', (_, wrong, problem) => {
+    expect(() => planSampling(config, { labels: [0], solver: 'tuned', tuned: wrong })).toThrow(
+      `sample: tuned ${problem}`,
+    );
+  });
+
   it('has for longer videos the steps of the last block', async () => {
     const own = solverFor(tinyClips);
     const { events } = await samples(tinyClips, { solver: 'tuned', tuned: own, blocks: 6 });
