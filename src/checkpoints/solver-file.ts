@@ -1,14 +1,13 @@
 /** @file `solver.json`: the tuned solver of one model, checked on the way in. */
 
 import { z } from 'zod';
-import { type Guidance, guidanceProblem } from '../diffusion/guidance.ts';
+import type { Guidance } from '../diffusion/guidance.ts';
 import { guidanceSchema } from '../diffusion/guidance-schema.ts';
-import { createNoiseSchedule } from '../diffusion/noise-schedule.ts';
 import type { MultistepPath } from '../diffusion/solvers/multistep.ts';
-import { pathProblem, type TunedSolver, type TunedSteps } from '../diffusion/tuned-solver.ts';
+import { type TunedSolver, type TunedSteps, tunedProblem } from '../diffusion/tuned-solver.ts';
 import { CheckpointError } from '../errors.ts';
 import { parseJsonOf } from '../io/json.ts';
-import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
+import { type AcditConfig, noiseScheduleOf, ownGuidanceProblem } from '../models/acdit/config.ts';
 
 /** Name of the file in a model folder. */
 export const SOLVER_FILE = 'solver.json';
@@ -68,23 +67,18 @@ export interface SolverFile extends TunedSolver {
  */
 export function parseSolver(text: string, name: string, config: AcditConfig): SolverFile {
   const file = parseJsonOf(text, name, schema, 'not a tuned solver', CheckpointError);
-  const { noiseSchedule, noiseShift } = diffusionSettings(config);
-  const schedule = createNoiseSchedule(noiseSchedule, noiseShift);
+  const schedule = noiseScheduleOf(config);
   const fail = (problem: string): never => {
     throw new CheckpointError(`${name}: ${problem}; make it again with acdit tune`);
   };
-  const guided = guidanceProblem(file.guidance);
+  const guided = ownGuidanceProblem(config, file.guidance);
   if (guided) fail(`guidance.${guided.part} ${guided.problem}`);
-  for (const [i, { steps, blocks }] of file.solvers.entries()) {
-    if (blocks.length !== config.blocks) {
-      fail(`has steps for ${blocks.length} blocks, but the model has ${config.blocks}`);
-    }
+  for (const [i, own] of file.solvers.entries()) {
+    const problem = tunedProblem(own, config.blocks, schedule);
+    if (problem) fail(problem);
+    const { steps, blocks } = own;
     if (steps !== blocks[0]?.timesteps.length || steps <= (file.solvers[i - 1]?.steps ?? 0)) {
       fail(`solvers must be ordered by their steps, which are those of the first block, got ${steps}`);
-    }
-    for (const [block, path] of blocks.entries()) {
-      const problem = pathProblem(path, schedule);
-      if (problem) fail(`block ${block + 1} of the solver with ${steps} steps: ${problem}`);
     }
   }
   if (!file.solvers.some(({ steps }) => steps === file.defaultSteps)) {

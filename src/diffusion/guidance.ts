@@ -77,7 +77,7 @@ export function describeGuidance({ scale, interval, schedule }: Guidance, noise?
 }
 
 /** A part of a guidance that is not valid. */
-interface GuidanceProblem {
+export interface GuidanceProblem {
   readonly part: keyof Guidance;
   /** Continues a sentence that begins with the part's name. */
   readonly problem: string;

@@ -22,14 +22,27 @@ export interface TunedSolver {
   readonly solvers: readonly TunedSteps[];
 }
 
+/** Returns what is wrong with the steps of all blocks of a model, to follow its name; undefined if they are valid. */
+export function tunedProblem(
+  { blocks, steps }: TunedSteps,
+  modelBlocks: number,
+  schedule: NoiseSchedule,
+): string | undefined {
+  if (blocks.length !== modelBlocks) {
+    return `has steps for ${blocks.length} blocks, but the model has ${modelBlocks}`;
+  }
+  for (const [block, path] of blocks.entries()) {
+    const problem = pathProblem(path, schedule);
+    if (problem) return `block ${block + 1} of the solver with ${steps} steps: ${problem}`;
+  }
+  return undefined;
+}
+
 /** The sum of a step's weights differs from 1 by no more. */
 const SUM_TOLERANCE = 1e-6;
 
 /** Returns what is wrong with the steps of a block, to follow its name in a message; undefined if they are valid. */
-export function pathProblem(
-  { timesteps, weights }: MultistepPath,
-  schedule: NoiseSchedule,
-): string | undefined {
+function pathProblem({ timesteps, weights }: MultistepPath, schedule: NoiseSchedule): string | undefined {
   const problem = timestepsProblem(timesteps, schedule);
   if (problem) return `timesteps ${problem}`;
   if (weights.length !== timesteps.length) {

@@ -253,6 +253,16 @@ describe('solver.json', () => {
       },
       /block 1 of the solver with 3 steps: timesteps must be whole numbers/,
     ],
+    [
+      'whose guidance is for other blocks',
+      (s) => ({ ...s, guidance: { scale: [2, 3] } }),
+      /guidance\.scale must be one number, or one for each of 4 blocks, got 2/,
+    ],
+    [
+      'whose guidance guides no timestep',
+      (s) => ({ ...s, guidance: { scale: 2, interval: [100, 101] } }),
+      /guidance\.interval must contain/,
+    ],
     ['whose default is missing', (s) => ({ ...s, defaultSteps: 9 }), /no solver with the 9 steps/],
   ])('%s is refused', async (_, change, message) => {
     const folder = await tinyFolder();

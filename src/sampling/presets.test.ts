@@ -96,6 +96,29 @@ describe('presets', () => {
     } as typeof config);
   });
 
+  it.each<[unknown, string]>([
+    [{ scal: 3 }, "'scal'"],
+    ['3', '3'],
+    [[2], 'a list'],
+    [null, 'null'],
+  ])('refuse the guidance %j, which would have no effect', (guidance, got) => {
+    const plan = () => planSampling(config, { labels: [0], guidance: guidance as object });
+    expect(plan).toThrow(`sample: guidance must be an object of scale, interval, schedule, got ${got}`);
+  });
+
+  it('refuse timesteps of which one block has none', () => {
+    const timesteps = [[999, 9], null] as unknown as number[][];
+    expect(() => planSampling(config, { labels: [0], timesteps })).toThrow('sample: timesteps must be');
+  });
+
+  it('refuse more blocks than can be planned, and an interval that guides none of many steps', () => {
+    const plan = (request: SettingsRequest & { blocks: number }) => () =>
+      planSampling(tinyClips, { labels: [0], ...request });
+    expect(plan({ blocks: 1e9 })).toThrow('sample: blocks must be at most 65536, got 1000000000');
+    const long = { blocks: 2000, steps: 1000, guidance: { scale: 3, interval: [100, 101] as const } };
+    expect(plan(long)).toThrow('guidance.interval must contain');
+  });
+
   it('plan a request that is itself one for the same plan', () => {
     for (const request of [{ preset: 'fast' }, { preset: 'fast', cfg: 2 }, {}] as SettingsRequest[]) {
       const plan = planSampling({ ...config, preset: 'fast' }, { labels: [0], tuned, ...request });

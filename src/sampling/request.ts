@@ -122,11 +122,15 @@ export function passesOfBlocks({ passes, given }: Pick<SamplePlan, 'passes' | 'g
   return passes.map((count, block) => (block < (given?.shape[1] ?? 0) ? 0 : count));
 }
 
+/** Max blocks of a sample; its plan spells out each. */
+export const MAX_BLOCKS = 2 ** 16;
+
 /** Only videos can be continued: the blocks of an image fill it. */
 function plannedBlocks({ blocks: own, frames }: AcditConfig, blocks = own): number {
   if (!Number.isInteger(blocks) || blocks < 1) {
     throw invalid('blocks', `must be 1 or more, got ${printable(blocks)}`);
   }
+  if (blocks > MAX_BLOCKS) throw invalid('blocks', `must be at most ${MAX_BLOCKS}, got ${blocks}`);
   if (frames === 1 && blocks !== own) {
     throw invalid('blocks', `must be ${own}, since an image of this model has ${own} blocks, got ${blocks}`);
   }

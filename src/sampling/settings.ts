@@ -5,7 +5,7 @@ import { type Guidance, guidanceProblem, scalesOfBlocks } from '../diffusion/gui
 import { logSignalToNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { type SolverChoice, solversOf } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS, type TimestepSpacing, timestepsProblem } from '../diffusion/timesteps.ts';
-import type { TunedSolver } from '../diffusion/tuned-solver.ts';
+import { type TunedSolver, tunedProblem } from '../diffusion/tuned-solver.ts';
 import { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import {
@@ -126,6 +126,7 @@ function resolveGuidance(
   if (cfg !== undefined && guidance !== undefined) {
     throw invalid('guidance', 'must be left out if cfg is given; give the scale as guidance.scale');
   }
+  requireGuidanceParts(guidance);
   const { scale = cfg, ...rest } = guidance ?? {};
   if (scale !== undefined) return { scale, ...rest };
   const ownScale =
@@ -133,10 +134,22 @@ function resolveGuidance(
   return { ...own, scale: ownScale, ...rest };
 }
 
+const GUIDANCE_PARTS: readonly string[] = ['scale', 'interval', 'schedule'] satisfies (keyof Guidance)[];
+
+/** Checks guidance that TypeScript would not have allowed, such as a misspelled part, which would have no effect. */
+function requireGuidanceParts(guidance: unknown): void {
+  if (guidance === undefined) return;
+  const isObject = typeof guidance === 'object' && guidance !== null && !Array.isArray(guidance);
+  const stray = isObject ? Object.keys(guidance).find((part) => !GUIDANCE_PARTS.includes(part)) : undefined;
+  if (isObject && stray === undefined) return;
+  const got = stray === undefined ? printable(guidance) : `'${printable(stray)}'`;
+  throw invalid('guidance', `must be an object of ${GUIDANCE_PARTS.join(', ')}, got ${got}`);
+}
+
 /** Returns the steps that listed timesteps make. */
 function stepCounts(timesteps: Timesteps): PerBlock | undefined {
   if (!Array.isArray(timesteps)) return undefined;
-  return Array.isArray(timesteps[0]) ? timesteps.map((ofBlock) => ofBlock.length) : timesteps.length;
+  return timesteps.every(Array.isArray) ? timesteps.map((ofBlock) => ofBlock.length) : timesteps.length;
 }
 
 /**
@@ -153,7 +166,7 @@ export function planSettings(config: AcditConfig, blocks: number, request: Setti
   const settings: BlockSettings = {
     solver,
     ...(solver === 'tuned'
-      ? tunedSteps(request.tuned, blocks, steps, timesteps)
+      ? tunedSteps(config, request.tuned, blocks, steps, timesteps)
       : plannedSteps(schedule, blocks, steps, timesteps)),
     guidance: plannedGuidance(config, blocks, guidance, request.cfg === undefined ? 'guidance.scale' : 'cfg'),
   };
@@ -163,8 +176,8 @@ export function planSettings(config: AcditConfig, blocks: number, request: Setti
     scales.some((scale) => scale !== 1);
   const { scale, interval } = settings.guidance;
   if (interval && isGuided({ scales: scale }) && !planned.some(isGuided)) {
-    const timesteps = planned.flatMap((ofBlock) => ofBlock.solver.timesteps);
-    throw invalid('guidance.interval', guidesNothing(schedule, interval, timesteps));
+    const timesteps = new Set([...new Set(planned)].flatMap((ofBlock) => ofBlock.solver.timesteps));
+    throw invalid('guidance.interval', guidesNothing(schedule, interval, [...timesteps]));
   }
   return { ...settings, passes: planned.map(blockPasses) };
 }
@@ -220,6 +233,7 @@ function plannedSteps(
  * attend a sliding window, have those of the last one.
  */
 function tunedSteps(
+  config: AcditConfig,
   tuned: TunedSolver | undefined,
   blocks: number,
   steps: PerBlock,
@@ -236,6 +250,8 @@ function tunedSteps(
       `must be one of ${known}, which the tuned solver was fitted for, got ${printable(steps)}`,
     );
   }
+  const problem = tunedProblem(own, config.blocks, noiseScheduleOf(config));
+  if (problem) throw invalid('tuned', problem);
   const paths = Array.from({ length: blocks }, (_, block) => own.blocks[block] ?? at(own.blocks, -1));
   const planned = {
     steps: paths.map((path) => path.timesteps.length),

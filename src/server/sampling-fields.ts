@@ -5,9 +5,10 @@ import { guidanceSchema } from '../diffusion/guidance-schema.ts';
 import { solverChoices } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 import { PRESETS } from '../models/acdit/config.ts';
+import { MAX_BLOCKS } from '../sampling/request.ts';
 
 /** Max values in a request; a server's own limits are lower. */
-export const MAX = { samples: 64, steps: 1000, blocks: 2 ** 16 } as const;
+export const MAX = { samples: 64, steps: 1000, blocks: MAX_BLOCKS } as const;
 
 /** Makes a field optional; null, as in OpenAI's clients, means that it is left out. */
 export const optional = <T extends z.ZodType>(schema: T) =>

@@ -1,6 +1,11 @@
 /** @file What an ACDiT is: its size, what it generates, and how that is cut into tokens and blocks. */
 
-import { type Guidance, guidanceProblem, intervalTimesteps } from '../../diffusion/guidance.ts';
+import {
+  type Guidance,
+  type GuidanceProblem,
+  guidanceProblem,
+  intervalTimesteps,
+} from '../../diffusion/guidance.ts';
 import {
   createNoiseSchedule,
   type NoiseSchedule,
@@ -262,22 +267,25 @@ function validateTokens(config: AcditConfig): void {
 }
 
 function validateGuidance(config: AcditConfig): void {
-  const guidance = defaultGuidance(config);
+  const found = ownGuidanceProblem(config, defaultGuidance(config));
+  if (!found) return;
+  fail(`guidance${typeof config.guidance === 'object' ? `.${found.part}` : ''} ${found.problem}`);
+}
+
+/** Returns the first part that is not valid for guidance of a model's own, or of its tuned solver. */
+export function ownGuidanceProblem(config: AcditConfig, guidance: Guidance): GuidanceProblem | undefined {
   const found = guidanceProblem(guidance);
+  if (found) return found;
   const { scale, interval } = guidance;
-  if (found) {
-    fail(`guidance${typeof config.guidance === 'object' ? `.${found.part}` : ''} ${found.problem}`);
-  }
   if (typeof scale !== 'number' && scale.length !== config.blocks) {
-    fail(
-      `guidance.scale must be one number, or one for each of ${config.blocks} blocks, got ${scale.length}`,
-    );
+    const problem = `must be one number, or one for each of ${config.blocks} blocks, got ${scale.length}`;
+    return { part: 'scale', problem };
   }
   if (interval && !intervalTimesteps(noiseScheduleOf(config), interval)) {
-    fail(
-      `guidance.interval must contain the log signal-to-noise ratio of some timestep, got ${interval.join(', ')}`,
-    );
+    const problem = `must contain the log signal-to-noise ratio of some timestep, got ${interval.join(', ')}`;
+    return { part: 'interval', problem };
   }
+  return undefined;
 }
 
 /** Timesteps that `contextNoise` may name: those of every schedule. */
