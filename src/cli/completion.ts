@@ -24,7 +24,7 @@ export function completionCommand(table: CommandTable): Command {
     name: 'completion',
     positionals: ['SHELL'],
     summary:
-      'Print a script that completes commands, flags and files. SHELL is bash, zsh or fish. Load it where your shell starts.',
+      'Print a script that completes commands, flags and files. SHELL is bash, zsh or fish. The examples show how to load it.',
     flags: {},
     examples: [
       'source <(acdit completion bash)                                  # in ~/.bashrc',

@@ -8,7 +8,7 @@ import { choiceFlag, type Flags, type FlagValues, wholeNumber } from './flags.ts
 const DEVICES = ['auto', 'cpu', ...ACCELERATORS] as const;
 
 export const deviceFlags = {
-  device: choiceFlag(DEVICES, 'cpu (also auto), or for a GPU webgpu, cuda, coreml or dml', {
+  device: choiceFlag(DEVICES, 'cpu (auto is the same), or for a GPU webgpu, cuda, coreml or dml', {
     default: 'auto',
   }),
   threads: {
@@ -25,7 +25,7 @@ export const deviceFlags = {
 /** The flag of the commands that sample. */
 export const precisionFlag = choiceFlag(
   PRECISIONS,
-  'fp32; on CPUs int8, on GPUs fp16: faster on most, samples differ a little (default: as MODEL is stored)',
+  'fp32, int8 on CPUs (faster on most), or fp16 on GPUs; samples differ a little (default: as MODEL is stored)',
 );
 
 type DeviceValues = FlagValues<typeof deviceFlags>;

@@ -9,7 +9,7 @@ export const guidanceFlags = {
   cfg: {
     value: 'X',
     parse: perBlock(realNumber('of at least 0', (value) => value >= 0)),
-    help: "guidance scale; for each block its own: 1.5/2/2/2 (default: the model's own, else 1.5, video 2.5)",
+    help: "guidance scale, or one for each block: 1.5/2/2/2 (default: the model's own, else 1.5, video 2.5)",
   },
   'guidance-interval': {
     value: 'A,B',
@@ -18,7 +18,7 @@ export const guidanceFlags = {
   },
   'guidance-schedule': choiceFlag(
     GUIDANCE_SCHEDULES,
-    "guidance over blocks: constant, or linear, rising to the scale (default: the model's own)",
+    "guidance over blocks: constant, or linear, rising to the scale at the last block (default: the model's own)",
   ),
 } as const satisfies Flags;
 

@@ -36,7 +36,7 @@ const infoFlags = {
   window: countFlag('blocks that a windowed plan looks back', { minimum: 0, default: 1 }),
   svg: fileFlag('.svg', 'draw the plan into an SVG file', 'FILE'),
   png: fileFlag('.png', 'draw the plan into a PNG file', 'FILE'),
-  ranks: { help: 'under mpirun or srun: who the ranks are, and how fast they are connected' },
+  ranks: { help: 'with mpirun or srun: list the processes (ranks), and measure how fast they are connected' },
   ...checkpointFlags,
   precision: precisionFlag,
   ...deviceFlags,
@@ -52,8 +52,9 @@ export const command = defineCommand({
   name: 'info',
   positionals: ['[MODEL]'],
   summary:
-    'Describe a model: parameters by part, tokens, blocks, what it needs to sample and to train, and how fast this machine\n' +
-    'multiplies for it, measured in a second. Its weights are not read. Without MODEL, the bundled one.',
+    'Describe a model: parameters by part, tokens, blocks, memory and compute to sample and to train, and how long the\n' +
+    'multiply-adds take on this machine, which is measured in a second. Weights are not read. Without MODEL, the bundled\n' +
+    'image model is described.',
   flags: infoFlags,
   examples: ['acdit info', 'acdit info ACDiT-XL-img --batch 8', 'acdit info --size XL --plan'],
   run: async ({ values, given, positionals }, context) => {

@@ -28,7 +28,7 @@ export const rankFlags = {
   'mpi-timeout': {
     value: 'SECONDS',
     parse: wholeNumber(SHORTEST_TIMEOUT),
-    help: 'how long ranks wait for one another before they give up (default: 1800)',
+    help: 'with mpirun or srun: how long processes wait for one another before they fail (default: 1800)',
   },
 } as const satisfies Flags;
 

@@ -10,8 +10,8 @@ import type { Terminal } from './terminal.ts';
 
 /** What each command does, in a line, and its module. */
 const commands: CommandTable = {
-  sample: ['sample images from a model', () => import('./sample.ts')],
-  train: ['train a model by a recipe, or resume a training', () => import('./train.ts')],
+  sample: ['sample images or videos from a model', () => import('./sample.ts')],
+  train: ['train a model from a recipe, or resume a run', () => import('./train.ts')],
   tune: ['fit a solver to a model, for samples in fewer steps', () => import('./tune.ts')],
   encode: ['encode images to latents to train on', () => import('./encode.ts')],
   convert: ['convert a model: official checkpoint, model folder, ONNX', () => import('./convert.ts')],

@@ -39,24 +39,24 @@ import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from
 const sampleFlags = {
   labels: {
     value: 'LIST',
-    help: 'classes by name or number: cat,7,"a, b"; one per block: 3/3/7/7 (default: all of a small model)',
+    help: 'classes by name or number: cat,7,"a, b"; or one per block: 3/3/7/7 (default: all of a small model)',
   },
   'per-class': countFlag('samples of each label (default: 1, 8 without --labels)'),
-  count: countFlag('samples in all, divided among the labels; with --npz, of labels drawn at random'),
+  count: countFlag('samples in all, divided among the labels; with --npz, labels are drawn at random'),
   preset: choiceFlag(
     PRESETS,
-    'exact; or fast, the tuned solver with its steps and guidance (default: exact, or as the model says)',
+    "exact, or fast: the solver of acdit tune, with its steps and guidance (default: the model's own, else exact)",
   ),
   steps: {
     value: 'N',
     parse: perBlock(wholeNumber()),
-    help: `solver steps per block; for each block its own: 25/10/10/10 (default: ${DEFAULT_STEPS})`,
+    help: `solver steps per block, or a number for each block: 25/10/10/10 (default: ${DEFAULT_STEPS})`,
     aliases: ['sample_step'],
   },
   timesteps: {
     value: 'LIST',
     parse: timestepList,
-    help: 'uniform; logsnr: spaced in log signal-to-noise; or listed: 999,700,400,100 (default: uniform)',
+    help: 'uniform, logsnr (evenly spaced in log signal-to-noise), or a list: 999,700,400,100 (default: uniform)',
   },
   ...guidanceFlags,
   seed: countFlag('random seed of the noise', {
@@ -66,15 +66,15 @@ const sampleFlags = {
   }),
   solver: choiceFlag(
     solverChoices,
-    `${solverChoices.join(', ')}, made by acdit tune (default: the first; for flow euler)`,
+    `${solverChoices.join(', ')}; tuned is made by acdit tune (default: the first; euler for flow models)`,
   ),
   out: { value: 'DIR', default: 'samples', help: 'folder of the images or videos', aliases: ['save_dir'] },
   continue: { value: 'PATH', help: 'continue the first blocks of an image, a video, or a folder of frames' },
   keep: countFlag('blocks that --continue keeps (default: all but one)', { value: 'K' }),
   blocks: countFlag(
-    "blocks of a video; more than it was trained for slide a window (default: the model's own)",
+    "blocks of a video; if more than in training, blocks attend to a sliding window (default: the model's own)",
   ),
-  window: countFlag('finished blocks that each block attends to (default: all that were trained)'),
+  window: countFlag('max finished blocks that each block attends to (default: as many as in training)'),
   format: choiceFlag(
     VIDEO_FORMATS,
     `video format: ${VIDEO_FORMATS.join(', ')}; png is a folder of frames (default: mp4)`,
@@ -95,10 +95,10 @@ const sampleFlags = {
   batch: countFlag('batch size (default: 16, 32 with --npz, fewer if the cache would exceed 1 GB)'),
   npz: fileFlag(
     '.npz',
-    'write one file to evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; resumes if interrupted',
+    'write one file for acdit evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; resumes if interrupted',
   ),
   video: { help: 'without MODEL: the bundled video model' },
-  ckpt: { value: 'FILE', help: 'the model, as the official scripts name it' },
+  ckpt: { value: 'FILE', help: 'another way to give MODEL, as in the official scripts' },
   ...checkpointFlags,
   precision: precisionFlag,
   ...overwriteFlags,
@@ -130,9 +130,9 @@ export const command = defineCommand({
   name: 'sample',
   positionals: ['[MODEL]'],
   summary:
-    'Sample images (PNG) or videos, and a grid of them, whose path is printed last. MODEL is a model folder, a .safetensors\n' +
-    'file in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img, owner/repo/file. Without MODEL, the\n' +
-    'bundled image model is used; with --video, the bundled video model.',
+    'Sample images (PNG) or videos, and write a grid of them, whose path is printed last. MODEL is the name of a bundled\n' +
+    'model, a model folder, a .safetensors file in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img,\n' +
+    'owner/repo/file. Without MODEL, the bundled image model is used; with --video, the bundled video model.',
   flags: sampleFlags,
   examples: [
     'acdit sample --labels sneaker,bag --seed 1',

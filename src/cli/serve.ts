@@ -38,17 +38,17 @@ const serveFlags = {
     maximum: MAX.blocks,
     default: DEFAULT_LIMITS.blocks,
   }),
-  'max-body': countFlag('max size of a request body without given blocks', {
+  'max-body': countFlag('max size of a request body', {
     value: 'KB',
     maximum: MAX_KB,
     default: DEFAULT_LIMITS.body / KB,
   }),
-  'max-given': countFlag('max size of a request body with given blocks', {
+  'max-given': countFlag('max size of a request body with blocks to continue', {
     value: 'KB',
     maximum: MAX_KB,
     default: DEFAULT_LIMITS.givenBody / KB,
   }),
-  'strict-size': { help: "refuse every size except the model's own, also OpenAI's" },
+  'strict-size': { help: "refuse every image size except the model's own, including OpenAI's sizes" },
   deadline: countFlag('max seconds per request, including waiting', {
     value: 'S',
     default: DEFAULT_LIMITS.deadline,
@@ -85,7 +85,7 @@ export const command = defineCommand({
   positionals: ['[MODEL…]'],
   summary:
     "Serve models over HTTP: OpenAI's image and video API, and streams of blocks as they are made. MODEL is as for acdit\n" +
-    'sample, or NAME=MODEL to choose what clients call it. Without one, the bundled models.',
+    'sample, or NAME=MODEL to choose what clients call it. Without MODEL, the bundled models are served.',
   flags: serveFlags,
   examples: ['acdit serve', 'acdit serve models/fashion-mnist clips=runs/my-clips --port 9000'],
   run: async ({ values, positionals: names }, context) => {

@@ -27,7 +27,7 @@ export const reportFlags = {
 export const checkpointFlags = {
   weights: choiceFlag(
     ['model', 'ema'],
-    'model weights, or ema, their average (default: ema of a run, model of a .pt)',
+    'model, the trained weights, or ema, their moving average (default: ema of a run, model of a .pt)',
   ),
   'patch-size': countFlag('patch size, if a .pt does not state it', { aliases: ['patch_size'] }),
   'block-size': countFlag('tokens per block, if a .pt does not state it', { aliases: ['block_size'] }),

@@ -22,27 +22,38 @@ const tuneFlags = {
   steps: {
     value: 'LIST',
     parse: list(wholeNumber(2)),
-    help: `numbers of solver steps per block to fit (default: ${TUNED_STEPS.join()})`,
+    help: `numbers of solver steps per block, each fitted on its own (default: ${TUNED_STEPS.join()})`,
   },
-  'default-steps': countFlag('steps that are used by default (default: 8, or the nearest in --steps)'),
+  'default-steps': countFlag(
+    'steps taken if a sample is made without --steps (default: 8, or the nearest in --steps)',
+  ),
   ...guidanceFlags,
   network: {
     value: 'NAME',
-    help: `search guidance by this network's features: ${INCEPTION}, ${I3D}, ${FASHION_MNIST} or a classifier's folder`,
+    help: `first search for the best guidance, by features of this network: ${INCEPTION}, ${I3D}, ${FASHION_MNIST} or a classifier's folder`,
   },
   reference: {
     value: 'PATH',
-    help: 'images or videos that --network compares with, as acdit evaluate takes them',
+    help: 'images or videos that the search compares samples with, as for acdit evaluate',
   },
-  'search-samples': countFlag('samples per guidance that is tried', { minimum: 2, default: SEARCH_SAMPLES }),
+  'search-samples': countFlag('samples for each guidance that the search tries', {
+    minimum: 2,
+    default: SEARCH_SAMPLES,
+  }),
   inception: { value: 'FILE', help: 'weights of the Inception network: .pth, .pb or .safetensors' },
   i3d: { value: 'FILE', help: 'weights of I3D for videos: .pt or .safetensors' },
   vae: { value: 'DIR', help: 'autoencoder of a model of latents, for --network' },
-  samples: countFlag('samples to fit to; as many again choose and measure', {
+  samples: countFlag(
+    'samples to fit to; half as many choose between fits, and half as many measure the error',
+    {
+      minimum: 2,
+      default: TUNING_SAMPLES,
+    },
+  ),
+  'reference-steps': countFlag('solver steps of the reference, which stands for the exact solution', {
     minimum: 2,
-    default: TUNING_SAMPLES,
+    default: REFERENCE_STEPS,
   }),
-  'reference-steps': countFlag('steps of the exact solution', { minimum: 2, default: REFERENCE_STEPS }),
   seed: countFlag("random seed of the samples' noise", { minimum: 0, default: TUNING_SEED }),
   batch: countFlag('samples per pass (default: 16, fewer if the cache would exceed 1 GB)'),
   video: { help: 'without MODEL: the bundled video model' },
@@ -67,9 +78,10 @@ export const command = defineCommand({
   name: 'tune',
   positionals: ['[MODEL]'],
   summary:
-    'Fit a solver to a model, so that a few steps per block come close to the exact solution. It is written to solver.json\n' +
-    'in the model folder (for a .pt or a model of the Hugging Face Hub: in a cache folder), whose path is printed last, and\n' +
-    'used by acdit sample --solver tuned. The same command resumes if it is interrupted.',
+    'Fit a solver to a model, so that a few steps per block come close to the exact solution. The solver is written to\n' +
+    'solver.json in the model folder (for a .pt or a model of the Hugging Face Hub: in a cache folder), and the path of the\n' +
+    'file is printed last. acdit sample uses it with --preset fast or --solver tuned. If tuning is interrupted, the same\n' +
+    'command resumes it.',
   flags: tuneFlags,
   examples: [
     'acdit tune runs/my-model',
