@@ -11,7 +11,7 @@ node1 slots=1
 node2 slots=1
 HOSTS
 
-# Test the cluster first: who is there, latency and bandwidth.
+# Test the cluster first: list the ranks, and measure latency and bandwidth.
 mpirun --hostfile "$hosts" npx acdit info --ranks
 
 # To save and stop: pkill -USR2 mpirun. Ctrl-C leaves the ranks two seconds, which may not be enough.

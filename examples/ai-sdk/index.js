@@ -1,4 +1,4 @@
-// The AI SDK with a server in the same program; `baseURL` alone reaches one elsewhere.
+// The AI SDK with a server in the same program. For a server elsewhere, give `baseURL` instead of `fetch`.
 import { writeFile } from 'node:fs/promises';
 import { createAcdit } from 'acdit/ai-sdk';
 import { acditApp } from 'acdit/server';

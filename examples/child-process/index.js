@@ -1,4 +1,4 @@
-// Sampling in a child process: this one stays responsive meanwhile.
+// Sampling in a child process, so that this one stays responsive.
 import { open } from 'acdit';
 
 const acdit = await open('fashion-mnist', { process: true });

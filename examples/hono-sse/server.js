@@ -1,4 +1,4 @@
-// A route that streams an image as it grows, as server-sent events; and the whole API below /ai.
+// A route that streams an image as it grows, as server-sent events; and the whole API under /ai.
 import { serve } from '@hono/node-server';
 import { open } from 'acdit';
 import { acditApp } from 'acdit/server';

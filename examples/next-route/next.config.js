@@ -1,2 +1,2 @@
-/** Packages with native code, or that start processes of their own, are not bundled. */
+/** Next must not bundle packages that have native code or start processes. */
 export default { serverExternalPackages: ['acdit', 'onnxruntime-node', 'sharp'] };

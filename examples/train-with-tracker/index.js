@@ -15,7 +15,7 @@ const recipe = parseRecipe({
   output: { folder: 'run', checkpointEvery: 20, logEvery: 5 },
 });
 
-/** A tracker of your own: any object or service can take the place of this list. */
+/** Your own tracker: replace this list with any object or service. */
 const losses = [];
 const report = {
   ...silentReporter,
