@@ -40,11 +40,22 @@ function cacheFolder(): string {
 }
 
 /**
- * Reads the solver that was fitted to a model, if there is one. Reads all weights, to see that it was fitted to this one.
+ * Reads the solver that was fitted to a model; none if there is none, or if it is damaged or another model's, such as one of
+ * the weights that a training replaced. Reads all weights, to see that it was fitted to this model.
  * @param path of the model
- * @throws {CheckpointError} if it is damaged, or was made for another model
  */
 export async function findTunedSolver(
+  path: string,
+  model: StoredModel,
+  signal?: AbortSignal,
+): Promise<SolverFile | undefined> {
+  return storedSolver(path, model, signal).catch((error) => {
+    if (error instanceof CheckpointError) return undefined;
+    throw error;
+  });
+}
+
+async function storedSolver(
   path: string,
   model: StoredModel,
   signal?: AbortSignal,
@@ -67,7 +78,7 @@ function checkedSolver(text: string, file: string, fingerprint: string, { config
 }
 
 /**
- * Reads the solver that was fitted to a model, as {@link findTunedSolver}.
+ * Reads the solver that was fitted to a model, where it is asked for.
  * @throws {CheckpointError} if there is none, it is damaged, or was made for another model
  */
 export async function readTunedSolver(
@@ -75,7 +86,7 @@ export async function readTunedSolver(
   model: StoredModel,
   signal?: AbortSignal,
 ): Promise<SolverFile> {
-  const found = await findTunedSolver(path, model, signal);
+  const found = await storedSolver(path, model, signal);
   if (found) return found;
   throw new CheckpointError(
     `${path}: there is no tuned solver for this model; make one with acdit tune ${printable(path)}`,

@@ -17,7 +17,7 @@ import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { tinyClassifier } from '../../test/support/tiny-classifier.ts';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
 import { saveClassifier } from '../checkpoints/classifier.ts';
-import { openModel } from '../checkpoints/load.ts';
+import { loadModel, openModel } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import type { Guidance } from '../diffusion/guidance.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -271,6 +271,15 @@ describe('solver.json', () => {
     const model = await openModel(folder);
     await expect(model.tunedSolver?.()).rejects.toThrow(message);
     await model.archive.close();
+  });
+
+  it('of other weights does not keep the model from being loaded', async () => {
+    const folder = await tinyFolder();
+    const { file } = await tune(folder);
+    expect((await loadModel(folder)).tuned?.defaultSteps).toBeDefined();
+    const solver = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify({ ...solver, model: '0123456789abcdef' }));
+    expect((await loadModel(folder)).tuned).toBeUndefined();
   });
 
   it('that is cut off or missing is reported', async () => {
