@@ -1,4 +1,5 @@
 /** @file Sampling in 8 bits: how close it comes to float32, and that its paths agree to the last bit. */
+// @module-tag slow
 
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

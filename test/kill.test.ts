@@ -1,4 +1,5 @@
 /** @file A short run of the kill test, see docs/reliability.md. */
+// @module-tag slow
 
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';

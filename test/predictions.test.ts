@@ -1,3 +1,5 @@
+// @module-tag slow
+
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import type { Dataset } from '../src/data/dataset.ts';

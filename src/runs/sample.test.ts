@@ -82,7 +82,7 @@ describe('sample', () => {
     const controller = new AbortController();
     const report: Reporter = {
       ...silentReporter,
-      progress: () => ({ update: (done) => done === 12 && controller.abort(), finish() {} }),
+      progress: () => ({ update: (passes) => passes === 24 && controller.abort(), finish() {} }),
     };
     const { samples, grid } = await sample({
       model,

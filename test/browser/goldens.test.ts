@@ -1,4 +1,5 @@
 /** The golden numbers of the official code, met in a real browser: on WebAssembly, and on WebGPU. */
+// @module-tag slow
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Check } from '../../src/verification/index.ts';

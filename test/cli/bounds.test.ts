@@ -1,4 +1,5 @@
 /** @file What takes more of the machine than there is, is refused before any weights are read. */
+// @module-tag slow
 
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

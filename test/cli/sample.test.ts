@@ -402,7 +402,7 @@ describe('acdit sample with bad input', () => {
     writeFileSync(inFolder('text.npy'), 'no array');
     const withNoise = (name: string) => sample(pixels, '--labels', '0', '--noise', inFolder(name));
     expectBadInput(await withNoise('noise.npy'), 'must have shape [1,4,4,4]', 'got [1,4,4,3]');
-    expectBadInput(await withNoise('text.npy'), 'text.npy', 'no .npy file');
+    expectBadInput(await withNoise('text.npy'), 'text.npy', 'not a .npy file');
     expectBadInput(await withNoise('missing.npy'), 'missing.npy cannot be read (ENOENT)');
   });
 
