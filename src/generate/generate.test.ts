@@ -118,6 +118,7 @@ describe('generate', () => {
     ['guidance', 'bag', { guidance: -1 }, 'guidance.scale must be 0 or more, got -1'],
     ['steps', 'bag', { steps: 0 }, 'steps must be an integer from 1 to 1000'],
     ['count', 'bag', { count: 0 }, 'count must be a whole number of at least 1, got 0'],
+    ['more than fit', ['bag', 1], { count: 40_000, steps: 1 }, 'count must be at most 32768, so that all'],
     ['keep alone', 'bag', { keep: 1 }, 'keep is how much of `continue` is kept'],
   ])('refuses %s', async (_, prompt, options, message) => {
     const refused = acdit.generate(prompt, options);

@@ -82,6 +82,8 @@ export interface AcditParts extends Engine {
 }
 
 const DEFAULT_PREVIEWS = 10;
+/** Max samples of a call, which are all held in memory. */
+const MAX_SAMPLES = 2 ** 16;
 
 /**
  * A model, ready to make samples. Any number of calls may run at once: they share the network's passes, and on a CPU each
@@ -191,6 +193,13 @@ export class Acdit implements AsyncDisposable, Disposable {
     const signal = own ? AbortSignal.any([own, this.#end.signal]) : this.#end.signal;
     signal.throwIfAborted();
     const classes = labelsOf(config, prompt);
+    if (classes.length * count > MAX_SAMPLES) {
+      const most = Math.floor(MAX_SAMPLES / classes.length);
+      throw invalidOption(
+        'count',
+        `must be at most ${most}, so that all samples fit in memory, got ${count}`,
+      );
+    }
     const request = {
       ...defined({
         tuned: this.#parts.sampler.tuned,

@@ -1,11 +1,12 @@
 import { afterAll, expect, it } from 'vitest';
 import { tinyPixels } from '../../test/support/tiny-model.ts';
 import type { StoredModel } from '../checkpoints/load.ts';
+import type { Guidance } from '../diffusion/guidance.ts';
 import { topologicalOrder } from '../graph/symbolic.ts';
 import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
 import { silentReporter } from './reporter.ts';
-import { noteSlowPrecision } from './sampling-plan.ts';
+import { guidanceRecord, noteSlowPrecision } from './sampling-plan.ts';
 
 const device = openCpu();
 afterAll(() => device.dispose());
@@ -40,4 +41,13 @@ it.each([
   const report = { ...silentReporter, note: (text: string) => void notes.push(text) };
   await noteSlowPrecision({ model, device: slowWith(operator), precision }, report);
   expect(notes.map((note) => note.split(':')[0])).toEqual(expected);
+});
+
+it('guidance that means the same is recorded alike, so that files of samples resume', () => {
+  const text = (guidance: Guidance) => JSON.stringify(guidanceRecord({ guidance }));
+  const expected = JSON.stringify({ cfg: 2, guidance: { scale: 2, interval: [-2, 6] } });
+  expect(text({ scale: 2, interval: [-2, 6] })).toBe(expected);
+  expect(text({ interval: [-2, 6], schedule: 'constant', scale: 2 })).toBe(expected);
+  expect(text({ scale: 2, schedule: 'constant' })).toBe('{"cfg":2}');
+  expect(text({ scale: 2, schedule: 'linear' })).toContain('linear');
 });

@@ -110,10 +110,12 @@ export function settingsOf(
   return { ...settings, passes: passesOfBlocks(first), device, precision, ...share };
 }
 
-/** Returns guidance as records hold it: the scale alone, if that is all there is. */
-export function guidanceRecord({ guidance }: Pick<SamplingSettings, 'guidance'>) {
-  const isPlain = guidance.interval === undefined && (guidance.schedule ?? 'constant') === 'constant';
-  return { cfg: guidance.scale, ...(!isPlain && { guidance }) };
+/** Returns guidance as records hold it: the scale alone, if that is all there is. Guidance that means the same is the same. */
+export function guidanceRecord({
+  guidance: { scale, interval, schedule },
+}: Pick<SamplingSettings, 'guidance'>) {
+  const rest = { ...(interval && { interval }), ...(schedule === 'linear' && { schedule }) };
+  return { cfg: scale, ...(Object.keys(rest).length > 0 && { guidance: { scale, ...rest } }) };
 }
 
 /** Says so if 8 bits, which were asked for, are slower than float32 on this processor. */

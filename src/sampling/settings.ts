@@ -241,6 +241,8 @@ function tunedSteps(
 ): Pick<BlockSettings, 'steps' | 'timesteps' | 'weights'> {
   if (!tuned)
     throw invalid('solver', 'cannot be tuned, since no solver is given that was fitted to the model');
+  if (!Array.isArray(tuned.solvers))
+    throw invalid('tuned', 'must be a tuned solver, as loadModel returns it');
   const [asked] = [steps].flat();
   const own = tuned.solvers.find((solver) => solver.steps === asked);
   if (!own) {

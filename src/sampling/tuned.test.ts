@@ -79,6 +79,7 @@ describe('the tuned solver', () => {
       },
       'block 1 of the solver with 1 steps: timesteps must be',
     ],
+    ['that is none', {} as TunedSolver, 'must be a tuned solver'],
   ])('%s is refused', (_, wrong, problem) => {
     expect(() => planSampling(config, { labels: [0], solver: 'tuned', tuned: wrong })).toThrow(
       `sample: tuned ${problem}`,
