@@ -1,6 +1,7 @@
 /** @file Diffusion without a network: noise schedules, solvers as pure steps, guidance. */
 
 export {
+  type BlockGuidance,
   GUIDANCE_SCHEDULES,
   type Guidance,
   type GuidanceBranches,

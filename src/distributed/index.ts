@@ -12,7 +12,7 @@
  */
 
 export { alone, type Communicator, type Ranks, type RoundOptions } from './communicator.ts';
-export { inOrder } from './in-order.ts';
+export { type InOrderOptions, inOrder } from './in-order.ts';
 export { detectLaunch, type Launch } from './launcher.ts';
 export { type ConnectOptions, connectRanks } from './mpi-communicator.ts';
 export { dealPieces, type Ownership, ownPieces, type Span } from './ownership.ts';

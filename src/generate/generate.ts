@@ -174,10 +174,12 @@ export class Acdit implements AsyncDisposable, Disposable {
     return this.#closed;
   }
 
+  /** Gives back its memory, as {@link Acdit.dispose}: `await using acdit = await open(...)`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
 
+  /** Gives back its memory, without waiting for it: `using acdit = await open(...)`. */
   [Symbol.dispose](): void {
     void this.dispose();
   }

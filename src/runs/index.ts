@@ -41,3 +41,4 @@ export { type SampleNpzOptions, type SampleNpzResult, sampleNpz } from './sample
 export type { SamplingOptions, SamplingRecord } from './sampling-plan.ts';
 export { type TrainModelOptions, type TrainModelResult, trainModel } from './train.ts';
 export { type TuneOptions, type TuneResult, tuneModel } from './tune.ts';
+export type { GuidanceSearch } from './tune-guidance.ts';

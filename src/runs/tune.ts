@@ -35,7 +35,7 @@ export const TUNING_SEED = 1;
 export interface TuneOptions extends RunContext, SamplerSource {
   /** Path of the model, in whose folder the solver is kept. */
   readonly path: string;
-  /** Numbers of steps to fit (default: {@link TUNED_STEPS}). */
+  /** Numbers of steps to fit (default: 5, 6, 7, 8, 10, 12). */
   readonly steps?: readonly number[] | undefined;
   /** Steps of the solver that is used by default (default: 8, or what of `steps` is nearest). */
   readonly defaultSteps?: number | undefined;

@@ -1,3 +1,3 @@
 /** @file What a device is to the rest of the package. `acdit/runtime/node` opens one. */
 
-export type { Device, Feeds, Program } from './device.ts';
+export type { Device, DeviceTensor, Feeds, KeepingProgram, Program, Results } from './device.ts';

@@ -2,6 +2,7 @@
 
 export { type DecodeFrames, type FramesEvent, streamFrames } from './frames.ts';
 export { checkAutoencoder, latentsToImages } from './latents-to-images.ts';
+export type { Fallback } from './load-check.ts';
 export type { SamplingMemory } from './memory.ts';
 export type { BatchingOptions, PassInfo } from './noise-predictor.ts';
 export { DEFAULT_SEED } from './request.ts';

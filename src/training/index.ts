@@ -1,6 +1,12 @@
 /** @file Training: recipes, the loss and its gradient, AdamW, the trainer, logs and checkpoints. */
 
-export { resumeTraining, saveTraining, type TrainingPoint } from './checkpoint.ts';
+export {
+  resumeTraining,
+  type StoredPoint,
+  type StoredState,
+  saveTraining,
+  type TrainingPoint,
+} from './checkpoint.ts';
 export {
   type ClassifierOptions,
   type ClassifierStep,
@@ -24,6 +30,7 @@ export {
 export type { TrainingMemory } from './memory.ts';
 export {
   type BatchesStart,
+  type BatchShare,
   type NoisedBatchesOptions,
   type NoisingOptions,
   noiseBatch,
@@ -41,6 +48,7 @@ export {
 } from './optimizer.ts';
 export { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from './recipe.ts';
 export { CHANGEABLE_KEYS, type ChangeableKey } from './same-run.ts';
+export type { RankReport, Stepper, StepperParts, StepResult, Team } from './team.ts';
 export type { LogitNormal, TimestepSampling } from './timestep-sampling.ts';
 export { type StepReport, type TrainingHooks, type TrainingOptions, train } from './trainer.ts';
 export { type BatchWorkerHooks, workerBatches } from './worker-batches.ts';

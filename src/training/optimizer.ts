@@ -53,7 +53,7 @@ export interface Optimizer {
   /** The L2 norm of all gradients together. */
   norm(gradients: Weights): Promise<number>;
   /**
-   * Sums of the gradients' squares, one of each row of {@link ROW} values; a vector's last row may be shorter. The norm is
+   * Sums of the gradients' squares, one of each row of `ROW` values; a vector's last row may be shorter. The norm is
    * the root of their sum, added one after the other.
    */
   rowSums(gradients: Weights): AsyncGenerator<Float32Array>;

@@ -38,6 +38,7 @@ export interface StepperParts {
 
 /** Takes steps. */
 export interface Stepper {
+  /** Takes the step after `point`, with the next micro-batches of `source`. */
   step(
     point: TrainingPoint,
     source: AsyncGenerator<NoisedBatch, void, void>,
@@ -53,5 +54,6 @@ export interface Team {
   lead(work: () => Promise<void>): Promise<void>;
   /** Returns the whole moving average, for the work of the first process. */
   average(point: TrainingPoint): Promise<Weights>;
+  /** Makes what computes steps: alone, or this process's share of them. */
   createStepper(parts: StepperParts): Stepper;
 }
