@@ -1,4 +1,5 @@
 /** Calls at once on shared objects in a real browser: as alone, bit for bit on WebAssembly and nearly so on WebGPU. */
+// @module-tag slow
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SOFTWARE_WEBGPU, withoutChromium } from '../support/chromium.ts';
