@@ -185,7 +185,7 @@ function keepingProgramOf(session: OpenSession, kept: readonly string[]): Keepin
       const results: Results = { outputs: {}, kept: {} };
       for (const [name, value] of Object.entries(made)) {
         if (!wanted.includes(name)) value.dispose();
-        else if (kept.includes(name)) results.kept[name] = new KeptTensor(value);
+        else if (kept.includes(name)) results.kept[name] = new KeptTensor(readable(value));
         else results.outputs[name] = fromRuntime(value);
       }
       return results;
@@ -264,14 +264,25 @@ function checkFeeds(feeds: DeviceFeeds, shapes: ReadonlyMap<string, Shape>): voi
 /** @throws {DeviceError} if shape and data do not fit together. */
 export function runtimeTensor(runtime: Runtime['ort'], { dtype, shape, data }: Tensor): RuntimeTensor {
   try {
-    return new runtime.Tensor(dtype as 'float32', data as Float32Array, shape);
+    return readable(new runtime.Tensor(dtype as 'float32', data as Float32Array, shape));
   } catch (cause) {
     throw runFailure(cause);
   }
 }
 
 export function fromRuntime(value: RuntimeTensor): Tensor {
-  return { dtype: value.type as DType, shape: value.dims, data: value.data as Float32Array };
+  return { dtype: value.type as DType, shape: value.dims, data: readable(value).data as Float32Array };
+}
+
+/**
+ * Makes the data of half floats on the host a `Uint16Array`, in place. Where JavaScript has `Float16Array`, ONNX Runtime uses
+ * it, although its binding for Node cannot read it.
+ */
+function readable(tensor: RuntimeTensor): RuntimeTensor {
+  if (tensor.type !== 'float16' || tensor.location !== 'cpu' || tensor.data instanceof Uint16Array)
+    return tensor;
+  const { buffer, byteOffset, length } = tensor.data as unknown as Uint16Array<ArrayBuffer>;
+  return Object.defineProperty(tensor, 'data', { value: new Uint16Array(buffer, byteOffset, length) });
 }
 
 /**
