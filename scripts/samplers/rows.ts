@@ -2,7 +2,7 @@
 
 import type { SolverFile } from '../../src/checkpoints/solver-file.ts';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
-import { planSampling } from '../../src/sampling/request.ts';
+import { meanPasses, planSampling } from '../../src/sampling/request.ts';
 import type { SettingsRequest } from '../../src/sampling/settings.ts';
 
 /** A way to sample. */
@@ -38,9 +38,8 @@ const EVEN_STEPS = 10;
 export function rowsOf(config: AcditConfig, tuned: SolverFile): Row[] {
   const { guidance } = tuned;
   const row = (name: string, title: string, settings: SettingsRequest, curve?: Row['curve']): Row => {
-    const { passes } = planSampling(config, { labels: [0], tuned, ...settings });
-    const mean = passes.reduce((sum, count) => sum + count, 0) / passes.length;
-    return { name, title, passes: mean, settings, ...(curve && { curve }) };
+    const passes = meanPasses(planSampling(config, { labels: [0], tuned, ...settings }));
+    return { name, title, passes, settings, ...(curve && { curve }) };
   };
   const even: SettingsRequest = { steps: EVEN_STEPS, timesteps: 'logsnr' };
   return [

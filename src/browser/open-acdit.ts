@@ -15,9 +15,9 @@ import { defaultBatch } from '../runs/batches.ts';
 import { type BrowserDeviceOptions, openBrowserDevice } from '../runtime/browser.ts';
 import type { Device } from '../runtime/device.ts';
 import { givenFromFrames } from '../sampling/given.ts';
-import { checkAutoencoder, latentsToImages } from '../sampling/latents-to-images.ts';
+import { checkAutoencoder, imagesToLatents, latentsToImages } from '../sampling/latents-to-images.ts';
 import { createSampler } from '../sampling/sampler.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { requireDecodingMemory, requireMemory } from './memory.ts';
 import {
   type NamedBlob,
@@ -147,13 +147,8 @@ function createCoder(config: AcditConfig, stored: StoredAutoencoder, device: Dev
   return {
     decode: async (latents: Tensor<'float32'>, options: { signal?: AbortSignal | undefined } = {}) =>
       latentsToImages(await partFor('decoder'), config, latents, options),
-    async encode(images: Tensor<'float32'>, signal: AbortSignal): Promise<Tensor<'float32'>> {
-      const { shape, data } = (await (await partFor('encoder')).encode(images, { signal })).mean;
-      return float32(
-        shape,
-        data.map((value) => value * stored.config.scalingFactor),
-      );
-    },
+    encode: async (images: Tensor<'float32'>, signal: AbortSignal) =>
+      imagesToLatents(await partFor('encoder'), images, { signal }),
   };
 }
 

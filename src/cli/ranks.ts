@@ -5,12 +5,13 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf } from '../attempt.ts';
-import { agree, rankName, SharedFailure } from '../distributed/agree.ts';
+import { rankName, SharedFailure } from '../distributed/agree.ts';
 import { factsOfAll, processorKind, requireAlike } from '../distributed/alike.ts';
 import type { Communicator, Ranks } from '../distributed/communicator.ts';
 import { detectLaunch, type Launch } from '../distributed/launcher.ts';
 import { connectRanks } from '../distributed/mpi-communicator.ts';
 import { AcditError, DeviceError } from '../errors.ts';
+import { counted } from '../io/quantities.ts';
 import { packageVersion } from '../package-version.ts';
 import { silentReporter } from '../runs/reporter.ts';
 import { onnxRuntimeVersion } from '../runtime/node.ts';
@@ -79,11 +80,6 @@ export async function onRanks<T>(
   }
 }
 
-/** Runs work on each rank, or here alone, and fails on all if it fails on one. */
-export function onEach<T>(ranks: Ranks | undefined, work: () => Promise<T>): Promise<T> {
-  return ranks ? agree(ranks.communicator, work) : work();
-}
-
 function connect(
   launch: Launch,
   patience: number | undefined,
@@ -110,8 +106,7 @@ async function describeRanks(ranks: Communicator, { say, warn }: TerminalReporte
   });
   const all = await factsOfAll(ranks, { processor: processorKind() });
   const machines = new Set(all.map(({ host }) => host)).size;
-  const count = (n: number, unit: string): string => `${n} ${unit}${n === 1 ? '' : 's'}`;
-  say(`${ranks.size} processes on ${count(machines, 'machine')}, ${ranks.library}`);
+  say(`${ranks.size} processes on ${counted(machines, 'machine')}, ${ranks.library}`);
   const other = all.findIndex(({ processor }) => processor !== all[0]?.processor);
   if (other < 0) return;
   warn(

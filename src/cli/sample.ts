@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { solverChoices } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
+import { onEach } from '../distributed/agree.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { parseNpy } from '../formats/npy.ts';
@@ -33,7 +34,7 @@ import {
   wholeNumber,
 } from './flags.ts';
 import { guidanceFlags, guidanceOptions } from './guidance-flags.ts';
-import { onEach, onRanks, rankFlags } from './ranks.ts';
+import { onRanks, rankFlags } from './ranks.ts';
 import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from './shared-flags.ts';
 
 const sampleFlags = {

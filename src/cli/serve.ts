@@ -10,7 +10,7 @@ import { bundledModel, decoderPath, hubModelName, modelPath } from '../runs/mode
 import { machine } from '../runtime/machine.ts';
 import { DEFAULT_STEPS } from '../sampling/settings.ts';
 import { MAX } from '../server/api.ts';
-import { DEFAULT_LIMITS } from '../server/context.ts';
+import { DEFAULT_CAPACITY, DEFAULT_LIMITS } from '../server/context.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceName, precisionFlag } from './device.ts';
@@ -30,8 +30,11 @@ const serveFlags = {
     parse: list((name) => name),
     help: 'additional host names that requests may use, separated by commas',
   },
-  batch: countFlag('max samples per model at once', { default: 16 }),
-  queue: countFlag('max waiting requests per model; more get 429', { minimum: 0, default: 64 }),
+  batch: countFlag('max samples per model at once', { default: DEFAULT_CAPACITY.batch }),
+  queue: countFlag('max waiting requests per model; more get 429', {
+    minimum: 0,
+    default: DEFAULT_CAPACITY.queue,
+  }),
   'max-n': countFlag('max samples per request', { maximum: MAX.samples, default: DEFAULT_LIMITS.samples }),
   'max-steps': countFlag('max steps per block', { maximum: MAX.steps, default: DEFAULT_LIMITS.steps }),
   'max-blocks': countFlag("max blocks of a video; a model's own are always allowed", {

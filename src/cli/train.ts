@@ -1,5 +1,6 @@
 /** @file `acdit train`: train a model by a recipe, or resume where it stopped. */
 
+import { onEach } from '../distributed/agree.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { trainModel } from '../runs/train.ts';
 import { openCpu } from '../runtime/node.ts';
@@ -7,7 +8,7 @@ import { CHANGEABLE_KEYS } from '../training/same-run.ts';
 import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { choice, type Flags, list } from './flags.ts';
-import { onEach, onRanks, rankFlags } from './ranks.ts';
+import { onRanks, rankFlags } from './ranks.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import { reportFlags } from './shared-flags.ts';
 

@@ -3,7 +3,7 @@
 import { hostname } from 'node:os';
 import { at } from '../at.ts';
 import { AcditError } from '../errors.ts';
-import type { Communicator } from './communicator.ts';
+import type { Communicator, Ranks } from './communicator.ts';
 
 /** A failure that all ranks know of; the first rank reports it. */
 export class SharedFailure extends AcditError {
@@ -36,6 +36,14 @@ export async function agree<T>(ranks: Communicator, work: () => Promise<T>): Pro
           : String(error);
     return ranks.rank === 0 ? message || 'failed' : `${rankName(ranks)}: ${message}`;
   }
+}
+
+/** Runs work on each rank, or here alone, and fails on all if it fails on one. */
+export function onEach<T>(
+  ranks: Pick<Ranks, 'communicator'> | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  return ranks ? agree(ranks.communicator, work) : work();
 }
 
 /** The rank and its machine, for messages: `rank 3 on n4`. */

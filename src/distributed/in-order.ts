@@ -1,13 +1,8 @@
 /** @file Items that ranks make, and the first one takes in order: item i is made by rank i mod R. */
 
 import { at } from '../at.ts';
-import { agree } from './agree.ts';
 import type { Ranks } from './communicator.ts';
-
-/** What a rank says after it has made an item, or could not. */
-const CONTINUE = 0;
-const STOP = 1;
-const FAILED = 2;
+import { ROUND, settleRound } from './round.ts';
 
 /** How items are made, and taken. */
 export interface InOrderOptions {
@@ -41,7 +36,7 @@ export async function inOrder(
         bytes = await make(first + rank, wish);
       });
     }
-    const state = wish.aborted ? STOP : failure ? FAILED : CONTINUE;
+    const state = wish.aborted ? ROUND.stop : failure ? ROUND.failed : ROUND.continue;
     await settle(state);
     const items = await communicator.gatherToFirst(bytes);
     await attempt(async () => {
@@ -50,17 +45,10 @@ export async function inOrder(
       }
     });
   }
-  await settle(failure ? FAILED : CONTINUE);
+  await settle(failure ? ROUND.failed : ROUND.continue);
 
   async function settle(state: number): Promise<void> {
     const states = (await communicator.gatherToAll(Uint8Array.of(state))).map((bytes) => at(bytes, 0));
-    if (states.includes(FAILED)) {
-      await agree(communicator, () =>
-        state === FAILED ? Promise.reject(failure?.error) : Promise.resolve(),
-      );
-    }
-    if (!states.includes(STOP)) return;
-    stop.abort(new Error('interrupted'));
-    stop.signal.throwIfAborted();
+    await settleRound({ communicator, stop }, states, failure);
   }
 }

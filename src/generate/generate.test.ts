@@ -11,11 +11,10 @@ import { runInProcess } from '../../test/support/cli.ts';
 import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { saveAutoencoder } from '../../test/support/tiny-autoencoder.ts';
-import { saveTiny, tinyLatents, tinyPixels } from '../../test/support/tiny-model.ts';
+import { saveTiny, tinyLatents, tinyPixels, tinyVideo } from '../../test/support/tiny-model.ts';
 import { AcditError, ArgumentError } from '../errors.ts';
 import { encodePng, type Image, readImage } from '../media/image.ts';
 import { framesOf } from '../media/pixels.ts';
-import { validateConfig } from '../models/acdit/config.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import { openCpu } from '../runtime/node.ts';
 import { createSampler, finalLatents } from '../sampling/sampler.ts';
@@ -26,14 +25,6 @@ import type { GeneratedSample } from './sample.ts';
 const LOADER = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 process.execArgv.push('--import', LOADER); // for the processes that are started here
 
-const tinyVideo = validateConfig({
-  ...tinyPixels,
-  hidden: 64,
-  frames: 8,
-  blockSize: 32,
-  squareBlocks: false,
-  positionSplit: [2, 3, 3],
-});
 const device = openCpu({ threads: 1 });
 const opened: Acdit[] = [];
 afterAll(async () => {

@@ -5,6 +5,7 @@
 
 import { at } from '../at.ts';
 import { AcditError, ArgumentError } from '../errors.ts';
+import { invalidOption } from '../invalid-option.ts';
 import type { Image } from '../media/pixels.ts';
 import { classIndex, className, requireClass, requireClassNumber } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -295,10 +296,6 @@ function labelsOf(config: AcditConfig, prompt: Prompt): PerBlock[] {
 function requireCount(name: string, value: number, least: number): void {
   if (Number.isInteger(value) && value >= least) return;
   throw invalidOption(name, `must be a whole number of at least ${least}, got ${value}`);
-}
-
-function invalidOption(field: string, problem: string): ArgumentError {
-  return new ArgumentError(`${field} ${problem}`, { field, problem });
 }
 
 function atLeastOne(samples: readonly GeneratedSample[]): GeneratedSamples {

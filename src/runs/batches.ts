@@ -4,6 +4,7 @@ import { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
+import { cacheBytes } from '../sampling/cache.ts';
 import type { LoadCheckOptions } from '../sampling/load-check.ts';
 import type { Precision } from '../sampling/precision.ts';
 import { createSampler, type SampleEvent, type SampleRequest, type Sampler } from '../sampling/sampler.ts';
@@ -49,12 +50,14 @@ const LARGEST_THROUGHPUT_BATCH = 32;
 
 /** Returns the batch size with a cache of at most a gigabyte, up to 16, or up to 32 where nobody waits for the first. */
 export function defaultBatch(
-  { layers, hidden, blocks, blockSize }: AcditConfig,
+  config: AcditConfig,
   { throughput = false }: { readonly throughput?: boolean } = {},
 ): number {
-  const cacheBytes = 2 * 4 * layers * hidden * (blocks - 1) * blockSize;
   const most = throughput ? LARGEST_THROUGHPUT_BATCH : LARGEST_DEFAULT_BATCH;
-  return Math.max(1, Math.min(most, Math.floor(CACHE_BYTES / Math.max(cacheBytes, 1))));
+  return Math.max(
+    1,
+    Math.min(most, Math.floor(CACHE_BYTES / Math.max(cacheBytes(config, config.blocks - 1), 1))),
+  );
 }
 
 /** Yields what a sampler is asked for, batch after batch, from sample `first` on (default: 0). */

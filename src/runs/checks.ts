@@ -8,11 +8,6 @@ import { type SamplingExtent, samplingMemory } from '../sampling/memory.ts';
 import type { Activations } from '../training/gradient-pass.ts';
 import { trainingMemory } from '../training/memory.ts';
 
-/** Makes the error for an option that is not valid. @param problem continues a sentence that begins with the option's name. */
-export function invalidOption(name: string, problem: string, options: ErrorOptions = {}): ArgumentError {
-  return new ArgumentError(`${name} ${problem}`, { ...options, field: name, problem });
-}
-
 /**
  * Checks that files can be written without loss: a run replaces one only if it is asked to.
  * @param paths of files to write; undefined ones are left out.

@@ -1,10 +1,10 @@
 /** @file Which classes a run samples, and how often. */
 
 import { at } from '../at.ts';
+import { invalidOption } from '../invalid-option.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { PerBlock } from '../sampling/settings.ts';
 import { Generator } from '../tensor/generator.ts';
-import { invalidOption } from './checks.ts';
 import { type ParsedLabels, parseLabels } from './labels.ts';
 
 /** The classes of a run's samples. */

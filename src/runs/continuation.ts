@@ -3,14 +3,15 @@
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { videoFrames } from '../data/videos/clip.ts';
 import { requireFitting } from '../decoding/decoder.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import type { Image } from '../media/pixels.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { openCpu } from '../runtime/node.ts';
 import { givenFromFrames, type KeepOptions } from '../sampling/given.ts';
-import { float32, type Tensor } from '../tensor/tensor.ts';
-import { invalidOption } from './checks.ts';
+import { imagesToLatents } from '../sampling/latents-to-images.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 
 /** What is continued, and how much of it is kept. */
 export interface Continuation extends KeepOptions {
@@ -51,9 +52,7 @@ async function encoded(
     closingAfter(await openAutoencoder(vae), async (stored) => {
       await requireFitting(config, stored, vae);
       const autoencoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
-      const { shape, data } = (await autoencoder.encode(images, { signal })).mean;
-      const scaled = data.map((value) => value * stored.config.scalingFactor);
-      return float32(shape, scaled);
+      return imagesToLatents(autoencoder, images, { signal });
     }),
   );
 }

@@ -9,11 +9,12 @@ import { type StorageType, type StoredWeights, saveModel, storedAs } from '../ch
 import { ArgumentError } from '../errors.ts';
 import { byteCount } from '../formats/safetensors.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { writeFolderAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { parameters } from '../models/acdit/weights.ts';
-import { existsError, invalidOption } from './checks.ts';
+import { existsError } from './checks.ts';
 import { type NamedModelOptions, openNamedModel } from './model-path.ts';
 import { contextOf } from './reporter.ts';
 

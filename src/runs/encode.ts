@@ -16,12 +16,12 @@ import {
 import { frameBytes } from '../data/latents/shard.ts';
 import { openImages, openVideos } from '../data/open.ts';
 import { ArgumentError } from '../errors.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { missingSpace } from '../io/file-source.ts';
 import { formatBytes, formatDuration } from '../io/quantities.ts';
 import { createAutoencoder } from '../models/autoencoder/autoencoder.ts';
 import { type AutoencoderConfig, downsampling } from '../models/autoencoder/config.ts';
 import type { Device } from '../runtime/device.ts';
-import { invalidOption } from './checks.ts';
 import { autoencoderPath } from './model-path.ts';
 import { type ActiveContext, contextOf, type Progress, type RunContext } from './reporter.ts';
 

@@ -2,11 +2,11 @@
 
 import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { printable } from '../io/printable.ts';
 import { type ChosenClass, className, findName, requireClass } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { PerBlock } from '../sampling/settings.ts';
-import { invalidOption } from './checks.ts';
 
 /** Labels that were read from a text. */
 export interface ParsedLabels {

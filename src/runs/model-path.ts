@@ -10,11 +10,11 @@ import type { HubEvent, HubOptions } from '../hub/events.ts';
 import { fetchAutoencoder, fetchModel, MODEL_FILE } from '../hub/fetch-model.ts';
 import { isAddress, parseHubName, RELEASED_AUTOENCODER } from '../hub/names.ts';
 import { hubSettings } from '../hub/settings.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { closingOnError } from '../io/byte-source.ts';
 import { formatBytes, formatDuration } from '../io/quantities.ts';
 import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
-import { invalidOption } from './checks.ts';
 import { type Progress, type RunContext, silentReporter } from './reporter.ts';
 
 const AUTOENCODER_NEEDED =

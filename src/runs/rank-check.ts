@@ -6,6 +6,7 @@ import { factsOfAll, processorKind } from '../distributed/alike.ts';
 import type { Communicator } from '../distributed/communicator.ts';
 import { dealPieces } from '../distributed/ownership.ts';
 import { machine } from '../runtime/machine.ts';
+import { PIECE } from '../training/optimizer.ts';
 
 /** One rank. */
 export interface RankInfo {
@@ -33,7 +34,6 @@ const LATENCY_ROUNDS = 50;
 const SUM_ROUNDS = 3;
 /** Floats that are summed: 64 MB. */
 const SUMMED = 2 ** 24;
-const PIECE = 196_608;
 const FLOAT = 4;
 
 /** Tests the ranks. Collective. */

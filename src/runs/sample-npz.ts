@@ -9,11 +9,11 @@ import { at } from '../at.ts';
 import { openAutoencoder } from '../checkpoints/autoencoder.ts';
 import { autoencoderFingerprint } from '../checkpoints/autoencoder-fingerprint.ts';
 import { modelFingerprint } from '../checkpoints/model-fingerprint.ts';
-import { agree } from '../distributed/agree.ts';
+import { onEach } from '../distributed/agree.ts';
 import { requireAlike } from '../distributed/alike.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { inOrder } from '../distributed/in-order.ts';
-import { ArgumentError, DeviceError } from '../errors.ts';
+import { ArgumentError } from '../errors.ts';
 import {
   isFinishedNpz,
   openResumableNpz,
@@ -22,6 +22,7 @@ import {
   type ResumableNpz,
 } from '../formats/resumable-npz.ts';
 import type { Origin } from '../formats/resumable-npz-journal.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { companionFile, makeFolders } from '../io/atomic-write.ts';
 import { closingAfter, closingOnError } from '../io/byte-source.ts';
 import { missingSpace } from '../io/file-source.ts';
@@ -30,10 +31,9 @@ import { formatDuration } from '../io/quantities.ts';
 import { rgbBytes } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, imageSize } from '../models/acdit/config.ts';
 import { DEFAULT_SEED, passesOfSample } from '../sampling/request.ts';
-import type { Sampler } from '../sampling/sampler.ts';
+import { finalLatents, type Sampler } from '../sampling/sampler.ts';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
 import { batchRequests, openSampler, type RanOn, sampleAhead } from './batches.ts';
-import { invalidOption } from './checks.ts';
 import { type LabelOrder, manyLabels } from './chosen-labels.ts';
 import { contextOf } from './reporter.ts';
 import {
@@ -78,7 +78,7 @@ type Run = Awaited<ReturnType<typeof prepare>>;
 export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzResult> {
   const started = performance.now();
   const { ranks } = options;
-  const run = await (ranks ? agree(ranks.communicator, () => prepare(options)) : prepare(options));
+  const run = await onEach(ranks, () => prepare(options));
   const { npz, array, chosen, report } = run;
   const { made, done, ranOn } = await complete(run, options.overwrite ?? false);
   const seconds = (performance.now() - started) / 1000;
@@ -138,10 +138,8 @@ async function complete(run: Run, overwrite: boolean): Promise<Completed> {
     if (isFirst(ranks)) output = await openOutput(run, ranOn(), overwrite);
   };
   try {
-    if (ranks) {
-      await agree(ranks.communicator, begin);
-      await requireAlike(ranks.communicator, { 'the precision': ranOn().precision });
-    } else await begin();
+    await onEach(ranks, begin);
+    if (ranks) await requireAlike(ranks.communicator, { 'the precision': ranOn().precision });
     const { file, lock } = output ?? {};
     const start = await startOf(ranks, file);
     if (start === undefined) return { made: 0, done: true, ranOn: ranOn() };
@@ -269,10 +267,7 @@ async function sampleOnRanks(
     count: batches.length,
     async make(item, signal) {
       const sampler = await open();
-      for await (const event of sampler.sample({ ...at(batches, item), signal })) {
-        if (event.kind === 'done') return make(event.latents);
-      }
-      throw new DeviceError('sampling ended without samples');
+      return make(await finalLatents(sampler.sample({ ...at(batches, item), signal })));
     },
     async take(images, item) {
       const { first = 0, labels } = at(batches, item);

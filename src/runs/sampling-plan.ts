@@ -11,6 +11,7 @@ import {
 import type { Guidance } from '../diffusion/guidance.ts';
 import type { SolverChoice } from '../diffusion/solvers/index.ts';
 import type { TunedSolver } from '../diffusion/tuned-solver.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { type AcditConfig, type Preset, tokenSize } from '../models/acdit/config.ts';
 import { layerShare } from '../models/acdit/cost.ts';
 import { timeProducts } from '../runtime/byte-products.ts';
@@ -38,7 +39,7 @@ import {
   type RanOn,
   type SamplerSource,
 } from './batches.ts';
-import { invalidOption, requireSamplingMemory } from './checks.ts';
+import { requireSamplingMemory } from './checks.ts';
 import type { LabelOptions } from './chosen-labels.ts';
 import { decoderPath } from './model-path.ts';
 import type { ActiveContext, Reporter, RunContext } from './reporter.ts';

@@ -8,17 +8,18 @@ import { solverPath } from '../checkpoints/tuned-solver.ts';
 import type { Guidance } from '../diffusion/guidance.ts';
 import type { TunedSteps } from '../diffusion/tuned-solver.ts';
 import { ArgumentError } from '../errors.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { companionFile, makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { type AcditConfig, noiseScheduleOf } from '../models/acdit/config.ts';
 import { openNoisePredictor } from '../sampling/noise-predictor.ts';
-import { planSampling, type SamplePlan } from '../sampling/request.ts';
+import { meanPasses, planSampling, type SamplePlan } from '../sampling/request.ts';
 import { type PerBlock, resolveSettings } from '../sampling/settings.ts';
 import { assembleSolvers, type FitState, fitSolvers } from '../tuning/fit-solvers.ts';
 import { defaultBatch, type SamplerSource } from './batches.ts';
-import { invalidOption, requireFreeFiles } from './checks.ts';
+import { requireFreeFiles } from './checks.ts';
 import { type ActiveContext, contextOf, type RunContext } from './reporter.ts';
 import { type GuidanceSearch, SEARCH_SAMPLES, searchGuidance } from './tune-guidance.ts';
 import { openJournal, type TuningJournal } from './tuning-journal.ts';
@@ -108,7 +109,7 @@ export async function tuneModel(options: TuneOptions): Promise<TuneResult> {
     const { guidance: _, ...made } = { ...settings, ...searched };
     const solvers = assembleSolvers(state, settings.steps, config.blocks).map((solver) => {
       const { steps, ...rest } = solver;
-      return { steps, passes: meanPasses(config, guidance, solver), ...rest };
+      return { steps, passes: solverPasses(config, guidance, solver), ...rest };
     });
     await writeSolver(file, { ...identity, guidance, defaultSteps, solvers, settings: made }, lock);
     await journal.remove();
@@ -239,10 +240,9 @@ async function fitMissing(
 }
 
 /** Returns the passes per block of a solver, the mean of all blocks. */
-function meanPasses(config: AcditConfig, guidance: Guidance, solver: TunedSteps): number {
+function solverPasses(config: AcditConfig, guidance: Guidance, solver: TunedSteps): number {
   const tuned = { defaultSteps: solver.steps, solvers: [solver] };
-  const { passes } = planSampling(config, { labels: [0], solver: 'tuned', tuned, guidance });
-  return passes.reduce((sum, count) => sum + count, 0) / passes.length;
+  return meanPasses(planSampling(config, { labels: [0], solver: 'tuned', tuned, guidance }));
 }
 
 async function writeSolver(file: string, solver: SolverFile, lock: Lock): Promise<void> {

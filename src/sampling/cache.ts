@@ -32,6 +32,11 @@ export interface KeyValueCache extends Cache {
 export const EMPTY_CACHE: Cache = { blocks: 0, keys: [], values: [] };
 export const EMPTY_SLIDING_CACHE: Cache = { ...EMPTY_CACHE, plainKeys: [] };
 
+/** Returns the bytes of the keys and values of some blocks of a sample, in float32. */
+export function cacheBytes({ layers, hidden, blockSize }: AcditConfig, blocks: number): number {
+  return 2 * 4 * layers * hidden * blocks * blockSize;
+}
+
 /** Allocates the cache of `samples` with one block more than `before`. */
 export function extendedCache(config: AcditConfig, samples: number, before: KeyValueCache): KeyValueCache {
   const blocks = before.blocks + 1;

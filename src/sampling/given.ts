@@ -1,6 +1,6 @@
 /** @file Images and videos to continue: the first blocks of them, as the model knows blocks. */
 
-import { ArgumentError } from '../errors.ts';
+import { invalidOption } from '../invalid-option.ts';
 import { type Image, samplesFromImage, withChannels } from '../media/pixels.ts';
 import { centerCrop, shortSideCrop } from '../media/resize.ts';
 import {
@@ -56,14 +56,10 @@ export async function givenFromFrames(
 /** @throws {ArgumentError} if nothing is left to make. */
 export function requireRest({ frames }: AcditConfig, keep: number, blocks: number): void {
   if (keep < blocks) return;
-  throw invalid(
+  throw invalidOption(
     'keep',
     `${keep} leaves nothing to make of ${blocks} blocks; keep fewer${frames > 1 ? ', or give more --blocks' : ''}`,
   );
-}
-
-function invalid(field: string, problem: string): ArgumentError {
-  return new ArgumentError(`${field} ${problem}`, { field, problem });
 }
 
 /** Returns the number of frames that contain some of the first blocks. */
@@ -80,7 +76,7 @@ function wholeBlocks(config: AcditConfig, frames: number): number {
 function requireEnough(config: AcditConfig, path: string, keep: number, frames: number): void {
   const needed = framesOf(config, Math.max(keep, 1));
   if (keep >= 1 && frames >= needed) return;
-  throw invalid(
+  throw invalidOption(
     'continue',
     `${path}: ${Math.max(keep, 1)} blocks are ${needed} frames, and it has ${frames}; ` +
       'give a longer clip, or keep fewer blocks with --keep',
@@ -93,13 +89,13 @@ function fitted(config: AcditConfig, frame: Image, path: string): Image {
   const image = withChannels(frame, config.space === 'pixels' && config.channels === 1 ? 1 : 3);
   if (image.width === width && image.height === height) return image;
   if (image.width < width || image.height < height) {
-    throw invalid(
+    throw invalidOption(
       'continue',
       `${path}: is ${image.width} x ${image.height} pixels, and the model makes ${width} x ${height}; give a larger one`,
     );
   }
   if (width !== height) {
-    throw invalid(
+    throw invalidOption(
       'continue',
       `${path}: is ${image.width} x ${image.height} pixels; this model needs exactly ${width} x ${height}`,
     );

@@ -70,3 +70,17 @@ export async function latentsToImages(
   }
   return float32([samples, frames, ...images.shape.slice(1)], images.data);
 }
+
+/** Encodes images (frames, C, H, W) in [-1, 1] to the means of their latents, scaled as models know them. */
+export async function imagesToLatents(
+  autoencoder: Pick<Autoencoder, 'config' | 'encode'>,
+  images: Tensor<'float32'>,
+  options: CodingOptions = {},
+): Promise<Tensor<'float32'>> {
+  const { shape, data } = (await autoencoder.encode(images, options)).mean;
+  const { scalingFactor } = autoencoder.config;
+  return float32(
+    shape,
+    data.map((value) => value * scalingFactor),
+  );
+}

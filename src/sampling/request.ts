@@ -1,6 +1,6 @@
 /** @file What a sampler can be asked for: the one check of a request, which spells it out block by block. */
 
-import { take } from '../at.ts';
+import { at, take } from '../at.ts';
 import type { NormalSource } from '../diffusion/solvers/index.ts';
 import type { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
@@ -107,6 +107,11 @@ export function planLength(
   return { blocks, window, slides: blocks - 1 > window };
 }
 
+/** Returns the label that a block of each sample has. */
+export function labelsOf({ labels }: SamplePlan, block: number): number[] {
+  return labels.map((ofBlocks) => at(ofBlocks, block));
+}
+
 /** Returns the solver steps of a sample: those of all blocks that are not given. */
 export function stepsOfSample({ steps, given }: SamplePlan): number {
   return steps.slice(given?.shape[1]).reduce((sum, count) => sum + count, 0);
@@ -115,6 +120,11 @@ export function stepsOfSample({ steps, given }: SamplePlan): number {
 /** Returns the passes through the network that a sample takes: those of all blocks that are not given. */
 export function passesOfSample(plan: Pick<SamplePlan, 'passes' | 'given'>): number {
   return passesOfBlocks(plan).reduce((sum, count) => sum + count, 0);
+}
+
+/** Returns the passes per block, the mean of all blocks. */
+export function meanPasses({ passes }: Pick<SamplePlan, 'passes'>): number {
+  return passes.reduce((sum, count) => sum + count, 0) / passes.length;
 }
 
 /** Returns the passes through the network that each block of a sample takes; none if it is given. */

@@ -4,7 +4,7 @@
  */
 
 import { at } from '../at.ts';
-import { guidanceBranches, guidancePasses, guide } from '../diffusion/guidance.ts';
+import { guidancePasses } from '../diffusion/guidance.ts';
 import { addNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { denoise, predictionTarget } from '../diffusion/prediction.ts';
 import type { TunedSolver } from '../diffusion/tuned-solver.ts';
@@ -15,6 +15,7 @@ import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { type BlockSteps, createBlockSteps } from './block-steps.ts';
 import { Context } from './context.ts';
+import { guidedPrediction, stepConditions } from './guided.ts';
 import { type LoadCheckOptions, openCheckedPredictor } from './load-check.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import type { NoisePredictor, NoisePredictorOptions } from './noise-predictor.ts';
@@ -23,6 +24,7 @@ import {
   blockOf,
   contextNoise,
   givenBlocks,
+  labelsOf,
   planSampling,
   type SamplePlan,
   type SampleRequest,
@@ -167,7 +169,7 @@ async function* sampleBlocks(
     for (const [index, timestep] of solver.timesteps.entries()) {
       signal?.throwIfAborted();
       const scale = at(scales, index);
-      const conditions = stepConditions(predictor.config, plan, block, timestep, scale);
+      const conditions = stepConditions(predictor.config, labelsOf(plan, block), timestep, scale);
       const table = await modulations(block, index, conditions);
       const output = await predictor.denoise(latents, conditions, table, context.cache, signal);
       const level = noiseLevel(schedule, timestep);
@@ -246,28 +248,6 @@ export function contextMaker(
   return ({ shape, data }) => float32(shape, addNoise(schedule, data, drawn.randn(data.length), timestep));
 }
 
-/** The samples with their labels, the samples without them, or both, as the step's guidance scale needs. */
-function stepConditions(
-  config: AcditConfig,
-  plan: SamplePlan,
-  block: number,
-  timestep: number,
-  scale: number,
-): Condition[] {
-  const branches = guidanceBranches(scale);
-  const labelled = plan.labels.map((ofBlocks) => ({ timestep, label: at(ofBlocks, block) }));
-  const unlabelled = labelled.map(() => ({ timestep, label: config.classes }));
-  if (branches === 'both') return [...labelled, ...unlabelled];
-  return branches === 'conditional' ? labelled : unlabelled;
-}
-
-/** Combines the predictions (R, N, B, C) of all branches to the guided one, N x B x C values. */
-function guidedPrediction({ shape, data }: Tensor<'float32'>, scale: number): Float32Array {
-  if (shape[0] === 1) return data;
-  const half = data.length / 2;
-  return guide(data.subarray(0, half), data.subarray(half), scale);
-}
-
 /** Max bytes of modulations held at a time. */
 const TABLE_BYTES = 256e6;
 
@@ -286,7 +266,7 @@ function modulationSource(
       const { solver, scales } = stepsOf(block);
       for (const [index, timestep] of solver.timesteps.entries()) {
         if (block === fromBlock && index < fromStep) continue;
-        yield stepConditions(predictor.config, plan, block, timestep, at(scales, index));
+        yield stepConditions(predictor.config, labelsOf(plan, block), timestep, at(scales, index));
       }
     }
   };

@@ -4,10 +4,10 @@ import { Hono } from 'hono';
 import { messageOf } from '../attempt.ts';
 import { AcditError, ApiError } from '../errors.ts';
 import { packageVersion } from '../package-version.ts';
-import { decoderPath, hubModelName, modelPath, openNamedModel } from '../runs/model-path.ts';
+import { bundledModel, decoderPath, hubModelName, modelPath, openNamedModel } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
 import { type AppOptions, createApp, notFound } from './app.ts';
-import { createBackground, DEFAULT_LIMITS } from './context.ts';
+import { createBackground, DEFAULT_CAPACITY, DEFAULT_LIMITS } from './context.ts';
 import { createMetrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
 import {
@@ -50,11 +50,6 @@ export interface AcditApp extends Hono, AsyncDisposable {
   dispose(): Promise<void>;
 }
 
-/** The models that come with the package. */
-const BUNDLED = ['fashion-mnist', 'moving-fashion-mnist'];
-/** As in `acdit serve`. */
-const DEFAULTS = { batch: 16, queue: 64 } as const;
-
 /**
  * Makes the server of `acdit serve` for an app of your own. Nothing is loaded before the first request.
  * @throws {ArgumentError} if the key, an origin or the public URL is not valid
@@ -76,9 +71,9 @@ export function acditApp(options: AcditAppOptions = {}): AcditApp {
   let loading: Promise<void> | undefined;
 
   async function loadAll(): Promise<void> {
-    const settings = { threads: machine().cores, ...DEFAULTS, ...options, log };
+    const settings = { threads: machine().cores, ...DEFAULT_CAPACITY, ...options, log };
     try {
-      for (const model of options.models ?? BUNDLED) {
+      for (const model of options.models ?? [bundledModel('image'), bundledModel('video')]) {
         closing.signal.throwIfAborted();
         const source =
           typeof model === 'string' ? await namedSource(model, options.vae, closing.signal) : model;

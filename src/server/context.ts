@@ -57,6 +57,9 @@ export interface ServerLimits extends Limits {
   readonly videos: number;
 }
 
+/** Samples of a model at once, and requests that wait for it, of `acdit serve`. */
+export const DEFAULT_CAPACITY = { batch: 16, queue: 64 } as const;
+
 /** The limits of `acdit serve`. */
 export const DEFAULT_LIMITS: ServerLimits = {
   samples: 10,

@@ -5,8 +5,9 @@
  */
 
 import { at, float32At } from '../at.ts';
-import { agree, SharedFailure } from '../distributed/agree.ts';
+import { SharedFailure } from '../distributed/agree.ts';
 import type { Ranks } from '../distributed/communicator.ts';
+import { ROUND, settleRound } from '../distributed/round.ts';
 import { TrainingError } from '../errors.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { TrainingPoint } from './checkpoint.ts';
@@ -15,11 +16,6 @@ import { ROW } from './optimizer.ts';
 import { allocate, type ShardedState } from './sharded-state.ts';
 import { stepSettings } from './step-settings.ts';
 import type { RankReport, Stepper, StepperParts, StepResult } from './team.ts';
-
-/** What a rank says at the end of a round. */
-const CONTINUE = 0;
-const STOP = 1;
-const FAILED = 2;
 
 /** What a stepper of ranks is made of. */
 export interface RankStepperParts extends StepperParts {
@@ -105,7 +101,7 @@ export class RankStepper implements Stepper {
       const options = {
         active,
         add: round > 0,
-        state: failure === undefined ? CONTINUE : wish.aborted ? STOP : FAILED,
+        state: failure === undefined ? ROUND.continue : wish.aborted ? ROUND.stop : ROUND.failed,
       };
       const { ownership } = state.layout;
       const states = communicator.reduceToOwners(ownership, values, state.shards.sums, options);
@@ -126,7 +122,7 @@ export class RankStepper implements Stepper {
     const started = performance.now();
     const halt = new AbortController();
     before?.states.then(
-      (states) => states.every((said) => said === CONTINUE) || halt.abort(),
+      (states) => states.every((said) => said === ROUND.continue) || halt.abort(),
       () => halt.abort(),
     );
     const onWish = (): void => halt.abort(ranks.wish.reason);
@@ -150,17 +146,10 @@ export class RankStepper implements Stepper {
   /** Waits for a round. @throws what made a rank stop or fail, on all of them */
   async #settle(sent: Sent | undefined, tally: Tally): Promise<void> {
     if (!sent) return;
-    const { communicator, stop } = this.#parts.ranks;
     const started = performance.now();
     const states = await sent.states;
     tally.waitSeconds += secondsSince(started);
-    if (states.includes(FAILED)) {
-      const isOwn = at(states, communicator.rank) === FAILED;
-      await agree(communicator, () => (isOwn ? Promise.reject(sent.failure?.error) : Promise.resolve()));
-    }
-    if (!states.includes(STOP)) return;
-    stop.abort(new Error('interrupted'));
-    stop.signal.throwIfAborted();
+    await settleRound(this.#parts.ranks, states, sent.failure);
   }
 
   /** The mean loss over all micro-batches, added in their order, and what each rank did. */

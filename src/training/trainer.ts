@@ -1,6 +1,6 @@
 /** @file Training in a folder: from the newest state there, to which it can go back. */
 
-import { loadModel } from '../checkpoints/load.ts';
+import { openModel, readWeights } from '../checkpoints/load.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { ConfigError } from '../errors.ts';
 import { closingAfter } from '../io/byte-source.ts';
@@ -127,8 +127,9 @@ async function startingWeights(options: TrainingOptions): Promise<Weights> {
 async function weightsOf(path: string, config: AcditConfig, signal?: AbortSignal): Promise<Weights> {
   // For a checkpoint that does not state its layout; the blocks do not matter here.
   const layout = { patch: config.patch, blockSize: 1, blocks: 1 };
-  const { weights, config: own } = await loadModel(path, { layout, ...(signal && { signal }) });
-  requireAlike(path, own, config);
+  const model = await openModel(path, { layout });
+  const weights = await closingAfter(model.archive, () => readWeights(model, signal ? { signal } : {}));
+  requireAlike(path, model.config, config);
   try {
     checkWeights(config, new Map([...weights].map(([name, { shape }]) => [name, shape])));
   } catch (cause) {

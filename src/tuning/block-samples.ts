@@ -1,15 +1,15 @@
 /** @file Samples whose blocks are denoised by any solver, in batches, each block after the finished ones of its sample. */
 
-import { at } from '../at.ts';
-import { guidancePasses, guide, scaleAt } from '../diffusion/guidance.ts';
+import { guidancePasses, scaleAt } from '../diffusion/guidance.ts';
 import { logSignalToNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { denoise } from '../diffusion/prediction.ts';
 import { ArgumentError, type CheckpointError } from '../errors.ts';
-import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
+import { diffusionSettings } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
-import { type Cache, EMPTY_CACHE } from '../sampling/cache.ts';
+import { type Cache, cacheBytes, EMPTY_CACHE } from '../sampling/cache.ts';
+import { guidedPrediction, stepConditions } from '../sampling/guided.ts';
 import type { NoisePredictor } from '../sampling/noise-predictor.ts';
-import { blockOf, type SamplePlan, startingNoise } from '../sampling/request.ts';
+import { blockOf, labelsOf, type SamplePlan, startingNoise } from '../sampling/request.ts';
 import { brokenWeightsError, contextMaker } from '../sampling/sampler.ts';
 import type { WeightSource } from '../sampling/segments.ts';
 import { joinAxis } from '../tensor/axes.ts';
@@ -85,7 +85,7 @@ export class BlockSamples {
       cache?.dispose?.();
     }
     this.#contexts.push(context);
-    if (cacheBytes(predictor.config, this.count, this.#contexts.length) <= CACHE_BYTES) return;
+    if (this.count * cacheBytes(predictor.config, this.#contexts.length) <= CACHE_BYTES) return;
     for (const cache of this.#caches) cache?.dispose?.();
     this.#caches = this.#caches.map(() => undefined);
   }
@@ -96,23 +96,17 @@ export class BlockSamples {
     timestep: number,
   ): Promise<Tensor<'float32'>> {
     const { predictor, schedule, signal } = this.#options;
-    const { classes, ...config } = predictor.config;
-    const [first, last] = this.#range(batch);
+    const { config } = predictor;
+    const labels = labelsOf(this.#plan, this.#contexts.length).slice(...this.#range(batch));
     const scale = this.#scale(timestep);
-    const labels = this.#plan.labels
-      .slice(first, last)
-      .map((ofBlocks) => at(ofBlocks, this.#contexts.length));
-    const unlabelled = labels.map(() => classes);
-    const branches = scale === 1 ? [labels] : scale === 0 ? [unlabelled] : [labels, unlabelled];
-    const conditions = branches.flat().map((label) => ({ timestep, label }));
+    const conditions = stepConditions(config, labels, timestep, scale);
     const table = await predictor.modulations(conditions);
     const cache = await this.#cacheOf(batch);
-    const { data } = await predictor.denoise(latents, conditions, table, cache, signal);
+    const output = await predictor.denoise(latents, conditions, table, cache, signal);
     if (cache !== this.#caches[batch]) cache.dispose?.();
-    const half = data.length / 2;
-    const output = branches.length === 1 ? data : guide(data.subarray(0, half), data.subarray(half), scale);
     const { prediction } = diffusionSettings(config);
-    const { clean } = denoise(prediction, noiseLevel(schedule, timestep), latents.data, output);
+    const level = noiseLevel(schedule, timestep);
+    const { clean } = denoise(prediction, level, latents.data, guidedPrediction(output, scale));
     return float32(latents.shape, clean);
   }
 
@@ -158,9 +152,4 @@ export class BlockSamples {
       )
     );
   }
-}
-
-/** Bytes of keys and values in float32. */
-function cacheBytes({ layers, hidden, blockSize }: AcditConfig, samples: number, blocks: number): number {
-  return 4 * 2 * layers * hidden * blockSize * samples * blocks;
 }

@@ -7,24 +7,14 @@ import { cropFrame } from '../../src/data/videos/clip.ts';
 import { parseNpy } from '../../src/formats/npy.ts';
 import { enlarge, type Image, readImage, withChannels, writePng } from '../../src/media/image.ts';
 import { readFrames } from '../../src/media/video-reader.ts';
-import { validateConfig } from '../../src/models/acdit/config.ts';
 import { type CliResult, expectBadInput, runInProcess, spawnCli, startCli } from '../support/cli.ts';
 import { golden } from '../support/golden.ts';
 import { noiseImage } from '../support/noise-image.ts';
 import { folderOfEachTest } from '../support/test-folder.ts';
-import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
+import { saveTiny, tinyPixels, tinyVideo } from '../support/tiny-model.ts';
 
 const inFolder = folderOfEachTest();
 
-/** Grey clips of 8 frames of 8 x 8 pixels, 2 frames a block. */
-const clipConfig = validateConfig({
-  ...tinyPixels,
-  hidden: 64,
-  frames: 8,
-  blockSize: 32,
-  squareBlocks: false,
-  positionSplit: [2, 3, 3],
-});
 const sample = (model: string, ...args: string[]): Promise<CliResult> =>
   runInProcess(['sample', model, '--steps', '2', '--out', inFolder('out'), ...args]);
 
@@ -36,7 +26,7 @@ async function framesOf(path: string): Promise<Image[]> {
 
 describe('acdit sample of a video model', () => {
   it('writes a clip a sample, enlarged to be seen, and an overview', async () => {
-    const model = await saveTiny(inFolder('model'), clipConfig);
+    const model = await saveTiny(inFolder('model'), tinyVideo);
     const result = await sample(model, '--labels', 'Bag,0/0/1/1', '--format', 'webp', '--json');
     expect(result).toMatchObject({ code: 0 });
     const { samples, grid, cfg } = JSON.parse(result.stdout);
@@ -60,7 +50,7 @@ describe('acdit sample of a video model', () => {
   });
 
   it('continues a clip, and beyond the trained length', async () => {
-    const model = await saveTiny(inFolder('model'), clipConfig);
+    const model = await saveTiny(inFolder('model'), tinyVideo);
     const first = ['--labels', '1', '--format', 'png'];
     await sample(model, ...first);
     const clip = inFolder('out', '000-sneaker');
@@ -79,7 +69,7 @@ describe('acdit sample of a video model', () => {
   });
 
   it('cuts frames to go on from as those of training', async () => {
-    const model = await saveTiny(inFolder('model'), clipConfig);
+    const model = await saveTiny(inFolder('model'), tinyVideo);
     mkdirSync(inFolder('large'));
     const noise = noiseImage(27, 19, 3);
     const large = Array.from({ length: 8 }, (_, i) => ({
@@ -97,7 +87,7 @@ describe('acdit sample of a video model', () => {
   });
 
   it('leaves whole clips of what is finished on Ctrl-C', async () => {
-    const model = await saveTiny(inFolder('model'), clipConfig);
+    const model = await saveTiny(inFolder('model'), tinyVideo);
     const args = [
       'sample',
       model,
@@ -192,12 +182,12 @@ describe('clips and continuations that cannot be made', () => {
     [['--continue', 'missing.gif'], /missing\.gif: cannot be read \(ENOENT\)/],
     [['--labels', '0/1/2', '--blocks', '4'], /has 3 values; give one, or one for each of 4 blocks/],
   ] as const)('%j', async (args, message) => {
-    const model = await saveTiny(inFolder('model'), clipConfig);
+    const model = await saveTiny(inFolder('model'), tinyVideo);
     expectBadInput(await sample(model, '--format', 'gif', ...args), message);
   });
 
   it('clips that are too short, too small, or leave nothing to make', async () => {
-    const model = await saveTiny(inFolder('model'), clipConfig);
+    const model = await saveTiny(inFolder('model'), tinyVideo);
     mkdirSync(inFolder('frames'));
     const frame = (side: number): Image => ({
       width: side,

@@ -14,7 +14,7 @@ import { type CliResult, expectBadInput, runInProcess, spawnCli, startCli } from
 import { golden } from '../support/golden.ts';
 import { pythonWithNumpy, runNumpy } from '../support/python-numpy.ts';
 import { folderOfEachTest } from '../support/test-folder.ts';
-import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
+import { saveTiny, tinyPixels, tinyVideo } from '../support/tiny-model.ts';
 import { visibleFiles } from '../support/visible-files.ts';
 
 const inFolder = folderOfEachTest();
@@ -222,15 +222,7 @@ describe('acdit sample --npz', () => {
   });
 
   it('writes clips with an axis of frames', async () => {
-    const clipConfig = validateConfig({
-      ...tinyPixels,
-      hidden: 64,
-      frames: 8,
-      blockSize: 32,
-      squareBlocks: false,
-      positionSplit: [2, 3, 3],
-    });
-    const model = await saveTiny(inFolder('clips'), clipConfig);
+    const model = await saveTiny(inFolder('clips'), tinyVideo);
     const common = [model, '--steps', '2', '--blocks', '2'];
     await sample(...common, '--npz', inFolder('out.npz'), '--count', '2');
     const { images, labels } = await readNpz('out.npz');

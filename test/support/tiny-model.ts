@@ -25,6 +25,16 @@ export const tinyPixels: AcditConfig = validateConfig({
   positionSplit: [1, 1],
 });
 
+/** Grey videos of 8 frames of 8 x 8 pixels, 2 frames per block. */
+export const tinyVideo: AcditConfig = validateConfig({
+  ...tinyPixels,
+  hidden: 64,
+  frames: 8,
+  blockSize: 32,
+  squareBlocks: false,
+  positionSplit: [2, 3, 3],
+});
+
 const { classNames: _names, ...unnamed } = tinyPixels;
 
 /** The same of an autoencoder's latents, with classes that have no names. */
