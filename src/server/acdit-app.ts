@@ -13,12 +13,11 @@ import type { ServedModel } from './models.ts';
 import {
   closeModels,
   describeFailure,
-  FILES,
   type ModelSource,
   openServedModel,
   type ServeOptions,
 } from './serve.ts';
-import { createFileStore } from './stored-files.ts';
+import { createMemoryStore } from './store.ts';
 
 /** What is served, and within which limits; everything has a default. */
 export interface AcditAppOptions
@@ -63,6 +62,7 @@ export interface AcditApp extends Hono, AsyncDisposable {
  */
 export function acditApp(options: AcditAppOptions = {}): AcditApp {
   const { log = (message) => console.error(`acdit: ${message}`), limits, prefix } = options;
+  const allLimits = { ...DEFAULT_LIMITS, ...limits };
   const models: ServedModel[] = [];
   const metrics = createMetrics(() => models);
   const background = createBackground();
@@ -105,8 +105,8 @@ export function acditApp(options: AcditAppOptions = {}): AcditApp {
     models,
     metrics,
     background,
-    limits: { ...DEFAULT_LIMITS, ...limits },
-    files: createFileStore(FILES),
+    limits: allLimits,
+    store: createMemoryStore(allLimits),
     stopping: stopping.signal,
     closing: closing.signal,
     log: (error) => {

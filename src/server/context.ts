@@ -4,14 +4,14 @@ import type { ApiError } from '../errors.ts';
 import type { Metrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
 import type { Limits } from './sampling-request.ts';
-import type { FileStore } from './stored-files.ts';
+import type { Store } from './store.ts';
 
 /** What the routes of a server share. */
 export interface ServerContext {
   /** At least one. */
   readonly models: readonly ServedModel[];
   readonly limits: ServerLimits;
-  readonly files: FileStore;
+  readonly store: Store;
   readonly metrics: Metrics;
   readonly background: Background;
   /** URL at which clients reach the server, if it differs from where it listens: behind a proxy, for example. */

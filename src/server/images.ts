@@ -42,9 +42,9 @@ export function imageRoutes(app: Hono, context: ServerContext): void {
 }
 
 /** Images that were requested as URLs. A client that knows the name needs no key. */
-export function fileRoutes(app: Hono, { files }: ServerContext): void {
-  app.get(`${PATHS.files}/:name`, (c) => {
-    const file = files.get(c.req.param('name'));
+export function fileRoutes(app: Hono, { store: { files } }: ServerContext): void {
+  app.get(`${PATHS.files}/:name`, async (c) => {
+    const file = await files.get(c.req.param('name'));
     if (!file) throw new ApiError(404, 'file_not_found', 'there is no such file; it may have expired');
     return new Response(new Uint8Array(file.bytes), {
       headers: { 'content-type': file.type, 'x-content-type-options': 'nosniff' },
@@ -58,13 +58,14 @@ async function makeImages(c: Context, job: ImageJob, context: ServerContext): Pr
   const client = clientSignal(c);
   const latents = await finalLatents(generate(context, job, client));
   const images = await encodeImages(job, latents, client);
+  const data = images.map(async (image) =>
+    body.response_format === 'url'
+      ? { url: await storeImage(c, context, image, body.output_format) }
+      : { b64_json: image },
+  );
   return {
     created: now(),
-    data: images.map((image) =>
-      body.response_format === 'url'
-        ? { url: storeImage(c, context, image, body.output_format) }
-        : { b64_json: image },
-    ),
+    data: await Promise.all(data),
     model: model.id,
     seed: request.seed,
     size: sizeName(model.config),
@@ -84,13 +85,13 @@ async function encodeImages(
 }
 
 /** Stores an image for any client that knows its URL. */
-function storeImage(
+async function storeImage(
   c: Context,
-  { files, publicUrl }: ServerContext,
+  { store: { files }, publicUrl }: ServerContext,
   image: string,
   format: ImageFormat,
-): string {
-  const name = files.add({ bytes: Buffer.from(image, 'base64'), type: `image/${format}` });
+): Promise<string> {
+  const name = await files.add({ bytes: Buffer.from(image, 'base64'), type: `image/${format}` });
   return addressOf(c, publicUrl, `${PATHS.files}/${name}`);
 }
 

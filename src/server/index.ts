@@ -19,4 +19,6 @@ export type { ServedModel } from './models.ts';
 export type { PlannedRequest } from './sampling-request.ts';
 export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';
 export { listStaticFiles, type StaticFile, type StaticFiles } from './static-files.ts';
-export { createFileStore, type FileStore, type FileStoreOptions, type StoredFile } from './stored-files.ts';
+export { createMemoryStore, type Store } from './store.ts';
+export type { FileStore, StoredFile } from './stored-files.ts';
+export type { AskedVideo, VideoClaim, VideoJobs } from './video-jobs.ts';

@@ -17,7 +17,7 @@ import { type Listener, listen } from './listener.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
 import { listStaticFiles, type StaticFiles } from './static-files.ts';
-import { createFileStore } from './stored-files.ts';
+import { createMemoryStore } from './store.ts';
 import { now } from './time.ts';
 
 /** A model to serve. */
@@ -67,9 +67,6 @@ export interface RunningServer {
   close(grace: number): Promise<void>;
 }
 
-/** Images that were requested as URLs are kept for an hour, as OpenAI's are. */
-export const FILES = { capacity: 256e6, lifetime: 3600 } as const;
-
 /**
  * Listens, loads the models, and answers requests. Until the models are loaded, requests get 503.
  * @throws {ArgumentError} if an option is not valid
@@ -116,7 +113,7 @@ async function serveModels(
     metrics,
     background,
     web,
-    files: createFileStore(FILES),
+    store: createMemoryStore(options.limits),
     stopping: stopping.signal,
     closing: closing.signal,
     log: (error) => {

@@ -3,19 +3,21 @@ import { createFileStore } from './stored-files.ts';
 
 const file = (size: number) => ({ bytes: new Uint8Array(size), type: 'image/png' });
 
-it('keeps files for their lifetime, and as many as there is room for, the newest', () => {
+it('keeps files for their lifetime, and as many as there is room for, the newest', async () => {
   let time = 0;
   const store = createFileStore({ capacity: 10, lifetime: 1, now: () => time });
-  const first = store.add(file(4));
+  const kept = async (...names: string[]) =>
+    (await Promise.all(names.map(store.get))).map((found) => found?.bytes.length);
+  const first = await store.add(file(4));
   time = 500;
-  const second = store.add(file(4));
-  expect([store.get(first)?.bytes.length, store.get(second)?.bytes.length]).toEqual([4, 4]);
-  const third = store.add(file(4));
-  expect([first, second, third].map((name) => store.get(name) !== undefined)).toEqual([false, true, true]);
+  const second = await store.add(file(4));
+  expect(await kept(first, second)).toEqual([4, 4]);
+  const third = await store.add(file(4));
+  expect(await kept(first, second, third)).toEqual([undefined, 4, 4]);
   time = 1499;
-  expect(store.get(second)).toBeDefined();
+  expect(await kept(second)).toEqual([4]);
   time = 1500;
-  expect(store.get(second)).toBeUndefined();
-  store.add(file(10));
-  expect(store.get(third)).toBeUndefined();
+  expect(await kept(second)).toEqual([undefined]);
+  await store.add(file(10));
+  expect(await kept(third)).toEqual([undefined]);
 });

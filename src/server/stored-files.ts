@@ -1,4 +1,4 @@
-/** @file Files that are kept for a while in memory, for clients to come and get. */
+/** @file Files that are kept for a while, for clients to come and get. */
 
 import { randomUUID } from 'node:crypto';
 
@@ -9,7 +9,12 @@ export interface StoredFile {
 }
 
 /** Files that are kept for a while, to be fetched by address. */
-export type FileStore = ReturnType<typeof createFileStore>;
+export interface FileStore {
+  /** Keeps a file; returns a name that cannot be guessed. */
+  add(file: StoredFile): Promise<string>;
+  /** Returns the file, while it is kept. */
+  get(name: string): Promise<StoredFile | undefined>;
+}
 
 /** How much is kept, and how long. */
 export interface FileStoreOptions {
@@ -21,8 +26,8 @@ export interface FileStoreOptions {
   readonly now?: () => number;
 }
 
-/** Makes a store with no files. */
-export function createFileStore({ capacity, lifetime, now = Date.now }: FileStoreOptions) {
+/** Makes a store with no files, in the memory of this process. */
+export function createFileStore({ capacity, lifetime, now = Date.now }: FileStoreOptions): FileStore {
   /** The oldest first. */
   const files = new Map<string, StoredFile & { readonly expires: number }>();
   let size = 0;
@@ -37,16 +42,14 @@ export function createFileStore({ capacity, lifetime, now = Date.now }: FileStor
     }
   }
   return {
-    /** Keeps a file; returns a name that cannot be guessed. */
-    add(file: StoredFile): string {
+    async add(file) {
       const name = randomUUID();
       size += file.bytes.length;
       files.set(name, { ...file, expires: now() + lifetime * 1000 });
       tidy();
       return name;
     },
-    /** Returns the file, while it is kept. */
-    get(name: string): StoredFile | undefined {
+    async get(name) {
       tidy();
       return files.get(name);
     },

@@ -12,7 +12,7 @@ import { type Background, createBackground, DEFAULT_LIMITS } from '../../src/ser
 import { createGate } from '../../src/server/gate.ts';
 import { createMetrics } from '../../src/server/metrics.ts';
 import type { ServedModel } from '../../src/server/models.ts';
-import { createFileStore } from '../../src/server/stored-files.ts';
+import { createMemoryStore } from '../../src/server/store.ts';
 import { formulaWeights } from './formula-weights.ts';
 import { tinyClips } from './tiny-config.ts';
 import { tinyPixels } from './tiny-model.ts';
@@ -79,15 +79,16 @@ export async function tinyServer(options: TinyServerOptions = {}): Promise<TinyS
   const closing = new AbortController();
   const errors: ApiError[] = [];
   const background = createBackground();
+  const limits = {
+    ...DEFAULT_LIMITS,
+    ...{ samples: 4, steps: 50, blocks: 12, deadline: 60, videos: 3 },
+    ...options.limits,
+  };
   const app = createApp({
     ...options,
     models,
-    limits: {
-      ...DEFAULT_LIMITS,
-      ...{ samples: 4, steps: 50, blocks: 12, deadline: 60, videos: 3 },
-      ...options.limits,
-    },
-    files: createFileStore({ capacity: 1e6, lifetime: 60 }),
+    limits,
+    store: createMemoryStore(limits),
     metrics: createMetrics(() => models),
     background,
     stopping: stopping.signal,
