@@ -1,6 +1,6 @@
 /** @file A model of images, for `generateImage`. */
 
-import type { ImageModelV4 } from '@ai-sdk/provider';
+import type { ImageModelV3 } from '@ai-sdk/provider';
 import type { ImagesAnswer } from '../server/api.ts';
 import { type AcditProviderOptions, defined, send } from './http.ts';
 import { noted, otherSize, unsupported } from './warnings.ts';
@@ -11,14 +11,12 @@ import { noted, otherSize, unsupported } from './warnings.ts';
  */
 const IMAGES_PER_CALL = Number.MAX_SAFE_INTEGER;
 
-export function createImageModel(options: AcditProviderOptions, modelId: string): ImageModelV4 {
+export function createImageModel(options: AcditProviderOptions, modelId: string): ImageModelV3 {
   return {
-    specificationVersion: 'v4',
+    specificationVersion: 'v3',
     provider: 'acdit',
     modelId,
     maxImagesPerCall: IMAGES_PER_CALL,
-    supportsFileInputs: false,
-    supportsMaskInputs: false,
     async doGenerate(call) {
       const timestamp = new Date();
       const { prompt = '', n, size, seed, aspectRatio, files, mask, providerOptions } = call;

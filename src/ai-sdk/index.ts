@@ -1,5 +1,5 @@
 /**
- * @file A provider for the AI SDK (`ai`, version 7) that makes images and clips with a server of `acdit serve`, over its
+ * @file A provider for the AI SDK (`ai`, version 6 or 7) that makes images and clips with a server of `acdit serve`, over its
  * HTTP API. It imports nothing of Node and, of the AI SDK, types only.
  *
  * @example
@@ -17,23 +17,24 @@
  * ```
  */
 
-import type { Experimental_VideoModelV4, ImageModelV4 } from '@ai-sdk/provider';
+import type { ImageModelV3 } from '@ai-sdk/provider';
 import type { AcditProviderOptions } from './http.ts';
 import { createImageModel } from './image-model.ts';
-import { createVideoModel } from './video-model.ts';
+import { type AcditVideoModel, createVideoModel } from './video-model.ts';
 
 export type { AcditProviderOptions } from './http.ts';
+export type { AcditVideoModel } from './video-model.ts';
 
 /** Gives models by the names that the server has for them. */
 export interface AcditProvider {
   /** A model of images. */
-  (modelId: string): ImageModelV4;
+  (modelId: string): ImageModelV3;
   /** The same, by the name that the AI SDK calls. */
-  imageModel(modelId: string): ImageModelV4;
+  imageModel(modelId: string): ImageModelV3;
   /** A model of clips. */
-  video(modelId: string): Experimental_VideoModelV4;
+  video(modelId: string): AcditVideoModel;
   /** The same, by the name that the AI SDK calls. */
-  videoModel(modelId: string): Experimental_VideoModelV4;
+  videoModel(modelId: string): AcditVideoModel;
 }
 
 /**
@@ -41,8 +42,8 @@ export interface AcditProvider {
  * server's own, such as `steps`, `cfg_scale` and `solver`, go into `providerOptions.acdit`.
  */
 export function createAcdit(options: AcditProviderOptions = {}): AcditProvider {
-  const imageModel = (modelId: string): ImageModelV4 => createImageModel(options, modelId);
-  const videoModel = (modelId: string): Experimental_VideoModelV4 => createVideoModel(options, modelId);
+  const imageModel = (modelId: string): ImageModelV3 => createImageModel(options, modelId);
+  const videoModel = (modelId: string): AcditVideoModel => createVideoModel(options, modelId);
   return Object.assign((modelId: string) => imageModel(modelId), {
     imageModel,
     video: videoModel,

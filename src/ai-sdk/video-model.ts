@@ -1,10 +1,9 @@
 /** @file A model of clips, for `experimental_generateVideo`: the server makes a clip in the background, and is asked for it. */
 
 import type {
-  Experimental_VideoModelV4,
-  Experimental_VideoModelV4CallOptions,
-  Experimental_VideoModelV4Result,
-  SharedV4Warning,
+  Experimental_VideoModelV3,
+  Experimental_VideoModelV3CallOptions,
+  SharedV3Warning,
 } from '@ai-sdk/provider';
 import { ApiError } from '../errors.ts';
 import type { Video } from '../server/api.ts';
@@ -15,12 +14,31 @@ const PATH = '/v1/videos';
 /** Milliseconds between looks at whether a clip is finished. */
 const POLL_INTERVAL = 500;
 
+type Result = Awaited<ReturnType<Experimental_VideoModelV3['doGenerate']>>;
+type Answered = Result['response'];
+
+/** A model of clips whose work can also be started here and fetched elsewhere, which version 7 of the AI SDK supports. */
+export interface AcditVideoModel extends Experimental_VideoModelV3 {
+  /** Starts a clip; the server makes it whether it is fetched or not. */
+  doStart(
+    call: Experimental_VideoModelV3CallOptions,
+  ): Promise<{ operation: string; warnings: SharedV3Warning[]; response: Answered }>;
+  /** Returns the state of a clip, and the clip itself if it is finished. */
+  doStatus(
+    call: RequestOptions & { readonly operation: unknown },
+  ): Promise<
+    | ({ status: 'completed' } & Result)
+    | { status: 'error'; error: string; response: Answered }
+    | { status: 'pending'; response: Answered }
+  >;
+}
+
 /**
  * `doGenerate` waits for the clip, and when it is aborted the server's work stops. `doStart` and `doStatus` are for
  * callers that ask the AI SDK to poll, or start a clip here and fetch it elsewhere: such a clip is made whether it is
  * fetched or not.
  */
-export function createVideoModel(options: AcditProviderOptions, modelId: string): Experimental_VideoModelV4 {
+export function createVideoModel(options: AcditProviderOptions, modelId: string): AcditVideoModel {
   async function start(call: RequestOptions & { readonly body: object }): Promise<Video> {
     const response = await send(options, 'POST', PATH, call);
     return (await response.json()) as Video;
@@ -41,7 +59,7 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
   }
 
   return {
-    specificationVersion: 'v4',
+    specificationVersion: 'v3',
     provider: 'acdit',
     modelId,
     maxVideosPerCall: 1,
@@ -79,7 +97,7 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
 
 function requestBody(
   model: string,
-  { prompt = '', resolution, duration, fps, seed, providerOptions }: Experimental_VideoModelV4CallOptions,
+  { prompt = '', resolution, duration, fps, seed, providerOptions }: Experimental_VideoModelV3CallOptions,
 ): object {
   return {
     ...providerOptions.acdit,
@@ -89,10 +107,7 @@ function requestBody(
   };
 }
 
-async function clipOf(
-  job: Video,
-  content: Response,
-): Promise<Omit<Experimental_VideoModelV4Result, 'warnings'>> {
+async function clipOf(job: Video, content: Response): Promise<Omit<Result, 'warnings'>> {
   const { id, seed, seconds, blocks, untrained } = job;
   return {
     videos: [{ type: 'binary', data: new Uint8Array(await content.arrayBuffer()), mediaType: 'video/mp4' }],
@@ -102,11 +117,11 @@ async function clipOf(
   };
 }
 
-function responseOf(job: Video): Experimental_VideoModelV4Result['response'] {
+function responseOf(job: Video): Answered {
   return { timestamp: new Date(), modelId: job.model, headers: undefined };
 }
 
-function warningsOf(call: Experimental_VideoModelV4CallOptions, { size, notes }: Video): SharedV4Warning[] {
+function warningsOf(call: Experimental_VideoModelV3CallOptions, { size, notes }: Video): SharedV3Warning[] {
   const { aspectRatio, image, frameImages, inputReferences, generateAudio } = call;
   return [
     ...unsupported('clips', { aspectRatio, image, frameImages, inputReferences, generateAudio }),

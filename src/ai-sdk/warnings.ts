@@ -1,13 +1,13 @@
 /** @file Warnings: features that these models do not have, and what the server notes about a prompt. */
 
-import type { SharedV4Warning } from '@ai-sdk/provider';
+import type { SharedV3Warning } from '@ai-sdk/provider';
 
 /** Returns a warning if the samples have another size than was asked for: OpenAI's sizes stand for the model's own. */
 export function otherSize(
   feature: 'size' | 'resolution',
   asked: string | undefined,
   made: string,
-): SharedV4Warning[] {
+): SharedV3Warning[] {
   if (asked === undefined || asked === made) return [];
   return [{ type: 'unsupported', feature, details: `the model makes samples of ${made}, not ${asked}` }];
 }
@@ -16,7 +16,7 @@ export function otherSize(
 export function unsupported(
   what: 'pictures' | 'clips',
   features: Readonly<Record<string, unknown>>,
-): SharedV4Warning[] {
+): SharedV3Warning[] {
   return Object.entries(features)
     .filter(([, value]) => value !== undefined && value !== false && !(Array.isArray(value) && !value.length))
     .map(([feature]) => ({
@@ -27,6 +27,6 @@ export function unsupported(
 }
 
 /** The server's notes as warnings. */
-export function noted(notes: readonly string[] = []): SharedV4Warning[] {
+export function noted(notes: readonly string[] = []): SharedV3Warning[] {
   return notes.map((message) => ({ type: 'other', message }));
 }

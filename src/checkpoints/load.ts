@@ -24,6 +24,8 @@ export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource 
 /** Where a training keeps its state, and how the names of the weights in it begin. */
 export const TRAINER_FOLDER = 'trainer';
 const TRAINED = 'weights.';
+/** Key by which a training's state records the path of its autoencoder. */
+export const RUN_AUTOENCODER = 'vae';
 
 /**
  * Open a model without reading its weights.
@@ -40,7 +42,11 @@ export async function openModel(path: string, options: OpenOptions = {}): Promis
     );
   }
   const model = await openStored(path, stats.isDirectory(), options);
-  return { ...model, tunedSolver: (signal) => readTunedSolver(path, model, signal) };
+  return {
+    ...model,
+    tunedSolver: (signal) => readTunedSolver(path, model, signal),
+    runAutoencoder: () => runAutoencoder(path),
+  };
 }
 
 async function openStored(path: string, isFolder: boolean, options: OpenOptions): Promise<StoredModel> {
@@ -60,21 +66,43 @@ async function openFolder(folder: string, weightsFile = WEIGHTS_FILE): Promise<S
 /** The weights from which a training resumes, in the newest of its states. */
 async function openTraining(folder: string): Promise<StoredModel> {
   const config = await readModelConfig(folder);
+  const path = await newestState(folder);
+  if (path === undefined) {
+    throw new CheckpointError(
+      `${folder}: holds the moving average of the weights only, no ${TRAINER_FOLDER}/ state; leave out the choice of weights`,
+    );
+  }
+  const state = await openSafetensors(await openFile(path));
+  const stored = state.names.filter((name) => name.startsWith(TRAINED));
+  const archive = renamedArchive(state, new Map(stored.map((name) => [name.slice(TRAINED.length), name])));
+  return closingOnError(archive, async () => checkedModel(path, { config, archive }));
+}
+
+/** Returns the path of the newest state of the training in a folder; undefined if there is none. */
+async function newestState(folder: string): Promise<string | undefined> {
   const files = await readdir(join(folder, TRAINER_FOLDER)).catch(() => []);
   const file = files
     .filter((name) => name.endsWith('.safetensors'))
     .sort()
     .at(-1);
-  if (file === undefined) {
-    throw new CheckpointError(
-      `${folder}: holds the moving average of the weights only, no ${TRAINER_FOLDER}/ state; leave out the choice of weights`,
-    );
-  }
-  const path = join(folder, TRAINER_FOLDER, file);
-  const state = await openSafetensors(await openFile(path));
-  const stored = state.names.filter((name) => name.startsWith(TRAINED));
-  const archive = renamedArchive(state, new Map(stored.map((name) => [name.slice(TRAINED.length), name])));
-  return closingOnError(archive, async () => checkedModel(path, { config, archive }));
+  return file && join(folder, TRAINER_FOLDER, file);
+}
+
+/**
+ * Returns the path of the autoencoder that a model's training drew its samples with.
+ * @param path the model, as for {@link openModel}.
+ * @returns undefined if it is not in the folder of a training, or its training recorded none.
+ */
+export async function runAutoencoder(path: string): Promise<string | undefined> {
+  const isFolder = (await stat(path).catch(() => undefined))?.isDirectory();
+  const state = await newestState(isFolder ? path : dirname(path));
+  if (state === undefined) return undefined;
+  // Whoever resumes the training is told about damage.
+  const archive = await openFile(state)
+    .then(openSafetensors)
+    .catch(() => undefined);
+  await archive?.close();
+  return archive?.metadata[RUN_AUTOENCODER];
 }
 
 function readModelConfig(folder: string): Promise<AcditConfig> {

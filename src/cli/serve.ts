@@ -149,6 +149,6 @@ async function modelSource(text: string, values: ServeValues, context: CommandCo
     const { batch, precision = model.precision } = values;
     requireSamplingMemory(config, { batch, steps: DEFAULT_STEPS, guided: true, precision });
   }
-  const folder = config.space === 'latents' ? await decoderPath(config, values.vae, context) : undefined;
+  const folder = config.space === 'latents' ? await decoderPath(model, values.vae, context) : undefined;
   return { path, open: openOptions(values), ...(id !== undefined && { id }), vae: folder };
 }

@@ -1,6 +1,6 @@
 /** @file `open` on Node: a model by its name or path, ready to make samples. */
 
-import { weightSource } from '../checkpoints/load.ts';
+import { runAutoencoder, weightSource } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { findTunedSolver } from '../checkpoints/tuned-solver.ts';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
@@ -64,8 +64,9 @@ export async function open(
   return closingOnError({ close }, async () => {
     const { config } = sampler;
     const { threads = machine().cores } = options;
+    const stored = { config, runAutoencoder: () => runAutoencoder(path) };
     const vae =
-      config.space === 'pixels' ? undefined : await decoderPath(config, options.vae, { report, signal });
+      config.space === 'pixels' ? undefined : await decoderPath(stored, options.vae, { report, signal });
     if (vae !== undefined) await requireAutoencoder(config, vae);
     const decoder = vae === undefined ? pixelDecoder(config) : processDecoder({ config, vae, threads });
     onProgress('load', 1);

@@ -12,8 +12,9 @@ import { isAddress, parseHubName, RELEASED_AUTOENCODER } from '../hub/names.ts';
 import { hubSettings } from '../hub/settings.ts';
 import { invalidOption } from '../invalid-option.ts';
 import { closingOnError } from '../io/byte-source.ts';
+import { printable } from '../io/printable.ts';
 import { formatBytes, formatDuration } from '../io/quantities.ts';
-import { type AcditConfig, PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
+import { PAPER_DOWNSAMPLING } from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
 import { type Progress, type RunContext, silentReporter } from './reporter.ts';
 
@@ -76,19 +77,24 @@ export async function autoencoderPath(name: string, context: RunContext = {}): P
 }
 
 /**
- * Returns the folder of the autoencoder that decodes a model's latents. If none is named, models that may have been
- * trained like the released ones get the autoencoder of these.
+ * Returns the folder of the autoencoder that decodes a model's latents. If none is named, it is that of the model's
+ * training; models that may have been trained like the released ones get the autoencoder of these.
  * @param otherwise what else can be done without an autoencoder, for the message.
  * @throws {ArgumentError} if there is none.
  */
 export async function decoderPath(
-  config: AcditConfig,
+  { config, runAutoencoder }: Pick<StoredModel, 'config' | 'runAutoencoder'>,
   named: string | undefined,
   context: RunContext = {},
   otherwise = '',
 ): Promise<string> {
   if (named !== undefined) return autoencoderPath(named, context);
   const needed = AUTOENCODER_NEEDED + otherwise;
+  const used = await runAutoencoder?.();
+  if (used !== undefined) {
+    if (existsSync(used)) return used;
+    throw new ArgumentError(`${needed}; ${printable(used)}, which its training used, is missing`);
+  }
   const { autoencoder, channels, downsampling = PAPER_DOWNSAMPLING } = config;
   const likeReleased = channels === RELEASED_CHANNELS && downsampling === PAPER_DOWNSAMPLING;
   if (autoencoder !== undefined || !likeReleased) throw new ArgumentError(needed);

@@ -230,14 +230,15 @@ function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Te
  * @throws {AcditError} if there is none, or it is not the model's.
  */
 export async function findAutoencoder(
-  { model: { config }, vae: named, report, signal }: SamplingOptions,
+  { model, vae: named, report, signal }: SamplingOptions,
   otherwise?: string,
 ): Promise<string | undefined> {
+  const { config } = model;
   if (config.space === 'pixels') {
     if (named === undefined) return undefined;
     throw invalidOption('vae', 'decodes latents, but this model makes pixels; leave it out');
   }
-  const vae = await decoderPath(config, named, { report, signal }, otherwise);
+  const vae = await decoderPath(model, named, { report, signal }, otherwise);
   await requireAutoencoder(config, vae);
   return vae;
 }

@@ -1,6 +1,7 @@
 /** @file Trains a model by a recipe: what `acdit train` does. */
 
 import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
 import type { Dataset, ImageDataset } from '../data/dataset.ts';
 import { describeIgnoredFiles } from '../data/folder-files.ts';
 import { openDataset } from '../data/open.ts';
@@ -179,7 +180,7 @@ async function openTrainingData(
     vae = await autoencoderPath(vae, context);
     await requireAutoencoder(config, vae);
   }
-  return { dataset, config, recipe: { ...given, output: { ...given.output, vae } } };
+  return { dataset, config, recipe: { ...given, output: { ...given.output, vae: vae && resolve(vae) } } };
 }
 
 /** A training with what it is made of. */

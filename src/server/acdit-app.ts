@@ -128,8 +128,8 @@ function asApiError(cause: unknown): never {
 async function namedSource(name: string, vae: string | undefined, signal: AbortSignal): Promise<ModelSource> {
   const path = await modelPath(name, { signal });
   const id = await hubModelName(name);
-  const { config, archive } = await openNamedModel(path);
-  await archive.close();
-  const folder = config.space === 'latents' ? await decoderPath(config, vae, { signal }) : undefined;
+  const model = await openNamedModel(path);
+  await model.archive.close();
+  const folder = model.config.space === 'latents' ? await decoderPath(model, vae, { signal }) : undefined;
   return { path, ...(id !== undefined && { id }), vae: folder };
 }

@@ -7,6 +7,7 @@
 
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { RUN_AUTOENCODER } from '../checkpoints/load.ts';
 import { CheckpointError } from '../errors.ts';
 import { parseJson, parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
@@ -38,12 +39,13 @@ export type ChangeableKey = (typeof CHANGEABLE_KEYS)[number];
 /** Returns what a run's state records of it. */
 export function runMetadata(config: AcditConfig, recipe: Recipe): Metadata {
   const { classNames = [], autoencoder } = config;
-  const { model, data, training } = recipe;
+  const { model, data, training, output } = recipe;
   return {
     feedForwardPieces: String(feedForwardPieces(config)),
     recipe: JSON.stringify({ model, data, training } satisfies RecipeSettings),
     classNames: JSON.stringify(classNames),
     ...(autoencoder && { autoencoder: describeOrigin(autoencoder) }),
+    ...(output.vae !== undefined && { [RUN_AUTOENCODER]: output.vae }),
   };
 }
 

@@ -109,6 +109,9 @@ describe('from pictures to a model of latents', () => {
     expect(latents).toMatchObject({ code: 0 });
     expect(parseNpy(readFileSync(inFolder('latents.npy'))).shape).toEqual([2, 4, 4, 4]);
     expect(await sample('--vae', vae, '--out', inFolder('samples'))).toMatchObject({ code: 0 });
+    expect(await sample('--out', inFolder('own'))).toMatchObject({ code: 0 });
+    const first = (out: string) => readFileSync(inFolder(out, '000-red.png'));
+    expect(first('own').equals(first('samples'))).toBe(true);
     expect(visibleFiles(inFolder('samples'))).toEqual(['000-red.png', '001-blue.png', 'grid.png']);
     expect(await readImage(inFolder('samples', '000-red.png'))).toMatchObject({ width: 32, height: 32 });
     expectBadInput(
