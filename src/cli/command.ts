@@ -21,6 +21,8 @@ export interface CommandContext {
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal;
   readonly terminal: Terminal;
+  /** Names the flag in an error about an option, which the library calls by another name. */
+  named(error: unknown): unknown;
 }
 
 export interface CommandDefinition<F extends Flags> {
@@ -67,11 +69,13 @@ export function defineCommand<const F extends Flags>(definition: CommandDefiniti
       const report = terminalReporter(terminal, { quiet: texts.has('quiet'), json: texts.has('json') });
       const { signal } = terminal;
       const given = new Set(texts.keys());
+      const named = (error: unknown): unknown => namingFlag(error, flags);
+      const context = { report, signal, terminal, named };
       try {
-        const code = await definition.run({ values, given, positionals, free }, { report, signal, terminal });
+        const code = await definition.run({ values, given, positionals, free }, context);
         return typeof code === 'number' ? code : 0;
       } catch (error) {
-        throw namingFlag(error, flags);
+        throw named(error);
       }
     },
   };

@@ -1,12 +1,14 @@
 /** @file `acdit encode`: a dataset of images or videos to the latents that models of latents are trained on. */
 
+import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { encodeDataset } from '../runs/encode.ts';
-import { defineCommand } from './command.ts';
+import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { choiceFlag, countFlag, type Flags } from './flags.ts';
-import { pixelFlags, reportFlags } from './shared-flags.ts';
+import { onRanks, rankFlags } from './ranks.ts';
+import { partFlags, pixelFlags, reportFlags } from './shared-flags.ts';
 
 const DTYPES = { fp16: 'float16', fp32: 'float32' } as const;
 
@@ -29,7 +31,9 @@ const encodeFlags = {
   'shard-size': countFlag(
     'images or videos per file, the most work that a kill loses (default: 512 images, 8 videos)',
   ),
+  ...partFlags,
   ...deviceFlags,
+  ...rankFlags,
   ...reportFlags,
 } as const satisfies Flags;
 
@@ -45,27 +49,35 @@ export const command = defineCommand({
     'acdit encode images latents --vae facebook/DiT-XL-2-256/vae',
     'acdit encode UCF-101 latents --vae vae --video --split train',
   ],
-  run: async ({ values, positionals }, context) => {
-    const [data, out] = positionals;
-    if (data === undefined || out === undefined) {
-      throw new ArgumentError('encode needs DATA and OUT: acdit encode images latents --vae DIR');
-    }
-    const { vae, dtype, fold } = values;
-    if (vae === undefined)
-      throw new ArgumentError('encode needs an autoencoder: give its folder with --vae DIR');
-    await closingAfter(await openDevice(values), async (device) => {
-      const { folder } = await encodeDataset({
-        ...values,
-        ...context,
-        data,
-        out,
-        vae,
-        device,
-        dtype: DTYPES[dtype],
-        fold: fold === undefined ? undefined : Number(fold),
-        flips: !values.noFlip,
-      });
-      context.report.print(folder);
-    });
-  },
+  run: (args, context) => onRanks(context, args.values, (own, ranks) => runEncode(args, own, ranks)),
 });
+
+async function runEncode(
+  { values, positionals }: CommandArguments<typeof encodeFlags>,
+  context: CommandContext,
+  ranks: Ranks | undefined,
+): Promise<void> {
+  const [data, out] = positionals;
+  if (data === undefined || out === undefined) {
+    throw new ArgumentError('encode needs DATA and OUT: acdit encode images latents --vae DIR');
+  }
+  const { vae, dtype, fold } = values;
+  if (vae === undefined) {
+    throw new ArgumentError('encode needs an autoencoder: give its folder with --vae DIR');
+  }
+  await closingAfter(await openDevice(values), async (device) => {
+    const { folder } = await encodeDataset({
+      ...values,
+      ...context,
+      data,
+      out,
+      vae,
+      device,
+      dtype: DTYPES[dtype],
+      fold: fold === undefined ? undefined : Number(fold),
+      flips: !values.noFlip,
+      ranks,
+    });
+    context.report.print(folder);
+  });
+}

@@ -1,5 +1,7 @@
 /** @file `acdit evaluate`: how good are samples, as papers measure it? */
 
+import { onFirst } from '../distributed/agree.ts';
+import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { CLIP_PLACES, CLIP_PROTOCOL } from '../evaluation/clips.ts';
 import { KID_SUBSET_SIZE, KID_SUBSETS } from '../evaluation/kernel-distance.ts';
@@ -8,11 +10,12 @@ import { metricTable } from '../evaluation/report/metric-table.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { CLIP_RESIZINGS } from '../models/i3d/i3d.ts';
 import { PREPROCESSINGS } from '../models/inception/inception.ts';
-import { evaluateSamples, requireOutputs, writeEvaluationReport } from '../runs/evaluate.ts';
+import { evaluateOnRanks, evaluateSamples, requireOutputs, writeEvaluationReport } from '../runs/evaluate.ts';
 import { FASHION_MNIST, I3D, INCEPTION } from '../runs/feature-network.ts';
-import { defineCommand } from './command.ts';
+import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { choiceFlag, countFlag, type Flags, fileFlag, realNumber } from './flags.ts';
+import { onRanks, rankFlags } from './ranks.ts';
 import { overwriteFlags, pixelFlags } from './shared-flags.ts';
 
 const evaluateFlags = {
@@ -60,6 +63,7 @@ const evaluateFlags = {
   report: fileFlag('.html', 'write a page with the metrics, images and charts of both sets'),
   ...overwriteFlags,
   ...deviceFlags,
+  ...rankFlags,
   json: { help: 'print the metrics as one JSON object, without a progress bar' },
 } as const satisfies Flags;
 
@@ -83,42 +87,51 @@ export const command = defineCommand({
     "'inception-2015-12-05' in both.\n" +
     'Videos are a folder of them (files, or folders of frames), or arr_0 of (N, T, H, W, 3). Their distance is the FVD; which\n' +
     'clips it is of is part of the output.',
-  run: async ({ values, positionals: [reference, samples] }, { report, signal }) => {
-    if (reference === undefined || samples === undefined) {
-      throw new ArgumentError(
-        'evaluate needs REFERENCE and SAMPLES, each a folder of images or videos, or an .npz file',
-      );
-    }
-    const save = { reference: values.saveReference, samples: values.saveFeatures };
-    const paths = { reference, samples };
-    await requireOutputs([save.reference, save.samples, values.report], paths, values.overwrite);
-    await closingAfter(await openDevice(values), async (device) => {
-      const options = {
-        ...values,
-        ...paths,
-        device,
-        metrics: { ...values, inceptionScoreChunk: values.isChunk, halfPrecision: values.float16 },
-        clips: {
-          frames: values.clipFrames,
-          stride: values.clipStride,
-          clipsPerVideo: values.clipsPerVideo,
-          places: values.clipPlaces,
-          videos: values.videos,
-          seed: values.seed,
-        },
-        save,
-        report,
-        signal,
-      };
-      const result = await evaluateSamples(options);
-      const { metrics, protocol, sets } = result;
-      const ignoredFiles = { reference: sets.reference.ignoredFiles, samples: sets.samples.ignoredFiles };
-      const ignores = ignoredFiles.reference ?? ignoredFiles.samples;
-      report.emit({ ...metrics, protocol, ...(ignores && { ignoredFiles }) });
-      report.print(metricTable(metrics, sets, protocol));
-      if (values.report === undefined) return;
-      await writeEvaluationReport(values.report, result, options);
-      report.print(values.report);
-    });
-  },
+  run: (args, context) => onRanks(context, args.values, (own, ranks) => runEvaluate(args, own, ranks)),
 });
+
+async function runEvaluate(
+  { values, positionals: [reference, samples] }: CommandArguments<typeof evaluateFlags>,
+  { report, signal }: CommandContext,
+  ranks: Ranks | undefined,
+): Promise<void> {
+  if (reference === undefined || samples === undefined) {
+    throw new ArgumentError(
+      'evaluate needs REFERENCE and SAMPLES, each a folder of images or videos, or an .npz file',
+    );
+  }
+  const save = { reference: values.saveReference, samples: values.saveFeatures };
+  const paths = { reference, samples };
+  const outputs = [save.reference, save.samples, values.report];
+  await onFirst(ranks, () => requireOutputs(outputs, paths, values.overwrite));
+  await closingAfter(await openDevice(values), async (device) => {
+    const options = {
+      ...values,
+      ...paths,
+      device,
+      metrics: { ...values, inceptionScoreChunk: values.isChunk, halfPrecision: values.float16 },
+      clips: {
+        frames: values.clipFrames,
+        stride: values.clipStride,
+        clipsPerVideo: values.clipsPerVideo,
+        places: values.clipPlaces,
+        videos: values.videos,
+        seed: values.seed,
+      },
+      save,
+      report,
+      signal,
+    };
+    const result = await (ranks ? evaluateOnRanks(options, ranks) : evaluateSamples(options));
+    if (!result) return;
+    const { metrics, protocol, sets } = result;
+    const ignoredFiles = { reference: sets.reference.ignoredFiles, samples: sets.samples.ignoredFiles };
+    const ignores = ignoredFiles.reference ?? ignoredFiles.samples;
+    report.emit({ ...metrics, protocol, ...(ignores && { ignoredFiles }) });
+    report.print(metricTable(metrics, sets, protocol));
+    if (values.report === undefined) return;
+    const own = ranks ? AbortSignal.any([signal, ranks.wish]) : signal;
+    await writeEvaluationReport(values.report, result, { ...options, signal: own });
+    report.print(values.report);
+  });
+}

@@ -59,7 +59,8 @@ export async function onRanks<T>(
   if (!launch) return work(context);
   const [wish, stop] = [new AbortController(), new AbortController()];
   let ranks: Communicator | undefined;
-  const end = (error: unknown): Promise<never> => endRank(error, launch, ranks, context, values.verbose);
+  const end = (error: unknown): Promise<never> =>
+    endRank(context.named(error), launch, ranks, context, values.verbose);
   const fatal = (error: unknown): void => void end(error);
   process.on('uncaughtException', fatal);
   const quiet = watchSignals(context.signal, wish, () => ranks);

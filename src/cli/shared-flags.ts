@@ -3,6 +3,8 @@
 import type { StoredModel } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { ArgumentError } from '../errors.ts';
+import type { Part } from '../io/parts.ts';
+import { printable } from '../io/printable.ts';
 import { MAXIMUM_PIXELS } from '../media/image.ts';
 import { bundledModel, openNamedModel } from '../runs/model-path.ts';
 import type { RunContext } from '../runs/reporter.ts';
@@ -12,6 +14,22 @@ import { choiceFlag, countFlag, type Flags, type FlagValues } from './flags.ts';
 export const overwriteFlags = {
   overwrite: { help: 'replace output files that exist' },
 } as const satisfies Flags;
+
+/** Lets the processes of a job array divide the work. */
+export const partFlags = {
+  part: {
+    value: 'K/N',
+    parse: partOf,
+    help: 'do only part K of N, as in a job array; the same command without --part combines the parts',
+  },
+} as const satisfies Flags;
+
+function partOf(text: string, flag: string): Part {
+  const [, number, of] = /^(\d{1,6})\/(\d{1,6})$/.exec(text) ?? [];
+  const part = { number: Number(number), of: Number(of) };
+  if (part.number >= 1 && part.number <= part.of) return part;
+  throw new ArgumentError(`--${flag} must be K/N with K from 1 to N, such as 3/16, got '${printable(text)}'`);
+}
 
 /** Limits the size of images and frames. */
 export const pixelFlags = {

@@ -55,7 +55,7 @@ export interface Communicator {
     shard: Float32Array,
     values: Float32Array,
   ): Promise<void>;
-  /** Leaves the group, when all do. */
+  /** Leaves the group, when all do; it can be called again. */
   close(): Promise<void>;
   /** Ends the process at once, with all its threads. */
   exit(code: number): never;

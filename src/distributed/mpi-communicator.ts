@@ -70,6 +70,7 @@ class MpiCommunicator implements Communicator {
   #longest = 0;
   /** Arrays whose addresses MPI has: nothing else keeps them. */
   readonly #inUse = new Set<readonly NodeJS.TypedArray[]>();
+  #closing: Promise<void> | undefined;
 
   constructor(
     thread: Remote<MpiCalls>,
@@ -193,7 +194,12 @@ class MpiCommunicator implements Communicator {
     await this.#call('shardsToFirst', { ownership, ...range, ...addresses }, [shard, values]);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#leave();
+    return this.#closing;
+  }
+
+  async #leave(): Promise<void> {
     if (this.alive) await this.#call('finalize', undefined);
     await this.#thread.dispose();
   }

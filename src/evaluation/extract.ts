@@ -1,7 +1,12 @@
 /** @file Features of many samples, batch by batch. */
 
 import { setImmediate } from 'node:timers/promises';
+import { deserialize, serialize } from 'node:v8';
 import { at, take } from '../at.ts';
+import { onEach } from '../distributed/agree.ts';
+import { requireAlike } from '../distributed/alike.ts';
+import type { Ranks } from '../distributed/communicator.ts';
+import { inOrder } from '../distributed/in-order.ts';
 import { ArgumentError } from '../errors.ts';
 import { type Channels, withChannels } from '../media/image.ts';
 import type { Device } from '../runtime/device.ts';
@@ -18,6 +23,8 @@ import type { SampleSource } from './sample-source.ts';
 export interface ExtractOptions extends WorkOptions {
   /** Leave out the logits, of which a reference needs none. */
   readonly onlyFeatures?: boolean;
+  /** The processes that compute features together, all with the same samples. The first one alone gets them. */
+  readonly ranks?: Ranks | undefined;
 }
 
 /** Spatial features that are put by and added together. */
@@ -25,7 +32,7 @@ const SPATIAL_ROWS = 512;
 
 /**
  * What a network says of all samples of a source. Memory holds a batch of samples, features and logits in float32, and
- * only the statistics of spatial features.
+ * only the statistics of spatial features. With ranks, batch i is computed by rank i mod R.
  * @param options progress is the share of the samples.
  * @throws {FormatError} if a sample cannot be read; {ArgumentError} where features are not finite, or the network does
  * not take such samples.
@@ -34,27 +41,27 @@ export async function extractFeatures(
   device: Device,
   network: FeatureNetwork,
   source: SampleSource,
-  { signal, onProgress, onlyFeatures = false }: ExtractOptions = {},
+  options: ExtractOptions = {},
 ): Promise<EvaluationSet> {
+  const { onProgress, onlyFeatures = false, ranks } = options;
   requireKind(network, source);
   const [features, logits] = [rowCollector(source.count), rowCollector(source.count)];
   let spatial: Awaited<ReturnType<typeof gaussianSums>> | undefined;
   let done = 0;
-  try {
-    for await (const batch of source.batches(network.batchSize)) {
-      await setImmediate(); // let signals and progress through
-      signal?.throwIfAborted();
-      const extracted = await extractBatch(network, inChannels(batch, network.channels));
-      requireFinite(extracted.features, source.name, done);
-      features.add(extracted.features);
-      if (extracted.logits && !onlyFeatures) logits.add(extracted.logits);
-      if (extracted.spatial) {
-        spatial ??= await gaussianSums(device, at(extracted.spatial.shape, 1), SPATIAL_ROWS);
-        await spatial.add(extracted.spatial);
-      }
-      done += at(batch.shape, 0);
-      onProgress?.(done / source.count);
+  const add = async (extracted: ExtractedFeatures): Promise<void> => {
+    requireFinite(extracted.features, source.name, done);
+    features.add(extracted.features);
+    if (extracted.logits && !onlyFeatures) logits.add(extracted.logits);
+    if (extracted.spatial) {
+      spatial ??= await gaussianSums(device, at(extracted.spatial.shape, 1), SPATIAL_ROWS);
+      await spatial.add(extracted.spatial);
     }
+    done += at(extracted.features.shape, 0);
+    onProgress?.(done / source.count);
+  };
+  try {
+    if (ranks) await extractOnRanks(network, source, ranks, add);
+    else await extractAlone(network, source, options.signal, add);
     return {
       name: source.name,
       network: network.name,
@@ -69,6 +76,48 @@ export async function extractFeatures(
     };
   } finally {
     await spatial?.dispose();
+  }
+}
+
+async function extractAlone(
+  network: FeatureNetwork,
+  source: SampleSource,
+  signal: AbortSignal | undefined,
+  add: (extracted: ExtractedFeatures) => Promise<void>,
+): Promise<void> {
+  for await (const batch of source.batches(network.batchSize)) {
+    await setImmediate(); // let signals and progress through
+    signal?.throwIfAborted();
+    await add(await extractBatch(network, inChannels(batch, network.channels)));
+  }
+}
+
+/** @param add is called on the first rank */
+async function extractOnRanks(
+  network: FeatureNetwork,
+  { shared, name, count, shape }: SampleSource,
+  ranks: Ranks,
+  add: (extracted: ExtractedFeatures) => Promise<void>,
+): Promise<void> {
+  const { rank, size } = ranks.communicator;
+  if (!shared) throw new ArgumentError(`${name}: cannot be read by several processes`);
+  await requireAlike(ranks.communicator, {
+    [`the set of samples ${name} (their number, size and fingerprint)`]: `${count} of ${shape.join(' x ')}, ${await onEach(ranks, () => shared.fingerprint())}`,
+    'the network': JSON.stringify([network.name, network.protocol]),
+  });
+  const own = shared.read(network.batchSize, (batch) => batch % size === rank);
+  try {
+    await inOrder(ranks, {
+      count: shared.count(network.batchSize),
+      async make() {
+        const { value: batch } = await own.next();
+        if (!batch) throw new Error(`${name} ended early`);
+        return serialize(await extractBatch(network, inChannels(batch, network.channels)));
+      },
+      take: (bytes) => add(deserialize(bytes)),
+    });
+  } finally {
+    await own.return();
   }
 }
 

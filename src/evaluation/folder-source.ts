@@ -2,6 +2,7 @@
 
 import { dirname, join, relative } from 'node:path';
 import { at } from '../at.ts';
+import { fingerprintOf } from '../data/class-folders.ts';
 import { type FolderFiles, filesBelow, ignoredFiles } from '../data/folder-files.ts';
 import { countFrames, videoFrames } from '../data/videos/clip.ts';
 import { DatasetError, FormatError } from '../errors.ts';
@@ -17,7 +18,14 @@ import {
   takesBeginnings,
   tooShort,
 } from './clips.ts';
-import { batchOf, modestBatch, readAhead, type SampleSource } from './sample-source.ts';
+import {
+  batchesOf,
+  batchOf,
+  modestBatch,
+  modestBatches,
+  readAhead,
+  type SampleSource,
+} from './sample-source.ts';
 
 /** Options for reading a folder of images or videos. */
 export interface ImageFolderOptions {
@@ -56,14 +64,25 @@ export async function openImageFolder(path: string, options: ImageFolderOptions 
     count: files.length,
     shape,
     ignoredFiles: ignoredFiles(others),
-    async *batches(size) {
-      const readAt = (i: number): Promise<Image> => read(at(files, i));
-      for await (const images of readAhead(files.length, modestBatch(size, shape), readAt)) {
-        yield batchOf(shape, images);
-      }
-    },
+    ...batchesOf({
+      count: (size) => modestBatches(files.length, size, shape),
+      async *read(size, isOwn) {
+        const readAt = (i: number): Promise<Image> => read(at(files, i));
+        for await (const images of readAhead(files.length, modestBatch(size, shape), readAt, isOwn)) {
+          yield batchOf(shape, images);
+        }
+      },
+      fingerprint: () => unlabelledFingerprint(path, files),
+    }),
     async close() {},
   };
+}
+
+function unlabelledFingerprint(root: string, files: readonly string[]): Promise<string> {
+  return fingerprintOf(
+    root,
+    files.map((path) => ({ path, label: 0 })),
+  );
 }
 
 function otherSize(file: string, size: ImageSize, example: string, expected: ImageSize): FormatError {
@@ -134,22 +153,38 @@ export async function openVideoFolder(path: string, options: VideoFolderOptions)
   };
   const { frames, clipsPerVideo } = protocol;
   const shape = [frames, height, width, 3];
+  /** Videos are read in groups that make a batch, or several if a video alone has more clips. */
+  const groupsOf = (most: number) => {
+    const size = modestBatch(most, shape);
+    const atOnce = Math.max(1, Math.floor(size / clipsPerVideo));
+    const batches = Math.ceil((atOnce * clipsPerVideo) / size);
+    return { size, videos: atOnce, batches, count: Math.ceil(videos.length / atOnce) };
+  };
   return {
     name: path,
     count: videos.length * clipsPerVideo,
     shape,
     ignoredFiles: ignoredFiles(others),
     protocol: statedProtocol(protocol, videos.length, [height, width]),
-    async *batches(most) {
-      const size = modestBatch(most, shape);
-      const videosAtOnce = Math.max(1, Math.floor(size / clipsPerVideo));
-      for await (const clips of readAhead(videos.length, videosAtOnce, read)) {
-        const flat = clips.flat();
-        for (let start = 0; start < flat.length; start += size) {
-          yield batchOf(shape, flat.slice(start, start + size));
+    ...batchesOf({
+      count: (most) => groupsOf(most).count * groupsOf(most).batches,
+      async *read(most, isOwn) {
+        const { size, videos: atOnce, batches, count } = groupsOf(most);
+        const own = (group: number): number[] =>
+          Array.from({ length: batches }, (_, i) => i).filter((i) => isOwn(group * batches + i));
+        const isWanted = (group: number): boolean => own(group).length > 0;
+        const groups = Array.from({ length: count }, (_, group) => group).filter(isWanted);
+        for await (const clips of readAhead(videos.length, atOnce, read, isWanted)) {
+          const flat = clips.flat();
+          for (const i of own(groups.shift()!)) yield batchOf(shape, flat.slice(i * size, (i + 1) * size));
         }
-      }
-    },
+      },
+      fingerprint: () =>
+        unlabelledFingerprint(
+          path,
+          videos.map(({ file }) => file),
+        ),
+    }),
     async close() {},
   };
 }

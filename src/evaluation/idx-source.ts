@@ -1,10 +1,11 @@
 /** @file Images in the files of the MNIST family, with their labels. */
 
+import { createHash } from 'node:crypto';
 import { take } from '../at.ts';
 import type { ImageDataset } from '../data/dataset.ts';
 import { readIdxImages, readIdxLabels } from '../data/idx-dataset.ts';
 import { type Image, imageFromSamples } from '../media/image.ts';
-import { batchOf, labelsIfReadable, type SampleSource } from './sample-source.ts';
+import { batchesOf, batchOf, labelsIfReadable, type SampleSource } from './sample-source.ts';
 
 /**
  * Opens the images of an IDX file, with the labels next to it, if they exist.
@@ -35,17 +36,25 @@ export async function datasetSource(dataset: ImageDataset, count = dataset.size)
 }
 
 function memorySource(
-  source: Omit<SampleSource, 'count' | 'batches' | 'close'>,
+  source: Omit<SampleSource, 'count' | 'batches' | 'shared' | 'close'>,
   images: readonly { readonly data: Uint8Array }[],
 ): SampleSource {
   return {
     ...source,
     count: images.length,
-    async *batches(size) {
-      for (let start = 0; start < images.length; start += size) {
-        yield batchOf(source.shape, images.slice(start, start + size));
-      }
-    },
+    ...batchesOf({
+      count: (size) => Math.ceil(images.length / size),
+      async *read(size, isOwn) {
+        for (let start = 0; start < images.length; start += size) {
+          if (isOwn(start / size)) yield batchOf(source.shape, images.slice(start, start + size));
+        }
+      },
+      async fingerprint() {
+        const hash = createHash('sha256');
+        for (const { data } of images) hash.update(data);
+        return hash.digest('hex').slice(0, 16);
+      },
+    }),
     async close() {},
   };
 }

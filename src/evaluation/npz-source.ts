@@ -10,7 +10,14 @@ import { requireModest } from '../media/image.ts';
 import { joinArrays } from '../tensor/axes.ts';
 import { type Tensor, tensor } from '../tensor/tensor.ts';
 import { type ClipProtocol, chosenVideos, clipStarts, statedProtocol } from './clips.ts';
-import { batchOf, labelsIfReadable, modestBatch, type SampleSource } from './sample-source.ts';
+import {
+  batchesOf,
+  batchOf,
+  labelsIfReadable,
+  modestBatch,
+  modestBatches,
+  type SampleSource,
+} from './sample-source.ts';
 
 /** What the ADM suite calls the images. */
 export const IMAGES = 'arr_0';
@@ -35,16 +42,21 @@ export async function openImageArray(npz: Npz, name: string, maxPixels?: number)
     count,
     shape,
     ...(npz.has(LABELS) && (await labelsIfReadable(() => readLabels(npz, count, `${name}: '${LABELS}'`)))),
-    async *batches(size) {
-      const array = await npz.stream(IMAGES);
-      try {
-        for await (const { shape: piece, data } of array.pieces(modestBatch(size, shape))) {
-          yield tensor('uint8', [at(piece, 0), ...shape], data as Uint8Array);
+    ...batchesOf({
+      count: (size) => modestBatches(count, size, shape),
+      async *read(size, isOwn) {
+        const array = await npz.stream(IMAGES);
+        let batch = 0;
+        try {
+          for await (const { shape: piece, data } of array.pieces(modestBatch(size, shape))) {
+            if (isOwn(batch++)) yield tensor('uint8', [at(piece, 0), ...shape], data as Uint8Array);
+          }
+        } finally {
+          await array.close();
         }
-      } finally {
-        await array.close();
-      }
-    },
+      },
+      fingerprint: async () => `${npz.checksum(IMAGES)}`,
+    }),
     close: () => npz.close(),
   };
 }
@@ -108,28 +120,32 @@ export async function openVideoArray(
     count: chosen.size * clipsPerVideo,
     shape,
     protocol: statedProtocol(protocol, chosen.size, [height, width]),
-    async *batches(most) {
-      const size = modestBatch(most, shape);
-      const array = await npz.stream(IMAGES);
-      let clips: { readonly data: Uint8Array }[] = [];
-      let video = 0;
-      try {
-        for await (const { data } of array.pieces(1)) {
-          if (chosen.has(video)) {
-            const starts = clipStarts(name, length, video, protocol);
-            clips.push(
-              ...starts.map((start) => ({ data: cutOut(data as Uint8Array, length, start, protocol) })),
-            );
+    ...batchesOf({
+      count: (most) => modestBatches(chosen.size * clipsPerVideo, most, shape),
+      async *read(most, isOwn) {
+        const size = modestBatch(most, shape);
+        const array = await npz.stream(IMAGES);
+        let clips: { readonly data: Uint8Array }[] = [];
+        let [video, batch] = [0, 0];
+        try {
+          for await (const { data } of array.pieces(1)) {
+            if (chosen.has(video)) {
+              const starts = clipStarts(name, length, video, protocol);
+              clips.push(
+                ...starts.map((start) => ({ data: cutOut(data as Uint8Array, length, start, protocol) })),
+              );
+            }
+            video++;
+            for (; clips.length >= size || (video === count && clips.length > 0); clips = clips.slice(size)) {
+              if (isOwn(batch++)) yield batchOf(shape, clips.slice(0, size));
+            }
           }
-          video++;
-          for (; clips.length >= size || (video === count && clips.length > 0); clips = clips.slice(size)) {
-            yield batchOf(shape, clips.slice(0, size));
-          }
+        } finally {
+          await array.close();
         }
-      } finally {
-        await array.close();
-      }
-    },
+      },
+      fingerprint: async () => `${npz.checksum(IMAGES)}`,
+    }),
     close: () => npz.close(),
   };
 }

@@ -15,8 +15,30 @@ export interface SampleSource extends SampleFacts {
    * @throws {FormatError} if one cannot be read, or is of another shape.
    */
   batches(size: number): AsyncGenerator<Tensor<'uint8'>, void>;
+  /** The same batches for several processes of which each reads some; absent if only one can read. */
+  readonly shared?: SharedBatches;
   /** Close its files. */
   close(): Promise<void>;
+}
+
+/** The batches of a source, of which several processes read some each. */
+export interface SharedBatches {
+  /** Number of batches that {@link SampleSource.batches} yields. */
+  count(size: number): number;
+  /** Those of the batches that are the process's own, by their number from 0. */
+  read(size: number, isOwn: (batch: number) => boolean): AsyncGenerator<Tensor<'uint8'>, void>;
+  /** Differs if the samples do, as far as that shows in names and lengths of files, or their checksums. */
+  fingerprint(): Promise<string>;
+}
+
+/** Returns what reads all batches, and some of them. */
+export function batchesOf(shared: SharedBatches): Pick<SampleSource, 'batches' | 'shared'> {
+  return { batches: (size) => shared.read(size, () => true), shared };
+}
+
+/** Number of batches of `count` samples of this shape, `size` or fewer at once. */
+export function modestBatches(count: number, size: number, shape: readonly number[]): number {
+  return Math.ceil(count / modestBatch(size, shape));
 }
 
 /** Max bytes of a batch, unless a single sample has more. */
@@ -50,18 +72,23 @@ export async function labelsIfReadable(
 
 /**
  * Yields what `read` returns for 0 to `count`, `size` at once, in order; the next batch is read while the last is used.
+ * @param isWanted says which batches are read, by their number.
  */
 export async function* readAhead<T>(
   count: number,
   size: number,
   read: (index: number) => Promise<T>,
+  isWanted: (batch: number) => boolean = () => true,
 ): AsyncGenerator<T[], void> {
-  const readFrom = (start: number) =>
-    settled(Array.from({ length: Math.min(size, count - start) }, (_, i) => read(start + i)));
-  let next = readFrom(0);
-  for (let start = 0; start < count; start += size) {
+  const numbers = Array.from({ length: Math.ceil(count / size) }, (_, batch) => batch).filter(isWanted);
+  const readBatch = (batch: number | undefined) => {
+    const start = batch === undefined ? count : batch * size;
+    return settled(Array.from({ length: Math.min(size, count - start) }, (_, i) => read(start + i)));
+  };
+  let next = readBatch(numbers[0]);
+  for (let i = 0; i < numbers.length; i++) {
     const results = (await next)();
-    next = readFrom(Math.min(start + size, count));
+    next = readBatch(numbers[i + 1]);
     yield results;
   }
 }

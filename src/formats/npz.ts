@@ -17,6 +17,8 @@ export interface Npz extends Omit<TensorArchive, 'info' | 'metadata'> {
    * @throws {FormatError} if there is no such array, or it is in Fortran order.
    */
   stream(name: string): Promise<NpyStream>;
+  /** CRC-32 of an array's file, as the archive records it. @throws {FormatError} if there is no such array */
+  checksum(name: string): number;
   /** The text that an array is. @throws {FormatError} if there is no such array, or it is not a single text. */
   readText(name: string): Promise<string>;
 }
@@ -45,6 +47,7 @@ export function openNpz(source: ByteSource): Promise<Npz> {
       has: (name) => members.has(name + SUFFIX),
       read: async (name) => parseNpy(await find(name).read(), `${source.name}/${name}`),
       readText: async (name) => parseNpyText(await find(name).read(), `${source.name}/${name}`),
+      checksum: (name) => find(name).crc,
       stream: async (name) => streamNpy(find(name).stream(), `${source.name}/${name}`),
       close: () => source.close(),
     };

@@ -19,6 +19,8 @@ export interface ZipMember {
   readonly name: string;
   /** Length in bytes once inflated. */
   readonly size: number;
+  /** CRC-32 of the content, as the archive records it. */
+  readonly crc: number;
   /** The whole content, inflated and checked against its CRC. @throws {FormatError} if it is damaged. */
   read(): Promise<Uint8Array>;
   /**
@@ -163,6 +165,7 @@ function zipMember(source: ByteSource, entry: FileEntry, extractPart: Extract): 
   return {
     name: entry.filename,
     size: where.size,
+    crc: entry.crc32 ?? NO_CRC,
     read: () => (isStored && entry.crc32 === NO_CRC ? readStored(0, where.size) : extract(source, entry)),
     async readRange(offset, length, room) {
       checkRange(where, offset, length);

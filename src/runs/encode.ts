@@ -10,11 +10,14 @@ import {
   earlierLatentsNote,
   finishedCounts,
   hasIndex,
+  imageCount,
   type LatentsIndex,
   shardCount,
+  shardNumber,
 } from '../data/latents/index-file.ts';
 import { frameBytes } from '../data/latents/shard.ts';
 import { openImages, openVideos } from '../data/open.ts';
+import { onEach } from '../distributed/agree.ts';
 import { ArgumentError } from '../errors.ts';
 import { invalidOption } from '../invalid-option.ts';
 import { missingSpace } from '../io/file-source.ts';
@@ -28,7 +31,7 @@ import { type ActiveContext, contextOf, type Progress, type RunContext } from '.
 /** What to encode, with what, and where the latents go. */
 export interface EncodeDatasetOptions
   extends RunContext,
-    Pick<EncodeOptions, 'exifOrientation' | 'flips' | 'dtype' | 'shardSize'> {
+    Pick<EncodeOptions, 'exifOrientation' | 'flips' | 'dtype' | 'shardSize' | 'part' | 'ranks'> {
   /** One folder of images or videos per class, IDX files, or UCF-101 with its lists. */
   readonly data: string;
   /** Folder of the latents. A run that was interrupted is resumed. */
@@ -69,15 +72,18 @@ export async function encodeDataset(options: EncodeDatasetOptions): Promise<Enco
   requireApart(data, out);
   const context = contextOf(options);
   const { report, signal } = context;
-  const stored = await openAutoencoder(await autoencoderPath(options.vae, context));
+  const stored = await onEach(options.ranks, async () =>
+    openAutoencoder(await autoencoderPath(options.vae, context)),
+  );
   const observer = observeEncoding(context, data, out);
   try {
-    const source = await openSource(options, stored.config, report.warn);
-    const autoencoder = await latentOrigin(stored);
-    const encoder = await createAutoencoder({ ...stored, device, parts: ['encoder'], signal });
+    const made = await onEach(options.ranks, async () => ({
+      source: await openSource(options, stored.config, report.warn),
+      autoencoder: await latentOrigin(stored),
+      encoder: await createAutoencoder({ ...stored, device, parts: ['encoder'], signal }),
+    }));
     const { hooks } = observer;
-    const made = { source, encoder, autoencoder, folder: out, signal, hooks };
-    return observer.done(await encodeLatents({ ...options, ...made }));
+    return observer.done(await encodeLatents({ ...options, ...made, folder: out, signal, hooks }));
   } catch (error) {
     observer.failed();
     throw error;
@@ -143,7 +149,8 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
       for (const note of earlierLatentsNote(folder, index)) warn(note);
       for (const problem of damage) warn(`${problem}; the shard is made again`);
       if (ignoredFiles) warn(describeIgnoredFiles(data, unit, ignoredFiles));
-      const { images, latentShape, dtype, flips } = index;
+      const { latentShape, dtype, flips } = index;
+      const images = imageCount(index);
       emit({ kind: 'start', images, done, shards: total, latentShape, dtype, flips, ignoredFiles });
       progress = report.progress({ total: images, start: done, label: 'encode', unit: unit.slice(0, -1) });
       if (index.clips) return; // the length of videos is known only when they are encoded
@@ -159,7 +166,7 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
     },
     onShard(number, index) {
       finished++;
-      emit({ kind: 'shard', shard: number, ...index.shards[number] });
+      emit({ kind: 'shard', shard: shardNumber(index, number), ...index.shards[number] });
     },
   };
   return {
@@ -184,9 +191,10 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
 }
 
 function describe(index: LatentsIndex, done: number): string {
-  const { images, classNames, latentShape, clips } = index;
+  const { classNames, latentShape, clips, part } = index;
+  const images = imageCount(index);
   const what =
-    `${images} ${unitOf(index)} of ${classNames.length} classes to latents of ${latentShape.join(' x ')}: ` +
+    `${part ? `part ${part.number} of ${part.of}: ` : ''}${images} ${unitOf(index)} of ${classNames.length} classes to latents of ${latentShape.join(' x ')}: ` +
     `${shardCount(index)} shards, ${formatBytes(clips ? frameBytes(index) : images * frameBytes(index))}`;
   const all = clips ? `${what} per frame` : what;
   if (done === images) return `already encoded: ${all}`;

@@ -3,6 +3,8 @@
 import { resolve } from 'node:path';
 import { splitFolders } from '../data/class-level.ts';
 import { describeIgnoredFiles, isFolder } from '../data/folder-files.ts';
+import { onEach, onFirst } from '../distributed/agree.ts';
+import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { CLIP_PROTOCOL, type ClipProtocol } from '../evaluation/clips.ts';
 import { type EvaluateOptions, evaluate, type Metrics } from '../evaluation/evaluate.ts';
@@ -12,7 +14,7 @@ import {
   requireSameNetwork,
   writeFeatures,
 } from '../evaluation/evaluation-set.ts';
-import { completeSet, provenance } from '../evaluation/extract.ts';
+import { completeSet, type ExtractOptions, provenance } from '../evaluation/extract.ts';
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import type { ImageFolderOptions } from '../evaluation/folder-source.ts';
 import { type OpenedSet, type OpenSetOptions, openSet } from '../evaluation/open-set.ts';
@@ -23,7 +25,14 @@ import { printableList } from '../io/printable.ts';
 import type { Device } from '../runtime/device.ts';
 import { requireFreeFiles } from './checks.ts';
 import { I3D, INCEPTION, type NetworkOptions, openFeatureNetwork } from './feature-network.ts';
-import { type ActiveContext, contextOf, type Progress, type Reporter, type RunContext } from './reporter.ts';
+import {
+  type ActiveContext,
+  contextOf,
+  type Progress,
+  type Reporter,
+  type RunContext,
+  silentReporter,
+} from './reporter.ts';
 
 /** What to compare, and how. */
 export interface EvaluateSamplesOptions extends RunContext, NetworkOptions, ImageFolderOptions {
@@ -43,6 +52,8 @@ export interface EvaluateSamplesOptions extends RunContext, NetworkOptions, Imag
   readonly overwrite?: boolean | undefined;
 }
 
+type PrepareOptions = EvaluateSamplesOptions & { readonly ranks?: Ranks };
+
 /** Metrics, and everything that they are of. */
 export interface EvaluateSamplesResult {
   readonly metrics: Metrics;
@@ -58,13 +69,44 @@ export interface EvaluateSamplesResult {
  * two sets cannot be compared; the signal's reason once it is aborted.
  */
 export async function evaluateSamples(options: EvaluateSamplesOptions): Promise<EvaluateSamplesResult> {
-  const { device, metrics: settings = {}, save = {}, overwrite } = options;
+  const { save = {}, overwrite } = options;
   await requireOutputs([save.reference, save.samples], options, overwrite);
   const { context, warnings } = collectingWarnings(contextOf(options));
-  const { report, signal } = context;
+  return compareSets(options, context, await prepareSets(options, context), warnings);
+}
+
+/**
+ * Does the same as {@link evaluateSamples} on several ranks, which share the work of the features and then leave their
+ * group; the first rank alone computes the metrics.
+ * @param options are the same on all ranks.
+ * @returns undefined on other ranks than the first
+ * @throws like {@link evaluateSamples}, and {DeviceError} if the ranks have other samples or another network.
+ */
+export async function evaluateOnRanks(
+  options: EvaluateSamplesOptions,
+  ranks: Ranks,
+): Promise<EvaluateSamplesResult | undefined> {
+  const isFirst = ranks.communicator.rank === 0;
+  const { save = {}, overwrite, report: given } = options;
+  await onFirst(ranks, () => requireOutputs([save.reference, save.samples], options, overwrite));
+  // What the others would report is the same.
+  const report = isFirst ? given : silentReporter;
+  const { context, warnings } = collectingWarnings(contextOf({ ...options, report }));
+  const sets = await prepareSets({ ...options, ranks }, context);
+  await ranks.communicator.close();
+  if (!isFirst) return undefined;
+  const signal = AbortSignal.any([context.signal, ranks.wish]);
+  return compareSets(options, { ...context, signal }, sets, warnings);
+}
+
+async function compareSets(
+  { device, metrics: settings = {} }: EvaluateSamplesOptions,
+  { report, signal }: ActiveContext,
+  sets: PerSet<EvaluationSet>,
+  warnings: readonly string[],
+): Promise<EvaluateSamplesResult> {
   const stages = stageProgress(report);
   try {
-    const sets = await prepareSets(options, context);
     const { reference, samples } = sets;
     const metrics = await evaluate(device, reference, samples, {
       ...settings,
@@ -147,20 +189,23 @@ function stageProgress(report: Reporter) {
  * Opens both sets, and computes the features of those that hold samples. A network is opened only if it is needed.
  * @throws {AcditError} if a set cannot be read, or the network cannot be opened.
  */
-async function prepareSets(
-  options: EvaluateSamplesOptions,
-  context: ActiveContext,
-): Promise<PerSet<EvaluationSet>> {
-  return closingAfter(await openReported(options.reference, options, context), async (reference) =>
-    closingAfter(await openReported(options.samples, options, context), async (samples) => {
+async function prepareSets(options: PrepareOptions, context: ActiveContext): Promise<PerSet<EvaluationSet>> {
+  const { ranks } = options;
+  const open = (path: string) => onEach(ranks, () => openReported(path, options, context));
+  return closingAfter(await open(options.reference), async (reference) =>
+    closingAfter(await open(options.samples), async (samples) => {
       const sets = await completeSets({ reference, samples }, options, context);
-      for (const name of ['reference', 'samples'] as const) {
-        const path = options.save?.[name];
-        if (path !== undefined) await writeFeatures(path, sets[name]);
-      }
+      await onFirst(ranks, () => saveFeatures(options, sets));
       return sets;
     }),
   );
+}
+
+async function saveFeatures({ save }: PrepareOptions, sets: PerSet<EvaluationSet>): Promise<void> {
+  for (const name of ['reference', 'samples'] as const) {
+    const path = save?.[name];
+    if (path !== undefined) await writeFeatures(path, sets[name]);
+  }
 }
 
 /** Returns the options with which sets are opened. */
@@ -194,7 +239,7 @@ async function openReported(
 
 async function completeSets(
   { reference, samples }: PerSet<OpenedSet>,
-  options: EvaluateSamplesOptions,
+  options: PrepareOptions,
   context: ActiveContext,
 ): Promise<PerSet<EvaluationSet>> {
   if (reference.kind === 'features' && samples.kind === 'features') {
@@ -203,8 +248,9 @@ async function completeSets(
   const ofVideos =
     options.i3d !== undefined ||
     [reference, samples].some((opened) => opened.kind === 'images' && opened.images.shape.length === 4);
-  const { network: name = ofVideos ? I3D : INCEPTION, device, clips } = options;
-  return closingAfter(await openFeatureNetwork(device, name, options, clips?.frames), async (network) => {
+  const { network: name = ofVideos ? I3D : INCEPTION, device, clips, ranks } = options;
+  const open = () => openFeatureNetwork(device, name, options, clips?.frames);
+  return closingAfter(await onEach(ranks, open), async (network) => {
     // Refuse now rather than after hours of work.
     for (const [opened, other] of [
       [reference, samples],
@@ -216,8 +262,8 @@ async function completeSets(
     }
     const onlyFeatures = options.save?.reference === undefined;
     const sets = {
-      reference: await completed(reference, network, 'reference', { device, onlyFeatures }, context),
-      samples: await completed(samples, network, 'samples', { device, onlyFeatures: false }, context),
+      reference: await completed(reference, network, 'reference', { device, onlyFeatures, ranks }, context),
+      samples: await completed(samples, network, 'samples', { device, onlyFeatures: false, ranks }, context),
     };
     return {
       reference: assumed(sets.reference, network, context),
@@ -230,7 +276,7 @@ async function completed(
   opened: OpenedSet,
   network: FeatureNetwork,
   label: string,
-  { device, onlyFeatures }: { readonly device: Device; readonly onlyFeatures: boolean },
+  { device, ...options }: Pick<ExtractOptions, 'onlyFeatures' | 'ranks'> & { readonly device: Device },
   { report, signal }: ActiveContext,
 ): Promise<EvaluationSet> {
   if (opened.kind === 'features') return opened.set;
@@ -238,8 +284,8 @@ async function completed(
   const progress = report.progress({ total, label, unit: network.takesClips ? 'clip' : 'image' });
   try {
     return await completeSet(device, network, opened, {
+      ...options,
       signal,
-      onlyFeatures,
       onProgress: (share) => progress.update(Math.round(share * total)),
     });
   } finally {

@@ -5,6 +5,7 @@ import { at } from '../at.ts';
 import { factsOfAll, processorKind } from '../distributed/alike.ts';
 import type { Communicator } from '../distributed/communicator.ts';
 import { dealPieces } from '../distributed/ownership.ts';
+import { formatBytes } from '../io/quantities.ts';
 import { machine } from '../runtime/machine.ts';
 import { PIECE } from '../training/optimizer.ts';
 
@@ -80,13 +81,12 @@ async function fastest(rounds: number, work: () => Promise<unknown>): Promise<nu
 
 /** Describes the ranks in a table. */
 export function describeRankCheck({ library, ranks, latency, bandwidth }: RankCheck): string {
-  const gigabytes = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GB`;
   const rows = ranks.map(({ rank, host, cores, memory, processor, alike }) =>
     [
       rank,
       host,
       `${cores} cores`,
-      gigabytes(memory),
+      formatBytes(memory),
       processor + (alike ? '' : ' (other vector extensions)'),
     ].join('  '),
   );

@@ -4,7 +4,7 @@
  */
 
 import { at, take } from '../at.ts';
-import { agree } from '../distributed/agree.ts';
+import { agree, SIGN_OF_LIFE_MS } from '../distributed/agree.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { ownPieces } from '../distributed/ownership.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
@@ -26,9 +26,6 @@ import type { Stepper, StepperParts, Team } from './team.ts';
 
 /** What the first rank asks the others for, as numbers. */
 const ASK = { nothing: 0, gather: 1, fill: 2, begin: 3, weights: 4, done: 5, stop: 6, fail: 7 } as const;
-
-/** Milliseconds after which the first rank reports to the others that it still works. */
-const SIGN_OF_LIFE_MS = 10_000;
 
 /** Which part of which vector is gathered or filled. */
 interface Slot {

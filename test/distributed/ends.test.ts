@@ -1,6 +1,5 @@
 /** @file How trainings on several ranks end early: the line, the exit code, and what they leave. */
 
-import { execFileSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -9,37 +8,14 @@ import {
   BUILT_CLI,
   type Launcher,
   launchers,
-  type RunningRanks,
+  ownLines,
+  pidsOf,
   runRanks,
   startRanks,
 } from '../support/ranks.ts';
 import { tinyRun } from '../support/tiny-run.ts';
 
 const LONG = { training: { steps: 100_000 } };
-
-/** Lines of acdit itself: launchers add theirs. */
-function ownLines(stderr: string): string[] {
-  return stderr.split('\n').filter((line) => line.startsWith('acdit: '));
-}
-
-/** Process ids of the ranks of a running launcher, by rank. */
-function pidsOf({ child }: RunningRanks): number[] {
-  const list = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' });
-  const rows = list.split('\n').map((line) => line.trim().split(/\s+/));
-  const parents = new Set([String(child.pid)]);
-  for (const [pid, parent] of rows) if (parents.has(parent!)) parents.add(pid!); // hydra has a proxy
-  const nodes = rows.filter(
-    ([pid, parent, program]) => parents.has(parent!) && program === process.execPath && pid,
-  );
-  const rankOf = (pid: string): number => {
-    const env = execFileSync('cat', [`/proc/${pid}/environ`], { encoding: 'utf8' }).split('\0');
-    const found = env.find((entry) => /^(OMPI_COMM_WORLD_RANK|PMI_RANK)=/.test(entry));
-    return Number(found?.split('=')[1]);
-  };
-  const pids: number[] = [];
-  for (const [pid] of nodes) pids[rankOf(pid!)] = Number(pid);
-  return pids;
-}
 
 const states = (folder: string): string[] => readdirSync(join(folder, 'trainer')).sort();
 

@@ -1,6 +1,6 @@
 /** @file Programs that an MPI launcher starts on several ranks, where one is installed. */
 
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { CliResult } from './cli.ts';
 
@@ -85,4 +85,28 @@ export function startRanks(
 /** Runs a program of Node on some ranks to its end. */
 export function runRanks(...args: Parameters<typeof startRanks>): RunningRanks['result'] {
   return startRanks(...args).result;
+}
+
+/** Lines of acdit itself: launchers add theirs. */
+export function ownLines(stderr: string): string[] {
+  return stderr.split('\n').filter((line) => line.startsWith('acdit: '));
+}
+
+/** Process ids of the ranks of a running launcher, by rank. */
+export function pidsOf({ child }: RunningRanks): number[] {
+  const list = execFileSync('ps', ['-eo', 'pid=,ppid=,args='], { encoding: 'utf8' });
+  const rows = list.split('\n').map((line) => line.trim().split(/\s+/));
+  const parents = new Set([String(child.pid)]);
+  for (const [pid, parent] of rows) if (parents.has(parent!)) parents.add(pid!); // hydra has a proxy
+  const nodes = rows.filter(
+    ([pid, parent, program]) => parents.has(parent!) && program === process.execPath && pid,
+  );
+  const rankOf = (pid: string): number => {
+    const env = execFileSync('cat', [`/proc/${pid}/environ`], { encoding: 'utf8' }).split('\0');
+    const found = env.find((entry) => /^(OMPI_COMM_WORLD_RANK|PMI_RANK)=/.test(entry));
+    return Number(found?.split('=')[1]);
+  };
+  const pids: number[] = [];
+  for (const [pid] of nodes) pids[rankOf(pid!)] = Number(pid);
+  return pids;
 }

@@ -1,41 +1,28 @@
 /**
  * @file Encoding a dataset of images or videos to latents, shard by shard. A shard's images and place are known
- * beforehand, so interrupted work resumes with the first shard that is not finished and ends with the same bytes.
+ * beforehand, so interrupted work resumes with the first shard that is not finished and ends with the same bytes, however
+ * many processes share it.
  */
 
-import { readdir } from 'node:fs/promises';
-import { at, take } from '../../at.ts';
-import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
-import { makeFolders, removeTemporaries } from '../../io/atomic-write.ts';
-import { closingAfter } from '../../io/byte-source.ts';
-import { type Lock, lockFolder } from '../../io/lock.ts';
-import { classChange } from '../../models/acdit/class-names.ts';
+import { deserialize, serialize } from 'node:v8';
+import { at } from '../../at.ts';
+import { exchangeTexts, onEach, onFirst } from '../../distributed/agree.ts';
+import { requireAlike } from '../../distributed/alike.ts';
+import type { Ranks } from '../../distributed/communicator.ts';
+import { inOrder } from '../../distributed/in-order.ts';
+import { ConfigError } from '../../errors.ts';
+import { closingOnError } from '../../io/byte-source.ts';
+import type { Part } from '../../io/parts.ts';
 import type { LatentOrigin } from '../../models/acdit/config.ts';
-import type { Autoencoder, LatentDistribution } from '../../models/autoencoder/autoencoder.ts';
 import { downsampling } from '../../models/autoencoder/config.ts';
-import { joinArrays } from '../../tensor/axes.ts';
-import { elementCount, float32 } from '../../tensor/tensor.ts';
-import { flipHorizontally } from '../augment.ts';
-import { CorruptVideo, type ImageDataset, type Recording, type VideoDataset } from '../dataset.ts';
 import type { IgnoredFiles } from '../folder-files.ts';
-import {
-  hasIndex,
-  INDEX_FILE,
-  type LatentsIndex,
-  type LatentsSettings,
-  newIndex,
-  readIndex,
-  shardCount,
-  shardRange,
-  writeIndex,
-} from './index-file.ts';
-import { type EncodedFrame, type EncodedSample, frameBytes, openShard, writeShard } from './shard.ts';
+import { type EncodeSource, encodeSamples, isVideos } from './encode-samples.ts';
+import { imageCount, type LatentsIndex, type LatentsSettings, newIndex, shardRange } from './index-file.ts';
+import { type LatentsFolder, openLatentsFolder, SETTING_NAMES } from './latents-folder.ts';
+import { type EncodedSample, frameBytes, frameCount } from './shard.ts';
 
 /** What is encoded, with what, and where it goes. */
-export interface EncodeOptions {
-  readonly source: ImageDataset | VideoDataset;
-  /** Encodes; its latents times the scaling factor are what models learn. */
-  readonly encoder: Pick<Autoencoder, 'config' | 'encode'>;
+export interface EncodeOptions extends EncodeSource {
   readonly autoencoder: LatentOrigin;
   /** True if the source turns images upright by their EXIF orientation (default: false). */
   readonly exifOrientation?: boolean | undefined;
@@ -47,7 +34,10 @@ export interface EncodeOptions {
   readonly dtype?: 'float16' | 'float32' | undefined;
   /** Images (default: 512) or videos (default: 8) per shard. A kill loses at most one shard's work. */
   readonly shardSize?: number | undefined;
-  readonly signal?: AbortSignal;
+  /** Encode only the shards of this part; without it, finished parts are put together (default: none). */
+  readonly part?: Part | undefined;
+  /** The processes that encode together, all with the same options. The first one alone calls hooks and writes files. */
+  readonly ranks?: Ranks | undefined;
   readonly hooks?: EncodeHooks;
 }
 
@@ -81,62 +71,143 @@ export interface EncodeHooks {
   onShard?(shard: number, index: LatentsIndex): void;
 }
 
+/** A run of a shard's images or videos, encoded at once by one process. */
+interface Piece {
+  readonly shard: number;
+  readonly first: number;
+  readonly end: number;
+  /** Whether the shard ends with it. */
+  readonly isLast: boolean;
+}
+
 const DEFAULT_SHARD_SIZE = { images: 512, videos: 8 } as const;
 /** Max bytes of a shard. */
 const LARGEST_SHARD = 2 ** 30;
-/** Images decoded ahead of the encoder, which takes far longer for one. Videos are decoded while they are encoded. */
-const READ_AHEAD = 8;
+/** What a rank encodes at once: little, so that a kill loses no more than one shard's work, and all ranks have some. */
+const AT_ONCE = { images: 8, videos: 1 } as const;
 
 /**
  * Encodes a dataset, or resumes encoding it. Finished shards are read and checked, and kept; one that is damaged or
- * missing is made again.
- * @returns the index of the finished set.
- * @throws {ArgumentError} if another process writes to the folder.
- * @throws {ConfigError} if the folder was encoded with other settings, or the images do not fit the autoencoder.
+ * missing is made again. Ranks encode in turn, and the first one writes. If all parts of the set are finished, they are put
+ * together.
+ * @returns the index of the finished set or part; on other ranks than the first, it lists no shards.
+ * @throws {ArgumentError} if another process writes to the folder, or the same part.
+ * @throws {ConfigError} if the folder was encoded with other settings, the images do not fit the autoencoder, or a part is
+ * not finished.
  * @throws {DatasetError} if too many images are corrupt; {AcditError} if a file cannot be written.
  * @throws the signal's reason once it is aborted; what is finished stays.
  */
 export async function encodeLatents(options: EncodeOptions): Promise<LatentsIndex> {
-  const settings = await settingsOf(options);
-  requireModestShards(settings);
-  await makeFolders(options.folder);
-  const { signal, hooks = {} } = options;
-  const lock = await lockFolder(options.folder, { signal, onWait: (owner) => hooks.onWait?.(owner) });
-  return closingAfter(lock, () => encodeLocked(options, settings, lock));
+  const { ranks } = options;
+  const settings = await onEach(ranks, () => settingsOf(options));
+  if (ranks) await requireAlike(ranks.communicator, factsOf(settings));
+  let folder: LatentsFolder | undefined;
+  try {
+    await onFirst(ranks, async () => {
+      folder = await openFolder(options, settings);
+    });
+    await encodeMissing(options, settings, folder);
+    return folder?.index ?? newIndex(settings);
+  } finally {
+    await (folder as LatentsFolder | undefined)?.close();
+  }
 }
 
-async function encodeLocked(options: EncodeOptions, settings: LatentsSettings, lock: Lock) {
-  const { source, folder, signal, hooks = {} } = options;
-  let index = await startingIndex(folder, settings);
-  await removeTemporaries(folder, isOwnFile);
-  const damage = await damagedShards(folder, index, options);
-  const kept = new Set([...index.shards.keys()].filter((shard) => !damage.has(shard)));
-  let done = [...kept].reduce((sum, shard) => sum + shardRange(index, shard).count, 0);
-  await hooks.onStart?.({ index, done, ignoredFiles: source.ignoredFiles, damage: [...damage.values()] });
-  for (let shard = 0; shard < shardCount(index); shard++) {
-    if (kept.has(shard)) continue;
-    const { first, end, count } = shardRange(index, shard);
-    const samples: EncodedSample[] = [];
-    let number = first;
-    for await (const recording of readAhead(source, first, end)) {
-      signal?.throwIfAborted();
-      const sample = recording && (await encodeRecording(options, index, recording, number));
-      if (sample) samples.push(sample);
-      requireRoom(index, samples);
-      number++;
-      hooks.onImage?.(++done);
+/** The settings, for comparison between ranks. */
+function factsOf(settings: LatentsSettings): Record<string, string> {
+  const names = Object.entries(SETTING_NAMES) as [keyof LatentsSettings, string][];
+  return Object.fromEntries(names.map(([key, name]) => [name, JSON.stringify(settings[key]) ?? 'none']));
+}
+
+async function openFolder(
+  { source, folder: path, signal, hooks = {} }: EncodeOptions,
+  settings: LatentsSettings,
+): Promise<LatentsFolder> {
+  const folder = await openLatentsFolder(path, settings, {
+    signal,
+    onWait: (owner) => hooks.onWait?.(owner),
+    onCheck: (shard, index) => hooks.onCheck?.(shard, index),
+  });
+  return closingOnError(folder, async () => {
+    const { index, missing } = folder;
+    const damage = [...missing.values()].filter((problem) => problem !== undefined);
+    const done = doneOf(settings, [...missing.keys()]);
+    await hooks.onStart?.({ index, done, ignoredFiles: source.ignoredFiles, damage });
+    return folder;
+  });
+}
+
+/** Images of all shards but the missing ones. */
+function doneOf(settings: LatentsSettings, missing: readonly number[]): number {
+  return imageCount(settings) - missing.reduce((sum, shard) => sum + shardRange(settings, shard).count, 0);
+}
+
+/** @param folder is on the first rank only */
+async function encodeMissing(
+  options: EncodeOptions,
+  settings: LatentsSettings,
+  folder: LatentsFolder | undefined,
+): Promise<void> {
+  const { ranks, signal, hooks = {} } = options;
+  const missing = await missingOnAll(ranks, folder);
+  const pieces = piecesOf(settings, missing, ranks && AT_ONCE[settings.clips ? 'videos' : 'images']);
+  let done = doneOf(settings, missing);
+  let samples: EncodedSample[] = [];
+  const encode = async (piece: Piece, abort: AbortSignal | undefined, onSample = () => {}) => {
+    const encoded: EncodedSample[] = [];
+    for await (const sample of encodeSamples({ ...options, signal: abort }, settings, piece, hooks.onFrame)) {
+      if (sample) encoded.push(sample);
+      requireRoom(settings, encoded);
+      onSample();
     }
-    await lock.requireHeld();
-    await writeShard(folder, index, shard, samples);
-    const shards = [...index.shards];
-    const frames = frameCount(samples);
-    const skipped = count - samples.length;
-    shards[shard] = { samples: samples.length, skipped, ...(index.clips && { frames }) };
-    index = { ...index, shards };
-    await writeIndex(folder, index);
-    hooks.onShard?.(shard, index);
+    return encoded;
+  };
+  const add = async ({ shard, isLast }: Piece, encoded: readonly EncodedSample[]): Promise<void> => {
+    samples.push(...encoded);
+    requireRoom(settings, samples);
+    if (!isLast) return;
+    await folder?.write(shard, samples);
+    samples = [];
+    if (folder) hooks.onShard?.(shard, folder.index);
+  };
+  if (!ranks) {
+    for (const piece of pieces) await add(piece, await encode(piece, signal, () => hooks.onImage?.(++done)));
+    return;
   }
-  return index;
+  await inOrder(ranks, {
+    count: pieces.length,
+    make: async (item, abort) => serialize(await encode(at(pieces, item), abort)),
+    async take(bytes, item) {
+      const { first, end } = at(pieces, item);
+      await add(at(pieces, item), deserialize(bytes));
+      done += end - first;
+      hooks.onImage?.(done);
+    },
+  });
+}
+
+/** The shards that have to be made, on all ranks. Collective. */
+async function missingOnAll(ranks: Ranks | undefined, folder: LatentsFolder | undefined): Promise<number[]> {
+  const missing = [...(folder?.missing.keys() ?? [])];
+  if (!ranks) return missing;
+  const [first = '[]'] = await exchangeTexts(ranks.communicator, JSON.stringify(missing));
+  return JSON.parse(first);
+}
+
+/** Divides shards into pieces of at most `size` images. */
+function piecesOf(
+  settings: LatentsSettings,
+  shards: readonly number[],
+  size = Number.MAX_SAFE_INTEGER,
+): Piece[] {
+  return shards.flatMap((shard) => {
+    const { first, end, count } = shardRange(settings, shard);
+    return Array.from({ length: Math.ceil(count / size) }, (_, i) => {
+      const from = first + i * size;
+      const to = Math.min(end, from + size);
+      return { shard, first: from, end: to, isLast: to === end };
+    });
+  });
 }
 
 async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
@@ -150,7 +221,7 @@ async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
   if (channels !== inChannels) {
     throw new ConfigError(`the autoencoder takes images of ${inChannels} channels, got ${channels}`);
   }
-  return {
+  const settings = {
     classNames: [...source.classNames],
     ...(isVideos(source) && { clips: true }),
     images: source.size,
@@ -162,7 +233,10 @@ async function settingsOf(options: EncodeOptions): Promise<LatentsSettings> {
     flips,
     autoencoder: { fingerprint: autoencoder.fingerprint, scalingFactor: autoencoder.scalingFactor },
     shardSize: options.shardSize ?? DEFAULT_SHARD_SIZE[isVideos(source) ? 'videos' : 'images'],
-  };
+    ...(options.part && { part: options.part }),
+  } satisfies LatentsSettings;
+  requireModestShards(settings);
+  return settings;
 }
 
 /** A shard is in memory until it is written. */
@@ -173,160 +247,9 @@ function requireModestShards(settings: LatentsSettings): void {
 }
 
 /** The length of videos is known only when they are encoded. */
-function requireRoom(index: LatentsIndex, samples: readonly EncodedSample[]): void {
-  if (!index.clips || frameCount(samples) * frameBytes(index) <= LARGEST_SHARD) return;
+function requireRoom(settings: LatentsSettings, samples: readonly EncodedSample[]): void {
+  if (!settings.clips || frameCount(samples) * frameBytes(settings) <= LARGEST_SHARD) return;
   throw new ConfigError(
-    `shards of ${index.shardSize} videos are too large; take fewer, or cut long videos into pieces`,
+    `shards of ${settings.shardSize} videos are too large; take fewer, or cut long videos into pieces`,
   );
-}
-
-function frameCount(samples: readonly EncodedSample[]): number {
-  return samples.reduce((sum, { frames }) => sum + frames.length, 0);
-}
-
-function isVideos(source: EncodeOptions['source']): source is VideoDataset {
-  return 'record' in source;
-}
-
-/** What the folder's index says, or a new one. @throws {ConfigError} if it was made with other settings. */
-async function startingIndex(folder: string, settings: LatentsSettings): Promise<LatentsIndex> {
-  const fresh = newIndex(settings);
-  if (await hasIndex(folder)) {
-    const index = await readIndex(folder);
-    requireSame(folder, index, fresh);
-    return index;
-  }
-  const foreignFile = (await readdir(folder)).find(isOwnFile);
-  if (foreignFile !== undefined) {
-    throw new DatasetError(
-      `${folder}: holds ${foreignFile} but no index of latents; give a new folder, or remove what is in this one`,
-    );
-  }
-  await writeIndex(folder, fresh);
-  return fresh;
-}
-
-function isOwnFile(name: string): boolean {
-  return name === INDEX_FILE || /^shard-\d+\.safetensors$/.test(name);
-}
-
-/** What settings are called in messages. */
-const SETTING_NAMES = {
-  classNames: 'the classes',
-  clips: 'whether it is of videos',
-  images: 'the number of images',
-  source: 'the data (names and lengths of its files, as a fingerprint)',
-  imageSize: 'the image size',
-  exifOrientation: 'the use of EXIF orientation',
-  latentShape: 'the shape of latents',
-  dtype: 'the dtype',
-  flips: 'whether there are flips',
-  autoencoder: 'the autoencoder',
-  shardSize: 'the shard size',
-} as const satisfies Record<keyof LatentsSettings, string>;
-
-function requireSame(folder: string, before: LatentsIndex, now: LatentsIndex): void {
-  const show = (value: unknown): string => {
-    const text = JSON.stringify(value);
-    return text.length > 100 ? `${text.slice(0, 100)}...` : text;
-  };
-  for (const [key, name] of Object.entries(SETTING_NAMES) as [keyof LatentsSettings, string][]) {
-    if (JSON.stringify(before[key]) === JSON.stringify(now[key])) continue;
-    const classes = key === 'classNames' && classChange(before.classNames, now.classNames);
-    const change = classes || `${name} was ${show(before[key])} and is now ${show(now[key])}`;
-    throw new ConfigError(
-      `${folder} was encoded with other settings: ${change}; use the same settings to resume, or give another folder`,
-    );
-  }
-}
-
-/** Listed shards whose files are not what they should be, with what is wrong. */
-async function damagedShards(
-  folder: string,
-  index: LatentsIndex,
-  { signal, hooks }: EncodeOptions,
-): Promise<Map<number, string>> {
-  const damage = new Map<number, string>();
-  for (let shard = 0; shard < index.shards.length; shard++) {
-    hooks?.onCheck?.(shard, index);
-    try {
-      const opened = await openShard(folder, index, shard);
-      await opened.verify(signal).finally(() => opened.close());
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
-      damage.set(shard, error.message);
-    }
-  }
-  return damage;
-}
-
-/** An image as its one frame, or a video. */
-async function recordingOf(source: EncodeOptions['source'], index: number): Promise<Recording | undefined> {
-  if (isVideos(source)) return source.record(index);
-  const sample = await source.read(index);
-  return sample && { label: sample.label, frames: [sample.values] };
-}
-
-/** What is at `first` to `end` in order; the next images are decoded meanwhile, on other threads. */
-async function* readAhead(source: EncodeOptions['source'], first: number, end: number) {
-  const ahead: Promise<Recording | undefined>[] = [];
-  for (let next = first; next < end || ahead.length > 0; ) {
-    while (next < end && ahead.length < READ_AHEAD) {
-      const recording = recordingOf(source, next++);
-      // Seen when its turn comes; until then a failure must not count as unhandled.
-      recording.catch(() => {});
-      ahead.push(recording);
-    }
-    yield await ahead.shift();
-  }
-}
-
-/** Encodes frame by frame, so that only one is in memory; undefined if it cannot be read to its end. */
-async function encodeRecording(
-  options: EncodeOptions,
-  index: LatentsIndex,
-  { frames, label }: Recording,
-  number: number,
-): Promise<EncodedSample | undefined> {
-  const encoded: EncodedFrame[] = [];
-  try {
-    for await (const frame of frames) {
-      options.signal?.throwIfAborted();
-      encoded.push(await encodeFrame(options, index, frame, number));
-      options.hooks?.onFrame?.(encoded.length);
-    }
-  } catch (error) {
-    if (error instanceof CorruptVideo) return undefined;
-    throw error;
-  }
-  return { frames: encoded, label };
-}
-
-async function encodeFrame(
-  { source, encoder, signal }: EncodeOptions,
-  { flips, dtype }: LatentsIndex,
-  values: Float32Array,
-  number: number,
-): Promise<EncodedFrame> {
-  const { sampleShape } = source;
-  const variants = flips ? [values, flipHorizontally(values, sampleShape)] : [values];
-  const shape = [variants.length, ...sampleShape.slice(1)];
-  const pictures = float32(shape, joinArrays('float32', variants));
-  const [moments, flipped] = take(momentsOf(await encoder.encode(pictures, { signal })), 1);
-  const largest = dtype === 'float16' ? 65504 : Number.MAX_VALUE;
-  const isHeld = (value: number): boolean => Math.abs(value) <= largest;
-  if (moments.every(isHeld) && (flipped?.every(isHeld) ?? true)) return { moments, flipped };
-  throw new AcditError(
-    `${source.name}: ${isVideos(source) ? 'video' : 'image'} ${number} gives latents beyond what ${dtype} holds; ` +
-      'the autoencoder may be broken, else use --dtype fp32',
-  );
-}
-
-/** Means and then log variances of each image. */
-function momentsOf({ mean, logVariance }: LatentDistribution): Float32Array[] {
-  const size = elementCount(mean.shape.slice(1));
-  return Array.from({ length: at(mean.shape, 0) }, (_, n) => {
-    const parts = [mean, logVariance].map(({ data }) => data.subarray(n * size, (n + 1) * size));
-    return joinArrays('float32', parts);
-  });
 }

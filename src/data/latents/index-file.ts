@@ -1,6 +1,7 @@
 /**
  * @file The index of a set of latents: `index.json` in its folder, next to the shards. It says what the set is and was
- * made of, so that encoding can resume later and a reader knows everything before it opens a shard.
+ * made of, so that encoding can resume later and a reader knows everything before it opens a shard. Processes that encode
+ * a part each have an index of their own shards, `index.part-3-of-16.json`, until all are done.
  */
 
 import { existsSync } from 'node:fs';
@@ -12,6 +13,7 @@ import { DatasetError, FormatError } from '../../errors.ts';
 import { checksum } from '../../formats/zip-writer.ts';
 import { writeFileAtomically } from '../../io/atomic-write.ts';
 import { parseJsonOf } from '../../io/json.ts';
+import { type Part, partFile } from '../../io/parts.ts';
 import { beginningOf } from '../../media/file-formats.ts';
 
 export const INDEX_FILE = 'index.json';
@@ -24,6 +26,10 @@ export const EARLIER_VERSION = 1;
 const LARGEST_INDEX = 64 * 2 ** 20;
 /** Max places of a random order. */
 const MAX_IMAGES = 2 ** 31 - 1;
+/** Max parts of a set. */
+const MAX_PARTS = 2 ** 20;
+/** A set that is not divided into parts. */
+const WHOLE: Part = { number: 1, of: 1 };
 /** Values of one image's latents; those of 4096 x 4096 pixels are a sixteenth of it. */
 const MAX_VALUES = 2 ** 24;
 
@@ -69,9 +75,18 @@ const storedSchema = z.discriminatedUnion('version', [
     checksum: checksumSchema.optional(),
   }),
 ]);
+const storedPartSchema = schema.extend({
+  version: z.literal(VERSION),
+  /** `shards` lists the shards of this part: those whose numbers, divided by `of`, have the remainder `number` - 1. */
+  part: z.strictObject({ number: z.int().min(1), of: z.int().min(1).max(MAX_PARTS) }),
+  checksum: checksumSchema,
+});
 
 /** The index of a set of latents: what was encoded, how, and into which shards. */
-export type LatentsIndex = Readonly<z.infer<typeof schema>>;
+export type LatentsIndex = Readonly<z.infer<typeof schema>> & {
+  /** If it is that of a part: which one. Its shards are counted from 0, like those of a whole set. */
+  readonly part?: Part | undefined;
+};
 /** What is known before anything is encoded; encoding resumes only if it is the same. */
 export type LatentsSettings = Omit<LatentsIndex, 'format' | 'version' | 'shards'>;
 
@@ -80,16 +95,32 @@ export function newIndex(settings: LatentsSettings): LatentsIndex {
   return { format: FORMAT, version: VERSION, ...settings, shards: [] };
 }
 
-/** Shards of the whole set. */
-export function shardCount({ images, shardSize }: LatentsSettings): number {
-  return Math.ceil(images / shardSize);
+/** Shards of the whole set or part. */
+export function shardCount({ images, shardSize, part = WHOLE }: LatentsSettings): number {
+  const all = Math.ceil(images / shardSize);
+  return Math.max(0, Math.ceil((all - (part.number - 1)) / part.of));
+}
+
+/** Returns which shard of the whole set a shard of a part is. */
+export function shardNumber({ part = WHOLE }: Pick<LatentsSettings, 'part'>, shard: number): number {
+  return part.number - 1 + shard * part.of;
 }
 
 /** The source's images that go into a shard: `count` of them, from `first` up to `end`. */
-export function shardRange({ images, shardSize }: LatentsSettings, shard: number) {
-  const first = shard * shardSize;
+export function shardRange(settings: LatentsSettings, shard: number) {
+  const { images, shardSize } = settings;
+  const first = shardNumber(settings, shard) * shardSize;
   const end = Math.min(first + shardSize, images);
   return { first, end, count: end - first };
+}
+
+/** Images or videos of the whole set or part, the corrupt ones included. */
+export function imageCount(settings: LatentsSettings): number {
+  const shards = Array.from(
+    { length: shardCount(settings) },
+    (_, shard) => shardRange(settings, shard).count,
+  );
+  return shards.reduce((sum, count) => sum + count, 0);
 }
 
 /** Images or frames that a finished shard holds. */
@@ -98,8 +129,14 @@ export function shardFrames({ shards }: LatentsIndex, shard: number): number {
   return frames;
 }
 
-export function shardFile(folder: string, shard: number): string {
-  return join(folder, `shard-${String(shard).padStart(5, '0')}.safetensors`);
+export function shardFile(folder: string, index: Pick<LatentsSettings, 'part'>, shard: number): string {
+  return join(folder, `shard-${String(shardNumber(index, shard)).padStart(5, '0')}.safetensors`);
+}
+
+/** Returns the path of the index of a folder, or of that of a part. */
+export function indexFile(folder: string, part: Part | undefined): string {
+  const path = join(folder, INDEX_FILE);
+  return part ? partFile(path, part) : path;
 }
 
 /** Sums over the finished shards. */
@@ -113,17 +150,17 @@ export function finishedCounts({ shards }: LatentsIndex) {
 /** Whether a folder has an index of latents, valid or damaged, and not just a file of that name. */
 export async function hasIndex(folder: string): Promise<boolean> {
   const start = await beginningOf(join(folder, INDEX_FILE), 256);
-  return start !== undefined && (start.includes(FORMAT) || existsSync(shardFile(folder, 0)));
+  return start !== undefined && (start.includes(FORMAT) || existsSync(shardFile(folder, {}, 0)));
 }
 
 /**
- * Read and check a folder's index.
+ * Read and check a folder's index, or that of a part.
  * @throws {DatasetError} if it cannot be read; {FormatError} if it is none, or its numbers do not fit together.
  */
-export async function readIndex(folder: string): Promise<LatentsIndex> {
-  const path = join(folder, INDEX_FILE);
+export async function readIndex(folder: string, part?: Part): Promise<LatentsIndex> {
+  const path = indexFile(folder, part);
   try {
-    if ((await stat(path)).size <= LARGEST_INDEX) return parseIndex(await readFile(path, 'utf8'), path);
+    if ((await stat(path)).size <= LARGEST_INDEX) return parseIndex(await readFile(path, 'utf8'), path, part);
   } catch (cause) {
     if (cause instanceof FormatError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') {
@@ -134,16 +171,13 @@ export async function readIndex(folder: string): Promise<LatentsIndex> {
   throw new FormatError(`${path}: is far too large for an index of latents`);
 }
 
-/** @throws {FormatError} if it is not an index, or its numbers do not fit together. */
-export function parseIndex(text: string, name: string): LatentsIndex {
-  const { checksum: sum, ...index } = parseJsonOf(
-    text,
-    name,
-    storedSchema,
-    `not an index of latents (version ${EARLIER_VERSION} or ${VERSION})`,
-    FormatError,
-  );
-  const problem = inconsistency(index);
+/** @throws {FormatError} if it is not an index, or not that of the part, or its numbers do not fit together. */
+export function parseIndex(text: string, name: string, part?: Part): LatentsIndex {
+  const otherwise = `not an index of latents (version ${EARLIER_VERSION} or ${VERSION})`;
+  const { checksum: sum, ...index } = part
+    ? parseJsonOf(text, name, storedPartSchema, otherwise, FormatError)
+    : parseJsonOf(text, name, storedSchema, otherwise, FormatError);
+  const problem = inconsistency(index, part);
   if (problem) throw new FormatError(`${name}: ${problem}; the index is damaged`);
   if (sum !== undefined && sum !== indexChecksum(index)) {
     throw new FormatError(
@@ -171,8 +205,9 @@ function indexChecksum(index: LatentsIndex): number {
   return checksum(new TextEncoder().encode(JSON.stringify(entries.sort(([a], [b]) => (a < b ? -1 : 1)))));
 }
 
-function inconsistency(index: LatentsIndex): string | undefined {
+function inconsistency(index: LatentsIndex, part: Part | undefined): string | undefined {
   const { latentShape, shards } = index;
+  if (index.part?.number !== part?.number || index.part?.of !== part?.of) return 'is of another part';
   if (latentShape.reduce((product, dim) => product * dim, 1) > MAX_VALUES) {
     return `latents of [${latentShape}] are absurdly large`;
   }
@@ -188,9 +223,9 @@ function inconsistency(index: LatentsIndex): string | undefined {
   return undefined;
 }
 
-/** Replace a folder's index as a whole. */
+/** Replace a folder's index, or that of a part, as a whole. */
 export async function writeIndex(folder: string, index: LatentsIndex): Promise<void> {
-  await writeFileAtomically(join(folder, INDEX_FILE), async (write) => {
+  await writeFileAtomically(indexFile(folder, index.part), async (write) => {
     await write(new TextEncoder().encode(formatIndex(index)));
   });
 }

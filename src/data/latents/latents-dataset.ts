@@ -136,7 +136,7 @@ async function requireShards(folder: string, index: LatentsIndex): Promise<void>
     const some = index.shards.slice(first, first + STATS_AT_ONCE);
     await Promise.all(
       some.map(async (_, i) => {
-        const path = shardFile(folder, first + i);
+        const path = shardFile(folder, index, first + i);
         const stats = await stat(path).catch(() => undefined);
         const expected = shardFrames(index, first + i) * frameBytes(index);
         if (stats && stats.size >= expected) return;

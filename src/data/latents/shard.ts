@@ -23,6 +23,7 @@ import {
   type LatentsSettings,
   shardFile,
   shardFrames,
+  shardNumber,
 } from './index-file.ts';
 
 const MOMENTS = 'moments';
@@ -54,6 +55,11 @@ export interface EncodedSample {
   readonly label: number;
 }
 
+/** Frames of all samples. */
+export function frameCount(samples: readonly EncodedSample[]): number {
+  return samples.reduce((sum, { frames }) => sum + frames.length, 0);
+}
+
 /** Write a shard as a whole. @throws {AcditError} if it cannot be written. */
 export async function writeShard(
   folder: string,
@@ -77,13 +83,14 @@ export async function writeShard(
   ];
   if (index.flips) tensors.push([FLIPPED, joined(frames.map(({ flipped }) => flipped!))]);
   if (index.clips) tensors.push([FRAMES, numbers((sample) => sample.frames.length)]);
-  const path = shardFile(folder, shard);
+  const path = shardFile(folder, index, shard);
   await writeChecksummedSafetensors(path, tensors, shardMetadata(index, shard), [MOMENTS, FLIPPED]);
 }
 
 /** Returns the metadata that ties a shard to its index and its place. */
-function shardMetadata({ source, autoencoder }: LatentsIndex, shard: number): Record<string, string> {
-  return { shard: String(shard), source, autoencoder: autoencoder.fingerprint };
+function shardMetadata(index: LatentsIndex, shard: number): Record<string, string> {
+  const { source, autoencoder } = index;
+  return { shard: String(shardNumber(index, shard)), source, autoencoder: autoencoder.fingerprint };
 }
 
 /** An open shard. */
@@ -94,7 +101,7 @@ export type Shard = Awaited<ReturnType<typeof openShard>>;
  * @throws {FormatError} naming it, if it is missing, damaged, or not the one that the index means.
  */
 export async function openShard(folder: string, index: LatentsIndex, shard: number) {
-  const path = shardFile(folder, shard);
+  const path = shardFile(folder, index, shard);
   const isEarlier = (): boolean => index.version === EARLIER_VERSION;
   const archive = await openChecksummedSafetensors(await openFile(path), isEarlier);
   return closingOnError(archive, async () => {
