@@ -11,7 +11,9 @@ import { machine } from '../runtime/machine.ts';
 import { DEFAULT_STEPS } from '../sampling/settings.ts';
 import { MAX } from '../server/api.ts';
 import { DEFAULT_CAPACITY, DEFAULT_LIMITS } from '../server/context.ts';
+import { DEFAULT_SILENCE, openRedisStore } from '../server/redis/store.ts';
 import { type ModelSource, type ServeOptions, startServer } from '../server/serve.ts';
+import type { Store } from '../server/store.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceName, precisionFlag } from './device.ts';
 import { countFlag, type Flags, type FlagValues, list } from './flags.ts';
@@ -61,6 +63,17 @@ const serveFlags = {
     minimum: 0,
     default: 30,
   }),
+  store: {
+    value: 'URL',
+    help: 'Redis or Valkey that several servers share: redis://… or rediss://… (default: $ACDIT_STORE)',
+  },
+  takeover: countFlag('with --store, seconds until another server makes the video of a silent one', {
+    value: 'S',
+    default: DEFAULT_SILENCE,
+  }),
+  'max-videos': countFlag('max videos made or kept; the oldest finished ones make room', {
+    default: DEFAULT_LIMITS.videos,
+  }),
   'api-key': { value: 'KEY', help: 'key that clients must send (default: $ACDIT_API_KEY)' },
   cors: {
     value: 'ORIGINS',
@@ -103,17 +116,30 @@ export const command = defineCommand({
       return sources;
     };
     const log = (message: string): void => report.say(`acdit: ${message}`);
-    const server = await startServer({ ...serveOptions(values), log, models, version });
-    const hosts = server.hosts === undefined ? '' : ` (${server.hosts})`;
-    report.print(`serving ${server.models.join(', ')} at ${server.url}${hosts}`);
-    if (!signal.aborted) await once(signal, 'abort');
-    await server.close(values.grace);
+    const store = await openStore(values, log);
+    try {
+      const server = await startServer({ ...serveOptions(values), store, log, models, version });
+      const hosts = server.hosts === undefined ? '' : ` (${server.hosts})`;
+      report.print(`serving ${server.models.join(', ')} at ${server.url}${hosts}`);
+      if (!signal.aborted) await once(signal, 'abort');
+      await server.close(values.grace);
+    } finally {
+      store?.close();
+    }
   },
 });
 
-function serveOptions(values: ServeValues): Omit<ServeOptions, 'models' | 'version' | 'log'> {
+/** Opens the store that servers share, if one is named. */
+async function openStore(values: ServeValues, log: (message: string) => void): Promise<Store | undefined> {
+  const url = values.store ?? process.env.ACDIT_STORE;
+  if (url === undefined) return undefined;
+  return openRedisStore(url, { capacity: values.maxVideos, silence: values.takeover, log });
+}
+
+function serveOptions(values: ServeValues): Omit<ServeOptions, 'models' | 'version' | 'log' | 'store'> {
+  const { store: _url, ...others } = values;
   return {
-    ...values,
+    ...others,
     device: deviceName(values),
     threads: values.threads ?? machine().cores,
     limits: {
@@ -123,6 +149,7 @@ function serveOptions(values: ServeValues): Omit<ServeOptions, 'models' | 'versi
       body: KB * values.maxBody,
       givenBody: KB * values.maxGiven,
       deadline: values.deadline,
+      videos: values.maxVideos,
       strictSize: values.strictSize,
     },
     apiKey: values.apiKey ?? process.env.ACDIT_API_KEY,

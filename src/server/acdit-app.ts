@@ -18,10 +18,13 @@ import {
   type ServeOptions,
 } from './serve.ts';
 import { createMemoryStore } from './store.ts';
+import { takeOverVideos } from './videos.ts';
 
 /** What is served, and within which limits; everything has a default. */
 export interface AcditAppOptions
-  extends Partial<Pick<ServeOptions, 'device' | 'precision' | 'threads' | 'batch' | 'queue' | 'limits'>>,
+  extends Partial<
+      Pick<ServeOptions, 'device' | 'precision' | 'threads' | 'batch' | 'queue' | 'limits' | 'store'>
+    >,
     Pick<AppOptions, 'apiKey' | 'cors' | 'publicUrl' | 'hosts'> {
   /**
    * Names or paths, as `open` takes them, or what {@link startServer} takes (default: the models that come with the
@@ -79,6 +82,7 @@ export function acditApp(options: AcditAppOptions = {}): AcditApp {
           typeof model === 'string' ? await namedSource(model, options.vae, closing.signal) : model;
         models.push(await openServedModel(source, settings, metrics, models));
       }
+      void takeOverVideos(context, stopping.signal);
     } catch (error) {
       await closeModels(models.splice(0));
       loading = undefined;
@@ -99,21 +103,22 @@ export function acditApp(options: AcditAppOptions = {}): AcditApp {
     await closeModels(models.splice(0));
   }
 
-  const app = createApp({
+  const context = {
     ...options,
     version: packageVersion(),
     models,
     metrics,
     background,
     limits: allLimits,
-    store: createMemoryStore(allLimits),
+    store: options.store ?? createMemoryStore(allLimits),
     stopping: stopping.signal,
     closing: closing.signal,
-    log: (error) => {
+    log: (error: ApiError) => {
       if (error.status === 500) log(describeFailure(error));
     },
     ready: () => load().catch(asApiError),
-  });
+  };
+  const app = createApp(context);
   const mounted = prefix === undefined ? app : new Hono().notFound(notFound).route(prefix, app);
   return Object.assign(mounted, { load, dispose, [Symbol.asyncDispose]: dispose });
 }

@@ -48,6 +48,11 @@ export class Gate {
     return this.#busy;
   }
 
+  /** Whether a request for one sample would be let in, at once or to wait. */
+  get hasRoom(): boolean {
+    return this.depth < this.#options.waiting || (this.depth === 0 && this.#areFree(1));
+  }
+
   /**
    * Waits for `requested` seats; a request for more than exist gets all of them.
    * @param onWait called with the number of requests before this one, when it has to wait and whenever that changes

@@ -16,9 +16,11 @@ export {
 export { createGate, type Gate, type GateOptions } from './gate.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export type { ServedModel } from './models.ts';
+export { openRedisStore, type SharedStoreOptions } from './redis/store.ts';
 export type { PlannedRequest } from './sampling-request.ts';
 export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';
 export { listStaticFiles, type StaticFile, type StaticFiles } from './static-files.ts';
 export { createMemoryStore, type Store } from './store.ts';
 export type { FileStore, StoredFile } from './stored-files.ts';
-export type { AskedVideo, VideoClaim, VideoJobs } from './video-jobs.ts';
+export type { AskedVideo, SharedJobs, TakenOver, VideoClaim, VideoJobs } from './video-jobs.ts';
+export { takeOverVideos } from './videos.ts';

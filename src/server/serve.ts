@@ -1,6 +1,7 @@
 /** @file A running server: models in processes of their own, the app on a port, and an orderly end. */
 
 import { basename, extname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
 import { ApiError, ArgumentError } from '../errors.ts';
 import { closingOnError } from '../io/byte-source.ts';
@@ -17,8 +18,9 @@ import { type Listener, listen } from './listener.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
 import { listStaticFiles, type StaticFiles } from './static-files.ts';
-import { createMemoryStore } from './store.ts';
+import { createMemoryStore, type Store } from './store.ts';
 import { now } from './time.ts';
+import { takeOverVideos } from './videos.ts';
 
 /** A model to serve. */
 export interface ModelSource extends Pick<SamplingSettings, 'open'> {
@@ -48,6 +50,8 @@ export interface ServeOptions
   readonly limits?: Partial<ServerLimits> | undefined;
   /** Host names that requests may use, in addition to `host`, `publicUrl` and loopback names. */
   readonly allowHost?: readonly string[] | undefined;
+  /** Where videos and files are kept (default: in memory). The caller closes it after the server. */
+  readonly store?: Store | undefined;
   /** Folder of the web app. */
   readonly web?: string | undefined;
   /** Folder of the package that the web app is part of, which has the files that both need. */
@@ -66,6 +70,9 @@ export interface RunningServer {
   /** Accept no new work, wait at most `grace` seconds for work in progress, and end. */
   close(grace: number): Promise<void>;
 }
+
+/** Milliseconds to give unfinished videos back to other servers. */
+const LAST_WORDS = 6000;
 
 /**
  * Listens, loads the models, and answers requests. Until the models are loaded, requests get 503.
@@ -106,21 +113,22 @@ async function serveModels(
   const closing = new AbortController();
   const sources = typeof options.models === 'function' ? await options.models() : options.models;
   for (const source of sources) models.push(await openServedModel(source, options, metrics, models));
-  const app = createApp({
+  const context = {
     ...options,
     hosts,
     models,
     metrics,
     background,
     web,
-    store: createMemoryStore(options.limits),
+    store: options.store ?? createMemoryStore(options.limits),
     stopping: stopping.signal,
     closing: closing.signal,
-    log: (error) => {
+    log: (error: ApiError) => {
       if (error.status === 500) options.log(describeFailure(error));
     },
-  });
-  listener.answer(app.fetch);
+  };
+  listener.answer(createApp(context).fetch);
+  void takeOverVideos(context, stopping.signal);
   return {
     url: listener.url,
     hosts: describeRules(hosts),
@@ -130,6 +138,7 @@ async function serveModels(
       await listener.close(grace, background.idle, () =>
         closing.abort(new ApiError(503, 'stopping', 'the server stopped before this was finished')),
       );
+      await Promise.race([background.idle(), sleep(LAST_WORDS, undefined, { ref: false })]);
       await closeModels(models);
     },
   };

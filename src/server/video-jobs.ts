@@ -32,6 +32,26 @@ export interface VideoJobs {
   file(id: string, fetched: boolean): Promise<Uint8Array | undefined>;
   /** Deletes a video; if it is being made, its work stops. @throws {ApiError} 404 */
   remove(id: string): Promise<void>;
+  /** Present if several servers share the jobs. */
+  readonly shared?: SharedJobs;
+}
+
+/** What servers that share jobs do for each other. */
+export interface SharedJobs {
+  /** Milliseconds between calls of `takeOver`. */
+  readonly interval: number;
+  /**
+   * Claims a video whose server has been silent for too long, or has given it back.
+   * @param models names of the models that this server has room for
+   * @param work aborted when the video is deleted, or another server makes it
+   */
+  takeOver(models: readonly string[], work: AbortController): Promise<TakenOver | undefined>;
+}
+
+/** A video that another server began. */
+export interface TakenOver {
+  readonly claim: VideoClaim;
+  readonly request: VideoRequest;
 }
 
 /** The right to make a video. Only its holder changes the video. */
@@ -44,11 +64,13 @@ export interface VideoClaim {
   complete(file: Uint8Array): Promise<void>;
   /** Records why it failed. */
   fail(error: NonNullable<Video['error']>): Promise<void>;
+  /** Gives the video back, so that another server makes it; absent if there is no other. */
+  release?(): Promise<void>;
   /** Resolves when this process may end without losing a finished video. */
   settled(): Promise<void>;
 }
 
-/** Seconds that a video is kept. */
+/** Seconds that a video is kept after it is finished. */
 export const VIDEO_LIFETIME = 3600;
 
 interface Job {
@@ -131,10 +153,12 @@ function claimOf(job: Job): VideoClaim {
     },
     async complete(file) {
       job.file = file;
-      Object.assign(job.video, { status: 'completed', progress: 100, completed_at: now() });
+      const end = now();
+      const times = { completed_at: end, expires_at: end + VIDEO_LIFETIME };
+      Object.assign(job.video, { status: 'completed', progress: 100, ...times });
     },
     async fail(error) {
-      Object.assign(job.video, { status: 'failed', error });
+      Object.assign(job.video, { status: 'failed', error, expires_at: now() + VIDEO_LIFETIME });
     },
     settled: () => job.settled,
   };

@@ -2,6 +2,7 @@
  * @file `/v1/videos`, in OpenAI's shape: a clip is asked for, made in the background, and fetched when it is finished.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context, Hono } from 'hono';
 import { at } from '../at.ts';
 import { ApiError } from '../errors.ts';
@@ -22,21 +23,24 @@ import {
 } from './api.ts';
 import { readBody, validBody } from './body.ts';
 import type { ServerContext } from './context.ts';
-import { type GenerationEvent, generate } from './generation.ts';
+import { type GenerationEvent, generate, type Job } from './generation.ts';
 import { findModel, type ServedModel, sizeName } from './models.ts';
 import { toApiError } from './problems.ts';
 import { planRequest } from './sampling-request.ts';
 import { whenAborted } from './time.ts';
-import type { VideoClaim, VideoJobs } from './video-jobs.ts';
+import type { SharedJobs, VideoClaim, VideoJobs } from './video-jobs.ts';
 
 /** A video that this server makes. */
-interface VideoWork {
-  readonly model: ServedModel;
+interface VideoWork extends Job {
   readonly claim: VideoClaim;
   readonly events: AsyncIterable<SampleEvent>;
   readonly fps: number;
-  /** Aborted when the video is deleted. */
+  /** Aborted when the video is deleted, or another server makes it. */
   readonly signal: AbortSignal;
+}
+
+interface GeneratedEvents {
+  readonly events: AsyncIterable<GenerationEvent>;
 }
 
 export function videoRoutes(app: Hono, context: ServerContext): void {
@@ -56,28 +60,24 @@ export function videoRoutes(app: Hono, context: ServerContext): void {
 }
 
 async function startVideo(context: ServerContext, body: VideoRequest): Promise<Video> {
-  const { models, limits, store, background } = context;
-  const model = findModel(models, body.model, 'video');
-  const { config } = model;
-  const request = planRequest(config, [body.prompt], body, limits, model.tuned);
+  const { models, store } = context;
+  const job = planVideo(context, findModel(models, body.model, 'video'), body);
+  const { model, request } = job;
   const work = new AbortController();
-  const events = generate(context, { model, request }, work.signal);
+  const events = generate(context, job, work.signal);
   try {
     const asked = {
       model: model.id,
       prompt: String(body.prompt),
-      seconds: String(frameCount(config, request.blocks) / body.fps),
+      seconds: String(frameCount(model.config, request.blocks) / body.fps),
       blocks: request.blocks,
-      size: sizeName(config),
+      size: sizeName(model.config),
       seed: request.seed,
       untrained: request.slides ? UNTRAINED : null,
       notes: [...request.notes],
     };
     const claim = await store.videos.add(asked, { ...body, seed: request.seed }, work);
-    const reported = followed(events, passesOfSample(request), claim);
-    background.add(
-      makeVideo(context, { model, claim, events: reported, fps: body.fps, signal: work.signal }),
-    );
+    beginVideo(context, { ...job, claim, events, fps: body.fps, signal: work.signal });
     return claim.video;
   } catch (refusal) {
     work.abort(refusal); // so that it leaves the queue
@@ -85,15 +85,62 @@ async function startVideo(context: ServerContext, body: VideoRequest): Promise<V
   }
 }
 
+/** @throws {ApiError} if the request does not fit the model or this server's limits */
+function planVideo({ limits }: ServerContext, model: ServedModel, body: VideoRequest): Job {
+  return { model, request: planRequest(model.config, [body.prompt], body, limits, model.tuned) };
+}
+
 /**
- * Makes the video, decoding one block while the next is sampled, and keeps it or its error. A video that is finished
- * while the server stops waits for its client.
+ * Makes videos whose servers have ended, where servers share a store.
+ * @param signal stops taking more
+ */
+export async function takeOverVideos(context: ServerContext, signal: AbortSignal): Promise<void> {
+  const { shared } = context.store.videos;
+  while (shared && !signal.aborted) {
+    // Errors of the store end the attempt only: its connection logs them.
+    const found = await takeOverVideo(context, shared).catch(() => false);
+    if (!found) await sleep(shared.interval, undefined, { signal, ref: false }).catch(() => {});
+  }
+}
+
+/** @returns whether there was one */
+async function takeOverVideo(context: ServerContext, shared: SharedJobs): Promise<boolean> {
+  const { models, log } = context;
+  const work = new AbortController();
+  const free = models.filter(({ gate }) => gate.hasRoom).map(({ id }) => id);
+  const taken = await shared.takeOver(free, work);
+  if (!taken) return false;
+  const { claim, request: body } = taken;
+  try {
+    const job = planVideo(context, findModel(models, claim.video.model, 'video'), body);
+    const events = generate(context, job, work.signal);
+    beginVideo(context, { ...job, claim, events, fps: body.fps, signal: work.signal });
+  } catch (cause) {
+    const error = toApiError(cause);
+    if (error.status === 429) await claim.release?.();
+    else await claim.fail({ code: error.code, message: error.message });
+    if (error.status === 500) log(error);
+    work.abort(error);
+  }
+  return true;
+}
+
+/** Makes the video in the background. */
+function beginVideo(context: ServerContext, work: Omit<VideoWork, 'events'> & GeneratedEvents): void {
+  const events = followed(work.events, passesOfSample(work.request), work.claim);
+  context.background.add(makeVideo(context, { ...work, events }));
+}
+
+/**
+ * Makes the video, decoding one block while the next is sampled, and keeps it or its error. While the server stops, a
+ * finished video waits for its client, unless another server keeps it; one that is not finished in time is given back.
  */
 async function makeVideo({ log, stopping, closing }: ServerContext, work: VideoWork): Promise<void> {
   const { claim, signal } = work;
   try {
     await claim.complete(await encodeVideo(work));
   } catch (cause) {
+    if (closing.aborted && claim.release) return claim.release();
     const error = toApiError(cause);
     if (!signal.aborted) log(error);
     await claim.fail({ code: error.code, message: error.message });

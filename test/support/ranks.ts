@@ -1,11 +1,9 @@
 /** @file Programs that an MPI launcher starts on several ranks, where one is installed. */
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import type { CliResult } from './cli.ts';
 
-/** As built: a worker thread cannot run the source as it stands, and it starts faster. */
-export const BUILT_CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+export { BUILT_CLI } from './built-cli.ts';
 
 /** An implementation of MPI, by its launcher. */
 export interface Launcher {
