@@ -35,7 +35,13 @@ import {
 } from './flags.ts';
 import { guidanceFlags, guidanceOptions } from './guidance-flags.ts';
 import { onRanks, rankFlags } from './ranks.ts';
-import { checkpointFlags, namedOrBundled, openChosenModel, overwriteFlags } from './shared-flags.ts';
+import {
+  checkpointFlags,
+  namedOrBundled,
+  openChosenModel,
+  overwriteFlags,
+  partFlags,
+} from './shared-flags.ts';
 
 const sampleFlags = {
   labels: {
@@ -102,6 +108,7 @@ const sampleFlags = {
   ckpt: { value: 'FILE', help: 'another way to give MODEL, as in the official scripts' },
   ...checkpointFlags,
   precision: precisionFlag,
+  ...partFlags,
   ...overwriteFlags,
   ...deviceFlags,
   ...rankFlags,
@@ -151,6 +158,7 @@ async function runSample(
   const name = modelName(positionals[0], values);
   const stray = values.npz !== undefined && NOT_WITH_NPZ.find((flag) => given.has(flag));
   if (stray) throw new ArgumentError(`--${stray} has no part in an --npz file; leave it out`);
+  if (values.part && values.npz === undefined) throw new ArgumentError('--part goes with --npz FILE');
   if (ranks && values.npz === undefined) {
     throw new ArgumentError(
       `${ranks.communicator.size} processes were started, and only --npz divides the samples among them`,

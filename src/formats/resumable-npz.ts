@@ -48,18 +48,21 @@ function journalFile(path: string): string {
 /**
  * Checks whether `path` exists, finished, with this origin.
  * @param overwrite whether files of another origin may be replaced.
+ * @param remedy what the message about another file advises.
  * @throws {ArgumentError} if there is another file of that name, or one with another origin, that may not be replaced.
  */
 export async function isFinishedNpz(
   path: string,
   { shape }: ResumableArray,
   origin: Origin,
-  { overwrite = false }: { readonly overwrite?: boolean } = {},
+  {
+    overwrite = false,
+    remedy = 'give --overwrite to replace it, or another name',
+  }: { readonly overwrite?: boolean; readonly remedy?: string } = {},
 ): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   if (!found) return false;
   if (found.isDirectory()) throw new ArgumentError(`${path} exists and is a folder; give another name`);
-  const remedy = 'give --overwrite to replace it, or another name';
   const made = await closingAfter(await openFile(path), (source) =>
     zipComment(source)
       .then((comment) => parseJson(comment, path, FormatError))

@@ -12,6 +12,9 @@ export interface Part {
   readonly of: number;
 }
 
+/** Work that is not divided. */
+export const WHOLE: Part = { number: 1, of: 1 };
+
 /** Returns the file of a part of what goes to `path`: `samples.part-3-of-16.npz`. */
 export function partFile(path: string, { number, of }: Part): string {
   const { dir, name, ext } = parse(path);
@@ -19,7 +22,7 @@ export function partFile(path: string, { number, of }: Part): string {
 }
 
 /**
- * Returns how many parts what goes to `path` has been divided into: undefined if no file of a part, finished or not, exists.
+ * Returns how many parts what goes to `path` has been divided into: undefined if there is no file of a part, finished or not.
  * @throws {ArgumentError} if there are files of two divisions
  */
 export async function partsOf(path: string): Promise<number | undefined> {
@@ -29,7 +32,8 @@ export async function partsOf(path: string): Promise<number | undefined> {
   for (const file of files) {
     const [, number, of] = /\.part-(\d+)-of-(\d+)\./.exec(file) ?? [];
     const part = { number: Number(number), of: Number(of) };
-    if (number !== undefined && file.startsWith(partFile(name + ext, part))) divisions.add(part.of);
+    const isPart = number !== undefined && file.startsWith(partFile(name + ext, part));
+    if (isPart && !file.endsWith('.lock')) divisions.add(part.of);
   }
   const [first, second] = [...divisions];
   if (second === undefined) return first;

@@ -27,6 +27,7 @@ import { companionFile, makeFolders } from '../io/atomic-write.ts';
 import { closingAfter, closingOnError } from '../io/byte-source.ts';
 import { missingSpace } from '../io/file-source.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
+import type { Part } from '../io/parts.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { rgbBytes } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, imageSize } from '../models/acdit/config.ts';
@@ -35,6 +36,7 @@ import { finalLatents, type Sampler } from '../sampling/sampler.ts';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
 import { batchRequests, openSampler, type RanOn, sampleAhead } from './batches.ts';
 import { type LabelOrder, manyLabels } from './chosen-labels.ts';
+import { copyPart, type FinishedPart, fileOfPart, finishedParts } from './npz-parts.ts';
 import { contextOf } from './reporter.ts';
 import {
   findAutoencoder,
@@ -53,6 +55,11 @@ export interface SampleNpzOptions extends SamplingOptions {
   readonly npz: string;
   /** The processes that sample together, all with the same options. The first one alone reports and writes the file. */
   readonly ranks?: Ranks | undefined;
+  /**
+   * Make only this part, in a file of its own (`samples.part-3-of-16.npz`); without it, if files of parts exist, they are
+   * put together.
+   */
+  readonly part?: Part | undefined;
 }
 
 /** What is in the file, and how it was sampled. */
@@ -99,15 +106,18 @@ export async function sampleNpz(options: SampleNpzOptions): Promise<SampleNpzRes
 }
 
 async function prepare(options: SampleNpzOptions) {
-  const { npz, seed = DEFAULT_SEED } = options;
+  const { npz, part, seed = DEFAULT_SEED } = options;
   const { config } = options.model;
   const context = contextOf(options);
   const chosen = manyLabels(config, options, seed);
   for (const note of chosen.notes) context.report.note(note);
   const plan = await planRun(options, chosen.labels, { throughput: true }, context);
-  const array = imageArray(config, plan.request);
+  const { batch } = plan.request;
+  const whole = { path: npz, array: imageArray(config, plan.request), batch, origin: {} };
+  const { path, array, first, end } = fileOfPart(whole, part);
   const vae = await findAutoencoder(options);
-  return { ...plan, npz, vae, chosen, array, ranks: options.ranks };
+  const file = { npz: path, array, range: { first, end }, whole, part };
+  return { ...plan, ...file, vae, chosen, ranks: options.ranks };
 }
 
 /** What {@link complete} did. */
@@ -120,6 +130,11 @@ interface Output {
   readonly lock: Lock;
   /** Undefined if it is complete. */
   readonly file: ResumableNpz | undefined;
+}
+
+/** The file of a run that is not complete. */
+interface WritableOutput extends Output {
+  readonly file: ResumableNpz;
 }
 
 /** Completes the file, or does as much as it can until the run is aborted. */
@@ -166,9 +181,9 @@ async function startOf(
   return at(start, 0) < 0 ? undefined : at(start, 0);
 }
 
-/** Locks the file, and opens it where an earlier run has left it. */
+/** Locks the file, and opens it where an earlier run has left it, or puts it together from its parts. */
 async function openOutput(run: Run, ranOn: RanOn, overwrite: boolean): Promise<Output> {
-  const { npz, array, report, signal } = run;
+  const { npz, array, report, signal, part } = run;
   await makeFolders(dirname(npz));
   const lock = await takeLock(companionFile(partialFile(npz), '.lock'), {
     signal,
@@ -179,14 +194,45 @@ async function openOutput(run: Run, ranOn: RanOn, overwrite: boolean): Promise<O
     onWait: (owner) => report.say(`checking whether ${owner} still writes ${npz}`),
   });
   return closingOnError(lock, async () => {
-    const origin = await originOf(run, ranOn);
+    const whole = { ...run.whole, origin: await originOf(run, ranOn) };
+    const { origin } = fileOfPart(whole, part);
     if (await isFinishedNpz(npz, array, origin, { overwrite })) return { lock, file: undefined };
+    const parts = part ? [] : await finishedParts(whole);
     const file = await openResumableNpz(npz, array, origin, report.warn, { overwrite });
     const [count = 0, ...row] = array.shape;
     const missing = await missingSpace(dirname(npz), (count - file.rows) * elementCount(row));
     if (missing !== undefined) report.warn(missing);
+    await closingOnError(file, () => combine(parts, { file, lock }, run));
     return { lock, file };
   });
+}
+
+/** Appends the rows of all parts. */
+async function combine(
+  parts: readonly FinishedPart[],
+  { file, lock }: WritableOutput,
+  { report, signal }: Run,
+): Promise<void> {
+  const [last] = parts.slice(-1);
+  if (!last) return;
+  const progress = report.progress({ total: last.end, start: file.rows, label: 'combine', unit: 'image' });
+  try {
+    for (const part of parts) {
+      const skipped = Math.max(0, file.rows - part.first);
+      if (part.first + skipped >= part.end) continue;
+      await copyPart(part, { skipped, signal }, async (rows) => {
+        await lock.requireHeld();
+        await file.append(rows);
+        progress.update(file.rows);
+      });
+    }
+  } finally {
+    progress.finish();
+  }
+  const [{ path }] = [last];
+  report.say(
+    `combined ${parts.length} parts, which are no longer needed: ${path.replace(/-\d+-of-/, '-*-of-')}`,
+  );
 }
 
 /**
@@ -198,10 +244,11 @@ async function makeRows(
   run: Run,
   open: () => Promise<Sampler>,
   start: number,
-  output: { readonly file: ResumableNpz; readonly lock: Lock } | undefined,
+  output: WritableOutput | undefined,
 ): Promise<boolean> {
-  const { model, device, request, first, chosen, report, signal, ranks } = run;
-  const { labels } = chosen;
+  const { model, device, first, chosen, report, signal, ranks, range } = run;
+  const labels = chosen.labels.slice(range.first, range.end);
+  const request = { ...run.request, labels: chosen.labels.slice(0, range.end) };
   const decoder = openDecoder(model.config, request, run.vae, device, signal);
   const progress = report.progress({ total: labels.length, start, label: 'sample', unit: 'image' });
   const passesPerSample = passesOfSample(first);
@@ -211,21 +258,21 @@ async function makeRows(
   };
   try {
     if (start < labels.length && ranks) {
-      await sampleOnRanks(ranks, run, open, start, {
+      await sampleOnRanks(ranks, request, open, range.first + start, {
         make: async (latents) => rgbBytes(await decoder.decode(latents)),
         async take(images, end) {
           await append(images);
-          progress.update(end);
+          progress.update(end - range.first);
         },
       });
     } else if (start < labels.length) {
       await sampleAhead(
         await open(),
         request,
-        { first: start, signal },
+        { first: range.first + start, signal },
         {
           onStep(_, { first: number = 0, labels: batch }, done) {
-            progress.update(number + Math.floor((batch.length * done) / passesPerSample));
+            progress.update(number - range.first + Math.floor((batch.length * done) / passesPerSample));
           },
           onDone: async (latents) => append(rgbBytes(await decoder.decode(latents))),
         },
@@ -257,7 +304,7 @@ interface BatchWork {
 /** Samples batch i on rank i mod R. */
 async function sampleOnRanks(
   ranks: Ranks,
-  { request }: Run,
+  request: Run['request'],
   open: () => Promise<Sampler>,
   start: number,
   { make, take }: BatchWork,

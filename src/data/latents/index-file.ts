@@ -13,7 +13,7 @@ import { DatasetError, FormatError } from '../../errors.ts';
 import { checksum } from '../../formats/zip-writer.ts';
 import { writeFileAtomically } from '../../io/atomic-write.ts';
 import { parseJsonOf } from '../../io/json.ts';
-import { type Part, partFile } from '../../io/parts.ts';
+import { type Part, partFile, WHOLE } from '../../io/parts.ts';
 import { beginningOf } from '../../media/file-formats.ts';
 
 export const INDEX_FILE = 'index.json';
@@ -28,8 +28,6 @@ const LARGEST_INDEX = 64 * 2 ** 20;
 const MAX_IMAGES = 2 ** 31 - 1;
 /** Max parts of a set. */
 const MAX_PARTS = 2 ** 20;
-/** A set that is not divided into parts. */
-const WHOLE: Part = { number: 1, of: 1 };
 /** Values of one image's latents; those of 4096 x 4096 pixels are a sixteenth of it. */
 const MAX_VALUES = 2 ** 24;
 

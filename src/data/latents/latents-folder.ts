@@ -104,7 +104,7 @@ async function startingIndex(folder: string, settings: LatentsSettings): Promise
   }
   const ownFile = (await readdir(folder)).find((name) => isOwnFile(name, undefined));
   const of = await partsOf(join(folder, INDEX_FILE));
-  if (part && of !== part.of) {
+  if (part && of !== undefined && of !== part.of) {
     throw new ConfigError(`${folder} is encoded in ${of} parts, not in ${part.of}; use the same number`);
   }
   const parts = of === undefined ? [] : await readParts(folder, settings, of);
