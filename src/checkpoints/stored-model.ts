@@ -4,7 +4,7 @@ import { CheckpointError } from '../errors.ts';
 import { openSafetensors } from '../formats/safetensors.ts';
 import type { TensorArchive } from '../formats/tensor-archive.ts';
 import { openTorchCheckpoint } from '../formats/torch/checkpoint.ts';
-import { type ByteSource, closingOnError } from '../io/byte-source.ts';
+import { type ByteSource, closingOnError, type FilePlace } from '../io/byte-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
@@ -76,9 +76,20 @@ export async function readWeights(
   return weights;
 }
 
+/** Bytes of a float32 element. A program reads them from a file only where they are aligned. */
+const FLOAT_BYTES = 4;
+
 /** Reads single weights as float32 while the model is open: what a sampler loads a model from. */
-export function weightSource({
-  archive,
-}: StoredModel): (name: string, room?: Uint8Array) => Promise<Tensor<'float32'>> {
-  return async (name, room) => toFloat32(await archive.read(name, room));
+export function weightSource({ archive, precision }: StoredModel): {
+  (name: string, room?: Uint8Array): Promise<Tensor<'float32'>>;
+  placeOf(name: string): FilePlace | undefined;
+} {
+  const read = async (name: string, room?: Uint8Array) => toFloat32(await archive.read(name, room));
+  return Object.assign(read, {
+    placeOf(name: string) {
+      if (precision === 'int8' || archive.info(name).dtype !== 'float32') return undefined;
+      const place = archive.placeOf?.(name);
+      return place && place.offset % FLOAT_BYTES === 0 ? place : undefined;
+    },
+  });
 }

@@ -76,6 +76,7 @@ export function openSafetensors(source: ByteSource): Promise<SafetensorsArchive>
       async read({ dtype, shape, begin, end }, room) {
         return tensorFromBytes(dtype, shape, await source.read(dataOffset + begin, end - begin, room));
       },
+      placeOf: ({ begin }) => source.file && { file: source.file, offset: dataOffset + begin },
       close: () => source.close(),
     });
     return {

@@ -74,6 +74,7 @@ export async function openShards(
     has: (tensor) => fileOf.has(tensor),
     info: (tensor) => shardOf(tensor).info(tensor),
     read: async (tensor, room) => shardOf(tensor).read(tensor, room),
+    placeOf: (tensor) => shardOf(tensor).placeOf?.(tensor),
     close,
   };
 }

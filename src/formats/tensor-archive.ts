@@ -1,6 +1,7 @@
 /** @file Named tensors in a file, read one at a time: what safetensors and PyTorch checkpoints have in common. */
 
 import { FormatError } from '../errors.ts';
+import type { FilePlace } from '../io/byte-source.ts';
 import { printable } from '../io/printable.ts';
 import type { DType, Tensor } from '../tensor/tensor.ts';
 
@@ -35,6 +36,8 @@ export interface TensorArchive {
    * @throws {FormatError} if there is no such tensor or its bytes cannot be read.
    */
   read(name: string, room?: Uint8Array): Promise<Tensor>;
+  /** Where a tensor's bytes are on disk, if that is known. */
+  placeOf?(name: string): FilePlace | undefined;
   /** Close its file. */
   close(): Promise<void>;
 }
@@ -46,12 +49,13 @@ export interface ArchiveParts<T extends TensorInfo> {
   readonly missing: string;
   readonly metadata?: Metadata;
   read(tensor: T, room?: Uint8Array): Promise<Tensor>;
+  placeOf?(tensor: T): FilePlace | undefined;
   close(): Promise<void>;
 }
 
 /** Makes an archive of tensors by their names. */
 export function archiveOf<T extends TensorInfo>(parts: ArchiveParts<T>): TensorArchive {
-  const { tensors, missing, metadata = {}, read, close } = parts;
+  const { tensors, missing, metadata = {}, read, placeOf, close } = parts;
   const find = (name: string): T => findTensor(tensors, name, missing);
   return {
     metadata,
@@ -59,6 +63,7 @@ export function archiveOf<T extends TensorInfo>(parts: ArchiveParts<T>): TensorA
     has: (name) => tensors.has(name),
     info: (name) => ({ dtype: find(name).dtype, shape: find(name).shape }),
     read: async (name, room) => read(find(name), room),
+    ...(placeOf && { placeOf: (name: string) => placeOf(find(name)) }),
     close,
   };
 }
@@ -79,6 +84,7 @@ export function renamedArchive(archive: TensorArchive, stored: ReadonlyMap<strin
     has: (name) => stored.has(name),
     info: (name) => archive.info(inside(name)),
     read: (name, room) => archive.read(inside(name), room),
+    placeOf: (name) => archive.placeOf?.(inside(name)),
     close: () => archive.close(),
   };
 }

@@ -5,7 +5,7 @@
 
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { ShapeError } from '../errors.ts';
-import { type Tensor, tensorBytes } from '../tensor/tensor.ts';
+import { type DType, type Tensor, tensorBytes } from '../tensor/tensor.ts';
 import {
   type Attribute,
   inputName,
@@ -147,7 +147,7 @@ function assignNames(graph: Graph, nodes: readonly Node[]): Map<SymbolicTensor, 
 
 /** A tensor that is a range of bytes of a file next to the program's own. */
 export interface FileTensor {
-  readonly dtype: 'float32';
+  readonly dtype: DType;
   readonly shape: readonly number[];
   /** The file's path, relative to the program's folder. */
   readonly file: string;

@@ -2,12 +2,28 @@
 
 import { FormatError } from '../errors.ts';
 
+/** A file on disk that others may read too, while it is the one that was opened. */
+export interface StoredFile {
+  readonly folder: string;
+  readonly name: string;
+  /** Whether its path still leads to the file that was opened, and that was not written to since. */
+  isUnchanged(): Promise<boolean>;
+}
+
+/** Where some bytes are on disk. */
+export interface FilePlace {
+  readonly file: StoredFile;
+  readonly offset: number;
+}
+
 /** Something that can be read by byte ranges. */
 export interface ByteSource {
   /** What to call it in messages: a path or a URL. */
   readonly name: string;
   /** Length in bytes. */
   readonly size: number;
+  /** The file that its bytes are those of, if there is one. */
+  readonly file?: StoredFile;
   /**
    * Read exactly `length` bytes from `offset` into a buffer of their own, which the caller may keep and change.
    * @param room where a source may put the bytes instead, if it can and they fit: loading a large model into the same

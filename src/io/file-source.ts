@@ -1,8 +1,16 @@
 /** @file Files on disk as byte sources, and the free space there (Node only). */
 
-import { type FileHandle, open, stat, statfs } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { type FileHandle, open, realpath, stat, statfs } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { FormatError } from '../errors.ts';
-import { allocateBytes, type ByteSource, checkRange, closingOnError } from './byte-source.ts';
+import {
+  allocateBytes,
+  type ByteSource,
+  checkRange,
+  closingOnError,
+  type StoredFile,
+} from './byte-source.ts';
 import { formatBytes } from './quantities.ts';
 
 /** One system call reads at most 2^31 - 1 bytes. */
@@ -30,15 +38,30 @@ export async function openFile(path: string): Promise<ByteSource> {
     const stats = await file.stat();
     if (stats.isDirectory()) throw new FormatError(`${path}: ${openProblems.EISDIR}`);
     if (!stats.isFile()) throw new FormatError(`${path}: is not a regular file`);
-    return fileSource(file, path, stats.size);
+    return fileSource(file, path, stats.size, storedFile(await realpath(path), stats));
   });
 }
 
-function fileSource(file: FileHandle, name: string, size: number): ByteSource {
+function storedFile(path: string, opened: Stats): StoredFile {
+  return {
+    folder: dirname(path),
+    name: basename(path),
+    async isUnchanged() {
+      const now = await stat(path).catch(() => undefined);
+      return (
+        now !== undefined &&
+        (['dev', 'ino', 'size', 'mtimeMs'] as const).every((key) => now[key] === opened[key])
+      );
+    },
+  };
+}
+
+function fileSource(file: FileHandle, name: string, size: number, stored: StoredFile): ByteSource {
   let closing: Promise<void> | undefined;
   return {
     name,
     size,
+    file: stored,
     async read(offset, length, room) {
       checkRange(this, offset, length);
       const bytes = room && room.length >= length ? room.subarray(0, length) : allocateBytes(length, name);

@@ -1,10 +1,20 @@
 /** @file What the rest of the package sees of a device: compile graphs, run them, let go of them. */
 
 import type { Graph } from '../graph/onnx.ts';
+import type { FilePlace } from '../io/byte-source.ts';
 import type { DType, Tensor } from '../tensor/tensor.ts';
 
 /** Tensors by the names of a graph's inputs or outputs. */
 export type Feeds = Readonly<Record<string, Tensor>>;
+
+/** A tensor that becomes part of a program. */
+export type BoundTensor<D extends DType = DType> = Tensor<D> & {
+  /** Where the same values are on disk: a program may take them from there, which copies less. */
+  readonly place?: FilePlace;
+};
+
+/** Values for some of a graph's inputs, by name. */
+export type BoundWeights = Readonly<Record<string, BoundTensor>>;
 
 /** A compiled graph. */
 export interface Program {
@@ -60,7 +70,7 @@ export interface Device {
    * @param bound values for some of the graph's inputs, which become part of the program. The device keeps a copy of
    * its own, arranged as its kernels like best, so the caller need not keep them.
    */
-  compile(graph: Graph, bound?: Feeds): Promise<Program>;
+  compile(graph: Graph, bound?: BoundWeights): Promise<Program>;
   /**
    * Make a program that keeps some of its outputs. Where results stay in a memory of the device, it is refused if an
    * operator would run on the CPU.

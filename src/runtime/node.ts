@@ -72,6 +72,7 @@ export function openCpu(options: DeviceOptions = {}): Device {
       enableCpuMemArena: !bound,
     }),
     run: runInPlace,
+    mapsFiles: true,
     adapt: ({ inputs, outputs }) => ({ inputs, outputs: { [NO_TENSOR]: noTensor, ...outputs } }),
   };
   return createDevice(cpu);
@@ -97,6 +98,9 @@ function openWasm(threads: number): Device {
     run: runAndCopy,
   });
 }
+
+/** How long a thread waits for its part of the next operator before it sleeps; between two there is less. */
+const SPIN_MICROSECONDS = '1000';
 
 /** GPUs, by the library that ONNX Runtime reaches them through. */
 export const ACCELERATORS = ['webgpu', 'cuda', 'coreml', 'dml'] as const;
@@ -141,8 +145,9 @@ function sharedOptions(threads: number): SessionOptions {
   return {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    // Many programs take turns: a pool that keeps spinning after its run would steal a core from the next.
-    extra: { session: { force_spinning_stop: '1' } },
+    // Many programs take turns: a pool that keeps spinning after its run would steal a core from the next. So would the
+    // pool of a new program, which waits for its first run.
+    extra: { session: { force_spinning_stop: '1', 'intra_op.spin_duration_us': SPIN_MICROSECONDS } },
   };
 }
 

@@ -7,10 +7,20 @@ import { DeviceError } from '../errors.ts';
 import { encodeOnnx, type Graph, isExternal } from '../graph/onnx.ts';
 import { matmul } from '../graph/operators/linear-algebra.ts';
 import { input, inputName, type Shape, type SymbolicTensor, showShape } from '../graph/symbolic.ts';
+import type { StoredFile } from '../io/byte-source.ts';
 import { mapValues } from '../records.ts';
 import { createSemaphore, type Semaphore } from '../semaphore.ts';
 import { type DType, float32, type Tensor, tensorBytes } from '../tensor/tensor.ts';
-import type { Device, DeviceTensor, Feeds, KeepingProgram, Program, Results } from './device.ts';
+import type {
+  BoundWeights,
+  Device,
+  DeviceTensor,
+  Feeds,
+  KeepingProgram,
+  Program,
+  Results,
+} from './device.ts';
+import { withWeightsInFiles } from './file-weights.ts';
 
 export type Session = ort.InferenceSession;
 export type SessionOptions = ort.InferenceSession.SessionOptions;
@@ -34,6 +44,8 @@ export interface Runtime
     outputs: ReadonlyMap<string, OutputType>,
     into: Feeds,
   ): Promise<Record<string, Tensor>>;
+  /** Whether weights can be taken from files. */
+  readonly mapsFiles?: boolean;
   /** The graph as this runtime computes it rightly, with at least its outputs; by default as it is. */
   adapt?(graph: Graph): Graph;
 }
@@ -47,7 +59,7 @@ export function createDevice(runtime: Runtime): Device {
   const exclusively = createSemaphore(1);
   const { name, threads, separateMemory } = runtime;
   const { keepsTensors = false, fusesAttention = false, takesEmpty = true } = runtime;
-  async function open(original: Graph, bound: Feeds, kept?: readonly string[]): Promise<OpenSession> {
+  async function open(original: Graph, bound: BoundWeights, kept?: readonly string[]): Promise<OpenSession> {
     const graph = runtime.adapt?.(original) ?? original;
     const inputs = unboundShapes(graph, bound);
     const session = await createSession(runtime, exclusively, graph, bound, kept);
@@ -80,39 +92,67 @@ async function createSession(
   runtime: Runtime,
   exclusively: Semaphore,
   graph: Graph,
-  bound: Feeds,
+  bound: BoundWeights,
   kept: readonly string[] | undefined,
 ): Promise<Session> {
-  const bytes = encodeOnnx(graph, bound);
-  const { extra, ...chosen } = runtime.options(Object.keys(bound).length > 0);
+  const options = sessionOptions(runtime, graph, bound, kept);
+  const create = (bytes: Uint8Array, own: SessionOptions): Promise<Session> =>
+    exclusively(() => runtime.ort.InferenceSession.create(bytes, { ...options, ...own }));
+  const stored = runtime.mapsFiles ? withWeightsInFiles(graph, bound) : undefined;
+  if (stored) {
+    const session = await create(encodeOnnx(stored.graph, stored.bound), {
+      extra: withConfig(options, { model_external_initializers_file_folder_path: stored.folder }),
+    }).catch(() => undefined);
+    if (session && (await areUnchanged(stored.files))) return session;
+    await session?.release();
+  }
+  // Bound tensors that the message only names. ONNX Runtime has copied them once the session is there.
+  const externalData = Object.entries(bound)
+    .filter(([, value]) => isExternal(value))
+    .map(([path, value]) => ({ path, data: tensorBytes(value) }));
+  return create(encodeOnnx(graph, bound), { externalData }).catch((cause) => {
+    throw new DeviceError(`ONNX Runtime refused a program: ${messageOf(cause)}`, { cause });
+  });
+}
+
+async function areUnchanged(files: readonly StoredFile[]): Promise<boolean> {
+  for (const file of files) if (!(await file.isUnchanged())) return false;
+  return true;
+}
+
+/** The `extra` of options with some more entries of a session's configuration. */
+function withConfig(
+  { extra }: SessionOptions,
+  more: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  return { ...extra, session: { ...(extra?.session as object), ...more } };
+}
+
+function sessionOptions(
+  runtime: Runtime,
+  graph: Graph,
+  bound: BoundWeights,
+  kept: readonly string[] | undefined,
+): SessionOptions {
+  const options = runtime.options(Object.keys(bound).length > 0);
   const staying = runtime.keepsTensors ? kept : undefined;
-  const options: SessionOptions = {
-    ...chosen,
+  return {
+    ...options,
     // A memory pattern is one block for the whole run: 1.5 GB more on a training graph.
     enableMemPattern: false,
     extra: {
-      ...extra,
-      session: { ...(extra?.session as object), ...(staying && { disable_cpu_ep_fallback: '1' }) },
+      ...withConfig(options, staying ? { disable_cpu_ep_fallback: '1' } : {}),
       // Where a graph transposes before a product, it is because that is faster.
       optimization: { disable_specified_optimizers: 'GemmTransposeFusion;MatmulTransposeFusion' },
     },
     // Errors are thrown, so they need not be printed too.
     logSeverityLevel: 4,
-    // Bound tensors that the message only names. ONNX Runtime has copied them once the session is there.
-    externalData: Object.entries(bound)
-      .filter(([, value]) => isExternal(value))
-      .map(([path, value]) => ({ path, data: tensorBytes(value) })),
     ...(staying && {
       preferredOutputLocation: mapValues(graph.outputs, (_, name) =>
         staying.includes(name) ? ('gpu-buffer' as const) : ('cpu' as const),
       ),
     }),
   };
-  try {
-    return await exclusively(() => runtime.ort.InferenceSession.create(bytes, options));
-  } catch (cause) {
-    throw new DeviceError(`ONNX Runtime refused a program: ${messageOf(cause)}`, { cause });
-  }
 }
 
 /** A session, and what is needed to run it. */

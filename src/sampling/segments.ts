@@ -2,9 +2,10 @@
 
 import type { Graph } from '../graph/onnx.ts';
 import { inputName } from '../graph/symbolic.ts';
+import type { FilePlace } from '../io/byte-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { isWeight, parameters, storedName, type Weights, weightView } from '../models/acdit/weights.ts';
-import type { Device, Program } from '../runtime/device.ts';
+import type { BoundTensor, Device, Program } from '../runtime/device.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import { segmentGraphs } from './graphs.ts';
 import { type Precision, preparation } from './precision.ts';
@@ -15,7 +16,11 @@ const FLOAT_BYTES = 4;
  * Returns a parameter by its official name, from memory or from a file.
  * @param buffer memory that may hold it: its owner reads it before it asks for the next into the same buffer.
  */
-export type WeightSource = (name: string, buffer?: Uint8Array) => Promise<Tensor<'float32'>>;
+export interface WeightSource {
+  (name: string, buffer?: Uint8Array): Promise<Tensor<'float32'>>;
+  /** Where a parameter is on disk, in float32, if programs may read it there. */
+  placeOf?(name: string): FilePlace | undefined;
+}
 
 /** Returns weights, in memory or not, as a source. */
 export function asWeightSource(weights: Weights | WeightSource): WeightSource {
@@ -97,7 +102,7 @@ export function streamedSegments(device: Device, config: AcditConfig, source: We
 function intoSameMemory(config: AcditConfig, source: WeightSource): WeightSource {
   const shapes = parameters(config);
   const buffers = new Map<string, Uint8Array>();
-  return (name) => {
+  const read: WeightSource = (name) => {
     const [, layer, nameInLayer] = /^blocks\.(\d+)\.(.*)$/.exec(name) ?? [];
     const shape = shapes.get(name);
     if (nameInLayer === undefined || !shape) return source(name);
@@ -106,17 +111,27 @@ function intoSameMemory(config: AcditConfig, source: WeightSource): WeightSource
     buffers.set(key, buffer);
     return source(name, buffer);
   };
+  return Object.assign(read, { placeOf: source.placeOf });
 }
 
 /** Reads the weights that a graph takes, each parameter once; they come under their names in the graph. */
 export async function graphWeights(
   { inputs }: Graph,
   source: WeightSource,
-): Promise<Record<string, Tensor<'float32'>>> {
+): Promise<Record<string, BoundTensor<'float32'>>> {
   const names = inputs.map(inputName).filter(isWeight);
   const stored = [...new Set(names.map(storedName))];
   const values = new Map<string, Tensor<'float32'>>();
   // All at once: a file's threads then read while this one compiles a program.
   await Promise.all(stored.map(async (name) => values.set(name, await source(name))));
-  return Object.fromEntries(names.map((name) => [name, weightView(name, values.get(storedName(name))!)]));
+  return Object.fromEntries(
+    names.map((name) => {
+      const whole = values.get(storedName(name))!;
+      const view = weightView(name, whole);
+      const place = source.placeOf?.(storedName(name));
+      if (!place) return [name, view];
+      const offset = place.offset + view.data.byteOffset - whole.data.byteOffset;
+      return [name, { ...view, place: { ...place, offset } }];
+    }),
+  );
 }
