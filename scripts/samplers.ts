@@ -3,6 +3,7 @@
  * solver (`solver.json`). Prints a table, and writes results.json and quality.svg. Can be interrupted and resumed.
  *
  *     npm run samplers -- DATA OUT [--count 10000] [--exact 100] [--rows NAME,NAME] [--video] [--model FOLDER]
+ *         [--precision int8]
  *
  * DATA is the folder of Fashion-MNIST; its test images are the reference. With --video, the first and last frame of each
  * clip are judged, each cut to the item in it. `--exact` samples are compared with an exact solution of 200 steps.
@@ -18,6 +19,7 @@ import { ArgumentError } from '../src/errors.ts';
 import { closingAfter } from '../src/io/byte-source.ts';
 import { bundledModel, evaluateSamples, sampleNpz } from '../src/runs/index.ts';
 import { openCpu } from '../src/runtime/node.ts';
+import { PRECISIONS } from '../src/sampling/precision.ts';
 import { exactness } from './samplers/exactness.ts';
 import { cutFrames, referenceFrames } from './samplers/frames.ts';
 import { qualityPlot } from './samplers/plot.ts';
@@ -31,13 +33,17 @@ const { values, positionals } = parseArgs({
     rows: { type: 'string' },
     video: { type: 'boolean', default: false },
     model: { type: 'string' },
+    precision: { type: 'string', default: 'fp32' },
     threads: { type: 'string', default: '1' },
   },
 });
 const missing = (): never => {
-  throw new ArgumentError('samplers: expected a data folder and a folder for the results');
+  throw new ArgumentError(
+    'samplers: expected a data folder, a folder for the results, and a precision that exists',
+  );
 };
 const [data = missing(), out = missing()] = positionals;
+const precision = PRECISIONS.find((name) => name === values.precision) ?? missing();
 const device = openCpu({ threads: Number(values.threads) });
 mkdirSync(out, { recursive: true });
 
@@ -52,7 +58,7 @@ async function metricsOf(model: StoredModel, row: Row, reference: string): Promi
   const npz = join(out, `${row.name}.npz`);
   const count = Number(values.count);
   const perClass = Math.ceil(count / model.config.classes);
-  await sampleNpz({ model, device, npz, perClass, seed: 0, ...row.settings });
+  await sampleNpz({ model, device, npz, perClass, seed: 0, precision, ...row.settings });
   const samples = values.video ? await cutFrames(npz, join(out, `${row.name}-frames.npz`)) : npz;
   const { metrics } = await evaluateSamples({ reference, samples, device, network: 'fashion-mnist' });
   return JSON.parse(JSON.stringify(metrics));
@@ -61,7 +67,7 @@ async function metricsOf(model: StoredModel, row: Row, reference: string): Promi
 async function measure(model: StoredModel, row: Row, reference: string): Promise<RowResult> {
   const id = `${row.name}-${values.count}`;
   const exact = await once(`${row.name}-exact-${values.exact}.json`, () =>
-    exactness(model, device, row, Number(values.exact), out),
+    exactness(model, device, row, Number(values.exact), out, precision),
   );
   const metrics = await once(`${id}.json`, () => metricsOf(model, row, reference));
   return { ...row, ...exact, samples: Number(values.count), metrics };

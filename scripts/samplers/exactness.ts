@@ -7,6 +7,7 @@ import { at, float32At } from '../../src/at.ts';
 import { type StoredModel, weightSource } from '../../src/checkpoints/load.ts';
 import { encodeNpy, parseNpy } from '../../src/formats/npy.ts';
 import type { Device } from '../../src/runtime/device.ts';
+import type { Precision } from '../../src/sampling/precision.ts';
 import { createSampler, finalLatents } from '../../src/sampling/sampler.ts';
 import type { SettingsRequest } from '../../src/sampling/settings.ts';
 import { joinAxis } from '../../src/tensor/axes.ts';
@@ -18,13 +19,14 @@ const BATCH = 16;
 /** Pixels are in [-1, 1]. */
 const PEAK = 2;
 
-/** Compares `count` samples with those of 200 steps, with the same guidance, which are kept in `folder`. */
+/** Compares `count` samples with those of 200 steps in float32, with the same guidance, which are kept in `folder`. */
 export async function exactness(
   model: StoredModel,
   device: Device,
   { settings }: Row,
   count: number,
   folder: string,
+  precision: Precision,
 ): Promise<Exactness> {
   const { guidance } = settings;
   const exact: SettingsRequest = {
@@ -38,10 +40,10 @@ export async function exactness(
     .slice(0, 8);
   const path = join(folder, `exact-${id}.npy`);
   if (!existsSync(path)) {
-    writeFileSync(path, encodeNpy((await latentsOf(model, device, exact, count)).latents));
+    writeFileSync(path, encodeNpy((await latentsOf(model, device, exact, count, 'fp32')).latents));
   }
   const reference = parseNpy(readFileSync(path), path) as Tensor<'float32'>;
-  const { latents, seconds } = await latentsOf(model, device, settings, count);
+  const { latents, seconds } = await latentsOf(model, device, settings, count, precision);
   const size = latents.data.length / count;
   const ratios = Array.from({ length: count }, (_, n) => {
     let sum = 0;
@@ -54,10 +56,16 @@ export async function exactness(
   return { psnr, seconds: seconds / count };
 }
 
-async function latentsOf(model: StoredModel, device: Device, settings: SettingsRequest, count: number) {
+async function latentsOf(
+  model: StoredModel,
+  device: Device,
+  settings: SettingsRequest,
+  count: number,
+  precision: Precision,
+) {
   const { config } = model;
   const tuned = settings.solver === 'tuned' ? await model.tunedSolver?.() : undefined;
-  const sampler = await createSampler({ config, weights: weightSource(model), device });
+  const sampler = await createSampler({ config, weights: weightSource(model), device, precision });
   const labels = Array.from({ length: count }, (_, i) => i % config.classes);
   const parts: Tensor<'float32'>[] = [];
   const before = process.cpuUsage();

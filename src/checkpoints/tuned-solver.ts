@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
 import { modelFingerprint } from './model-fingerprint.ts';
 import { parseSolver, requireModel, SOLVER_FILE, type SolverFile } from './solver-file.ts';
 import { CONFIG_FILE, type StoredModel } from './stored-model.ts';
@@ -69,6 +70,17 @@ async function storedSolver(
   const cached = cachedPath(fingerprint);
   const kept = await readFile(cached, 'utf8').catch(absent);
   return kept === undefined ? undefined : checkedSolver(kept, cached, fingerprint, model);
+}
+
+/**
+ * Reads the solver in a model's folder, to describe it; none if there is none. Reads no weights, so it may be the solver of
+ * other ones, which sampling would refuse.
+ * @throws {CheckpointError} if it is damaged
+ */
+export async function describedSolver(path: string, config: AcditConfig): Promise<SolverFile | undefined> {
+  const own = await pathInFolder(path);
+  const text = own && (await readFile(own, 'utf8').catch(absent));
+  return own === undefined || text === undefined ? undefined : parseSolver(text, own, config);
 }
 
 function checkedSolver(text: string, file: string, fingerprint: string, { config }: StoredModel): SolverFile {

@@ -78,14 +78,20 @@ function blockText(
   return Number.isInteger(frames) ? `${counted(frames, 'frame')} each` : 'runs of tokens, row by row';
 }
 
+/** Returns the passes of blocks, which are mostly the same. */
+function each(passes: readonly number[]): string {
+  return [...new Set(passes)].join('/');
+}
+
 /** Returns the needs as lines. */
-export function needsText({ batch, steps, passes, macs, int8Share, memory }: ModelNeeds): string {
+export function needsText({ batch, steps, passes, macs, fast, int8Share, memory }: ModelNeeds): string {
   const rows: readonly (readonly [string, number, number?])[] = [
     ['all tokens in one pass', macs.sequence],
     ['step of the first block', macs.firstBlockStep.plain, macs.firstBlockStep.guided],
     ['step of the last block', macs.lastBlockStep.plain, macs.lastBlockStep.guided],
     [`sample of ${steps} steps per block`, macs.sample.plain, macs.sample.guided],
-    [`  own guidance, ${[...new Set(passes)].join('/')} passes`, macs.sample.own],
+    [`  own guidance, ${each(passes)} passes`, macs.sample.own],
+    ...(fast ? [[`  preset fast, ${each(fast.passes)} passes`, fast.macs] as const] : []),
     ['training, of a sample', macs.training],
   ];
   const line = (name: string, values: readonly string[]): string =>
@@ -109,11 +115,13 @@ export function needsText({ batch, steps, passes, macs, int8Share, memory }: Mod
 
 /** Returns as lines what the model would run on, and how long its multiply-adds take there. */
 export function speedText(speed: ExpectedSpeed, steps: number): string {
+  const both = ({ plain, guided }: Macs): number[] => [plain, guided];
   const { device, threads, precision, memory, availableMemory, macsPerSecond, seconds } = speed;
-  const rows: [string, Macs][] = [
-    ['step of the first block', seconds.firstBlockStep],
-    ['step of the last block', seconds.lastBlockStep],
-    [`sample of ${steps} steps per block`, seconds.sample],
+  const rows: [string, readonly number[]][] = [
+    ['step of the first block', both(seconds.firstBlockStep)],
+    ['step of the last block', both(seconds.lastBlockStep)],
+    [`sample of ${steps} steps per block`, both(seconds.sample)],
+    ...(seconds.fast === undefined ? [] : [['  preset fast', [seconds.fast]] as [string, number[]]]),
   ];
   const unchecked = device === 'cpu' && precision === 'fp32';
   const where = device === 'cpu' ? `cpu, ${counted(threads, 'thread')}` : device;
@@ -126,8 +134,8 @@ export function speedText(speed: ExpectedSpeed, steps: number): string {
     `products as wide as the model's, measured now: ${large(2 * macsPerSecond.precision)}FLOP/s`,
     'time for its multiply-adds'.padEnd(30) + 'unguided'.padStart(13) + 'guided'.padStart(13),
     ...rows.map(
-      ([name, { plain, guided }]) =>
-        `  ${name.padEnd(28)}${[plain, guided].map((value) => `${Number(value.toPrecision(2))} s`.padStart(13)).join('')}`,
+      ([name, times]) =>
+        `  ${name.padEnd(28)}${times.map((value) => `${Number(value.toPrecision(2))} s`.padStart(13)).join('')}`,
     ),
     'norms, softmax and copies come on top: a few percent in large models, more in small ones',
   ].join('\n');

@@ -2,6 +2,8 @@
 
 import { dirname } from 'node:path';
 import type { StoredModel } from '../checkpoints/load.ts';
+import type { SolverFile } from '../checkpoints/solver-file.ts';
+import { describedSolver } from '../checkpoints/tuned-solver.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
@@ -61,8 +63,8 @@ export const command = defineCommand({
     if (values.ranks) return onRanks(context, values, reportRanks);
     const { predicate, window, batch, steps, svg, png } = values;
     await requireFreeFiles([svg, png], values.overwrite);
-    const { precision: stored, ...summary } = await readSummary(positionals[0], values, context);
-    const needs = modelNeeds(summary.config, batch, steps);
+    const { precision: stored, solver, ...summary } = await readSummary(positionals[0], values, context);
+    const needs = modelNeeds(summary.config, batch, steps, solver);
     const speed = await closingAfter(await openDevice(values), (device) =>
       expectedSpeed(summary.config, needs, device, values.precision ?? defaultPrecision(device, stored)),
     );
@@ -116,7 +118,7 @@ async function readSummary(
   path: string | undefined,
   { size: name, video, ...values }: FlagValues<typeof infoFlags>,
   context: CommandContext,
-): Promise<ModelSummary & Pick<StoredModel, 'precision'>> {
+): Promise<ModelSummary & Pick<StoredModel, 'precision'> & { readonly solver?: SolverFile }> {
   if (name !== undefined) {
     if (path !== undefined) throw new ArgumentError(`give a model (${path}) or --size, not both`);
     const kind = video ? 'video' : 'image';
@@ -124,10 +126,14 @@ async function readSummary(
   }
   const model = namedOrBundled(path, video, '--video without --size');
   const { config, archive, precision } = await openChosenModel(model, values, context);
-  return closingAfter(archive, async () => ({
-    ...summarizeModel(model, config, (name) => archive.info(name).dtype),
-    ...(precision && { precision }),
-  }));
+  return closingAfter(archive, async () => {
+    const solver = await describedSolver(model, config);
+    return {
+      ...summarizeModel(model, config, (name) => archive.info(name).dtype),
+      ...(precision && { precision }),
+      ...(solver && { solver }),
+    };
+  });
 }
 
 async function writeDrawing(path: string, content: string | Uint8Array): Promise<string> {

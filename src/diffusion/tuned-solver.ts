@@ -41,6 +41,9 @@ export function tunedProblem(
 /** The sum of a step's weights differs from 1 by no more. */
 const SUM_TOLERANCE = 1e-6;
 
+/** Fitted weights are within 4; much larger ones would only magnify rounding. */
+const MAX_WEIGHT = 1000;
+
 /** Returns what is wrong with the steps of a block, to follow its name in a message; undefined if they are valid. */
 function pathProblem({ timesteps, weights }: MultistepPath, schedule: NoiseSchedule): string | undefined {
   const problem = timestepsProblem(timesteps, schedule);
@@ -52,6 +55,10 @@ function pathProblem({ timesteps, weights }: MultistepPath, schedule: NoiseSched
     const sum = own.reduce((total, weight) => total + weight, 0);
     if (own.length < 1 || own.length > i + 1) {
       return `has ${own.length} weights in step ${i + 1}, which has ${i + 1} predictions`;
+    }
+    const large = own.find((weight) => Math.abs(weight) > MAX_WEIGHT);
+    if (large !== undefined) {
+      return `has the weight ${large} in step ${i + 1}; weights must be from -${MAX_WEIGHT} to ${MAX_WEIGHT}`;
     }
     if (!(Math.abs(sum - 1) <= SUM_TOLERANCE)) {
       return `has weights with the sum ${sum} in step ${i + 1}; it must be 1`;

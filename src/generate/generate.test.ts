@@ -157,6 +157,14 @@ describe('stream', () => {
     expect(half.finished).toBe(false);
   });
 
+  it('counts progress in passes: two for a guided step, one for another', async () => {
+    const acdit = await openTiny();
+    const guidance = { scale: 2, interval: [-3, 1] } as const; // the last two of four steps: 500 and 250
+    const events = await eventsOf(acdit, 'bag', { steps: 4, guidance, previews: 16 });
+    const passes = events.map(({ progress }) => Math.round(24 * progress));
+    expect(passes.slice(0, 5)).toEqual([1, 2, 4, 6, 7]);
+  });
+
   it('stops its work when it is left', async () => {
     const acdit = await openTiny();
     for await (const _ of acdit.stream('bag', { steps: 500 })) break;

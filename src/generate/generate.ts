@@ -12,7 +12,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { defined } from '../records.ts';
 import { batchRequests } from '../runs/batches.ts';
 import { requireRest } from '../sampling/given.ts';
-import { planSampling, type SamplePlan, type SampleRequest, stepsOfSample } from '../sampling/request.ts';
+import { passesOfSample, planSampling, type SamplePlan, type SampleRequest } from '../sampling/request.ts';
 import type { PerBlock } from '../sampling/settings.ts';
 import { createSemaphore, type Semaphore } from '../semaphore.ts';
 import { sliceAxis } from '../tensor/axes.ts';
@@ -60,7 +60,7 @@ export type GeneratedSamples = readonly [GeneratedSample, ...GeneratedSample[]];
 export interface GenerateEvent {
   /** All samples so far. What an image lacks is grey; a video has the frames so far. */
   readonly samples: GeneratedSamples;
-  /** Share of all solver steps that are done, 0 to 1. */
+  /** Share of all passes through the network that are done, 0 to 1. */
   readonly progress: number;
   /** True for the last event, whose samples are those that `generate` returns. */
   readonly finished: boolean;
@@ -153,7 +153,7 @@ export class Acdit implements AsyncDisposable, Disposable {
     const { previews = DEFAULT_PREVIEWS, ...rest } = options;
     requireCount('previews', previews, 0);
     const { plan, batches } = await this.#plan(prompt, rest);
-    const total = stepsOfSample(plan) * batches.length;
+    const total = passesOfSample(plan) * batches.length;
     const complete: GeneratedSample[] = [];
     let before = 0;
     for (const [number, batch] of batches.entries()) {

@@ -18,7 +18,7 @@ export interface Engine {
 
 /** The samples of a request at one moment. */
 export interface Snapshot {
-  /** Steps done. */
+  /** Passes done, of one sample. */
   readonly done: number;
   /** (N, T, B, C); 0 where a block has not begun. */
   readonly latents: Tensor<'float32'>;
@@ -54,18 +54,19 @@ export async function* snapshots(
       frames: finished.map((frames, n) => [...frames.slice(0, first), ...at(shown, n)]),
     };
   });
-  let done = 0;
+  let [steps, done] = [0, 0];
   for await (const event of streamFrames(config, sample(request), decodeNow)) {
     if (event.kind === 'step') {
-      done++;
-      const shown = await preview.next(shownAfter.includes(done) && done < total ? event : undefined);
+      steps++;
+      done += event.passes;
+      const shown = await preview.next(shownAfter.includes(steps) && steps < total ? event : undefined);
       if (shown) yield { ...shown, done, finished: false };
     } else if (event.kind === 'block') {
       preview.drop();
       placeBlock(latents, event.block, event.latents);
     } else if (event.kind === 'frames') {
       for (const [n, images] of framesOf(event.frames).entries()) at(finished, n).push(...images);
-      if (previews > 0 && config.frames > 1 && done < total) {
+      if (previews > 0 && config.frames > 1 && steps < total) {
         yield { latents, frames: finished.map((frames) => [...frames]), done, finished: false };
       }
     } else {

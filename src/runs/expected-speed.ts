@@ -25,7 +25,13 @@ export interface ExpectedSpeed {
   /** Multiply-adds per second in float32 and in the precision, in a product as wide as the model's. */
   readonly macsPerSecond: { readonly fp32: number; readonly precision: number };
   /** Seconds of one sample's multiply-adds at these speeds; everything else takes longer. */
-  readonly seconds: { readonly firstBlockStep: Macs; readonly lastBlockStep: Macs; readonly sample: Macs };
+  readonly seconds: {
+    readonly firstBlockStep: Macs;
+    readonly lastBlockStep: Macs;
+    readonly sample: Macs;
+    /** Of a sample with the preset `fast`; undefined without a tuned solver. */
+    readonly fast?: number;
+  };
 }
 
 /**
@@ -34,7 +40,7 @@ export interface ExpectedSpeed {
  */
 export async function expectedSpeed(
   config: AcditConfig,
-  { macs, steps, memory }: ModelNeeds,
+  { macs, steps, fast, memory }: ModelNeeds,
   device: Device,
   precision: Precision,
 ): Promise<ExpectedSpeed> {
@@ -63,6 +69,12 @@ export async function expectedSpeed(
       firstBlockStep: times(macs.firstBlockStep, 1),
       lastBlockStep: times(macs.lastBlockStep, 1),
       sample: times(macs.sample, steps * config.blocks),
+      ...(fast && {
+        fast: time(
+          fast.macs,
+          fast.passes.reduce((all, count) => all + count),
+        ),
+      }),
     },
   };
 }

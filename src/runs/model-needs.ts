@@ -1,5 +1,6 @@
 /** @file What a model needs: arithmetic for a step, a sample and training, and memory. */
 
+import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerShare, sampleCost, sequenceCost, stepCost, trainingCost } from '../models/acdit/cost.ts';
 import { type SamplingMemory, samplingMemory } from '../sampling/memory.ts';
@@ -31,6 +32,8 @@ export interface ModelNeeds {
     /** One training step, forward and backward. */
     readonly training: number;
   };
+  /** With the preset `fast`: passes that each block takes, and multiply-adds of one sample; undefined without a tuned solver. */
+  readonly fast?: { readonly passes: readonly number[]; readonly macs: number };
   /** With precision int8: the share of a step's multiply-adds with weights that is done in 8 bits. */
   readonly int8Share: number;
   /** Estimated peaks in bytes for the whole batch. */
@@ -48,14 +51,21 @@ export interface ModelNeeds {
 /**
  * Estimates what a model needs.
  * @param steps solver steps per block.
+ * @param tuned the solver that was fitted to the model.
  * @throws {ArgumentError} if there are more than the model has timesteps.
  */
-export function modelNeeds(config: AcditConfig, batch: number, steps: number): ModelNeeds {
+export function modelNeeds(
+  config: AcditConfig,
+  batch: number,
+  steps: number,
+  tuned?: TunedSolver,
+): ModelNeeds {
   const step = (block: number): Macs => {
     const plain = stepCost(config, block);
     return { plain, guided: 2 * plain };
   };
   const { passes } = planSettings(config, config.blocks, { steps });
+  const fast = tuned && planSettings(config, config.blocks, { preset: 'fast', tuned });
   const sampled = { guided: true, steps };
   const canBeLonger = config.frames > 1 && config.blocks > 1;
   return {
@@ -73,6 +83,7 @@ export function modelNeeds(config: AcditConfig, batch: number, steps: number): M
       },
       training: trainingCost(config),
     },
+    ...(fast && { fast: { passes: fast.passes, macs: sampleCost(config, fast.passes) } }),
     int8Share: layerShare(config),
     memory: {
       sampling: samplingMemory(config, batch, sampled),

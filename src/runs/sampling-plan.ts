@@ -105,7 +105,8 @@ export function settingsOf(
   { model, request, first }: Pick<SamplingPlan, 'model' | 'request' | 'first'>,
   { device, precision }: RanOn,
 ): Omit<SamplingRecord, 'seconds'> {
-  const { preset, steps, timesteps, solver, seed } = request;
+  const { preset, steps, solver, seed } = request;
+  const timesteps = solver === 'tuned' ? first.timesteps : request.timesteps;
   const share = precision === 'int8' && { int8Share: layerShare(model.config) };
   const settings = { preset, steps, timesteps, ...guidanceRecord(request), solver, seed };
   return { ...settings, passes: passesOfBlocks(first), device, precision, ...share };

@@ -248,6 +248,14 @@ describe('solver.json', () => {
       /block 2 of the solver with 3 steps: has weights with the sum 1\.5/,
     ],
     [
+      'with huge weights',
+      (s) => {
+        s.solvers[0].blocks[1].weights[2] = [1e300, -1e300, 1];
+        return s;
+      },
+      /block 2 of the solver with 3 steps: has the weight 1e\+300 in step 3/,
+    ],
+    [
       'whose timesteps do not fall',
       (s) => {
         s.solvers[0].blocks[0].timesteps[2] = 999;
