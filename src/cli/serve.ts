@@ -93,6 +93,7 @@ const serveFlags = {
 /** `src/cli` and `dist/cli` are equally deep in the package. */
 const PACKAGE = fileURLToPath(new URL('../..', import.meta.url));
 const WEB_APP = join(PACKAGE, 'web/dist');
+const WITHOUT_APP = 'the web app is not built: npm run build:web';
 
 type ServeValues = FlagValues<typeof serveFlags>;
 
@@ -119,8 +120,9 @@ export const command = defineCommand({
     const store = await openStore(values, log);
     try {
       const server = await startServer({ ...serveOptions(values), store, log, models, version });
-      const hosts = server.hosts === undefined ? '' : ` (${server.hosts})`;
-      report.print(`serving ${server.models.join(', ')} at ${server.url}${hosts}`);
+      const app = server.hasApp ? `web app: ${server.url}/` : WITHOUT_APP;
+      const details = server.hosts === undefined ? app : `${app}; ${server.hosts}`;
+      report.print(`serving ${server.models.join(', ')} at ${server.url} (${details})`);
       if (!signal.aborted) await once(signal, 'abort');
       await server.close(values.grace);
     } finally {

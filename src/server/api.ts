@@ -167,6 +167,8 @@ export const modelSchema = z.object({
   preset: z.enum(PRESETS),
   /** Steps that the preset `fast` and the solver `tuned` may be asked for; none if no solver was fitted to the model. */
   tuned_steps: z.array(positive),
+  /** Steps per block of the preset `fast`; null if no solver was fitted to the model. */
+  fast_steps: positive.nullable(),
   /** The model's configuration, as its config.json holds it. */
   config: z.record(z.string(), z.unknown()),
 });

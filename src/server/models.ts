@@ -99,6 +99,7 @@ function modelEntry({ id, config, tuned, created }: ServedModel): ModelEntry {
     },
     preset,
     tuned_steps: tuned ? tuned.solvers.map(({ steps }) => steps) : [],
+    fast_steps: tuned?.defaultSteps ?? null,
     config: { ...config },
   };
 }

@@ -64,6 +64,8 @@ export interface ServeOptions
 export interface RunningServer {
   /** Without a slash at the end. */
   readonly url: string;
+  /** Whether it serves a web app. */
+  readonly hasApp: boolean;
   /** Description of the hosts that requests may name, unless only known ones are accepted. */
   readonly hosts: string | undefined;
   readonly models: readonly string[];
@@ -131,6 +133,7 @@ async function serveModels(
   void takeOverVideos(context, stopping.signal);
   return {
     url: listener.url,
+    hasApp: web !== undefined,
     hosts: describeRules(hosts),
     models: models.map(({ id }) => id),
     async close(grace) {

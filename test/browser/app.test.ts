@@ -51,6 +51,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     server = await serveFolder(folder, { isolated: false });
     browser = await launchChromium();
     context = await browser.newContext({ viewport: { width: 1280, height: 900 }, acceptDownloads: true });
+    context.setDefaultTimeout(90_000); // for busy machines
     page = await context.newPage();
     await page.goto(`${server.url}?device=wasm`);
     await button('Make an image').waitFor();
@@ -70,6 +71,11 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
       .waitFor();
   const set = (label: string, value: number) =>
     page.getByRole('slider', { name: label }).first().fill(String(value));
+  const preset = () => page.getByRole('combobox', { name: 'Preset' });
+  const setSteps = async (steps: number): Promise<void> => {
+    if ((await preset().count()) > 0) await preset().selectOption('exact');
+    await set('Steps per block', steps);
+  };
 
   const newest = async (): Promise<Kept> => (await page.evaluate(READ_NEWEST)) as Kept;
 
@@ -95,7 +101,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
 
   it('makes the image that Node makes', async () => {
     await page.getByRole('radio', { name: 'Sneaker' }).check();
-    await set('Steps per block', 4);
+    await setSteps(4);
     await page.getByRole('spinbutton', { name: 'Seed' }).fill('7');
     await button('Make an image').click();
     await page.locator('.plan .lit').first().waitFor();
@@ -103,6 +109,17 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     const { order, values } = await newest();
     expect(order).toMatchObject({ label: 7, steps: 4, seed: 7 });
     const expected = await sampleOnNode('fashion-mnist', { labels: [7], steps: 4, cfg: order.cfg, seed: 7 });
+    expect(largestDifference(values, expected)).toBeLessThan(1e-3);
+  });
+
+  it('makes the image that Node makes with the preset fast', async () => {
+    await preset().selectOption('fast');
+    await expect.poll(() => page.getByRole('slider').count()).toBe(1); // the blocks to keep
+    await button('Make an image').click();
+    await done();
+    const { order, values } = await newest();
+    expect(order).toEqual({ model: 'fashion-mnist', label: 7, seed: 7, preset: 'fast', steps: 8 });
+    const expected = await sampleOnNode('fashion-mnist', { labels: [7], preset: 'fast', seed: 7 });
     expect(largestDifference(values, expected)).toBeLessThan(1e-3);
   });
 
@@ -144,19 +161,25 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await page.reload();
     const items = page.locator('.gallery .item');
     await items.nth(1).waitFor();
-    await expect.poll(() => items.count()).toBe(2);
-    await items.nth(1).click();
-    await status().filter({ hasText: 'From the gallery.' }).waitFor();
-    await expect.poll(() => page.getByRole('spinbutton', { name: 'Seed' }).inputValue()).toBe('7');
+    await expect.poll(() => items.count()).toBe(3);
+    for (const [index, name] of [
+      [2, 'exact'],
+      [1, 'fast'],
+    ] as const) {
+      await items.nth(index).click();
+      await status().filter({ hasText: 'From the gallery.' }).waitFor();
+      await expect.poll(() => page.getByRole('spinbutton', { name: 'Seed' }).inputValue()).toBe('7');
+      await expect.poll(() => preset().inputValue()).toBe(name);
+    }
     await page
       .getByRole('button', { name: /^Remove/ })
       .first()
       .click();
-    await expect.poll(() => items.count()).toBe(1);
+    await expect.poll(() => items.count()).toBe(2);
   });
 
   it('stops when asked to', async () => {
-    await set('Steps per block', 50);
+    await setSteps(50);
     await button('Make an image').click();
     await status()
       .filter({ hasText: /^Block 1/ })
@@ -180,7 +203,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await context.setOffline(true);
     server.asked.length = 0;
     await page.reload();
-    await set('Steps per block', 1);
+    await setSteps(1);
     await button('Make an image').click();
     await done();
     // That a browser asks for by itself, to see whether there is another.
@@ -199,7 +222,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     const chosen = page.getByRole('combobox', { name: 'Model' }).locator('option:checked');
     await chosen.filter({ hasText: 'image-tiny (yours)' }).waitFor({ state: 'attached' });
     await expect.poll(() => page.getByRole('alert').count()).toBe(0);
-    await set('Steps per block', 1);
+    await setSteps(1);
     await button('Make an image').click();
     await done();
     expect((await newest()).values).toHaveLength(8 * 8 * 4);
@@ -226,7 +249,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await withConfig({});
     await page.getByText('The autoencoder is added').waitFor();
     await expect.poll(() => page.getByRole('alert').count()).toBe(0);
-    await set('Steps per block', 1);
+    await setSteps(1);
     await button('Make an image').click();
     await status()
       .filter({ hasText: /^Done in .* Decoded\.$/ })
@@ -241,7 +264,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
     await page.goto(`${server.url}?device=wasm`);
     await page.getByRole('combobox', { name: 'Model' }).selectOption('moving-fashion-mnist');
     await page.getByRole('radio', { name: 'Sneaker' }).check();
-    await set('Steps per block', 2);
+    await setSteps(2);
     await page.getByRole('spinbutton', { name: 'Seed' }).fill('7');
     await button('Make a video').click();
     await done();
@@ -266,7 +289,7 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
 
   it('compares numbers of blocks', async () => {
     await page.goto(`${server.url}?device=wasm#compare`);
-    await set('Steps per block', 1);
+    await setSteps(1);
     await page.getByRole('button', { name: 'Compare' }).click();
     await expect
       .poll(
@@ -278,6 +301,57 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
         { timeout: 60_000 },
       )
       .toBe(3);
+  });
+
+  it("compares no server's models, and says why", async () => {
+    const config = await readFile(join(root, 'models/fashion-mnist/config.json'), 'utf8');
+    const entry = { id: 'clothes', fast_steps: null, config: JSON.parse(config) };
+    const served = await context.newPage();
+    await served.route('**/v1/models', (route) => route.fulfill({ json: { data: [entry] } }));
+    await served.goto(`${server.url}?device=wasm`);
+    const options = served.getByRole('combobox', { name: 'Model' }).locator('option');
+    const titles = ['Fashion-MNIST (bundled)', 'Moving Fashion-MNIST (bundled)'];
+    await expect.poll(() => options.allInnerTexts()).toEqual(['clothes (on the server)', ...titles]);
+    await served.getByText('It runs on the server.').waitFor();
+    expect(await served.getByRole('combobox', { name: 'Preset' }).count()).toBe(0);
+    await served.getByRole('link', { name: 'Compare' }).click();
+    await expect.poll(() => options.allInnerTexts()).toEqual(titles);
+    await served.getByText('Not offered here: clothes (on the server)').waitFor();
+    expect(await served.getByRole('checkbox').count()).toBeGreaterThan(2);
+    await served.close();
+  });
+
+  it('shows the image and the button on a phone, before, during and after', async () => {
+    const phone = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true });
+    const small = await phone.newPage();
+    await small.goto(`${server.url}?device=wasm`);
+    const make = small.getByRole('button', { name: 'Make an image' });
+    await small.getByText('Choose a class, then make an image').waitFor();
+    const visible = async (): Promise<number[]> => {
+      const boxes = [await small.locator('.frame').boundingBox(), await make.boundingBox()];
+      return boxes.map((box) => (box && box.y >= 0 && box.y + box.height <= 844 ? box.height : 0));
+    };
+    const expectBoth = async (): Promise<void> => {
+      const [image, pressed] = await visible();
+      expect(image).toBeGreaterThan(250);
+      expect(pressed).toBeGreaterThan(30);
+    };
+    await expectBoth();
+    await small.getByRole('spinbutton', { name: 'Seed' }).fill('3'); // scrolls to the last setting
+    await expectBoth();
+    await make.click();
+    await small
+      .locator('.making')
+      .getByText(/^Block/)
+      .waitFor();
+    await expectBoth();
+    await small
+      .locator('.making')
+      .getByText(/^Done in/)
+      .waitFor();
+    await expectBoth();
+    expect(await accessibilityFaults(small)).toEqual([]);
+    await phone.close();
   });
 
   it('trains a model that learns', async () => {

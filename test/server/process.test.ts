@@ -247,6 +247,8 @@ describe('acdit serve', () => {
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
     running = startCli(['serve', `mine=${folder}`, '--port', '0', '--threads', '1', '--max-steps', '1000']);
     const url = await addressOf(running);
+    const app = (await fetch(url)).ok ? `web app: ${url}/` : 'the web app is not built: npm run build:web';
+    await running.printed(`serving mine at ${url} (${app})\n`);
     const body = JSON.stringify({ prompt: 'bag', steps: 200, stream: true });
     const response = await fetch(url + PATH, {
       method: 'POST',

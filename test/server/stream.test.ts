@@ -57,7 +57,12 @@ describe('POST /v1/acdit/stream', () => {
     const same = await streamOf({ ...ask, ...spelled });
     expect(of(same, 'done')[0].latents).toEqual(of(fast, 'done')[0].latents);
     const { data } = (await (await server.get('/v1/models')).json()) as { data: object[] };
-    expect(data[0]).toMatchObject({ preset: 'exact', tuned_steps: [3, 5], guidance: { scale: 1.5 } });
+    expect(data[0]).toMatchObject({
+      preset: 'exact',
+      tuned_steps: [3, 5],
+      fast_steps: 3,
+      guidance: { scale: 1.5 },
+    });
   });
 
   it('previews the block in progress', async () => {

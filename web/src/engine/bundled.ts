@@ -26,10 +26,21 @@ const classStrips = import.meta.glob<string>('../../../models/*/classes.png', {
   import: 'default',
 });
 
-/** A bundled model, and the address of its weights. */
+const solvers = import.meta.glob<string>('../../../models/*/solver.json', {
+  eager: true,
+  query: '?url',
+  import: 'default',
+});
+const fastSteps = import.meta.glob<number>('../../../models/*/solver.json', {
+  eager: true,
+  import: 'defaultSteps',
+});
+
+/** A bundled model, and the addresses of its weights and its tuned solver. */
 export interface BundledModel {
   readonly card: ModelCard;
   readonly weights: string;
+  readonly solver: string | undefined;
 }
 
 export function bundledModels(): BundledModel[] {
@@ -37,16 +48,24 @@ export function bundledModels(): BundledModel[] {
     .filter(([path, config]) => config.modelType === 'acdit' && weightsOf(path))
     .map(([path, config]) => {
       const id = path.split('/').at(-2) ?? path;
-      const classImages = classStrips[path.replace('config.json', 'classes.png')];
+      const beside = (name: string): string => path.replace('config.json', name);
+      const classImages = classStrips[beside('classes.png')];
+      const solver = solvers[beside('solver.json')];
+      const steps = fastSteps[beside('solver.json')];
       const card: ModelCard = {
         id,
         title: titleOf(id),
         source: 'bundled',
         config,
         ...(classImages && { classImages }),
+        ...(steps !== undefined && { fastSteps: steps }),
       };
-      return { card, weights: new URL(weightsOf(path), location.href).href };
+      return { card, weights: absolute(weightsOf(path)), solver: solver && absolute(solver) };
     });
+}
+
+function absolute(address: string): string {
+  return new URL(address, location.href).href;
 }
 
 function weightsOf(path: string): string {

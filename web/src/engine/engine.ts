@@ -1,7 +1,7 @@
 /** @file What the page needs from a sampler: a worker in the browser, or a server. */
 
 import type { TimestepSpacing } from '../../../src/diffusion/timesteps.ts';
-import type { AcditConfig } from '../../../src/models/acdit/config.ts';
+import type { AcditConfig, Preset } from '../../../src/models/acdit/config.ts';
 
 /** A model that can be sampled from. */
 export interface ModelCard {
@@ -10,6 +10,8 @@ export interface ModelCard {
   /** Where it comes from. */
   readonly source: 'bundled' | 'yours' | 'server';
   readonly config: AcditConfig;
+  /** Steps per block of the preset fast, if a solver was fitted to the model. */
+  readonly fastSteps?: number;
   /** The address of a strip of images, one per class. */
   readonly classImages?: string;
 }
@@ -19,6 +21,8 @@ export interface Order {
   readonly model: string;
   /** A class; `classes` itself means no class. */
   readonly label: number;
+  /** What makes up the rest: the model's tuned solver, or the steps and guidance of this order (default: exact). */
+  readonly preset?: Preset;
   readonly steps: number;
   /** How the steps are spaced (default: uniform). */
   readonly timesteps?: TimestepSpacing;

@@ -60,7 +60,9 @@ export function createLocalEngine(device: () => DeviceChoice): LocalEngine {
           const { config, fingerprint } = opened;
           result = { ...result, autoencoder: { id, title, config, fingerprint } };
         } else {
-          const model: ModelCard = { id, title, source: 'yours', config: opened.config };
+          const { config, fastSteps } = opened;
+          const fast = fastSteps !== undefined && { fastSteps };
+          const model: ModelCard = { id, title, source: 'yours', config, ...fast };
           own.push(model);
           result = { ...result, model };
         }
@@ -97,8 +99,8 @@ function startWorker(): Remote<WorkerCalls> {
 }
 
 /** Returns the call that opens a bundled model in the worker. */
-function placeOf({ card, weights }: BundledModel): OpenCall {
-  return { id: card.id, place: { kind: 'urls', weights, configText: JSON.stringify(card.config) } };
+function placeOf({ card, weights, solver }: BundledModel): OpenCall {
+  return { id: card.id, place: { kind: 'urls', weights, solver, configText: JSON.stringify(card.config) } };
 }
 
 /** Names a model by its folder or, without one, by its weights' file. */

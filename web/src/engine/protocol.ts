@@ -12,7 +12,13 @@ export type DeviceChoice = 'auto' | 'webgpu' | 'wasm';
 /** Where a model is. */
 export type ModelPlace =
   | { readonly kind: 'files'; readonly files: readonly NamedBlob[] }
-  | { readonly kind: 'urls'; readonly weights: string; readonly configText: string };
+  | {
+      readonly kind: 'urls';
+      readonly weights: string;
+      readonly configText: string;
+      /** The address of its tuned solver, if there is one. */
+      readonly solver: string | undefined;
+    };
 
 export interface OpenCall {
   readonly id: string;
@@ -22,6 +28,8 @@ export interface OpenCall {
 export interface OpenedModel {
   readonly kind: 'model';
   readonly config: AcditConfig;
+  /** Steps per block of the preset fast, if a tuned solver was among the files. */
+  readonly fastSteps: number | undefined;
   readonly bytes: number;
 }
 

@@ -40,15 +40,22 @@ export function createRemoteEngine(base: string): Engine {
 /** Keeps the server's models apart from those of the page, which may have the same names. */
 const PREFIX = 'server/';
 
-function cardOf({ id, config }: ModelEntry): ModelCard {
-  return { id: PREFIX + id, title: id, source: 'server', config: config as unknown as AcditConfig };
+function cardOf({ id, config, fast_steps: fastSteps }: ModelEntry): ModelCard {
+  return {
+    id: PREFIX + id,
+    title: id,
+    source: 'server',
+    config: config as unknown as AcditConfig,
+    ...(fastSteps !== null && { fastSteps }),
+  };
 }
 
 function requestOf(order: Order, config: AcditConfig | undefined): Partial<StreamRequest> {
-  const { model, label, steps, timesteps, cfg, seed, given } = order;
+  const { model, label, preset, steps, timesteps, cfg, seed, given } = order;
   return {
     model: model.slice(PREFIX.length),
     prompt: config && label === config.classes ? className(config, label) : label,
+    preset,
     steps,
     timesteps,
     cfg_scale: cfg,

@@ -14,6 +14,7 @@ import {
   type StoredModel,
   weightSource,
 } from '../../../src/browser/index.ts';
+import { withTunedSolver } from '../../../src/browser/tuned-solver.ts';
 import { withArLength } from '../model/ar-lengths.ts';
 import { blockConfig, tensorOf } from '../model/values.ts';
 import type { Order, Progress } from './engine.ts';
@@ -29,18 +30,19 @@ export function createModels(openDevice: OpenDevice) {
   const samplers = new Map<string, Sampler>();
 
   async function samplerFor(
-    { model, arLength }: Order,
+    { model, arLength, preset }: Order,
     choice: DeviceChoice,
     signal: AbortSignal,
   ): Promise<{ sampler: Sampler; device: Device }> {
     const device = await openDevice(choice);
-    const key = `${model} ${arLength ?? ''} ${device.name}`;
+    const key = `${model} ${arLength ?? ''} ${preset ?? ''} ${device.name}`;
     const known = samplers.get(key);
     if (known) return { sampler: known, device };
     const open = await files.open(model, signal);
     const config = withArLength(open.config, arLength);
     requireMemory(config);
-    const sampler = await createSampler({ config, weights: weightSource(open), device, signal });
+    const tuned = preset === 'fast' ? await open.tunedSolver?.(signal) : undefined;
+    const sampler = await createSampler({ config, tuned, weights: weightSource(open), device, signal });
     samplers.set(key, sampler);
     for (const [oldest, { dispose }] of [...samplers].slice(0, -KEPT)) {
       samplers.delete(oldest);
@@ -54,8 +56,9 @@ export function createModels(openDevice: OpenDevice) {
     async open({ id, place }: OpenCall, signal: AbortSignal): Promise<OpenedModel[]> {
       files.add(id, place);
       if (place.kind === 'urls') return [];
-      const { config } = await files.open(id, signal);
-      return [{ kind: 'model', config, bytes: requireMemory(config) }];
+      const { config, tunedSolver } = await files.open(id, signal);
+      const bytes = requireMemory(config);
+      return [{ kind: 'model', config, fastSteps: (await tunedSolver?.(signal))?.defaultSteps, bytes }];
     },
 
     async *sample({ order, device: choice }: SampleCall, signal: AbortSignal): AsyncGenerator<Progress> {
@@ -106,12 +109,13 @@ function deviceName({ name, threads }: Device, sampler: Sampler): string {
 }
 
 function requestOf(config: AcditConfig, order: Order, signal: AbortSignal): SampleRequest {
-  const { label, steps, timesteps, cfg, seed, blocks, given } = order;
+  const { label, preset, steps, timesteps, cfg, seed, blocks, given } = order;
   return {
     labels: [label],
     steps,
     seed,
     signal,
+    ...(preset !== undefined && { preset }),
     ...(cfg !== undefined && { cfg }),
     ...(timesteps !== undefined && { timesteps }),
     ...(blocks !== undefined && { blocks }),
@@ -121,8 +125,15 @@ function requestOf(config: AcditConfig, order: Order, signal: AbortSignal): Samp
 
 async function openPlace(place: ModelPlace, signal: AbortSignal): Promise<StoredModel> {
   if (place.kind === 'files') return openFiles(place.files);
-  // As a whole, so that the service worker can keep it.
-  const answer = await fetch(place.weights, { signal });
+  const { weights, configText, solver } = place;
+  const model = await openBlob(await fetchWhole(weights, signal), 'model.safetensors', configText);
+  if (solver === undefined) return model;
+  return withTunedSolver(model, async () => (await fetchWhole(solver)).text(), 'solver.json');
+}
+
+/** Fetches a file as a whole, so that the service worker can keep it. */
+async function fetchWhole(address: string, signal?: AbortSignal): Promise<Blob> {
+  const answer = await fetch(address, { signal: signal ?? null });
   if (!answer.ok) throw new ArgumentError(`the model cannot be fetched: status ${answer.status}`);
-  return openBlob(await answer.blob(), 'model.safetensors', place.configText);
+  return answer.blob();
 }

@@ -1,6 +1,7 @@
 /** @file The same weights with the image divided differently: no weight depends on the number of blocks. */
 
 import { type AcditConfig, tokenCount, validateConfig } from '../../../src/models/acdit/config.ts';
+import type { ModelCard } from '../engine/engine.ts';
 
 /** Returns the configuration with `blocks` blocks. @throws {ConfigError} if the image does not divide into them. */
 export function withArLength(config: AcditConfig, blocks = config.blocks): AcditConfig {
@@ -10,6 +11,11 @@ export function withArLength(config: AcditConfig, blocks = config.blocks): Acdit
 
 /** Max blocks that are offered. */
 const MAX_BLOCKS = 64;
+
+/** Whether a model's images can be divided in other ways: a server divides them as they were trained. */
+export function canCompare({ source, config }: ModelCard): boolean {
+  return source !== 'server' && arLengths(config).length > 1;
+}
 
 /** Returns all numbers of blocks that an image divides into. */
 export function arLengths(config: AcditConfig): number[] {

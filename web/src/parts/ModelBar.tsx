@@ -24,9 +24,9 @@ export function ModelBar({ models, model, autoencoder, onChoose, onFiles }: Mode
       <label class="field">
         <span>Model</span>
         <select value={model.id} onChange={(event) => onChoose(event.currentTarget.value)}>
-          {models.map(({ id, title, source }) => (
-            <option key={id} value={id}>
-              {title} ({source === 'server' ? 'on the server' : source})
+          {models.map((card) => (
+            <option key={card.id} value={card.id}>
+              {nameOf(card)}
             </option>
           ))}
         </select>
@@ -50,6 +50,11 @@ export function ModelBar({ models, model, autoencoder, onChoose, onFiles }: Mode
       {over && <p class="drop-hint">Drop the folder of a model or an autoencoder, its files, or a .pt</p>}
     </div>
   );
+}
+
+/** Names a model and where it comes from. */
+export function nameOf({ title, source }: ModelCard): string {
+  return `${title} (${source === 'server' ? 'on the server' : source})`;
 }
 
 interface FilesButtonProps {

@@ -1,5 +1,6 @@
 /** @file The image being made, with its blocks drawn over it, and which of them to keep. */
 
+import type { ComponentChildren } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
 import type { Decoded } from '../model/decoded.ts';
 import { paintFrames } from '../model/painting.ts';
@@ -7,16 +8,23 @@ import { currentBlock, type Run } from '../model/run.ts';
 import { blockAreas } from '../model/values.ts';
 import { FrameCanvas } from './FrameCanvas.tsx';
 
+/** Style of a frame that holds an image: `--shape` is its width per height. */
+export function frameShape({ width, height }: Run['config']) {
+  return { '--shape': width / height };
+}
+
 interface StageProps {
   readonly run: Run;
   readonly decoded: Decoded | undefined;
   readonly label: string;
   /** How many blocks to keep; undefined while there is nothing to choose. */
   readonly keep: number | undefined;
+  /** Words to show in place of an image. */
+  readonly children?: ComponentChildren;
   onKeep(count: number): void;
 }
 
-export function Stage({ run, decoded, label, keep, onKeep }: StageProps) {
+export function Stage({ run, decoded, label, keep, onKeep, children }: StageProps) {
   const frames = useMemo(() => paintFrames(run.config, run.blocks, run.live, decoded), [run, decoded]);
   const areas = useMemo(() => blockAreas(run.config), [run.config]);
   const [drawing, setDrawing] = useState(false);
@@ -46,11 +54,12 @@ export function Stage({ run, decoded, label, keep, onKeep }: StageProps) {
   });
   return (
     <div class="stage" onPointerUp={() => setDrawing(false)} onPointerLeave={() => setDrawing(false)}>
-      <div class="frame" style={{ aspectRatio: `${run.config.width} / ${run.config.height}` }}>
+      <div class="frame" style={frameShape(run.config)}>
         <FrameCanvas frames={frames} label={label} playing={isVideo && run.status === 'done'} />
         <svg class="cells" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
           {cells}
         </svg>
+        {children}
       </div>
       {isVideo && (
         <ol class="strip" aria-label="Frames">

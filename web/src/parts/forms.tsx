@@ -33,7 +33,7 @@ export function WorkForm({ label, start, busy, disabled, more, status, children,
       }}
     >
       {children}
-      <div class="row">
+      <div class="row actions">
         <button type="submit" class="primary" disabled={busy || disabled}>
           {start}
         </button>
@@ -55,11 +55,28 @@ interface SettingsProps {
 
 const SPACINGS = { uniform: 'Evenly spaced', logsnr: 'By noise level' };
 
-/** The class and the steps. */
-export function ClassAndSteps({ model, settings, change }: SettingsProps) {
+/** The class of the model that is to be made. */
+export function ClassSetting({ model, settings, change }: SettingsProps) {
+  return <ClassPicker model={model} label={settings.label} onChange={(label) => change({ label })} />;
+}
+
+/** The preset, for models to which a solver was fitted. */
+export function PresetSetting({ model, settings, change }: SettingsProps) {
+  if (model.fastSteps === undefined) return null;
+  const choices = { fast: `Fast: ${model.fastSteps} steps per block`, exact: 'Exact: choose the steps' };
+  return (
+    <Choice
+      label="Preset"
+      value={settings.preset}
+      choices={choices}
+      onChange={(preset) => change({ preset })}
+    />
+  );
+}
+
+export function StepSettings({ settings, change }: Omit<SettingsProps, 'model'>) {
   return (
     <>
-      <ClassPicker model={model} label={settings.label} onChange={(label) => change({ label })} />
       <Slider
         label="Steps per block"
         value={settings.steps}

@@ -4,8 +4,9 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { createLocalEngine } from '../engine/local.ts';
 import type { DeviceChoice } from '../engine/protocol.ts';
 import { createRemoteEngine } from '../engine/remote.ts';
+import { canCompare } from '../model/ar-lengths.ts';
 import type { GalleryEntry } from '../model/gallery.ts';
-import { ModelBar } from '../parts/ModelBar.tsx';
+import { ModelBar, nameOf } from '../parts/ModelBar.tsx';
 import { Compare } from './Compare.tsx';
 import { Create } from './Create.tsx';
 import { GalleryView } from './GalleryView.tsx';
@@ -23,7 +24,14 @@ export function App() {
   const { model, models, autoencoder, ...catalogue } = useModels(local, remote, setProblem);
   const gallery = useGallery(setProblem);
   const tab = useTab();
-  const maker = model && { engine: model.source === 'server' ? remote : local, local, autoencoder, model };
+  const offered = tab === 'compare' ? models.filter(canCompare) : models;
+  const shown = model && offered.includes(model) ? model : offered[0];
+  const maker = shown && {
+    engine: shown.source === 'server' ? remote : local,
+    local,
+    autoencoder: shown === model ? autoencoder : undefined,
+    model: shown,
+  };
 
   function recall(entry: GalleryEntry): void {
     catalogue.choose(entry.order.model);
@@ -43,8 +51,18 @@ export function App() {
         <p role="status" class="notice">
           {catalogue.notice}
         </p>
-        {tab !== 'train' && model && (
-          <ModelBar {...{ models, model, autoencoder }} onChoose={catalogue.choose} onFiles={catalogue.add} />
+        {tab !== 'train' && maker && (
+          <ModelBar {...maker} models={offered} onChoose={catalogue.choose} onFiles={catalogue.add} />
+        )}
+        {offered.length < models.length && (
+          <p class="hint">
+            Not offered here:{' '}
+            {models
+              .filter((other) => !offered.includes(other))
+              .map(nameOf)
+              .join(', ')}
+            . A server divides images only as its models were trained.
+          </p>
         )}
         {tab === 'create' && maker && <Create key={maker.model.id} {...maker} gallery={gallery} />}
         {tab === 'compare' && maker && <Compare key={maker.model.id} {...maker} />}

@@ -9,7 +9,8 @@ import { defaultSettings, orderOf, type Settings } from '../model/settings.ts';
 import { AttentionPlan } from '../parts/AttentionPlan.tsx';
 import { className } from '../parts/ClassPicker.tsx';
 import { FrameCanvas } from '../parts/FrameCanvas.tsx';
-import { ClassAndSteps, NewSeed, WorkForm } from '../parts/forms.tsx';
+import { ClassSetting, NewSeed, StepSettings, WorkForm } from '../parts/forms.tsx';
+import { frameShape } from '../parts/Stage.tsx';
 import { Status } from '../parts/Status.tsx';
 import { type DecoderProps, useDecoded } from './use-decoded.ts';
 import { useRun } from './use-run.ts';
@@ -21,8 +22,12 @@ interface CompareProps extends DecoderProps {
 }
 
 export function Compare({ engine, model, ...decoder }: CompareProps) {
-  const [settings, change] = useSettings(() => ({ ...defaultSettings(model), steps: 10 }));
-  const lengths = engine.kind === 'local' ? arLengths(model.config) : [model.config.blocks];
+  const [settings, change] = useSettings(() => ({
+    ...defaultSettings(model),
+    preset: 'exact',
+    steps: 10,
+  }));
+  const lengths = arLengths(model.config);
   const [chosen, setChosen] = useState<readonly number[]>(() => lengths.slice(0, 3));
   const comparison = useComparison(engine, model);
   return (
@@ -41,7 +46,8 @@ export function Compare({ engine, model, ...decoder }: CompareProps) {
           trained with {model.config.blocks}; other numbers show what the division does, not what it could do.
         </p>
         <LengthBoxes lengths={lengths} chosen={chosen} trained={model.config.blocks} onChange={setChosen} />
-        <ClassAndSteps {...{ model, settings, change }} />
+        <ClassSetting {...{ model, settings, change }} />
+        <StepSettings {...{ settings, change }} />
       </WorkForm>
       <div class="columns">
         {chosen.map((length) => (
@@ -118,7 +124,7 @@ function Column({ length, model, run, ...decoder }: ColumnProps) {
   return (
     <section class="column" aria-label={`${length} blocks`}>
       <h2>{length === 1 ? '1 block' : `${length} blocks`}</h2>
-      <div class="frame" style={{ aspectRatio: `${model.config.width} / ${model.config.height}` }}>
+      <div class="frame" style={frameShape(model.config)}>
         <FrameCanvas
           frames={frames}
           label={

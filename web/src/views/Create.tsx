@@ -7,7 +7,7 @@ import { orderOf, SEEDS } from '../model/settings.ts';
 import { AttentionPlan } from '../parts/AttentionPlan.tsx';
 import { className } from '../parts/ClassPicker.tsx';
 import { NumberField, Slider } from '../parts/fields.tsx';
-import { ClassAndSteps, NewSeed, WorkForm } from '../parts/forms.tsx';
+import { ClassSetting, NewSeed, PresetSetting, StepSettings, WorkForm } from '../parts/forms.tsx';
 import { KeepBlocks } from '../parts/KeepBlocks.tsx';
 import { Results } from '../parts/Results.tsx';
 import { Stage } from '../parts/Stage.tsx';
@@ -29,7 +29,9 @@ export function Create(options: CreationOptions) {
           label={run ? `${className(model, run.order.label)}, seed ${run.order.seed}` : 'Nothing made yet'}
           keep={busy ? undefined : keep}
           onKeep={setKeep}
-        />
+        >
+          {!run && <Introduction model={model} />}
+        </Stage>
         <Status run={run} note={creation.note} />
       </section>
       <section class="beside" aria-label="Plan and result">
@@ -59,6 +61,19 @@ export function Create(options: CreationOptions) {
   );
 }
 
+/** What a first visitor has to know, in the place of the first image. */
+function Introduction({ model }: { readonly model: ModelCard }) {
+  const isVideo = model.config.frames > 1;
+  const where =
+    model.source === 'server' ? 'on the server' : 'in this browser, and nothing leaves your device';
+  return (
+    <p class="introduction">
+      Choose a class, then make {isVideo ? 'a video' : 'an image'}. The model draws it in{' '}
+      {model.config.blocks} blocks, one after the other, each out of noise. It runs {where}.
+    </p>
+  );
+}
+
 function CreateForm({ model, creation }: { readonly model: ModelCard; readonly creation: Creation }) {
   const { settings, change } = creation;
   return (
@@ -69,15 +84,21 @@ function CreateForm({ model, creation }: { readonly model: ModelCard; readonly c
       onStart={creation.make}
       onStop={creation.stop}
     >
-      <ClassAndSteps {...{ model, settings, change }} />
-      <Slider
-        label="Guidance"
-        value={settings.cfg}
-        min={0}
-        max={6}
-        step={0.1}
-        onChange={(cfg) => change({ cfg })}
-      />
+      <ClassSetting {...{ model, settings, change }} />
+      <PresetSetting {...{ model, settings, change }} />
+      {settings.preset === 'exact' && (
+        <>
+          <StepSettings {...{ settings, change }} />
+          <Slider
+            label="Guidance"
+            value={settings.cfg}
+            min={0}
+            max={6}
+            step={0.1}
+            onChange={(cfg) => change({ cfg })}
+          />
+        </>
+      )}
       <div class="row">
         <NumberField
           label="Seed"

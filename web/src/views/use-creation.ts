@@ -54,10 +54,11 @@ export function useCreation({ engine, local, autoencoder, model, gallery }: Crea
   useEffect(() => {
     const { recalled } = gallery;
     if (recalled?.order.model !== model.id) return;
-    const { label, steps, timesteps = 'uniform', cfg = ownScale(model.config), seed } = recalled.order;
+    const { label, seed, preset = 'exact', ...exact } = recalled.order;
+    const { steps, timesteps = 'uniform', cfg = ownScale(model.config) } = exact;
     history.current = [];
     control.show(runOf(recalled));
-    change({ label, steps, timesteps, cfg, seed });
+    change({ label, seed, preset, ...(preset === 'exact' && { steps, timesteps, cfg }) });
     show(recalled);
   }, [gallery.recalled]);
 
