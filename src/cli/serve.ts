@@ -16,9 +16,10 @@ import { type ModelSource, type ServeOptions, startServer } from '../server/serv
 import type { Store } from '../server/store.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, deviceName, precisionFlag } from './device.ts';
-import { countFlag, type Flags, type FlagValues, list } from './flags.ts';
+import { choiceFlag, countFlag, type Flags, type FlagValues, list } from './flags.ts';
 import { checkpointFlags, openChosenModel, openOptions } from './shared-flags.ts';
 
+const LOG_FORMATS = ['text', 'json'] as const;
 const KB = 1024;
 /** Max KB of a body: 256 MB, since it becomes one string. */
 const MAX_KB = 256 * 1024;
@@ -74,6 +75,12 @@ const serveFlags = {
   'max-videos': countFlag('max videos made or kept; the oldest finished ones make room', {
     default: DEFAULT_LIMITS.videos,
   }),
+  drain: countFlag('seconds to accept requests after a signal to stop, while /readyz returns 503', {
+    value: 'S',
+    minimum: 0,
+    default: 0,
+  }),
+  log: choiceFlag(LOG_FORMATS, 'text, with errors only, or json, with all requests', { default: 'text' }),
   'api-key': { value: 'KEY', help: 'key that clients must send (default: $ACDIT_API_KEY)' },
   cors: {
     value: 'ORIGINS',
@@ -116,20 +123,38 @@ export const command = defineCommand({
       signal.throwIfAborted();
       return sources;
     };
-    const log = (message: string): void => report.say(`acdit: ${message}`);
+    const { log, access } = logger(values.log, report.say);
     const store = await openStore(values, log);
     try {
-      const server = await startServer({ ...serveOptions(values), store, log, models, version });
+      const server = await startServer({ ...serveOptions(values), store, log, access, models, version });
       const app = server.hasApp ? `web app: ${server.url}/` : WITHOUT_APP;
       const details = server.hosts === undefined ? app : `${app}; ${server.hosts}`;
       report.print(`serving ${server.models.join(', ')} at ${server.url} (${details})`);
       if (!signal.aborted) await once(signal, 'abort');
-      await server.close(values.grace);
+      await server.close(values.grace, values.drain);
     } finally {
       store?.close();
     }
   },
 });
+
+/** Returns what logs errors, and in JSON requests too, one line each. */
+function logger(
+  format: (typeof LOG_FORMATS)[number],
+  say: (line: string) => void,
+): Required<Pick<ServeOptions, 'log'>> & Pick<ServeOptions, 'access'> {
+  if (format === 'text') {
+    return {
+      log: (message, names) => say(`acdit: ${names ? `request ${names.request_id}: ` : ''}${message}`),
+    };
+  }
+  const write = (level: string, msg: string, fields: object = {}): void =>
+    say(JSON.stringify({ time: new Date().toISOString(), level, msg, ...fields }));
+  return {
+    log: (message, names) => write('error', message, names),
+    access: (entry) => write('info', 'request', entry),
+  };
+}
 
 /** Opens the store that servers share, if one is named. */
 async function openStore(values: ServeValues, log: (message: string) => void): Promise<Store | undefined> {
@@ -138,8 +163,10 @@ async function openStore(values: ServeValues, log: (message: string) => void): P
   return openRedisStore(url, { capacity: values.maxVideos, silence: values.takeover, log });
 }
 
-function serveOptions(values: ServeValues): Omit<ServeOptions, 'models' | 'version' | 'log' | 'store'> {
-  const { store: _url, ...others } = values;
+function serveOptions(
+  values: ServeValues,
+): Omit<ServeOptions, 'models' | 'version' | 'log' | 'access' | 'store'> {
+  const { store: _url, log: _format, ...others } = values;
   return {
     ...others,
     device: deviceName(values),

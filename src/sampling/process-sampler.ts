@@ -39,7 +39,14 @@ export interface SamplingSettings {
 }
 
 /** Samples on request, in this process or another. */
-export type RequestSampler = Pick<Sampler, 'sample' | 'dispose'>;
+export interface RequestSampler extends Pick<Sampler, 'sample' | 'dispose'> {
+  /** Whether its process is running, if it has one. */
+  readonly alive?: boolean;
+  /** How often its process was started again. */
+  readonly restarts?: number;
+  /** Starts its process again if it has ended, without a request. */
+  wake?(): Promise<void>;
+}
 
 /** A sampler in a process of its own. */
 export interface ProcessSampler extends Sampler {
@@ -121,10 +128,24 @@ export async function openRestartingSampler(
   settings: SamplingSettings,
   onPass?: (pass: PassInfo) => void,
   onWarning?: (message: string) => void,
-): Promise<Omit<ProcessSampler, 'alive'>> {
-  const process = onDemand(() => openProcessSampler(settings, onPass, onWarning));
+): Promise<Omit<ProcessSampler, 'alive'> & Required<RequestSampler>> {
+  let starts = 0;
+  const process = onDemand(async () => {
+    const opened = await openProcessSampler(settings, onPass, onWarning);
+    starts++;
+    return opened;
+  });
   let current = await process.get();
   return {
+    get alive() {
+      return current.alive;
+    },
+    get restarts() {
+      return starts - 1;
+    },
+    async wake() {
+      current = await process.get();
+    },
     config: current.config,
     get device() {
       return current.device;

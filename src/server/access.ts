@@ -52,7 +52,11 @@ function shownAddress(text: string): string {
 
 /** Lets pages of some origins use the server, by the CORS protocol. */
 export function shareWith({ origins, any }: AllowedOrigins): MiddlewareHandler {
-  return cors({ origin: any ? ANY : [...origins], allowMethods: METHODS, exposeHeaders: ['Retry-After'] });
+  return cors({
+    origin: any ? ANY : [...origins],
+    allowMethods: METHODS,
+    exposeHeaders: ['Retry-After', 'X-Request-Id'],
+  });
 }
 
 /** The hosts that requests may name. Loopback names are always among them. */

@@ -7,7 +7,7 @@ import { packageVersion } from '../package-version.ts';
 import { bundledModel, decoderPath, hubModelName, modelPath, openNamedModel } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
 import { type AppOptions, createApp, notFound } from './app.ts';
-import { createBackground, DEFAULT_CAPACITY, DEFAULT_LIMITS } from './context.ts';
+import { createBackground, DEFAULT_CAPACITY, DEFAULT_LIMITS, type RequestNames } from './context.ts';
 import { createMetrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
 import {
@@ -25,7 +25,7 @@ export interface AcditAppOptions
   extends Partial<
       Pick<ServeOptions, 'device' | 'precision' | 'threads' | 'batch' | 'queue' | 'limits' | 'store'>
     >,
-    Pick<AppOptions, 'apiKey' | 'cors' | 'publicUrl' | 'hosts'> {
+    Pick<AppOptions, 'access' | 'apiKey' | 'cors' | 'publicUrl' | 'hosts'> {
   /**
    * Names or paths, as `open` takes them, or what {@link startServer} takes (default: the models that come with the
    * package).
@@ -38,7 +38,7 @@ export interface AcditAppOptions
    */
   readonly prefix?: string | undefined;
   /** Gets what went wrong on the server's side (default: standard error). */
-  readonly log?: ((message: string) => void) | undefined;
+  readonly log?: ((message: string, names?: RequestNames) => void) | undefined;
 }
 
 /** The server as a Hono app. Its `fetch` is a plain handler. */
@@ -67,7 +67,8 @@ export function acditApp(options: AcditAppOptions = {}): AcditApp {
   const { log = (message) => console.error(`acdit: ${message}`), limits, prefix } = options;
   const allLimits = { ...DEFAULT_LIMITS, ...limits };
   const models: ServedModel[] = [];
-  const metrics = createMetrics(() => models);
+  const store = options.store ?? createMemoryStore(allLimits);
+  const metrics = createMetrics(() => models, store);
   const background = createBackground();
   const stopping = new AbortController();
   const closing = new AbortController();
@@ -110,11 +111,11 @@ export function acditApp(options: AcditAppOptions = {}): AcditApp {
     metrics,
     background,
     limits: allLimits,
-    store: options.store ?? createMemoryStore(allLimits),
+    store,
     stopping: stopping.signal,
     closing: closing.signal,
-    log: (error: ApiError) => {
-      if (error.status === 500) log(describeFailure(error));
+    log: (error: ApiError, names?: RequestNames) => {
+      if (error.status === 500) log(describeFailure(error), names);
     },
     ready: () => load().catch(asApiError),
   };

@@ -18,6 +18,8 @@ export const PATHS = {
   stream: '/v1/acdit/stream',
   /** What was asked for as a URL. */
   files: '/v1/files',
+  live: '/livez',
+  ready: '/readyz',
   health: '/healthz',
   metrics: '/metrics',
   openapi: '/openapi.json',
@@ -139,10 +141,22 @@ export const errorSchema = z.object({
     type: z.string(),
     param: z.string().nullable(),
     code: z.string().nullable(),
+    /** How the request is called in the server's log; also in the header `X-Request-Id`. */
+    request_id: z.string().optional(),
   }),
 });
 /** See {@link errorSchema}. */
 export type ErrorBody = z.infer<typeof errorSchema>;
+
+/** The answer of `GET /readyz`: 200 if the status is `ready`, else 503. */
+export const readinessSchema = z.object({
+  /** `restarting`: the sampling process of a model has ended; asking starts it again. */
+  status: z.enum(['ready', 'loading', 'restarting', 'draining', 'stopping']),
+  /** Whether the shared store can be reached. If it cannot, requests that do not need it are still answered. */
+  store: z.enum(['up', 'down']),
+});
+/** See {@link readinessSchema}. */
+export type Readiness = z.infer<typeof readinessSchema>;
 
 /** A model in the list of models. */
 export const modelSchema = z.object({

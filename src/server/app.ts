@@ -5,18 +5,19 @@ import { methodNotAllowed as checkMethods } from 'hono/method-not-allowed';
 import { ApiError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { allowedOrigins, checkHosts, type HostRules, requireKey, shareWith } from './access.ts';
-import { cleanPublicUrl, mountPath, requestPath } from './addresses.ts';
+import { cleanPublicUrl, mountPath } from './addresses.ts';
 import { PATHS } from './api.ts';
-import type { ServerContext } from './context.ts';
+import { type HealthOptions, healthRoutes } from './health.ts';
 import { fileRoutes, imageRoutes } from './images.ts';
 import { modelRoutes } from './models.ts';
+import { type AccessEntry, observe } from './observation.ts';
 import { openApiDocument } from './openapi.ts';
 import { errorResponse, methodNotAllowed, toApiError } from './problems.ts';
 import { type StaticFiles, staticRoutes } from './static-files.ts';
 import { streamRoutes } from './stream.ts';
 import { videoRoutes } from './videos.ts';
 
-export interface AppOptions extends ServerContext {
+export interface AppOptions extends HealthOptions {
   /** The key that clients must send as a bearer token; white space around it is ignored. */
   readonly apiKey?: string | undefined;
   /** Origins whose pages may use the server, or `*`. */
@@ -27,8 +28,8 @@ export interface AppOptions extends ServerContext {
   readonly web?: StaticFiles | undefined;
   /** The package's version. */
   readonly version: string;
-  /** Makes requests wait until it resolves: then there are models. */
-  readonly ready?: (() => Promise<void>) | undefined;
+  /** Told of each answer when it has ended. */
+  readonly access?: ((entry: AccessEntry) => void) | undefined;
 }
 
 /**
@@ -40,26 +41,16 @@ export function createApp(given: AppOptions): Hono {
     ...given,
     publicUrl: given.publicUrl === undefined ? undefined : cleanPublicUrl(given.publicUrl),
   };
-  const { log, metrics, stopping } = options;
   const app = new Hono();
-  app.use(async (c, next) => {
-    const started = performance.now();
-    const route = routeName(requestPath(c));
-    await next();
-    metrics.answered(route, c.res.status, (performance.now() - started) / 1000);
-  });
+  app.use(observe(options.metrics, options.access));
   const origins = allowedOrigins(options.cors);
   if (options.cors) app.use(shareWith(origins));
-  // Health checks are answered for any host: those of a cluster use addresses that are not known in advance.
-  app.get(PATHS.health, (c) => {
-    if (stopping.aborted) throw stopping.reason;
-    return c.json({ status: 'ok' });
-  });
+  healthRoutes(app, options);
   app.use(checkHosts(options.hosts, origins));
   app.use(
     checkMethods({
       app,
-      onMethodNotAllowed: (c, methods) => errorResponse(methodNotAllowed(c, methods)),
+      onMethodNotAllowed: (c, methods) => errorResponse(methodNotAllowed(c, methods), c.get('names')),
     }),
   );
   app.get(PATHS.openapi, (c) => c.json(openApiDocument(options, options.publicUrl ?? (mountPath(c) || '/'))));
@@ -67,10 +58,10 @@ export function createApp(given: AppOptions): Hono {
   apiRoutes(app, options);
   if (options.web) staticRoutes(app, options.web);
   app.notFound(notFound);
-  app.onError((error) => {
+  app.onError((error, c) => {
     const problem = toApiError(error);
-    log(problem);
-    return errorResponse(problem);
+    options.log(problem, c.get('names'));
+    return errorResponse(problem, c.get('names'));
   });
   return app;
 }
@@ -78,7 +69,7 @@ export function createApp(given: AppOptions): Hono {
 /** Answers requests for paths that do not exist. */
 export function notFound(c: Context): Response {
   const message = `there is nothing at ${printable(c.req.method)} ${printable(c.req.path)}`;
-  return errorResponse(new ApiError(404, 'not_found', message));
+  return errorResponse(new ApiError(404, 'not_found', message), c.get('names'));
 }
 
 /** Routes that need the key. While the server stops, they accept no new work, but return finished files. */
@@ -97,9 +88,4 @@ function apiRoutes(app: Hono, options: AppOptions): void {
   imageRoutes(app, options);
   videoRoutes(app, options);
   streamRoutes(app, options);
-}
-
-/** The path's beginning, so that there are not as many as there are names. */
-function routeName(path: string): string {
-  return Object.values(PATHS).find((known) => path === known || path.startsWith(`${known}/`)) ?? 'other';
 }

@@ -20,8 +20,16 @@ export interface ServerContext {
   readonly stopping: AbortSignal;
   /** Aborted when the server ends, with the error that requests get which are not finished. */
   readonly closing: AbortSignal;
-  /** Told of errors that are the server's. */
-  readonly log: (error: ApiError) => void;
+  /** Told of errors, and of the requests that they belong to. */
+  readonly log: (error: ApiError, names?: RequestNames) => void;
+}
+
+/** How a request is known in logs. The fields of the trace are those of the request's `traceparent`, if it has one. */
+export interface RequestNames {
+  readonly request_id: string;
+  readonly trace_id?: string;
+  readonly span_id?: string;
+  readonly trace_flags?: string;
 }
 
 /** Work that no connection waits for; the server waits for it before it ends. */

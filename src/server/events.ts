@@ -3,7 +3,7 @@
 import type { UnderlyingSource } from 'node:stream/web';
 import type { Context } from 'hono';
 import { ApiError } from '../errors.ts';
-import type { ServerContext } from './context.ts';
+import type { RequestNames, ServerContext } from './context.ts';
 import { clientGone, errorBody, toApiError } from './problems.ts';
 import { milliseconds } from './time.ts';
 
@@ -28,7 +28,15 @@ export function eventStream<E extends Event>(
   const stopped = new AbortController();
   const client = AbortSignal.any([clientSignal(c), stopped.signal]);
   const source = events(client)[Symbol.asyncIterator]();
-  return new Response(new ReadableStream(eventSource(source, client, stopped, context)), {
+  let end = (_error?: string): void => {};
+  c.set(
+    'ended',
+    new Promise<string | undefined>((resolve) => {
+      end = resolve;
+    }),
+  );
+  const stream = { source, client, stopped, names: c.get('names'), end };
+  return new Response(new ReadableStream(eventSource(stream, context)), {
     headers: {
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache, no-transform',
@@ -47,10 +55,19 @@ export function clientSignal(c: Context): AbortSignal {
   return controller.signal;
 }
 
+interface EventStream<E extends Event> {
+  readonly source: AsyncIterator<E>;
+  /** Aborted when the client no longer reads. */
+  readonly client: AbortSignal;
+  /** Aborts `client`. */
+  readonly stopped: AbortController;
+  readonly names: RequestNames;
+  /** Told when the stream has ended, with the code of its error, if there was one. */
+  end(error?: string): void;
+}
+
 function eventSource<E extends Event>(
-  source: AsyncIterator<E>,
-  client: AbortSignal,
-  stopped: AbortController,
+  { source, client, stopped, names, end }: EventStream<E>,
   { log, limits: { unread } }: ServerContext,
 ): UnderlyingSource<Uint8Array> {
   const encoder = new TextEncoder();
@@ -60,6 +77,7 @@ function eventSource<E extends Event>(
 
   function stop(reason: ApiError): void {
     clearTimeout(patience);
+    end(reason.code);
     stopped.abort(reason);
     Promise.resolve(source.return?.()).catch(() => {}); // why it ended is known
   }
@@ -92,10 +110,12 @@ function eventSource<E extends Event>(
       } catch (cause) {
         if (left) return;
         const error = toApiError(cause);
-        log(error);
+        log(error, names);
+        end(error.code);
         if (error.status === 499) return; // there is nobody to tell
-        controller.enqueue(encoder.encode(formatEvent({ type: 'error', ...errorBody(error) })));
+        controller.enqueue(encoder.encode(formatEvent({ type: 'error', ...errorBody(error, names) })));
       }
+      end();
       clearInterval(heartbeat);
       controller.close();
     },

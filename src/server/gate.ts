@@ -48,6 +48,10 @@ export class Gate {
     return this.#busy;
   }
 
+  get options(): GateOptions {
+    return this.#options;
+  }
+
   /** Whether a request for one sample would be let in, at once or to wait. */
   get hasRoom(): boolean {
     return this.depth < this.#options.waiting || (this.depth === 0 && this.#areFree(1));

@@ -35,6 +35,8 @@ export function generate(
 ): AsyncGenerator<GenerationEvent, void, void> {
   const samples = request.labels.length;
   const ours = new AbortController();
+  const asked = performance.now();
+  const seconds = (): number => (performance.now() - asked) / 1000;
   const signal = AbortSignal.any([client, closing, ours.signal]);
   const places = createChannel<number>();
   const entered = gate.enter(samples, signal, places.push);
@@ -53,8 +55,14 @@ export function generate(
     try {
       for await (const ahead of places) yield { kind: 'wait', ahead };
       signal.throwIfAborted();
+      metrics.waited(id, seconds());
       yield { kind: 'start' };
+      let isFirst = true;
       for await (const event of sampler.sample({ ...request, signal })) {
+        if (event.kind === 'block' && !event.given && isFirst) {
+          isFirst = false;
+          metrics.firstBlock(id, seconds());
+        }
         if (event.kind === 'done') metrics.finished(id, samples);
         yield event;
       }

@@ -10,12 +10,15 @@ export {
   type Background,
   createBackground,
   DEFAULT_LIMITS,
+  type RequestNames,
   type ServerContext,
   type ServerLimits,
 } from './context.ts';
 export { createGate, type Gate, type GateOptions } from './gate.ts';
+export type { HealthOptions } from './health.ts';
 export { createMetrics, type Metrics } from './metrics.ts';
 export type { ServedModel } from './models.ts';
+export type { AccessEntry } from './observation.ts';
 export { openRedisStore, type SharedStoreOptions } from './redis/store.ts';
 export type { PlannedRequest } from './sampling-request.ts';
 export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';

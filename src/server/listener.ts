@@ -7,6 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { getRequestListener } from '@hono/node-server';
 import { AcditError, ApiError, ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
+import { PATHS } from './api.ts';
+import { alive } from './health.ts';
 import { errorResponse } from './problems.ts';
 import { milliseconds, whenAborted } from './time.ts';
 
@@ -32,8 +34,7 @@ export async function listen({ host, port, unread }: { host: string; port: numbe
     throw new ArgumentError(`the port must be a whole number from 0 to 65535, got ${port}`);
   }
   const name = host.replace(/^\[(.*)\]$/, '$1');
-  const loading = new ApiError(503, 'loading', 'the server is loading its models', { retryAfter: 5 });
-  let answer = getRequestListener(() => errorResponse(loading));
+  let answer = getRequestListener(answerWhileLoading);
   const server = createServer(TIMEOUTS, (request, response) => void answer(request, response));
   const running = runningRequests(server);
   server.setTimeout(milliseconds(unread), (socket) => {
@@ -68,6 +69,12 @@ export async function listen({ host, port, unread }: { host: string; port: numbe
       await end(server);
     },
   };
+}
+
+/** The process is alive meanwhile, so a probe of that must not end it. */
+function answerWhileLoading({ url }: Request): Response {
+  if (new URL(url).pathname === PATHS.live) return alive();
+  return errorResponse(new ApiError(503, 'loading', 'the server is loading its models', { retryAfter: 5 }));
 }
 
 async function bind(server: Server, host: string, port: number): Promise<void> {

@@ -10,6 +10,7 @@ import {
   modelSchema,
   PATHS,
   promptList,
+  readinessSchema,
   sampleCount,
   stepCount,
   streamEventSchema,
@@ -49,6 +50,7 @@ const answerSchemas = {
   Images: imagesSchema,
   Model: modelSchema,
   ModelList: modelListSchema,
+  Readiness: readinessSchema,
   StreamEvent: streamEventSchema,
   Video: videoSchema,
   VideoDeleted: videoDeletedSchema,
@@ -132,6 +134,10 @@ export const operations: readonly Operation[] = [
     'Delete a video; if it is being made, stop',
     'VideoDeleted',
   ),
+  operation('get', PATHS.live, 'getLiveness', 'Check whether the process is alive', 'Health', { open: true }),
+  operation('get', PATHS.ready, 'getReadiness', 'Check whether the server should get requests', 'Readiness', {
+    open: true,
+  }),
   operation('get', PATHS.health, 'getHealth', 'Check whether the server accepts requests', 'Health', {
     open: true,
   }),

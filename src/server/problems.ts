@@ -4,6 +4,7 @@ import type { Context } from 'hono';
 import { AcditError, ApiError, type ApiErrorStatus, ArgumentError } from '../errors.ts';
 import { printable, printableMessage } from '../io/printable.ts';
 import type { ErrorBody } from './api.ts';
+import type { RequestNames } from './context.ts';
 
 /** Returns any error as the client gets it: without details, unless it is an error of the client or meant to be read. */
 export function toApiError(error: unknown): ApiError {
@@ -37,19 +38,18 @@ export function invalid(param: string, message: string, code = 'invalid_value'):
   throw new ApiError(400, code, message, { param });
 }
 
-export function errorBody({ status, message, code, param }: ApiError): ErrorBody {
-  return {
-    error: { message: printableMessage(message), type: errorType(status), param: param ?? null, code },
-  };
+export function errorBody({ status, message, code, param }: ApiError, names?: RequestNames): ErrorBody {
+  const body = { message: printableMessage(message), type: errorType(status), param: param ?? null, code };
+  return { error: { ...body, ...(names && { request_id: names.request_id }) } };
 }
 
 /** The whole answer. */
-export function errorResponse(error: ApiError): Response {
+export function errorResponse(error: ApiError, names?: RequestNames): Response {
   const headers = new Headers({ 'content-type': 'application/json' });
   if (error.retryAfter !== undefined) headers.set('retry-after', String(error.retryAfter));
   if (error.allowed) headers.set('allow', error.allowed.join(', '));
   if (error.status === 401) headers.set('www-authenticate', 'Bearer');
-  return new Response(JSON.stringify(errorBody(error)), { status: error.status, headers });
+  return new Response(JSON.stringify(errorBody(error, names)), { status: error.status, headers });
 }
 
 /** OpenAI's kinds of errors. */

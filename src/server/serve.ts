@@ -11,7 +11,7 @@ import { resolveSettings } from '../sampling/settings.ts';
 import { allowedOrigins, describeRules, hostRules } from './access.ts';
 import { cleanPublicUrl } from './addresses.ts';
 import { type AppOptions, createApp } from './app.ts';
-import { createBackground, DEFAULT_LIMITS, type ServerLimits } from './context.ts';
+import { createBackground, DEFAULT_LIMITS, type RequestNames, type ServerLimits } from './context.ts';
 import { createGate } from './gate.ts';
 import { cleanApiKey } from './key-text.ts';
 import { type Listener, listen } from './listener.ts';
@@ -19,7 +19,7 @@ import { createMetrics, type Metrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
 import { listStaticFiles, type StaticFiles } from './static-files.ts';
 import { createMemoryStore, type Store } from './store.ts';
-import { now } from './time.ts';
+import { milliseconds, now } from './time.ts';
 import { takeOverVideos } from './videos.ts';
 
 /** A model to serve. */
@@ -34,7 +34,7 @@ export interface ModelSource extends Pick<SamplingSettings, 'open'> {
 
 /** What is served, where, and within which limits. */
 export interface ServeOptions
-  extends Pick<AppOptions, 'apiKey' | 'cors' | 'publicUrl' | 'version'>,
+  extends Pick<AppOptions, 'access' | 'apiKey' | 'cors' | 'publicUrl' | 'version'>,
     Pick<SamplingSettings, 'device' | 'precision'> {
   /** At least one. A function is called after the port is bound, so that no model is fetched in vain. */
   readonly models: readonly ModelSource[] | (() => Promise<readonly ModelSource[]>);
@@ -56,8 +56,8 @@ export interface ServeOptions
   readonly web?: string | undefined;
   /** Folder of the package that the web app is part of, which has the files that both need. */
   readonly webPackage?: string | undefined;
-  /** Told of what went wrong on the server's side. */
-  readonly log: (message: string) => void;
+  /** Told of what went wrong on the server's side, and of the request that it belongs to. */
+  readonly log: (message: string, names?: RequestNames) => void;
 }
 
 /** A server that listens. */
@@ -69,8 +69,11 @@ export interface RunningServer {
   /** Description of the hosts that requests may name, unless only known ones are accepted. */
   readonly hosts: string | undefined;
   readonly models: readonly string[];
-  /** Accept no new work, wait at most `grace` seconds for work in progress, and end. */
-  close(grace: number): Promise<void>;
+  /**
+   * Accepts no new work, waits at most `grace` seconds for work in progress, and ends.
+   * @param drain seconds to accept requests before that, while `/readyz` tells balancers to send none (default: 0)
+   */
+  close(grace: number, drain?: number): Promise<void>;
 }
 
 /** Milliseconds to give unfinished videos back to other servers. */
@@ -109,8 +112,10 @@ async function serveModels(
 ): Promise<RunningServer> {
   const { apiKey } = options;
   const hosts = hostRules({ ...options, address: listener.address, hasKey: apiKey !== undefined });
-  const metrics = createMetrics(() => models);
+  const store = options.store ?? createMemoryStore(options.limits);
+  const metrics = createMetrics(() => models, store);
   const background = createBackground();
+  const draining = new AbortController();
   const stopping = new AbortController();
   const closing = new AbortController();
   const sources = typeof options.models === 'function' ? await options.models() : options.models;
@@ -122,21 +127,24 @@ async function serveModels(
     metrics,
     background,
     web,
-    store: options.store ?? createMemoryStore(options.limits),
+    store,
+    draining: draining.signal,
     stopping: stopping.signal,
     closing: closing.signal,
-    log: (error: ApiError) => {
-      if (error.status === 500) options.log(describeFailure(error));
+    log: (error: ApiError, names?: RequestNames) => {
+      if (error.status === 500) options.log(describeFailure(error), names);
     },
   };
   listener.answer(createApp(context).fetch);
-  void takeOverVideos(context, stopping.signal);
+  void takeOverVideos(context, draining.signal);
   return {
     url: listener.url,
     hasApp: web !== undefined,
     hosts: describeRules(hosts),
     models: models.map(({ id }) => id),
-    async close(grace) {
+    async close(grace, drain = 0) {
+      draining.abort();
+      await sleep(milliseconds(drain));
       stopping.abort(new ApiError(503, 'stopping', 'the server is stopping', { retryAfter: 5 }));
       await listener.close(grace, background.idle, () =>
         closing.abort(new ApiError(503, 'stopping', 'the server stopped before this was finished')),

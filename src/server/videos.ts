@@ -22,7 +22,7 @@ import {
   videoRequestSchema,
 } from './api.ts';
 import { readBody, validBody } from './body.ts';
-import type { ServerContext } from './context.ts';
+import type { RequestNames, ServerContext } from './context.ts';
 import { type GenerationEvent, generate, type Job } from './generation.ts';
 import { findModel, type ServedModel, sizeName } from './models.ts';
 import { toApiError } from './problems.ts';
@@ -35,6 +35,8 @@ interface VideoWork extends Job {
   readonly claim: VideoClaim;
   readonly events: AsyncIterable<SampleEvent>;
   readonly fps: number;
+  /** The request that asked for it, if that was sent to this server. */
+  readonly names?: RequestNames;
   /** Aborted when the video is deleted, or another server makes it. */
   readonly signal: AbortSignal;
 }
@@ -47,7 +49,7 @@ export function videoRoutes(app: Hono, context: ServerContext): void {
   const { videos } = context.store;
   app.post(PATHS.videos, async (c) => {
     const body = await readBody(c, videoRequestSchema, { limit: context.limits.body, forms: true });
-    return c.json(await startVideo(context, body));
+    return c.json(await startVideo(context, body, c.get('names')));
   });
   app.get(PATHS.videos, async (c) => c.json(await listVideos(c, videos)));
   app.get(`${PATHS.videos}/:id`, async (c) => c.json(await videos.get(c.req.param('id'))));
@@ -59,7 +61,7 @@ export function videoRoutes(app: Hono, context: ServerContext): void {
   });
 }
 
-async function startVideo(context: ServerContext, body: VideoRequest): Promise<Video> {
+async function startVideo(context: ServerContext, body: VideoRequest, names: RequestNames): Promise<Video> {
   const { models, store } = context;
   const job = planVideo(context, findModel(models, body.model, 'video'), body);
   const { model, request } = job;
@@ -77,7 +79,7 @@ async function startVideo(context: ServerContext, body: VideoRequest): Promise<V
       notes: [...request.notes],
     };
     const claim = await store.videos.add(asked, { ...body, seed: request.seed }, work);
-    beginVideo(context, { ...job, claim, events, fps: body.fps, signal: work.signal });
+    beginVideo(context, { ...job, claim, events, fps: body.fps, signal: work.signal, names });
     return claim.video;
   } catch (refusal) {
     work.abort(refusal); // so that it leaves the queue
@@ -115,6 +117,7 @@ async function takeOverVideo(context: ServerContext, shared: SharedJobs): Promis
     const job = planVideo(context, findModel(models, claim.video.model, 'video'), body);
     const events = generate(context, job, work.signal);
     beginVideo(context, { ...job, claim, events, fps: body.fps, signal: work.signal });
+    context.metrics.tookOver();
   } catch (cause) {
     const error = toApiError(cause);
     if (error.status === 429) await claim.release?.();
@@ -142,7 +145,7 @@ async function makeVideo({ log, stopping, closing }: ServerContext, work: VideoW
   } catch (cause) {
     if (closing.aborted && claim.release) return claim.release();
     const error = toApiError(cause);
-    if (!signal.aborted) log(error);
+    if (!signal.aborted) log(error, work.names);
     await claim.fail({ code: error.code, message: error.message });
     return;
   }

@@ -141,6 +141,9 @@ describe('a server with sampling in a process of its own', () => {
       for await (const event of sampler.sample(request))
         if (event.kind === 'step') process.kill(first, 'SIGKILL');
     }).rejects.toThrow('the sampling process ended (SIGKILL)');
+    expect([sampler.alive, sampler.restarts]).toEqual([false, 0]);
+    await Promise.all([sampler.wake(), sampler.wake()]);
+    expect([sampler.alive, sampler.restarts]).toEqual([true, 1]);
     const short = { ...request, steps: [1, 1, 1, 1] };
     const both = await Promise.all([short, short].map((one) => kindsOf(sampler.sample(one))));
     expect(both.map((kinds) => kinds.at(-1))).toEqual(['done', 'done']);
@@ -260,6 +263,31 @@ describe('acdit serve', () => {
     const { code, stderr } = await running.result;
     expect([code, stderr]).toEqual([0, '']);
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it('accepts requests while balancers learn that it will stop, and logs them as JSON', async () => {
+    const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+    running = startCli(['serve', folder, '--port', '0', '--threads', '1', '--drain', '4', '--log', 'json']);
+    const url = await addressOf(running);
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
+    running.child.kill('SIGTERM');
+    await vi.waitFor(async () => expect((await fetch(`${url}/readyz`)).status).toBe(503));
+    const response = await fetch(url + PATH, {
+      method: 'POST',
+      body: JSON.stringify({ prompt: 'bag', steps: 1 }),
+      headers: { 'content-type': 'application/json', 'x-request-id': 'late' },
+    });
+    expect(response.status).toBe(200);
+    const { code, stderr } = await running.result;
+    expect(code).toBe(0);
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toContainEqual({
+      ...{ time: expect.any(String), level: 'info', msg: 'request', request_id: 'late' },
+      ...{ method: 'POST', path: PATH, status: 200, seconds: expect.any(Number) },
+    });
   });
 
   it('finishes videos too, answers meanwhile, and ends when they are fetched', async () => {

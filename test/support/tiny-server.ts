@@ -33,7 +33,9 @@ export interface TinyServer {
 }
 
 export interface TinyServerOptions
-  extends Partial<Pick<AppOptions, 'apiKey' | 'cors' | 'hosts' | 'publicUrl' | 'web'>> {
+  extends Partial<
+    Pick<AppOptions, 'access' | 'apiKey' | 'cors' | 'draining' | 'hosts' | 'publicUrl' | 'web'>
+  > {
   readonly limits?: Partial<AppOptions['limits']>;
   readonly seats?: number;
   readonly waiting?: number;
@@ -84,12 +86,13 @@ export async function tinyServer(options: TinyServerOptions = {}): Promise<TinyS
     ...{ samples: 4, steps: 50, blocks: 12, deadline: 60, videos: 3 },
     ...options.limits,
   };
+  const store = createMemoryStore(limits);
   const app = createApp({
     ...options,
     models,
     limits,
-    store: createMemoryStore(limits),
-    metrics: createMetrics(() => models),
+    store,
+    metrics: createMetrics(() => models, store),
     background,
     stopping: stopping.signal,
     closing: closing.signal,
@@ -157,10 +160,13 @@ export async function eventsOf<E>(response: Response): Promise<E[]> {
     });
 }
 
-/** The error that a refused request gets. */
+/** The error that a refused request gets, without the id of the request. */
 export async function errorOf(
   response: Response,
 ): Promise<{ message: string; type: string; param: string | null; code: string }> {
-  const { error } = (await response.json()) as { error: Awaited<ReturnType<typeof errorOf>> };
-  return error;
+  const { error } = (await response.json()) as {
+    error: Awaited<ReturnType<typeof errorOf>> & { request_id?: string };
+  };
+  const { request_id: _id, ...others } = error;
+  return others;
 }
