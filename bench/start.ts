@@ -74,8 +74,8 @@ async function sampleCommand(count: number, folder: string): Promise<{ total: nu
     },
   );
   let firstStep = Number.NaN;
-  child.stderr.on('data', () => {
-    if (Number.isNaN(firstStep)) firstStep = (performance.now() - start) / 1000;
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    if (Number.isNaN(firstStep) && /^sample \d/m.test(text)) firstStep = (performance.now() - start) / 1000;
   });
   await new Promise((resolve) => child.on('close', resolve));
   return { total: (performance.now() - start) / 1000, firstStep };

@@ -17,8 +17,9 @@ const COLUMNS = 10;
 const [folder, out, seed = '42'] = process.argv.slice(2);
 if (!folder || !out) throw new ArgumentError('clip-grid: expected a model folder and a file to write');
 const device = openCpu();
-const { config, weights } = await loadModel(folder);
-const sampler = await createSampler({ config, weights, device });
+const model = await loadModel(folder);
+const { config } = model;
+const sampler = await createSampler({ ...model, device });
 // Two rows, each with all classes.
 const labels = Array.from({ length: PER_CLASS * config.classes }, (_, i) => i % config.classes);
 const latents = await finalLatents(sampler.sample({ labels, seed: Number(seed) }));
