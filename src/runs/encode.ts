@@ -141,9 +141,7 @@ function observeEncoding({ report, signal }: ActiveContext, data: string, folder
       if (number === 0) say(`checking the ${index.shards.length} finished shards of ${folder}`);
     },
     async onStart({ index, done, ignoredFiles, damage }) {
-      total = shardCount(index);
-      items = done;
-      finished = index.shards.length - damage.length;
+      [total, items, finished] = [shardCount(index), done, index.shards.length - damage.length];
       say(describe(index, done));
       unit = unitOf(index);
       for (const note of earlierLatentsNote(folder, index)) warn(note);

@@ -4,10 +4,11 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { readMetrics } from '../../src/training/logging/jsonl.ts';
 import { type CliResult, runInProcess, spawnCli, spawnCliTo, startCli } from '../support/cli.ts';
 import { writeIdxDataset } from '../support/idx-files.ts';
+import { mountSmallDisk } from '../support/small-disk.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 
@@ -54,14 +55,6 @@ async function expectResumes(): Promise<void> {
   const losses = (run: string) =>
     readMetrics(inFolder(run, 'metrics.jsonl')).map(({ step, loss }) => [step, loss]);
   expect(losses('run')).toEqual(losses('straight'));
-}
-
-/** Makes a file system of some kB in memory, where this user may; it is removed when the test ends. */
-function mountSmallDisk(path: string, kilobytes: number): boolean {
-  mkdirSync(path, { recursive: true });
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${kilobytes}k`, 'tmpfs', path]);
-  if (status === 0) onTestFinished(() => void spawnSync('umount', [path]));
-  return status === 0;
 }
 
 describe('a training', () => {

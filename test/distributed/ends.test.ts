@@ -13,8 +13,11 @@ import {
   runRanks,
   startRanks,
 } from '../support/ranks.ts';
+import { enlargeDisk, mountSmallDisk } from '../support/small-disk.ts';
 import { tinyRun } from '../support/tiny-run.ts';
 
+/** kB: enough for two states of the tiny model, and not for a third. */
+const SMALL_DISK = 9000;
 const LONG = { training: { steps: 100_000 } };
 
 const states = (folder: string): string[] => readdirSync(join(folder, 'trainer')).sort();
@@ -77,6 +80,22 @@ describe.skipIf(launchers.length === 0)(
         expect(states(join(folder, 'run')).length).toBeGreaterThan(0);
       });
 
+      it('reports once that the disk is full when a checkpoint is written, and keeps the last state', async ({
+        skip,
+      }) => {
+        const { folder, train } = tinyRun(LONG);
+        const disk = join(folder, 'run', 'trainer');
+        if (!mountSmallDisk(disk, SMALL_DISK)) return skip('no small disk can be mounted');
+        const { code, stdout, stderr } = await runRanks(launcher, 2, [BUILT_CLI, ...train('run')]);
+        expect(ownLines(stderr)).toEqual([
+          expect.stringMatching(/^acdit: .*cannot write .*step-\d+.*: the disk is full; free some space/),
+        ]);
+        expect(code).toBe(2);
+        expect(stdout).toContain('{"kind":"checkpoint"');
+        enlargeDisk(disk, 16 * SMALL_DISK);
+        await expectResumable(train, folder);
+      });
+
       it('reports once that the library cannot be loaded', async () => {
         const { train } = tinyRun();
         const result = await runRanks(launcher, 2, [BUILT_CLI, ...train('run')], {
@@ -110,6 +129,23 @@ describe.skipIf(launchers.length === 0)(
           process.kill(hanging!, 'SIGKILL');
         } catch {} // the launcher did
       });
+    });
+
+    it('saves and stops after SIGTERM to mpiexec of MPICH, and resumes after SIGUSR2 has ended it', async ({
+      skip,
+    }) => {
+      const launcher = launchers.find(({ name }) => name === 'MPICH') ?? skip();
+      for (const [signal, saves] of [
+        ['SIGTERM', true],
+        ['SIGUSR2', false],
+      ] as const) {
+        const { folder, train, running } = await startLong(launcher as Launcher, 2);
+        running.child.kill(signal);
+        const { code, stdout } = await running.result;
+        expect(code).not.toBe(0);
+        if (saves) expect(stdout).toContain('"kind":"interrupted"');
+        await expectResumable(train, folder);
+      }
     });
 
     it('saves and stops after SIGUSR2 to mpirun, however long it takes', async ({ skip }) => {

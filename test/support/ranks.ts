@@ -33,8 +33,8 @@ if (launchers.length < KNOWN.length) {
 export interface RunningRanks {
   readonly child: ReturnType<typeof spawn>;
   readonly result: Promise<CliResult & { readonly seconds: number }>;
-  /** Resolves when standard output holds the text; rejects if it ends without. */
-  printed(text: string): Promise<void>;
+  /** Resolves when standard output, or the other stream, holds the text; rejects if it ends without. */
+  printed(text: string, stream?: 'stdout' | 'stderr'): Promise<void>;
 }
 
 /** Starts a program of Node on some ranks. */
@@ -58,6 +58,7 @@ export function startRanks(
   });
   child.stderr.on('data', (chunk) => {
     stderr += chunk;
+    wake();
   });
   const result = new Promise<CliResult & { seconds: number }>((resolve) => {
     child.on('close', (code) => {
@@ -69,8 +70,8 @@ export function startRanks(
   return {
     child,
     result,
-    async printed(text) {
-      while (!stdout.includes(text)) {
+    async printed(text, stream = 'stdout') {
+      while (!(stream === 'stdout' ? stdout : stderr).includes(text)) {
         if (ended) throw new Error(`it ended without printing ${text}: ${stderr}`);
         await new Promise<void>((resolve) => {
           wake = resolve;

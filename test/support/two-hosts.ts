@@ -30,8 +30,7 @@ export function makeHosts() {
   const [a, b] = NAMES;
   for (const name of NAMES) {
     onTestFinished(() => {
-      const { stdout = '' } = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8' });
-      for (const pid of stdout.split('\n').filter(Boolean)) spawnSync('kill', ['-9', pid]);
+      endAll(name);
       spawnSync('ip', ['netns', 'del', name]);
     });
     ip('netns', 'add', name);
@@ -52,6 +51,8 @@ export function makeHosts() {
   chmodSync(agent, 0o755);
   return {
     names: NAMES,
+    /** Ends all processes of both hosts. */
+    end: () => NAMES.forEach(endAll),
     /** Cuts the cable. */
     cut: () => ip('-n', b, 'link', 'set', 'cable', 'down'),
     /** A launcher that starts the first rank on the first host, and the second one on the second. */
@@ -61,6 +62,11 @@ export function makeHosts() {
       args: [ADDRESSES[0], command, ...acrossArgs(name, agent)],
     }),
   };
+}
+
+function endAll(name: string): void {
+  const { stdout = '' } = spawnSync('ip', ['netns', 'pids', name], { encoding: 'utf8' });
+  for (const pid of stdout.split('\n').filter(Boolean)) spawnSync('kill', ['-9', pid]);
 }
 
 function acrossArgs(name: string, agent: string): string[] {
