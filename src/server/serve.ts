@@ -71,7 +71,7 @@ export interface RunningServer {
   readonly models: readonly string[];
   /**
    * Accepts no new work, waits at most `grace` seconds for work in progress, and ends.
-   * @param drain seconds to accept requests before that, while `/readyz` tells balancers to send none (default: 0)
+   * @param drain seconds to accept requests before that, while `/readyz` is 503 (default: 0)
    */
   close(grace: number, drain?: number): Promise<void>;
 }

@@ -267,7 +267,18 @@ describe('acdit serve', () => {
 
   it('accepts requests while balancers learn that it will stop, and logs them as JSON', async () => {
     const folder = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
-    running = startCli(['serve', folder, '--port', '0', '--threads', '1', '--drain', '4', '--log', 'json']);
+    running = startCli([
+      'serve',
+      `mine=${folder}`,
+      '--port',
+      '0',
+      '--threads',
+      '1',
+      '--drain',
+      '4',
+      '--log',
+      'json',
+    ]);
     const url = await addressOf(running);
     expect((await fetch(`${url}/readyz`)).status).toBe(200);
     running.child.kill('SIGTERM');

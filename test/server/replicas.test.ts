@@ -51,7 +51,7 @@ async function startReplica(...args: readonly string[]): Promise<Replica> {
       if (!found) throw new Error(`it does not serve: ${stderr}`);
       return found;
     },
-    { timeout: 30_000 },
+    { timeout: 90_000 },
   );
   return { url, child, ended, logged: () => stderr };
 }
@@ -83,7 +83,7 @@ async function reached(replica: Replica, id: string, progress: number): Promise<
       expect(video.progress).toBeGreaterThanOrEqual(progress);
       return video;
     },
-    { timeout: 60_000, interval: 50 },
+    { timeout: 120_000, interval: 50 },
   );
 }
 
@@ -135,7 +135,7 @@ describe.runIf(hasRedis)('two servers that share a store', () => {
       expect(metrics).toContain('acdit_samples_in_progress{model="clips"} 0');
     });
     expect((await fetch(`${one.url}/v1/videos/${long.id}`)).status).toBe(404);
-  }, 60_000);
+  }, 300_000);
 
   it('finish the video of one that is killed, with the same bytes', async () => {
     const store = ['--store', (await startRedis()).url];
@@ -147,7 +147,7 @@ describe.runIf(hasRedis)('two servers that share a store', () => {
     const video = await reached(other, id, 100);
     expect(video).toMatchObject({ status: 'completed', seed: 5 });
     expect(await content(other, id)).toEqual(await alone());
-  }, 120_000);
+  }, 300_000);
 
   it.each(['after', 'while'] as const)(
     'keep the video from one that was paused and wakes %s another makes it',
@@ -174,7 +174,7 @@ describe.runIf(hasRedis)('two servers that share a store', () => {
       await sleep(1500);
       expect(await look(other, id)).toEqual(video);
     },
-    120_000,
+    300_000,
   );
 
   it('lose nothing when Redis is killed and started again', async () => {
@@ -196,7 +196,7 @@ describe.runIf(hasRedis)('two servers that share a store', () => {
     await reached(other, id, 100);
     expect(one.logged() + other.logged()).not.toContain('taken over');
     expect(await content(other, id)).toEqual(await alone());
-  }, 120_000);
+  }, 300_000);
 
   it('hand a video over when one is told to end before it is finished', async () => {
     const store = ['--store', (await startRedis()).url, '--grace', '1', '--takeover', '60'];
@@ -208,5 +208,5 @@ describe.runIf(hasRedis)('two servers that share a store', () => {
     expect((await look(other, id)).status).not.toBe('failed');
     await reached(other, id, 100);
     expect(await content(other, id)).toEqual(await alone());
-  }, 120_000);
+  }, 300_000);
 });

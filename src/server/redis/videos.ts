@@ -117,7 +117,7 @@ const UNKNOWN: AskedVideo = {
   ...{ blocks: 1, seed: 0, untrained: null, notes: [] },
 };
 
-/** Reads the fields of a video; undefined if it is not there, or was stored by another version. */
+/** Reads the fields of a video; undefined if it is missing, or was stored by another version. */
 function videoOf(id: string, row: RedisReply): Video | undefined {
   if (!Array.isArray(row)) return undefined;
   const [asked, status, progress, created, completed, expires, error] = row.map((field) =>
