@@ -4,6 +4,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadModel } from '../src/checkpoints/load.ts';
+import { tokenSize } from '../src/models/acdit/config.ts';
 import { weightBits } from '../src/runtime/byte-products.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import {
@@ -128,6 +129,26 @@ describe.each([
 });
 
 describe('models with outliers', () => {
+  it.each([
+    ['blocks.0.mlp.fc1.weight', 2],
+    ['blocks.1.attn.qkv.weight', 1], // only the product of queries has it
+  ])('report that products with %s are not in 8 bits', async (name, squares) => {
+    const config = tinyConfig();
+    const weights = new Map(formulaWeights(config));
+    const { shape, data } = weights.get(name)!;
+    weights.set(name, float32(shape, data.with(5, 1e4)));
+    const sampler = await createSampler({ config, weights, device, precision: 'int8' });
+    // A token passes 8 C^2 weights in each layer, and those at both ends of the model.
+    const { hidden, layers } = config;
+    const ofLayers = layers * 8 * hidden ** 2;
+    const ends = 2 * hidden * tokenSize(config);
+    expect(sampler.int8Share).toBeCloseTo((ofLayers - squares * hidden ** 2) / (ofLayers + ends), 10);
+    await sampler.dispose();
+    const exact = await createSampler({ config, weights, device });
+    expect(exact.int8Share).toBeUndefined();
+    await exact.dispose();
+  });
+
   it.each([
     ['a weight of a product', 'blocks.0.mlp.fc1.weight'],
     ['a weight of attention', 'blocks.1.attn.qkv.weight'],

@@ -7,18 +7,20 @@ import { loadModel } from '../src/checkpoints/load.ts';
 import { openNpz } from '../src/formats/npz.ts';
 import { input } from '../src/graph/index.ts';
 import { graphOf } from '../src/graph/onnx.ts';
-import { applyOne } from '../src/graph/symbolic.ts';
+import { applyOne, inputName } from '../src/graph/symbolic.ts';
 import { openFile } from '../src/io/file-source.ts';
 import type { Device } from '../src/runtime/device.ts';
 import { openAccelerator, openCpu } from '../src/runtime/node.ts';
+import { conditionGraph, modulationGraph } from '../src/sampling/graphs.ts';
 import {
   createSampler,
   finalLatents,
   type SampleRequest,
   type SamplerOptions,
 } from '../src/sampling/sampler.ts';
-import { float32, type Tensor } from '../src/tensor/tensor.ts';
+import { float32, type Tensor, tensor } from '../src/tensor/tensor.ts';
 import { deviceApart } from './support/device-apart.ts';
+import { randomTensor } from './support/evaluate.ts';
 import { formulaWeights } from './support/formula-weights.ts';
 import { golden, relativeError } from './support/golden.ts';
 import { signalToNoise } from './support/signal-to-noise.ts';
@@ -96,6 +98,34 @@ describe.skipIf(missing)('WebGPU on Node', { timeout: 5 * MINUTES }, () => {
     };
     expect(await crossings(2)).toEqual({ tensors: 7, runs: 2 + 1 });
     expect(await crossings(28)).toEqual({ tensors: 7, runs: 28 + 1 });
+  });
+
+  it('computes modulations without the CPU', async () => {
+    const { hidden } = tinyConfig();
+    for (const graph of [conditionGraph(tinyConfig()), modulationGraph(tinyConfig(), 2)]) {
+      // Kept results are refused where an operator would run on the CPU.
+      const program = await webgpu.compileKeeping(graph, {}, []);
+      const feeds = Object.fromEntries(
+        graph.inputs.map((symbol) => {
+          const shape = symbol.shape.map((size) => (typeof size === 'number' ? size : 3));
+          const name = inputName(symbol);
+          return [
+            name,
+            name === 'labels' ? tensor('int32', [3], Int32Array.of(2, 0, 1)) : randomTensor(shape, 1),
+          ];
+        }),
+      );
+      const [output] = Object.keys(graph.outputs) as [string];
+      const { outputs } = await program.run(feeds, [output]);
+      const exact = await cpu.compile(graph);
+      const expected = await exact.run(feeds);
+      expect(outputs[output]?.shape.at(-1)).toBe(hidden);
+      expect(
+        relativeError(outputs[output] as Tensor<'float32'>, expected[output] as Tensor<'float32'>),
+      ).toBeLessThan(1e-5);
+      await program.dispose();
+      await exact.dispose();
+    }
   });
 
   it('refuses a program an operator of which would run on the CPU', async () => {

@@ -32,7 +32,7 @@ export interface SamplerSource {
 }
 
 /** What the samples were computed on, which differs from what was asked for if that computes wrongly. */
-export type RanOn = Pick<Sampler, 'device' | 'precision'>;
+export type RanOn = Pick<Sampler, 'device' | 'precision' | 'int8Share'>;
 
 /** Handles the batches of {@link sampleAhead}. */
 export interface BatchHandler {

@@ -1,16 +1,12 @@
 /** @file How fast this machine will sample from a model, from a short measurement of its products. */
 
-import { at } from '../at.ts';
-import { graphOf } from '../graph/onnx.ts';
-import { linear } from '../graph/operators/index.ts';
-import { input } from '../graph/symbolic.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerProducts } from '../models/acdit/cost.ts';
 import type { Device } from '../runtime/device.ts';
 import { machine } from '../runtime/machine.ts';
-import { type Precision, preparation, requirePrecision } from '../sampling/precision.ts';
-import { float32 } from '../tensor/tensor.ts';
+import { type Precision, requirePrecision } from '../sampling/precision.ts';
 import type { Macs, ModelNeeds } from './model-needs.ts';
+import { productSpeeds } from './product-speed.ts';
 
 /** What a model would run on, and how fast. */
 export interface ExpectedSpeed {
@@ -45,11 +41,8 @@ export async function expectedSpeed(
   precision: Precision,
 ): Promise<ExpectedSpeed> {
   requirePrecision(device, precision);
-  const fp32 = await productSpeed(device, 'fp32', config);
-  const speeds = {
-    fp32,
-    precision: precision === 'fp32' ? fp32 : await productSpeed(device, precision, config),
-  };
+  const [fp32, chosen] = await productSpeeds(device, ['fp32', precision], config);
+  const speeds = { fp32, precision: chosen };
   const inLayers = layerProducts(config);
   /** @param passes how often the layers' products are computed in the precision. */
   const time = (total: number, passes: number): number =>
@@ -77,41 +70,4 @@ export async function expectedSpeed(
       }),
     },
   };
-}
-
-/** Milliseconds of a measurement, without the first run. */
-const DURATION = 250;
-/** Two rows of blocks, as guidance has them, but no more than this many tokens. */
-const MOST_TOKENS = 512;
-
-/** Times the widest product of a layer, and returns multiply-adds per second: the median. */
-async function productSpeed(
-  device: Device,
-  precision: Precision,
-  { blockSize, hidden, mlpRatio }: AcditConfig,
-): Promise<number> {
-  const [tokens, wide] = [Math.min(2 * blockSize, MOST_TOKENS), mlpRatio * hidden];
-  const values = (count: number): Float32Array =>
-    Float32Array.from({ length: count }, (_, i) => (i % 17) / 17 - 0.5);
-  const name = 'blocks.0.weight'; // products of layers are those that precisions change
-  const graph = graphOf({ y: linear(input('x', [tokens, hidden]), input(name, [wide, hidden])) });
-  const prepare = await preparation(device, precision);
-  const weight = float32([wide, hidden], values(wide * hidden));
-  const prepared = prepare({ graph, weights: { [name]: weight } });
-  const program = await device.compile(prepared.graph, prepared.weights);
-  const x = float32([tokens, hidden], values(tokens * hidden));
-  await program.run({ x });
-  const times: number[] = [];
-  const start = performance.now();
-  while (times.length === 0 || performance.now() - start < DURATION) {
-    const began = performance.now();
-    await program.run({ x });
-    times.push(performance.now() - began);
-  }
-  await program.dispose();
-  const median = at(
-    times.sort((a, b) => a - b),
-    Math.floor(times.length / 2),
-  );
-  return (1000 * tokens * hidden * wide) / median;
 }

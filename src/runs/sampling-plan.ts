@@ -13,8 +13,6 @@ import type { SolverChoice } from '../diffusion/solvers/index.ts';
 import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { invalidOption } from '../invalid-option.ts';
 import { type AcditConfig, type Preset, tokenSize } from '../models/acdit/config.ts';
-import { layerShare } from '../models/acdit/cost.ts';
-import { timeProducts } from '../runtime/byte-products.ts';
 import type { Device } from '../runtime/device.ts';
 import { defaultPrecision, type Precision, requirePrecision } from '../sampling/precision.ts';
 import {
@@ -42,6 +40,7 @@ import {
 import { requireSamplingMemory } from './checks.ts';
 import type { LabelOptions } from './chosen-labels.ts';
 import { decoderPath } from './model-path.ts';
+import { productSpeeds } from './product-speed.ts';
 import type { ActiveContext, Reporter, RunContext } from './reporter.ts';
 
 /** Options of every run that samples. Those that are left out have the command line's defaults. */
@@ -102,12 +101,12 @@ export interface Purpose {
 
 /** Returns how a plan's samples are made. */
 export function settingsOf(
-  { model, request, first }: Pick<SamplingPlan, 'model' | 'request' | 'first'>,
-  { device, precision }: RanOn,
+  { request, first }: Pick<SamplingPlan, 'request' | 'first'>,
+  { device, precision, int8Share }: RanOn,
 ): Omit<SamplingRecord, 'seconds'> {
   const { preset, steps, solver, seed } = request;
   const timesteps = solver === 'tuned' ? first.timesteps : request.timesteps;
-  const share = precision === 'int8' && { int8Share: layerShare(model.config) };
+  const share = int8Share !== undefined && { int8Share };
   const settings = { preset, steps, timesteps, ...guidanceRecord(request), solver, seed };
   return { ...settings, passes: passesOfBlocks(first), device, precision, ...share };
 }
@@ -126,10 +125,12 @@ export async function noteSlowPrecision(
   report: Reporter,
 ): Promise<void> {
   if (precision !== 'int8') return;
-  const { fp32, int8 } = await timeProducts(device, 2 * config.blockSize, config.hidden);
-  if (int8 <= fp32) return;
-  const [slow, quick] = [int8, fp32].map((milliseconds) => `${milliseconds.toFixed(2)} ms`);
-  report.note(`int8 is slower than fp32 here: a product of this model takes ${slow} instead of ${quick}`);
+  const [fp32, int8] = await productSpeeds(device, ['fp32', 'int8'], config);
+  if (int8 >= fp32) return;
+  const [slow, quick] = [int8, fp32].map((speed) => (speed / 1e9).toFixed(1));
+  report.note(
+    `int8 is slower than fp32 here: a product of this model makes ${slow} instead of ${quick} GMAC per second`,
+  );
 }
 
 /** A run's context and request, with all defaults filled in. */

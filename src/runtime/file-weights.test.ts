@@ -59,7 +59,7 @@ async function stored(file: string, weights: Weights): Promise<BoundWeights> {
   const archive = await openSafetensors(await openFile(path));
   const bound = names.map((name): [string, BoundTensor] => [
     name,
-    { ...weights[name], place: archive.placeOf?.(name) },
+    { ...weights[name], place: archive.placeOf!(name)! },
   ]);
   await archive.close();
   return Object.fromEntries(bound);

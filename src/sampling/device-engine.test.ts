@@ -4,7 +4,10 @@ import { formulaWeights } from '../../test/support/formula-weights.ts';
 import { relativeError } from '../../test/support/golden.ts';
 import { tinyClips, tinyConfig } from '../../test/support/tiny-config.ts';
 import { at } from '../at.ts';
+import type { Graph } from '../graph/onnx.ts';
+import { inputName } from '../graph/symbolic.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import type { Device } from '../runtime/device.ts';
 import { openCpu } from '../runtime/node.ts';
 import { partsOf } from './device-graphs.ts';
 import type { PassInfo } from './noise-predictor.ts';
@@ -122,6 +125,28 @@ describe('what crosses to a device and back', () => {
 });
 
 describe('programs of a device', () => {
+  it('take no integers of 64 bits, which would run on the CPU', async () => {
+    const { device } = deviceApart(cpu, webgpu);
+    const graphs: Graph[] = [];
+    const noting = {
+      ...device,
+      compile: (...args: Parameters<Device['compile']>) => device.compile(...noted(args)),
+      compileKeeping: (...args: Parameters<Device['compileKeeping']>) =>
+        device.compileKeeping(...noted(args)),
+    };
+    function noted<A extends [Graph, ...unknown[]]>(args: A): A {
+      graphs.push(args[0]);
+      return args;
+    }
+    const config = tinyConfig();
+    const own = await createSampler({ config, weights: formulaWeights(config), device: noting });
+    await finalLatents(own.sample(guided));
+    await own.dispose();
+    const inputs = graphs.flatMap((graph) => graph.inputs);
+    expect(inputs.filter((symbol) => inputName(symbol) === 'labels')).toHaveLength(1);
+    expect(inputs.filter(({ dtype }) => dtype === 'int64')).toEqual([]);
+  });
+
   it('hold one copy of the weights for all samples', async () => {
     const config = tinyConfig();
     const { sampler, alive, largest } = open(webgpu, config);

@@ -29,7 +29,8 @@ import {
 /** Condition vectors of (timestep, label) pairs: `features` (K, 256) and `labels` (K) to `condition` (K, C). */
 export function conditionGraph(config: AcditConfig): Graph {
   const features = input('features', ['pairs', TIMESTEP_FEATURES]);
-  const labels = input('labels', ['pairs'], 'int64');
+  // GPUs have no kernels for int64.
+  const labels = input('labels', ['pairs'], 'int32');
   return weightsFirst(graphOf({ condition: conditions(modelInputs(config).embedder, features, labels) }));
 }
 

@@ -59,8 +59,8 @@ export async function compileModulations(
     const vectors: Tensor[] = [];
     for (const chunk of chunks) {
       const features = timestepFeatures(chunk.map(({ timestep }) => timestep));
-      const labels = BigInt64Array.from(chunk, ({ label }) => BigInt(label));
-      const feeds = { ...weights, features, labels: tensor('int64', [ROWS], labels) };
+      const labels = Int32Array.from(chunk, ({ label }) => label);
+      const feeds = { ...weights, features, labels: tensor('int32', [ROWS], labels) };
       vectors.push(get(await condition.run(feeds), 'condition'));
     }
     return vectors;

@@ -11,6 +11,7 @@ import { at } from '../at.ts';
 import { DeviceError } from '../errors.ts';
 import { yieldToEventLoop } from '../event-loop.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { layerShare } from '../models/acdit/cost.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -68,10 +69,14 @@ export async function openNoisePredictor(
   { batching, ...options }: NoisePredictorOptions = {},
 ): Promise<NoisePredictor> {
   const source = asWeightSource(weights);
-  const engine: PassEngine = device.separateMemory
-    ? await openDeviceEngine(device, config, source, options)
-    : new SegmentEngine(device, config, await compileSegments(device, config, source, options));
-  return predictorOf(device, config, source, engine, batching);
+  if (device.separateMemory) {
+    const engine = await openDeviceEngine(device, config, source, options);
+    return predictorOf(device, config, source, engine, { batching });
+  }
+  const { programs, exactWeights } = await compileSegments(device, config, source, options);
+  const int8Share = options.precision === 'int8' ? layerShare(config, exactWeights) : undefined;
+  const engine = new SegmentEngine(device, config, programs);
+  return predictorOf(device, config, source, engine, { batching, int8Share });
 }
 
 /**
@@ -92,13 +97,18 @@ async function predictorOf(
   config: AcditConfig,
   source: WeightSource,
   engine: PassEngine,
-  batching?: BatchingOptions,
+  {
+    batching,
+    int8Share,
+  }: { readonly batching?: BatchingOptions | undefined; readonly int8Share?: number | undefined } = {},
 ) {
   const programs = await compileModulations(device, config, source);
   const compute = batching ? rememberModulations(config, programs.compute) : programs.compute;
   const queue = new PassQueue(engine, batching?.groups ?? sharedRows(device, config), batching?.onPass);
   return {
     config,
+    /** With precision int8: the share of multiply-adds with weights that a step does in 8 bits. */
+    int8Share,
     /** Returns the modulations of every given condition, computed at once. */
     async modulations(conditions: readonly Condition[]): Promise<ModulationTable> {
       queue.requireOpen();

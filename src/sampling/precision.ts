@@ -39,6 +39,11 @@ export function requirePrecision(device: DeviceKind, precision: Precision | unde
   throw new ArgumentError(`precision ${problem}`, { field: 'precision', problem });
 }
 
+/** Whether a weight is one of a layer, by its name. */
+export function isLayerWeight(name: string): boolean {
+  return name.startsWith('blocks.');
+}
+
 /** Makes a graph compute in a precision. */
 export type Prepare = (exact: FloatGraph) => BoundGraph;
 
@@ -54,7 +59,7 @@ export async function preparation(
   isKept: (name: string) => boolean = () => false,
 ): Promise<Prepare> {
   requirePrecision(device, precision);
-  const isExact = (weight: string): boolean => !weight.startsWith('blocks.');
+  const isExact = (weight: string): boolean => !isLayerWeight(weight);
   if (precision === 'int8') {
     const bits = await weightBits(device);
     return (exact) => quantizeProducts(exact, { bits, isExact });

@@ -56,7 +56,8 @@ export interface ProcessSampler extends Sampler {
 }
 
 /** A model that a sampling process loaded. */
-export interface OpenedModel extends Pick<Sampler, 'config' | 'tuned' | 'device' | 'precision'> {
+export interface OpenedModel
+  extends Pick<Sampler, 'config' | 'tuned' | 'device' | 'precision' | 'int8Share'> {
   /** Placements that compute wrongly, and what is used instead. */
   readonly warnings: readonly string[];
 }
@@ -152,6 +153,9 @@ export async function openRestartingSampler(
     },
     get precision() {
       return current.precision;
+    },
+    get int8Share() {
+      return current.int8Share;
     },
     ...(current.tuned && { tuned: current.tuned }),
     get pid() {

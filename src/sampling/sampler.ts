@@ -68,6 +68,8 @@ export interface Sampler {
   /** Name of the device, and precision, that the model runs on: not those of the options if these compute wrongly. */
   readonly device: string;
   readonly precision: Precision;
+  /** With precision int8: the share of multiply-adds with weights that a step does in 8 bits. */
+  readonly int8Share?: number | undefined;
   /** The solver that was fitted to the model, if there is one. */
   readonly tuned?: TunedSolver;
   /**
@@ -113,6 +115,7 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     ...own,
     device: device.name,
     precision,
+    int8Share: predictor.int8Share,
     sample(request) {
       const plan = planSampling(config, { ...own, ...request });
       const context = new Context(predictor, plan);

@@ -40,6 +40,7 @@ serveChild<SamplingCalls>({
       ...(tuned && { tuned }),
       device: sampler.device,
       precision: sampler.precision,
+      int8Share: sampler.int8Share,
       warnings,
     };
   },

@@ -5,10 +5,10 @@ import { inputName } from '../graph/symbolic.ts';
 import type { FilePlace } from '../io/byte-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { isWeight, parameters, storedName, type Weights, weightView } from '../models/acdit/weights.ts';
-import type { BoundTensor, Device, Program } from '../runtime/device.ts';
+import type { BoundTensor, BoundWeights, Device, Program } from '../runtime/device.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
 import { segmentGraphs } from './graphs.ts';
-import { type Precision, preparation } from './precision.ts';
+import { isLayerWeight, type Precision, preparation } from './precision.ts';
 
 const FLOAT_BYTES = 4;
 
@@ -38,6 +38,20 @@ export interface CompileOptions {
   readonly onProgress?: ((share: number) => void) | undefined;
 }
 
+/** Programs of all segments. */
+export interface CompiledSegments {
+  readonly programs: readonly Program[];
+  /** How many of the weights of the layers' products are in float32. */
+  readonly exactWeights: number;
+}
+
+/** Counts the weights of layers' products that are in float32. */
+function countExact(weights: BoundWeights): number {
+  return Object.entries(weights)
+    .filter(([name, { dtype, shape }]) => isLayerWeight(name) && dtype === 'float32' && shape.length === 2)
+    .reduce((sum, [, { shape }]) => sum + elementCount(shape), 0);
+}
+
 /**
  * Compile all segments, one after the other; while one is compiled, the weights of the next are read. Each program holds its
  * own copy of its weights, arranged for the matrix kernels, so weights from a file are in memory twice for at most two
@@ -48,9 +62,10 @@ export async function compileSegments(
   config: AcditConfig,
   source: WeightSource,
   { precision = 'fp32', signal, onProgress }: CompileOptions = {},
-): Promise<Program[]> {
+): Promise<CompiledSegments> {
   const prepare = await preparation(device, precision);
   const programs: Program[] = [];
+  let exactWeights = 0;
   const read = intoSameMemory(config, source);
   const graphs = segmentGraphs(config);
   const readWeights = (graph: Graph | undefined) => {
@@ -66,9 +81,10 @@ export async function compileSegments(
       reading = readWeights(graphs[index + 1]);
       const { graph: prepared, weights } = prepare({ graph, weights: own });
       programs.push(await device.compile(prepared, weights));
+      exactWeights += countExact(weights);
       onProgress?.((index + 1) / graphs.length);
     }
-    return programs;
+    return { programs, exactWeights };
   } catch (error) {
     await reading?.catch(() => {}); // its file may be closed next
     for (const program of programs) await program.dispose();

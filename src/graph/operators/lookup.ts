@@ -5,11 +5,12 @@ import { ShapeError } from '../../errors.ts';
 import { applyOne, constant, type Dim, integers, type SymbolicTensor, showShape } from '../symbolic.ts';
 import { transposedMatmul } from './linear-algebra.ts';
 
-/** Rows of a table: (R, C) and int64 indices (N) -> (N, C). The gradient adds up where an index repeats. */
+/** Rows of a table: (R, C) and int64 or int32 indices (N) -> (N, C). The gradient adds up where an index repeats. */
 export function gatherRows(table: SymbolicTensor, indices: SymbolicTensor): SymbolicTensor {
-  if (table.shape.length !== 2 || indices.shape.length !== 1 || indices.dtype !== 'int64') {
+  const isWhole = indices.dtype === 'int64' || indices.dtype === 'int32';
+  if (table.shape.length !== 2 || indices.shape.length !== 1 || !isWhole) {
     throw new ShapeError(
-      `Gather: expected a table (R, C) and int64 indices (N), got ${showShape(table.shape)} and ${indices.dtype} ${showShape(indices.shape)}`,
+      `Gather: expected a table (R, C) and int64 or int32 indices (N), got ${showShape(table.shape)} and ${indices.dtype} ${showShape(indices.shape)}`,
     );
   }
   const [rows, columns] = take(table.shape, 2);

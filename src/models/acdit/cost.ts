@@ -49,10 +49,13 @@ export function layerProducts(config: AcditConfig): number {
   return config.layers * config.blockSize * tokenProducts(config);
 }
 
-/** Their share of a step's products with weights. */
-export function layerShare(config: AcditConfig): number {
+/**
+ * Their share of a step's products with weights.
+ * @param exact how many of the layers' weights are multiplied in float32 nevertheless
+ */
+export function layerShare(config: AcditConfig, exact = 0): number {
   const layers = layerProducts(config);
-  return layers / (layers + endProducts(config, config.blockSize));
+  return (layers - config.blockSize * exact) / (layers + endProducts(config, config.blockSize));
 }
 
 /** Appending a finished block to the cache. Nothing reads the last layer's result but its keys and values. */
