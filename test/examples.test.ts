@@ -1,8 +1,8 @@
-/** The programs in examples/, each as a project of its own that uses the built package. */
+/** The programs in examples/ and in the docs, as projects of their own in which npm has installed the packed package. */
 
 // @module-tag slow
 
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   cpSync,
@@ -11,37 +11,55 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
-  symlinkSync,
+  writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readImage } from '../src/media/image.ts';
 import { launchChromium, withoutChromium } from './support/chromium.ts';
 import { serveFolder } from './support/static-server.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-const PACKAGES = ['hono', '@hono/node-server', 'ai', 'vite', 'onnxruntime-web'];
+/** Folders of programs; `deploy` holds files for other programs. */
+const EXAMPLES = readdirSync(join(ROOT, 'examples'), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && entry.name !== 'deploy')
+  .map(({ name }) => name);
 const folder = mkdtempSync(join(tmpdir(), 'acdit-examples-'));
+const TARBALL = 'acdit.tgz';
 
-/** The examples, next to packages that are linked instead of installed. */
+/** Copies the examples, and installs what their `package.json` files name, with the packed package as acdit. */
 beforeAll(() => {
-  cpSync(join(ROOT, 'examples'), folder, {
-    recursive: true,
-    filter: (path) => !path.includes('node_modules'),
-  });
-  mkdirSync(join(folder, 'node_modules/@hono'), { recursive: true });
-  for (const name of PACKAGES)
-    symlinkSync(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name));
-  symlinkSync(ROOT, join(folder, 'node_modules/acdit'));
-});
+  for (const name of EXAMPLES) {
+    cpSync(join(ROOT, 'examples', name), join(folder, name), {
+      recursive: true,
+      filter: (path) => !path.includes('node_modules'),
+    });
+    const manifest = JSON.parse(readFileSync(inExample(name, 'package.json'), 'utf8'));
+    manifest.dependencies.acdit = `file:../${TARBALL}`;
+    writeFileSync(inExample(name, 'package.json'), JSON.stringify(manifest));
+  }
+  // On Node 20, npm does not choose version 7 of the AI SDK.
+  const dependencies = { acdit: `file:${TARBALL}`, ai7: 'npm:ai@7' };
+  const project = { private: true, type: 'module', workspaces: EXAMPLES, dependencies };
+  writeFileSync(join(folder, 'package.json'), JSON.stringify(project));
+  const packed = npm(ROOT, 'pack', '--silent', '--ignore-scripts', '--pack-destination', folder).trim();
+  renameSync(join(folder, packed), join(folder, TARBALL));
+  npm(folder, 'install', '--no-audit', '--no-fund', '--ignore-scripts');
+}, 600_000);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function npm(cwd: string, ...args: string[]): string {
+  return execFileSync('npm', args, { cwd, encoding: 'utf8', shell: process.platform === 'win32' });
+}
 
 function run(name: string, ...args: string[]) {
   const cwd = join(folder, name);
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['index.js', ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args.length > 0 ? args : ['index.js'], {
     cwd,
     encoding: 'utf8',
     timeout: 110_000,
@@ -59,15 +77,29 @@ async function started(name: string): Promise<{ child: ChildProcess; url: string
   return { child, url: line.toString().trim() };
 }
 
+/** Builds a page with Vite, and opens it in Chromium. */
+async function withBuiltPage(name: string, use: (page: Page) => Promise<void>): Promise<void> {
+  const root = join(folder, name);
+  const vite = join(folder, 'node_modules/vite/bin/vite.js');
+  const built = spawnSync(process.execPath, [vite, 'build'], { cwd: root, encoding: 'utf8' });
+  expect(built).toMatchObject({ status: 0 });
+  const server = await serveFolder(join(root, 'dist'));
+  const browser = await launchChromium();
+  try {
+    const page = await browser.newPage();
+    await page.goto(server.url);
+    await use(page);
+  } finally {
+    await browser.close();
+    server.close();
+  }
+}
+
 describe('the example', () => {
   it('lists all of them, each with a package.json that names acdit', () => {
-    // `deploy` holds files for other programs.
-    const folders = readdirSync(join(ROOT, 'examples'), { withFileTypes: true }).filter(
-      (entry) => entry.isDirectory() && entry.name !== 'deploy',
-    );
-    expect(folders).toHaveLength(8);
+    expect(EXAMPLES).toHaveLength(8);
     const readme = readFileSync(join(ROOT, 'examples/README.md'), 'utf8');
-    for (const { name } of folders) {
+    for (const name of EXAMPLES) {
       expect(readme).toContain(`[${name}](`);
       const text = readFileSync(join(ROOT, 'examples', name, 'package.json'), 'utf8');
       expect(JSON.parse(text)).toMatchObject({ private: true, dependencies: { acdit: 'file:../..' } });
@@ -80,7 +112,7 @@ describe('the example', () => {
   });
 
   it('terminal-preview shows an image as it grows', () => {
-    const { stdout } = run('terminal-preview', 'sneaker');
+    const { stdout } = run('terminal-preview', 'index.js', 'sneaker');
     const shares = [...stdout.matchAll(/Sneaker (\d+)%/g)].map(([, share]) => Number(share));
     expect(shares).toHaveLength(11);
     expect(shares.at(-1)).toBe(100);
@@ -127,23 +159,12 @@ describe('the example', () => {
   });
 
   it.skipIf(withoutChromium())('vite-page shows an image in Chromium', async () => {
-    const root = join(folder, 'vite-page');
-    const vite = join(ROOT, 'node_modules/vite/bin/vite.js');
-    const built = spawnSync(process.execPath, [vite, 'build'], { cwd: root, encoding: 'utf8' });
-    expect(built).toMatchObject({ status: 0 });
-    const server = await serveFolder(join(root, 'dist'));
-    const browser = await launchChromium();
-    try {
-      const page = await browser.newPage();
-      await page.goto(server.url);
+    await withBuiltPage('vite-page', async (page) => {
       const state = () => page.textContent('#state');
       await expect.poll(state, { timeout: 100_000, interval: 500 }).not.toMatch(/Loading|%/);
       expect(await state()).toBe('Finished');
       expect(await page.evaluate('document.querySelector("#image").naturalWidth')).toBe(32);
-    } finally {
-      await browser.close();
-      server.close();
-    }
+    });
   });
 
   it('train-with-tracker trains a model and samples from it', async () => {
@@ -160,3 +181,73 @@ describe('the example', () => {
     expect(existsSync(inExample('ai-sdk', 'sneaker.png'))).toBe(true);
   });
 });
+
+/** Code of a document, by the first line of the block, such as `// main.ts`, or by its number. */
+function codeOf(document: string): Map<string, string> {
+  const text = readFileSync(join(ROOT, document), 'utf8');
+  return new Map(
+    [...text.matchAll(/^```(?:ts|html)\n([\s\S]*?)^```/gm)].map(([, code], i) => [
+      /^(?:\/\/|<!--) (\S+\.\w+)/.exec(code!)?.[1] ?? String(i),
+      code!,
+    ]),
+  );
+}
+
+describe('the documented program', () => {
+  it('of the README saves an image', async () => {
+    writeFileSync(join(folder, 'readme.mjs'), codeOf('README.md').get('0')!);
+    run('.', 'readme.mjs');
+    expect(await readImage(join(folder, 'sneaker.png'))).toMatchObject({ width: 32, height: 32 });
+  });
+
+  it.skipIf(withoutChromium())('of docs/browser.md shows an image in Chromium', async () => {
+    mkdirSync(join(folder, 'page/public/models'), { recursive: true });
+    cpSync(join(ROOT, 'models/fashion-mnist'), join(folder, 'page/public/models/fashion-mnist'), {
+      recursive: true,
+    });
+    const code = codeOf('docs/browser.md');
+    for (const name of ['index.html', 'main.ts', 'worker.ts', 'vite.config.ts'])
+      writeFileSync(join(folder, 'page', name), code.get(name)!);
+    await withBuiltPage('page', async (page) => {
+      const width = () => page.evaluate('document.querySelector("#image").naturalWidth');
+      await expect.poll(width, { timeout: 100_000, interval: 500 }).toBe(32);
+    });
+  });
+
+  it.each([...codeOf('docs/cookbook.md')])('of docs/cookbook.md runs: %s', (name, code) => {
+    writeFileSync(join(folder, `${name}.mjs`), code);
+    run('.', `${name}.mjs`);
+  });
+});
+
+describe('the AI SDK of version 7', () => {
+  it('makes images, polls for videos, and starts them', () => {
+    writeFileSync(join(folder, 'ai7.mjs'), AI_7);
+    expect(run('.', 'ai7.mjs').stdout).toBe('["image/png",[],"video/mp4","completed"]\n');
+  });
+});
+
+const AI_7 = `
+  import { createAcdit } from 'acdit/ai-sdk';
+  import { acditApp } from 'acdit/server';
+  import {
+    generateImage,
+    experimental_generateVideo as generateVideo,
+    experimental_getVideoStatus as getVideoStatus,
+    experimental_startVideo as startVideo,
+  } from 'ai7';
+  const server = acditApp();
+  const acdit = createAcdit({ fetch: async (url, init) => server.fetch(new Request(url, init)) });
+  const options = { prompt: 'sneaker', providerOptions: { acdit: { steps: 1 } } };
+  const { image, warnings } = await generateImage({ model: acdit('fashion-mnist'), ...options });
+  const model = acdit.video('moving-fashion-mnist');
+  const { video } = await generateVideo({ model, ...options, poll: { intervalMs: 100 } });
+  const { operation } = await startVideo({ model, ...options });
+  let status = 'pending';
+  while (status === 'pending') {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    ({ status } = await getVideoStatus(model, { operation }));
+  }
+  console.log(JSON.stringify([image.mediaType, warnings, video.mediaType, status]));
+  await server.dispose();
+`;

@@ -97,7 +97,7 @@ export async function runAutoencoder(path: string): Promise<string | undefined> 
   const isFolder = (await stat(path).catch(() => undefined))?.isDirectory();
   const state = await newestState(isFolder ? path : dirname(path));
   if (state === undefined) return undefined;
-  // Whoever resumes the training is told about damage.
+  // Resuming the training reports damage.
   const archive = await openFile(state)
     .then(openSafetensors)
     .catch(() => undefined);

@@ -48,10 +48,10 @@ export function bundledModels(): BundledModel[] {
     .filter(([path, config]) => config.modelType === 'acdit' && weightsOf(path))
     .map(([path, config]) => {
       const id = path.split('/').at(-2) ?? path;
-      const beside = (name: string): string => path.replace('config.json', name);
-      const classImages = classStrips[beside('classes.png')];
-      const solver = solvers[beside('solver.json')];
-      const steps = fastSteps[beside('solver.json')];
+      const fileNextTo = (name: string): string => path.replace('config.json', name);
+      const classImages = classStrips[fileNextTo('classes.png')];
+      const solver = solvers[fileNextTo('solver.json')];
+      const steps = fastSteps[fileNextTo('solver.json')];
       const card: ModelCard = {
         id,
         title: titleOf(id),
