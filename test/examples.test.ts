@@ -51,7 +51,7 @@ beforeAll(() => {
   renameSync(join(folder, packed), join(folder, TARBALL));
   npm(folder, 'install', '--no-audit', '--no-fund', '--ignore-scripts');
 }, 600_000);
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }), 600_000); // a gigabyte of small files
 
 function npm(cwd: string, ...args: string[]): string {
   return execFileSync('npm', args, { cwd, encoding: 'utf8', shell: process.platform === 'win32' });
