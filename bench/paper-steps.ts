@@ -1,7 +1,7 @@
 /** @file A denoising step and a training step of the paper's image models, with weights from a formula, for timing. */
 
 import { linearNoiseSchedule } from '../src/diffusion/noise-schedule.ts';
-import type { AcditConfig } from '../src/models/acdit/config.ts';
+import { type AcditConfig, tokenSize } from '../src/models/acdit/config.ts';
 import { parameters } from '../src/models/acdit/weights.ts';
 import type { Device } from '../src/runtime/device.ts';
 import { EMPTY_CACHE } from '../src/sampling/cache.ts';
@@ -28,10 +28,10 @@ export interface DenoisingStep {
 
 export async function openDenoisingStep(
   device: Device,
-  size: Size,
+  model: Size | AcditConfig,
   precision?: Precision,
 ): Promise<DenoisingStep> {
-  const config = paperImageConfig(size);
+  const config = typeof model === 'string' ? paperImageConfig(model) : model;
   const shapes = parameters(config);
   // One tensor at a time, as from a file: the predictor keeps its own copy.
   const predictor = await openNoisePredictor(
@@ -41,11 +41,11 @@ export async function openDenoisingStep(
     { precision },
   );
   const latents = float32(
-    [1, config.blockSize, config.channels],
-    new Generator(0).randn(config.blockSize * config.channels),
+    [1, config.blockSize, tokenSize(config)],
+    new Generator(0).randn(config.blockSize * tokenSize(config)),
   );
   const conditions = [
-    { timestep: 500, label: 207 },
+    { timestep: 500, label: Math.min(207, config.classes - 1) },
     { timestep: 500, label: config.classes },
   ];
   const table = await predictor.modulations(conditions);
