@@ -13,6 +13,7 @@ export type {
 export type { IgnoredFiles, SpecialKind } from './folder-files.ts';
 export type { ClipOptions, DatasetKind, DatasetOptions, Split } from './kinds.ts';
 export { type EncodeHooks, type EncodeOptions, type EncodeStart, encodeLatents } from './latents/encode.ts';
+export type { EncodeSource } from './latents/encode-samples.ts';
 export type { LatentsIndex } from './latents/index-file.ts';
 export { type LatentsOptions, openLatents } from './latents/latents-dataset.ts';
 export { type MovingItemsOptions, movingItems } from './moving-items.ts';

@@ -40,4 +40,4 @@ export {
 } from './open-set.ts';
 export type { Features, WorkOptions } from './products.ts';
 export type { StatedProtocols } from './report/metric-table.ts';
-export type { SampleSource } from './sample-source.ts';
+export type { SampleSource, SharedBatches } from './sample-source.ts';

@@ -3,3 +3,4 @@
 export { type WriteBytes, writeFileAtomically } from './atomic-write.ts';
 export { type ByteSource, blobSource, bytesSource, type FilePlace, type StoredFile } from './byte-source.ts';
 export { openFile } from './file-source.ts';
+export type { Part } from './parts.ts';

@@ -13,6 +13,7 @@ export { type EncodeDatasetOptions, type EncodeDatasetResult, encodeDataset } fr
 export {
   type EvaluateSamplesOptions,
   type EvaluateSamplesResult,
+  evaluateOnRanks,
   evaluateSamples,
   writeEvaluationReport,
 } from './evaluate.ts';
