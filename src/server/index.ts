@@ -20,6 +20,7 @@ export { createMetrics, type Metrics } from './metrics.ts';
 export type { ServedModel } from './models.ts';
 export type { AccessEntry } from './observation.ts';
 export { openRedisStore, type SharedStoreOptions } from './redis/store.ts';
+export type { SharedVideosOptions } from './redis/videos.ts';
 export type { PlannedRequest } from './sampling-request.ts';
 export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';
 export { listStaticFiles, type StaticFile, type StaticFiles } from './static-files.ts';

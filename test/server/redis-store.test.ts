@@ -73,6 +73,22 @@ describe.runIf(hasRedis)('a store in Redis', () => {
     }
   });
 
+  it('keeps a large video, and refuses one that is larger than Redis allows', async () => {
+    const redis = await startRedis();
+    const store = await openStore(redis, { silence: 60 });
+    const claim = await add(store);
+    const { video } = claim;
+    const large = Buffer.alloc(9_000_001, 'an odd number of bytes');
+    await claim.complete(large);
+    expect(Buffer.compare((await store.videos.file(video.id, true))!, large)).toBe(0);
+    const client = await redis.connect();
+    await client.send('CONFIG', 'SET', 'proto-max-bulk-len', '1048576');
+    const second = await add(store);
+    await expect(second.complete(large)).rejects.toThrow('the store refused a command');
+    await second.fail(ERROR);
+    expect(await store.videos.get(second.video.id)).toMatchObject({ status: 'failed', error: ERROR });
+  }, 30_000);
+
   it('stops the work of a video that any server deletes', async () => {
     const redis = await startRedis();
     const [one, other] = [await openStore(redis), await openStore(redis)];

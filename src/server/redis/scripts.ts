@@ -148,8 +148,11 @@ for _, id in ipairs(redis.call('ZRANGE', VIDEOS, 0, -1)) do
 end
 return found`),
 
-  /** id → the MP4, or nil. */
-  getMp4: script(`return redis.call('GET', mp4(ARGV[1]))`),
+  /** id → the bytes of the MP4, 0 if there is none. */
+  mp4Size: script(`return redis.call('STRLEN', mp4(ARGV[1]))`),
+
+  /** id, first byte, last byte → these bytes of the MP4. */
+  mp4Bytes: script(`return redis.call('GETRANGE', mp4(ARGV[1]), ARGV[2], ARGV[3])`),
 
   /** id → 1, or 0 if there is none. */
   removeVideo: script(`

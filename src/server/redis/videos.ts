@@ -18,7 +18,7 @@ import {
   type VideoJobs,
   videoDeleted,
 } from '../video-jobs.ts';
-import { RedisClaim } from './claim.ts';
+import { type ClaimOptions, RedisClaim } from './claim.ts';
 import type { RedisArgument, RedisConnection, RedisReply } from './connection.ts';
 import { SCRIPTS } from './scripts.ts';
 
@@ -38,6 +38,9 @@ const ATTEMPTS = 3;
 const BEAT = 1000;
 /** Milliseconds that Redis must have been there before a server takes over: first, owners give their signs of life. */
 const SETTLE = 3000;
+
+/** Bytes that are read at a time, so that a large video is not a reply that takes too long. */
+const PIECE = 4 * 1024 * 1024;
 
 const GAVE_UP = {
   code: 'servers_ended',
@@ -83,10 +86,7 @@ export function redisVideos(connection: RedisConnection, options: SharedVideosOp
       const found = (await evaluate(SCRIPTS.allVideos)) as readonly [Buffer, RedisReply][];
       return found.flatMap(([id, row]) => videoOf(String(id), row) ?? []);
     },
-    async file(id) {
-      const file = await evaluate(SCRIPTS.getMp4, id);
-      return Buffer.isBuffer(file) ? file : undefined;
-    },
+    file: (id) => readMp4(evaluate, id),
     async remove(id) {
       const removed = await evaluate(SCRIPTS.removeVideo, id);
       if (removed !== 1) throw noSuchVideo(id);
@@ -109,6 +109,18 @@ export function redisVideos(connection: RedisConnection, options: SharedVideosOp
     await held.fail(OTHER_VERSION);
     return undefined;
   }
+}
+
+/** Returns the MP4; undefined if there is none. */
+async function readMp4(evaluate: ClaimOptions['evaluate'], id: string): Promise<Buffer | undefined> {
+  const size = Number(await evaluate(SCRIPTS.mp4Size, id));
+  const pieces: Buffer[] = [];
+  for (let start = 0; start < size; start += PIECE) {
+    const bounds = [start, start + PIECE - 1].map(String);
+    pieces.push((await evaluate(SCRIPTS.mp4Bytes, id, ...bounds)) as Buffer);
+  }
+  const file = Buffer.concat(pieces);
+  return size > 0 && file.length === size ? file : undefined; // it may be deleted meanwhile
 }
 
 /** Stands for what is known of a video that another version of the server stored. */
