@@ -7,9 +7,10 @@ import { packageVersion } from '../package-version.ts';
 import { bundledModel, decoderPath, hubModelName, modelPath, openNamedModel } from '../runs/model-path.ts';
 import { machine } from '../runtime/machine.ts';
 import { type AppOptions, createApp, notFound } from './app.ts';
-import { createBackground, DEFAULT_CAPACITY, DEFAULT_LIMITS, type RequestNames } from './context.ts';
+import { createBackground, DEFAULT_CAPACITY, DEFAULT_LIMITS } from './context.ts';
 import { createMetrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
+import type { RequestNames } from './request-names.ts';
 import {
   closeModels,
   describeFailure,

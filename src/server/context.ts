@@ -3,6 +3,7 @@
 import type { ApiError } from '../errors.ts';
 import type { Metrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
+import type { RequestNames } from './request-names.ts';
 import type { Limits } from './sampling-request.ts';
 import type { Store } from './store.ts';
 
@@ -22,14 +23,6 @@ export interface ServerContext {
   readonly closing: AbortSignal;
   /** Told of errors, and of the requests that they belong to. */
   readonly log: (error: ApiError, names?: RequestNames) => void;
-}
-
-/** How a request is known in logs. The fields of the trace are those of the request's `traceparent`, if it has one. */
-export interface RequestNames {
-  readonly request_id: string;
-  readonly trace_id?: string;
-  readonly span_id?: string;
-  readonly trace_flags?: string;
 }
 
 /** Work that no connection waits for; the server waits for it before it ends. */

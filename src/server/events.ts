@@ -3,8 +3,9 @@
 import type { UnderlyingSource } from 'node:stream/web';
 import type { Context } from 'hono';
 import { ApiError } from '../errors.ts';
-import type { RequestNames, ServerContext } from './context.ts';
+import type { ServerContext } from './context.ts';
 import { clientGone, errorBody, toApiError } from './problems.ts';
+import type { RequestNames } from './request-names.ts';
 import { milliseconds } from './time.ts';
 
 /** Often enough that no proxy takes the connection for dead. */

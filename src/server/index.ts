@@ -10,7 +10,6 @@ export {
   type Background,
   createBackground,
   DEFAULT_LIMITS,
-  type RequestNames,
   type ServerContext,
   type ServerLimits,
 } from './context.ts';
@@ -21,6 +20,7 @@ export type { ServedModel } from './models.ts';
 export type { AccessEntry } from './observation.ts';
 export { openRedisStore, type SharedStoreOptions } from './redis/store.ts';
 export type { SharedVideosOptions } from './redis/videos.ts';
+export type { RequestNames } from './request-names.ts';
 export type { PlannedRequest } from './sampling-request.ts';
 export { type ModelSource, type RunningServer, type ServeOptions, startServer } from './serve.ts';
 export { listStaticFiles, type StaticFile, type StaticFiles } from './static-files.ts';

@@ -4,9 +4,9 @@ import { randomUUID } from 'node:crypto';
 import type { Context, MiddlewareHandler } from 'hono';
 import { requestPath } from './addresses.ts';
 import { PATHS } from './api.ts';
-import type { RequestNames } from './context.ts';
 import type { Metrics } from './metrics.ts';
 import { toApiError } from './problems.ts';
+import type { RequestNames } from './request-names.ts';
 
 /** A line of the access log. */
 export interface AccessEntry extends RequestNames {

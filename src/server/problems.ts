@@ -4,7 +4,7 @@ import type { Context } from 'hono';
 import { AcditError, ApiError, type ApiErrorStatus, ArgumentError } from '../errors.ts';
 import { printable, printableMessage } from '../io/printable.ts';
 import type { ErrorBody } from './api.ts';
-import type { RequestNames } from './context.ts';
+import type { RequestNames } from './request-names.ts';
 
 /** Returns any error as the client gets it: without details, unless it is an error of the client or meant to be read. */
 export function toApiError(error: unknown): ApiError {

@@ -22,10 +22,11 @@ import {
   videoRequestSchema,
 } from './api.ts';
 import { readBody, validBody } from './body.ts';
-import type { RequestNames, ServerContext } from './context.ts';
+import type { ServerContext } from './context.ts';
 import { type GenerationEvent, generate, type Job } from './generation.ts';
 import { findModel, type ServedModel, sizeName } from './models.ts';
 import { toApiError } from './problems.ts';
+import type { RequestNames } from './request-names.ts';
 import { planRequest } from './sampling-request.ts';
 import { whenAborted } from './time.ts';
 import type { SharedJobs, VideoClaim, VideoJobs } from './video-jobs.ts';
