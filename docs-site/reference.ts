@@ -60,7 +60,7 @@ export async function writeReference({ strict }: { readonly strict: boolean }): 
     intentionallyNotExported: [
       ...['DATASET_KINDS', 'schema', 'embedderShapes', 'finalShapes', 'StoredLayerWeight'],
       ...['Projection', 'Field', 'Answer', 'Mortal', 'Environment', 'constructors'],
-      ...['FILE_FORMATS', 'MeasuredErrors', 'AcditParts', 'SampleParts'],
+      ...['FILE_FORMATS', 'MeasuredErrors', 'AcditParts', 'SampleParts', 'RequestOptions'],
     ],
     blockTags: [...OptionDefaults.blockTags, '@file'],
     hidePageHeader: true,

@@ -82,6 +82,7 @@ const FLOAT_BYTES = 4;
 /** Reads single weights as float32 while the model is open: what a sampler loads a model from. */
 export function weightSource({ archive, precision }: StoredModel): {
   (name: string, room?: Uint8Array): Promise<Tensor<'float32'>>;
+  /** Returns where a weight is on disk, if the bytes there are its float32 values. */
   placeOf(name: string): FilePlace | undefined;
 } {
   const read = async (name: string, room?: Uint8Array) => toFloat32(await archive.read(name, room));

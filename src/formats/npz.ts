@@ -11,7 +11,7 @@ import type { TensorArchive } from './tensor-archive.ts';
 import { encodeZip, openZip, type ZipMember } from './zip.ts';
 
 /** The arrays of an `.npz` file, each read when asked for, by their names without `.npy`. */
-export interface Npz extends Omit<TensorArchive, 'info' | 'metadata'> {
+export interface Npz extends Omit<TensorArchive, 'info' | 'metadata' | 'placeOf'> {
   /**
    * An array read piece by piece, which may be larger than memory.
    * @throws {FormatError} if there is no such array, or it is in Fortran order.

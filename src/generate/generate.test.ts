@@ -18,7 +18,7 @@ import { framesOf } from '../media/pixels.ts';
 import { unpatchify } from '../models/acdit/layout.ts';
 import { openCpu } from '../runtime/node.ts';
 import { createSampler, finalLatents } from '../sampling/sampler.ts';
-import type { Acdit, GenerateEvent, GenerateOptions, Prompt } from './generate.ts';
+import type { Acdit, GenerateEvent, GenerateOptions, Prompt, StreamOptions } from './generate.ts';
 import { open } from './open.ts';
 import type { GeneratedSample } from './sample.ts';
 
@@ -51,7 +51,7 @@ async function expected(config: typeof tinyPixels, labels: number[], rest: objec
 
 const framesIn = (samples: readonly GeneratedSample[]) => samples.map(({ frames }) => frames);
 
-async function eventsOf(acdit: Acdit, prompt: Prompt, options: GenerateOptions): Promise<GenerateEvent[]> {
+async function eventsOf(acdit: Acdit, prompt: Prompt, options: StreamOptions): Promise<GenerateEvent[]> {
   const events: GenerateEvent[] = [];
   for await (const event of acdit.stream(prompt, options)) events.push(event);
   return events;
