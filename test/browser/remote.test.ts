@@ -73,7 +73,6 @@ describe.skipIf(withoutChromium())('the app on a server', () => {
     const chosen = page.getByRole('combobox', { name: 'Model' }).locator('option:checked');
     await chosen.filter({ hasText: 'fashion-mnist (on the server)' }).waitFor({ state: 'attached' });
     await page.getByRole('radio', { name: 'Bag' }).check();
-    await page.getByRole('slider', { name: 'Steps per block' }).fill('3');
     await page.getByRole('button', { name: 'Make an image' }).click();
     await done();
     await page.getByRole('slider', { name: 'Blocks to keep' }).fill('3');
