@@ -80,7 +80,7 @@ function blockText(
 
 /** Returns the passes of blocks, which are mostly the same. */
 function each(passes: readonly number[]): string {
-  return [...new Set(passes)].join('/');
+  return [...new Set(passes)].join(' or ');
 }
 
 /** Returns the needs as lines. */

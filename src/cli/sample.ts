@@ -46,7 +46,7 @@ import {
 const sampleFlags = {
   labels: {
     value: 'LIST',
-    help: 'classes by name or number: cat,7,"a, b"; or one per block: 3/3/7/7 (default: all of a small model)',
+    help: 'classes by name or number: cat,7,"a, b"; or one per block: 3/3/7/7 (default: all, or 8 of more than 20)',
   },
   'per-class': countFlag('samples of each label (default: 1, 8 without --labels)'),
   count: countFlag('samples in all, divided among the labels; with --npz, labels are drawn at random'),
@@ -57,13 +57,13 @@ const sampleFlags = {
   steps: {
     value: 'N',
     parse: perBlock(wholeNumber()),
-    help: `solver steps per block, or a number for each block: 25/10/10/10 (default: ${DEFAULT_STEPS})`,
+    help: `solver steps per block, or a number for each block: 25/10/10/10 (default: the preset's; exact: ${DEFAULT_STEPS})`,
     aliases: ['sample_step'],
   },
   timesteps: {
     value: 'LIST',
     parse: timestepList,
-    help: 'uniform, logsnr (evenly spaced in log signal-to-noise), or a list: 999,700,400,100 (default: uniform)',
+    help: "uniform, logsnr (evenly spaced in log signal-to-noise), or a list: 999,700,400,100 (default: the preset's; exact: uniform)",
   },
   ...guidanceFlags,
   seed: countFlag('random seed of the noise', {
@@ -73,7 +73,7 @@ const sampleFlags = {
   }),
   solver: choiceFlag(
     solverChoices,
-    `${solverChoices.join(', ')}; tuned is made by acdit tune (default: the first; euler for flow models)`,
+    `${solverChoices.join(', ')}; tuned is made by acdit tune (default: the preset's; exact: the first, or euler for flow models)`,
   ),
   out: { value: 'DIR', default: 'samples', help: 'folder of the images or videos', aliases: ['save_dir'] },
   continue: { value: 'PATH', help: 'continue the first blocks of an image, a video, or a folder of frames' },

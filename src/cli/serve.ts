@@ -68,11 +68,11 @@ const serveFlags = {
     value: 'URL',
     help: 'Redis or Valkey that several servers share: redis://… or rediss://… (default: $ACDIT_STORE)',
   },
-  takeover: countFlag('with --store, seconds until another server makes the video of a silent one', {
+  takeover: countFlag('with --store, seconds of silence after which another server makes a video', {
     value: 'S',
     default: DEFAULT_SILENCE,
   }),
-  'max-videos': countFlag('max videos made or kept; the oldest finished ones make room', {
+  'max-videos': countFlag('max videos made or kept; beyond that, the oldest finished ones are deleted', {
     default: DEFAULT_LIMITS.videos,
   }),
   drain: countFlag('seconds to accept requests after a signal to stop, while /readyz returns 503', {
@@ -111,7 +111,7 @@ export const command = defineCommand({
     "Serve models over HTTP: OpenAI's image and video API, and streams of blocks as they are made. MODEL is as for acdit\n" +
     'sample, or NAME=MODEL to choose what clients call it. Without MODEL, the bundled models are served.',
   flags: serveFlags,
-  examples: ['acdit serve', 'acdit serve models/fashion-mnist clips=runs/my-clips --port 9000'],
+  examples: ['acdit serve', 'acdit serve fashion-mnist clips=runs/my-clips --port 9000'],
   run: async ({ values, positionals: names }, context) => {
     const { report, signal } = context;
     const version = packageVersion();

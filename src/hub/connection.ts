@@ -154,8 +154,8 @@ export async function connected<T>(
 const CLOSED = 'the connection was closed';
 
 const reasons: Record<string, string> = {
-  ENOTFOUND: 'its name cannot be found: is there a network?',
-  EAI_AGAIN: 'its name cannot be looked up: is there a network?',
+  ENOTFOUND: 'its name cannot be found (no network?)',
+  EAI_AGAIN: 'its name cannot be looked up (no network?)',
   ECONNREFUSED: 'the connection was refused',
   ECONNRESET: CLOSED,
   UND_ERR_SOCKET: CLOSED,

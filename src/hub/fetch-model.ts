@@ -168,6 +168,6 @@ async function absent(
       ? [first, `put it at ${path}`]
       : [folder, `put ${names.join(' and ')} into ${dirname(path)}`];
   return new HubError(
-    `${describeLocation(what)} is not in the cache, and ${reason}; ${where}, or give the path of a copy`,
+    `${describeLocation(what)} is not in the cache and cannot be downloaded: ${reason}; ${where}, or give the path of a copy`,
   );
 }

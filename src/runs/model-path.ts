@@ -134,7 +134,7 @@ async function fetched(
   } catch (cause) {
     if (!(cause instanceof HubError) || !looksLikePath(name)) throw cause;
     throw new HubError(
-      `${name}: there is no such path on this machine; on the Hugging Face Hub: ${cause.message}`,
+      `${name}: no such path on this machine; as a name on the Hugging Face Hub: ${cause.message}`,
       { cause },
     );
   } finally {

@@ -5,7 +5,7 @@ import { at } from '../at.ts';
 import { factsOfAll, processorKind } from '../distributed/alike.ts';
 import type { Communicator } from '../distributed/communicator.ts';
 import { dealPieces } from '../distributed/ownership.ts';
-import { formatBytes } from '../io/quantities.ts';
+import { counted, formatBytes } from '../io/quantities.ts';
 import { machine } from '../runtime/machine.ts';
 import { PIECE } from '../training/optimizer.ts';
 
@@ -85,7 +85,7 @@ export function describeRankCheck({ library, ranks, latency, bandwidth }: RankCh
     [
       rank,
       host,
-      `${cores} cores`,
+      counted(cores, 'core'),
       formatBytes(memory),
       processor + (alike ? '' : ' (other vector extensions)'),
     ].join('  '),

@@ -47,9 +47,9 @@ import type { ActiveContext, Reporter, RunContext } from './reporter.ts';
 export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource {
   /** Defaults of the rest: `exact`, or `fast`, those of the solver that was fitted to the model (default: the model's own). */
   readonly preset?: Preset | undefined;
-  /** Solver steps, for all blocks or per block (default: 25, or of a fitted solver its own). */
+  /** Solver steps, for all blocks or per block (default: the preset's; exact: 25). */
   readonly steps?: PerBlock | undefined;
-  /** Where the network is evaluated: spaced uniformly or in log signal-to-noise, or listed (default: uniform). */
+  /** Where the network is evaluated: spaced uniformly or in log signal-to-noise, or listed (default: the preset's; exact: uniform). */
   readonly timesteps?: Timesteps | undefined;
   /** Guidance scale at all noise levels, for all blocks or per block (default: the model's own guidance). */
   readonly cfg?: PerBlock | undefined;
@@ -214,8 +214,8 @@ async function readSolver({ tunedSolver }: StoredModel, { signal }: ActiveContex
 
 /** Describes what the preset `fast` does, where it is a default that was not asked for. */
 function describeFast({ steps, passes }: SamplePlan): string {
-  const [stepsText, passesText] = [steps, passes].map((counts) => [...new Set(counts)].join('/'));
-  return `preset fast: ${stepsText} steps of the tuned solver, ${passesText} passes per block; --preset exact takes the official steps`;
+  const [stepsText, passesText] = [steps, passes].map((counts) => [...new Set(counts)].join(' or '));
+  return `preset fast: ${stepsText} steps of the tuned solver, ${passesText} passes per block; --preset exact uses the official sampler`;
 }
 
 function requireNoise(noise: Tensor<'float32'>, expected: readonly number[]): Tensor<'float32'> {

@@ -32,7 +32,7 @@ export const sampleCount = (most: number) =>
 /** Solver steps of each block. */
 export const stepCount = (most: number) =>
   optional(perBlock(z.int().min(1).max(most))).describe(
-    "solver steps per block (default: 25; fast: the solver's own)",
+    "solver steps per block (default: the preset's; exact: 25, fast: the tuned solver's own)",
   );
 
 const timestepList = z
@@ -49,7 +49,7 @@ const timestepList = z
 const timesteps = optional(
   z.union([z.enum(TIMESTEP_SPACINGS), timestepList, z.array(timestepList).min(1).max(MAX.blocks)]),
 ).describe(
-  'uniform, logsnr (spaced evenly in log signal-to-noise), a falling list, or one such list per block (default: uniform)',
+  "uniform, logsnr (spaced evenly in log signal-to-noise), a falling list, or one such list per block (default: the preset's)",
 );
 
 /** A class by its name or number; `none` means no class. */
@@ -73,11 +73,11 @@ export const samplingFields = {
   steps: stepCount(MAX.steps),
   timesteps,
   cfg_scale: optional(perBlock(z.number().min(0).max(100))).describe(
-    "guidance scale (default: the model's own)",
+    "guidance scale (default: the preset's)",
   ),
   guidance: optional(guidanceSchema.partial()).describe(
     'guidance by noise level and block, instead of cfg_scale: scale; interval, the log signal-to-noise ratios between which ' +
-      "it applies; schedule, constant or linear over blocks (default: the model's own)",
+      "it applies; schedule, constant or linear over blocks (default: the preset's)",
   ),
   solver: optional(z.enum(solverChoices)),
   size: optional(
