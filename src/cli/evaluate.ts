@@ -78,15 +78,17 @@ export const command = defineCommand({
     'acdit evaluate reference.npz samples.npz --report report.html',
     'acdit evaluate images samples --network fashion-mnist',
   ],
-  notes:
-    'REFERENCE and SAMPLES are each a folder of images (at any depth; of one size, or with --size), an .npz file, or an\n' +
-    'IDX file of images. These arrays of an .npz file are used:\n' +
-    "images 'arr_0', uint8 (N, H, W, 3), as the ADM suite has them; or 'features' (N, D) with 'logits' (N, classes); and\n" +
-    "stored statistics 'mu' (D) and 'sigma' (D, D), and 'mu_s' and 'sigma_s' of spatial features, which are then not\n" +
-    "computed. The text 'network' says what the features are of: a Fréchet distance is called FID only if it is\n" +
-    "'inception-2015-12-05' in both.\n" +
-    'Videos are a folder of them (files, or folders of frames), or arr_0 of (N, T, H, W, 3). Their distance is the FVD; which\n' +
-    'clips it is of is part of the output.',
+  notes: [
+    'REFERENCE and SAMPLES are each a folder of images (at any depth; of one size, or with --size), an .npz file, or an ' +
+      'IDX file of images.',
+    "In an .npz file, images are 'arr_0', uint8 (N, H, W, 3), as in the ADM suite. Features are 'features' (N, D) with " +
+      "'logits' (N, classes). Stored statistics are 'mu' (D) and 'sigma' (D, D), and 'mu_s' and 'sigma_s' of spatial " +
+      'features; they are used as they are.',
+    "The text 'network' names the network of the features: a Fréchet distance is called FID only if it is " +
+      "'inception-2015-12-05' in both.",
+    'Videos are a folder of them (files, or folders of frames), or arr_0 of (N, T, H, W, 3). Their distance is the FVD; ' +
+      'the output states which clips were compared.',
+  ].join('\n'),
   run: (args, context) => onRanks(context, args.values, (own, ranks) => runEvaluate(args, own, ranks)),
 });
 

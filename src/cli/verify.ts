@@ -24,10 +24,10 @@ export const command = defineCommand({
   positionals: ['MODEL', 'GOLDEN.npz'],
   summary:
     'Check a model against golden numbers of the official code: tables, sampling, prediction, loss, gradients and\n' +
-    'optimizer steps. A line each with its error max|a-b| / max|b| and its tolerance; exit code 1 on any failure.',
+    'optimizer steps. Prints a line for each, with its error max|a-b| / max|b| and its tolerance. Exit code 1 on any failure.',
   flags: verifyFlags,
   examples: ['acdit verify test/fixtures/golden/image-tiny.pt test/fixtures/golden/image-tiny.npz'],
-  notes: 'With --verbose gradients and updated parameters are listed one by one.',
+  notes: 'With --verbose, gradients and updated parameters are listed one by one.',
   run: async ({ values, positionals: [model, goldenPath] }, context) => {
     if (model === undefined || goldenPath === undefined) {
       throw new ArgumentError('verify needs MODEL and GOLDEN.npz');
