@@ -2,12 +2,11 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { redisAddress } from '../../src/server/redis/address.ts';
 import { RedisConnection } from '../../src/server/redis/connection.ts';
+import { freePort } from './free-port.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /** Whether there is a `redis-server`. Tests without one are skipped, unless ACDIT_REQUIRE_REDIS is set, as in CI. */
@@ -75,12 +74,4 @@ export async function startRedis(...options: readonly string[]): Promise<RedisSe
   await server.start();
   onTestFinished(() => server.kill());
   return server;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
 }
