@@ -256,10 +256,7 @@ describe('training with the hub', () => {
     const resumed = await train('second', ...initFrom, '--steps', '4');
     expect(resumed).toMatchObject({ code: 0 });
     expect(resumed.stderr).toContain('resuming at step 2');
-    expectBadLine(
-      await train('third', '--training.initFrom', 'owner/other'),
-      'owner/other: there is no such path',
-    );
+    expectBadLine(await train('third', '--training.initFrom', 'owner/other'), 'owner/other: no such path');
   });
 });
 
