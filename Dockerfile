@@ -22,8 +22,7 @@ COPY . .
 RUN npm run build && npm run build:web && rm -rf web/dist/assets/models
 
 FROM ${NODE}
-# Without ORT_DISABLE_TELEMETRY, ONNX Runtime writes a device ID to the home folder, and reports its use to Microsoft.
-ENV NODE_ENV=production HF_HOME=/cache ORT_DISABLE_TELEMETRY=1
+ENV NODE_ENV=production HF_HOME=/cache
 RUN install -d -o node -g node /cache
 WORKDIR /app
 COPY --from=packages /app/node_modules node_modules

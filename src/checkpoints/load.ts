@@ -17,7 +17,7 @@ import { hubHint } from './hub-hint.ts';
 import { type OpenOptions, openOfficial } from './official.ts';
 import { openSafetensorsFiles } from './safetensors-files.ts';
 import { CONFIG_FILE, checkedModel, readWeights, type StoredModel, WEIGHTS_FILE } from './stored-model.ts';
-import { findTunedSolver, readTunedSolver } from './tuned-solver.ts';
+import { describedSolver, findTunedSolver, readTunedSolver } from './tuned-solver.ts';
 
 export { CONFIG_FILE, readWeights, type StoredModel, WEIGHTS_FILE, weightSource } from './stored-model.ts';
 
@@ -45,6 +45,7 @@ export async function openModel(path: string, options: OpenOptions = {}): Promis
   return {
     ...model,
     tunedSolver: (signal) => readTunedSolver(path, model, signal),
+    describedSolver: () => describedSolver(path, model.config),
     runAutoencoder: () => runAutoencoder(path),
   };
 }

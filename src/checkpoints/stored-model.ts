@@ -29,6 +29,8 @@ export interface StoredModel {
    * @throws {CheckpointError} if there is none, it is damaged, or was made for another model
    */
   readonly tunedSolver?: (signal?: AbortSignal) => Promise<SolverFile>;
+  /** Reads the solver in the model's folder without its weights, to describe it: it may be that of other weights. */
+  readonly describedSolver?: () => Promise<SolverFile | undefined>;
   /** Returns the path of the autoencoder that the training in the model's folder used (`output.vae`), if it records one. */
   readonly runAutoencoder?: () => Promise<string | undefined>;
 }

@@ -3,7 +3,6 @@
 import { dirname } from 'node:path';
 import type { StoredModel } from '../checkpoints/load.ts';
 import type { SolverFile } from '../checkpoints/solver-file.ts';
-import { describedSolver } from '../checkpoints/tuned-solver.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
@@ -125,9 +124,9 @@ async function readSummary(
     return summarizeModel(`ACDiT-${name} ${kind}`, paperConfig(name, kind));
   }
   const model = namedOrBundled(path, video, '--video without --size');
-  const { config, archive, precision } = await openChosenModel(model, values, context);
+  const { config, archive, precision, describedSolver } = await openChosenModel(model, values, context);
   return closingAfter(archive, async () => {
-    const solver = await describedSolver(model, config);
+    const solver = await describedSolver?.();
     return {
       ...summarizeModel(model, config, (name) => archive.info(name).dtype),
       ...(precision && { precision }),

@@ -22,6 +22,8 @@ export interface Engine {
 
 /** Set to `wasm`, it chooses the WebAssembly build, even if the native one is installed. */
 const CHOICE = 'ACDIT_ENGINE';
+/** Set to 1, ONNX Runtime keeps no device ID and no record of its use in the home folder, and reports nothing. */
+const NO_TELEMETRY = 'ORT_DISABLE_TELEMETRY';
 const INSTALL = 'ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node@';
 
 const require = createRequire(import.meta.url);
@@ -32,6 +34,7 @@ export const engine: Engine = loadEngine();
 function loadEngine(): Engine {
   let problem: unknown;
   if (process.env[CHOICE] !== 'wasm') {
+    process.env[NO_TELEMETRY] ??= '1'; // read once, when the library is loaded
     try {
       const ort = require('onnxruntime-node') as Engine['ort'];
       return { kind: 'native', version: versionOf(ort), ort };

@@ -1,6 +1,6 @@
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { saveModel, storedAs } from '../../src/checkpoints/save.ts';
 import { readImage } from '../../src/media/image.ts';
 import { expectBadInput, runInProcess, spawnCli } from '../support/cli.ts';
@@ -62,6 +62,24 @@ describe('acdit info', () => {
         expect(speed.seconds[part][kind]).toBeCloseTo(needs.macs[part][kind] / fp32, 10);
       }
     }
+  });
+
+  it('counts the passes of the preset fast, also of a model that is named', async () => {
+    const { needs, speed } = await json('fashion-mnist');
+    const { solvers, defaultSteps } = JSON.parse(readFileSync('models/fashion-mnist/solver.json', 'utf8'));
+    const { passes } = solvers.find(({ steps }: { steps: number }) => steps === defaultSteps);
+    expect(needs.fast.passes.reduce((sum: number, count: number) => sum + count) / 4).toBe(passes);
+    expect(needs.fast.macs).toBeLessThan(needs.macs.sample.own / 5);
+    expect(speed.seconds.fast).toBeCloseTo(needs.fast.macs / speed.macsPerSecond.fp32, 10);
+  });
+
+  it('leaves nothing in the home folder', async () => {
+    const home = temporaryFolder();
+    vi.stubEnv('HOME', home);
+    vi.stubEnv('ORT_DISABLE_TELEMETRY', undefined);
+    const { code } = await spawnCli(['info', golden('image-tiny.pt')]).finally(() => vi.unstubAllEnvs());
+    expect(code).toBe(0);
+    expect(readdirSync(home)).toEqual([]);
   });
 
   it('counts the layers of a model in 8 bits at their own speed', async () => {
