@@ -4,7 +4,7 @@ import { ticks } from '../../src/evaluation/report/charts.ts';
 import type { RowResult } from './rows.ts';
 
 const PANEL = { width: 430, height: 320, left: 64, right: 16, top: 56, bottom: 52 };
-const CURVES = { default: '#b8442c', tuned: '#1f5fa8' } as const;
+const CURVES = { uniform: '#b8442c', tuned: '#1f5fa8' } as const;
 const WIDTH = PANEL.width - PANEL.left - PANEL.right;
 const HEIGHT = PANEL.height - PANEL.top - PANEL.bottom;
 

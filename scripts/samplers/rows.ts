@@ -11,7 +11,7 @@ export interface Row {
   readonly name: string;
   readonly title: string;
   /** The curve of the plot that it is a point of; other rows are in the table only. */
-  readonly curve?: 'default' | 'tuned';
+  readonly curve?: 'uniform' | 'tuned';
   /** Passes per block, the mean of all blocks. */
   readonly passes: number;
   readonly settings: SettingsRequest;
@@ -43,7 +43,7 @@ export function rowsOf(config: AcditConfig, tuned: SolverFile): Row[] {
   };
   const even: SettingsRequest = { steps: EVEN_STEPS, timesteps: 'logsnr' };
   return [
-    ...DEFAULT_STEPS.map((steps) => row(`default-${steps}`, `${steps} uniform steps`, { steps }, 'default')),
+    ...DEFAULT_STEPS.map((steps) => row(`default-${steps}`, `${steps} uniform steps`, { steps }, 'uniform')),
     row(`logsnr-${EVEN_STEPS}`, `${EVEN_STEPS} logSNR steps`, even),
     row(`logsnr-${EVEN_STEPS}-guided`, `${EVEN_STEPS} logSNR steps, the tuned guidance`, {
       ...even,
