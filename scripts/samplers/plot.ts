@@ -32,7 +32,7 @@ export function qualityPlot(rows: readonly RowResult[]): string {
   );
   const size = `width="${PANELS.length * PANEL.width}" height="${PANEL.height}"`;
   const style = 'text{font:13px sans-serif;fill:#333}';
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size}><style>${style}</style><rect width="100%" height="100%" fill="white"/>${panels.join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size}><title>Quality against passes per block</title><style>${style}</style><rect width="100%" height="100%" fill="white"/>${panels.join('')}</svg>\n`;
 }
 
 function draw({ title, measured }: Panel, rows: readonly RowResult[]): string {
