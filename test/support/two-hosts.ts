@@ -41,6 +41,7 @@ export function makeHosts() {
     ip('-n', name, 'addr', 'add', `${ADDRESSES[i]}/24`, 'dev', 'cable');
     ip('-n', name, 'link', 'set', 'cable', 'up');
   }
+  NAMES.forEach(waitForCable);
   const agent = join(temporaryFolder(), 'agent.sh');
   const choose = `case $host in ${ADDRESSES[0]}) name=${a};; *) name=${b};; esac`;
   const run = 'exec ip netns exec "$name" unshare --uts sh -c "hostname $name; exec $*"';
@@ -62,6 +63,16 @@ export function makeHosts() {
       args: [ADDRESSES[0], command, ...acrossArgs(name, agent)],
     }),
   };
+}
+
+/** The system reports that a cable works up to a second later; until then, MPICH finds the other host unreachable. */
+function waitForCable(name: string): void {
+  for (let turn = 0; turn < 100; turn++) {
+    const { stdout } = spawnSync('ip', ['-n', name, '-brief', 'link', 'show', 'cable'], { encoding: 'utf8' });
+    if (/\bUP\b.*LOWER_UP/.test(stdout)) return;
+    spawnSync('sleep', ['0.05']);
+  }
+  throw new Error(`the cable of ${name} does not come up`);
 }
 
 function endAll(name: string): void {
