@@ -34,7 +34,8 @@ describe('ONNX Runtime on Node', () => {
       const again = await open(${JSON.stringify(model)}, { threads: 2 });
       const [image] = await acdit.generate('bag', { seed: 1, steps: 3 });
       await again.generate('bag', { seed: 1, steps: 1 });
-      console.log(JSON.stringify([...image.frames[0].data]));`;
+      console.log(JSON.stringify([...image.frames[0].data]));
+      await Promise.all([acdit, again].map((model) => model.dispose()));`;
     const native = run(program);
     expect(native.stderr).toBe('');
     const missing = run(WITHOUT_NATIVE + program);
