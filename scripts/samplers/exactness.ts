@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { at, float32At } from '../../src/at.ts';
+import { at } from '../../src/at.ts';
 import { type StoredModel, weightSource } from '../../src/checkpoints/load.ts';
 import { encodeNpy, parseNpy } from '../../src/formats/npy.ts';
 import type { Device } from '../../src/runtime/device.ts';
@@ -12,12 +12,11 @@ import { createSampler, finalLatents } from '../../src/sampling/sampler.ts';
 import type { SettingsRequest } from '../../src/sampling/settings.ts';
 import { joinAxis } from '../../src/tensor/axes.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
+import { samplesToNoise } from '../../test/support/signal-to-noise.ts';
 import type { Exactness, Row } from './rows.ts';
 
 const REFERENCE_STEPS = 200;
 const BATCH = 16;
-/** Pixels are in [-1, 1]. */
-const PEAK = 2;
 
 /** Compares `count` samples with those of 200 steps in float32, with the same guidance, which are kept in `folder`. */
 export async function exactness(
@@ -44,14 +43,7 @@ export async function exactness(
   }
   const reference = parseNpy(readFileSync(path), path) as Tensor<'float32'>;
   const { latents, seconds } = await latentsOf(model, device, settings, count, precision);
-  const size = latents.data.length / count;
-  const ratios = Array.from({ length: count }, (_, n) => {
-    let sum = 0;
-    for (let i = n * size; i < (n + 1) * size; i++) {
-      sum += (float32At(latents.data, i) - float32At(reference.data, i)) ** 2;
-    }
-    return 10 * Math.log10(PEAK ** 2 / (sum / size));
-  }).sort((a, b) => a - b);
+  const ratios = samplesToNoise(reference, latents);
   const psnr = { median: at(ratios, Math.floor(count / 2)), worstTenth: at(ratios, Math.floor(count / 10)) };
   return { psnr, seconds: seconds / count };
 }

@@ -8,7 +8,7 @@ import { type ByteSource, closingOnError, type FilePlace } from '../io/byte-sour
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { bytesPerElement, type Tensor } from '../tensor/tensor.ts';
 import { parseConfig } from './config-json.ts';
 import { openOfficial } from './official.ts';
 import { unroundedArchive } from './rounded-weights.ts';
@@ -78,9 +78,6 @@ export async function readWeights(
   return weights;
 }
 
-/** Bytes of a float32 element. A program reads them from a file only where they are aligned. */
-const FLOAT_BYTES = 4;
-
 /** Reads single weights as float32 while the model is open: what a sampler loads a model from. */
 export function weightSource({ archive, precision }: StoredModel): {
   (name: string, room?: Uint8Array): Promise<Tensor<'float32'>>;
@@ -92,7 +89,8 @@ export function weightSource({ archive, precision }: StoredModel): {
     placeOf(name: string) {
       if (precision === 'int8' || archive.info(name).dtype !== 'float32') return undefined;
       const place = archive.placeOf?.(name);
-      return place && place.offset % FLOAT_BYTES === 0 ? place : undefined;
+      // A program reads them from a file only where they are aligned.
+      return place && place.offset % bytesPerElement('float32') === 0 ? place : undefined;
     },
   });
 }

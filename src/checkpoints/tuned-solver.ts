@@ -61,12 +61,11 @@ async function storedSolver(
   model: StoredModel,
   signal?: AbortSignal,
 ): Promise<SolverFile | undefined> {
-  const own = await pathInFolder(path);
-  const text = own && (await readFile(own, 'utf8').catch(absent));
+  const own = await readInFolder(path);
   const hasCache = await stat(cacheFolder()).catch(() => undefined);
-  if (text === undefined && !hasCache) return undefined;
+  if (!own && !hasCache) return undefined;
   const fingerprint = await modelFingerprint(model, signal);
-  if (own !== undefined && text !== undefined) return checkedSolver(text, own, fingerprint, model);
+  if (own) return checkedSolver(own.text, own.file, fingerprint, model);
   const cached = cachedPath(fingerprint);
   const kept = await readFile(cached, 'utf8').catch(absent);
   return kept === undefined ? undefined : checkedSolver(kept, cached, fingerprint, model);
@@ -78,9 +77,15 @@ async function storedSolver(
  * @throws {CheckpointError} if it is damaged
  */
 export async function describedSolver(path: string, config: AcditConfig): Promise<SolverFile | undefined> {
-  const own = await pathInFolder(path);
-  const text = own && (await readFile(own, 'utf8').catch(absent));
-  return own === undefined || text === undefined ? undefined : parseSolver(text, own, config);
+  const own = await readInFolder(path);
+  return own && parseSolver(own.text, own.file, config);
+}
+
+/** Reads the file in the model's folder; undefined if there is none. */
+async function readInFolder(path: string): Promise<{ file: string; text: string } | undefined> {
+  const file = await pathInFolder(path);
+  const text = file && (await readFile(file, 'utf8').catch(absent));
+  return file === undefined || text === undefined ? undefined : { file, text };
 }
 
 function checkedSolver(text: string, file: string, fingerprint: string, { config }: StoredModel): SolverFile {

@@ -2,7 +2,7 @@
 
 import { describeGuidance } from '../diffusion/guidance.ts';
 import { printable } from '../io/printable.ts';
-import { counted, grouped } from '../io/quantities.ts';
+import { counted, distinct, grouped } from '../io/quantities.ts';
 import {
   type AcditConfig,
   defaultGuidance,
@@ -78,11 +78,6 @@ function blockText(
   return Number.isInteger(frames) ? `${counted(frames, 'frame')} each` : 'runs of tokens, row by row';
 }
 
-/** Returns the passes of blocks, which are mostly the same. */
-function each(passes: readonly number[]): string {
-  return [...new Set(passes)].join(' or ');
-}
-
 /** Returns the needs as lines. */
 export function needsText({ batch, steps, passes, macs, fast, int8Share, memory }: ModelNeeds): string {
   const rows: readonly (readonly [string, number, number?])[] = [
@@ -90,8 +85,8 @@ export function needsText({ batch, steps, passes, macs, fast, int8Share, memory 
     ['step of the first block', macs.firstBlockStep.plain, macs.firstBlockStep.guided],
     ['step of the last block', macs.lastBlockStep.plain, macs.lastBlockStep.guided],
     [`sample of ${steps} steps per block`, macs.sample.plain, macs.sample.guided],
-    [`  own guidance, ${each(passes)} passes`, macs.sample.own],
-    ...(fast ? [[`  preset fast, ${each(fast.passes)} passes`, fast.macs] as const] : []),
+    [`  own guidance, ${distinct(passes)} passes`, macs.sample.own],
+    ...(fast ? [[`  preset fast, ${distinct(fast.passes)} passes`, fast.macs] as const] : []),
     ['training, of a sample', macs.training],
   ];
   const line = (name: string, values: readonly string[]): string =>

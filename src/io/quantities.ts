@@ -26,3 +26,8 @@ export function counted(count: number, noun: string): string {
 export function grouped(value: number): string {
   return value.toLocaleString('en-US');
 }
+
+/** Returns counts that are mostly the same, each once: `10 or 9`. */
+export function distinct(counts: readonly number[]): string {
+  return [...new Set(counts)].join(' or ');
+}

@@ -5,6 +5,7 @@ import { layerProducts } from '../models/acdit/cost.ts';
 import type { Device } from '../runtime/device.ts';
 import { machine } from '../runtime/machine.ts';
 import { type Precision, requirePrecision } from '../sampling/precision.ts';
+import { passesOfSample } from '../sampling/request.ts';
 import type { Macs, ModelNeeds } from './model-needs.ts';
 import { productSpeeds } from './product-speed.ts';
 
@@ -62,12 +63,7 @@ export async function expectedSpeed(
       firstBlockStep: times(macs.firstBlockStep, 1),
       lastBlockStep: times(macs.lastBlockStep, 1),
       sample: times(macs.sample, steps * config.blocks),
-      ...(fast && {
-        fast: time(
-          fast.macs,
-          fast.passes.reduce((all, count) => all + count),
-        ),
-      }),
+      ...(fast && { fast: time(fast.macs, passesOfSample(fast)) }),
     },
   };
 }

@@ -12,6 +12,7 @@ import type { Guidance } from '../diffusion/guidance.ts';
 import type { SolverChoice } from '../diffusion/solvers/index.ts';
 import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { invalidOption } from '../invalid-option.ts';
+import { distinct } from '../io/quantities.ts';
 import { type AcditConfig, type Preset, tokenSize } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { defaultPrecision, type Precision, requirePrecision } from '../sampling/precision.ts';
@@ -214,7 +215,7 @@ async function readSolver({ tunedSolver }: StoredModel, { signal }: ActiveContex
 
 /** Describes what the preset `fast` does, where it is a default that was not asked for. */
 function describeFast({ steps, passes }: SamplePlan): string {
-  const [stepsText, passesText] = [steps, passes].map((counts) => [...new Set(counts)].join(' or '));
+  const [stepsText, passesText] = [steps, passes].map(distinct);
   return `preset fast: ${stepsText} steps of the tuned solver, ${passesText} passes per block; --preset exact uses the official sampler`;
 }
 

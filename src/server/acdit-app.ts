@@ -11,13 +11,7 @@ import { createBackground, DEFAULT_CAPACITY, DEFAULT_LIMITS } from './context.ts
 import { createMetrics } from './metrics.ts';
 import type { ServedModel } from './models.ts';
 import type { RequestNames } from './request-names.ts';
-import {
-  closeModels,
-  describeFailure,
-  type ModelSource,
-  openServedModel,
-  type ServeOptions,
-} from './serve.ts';
+import { closeModels, failureLog, type ModelSource, openServedModel, type ServeOptions } from './serve.ts';
 import { createMemoryStore } from './store.ts';
 import { takeOverVideos } from './videos.ts';
 
@@ -115,9 +109,7 @@ export function acditApp(options: AcditAppOptions = {}): AcditApp {
     store,
     stopping: stopping.signal,
     closing: closing.signal,
-    log: (error: ApiError, names?: RequestNames) => {
-      if (error.status === 500) log(describeFailure(error), names);
-    },
+    log: failureLog(log),
     ready: () => load().catch(asApiError),
   };
   const app = createApp(context);

@@ -27,9 +27,9 @@ export function healthRoutes(app: Hono, options: HealthOptions): void {
     const answer: Readiness = { status, store: options.store.up ? 'up' : 'down' };
     return c.json(answer, status === 'ready' ? 200 : 503);
   });
-  app.get(PATHS.health, (c) => {
+  app.get(PATHS.health, () => {
     if (options.stopping.aborted) throw options.stopping.reason;
-    return c.json({ status: 'ok' });
+    return alive();
   });
 }
 

@@ -11,7 +11,7 @@ import { resolveSettings } from '../sampling/settings.ts';
 import { allowedOrigins, describeRules, hostRules } from './access.ts';
 import { cleanPublicUrl } from './addresses.ts';
 import { type AppOptions, createApp } from './app.ts';
-import { createBackground, DEFAULT_LIMITS, type ServerLimits } from './context.ts';
+import { createBackground, DEFAULT_LIMITS, type ServerContext, type ServerLimits } from './context.ts';
 import { createGate } from './gate.ts';
 import { cleanApiKey } from './key-text.ts';
 import { type Listener, listen } from './listener.ts';
@@ -132,9 +132,7 @@ async function serveModels(
     draining: draining.signal,
     stopping: stopping.signal,
     closing: closing.signal,
-    log: (error: ApiError, names?: RequestNames) => {
-      if (error.status === 500) options.log(describeFailure(error), names);
-    },
+    log: failureLog(options.log),
   };
   listener.answer(createApp(context).fetch);
   void takeOverVideos(context, draining.signal);
@@ -197,8 +195,9 @@ export async function openServedModel(
   };
 }
 
-/** Returns an error as the log shows it. */
-export function describeFailure(error: ApiError): string {
-  const { cause } = error;
-  return cause instanceof Error ? (cause.stack ?? cause.message) : error.message;
+/** Returns what logs errors of requests, if they are the server's own, with all details. */
+export function failureLog(log: ServeOptions['log']): ServerContext['log'] {
+  return ({ status, cause, message }, names) => {
+    if (status === 500) log(cause instanceof Error ? (cause.stack ?? cause.message) : message, names);
+  };
 }

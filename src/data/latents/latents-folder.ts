@@ -159,17 +159,10 @@ async function putTogether(
   parts: readonly (LatentsIndex | undefined)[],
 ): Promise<LatentsIndex> {
   const of = parts.length;
-  const unfinished = [...parts.keys()].filter((i) => {
-    const part = parts[i];
-    return !part || part.shards.length < shardCount(part);
-  });
-  if (unfinished.length > 0)
-    throw new ConfigError(
-      `${folder}: ${unfinishedParts(
-        unfinished.map((i) => i + 1),
-        of,
-      )}`,
-    );
+  const isFinished = (part: LatentsIndex | undefined): boolean =>
+    part !== undefined && part.shards.length >= shardCount(part);
+  const unfinished = parts.flatMap((part, i) => (isFinished(part) ? [] : [i + 1]));
+  if (unfinished.length > 0) throw new ConfigError(`${folder}: ${unfinishedParts(unfinished, of)}`);
   const shards = Array.from({ length: shardCount(fresh) }, (_, shard) =>
     at(parts[shard % of]!.shards, Math.floor(shard / of)),
   );

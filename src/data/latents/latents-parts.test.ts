@@ -2,26 +2,14 @@ import { copyFileSync, readdirSync, readFileSync, rmSync, truncateSync } from 'n
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fakeEncoder } from '../../../test/support/fake-encoder.ts';
+import { ramps } from '../../../test/support/ramps.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { ConfigError, DatasetError, FormatError } from '../../errors.ts';
-import type { ImageDataset } from '../dataset.ts';
 import { type EncodeOptions, type EncodeStart, encodeLatents } from './encode.ts';
 
-const COUNT = 11;
 const autoencoder = { fingerprint: 'abc', scalingFactor: 0.5 };
 
-const source: ImageDataset = {
-  name: 'ramps',
-  size: COUNT,
-  sampleShape: [1, 1, 8, 8],
-  classNames: ['a', 'b', 'c'],
-  corruptCount: 0,
-  fingerprint: async () => 'ramps',
-  read: async (index) =>
-    index === 3
-      ? undefined
-      : { values: Float32Array.from({ length: 64 }, (_, i) => (index + (i % 8)) / 16), label: index % 3 },
-};
+const source = ramps([3]);
 
 /** Shards of 2, 2, 2, 2, 2 and 1 images. */
 function encode(folder: string, changes: Partial<EncodeOptions> = {}) {

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { fakeEncoder } from '../../../test/support/fake-encoder.ts';
 import { writeIdxDataset } from '../../../test/support/idx-files.ts';
+import { RAMPS, ramps } from '../../../test/support/ramps.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { AcditError, ConfigError, DatasetError, FormatError } from '../../errors.ts';
 import { Generator } from '../../tensor/generator.ts';
@@ -22,27 +23,7 @@ import { readIndex } from './index-file.ts';
 import { createShardPool, type LatentsOptions, openLatents, samplePosterior } from './latents-dataset.ts';
 import { type Shard, writeShard } from './shard.ts';
 
-const COUNT = 11;
 const autoencoder = { fingerprint: 'abc', scalingFactor: 0.5 };
-
-/** Image i is a ramp from left to right that begins at i / 16, with label i % 3; those in `corrupt` cannot be read. */
-function ramps(corrupt: readonly number[] = []): ImageDataset {
-  return {
-    name: 'ramps',
-    size: COUNT,
-    sampleShape: [1, 1, 8, 8],
-    classNames: ['a', 'b', 'c'],
-    corruptCount: 0,
-    fingerprint: async () => 'ramps',
-    async read(index) {
-      if (corrupt.includes(index)) return undefined;
-      return {
-        values: Float32Array.from({ length: 64 }, (_, i) => (index + (i % 8)) / 16),
-        label: index % 3,
-      };
-    },
-  };
-}
 
 /** The mean of the first latent of image i: half a step beyond its start. */
 const firstLatent = (index: number): number => ((index + 0.5) / 16) * autoencoder.scalingFactor;
@@ -73,12 +54,12 @@ describe('encoded images', () => {
     expect(index.shards.map(({ samples }) => samples)).toEqual([4, 4, 3]);
     const dataset = await open(folder);
     expect(dataset).toMatchObject({
-      size: COUNT,
+      size: RAMPS,
       sampleShape: [1, 1, 4, 4],
       classNames: ['a', 'b', 'c'],
       autoencoder: { ...autoencoder, downsampling: 2 },
     });
-    for (let i = 0; i < COUNT; i++) {
+    for (let i = 0; i < RAMPS; i++) {
       const { values, label } = (await read(dataset, i))!;
       expect(label).toBe(i % 3);
       expect(values[0]).toBeCloseTo(firstLatent(i), 5);
@@ -160,7 +141,7 @@ describe('encoded images', () => {
 
   it('need one that is good', async () => {
     const folder = temporaryFolder();
-    await encodeTo(folder, { source: ramps(Array.from({ length: COUNT }, (_, i) => i)) });
+    await encodeTo(folder, { source: ramps(Array.from({ length: RAMPS }, (_, i) => i)) });
     await expect(openLatents(folder)).rejects.toThrow(DatasetError);
     await expect(openLatents(folder)).rejects.toThrow(/holds no sample/);
   });
@@ -180,7 +161,7 @@ describe('encoding', () => {
     const encoder = fakeEncoder();
     await encodeTo(stopped, { encoder });
     expect(contents(stopped)).toEqual(contents(straight));
-    expect(encoder.encoded()).toBe(2 * (COUNT - 4 * Math.floor(count / 4)));
+    expect(encoder.encoded()).toBe(2 * (RAMPS - 4 * Math.floor(count / 4)));
   });
 
   it('does nothing when all is done, and makes again what is damaged or missing', async () => {

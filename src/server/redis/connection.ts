@@ -130,6 +130,11 @@ export class RedisConnection {
     }
   }
 
+  /** Runs a script, which names the keys that it uses itself. */
+  evaluate(script: string, ...args: readonly RedisArgument[]): Promise<RedisReply> {
+    return this.send('EVAL', script, '0', ...args);
+  }
+
   close(): void {
     this.#closed = true;
     if (this.#client.isOpen) this.#client.destroy();

@@ -14,20 +14,12 @@ export function redisFiles(
     async add({ bytes, type }) {
       const name = randomUUID();
       const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      await connection.send(
-        'EVAL',
-        SCRIPTS.addFile,
-        '0',
-        name,
-        type,
-        content,
-        String(lifetime),
-        String(capacity),
-      );
+      const limits = [lifetime, capacity].map(String);
+      await connection.evaluate(SCRIPTS.addFile, name, type, content, ...limits);
       return name;
     },
     async get(name) {
-      const reply = await connection.send('EVAL', SCRIPTS.getFile, '0', name);
+      const reply = await connection.evaluate(SCRIPTS.getFile, name);
       if (!Array.isArray(reply)) return undefined;
       const [type, bytes] = reply;
       return Buffer.isBuffer(bytes) ? { type: String(type), bytes } : undefined;

@@ -19,7 +19,7 @@ import {
   videoDeleted,
 } from '../video-jobs.ts';
 import { type ClaimOptions, RedisClaim } from './claim.ts';
-import type { RedisArgument, RedisConnection, RedisReply } from './connection.ts';
+import type { RedisConnection, RedisReply } from './connection.ts';
 import { SCRIPTS } from './scripts.ts';
 
 /** How videos are shared. */
@@ -59,8 +59,7 @@ export function redisVideos(connection: RedisConnection, options: SharedVideosOp
   const interval = Math.min(BEAT, lease / 4);
   /** Work of this server, by the ids of the videos. */
   const working = new Map<string, AbortController>();
-  const evaluate = (script: string, ...args: RedisArgument[]): Promise<RedisReply> =>
-    connection.send('EVAL', script, '0', ...args);
+  const evaluate: ClaimOptions['evaluate'] = (script, ...args) => connection.evaluate(script, ...args);
 
   function claim(video: Video, owner: string, work: AbortController): VideoClaim {
     working.set(video.id, work);

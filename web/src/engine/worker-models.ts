@@ -15,6 +15,7 @@ import {
   weightSource,
 } from '../../../src/browser/index.ts';
 import { withTunedSolver } from '../../../src/browser/tuned-solver.ts';
+import type { TunedSolver } from '../../../src/diffusion/tuned-solver.ts';
 import { withArLength } from '../model/ar-lengths.ts';
 import { blockConfig, tensorOf } from '../model/values.ts';
 import type { Order, Progress } from './engine.ts';
@@ -30,19 +31,18 @@ export function createModels(openDevice: OpenDevice) {
   const samplers = new Map<string, Sampler>();
 
   async function samplerFor(
-    { model, arLength, preset }: Order,
+    { model, arLength }: Order,
     choice: DeviceChoice,
     signal: AbortSignal,
   ): Promise<{ sampler: Sampler; device: Device }> {
     const device = await openDevice(choice);
-    const key = `${model} ${arLength ?? ''} ${preset ?? ''} ${device.name}`;
+    const key = `${model} ${arLength ?? ''} ${device.name}`;
     const known = samplers.get(key);
     if (known) return { sampler: known, device };
     const open = await files.open(model, signal);
     const config = withArLength(open.config, arLength);
     requireMemory(config);
-    const tuned = preset === 'fast' ? await open.tunedSolver?.(signal) : undefined;
-    const sampler = await createSampler({ config, tuned, weights: weightSource(open), device, signal });
+    const sampler = await createSampler({ config, weights: weightSource(open), device, signal });
     samplers.set(key, sampler);
     for (const [oldest, { dispose }] of [...samplers].slice(0, -KEPT)) {
       samplers.delete(oldest);
@@ -56,17 +56,20 @@ export function createModels(openDevice: OpenDevice) {
     async open({ id, place }: OpenCall, signal: AbortSignal): Promise<OpenedModel[]> {
       files.add(id, place);
       if (place.kind === 'urls') return [];
-      const { config, tunedSolver } = await files.open(id, signal);
+      const { config } = await files.open(id, signal);
       const bytes = requireMemory(config);
-      return [{ kind: 'model', config, fastSteps: (await tunedSolver?.(signal))?.defaultSteps, bytes }];
+      const solver = await files.tunedSolver(id, signal);
+      return [{ kind: 'model', config, fastSteps: solver?.defaultSteps, bytes }];
     },
 
     async *sample({ order, device: choice }: SampleCall, signal: AbortSignal): AsyncGenerator<Progress> {
       yield { kind: 'loading' };
       const { sampler, device } = await samplerFor(order, choice, signal);
       yield { kind: 'started', device: deviceName(device, sampler) };
+      const tuned = order.preset === 'fast' ? await files.tunedSolver(order.model, signal) : undefined;
+      const request = { ...requestOf(sampler.config, order, signal), ...(tuned && { tuned }) };
       const start = performance.now();
-      for await (const event of sampler.sample(requestOf(sampler.config, order, signal))) {
+      for await (const event of sampler.sample(request)) {
         yield progressOf(event, start);
       }
     },
@@ -77,14 +80,24 @@ export function createModels(openDevice: OpenDevice) {
 function createModelFiles() {
   const places = new Map<string, ModelPlace>();
   const stored = new Map<string, StoredModel>();
+  const solvers = new Map<string, TunedSolver>();
+
+  async function open(id: string, signal: AbortSignal): Promise<StoredModel> {
+    const place = places.get(id);
+    if (!place) throw new ArgumentError(`there is no model '${id}' here; open it again`);
+    const model = stored.get(id) ?? (await openPlace(place, signal));
+    stored.set(id, model);
+    return model;
+  }
+
   return {
     add: (id: string, place: ModelPlace) => places.set(id, place),
-    async open(id: string, signal: AbortSignal): Promise<StoredModel> {
-      const place = places.get(id);
-      if (!place) throw new ArgumentError(`there is no model '${id}' here; open it again`);
-      const model = stored.get(id) ?? (await openPlace(place, signal));
-      stored.set(id, model);
-      return model;
+    open,
+    /** Returns the solver that was fitted to a model, if there is one; it is compared with the weights once. */
+    async tunedSolver(id: string, signal: AbortSignal): Promise<TunedSolver | undefined> {
+      const solver = solvers.get(id) ?? (await (await open(id, signal)).tunedSolver?.(signal));
+      if (solver) solvers.set(id, solver);
+      return solver;
     },
   };
 }
