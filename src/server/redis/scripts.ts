@@ -6,7 +6,7 @@
  *     acdit:1:making     sorted set: ids of videos that are being made, by the end of their claims in milliseconds
  *     acdit:1:video:ID   hash: what is known of a video, its owner, and how many servers began it
  *     acdit:1:mp4:ID     the finished MP4
- *     acdit:1:files      sorted set: NAME:BYTES of all files, by their end in milliseconds
+ *     acdit:1:files      sorted set: NAME:BYTES of all files, by their end in microseconds
  *     acdit:1:bytes      the bytes of all files
  *     acdit:1:file:NAME  hash: type and bytes
  */
@@ -163,7 +163,7 @@ return 1`),
   /** name, type, bytes, lifetime, capacity. */
   addFile: script(`
 local name, size, lifetime, capacity = ARGV[1], #ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local entry, now = name .. ':' .. size, millis()
+local entry, now = name .. ':' .. size, micros()
 if redis.call('ZSCORE', FILES, entry) then return 1 end
 local function remove(old)
   redis.call('ZREM', FILES, old)
@@ -174,7 +174,7 @@ for _, old in ipairs(redis.call('ZRANGEBYSCORE', FILES, '-inf', now)) do remove(
 if redis.call('ZCARD', FILES) == 0 then redis.call('SET', BYTES, 0) end
 redis.call('HSET', P .. 'file:' .. name, 'type', ARGV[2], 'bytes', ARGV[3])
 redis.call('PEXPIRE', P .. 'file:' .. name, lifetime * 1000)
-redis.call('ZADD', FILES, now + lifetime * 1000, entry)
+redis.call('ZADD', FILES, now + lifetime * 1000000, entry)
 redis.call('INCRBY', BYTES, size)
 while tonumber(redis.call('GET', BYTES)) > capacity do
   local oldest = redis.call('ZRANGE', FILES, 0, 0)[1]
