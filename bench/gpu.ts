@@ -2,7 +2,8 @@
  * @file A denoising step with guidance on a GPU, one row per model and precision: seconds, share of the card's peak, and what
  * crosses between the host and the card. The peak is that of large products on the card itself, in the same precision; as
  * their results come back to the host, it is the difference between a chain of many products and one of few.
- * Usage: npm run bench:gpu -- DEVICE [sizes: B,XL, or tiny] [tokens cached: 512] [repeats: 9]
+ * Usage: npm run bench:gpu -- DEVICE [sizes: B,XL, or tiny] [tokens cached: 512] [repeats: 9] [Python]
+ * With a Python whose PyTorch has CUDA, a row of each size is PyTorch's, in half floats and recorded as a CUDA graph.
  */
 
 import { get } from '../src/at.ts';
@@ -18,8 +19,9 @@ import { bytesPerElement, elementCount, float32, type Tensor } from '../src/tens
 import { tinyConfig } from '../test/support/tiny-config.ts';
 import { median, time } from './matrix-speed.ts';
 import { BRANCHES, openDenoisingStep, type Size } from './paper-steps.ts';
+import { startPeer } from './torch-peer.ts';
 
-const [name = 'webgpu', sizes = 'B,XL', cached = '512', repeats = '9'] = process.argv.slice(2);
+const [name = 'webgpu', sizes = 'B,XL', cached = '512', repeats = '9', python] = process.argv.slice(2);
 const isTiny = sizes === 'tiny';
 /** Width of the products that the peak is measured with, and how many are in the chains. */
 const [WIDTH, FEW, MANY] = isTiny ? [64, 1, 9] : [4096, 1, 17];
@@ -90,6 +92,19 @@ async function peak(device: Device, precision: Precision): Promise<number> {
   return (2 * WIDTH ** 3 * (MANY - FEW)) / (Number(long) - Number(short));
 }
 
+/** Why there is no such device here; undefined if there is one. */
+async function missing(device: (typeof ACCELERATORS)[number]): Promise<string | undefined> {
+  try {
+    const opened = await openAccelerator(device);
+    await opened.dispose();
+    return undefined;
+  } catch (error) {
+    if (error instanceof DeviceError) return error.message;
+    throw error;
+  }
+}
+
+/** One line of the table. */
 async function row(size: string, precision: Precision): Promise<string> {
   const { device, crossings } = counting(await openAccelerator(name as (typeof ACCELERATORS)[number]));
   try {
@@ -121,13 +136,28 @@ async function row(size: string, precision: Precision): Promise<string> {
   }
 }
 
-if (!ACCELERATORS.some((known) => known === name))
-  throw new Error(`the device must be one of ${ACCELERATORS.join(', ')}`);
+/** PyTorch's line of the table. */
+async function peerRow(python: string, size: string): Promise<string> {
+  const peer = await startPeer(python, ['step', size, cached, 'cuda-fp16']);
+  const seconds: number[] = [];
+  for (let i = 0; i < Number(repeats); i++) seconds.push(await peer.step());
+  peer.stop();
+  return `| ${size} | PyTorch, fp16 | ${median(seconds).toFixed(4)} | | | | | |`;
+}
+
+const known = ACCELERATORS.find((accelerator) => accelerator === name);
+const reason = known ? await missing(known) : `the device must be one of ${ACCELERATORS.join(', ')}`;
+if (reason !== undefined) {
+  console.error(reason);
+  process.exit(2);
+}
 console.log(`${name}, ${isTiny ? 'one block' : `${cached} tokens`} cached, medians of ${repeats} steps`);
 console.log(
   '| model | precision | seconds | share of peak | peak, TFLOP/s | runs | tensors that cross | MB that cross |',
 );
 console.log('| --- | --- | --- | --- | --- | --- | --- | --- |');
-for (const size of sizes.split(','))
+for (const size of sizes.split(',')) {
   for (const precision of ['fp32', 'fp16'] as const) console.log(await row(size, precision));
+  if (python) console.log(await peerRow(python, size));
+}
 process.exit();

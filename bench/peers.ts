@@ -5,15 +5,15 @@
  * Usage: npm run bench:peers -- step|train [B|L|XL|H] [tokens cached: 0, 256, 512 or 768] [repeats]
  */
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { openCpu } from '../src/runtime/node.ts';
 import type { Precision } from '../src/sampling/precision.ts';
 import { median, time } from './matrix-speed.ts';
 import { openDenoisingStep, openTrainingStep, type Size } from './paper-steps.ts';
 import { processor } from './processor.ts';
+import { startPeer } from './torch-peer.ts';
 
 const FOLDER = resolve('.cache/peers');
 const PYTHON = join(FOLDER, 'bin/python');
@@ -42,7 +42,9 @@ console.log(
   `| PyTorch | its seconds | ${columns.join(' | ')} |\n| --- | --- |${' --- |'.repeat(columns.length)}`,
 );
 for (const variant of VARIANTS[kind]) {
-  const peer = await startPeer([kind, size, ...(kind === 'step' ? [String(cached)] : []), variant]);
+  const peer = await startPeer(PYTHON, [kind, size, ...(kind === 'step' ? [String(cached)] : []), variant], {
+    LD_LIBRARY_PATH: STAND_INS,
+  });
   const theirs: number[] = [];
   const own = Object.values(ours).map((step) => ({ step, seconds: [] as number[] }));
   for (let i = 0; i < repeats; i++) {
@@ -74,31 +76,4 @@ function install(): void {
   run(PYTHON, '-m', 'pip', 'install', '--quiet', '--no-deps', '-r', join(SOURCES, 'requirements.txt'));
   run(PYTHON, join(SOURCES, 'without_cuda.py'), STAND_INS);
   writeFileSync(installed, list);
-}
-
-interface Peer {
-  /** Seconds of one step. */
-  step(): Promise<number>;
-  stop(): void;
-}
-
-async function startPeer(options: readonly string[]): Promise<Peer> {
-  const child = spawn(PYTHON, [join(SOURCES, 'torch_peer.py'), ...options], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, LD_LIBRARY_PATH: STAND_INS, PYTHONWARNINGS: 'ignore' },
-  });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const nextLine = async (): Promise<string> => {
-    const { done, value } = await lines.next();
-    if (done) throw new Error(`the PyTorch program ended: ${options.join(' ')}`);
-    return value;
-  };
-  if ((await nextLine()) !== 'ready') throw new Error('the PyTorch program did not start');
-  return {
-    async step() {
-      child.stdin.write('\n');
-      return Number(await nextLine());
-    },
-    stop: () => child.stdin.end(),
-  };
 }

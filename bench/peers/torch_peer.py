@@ -1,7 +1,8 @@
-"""ACDiT's transformer in PyTorch, as one would write it for a CPU: the same products as ours, fused attention, the usual
-layers. Serves bench/peers.ts: for each line on standard input it runs one step and prints the seconds it took.
+"""ACDiT's transformer in PyTorch, as one would write it: the same products as ours, fused attention, the usual layers.
+Serves bench/peers.ts and bench/gpu.ts: for each line on standard input it runs one step and prints the seconds it took.
 Usage: torch_peer.py step SIZE CACHED VARIANT, or torch_peer.py train SIZE VARIANT
-VARIANT: float32, bf16, compiled, compiled-bf16, or int8 (dynamic, of the layers' products; only for step)
+VARIANT: float32, bf16, compiled, compiled-bf16, or int8 (dynamic, of the layers' products; only for step), on the CPU;
+cuda-fp16: on an NVIDIA card, recorded as a CUDA graph (only for step)
 """
 
 import os
@@ -60,7 +61,9 @@ def random(*shape: int, dtype=torch.float32) -> torch.Tensor:
 def denoising_step(size: str, cached: int, variant: str):
     """One pass over a block in two guidance branches that attends `cached` tokens."""
     depth, width = SIZES[size]
-    dtype = torch.bfloat16 if variant.endswith("bf16") else torch.float32
+    dtype = torch.bfloat16 if variant.endswith("bf16") else torch.float16 if variant == "cuda-fp16" else torch.float32
+    if variant == "cuda-fp16":
+        torch.set_default_device("cuda")
     layers = torch.nn.ModuleList([Layer(width) for _ in range(depth)]).to(dtype).eval()
     if variant == "int8":
         layers = torch.ao.quantization.quantize_dynamic(layers, {torch.nn.Linear}, dtype=torch.qint8)
@@ -85,7 +88,25 @@ def denoising_step(size: str, cached: int, variant: str):
         with torch.inference_mode():
             run(x, condition)
 
-    return step
+    return recorded(step) if variant == "cuda-fp16" else step
+
+
+def recorded(step):
+    """The step as a CUDA graph; it returns when the card has finished."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):  # libraries set themselves up, which cannot be recorded
+            step()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+
+    def replay():
+        graph.replay()
+        torch.cuda.synchronize()
+
+    return replay
 
 
 def training_step(size: str, variant: str):
