@@ -98,7 +98,7 @@ export function needsText({ batch, steps, passes, macs, fast, int8Share, memory 
     ...rows.map(([name, plain, guided]) =>
       line(name, [...counts(plain), ...(guided === undefined ? [] : counts(guided))]),
     ),
-    `with --precision int8, up to ${(100 * int8Share).toFixed(1)}% of a step's products with weights are in 8 bits (those of outliers are not)`,
+    `with --precision int8, up to ${(100 * int8Share).toFixed(1)}% of a step's products with weights are in 8 bits (not those with outliers)`,
     `memory for ${batch} at a time, about`,
     memoryLine('to sample with guidance', sampling),
     memoryLine('  in 8 bits', int8),

@@ -1,9 +1,10 @@
 // @module-tag slow
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { TestCalls } from '../../test/support/remote-calls.ts';
 import { ApiError, DeviceError } from '../errors.ts';
@@ -143,6 +144,18 @@ describe('a worker thread', () => {
     const data = await remote.call('fill', { size: 10, value: 3 });
     expect(data).toEqual(new Float32Array(10).fill(3));
     expect(await remote.call('left', undefined)).toBe(0);
+  });
+
+  it('starts from a program that Node gets as text', async () => {
+    const program = `
+      import { connect } from ${JSON.stringify(new URL('./remote.ts', import.meta.url).href)};
+      import { startWorkerThread } from ${JSON.stringify(new URL('./node.ts', import.meta.url).href)};
+      const remote = connect(startWorkerThread(new URL(${JSON.stringify(new URL('remote-thread.mjs', SUPPORT).href)}), 'it'));
+      console.log((await remote.call('fill', { size: 2, value: 3 })).join());
+      await remote.dispose();`;
+    const args = ['--import', LOADER, '--max-old-space-size=200', '--input-type=module', '--eval', program];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    expect(stdout).toBe('3,3\n');
   });
 });
 

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import type { Socket } from 'node:net';
-import { parentPort, Worker } from 'node:worker_threads';
+import { parentPort, Worker, type WorkerOptions } from 'node:worker_threads';
 import { DeviceError } from '../errors.ts';
 import { leaveStopSignalsToParent } from '../stop-signals.ts';
 import type { Calls, OwnerPort, Port } from './protocol.ts';
@@ -76,6 +76,17 @@ function argumentsForFiles(args: readonly string[]): string[] {
   );
 }
 
+/**
+ * Returns options of a worker thread, which takes over Node's arguments. `--input-type` is only for the program that is a
+ * text, so with it the thread is given those arguments that load modules; Node refuses others.
+ */
+function threadOptions(args: readonly string[]): WorkerOptions {
+  if (!args.some((arg) => arg.startsWith('--input-type'))) return {};
+  const loads = /^(--import|--require|-r|--conditions|-C)(=|$)/;
+  const takesNext = (arg: string | undefined): boolean => loads.test(arg ?? '') && !arg?.includes('=');
+  return { execArgv: args.filter((arg, i) => loads.test(arg) || takesNext(args[i - 1])) };
+}
+
 /** Sets whether this process waits for a child to end before it ends. */
 function keepAlive(child: ChildProcess, busy: boolean): void {
   const handles = [child, child.channel, child.stderr as Socket | null];
@@ -102,7 +113,7 @@ export function serveChild<C extends Calls<C>>(handlers: Handlers<C>): void {
  * @param name what to call it in messages
  */
 export function startWorkerThread(program: URL, name: string): OwnerPort {
-  const worker = new Worker(program);
+  const worker = new Worker(program, threadOptions(process.execArgv));
   const ended = new Promise<Error>((resolve) => {
     worker.on('error', (cause) => resolve(new DeviceError(`${name} failed: ${cause.message}`, { cause })));
     worker.once('exit', (code) => resolve(endedEarly(name, `exit code ${code}`)));
