@@ -131,6 +131,19 @@ describe('makeFolders', () => {
 });
 
 describe('writeFileAtomically', () => {
+  it("writes with the file handles of Yarn's Plug'n'Play, which have no sync()", async () => {
+    const handle = await open(folder);
+    await handle.close();
+    const sync = vi.spyOn(Object.getPrototypeOf(handle), 'sync');
+    sync.mockRejectedValue(new Error('Method not implemented.'));
+    try {
+      await writeFileAtomically(join(folder, 'it'), (write) => write(content));
+    } finally {
+      sync.mockRestore();
+    }
+    expect([...(await readFile(join(folder, 'it')))]).toEqual([...content]);
+  });
+
   it('replaces the file when all is written, and leaves nothing else', async () => {
     const path = join(folder, 'x');
     await writeFile(path, 'old');

@@ -9,7 +9,7 @@ import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { at, take } from '../at.ts';
 import { AcditError, ArgumentError, FormatError } from '../errors.ts';
-import { companionFile, flushFolder, namingFile, writeAll } from '../io/atomic-write.ts';
+import { companionFile, flushFile, flushFolder, namingFile, writeAll } from '../io/atomic-write.ts';
 import { closingAfter, closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import { parseJson } from '../io/json.ts';
@@ -186,7 +186,7 @@ export class ResumableNpz {
   /** Makes the rows safe, and then notes them in the journal. */
   async #save(): Promise<void> {
     const { partial, journal, made } = this.#layout;
-    await namingFile(partial, () => this.#file.sync());
+    await namingFile(partial, () => flushFile(this.#file));
     if (at(this.#marks, -1).rows !== this.rows) {
       await this.#requireAsLeft();
       this.#marks = withMark(this.#marks, this.#written);

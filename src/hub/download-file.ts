@@ -3,7 +3,7 @@
 import { type FileHandle, lstat, rename, rm } from 'node:fs/promises';
 import { basename, dirname, sep } from 'node:path';
 import { AcditError, HubError } from '../errors.ts';
-import { makeFolders } from '../io/atomic-write.ts';
+import { flushFile, makeFolders } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { isFile, missingSpace } from '../io/file-source.ts';
 import { removeAbandonedLock, takeLock } from '../io/lock.ts';
@@ -175,7 +175,7 @@ async function downloadBlob(file: HubFile, info: FileInfo, blob: string): Promis
     await requireSpace(file, dirname(blob), size - start);
     file.emit({ kind: 'start', done: start, size });
     await transfer(file, info, target, start);
-    await target.sync();
+    await flushFile(target);
     if (!(await hasChecksum(file, target, size, checksum))) {
       await rm(incomplete, { force: true });
       throw file.error(

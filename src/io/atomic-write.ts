@@ -4,8 +4,10 @@
  */
 
 import { createHash, randomBytes } from 'node:crypto';
+import { fsync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { AcditError } from '../errors.ts';
 
 /** One system call writes at most 2^31 - 1 bytes. */
@@ -30,7 +32,7 @@ export async function writeFileAtomically(
   await renamed(path, temporary, target, async () => {
     try {
       await produce((bytes) => namingFile(path, () => writeAll(file, bytes)));
-      await namingFile(path, () => file.sync());
+      await namingFile(path, () => flushFile(file));
     } finally {
       await namingFile(path, () => file.close());
     }
@@ -153,10 +155,15 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array, position?: n
   }
 }
 
+/** Flushes a file to disk, by its number: Yarn's Plug'n'Play replaces handles by ones that cannot. */
+export async function flushFile({ fd }: FileHandle): Promise<void> {
+  await promisify(fsync)(fd);
+}
+
 /** Make a rename itself survive a power cut, where the system lets folders be flushed. */
 export async function flushFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r').catch(() => undefined);
-  await handle?.sync().catch(() => undefined);
+  if (handle) await flushFile(handle).catch(() => undefined);
   await handle?.close();
 }
 
