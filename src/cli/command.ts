@@ -13,6 +13,8 @@ export interface CommandArguments<F extends Flags> {
   readonly given: ReadonlySet<string>;
   readonly positionals: readonly string[];
   readonly free: readonly (readonly [name: string, value: string])[];
+  /** All arguments as they were given. */
+  readonly line: readonly string[];
 }
 
 /** Where a command reports, and what stops it. */
@@ -72,7 +74,7 @@ export function defineCommand<const F extends Flags>(definition: CommandDefiniti
       const named = (error: unknown): unknown => namingFlag(error, flags);
       const context = { report, signal, terminal, named };
       try {
-        const code = await definition.run({ values, given, positionals, free }, context);
+        const code = await definition.run({ values, given, positionals, free, line: args }, context);
         return typeof code === 'number' ? code : 0;
       } catch (error) {
         throw named(error);

@@ -4,12 +4,14 @@ import { readFile } from 'node:fs/promises';
 import { attempt } from '../attempt.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
 import { isRecord, parseJson } from '../io/json.ts';
-import { parseRecipe, type Recipe } from '../training/recipe.ts';
+import { printable } from '../io/printable.ts';
+import { recipeOfRun } from '../runs/run-record.ts';
+import { parseRecipeDraft, type RecipeDraft } from '../training/recipe.ts';
 import { type FlagValues, optionName } from './flags.ts';
 import { pixelFlags } from './shared-flags.ts';
 
-/** Any key of a recipe: `--training.warmupSteps 100`. */
-export const RECIPE_KEY = /^(model|data|training|output|evaluation)\./;
+/** Any key of a recipe: `--training.warmupSteps 100`, or a section that may be left out: `--evaluation null`. */
+export const RECIPE_KEY = /^(model|data|training|output|evaluation)\.|^evaluation$/;
 
 /** Texts even if they look like numbers. */
 const TEXT_KEYS = new Set([
@@ -43,16 +45,24 @@ function shortFlag(key: string, value: string, help: string) {
 
 type JsonObject = Record<string, unknown>;
 
+/** Where a recipe comes from: a file, a run, or flags alone. */
+export interface RecipeSource {
+  /** The JSON file. */
+  readonly path: string | undefined;
+  /** Folder of the run whose recipe another run begins with. */
+  readonly from: string | undefined;
+}
+
 /**
  * Read a recipe, replace what flags say, and check the whole.
- * @param path the JSON file; without it all must come from flags.
- * @throws {ArgumentError} if the file cannot be read; {ConfigError} if the recipe is not valid.
+ * @throws {ArgumentError} if the file cannot be read, or the folder is not that of a run; {ConfigError} if the recipe is not
+ * valid.
  */
 export async function readRecipe(
-  path: string | undefined,
+  { path, from }: RecipeSource,
   short: FlagValues<typeof recipeFlags>,
   dotted: readonly (readonly [key: string, value: string])[],
-): Promise<Recipe> {
+): Promise<RecipeDraft> {
   const overrides = [
     ...dotted,
     ...Object.entries(recipeFlags).flatMap(([name, { key }]) => {
@@ -60,13 +70,25 @@ export async function readRecipe(
       return value === undefined || value === false ? [] : [[key, String(value)] as const];
     }),
   ];
-  if (path === undefined && overrides.length === 0) {
-    throw new ArgumentError('train needs a RECIPE.json, such as recipes/fashion-mnist.json, or flags');
+  if (path !== undefined && from !== undefined) {
+    throw new ArgumentError('give either a RECIPE.json or --from RUN, not both');
   }
-  const empty = { model: {}, data: {}, training: {}, output: {} };
-  const base: JsonObject = path === undefined ? empty : await readJson(path);
+  if (path === undefined && from === undefined && overrides.length === 0) {
+    throw new ArgumentError(
+      'train needs a RECIPE.json, such as recipes/fashion-mnist.json, --from RUN, or flags',
+    );
+  }
+  if (from !== undefined && !overrides.some(([key]) => key === 'output.folder')) {
+    throw new ArgumentError('--from starts another run; give its folder with --out');
+  }
+  const base = await baseRecipe({ path, from });
   for (const [key, value] of overrides) replace(base, key, value);
-  return parseRecipe(base, path ?? 'flags');
+  return parseRecipeDraft(base, path ?? (from === undefined ? 'flags' : `recipe of ${printable(from)}`));
+}
+
+async function baseRecipe({ path, from }: RecipeSource): Promise<JsonObject> {
+  if (from !== undefined) return recipeOfRun(from);
+  return path === undefined ? { model: {}, data: {}, training: {}, output: {} } : readJson(path);
 }
 
 async function readJson(path: string): Promise<JsonObject> {
@@ -79,10 +101,15 @@ async function readJson(path: string): Promise<JsonObject> {
 }
 
 function replace(recipe: JsonObject, key: string, value: string): void {
-  const [section, name] = [key.slice(0, key.indexOf('.')), key.slice(key.indexOf('.') + 1)];
+  // Numbers, true, false, null and lists are JSON; the rest is text.
+  const parsed: unknown =
+    TEXT_KEYS.has(key) && value !== 'null' ? value : attempt(() => JSON.parse(value), value);
+  const [section = '', name] = key.split(/\.(.*)/s);
+  if (name === undefined) {
+    recipe[section] = parsed ?? undefined;
+    return;
+  }
   const before = recipe[section] ?? {};
-  if (typeof before !== 'object') return; // checking the recipe says so
-  // Numbers, true, false and lists are JSON; the rest is text.
-  const parsed: unknown = TEXT_KEYS.has(key) ? value : attempt(() => JSON.parse(value), value);
-  recipe[section] = { ...before, [name]: parsed };
+  if (!isRecord(before)) return; // checking the recipe says so
+  recipe[section] = { ...before, [name]: parsed ?? undefined };
 }

@@ -14,6 +14,7 @@ import { reportFlags } from './shared-flags.ts';
 
 const trainFlags = {
   ...recipeFlags,
+  from: { value: 'RUN', help: 'folder of a run: start another one with its recipe, changed by flags' },
   fresh: { help: 'start at step 0 instead of resuming' },
   overwrite: { help: 'with --fresh: discard the run or the model in the folder' },
   'allow-change': {
@@ -36,18 +37,22 @@ export const command = defineCommand({
   examples: [
     'acdit train recipes/fashion-mnist.json',
     'acdit train recipes/fashion-mnist.json --training.steps 20000 --output.folder runs/longer',
+    'acdit train --from runs/fashion-mnist --out runs/slower --learning-rate 1e-4',
   ],
   freeForm: RECIPE_KEY,
-  notes: 'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true.',
+  notes:
+    'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true. The value null\n' +
+    'removes a key.',
   run: (args, context) => onRanks(context, args.values, (own, ranks) => runTrain(args, own, ranks)),
 });
 
 async function runTrain(
-  { values, positionals, free }: CommandArguments<typeof trainFlags>,
+  { values, positionals, free, line }: CommandArguments<typeof trainFlags>,
   { report, signal }: CommandContext,
   ranks: Ranks | undefined,
 ): Promise<void> {
-  const recipe = await onEach(ranks, () => readRecipe(positionals[0], values, free));
+  const source = { path: positionals[0], from: values.from };
+  const recipe = await onEach(ranks, () => readRecipe(source, values, free));
   const device = await openDevice(values);
   const optimizerDevice = device.separateMemory ? openCpu(values) : device;
   try {
@@ -62,6 +67,7 @@ async function runTrain(
       report,
       signal,
       ranks,
+      command: ['acdit', 'train', ...line],
     };
     const { folder } = await trainModel(options);
     report.print(folder);

@@ -37,6 +37,8 @@ export interface Dataset {
    * @throws {DatasetError} if too many are corrupt.
    */
   read(index: number, generator: Generator): Promise<Sample | undefined>;
+  /** Changes when samples are added, removed, renamed or of another length. */
+  fingerprint?(): Promise<string>;
   /** Close what it holds open. */
   close?(): Promise<void>;
 }

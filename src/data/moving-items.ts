@@ -51,6 +51,7 @@ export function movingItems(pictures: ImageDataset, options: MovingItemsOptions)
     classNames,
     sampleShape: [frames, channels, canvas, canvas],
     corruptCount: 0,
+    fingerprint: () => pictures.fingerprint(),
     async read(index, generator) {
       const others = generator.randint(0, size, items - 1);
       const shown = await Promise.all([index, ...others].map((which) => pictures.read(which)));

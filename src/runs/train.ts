@@ -2,44 +2,36 @@
 
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
-import type { Dataset, ImageDataset } from '../data/dataset.ts';
+import type { Dataset } from '../data/dataset.ts';
 import { describeIgnoredFiles } from '../data/folder-files.ts';
 import { openDataset } from '../data/open.ts';
 import { requireAutoencoder } from '../decoding/decoder.ts';
-import { agree, exchangeTexts } from '../distributed/agree.ts';
+import { exchangeTexts, onEach } from '../distributed/agree.ts';
 import { requireAlike } from '../distributed/alike.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
-import { formatDuration } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { parameterCount } from '../models/acdit/weights.ts';
 import { defined } from '../records.ts';
 import type { Device } from '../runtime/device.ts';
-import { evaluationSeries } from '../training/evaluation-series.ts';
-import { openTrackers } from '../training/logging/open.ts';
-import type { Tracker } from '../training/logging/tracker.ts';
 import type { BatchesStart } from '../training/noising.ts';
-import { type Recipe, recipeModel } from '../training/recipe.ts';
+import { type RecipeDraft, recipeModel } from '../training/recipe.ts';
 import { type RunStart, requireRunFolder } from '../training/run-folder.ts';
 import type { ChangeableKey } from '../training/same-run.ts';
-import { type StepReport, type TrainingHooks, train } from '../training/trainer.ts';
+import { train } from '../training/trainer.ts';
 import { workerBatches } from '../training/worker-batches.ts';
+import { resolveBatch } from './batch-size.ts';
 import { requireTrainingMemory } from './checks.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
-import { type ActiveContext, contextOf, type Progress, type RunContext } from './reporter.ts';
-import {
-  describeScores,
-  evaluationRecord,
-  isEvaluated,
-  openTrainingEvaluation,
-  type TrainingEvaluation,
-} from './training-evaluation.ts';
-import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
+import { type ActiveContext, contextOf, type RunContext } from './reporter.ts';
+import { openTrainingEvaluation } from './training-evaluation.ts';
+import { TrainingObserver, type TrainModelResult } from './training-observer.ts';
+
+export type { TrainModelResult } from './training-observer.ts';
 
 /** What to train, and on what. */
 export interface TrainModelOptions extends RunContext, RunStart {
-  /** See `parseRecipe`. Its `training.initFrom` and `output.vae` may be names on the hub. */
-  readonly recipe: Recipe;
+  /** See `parseRecipeDraft`. Its `training.initFrom` and `output.vae` may be names on the hub. */
+  readonly recipe: RecipeDraft;
   /** Computes the gradients; the caller disposes of it. */
   readonly device: Device;
   /** Steps the weights (default: `device`). */
@@ -48,23 +40,13 @@ export interface TrainModelOptions extends RunContext, RunStart {
   readonly allowChanges?: readonly ChangeableKey[] | undefined;
   /** The processes that train together, all with the same options. The first one alone reports and writes files. */
   readonly ranks?: Ranks | undefined;
-}
-
-/** A training that reached its last step, or was stopped. */
-export interface TrainModelResult {
-  /** Folder of the run, which is also that of the model. */
-  readonly folder: string;
-  /** Optimizer steps done. */
-  readonly step: number;
-  /** Whether the signal stopped it before the last step; the same options resume it. */
-  readonly interrupted: boolean;
-  /** Corrupt images or videos that were skipped. */
-  readonly corruptFiles: number;
+  /** The command line that the run's record keeps. */
+  readonly command?: readonly string[] | undefined;
 }
 
 /**
  * Trains from the newest state in the recipe's folder, or from the beginning, with logs, sample grids and evaluations as the
- * recipe says. It emits the events `start`, `step`, `checkpoint`, `samples`, `evaluation`, and `done` or `interrupted`. Once
+ * recipe says. The folder's `run.json` records the recipe and each start. It emits the events `start`, `step`, `checkpoint`, `samples`, `evaluation`, and `done` or `interrupted`. Once
  * the signal is aborted, it saves the state and returns.
  * @throws {AcditError} if the data, the recipe or the folder is not valid, or the loss is no longer a number.
  */
@@ -74,10 +56,11 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
   const context = contextOf(options);
   const start = { fresh, overwrite };
   const opened = await openTraining(options, context);
-  const { made, dataset, evaluation } = opened;
+  const { made, dataset, evaluation, data } = opened;
   const { recipe } = made;
   let corruptInWorker = 0;
-  const observer = new TrainingObserver({ ...made, dataset, evaluation });
+  const started = { command: options.command, ranks: ranks?.communicator.size ?? 1, data };
+  const observer = new TrainingObserver({ ...made, dataset, evaluation, started });
   const share = ranks && { rank: ranks.communicator.rank, size: ranks.communicator.size };
   const hooks = {
     onWarning: context.report.warn,
@@ -109,24 +92,34 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
 
 /** Opens what is trained, on all ranks, and checks that it is the same. */
 async function openTraining(options: TrainModelOptions, context: ActiveContext) {
-  const { fresh, overwrite, device, ranks, recipe: given } = options;
-  const open = async () => {
+  const { fresh = false, overwrite, device, ranks, recipe: given } = options;
+  const opened = await onEach(ranks, async () => {
     if (isFirst(ranks)) await requireRunFolder(given.output.folder, defined({ fresh, overwrite }));
     if (ranks) requireWorkForAll(given, ranks.communicator.size);
-    const { dataset, config, recipe } = await openTrainingData(given, device, context);
-    const made = { recipe, config, device, ...context };
-    const evaluation =
-      recipe.evaluation && isFirst(ranks) ? await openTrainingEvaluation(made, recipe.evaluation) : undefined;
-    return { made, dataset, evaluation };
-  };
-  if (!ranks) return open();
-  const opened = await agree(ranks.communicator, open);
-  const { model, data, training } = given;
-  await requireAlike(ranks.communicator, {
-    'the recipe': JSON.stringify({ model, data, training }),
-    'the data': await describeData(opened.dataset),
+    const data = await openTrainingData(given, context);
+    return { ...data, facts: await dataFacts(data.dataset) };
   });
-  return opened;
+  const { dataset, config, draft, facts } = opened;
+  if (ranks) {
+    const { model, data, training } = given;
+    await requireAlike(ranks.communicator, {
+      'the recipe': JSON.stringify({ model, data, training }),
+      'the data': `${facts.samples} samples with the fingerprint ${facts.fingerprint}`,
+    });
+  }
+  const { recipe, found } = await resolveBatch({
+    ...{ draft, config, device, ranks, fresh },
+    samples: dataset.size,
+  });
+  if (found !== undefined) context.report.say(found);
+  const made = { recipe, config, device, ...context };
+  const evaluation = await onEach(ranks, async () => {
+    if (!device.separateMemory) {
+      requireTrainingMemory(config, recipe.training.batch, recipe.training.activations);
+    }
+    return recipe.evaluation && isFirst(ranks) ? openTrainingEvaluation(made, recipe.evaluation) : undefined;
+  });
+  return { made, dataset, evaluation, data: facts };
 }
 
 /** Whether this process reports and writes files. */
@@ -135,7 +128,7 @@ function isFirst(ranks: Ranks | undefined): boolean {
 }
 
 /** @throws {ArgumentError} if some ranks would have nothing to do */
-function requireWorkForAll({ training: { accumulate } }: Recipe, size: number): void {
+function requireWorkForAll({ training: { accumulate } }: RecipeDraft, size: number): void {
   if (size <= accumulate) return;
   throw new ArgumentError(
     `${size} processes were started, but a step has ${accumulate} micro-batches (training.accumulate), one for each; start at ` +
@@ -143,12 +136,12 @@ function requireWorkForAll({ training: { accumulate } }: Recipe, size: number): 
   );
 }
 
-/** Describes data so that other data has another description. */
-async function describeData(dataset: Dataset & Partial<Pick<ImageDataset, 'fingerprint'>>): Promise<string> {
-  const { size, sampleShape, classNames, autoencoder } = dataset;
+/** Returns the size of data, and a fingerprint that other data does not have. */
+async function dataFacts(dataset: Dataset) {
+  const { size: samples, sampleShape, classNames, autoencoder } = dataset;
   const fingerprint = await dataset.fingerprint?.();
-  const text = JSON.stringify({ size, sampleShape, classNames, autoencoder, fingerprint });
-  return `${size} samples with the fingerprint ${createHash('sha256').update(text).digest('hex').slice(0, 16)}`;
+  const text = JSON.stringify({ size: samples, sampleShape, classNames, autoencoder, fingerprint });
+  return { samples, fingerprint: createHash('sha256').update(text).digest('hex').slice(0, 16) };
 }
 
 /** The largest count of any rank: corrupt files that several met are counted once. */
@@ -159,18 +152,14 @@ async function mostOf(ranks: Ranks | undefined, count: number): Promise<number> 
 
 /** Opens the data, and checks everything that training would fail by hours later. */
 async function openTrainingData(
-  given: Recipe,
-  device: Device,
+  given: RecipeDraft,
   context: ActiveContext,
-): Promise<{ dataset: Dataset; config: AcditConfig; recipe: Recipe }> {
+): Promise<{ dataset: Dataset; config: AcditConfig; draft: RecipeDraft }> {
   const { warn } = context.report;
   const dataset = await openDataset({ ...given.data, warn });
   const config = recipeModel(given, dataset);
   if (dataset.ignoredFiles) {
     warn(describeIgnoredFiles(dataset.name, config.frames > 1 ? 'videos' : 'images', dataset.ignoredFiles));
-  }
-  if (!device.separateMemory) {
-    requireTrainingMemory(config, given.training.batch, given.training.activations);
   }
   let { vae } = given.output; // draws the sample grids
   if (vae) {
@@ -180,165 +169,5 @@ async function openTrainingData(
     vae = await autoencoderPath(vae, context);
     await requireAutoencoder(config, vae);
   }
-  return { dataset, config, recipe: { ...given, output: { ...given.output, vae: vae && resolve(vae) } } };
-}
-
-/** A training with what it is made of. */
-interface ObservedRun extends TrainingSampleOptions {
-  readonly dataset: Dataset;
-  readonly evaluation: TrainingEvaluation | undefined;
-}
-
-/** Reports a training and logs it to files. */
-class TrainingObserver {
-  readonly #run: ObservedRun;
-  readonly #started = performance.now();
-  readonly #mean = meanOfLosses();
-  #tracker: Tracker | undefined;
-  #progress: Progress | undefined;
-  /** Name that scores are logged under. */
-  #series = '';
-
-  constructor(run: ObservedRun) {
-    this.#run = run;
-  }
-
-  get hooks(): TrainingHooks {
-    const { report, recipe } = this.#run;
-    const { folder } = recipe.output;
-    return {
-      onWait: (owner) => report.say(`checking whether ${owner} still trains in ${folder}`),
-      onWarning: report.warn,
-      onStart: ({ step }) => this.#start(step),
-      onStep: (done) => this.#step(done),
-      onCheckpoint: (step) => report.emit({ kind: 'checkpoint', step, model: folder }),
-      onSample: async (step, ema) => {
-        if (!canDraw(this.#run) || !this.#tracker) return;
-        const file = await logSamples(this.#run, ema, step, this.#tracker);
-        report.say(`samples of step ${step}: ${file}`);
-        report.emit({ kind: 'samples', step, file });
-      },
-      onEvaluate: (step, ema) => this.#evaluate(step, ema),
-    };
-  }
-
-  async #start(step: number): Promise<void> {
-    const { recipe, config, dataset, evaluation, report } = this.#run;
-    const { output, training } = recipe;
-    this.#tracker = openTrackers(output.folder, step);
-    if (evaluation) {
-      const { name, change } = await evaluationSeries(output.folder, evaluation.settings);
-      this.#series = name;
-      if (change !== undefined) {
-        report.warn(
-          `scores are logged as ${name}/..., as they are not comparable with the run's earlier ones: ${change}`,
-        );
-      }
-    }
-    report.say(describeRun(recipe, config, dataset, step));
-    if (output.sampleEvery > 0 && !canDraw(this.#run)) {
-      report.say('no samples are drawn during training: latents need an autoencoder, given as output.vae');
-    }
-    const { ignoredFiles } = dataset;
-    const parameters = parameterCount(config);
-    report.emit({ kind: 'start', step, steps: training.steps, parameters, ignoredFiles });
-    this.#progress = report.progress({ total: training.steps, start: step, label: 'train' });
-  }
-
-  #step(done: StepReport): void {
-    const { recipe, config, report } = this.#run;
-    const mean = this.#mean;
-    mean.add(done.loss);
-    this.#progress?.update(done.step, {
-      loss: mean.recent().toFixed(4),
-      lr: done.learningRate.toExponential(1),
-      [`${unitOf(config)}/s`]: done.samplesPerSecond.toPrecision(3),
-    });
-    if (done.step % recipe.output.logEvery !== 0) return;
-    const { step, loss: _loss, ranks, ...rest } = done;
-    const record = { loss: mean.take(), ...rest };
-    this.#tracker?.scalars(step, record);
-    report.emit({ kind: 'step', step, ...record, ...(ranks && { ranks }) });
-  }
-
-  async #evaluate(step: number, ema: Parameters<TrainingEvaluation['run']>[0]): Promise<void> {
-    const series = this.#series;
-    const { recipe, evaluation, report } = this.#run;
-    // A run that resumes where it was saved may have done so before.
-    if (!evaluation || isEvaluated(recipe.output.folder, series, step)) return;
-    const scores = await evaluation.run(ema, (share) =>
-      this.#progress?.update(step, { evaluated: `${Math.floor(100 * share)}%` }),
-    );
-    this.#tracker?.scalars(step, evaluationRecord(series, scores));
-    report.say(`${series} of step ${step}: ${describeScores(scores)}`);
-    report.emit({ kind: 'evaluation', series, step, ...scores });
-  }
-
-  /** Closes the logs; a second time, nothing happens. */
-  close(): void {
-    this.#progress?.finish();
-    this.#tracker?.close();
-    [this.#progress, this.#tracker] = [undefined, undefined];
-  }
-
-  /** Reports how the training ended. */
-  reportEnd(step: number, corruptFiles: number): TrainModelResult {
-    const { recipe, config, report, signal } = this.#run;
-    const { folder } = recipe.output;
-    const interrupted = signal.aborted;
-    if (corruptFiles > 0) report.say(`${corruptFiles} corrupt ${unitOf(config)} were skipped`);
-    const time = formatDuration((performance.now() - this.#started) / 1000);
-    report.say(
-      !interrupted
-        ? `trained to step ${step} in ${time}`
-        : step === 0
-          ? 'stopped before the first step; nothing was saved'
-          : `saved at step ${step}; the same command resumes from there`,
-    );
-    report.emit({ kind: interrupted ? 'interrupted' : 'done', step, model: folder, corruptFiles });
-    return { folder, step, interrupted, corruptFiles };
-  }
-}
-
-function describeRun(
-  { training, output }: Recipe,
-  config: AcditConfig,
-  { name, size, classNames }: Dataset,
-  step: number,
-): string {
-  const millions = (parameterCount(config) / 1e6).toFixed(1);
-  const what = `${millions}M parameters, ${size} ${unitOf(config)} of ${classNames.length} classes from ${name}`;
-  if (step >= training.steps) {
-    return `${output.folder} is already trained to step ${step}; to train further, give more --steps`;
-  }
-  return step === 0 ? `training ${what}` : `resuming at step ${step}: ${what}`;
-}
-
-/** What samples are called. */
-function unitOf({ frames }: AcditConfig): 'images' | 'clips' {
-  return frames > 1 ? 'clips' : 'images';
-}
-
-/** Weight of the newest loss in the mean that is shown; one loss alone jumps with its timesteps. */
-const NEWEST = 0.05;
-
-/** Means of the loss: since the last log line, and the recent one. */
-function meanOfLosses() {
-  let sum = 0;
-  let count = 0;
-  let recent: number | undefined;
-  return {
-    add(loss: number): void {
-      sum += loss;
-      count++;
-      recent = recent === undefined ? loss : recent + NEWEST * (loss - recent);
-    },
-    recent: (): number => recent ?? Number.NaN,
-    take(): number {
-      const mean = sum / count;
-      sum = 0;
-      count = 0;
-      return mean;
-    },
-  };
+  return { dataset, config, draft: { ...given, output: { ...given.output, vae: vae && resolve(vae) } } };
 }

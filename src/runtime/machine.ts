@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { availableParallelism, totalmem } from 'node:os';
+import { availableParallelism, cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { attempt } from '../attempt.ts';
 import { ArgumentError } from '../errors.ts';
@@ -21,6 +21,16 @@ export function machine(root = '/') {
     /** In bytes. */
     memory: Math.min(totalmem(), ...groups.flatMap(memoryOf)),
   };
+}
+
+/** Vector extensions that matter for the speed of products, as Linux names them. */
+const EXTENSIONS = ['avx2', 'avx512f', 'avx512_vnni', 'avx_vnni', 'avx512_bf16', 'amx_tile'];
+
+/** Describes the processor: its name, its vector extensions, and the number of cores of the host. */
+export function processor(): string {
+  const flags = new Set(text('/proc/cpuinfo').split(/\s+/));
+  const extensions = EXTENSIONS.filter((name) => flags.has(name));
+  return `${cpus()[0]?.model ?? 'unknown processor'} (${extensions.join(', ')}), ${cpus().length} cores`;
 }
 
 /** A folder of a control group, and its controllers. */

@@ -8,6 +8,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { attempt } from '../attempt.ts';
 import { CONFIG_FILE, TRAINER_FOLDER, WEIGHTS_FILE } from '../checkpoints/load.ts';
 import { type StoredWeights, saveModel } from '../checkpoints/save.ts';
 import { CheckpointError, FormatError } from '../errors.ts';
@@ -25,7 +26,7 @@ import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { BatchesStart } from './noising.ts';
 import { type OptimizerState, packed } from './optimizer.ts';
-import type { Recipe } from './recipe.ts';
+import { parseSettings, type Recipe, type RecipeSettings } from './recipe.ts';
 import {
   type ChangeableKey,
   earlierStateNote,
@@ -128,6 +129,17 @@ function stepOf(file: string): number {
 export async function stateFiles(trainer: string): Promise<string[]> {
   const files = await readdir(trainer).catch(() => []);
   return files.filter((file) => FILE_PATTERN.test(file)).sort((a, b) => stepOf(b) - stepOf(a));
+}
+
+/** Returns the settings that the newest readable state in a `trainer` folder records; undefined if none records them. */
+export async function newestSettings(trainer: string): Promise<RecipeSettings | undefined> {
+  for (const file of await stateFiles(trainer)) {
+    const archive = await openSafetensors(await openFile(join(trainer, file))).catch(() => undefined);
+    await archive?.close();
+    const settings = parseSettings(attempt(() => JSON.parse(archive?.metadata.recipe ?? ''), undefined));
+    if (settings) return settings;
+  }
+  return undefined;
 }
 
 /**

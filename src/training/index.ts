@@ -46,7 +46,14 @@ export {
   type OptimizerState,
   type StepOptions,
 } from './optimizer.ts';
-export { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from './recipe.ts';
+export {
+  type DatasetTraits,
+  parseRecipe,
+  parseRecipeDraft,
+  type Recipe,
+  type RecipeDraft,
+  recipeModel,
+} from './recipe.ts';
 export { CHANGEABLE_KEYS, type ChangeableKey } from './same-run.ts';
 export type { RankReport, Stepper, StepperParts, StepResult, Team } from './team.ts';
 export type { LogitNormal, TimestepSampling } from './timestep-sampling.ts';

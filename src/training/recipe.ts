@@ -78,8 +78,12 @@ const dataSchema = z.strictObject({
 const trainingSchema = z
   .strictObject({
     steps: count,
-    /** Samples per micro-batch: what is in memory at once. */
-    batch: count,
+    /** Samples per micro-batch: what is in memory at once; `auto` is as many as fit into `memory` when the run begins. */
+    batch: z.union([count, z.literal('auto')], {
+      error: 'Invalid input: expected a positive integer or "auto"',
+    }),
+    /** Gigabytes that `auto` may fill (default: 80% of what this process may use). */
+    memory: z.number().positive().optional(),
     /** Micro-batches per optimizer step. */
     accumulate: count.default(1),
     learningRate: z.number().positive().default(3e-4),
@@ -178,8 +182,13 @@ const schema = recipeSchema.transform((recipe) => {
   };
 });
 
+/** A checked recipe, with all defaults, whose batch may still be `auto`. */
+export type RecipeDraft = z.infer<typeof schema>;
+
 /** A checked recipe, with all defaults. */
-export type Recipe = z.infer<typeof schema>;
+export type Recipe = Omit<RecipeDraft, 'training'> & {
+  readonly training: Omit<RecipeDraft['training'], 'batch'> & { readonly batch: number };
+};
 
 /** Keys of the schema at a path, for suggestions. */
 function keysAt(path: readonly PropertyKey[]): string[] {
@@ -216,12 +225,28 @@ function describeIssue(issue: z.core.$ZodIssue): string {
 
 /**
  * Check a parsed recipe and fill in defaults.
- * @throws {ConfigError} naming the first unknown keys, each with the nearest valid one, and the first wrong values.
+ * @throws {ConfigError} naming the first unknown keys, each with the nearest valid one, and the first wrong values; or if
+ * its batch is `auto`, which {@link parseRecipeDraft} accepts.
  */
 export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
+  const draft = parseRecipeDraft(json, name);
+  const { batch } = draft.training;
+  if (batch !== 'auto') return withBatch(draft, batch);
+  throw new ConfigError(
+    `${name}: training.batch: "auto" becomes a number when acdit train or trainModel starts a run; give a number here`,
+  );
+}
+
+/** Checks a recipe like {@link parseRecipe}, for `trainModel`, which replaces a batch of `auto` by a number. */
+export function parseRecipeDraft(json: unknown, name = 'recipe'): RecipeDraft {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
   throw new ConfigError(`${name}: ${someOf(result.error.issues.map(describeIssue), '; ')}`);
+}
+
+/** Returns a recipe with this batch. */
+export function withBatch(draft: RecipeDraft, batch: number): Recipe {
+  return { ...draft, training: { ...draft.training, batch } };
 }
 
 /** The parts of a recipe that determine a run's result. */
@@ -230,7 +255,8 @@ export type RecipeSettings = Pick<Recipe, 'model' | 'data' | 'training'>;
 /** Parses recorded settings, with defaults for new keys; undefined if they are not valid. */
 export function parseSettings(json: unknown): RecipeSettings | undefined {
   if (typeof json !== 'object' || json === null) return undefined;
-  return schema.safeParse({ ...json, output: { folder: '.' } }).data;
+  const { data } = schema.safeParse({ ...json, output: { folder: '.' } });
+  return data && data.training.batch !== 'auto' ? withBatch(data, data.training.batch) : undefined;
 }
 
 /** Whether a reference is a split of the data rather than a path. */
@@ -242,7 +268,7 @@ export function isSplit(reference: string): reference is 'train' | 'test' {
 export type DatasetTraits = Pick<Dataset, 'classNames' | 'sampleShape' | 'autoencoder'>;
 
 /** The model that a recipe trains on such data. @throws {ConfigError} if they do not fit. */
-export function recipeModel(recipe: Recipe, data: DatasetTraits): AcditConfig {
+export function recipeModel(recipe: RecipeDraft, data: DatasetTraits): AcditConfig {
   const { model } = recipe;
   const { prediction, noiseSchedule, noiseShift, contextNoise } = model;
   const { classNames, autoencoder } = data;

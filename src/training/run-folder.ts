@@ -15,6 +15,9 @@ import { METRICS_FILE, TENSORBOARD_FOLDER } from './logging/open.ts';
 /** Folder of sample grids, in a run's folder. */
 export const SAMPLES_FOLDER = 'samples';
 
+/** Record of a run in its folder: its recipe, and how it was started. */
+export const RUN_RECORD_FILE = 'run.json';
+
 /** What a run writes into its folder. */
 const RUN_FILES = [
   TRAINER_FOLDER,
@@ -24,6 +27,7 @@ const RUN_FILES = [
   SAMPLES_FOLDER,
   WEIGHTS_FILE,
   CONFIG_FILE,
+  RUN_RECORD_FILE,
 ];
 
 /** Options for starting a run in its folder. */

@@ -22,15 +22,33 @@ type Metadata = Readonly<Record<string, string>>;
  * Keys that may always differ: the length of the run, since a wsd run can be prolonged before its decay; the memory that
  * it takes; and `classNames`, since the resulting names are compared. All of `output` and `evaluation` may differ too.
  */
-const FREE_KEYS: ReadonlySet<string> = new Set(['training.steps', 'training.activations', 'data.classNames']);
+const FREE_KEYS: ReadonlySet<string> = new Set([
+  'training.steps',
+  'training.activations',
+  'training.memory',
+  'data.classNames',
+]);
 
-/** Keys that may differ if the caller allows it: those of the learning rate, and the data's path. */
+/** Keys that may differ if the caller allows it: how the weights are trained, and where the data is. */
 export const CHANGEABLE_KEYS = [
   'training.learningRate',
   'training.schedule',
   'training.warmupSteps',
   'training.decayFraction',
+  'training.batch',
+  'training.accumulate',
+  'training.betas',
+  'training.epsilon',
+  'training.weightDecay',
+  'training.clip',
+  'training.ema',
+  'training.labelDrop',
+  'training.lossWeighting',
+  'training.timesteps',
+  'training.timestepPer',
   'data.path',
+  'data.flip',
+  'data.crop',
 ] as const;
 
 /** One of {@link CHANGEABLE_KEYS}. */
@@ -109,9 +127,13 @@ function requireSameRecipe(
   const allow = changeable ? `allow the change with --allow-change ${keys.join(',')}, ` : '';
   throw new CheckpointError(
     `${where}: was trained with a different recipe: ${list.join('; ')}. Restore the run's recipe, ${allow}` +
-      'give another output folder, or start over with --fresh',
+      `give another output folder, or start over with --fresh${changeable ? '' : `. ${WHAT_MAY_CHANGE}`}`,
   );
 }
+
+const WHAT_MAY_CHANGE =
+  `When a run is resumed, ${[...FREE_KEYS].join(', ')}, and all of output, evaluation and validation may change, and with ` +
+  `--allow-change ${CHANGEABLE_KEYS.join(', ')}`;
 
 /** Returns the keys whose values differ, except those that may always differ. */
 function recipeChanges(before: RecipeSettings, now: RecipeSettings) {
@@ -173,7 +195,7 @@ const LATER_DEFAULTS: Readonly<Record<string, unknown>> = { timesteps: 'uniform'
 
 /** Returns the fingerprint that earlier versions recorded: of everything but the output, the run's length and its memory. */
 function recipeFingerprint({ model, data, training }: Recipe): string {
-  const { activations: _activations, steps: _steps, ...rest } = training;
+  const { activations: _activations, steps: _steps, memory: _memory, ...rest } = training;
   const known = Object.entries(rest).filter(([key, value]) => value !== LATER_DEFAULTS[key]);
   const settings = Object.fromEntries(known);
   return createHash('sha256').update(JSON.stringify({ model, data, settings })).digest('hex').slice(0, 16);

@@ -338,7 +338,7 @@ describe('acdit train with bad input', () => {
     );
     const change = ['--steps', '9', '--learning-rate', '0.01'];
     expectBadInput(await train(...change), '--allow-change training.learningRate');
-    expectBadInput(await train('--allow-change', 'training.batch'), '--allow-change must be one of');
+    expectBadInput(await train('--allow-change', 'training.seed'), '--allow-change must be one of');
     const { code, stdout } = await train(...change, '--allow-change', 'training.learningRate', '--json');
     expect(code).toBe(0);
     expect(events(stdout)[0]).toMatchObject({ kind: 'start', step: 6 });

@@ -1,5 +1,6 @@
 /** @file `acdit train` on several ranks: the same files as alone, with every MPI library of this machine. */
 
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runInProcess } from '../support/cli.ts';
@@ -80,6 +81,24 @@ describe.skipIf(launchers.length === 0)(
         expect(files(join(folder, 'soak'), state)).toEqual(files(join(folder, 'alone'), state));
       },
     );
+
+    it('finds one batch for all ranks, which the run keeps, and records the run once', async () => {
+      const { folder, train } = tinyRun({ training: { batch: 'auto', memory: 100, steps: 1 } });
+      const { code, stderr } = await runRanks(launchers[0]!, 2, [BUILT_CLI, ...train('run')]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      const { recipe, starts } = JSON.parse(readFileSync(join(folder, 'run', 'run.json'), 'utf8'));
+      expect(recipe.training.batch).toBe(4); // of 20 samples in 5 micro-batches
+      expect(starts).toMatchObject([{ step: 0, ranks: 2, data: { samples: 20 } }]);
+      expect((await runInProcess(train('run', '--steps', '2'))).code).toBe(0);
+      await runInProcess(train('alone', '--steps', '2', '--batch', '4'));
+      expect(files(join(folder, 'run'), [MODEL])).toEqual(files(join(folder, 'alone'), [MODEL]));
+      const small = await runRanks(launchers[0]!, 2, [
+        BUILT_CLI,
+        ...train('small', '--training.memory', '0.01'),
+      ]);
+      expect(small.stderr.match(/acdit: .*/g)).toEqual([expect.stringContaining('a batch of 1 needs about')]);
+      expect(small.code).not.toBe(0);
+    });
 
     it('resumes with fewer ranks, another library, and alone', async () => {
       const { folder, train } = tinyRun();

@@ -3,6 +3,7 @@
  * shard. A sample is drawn again each time: z = mean + exp(log variance / 2) noise, times the scaling factor.
  */
 
+import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { at, float32At, int32At } from '../../at.ts';
 import { ConfigError, DatasetError, FormatError } from '../../errors.ts';
@@ -57,6 +58,7 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
       return short.count;
     },
     autoencoder: { ...autoencoder, downsampling: index.imageSize / latentShape[1] },
+    fingerprint: async () => fingerprintOf(index),
     close: () => pool.close(),
     async read(sample, generator) {
       const shard = starts.findLastIndex((start) => start <= sample); // those before it may be empty
@@ -83,6 +85,12 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
       });
     },
   };
+}
+
+/** Hashes what an index says of its shards and of their source. */
+function fingerprintOf({ source, dtype, imageSize, autoencoder, shards }: LatentsIndex): string {
+  const text = JSON.stringify({ source, dtype, imageSize, autoencoder, shards });
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }
 
 /** A draw from N(mean, variance), scaled; `moments` are means and then as many log variances. */

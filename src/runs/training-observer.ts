@@ -1,0 +1,220 @@
+/** @file Reports a training to its caller, and logs it to files. */
+
+import type { Dataset } from '../data/dataset.ts';
+import { printable } from '../io/printable.ts';
+import { formatDuration } from '../io/quantities.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import { parameterCount } from '../models/acdit/weights.ts';
+import { evaluationSeries } from '../training/evaluation-series.ts';
+import { openTrackers } from '../training/logging/open.ts';
+import type { Tracker } from '../training/logging/tracker.ts';
+import type { Recipe } from '../training/recipe.ts';
+import type { StepReport, TrainingHooks } from '../training/trainer.ts';
+import type { Progress } from './reporter.ts';
+import { type RunStartFacts, recordStart } from './run-record.ts';
+import {
+  describeScores,
+  evaluationRecord,
+  isEvaluated,
+  type TrainingEvaluation,
+} from './training-evaluation.ts';
+import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
+
+/** A training that reached its last step, or was stopped. */
+export interface TrainModelResult {
+  /** Folder of the run, which is also that of the model. */
+  readonly folder: string;
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** Whether the signal stopped it before the last step; the same options resume it. */
+  readonly interrupted: boolean;
+  /** Corrupt images or videos that were skipped. */
+  readonly corruptFiles: number;
+}
+
+/** A training with what it is made of. */
+interface ObservedRun extends TrainingSampleOptions {
+  readonly dataset: Dataset;
+  readonly evaluation: TrainingEvaluation | undefined;
+  readonly started: Pick<RunStartFacts, 'command' | 'ranks' | 'data'>;
+}
+
+/** Reports a training and logs it to files. */
+export class TrainingObserver {
+  readonly #run: ObservedRun;
+  readonly #started = performance.now();
+  readonly #mean = meanOfLosses();
+  #tracker: Tracker | undefined;
+  #progress: Progress | undefined;
+  /** Name that scores are logged under. */
+  #series = '';
+
+  constructor(run: ObservedRun) {
+    this.#run = run;
+  }
+
+  get hooks(): TrainingHooks {
+    const { report, recipe } = this.#run;
+    const { folder } = recipe.output;
+    return {
+      onWait: (owner) => report.say(`checking whether ${owner} still trains in ${folder}`),
+      onWarning: report.warn,
+      onStart: ({ step }) => this.#start(step),
+      onStep: (done) => this.#step(done),
+      onCheckpoint: (step) => report.emit({ kind: 'checkpoint', step, model: folder }),
+      onSample: async (step, ema) => {
+        if (!canDraw(this.#run) || !this.#tracker) return;
+        const file = await logSamples(this.#run, ema, step, this.#tracker);
+        report.say(`samples of step ${step}: ${file}`);
+        report.emit({ kind: 'samples', step, file });
+      },
+      onEvaluate: (step, ema) => this.#evaluate(step, ema),
+    };
+  }
+
+  async #start(step: number): Promise<void> {
+    const { recipe, config, dataset, evaluation, report } = this.#run;
+    const { output, training } = recipe;
+    await this.#record(step);
+    this.#tracker = openTrackers(output.folder, step);
+    if (evaluation) {
+      const { name, change } = await evaluationSeries(output.folder, evaluation.settings);
+      this.#series = name;
+      if (change !== undefined) {
+        report.warn(
+          `scores are logged as ${name}/..., as they are not comparable with the run's earlier ones: ${change}`,
+        );
+      }
+    }
+    report.say(describeRun(recipe, config, dataset, step));
+    if (output.sampleEvery > 0 && !canDraw(this.#run)) {
+      report.say('no samples are drawn during training: latents need an autoencoder, given as output.vae');
+    }
+    const { ignoredFiles } = dataset;
+    const parameters = parameterCount(config);
+    report.emit({ kind: 'start', step, steps: training.steps, parameters, ignoredFiles });
+    this.#progress = report.progress({ total: training.steps, start: step, label: 'train' });
+  }
+
+  /** Records the start in the run's folder, and reports what it found there. */
+  async #record(step: number): Promise<void> {
+    const { recipe, device, started, report } = this.#run;
+    const { folder } = recipe.output;
+    const { name, threads } = device;
+    const { isNew, otherData } = await recordStart(folder, {
+      step,
+      recipe,
+      device: name,
+      threads,
+      ...started,
+    });
+    if (isNew) {
+      report.say(
+        `${folder} was begun by an earlier version; run.json now records its recipe, versions, data and command`,
+      );
+    }
+    if (!otherData) return;
+    const { samples, fingerprint } = started.data;
+    report.warn(
+      `the data is not what ${folder} was last trained on: ${otherData.samples} samples (${printable(otherData.fingerprint)}) then, ` +
+        `${samples} (${fingerprint}) now; their order depends on their number`,
+    );
+  }
+
+  #step(done: StepReport): void {
+    const { recipe, config, report } = this.#run;
+    const mean = this.#mean;
+    mean.add(done.loss);
+    this.#progress?.update(done.step, {
+      loss: mean.recent().toFixed(4),
+      lr: done.learningRate.toExponential(1),
+      [`${unitOf(config)}/s`]: done.samplesPerSecond.toPrecision(3),
+    });
+    if (done.step % recipe.output.logEvery !== 0) return;
+    const { step, loss: _loss, ranks, ...rest } = done;
+    const record = { loss: mean.take(), ...rest };
+    this.#tracker?.scalars(step, record);
+    report.emit({ kind: 'step', step, ...record, ...(ranks && { ranks }) });
+  }
+
+  async #evaluate(step: number, ema: Parameters<TrainingEvaluation['run']>[0]): Promise<void> {
+    const series = this.#series;
+    const { recipe, evaluation, report } = this.#run;
+    // A run that resumes where it was saved may have done so before.
+    if (!evaluation || isEvaluated(recipe.output.folder, series, step)) return;
+    const scores = await evaluation.run(ema, (share) =>
+      this.#progress?.update(step, { evaluated: `${Math.floor(100 * share)}%` }),
+    );
+    this.#tracker?.scalars(step, evaluationRecord(series, scores));
+    report.say(`${series} of step ${step}: ${describeScores(scores)}`);
+    report.emit({ kind: 'evaluation', series, step, ...scores });
+  }
+
+  /** Closes the logs; a second time, nothing happens. */
+  close(): void {
+    this.#progress?.finish();
+    this.#tracker?.close();
+    [this.#progress, this.#tracker] = [undefined, undefined];
+  }
+
+  /** Reports how the training ended. */
+  reportEnd(step: number, corruptFiles: number): TrainModelResult {
+    const { recipe, config, report, signal } = this.#run;
+    const { folder } = recipe.output;
+    const interrupted = signal.aborted;
+    if (corruptFiles > 0) report.say(`${corruptFiles} corrupt ${unitOf(config)} were skipped`);
+    const time = formatDuration((performance.now() - this.#started) / 1000);
+    report.say(
+      !interrupted
+        ? `trained to step ${step} in ${time}`
+        : step === 0
+          ? 'stopped before the first step; nothing was saved'
+          : `saved at step ${step}; the same command resumes from there`,
+    );
+    report.emit({ kind: interrupted ? 'interrupted' : 'done', step, model: folder, corruptFiles });
+    return { folder, step, interrupted, corruptFiles };
+  }
+}
+
+function describeRun(
+  { training, output }: Recipe,
+  config: AcditConfig,
+  { name, size, classNames }: Dataset,
+  step: number,
+): string {
+  const millions = (parameterCount(config) / 1e6).toFixed(1);
+  const what = `${millions}M parameters, ${size} ${unitOf(config)} of ${classNames.length} classes from ${name}`;
+  if (step >= training.steps) {
+    return `${output.folder} is already trained to step ${step}; to train further, give more --steps`;
+  }
+  return step === 0 ? `training ${what}` : `resuming at step ${step}: ${what}`;
+}
+
+/** What samples are called. */
+function unitOf({ frames }: AcditConfig): 'images' | 'clips' {
+  return frames > 1 ? 'clips' : 'images';
+}
+
+/** Weight of the newest loss in the mean that is shown; one loss alone jumps with its timesteps. */
+const NEWEST = 0.05;
+
+/** Means of the loss: since the last log line, and the recent one. */
+function meanOfLosses() {
+  let sum = 0;
+  let count = 0;
+  let recent: number | undefined;
+  return {
+    add(loss: number): void {
+      sum += loss;
+      count++;
+      recent = recent === undefined ? loss : recent + NEWEST * (loss - recent);
+    },
+    recent: (): number => recent ?? Number.NaN,
+    take(): number {
+      const mean = sum / count;
+      sum = 0;
+      count = 0;
+      return mean;
+    },
+  };
+}
