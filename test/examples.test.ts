@@ -25,9 +25,9 @@ import { launchChromium, withoutChromium } from './support/chromium.ts';
 import { serveFolder } from './support/static-server.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-/** Folders of programs; `deploy` holds files for other programs. */
+/** Folders of programs; `deploy` and `pytorch` hold files for other programs. */
 const EXAMPLES = readdirSync(join(ROOT, 'examples'), { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && entry.name !== 'deploy')
+  .filter((entry) => entry.isDirectory() && !['deploy', 'pytorch'].includes(entry.name))
   .map(({ name }) => name);
 const folder = mkdtempSync(join(tmpdir(), 'acdit-examples-'));
 const TARBALL = 'acdit.tgz';

@@ -106,7 +106,8 @@ export async function runAutoencoder(path: string): Promise<string | undefined> 
   return archive?.metadata[RUN_AUTOENCODER];
 }
 
-function readModelConfig(folder: string): Promise<AcditConfig> {
+/** Reads the configuration of the model in a folder. */
+export function readModelConfig(folder: string): Promise<AcditConfig> {
   return readConfig(folder, `a model folder holds ${CONFIG_FILE} and ${WEIGHTS_FILE}`, parseConfig);
 }
 

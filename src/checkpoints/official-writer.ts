@@ -2,6 +2,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { CheckpointError } from '../errors.ts';
+import type { Metadata } from '../formats/tensor-archive.ts';
 import { type TorchInput, writeTorchCheckpoint } from '../formats/torch/writer.ts';
 import {
   ACDIT_SIZES,
@@ -11,7 +12,8 @@ import {
   PAPER_DOWNSAMPLING,
 } from '../models/acdit/config.ts';
 import { HEAD_SIZE, parameters } from '../models/acdit/weights.ts';
-import { CONFIG_ARGUMENT } from './official.ts';
+import { type AdamWState, adamWStateDict, officialOrder } from './adamw-state.ts';
+import { CONFIG_ARGUMENT, RUN_ARGUMENT } from './official.ts';
 import { officialConfig } from './official-config.ts';
 import type { StoredWeights } from './save.ts';
 
@@ -31,6 +33,40 @@ export async function saveOfficial(
   const checkpoint: TorchInput = new Map<string, TorchInput>([
     ['model', { kind: 'ordered-dict', entries: weights }],
     ['args', { kind: 'namespace', entries: officialArguments(config) }],
+  ]);
+  await writeTorchCheckpoint(path, checkpoint, signal);
+}
+
+/** A training as official checkpoints hold it. */
+export interface OfficialTrainingState {
+  readonly weights: StoredWeights;
+  readonly ema: StoredWeights;
+  readonly optimizer: AdamWState;
+  /** Learning rate that schedules of PyTorch begin with. */
+  readonly peak: number;
+  /** What acdit records of the run, for the way back. */
+  readonly run: Metadata;
+}
+
+/**
+ * Writes a training as the official trainer does: {@link saveOfficial} with the moving average `ema`, and the state of AdamW
+ * `opt`, whose parameters are numbered in the order of the model's; and `step`, the steps taken.
+ */
+export async function saveOfficialTraining(
+  path: string,
+  config: AcditConfig,
+  { weights, ema, optimizer, peak, run }: OfficialTrainingState,
+  signal?: AbortSignal,
+): Promise<void> {
+  const args = new Map([...officialArguments(config), [RUN_ARGUMENT, JSON.stringify(run)]]);
+  const names = officialOrder([...parameters(config).keys()]);
+  const ordered = (tensors: StoredWeights) => new Map(names.map((name) => [name, tensors.get(name)!]));
+  const checkpoint: TorchInput = new Map<string, TorchInput>([
+    ['model', { kind: 'ordered-dict', entries: ordered(weights) }],
+    ['ema', { kind: 'ordered-dict', entries: ordered(ema) }],
+    ['opt', adamWStateDict(optimizer, names, peak)],
+    ['args', { kind: 'namespace', entries: args }],
+    ['step', optimizer.step],
   ]);
   await writeTorchCheckpoint(path, checkpoint, signal);
 }

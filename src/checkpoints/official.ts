@@ -30,6 +30,9 @@ const ARGUMENTS_KEYS = ['args', 'hyper_parameters', 'config'];
 /** An argument of our own, which the official code ignores: the configuration as in `config.json`. */
 export const CONFIG_ARGUMENT = 'acdit_config';
 
+/** Another one: what a training records of itself. */
+export const RUN_ARGUMENT = 'acdit_run';
+
 /** A parameter that every ACDiT has. */
 const KNOWN_PARAMETER = 'x_embedder.weight';
 
@@ -97,6 +100,11 @@ function chosenWeights(
   );
 }
 
+/** Whether a checkpoint holds a moving average of its weights. */
+export function hasAverage(value: Dict): boolean {
+  return firstDict(value, WEIGHTS_KEYS.ema) !== undefined;
+}
+
 function firstDict(value: Dict, keys: readonly string[]): Map<TorchValue, TorchValue> | undefined {
   return keys
     .map((key) => value.get(key))
@@ -111,7 +119,7 @@ function bareStateDict(value: Dict): Map<TorchValue, TorchValue> | undefined {
 }
 
 /** Returns the arguments, from a Namespace, another object, or a dict; none if they are missing. */
-function argumentsOf(value: Dict): Arguments {
+export function argumentsOf(value: Dict): Arguments {
   for (const key of ARGUMENTS_KEYS) {
     const args = value.get(key);
     if (isNamespace(args)) return args.attributes;
@@ -135,7 +143,8 @@ function recordedConfig(args: Arguments, name: string): AcditConfig | undefined 
 const WRAPPERS = /(?<=^|\.)(?:module|_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\./g;
 const WHOLE_MODEL = /^model\./;
 
-function withoutWrapper(name: string): string {
+/** Removes from a parameter's name what wrappers add. */
+export function withoutWrapper(name: string): string {
   return name.replace(WRAPPERS, '').replace(WHOLE_MODEL, '').replace(WRAPPERS, '');
 }
 

@@ -14,6 +14,9 @@ const convertFlags = {
     DTYPE_NAMES,
     'storage type of the weights: fp32, fp16, bf16 or int8; .onnx is always fp32 (default: as in IN)',
   ),
+  training: {
+    help: 'the whole training, to resume it: weights, average, AdamW state and step; a run to NAME.pt, or back',
+  },
   ...checkpointFlags,
   ...overwriteFlags,
   ...reportFlags,
@@ -32,18 +35,20 @@ export const command = defineCommand({
     'acdit convert ACDiT-XL-img.pt ACDiT-XL-img',
     'acdit convert runs/mine mine-int8 --dtype int8',
     'acdit convert runs/mine mine.onnx',
+    'acdit convert runs/mine mine.pt --training',
   ],
   run: async ({ values, positionals }, context) => {
     const [from, to] = positionals;
     if (from === undefined || to === undefined) {
       throw new ArgumentError('convert needs IN and OUT: acdit convert ACDiT-XL-img.pt ACDiT-XL-img');
     }
-    const { overwrite, dtype } = values;
+    const { overwrite, dtype, training } = values;
     await convertModel({
       ...openOptions(values),
       ...context,
       from,
       to,
+      training,
       overwrite,
       dtype: dtype === undefined ? undefined : DTYPES[dtype],
     });

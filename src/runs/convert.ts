@@ -15,6 +15,7 @@ import { closingAfter } from '../io/byte-source.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import { existsError } from './checks.ts';
+import { convertTraining } from './convert-training.ts';
 import { type NamedModelOptions, openNamedModel } from './model-path.ts';
 import { contextOf } from './reporter.ts';
 
@@ -26,6 +27,11 @@ export interface ConvertModelOptions extends NamedModelOptions {
   readonly to: string;
   /** Storage type of the weights (default: as in `from`); a program for ONNX Runtime is always float32. */
   readonly dtype?: StorageType | undefined;
+  /**
+   * Convert the whole training, so that it can be resumed: weights, moving average, and AdamW's moments and step; from the
+   * folder of a run to a `.pt`, or from a `.pt` to a new folder (default: false).
+   */
+  readonly training?: boolean | undefined;
   /** Replace a model that exists (default: false). */
   readonly overwrite?: boolean | undefined;
 }
@@ -39,6 +45,8 @@ export interface ConvertModelResult {
   /** What the official code needs besides the file. */
   readonly notes: readonly string[];
   readonly seconds: number;
+  /** Steps of the training, if it was converted as a whole. */
+  readonly step?: number | undefined;
 }
 
 /** The kind of file that a model is written to. */
@@ -52,6 +60,10 @@ export type ModelFormat = 'folder' | 'pt' | 'onnx';
 export async function convertModel(options: ConvertModelOptions): Promise<ConvertModelResult> {
   const { from, to, overwrite = false } = options;
   const format = formatOf(to);
+  if (options.training) {
+    if (format === 'pt') await requireFree(to, format, overwrite);
+    return convertTraining({ ...options, format });
+  }
   const dtype = dtypeOf(options.dtype, format);
   await requireFree(to, format, overwrite);
   const model = await openNamedModel(from, options);

@@ -17,6 +17,7 @@ import {
   writeChecksummedSafetensors,
 } from '../formats/checksummed-safetensors.ts';
 import { openSafetensors, type SafetensorsArchive } from '../formats/safetensors.ts';
+import type { Metadata } from '../formats/tensor-archive.ts';
 import { makeFolders, removeTemporaries } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
@@ -24,6 +25,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { checkWeights, parameters, type Weights } from '../models/acdit/weights.ts';
 import { toFloat32 } from '../tensor/convert.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { adoptedPosition } from './adopted-state.ts';
 import type { BatchesStart } from './noising.ts';
 import { type OptimizerState, packed } from './optimizer.ts';
 import { parseSettings, type Recipe, type RecipeSettings } from './recipe.ts';
@@ -66,20 +68,26 @@ export async function saveTraining(
   recipe: Recipe,
   { step, position, state }: StoredPoint,
 ): Promise<void> {
+  const metadata = { position: String(position), ...runMetadata(config, recipe) };
+  await writeState(folder, config, metadata, { step, state });
+  await removeRemains(folder, step);
+}
+
+/** Writes a state with what is known of its run, then the model folder with the EMA weights. */
+export async function writeState(
+  folder: string,
+  config: AcditConfig,
+  metadata: Metadata,
+  { step, state }: Pick<StoredPoint, 'step' | 'state'>,
+): Promise<void> {
   const trainer = join(folder, TRAINER_FOLDER);
   await makeFolders(trainer);
   const file = `step-${String(step).padStart(8, '0')}.safetensors`;
-  const metadata = {
-    step: String(step),
-    position: String(position),
-    ...runMetadata(config, recipe),
-  };
   const tensors = PARTS.flatMap((part) =>
     [...state[part]].map(([name, value]) => [`${part}.${name}`, value] as const),
   );
-  await writeChecksummedSafetensors(join(trainer, file), tensors, metadata);
+  await writeChecksummedSafetensors(join(trainer, file), tensors, { step: String(step), ...metadata });
   await saveModel(folder, config, state.ema, { metadata: { step: String(step) } });
-  await removeRemains(folder, step);
 }
 
 /**
@@ -213,7 +221,7 @@ async function readState<State>(
   return closingAfter(
     await openChecksummedSafetensors(await openFile(path), isEarlierState),
     async (archive) => {
-      const { step, position } = archive.metadata;
+      const { step, position = adoptedPosition(archive.metadata, recipe) } = archive.metadata;
       requireSameRun(archive.metadata, config, recipe, path, allowed);
       if (![step, position].every((count) => /^\d+$/.test(count ?? ''))) {
         throw new CheckpointError(`${path}: does not say its step and position; start over with --fresh`);

@@ -13,6 +13,7 @@ import { parseJson, parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { classChange } from '../models/acdit/class-names.ts';
 import { type AcditConfig, describeOrigin } from '../models/acdit/config.ts';
+import { isAdopted, requireAdopted } from './adopted-state.ts';
 import { feedForwardPieces } from './gradient-graphs.ts';
 import { parseSettings, type Recipe, type RecipeSettings } from './recipe.ts';
 
@@ -86,7 +87,8 @@ export function requireSameRun(
   allowed: readonly ChangeableKey[],
 ): void {
   const { recipe: recorded, classNames, autoencoder } = metadata;
-  if (isEarlierState(metadata)) {
+  if (isAdopted(metadata)) requireAdopted(metadata, config, recipe, where, allowed);
+  else if (isEarlierState(metadata)) {
     requireFingerprint(recorded, recipe, where);
     requireSameAutoencoder(autoencoder ?? 'none', config.autoencoder?.fingerprint ?? 'none', where);
   } else {

@@ -508,3 +508,43 @@ describe('acdit convert --dtype int8', () => {
     expect(existsSync(inFolder(name))).toBe(false);
   });
 });
+
+describe('acdit convert --training', () => {
+  it.each<[string, string[], string]>([
+    [
+      'a model without a training',
+      ['model', 'x.pt'],
+      'model: holds no state of a training; give the folder of a run',
+    ],
+    [
+      'folders',
+      ['model', 'x'],
+      '--training converts the folder of a run to NAME.pt, or a training checkpoint',
+    ],
+    ['ONNX', ['model', 'x.onnx'], '--training converts the folder of a run to NAME.pt'],
+    ['an element type', ['model', 'x.pt', '--dtype', 'bf16'], '--dtype does not go with a whole training'],
+    [
+      'a choice of weights',
+      ['model', 'x.pt', '--weights', 'ema'],
+      '--weights does not go with a whole training',
+    ],
+    [
+      'an official checkpoint',
+      ['model.pt', 'x'],
+      'model.pt: holds no state of an optimizer (opt, optimizer, optimizer',
+    ],
+    [
+      'a folder that exists',
+      ['model.pt', 'model'],
+      'model exists; a training is written to a new folder only',
+    ],
+    ['a checkpoint that exists', ['model', 'model.pt'], 'model.pt exists; give --overwrite to replace it'],
+  ])('refuses %s', async (_, [from, to, ...flags], message) => {
+    await saveTiny(inFolder('model'), tinyPixels);
+    await converted(inFolder('model'), inFolder('model.pt'));
+    const before = readdirSync(inFolder('.'));
+    const { code, stderr } = await convert(inFolder(from!), inFolder(to!), '--training', ...flags);
+    expect([code, lastLine(stderr)]).toEqual([2, expect.stringContaining(message)]);
+    expect(readdirSync(inFolder('.'))).toEqual(before);
+  });
+});

@@ -60,13 +60,13 @@ export class PickleWriter {
     this.opcode('e');
   }
 
-  dict<T>(entries: ReadonlyMap<string, T>, write: (item: T) => void): void {
+  dict<T>(entries: ReadonlyMap<string | number, T>, write: (item: T) => void): void {
     this.opcode('}');
     this.setItems(entries, write);
   }
 
   /** Sets items of the dict that was written last. */
-  setItems<T>(entries: ReadonlyMap<string, T>, write: (item: T) => void): void {
+  setItems<T>(entries: ReadonlyMap<string | number, T>, write: (item: T) => void): void {
     this.opcode('(');
     for (const [key, item] of entries) {
       this.plain(key);

@@ -17,7 +17,7 @@ export type TorchInput =
   | number
   | string
   | readonly TorchInput[]
-  | ReadonlyMap<string, TorchInput>
+  | ReadonlyMap<string | number, TorchInput>
   | Tensor
   | LazyTensor
   | TorchObject;
