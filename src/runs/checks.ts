@@ -60,6 +60,6 @@ export function requireSamplingMemory(config: AcditConfig, extent: SampledExtent
 /** @throws {ArgumentError} if training would take more memory than this process may use. */
 export function requireTrainingMemory(config: AcditConfig, batch: number, activations: Activations): void {
   const { total } = trainingMemory(config, batch, activations);
-  const remedy = 'give a smaller training.batch, or "activations": "recompute"';
+  const remedy = 'give a smaller training.batch, or "activations": "recompute", for some layers or all';
   requireMemory(total, `training with a batch of ${batch}`, remedy);
 }

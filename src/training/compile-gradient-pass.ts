@@ -21,7 +21,13 @@ import {
   sequenceModulations,
   sequenceRope,
 } from './gradient-graphs.ts';
-import { type Activations, batchFeeds, type GradientPass, prefixed } from './gradient-pass.ts';
+import {
+  type Activations,
+  batchFeeds,
+  type GradientPass,
+  prefixed,
+  recomputedLayers,
+} from './gradient-pass.ts';
 import { compileLayeredPass } from './layered-pass.ts';
 
 /**
@@ -34,7 +40,7 @@ export async function compileGradientPass(
   samples: number,
   activations: Activations = 'save',
 ): Promise<GradientPass> {
-  const pass = await (device.separateMemory && activations === 'save'
+  const pass = await (device.separateMemory && recomputedLayers(activations, config).size === 0
     ? compileWholePass(device, config, samples)
     : compileLayeredPass(device, config, samples, activations));
   const exclusively = createSemaphore(1);

@@ -1,6 +1,7 @@
 /** @file What a gradient pass is: weights and a noised batch in, loss and gradients out; and what it is fed with. */
 
 import { at } from '../at.ts';
+import { ConfigError } from '../errors.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/transformer.ts';
 import type { Weights } from '../models/acdit/weights.ts';
@@ -42,8 +43,28 @@ export interface GradientPass {
   dispose(): Promise<void>;
 }
 
-/** `save` keeps what every layer's backward pass needs; `recompute` computes a layer again before its backward pass. */
-export type Activations = 'save' | 'recompute';
+/**
+ * `save` keeps what every layer's backward pass needs; `recompute` computes a layer again before its backward pass. As an
+ * object: which layers are computed again, by their numbers from 0, or how many, from the first one on.
+ */
+export type Activations = 'save' | 'recompute' | { readonly recompute: number | readonly number[] };
+
+/**
+ * Returns the layers that are computed again. The last one never is: its backward pass follows at once.
+ * @throws {ConfigError} naming a layer that the model does not have
+ */
+export function recomputedLayers(
+  activations: Activations,
+  { layers }: Pick<AcditConfig, 'layers'>,
+): ReadonlySet<number> {
+  const given = typeof activations === 'object' ? activations.recompute : activations === 'save' ? 0 : layers;
+  const chosen = typeof given === 'number' ? Array.from({ length: given }, (_, i) => i) : given;
+  const unknown = chosen.find((layer) => layer >= layers);
+  if (unknown === undefined) return new Set(chosen.filter((layer) => layer < layers - 1));
+  throw new ConfigError(
+    `training.activations: the model has no layer ${unknown}; its ${layers} layers are 0 to ${layers - 1}`,
+  );
+}
 
 export type Named = Record<string, Tensor<'float32'>>;
 

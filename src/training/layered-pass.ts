@@ -24,6 +24,7 @@ import {
   type Named,
   type NoisedBatch,
   prefixed,
+  recomputedLayers,
 } from './gradient-pass.ts';
 import { type PassTensors, passTensors } from './pass-tensors.ts';
 
@@ -36,7 +37,8 @@ export async function compileLayeredPass(
 ): Promise<GradientPass> {
   const graphs = gradientGraphs(config, samples);
   const { programs, dispose } = await compilePrograms(device, graphs);
-  const pass = { config, activations, programs, tensors: passTensors(graphs, config.layers, activations) };
+  const recomputed = recomputedLayers(activations, config);
+  const pass = { config, recomputed, programs, tensors: passTensors(graphs, config.layers, recomputed) };
   return { samples, run: (...args) => runPass(pass, ...args), dispose };
 }
 
@@ -76,7 +78,8 @@ async function compilePrograms(device: Device, graphs: GradientGraphs) {
 
 interface LayeredPass {
   readonly config: AcditConfig;
-  readonly activations: Activations;
+  /** Layers that are computed again before their backward pass. */
+  readonly recomputed: ReadonlySet<number>;
   readonly programs: PassPrograms;
   readonly tensors: PassTensors;
 }
@@ -130,8 +133,7 @@ async function backwardLayer(
   weights: Weights,
   gradients: Weights,
 ): Promise<void> {
-  // What the last layer left is still there.
-  if (pass.activations === 'recompute' && !isLast(pass, index)) await forwardLayer(pass, index, weights);
+  if (pass.recomputed.has(index)) await forwardLayer(pass, index, weights);
   const { layer, lastLayer, activation } = pass.programs;
   const { before, after } = isLast(pass, index) ? lastLayer : layer;
   const tensors = {

@@ -4,7 +4,7 @@ import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import { gradientGraphs, type LayerGraphs, sequenceBlocks } from './gradient-graphs.ts';
-import type { Activations } from './gradient-pass.ts';
+import { type Activations, recomputedLayers } from './gradient-pass.ts';
 import { layerShapes } from './pass-tensors.ts';
 
 /** Bytes at the peak, by what they are for. */
@@ -49,7 +49,8 @@ function growingParts(config: AcditConfig, samples: number, activations: Activat
     const shapes = Object.values(layerShapes(layer, graphs.activation).kept);
     return shapes.reduce((sum, shape) => sum + elementCount(shape), 0);
   };
-  const keepingLayers = activations === 'save' ? layers - 1 : Math.min(1, layers - 1);
+  const recomputed = recomputedLayers(activations, config).size;
+  const keepingLayers = layers - 1 - recomputed + Math.min(1, recomputed); // those that are computed again share memory
   const vectors = samples * sequenceBlocks(config) * blockSize * hidden;
   const wide = mlpRatio * vectors;
   return {

@@ -7,7 +7,7 @@ import { inputName, type SymbolicTensor } from '../graph/symbolic.ts';
 import { filterKeys, mapValues } from '../records.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import type { GradientGraphs, LayerGraphs } from './gradient-graphs.ts';
-import type { Activations, Named } from './gradient-pass.ts';
+import type { Named } from './gradient-pass.ts';
 
 /** Tensors by their names in graphs; weights, their gradients and the batch are not among them. */
 export interface PassTensors {
@@ -19,8 +19,12 @@ export interface PassTensors {
   readonly loss: Named;
 }
 
-/** Allocates the tensors of a pass through `layers` layers. */
-export function passTensors(graphs: GradientGraphs, layers: number, activations: Activations): PassTensors {
+/** Allocates the tensors of a pass through `layers` layers. @param recomputed those that are computed again */
+export function passTensors(
+  graphs: GradientGraphs,
+  layers: number,
+  recomputed: ReadonlySet<number>,
+): PassTensors {
   const condition = zerosLike(get(graphs.conditions.forward.outputs, 'condition'));
   const conditionGradient = zerosLike(condition);
   /** What enters each layer. */
@@ -33,7 +37,7 @@ export function passTensors(graphs: GradientGraphs, layers: number, activations:
   const first = at(entering, 0);
   const gradients = [zerosLike(first), zerosLike(first)] as const;
   const layerGradient = zerosLike(condition);
-  const ownTensors = layerTensors(graphs, activations);
+  const ownTensors = layerTensors(graphs, recomputed.size > 0);
   return {
     embedding: {
       ...savedTensors(graphs.conditions),
@@ -46,7 +50,7 @@ export function passTensors(graphs: GradientGraphs, layers: number, activations:
     layers: entering.map((hidden, index) => {
       const last = index === layers - 1;
       return {
-        ...ownTensors(last),
+        ...ownTensors(last, recomputed.has(index)),
         condition,
         hidden,
         result: last ? final : at(entering, index + 1),
@@ -71,19 +75,19 @@ export function passTensors(graphs: GradientGraphs, layers: number, activations:
  */
 function layerTensors(
   { layer, lastLayer, activation }: GradientGraphs,
-  activations: Activations,
-): (last: boolean) => Named {
+  recomputes: boolean,
+): (last: boolean, recomputed: boolean) => Named {
   const shapes = layerShapes(layer, activation);
   const lastShapes = layerShapes(lastLayer, activation);
   const shared = allocate(shapes.scratch);
-  const recomputed = activations === 'recompute' ? allocate(shapes.kept) : undefined;
-  return (last) => {
+  const sharedKept = recomputes ? allocate(shapes.kept) : {};
+  return (last, recomputed) => {
     // The beginning of a tensor's memory as a smaller tensor.
     const scratch = mapValues(last ? lastShapes.scratch : shapes.scratch, (shape, name) =>
       float32(shape, get(shared, name).data.subarray(0, elementCount(shape))),
     );
     const tensors = {
-      ...(last ? allocate(lastShapes.kept) : (recomputed ?? allocate(shapes.kept))),
+      ...(recomputed ? sharedKept : allocate(last ? lastShapes.kept : shapes.kept)),
       ...scratch,
       // In place: the incoming gradient is a factor of the last product.
       'd.wide': get(scratch, 'd.activated'),

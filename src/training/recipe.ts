@@ -111,8 +111,13 @@ const trainingSchema = z
     seed: z.int().nonnegative().default(0),
     /** A model to begin with the weights of, instead of random ones. */
     initFrom: z.string().min(1).optional(),
-    /** `save` is fastest; `recompute` takes the least memory. */
-    activations: z.enum(['save', 'recompute']).default('save'),
+    /** `save` is fastest; `recompute` takes the least memory; or the layers that are computed again, or their number. */
+    activations: z
+      .union([
+        z.enum(['save', 'recompute']),
+        z.strictObject({ recompute: z.union([count, z.array(z.int().nonnegative())]) }),
+      ])
+      .default('save'),
   })
   .refine(({ steps, warmupSteps }) => warmupSteps <= steps, {
     path: ['warmupSteps'],
