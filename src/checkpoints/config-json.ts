@@ -9,7 +9,7 @@ import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
 import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { CheckpointError, ConfigError } from '../errors.ts';
 import { isRecord, parseJson, parseJsonOf } from '../io/json.ts';
-import { type AcditConfig, PRESETS, validateConfig } from '../models/acdit/config.ts';
+import { type AcditConfig, POSITION_KINDS, PRESETS, validateConfig } from '../models/acdit/config.ts';
 import { requireKnownFormat } from './format-version.ts';
 
 /** Kinds of networks: how a user passes such a folder, and what to say of a configuration that does not fit. */
@@ -81,6 +81,7 @@ const schema = z.object({
   blocks: z.number(),
   squareBlocks: z.boolean(),
   positionSplit: z.array(z.number()),
+  positions: z.enum(POSITION_KINDS).exactOptional(),
   guidance: z.union([z.number(), guidanceSchema]).exactOptional(),
   preset: z.enum(PRESETS).exactOptional(),
   downsampling: z.number().exactOptional(),

@@ -164,11 +164,15 @@ export function officialLimits(config: AcditConfig): string[] {
   return limits;
 }
 
-/** The official code predicts noise along the linear schedule, and its context is clean. */
+/** The official code predicts noise along the linear schedule, its context is clean, and heads rotate by each axis. */
 function requireOfficialDiffusion(config: AcditConfig): void {
-  const official = diffusionSettings({});
-  for (const [key, value] of Object.entries(diffusionSettings(config))) {
-    if (value === official[key as keyof typeof official]) continue;
+  const settings = (of: Partial<AcditConfig>): Record<string, unknown> => ({
+    ...diffusionSettings(of),
+    positions: of.positions ?? 'nd',
+  });
+  const official = settings({});
+  for (const [key, value] of Object.entries(settings(config))) {
+    if (value === official[key]) continue;
     throw new CheckpointError(
       `official checkpoints cannot say that a model's ${key} is ${value}; convert it to a folder`,
     );

@@ -37,10 +37,7 @@ export function summaryText(summary: ModelSummary): string {
       `${summary.tokens} of ${summary.tokenSize} values: ${clip}${grid[1]} x ${grid[0]} patches of ${patch} x ${patch}`,
     ],
     ['blocks', `${blocks} of ${blockSize} tokens: ${blockText(config, grid)}`],
-    [
-      'positions',
-      `${config.positionSplit.length === 3 ? 'time, height, width' : 'height, width'} ${config.positionSplit.join(':')}`,
-    ],
+    ['positions', positionText(config)],
     ['predicts', predictionText(config)],
     ['guidance', describeGuidance(defaultGuidance(config), noiseScheduleOf(config))],
     ['parameters', `${grouped(summary.parameters)} (${stored})`],
@@ -51,6 +48,12 @@ export function summaryText(summary: ModelSummary): string {
     return `  ${part.padEnd(20)}${grouped(count).padStart(13)}${share.padStart(8)}`;
   });
   return [name, ...head, ...parts].join('\n');
+}
+
+function positionText({ positions = 'nd', positionSplit }: AcditConfig): string {
+  if (positions === 'none') return 'none';
+  if (positions === '1d') return 'place in the sequence';
+  return `${positionSplit.length === 3 ? 'time, height, width' : 'height, width'} ${positionSplit.join(':')}`;
 }
 
 function predictionText(config: AcditConfig): string {

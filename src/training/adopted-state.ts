@@ -55,7 +55,11 @@ export function requireAdopted(
 ): void {
   const model = parseConfig(metadata[MODEL] ?? '', where);
   const { betas, epsilon, weightDecay } = adoptedSettings(metadata, where);
-  const parts = (of: AcditConfig): Record<string, unknown> => ({ ...of, ...diffusionSettings(of) });
+  const parts = (of: AcditConfig): Record<string, unknown> => ({
+    positions: 'nd',
+    ...of,
+    ...diffusionSettings(of),
+  });
   const [before, now] = [parts(model), parts(config)];
   const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])]
     .filter((part) => !FREE_PARTS.has(part) && !isDeepStrictEqual(before[part], now[part]))

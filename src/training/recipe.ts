@@ -8,7 +8,13 @@ import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
 import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { ACDIT_SIZES, type AcditConfig, PAPER_DOWNSAMPLING, validateConfig } from '../models/acdit/config.ts';
+import {
+  ACDIT_SIZES,
+  type AcditConfig,
+  PAPER_DOWNSAMPLING,
+  POSITION_KINDS,
+  validateConfig,
+} from '../models/acdit/config.ts';
 import { didYouMean } from '../nearest.ts';
 import { defined } from '../records.ts';
 import { LOSS_WEIGHTINGS } from './loss-weighting.ts';
@@ -36,6 +42,8 @@ const modelSchema = z.strictObject({
   squareBlocks: z.boolean().optional(),
   /** Default: the paper's, [1, 1] for images, [2, 3, 3] for clips. */
   positionSplit: z.array(count).min(2).max(3).optional(),
+  /** How queries and keys know their places (default: nd, the paper's); see {@link POSITION_KINDS}. */
+  positions: z.enum(POSITION_KINDS).optional(),
   /** What the network predicts; see {@link PREDICTIONS} (default: epsilon, the paper's). */
   prediction: z.enum(PREDICTIONS).optional(),
   /** Path from sample to noise (default: flow for the prediction flow, else linear, the paper's). */
@@ -275,7 +283,7 @@ export type DatasetTraits = Pick<Dataset, 'classNames' | 'sampleShape' | 'autoen
 /** The model that a recipe trains on such data. @throws {ConfigError} if they do not fit. */
 export function recipeModel(recipe: RecipeDraft, data: DatasetTraits): AcditConfig {
   const { model } = recipe;
-  const { prediction, noiseSchedule, noiseShift, contextNoise } = model;
+  const { prediction, noiseSchedule, noiseShift, contextNoise, positions } = model;
   const { classNames, autoencoder } = data;
   const [frames, channels, height, width] = data.sampleShape;
   const named = model.size ? ACDIT_SIZES[model.size] : undefined;
@@ -309,7 +317,7 @@ export function recipeModel(recipe: RecipeDraft, data: DatasetTraits): AcditConf
     blocks: model.blocks,
     squareBlocks: model.squareBlocks,
     positionSplit: model.positionSplit,
-    ...defined({ prediction, noiseSchedule, noiseShift, contextNoise }),
+    ...defined({ prediction, noiseSchedule, noiseShift, contextNoise, positions }),
     guidance: recipe.output.guidance,
   });
 }

@@ -167,6 +167,10 @@ function requireAlike(path: string, model: AcditConfig, wanted: AcditConfig): vo
       'model',
     );
   }
+  const { positions: kind = 'nd' } = model;
+  const { positions: wantedKind = 'nd' } = wanted;
+  if (kind !== wantedKind)
+    fail(`its positions are ${kind}, those of the recipe's model ${wantedKind}`, 'model');
   if (model.classes !== wanted.classes) {
     fail(`the model has ${model.classes} classes, the data ${wanted.classes}`);
   }

@@ -54,6 +54,8 @@ export interface AcditConfig {
   readonly preset?: Preset;
   /** Shares of the head dimension that rotate by each axis: [height, width] or [time, height, width]. */
   readonly positionSplit: readonly number[];
+  /** How queries and keys know their places (default: nd, the paper's); see {@link POSITION_KINDS}. */
+  readonly positions?: PositionKind;
   /** What the network predicts of a noised block (default: epsilon, the paper's). */
   readonly prediction?: Prediction;
   /** Path from sample to noise (default: flow for the prediction `flow`, else linear, the paper's). */
@@ -63,6 +65,14 @@ export interface AcditConfig {
   /** Timestep to which finished blocks are noised before others attend them (default: 0, not noised). */
   readonly contextNoise?: number;
 }
+
+/**
+ * How queries and keys know their places. `nd`: a part of each head rotates by each axis of the image or video. `1d`: heads
+ * rotate by the token's place in the sequence. `none`: they do not know them.
+ */
+export const POSITION_KINDS = ['nd', '1d', 'none'] as const;
+/** One of {@link POSITION_KINDS}. */
+export type PositionKind = (typeof POSITION_KINDS)[number];
 
 /**
  * Sets of defaults for sampling. `exact`: 25 steps of the official solver at its own timesteps. `fast`: the steps, timesteps

@@ -85,4 +85,20 @@ describe('signed tables', () => {
     expect(signed.cos).toBe(cos);
     expect(signed.sin).toEqual(float32([2, 4], [-1, -2, 3, 4, -5, -6, 7, 8]));
   });
+
+  it('turn all dimensions by the place in the sequence, or none', () => {
+    // 4 x 4 tokens in 4 square blocks; heads of 16 dimensions: 8 pairs with base 100.
+    const layout = { height: 8, width: 8, patch: 2, hidden: 32, heads: 2, blocks: 4, blockSize: 4 };
+    const line = ropeTables(tinyConfig({ ...layout, positions: '1d' }));
+    for (let token = 0; token < 16; token++) {
+      const angles = [...EIGHT, ...EIGHT].map((frequency) => token * frequency);
+      expectClose(
+        anglesOf(line, token).map((angle) => Math.cos(angle)),
+        angles.map((angle) => Math.cos(angle)),
+      );
+    }
+    const none = ropeTables(tinyConfig({ ...layout, positions: 'none' }));
+    expect(none.cos.data.every((value) => value === 1)).toBe(true);
+    expect(none.sin.data.every((value) => value === 0)).toBe(true);
+  });
 });

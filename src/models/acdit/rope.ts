@@ -5,7 +5,7 @@
 
 import { at } from '../../at.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
-import { type AcditConfig, gridLengths, headSize, rotaryDims } from './config.ts';
+import { type AcditConfig, gridLengths, headSize, rotaryDims, tokenCount } from './config.ts';
 import { tokenPositions } from './layout.ts';
 import { rowsOf } from './weights.ts';
 
@@ -28,19 +28,39 @@ function axisFrequencies(dim: number, base: number): Float32Array {
   return Float32Array.from({ length: count }, (_, i) => base ** -(count > 1 ? i / (count - 1) : 0));
 }
 
+/** An axis that dimensions of a head rotate by. */
+interface RotaryAxis {
+  readonly dim: number;
+  /** How many places there are. */
+  readonly length: number;
+  /** The place of each token, in block order. */
+  readonly places: Int32Array;
+}
+
+function rotaryAxes(config: AcditConfig): RotaryAxis[] {
+  const { positions = 'nd' } = config;
+  const tokens = tokenCount(config);
+  if (positions !== 'nd') {
+    const places = Int32Array.from({ length: tokens }, (_, token) => (positions === '1d' ? token : 0));
+    return [{ dim: headSize(config), length: tokens, places }];
+  }
+  const [lengths, places] = [gridLengths(config), tokenPositions(config)];
+  return rotaryDims(config).map((dim, axis) => ({
+    dim,
+    length: at(lengths, axis),
+    places: at(places, axis),
+  }));
+}
+
 /** Tables for every token of the model, in block order. */
 export function ropeTables(config: AcditConfig): RopeTables {
   const size = headSize(config);
-  const dims = rotaryDims(config);
-  const lengths = gridLengths(config);
-  const positions = tokenPositions(config);
-  const tokens = at(positions, 0).length;
+  const tokens = tokenCount(config);
   const cos = new Float32Array(tokens * size);
   const sin = new Float32Array(tokens * size);
   let offset = 0;
-  for (const [axis, dim] of dims.entries()) {
-    const frequencies = axisFrequencies(dim, axisBase(at(lengths, axis)));
-    const places = at(positions, axis);
+  for (const { dim, length, places } of rotaryAxes(config)) {
+    const frequencies = axisFrequencies(dim, axisBase(length));
     for (let token = 0; token < tokens; token++) {
       for (let j = 0; j < dim; j++) {
         const angle = Math.fround(at(places, token) * at(frequencies, j % frequencies.length));
