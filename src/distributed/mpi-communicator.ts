@@ -248,8 +248,8 @@ class MpiCommunicator implements Communicator {
 }
 
 /** Bytes of the pieces that belong to a rank. */
-function ownBytes({ ranks, lengths }: Ownership, rank: number): number {
-  return 4 * lengths.reduce((sum, length, piece) => (piece % ranks === rank ? sum + length : sum), 0);
+function ownBytes({ lengths, owners }: Ownership, rank: number): number {
+  return 4 * lengths.reduce((sum, length, piece) => (owners[piece] === rank ? sum + length : sum), 0);
 }
 
 /** Bytes of the pieces that do not belong to a rank. */

@@ -1,6 +1,7 @@
 /**
- * @file Values dealt to ranks. They are cut into pieces, and the pieces are dealt round robin like cards, so that all
- * ranks own as much, give or take a piece, and any part of the values has something for everyone.
+ * @file Values dealt to ranks. They are cut into pieces, and the pieces are dealt in rounds like cards, one to each rank, so
+ * that any part of the values has something for everyone. In each round the longest goes to the rank that has least so far,
+ * so that all ranks own as much, give or take a piece.
  */
 
 import { at } from '../at.ts';
@@ -11,12 +12,14 @@ export interface Span {
   readonly length: number;
 }
 
-/** Pieces of an array: piece i belongs to rank i mod `ranks`, which keeps its pieces in a shorter array, its shard. */
+/** Pieces of an array. Each belongs to a rank, which keeps its pieces in a shorter array, its shard. */
 export interface Ownership {
   readonly ranks: number;
   /** Where each piece begins in the array. */
   readonly offsets: Float64Array;
   readonly lengths: Int32Array;
+  /** The rank that each piece belongs to. */
+  readonly owners: Int32Array;
   /** Where each piece begins in its owner's shard. */
   readonly shardOffsets: Float64Array;
   /** Elements of each rank's shard. */
@@ -31,41 +34,69 @@ export function aligned(length: number): number {
   return Math.ceil(length / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Cuts vectors into pieces of at most `pieceLength` elements, none of which crosses the end of a vector. */
-export function dealPieces(vectors: readonly Span[], pieceLength: number, ranks: number): Ownership {
-  const pieces = vectors.flatMap(({ offset, length }) =>
-    Array.from({ length: Math.ceil(length / pieceLength) }, (_, i) => ({
-      offset: offset + i * pieceLength,
-      length: Math.min(pieceLength, length - i * pieceLength),
-    })),
-  );
-  const shardLengths = new Array<number>(ranks).fill(0);
-  const shardOffsets = pieces.map(({ length }, i) => {
-    const begin = at(shardLengths, i % ranks);
-    shardLengths[i % ranks] = begin + aligned(length);
-    return begin;
+/** How long pieces may be. */
+export interface PieceLength {
+  readonly most: number;
+  /** Pieces end at multiples of this, which `most` is too, or at the end of their vector. */
+  readonly multiple: number;
+}
+
+/**
+ * Lengths of the pieces of a vector: as few as may be, and about as long as each other. With a short one at the end of each
+ * vector, the vectors of a transformer's layers would give some ranks a third more than others.
+ */
+export function pieceLengths(length: number, { most, multiple }: PieceLength): number[] {
+  const piece = Math.ceil(length / Math.ceil(length / most) / multiple) * multiple;
+  return Array.from({ length: Math.ceil(length / piece) }, (_, i) => Math.min(piece, length - i * piece));
+}
+
+/** Cuts vectors into pieces, none of which crosses the end of a vector, and deals them. */
+export function dealPieces(vectors: readonly Span[], piece: PieceLength, ranks: number): Ownership {
+  const pieces = vectors.flatMap(({ offset, length: whole }) => {
+    let next = offset;
+    return pieceLengths(whole, piece).map((length) => {
+      next += length;
+      return { offset: next - length, length };
+    });
   });
+  const owners = new Int32Array(pieces.length);
+  const shardOffsets = new Float64Array(pieces.length);
+  const shardLengths = new Array<number>(ranks).fill(0);
+  for (let first = 0; first < pieces.length; first += ranks) {
+    const longestFirst = pieces
+      .slice(first, first + ranks)
+      .map(({ length }, i) => ({ piece: first + i, length: aligned(length) }))
+      .sort((a, b) => b.length - a.length);
+    const leastFirst = shardLengths
+      .map((length, rank) => ({ rank, length }))
+      .sort((a, b) => a.length - b.length);
+    for (const [i, { piece, length }] of longestFirst.entries()) {
+      const { rank, length: begin } = at(leastFirst, i);
+      owners[piece] = rank;
+      shardOffsets[piece] = begin;
+      shardLengths[rank] = begin + length;
+    }
+  }
   return {
     ranks,
     offsets: Float64Array.from(pieces, ({ offset }) => offset),
     lengths: Int32Array.from(pieces, ({ length }) => length),
-    shardOffsets: Float64Array.from(shardOffsets),
+    owners,
+    shardOffsets,
     shardLengths,
   };
 }
 
 /** Numbers of the pieces that belong to a rank, among those from `first` up to `end`. */
-export function ownPieces({ ranks, lengths }: Ownership, rank: number, first = 0, end = lengths.length) {
-  const found: number[] = [];
-  for (let piece = first + ((((rank - first) % ranks) + ranks) % ranks); piece < end; piece += ranks) {
-    found.push(piece);
-  }
-  return found;
+export function ownPieces({ owners }: Ownership, rank: number, first = 0, end = owners.length): number[] {
+  return Array.from({ length: end - first }, (_, i) => first + i).filter(
+    (piece) => at(owners, piece) === rank,
+  );
 }
 
-/** A run of as many pieces as there are ranks, one for each: what one call to MPI moves. */
+/** The pieces of a round, one for each rank: what one call to MPI moves. */
 export interface Deal {
-  /** Elements for each rank; 0 at the end, where there are not enough pieces for all. */
+  /** Elements for each rank; 0 at the ends of a range, where there are not pieces for all. */
   readonly counts: Int32Array;
   /** Where each rank's piece begins in the array, counted from `base`. */
   readonly displacements: Int32Array;
@@ -77,20 +108,22 @@ export interface Deal {
 
 /** The deals of pieces `first` up to `end`, as rank `rank` sees them. */
 export function* deals(
-  { ranks, offsets, lengths }: Ownership,
+  { ranks, offsets, lengths, owners }: Ownership,
   rank: number,
   first = 0,
   end = lengths.length,
 ): Generator<Deal> {
-  for (let start = first; start < end; start += ranks) {
+  for (let round = Math.floor(first / ranks); round * ranks < end; round++) {
     const counts = new Int32Array(ranks);
     const displacements = new Int32Array(ranks);
+    const start = Math.max(first, round * ranks);
     const base = at(offsets, start);
     let own: number | undefined;
-    for (let piece = start; piece < Math.min(start + ranks, end); piece++) {
-      counts[piece % ranks] = at(lengths, piece);
-      displacements[piece % ranks] = at(offsets, piece) - base;
-      if (piece % ranks === rank) own = piece;
+    for (let piece = start; piece < Math.min((round + 1) * ranks, end); piece++) {
+      const owner = at(owners, piece);
+      counts[owner] = at(lengths, piece);
+      displacements[owner] = at(offsets, piece) - base;
+      if (owner === rank) own = piece;
     }
     yield { counts, displacements, base, own };
   }

@@ -143,11 +143,14 @@ export function requireFinite(step: number, loss: number, norm: number, advice: 
   throw new TrainingError(`step ${step}: the loss is ${loss} and the gradient norm ${norm}; ${advice}`);
 }
 
+/** Values added up before doubles take over. */
+export const ROW = 128;
+
 /** Elements that belong to one rank, if there are several. */
-export const PIECE = 196608;
+export const PIECE = { most: 196608, multiple: ROW } as const;
 
 /** Elements per run: few enough for those of all parts to share the processor's cache, enough to be worth a run. */
-const RUN = 3 * PIECE;
+const RUN = 3 * PIECE.most;
 
 const PARTS = ['weights', 'gradients', 'firstMoments', 'secondMoments', 'ema'] as const;
 
@@ -258,9 +261,6 @@ export async function compileOptimizer(device: Device, options: OptimizerOptions
     },
   };
 }
-
-/** Values added up before doubles take over. */
-export const ROW = 128;
 
 /** A vector as a matrix of long rows, and what is left of it. */
 function* rowsOf(data: Float32Array): Generator<Tensor<'float32'>> {

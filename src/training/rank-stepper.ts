@@ -50,9 +50,12 @@ export class RankStepper implements Stepper {
   readonly #parts: RankStepperParts;
   readonly #buffers: readonly ReturnType<typeof allocate>[];
   #whole = true;
+  /** Bytes that this rank had sent when it last reported. */
+  #reported: number;
 
   constructor(parts: RankStepperParts) {
     this.#parts = parts;
+    this.#reported = parts.ranks.communicator.bytesSent;
     const rounds = this.#rounds;
     // One is filled while the other travels.
     this.#buffers = Array.from({ length: Math.min(rounds, 2) }, () => allocate(parts.state.layout));
@@ -71,9 +74,8 @@ export class RankStepper implements Stepper {
     const { recipe, optimizer, state, ranks } = this.#parts;
     const { communicator } = ranks;
     const tally: Tally = { losses: [], computeSeconds: 0, waitSeconds: 0 };
-    const sentBefore = communicator.bytesSent;
     await this.#sumGradients(source, tally);
-    const { loss, reports } = await this.#meanLoss(tally, communicator.bytesSent - sentBefore);
+    const { loss, reports } = await this.#meanLoss(tally);
     const norm = (await this.#norm()) / recipe.training.accumulate;
     const settings = verdictOfAll(communicator.rank, () => stepSettings(recipe, point.step, loss, norm));
     this.#whole = false;
@@ -153,10 +155,12 @@ export class RankStepper implements Stepper {
   }
 
   /** The mean loss over all micro-batches, added in their order, and what each rank did. */
-  async #meanLoss({ losses, computeSeconds, waitSeconds }: Tally, bytesSent: number) {
+  async #meanLoss({ losses, computeSeconds, waitSeconds }: Tally) {
     const { recipe, ranks } = this.#parts;
     const { accumulate } = recipe.training;
     const { communicator } = ranks;
+    const bytesSent = communicator.bytesSent - this.#reported;
+    this.#reported += bytesSent;
     const numbers = Float64Array.of(computeSeconds, waitSeconds, bytesSent, ...losses);
     const all = (await communicator.gatherToAll(new Uint8Array(numbers.buffer))).map(
       (bytes) => new Float64Array(bytes.slice().buffer),
@@ -180,7 +184,7 @@ export class RankStepper implements Stepper {
   /** The norm of the sums, whose rows are added in the order of the whole. */
   async #norm(): Promise<number> {
     const { optimizer, state, ranks } = this.#parts;
-    const { lengths, ranks: count } = state.layout.ownership;
+    const { lengths, owners, ranks: count } = state.layout.ownership;
     const own: number[] = [];
     for (const piece of state.own.sums) {
       for await (const rows of optimizer.rowSums(new Map([piece]))) own.push(...rows);
@@ -191,7 +195,7 @@ export class RankStepper implements Stepper {
     const read = new Array<number>(count).fill(0);
     let sum = 0;
     for (const [piece, length] of lengths.entries()) {
-      const owner = piece % count;
+      const owner = at(owners, piece);
       const from = at(read, owner);
       const end = from + Math.ceil(length / ROW);
       for (let row = from; row < end; row++) sum += float32At(at(all, owner), row);

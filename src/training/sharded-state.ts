@@ -4,7 +4,14 @@
  */
 
 import { at } from '../at.ts';
-import { aligned, dealPieces, type Ownership, ownPieces, type Span } from '../distributed/ownership.ts';
+import {
+  aligned,
+  dealPieces,
+  type Ownership,
+  ownPieces,
+  pieceLengths,
+  type Span,
+} from '../distributed/ownership.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameters, type Weights } from '../models/acdit/weights.ts';
 import { elementCount, float32, zeros } from '../tensor/tensor.ts';
@@ -120,7 +127,7 @@ export function allocateState(config: AcditConfig, rank: number, ranks: number):
 
 /** The pieces of a vector: from `first` up to `end`. */
 export function piecesOfVector({ vectors }: StateLayout, vector: number): { first: number; end: number } {
-  const count = ({ length }: Span): number => Math.ceil(length / PIECE);
+  const count = ({ length }: Span): number => pieceLengths(length, PIECE).length;
   const first = vectors.slice(0, vector).reduce((sum, span) => sum + count(span), 0);
   return { first, end: first + count(at(vectors, vector)) };
 }

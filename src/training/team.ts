@@ -14,7 +14,7 @@ export interface RankReport {
   readonly computeSeconds: number;
   /** Seconds of waiting for other ranks and the network. */
   readonly waitSeconds: number;
-  /** Bytes sent to other ranks. */
+  /** Bytes sent to other ranks since the step before was reported: its new weights count here. */
   readonly bytesSent: number;
 }
 

@@ -27,7 +27,7 @@ async function checkSums(vectors, pieceLength, microBatches) {
     offset += length + 3; // a gap after each
     return { offset: offset - length - 3, length };
   });
-  const ownership = dealPieces(spans, pieceLength, size);
+  const ownership = dealPieces(spans, { most: pieceLength, multiple: 1 }, size);
   const sums = new Float32Array(ownership.shardLengths[rank]);
   for (let first = 0; first < microBatches; first += size) {
     const active = Math.min(size, microBatches - first);
@@ -43,7 +43,7 @@ async function checkSums(vectors, pieceLength, microBatches) {
   }
   const whole = new Float32Array(offset);
   for (let piece = 0; piece < ownership.lengths.length; piece++) {
-    if (piece % size !== rank) continue;
+    if (ownership.owners[piece] !== rank) continue;
     const from = ownership.shardOffsets[piece];
     whole.set(sums.subarray(from, from + ownership.lengths[piece]), ownership.offsets[piece]);
   }
@@ -65,7 +65,7 @@ await checkSums([600_000, 200_001], 196_608, 4);
 
 const stop = new Float32Array(10).fill(1);
 const kept = new Float32Array(10);
-const one = dealPieces([{ offset: 0, length: 10 }], 4, size);
+const one = dealPieces([{ offset: 0, length: 10 }], { most: 4, multiple: 1 }, size);
 const options = { active: size, add: false, state: rank === size - 1 ? 7 : 0 };
 const states = await ranks.reduceToOwners(one, stop, kept, options);
 compare(
