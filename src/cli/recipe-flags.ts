@@ -11,7 +11,7 @@ import { type FlagValues, optionName } from './flags.ts';
 import { pixelFlags } from './shared-flags.ts';
 
 /** Any key of a recipe: `--training.warmupSteps 100`, or a section that may be left out: `--evaluation null`. */
-export const RECIPE_KEY = /^(model|data|training|output|evaluation)\.|^evaluation$/;
+export const RECIPE_KEY = /^(model|data|training|output|evaluation|validation)\.|^(evaluation|validation)$/;
 
 /** Texts even if they look like numbers. */
 const TEXT_KEYS = new Set([
@@ -21,6 +21,7 @@ const TEXT_KEYS = new Set([
   'output.vae',
   'evaluation.network',
   'evaluation.reference',
+  'validation.path',
 ]);
 
 /** Short names of what is changed most, each with its key. */

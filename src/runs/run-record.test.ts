@@ -87,7 +87,7 @@ describe('the record of a run', () => {
   });
 });
 
-describe('acdit train --from', () => {
+describe('acdit train --from', { tags: ['slow'] }, () => {
   it('starts another run with changes: that of the recipe with these changes', async () => {
     const { folder, train } = tinyRun({ training: { accumulate: 1 } });
     await runInProcess(train('first', '--steps', '1', '--training.clip', '0.25'));
@@ -135,7 +135,7 @@ describe('acdit train --from', () => {
   });
 });
 
-describe('a batch of auto', () => {
+describe('a batch of auto', { tags: ['slow'] }, () => {
   const tiny = () => tinyRun({ training: { batch: 'auto', accumulate: 1, steps: 1 } });
   /** Estimated gigabytes of a batch of the tiny run. */
   const needed = (batch: number): number => {

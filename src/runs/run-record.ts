@@ -166,6 +166,7 @@ const PATH_KEYS = [
   ['output', 'vae'],
   ['evaluation', 'network'],
   ['evaluation', 'reference'],
+  ['validation', 'path'],
 ] as const;
 
 /** A path that a run was given in another folder; names, and paths that mean the same here, stay as they are. */

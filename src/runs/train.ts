@@ -1,6 +1,5 @@
 /** @file Trains a model by a recipe: what `acdit train` does. */
 
-import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Dataset } from '../data/dataset.ts';
 import { describeIgnoredFiles } from '../data/folder-files.ts';
@@ -10,6 +9,7 @@ import { exchangeTexts, onEach } from '../distributed/agree.ts';
 import { requireAlike } from '../distributed/alike.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { defined } from '../records.ts';
 import type { Device } from '../runtime/device.ts';
@@ -21,10 +21,12 @@ import { train } from '../training/trainer.ts';
 import { workerBatches } from '../training/worker-batches.ts';
 import { resolveBatch } from './batch-size.ts';
 import { requireTrainingMemory } from './checks.ts';
+import { dataFacts } from './data-facts.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
 import { type ActiveContext, contextOf, type RunContext } from './reporter.ts';
 import { openTrainingEvaluation } from './training-evaluation.ts';
-import { TrainingObserver, type TrainModelResult } from './training-observer.ts';
+import { TrainingObserver, type TrainingScoring, type TrainModelResult } from './training-observer.ts';
+import { openTrainingValidation } from './training-validation.ts';
 
 export type { TrainModelResult } from './training-observer.ts';
 
@@ -46,7 +48,7 @@ export interface TrainModelOptions extends RunContext, RunStart {
 
 /**
  * Trains from the newest state in the recipe's folder, or from the beginning, with logs, sample grids and evaluations as the
- * recipe says. The folder's `run.json` records the recipe and each start. It emits the events `start`, `step`, `checkpoint`, `samples`, `evaluation`, and `done` or `interrupted`. Once
+ * recipe says. The folder's `run.json` records the recipe and each start. It emits the events `start`, `step`, `checkpoint`, `samples`, `evaluation`, `validation`, and `done` or `interrupted`. Once
  * the signal is aborted, it saves the state and returns.
  * @throws {AcditError} if the data, the recipe or the folder is not valid, or the loss is no longer a number.
  */
@@ -56,11 +58,11 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
   const context = contextOf(options);
   const start = { fresh, overwrite };
   const opened = await openTraining(options, context);
-  const { made, dataset, evaluation, data } = opened;
+  const { made, dataset, evaluation, validation, data } = opened;
   const { recipe } = made;
   let corruptInWorker = 0;
   const started = { command: options.command, ranks: ranks?.communicator.size ?? 1, data };
-  const observer = new TrainingObserver({ ...made, dataset, evaluation, started });
+  const observer = new TrainingObserver({ ...made, dataset, evaluation, validation, started });
   const share = ranks && { rank: ranks.communicator.rank, size: ranks.communicator.size };
   const hooks = {
     onWarning: context.report.warn,
@@ -86,6 +88,7 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
   } finally {
     observer.close();
     await evaluation?.dispose();
+    await validation?.dispose();
     await dataset.close?.();
   }
 }
@@ -113,13 +116,23 @@ async function openTraining(options: TrainModelOptions, context: ActiveContext) 
   });
   if (found !== undefined) context.report.say(found);
   const made = { recipe, config, device, ...context };
-  const evaluation = await onEach(ranks, async () => {
+  const scoring = await onEach(ranks, async (): Promise<TrainingScoring> => {
     if (!device.separateMemory) {
       requireTrainingMemory(config, recipe.training.batch, recipe.training.activations);
     }
-    return recipe.evaluation && isFirst(ranks) ? openTrainingEvaluation(made, recipe.evaluation) : undefined;
+    return isFirst(ranks) ? openScoring(made) : {};
   });
-  return { made, dataset, evaluation, data: facts };
+  return { made, dataset, data: facts, ...scoring };
+}
+
+/** Opens what the recipe scores the model by. */
+async function openScoring(made: Parameters<typeof openTrainingEvaluation>[0]): Promise<TrainingScoring> {
+  const { evaluation, validation } = made.recipe;
+  const opened = evaluation && (await openTrainingEvaluation(made, evaluation));
+  return closingOnError({ close: async () => opened?.dispose() }, async () => ({
+    evaluation: opened,
+    validation: validation && (await openTrainingValidation(made, validation)),
+  }));
 }
 
 /** Whether this process reports and writes files. */
@@ -134,14 +147,6 @@ function requireWorkForAll({ training: { accumulate } }: RecipeDraft, size: numb
     `${size} processes were started, but a step has ${accumulate} micro-batches (training.accumulate), one for each; start at ` +
       `most ${accumulate}, or give more micro-batches with fewer samples (training.batch)`,
   );
-}
-
-/** Returns the size of data, and a fingerprint that other data does not have. */
-async function dataFacts(dataset: Dataset) {
-  const { size: samples, sampleShape, classNames, autoencoder } = dataset;
-  const fingerprint = await dataset.fingerprint?.();
-  const text = JSON.stringify({ size: samples, sampleShape, classNames, autoencoder, fingerprint });
-  return { samples, fingerprint: createHash('sha256').update(text).digest('hex').slice(0, 16) };
 }
 
 /** The largest count of any rank: corrupt files that several met are counted once. */

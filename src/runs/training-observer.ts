@@ -4,8 +4,8 @@ import type { Dataset } from '../data/dataset.ts';
 import { printable } from '../io/printable.ts';
 import { formatDuration } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { parameterCount } from '../models/acdit/weights.ts';
-import { evaluationSeries } from '../training/evaluation-series.ts';
+import { parameterCount, type Weights } from '../models/acdit/weights.ts';
+import { evaluationSeries, type SeriesKind } from '../training/evaluation-series.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
@@ -19,6 +19,7 @@ import {
   type TrainingEvaluation,
 } from './training-evaluation.ts';
 import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
+import type { TrainingValidation } from './training-validation.ts';
 
 /** A training that reached its last step, or was stopped. */
 export interface TrainModelResult {
@@ -32,10 +33,15 @@ export interface TrainModelResult {
   readonly corruptFiles: number;
 }
 
+/** What a training's model is scored by. */
+export interface TrainingScoring {
+  readonly evaluation?: TrainingEvaluation | undefined;
+  readonly validation?: TrainingValidation | undefined;
+}
+
 /** A training with what it is made of. */
-interface ObservedRun extends TrainingSampleOptions {
+interface ObservedRun extends TrainingSampleOptions, TrainingScoring {
   readonly dataset: Dataset;
-  readonly evaluation: TrainingEvaluation | undefined;
   readonly started: Pick<RunStartFacts, 'command' | 'ranks' | 'data'>;
 }
 
@@ -46,8 +52,8 @@ export class TrainingObserver {
   readonly #mean = meanOfLosses();
   #tracker: Tracker | undefined;
   #progress: Progress | undefined;
-  /** Name that scores are logged under. */
-  #series = '';
+  /** Names that scores are logged under. */
+  readonly #series = { evaluation: '', validation: '' };
 
   constructor(run: ObservedRun) {
     this.#run = run;
@@ -69,23 +75,17 @@ export class TrainingObserver {
         report.emit({ kind: 'samples', step, file });
       },
       onEvaluate: (step, ema) => this.#evaluate(step, ema),
+      onValidate: (step, weights, ema) => this.#validate(step, weights, ema),
     };
   }
 
   async #start(step: number): Promise<void> {
-    const { recipe, config, dataset, evaluation, report } = this.#run;
+    const { recipe, config, dataset, report } = this.#run;
     const { output, training } = recipe;
     await this.#record(step);
     this.#tracker = openTrackers(output.folder, step);
-    if (evaluation) {
-      const { name, change } = await evaluationSeries(output.folder, evaluation.settings);
-      this.#series = name;
-      if (change !== undefined) {
-        report.warn(
-          `scores are logged as ${name}/..., as they are not comparable with the run's earlier ones: ${change}`,
-        );
-      }
-    }
+    await this.#beginSeries('evaluation');
+    await this.#beginSeries('validation');
     report.say(describeRun(recipe, config, dataset, step));
     if (output.sampleEvery > 0 && !canDraw(this.#run)) {
       report.say('no samples are drawn during training: latents need an autoencoder, given as output.vae');
@@ -94,6 +94,18 @@ export class TrainingObserver {
     const parameters = parameterCount(config);
     report.emit({ kind: 'start', step, steps: training.steps, parameters, ignoredFiles });
     this.#progress = report.progress({ total: training.steps, start: step, label: 'train' });
+  }
+
+  /** Finds the name that scores are logged under, and reports why they are not comparable with earlier ones. */
+  async #beginSeries(kind: SeriesKind): Promise<void> {
+    const { recipe, report, [kind]: scored } = this.#run;
+    if (!scored) return;
+    const { name, change } = await evaluationSeries(recipe.output.folder, scored.settings, kind);
+    this.#series[kind] = name;
+    if (change === undefined) return;
+    report.warn(
+      `scores are logged as ${name}/..., as they are not comparable with the run's earlier ones: ${change}`,
+    );
   }
 
   /** Records the start in the run's folder, and reports what it found there. */
@@ -137,8 +149,8 @@ export class TrainingObserver {
     report.emit({ kind: 'step', step, ...record, ...(ranks && { ranks }) });
   }
 
-  async #evaluate(step: number, ema: Parameters<TrainingEvaluation['run']>[0]): Promise<void> {
-    const series = this.#series;
+  async #evaluate(step: number, ema: Weights): Promise<void> {
+    const series = this.#series.evaluation;
     const { recipe, evaluation, report } = this.#run;
     // A run that resumes where it was saved may have done so before.
     if (!evaluation || isEvaluated(recipe.output.folder, series, step)) return;
@@ -148,6 +160,24 @@ export class TrainingObserver {
     this.#tracker?.scalars(step, evaluationRecord(series, scores));
     report.say(`${series} of step ${step}: ${describeScores(scores)}`);
     report.emit({ kind: 'evaluation', series, step, ...scores });
+  }
+
+  async #validate(step: number, weights: Weights, ema: Weights): Promise<void> {
+    const series = this.#series.validation;
+    const { recipe, validation, report, signal } = this.#run;
+    if (!validation || isEvaluated(recipe.output.folder, series, step)) return;
+    const score = (values: Weights, from: number) =>
+      validation.run(values, signal, (share) =>
+        this.#progress?.update(step, { validated: `${Math.floor(100 * (from + share / 2))}%` }),
+      );
+    const scores = { ema: await score(ema, 0), raw: await score(weights, 0.5) };
+    const record = Object.entries(scores).flatMap(([name, values]) =>
+      Object.entries(evaluationRecord(`${series}/${name}`, values)),
+    );
+    this.#tracker?.scalars(step, Object.fromEntries(record));
+    const [own, raw] = [scores.ema, scores.raw].map(({ loss }) => loss?.toPrecision(4));
+    report.say(`${series} of step ${step}: loss ${own} with averaged weights, ${raw} with raw ones`);
+    report.emit({ kind: 'validation', series, step, ...scores });
   }
 
   /** Closes the logs; a second time, nothing happens. */

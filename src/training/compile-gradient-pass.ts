@@ -6,9 +6,11 @@
 
 import { get } from '../at.ts';
 import { type Graph, graphOf } from '../graph/onnx.ts';
+import { reduceMean, square, subtract } from '../graph/operators/index.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { conditions, finalModulations, predictNoise } from '../models/acdit/transformer.ts';
-import { isWeight, modelInputs, weightViews } from '../models/acdit/weights.ts';
+import { isWeight, modelInputs, type Weights, weightViews } from '../models/acdit/weights.ts';
+import { filterKeys } from '../records.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSemaphore } from '../semaphore.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -25,6 +27,7 @@ import {
   type Activations,
   batchFeeds,
   type GradientPass,
+  type NoisedBatch,
   prefixed,
   recomputedLayers,
 } from './gradient-pass.ts';
@@ -78,6 +81,14 @@ export async function compileWholePass(
 
 /** A step's loss, prediction and gradients, from its first product to its last. */
 function trainingGraph(config: AcditConfig, samples: number): Graph {
+  const { weights, batch, prediction } = predictionSymbols(config, samples);
+  const loss = predictionLoss(prediction, batch);
+  const all = [weights.embedder, ...weights.layers, weights.final].flatMap((group) => Object.values(group));
+  return graphOf({ loss, prediction, ...namedGradients(loss, all) });
+}
+
+/** The prediction (N, T, B, token size) of the training sequence in one graph, with its inputs. */
+function predictionSymbols(config: AcditConfig, samples: number) {
   const weights = modelInputs(config);
   const batch = batchInputs(config, samples);
   const condition = conditions(weights.embedder, batch.features, batch.labels);
@@ -88,7 +99,35 @@ function trainingGraph(config: AcditConfig, samples: number): Graph {
   const prediction = predictNoise(weights, batch.tokens, modulations, sequenceRope(config), (layer) =>
     layerOptions(config, layer === config.layers - 1),
   );
-  const loss = predictionLoss(prediction, batch);
-  const all = [weights.embedder, ...weights.layers, weights.final].flatMap((group) => Object.values(group));
-  return graphOf({ loss, prediction, ...namedGradients(loss, all) });
+  return { weights, batch, prediction };
+}
+
+/** Errors of the prediction for batches of one size, without gradients. */
+export interface ErrorPass {
+  readonly samples: number;
+  /** Returns the mean squared error of each block's prediction (N, T). */
+  run(weights: Weights, batch: NoisedBatch): Promise<Float32Array>;
+  /** Give back its program's memory. */
+  dispose(): Promise<void>;
+}
+
+/** Compiles the errors of batches of `samples` as one program. */
+export async function compileErrorPass(
+  device: Device,
+  config: AcditConfig,
+  samples: number,
+): Promise<ErrorPass> {
+  const { batch, prediction } = predictionSymbols(config, samples);
+  const errors = reduceMean(square(subtract(prediction, batch.target)), [2, 3]);
+  const program = await device.compile(graphOf({ errors }));
+  const { inputNames } = program;
+  return {
+    samples,
+    async run(weights, batch) {
+      const feeds = filterKeys(batchFeeds(config, batch), (name) => inputNames.includes(name));
+      const results = await program.run({ ...feeds, ...weightViews(weights, inputNames.filter(isWeight)) });
+      return get(results, 'errors').data as Float32Array;
+    },
+    dispose: () => program.dispose(),
+  };
 }

@@ -17,7 +17,8 @@ import { METRICS_FILE } from './logging/open.ts';
 /** How a run's evaluations were made, by the names of their series. */
 export const EVALUATIONS_FILE = 'evaluations.json';
 
-const FIRST_NAME = 'evaluation';
+/** What scores are made by, which begins the names of their series. */
+export type SeriesKind = 'evaluation' | 'validation';
 
 /** Everything that scores depend on besides the model, by name: settings, and fingerprints of networks and images. */
 export type EvaluationSettings = Readonly<Record<string, string | number>>;
@@ -27,6 +28,7 @@ const seriesSchema = z.record(z.string(), z.record(z.string(), z.union([z.string
 /**
  * Finds the series of a run whose scores were made with these settings, or begins and records one.
  * @param folder the run's folder, which must be locked.
+ * @param kind `evaluation` by default; the series of each are numbered on their own.
  * @returns the name before the slash in the logs (`evaluation`, `evaluation-2` and so on) and, if the series begins now, why
  * the run has earlier scores that these cannot be compared with.
  * @throws {CheckpointError} if the record is damaged; {AcditError} if it cannot be written.
@@ -34,16 +36,18 @@ const seriesSchema = z.record(z.string(), z.record(z.string(), z.union([z.string
 export async function evaluationSeries(
   folder: string,
   settings: EvaluationSettings,
+  kind: SeriesKind = 'evaluation',
 ): Promise<{ readonly name: string; readonly change?: string }> {
   const path = join(folder, EVALUATIONS_FILE);
   const recorded = await readSeries(path);
-  const found = Object.entries(recorded).find(([, before]) => differences(before, settings).length === 0);
+  const own = Object.entries(recorded).filter(([name]) => name.replace(/-\d+$/, '') === kind);
+  const found = own.find(([, before]) => differences(before, settings).length === 0);
   if (found) return { name: found[0] };
-  const name = await newName(folder, Object.keys(recorded));
+  const name = await newName(folder, kind, Object.keys(recorded));
   const text = `${JSON.stringify({ ...recorded, [name]: settings }, undefined, 2)}\n`;
   await writeFileAtomically(path, (write) => write(new TextEncoder().encode(text)));
-  if (name === FIRST_NAME) return { name };
-  const newest = Object.values(recorded).at(-1);
+  if (name === kind) return { name };
+  const newest = own.at(-1)?.[1];
   const change = newest
     ? differences(newest, settings).join('; ')
     : 'how the earlier ones were made is not recorded';
@@ -57,12 +61,12 @@ async function readSeries(path: string): Promise<Record<string, EvaluationSettin
 }
 
 /** A name that neither the record nor the log has: scores of a run whose record is lost are not comparable either. */
-async function newName(folder: string, recorded: readonly string[]): Promise<string> {
+async function newName(folder: string, kind: SeriesKind, recorded: readonly string[]): Promise<string> {
   const log = join(folder, METRICS_FILE);
   const logged = (await isFile(log)) ? readMetrics(log).flatMap((line) => Object.keys(line)) : [];
   const taken = new Set([...recorded, ...logged.map((key) => key.split('/')[0])]);
   for (let number = 1; ; number++) {
-    const name = number === 1 ? FIRST_NAME : `${FIRST_NAME}-${number}`;
+    const name = number === 1 ? kind : `${kind}-${number}`;
     if (!taken.has(name)) return name;
   }
 }

@@ -107,13 +107,32 @@ export function noiseBatch(
   { labelDrop, timesteps: sampling = 'uniform', timestepPer = 'block' }: NoisingOptions,
   generator: Generator,
 ): NoisedBatch {
-  const { prediction, contextNoise } = diffusionSettings(config);
   const [samples, blocks] = take(clean.shape, 2);
   const shared = timestepPer === 'sample' ? blocks : 1;
   const drawn = drawTimesteps(sampling, schedule.trainSteps, (samples * blocks) / shared, generator);
   const timesteps = Array.from(drawn).flatMap((timestep) => new Array<number>(shared).fill(timestep));
-  const noise = float32(clean.shape, generator.randn(clean.data.length));
+  const noise = generator.randn(clean.data.length);
   const drops = generator.rand(samples);
+  return {
+    ...noisedAt(config, schedule, clean, timesteps, noise, generator),
+    labels: Array.from(drops, (value, n) => (value < labelDrop ? config.classes : at(labels, n))),
+  };
+}
+
+/**
+ * Noises `clean` (N, T, B, C) to one timestep per block (N, T) with this noise, for a model's prediction.
+ * @param generator draws the noise of clean blocks, if the model has any
+ */
+export function noisedAt(
+  config: AcditConfig,
+  schedule: NoiseSchedule,
+  clean: Tensor<'float32'>,
+  timesteps: ArrayLike<number>,
+  noise: Float32Array,
+  generator: Generator,
+): Omit<NoisedBatch, 'labels'> {
+  const { prediction, contextNoise } = diffusionSettings(config);
+  const added = float32(clean.shape, noise);
   return {
     clean:
       contextNoise === 0
@@ -122,12 +141,11 @@ export function noiseBatch(
             clean.shape,
             addNoise(schedule, clean.data, generator.randn(clean.data.length), contextNoise),
           ),
-    target: eachBlock(clean, noise, timesteps, (x, epsilon, timestep) =>
+    target: eachBlock(clean, added, timesteps, (x, epsilon, timestep) =>
       predictionTarget(prediction, noiseLevel(schedule, timestep), x, epsilon),
     ),
-    noised: noiseBlocks(schedule, clean, noise, timesteps),
+    noised: noiseBlocks(schedule, clean, added, timesteps),
     timesteps,
-    labels: Array.from(drops, (value, n) => (value < labelDrop ? config.classes : at(labels, n))),
   };
 }
 

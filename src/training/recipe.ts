@@ -167,6 +167,21 @@ const evaluationSchema = z.strictObject({
   cfg: z.number().min(0).optional(),
 });
 
+const validationSchema = z.strictObject({
+  /** Optimizer steps between validations; the last step is validated too. */
+  every: count,
+  /** Held-out data, of the kind of the training data (default: that data). */
+  path: z.string().min(1).optional(),
+  /** Its split (default: test, or train if a path is given). */
+  split: z.enum(['train', 'test']).optional(),
+  /** How many samples, at most. */
+  samples: count.default(256),
+  /** Equally wide ranges of timesteps whose errors are logged. */
+  timestepBins: z.int().min(1).max(1000).default(10),
+  /** Seed of samples, timesteps and noise. */
+  seed: z.int().nonnegative().default(0),
+});
+
 const recipeSchema = z
   .strictObject({
     model: modelSchema,
@@ -174,6 +189,7 @@ const recipeSchema = z
     training: trainingSchema,
     output: outputSchema,
     evaluation: evaluationSchema.optional(),
+    validation: validationSchema.optional(),
   })
   .refine(({ evaluation, data }) => !evaluation || (data.frames ?? 1) === 1, {
     path: ['evaluation'],

@@ -55,6 +55,11 @@ export interface TrainingHooks {
    * have been interrupted.
    */
   onEvaluate?(step: number, ema: Weights): Promise<void>;
+  /**
+   * Called every `validation.every` steps and after the last one, with the weights and their moving average; also if a run
+   * resumes at such a step.
+   */
+  onValidate?(step: number, weights: Weights, ema: Weights): Promise<void>;
 }
 
 /** What is trained, on what, and from which point. */
@@ -96,9 +101,13 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
   const saver = createSaver(options, point.step);
   await team.lead(async () => hooks.onStart?.(point));
   const evaluate = async (at: TrainingPoint): Promise<void> => {
-    const every = recipe.evaluation?.every;
-    if (every === undefined || at.step === 0 || at.step % every !== 0) return;
-    await hooks.onEvaluate?.(at.step, await team.average(at));
+    const isDue = (every: number | undefined): boolean =>
+      every !== undefined && at.step > 0 && at.step % every === 0;
+    const isLast = recipe.validation !== undefined && at.step >= training.steps;
+    if (isDue(recipe.validation?.every) || isLast) {
+      await hooks.onValidate?.(at.step, at.state.weights, await team.average(at));
+    }
+    if (isDue(recipe.evaluation?.every)) await hooks.onEvaluate?.(at.step, await team.average(at));
   };
   const pass = await compileGradientPass(device, config, training.batch, training.activations);
   const optimizer = await compileOptimizer(optimizerDevice, training);

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readMetrics } from '../../src/training/logging/jsonl.ts';
 import { runInProcess } from '../support/cli.ts';
 import { BUILT_CLI, launchers, runRanks } from '../support/ranks.ts';
 import { checksums, tinyRun } from '../support/tiny-run.ts';
@@ -81,6 +82,30 @@ describe.skipIf(launchers.length === 0)(
         expect(files(join(folder, 'soak'), state)).toEqual(files(join(folder, 'alone'), state));
       },
     );
+
+    it('validates as one process does', async () => {
+      const { folder, train } = tinyRun({ output: { checkpointEvery: 4 } });
+      const validation = [
+        '--validation.every',
+        '2',
+        '--validation.path',
+        folder,
+        '--validation.samples',
+        '12',
+      ];
+      const lines = (out: string) =>
+        readMetrics(join(folder, out, 'metrics.jsonl'))
+          .filter((line) => line['validation/ema/loss'] !== undefined)
+          .map(({ time: _, ...line }) => line);
+      await runInProcess(train('alone', ...validation));
+      expect(lines('alone').map(({ step }) => step)).toEqual([2, 4]);
+      const { stderr } = await runRanks(launchers[0]!, 3, [BUILT_CLI, ...train('ranks', ...validation)]);
+      expect(stderr).toBe('');
+      expect(lines('ranks')).toEqual(lines('alone'));
+      expect(files(join(folder, 'ranks'), [MODEL, LAST])).toEqual(
+        files(join(folder, 'alone'), [MODEL, LAST]),
+      );
+    });
 
     it('finds one batch for all ranks, which the run keeps, and records the run once', async () => {
       const { folder, train } = tinyRun({ training: { batch: 'auto', memory: 100, steps: 1 } });

@@ -1,0 +1,12 @@
+/** @file What identifies data. */
+
+import { createHash } from 'node:crypto';
+import type { Dataset } from '../data/dataset.ts';
+
+/** Returns the size of data, and a fingerprint that other data does not have. */
+export async function dataFacts(dataset: Dataset) {
+  const { size: samples, sampleShape, classNames, autoencoder } = dataset;
+  const fingerprint = await dataset.fingerprint?.();
+  const text = JSON.stringify({ size: samples, sampleShape, classNames, autoencoder, fingerprint });
+  return { samples, fingerprint: createHash('sha256').update(text).digest('hex').slice(0, 16) };
+}

@@ -1,0 +1,65 @@
+/** @file Validation of a model while it is trained: opens the held-out data, and names what the scores depend on. */
+
+import type { Dataset } from '../data/dataset.ts';
+import { openDataset } from '../data/open.ts';
+import { ConfigError } from '../errors.ts';
+import { closingOnError } from '../io/byte-source.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
+import type { Device } from '../runtime/device.ts';
+import type { Recipe } from '../training/recipe.ts';
+import { openValidation, type Validation } from '../training/validation.ts';
+import { dataFacts } from './data-facts.ts';
+import type { ActiveContext } from './reporter.ts';
+
+/** A validation with its data. */
+export interface TrainingValidation extends Validation {
+  /** What the scores depend on besides the weights. */
+  readonly settings: Readonly<Record<string, string | number>>;
+}
+
+/**
+ * Opens the held-out data of a recipe.
+ * @throws {AcditError} if it is missing, or does not fit the model.
+ */
+export async function openTrainingValidation(
+  options: ActiveContext & { readonly recipe: Recipe; readonly config: AcditConfig; readonly device: Device },
+  settings: NonNullable<Recipe['validation']>,
+): Promise<TrainingValidation> {
+  const { recipe, config, device, report } = options;
+  const { training } = recipe;
+  const { split = settings.path === undefined ? 'test' : 'train', path = recipe.data.path } = settings;
+  if (config.space === 'latents' && split === 'test') {
+    throw new ConfigError(
+      'recipe: latents have no splits, so validation needs the folder of held-out latents, as validation.path',
+    );
+  }
+  const reading = { ...recipe.data, path, split, flip: false, crop: 0 };
+  const dataset = await openDataset({ ...reading, warn: report.warn }).catch((cause: Error) => {
+    throw new ConfigError(
+      `recipe: validation finds no held-out data: ${cause.message}; give its folder as validation.path`,
+      { cause },
+    );
+  });
+  return closingOnError({ close: async () => dataset.close?.() }, async () => {
+    const validation = await openValidation({ device, config, dataset, training, settings });
+    return { ...validation, settings: await dependencies(recipe, dataset, settings), dispose };
+
+    async function dispose(): Promise<void> {
+      await validation.dispose();
+      await dataset.close?.();
+    }
+  });
+}
+
+async function dependencies(
+  { training }: Recipe,
+  dataset: Dataset,
+  { samples, timestepBins, seed }: NonNullable<Recipe['validation']>,
+) {
+  const { lossWeighting, timesteps, timestepPer = 'block' } = training;
+  return {
+    data: (await dataFacts(dataset)).fingerprint,
+    ...{ samples, timestepBins, seed, lossWeighting, timestepPer },
+    timesteps: JSON.stringify(timesteps),
+  };
+}
