@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CheckpointError } from '../errors.ts';
+import { tinyFields } from '../../test/support/tiny-config.ts';
+import { CheckpointError, ConfigError } from '../errors.ts';
 import { loadClassifier } from './classifier.ts';
 import { parseConfig } from './config-json.ts';
 import { parseAutoencoderConfig } from './stored-autoencoder.ts';
@@ -38,4 +39,33 @@ describe('a configuration of another kind', () => {
       expect(() => parseConfig(text, 'c.json')).toThrow(/not the configuration of an ACDiT/);
     },
   );
+});
+
+describe('the configuration of a stranger', () => {
+  const tiny = { ...tinyFields, attention: undefined as unknown };
+
+  it.each([
+    ['./mask.mjs', /attention must be .* got '.\/mask.mjs'; a model holds the table of a module/],
+    ['https://example.org/mask.js', /attention must be .* got 'https:/],
+    [{ window: 0, sinks: 0 }, /attention must have a window of 1 block or more, got 0/],
+    [{ window: 1, sinks: -3 }, /attention must have 0 or more sinks, got -3/],
+    [{ noised: ['1'] }, /attention must have one row for each of 4 blocks/],
+    [
+      { noised: Array(4).fill({}) },
+      /attention must have rows of 4 characters 0 or 1 in noised, got an object/,
+    ],
+    [null, /attention must be .* got null/],
+  ])('with attention %j is refused in one line', (attention, message) => {
+    const text = JSON.stringify({ ...tiny, attention });
+    expect(() => parseConfig(text, 'c.json')).toThrow(ConfigError);
+    expect(() => parseConfig(text, 'c.json')).toThrow(message);
+    expect(() => parseConfig(text, 'c.json')).toThrow(/^c\.json: [^\n]*$/);
+  });
+
+  it('keeps its attention', () => {
+    for (const attention of ['full', { window: 2, sinks: 1 }, { noised: ['1000', '1100', '0110', '0011'] }]) {
+      expect(parseConfig(JSON.stringify({ ...tiny, attention }), 'c.json').attention).toEqual(attention);
+    }
+    expect(parseConfig(JSON.stringify(tiny), 'c.json')).not.toHaveProperty('attention');
+  });
 });

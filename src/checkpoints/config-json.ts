@@ -9,6 +9,7 @@ import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
 import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { CheckpointError, ConfigError } from '../errors.ts';
 import { isRecord, parseJson, parseJsonOf } from '../io/json.ts';
+import type { AttentionSetting } from '../models/acdit/attention.ts';
 import { type AcditConfig, POSITION_KINDS, PRESETS, validateConfig } from '../models/acdit/config.ts';
 import { requireKnownFormat } from './format-version.ts';
 
@@ -89,6 +90,8 @@ const schema = z.object({
   noiseSchedule: z.enum(NOISE_SCHEDULES).exactOptional(),
   noiseShift: z.number().exactOptional(),
   contextNoise: z.number().exactOptional(),
+  /** Checked with the whole configuration. */
+  attention: z.custom<AttentionSetting>().exactOptional(),
   autoencoder: z
     .object({ fingerprint: z.string().regex(/^[\w-]{1,64}$/), scalingFactor: z.number().positive() })
     .exactOptional(),

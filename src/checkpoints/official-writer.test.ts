@@ -46,6 +46,8 @@ describe('officialArguments', () => {
     [{ noiseSchedule: 'cosine' }, /noiseSchedule is cosine/],
     [{ noiseShift: 2 }, /noiseShift is 2/],
     [{ contextNoise: 10 }, /contextNoise is 10/],
+    [{ attention: 'block-causal' }, /attention is block-causal; convert it to a folder$/],
+    [{ attention: { window: 2, sinks: 1 } }, /attention is window of the last 2 blocks and first block/],
   ] as const)('cannot say %j', (changes, message) => {
     expect(() => officialArguments(tinyConfig(changes))).toThrow(message);
   });

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { CheckpointError } from '../errors.ts';
 import type { Metadata } from '../formats/tensor-archive.ts';
 import { type TorchInput, writeTorchCheckpoint } from '../formats/torch/writer.ts';
+import { describeAttention } from '../models/acdit/attention.ts';
 import {
   ACDIT_SIZES,
   type AcditConfig,
@@ -79,7 +80,7 @@ function defaultSplit({ frames }: AcditConfig): readonly number[] {
 /**
  * The arguments that the official scripts read. Where they cannot say all of the configuration, such as names of classes,
  * it is added as a whole, as one more argument that is ours.
- * @throws {CheckpointError} for images that are not square, and for predictions that the official code does not know.
+ * @throws {CheckpointError} for images that are not square, and for predictions and attention that the official code does not know.
  */
 export function officialArguments(config: AcditConfig): Arguments {
   const { height, width, downsampling = PAPER_DOWNSAMPLING, positionSplit } = config;
@@ -88,7 +89,7 @@ export function officialArguments(config: AcditConfig): Arguments {
       `official checkpoints know square pictures only, and this model makes ${height} x ${width}; convert it to a folder`,
     );
   }
-  requireOfficialDiffusion(config);
+  requireOfficialMethod(config);
   const pixels = config.space === 'pixels' ? 1 : downsampling;
   const args: Arguments = new Map<string, string | number | boolean | null>([
     ['model', officialName(config)],
@@ -164,11 +165,15 @@ export function officialLimits(config: AcditConfig): string[] {
   return limits;
 }
 
-/** The official code predicts noise along the linear schedule, its context is clean, and heads rotate by each axis. */
-function requireOfficialDiffusion(config: AcditConfig): void {
+/**
+ * The official code predicts noise along the linear schedule, its context is clean, heads rotate by each axis, and its mask
+ * is the paper's.
+ */
+function requireOfficialMethod(config: AcditConfig): void {
   const settings = (of: Partial<AcditConfig>): Record<string, unknown> => ({
     ...diffusionSettings(of),
     positions: of.positions ?? 'nd',
+    attention: describeAttention(of.attention),
   });
   const official = settings({});
   for (const [key, value] of Object.entries(settings(config))) {

@@ -3,6 +3,7 @@
 import { describeGuidance } from '../diffusion/guidance.ts';
 import { printable } from '../io/printable.ts';
 import { counted, distinct, grouped } from '../io/quantities.ts';
+import { describeAttention } from '../models/acdit/attention.ts';
 import {
   type AcditConfig,
   defaultGuidance,
@@ -38,6 +39,7 @@ export function summaryText(summary: ModelSummary): string {
     ],
     ['blocks', `${blocks} of ${blockSize} tokens: ${blockText(config, grid)}`],
     ['positions', positionText(config)],
+    ['attention', describeAttention(config.attention)],
     ['predicts', predictionText(config)],
     ['guidance', describeGuidance(defaultGuidance(config), noiseScheduleOf(config))],
     ['parameters', `${grouped(summary.parameters)} (${stored})`],

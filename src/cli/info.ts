@@ -7,7 +7,8 @@ import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
-import { paperConfig, SIZE_NAMES } from '../models/acdit/config.ts';
+import { isModulePath } from '../models/acdit/attention.ts';
+import { type AcditConfig, paperConfig, SIZE_NAMES } from '../models/acdit/config.ts';
 import { type ModelSummary, summarizeModel } from '../models/acdit/model-summary.ts';
 import { type BlockPlan, blockPlan, PREDICATES, planNumbers, planText } from '../models/acdit/plan-cells.ts';
 import { requireFreeFiles } from '../runs/checks.ts';
@@ -17,9 +18,10 @@ import { checkRanks, describeRankCheck } from '../runs/rank-check.ts';
 import { engine } from '../runtime/node-engine.ts';
 import { defaultPrecision } from '../sampling/precision.ts';
 import { DEFAULT_STEPS } from '../sampling/settings.ts';
+import { attentionOfModule } from '../training/attention-module.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice, precisionFlag } from './device.ts';
-import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
+import { choice, choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
 import { needsText, speedText, summaryText } from './info-text.ts';
 import { planSvg } from './plan-svg.ts';
 import { onRanks, rankFlags } from './ranks.ts';
@@ -31,9 +33,12 @@ const infoFlags = {
   batch: countFlag('batch size for the memory estimate', { default: 1 }),
   steps: countFlag('solver steps per block for the compute estimate', { default: DEFAULT_STEPS }),
   plan: { help: 'draw which blocks attend to which in training' },
-  predicate: choiceFlag(PREDICATES, `attention rule of the plan: ${PREDICATES.join(', ')}`, {
-    default: 'scam',
-  }),
+  predicate: {
+    value: 'RULE',
+    parse: (text: string, flag: string): string =>
+      isModulePath(text) ? text : choice(PREDICATES)(text, flag),
+    help: `attention rule of the plan: ${PREDICATES.join(', ')} or MODULE.mjs (default: the model's)`,
+  },
   window: countFlag('blocks that a windowed plan looks back', { minimum: 0, default: 1 }),
   svg: fileFlag('.svg', 'draw the plan into an SVG file', 'FILE'),
   png: fileFlag('.png', 'draw the plan into a PNG file', 'FILE'),
@@ -68,7 +73,7 @@ export const command = defineCommand({
       expectedSpeed(summary.config, needs, device, values.precision ?? defaultPrecision(device, stored)),
     );
     const drawsPlan = DRAWS_PLAN.some((flag) => given.has(flag));
-    const plan = drawsPlan ? blockPlan(summary.config, predicate, window) : undefined;
+    const plan = drawsPlan ? await chosenPlan(summary.config, predicate, window) : undefined;
     const files: string[] = [];
     if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
     if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
@@ -133,6 +138,17 @@ async function readSummary(
       ...(solver && { solver }),
     };
   });
+}
+
+/** Returns the plan of a rule, or of the model. */
+async function chosenPlan(config: AcditConfig, rule: string | undefined, window: number): Promise<BlockPlan> {
+  if (!isModulePath(rule))
+    return blockPlan(
+      config,
+      PREDICATES.find((name) => name === rule),
+      window,
+    );
+  return blockPlan({ ...config, attention: await attentionOfModule(rule, config.blocks) });
 }
 
 async function writeDrawing(path: string, content: string | Uint8Array): Promise<string> {

@@ -6,6 +6,7 @@ import { ArgumentError, ConfigError } from '../errors.ts';
 import { isRecord, parseJson } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { recipeOfRun } from '../runs/run-record.ts';
+import { loadAttention } from '../training/attention-module.ts';
 import { parseRecipeDraft, type RecipeDraft } from '../training/recipe.ts';
 import { type FlagValues, optionName } from './flags.ts';
 import { pixelFlags } from './shared-flags.ts';
@@ -55,7 +56,7 @@ export interface RecipeSource {
 }
 
 /**
- * Read a recipe, replace what flags say, and check the whole.
+ * Read a recipe, replace what flags say, and check the whole. A module that it names as attention is loaded.
  * @throws {ArgumentError} if the file cannot be read, or the folder is not that of a run; {ConfigError} if the recipe is not
  * valid.
  */
@@ -84,7 +85,8 @@ export async function readRecipe(
   }
   const base = await baseRecipe({ path, from });
   for (const [key, value] of overrides) replace(base, key, value);
-  return parseRecipeDraft(base, path ?? (from === undefined ? 'flags' : `recipe of ${printable(from)}`));
+  const name = path ?? (from === undefined ? 'flags' : `recipe of ${printable(from)}`);
+  return loadAttention(parseRecipeDraft(base, name));
 }
 
 async function baseRecipe({ path, from }: RecipeSource): Promise<JsonObject> {

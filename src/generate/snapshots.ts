@@ -58,6 +58,7 @@ export async function* snapshots(
   for await (const event of streamFrames(config, sample(request), decodeNow)) {
     if (event.kind === 'step') {
       steps++;
+      if (event.together) placeBlock(latents, event.block, event.clean);
       done += event.passes;
       const shown = await preview.next(shownAfter.includes(steps) && steps < total ? event : undefined);
       if (shown) yield { ...shown, done, finished: false };

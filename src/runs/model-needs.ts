@@ -1,8 +1,10 @@
 /** @file What a model needs: arithmetic for a step, a sample and training, and memory. */
 
 import type { TunedSolver } from '../diffusion/tuned-solver.ts';
+import { attentionOf } from '../models/acdit/attention.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { layerShare, sampleCost, sequenceCost, stepCost, trainingCost } from '../models/acdit/cost.ts';
+import { planBranches } from '../sampling/guided.ts';
 import { type SamplingMemory, samplingMemory } from '../sampling/memory.ts';
 import { planSettings } from '../sampling/settings.ts';
 import { type TrainingMemory, trainingMemory } from '../training/memory.ts';
@@ -64,10 +66,11 @@ export function modelNeeds(
     const plain = stepCost(config, block);
     return { plain, guided: 2 * plain };
   };
-  const { passes } = planSettings(config, config.blocks, { steps });
+  const own = planSettings(config, config.blocks, { steps });
+  const { passes } = own;
   const fast = tuned && planSettings(config, config.blocks, { preset: 'fast', tuned });
   const sampled = { guided: true, steps };
-  const canBeLonger = config.frames > 1 && config.blocks > 1;
+  const canBeLonger = config.frames > 1 && config.blocks > 1 && !attentionOf(config).fixed;
   return {
     batch,
     steps,
@@ -78,12 +81,14 @@ export function modelNeeds(
       lastBlockStep: step(config.blocks - 1),
       sample: {
         plain: sampleCost(config, steps),
-        guided: sampleCost(config, 2 * steps),
-        own: sampleCost(config, passes),
+        guided: sampleCost(config, 2 * steps, 2),
+        own: sampleCost(config, passes, planBranches(own).length),
       },
       training: trainingCost(config),
     },
-    ...(fast && { fast: { passes: fast.passes, macs: sampleCost(config, fast.passes) } }),
+    ...(fast && {
+      fast: { passes: fast.passes, macs: sampleCost(config, fast.passes, planBranches(fast).length) },
+    }),
     int8Share: layerShare(config),
     memory: {
       sampling: samplingMemory(config, batch, sampled),

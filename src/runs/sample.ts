@@ -12,7 +12,7 @@ import { sideBySide, writePng } from '../media/image.ts';
 import type { VideoFormat } from '../media/video-writer.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { streamFrames } from '../sampling/frames.ts';
-import { passesOfSample, UNTRAINED } from '../sampling/request.ts';
+import { passesOfSample, untrainedNote } from '../sampling/request.ts';
 import type { SampleEvent, Sampler } from '../sampling/sampler.ts';
 import type { PerBlock } from '../sampling/settings.ts';
 import { joinAxis } from '../tensor/axes.ts';
@@ -131,7 +131,8 @@ export async function sample(options: SampleOptions): Promise<SampleResult> {
     const written = await writeResults(run, finished, folder);
     const seconds = (performance.now() - started) / 1000;
     const samples = finishedSamples(run, finished);
-    if (first.slides) report.say(`note: ${UNTRAINED}`);
+    const untrained = untrainedNote(run.config, first);
+    if (untrained) report.say(`note: ${untrained}`);
     const what = signal.aborted
       ? `stopped after ${samples.length} of ${counted(count, 'sample')}`
       : counted(count, 'sample');
@@ -142,7 +143,7 @@ export async function sample(options: SampleOptions): Promise<SampleResult> {
       ...written,
       ...settingsOf(run, finished.ranOn),
       ...(given && { keptBlocks: at(given.shape, 1) }),
-      ...(first.slides && { untrained: UNTRAINED }),
+      ...(untrained !== undefined && { untrained }),
       seconds,
     };
   } finally {

@@ -13,6 +13,7 @@ import { companionFile, makeFolders, writeFileAtomically } from '../io/atomic-wr
 import { closingAfter } from '../io/byte-source.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
+import { attentionOf } from '../models/acdit/attention.ts';
 import { type AcditConfig, noiseScheduleOf } from '../models/acdit/config.ts';
 import { openNoisePredictor } from '../sampling/noise-predictor.ts';
 import { meanPasses, planSampling, type SamplePlan } from '../sampling/request.ts';
@@ -88,6 +89,11 @@ export async function tuneModel(options: TuneOptions): Promise<TuneResult> {
   const { report, signal } = context;
   const { model, path, overwrite } = options;
   const { config } = model;
+  if (attentionOf(config).together) {
+    throw new ArgumentError(
+      'tune: fits a solver block by block, and this model denoises all blocks together (attention full)',
+    );
+  }
   const settings = tuningSettings(options);
   const defaultSteps = chosenSteps(settings.steps, options.defaultSteps);
   const fingerprint = await modelFingerprint(model, signal);

@@ -7,7 +7,7 @@
 import { at, take } from '../at.ts';
 import type { Graph } from '../graph/onnx.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import type { Positions, RopeTables } from '../models/acdit/rope.ts';
+import { type Positions, type RopeTables, tablesOf } from '../models/acdit/rope.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { type Tensor, zeros } from '../tensor/tensor.ts';
@@ -94,14 +94,14 @@ export class PassAttention {
     };
   }
 
-  /** Returns plain keys (N, heads, kept, D), rotated as the keys of the first blocks. */
-  async rotate(plainKeys: Tensor<'float32'>): Promise<Tensor<'float32'>> {
-    const [samples, heads, kept] = take(plainKeys.shape, 3);
+  /** Returns plain keys (N, heads, kept, D) of blocks, rotated by the positions of these. */
+  async rotate(plainKeys: Tensor<'float32'>, places: readonly number[]): Promise<Tensor<'float32'>> {
+    const [samples, heads] = take(plainKeys.shape, 2);
     const program = await this.#program(`rotate ${samples} ${heads}`, () =>
       rotateKeysGraph(this.#config, samples, heads),
     );
     const keys = zeros('float32', plainKeys.shape);
-    await program.run({ plainKeys, ...this.#positions(0, kept / this.#config.blockSize) }, { keys });
+    await program.run({ plainKeys, ...tablesOf(this.#positions, places) }, { keys });
     return keys;
   }
 
@@ -119,8 +119,8 @@ export class PassAttention {
   /** Tables of the positions of blocks that join caches, named by sample. */
   #positionFeeds(caches: readonly KeyValueCache[]): Feeds {
     return Object.fromEntries(
-      caches.flatMap(({ blocks }, s) =>
-        Object.entries(this.#positions(blocks)).map(([name, table]) => [numbered(name, s), table]),
+      caches.flatMap(({ place }, s) =>
+        Object.entries(this.#positions(place)).map(([name, table]) => [numbered(name, s), table]),
       ),
     );
   }

@@ -8,16 +8,17 @@ import { at, get } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
 import { fuseAttention } from '../graph/fuse-attention.ts';
 import type { Graph } from '../graph/onnx.ts';
-import { type AcditConfig, headSize } from '../models/acdit/config.ts';
-import { createPositions, type Positions } from '../models/acdit/rope.ts';
+import { type AcditConfig, headSize, passConfig } from '../models/acdit/config.ts';
+import { createPositions, type Positions, tablesOf } from '../models/acdit/rope.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
 import { filterKeys, mapValues } from '../records.ts';
 import { attendsRightly } from '../runtime/attention-kernel.ts';
 import type { Device, DeviceTensor, KeepingProgram } from '../runtime/device.ts';
 import { float32, type Tensor, zeros } from '../tensor/tensor.ts';
-import type { Cache } from './cache.ts';
+import type { Cache, CacheBlocks } from './cache.ts';
 import { rowFeeds, tokenRows } from './device-feeds.ts';
 import {
+  arrangeGraph,
   CACHE_KINDS,
   type CacheKind,
   extendGraph,
@@ -26,11 +27,16 @@ import {
   type Part,
   partGraph,
   partsOf,
-  slideGraph,
   uploadGraph,
 } from './device-graphs.ts';
 import { numbered } from './graphs.ts';
-import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
+import {
+  type Arrangement,
+  type PassEngine,
+  type PassResult,
+  rowCount,
+  type Sequence,
+} from './pass-engine.ts';
 import { preparation } from './precision.ts';
 import { type CompileOptions, graphWeights, type WeightSource } from './segments.ts';
 
@@ -64,10 +70,11 @@ export interface DeviceEngineOptions extends CompileOptions {
 /** Compiles the model. */
 export async function openDeviceEngine(
   device: Device,
-  config: AcditConfig,
+  model: AcditConfig,
   source: WeightSource,
   { partBytes, precision = 'fp32', signal, onProgress }: DeviceEngineOptions = {},
 ): Promise<PassEngine<DeviceCache>> {
+  const config = passConfig(model);
   const prepare = await preparation(device, precision, isCached);
   const fuses =
     device.fusesAttention &&
@@ -94,7 +101,7 @@ export async function openDeviceEngine(
     return compiled;
   }
   const engine = new DeviceEngine(
-    config,
+    model,
     device,
     compile,
     compileParts,
@@ -120,18 +127,18 @@ class DeviceEngine implements PassEngine<DeviceCache> {
   #joined: { readonly caches: readonly DeviceCache[]; readonly whole: DeviceCache } | undefined;
 
   constructor(
-    config: AcditConfig,
+    model: AcditConfig,
     device: Device,
     compile: (graph: Graph) => Promise<KeepingProgram>,
     compileParts: (past: boolean) => Promise<CompiledPart[]>,
     dtype: 'float16' | 'float32',
   ) {
-    this.#config = config;
+    this.#config = passConfig(model);
     this.#device = device;
     this.#compile = compile;
     this.#compileParts = compileParts;
     this.#dtype = dtype;
-    this.#positions = createPositions(config);
+    this.#positions = createPositions(model);
   }
 
   /** Compiles the parts, once. A device that takes empty caches needs only those that attend one. */
@@ -159,14 +166,23 @@ class DeviceEngine implements PassEngine<DeviceCache> {
     return true;
   }
 
-  async slide(cache: DeviceCache): Promise<DeviceCache> {
-    const { blocks, plainKeys } = cache;
-    if (!plainKeys) throw new ArgumentError('slide: the cache keeps no keys before rotation');
-    if (blocks === 1) return { blocks: 0, keys: [], values: [], plainKeys: [] };
-    const program = await this.#program(`slide ${blocks}`, () => slideGraph(this.#config, blocks));
-    const feeds = { ...pastFeeds(cache, ['values', 'plainKeys']), ...this.#positions(0, blocks - 1) };
-    const { kept } = await program.run(feeds, cacheNames(CACHE_KINDS, this.#all));
-    return this.#cacheOf(blocks - 1, CACHE_KINDS, kept);
+  async arrange(
+    parts: readonly CacheBlocks<DeviceCache>[],
+    { place, places }: Arrangement,
+  ): Promise<DeviceCache> {
+    const sliding = parts.every(({ cache }) => cache.plainKeys);
+    if (places && !sliding) throw new ArgumentError('arrange: the cache keeps no keys before rotation');
+    const kinds = CACHE_KINDS.filter((kind) => kind !== 'plainKeys' || sliding);
+    const read = kinds.filter((kind) => kind !== 'keys' || !places);
+    const shape = parts.map(({ cache, blocks }) => ({ held: cache.blocks, blocks }));
+    const program = await this.#program(`arrange ${JSON.stringify(shape)} ${read}`, () =>
+      arrangeGraph(this.#config, shape, kinds, places !== undefined),
+    );
+    const feeds = parts.map(({ cache }, i) => prefixed(`${i}.`, namedTensors(cache, read)));
+    const tables = places && tablesOf(this.#positions, places);
+    const { kept } = await program.run(Object.assign({ ...tables }, ...feeds), cacheNames(kinds, this.#all));
+    const blocks = parts.reduce((sum, part) => sum + part.blocks.length, 0);
+    return this.#cacheOf({ blocks, place }, kinds, kept);
   }
 
   async dispose(): Promise<void> {
@@ -185,7 +201,7 @@ class DeviceEngine implements PassEngine<DeviceCache> {
     return program;
   }
 
-  /** Predicts the noise of blocks that have equally many finished ones. */
+  /** Predicts the noise of blocks at the same place, after equally many cached ones. */
   async #denoise(
     sequences: readonly Sequence<DeviceCache>[],
     mayStop: () => void,
@@ -211,12 +227,13 @@ class DeviceEngine implements PassEngine<DeviceCache> {
     const kinds = CACHE_KINDS.filter((kind) => kind !== 'plainKeys' || cache.plainKeys);
     const noise = float32([0, ...latents.shape], []);
     const { own } = await this.#pass([sequence!], cache, kinds, mayStop);
-    if (cache.blocks === 0) return [{ noise, cache: this.#cacheOf(1, kinds, own) }];
+    const extended = { blocks: cache.blocks + 1, place: cache.place + 1 };
+    if (cache.blocks === 0) return [{ noise, cache: this.#cacheOf(extended, kinds, own) }];
     try {
       const program = await this.#program(`extend ${kinds}`, () => extendGraph(this.#config, kinds));
       const feeds = { ...pastFeeds(cache, kinds), ...prefixed('own.', own) };
       const { kept } = await program.run(feeds, cacheNames(kinds, this.#all));
-      return [{ noise, cache: this.#cacheOf(cache.blocks + 1, kinds, kept) }];
+      return [{ noise, cache: this.#cacheOf(extended, kinds, kept) }];
     } finally {
       disposeAll(own);
     }
@@ -237,7 +254,7 @@ class DeviceEngine implements PassEngine<DeviceCache> {
     const own: Record<string, DeviceTensor> = {};
     const passing: Record<string, DeviceTensor> = {};
     try {
-      const shared = await this.#shared(sequences, cache.blocks, parts.length, passing);
+      const shared = await this.#shared(sequences, cache.place, parts.length, passing);
       const past = cache.blocks > 0 ? pastFeeds(cache, ['keys', 'values']) : this.#emptyPast(sequences);
       const tokens = tokenRows(this.#config, sequences);
       let noise: Tensor | undefined;
@@ -274,11 +291,11 @@ class DeviceEngine implements PassEngine<DeviceCache> {
   /** What a pass takes once; where several parts take it, it stays on the device until they have run. */
   async #shared(
     sequences: readonly Sequence[],
-    blocks: number,
+    place: number,
     parts: number,
     passing: Record<string, DeviceTensor>,
   ): Promise<Feeds> {
-    const feeds = { ...this.#positions(blocks), ...rowFeeds(this.#config, sequences) };
+    const feeds = { ...this.#positions(place), ...rowFeeds(this.#config, sequences) };
     if (parts === 1 || !this.#device.keepsTensors) return feeds;
     const program = await this.#program('upload', () => uploadGraph(this.#config));
     const { kept } = await program.run(feeds, Object.keys(prefixed('kept.', feeds)));
@@ -311,16 +328,21 @@ class DeviceEngine implements PassEngine<DeviceCache> {
     );
     const feeds = caches.map((cache, i) => prefixed(`${i}.`, namedTensors(cache, kinds)));
     const { kept } = await program.run(Object.assign({}, ...feeds), cacheNames(kinds, this.#all));
-    const whole = this.#cacheOf(first.blocks, kinds, kept);
+    const whole = this.#cacheOf(first, kinds, kept);
     this.#joined = { caches, whole };
     return whole;
   }
 
-  #cacheOf(blocks: number, kinds: readonly CacheKind[], tensors: Record<string, DeviceTensor>): DeviceCache {
+  #cacheOf(
+    { blocks, place }: Pick<Cache, 'blocks' | 'place'>,
+    kinds: readonly CacheKind[],
+    tensors: Record<string, DeviceTensor>,
+  ): DeviceCache {
     const byLayer = (kind: CacheKind): DeviceTensor[] =>
       cacheNames([kind], this.#all).map((name) => get(tensors, name));
     const cache: DeviceCache = {
       blocks,
+      place,
       keys: byLayer('keys'),
       values: byLayer('values'),
       ...(kinds.includes('plainKeys') && { plainKeys: byLayer('plainKeys') }),
@@ -336,11 +358,12 @@ class DeviceEngine implements PassEngine<DeviceCache> {
   }
 }
 
-/** Divides sequences into those that are denoised after equally many blocks, and single ones that join their caches. */
+/** Divides sequences into those that are denoised at the same place, and single ones that join their caches. */
 function alikeTogether(sequences: readonly Sequence<DeviceCache>[]): Sequence<DeviceCache>[][] {
-  const groups = new Map<number | Sequence, Sequence<DeviceCache>[]>();
+  const groups = new Map<string | Sequence, Sequence<DeviceCache>[]>();
   for (const sequence of sequences) {
-    const kind = sequence.noised ? sequence.cache.blocks : sequence;
+    const { blocks, place } = sequence.cache;
+    const kind = sequence.noised ? `${blocks} ${place}` : sequence;
     groups.set(kind, [...(groups.get(kind) ?? []), sequence]);
   }
   return [...groups.values()];

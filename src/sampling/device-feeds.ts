@@ -30,11 +30,12 @@ export function rowFeeds({ layers, hidden }: AcditConfig, sequences: readonly Se
   const unchanged = new Float32Array(FINAL_MODULATIONS * hidden);
   let offset = 0;
   for (const sequence of sequences) {
-    const { noised, latents } = sequence;
+    const { noised, finished, latents } = sequence;
+    const conditioned = noised ?? finished;
     const count = at(latents.shape, 0);
     for (let row = 0; row < rowCount(sequence); row++) {
       samples.push(offset + (row % count));
-      const valuesOf = (layer: number) => noised?.table.row(layer, at(noised.conditions, row));
+      const valuesOf = (layer: number) => conditioned?.table.row(layer, at(conditioned.conditions, row));
       for (let layer = 0; layer < layers; layer++) modulations.push(valuesOf(layer) ?? clean);
       final.push(valuesOf(layers) ?? unchanged);
     }

@@ -12,6 +12,7 @@ import { finalLayer, rotate, transformerLayer } from '../models/acdit/transforme
 import { FINAL_MODULATIONS, isWeight, LAYER_MODULATIONS, modelInputs } from '../models/acdit/weights.ts';
 import { mapValues } from '../records.ts';
 import { elementCount } from '../tensor/tensor.ts';
+import { runsOf } from './cache.ts';
 import { numbered } from './graphs.ts';
 
 /** What a layer's cache holds; keys before rotation only where it can slide. */
@@ -156,17 +157,33 @@ export function joinGraph(config: AcditConfig, caches: number): Graph {
   );
 }
 
-/** Drops the oldest of some blocks; the others' keys are rotated by `cos` and `sin`, the tables of their new places. */
-export function slideGraph(config: AcditConfig, blocks: number): Graph {
+/**
+ * Some blocks of caches, `<i>.<kind>.<layer>`, as one cache, `<kind>.<layer>`.
+ * @param parts the blocks that each cache holds, and which of them are taken
+ * @param moved whether their keys are rotated by `cos` and `sin`, the tables of their new places
+ */
+export function arrangeGraph(
+  config: AcditConfig,
+  parts: readonly { readonly held: number; readonly blocks: readonly number[] }[],
+  kinds: readonly CacheKind[],
+  moved: boolean,
+): Graph {
   const { blockSize, heads } = config;
-  const [cached, size] = [blocks * blockSize, headSize(config)];
-  const places = [cached - blockSize, size];
+  const size = headSize(config);
+  const total = parts.reduce((sum, { blocks }) => sum + blocks.length, 0);
+  const places = [total * blockSize, size];
   const rope = { cos: input('cos', places), sin: input('sin', places) };
+  const picked = (kind: CacheKind, layer: number): SymbolicTensor => {
+    const pieces = parts.flatMap(({ held, blocks }, i) => {
+      const cache = input(`${i}.${numbered(kind, layer)}`, ['samples', heads, held * blockSize, size]);
+      return runsOf(blocks).map(({ start, end }) => slice(cache, 2, start * blockSize, end * blockSize));
+    });
+    return pieces.length === 1 ? at(pieces, 0) : concat(pieces, 2);
+  };
   return ofLayers(config, (layer) => {
-    const { values, plainKeys } = ofKinds(['values', 'plainKeys'], (kind) =>
-      slice(input(pastName(kind, layer), ['samples', heads, cached, size]), 2, blockSize, cached),
-    );
-    return { keys: rotate(plainKeys, rope), values, plainKeys };
+    if (!moved) return ofKinds(kinds, (kind) => picked(kind, layer));
+    const plainKeys = picked('plainKeys', layer);
+    return { keys: rotate(plainKeys, rope), values: picked('values', layer), plainKeys };
   });
 }
 

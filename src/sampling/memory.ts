@@ -1,6 +1,7 @@
 /** @file The memory that sampling takes, from the sizes of what it holds; checked against measured peaks. */
 
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { attentionOf } from '../models/acdit/attention.ts';
+import { type AcditConfig, passConfig } from '../models/acdit/config.ts';
 import { layerWeightShapes, parameters } from '../models/acdit/weights.ts';
 import { elementCount } from '../tensor/tensor.ts';
 import { modulationSize } from './modulation-table.ts';
@@ -58,17 +59,18 @@ export function samplingMemory(
   samples: number,
   { guided, steps, precision = 'fp32', ...extent }: SamplingExtent,
 ): SamplingMemory {
-  const { layers, hidden, blockSize } = config;
+  const { layers, hidden, blockSize } = passConfig(config);
   const { blocks, window, slides } = planLength(config, extent);
+  const { held, caches } = cacheExtent(config, blocks, window, guided);
   const layer = Object.entries(layerWeightShapes(config)).filter(([name]) => !name.startsWith('adaLN'));
   const layerBytes = FLOAT * layer.reduce((sum, [, shape]) => sum + elementCount(shape), 0);
   const largest = FLOAT * Math.max(...[...parameters(config).values()].map(elementCount));
   const branches = guided ? 2 : 1;
   const tokens = samples * blockSize;
-  const attended = slides ? window + 1 : blocks;
   // While a block joins the cache, the cache without it is still there. A cache that slides has its keys before rotation
-  // as well, and while the oldest block leaves, the cache before the newest joined is garbage not yet collected.
-  const cachedBlocks = slides ? 3 * window + 1 : Math.max(0, 2 * blocks - 3);
+  // as well, and while a block leaves, the cache before the newest joined is garbage not yet collected.
+  const drops = slides || held < blocks - 1;
+  const cachedBlocks = drops ? caches * (3 * held + 1) : Math.max(0, caches * (2 * held - 1));
   const cachedKinds = slides ? 3 : 2;
   const conditions = Math.min(branches * samples, config.classes + 1) * steps;
   const parts = {
@@ -80,8 +82,20 @@ export function samplingMemory(
     cache: FLOAT * cachedKinds * layers * hidden * tokens * cachedBlocks,
     modulations: FLOAT * modulationSize(config) * conditions,
     activations:
-      branches * samples * rowBytes(config) + FLOAT * ATTENTION_COPIES * 2 * tokens * attended * hidden,
+      branches * samples * rowBytes(passConfig(config)) +
+      FLOAT * ATTENTION_COPIES * 2 * tokens * (held + 1) * hidden,
     program: PROGRAM,
   };
   return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
+}
+
+/** Returns the most finished blocks that a cache holds, and how many caches there are: one, or one per guidance branch. */
+function cacheExtent(config: AcditConfig, blocks: number, window: number, guided: boolean) {
+  const { copies, together, fixed, kept } = attentionOf(config);
+  if (together) return { held: 0, caches: 0 };
+  // A window holds no fewer the later it is.
+  const first = fixed ? 0 : blocks - 1;
+  let held = 0;
+  for (let next = first; next < blocks; next++) held = Math.max(held, kept(next, window).length);
+  return { held, caches: copies || !guided ? 1 : 2 };
 }

@@ -10,12 +10,12 @@
 import { at } from '../at.ts';
 import { DeviceError } from '../errors.ts';
 import { yieldToEventLoop } from '../event-loop.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { type AcditConfig, passConfig } from '../models/acdit/config.ts';
 import { layerShare } from '../models/acdit/cost.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { Cache } from './cache.ts';
+import type { Cache, CacheBlocks } from './cache.ts';
 import { type DeviceEngineOptions, openDeviceEngine } from './device-engine.ts';
 import { rowBytes } from './memory.ts';
 import {
@@ -24,7 +24,14 @@ import {
   type ModulationTable,
   rememberModulations,
 } from './modulation-table.ts';
-import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
+import {
+  type Arrangement,
+  type Conditioned,
+  type PassEngine,
+  type PassResult,
+  rowCount,
+  type Sequence,
+} from './pass-engine.ts';
 import { SegmentEngine } from './segment-engine.ts';
 import { asWeightSource, compileSegments, streamedSegments, type WeightSource } from './segments.ts';
 
@@ -115,7 +122,7 @@ async function predictorOf(
       return compute(conditions);
     },
     /**
-     * Predicts the noise of block number `cache.blocks`.
+     * Predicts the noise of block number `cache.place`; of all blocks, if the model denoises them together.
      * @param latents (N, B, token size)
      * @param conditions R x N of them, a guidance branch's samples together, as in the official batch
      * @returns (R, N, B, token size)
@@ -130,13 +137,22 @@ async function predictorOf(
       const { noise } = await queue.run({ latents, cache, noised: { conditions, table } }, signal);
       return noise;
     },
-    /** Returns the cache with the finished block (N, B, token size) after the others. */
-    async append(latents: Tensor<'float32'>, cache: Cache, signal?: AbortSignal): Promise<Cache> {
-      const { cache: extended } = await queue.run({ latents, cache }, signal);
+    /**
+     * Returns the cache with the finished block (N, B, token size) after the others.
+     * @param finished its conditions, in models without clean copies
+     */
+    async append(
+      latents: Tensor<'float32'>,
+      cache: Cache,
+      signal?: AbortSignal,
+      finished?: Conditioned,
+    ): Promise<Cache> {
+      const { cache: extended } = await queue.run({ latents, cache, finished }, signal);
       return extended;
     },
-    /** Drops the oldest block of a sliding cache; the others take the positions of those before them. */
-    slide: (cache: Cache): Promise<Cache> => engine.slide(cache),
+    /** Makes a cache of some blocks of others. */
+    arrange: (parts: readonly CacheBlocks[], arrangement: Arrangement): Promise<Cache> =>
+      engine.arrange(parts, arrangement),
     async dispose(): Promise<void> {
       await queue.dispose();
       await programs.dispose();
@@ -151,7 +167,7 @@ const SHARED_ROWS = 64;
 /** Returns the default rows per pass. On a device that copies the cache in each pass, calls take turns. */
 export function sharedRows({ separateMemory, keepsTensors }: Device, config: AcditConfig): number {
   if (separateMemory && !keepsTensors) return 1;
-  return Math.min(SHARED_ROWS, Math.max(1, Math.floor(SHARED_BYTES / rowBytes(config))));
+  return Math.min(SHARED_ROWS, Math.max(1, Math.floor(SHARED_BYTES / rowBytes(passConfig(config)))));
 }
 
 /** A call that waits for a pass. */

@@ -4,7 +4,7 @@
  */
 
 import type { Tensor } from '../tensor/tensor.ts';
-import type { Cache } from './cache.ts';
+import type { Cache, CacheBlocks } from './cache.ts';
 import type { Condition, ModulationTable } from './modulation-table.ts';
 
 /** A block of N samples that have equally many finished blocks. It is noised, or clean and joins the cache. */
@@ -12,12 +12,16 @@ export interface Sequence<C extends Cache = Cache> {
   /** (N, B, token size) */
   readonly latents: Tensor<'float32'>;
   readonly cache: C;
-  /** What the noise is predicted by; a clean block has none. */
-  readonly noised?: {
-    /** R x N of them, a guidance branch's samples together, as in the official batch. */
-    readonly conditions: readonly Condition[];
-    readonly table: ModulationTable;
-  };
+  /** What the noise is predicted by, R x N conditions; a finished block has none. */
+  readonly noised?: Conditioned;
+  /** N conditions of a finished block, in models without clean copies; by default it is clean, and has none. */
+  readonly finished?: Conditioned | undefined;
+}
+
+/** Conditions of blocks: a guidance branch's samples together, as in the official batch; and what holds their modulations. */
+export interface Conditioned {
+  readonly conditions: readonly Condition[];
+  readonly table: ModulationTable;
 }
 
 /** What a pass makes of a sequence. */
@@ -26,6 +30,14 @@ export interface PassResult<C extends Cache = Cache> {
   readonly noise: Tensor<'float32'>;
   /** The cache; a clean block has joined it. */
   readonly cache: C;
+}
+
+/** Where the blocks of a new cache are. */
+export interface Arrangement {
+  /** The position of the block that attends them. */
+  readonly place: number;
+  /** New positions of the blocks, in sliding caches; by default they stay where they are. */
+  readonly places?: readonly number[] | undefined;
 }
 
 /** Runs one pass at a time: its passes share scratch memory. The caches it gets are empty, or ones that it made. */
@@ -40,8 +52,8 @@ export interface PassEngine<C extends Cache = Cache> {
    * agree within their tolerance, which counts as the same.
    */
   mayShare(sequences: readonly Sequence<C>[]): Promise<boolean>;
-  /** Drops the oldest block of a sliding cache; the others take the positions of those before them. */
-  slide(cache: C): Promise<C>;
+  /** Makes a cache of some blocks of others, which stay as they are; see {@link Arrangement}. */
+  arrange(parts: readonly CacheBlocks<C>[], arrangement: Arrangement): Promise<C>;
   dispose(): Promise<void>;
 }
 

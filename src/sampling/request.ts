@@ -4,6 +4,7 @@ import { at, take } from '../at.ts';
 import type { NormalSource } from '../diffusion/solvers/index.ts';
 import type { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
+import { attentionOf, describeAttention } from '../models/acdit/attention.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { nonFinite } from '../tensor/finite.ts';
@@ -43,8 +44,18 @@ export interface SampleRequest extends SettingsRequest {
   readonly signal?: AbortSignal;
 }
 
-/** The warning for samples whose window slides. */
-export const UNTRAINED = 'blocks attend a sliding window of earlier ones, which no ACDiT is trained for';
+/**
+ * Returns the warning for samples whose window slides, unless the model is trained for it: a window that slides in the middle
+ * of a clip slides on beyond its end.
+ */
+export function untrainedNote(
+  { attention }: AcditConfig,
+  { slides, window }: Pick<SamplePlan, 'slides' | 'window'>,
+): string | undefined {
+  const isWindow = typeof attention === 'object' && 'window' in attention;
+  if (!slides || (isWindow && attention.window + (attention.sinks ?? 0) <= window)) return undefined;
+  return 'blocks attend a sliding window of earlier ones, which this model is not trained for';
+}
 
 /** A request that was checked, with nothing left open. Nothing is drawn yet. It is itself a request for the same plan. */
 export interface SamplePlan extends Omit<SampleRequest, keyof SettingsRequest>, PlannedSettings {
@@ -52,7 +63,7 @@ export interface SamplePlan extends Omit<SampleRequest, keyof SettingsRequest>, 
   readonly blocks: number;
   /** Max finished blocks that are attended. */
   readonly window: number;
-  /** Some block attends the last of the blocks before it only, for which no model is trained. */
+  /** There are more blocks than positions, so the window of earlier blocks slides. */
   readonly slides: boolean;
   /** `labels[sample][block]` */
   readonly labels: readonly (readonly number[])[];
@@ -84,7 +95,7 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
   const isClass = (label: number): boolean => Number.isInteger(label) && label >= 0 && label <= classes;
   const labelRange = `must be from 0 to ${classes - 1} (${classes} for no class)`;
   const { cfg: _, ...rest } = request;
-  return {
+  const plan = {
     ...rest,
     ...length,
     labels: labels.map((label) => {
@@ -95,6 +106,23 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
     seed,
     first,
   };
+  if (attentionOf(config).together) requireAlike(plan);
+  return plan;
+}
+
+/** Checks that all blocks are sampled alike, in a model that denoises them together. */
+function requireAlike({ labels, steps, timesteps, guidance }: SamplePlan): void {
+  const lists = {
+    labels,
+    steps: [steps],
+    timesteps: [Array.isArray(timesteps) ? timesteps : []],
+    guidance: [guidance.scale],
+  };
+  for (const [name, ofSamples] of Object.entries(lists)) {
+    const differ = ofSamples.some((ofBlocks) => new Set(ofBlocks.map((value) => String(value))).size > 1);
+    if (differ)
+      throw invalid(name, 'must be the same for all blocks, since this model denoises them together');
+  }
 }
 
 /** @throws {ArgumentError} if the model cannot make this many blocks, or attend this many earlier ones. */
@@ -136,13 +164,19 @@ export function passesOfBlocks({ passes, given }: Pick<SamplePlan, 'passes' | 'g
 export const MAX_BLOCKS = 2 ** 16;
 
 /** Only videos can be continued: the blocks of an image fill it. */
-function plannedBlocks({ blocks: own, frames }: AcditConfig, blocks = own): number {
+function plannedBlocks({ blocks: own, frames, attention }: AcditConfig, blocks = own): number {
   if (!Number.isInteger(blocks) || blocks < 1) {
     throw invalid('blocks', `must be 1 or more, got ${printable(blocks)}`);
   }
   if (blocks > MAX_BLOCKS) throw invalid('blocks', `must be at most ${MAX_BLOCKS}, got ${blocks}`);
   if (frames === 1 && blocks !== own) {
     throw invalid('blocks', `must be ${own}, since an image of this model has ${own} blocks, got ${blocks}`);
+  }
+  if (blocks !== own && attention && attentionOf({ attention }).fixed) {
+    throw invalid(
+      'blocks',
+      `must be ${own}, since the attention of this model is ${describeAttention(attention)}, got ${blocks}`,
+    );
   }
   if (own === 1 && blocks > 1) {
     throw invalid(
@@ -153,7 +187,17 @@ function plannedBlocks({ blocks: own, frames }: AcditConfig, blocks = own): numb
   return blocks;
 }
 
-function plannedWindow({ blocks: own }: AcditConfig, blocks: number, window = Math.max(own - 1, 1)): number {
+function plannedWindow(
+  { blocks: own, attention }: AcditConfig,
+  blocks: number,
+  window = Math.max(own - 1, 1),
+): number {
+  if (attention && attentionOf({ attention }).fixed && window !== Math.max(own - 1, 1)) {
+    throw invalid(
+      'window',
+      `must be left out, since the attention of this model is ${describeAttention(attention)}`,
+    );
+  }
   if (!Number.isInteger(window) || window < 1 || (window > own - 1 && blocks > 1)) {
     throw invalid(
       'window',

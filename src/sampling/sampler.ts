@@ -3,19 +3,21 @@
  * the finished blocks through the cache; then it joins them.
  */
 
-import { at } from '../at.ts';
+import { at, take } from '../at.ts';
 import { guidancePasses } from '../diffusion/guidance.ts';
 import { addNoise, type NoiseSchedule, noiseLevel } from '../diffusion/noise-schedule.ts';
 import { denoise, predictionTarget } from '../diffusion/prediction.ts';
+import type { NormalSource } from '../diffusion/solvers/index.ts';
 import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { AcditError, ArgumentError, CheckpointError } from '../errors.ts';
+import { attentionOf } from '../models/acdit/attention.ts';
 import { type AcditConfig, diffusionSettings, noiseScheduleOf } from '../models/acdit/config.ts';
 import { groupLayers, parameters, type Weights } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 import { type BlockSteps, createBlockSteps } from './block-steps.ts';
-import { Context } from './context.ts';
-import { guidedPrediction, stepConditions } from './guided.ts';
+import { type Contexts, createContexts } from './context.ts';
+import { finishedConditions, guidedPrediction, planBranches, stepConditions } from './guided.ts';
 import { type LoadCheckOptions, openCheckedPredictor } from './load-check.ts';
 import { type Condition, conditionKey, type ModulationTable, modulationSize } from './modulation-table.ts';
 import type { NoisePredictor, NoisePredictorOptions } from './noise-predictor.ts';
@@ -33,6 +35,7 @@ import {
   startingNoise,
 } from './request.ts';
 import { asWeightSource, type WeightSource } from './segments.ts';
+import { placeBlock } from './sketch.ts';
 
 export type { SampleRequest } from './request.ts';
 
@@ -52,6 +55,8 @@ export type SampleEvent =
       readonly latents: Tensor<'float32'>;
       /** What the block would become if the noise predicted in this step were all there is. */
       readonly clean: Tensor<'float32'>;
+      /** All blocks are denoised at once: a step has an event for each of them. */
+      readonly together?: boolean;
     }
   | {
       readonly kind: 'block';
@@ -118,8 +123,9 @@ export async function createSampler(options: SamplerOptions): Promise<Sampler> {
     int8Share: predictor.int8Share,
     sample(request) {
       const plan = planSampling(config, { ...own, ...request });
-      const context = new Context(predictor, plan);
-      return disposingOf(context, sampleBlocks(predictor, context, source, schedule, plan, request.signal));
+      const run = createRun(predictor, source, schedule, plan);
+      const { together } = attentionOf(config);
+      return disposingOf(run.contexts, together ? sampleTogether(run) : sampleBlocks(run));
     },
     dispose: () => predictor.dispose(),
   };
@@ -134,72 +140,159 @@ export async function finalLatents(
 }
 
 async function* disposingOf<T>(
-  context: Context,
+  contexts: Contexts,
   events: AsyncGenerator<T, void, void>,
 ): AsyncGenerator<T, void, void> {
   try {
     yield* events;
   } finally {
-    context.dispose();
+    contexts.dispose();
   }
 }
 
-async function* sampleBlocks(
+/** A request in progress. */
+interface Run {
+  readonly predictor: NoisePredictor;
+  readonly contexts: Contexts;
+  readonly weights: WeightSource;
+  readonly schedule: NoiseSchedule;
+  readonly plan: SamplePlan;
+  /** Starting noise (N, T, B, C). */
+  readonly starting: Tensor<'float32'>;
+  /** What stochastic solvers draw from. */
+  readonly drawn: NormalSource;
+  readonly stepsOf: (block: number) => BlockSteps;
+  readonly modulations: ReturnType<typeof modulationSource>;
+  readonly signal: AbortSignal | undefined;
+}
+
+function createRun(
   predictor: NoisePredictor,
-  context: Context,
   weights: WeightSource,
   schedule: NoiseSchedule,
   plan: SamplePlan,
-  signal?: AbortSignal,
-): AsyncGenerator<SampleEvent, void, void> {
+): Run {
+  const stepsOf = createBlockSteps(schedule, plan);
+  return {
+    predictor,
+    contexts: createContexts(predictor, plan),
+    weights,
+    schedule,
+    plan,
+    starting: startingNoise(predictor.config, plan),
+    drawn: solverNoise(plan),
+    stepsOf,
+    modulations: modulationSource(predictor, stepsOf, plan),
+    signal: plan.signal,
+  };
+}
+
+async function* sampleBlocks(run: Run): AsyncGenerator<SampleEvent, void, void> {
+  const { predictor, contexts, schedule, plan, signal } = run;
   const { blocks } = plan;
   const given = givenBlocks(plan);
-  const starting = startingNoise(predictor.config, plan);
-  const drawn = solverNoise(plan);
-  const { prediction } = diffusionSettings(predictor.config);
   const contextOf = contextMaker(predictor.config, schedule, plan);
-  const stepsOf = createBlockSteps(schedule, plan);
-  const modulations = modulationSource(predictor, stepsOf, plan);
   const finished = [...given];
+  const append = async (block: number, latents: Tensor<'float32'>): Promise<void> => {
+    // Nothing attends the last block.
+    if (block === blocks - 1) return;
+    const { timesteps } = run.stepsOf(block).solver;
+    const tableOf = (conditions: readonly Condition[]) =>
+      run.modulations(block, timesteps.length, conditions);
+    await contexts.append(contextOf(latents), tableOf, signal);
+  };
   for (const [block, latents] of given.entries()) {
     yield { kind: 'block', block, latents: copied(latents), given: true };
-    await context.append(contextOf(latents), signal);
+    await append(block, latents);
   }
   for (let block = given.length; block < blocks; block++) {
-    const { solver, scales } = stepsOf(block);
-    let latents = blockOf(starting, block);
-    let state = solver.initialState();
-    for (const [index, timestep] of solver.timesteps.entries()) {
-      signal?.throwIfAborted();
-      const scale = at(scales, index);
-      const conditions = stepConditions(predictor.config, labelsOf(plan, block), timestep, scale);
-      const table = await modulations(block, index, conditions);
-      const output = await predictor.denoise(latents, conditions, table, context.cache, signal);
-      const level = noiseLevel(schedule, timestep);
-      const { clean, epsilon } = denoise(prediction, level, latents.data, guidedPrediction(output, scale));
-      const predicted = predictionTarget(solver.predicts, level, clean, epsilon);
-      const next = solver.step(index, latents.data, predicted, state, drawn);
-      latents = float32(latents.shape, next.x);
-      state = next.state;
-      if (!allFinite(next.x)) {
-        throw await notFiniteError(predictor.config, weights, { block, step: index, scale });
-      }
-      yield {
-        kind: 'step',
-        block,
-        step: index + 1,
-        steps: solver.timesteps.length,
-        passes: guidancePasses(scale),
-        latents: copied(latents),
-        clean: float32(latents.shape, clean),
-      };
+    let latents = blockOf(run.starting, block);
+    for await (const step of denoiseSteps(run, block, latents)) {
+      latents = step.latents;
+      yield { kind: 'step', block, ...step, latents: copied(latents) };
     }
     finished.push(latents);
     yield { kind: 'block', block, latents: copied(latents) };
-    // Nothing attends the last block.
-    if (block < blocks - 1) await context.append(contextOf(latents), signal);
+    await append(block, latents);
   }
   yield { kind: 'done', latents: stackBlocks(finished) };
+}
+
+/**
+ * Denoises all blocks at once. Given blocks are noised to each step's timestep, so the others attend them as in training (the
+ * replacement method of Song et al. 2021, arXiv 2011.13456).
+ */
+async function* sampleTogether(run: Run): AsyncGenerator<SampleEvent, void, void> {
+  const { schedule, plan, starting } = run;
+  const [samples, blocks, blockSize, size] = take(starting.shape, 4);
+  const given = givenBlocks(plan);
+  const noise = given.map((_, block) => blockOf(starting, block));
+  const asBlocks = ({ data }: Tensor<'float32'>) => float32([samples, blocks, blockSize, size], data);
+  const replaceGiven = ({ data }: Tensor<'float32'>, timestep?: number): void => {
+    for (const [block, { data: own }] of given.entries()) {
+      const values = timestep === undefined ? own : addNoise(schedule, own, at(noise, block).data, timestep);
+      placeBlock(asBlocks({ ...starting, data }), block, float32([samples, blockSize, size], values));
+    }
+  };
+  for (const [block, latents] of given.entries()) {
+    yield { kind: 'block', block, latents: copied(latents), given: true };
+  }
+  let latents = float32([samples, blocks * blockSize, size], starting.data.slice());
+  for await (const step of denoiseSteps(run, 0, latents, replaceGiven)) {
+    ({ latents } = step);
+    const [now, clean] = [asBlocks(latents), asBlocks(step.clean)];
+    for (let block = given.length; block < blocks; block++) {
+      const own = { latents: blockOf(now, block), clean: blockOf(clean, block) };
+      yield { kind: 'step', block, ...step, ...own, together: true };
+    }
+  }
+  replaceGiven(latents);
+  const finished = asBlocks(latents);
+  for (let block = given.length; block < blocks; block++) {
+    yield { kind: 'block', block, latents: blockOf(finished, block) };
+  }
+  yield { kind: 'done', latents: finished };
+}
+
+/**
+ * Denoises a block, or all blocks at once, step by step.
+ * @param prepare changes the latents before the step at a timestep
+ */
+async function* denoiseSteps(
+  run: Run,
+  block: number,
+  starting: Tensor<'float32'>,
+  prepare?: (latents: Tensor<'float32'>, timestep: number) => void,
+): AsyncGenerator<Omit<SampleEvent & { readonly kind: 'step' }, 'kind' | 'block'>, void, void> {
+  const { predictor, contexts, schedule, plan, signal } = run;
+  const { prediction } = diffusionSettings(predictor.config);
+  const { solver, scales } = run.stepsOf(block);
+  let latents = starting;
+  let state = solver.initialState();
+  for (const [index, timestep] of solver.timesteps.entries()) {
+    signal?.throwIfAborted();
+    prepare?.(latents, timestep);
+    const scale = at(scales, index);
+    const conditions = stepConditions(predictor.config, labelsOf(plan, block), timestep, scale);
+    const table = await run.modulations(block, index, conditions);
+    const output = await contexts.denoise(latents, { conditions, table, scale }, signal);
+    const level = noiseLevel(schedule, timestep);
+    const { clean, epsilon } = denoise(prediction, level, latents.data, guidedPrediction(output, scale));
+    const predicted = predictionTarget(solver.predicts, level, clean, epsilon);
+    const next = solver.step(index, latents.data, predicted, state, run.drawn);
+    latents = float32(latents.shape, next.x);
+    state = next.state;
+    if (!allFinite(next.x)) {
+      throw await notFiniteError(predictor.config, run.weights, { block, step: index, scale });
+    }
+    yield {
+      step: index + 1,
+      steps: solver.timesteps.length,
+      passes: guidancePasses(scale),
+      latents,
+      clean: float32(latents.shape, clean),
+    };
+  }
 }
 
 function allFinite(values: Float32Array): boolean {
@@ -264,6 +357,8 @@ function modulationSource(
   plan: SamplePlan,
 ): (block: number, step: number, conditions: readonly Condition[]) => Promise<ModulationTable> {
   const capacity = Math.floor(TABLE_BYTES / 4 / modulationSize(predictor.config));
+  const { copies, together } = attentionOf(predictor.config);
+  const [ofBranches, branches] = [!copies && !together, planBranches(plan)];
   const upcoming = function* (fromBlock: number, fromStep: number): Generator<Condition[]> {
     for (let block = fromBlock; block < plan.blocks; block++) {
       const { solver, scales } = stepsOf(block);
@@ -271,6 +366,8 @@ function modulationSource(
         if (block === fromBlock && index < fromStep) continue;
         yield stepConditions(predictor.config, labelsOf(plan, block), timestep, at(scales, index));
       }
+      if (ofBranches)
+        yield branches.flatMap((branch) => finishedConditions(predictor.config, plan, block, branch));
     }
   };
   let table: ModulationTable | undefined;

@@ -5,15 +5,21 @@
 
 import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
-import { type AcditConfig, headSize, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, headSize, passConfig, tokenSize } from '../models/acdit/config.ts';
 import { createPositions, type Positions, type RopeTables } from '../models/acdit/rope.ts';
 import { CLEAN_MODULATION, rowsOf } from '../models/acdit/weights.ts';
 import type { Device, Feeds, Program } from '../runtime/device.ts';
 import { elementCount, float32, type Tensor, zeros } from '../tensor/tensor.ts';
 import { PassAttention, type PlacedSequence } from './attention.ts';
-import { extendedCache, type KeyValueCache, withoutOldest } from './cache.ts';
+import { type CacheBlocks, extendedCache, type KeyValueCache, pickedBlocks } from './cache.ts';
 import { numbered } from './graphs.ts';
-import { type PassEngine, type PassResult, rowCount, type Sequence } from './pass-engine.ts';
+import {
+  type Arrangement,
+  type PassEngine,
+  type PassResult,
+  rowCount,
+  type Sequence,
+} from './pass-engine.ts';
 import { type Buffers, createRowCheck, createWorkspace, firstRows, type Workspace } from './workspace.ts';
 
 export class SegmentEngine implements PassEngine<KeyValueCache> {
@@ -29,11 +35,12 @@ export class SegmentEngine implements PassEngine<KeyValueCache> {
   #workspace: Workspace;
 
   /** @param segments those of `compileSegments` */
-  constructor(device: Device, config: AcditConfig, segments: readonly Program[]) {
+  constructor(device: Device, model: AcditConfig, segments: readonly Program[]) {
+    const config = passConfig(model);
     const { layers, hidden } = config;
     this.#config = config;
     this.#segments = segments;
-    this.#positions = createPositions(config);
+    this.#positions = createPositions(model);
     this.#attention = new PassAttention(device, config, this.#positions);
     this.#unrotated = noRotation(config);
     this.#cleanModulation = Float32Array.from(
@@ -80,15 +87,23 @@ export class SegmentEngine implements PassEngine<KeyValueCache> {
     return true;
   }
 
-  async slide({ blocks, values, plainKeys }: KeyValueCache): Promise<KeyValueCache> {
-    if (!plainKeys) throw new ArgumentError('slide: the cache keeps no keys before rotation');
-    if (blocks === 1) return { blocks: 0, keys: [], values: [], plainKeys: [] };
-    const plain = withoutOldest(this.#config, plainKeys);
+  async arrange(
+    parts: readonly CacheBlocks<KeyValueCache>[],
+    { place, places }: Arrangement,
+  ): Promise<KeyValueCache> {
+    const picked = (kind: 'keys' | 'values' | 'plainKeys') => pickedBlocks(this.#config, parts, kind);
+    const sliding = parts.every(({ cache }) => cache.plainKeys);
+    if (places && !sliding) throw new ArgumentError('arrange: the cache keeps no keys before rotation');
+    const blocks = parts.reduce((sum, part) => sum + part.blocks.length, 0);
+    const values = picked('values');
+    if (!sliding) return { blocks, place, keys: picked('keys'), values };
+    const plainKeys = picked('plainKeys');
+    if (!places) return { blocks, place, keys: picked('keys'), values, plainKeys };
     const keys: Tensor<'float32'>[][] = [];
-    for (const layer of plain) {
-      keys.push(await Promise.all(layer.map((part) => this.#attention.rotate(part))));
+    for (const layer of plainKeys) {
+      keys.push(await Promise.all(layer.map((part) => this.#attention.rotate(part, places))));
     }
-    return { blocks: blocks - 1, keys, values: withoutOldest(this.#config, values), plainKeys: plain };
+    return { blocks, place, keys, values, plainKeys };
   }
 
   async dispose(): Promise<void> {
@@ -107,7 +122,7 @@ export class SegmentEngine implements PassEngine<KeyValueCache> {
       if (noised) noisedStart += rows;
       else cleanStart += rows;
       // A sliding cache needs keys before rotation, so the attention of a block that joins it rotates.
-      const rope = !noised && cache.plainKeys ? this.#unrotated : this.#positions(cache.blocks);
+      const rope = !noised && cache.plainKeys ? this.#unrotated : this.#positions(cache.place);
       const extended = noised ? undefined : extendedCache(this.#config, samples, cache);
       return { ...sequence, start, rows, samples, rope, extended };
     });
@@ -125,9 +140,11 @@ export class SegmentEngine implements PassEngine<KeyValueCache> {
     layer: number,
   ): void {
     const size = elementCount(shape.slice(1));
-    for (const { start, rows, noised } of placed) {
+    for (const { start, rows, noised, finished } of placed) {
+      const conditioned = noised ?? finished;
       for (let row = 0; row < rows; row++) {
-        const values = noised ? noised.table.row(layer, at(noised.conditions, row)) : this.#cleanModulation;
+        const values =
+          conditioned?.table.row(layer, at(conditioned.conditions, row)) ?? this.#cleanModulation;
         data.set(values, (start + row) * size);
       }
     }

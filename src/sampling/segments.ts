@@ -3,7 +3,7 @@
 import type { Graph } from '../graph/onnx.ts';
 import { inputName } from '../graph/symbolic.ts';
 import type { FilePlace } from '../io/byte-source.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { type AcditConfig, passConfig } from '../models/acdit/config.ts';
 import { isWeight, parameters, storedName, type Weights, weightView } from '../models/acdit/weights.ts';
 import type { BoundTensor, BoundWeights, Device, Program } from '../runtime/device.ts';
 import { elementCount, type Tensor } from '../tensor/tensor.ts';
@@ -67,7 +67,7 @@ export async function compileSegments(
   const programs: Program[] = [];
   let exactWeights = 0;
   const read = intoSameMemory(config, source);
-  const graphs = segmentGraphs(config);
+  const graphs = segmentGraphs(passConfig(config));
   const readWeights = (graph: Graph | undefined) => {
     const weights = graph && graphWeights(graph, read);
     weights?.catch(() => {}); // thrown where it is awaited, after the segment before is compiled
@@ -98,7 +98,7 @@ export async function compileSegments(
  */
 export function streamedSegments(device: Device, config: AcditConfig, source: WeightSource): Program[] {
   const read = intoSameMemory(config, source);
-  return segmentGraphs(config).map((graph) => ({
+  return segmentGraphs(passConfig(config)).map((graph) => ({
     inputNames: graph.inputs.map(inputName).filter((name) => !isWeight(name)),
     outputNames: Object.keys(graph.outputs),
     async run(feeds, into) {

@@ -107,6 +107,7 @@ async function* streamImages(
   for await (const event of events) {
     if (event.kind === 'block') placeBlock(sketch, event.block, event.latents);
     if (event.kind === 'step') {
+      if (event.together) placeBlock(sketch, event.block, event.clean);
       const partial_image_index = partials.indexOf(++done);
       if (partial_image_index < 0) continue;
       for (const image of await imageFields(job, withBlock(sketch, event.block, event.clean), client)) {

@@ -2,7 +2,7 @@
 
 import type { Hono } from 'hono';
 import { frameCount } from '../models/acdit/config.ts';
-import { passesOfBlocks, UNTRAINED } from '../sampling/request.ts';
+import { passesOfBlocks, untrainedNote } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import { createSketch, placeBlock, withBlock } from '../sampling/sketch.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -71,6 +71,7 @@ async function* streamEvents(
     }
     if (event.kind === 'step') {
       const { block, step, steps, passes } = event;
+      if (event.together) placeBlock(sketch, block, event.clean);
       yield { type: 'step', block, step, steps, passes, done: ++done, total: request.totalSteps };
       yield* previews.take();
       previews.offer(event);
@@ -91,7 +92,7 @@ async function* streamEvents(
 }
 
 function started({ model, body, request }: StreamJob): StreamEvent {
-  const { labels, notes, blocks, slides, steps, guidance, seed, given, totalSteps } = request;
+  const { labels, notes, blocks, steps, guidance, seed, given, totalSteps } = request;
   return {
     type: 'started',
     model: model.id,
@@ -107,7 +108,7 @@ function started({ model, body, request }: StreamJob): StreamEvent {
     seed,
     size: sizeName(model.config),
     frames: frameCount(model.config, blocks),
-    untrained: slides ? UNTRAINED : null,
+    untrained: untrainedNote(model.config, request) ?? null,
     notes: [...notes],
     output_format: body.output_format,
   };

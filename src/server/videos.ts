@@ -10,7 +10,7 @@ import { enlarge, framesOf, legibleScale } from '../media/pixels.ts';
 import { mp4Encoder } from '../media/video-mp4.ts';
 import { frameCount } from '../models/acdit/config.ts';
 import { type DecodeFrames, streamFrames } from '../sampling/frames.ts';
-import { passesOfSample, UNTRAINED } from '../sampling/request.ts';
+import { passesOfSample, untrainedNote } from '../sampling/request.ts';
 import type { SampleEvent } from '../sampling/sampler.ts';
 import {
   PATHS,
@@ -76,7 +76,7 @@ async function startVideo(context: ServerContext, body: VideoRequest, names: Req
       blocks: request.blocks,
       size: sizeName(model.config),
       seed: request.seed,
-      untrained: request.slides ? UNTRAINED : null,
+      untrained: untrainedNote(model.config, request) ?? null,
       notes: [...request.notes],
     };
     const claim = await store.videos.add(asked, { ...body, seed: request.seed }, work);

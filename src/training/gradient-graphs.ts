@@ -21,7 +21,8 @@ import {
 } from '../graph/operators/index.ts';
 import { cutAt, type DifferentiatedGraph, differentiate } from '../graph/partition.ts';
 import { constant, input, inputName, remember, type SymbolicTensor } from '../graph/symbolic.ts';
-import { compilePlan, skipCausal } from '../models/acdit/attention-plan.ts';
+import { attentionOf, cleanBlocks, sequencePredicate } from '../models/acdit/attention.ts';
+import { compilePlan } from '../models/acdit/attention-plan.ts';
 import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
 import { type RopeTables, ropeTables, signedTables } from '../models/acdit/rope.ts';
 import {
@@ -58,14 +59,6 @@ export interface LayerGraphs {
 
 /** Two graphs that run at different times. */
 export type ForwardAndBackward = Pick<DifferentiatedGraph, 'forward' | 'backward'>;
-
-/**
- * Clean blocks in the training sequence. Only the last noised block could have attended the last clean one
- * if it came later, so that one is left out: same loss, same gradients, a block less.
- */
-export function cleanBlocks(config: AcditConfig): number {
-  return config.blocks - 1;
-}
 
 /** Blocks of the training sequence: the clean ones, then all noised ones. */
 export function sequenceBlocks(config: AcditConfig): number {
@@ -152,7 +145,8 @@ export function layerOptions(
 ): LayerOptions & { readonly firstQuery: number } {
   const clean = cleanBlocks(config);
   const firstQuery = last ? clean : 0;
-  const plan = compilePlan(sequenceBlocks(config), config.blockSize, skipCausal(clean), { firstQuery });
+  const predicate = sequencePredicate(attentionOf(config), clean);
+  const plan = compilePlan(sequenceBlocks(config), config.blockSize, predicate, { firstQuery });
   const attend = planAttention(plan);
   return {
     // Many cheap passes lead from the projections to the rotated queries and keys.
@@ -214,7 +208,7 @@ export function batchInputs(config: AcditConfig, samples: number) {
     features: input('features', [samples * blocks, TIMESTEP_FEATURES]),
     /** Class of each noised block (N T). */
     labels: input('labels', [samples * blocks], 'int64'),
-    /** Tokens of the whole sequence (N, 2 T - 1, B, token size). */
+    /** Tokens of the whole sequence (N, 2 T - 1, B, token size), or (N, T, B, token size) without clean copies. */
     tokens: input('tokens', [samples, sequenceBlocks(config), blockSize, tokenSize(config)]),
     /** What is to be predicted (N, T, B, token size). */
     target: input('target', [samples, blocks, blockSize, tokenSize(config)]),

@@ -2,12 +2,13 @@
 
 import { at } from '../at.ts';
 import { ConfigError } from '../errors.ts';
+import { cleanBlocks } from '../models/acdit/attention.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { timestepFeatures } from '../models/acdit/transformer.ts';
 import type { Weights } from '../models/acdit/weights.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { float32, type Tensor, tensor } from '../tensor/tensor.ts';
-import { type BatchSymbols, cleanBlocks } from './gradient-graphs.ts';
+import type { BatchSymbols } from './gradient-graphs.ts';
 
 /** Noised blocks and what was added to them. All (N, T, B, C) but the timesteps (N, T) and labels (N). */
 export interface NoisedBatch {

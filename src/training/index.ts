@@ -1,5 +1,6 @@
 /** @file Training: recipes, the loss and its gradient, AdamW, the trainer, logs and checkpoints. */
 
+export { attentionOfModule, loadAttention } from './attention-module.ts';
 export {
   resumeTraining,
   type StoredPoint,

@@ -9,6 +9,12 @@ import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import {
+  type AttentionSetting,
+  attentionOf,
+  attentionProblem,
+  isModulePath,
+} from '../models/acdit/attention.ts';
+import {
   ACDIT_SIZES,
   type AcditConfig,
   PAPER_DOWNSAMPLING,
@@ -24,35 +30,49 @@ const share = z.number().min(0).max(1);
 /** Decay rate of a moment; at 1 the bias correction would divide by zero. */
 const beta = z.number().min(0).lt(1);
 
-const modelSchema = z.strictObject({
-  /** A size of the paper, or give layers, hidden and heads. */
-  size: z.enum(['B', 'L', 'XL', 'H']).optional(),
-  layers: count.optional(),
-  hidden: count.optional(),
-  heads: count.optional(),
-  mlpRatio: z.number().positive().default(4),
-  /** Side of the patch that makes one token. */
-  patch: count,
-  /** The autoregressive length: the number of blocks of an image or clip. */
-  blocks: count,
-  /**
-   * Blocks are squares of the token grid, or else runs of tokens in row-major order (default: true for images, false
-   * for clips).
-   */
-  squareBlocks: z.boolean().optional(),
-  /** Default: the paper's, [1, 1] for images, [2, 3, 3] for clips. */
-  positionSplit: z.array(count).min(2).max(3).optional(),
-  /** How queries and keys know their places (default: nd, the paper's); see {@link POSITION_KINDS}. */
-  positions: z.enum(POSITION_KINDS).optional(),
-  /** What the network predicts; see {@link PREDICTIONS} (default: epsilon, the paper's). */
-  prediction: z.enum(PREDICTIONS).optional(),
-  /** Path from sample to noise (default: flow for the prediction flow, else linear, the paper's). */
-  noiseSchedule: z.enum(NOISE_SCHEDULES).optional(),
-  /** Factor of the schedule's noise-to-signal ratio; larger images need more noise (default: 1). */
-  noiseShift: z.number().positive().optional(),
-  /** Timestep to which the blocks that others attend are noised, in training and in sampling (default: 0, none). */
-  contextNoise: z.int().nonnegative().max(999).optional(),
-});
+/** Path of a JavaScript or TypeScript module, relative to the current folder. */
+type ModulePath = string & Record<never, never>;
+
+const modelSchema = z
+  .strictObject({
+    /** A size of the paper, or give layers, hidden and heads. */
+    size: z.enum(['B', 'L', 'XL', 'H']).optional(),
+    layers: count.optional(),
+    hidden: count.optional(),
+    heads: count.optional(),
+    mlpRatio: z.number().positive().default(4),
+    /** Side of the patch that makes one token. */
+    patch: count,
+    /** The autoregressive length: the number of blocks of an image or clip. */
+    blocks: count,
+    /**
+     * Blocks are squares of the token grid, or else runs of tokens in row-major order (default: true for images, false
+     * for clips).
+     */
+    squareBlocks: z.boolean().optional(),
+    /** Default: the paper's, [1, 1] for images, [2, 3, 3] for clips. */
+    positionSplit: z.array(count).min(2).max(3).optional(),
+    /** How queries and keys know their places (default: nd, the paper's); see {@link POSITION_KINDS}. */
+    positions: z.enum(POSITION_KINDS).optional(),
+    /** What the network predicts; see {@link PREDICTIONS} (default: epsilon, the paper's). */
+    prediction: z.enum(PREDICTIONS).optional(),
+    /** Path from sample to noise (default: flow for the prediction flow, else linear, the paper's). */
+    noiseSchedule: z.enum(NOISE_SCHEDULES).optional(),
+    /** Factor of the schedule's noise-to-signal ratio; larger images need more noise (default: 1). */
+    noiseShift: z.number().positive().optional(),
+    /** Timestep to which the blocks that others attend are noised, in training and in sampling (default: 0, none). */
+    contextNoise: z.int().nonnegative().max(999).optional(),
+    /**
+     * Which blocks attend which (default: skip-causal, the paper's): a name, a window, a table, or the path of a module, which
+     * `loadAttention` replaces by its table.
+     */
+    attention: z.custom<AttentionSetting | ModulePath>().optional(),
+  })
+  .superRefine(({ attention, blocks }, context) => {
+    if (attention === undefined || isModulePath(attention)) return;
+    const problem = attentionProblem(attention, blocks);
+    if (problem) context.addIssue({ code: 'custom', path: ['attention'], message: problem });
+  });
 
 const dataSchema = z.strictObject({
   path: z.string().min(1),
@@ -114,8 +134,8 @@ const trainingSchema = z
     timesteps: z
       .union([z.literal('uniform'), z.strictObject({ mean: z.number(), deviation: z.number().positive() })])
       .default('uniform'),
-    /** What has a timestep of its own: each block, as in the paper, or each sample. */
-    timestepPer: z.enum(['block', 'sample']).default('block'),
+    /** What has a timestep of its own: each block, as in the paper, or each sample (default: block; sample for full attention). */
+    timestepPer: z.enum(['block', 'sample']).optional(),
     seed: z.int().nonnegative().default(0),
     /** A model to begin with the weights of, instead of random ones. */
     initFrom: z.string().min(1).optional(),
@@ -204,9 +224,11 @@ const schema = recipeSchema.transform((recipe) => {
   const clips = recipe.data.frames !== undefined && recipe.data.frames > 1;
   const { squareBlocks = !clips, positionSplit = clips ? [2, 3, 3] : [1, 1], ...model } = recipe.model;
   const { cfg = clips ? 2.5 : 1.5, guidance = cfg, ...output } = recipe.output;
+  const timestepPer = recipe.training.timestepPer ?? (model.attention === 'full' ? 'sample' : 'block');
   return {
     ...recipe,
     model: { ...model, squareBlocks, positionSplit },
+    training: { ...recipe.training, timestepPer },
     output: { ...output, guidance },
   };
 });
@@ -300,6 +322,7 @@ export type DatasetTraits = Pick<Dataset, 'classNames' | 'sampleShape' | 'autoen
 export function recipeModel(recipe: RecipeDraft, data: DatasetTraits): AcditConfig {
   const { model } = recipe;
   const { prediction, noiseSchedule, noiseShift, contextNoise, positions } = model;
+  const attention = requireAttention(recipe);
   const { classNames, autoencoder } = data;
   const [frames, channels, height, width] = data.sampleShape;
   const named = model.size ? ACDIT_SIZES[model.size] : undefined;
@@ -333,9 +356,25 @@ export function recipeModel(recipe: RecipeDraft, data: DatasetTraits): AcditConf
     blocks: model.blocks,
     squareBlocks: model.squareBlocks,
     positionSplit: model.positionSplit,
-    ...defined({ prediction, noiseSchedule, noiseShift, contextNoise, positions }),
+    ...defined({ prediction, noiseSchedule, noiseShift, contextNoise, positions, attention }),
     guidance: recipe.output.guidance,
   });
+}
+
+/** Returns the attention of a recipe's model. @throws {ConfigError} if it is a module that is not loaded, or its timesteps do not fit */
+function requireAttention({ model: { attention }, training }: RecipeDraft): AttentionSetting | undefined {
+  if (attention === undefined) return undefined;
+  if (isModulePath(attention)) {
+    throw new ConfigError(
+      `recipe: model.attention names the module ${printable(attention)}, which is not loaded; call loadAttention first`,
+    );
+  }
+  if (attentionOf({ attention }).together && training.timestepPer !== 'sample') {
+    throw new ConfigError(
+      'recipe: model.attention full denoises all blocks together, so training.timestepPer must be sample, got block',
+    );
+  }
+  return attention;
 }
 
 function latentFields({ downsampling, ...autoencoder }: NonNullable<DatasetTraits['autoencoder']>) {

@@ -6,7 +6,8 @@ import { denoise } from '../diffusion/prediction.ts';
 import { ArgumentError, type CheckpointError } from '../errors.ts';
 import { diffusionSettings } from '../models/acdit/config.ts';
 import { rowsOf } from '../models/acdit/weights.ts';
-import { type Cache, cacheBytes, EMPTY_CACHE } from '../sampling/cache.ts';
+import { cacheBytes } from '../sampling/cache.ts';
+import { type Contexts, createContexts } from '../sampling/context.ts';
 import { guidedPrediction, stepConditions } from '../sampling/guided.ts';
 import type { NoisePredictor } from '../sampling/noise-predictor.ts';
 import { blockOf, labelsOf, type SamplePlan, startingNoise } from '../sampling/request.ts';
@@ -38,8 +39,8 @@ export class BlockSamples {
   readonly #contextOf: ReturnType<typeof contextMaker>;
   /** What later blocks attend of the finished ones, of all samples. */
   readonly #contexts: Tensor<'float32'>[] = [];
-  /** One per batch; undefined if it is not kept. */
-  #caches: (Cache | undefined)[];
+  /** One per batch; undefined if they are not kept. */
+  #caches: (Contexts | undefined)[];
 
   constructor(plan: SamplePlan, options: SamplesOptions) {
     const { config } = options.predictor;
@@ -48,7 +49,8 @@ export class BlockSamples {
     this.#noise = startingNoise(config, plan);
     this.#contextOf = contextMaker(config, options.schedule, plan);
     this.count = plan.labels.length;
-    this.#caches = Array<Cache>(Math.ceil(this.count / options.batch)).fill(EMPTY_CACHE);
+    const batches = Math.ceil(this.count / options.batch);
+    this.#caches = Array.from({ length: batches }, (_, batch) => this.#createContexts(batch));
   }
 
   /** Returns the starting noise of a block. */
@@ -78,15 +80,16 @@ export class BlockSamples {
 
   /** Continues after the next block, which is `clean`. */
   async finish(clean: Float32Array): Promise<void> {
-    const { predictor, signal } = this.#options;
+    const { predictor } = this.#options;
     const context = this.#contextOf(this.#tensor(clean));
+    // Nothing attends the last block.
+    const isAttended = this.#contexts.length < this.#plan.blocks - 1;
     for (const [batch, cache] of this.#caches.entries()) {
-      this.#caches[batch] = cache && (await predictor.append(this.#rows(batch, context), cache, signal));
-      cache?.dispose?.();
+      if (cache && isAttended) await this.#append(cache, batch, context);
     }
     this.#contexts.push(context);
     if (this.count * cacheBytes(predictor.config, this.#contexts.length) <= CACHE_BYTES) return;
-    for (const cache of this.#caches) cache?.dispose?.();
+    for (const cache of this.#caches) cache?.dispose();
     this.#caches = this.#caches.map(() => undefined);
   }
 
@@ -102,25 +105,29 @@ export class BlockSamples {
     const conditions = stepConditions(config, labels, timestep, scale);
     const table = await predictor.modulations(conditions);
     const cache = await this.#cacheOf(batch);
-    const output = await predictor.denoise(latents, conditions, table, cache, signal);
-    if (cache !== this.#caches[batch]) cache.dispose?.();
+    const output = await cache.denoise(latents, { conditions, table, scale }, signal);
+    if (cache !== this.#caches[batch]) cache.dispose();
     const { prediction } = diffusionSettings(config);
     const level = noiseLevel(schedule, timestep);
     const { clean } = denoise(prediction, level, latents.data, guidedPrediction(output, scale));
     return float32(latents.shape, clean);
   }
 
-  async #cacheOf(batch: number): Promise<Cache> {
+  async #cacheOf(batch: number): Promise<Contexts> {
     const kept = this.#caches[batch];
     if (kept) return kept;
-    const { predictor, signal } = this.#options;
-    let cache = EMPTY_CACHE;
-    for (const context of this.#contexts) {
-      const extended = await predictor.append(this.#rows(batch, context), cache, signal);
-      cache.dispose?.();
-      cache = extended;
-    }
+    const cache = this.#createContexts(batch);
+    for (const context of this.#contexts) await this.#append(cache, batch, context);
     return cache;
+  }
+
+  #createContexts(batch: number): Contexts {
+    return createContexts(this.#options.predictor, this.#plan, this.#range(batch));
+  }
+
+  #append(cache: Contexts, batch: number, context: Tensor<'float32'>): Promise<void> {
+    const { predictor, signal } = this.#options;
+    return cache.append(this.#rows(batch, context), predictor.modulations, signal);
   }
 
   #scale(timestep: number): number {

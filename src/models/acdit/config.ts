@@ -14,6 +14,7 @@ import {
 import type { Prediction } from '../../diffusion/prediction.ts';
 import { ConfigError } from '../../errors.ts';
 import { printableList } from '../../io/printable.ts';
+import { type AttentionSetting, attentionOf, attentionProblem } from './attention.ts';
 
 /** The configuration as `config.json` holds it. */
 export interface AcditConfig {
@@ -64,6 +65,8 @@ export interface AcditConfig {
   readonly noiseShift?: number;
   /** Timestep to which finished blocks are noised before others attend them (default: 0, not noised). */
   readonly contextNoise?: number;
+  /** Which blocks attend which (default: skip-causal, the paper's). */
+  readonly attention?: AttentionSetting;
 }
 
 /**
@@ -183,6 +186,16 @@ export function frameCount(config: AcditConfig, blocks: number): number {
   return (blocks * config.blockSize) / tokensPerFrame(config);
 }
 
+/**
+ * Returns the configuration of a pass through the network in sampling. Its blocks are what is denoised at once: for attention
+ * `full` the whole sample, whose tokens stay in the order of the model's blocks.
+ */
+export function passConfig(config: AcditConfig): AcditConfig {
+  const { blocks, blockSize } = config;
+  if (!attentionOf(config).together) return config;
+  return { ...config, blocks: 1, blockSize: blocks * blockSize, squareBlocks: false };
+}
+
 /** Tokens of a whole image or clip. */
 export function tokenCount(config: AcditConfig): number {
   return config.blocks * config.blockSize;
@@ -211,6 +224,7 @@ export function validateConfig(config: AcditConfig): AcditConfig {
   validateSize(config);
   validateTokens(config);
   validateDiffusion(diffusionSettings(config));
+  validateAttention(config);
   validateGuidance(config);
   const { downsampling, classNames: names } = config;
   if (downsampling !== undefined && !(Number.isSafeInteger(downsampling) && downsampling >= 1)) {
@@ -296,6 +310,18 @@ export function ownGuidanceProblem(config: AcditConfig, guidance: Guidance): Gui
     return { part: 'interval', problem };
   }
   return undefined;
+}
+
+function validateAttention(config: AcditConfig): void {
+  const { attention, blocks, contextNoise = 0 } = config;
+  if (attention === undefined) return;
+  const problem = attentionProblem(attention, blocks);
+  if (problem) fail(`attention ${problem}`);
+  if (contextNoise > 0 && attentionOf(config).together) {
+    fail(
+      `contextNoise must be 0 for attention full, where no block is finished before others, got ${contextNoise}`,
+    );
+  }
 }
 
 /** Timesteps that `contextNoise` may name: those of every schedule. */

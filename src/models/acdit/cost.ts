@@ -3,7 +3,8 @@
  * weights, and of queries with keys and values. Norms, softmax and the like are left out, as is usual.
  */
 
-import { type AcditConfig, tokenCount, tokenSize } from './config.ts';
+import { attentionOf, cleanBlocks, finishedBlock, type SequenceBlock } from './attention.ts';
+import { type AcditConfig, passConfig, tokenCount, tokenSize } from './config.ts';
 import { LAYER_MODULATIONS, TIMESTEP_FEATURES } from './weights.ts';
 
 /** Everything a token passes but attention, in one layer. */
@@ -33,15 +34,20 @@ export function sequenceCost(config: AcditConfig): number {
   return config.layers * layer + endProducts(config, tokens) + conditionCost(config);
 }
 
-/** One layer's pass over block number `block`, whose tokens also attend the cached ones. */
-function blockProducts(config: AcditConfig, block: number): number {
+/** One layer's pass over a block, whose tokens attend it and those cached ones that it sees. */
+function blockProducts(config: AcditConfig, query: SequenceBlock): number {
   const { blockSize } = config;
-  return blockSize * tokenProducts(config) + attentionProducts(config, blockSize, blockSize * (block + 1));
+  const attended = attentionOf(config).before(query).length + 1;
+  return blockSize * tokenProducts(config) + attentionProducts(config, blockSize, blockSize * attended);
 }
 
-/** One denoising step of block number `block`, after the cached ones, in one guidance branch; without its modulations. */
+/**
+ * One denoising step of block number `block`, after the cached ones, in one guidance branch; without its modulations. For
+ * attention `full` it is a step of all blocks.
+ */
 export function stepCost(config: AcditConfig, block: number): number {
-  return config.layers * blockProducts(config, block) + endProducts(config, config.blockSize);
+  const pass = passConfig(config);
+  return pass.layers * blockProducts(pass, { block, clean: false }) + endProducts(pass, pass.blockSize);
 }
 
 /** Products with the layers' weights in a denoising step, in one guidance branch: what precisions other than float32 change. */
@@ -62,39 +68,56 @@ export function layerShare(config: AcditConfig, exact = 0): number {
 export function appendCost(config: AcditConfig, block: number): number {
   const { blockSize, layers, hidden } = config;
   const last = 3 * blockSize * hidden ** 2;
-  return (layers - 1) * blockProducts(config, block) + last + blockSize * hidden * tokenSize(config);
+  const finished = finishedBlock(attentionOf(config), block);
+  return (layers - 1) * blockProducts(config, finished) + last + blockSize * hidden * tokenSize(config);
 }
 
 /**
  * One sample with the cache: all passes of all blocks, all finished blocks but the last appended, and one condition for
- * each pass of a block, which the others share.
+ * each pass of a block, which the others share. Without clean copies, each guidance branch has a cache of its own.
  * @param passes per block, or of each: one per step without guidance, two with
+ * @param branches caches to fill, one per guidance branch that has its own (default: 1)
  */
-export function sampleCost(config: AcditConfig, passes: number | readonly number[]): number {
+export function sampleCost(config: AcditConfig, passes: number | readonly number[], branches = 1): number {
   const ofBlocks = typeof passes === 'number' ? Array<number>(config.blocks).fill(passes) : passes;
-  let cost = Math.max(...ofBlocks) * conditionCost(config);
+  const attention = attentionOf(config);
+  const shared = Math.max(...ofBlocks) * conditionCost(config);
+  if (attention.together) return shared + Math.max(...ofBlocks) * stepCost(config, 0);
+  const caches = attention.copies ? 1 : branches;
+  let cost = shared;
   for (const [block, count] of ofBlocks.entries()) {
     cost += count * stepCost(config, block);
-    if (block < ofBlocks.length - 1) cost += appendCost(config, block);
+    const attended = block < ofBlocks.length - 1 && attention.kept(block + 1).includes(block);
+    if (attended) cost += caches * appendCost(config, block);
   }
   return cost;
 }
 
 /**
- * One sample in training: forward, and twice that backward, of the T - 1 attended clean blocks and the T noised ones. Of
- * clean tokens the last layer needs keys and values only.
+ * One sample in training: forward, and twice that backward, of the attended clean blocks (T - 1, or none) and the T noised
+ * ones, with the pairs of blocks that attend each other. Of clean tokens the last layer needs keys and values only.
  */
 export function trainingCost(config: AcditConfig): number {
   const { layers, hidden, blocks, blockSize } = config;
-  const clean = (blocks - 1) * blockSize;
+  const copies = cleanBlocks(config);
+  const clean = copies * blockSize;
   const noised = blocks * blockSize;
   const keysAndValues = 2 * hidden ** 2;
   const rest = tokenProducts(config) - keysAndValues;
   const products =
     layers * keysAndValues * (clean + noised) + rest * (layers * noised + (layers - 1) * clean);
   const blockPair = attentionProducts(config, blockSize, blockSize);
-  const noisedPairs = (blocks * (blocks + 1)) / 2;
-  const cleanPairs = (blocks * (blocks - 1)) / 2;
+  const noisedPairs = attendedPairs(config, blocks, false);
+  const cleanPairs = attendedPairs(config, copies, true);
   const attention = blockPair * (layers * noisedPairs + (layers - 1) * cleanPairs);
   return 3 * (products + attention + endProducts(config, noised) + blocks * conditionCost(config));
+}
+
+/** Pairs of a query block and a key block in training, of the first `count` noised or clean blocks. */
+function attendedPairs(config: AcditConfig, count: number, clean: boolean): number {
+  const attention = attentionOf(config);
+  if (attention.together) return count ** 2;
+  let pairs = 0;
+  for (let block = 0; block < count; block++) pairs += attention.before({ block, clean }).length + 1;
+  return pairs;
 }

@@ -2,6 +2,7 @@
 
 import { uint8At } from '../../at.ts';
 import { counted, grouped } from '../../io/quantities.ts';
+import { attentionOf, cleanBlocks, describeAttention, sequencePredicate } from './attention.ts';
 import {
   type AttentionPlan,
   type BlockPredicate,
@@ -14,12 +15,14 @@ import {
 } from './attention-plan.ts';
 import type { AcditConfig } from './config.ts';
 
+/** Predicates to draw instead of a model's own; `scam` is skip-causal. */
 export const PREDICATES = ['scam', 'full', 'block-causal', 'windowed'] as const;
 export type PredicateName = (typeof PREDICATES)[number];
 
 /** A plan over equal blocks. */
 export interface BlockPlan {
-  readonly predicate: PredicateName;
+  /** Its name, or the attention of the model in a few words. */
+  readonly predicate: string;
   readonly plan: AttentionPlan;
   readonly blockSize: number;
   /** Blocks in the sequence. */
@@ -29,14 +32,17 @@ export interface BlockPlan {
 }
 
 /**
- * The plan of a model's training sequence. SCAM's holds each block clean, but for the last, and noised; the other
- * predicates' holds each block once.
+ * The plan of a model's training sequence, with its own attention or another predicate. SCAM's holds each block clean, but
+ * for the last, and noised; the other predicates' holds each block once.
  */
-export function blockPlan(
-  { blocks, blockSize }: AcditConfig,
-  predicate: PredicateName,
-  window: number,
-): BlockPlan {
+export function blockPlan(config: AcditConfig, predicate?: PredicateName, window = 1): BlockPlan {
+  const { blocks, blockSize, attention = 'skip-causal' } = config;
+  if (predicate === undefined) {
+    const clean = cleanBlocks(config);
+    const plan = compilePlan(clean + blocks, blockSize, sequencePredicate(attentionOf(config), clean));
+    const name = attention === 'skip-causal' ? 'scam' : describeAttention(attention);
+    return { predicate: name, plan, blockSize, blocks: clean + blocks, clean };
+  }
   const clean = predicate === 'scam' ? blocks - 1 : 0;
   const predicates: Record<PredicateName, BlockPredicate> = {
     scam: skipCausal(clean),

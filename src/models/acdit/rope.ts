@@ -4,8 +4,9 @@
  */
 
 import { at } from '../../at.ts';
+import { joinAxis } from '../../tensor/axes.ts';
 import { float32, type Tensor } from '../../tensor/tensor.ts';
-import { type AcditConfig, gridLengths, headSize, rotaryDims, tokenCount } from './config.ts';
+import { type AcditConfig, gridLengths, headSize, passConfig, rotaryDims, tokenCount } from './config.ts';
 import { tokenPositions } from './layout.ts';
 import { rowsOf } from './weights.ts';
 
@@ -83,12 +84,27 @@ export function signedTables(tables: RopeTables): RopeTables {
 /** Returns the tables (tokens, D) of the tokens of `count` blocks, by default one, from number `block` on. */
 export type Positions = (block: number, count?: number) => RopeTables;
 
-/** Computes the tables of a whole sequence once, with signed sines. */
+/** Computes the tables of a whole sequence once, with signed sines. The blocks are those of a pass. */
 export function createPositions(config: AcditConfig): Positions {
-  const { blockSize } = config;
+  const { blockSize } = passConfig(config);
   const { cos, sin } = signedTables(ropeTables(config));
   return (block, count = 1) => {
     const [start, end] = [block * blockSize, (block + count) * blockSize];
     return { cos: rowsOf(cos, start, end), sin: rowsOf(sin, start, end) };
+  };
+}
+
+/** Returns the tables of the tokens of some blocks, by the positions of these. */
+export function tablesOf(positions: Positions, places: readonly number[]): RopeTables {
+  const tables = places.map((place) => positions(place));
+  return {
+    cos: joinAxis(
+      tables.map(({ cos }) => cos),
+      0,
+    ),
+    sin: joinAxis(
+      tables.map(({ sin }) => sin),
+      0,
+    ),
   };
 }
