@@ -1,6 +1,8 @@
 // @module-tag slow
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ApiError } from '../../src/errors.ts';
 import { videoRequestSchema } from '../../src/server/api.ts';
@@ -10,7 +12,7 @@ import { SCRIPTS } from '../../src/server/redis/scripts.ts';
 import { openRedisStore, type SharedStoreOptions } from '../../src/server/redis/store.ts';
 import type { Store } from '../../src/server/store.ts';
 import type { VideoClaim } from '../../src/server/video-jobs.ts';
-import { hasRedis, type RedisServer, startRedis } from '../support/redis.ts';
+import { hasRedis, startRedis, type TestRedis } from '../support/redis.ts';
 
 const asked = {
   ...{ model: 'clips', prompt: '1', seconds: '2', blocks: 4, size: '4x4' },
@@ -20,7 +22,7 @@ const request = videoRequestSchema.parse({ prompt: '1', seed: 7 });
 const mp4 = Buffer.from('\u0000\u00ff an MP4 \r\n$', 'latin1');
 const ERROR = { code: 'x', message: 'y' };
 
-async function openStore({ url }: RedisServer, options: SharedStoreOptions = {}): Promise<Store> {
+async function openStore({ url }: TestRedis, options: SharedStoreOptions = {}): Promise<Store> {
   const store = await openRedisStore(url, { silence: 0.4, ...options });
   onTestFinished(() => store.close());
   return store;
@@ -147,6 +149,44 @@ describe.runIf(hasRedis)('a store in Redis', () => {
     expect(log).toHaveBeenCalledWith(
       `${video.id} was taken over by another server, since this one was silent`,
     );
+  });
+
+  it('does not take over what it makes itself, if it was too busy to report it', async () => {
+    const redis = await startRedis();
+    const [one, other] = [await openStore(redis), await openStore(redis)];
+    const work = new AbortController();
+    const claim = await add(one, work);
+    const client = await redis.connect();
+    const late = () => client.send('ZADD', 'acdit:1:making', '0', claim.video.id);
+    for (let i = 0; i < 20; i++) {
+      await late();
+      expect(await one.videos.shared!.takeOver(['clips'], new AbortController())).toBeUndefined();
+      await sleep(30);
+    }
+    await claim.complete(mp4);
+    expect(await other.videos.get(claim.video.id)).toMatchObject({ status: 'completed' });
+    expect(work.signal.aborted).toBe(false);
+  });
+
+  it('keeps nothing of the work on a video that has ended', async () => {
+    const store = await openStore(await startRedis());
+    const begin = async (end: (claim: VideoClaim) => Promise<void>): Promise<WeakRef<AbortController>> => {
+      const work = new AbortController();
+      await end(await add(store, work));
+      return new WeakRef(work);
+    };
+    const ended = [
+      await begin((claim) => claim.release!()),
+      await begin((claim) => claim.complete(mp4)),
+      await begin((claim) => claim.fail(ERROR)),
+    ];
+    await begin((claim) => claim.complete(mp4)); // Node still refers to the latest timer
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    await vi.waitFor(() => {
+      collectGarbage();
+      expect(ended.map((work) => work.deref())).toEqual([undefined, undefined, undefined]);
+    });
   });
 
   it('fails a video that has ended three servers, but not one that was given back', async () => {

@@ -23,6 +23,8 @@ export interface ClaimOptions {
   /** Milliseconds between signs of life. */
   readonly interval: number;
   readonly log: (message: string) => void;
+  /** Called once the work has ended, or belongs to another server. It may be called again. */
+  ended(): void;
   /** Runs a script of {@link SCRIPTS}. */
   evaluate(script: string, ...args: readonly RedisArgument[]): Promise<RedisReply>;
 }
@@ -46,7 +48,7 @@ export class RedisClaim implements VideoClaim {
     this.video = options.video;
     this.#progress = options.video;
     this.#timer = setInterval(() => void this.#beat(), options.interval).unref();
-    this.#signal.addEventListener('abort', () => clearInterval(this.#timer), { once: true });
+    this.#signal.addEventListener('abort', () => this.#stop(), { once: true });
   }
 
   report(progress: Pick<Video, 'status' | 'progress'>): void {
@@ -67,7 +69,7 @@ export class RedisClaim implements VideoClaim {
   }
 
   async release(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#stop();
     if (!this.#signal.aborted) await this.#run(SCRIPTS.release).catch(() => {}); // then it is taken over later
   }
 
@@ -76,6 +78,11 @@ export class RedisClaim implements VideoClaim {
 
   get #signal(): AbortSignal {
     return this.#options.work.signal;
+  }
+
+  #stop(): void {
+    clearInterval(this.#timer);
+    this.#options.ended();
   }
 
   #run(script: string, ...args: readonly RedisArgument[]): Promise<RedisReply> {
@@ -122,7 +129,7 @@ export class RedisClaim implements VideoClaim {
         await sleep(RETRY);
       }
     } finally {
-      clearInterval(this.#timer);
+      this.#stop();
     }
   }
 }

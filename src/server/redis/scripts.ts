@@ -114,16 +114,22 @@ redis.call('HINCRBY', video(id), 'attempts', -1)
 redis.call('ZADD', MAKING, 0, id)
 return 1`),
 
-  /** owner, lease, lifetime, attempts, error, models... → id, request and fields of a video whose owner is silent; or nil. */
+  /**
+   * owner, lease, lifetime, attempts, error, number of videos that the caller makes, their ids..., models... → id, request
+   * and fields of a video whose owner is silent; or nil.
+   */
   takeOver: script(`
 local owner, lease, lifetime, attempts = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local models = {}
-for i = 6, #ARGV do models[ARGV[i]] = true end
+local own, models, last = {}, {}, 6 + ARGV[6]
+for i = 7, last do own[ARGV[i]] = true end
+for i = last + 1, #ARGV do models[ARGV[i]] = true end
 local now = millis()
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', MAKING, '-inf', now)) do
   local row = fields(id, 'model', 'attempts', 'request')
   if not row then
     redis.call('ZREM', MAKING, id)
+  elseif own[id] then
+    -- Its next sign of life is late.
   elseif (tonumber(row[2]) or attempts) >= attempts then
     finish(id, 'failed', lifetime, 'owner', '', 'error', ARGV[5])
   elseif models[row[1]] then

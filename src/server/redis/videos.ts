@@ -57,14 +57,16 @@ export function redisVideos(connection: RedisConnection, options: SharedVideosOp
   const { capacity, silence, log } = options;
   const lease = Math.ceil(silence * 1000);
   const interval = Math.min(BEAT, lease / 4);
-  /** Work of this server, by the ids of the videos. */
+  /** Work of this server that has not ended, by the ids of the videos. */
   const working = new Map<string, AbortController>();
   const evaluate: ClaimOptions['evaluate'] = (script, ...args) => connection.evaluate(script, ...args);
 
   function claim(video: Video, owner: string, work: AbortController): VideoClaim {
     working.set(video.id, work);
-    work.signal.addEventListener('abort', () => working.delete(video.id), { once: true });
-    return new RedisClaim({ video, owner, work, lease, interval, log, evaluate });
+    const ended = (): void => {
+      if (working.get(video.id) === work) working.delete(video.id);
+    };
+    return new RedisClaim({ video, owner, work, lease, interval, log, ended, evaluate });
   }
 
   return {
@@ -98,7 +100,18 @@ export function redisVideos(connection: RedisConnection, options: SharedVideosOp
     if (models.length === 0 || connection.upFor < Math.min(SETTLE, lease)) return undefined;
     const owner = randomUUID();
     const times = [lease, VIDEO_LIFETIME, ATTEMPTS].map(String);
-    const reply = await evaluate(SCRIPTS.takeOver, owner, ...times, JSON.stringify(GAVE_UP), ...models);
+    // This server may have been too busy to report its own videos in time: it still makes them.
+    const own = [...working.keys()];
+    const gaveUp = JSON.stringify(GAVE_UP);
+    const reply = await evaluate(
+      SCRIPTS.takeOver,
+      owner,
+      ...times,
+      gaveUp,
+      `${own.length}`,
+      ...own,
+      ...models,
+    );
     if (!Array.isArray(reply)) return undefined;
     const [id, asked, row] = reply as [Buffer, Buffer, RedisReply];
     const video = videoOf(String(id), row);
