@@ -10,7 +10,7 @@ export default defineConfig({
     // ONNX Runtime aborts when a worker thread that used it ends early: one process per file instead.
     pool: 'forks',
     // No test may reach the network, nor a cache outside the repository.
-    env: { HF_ENDPOINT: 'http://127.0.0.1:1', HF_HOME: 'no-such-folder' },
+    env: { HF_ENDPOINT: 'http://127.0.0.1:1', HF_HOME: 'no-such-folder', XDG_CACHE_HOME: '/dev/null' },
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

@@ -1,15 +1,69 @@
-/** @file Identifies a model, independent of the file that holds it (Node only). */
+/**
+ * @file Identifies a model, independent of the file that holds it (Node only). This reads all weights, so a note in acdit's
+ * cache records the fingerprint of the weights in a file that has not been written to since.
+ */
 
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { parameters } from '../models/acdit/weights.ts';
 import { FINGERPRINT_LENGTH, fingerprintParts } from './fingerprint-parts.ts';
 import type { StoredModel } from './stored-model.ts';
 
+/** Milliseconds within which two changes of a file may get the same time. */
+const SAME_TIME = 2000;
+/** Changes with what a note says. */
+const NOTE_VERSION = 1;
+const FINGERPRINT = new RegExp(`^[0-9a-f]{${FINGERPRINT_LENGTH}}$`);
+
 /**
  * Hash of a model's sizes and of its weights as float32: the same for a model folder and an official checkpoint with the
- * same numbers. Names of classes and the like do not count. Reads all weights.
+ * same numbers. Names of classes and the like do not count. Reads all weights, unless they are in a safetensors file that
+ * was read for this before.
  */
 export async function modelFingerprint(model: StoredModel, signal?: AbortSignal): Promise<string> {
+  const note = noteOf(model);
+  const noted = note && (await readFile(note.path, 'utf8').catch(() => undefined));
+  if (noted !== undefined && FINGERPRINT.test(noted)) return noted;
   const hash = createHash('sha256');
   for await (const part of fingerprintParts(model, signal)) hash.update(part);
-  return hash.digest('hex').slice(0, FINGERPRINT_LENGTH);
+  const fingerprint = hash.digest('hex').slice(0, FINGERPRINT_LENGTH);
+  if (note?.lasts) await write(note.path, fingerprint).catch(() => {}); // then they are read again the next time
+  return fingerprint;
+}
+
+/**
+ * Returns where the fingerprint is noted: under a hash of where each weight is, and of the state of these files. Their
+ * contents cannot change without the time of their last change.
+ * @returns `lasts`, whether a change from now on cannot get the same time as the latest; undefined if it is unknown where
+ * the weights are
+ */
+function noteOf({ config, archive, precision }: StoredModel): { path: string; lasts: boolean } | undefined {
+  if (precision === 'int8') return undefined; // a weight has its scales in another place
+  const hash = createHash('sha256').update(JSON.stringify([NOTE_VERSION, config]));
+  let latest = Number.NEGATIVE_INFINITY;
+  for (const name of parameters(config).keys()) {
+    const place = archive.placeOf?.(name);
+    if (!place) return undefined;
+    const { file, offset } = place;
+    latest = Math.max(latest, file.changed);
+    hash.update(JSON.stringify([name, archive.info(name), file.identity, file.changed, offset]));
+  }
+  return {
+    path: join(cacheFolder('fingerprints'), hash.digest('hex')),
+    lasts: Date.now() - latest > SAME_TIME,
+  };
+}
+
+async function write(path: string, text: string): Promise<void> {
+  await makeFolders(dirname(path));
+  await writeFileAtomically(path, (write) => write(Buffer.from(text)));
+}
+
+/** Returns a folder of acdit's own cache. */
+export function cacheFolder(name: string): string {
+  const cache = process.env.XDG_CACHE_HOME?.trim() || join(homedir(), '.cache');
+  return join(cache, 'acdit', name);
 }

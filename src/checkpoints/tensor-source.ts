@@ -24,7 +24,8 @@ export async function openTensors(source: ByteSource): Promise<TensorArchive> {
 /** The tensors of a dict in an open checkpoint. @throws {CheckpointError} if it is not a dict with tensors. */
 export function openStateDict(checkpoint: TorchCheckpoint, value: TorchValue, name: string): TensorArchive {
   try {
-    return stateDict(value, () => checkpoint.close());
+    const archive = stateDict(value, () => checkpoint.close());
+    return { ...archive, files: checkpoint.file ? [checkpoint.file] : [] };
   } catch (cause) {
     throw new CheckpointError(`${name}: ${(cause as Error).message}`, { cause });
   }

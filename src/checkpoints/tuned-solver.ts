@@ -1,12 +1,11 @@
 /** @file Where a model's tuned solver is kept, and reading it (Node only). */
 
 import { readFile, stat } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { modelFingerprint } from './model-fingerprint.ts';
+import { cacheFolder, modelFingerprint } from './model-fingerprint.ts';
 import { parseSolver, requireModel, SOLVER_FILE, type SolverFile } from './solver-file.ts';
 import { CONFIG_FILE, type StoredModel } from './stored-model.ts';
 
@@ -32,12 +31,7 @@ async function pathInFolder(model: string): Promise<string | undefined> {
 }
 
 function cachedPath(fingerprint: string): string {
-  return join(cacheFolder(), fingerprint, SOLVER_FILE);
-}
-
-function cacheFolder(): string {
-  const cache = process.env.XDG_CACHE_HOME?.trim() || join(homedir(), '.cache');
-  return join(cache, 'acdit', 'solvers');
+  return join(cacheFolder('solvers'), fingerprint, SOLVER_FILE);
 }
 
 /**
@@ -62,7 +56,7 @@ async function storedSolver(
   signal?: AbortSignal,
 ): Promise<SolverFile | undefined> {
   const own = await readInFolder(path);
-  const hasCache = await stat(cacheFolder()).catch(() => undefined);
+  const hasCache = await stat(cacheFolder('solvers')).catch(() => undefined);
   if (!own && !hasCache) return undefined;
   const fingerprint = await modelFingerprint(model, signal);
   if (own) return checkedSolver(own.text, own.file, fingerprint, model);

@@ -77,6 +77,7 @@ export function openSafetensors(source: ByteSource): Promise<SafetensorsArchive>
         return tensorFromBytes(dtype, shape, await source.read(dataOffset + begin, end - begin, room));
       },
       placeOf: ({ begin }) => source.file && { file: source.file, offset: dataOffset + begin },
+      files: source.file ? [source.file] : [],
       close: () => source.close(),
     });
     return {

@@ -75,6 +75,7 @@ export async function openShards(
     info: (tensor) => shardOf(tensor).info(tensor),
     read: async (tensor, room) => shardOf(tensor).read(tensor, room),
     placeOf: (tensor) => shardOf(tensor).placeOf?.(tensor),
+    files: [...shards.values()].flatMap(({ files = [] }) => files),
     close,
   };
 }

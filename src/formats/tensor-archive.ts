@@ -1,7 +1,7 @@
 /** @file Named tensors in a file, read one at a time: what safetensors and PyTorch checkpoints have in common. */
 
 import { FormatError } from '../errors.ts';
-import type { FilePlace } from '../io/byte-source.ts';
+import type { FilePlace, StoredFile } from '../io/byte-source.ts';
 import { printable } from '../io/printable.ts';
 import type { DType, Tensor } from '../tensor/tensor.ts';
 
@@ -38,6 +38,8 @@ export interface TensorArchive {
   read(name: string, room?: Uint8Array): Promise<Tensor>;
   /** Where a tensor's bytes are on disk, if that is known. */
   placeOf?(name: string): FilePlace | undefined;
+  /** The files on disk that it is in, if these are known. */
+  readonly files?: readonly StoredFile[];
   /** Close its file. */
   close(): Promise<void>;
 }
@@ -50,12 +52,13 @@ export interface ArchiveParts<T extends TensorInfo> {
   readonly metadata?: Metadata;
   read(tensor: T, room?: Uint8Array): Promise<Tensor>;
   placeOf?(tensor: T): FilePlace | undefined;
+  readonly files?: readonly StoredFile[];
   close(): Promise<void>;
 }
 
 /** Makes an archive of tensors by their names. */
 export function archiveOf<T extends TensorInfo>(parts: ArchiveParts<T>): TensorArchive {
-  const { tensors, missing, metadata = {}, read, placeOf, close } = parts;
+  const { tensors, missing, metadata = {}, read, placeOf, files = [], close } = parts;
   const find = (name: string): T => findTensor(tensors, name, missing);
   return {
     metadata,
@@ -64,6 +67,7 @@ export function archiveOf<T extends TensorInfo>(parts: ArchiveParts<T>): TensorA
     info: (name) => ({ dtype: find(name).dtype, shape: find(name).shape }),
     read: async (name, room) => read(find(name), room),
     ...(placeOf && { placeOf: (name: string) => placeOf(find(name)) }),
+    files,
     close,
   };
 }
@@ -85,6 +89,7 @@ export function renamedArchive(archive: TensorArchive, stored: ReadonlyMap<strin
     info: (name) => archive.info(inside(name)),
     read: (name, room) => archive.read(inside(name), room),
     placeOf: (name) => archive.placeOf?.(inside(name)),
+    files: archive.files ?? [],
     close: () => archive.close(),
   };
 }

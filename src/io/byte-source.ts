@@ -6,6 +6,10 @@ import { FormatError } from '../errors.ts';
 export interface StoredFile {
   readonly folder: string;
   readonly name: string;
+  /** Differs for any other file, and for the same file once it was written to. */
+  readonly identity: string;
+  /** When its contents or properties had last changed when it was opened, in milliseconds since 1970. */
+  readonly changed: number;
   /** Whether its path still leads to the file that was opened, and that was not written to since. */
   isUnchanged(): Promise<boolean>;
 }

@@ -36,6 +36,8 @@ export interface SamplingSettings {
    * memory.
    */
   readonly groups?: number;
+  /** The {@link OpenedModel.version} that the model must have (default: any). */
+  readonly version?: string | undefined;
 }
 
 /** Samples on request, in this process or another. */
@@ -49,7 +51,7 @@ export interface RequestSampler extends Pick<Sampler, 'sample' | 'dispose'> {
 }
 
 /** A sampler in a process of its own. */
-export interface ProcessSampler extends Sampler {
+export interface ProcessSampler extends Sampler, Pick<OpenedModel, 'version'> {
   /** Whether the process is running. */
   readonly alive: boolean;
   readonly pid: number | undefined;
@@ -60,6 +62,8 @@ export interface OpenedModel
   extends Pick<Sampler, 'config' | 'tuned' | 'device' | 'precision' | 'int8Share'> {
   /** Placements that compute wrongly, and what is used instead. */
   readonly warnings: readonly string[];
+  /** Differs once the model's configuration or a file of its weights was written to. */
+  readonly version: string;
 }
 
 /** The calls that a sampling process answers. */
@@ -122,18 +126,20 @@ export async function openProcessSampler(
 
 /**
  * Starts a sampling process, and starts it again if it ends, as when the system runs out of memory: requests that it was
- * working on fail, the next one starts it.
+ * working on fail, the next one starts it. If the model has changed meanwhile, it does not start.
  * @throws {AcditError} if the model cannot be loaded
  */
 export async function openRestartingSampler(
   settings: SamplingSettings,
   onPass?: (pass: PassInfo) => void,
   onWarning?: (message: string) => void,
-): Promise<Omit<ProcessSampler, 'alive'> & Required<RequestSampler>> {
+): Promise<Omit<ProcessSampler, 'alive' | 'version'> & Required<RequestSampler>> {
   let starts = 0;
+  let version: string | undefined;
   const process = onDemand(async () => {
-    const opened = await openProcessSampler(settings, onPass, onWarning);
+    const opened = await openProcessSampler({ ...settings, version }, onPass, onWarning);
     starts++;
+    version = opened.version;
     return opened;
   });
   let current = await process.get();

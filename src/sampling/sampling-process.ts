@@ -2,6 +2,7 @@
 
 import { openModel, weightSource } from '../checkpoints/load.ts';
 import { findTunedSolver } from '../checkpoints/tuned-solver.ts';
+import { CheckpointError } from '../errors.ts';
 import { streamOf } from '../remote/channel.ts';
 import { serveChild } from '../remote/node.ts';
 import { requireMemory } from '../runtime/machine.ts';
@@ -16,9 +17,14 @@ let sampler: Sampler | undefined;
 let onPass: ((pass: PassInfo) => void) | undefined;
 
 serveChild<SamplingCalls>({
-  async open({ model: path, open, device = 'cpu', precision, threads, groups }) {
+  async open({ model: path, open, device = 'cpu', precision, threads, groups, version: expected }) {
     const model = await openModel(path, open);
     const { config } = model;
+    const version = JSON.stringify([config, model.archive.files?.map(({ identity }) => identity)]);
+    if (expected !== undefined && version !== expected) {
+      await model.archive.close();
+      throw new CheckpointError(`${path}: the model has changed since it was opened; start again to use it`);
+    }
     const warnings: string[] = [];
     const tuned = await findTunedSolver(path, model);
     sampler = await createSampler({
@@ -41,6 +47,7 @@ serveChild<SamplingCalls>({
       device: sampler.device,
       precision: sampler.precision,
       int8Share: sampler.int8Share,
+      version,
       warnings,
     };
   },

@@ -1,5 +1,7 @@
 // @module-tag slow
 
+import { execFileSync } from 'node:child_process';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -14,7 +16,7 @@ import type { Precision } from '../../src/sampling/precision.ts';
 import { openRestartingSampler } from '../../src/sampling/process-sampler.ts';
 import type { SampleEvent } from '../../src/sampling/sampler.ts';
 import { DEFAULT_STEPS } from '../../src/sampling/settings.ts';
-import { imagesSchema, type StreamEvent } from '../../src/server/api.ts';
+import { type ErrorBody, imagesSchema, type StreamEvent } from '../../src/server/api.ts';
 import { planRequest } from '../../src/server/sampling-request.ts';
 import { type ServeOptions, startServer } from '../../src/server/serve.ts';
 import { expectBadInput, type RunningCli, runInProcess, spawnCli, startCli } from '../support/cli.ts';
@@ -67,6 +69,16 @@ async function kindsOf(events: AsyncIterable<SampleEvent>): Promise<string[]> {
 async function metric(url: string, name: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   return Number(new RegExp(`^${name}(?:\\{.*\\})? (.*)$`, 'm').exec(text)?.[1]);
+}
+
+/** Returns the id of the only sampling process that this one has started. */
+function samplingProcess(): number {
+  const listed = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', `${process.pid}`]).toString();
+  const [pid, ...others] = [...listed.matchAll(/^ *(\d+) .*sampling-process/gm)].map((found) =>
+    Number(found[1]),
+  );
+  expect(others).toEqual([]);
+  return pid;
 }
 
 describe('a server with sampling in a process of its own', () => {
@@ -149,6 +161,45 @@ describe('a server with sampling in a process of its own', () => {
     expect(both.map((kinds) => kinds.at(-1))).toEqual(['done', 'done']);
     expect(sampler.pid).not.toBe(first);
   });
+
+  it.each(['in place', 'by renaming, and its process ended'] as const)(
+    'refuses to sample from a model that was replaced %s',
+    async (how) => {
+      const path = await saveTiny(join(temporaryFolder(), 'tiny'), tinyPixels);
+      const file = join(path, 'model.safetensors');
+      const { server, post, logged } = await start({ models: [{ path }] });
+      const body = { prompt: 'bag', steps: 2, seed: 1 };
+      const before = (await (await post(body)).json()) as object;
+      const weights = readFileSync(file);
+      weights.fill(0, weights.length - 1000);
+      if (how === 'in place') writeFileSync(file, weights, { flag: 'r+' });
+      else {
+        writeFileSync(`${file}.new`, weights);
+        renameSync(`${file}.new`, file);
+        const again = (await (await post(body)).json()) as object;
+        expect({ ...again, created: 0 }).toEqual({ ...before, created: 0 });
+        process.kill(samplingProcess(), 'SIGKILL');
+        await vi.waitFor(async () => expect((await fetch(`${server.url}/readyz`)).status).toBe(503));
+      }
+      const changed = / has changed since it was opened; start again to use it$/;
+      const answer = await post({ ...body, steps: 3 }); // what the timesteps of 2 need is known already
+      expect([answer.status, ((await answer.json()) as ErrorBody).error.message]).toEqual([
+        500,
+        expect.stringMatching(changed),
+      ]);
+      const stream = await fetch(`${server.url}/v1/acdit/stream`, {
+        method: 'POST',
+        body: JSON.stringify({ ...body, steps: 3 }),
+        headers: { 'content-type': 'application/json' },
+      });
+      const events = await eventsOf<StreamEvent>(stream);
+      expect(events.at(-1)).toMatchObject({
+        type: 'error',
+        error: { message: expect.stringMatching(changed) },
+      });
+      expect(logged.join()).toContain('has changed since it was opened');
+    },
+  );
 
   it('waits for those who do not read what was sampled, and for nobody else', async () => {
     const model = await saveTiny(join(temporaryFolder(), 'tiny'), tinyClips);

@@ -4,7 +4,7 @@
  */
 
 import { FormatError } from '../../errors.ts';
-import { type ByteSource, closingOnError } from '../../io/byte-source.ts';
+import { type ByteSource, closingOnError, type StoredFile } from '../../io/byte-source.ts';
 import { printable, printableList } from '../../io/printable.ts';
 import { LOOKED_AT, mistakenFile } from '../../io/wrong-file-kind.ts';
 import { archiveOf, type TensorArchive } from '../tensor-archive.ts';
@@ -17,6 +17,8 @@ export type { TorchNamespace, TorchOpaque, TorchTensor, TorchValue } from './tor
 /** An open checkpoint. Its tensors are read from the file when asked for, until it is closed. */
 export interface TorchCheckpoint {
   readonly value: TorchValue;
+  /** The file on disk that it is in, if it is known. */
+  readonly file?: StoredFile | undefined;
   /** Close its file. */
   close(): Promise<void>;
 }
@@ -35,8 +37,9 @@ const ZIP_MAGIC = [0x50, 0x4b];
 export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint> {
   return closingOnError(source, async () => {
     const start = await source.read(0, Math.min(source.size, LOOKED_AT));
+    const { file } = source;
     if (isLegacyCheckpoint(start)) {
-      return { value: await readLegacyCheckpoint(source), close: () => source.close() };
+      return { value: await readLegacyCheckpoint(source), file, close: () => source.close() };
     }
     checkMagic(start, source.name);
     const members = await openZip(source);
@@ -44,7 +47,7 @@ export function openTorchCheckpoint(source: ByteSource): Promise<TorchCheckpoint
     await checkByteOrder(members.get(`${folder}byteorder`), source.name);
     const pickle = await readPickle(members.get(`${folder}data.pkl`), source.name);
     const { value } = unpickleTorch(pickle, (key) => members.get(`${folder}data/${key}`), source.name);
-    return { value, close: () => source.close() };
+    return { value, file, close: () => source.close() };
   });
 }
 
