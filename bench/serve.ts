@@ -1,133 +1,146 @@
 /**
- * @file A server under load, on loopback: images per second for concurrent requests and for one at a time, latencies,
- * whether each response is the same as when its request runs alone, and memory.
- * Usage: npm run bench:serve -- [requests] [at once] [requests of the memory run]
+ * @file Two servers with one store in Redis, behind a balancer, on loopback: images, streams and videos of the bundled
+ * models at once, while clients leave and one server is killed half way. Each response is compared with what the library
+ * makes alone for the same request. Exits with 1 if a response is lost, wrong or mixed up, a stream ends in silence, or
+ * something is left in the surviving server, in Redis, or of the killed server.
+ * Usage: npm run bench:serve -- [requests] [at once]
  */
 
-import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { at } from '../src/at.ts';
-import { saveModel } from '../src/checkpoints/save.ts';
-import { type RunningServer, startServer } from '../src/server/serve.ts';
-import { formulaWeights } from '../test/support/formula-weights.ts';
-import { tinyPixels } from '../test/support/tiny-model.ts';
+import { hasRedis, startRedisServer } from '../test/support/redis-server.ts';
+import { startServing } from '../test/support/serve-process.ts';
+import { processor } from './processor.ts';
+import { startBalancer } from './serve/balancer.ts';
+import { createClients, deleteVideos, type Outcome } from './serve/clients.ts';
+import { createTasks, makeAlone, type Task } from './serve/requests.ts';
+import { childrenOf, isRunning, redis, type Sample, watch } from './serve/watch.ts';
 
-const requests = Number(process.argv[2] ?? 64);
-const atOnce = Number(process.argv[3] ?? 16);
-const memoryRequests = Number(process.argv[4] ?? 500);
+const requests = Number(process.argv[2] ?? 1000);
+const atOnce = Number(process.argv[3] ?? 64);
+/** Share of the clients that leave. */
+const LEAVING = 0.3;
+/** Seconds for everything to end that nobody waits for. */
+const SETTLE = 20;
 
-/** A request, by its number. */
-const bodyOf = (seed: number, classes: number, steps: number): object => ({
-  prompt: seed % classes,
-  seed,
-  steps,
-  cfg_scale: 1.5,
-});
+if (!hasRedis) throw new Error('install redis-server');
 
-async function open(path: string): Promise<RunningServer> {
-  return startServer({
-    models: [{ path }],
-    host: '127.0.0.1',
-    port: 0,
-    threads: Number(process.env.THREADS ?? 2),
-    batch: 16,
-    queue: 1000,
-    version: '0.0.0',
-    log: (message) => console.error(message),
-  });
-}
+const tasks = createTasks(requests, LEAVING);
+console.error('making each sample alone ...');
+const expected = await makeAlone(tasks, 1);
 
-/** The image, as base64. */
-async function ask(url: string, body: object): Promise<string> {
-  const response = await fetch(`${url}/v1/images/generations`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
-  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-  const { data } = (await response.json()) as { data: { b64_json: string }[] };
-  return at(data, 0).b64_json;
-}
+const folder = await mkdtemp(join(tmpdir(), 'acdit-bench-'));
+const store = await startRedisServer(folder);
+const flags = ['--threads', '1', '--takeover', '2', '--store', store.url];
+const [victim, survivor] = await Promise.all([startServing(flags), startServing(flags)]);
+const balancer = await startBalancer([victim.url, survivor.url]);
+const orphans = await childrenOf(victim.child.pid!);
 
-interface Run {
-  readonly seconds: number;
-  /** Seconds of each request. */
-  readonly latencies: number[];
-  readonly answers: string[];
-}
-
-/** Sends all requests, with at most this many at once. */
-async function load(url: string, bodies: readonly object[], concurrency: number): Promise<Run> {
-  const latencies: number[] = [];
-  const answers: string[] = [];
-  const started = performance.now();
+/** Sends all requests, and kills a server after half of them. */
+async function load(run: (task: Task) => Promise<Outcome>): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
   let next = 0;
   const client = async (): Promise<void> => {
-    while (next < bodies.length) {
-      const index = next++;
-      const began = performance.now();
-      answers[index] = await ask(url, at(bodies, index));
-      latencies[index] = (performance.now() - began) / 1000;
+    while (next < tasks.length) {
+      if (next === Math.floor(tasks.length / 2)) victim.child.kill('SIGKILL');
+      outcomes.push(await run(at(tasks, next++)));
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, client));
-  return { seconds: (performance.now() - started) / 1000, latencies, answers };
+  await Promise.all(Array.from({ length: atOnce }, client));
+  return outcomes;
 }
 
-function report(name: string, { seconds, latencies }: Run): void {
-  const sorted = [...latencies].sort((a, b) => a - b);
-  const percentile = (share: number): string =>
-    `${at(sorted, Math.min(sorted.length - 1, Math.floor(share * sorted.length))).toFixed(2)} s`;
-  console.log(
-    `${name}: ${(latencies.length / seconds).toFixed(2)} images per second; latency ` +
-      `p50 ${percentile(0.5)}, p95 ${percentile(0.95)}, p99 ${percentile(0.99)}`,
-  );
-}
-
-/** Memory of this process and of those that it started, in MB. */
-function memory(): { readonly server: number; readonly sampling: number } {
-  const lines = execFileSync('ps', ['-o', 'rss=', '--ppid', String(process.pid)]).toString();
-  const sampling = lines.trim().split('\n').map(Number);
-  return { server: process.memoryUsage.rss() / 1e6, sampling: Math.max(...sampling) / 1e3 };
-}
-
-async function throughput(): Promise<void> {
-  const server = await open('models/fashion-mnist');
-  const bodies = Array.from({ length: requests }, (_, seed) => bodyOf(seed, 10, 25));
-  await load(server.url, bodies.slice(0, 2), 1);
-  const alone = await load(server.url, bodies, 1);
-  report('one at a time', alone);
-  const together = await load(server.url, bodies, atOnce);
-  report(`${atOnce} at once`, together);
-  const equal = together.answers.filter((answer, i) => answer === alone.answers[i]).length;
-  console.log(
-    `${(alone.seconds / together.seconds).toFixed(2)} times the throughput; ` +
-      `${equal} of ${requests} images are the same file as alone, ${new Set(together.answers).size} differ from each other`,
-  );
-  await server.close(0);
-}
-
-async function flatMemory(): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'acdit-bench-'));
-  await saveModel(folder, tinyPixels, formulaWeights(tinyPixels));
-  const server = await open(folder);
-  const parts = 5;
-  for (let part = 0; part < parts; part++) {
-    const bodies = Array.from({ length: memoryRequests / parts }, (_, i) =>
-      bodyOf(part * memoryRequests + i, tinyPixels.classes, 5),
-    );
-    const { answers } = await load(server.url, bodies, atOnce);
-    const { server: ours, sampling } = memory();
-    console.log(
-      `after ${((part + 1) * memoryRequests) / parts} requests: server ${ours.toFixed(0)} MB, ` +
-        `sampling ${sampling.toFixed(0)} MB; ${answers.filter(Boolean).length} answers`,
-    );
+/** Waits until a number is 0, for at most {@link SETTLE} seconds. @returns what is left */
+async function settled(count: () => Promise<number>): Promise<number> {
+  const late = performance.now() + 1000 * SETTLE;
+  for (;;) {
+    const left = await count();
+    if (left === 0 || performance.now() > late) return left;
+    await sleep(200);
   }
-  await server.close(0);
-  await rm(folder, { recursive: true });
 }
 
-if (memoryRequests > 0) await flatMemory();
-await throughput();
+/** Returns how many samples the surviving server makes, and requests wait. */
+async function working(): Promise<number> {
+  const text = await (await fetch(`${survivor.url}/metrics`)).text();
+  const gauges = text.matchAll(/^acdit_(?:samples_in_progress|queue_depth)\{.*\} (.*)$/gm);
+  return [...gauges].reduce((sum, [, value]) => sum + Number(value), 0);
+}
+
+const watching = watch(survivor.child.pid!, store.port);
+const started = performance.now();
+const outcomes = await load(createClients(balancer.url, expected).run);
+const seconds = (performance.now() - started) / 1000;
+const samples = await watching.end();
+
+const unclaimed = await deleteVideos(balancer.url);
+const left = {
+  work: await settled(working),
+  processes: await settled(async () => orphans.filter(isRunning).length),
+};
+const names = (await redis(store.port, 'keys', '*')).split('\n').filter((name) => name !== '');
+const files = names.filter((name) => name.startsWith('acdit:1:file:')).length;
+const others = names.filter((name) => !/^acdit:1:(?:file:.*|files|bytes)$/.test(name));
+const log = survivor.logged();
+
+survivor.child.kill('SIGTERM');
+const code = await survivor.ended;
+await balancer.close();
+await store.kill();
+await rm(folder, { recursive: true });
+
+const ended = (end: Outcome['end']): readonly Outcome[] => outcomes.filter((outcome) => outcome.end === end);
+const sum = (count: 'broken' | 'silent' | 'again'): number =>
+  outcomes.reduce((total, outcome) => total + outcome[count], 0);
+const byURL = outcomes.filter(({ task }) => task.kind === 'image by URL');
+const third = Math.floor(samples.length / 3);
+
+/** The mean of a measurement in the first and last third of the time, and its maximum. */
+function course(name: keyof Sample, unit: number, digits = 0): string {
+  const values = samples.map((sample) => sample[name] / unit);
+  const mean = (some: readonly number[]): string =>
+    (some.reduce((total, value) => total + value, 0) / some.length).toFixed(digits);
+  return `${mean(values.slice(0, third))}, ${mean(values.slice(-third))} (max ${Math.max(...values).toFixed(digits)})`;
+}
+
+const isNeverTwice = new Set(expected).size === expected.length;
+const rows: readonly (readonly [string, string | number])[] = [
+  ['requests, at once', `${requests}, ${atOnce}`],
+  ['clients that left before the end', ended('left').length],
+  ['complete responses with the bytes of the sample made alone', ended('right').length],
+  ['responses with other bytes', ended('wrong').length],
+  ['responses lost', ended('lost').length],
+  ['requests that the balancer repeated on the other server', balancer.counts.repeated],
+  ['streams that broke off, with an error event', sum('broken')],
+  ['streams that ended in silence', sum('silent')],
+  [
+    'other responses that broke off, or got 502',
+    balancer.counts.brokenResponses + balancer.counts.unanswered,
+  ],
+  ['requests that their clients sent again', sum('again')],
+  ['videos of lost responses, which their clients do not know', unclaimed],
+  ['work and requests left in the surviving server', left.work],
+  ['sampling processes left of the killed server', left.processes],
+  ['keys left in Redis, other than of images by URL', others.length],
+  ['images by URL in Redis, and requested', `${files}, ${byURL.length}`],
+  ['MB of the surviving server, first and last third', course('server', 1e6)],
+  ['MB of its sampling processes', course('sampling', 1e6)],
+  ['MB of data in Redis', course('redis', 1e6, 1)],
+  ['keys in Redis', course('keys', 1)],
+  ['seconds', seconds.toFixed(0)],
+];
+console.log(`${processor()}\n`);
+console.log('| measured | value |\n| --- | --- |');
+for (const [name, value] of rows) console.log(`| ${name} | ${value} |`);
+for (const { task, problem } of ended('lost'))
+  console.error(`lost: ${task.number}, ${task.kind}: ${problem}`);
+for (const { task } of ended('wrong')) console.error(`wrong: ${task.number}, ${task.kind}`);
+if (log !== '') console.error(`the surviving server logged:\n${log}`);
+const faults = [
+  ...[ended('wrong').length, ended('lost').length, sum('silent'), left.work, left.processes, others.length],
+  ...[outcomes.length - requests, isNeverTwice ? 0 : 1, code ?? 1],
+];
+if (faults.some((count) => count !== 0)) process.exitCode = 1;

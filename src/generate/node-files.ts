@@ -8,7 +8,7 @@ import { legibleScale } from '../media/pixels.ts';
 import { encodeVideo, openVideoWriter, type VideoFormat } from '../media/video-writer.ts';
 import { type FileContent, type FileFormat, formatOfPath, type SampleFiles } from './sample.ts';
 
-/** Writes the same files as `acdit sample`. */
+/** Writes the files of `acdit sample`, except that an MP4 is compressed as a whole rather than block by block. */
 export const nodeFiles: SampleFiles = {
   encode,
   async save(content, path) {

@@ -1,64 +1,34 @@
 // @module-tag slow
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Video, VideoList } from '../../src/server/api.ts';
-import { BUILT_CLI } from '../support/built-cli.ts';
 import { hasRedis, startRedis } from '../support/redis.ts';
+import { type ServeProcess, startServing } from '../support/serve-process.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { tinyClips } from '../support/tiny-config.ts';
 import { saveTiny, tinyPixels } from '../support/tiny-model.ts';
 
-interface Replica {
-  readonly url: string;
-  readonly child: ChildProcess;
-  readonly ended: Promise<number | null>;
-  logged(): string;
-}
-
 /** Starts `acdit serve` with small models of images and videos. */
-async function startReplica(...args: readonly string[]): Promise<Replica> {
+async function startReplica(...args: readonly string[]): Promise<ServeProcess> {
   const folder = temporaryFolder();
   const clips = await saveTiny(join(folder, 'clips'), tinyClips);
   const pictures = await saveTiny(join(folder, 'pictures'), tinyPixels);
   const limits = ['--max-steps', '1000', '--threads', '1', '--takeover', '2'];
-  const child = spawn(
-    process.execPath,
-    [BUILT_CLI, 'serve', pictures, clips, '--port', '0', ...limits, ...args],
-    {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
-  let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (text) => {
-    stdout += text;
+  return startServing([pictures, clips, ...limits, ...args], (child) => {
+    onTestFinished(async () => {
+      child.kill('SIGCONT');
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+    });
   });
-  child.stderr.on('data', (text) => {
-    stderr += text;
-  });
-  const ended = once(child, 'exit').then(([code]) => code as number | null);
-  onTestFinished(async () => {
-    child.kill('SIGCONT');
-    child.kill('SIGKILL');
-    await ended;
-  });
-  const url = await vi.waitFor(
-    () => {
-      const found = /at (http:\S+)/.exec(stdout)?.[1];
-      if (!found) throw new Error(`it does not serve: ${stderr}`);
-      return found;
-    },
-    { timeout: 90_000 },
-  );
-  return { url, child, ended, logged: () => stderr };
 }
 
 const body = { model: 'clips', prompt: 1, seed: 5, steps: 120 };
 
-async function ask({ url }: Replica, changes: object = {}): Promise<Video> {
+async function ask({ url }: ServeProcess, changes: object = {}): Promise<Video> {
   const response = await fetch(`${url}/v1/videos`, {
     method: 'POST',
     body: JSON.stringify({ ...body, ...changes }),
@@ -68,14 +38,14 @@ async function ask({ url }: Replica, changes: object = {}): Promise<Video> {
   return (await response.json()) as Video;
 }
 
-async function look({ url }: Replica, id: string): Promise<Video> {
+async function look({ url }: ServeProcess, id: string): Promise<Video> {
   const response = await fetch(`${url}/v1/videos/${id}`);
   expect(response.status).toBe(200);
   return (await response.json()) as Video;
 }
 
 /** Waits until a video is in progress, at least this far. */
-async function reached(replica: Replica, id: string, progress: number): Promise<Video> {
+async function reached(replica: ServeProcess, id: string, progress: number): Promise<Video> {
   return vi.waitFor(
     async () => {
       const video = await look(replica, id);
@@ -87,7 +57,7 @@ async function reached(replica: Replica, id: string, progress: number): Promise<
   );
 }
 
-async function content({ url }: Replica, id: string): Promise<Buffer> {
+async function content({ url }: ServeProcess, id: string): Promise<Buffer> {
   const response = await fetch(`${url}/v1/videos/${id}/content`);
   expect(response.status).toBe(200);
   return Buffer.from(await response.arrayBuffer());
@@ -114,7 +84,8 @@ describe.runIf(hasRedis)('two servers that share a store', () => {
     await reached(other, id, 100);
     expect(await look(one, id)).toEqual(await look(other, id));
     expect(await content(one, id)).toEqual(await content(other, id));
-    const list = async ({ url }: Replica) => (await (await fetch(`${url}/v1/videos`)).json()) as VideoList;
+    const list = async ({ url }: ServeProcess) =>
+      (await (await fetch(`${url}/v1/videos`)).json()) as VideoList;
     expect(await list(one)).toEqual(await list(other));
     const response = await fetch(`${one.url}/v1/images/generations`, {
       method: 'POST',
