@@ -5,6 +5,7 @@ import { type StoredModel, weightSource } from '../checkpoints/stored-model.ts';
 import { ArgumentError } from '../errors.ts';
 import { Acdit, type ContinueSource } from '../generate/generate.ts';
 import type { GeneratedSample } from '../generate/sample.ts';
+import { type OptionNames, requireKnownOptions } from '../invalid-option.ts';
 import { closingOnError } from '../io/byte-source.ts';
 import type { HttpOptions } from '../io/http-source.ts';
 import type { Image } from '../media/pixels.ts';
@@ -42,6 +43,11 @@ export interface OpenAcditOptions extends BrowserDeviceOptions, HttpOptions {
   readonly onProgress?: ((task: string, share: number) => void) | undefined;
 }
 
+const OPEN_OPTIONS: OptionNames<OpenAcditOptions> = {
+  ...{ device: true, threads: true, files: true, vae: true, videoEncoder: true },
+  ...{ fetch: true, signal: true, onProgress: true },
+};
+
 /**
  * Opens a model in a page, or better in a worker: a step blocks its thread.
  * @throws {CheckpointError} if it is not a model; {FormatError} if it is unavailable or damaged
@@ -55,6 +61,7 @@ export interface OpenAcditOptions extends BrowserDeviceOptions, HttpOptions {
  * ```
  */
 export async function open(model: BrowserSource, options: OpenAcditOptions = {}): Promise<Acdit> {
+  requireKnownOptions(options, OPEN_OPTIONS);
   const { signal } = options;
   signal?.throwIfAborted();
   // The model's file is also read later, when the caller's signal no longer counts.

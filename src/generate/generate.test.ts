@@ -117,6 +117,37 @@ describe('generate', () => {
     await expect(refused).rejects.toThrow(message);
   });
 
+  it.each<[string, (acdit: Acdit) => Promise<unknown>, string]>([
+    ['guidence', (a) => a.generate('bag', { guidence: 3 } as object), "'guidence'; did you mean 'guidance'?"],
+    ['step', (a) => a.generate('bag', { seed: 1, step: 4 } as object), "'step'; did you mean 'steps'?"],
+    [
+      'previews',
+      (a) => a.generate('bag', { previews: 4 } as object),
+      "'previews'; the options are count, seed,",
+    ],
+    ['preview', (a) => eventsOf(a, 'bag', { preview: 4 } as object), "'preview'; did you mean 'previews'?"],
+    ['cfg', (a) => a.generate('bag', { cfg: undefined } as object), "'cfg'; the options are"],
+    ['process', () => open('x', { proces: true } as object), "'proces'; did you mean 'process'?"],
+  ])('refuses the unknown option %s', async (_, call, message) => {
+    const refused = call(acdit);
+    await expect(refused).rejects.toThrow(ArgumentError);
+    await expect(refused).rejects.toThrow(`unknown option ${message}`);
+  });
+
+  it('refuses options that are none, and unknown ones of files', async () => {
+    await expect(acdit.generate('bag', 3 as never)).rejects.toThrow('options must be an object, got 3');
+    await expect(acdit.generate('bag', null as never)).rejects.toThrow('options must be an object, got null');
+    const [image] = await acdit.generate('bag', { steps: 1 });
+    const wrong = { speed: 2 } as object;
+    for (const refused of [
+      image.toBuffer('png', wrong),
+      image.toBlob('png', wrong),
+      image.save('a.png', wrong),
+    ]) {
+      await expect(refused).rejects.toThrow("unknown option 'speed'; the options are fps");
+    }
+  });
+
   it('gives each of several calls what it gets alone, though one is aborted', async () => {
     const options = { steps: 6, guidance: 2 };
     const alone = [await acdit.generate('bag', options), await acdit.generate(0, { ...options, seed: 1 })];
@@ -290,6 +321,26 @@ describe('open', () => {
     await expect(acdit.generate('bag')).rejects.toThrow('the model was disposed');
     await acdit.dispose();
     acdit[Symbol.dispose]();
+  });
+
+  it('is forgotten in silence by a program that does not dispose of it', async () => {
+    const model = await saveTiny(join(temporaryFolder(), 'model'), tinyPixels);
+    const program = `
+      const { open } = await import(${JSON.stringify(new URL('./index.ts', import.meta.url).href)});
+      const make = async () => {
+        const acdit = await open(${JSON.stringify(model)}, { threads: 1 });
+        return acdit.generate(1, { steps: 2 });
+      };
+      const [image] = await make();
+      for (let i = 0; i < 5; i++) {
+        gc();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      console.log(image.width);
+    `;
+    const args = ['--expose-gc', '--import', LOADER, '--input-type=module', '--eval', program];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: '8\n', stderr: '' });
   });
 
   it('lets the program end, also with an autoencoder in a process', async () => {

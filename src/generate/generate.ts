@@ -5,7 +5,7 @@
 
 import { at } from '../at.ts';
 import { AcditError, ArgumentError } from '../errors.ts';
-import { invalidOption } from '../invalid-option.ts';
+import { invalidOption, type OptionNames, requireKnownOptions } from '../invalid-option.ts';
 import type { Image } from '../media/pixels.ts';
 import { classIndex, className, requireClass, requireClassNumber } from '../models/acdit/class-names.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -52,6 +52,12 @@ export interface StreamOptions extends GenerateOptions {
   /** How often samples in progress are shown, at equal distances (default: 10). */
   readonly previews?: number | undefined;
 }
+
+const GENERATE_OPTIONS: OptionNames<GenerateOptions> = {
+  ...{ count: true, seed: true, preset: true, steps: true, guidance: true, solver: true, timesteps: true },
+  ...{ blocks: true, window: true, continue: true, keep: true, tuned: true, signal: true },
+};
+const STREAM_OPTIONS: OptionNames<StreamOptions> = { ...GENERATE_OPTIONS, previews: true };
 
 /** At least one sample. */
 export type GeneratedSamples = readonly [GeneratedSample, ...GeneratedSample[]];
@@ -118,7 +124,7 @@ export class Acdit implements AsyncDisposable, Disposable {
   /**
    * Makes samples. The same call returns the same samples; another `seed` gives others.
    * @returns the finished samples, class by class
-   * @throws {ArgumentError} if there is no such class, with the nearest name, or if an option is out of range
+   * @throws {ArgumentError} if there is no such class or option, with the nearest name, or if an option is out of range
    * @throws the signal's reason once it is aborted; {AcditError} if the model is disposed
    *
    * @example
@@ -128,6 +134,7 @@ export class Acdit implements AsyncDisposable, Disposable {
    * ```
    */
   async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<GeneratedSamples> {
+    requireKnownOptions(options, GENERATE_OPTIONS);
     const run = await this.#plan(prompt, options);
     const samples: GeneratedSample[] = [];
     for (const batch of run.batches) {
@@ -150,6 +157,7 @@ export class Acdit implements AsyncDisposable, Disposable {
    * ```
    */
   async *stream(prompt: Prompt, options: StreamOptions = {}): AsyncGenerator<GenerateEvent, void, void> {
+    requireKnownOptions(options, STREAM_OPTIONS);
     const { previews = DEFAULT_PREVIEWS, ...rest } = options;
     requireCount('previews', previews, 0);
     const { plan, batches } = await this.#plan(prompt, rest);

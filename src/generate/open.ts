@@ -4,6 +4,7 @@ import { runAutoencoder, weightSource } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { findTunedSolver } from '../checkpoints/tuned-solver.ts';
 import { pixelDecoder, processDecoder, requireAutoencoder } from '../decoding/decoder.ts';
+import { type OptionNames, requireKnownOptions } from '../invalid-option.ts';
 import { closingOnError } from '../io/byte-source.ts';
 import { type Image, readImage } from '../media/image.ts';
 import { defaultBatch } from '../runs/batches.ts';
@@ -39,6 +40,11 @@ export interface OpenAcditOptions extends OpenOptions {
   readonly onProgress?: ((task: string, share: number) => void) | undefined;
 }
 
+const OPEN_OPTIONS: OptionNames<OpenAcditOptions> = {
+  ...{ device: true, threads: true, precision: true, process: true, vae: true, weights: true, layout: true },
+  ...{ signal: true, onProgress: true },
+};
+
 /**
  * Opens a model: `fashion-mnist` or `moving-fashion-mnist`, which come with the package; a model folder; an official
  * `.pt`; or a name on the Hugging Face Hub such as `ACDiT-XL-img`, which is downloaded once.
@@ -56,6 +62,7 @@ export async function open(
   model: string = bundledModel('image'),
   options: OpenAcditOptions = {},
 ): Promise<Acdit> {
+  requireKnownOptions(options, OPEN_OPTIONS);
   const { device = 'cpu', signal, onProgress = () => {} } = options;
   const report = progressReporter(onProgress);
   const path = await modelPath(model, { report, signal });

@@ -2,6 +2,7 @@
 
 import { at } from '../at.ts';
 import { ArgumentError } from '../errors.ts';
+import { type OptionNames, requireKnownOptions } from '../invalid-option.ts';
 import { printable } from '../io/printable.ts';
 import type { Image } from '../media/pixels.ts';
 import type { PerBlock } from '../sampling/settings.ts';
@@ -21,6 +22,8 @@ export interface FileOptions {
   /** Frames per second of a video (default: 4). */
   readonly fps?: number | undefined;
 }
+
+const FILE_OPTIONS: OptionNames<FileOptions> = { fps: true };
 
 /** The frames of a sample, and the format of its file. */
 export interface FileContent {
@@ -95,7 +98,7 @@ export class GeneratedSample {
    * @throws {ArgumentError} if the extension is of another format
    * @throws {AcditError} if the file cannot be written
    */
-  save(path: string, options: FileOptions = {}): Promise<void> {
+  async save(path: string, options: FileOptions = {}): Promise<void> {
     return this.#files.save(this.#content(options), path);
   }
 
@@ -121,7 +124,9 @@ export class GeneratedSample {
     return `GeneratedSample(${this.kind} of '${this.name}', ${this.width} x ${this.height}${length}, seed ${this.seed}${state})`;
   }
 
-  #content({ fps = DEFAULT_FPS }: FileOptions): FileContent {
+  #content(options: FileOptions): FileContent {
+    requireKnownOptions(options, FILE_OPTIONS);
+    const { fps = DEFAULT_FPS } = options;
     return { kind: this.kind, frames: this.frames, fps };
   }
 }
