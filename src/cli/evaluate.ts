@@ -1,6 +1,5 @@
 /** @file `acdit evaluate`: how good are samples, as papers measure it? */
 
-import { onFirst } from '../distributed/agree.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { CLIP_PLACES, CLIP_PROTOCOL } from '../evaluation/clips.ts';
@@ -10,7 +9,7 @@ import { metricTable } from '../evaluation/report/metric-table.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { CLIP_RESIZINGS } from '../models/i3d/i3d.ts';
 import { PREPROCESSINGS } from '../models/inception/inception.ts';
-import { evaluateOnRanks, evaluateSamples, requireOutputs, writeEvaluationReport } from '../runs/evaluate.ts';
+import { evaluateOnRanks, evaluateSamples, writeEvaluationReport } from '../runs/evaluate.ts';
 import { FASHION_MNIST, I3D, INCEPTION } from '../runs/feature-network.ts';
 import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
@@ -102,14 +101,12 @@ async function runEvaluate(
       'evaluate needs REFERENCE and SAMPLES, each a folder of images or videos, or an .npz file',
     );
   }
-  const save = { reference: values.saveReference, samples: values.saveFeatures };
-  const paths = { reference, samples };
-  const outputs = [save.reference, save.samples, values.report];
-  await onFirst(ranks, () => requireOutputs(outputs, paths, values.overwrite));
+  const save = { reference: values.saveReference, samples: values.saveFeatures, report: values.report };
   await closingAfter(await openDevice(values), async (device) => {
     const options = {
       ...values,
-      ...paths,
+      reference,
+      samples,
       device,
       metrics: { ...values, inceptionScoreChunk: values.isChunk, halfPrecision: values.float16 },
       clips: {

@@ -11,23 +11,31 @@ import { trainingMemory } from '../training/memory.ts';
 /**
  * Checks that files can be written without loss: a run replaces one only if it is asked to.
  * @param paths of files to write; undefined ones are left out.
+ * @param isNamed whether the caller chose the names, and can choose others.
  * @throws {ArgumentError} if one of them exists and `overwrite` is not set, or is a folder.
  */
 export async function requireFreeFiles(
   paths: readonly (string | undefined)[],
   overwrite: boolean | undefined,
+  isNamed = true,
 ): Promise<void> {
   for (const path of paths) {
     const found = path === undefined ? undefined : await stat(path).catch(() => undefined);
     if (path === undefined || !found) continue;
-    if (found.isDirectory()) throw new ArgumentError(`${path} exists and is a folder; give another name`);
-    if (!overwrite) throw existsError(path);
+    if (found.isDirectory()) {
+      throw new ArgumentError(
+        `${path} exists and is a folder; ${isNamed ? 'give another name' : 'move it away'}`,
+      );
+    }
+    if (!overwrite) throw existsError(path, isNamed);
   }
 }
 
-/** Makes the error for an output that exists. */
-export function existsError(path: string): ArgumentError {
-  return new ArgumentError(`${path} exists; give --overwrite to replace it, or another name`);
+/** Makes the error for an output that exists. @param isNamed whether the caller can choose another name */
+export function existsError(path: string, isNamed = true): ArgumentError {
+  return new ArgumentError(
+    `${path} exists; give --overwrite to replace it${isNamed ? ', or another name' : ''}`,
+  );
 }
 
 const FLOAT = 4;

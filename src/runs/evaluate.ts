@@ -46,8 +46,13 @@ export interface EvaluateSamplesOptions extends RunContext, NetworkOptions, Imag
   readonly metrics?: Omit<EvaluateOptions, 'signal' | 'onProgress' | 'onWarning'> | undefined;
   /** Which clips of videos to take (default: {@link CLIP_PROTOCOL}). */
   readonly clips?: ClipProtocol | undefined;
-  /** Files to keep the features of the sets in, for later runs. */
-  readonly save?: Partial<PerSet<string | undefined>> | undefined;
+  /**
+   * Files to keep the features of the sets in, for later runs, and the one that {@link writeEvaluationReport} will write:
+   * they are checked before any work.
+   */
+  readonly save?:
+    | (Partial<PerSet<string | undefined>> & { readonly report?: string | undefined })
+    | undefined;
   /** Replace files that exist (default: false). */
   readonly overwrite?: boolean | undefined;
 }
@@ -69,8 +74,7 @@ export interface EvaluateSamplesResult {
  * two sets cannot be compared; the signal's reason once it is aborted.
  */
 export async function evaluateSamples(options: EvaluateSamplesOptions): Promise<EvaluateSamplesResult> {
-  const { save = {}, overwrite } = options;
-  await requireOutputs([save.reference, save.samples], options, overwrite);
+  await requireOutputs(options);
   const { context, warnings } = collectingWarnings(contextOf(options));
   return compareSets(options, context, await prepareSets(options, context), warnings);
 }
@@ -87,10 +91,9 @@ export async function evaluateOnRanks(
   ranks: Ranks,
 ): Promise<EvaluateSamplesResult | undefined> {
   const isFirst = ranks.communicator.rank === 0;
-  const { save = {}, overwrite, report: given } = options;
-  await onFirst(ranks, () => requireOutputs([save.reference, save.samples], options, overwrite));
+  await onFirst(ranks, () => requireOutputs(options));
   // What the others would report is the same.
-  const report = isFirst ? given : silentReporter;
+  const report = isFirst ? options.report : silentReporter;
   const { context, warnings } = collectingWarnings(contextOf({ ...options, report }));
   const sets = await prepareSets({ ...options, ranks }, context);
   await ranks.communicator.close();
@@ -141,11 +144,13 @@ export async function writeEvaluationReport(
  * Checks, before any work, that files can be written without loss.
  * @throws {ArgumentError} if a file exists and `overwrite` is not set, would be written twice, or over one of the sets.
  */
-export async function requireOutputs(
-  outputs: readonly (string | undefined)[],
-  { reference, samples }: PerSet<string>,
-  overwrite: boolean | undefined,
-): Promise<void> {
+async function requireOutputs({
+  reference,
+  samples,
+  save = {},
+  overwrite,
+}: EvaluateSamplesOptions): Promise<void> {
+  const outputs = [save.reference, save.samples, save.report];
   const taken = new Set([reference, samples].map((path) => resolve(path)));
   for (const path of outputs) {
     if (path === undefined) continue;

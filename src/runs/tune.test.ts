@@ -199,7 +199,7 @@ describe('a tuning', () => {
   it('replaces a solver only if it is asked to', async () => {
     const folder = await tinyFolder();
     await tune(folder);
-    await expect(tune(folder)).rejects.toThrow(/solver\.json exists; give --overwrite/);
+    await expect(tune(folder)).rejects.toThrow(/solver\.json exists; give --overwrite to replace it$/);
     await tune(folder, { ...QUICK, steps: [2], overwrite: true });
     const { solvers } = JSON.parse(readFileSync(join(folder, 'solver.json'), 'utf8'));
     expect(solvers).toHaveLength(1);

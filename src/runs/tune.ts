@@ -109,7 +109,8 @@ export async function tuneModel(options: TuneOptions): Promise<TuneResult> {
     const identity = { version: SOLVER_VERSION, model: fingerprint } as const;
     const searched = searchSettings(options);
     const journal = await openJournal(file, { ...identity, settings, ...searched }, lock);
-    if (journal.state.blocks.length + journal.trials.length === 0) await requireFreeFiles([file], overwrite);
+    if (journal.state.blocks.length + journal.trials.length === 0)
+      await requireFreeFiles([file], overwrite, false);
     const guidance = await chosenGuidance(options, settings, { journal, path: file }, context);
     const state = await fitMissing(options, { ...settings, guidance }, journal, context);
     const { guidance: _, ...made } = { ...settings, ...searched };
