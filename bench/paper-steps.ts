@@ -8,7 +8,7 @@ import { EMPTY_CACHE } from '../src/sampling/cache.ts';
 import { openNoisePredictor } from '../src/sampling/noise-predictor.ts';
 import type { Precision } from '../src/sampling/precision.ts';
 import { Generator } from '../src/tensor/generator.ts';
-import { float32, type Tensor } from '../src/tensor/tensor.ts';
+import { elementCount, float32, type Tensor } from '../src/tensor/tensor.ts';
 import { compileGradientPass } from '../src/training/compile-gradient-pass.ts';
 import { noiseBatch } from '../src/training/noising.ts';
 import { clipFactor, compileOptimizer, initialState, zerosLike } from '../src/training/optimizer.ts';
@@ -63,7 +63,7 @@ export async function openDenoisingStep(
 
 export interface TrainingStep {
   readonly config: AcditConfig;
-  /** Forward and backward of one image of 1024 tokens, clipping, AdamW and moving average. */
+  /** Forward and backward of images of 1024 tokens, clipping, AdamW and moving average. */
   step(): Promise<void>;
   /** The part after the gradients. */
   optimize(): Promise<void>;
@@ -73,20 +73,29 @@ export async function openTrainingStep(
   device: Device,
   size: Size,
   activations: 'save' | 'recompute',
+  images = 1,
 ): Promise<TrainingStep> {
   const config = paperImageConfig(size);
   const state = initialState(formulaWeights(config));
   const gradients = zerosLike(state.weights);
-  const pass = await compileGradientPass(device, config, 1, activations);
+  const pass = await compileGradientPass(device, config, images, activations);
   const optimizer = await compileOptimizer(device, {
     betas: [0.9, 0.95],
     epsilon: 1e-8,
     weightDecay: 0,
     ema: 0.9999,
   });
-  const tokens = [1, config.blocks, config.blockSize, config.channels];
-  const clean = float32(tokens, new Generator(1).randn(config.blocks * config.blockSize * config.channels));
-  const batch = noiseBatch(config, linearNoiseSchedule(), clean, [207], { labelDrop: 0.1 }, new Generator(2));
+  const tokens = [images, config.blocks, config.blockSize, config.channels];
+  const clean = float32(tokens, new Generator(1).randn(elementCount(tokens)));
+  const labels = new Array<number>(images).fill(207);
+  const batch = noiseBatch(
+    config,
+    linearNoiseSchedule(),
+    clean,
+    labels,
+    { labelDrop: 0.1 },
+    new Generator(2),
+  );
   let count = 0;
   const optimize = async (): Promise<void> => {
     const gradientScale = clipFactor(await optimizer.norm(gradients), 1);
