@@ -1,14 +1,17 @@
 /** @file Reports a training to its caller, and logs it to files. */
 
+import { join } from 'node:path';
 import type { Dataset } from '../data/dataset.ts';
+import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { formatDuration } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { parameterCount, type Weights } from '../models/acdit/weights.ts';
 import { evaluationSeries, type SeriesKind } from '../training/evaluation-series.ts';
+import { dropModelsAfter, keepBest, keepModel, pruneModels, readBest } from '../training/kept-models.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
-import type { Recipe } from '../training/recipe.ts';
+import { bestScore, type Recipe } from '../training/recipe.ts';
 import type { StepReport, TrainingHooks } from '../training/trainer.ts';
 import type { Progress } from './reporter.ts';
 import { type RunStartFacts, recordStart } from './run-record.ts';
@@ -16,6 +19,7 @@ import {
   describeScores,
   evaluationRecord,
   isEvaluated,
+  type Scores,
   type TrainingEvaluation,
 } from './training-evaluation.ts';
 import { canDraw, logSamples, type TrainingSampleOptions } from './training-samples.ts';
@@ -50,6 +54,8 @@ export class TrainingObserver {
   readonly #run: ObservedRun;
   readonly #started = performance.now();
   readonly #mean = meanOfLosses();
+  /** Step of the last checkpoint. */
+  #saved = 0;
   #tracker: Tracker | undefined;
   #progress: Progress | undefined;
   /** Names that scores are logged under. */
@@ -67,7 +73,11 @@ export class TrainingObserver {
       onWarning: report.warn,
       onStart: ({ step }) => this.#start(step),
       onStep: (done) => this.#step(done),
-      onCheckpoint: (step) => report.emit({ kind: 'checkpoint', step, model: folder }),
+      onCheckpoint: async (step) => {
+        report.emit({ kind: 'checkpoint', step, model: folder });
+        this.#saved = step;
+        await this.#keep(step);
+      },
       onSample: async (step, ema) => {
         if (!canDraw(this.#run) || !this.#tracker) return;
         const file = await logSamples(this.#run, ema, step, this.#tracker);
@@ -84,6 +94,9 @@ export class TrainingObserver {
     const { output, training } = recipe;
     await this.#record(step);
     this.#tracker = openTrackers(output.folder, step);
+    await dropModelsAfter(output.folder, step);
+    this.#saved = step;
+    if (step > 0) await this.#keep(step);
     await this.#beginSeries('evaluation');
     await this.#beginSeries('validation');
     report.say(describeRun(recipe, config, dataset, step));
@@ -149,6 +162,37 @@ export class TrainingObserver {
     report.emit({ kind: 'step', step, ...record, ...(ranks && { ranks }) });
   }
 
+  /** Keeps the model that was written last, and removes those that are not kept any more. */
+  async #keep(step: number): Promise<void> {
+    const { folder, keep = 0, best } = this.#run.recipe.output;
+    if (keep > 0) await keepModel(folder, step);
+    if (keep > 0 || best) await pruneModels(folder, { keep, best: best !== undefined, saved: this.#saved });
+  }
+
+  /** Keeps the model if it is the best by the recipe's score. */
+  async #considerBest(kind: SeriesKind, scores: Scores, step: number, ema: Weights): Promise<void> {
+    const { recipe, config, report } = this.#run;
+    const { folder, keep = 0, best } = recipe.output;
+    if (best === undefined) return;
+    const wanted = bestScore(best);
+    if (wanted.kind !== kind) return;
+    const metric = `${this.#series[kind]}/${wanted.score}`;
+    const value = scores[wanted.score];
+    if (value === undefined) {
+      throw new ConfigError(
+        `recipe: output.best names ${wanted.score}, but the scores of ${kind} are ${Object.keys(scores).join(', ')}`,
+      );
+    }
+    const before = await readBest(folder);
+    const sign = wanted.mode === 'max' ? -1 : 1;
+    const isBetter = before?.metric !== metric || sign * value < sign * before.value;
+    if (!Number.isFinite(value) || !isBetter) return;
+    const { model } = await keepBest(folder, config, ema, { metric, value, step }, this.#saved);
+    await pruneModels(folder, { keep, best: true, saved: this.#saved });
+    report.say(`best ${metric} so far: ${value.toPrecision(4)} at step ${step}`);
+    report.emit({ kind: 'best', step, metric, value, model: join(folder, model) });
+  }
+
   async #evaluate(step: number, ema: Weights): Promise<void> {
     const series = this.#series.evaluation;
     const { recipe, evaluation, report } = this.#run;
@@ -157,6 +201,7 @@ export class TrainingObserver {
     const scores = await evaluation.run(ema, (share) =>
       this.#progress?.update(step, { evaluated: `${Math.floor(100 * share)}%` }),
     );
+    await this.#considerBest('evaluation', scores, step, ema);
     this.#tracker?.scalars(step, evaluationRecord(series, scores));
     report.say(`${series} of step ${step}: ${describeScores(scores)}`);
     report.emit({ kind: 'evaluation', series, step, ...scores });
@@ -171,10 +216,9 @@ export class TrainingObserver {
         this.#progress?.update(step, { validated: `${Math.floor(100 * (from + share / 2))}%` }),
       );
     const scores = { ema: await score(ema, 0), raw: await score(weights, 0.5) };
-    const record = Object.entries(scores).flatMap(([name, values]) =>
-      Object.entries(evaluationRecord(`${series}/${name}`, values)),
-    );
-    this.#tracker?.scalars(step, Object.fromEntries(record));
+    const named = { ...evaluationRecord('ema', scores.ema), ...evaluationRecord('raw', scores.raw) };
+    await this.#considerBest('validation', named, step, ema);
+    this.#tracker?.scalars(step, evaluationRecord(series, named));
     const [own, raw] = [scores.ema, scores.raw].map(({ loss }) => loss?.toPrecision(4));
     report.say(`${series} of step ${step}: loss ${own} with averaged weights, ${raw} with raw ones`);
     report.emit({ kind: 'validation', series, step, ...scores });

@@ -108,7 +108,7 @@ export async function completeSave(
 }
 
 /** Returns the step that the model of a run's folder records; undefined if there is no model or it records none. */
-async function modelStep(folder: string): Promise<string | undefined> {
+export async function modelStep(folder: string): Promise<string | undefined> {
   const path = join(folder, WEIGHTS_FILE);
   if (!existsSync(path) || !existsSync(join(folder, CONFIG_FILE))) return undefined;
   const archive = await openSafetensors(await openFile(path)).catch(() => undefined);

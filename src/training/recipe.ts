@@ -152,12 +152,26 @@ const trainingSchema = z
     error: 'must be at most steps',
   });
 
+/** A score as logs name it. */
+const SCORE = /^(validation|evaluation)\/./;
+const SCORE_FORM =
+  'must be a score as the log names it, such as validation/ema/loss or evaluation/frechetDistance';
+
 const outputSchema = z.strictObject({
   folder: z.string().min(1),
   /** Optimizer steps between checkpoints, log lines, and sample grids (0: none). */
   checkpointEvery: count.default(500),
   /** Minutes after which a checkpoint is written at the end of the current step, besides those of `checkpointEvery`. */
   checkpointMinutes: z.number().positive().optional(),
+  /** Newest checkpoints whose models are kept, each in a folder of its own (default: none; the run's folder has the newest). */
+  keep: count.optional(),
+  /** A score by which the best model is kept, such as `validation/ema/loss`, and whether less or more is better. */
+  best: z
+    .union([
+      z.string().regex(SCORE, SCORE_FORM),
+      z.strictObject({ metric: z.string().regex(SCORE, SCORE_FORM), mode: z.enum(['min', 'max']) }),
+    ])
+    .optional(),
   logEvery: count.default(10),
   sampleEvery: z.int().nonnegative().default(0),
   /**
@@ -215,6 +229,10 @@ const recipeSchema = z
     path: ['evaluation'],
     error: 'compares images, and the data is clips; leave it out',
   })
+  .refine(({ output, ...sections }) => !output.best || sections[bestScore(output.best).kind] !== undefined, {
+    path: ['output', 'best'],
+    error: 'names a score of validation or evaluation, which the recipe does not have; add that section',
+  })
   .refine(({ output }) => output.cfg === undefined || output.guidance === undefined, {
     path: ['output', 'cfg'],
     error: 'give the scale as output.guidance.scale, or leave output.guidance out',
@@ -232,6 +250,17 @@ const schema = recipeSchema.transform((recipe) => {
     output: { ...output, guidance },
   };
 });
+
+/** Scores of which more is better. */
+const MORE_IS_BETTER = /precision|recall|density|coverage|accuracy|inceptionScore/i;
+
+/** Reads `output.best`: the kind of score, its name without the kind, and what is better (default: by its name). */
+export function bestScore(best: NonNullable<z.infer<typeof outputSchema>['best']>) {
+  const { metric, mode = MORE_IS_BETTER.test(metric) ? 'max' : 'min' } =
+    typeof best === 'string' ? { metric: best } : best;
+  const [kind, score = ''] = metric.split(/\/(.*)/s);
+  return { kind: kind === 'validation' ? kind : 'evaluation', score, mode } as const;
+}
 
 /** A checked recipe, with all defaults, whose batch may still be `auto`. */
 export type RecipeDraft = z.infer<typeof schema>;

@@ -10,6 +10,7 @@ import { closingOnError } from '../io/byte-source.ts';
 import { type Lock, lockFolder } from '../io/lock.ts';
 import { stateFiles } from './checkpoint.ts';
 import { EVALUATIONS_FILE } from './evaluation-series.ts';
+import { BEST_FILE, BEST_LINK, CHECKPOINTS_FOLDER } from './kept-models.ts';
 import { METRICS_FILE, TENSORBOARD_FOLDER } from './logging/open.ts';
 
 /** Folder of sample grids, in a run's folder. */
@@ -28,6 +29,9 @@ const RUN_FILES = [
   WEIGHTS_FILE,
   CONFIG_FILE,
   RUN_RECORD_FILE,
+  CHECKPOINTS_FOLDER,
+  BEST_FILE,
+  BEST_LINK,
 ];
 
 /** Options for starting a run in its folder. */

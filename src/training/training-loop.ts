@@ -46,8 +46,8 @@ export interface TrainingHooks {
   onStart?(point: TrainingPoint): void | Promise<void>;
   /** Called after each step; the next one waits for it. */
   onStep?(report: StepReport): void | Promise<void>;
-  /** Called when a checkpoint is written. */
-  onCheckpoint?(step: number): void;
+  /** Called when a checkpoint is written; training waits for it. */
+  onCheckpoint?(step: number): void | Promise<void>;
   /** Called every `sampleEvery` steps with the EMA weights. */
   onSample?(step: number, ema: Weights): Promise<void>;
   /**
@@ -163,7 +163,7 @@ function createSaver({ recipe, save, hooks = {} }: LoopOptions, firstStep: numbe
     });
     savedStep = point.step;
     savedAt = performance.now();
-    hooks.onCheckpoint?.(point.step);
+    await hooks.onCheckpoint?.(point.step);
   };
   const saveIfDue = async (point: TrainingPoint): Promise<void> => {
     const minutes = (performance.now() - savedAt) / 60_000;
