@@ -9,19 +9,21 @@ import type { Device, Program } from '../runtime/device.ts';
 import { type Precision, preparation } from '../sampling/precision.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
 
-/** Milliseconds of the measurement of a precision, without the first run. */
+/** Milliseconds, unless the caller gives them. */
 const DURATION = 250;
 /** Two rows of blocks, as guidance has them, but no more than this many tokens. */
 const MOST_TOKENS = 512;
 
 /**
  * Times the widest product of a layer in each precision, in turns, so that other load on the machine slows all equally.
+ * @param duration milliseconds of the measurement of a precision, without the first run
  * @returns multiply-adds per second, from the medians, in the order of the precisions
  */
 export async function productSpeeds<const P extends readonly Precision[]>(
   device: Device,
   precisions: P,
   { blockSize, hidden, mlpRatio }: AcditConfig,
+  duration = DURATION,
 ): Promise<{ readonly [K in keyof P]: number }> {
   const [tokens, wide] = [Math.min(2 * blockSize, MOST_TOKENS), mlpRatio * hidden];
   const x = regularTensor([tokens, hidden]);
@@ -39,7 +41,7 @@ export async function productSpeeds<const P extends readonly Precision[]>(
       await program.run({ x });
       times.push(performance.now() - began);
     }
-  } while (performance.now() - start < DURATION * kinds.size);
+  } while (performance.now() - start < duration * kinds.size);
   for (const { program } of kinds.values()) await program.dispose();
   const speedOf = (precision: Precision): number => {
     const times = kinds.get(precision)!.times.toSorted((a, b) => a - b);

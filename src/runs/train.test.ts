@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { writeIdxDataset } from '../../test/support/idx-files.ts';
@@ -17,7 +17,7 @@ it('trains, stops when it is aborted, and resumes to the last step', async () =>
     model: { layers: 1, hidden: 8, heads: 1, mlpRatio: 2, patch: 2, blocks: 4 },
     data: { path: data, imageSize: 8, channels: 1 },
     training: { steps: 4, batch: 4, schedule: 'constant', learningRate: 1e-3, ema: 0.9 },
-    output: { folder: run, logEvery: 1, sampleEvery: 4, sampleSteps: 1 },
+    output: { folder: run, logEvery: 1, sampleEvery: 4, sampleSteps: 1, sampleWeights: 'both' },
   });
   const controller = new AbortController();
   const events: object[] = [];
@@ -35,16 +35,21 @@ it('trains, stops when it is aborted, and resumes to the last step', async () =>
   expect(stopped).toEqual({ folder: run, step: 2, interrupted: true, corruptFiles: 0 });
   expect(events).toMatchObject([
     { kind: 'start', step: 0, steps: 4 },
-    { kind: 'step', step: 1, loss: expect.any(Number) },
+    { kind: 'step', step: 1, loss: expect.any(Number), productShare: expect.any(Number) },
     { kind: 'step', step: 2 },
     { kind: 'checkpoint', step: 2, model: run },
     { kind: 'interrupted', step: 2 },
   ]);
   expect(await trainModel(options)).toMatchObject({ step: 4, interrupted: false });
   expect(events.slice(5).map((event) => 'kind' in event && event.kind)).toEqual([
-    ...['start', 'step', 'step', 'samples', 'checkpoint', 'done'],
+    ...['start', 'step', 'step', 'samples', 'samples', 'checkpoint', 'done'],
   ]);
-  expect(readdirSync(join(run, 'samples'))).toEqual(['step-00000004.png']);
+  expect(readdirSync(join(run, 'samples'))).toEqual(['step-00000004-raw.png', 'step-00000004.png']);
+  // The average is not the weights themselves.
+  const [raw, ema] = readdirSync(join(run, 'samples')).map((name) =>
+    readFileSync(join(run, 'samples', name)),
+  );
+  expect(raw.equals(ema)).toBe(false);
   expect((await loadModel(run)).config).toMatchObject({ classes: 3, blocks: 4 });
   await expect(trainModel({ ...options, fresh: true })).rejects.toThrow('already holds a run');
   await device.dispose();

@@ -23,6 +23,7 @@ import { resolveBatch } from './batch-size.ts';
 import { requireTrainingMemory } from './checks.ts';
 import { dataFacts } from './data-facts.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
+import { productSpeeds } from './product-speed.ts';
 import { type ActiveContext, contextOf, type RunContext } from './reporter.ts';
 import { openTrainingEvaluation } from './training-evaluation.ts';
 import { TrainingObserver, type TrainingScoring, type TrainModelResult } from './training-observer.ts';
@@ -58,11 +59,11 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
   const context = contextOf(options);
   const start = { fresh, overwrite };
   const opened = await openTraining(options, context);
-  const { made, dataset, evaluation, validation, data } = opened;
+  const { made, dataset, evaluation, validation, data, macsPerSecond } = opened;
   const { recipe } = made;
   let corruptInWorker = 0;
   const started = { command: options.command, ranks: ranks?.communicator.size ?? 1, data };
-  const observer = new TrainingObserver({ ...made, dataset, evaluation, validation, started });
+  const observer = new TrainingObserver({ ...made, dataset, evaluation, validation, started, macsPerSecond });
   const share = ranks && { rank: ranks.communicator.rank, size: ranks.communicator.size };
   const hooks = {
     onWarning: context.report.warn,
@@ -122,7 +123,18 @@ async function openTraining(options: TrainModelOptions, context: ActiveContext) 
     }
     return isFirst(ranks) ? openScoring(made) : {};
   });
-  return { made, dataset, data: facts, ...scoring };
+  const macsPerSecond = await productSpeed(device, config, ranks);
+  return { made, dataset, data: facts, macsPerSecond, ...scoring };
+}
+
+/** Milliseconds for which products are measured when a training starts. */
+const MEASURED_MS = 100;
+
+/** Measures the multiply-adds per second of the model's widest product: on several ranks at once, their sum. */
+async function productSpeed(device: Device, config: AcditConfig, ranks: Ranks | undefined): Promise<number> {
+  const [own] = await onEach(ranks, () => productSpeeds(device, ['fp32'], config, MEASURED_MS));
+  const all = ranks ? (await exchangeTexts(ranks.communicator, String(own))).map(Number) : [own];
+  return all.reduce((sum, speed) => sum + speed, 0);
 }
 
 /** Opens what the recipe scores the model by. */

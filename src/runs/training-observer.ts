@@ -6,6 +6,7 @@ import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { formatDuration } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { trainingCost } from '../models/acdit/cost.ts';
 import { parameterCount, type Weights } from '../models/acdit/weights.ts';
 import { evaluationSeries, type SeriesKind } from '../training/evaluation-series.ts';
 import { dropModelsAfter, keepBest, keepModel, pruneModels, readBest } from '../training/kept-models.ts';
@@ -46,6 +47,8 @@ export interface TrainingScoring {
 /** A training with what it is made of. */
 interface ObservedRun extends TrainingSampleOptions, TrainingScoring {
   readonly dataset: Dataset;
+  /** Multiply-adds per second of the model's widest product, on all ranks together. */
+  readonly macsPerSecond: number;
   readonly started: Pick<RunStartFacts, 'command' | 'ranks' | 'data'>;
 }
 
@@ -78,11 +81,9 @@ export class TrainingObserver {
         this.#saved = step;
         await this.#keep(step);
       },
-      onSample: async (step, ema) => {
-        if (!canDraw(this.#run) || !this.#tracker) return;
-        const file = await logSamples(this.#run, ema, step, this.#tracker);
-        report.say(`samples of step ${step}: ${file}`);
-        report.emit({ kind: 'samples', step, file });
+      onSample: async (step, ema, weights) => {
+        await this.#draw('ema', ema, step);
+        if (recipe.output.sampleWeights === 'both') await this.#draw('raw', weights, step);
       },
       onEvaluate: (step, ema) => this.#evaluate(step, ema),
       onValidate: (step, weights, ema) => this.#validate(step, weights, ema),
@@ -157,9 +158,18 @@ export class TrainingObserver {
     });
     if (done.step % recipe.output.logEvery !== 0) return;
     const { step, loss: _loss, ranks, ...rest } = done;
-    const record = { loss: mean.take(), ...rest };
+    const productShare = (trainingCost(config) * done.samplesPerSecond) / this.#run.macsPerSecond;
+    const record = { loss: mean.take(), ...rest, productShare };
     this.#tracker?.scalars(step, record);
     report.emit({ kind: 'step', step, ...record, ...(ranks && { ranks }) });
+  }
+
+  async #draw(kind: 'ema' | 'raw', weights: Weights, step: number): Promise<void> {
+    const { report } = this.#run;
+    if (!canDraw(this.#run) || !this.#tracker) return;
+    const file = await logSamples(this.#run, weights, step, this.#tracker, kind === 'raw' ? '-raw' : '');
+    report.say(`samples of step ${step}: ${file}`);
+    report.emit({ kind: 'samples', step, file });
   }
 
   /** Keeps the model that was written last, and removes those that are not kept any more. */

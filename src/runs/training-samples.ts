@@ -56,7 +56,7 @@ export async function* sampleImages(
   }
 }
 
-/** Samples images, or the frames of videos one after the other, with the moving average of the weights. */
+/** Samples images, or the frames of videos one after the other, always from the same noise. */
 async function drawSamples(options: TrainingSampleOptions, weights: Weights): Promise<NamedImage[]> {
   const { recipe, config } = options;
   const classes = Math.min(config.classes, MAX_CLASSES);
@@ -77,23 +77,25 @@ async function drawSamples(options: TrainingSampleOptions, weights: Weights): Pr
 /**
  * Sample, write `samples/step-N.png` in the run's folder, of clips also an animated `step-N.webp`, and log the former.
  * Gives its path.
+ * @param suffix of the names of files and of the image in logs
  */
 export async function logSamples(
   options: TrainingSampleOptions,
   weights: Weights,
   step: number,
   tracker: Tracker,
+  suffix = '',
 ): Promise<string> {
   const { recipe, config } = options;
   const samples = await drawSamples(options, weights);
   const image = labelledGrid(samples);
-  const stem = join(recipe.output.folder, SAMPLES_FOLDER, `step-${String(step).padStart(8, '0')}`);
+  const stem = join(recipe.output.folder, SAMPLES_FOLDER, `step-${String(step).padStart(8, '0')}${suffix}`);
   const path = `${stem}.png`;
   await writePng(path, image);
   if (config.frames > 1) {
     const frames = samples.map((sample) => sample.image);
     await writeAnimatedGrid(`${stem}.webp`, frames, config.frames);
   }
-  tracker.image(step, 'samples', await encodePng(image));
+  tracker.image(step, `samples${suffix}`, await encodePng(image));
   return path;
 }

@@ -179,6 +179,8 @@ const outputSchema = z.strictObject({
    * levels, `cfg`, or by noise level and block (default: the paper's scale).
    */
   sampleSteps: count.default(25),
+  /** Weights that grids are drawn with: the averaged ones (default), or grids of the raw ones too. */
+  sampleWeights: z.enum(['ema', 'both']).optional(),
   cfg: z.number().min(0).optional(),
   guidance: z.union([z.number().min(0), guidanceSchema]).optional(),
   /** Autoencoder that draws the grids of a model of latents; without it there are none. */

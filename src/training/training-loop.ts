@@ -48,8 +48,8 @@ export interface TrainingHooks {
   onStep?(report: StepReport): void | Promise<void>;
   /** Called when a checkpoint is written; training waits for it. */
   onCheckpoint?(step: number): void | Promise<void>;
-  /** Called every `sampleEvery` steps with the EMA weights. */
-  onSample?(step: number, ema: Weights): Promise<void>;
+  /** Called every `sampleEvery` steps with the EMA weights, and the weights themselves. */
+  onSample?(step: number, ema: Weights, weights: Weights): Promise<void>;
   /**
    * Called every `evaluation.every` steps with the EMA weights. Also if a run resumes at such a step, whose evaluation may
    * have been interrupted.
@@ -127,7 +127,7 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
         await hooks.onStep?.({ ...report, step: point.step, samplesPerSecond: samples / seconds });
         await saver.saveIfDue(point);
         if (output.sampleEvery > 0 && point.step % output.sampleEvery === 0) {
-          await hooks.onSample?.(point.step, await team.average(point));
+          await hooks.onSample?.(point.step, await team.average(point), point.state.weights);
         }
         await evaluate(point);
       });
