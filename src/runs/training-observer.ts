@@ -157,9 +157,14 @@ export class TrainingObserver {
       [`${unitOf(config)}/s`]: done.samplesPerSecond.toPrecision(3),
     });
     if (done.step % recipe.output.logEvery !== 0) return;
-    const { step, loss: _loss, ranks, ...rest } = done;
+    const { step, loss: _loss, ranks, gradientNorms = {}, ...rest } = done;
     const productShare = (trainingCost(config) * done.samplesPerSecond) / this.#run.macsPerSecond;
-    const record = { loss: mean.take(), ...rest, productShare };
+    const record = {
+      loss: mean.take(),
+      ...rest,
+      productShare,
+      ...evaluationRecord('gradientNorm', gradientNorms),
+    };
     this.#tracker?.scalars(step, record);
     report.emit({ kind: 'step', step, ...record, ...(ranks && { ranks }) });
   }

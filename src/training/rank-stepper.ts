@@ -10,10 +10,13 @@ import type { Ranks } from '../distributed/communicator.ts';
 import { ROUND, settleRound } from '../distributed/round.ts';
 import { TrainingError } from '../errors.ts';
 import type { Weights } from '../models/acdit/weights.ts';
+import { defined } from '../records.ts';
+import { elementCount, float32 } from '../tensor/tensor.ts';
 import type { TrainingPoint } from './checkpoint.ts';
+import { gradientSquares, isLogged } from './gradient-norms.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
 import { ROW } from './optimizer.ts';
-import { allocate, type ShardedState } from './sharded-state.ts';
+import { allocate, piecesOfVector, type ShardedState } from './sharded-state.ts';
 import { stepSettings } from './step-settings.ts';
 import type { RankReport, Stepper, StepperParts, StepResult } from './team.ts';
 
@@ -78,11 +81,18 @@ export class RankStepper implements Stepper {
     const { loss, reports } = await this.#meanLoss(tally);
     const norm = (await this.#norm()) / recipe.training.accumulate;
     const settings = verdictOfAll(communicator.rank, () => stepSettings(recipe, point.step, loss, norm));
+    const gradientNorms = await this.#groupNorms(point.step);
     this.#whole = false;
     await optimizer.step(state.own, state.own.sums, settings);
     await communicator.gatherFromOwners(state.layout.ownership, state.values);
     this.#whole = true;
-    return { loss, gradientNorm: norm, learningRate: settings.learningRate, ranks: reports };
+    return {
+      loss,
+      gradientNorm: norm,
+      learningRate: settings.learningRate,
+      ...defined({ gradientNorms }),
+      ranks: reports,
+    };
   }
 
   /** Sums the gradients of all micro-batches, in their order, into the owners' shards. */
@@ -179,6 +189,31 @@ export class RankStepper implements Stepper {
       }),
     );
     return { loss, reports };
+  }
+
+  /** The norms of the sums by group, on the first rank, to which they are brought vector by vector. */
+  async #groupNorms(step: number): Promise<Record<string, number> | undefined> {
+    const { recipe, state, ranks } = this.#parts;
+    const { communicator } = ranks;
+    if (!isLogged(recipe, step)) return undefined;
+    const { layout, shards } = state;
+    const isFirst = communicator.rank === 0;
+    const groups = gradientSquares();
+    for (const [vector, { length }] of layout.vectors.entries()) {
+      const values = new Float32Array(isFirst ? length : 0);
+      await communicator.shardsToFirst(layout.ownership, piecesOfVector(layout, vector), shards.sums, values);
+      if (!isFirst) continue;
+      const own = [...layout.places].filter(([, place]) => place.vector === vector);
+      groups.add(
+        new Map(
+          own.map(([name, { shape, start }]) => [
+            name,
+            float32(shape, values.subarray(start, start + elementCount(shape))),
+          ]),
+        ),
+      );
+    }
+    return isFirst ? groups.norms(1 / recipe.training.accumulate) : undefined;
   }
 
   /** The norm of the sums, whose rows are added in the order of the whole. */

@@ -173,6 +173,8 @@ const outputSchema = z.strictObject({
     ])
     .optional(),
   logEvery: count.default(10),
+  /** Log the norm of the gradient of each group of weights too (default: false). */
+  gradientNorms: z.boolean().optional(),
   sampleEvery: z.int().nonnegative().default(0),
   /**
    * Sampler of the grids: solver steps per block, and guidance, which becomes the model's default: as a scale at all noise

@@ -23,6 +23,8 @@ export interface StepResult {
   readonly loss: number;
   readonly gradientNorm: number;
   readonly learningRate: number;
+  /** Norms of the gradient by group of weights, if they are logged after this step; on ranks, on the first one. */
+  readonly gradientNorms?: Readonly<Record<string, number>>;
   /** What each rank did, if there are several. */
   readonly ranks?: readonly RankReport[];
 }

@@ -12,6 +12,7 @@ import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import type { TrainingPoint } from './checkpoint.ts';
 import { compileGradientPass } from './compile-gradient-pass.ts';
+import { gradientSquares, isLogged } from './gradient-norms.ts';
 import type { NoisedBatch } from './gradient-pass.ts';
 import { type BatchesStart, type NoisedBatchesOptions, noisedBatches } from './noising.ts';
 import { compileOptimizer, zerosLike } from './optimizer.ts';
@@ -28,6 +29,8 @@ export interface StepReport {
   readonly loss: number;
   readonly gradientNorm: number;
   readonly learningRate: number;
+  /** Norms of the gradient by group of weights, if the recipe logs them after this step. */
+  readonly gradientNorms?: Readonly<Record<string, number>>;
   readonly samplesPerSecond: number;
   /** What each rank did, if there are several. */
   readonly ranks?: readonly RankReport[];
@@ -237,10 +240,13 @@ function createStepper({ recipe, pass, optimizer, weights }: StepperParts): Step
     }
     const norm = (await optimizer.norm(gradients)) / training.accumulate;
     const settings = stepSettings(recipe, step, loss, norm);
+    const groups = isLogged(recipe, step) ? gradientSquares() : undefined;
+    groups?.add(gradients);
     whole = false;
     await optimizer.step(state, gradients, settings);
     whole = true;
-    return { loss, gradientNorm: norm, learningRate: settings.learningRate };
+    const gradientNorms = groups?.norms(1 / training.accumulate);
+    return { loss, gradientNorm: norm, learningRate: settings.learningRate, ...defined({ gradientNorms }) };
   };
   return { step, isWhole: () => whole };
 }
