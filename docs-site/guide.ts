@@ -37,6 +37,7 @@ const GROUPS: Readonly<Record<string, Titles>> = {
   'In depth': {
     'docs/sampling.md': 'Sampling options',
     'docs/tuning.md': 'Tuned solvers',
+    'docs/attention.md': 'Attention between blocks',
     'docs/video.md': 'Videos',
     'docs/evaluating-samples.md': 'Samples to evaluate',
     'docs/evaluating-videos.md': 'Evaluate videos',

@@ -2,6 +2,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type AttentionSetting, describeAttention } from '../../src/models/acdit/attention.ts';
 import { paperConfig } from '../../src/models/acdit/config.ts';
 import { type BlockPlan, blockPlan, type PredicateName } from '../../src/models/acdit/plan-cells.ts';
 import { planDrawing } from '../../src/models/acdit/plan-drawing.ts';
@@ -14,7 +15,19 @@ function plan(predicate: PredicateName, blocks: number, blockSize: number) {
   return blockPlan({ ...paperConfig('XL', 'image'), blocks, blockSize }, predicate, 1);
 }
 
+/** The plan of a model of 6 blocks with an attention of its own. */
+function attentionDiagram(attention: AttentionSetting): string {
+  const config = { ...paperConfig('XL', 'image'), blocks: 6, blockSize: 256, attention };
+  return svgFile(planDiagram(blockPlan(config)), describeAttention(attention));
+}
+
 const planDiagram = (plan: BlockPlan): Drawing => planDrawing(plan, { color, text });
+
+/** The module of docs/attention.md: clean blocks at odd distances. */
+const ODD_DISTANCES: AttentionSetting = {
+  noised: ['100000', '110000', '011000', '101100', '010110', '101011'],
+  clean: ['100000', '110000', '011000', '101100', '010110', '101011'],
+};
 
 /** SVG files by name. */
 export function diagrams(): ReadonlyMap<string, string> {
@@ -23,6 +36,10 @@ export function diagrams(): ReadonlyMap<string, string> {
     ['one-block.svg', svgFile(planDiagram(plan('scam', 1, 1024)), 'SCAM, one block of 1024 tokens')],
     ['one-token.svg', svgFile(planDiagram(plan('scam', 256, 1)), 'SCAM, 256 blocks of one token')],
     ['windowed.svg', svgFile(planDiagram(plan('windowed', 8, 256)), 'A window of one block')],
+    ['attention-window.svg', attentionDiagram({ window: 2, sinks: 1 })],
+    ['attention-block-causal.svg', attentionDiagram('block-causal')],
+    ['attention-full.svg', attentionDiagram('full')],
+    ['attention-table.svg', attentionDiagram(ODD_DISTANCES)],
     ['cache.svg', svgFile(cacheDiagram(plan('scam', 4, 256)), 'The cache of 4 blocks of 256 tokens')],
   ]);
 }

@@ -4,6 +4,16 @@
  */
 
 export {
+  type AttentionName,
+  type AttentionPredicate,
+  type AttentionSetting,
+  type AttentionTable,
+  attentionOf,
+  type BlockAttention,
+  type SequenceBlock,
+  type WindowAttention,
+} from './acdit/attention.ts';
+export {
   type AttentionPlan,
   type AttentionTile,
   type BlockPredicate,

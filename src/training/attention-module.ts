@@ -31,8 +31,8 @@ export async function loadAttention<R extends RecipeDraft>(recipe: R): Promise<R
 }
 
 /**
- * Runs a module, whose default export (or `attention`) is an {@link AttentionPredicate}, and returns it as a setting for so many
- * blocks: as a table, or by name if it is one of the predicates with a name.
+ * Runs a module, whose default export (or `attention`) is an {@link AttentionPredicate}, and returns it as a setting for
+ * `blocks` blocks: as a table, or by name if it is one of the predicates with a name.
  * @param path relative to the current folder
  * @throws {ConfigError} if the module cannot be loaded, or its predicate is none that sampling can follow.
  */

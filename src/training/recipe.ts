@@ -9,12 +9,6 @@ import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import {
-  type AttentionSetting,
-  attentionOf,
-  attentionProblem,
-  isModulePath,
-} from '../models/acdit/attention.ts';
-import {
   ACDIT_SIZES,
   type AcditConfig,
   PAPER_DOWNSAMPLING,
@@ -24,14 +18,12 @@ import {
 import { didYouMean } from '../nearest.ts';
 import { defined } from '../records.ts';
 import { LOSS_WEIGHTINGS } from './loss-weighting.ts';
+import { attentionSchema, checkAttention, requireAttention } from './recipe-attention.ts';
 
 const count = z.int().positive();
 const share = z.number().min(0).max(1);
 /** Decay rate of a moment; at 1 the bias correction would divide by zero. */
 const beta = z.number().min(0).lt(1);
-
-/** Path of a JavaScript or TypeScript module, relative to the current folder. */
-type ModulePath = string & Record<never, never>;
 
 const modelSchema = z
   .strictObject({
@@ -66,13 +58,9 @@ const modelSchema = z
      * Which blocks attend which (default: skip-causal, the paper's): a name, a window, a table, or the path of a module, which
      * `loadAttention` replaces by its table.
      */
-    attention: z.custom<AttentionSetting | ModulePath>().optional(),
+    attention: attentionSchema,
   })
-  .superRefine(({ attention, blocks }, context) => {
-    if (attention === undefined || isModulePath(attention)) return;
-    const problem = attentionProblem(attention, blocks);
-    if (problem) context.addIssue({ code: 'custom', path: ['attention'], message: problem });
-  });
+  .superRefine(checkAttention);
 
 const dataSchema = z.strictObject({
   path: z.string().min(1),
@@ -355,7 +343,7 @@ export type DatasetTraits = Pick<Dataset, 'classNames' | 'sampleShape' | 'autoen
 export function recipeModel(recipe: RecipeDraft, data: DatasetTraits): AcditConfig {
   const { model } = recipe;
   const { prediction, noiseSchedule, noiseShift, contextNoise, positions } = model;
-  const attention = requireAttention(recipe);
+  const attention = requireAttention(model.attention, recipe.training.timestepPer);
   const { classNames, autoencoder } = data;
   const [frames, channels, height, width] = data.sampleShape;
   const named = model.size ? ACDIT_SIZES[model.size] : undefined;
@@ -392,22 +380,6 @@ export function recipeModel(recipe: RecipeDraft, data: DatasetTraits): AcditConf
     ...defined({ prediction, noiseSchedule, noiseShift, contextNoise, positions, attention }),
     guidance: recipe.output.guidance,
   });
-}
-
-/** Returns the attention of a recipe's model. @throws {ConfigError} if it is a module that is not loaded, or its timesteps do not fit */
-function requireAttention({ model: { attention }, training }: RecipeDraft): AttentionSetting | undefined {
-  if (attention === undefined) return undefined;
-  if (isModulePath(attention)) {
-    throw new ConfigError(
-      `recipe: model.attention names the module ${printable(attention)}, which is not loaded; call loadAttention first`,
-    );
-  }
-  if (attentionOf({ attention }).together && training.timestepPer !== 'sample') {
-    throw new ConfigError(
-      'recipe: model.attention full denoises all blocks together, so training.timestepPer must be sample, got block',
-    );
-  }
-  return attention;
 }
 
 function latentFields({ downsampling, ...autoencoder }: NonNullable<DatasetTraits['autoencoder']>) {

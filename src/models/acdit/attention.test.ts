@@ -46,7 +46,7 @@ describe('attention', () => {
             const seen = numbers.filter((key) => key < block && own.sees(query, finishedBlock(own, key)));
             expect(own.before(query)).toEqual(seen);
             expect(own.sees(query, query)).toBe(true);
-            // Of what sampling does not have, a noised block attends itself alone.
+            // A noised block attends itself; sampling has everything else.
             const others = numbers.filter((key) => own.sees(query, { block: key, clean: !own.copies }));
             expect(others).toEqual(own.copies && !query.clean ? [block] : []);
           }
@@ -165,7 +165,7 @@ describe('what attention costs', () => {
   function alone(config: AcditConfig): AttentionSetting {
     const rows = Array.from(
       { length: config.blocks },
-      (_, i) => '0000'.slice(0, i) + '1' + '0000'.slice(i + 1),
+      (_, i) => `${'0'.repeat(i)}1${'0'.repeat(config.blocks - i - 1)}`,
     );
     return attentionOf(config).copies ? { noised: rows, clean: rows } : { noised: rows };
   }

@@ -18,7 +18,7 @@ import {
 } from '../../graph/operators/index.ts';
 import { constant, input, type SymbolicTensor } from '../../graph/symbolic.ts';
 import { elementCount, float32, type Tensor } from '../../tensor/tensor.ts';
-import { type AcditConfig, headSize, tokenSize } from './config.ts';
+import { type AcditConfig, headSize, passConfig, tokenSize } from './config.ts';
 import { ropeTables, signedTables } from './rope.ts';
 import {
   cleanModulation,
@@ -46,10 +46,14 @@ const TIMESTEPS = 1000;
  * `present.I.value` (N, H, cached + B, D), the past with this block's appended. After the pass of a finished block they
  * are the next block's past.
  *
+ * A block gets the past of those blocks that it attends. Without clean copies (attention `block-causal`, or a table of
+ * `noised` alone), the pass of a finished block has timestep 0 and its label, so each guidance branch has its own past. With
+ * attention `full`, `latents` are the tokens of all blocks, `block` is 0 and the past is empty.
+ *
  * The weights are the last inputs.
  */
 export function exportGraph(config: AcditConfig): Graph {
-  const { blockSize, layers } = config;
+  const { blockSize, layers } = passConfig(config);
   const size = tokenSize(config);
   const latents = input('latents', ['samples', blockSize, size]);
   const timesteps = input('timesteps', ['samples'], 'int64');
@@ -112,10 +116,11 @@ function cleanOr(timesteps: SymbolicTensor): (modulation: SymbolicTensor) => Sym
 
 /** The rows of the position tables that belong to block number `block` (1). */
 function ropeOf(config: AcditConfig, block: SymbolicTensor): RopeSymbols {
+  const { blocks, blockSize } = passConfig(config);
   const { cos, sin } = signedTables(ropeTables(config));
   const rows = ({ shape, data }: Tensor<'float32'>): SymbolicTensor => {
-    const blockShape = [config.blockSize, at(shape, 1)];
-    const table = constant(float32([config.blocks, elementCount(blockShape)], data));
+    const blockShape = [blockSize, at(shape, 1)];
+    const table = constant(float32([blocks, elementCount(blockShape)], data));
     return reshape(gatherRows(table, block), blockShape);
   };
   return { cos: rows(cos), sin: rows(sin) };

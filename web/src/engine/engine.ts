@@ -48,6 +48,8 @@ export type Progress =
       readonly step: number;
       /** The block as the model predicts its end. */
       readonly clean: Float32Array;
+      /** All blocks are made at once: a step has an event for each. */
+      readonly together?: boolean;
     }
   | { readonly kind: 'block'; readonly block: number; readonly given: boolean; readonly values: Float32Array }
   | { readonly kind: 'done'; readonly seconds: number };

@@ -106,7 +106,13 @@ function createModelFiles() {
 function progressOf(event: SampleEvent, start: number): Progress {
   switch (event.kind) {
     case 'step':
-      return { kind: 'step', block: event.block, step: event.step, clean: event.clean.data };
+      return {
+        kind: 'step',
+        block: event.block,
+        step: event.step,
+        clean: event.clean.data,
+        ...(event.together && { together: true }),
+      };
     case 'block':
       return { kind: 'block', block: event.block, given: event.given ?? false, values: event.latents.data };
     case 'done':

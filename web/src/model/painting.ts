@@ -4,18 +4,21 @@ import { at } from '../../../src/at.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { Decoded } from './decoded.ts';
 import { enlarged, type Frame, frameOf } from './frame.ts';
+import type { LiveBlock } from './run.ts';
 import { blockLength, blockMaps, imagesOf } from './values.ts';
 
 /** All frames; where a block is missing they are transparent. Latents are shown decoded where that is done. */
 export function paintFrames(
   config: AcditConfig,
   blocks: readonly (Float32Array | undefined)[],
-  live?: { readonly block: number; readonly values: Float32Array },
+  live?: LiveBlock,
   decoded?: Decoded,
 ): Frame[] {
   const length = blockLength(config);
   const values = new Float32Array(config.blocks * length);
-  const there = blocks.map((block, index) => block ?? (live?.block === index ? live.values : undefined));
+  const there = blocks.map(
+    (block, index) => block ?? (live?.block === index ? live.values : live?.others?.[index]),
+  );
   for (const [index, block] of there.entries()) if (block) values.set(block, index * length);
   const maps = blockMaps(config);
   return imagesOf(config, values).map((image, frame) => {

@@ -1,20 +1,27 @@
 /** @file The blocks that a block attends to while it is made. */
 
-import { skipCausal } from '../../../src/models/acdit/attention-plan.ts';
+import { type AttentionSetting, attentionOf } from '../../../src/models/acdit/attention.ts';
 
-/** Returns the finished blocks that block `block` of `blocks` attends to. It attends to itself too. */
-export function attendedBlocks(block: number, blocks: number, window = blocks): number[] {
-  const attends = skipCausal(blocks);
-  return Array.from({ length: blocks }, (_, key) => key).filter(
-    (key) => attends(blocks + block, key) && key >= block - window,
-  );
+/** Whose blocks attend each other. */
+export interface Attending {
+  readonly blocks: number;
+  readonly attention?: AttentionSetting;
+}
+
+/** Returns the other blocks that a block attends to: finished ones, or all if the model makes them together. */
+export function attendedBlocks(block: number, { blocks, ...model }: Attending): number[] {
+  const { together, before } = attentionOf(model);
+  if (!together) return before({ block, clean: false });
+  return Array.from({ length: blocks }, (_, other) => other).filter((other) => other !== block);
 }
 
 /** Says in words what a block attends to. */
 export function describeAttention(block: number, attended: readonly number[]): string {
   const own = `Block ${block + 1} attends to itself`;
   if (attended.length === 0) return `${own} only: nothing is finished yet.`;
+  if (attended.some((index) => index > block)) return `${own} and all others, which are made together.`;
   const numbers = attended.map((index) => index + 1);
-  const range = numbers.length === 1 ? `block ${numbers[0]}` : `blocks ${numbers[0]} to ${numbers.at(-1)}`;
-  return `${own} and the finished ${range}.`;
+  const [first, last] = [numbers[0] ?? 0, numbers.at(-1) ?? 0];
+  const range = last - first + 1 === numbers.length ? `${first} to ${last}` : numbers.join(', ');
+  return `${own} and the finished ${numbers.length === 1 ? `block ${first}` : `blocks ${range}`}.`;
 }

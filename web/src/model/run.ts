@@ -4,6 +4,14 @@ import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { Order, Progress } from '../engine/engine.ts';
 import { blockLength } from './values.ts';
 
+/** A block in progress. */
+export interface LiveBlock {
+  readonly block: number;
+  readonly values: Float32Array;
+  /** The other blocks that are made at the same time, by their numbers. */
+  readonly others?: Readonly<Record<number, Float32Array>>;
+}
+
 export interface Run {
   readonly order: Order;
   /** The configuration of what is made, with as many blocks as it will have. */
@@ -12,7 +20,7 @@ export interface Run {
   /** The values of finished blocks. */
   readonly blocks: readonly (Float32Array | undefined)[];
   /** The block in progress, as the model predicts its end. */
-  readonly live?: { readonly block: number; readonly values: Float32Array };
+  readonly live?: LiveBlock;
   /** Steps done in it. */
   readonly step: number;
   /** Blocks that were given. */
@@ -41,7 +49,7 @@ export function advance(run: Run, event: Progress): Run {
     case 'started':
       return { ...run, status: 'running', device: event.device };
     case 'step':
-      return { ...run, step: event.step, live: { block: event.block, values: event.clean } };
+      return { ...run, step: event.step, live: liveBlock(run, event) };
     case 'block': {
       const { live: _, ...rest } = run;
       return { ...rest, step: 0, blocks: run.blocks.with(event.block, event.values) };
@@ -49,6 +57,14 @@ export function advance(run: Run, event: Progress): Run {
     case 'done':
       return { ...run, status: 'done', seconds: event.seconds };
   }
+}
+
+function liveBlock(
+  { live }: Run,
+  { block, clean: values, together }: Progress & { readonly kind: 'step' },
+): LiveBlock {
+  const made = live && { ...live.others, [live.block]: live.values };
+  return { block, values, ...(together && made && { others: made }) };
 }
 
 /** Ends a run that is not done. */

@@ -1,9 +1,9 @@
 /** @file The attention plan: a row per block, with the blocks that it attends to. The current row is lit. */
 
-import { attendedBlocks, describeAttention } from '../model/plan.ts';
+import { type Attending, attendedBlocks, describeAttention } from '../model/plan.ts';
 
 interface PlanProps {
-  readonly blocks: number;
+  readonly model: Attending;
   /** The block in progress; undefined before and after. */
   readonly current: number | undefined;
 }
@@ -11,7 +11,8 @@ interface PlanProps {
 /** Max rows that are drawn: in longer plans, those around the current block. */
 const MAX_ROWS = 16;
 
-export function AttentionPlan({ blocks, current }: PlanProps) {
+export function AttentionPlan({ model, current }: PlanProps) {
+  const { blocks } = model;
   const first = Math.max(0, Math.min(blocks - MAX_ROWS, (current ?? 0) - MAX_ROWS / 2));
   const rows = Array.from({ length: Math.min(blocks, MAX_ROWS) }, (_, i) => Math.floor(first) + i);
   return (
@@ -22,7 +23,7 @@ export function AttentionPlan({ blocks, current }: PlanProps) {
         aria-hidden="true"
       >
         {rows.map((row, y) => {
-          const attended = attendedBlocks(row, blocks);
+          const attended = attendedBlocks(row, model);
           return Array.from({ length: blocks }, (_, column) => {
             const kind = column === row ? 'own' : attended.includes(column) ? 'clean' : 'absent';
             const lit = row === current ? ' lit' : '';
@@ -43,7 +44,7 @@ export function AttentionPlan({ blocks, current }: PlanProps) {
       <figcaption>
         {current === undefined || current >= blocks
           ? 'Each row is a block being made; filled cells are what it attends to: finished blocks and itself.'
-          : describeAttention(current, attendedBlocks(current, blocks))}
+          : describeAttention(current, attendedBlocks(current, model))}
       </figcaption>
     </figure>
   );

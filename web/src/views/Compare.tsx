@@ -136,7 +136,10 @@ function Column({ length, model, run, ...decoder }: ColumnProps) {
         />
       </div>
       <Status run={run} note={note} />
-      <AttentionPlan blocks={length} current={running ? (run.live?.block ?? 0) : undefined} />
+      <AttentionPlan
+        model={{ ...model.config, blocks: length }}
+        current={running ? (run.live?.block ?? 0) : undefined}
+      />
     </section>
   );
 }

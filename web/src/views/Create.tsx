@@ -37,7 +37,7 @@ export function Create(options: CreationOptions) {
       <section class="beside" aria-label="Plan and result">
         <h2>What each block attends to</h2>
         <AttentionPlan
-          blocks={(run ?? empty).config.blocks}
+          model={(run ?? empty).config}
           current={busy && run ? (run.live?.block ?? run.given) : undefined}
         />
         {run?.status === 'done' && (
