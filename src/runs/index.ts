@@ -40,6 +40,7 @@ export {
 export { type FinishedSample, type SampleOptions, type SampleResult, sample } from './sample.ts';
 export { type SampleNpzOptions, type SampleNpzResult, sampleNpz } from './sample-npz.ts';
 export type { SamplingOptions, SamplingRecord } from './sampling-plan.ts';
+export { type PlannedRun, planStudy, runStudy, type StudyOptions, type StudyResult } from './study.ts';
 export { type TrainModelOptions, type TrainModelResult, trainModel } from './train.ts';
 export { type TuneOptions, type TuneResult, tuneModel } from './tune.ts';
 export type { GuidanceSearch } from './tune-guidance.ts';

@@ -31,6 +31,13 @@ it('trains, stops when it is aborted, and resumes to the last step', async () =>
   const device = openCpu({ threads: 1 });
   const options = { recipe, device, report };
 
+  // Stopped before it began, it leaves nothing that a later start would refuse.
+  const before = await trainModel({ ...options, report: silentReporter, signal: AbortSignal.abort() });
+  expect([before, readdirSync(run)]).toEqual([
+    { folder: run, step: 0, interrupted: true, corruptFiles: 0 },
+    [],
+  ]);
+
   const stopped = await trainModel({ ...options, signal: controller.signal });
   expect(stopped).toEqual({ folder: run, step: 2, interrupted: true, corruptFiles: 0 });
   expect(events).toMatchObject([

@@ -61,10 +61,9 @@ async function trainLocked(lock: Lock, options: TrainingOptions): Promise<Traini
     ? undefined
     : await resumeTraining(folder, config, recipe, options.allowChanges, warn);
   const point = resumed ?? (await startingPoint(options));
-  if (!signal?.aborted) {
-    await beginRun(folder, options);
-    if (resumed) await completeSave(folder, config, resumed);
-  }
+  if (signal?.aborted) return point; // the folder stays as it is
+  await beginRun(folder, options);
+  if (resumed) await completeSave(folder, config, resumed);
   return runTraining({
     ...options,
     point,

@@ -1,0 +1,51 @@
+/** @file `acdit study`: a matrix of trainings, and its results. */
+
+import { ArgumentError } from '../errors.ts';
+import { describePlan, planStudy, runStudy } from '../runs/study.ts';
+import { openCpu } from '../runtime/node.ts';
+import { defineCommand } from './command.ts';
+import { deviceFlags, openDevice } from './device.ts';
+import type { Flags } from './flags.ts';
+import { reportFlags } from './shared-flags.ts';
+
+const studyFlags = {
+  plan: { help: 'list the runs with their steps and operations, without running them' },
+  ...deviceFlags,
+  ...reportFlags,
+} as const satisfies Flags;
+
+export const command = defineCommand({
+  name: 'study',
+  positionals: ['STUDY.json'],
+  summary:
+    'Run a study: a recipe, changed along axes, with several seeds. Runs that have ended are not repeated, and an\n' +
+    'interrupted one resumes. The results are a table (Markdown, CSV, JSON) and a plot per metric; the path of the\n' +
+    'table is printed last.',
+  flags: studyFlags,
+  examples: [
+    'acdit study recipes/studies/trade-off.json --plan',
+    'acdit study recipes/studies/trade-off.json',
+  ],
+  run: async ({ values, positionals: [path], line }, { report, signal }) => {
+    if (path === undefined) {
+      throw new ArgumentError('study needs STUDY.json, such as recipes/studies/trade-off.json');
+    }
+    const device = await openDevice(values);
+    const optimizerDevice = device.separateMemory ? openCpu(values) : device;
+    const options = { path, device, optimizerDevice, report, signal, command: ['acdit', 'study', ...line] };
+    try {
+      if (values.plan) {
+        const runs = await planStudy(options);
+        for (const run of runs) report.emit({ kind: 'planned', ...run });
+        for (const text of describePlan(runs)) report.print(text);
+      } else {
+        const { table } = await runStudy(options);
+        report.print(table);
+      }
+    } finally {
+      await optimizerDevice.dispose();
+      await device.dispose();
+    }
+    signal.throwIfAborted();
+  },
+});

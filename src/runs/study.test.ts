@@ -1,0 +1,190 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { expectBadInput, runInProcess } from '../../test/support/cli.ts';
+import { tinyRun } from '../../test/support/tiny-run.ts';
+import { runCli } from '../cli/run.ts';
+import { lockFolder } from '../io/lock.ts';
+import { readMetrics } from '../training/logging/jsonl.ts';
+import { readStudy } from './study-file.ts';
+import { csvTable, markdownTable, studyGroups } from './study-results.ts';
+
+/** Writes a study of trainings that take moments. */
+function tinyStudy(changes: object = {}) {
+  const { folder } = tinyRun({ training: { batch: 2, accumulate: 1, steps: 3 } });
+  const path = join(folder, 'study.json');
+  const recipe = JSON.parse(readFileSync(join(folder, 'recipe.json'), 'utf8'));
+  recipe.model = { layers: 1, hidden: 16, heads: 2, patch: 2, blocks: 4 };
+  writeFileSync(join(folder, 'recipe.json'), JSON.stringify(recipe));
+  const study = {
+    title: 'Tiny | study',
+    folder: join(folder, 'study'),
+    base: 'recipe.json',
+    axes: [
+      { key: 'model.blocks', name: 'blocks', values: [1, 4] },
+      { name: 'loss', values: { plain: {}, debiased: { 'training.lossWeighting': 'debiased' } } },
+    ],
+    seeds: [1, 2],
+    metrics: ['loss', { name: 'gradientNorm', label: 'norm', logarithmic: true }, 'operations'],
+    ...changes,
+  };
+  writeFileSync(path, JSON.stringify(study));
+  const inStudy = (name: string): string => join(study.folder, name);
+  const read = (name: string): string => readFileSync(inStudy(name), 'utf8');
+  return { folder, path, inStudy, read, args: ['study', path, '--threads', '1'] };
+}
+
+describe('acdit study', () => {
+  it('runs every combination with every seed, and reports means and deviations', async () => {
+    const { args, inStudy, read } = tinyStudy();
+    const { code, stdout, stderr } = await runInProcess(args);
+    expect([code, stdout], stderr).toEqual([0, `${inStudy('results.md')}\n`]);
+    const { groups } = JSON.parse(read('results.json'));
+    expect(groups.map(({ labels }: { labels: string[] }) => labels)).toEqual([
+      ['1', 'plain'],
+      ['1', 'debiased'],
+      ['4', 'plain'],
+      ['4', 'debiased'],
+    ]);
+    for (const { labels, runs, summary } of groups) {
+      const losses = runs.map(({ seed }: { seed: number }) => {
+        const run = `blocks-${labels[0]}_loss-${labels[1]}_seed-${seed}`;
+        return readMetrics(inStudy(`${run}/metrics.jsonl`)).at(-1)!.loss!; // the last tenth of 3 steps
+      });
+      expect(runs.map(({ values }: { values: { loss: number } }) => values.loss)).toEqual(losses);
+      const mean = (losses[0] + losses[1]) / 2;
+      expect(summary.loss.mean).toBeCloseTo(mean, 12);
+      expect(summary.loss.deviation).toBeCloseTo(Math.abs(losses[0] - losses[1]) / Math.SQRT2, 12);
+    }
+    const lines = read('results.csv').trim().split('\r\n');
+    expect(lines).toHaveLength(9);
+    expect(lines[0]).toBe('blocks,loss,seed,loss,gradientNorm,operations,failed');
+    expect(read('results.md')).toMatch(/^# Tiny \| study\n/);
+    expect(read('results.md')).toContain('| blocks | loss | runs | loss | norm | operations |');
+    expect(read('results.md').match(/ ± /g)).not.toBeNull();
+    expect(read('loss.svg').match(/<circle/g)).toHaveLength(4 + 2); // points, and the legend's
+    expect(read('loss.svg').match(/<polyline/g)).toHaveLength(2);
+  });
+
+  it('resumes with the results of a study that was never stopped, and runs new combinations only', async () => {
+    const whole = tinyStudy({ axes: [{ key: 'model.blocks', values: [1, 4] }], seeds: [1] });
+    expect((await runInProcess(whole.args)).code).toBe(0);
+    const stopped = tinyStudy({ axes: [{ key: 'model.blocks', values: [1, 4] }], seeds: [1] });
+    const controller = new AbortController();
+    const stdout = { write: (text: string) => text.includes('"step":2,') && controller.abort() };
+    const stderr = { write() {} };
+    const { signal } = controller;
+    expect(await runCli([...stopped.args, '--json'], { stdout, stderr, signal } as never)).toBe(130);
+    expect(JSON.parse(stopped.read('results.json')).groups).toEqual([]);
+    expect((await runInProcess(stopped.args)).code).toBe(0);
+    expect(stopped.read('results.csv')).toBe(whole.read('results.csv'));
+    const before = stopped.read('blocks-1_seed-1/run.json');
+    const more = JSON.parse(readFileSync(stopped.path, 'utf8'));
+    writeFileSync(stopped.path, JSON.stringify({ ...more, seeds: [1, 3] }));
+    const { stdout: events } = await runInProcess([...stopped.args, '--json']);
+    const started = events.split('\n').filter((line) => line.startsWith('{"kind":"run"'));
+    expect(started.map((line) => JSON.parse(line).name)).toEqual(['blocks-1_seed-3', 'blocks-4_seed-3']);
+    expect(stopped.read('blocks-1_seed-1/run.json')).toBe(before);
+    const recipe = JSON.parse(readFileSync(join(stopped.folder, 'recipe.json'), 'utf8'));
+    recipe.training.steps = 4;
+    writeFileSync(join(stopped.folder, 'recipe.json'), JSON.stringify(recipe));
+    expectBadInput(
+      await runInProcess(stopped.args),
+      'the run blocks-1_seed-1 has ended with different settings of training; restore them',
+    );
+  });
+
+  it('ends a run whose loss is no longer a number, and continues with the others', async () => {
+    const rates = {
+      name: 'rate',
+      values: { usual: {}, huge: { 'training.learningRate': 1e30, 'training.clip': 1e30 } },
+    };
+    const { args, read } = tinyStudy({ axes: [rates], seeds: [1] });
+    const { code, stderr } = await runInProcess(args);
+    expect(code, stderr).toBe(0);
+    expect(read('results.csv').trim().split('\r\n')[2]).toMatch(/^huge,1,,,[\d.]+,.*step \d: the loss is/);
+    expect(read('results.md')).toContain('| huge | 1, 1 failed | – | – |');
+  });
+
+  it('trains each model for the same operations, and measures its samples', async () => {
+    const { args, folder, path, read } = tinyStudy();
+    const recipe = JSON.parse(readFileSync(join(folder, 'recipe.json'), 'utf8'));
+    delete recipe.training.steps;
+    const axes = [{ key: 'model.blocks', values: [1, 16] }];
+    const sampling = { samples: 2, steps: 2, repeats: 1 };
+    const metrics = ['steps', 'operations', 'sampling/operations', 'sampling/seconds'];
+    const study = JSON.parse(readFileSync(path, 'utf8'));
+    const settings = { base: recipe, axes, sampling, metrics, seeds: [0], operations: 2e8 };
+    writeFileSync(path, JSON.stringify({ ...study, ...settings }));
+    expect((await runInProcess(args)).code).toBe(0);
+    const [one, sixteen] = JSON.parse(read('results.json')).groups.map(
+      ({ runs }: { runs: { values: Record<string, number> }[] }) => runs[0]!.values,
+    );
+    expect(one.steps).toBeGreaterThan(sixteen.steps);
+    for (const { operations, steps } of [one, sixteen]) {
+      expect(Math.abs(operations - 2e8)).toBeLessThanOrEqual((0.5 * operations) / steps + 1);
+    }
+    expect(one['sampling/seconds']).toBeGreaterThan(0);
+    expect(one['sampling/operations']).toBeGreaterThan(0);
+    const { stdout } = await runInProcess([...args, '--plan']);
+    expect(stdout).toMatch(/^blocks-1_seed-0: .* steps, .* operations\n/);
+  });
+
+  it.each<[string, object, string]>([
+    [
+      'no end',
+      { base: { model: {}, data: {}, training: {} } },
+      'give either operations or training.steps of the base',
+    ],
+    ['two ends', { operations: 1e9 }, 'give either operations or training.steps of the base'],
+    ['an axis without values', { axes: [{ name: 'x', values: {} }] }, 'an axis has no values'],
+    ['an axis with neither', { axes: [{ name: 'x' }] }, 'an axis has a key and a list of values, or a name'],
+    [
+      'two axes of a name',
+      {
+        axes: [
+          { key: 'a.b', values: [1] },
+          { key: 'c.b', values: [1] },
+        ],
+      },
+      'two axes have the same name',
+    ],
+    [
+      'a metric without its section',
+      { metrics: ['sampling/seconds'] },
+      'the metric sampling/seconds needs a section sampling',
+    ],
+    [
+      'an unknown key',
+      { axes: [{ key: 'model.block', values: [1] }] },
+      "run block-1_seed-1: unknown key 'model.block'; did you mean 'blocks'?",
+    ],
+    ['a wrong value', { axes: [{ key: 'model.blocks', values: [3] }] }, 'do not divide into 3 blocks'],
+    ['a missing recipe', { base: 'none.json' }, "the study's base"],
+  ])('refuses %s', async (_, changes, message) => {
+    expectBadInput(await runInProcess(tinyStudy(changes).args), message);
+  });
+
+  it('refuses a folder in which another process runs the study', async () => {
+    const { args, inStudy, folder } = tinyStudy();
+    mkdirSync(join(folder, 'study'));
+    const lock = await lockFolder(inStudy('.'));
+    expectBadInput(await runInProcess(args), 'is writing to it');
+    await lock.close();
+  });
+});
+
+describe('tables of a study', () => {
+  it('quote what the format needs quoted', async () => {
+    const study = await readStudy(
+      tinyStudy({ axes: [{ name: 'a|b', values: { 'x, "y"': {} } }], metrics: ['loss'] }).path,
+    );
+    const run = { name: 'r', labels: ['x, "y"'], seed: 7 } as never;
+    const rows = [1.5, 2.5].map((loss) => ({ run, failed: undefined, values: { loss } }));
+    expect(csvTable(study, rows)).toBe('a|b,seed,loss,failed\r\n"x, ""y""",7,1.5,\r\n"x, ""y""",7,2.5,\r\n');
+    const groups = studyGroups(study, rows);
+    expect(markdownTable(study, groups)).toContain(
+      '| a\\|b | runs | loss |\n| --- | --- | --- |\n| x, "y" | 2 | 2 ± 0.71 |',
+    );
+  });
+});
