@@ -38,6 +38,7 @@ const GROUPS: Readonly<Record<string, Titles>> = {
     'docs/sampling.md': 'Sampling options',
     'docs/tuning.md': 'Tuned solvers',
     'docs/attention.md': 'Attention between blocks',
+    'docs/studies.md': 'Studies',
     'docs/video.md': 'Videos',
     'docs/evaluating-samples.md': 'Samples to evaluate',
     'docs/evaluating-videos.md': 'Evaluate videos',

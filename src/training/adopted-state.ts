@@ -57,6 +57,7 @@ export function requireAdopted(
   const { betas, epsilon, weightDecay } = adoptedSettings(metadata, where);
   const parts = (of: AcditConfig): Record<string, unknown> => ({
     positions: 'nd',
+    attention: 'skip-causal',
     ...of,
     ...diffusionSettings(of),
   });

@@ -7,7 +7,7 @@ import { learningRate } from './learning-rate.ts';
 import { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from './recipe.ts';
 
 const FOLDER = new URL('../../recipes/', import.meta.url);
-const files = readdirSync(FOLDER);
+const files = readdirSync(FOLDER).filter((name) => name.endsWith('.json'));
 
 const read = (file: string): Recipe =>
   parseRecipe(JSON.parse(readFileSync(new URL(file, FOLDER), 'utf8')), file);
