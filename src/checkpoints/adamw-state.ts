@@ -1,6 +1,6 @@
 /**
  * @file The state of `torch.optim.AdamW` in a PyTorch checkpoint: `state` by the numbers of parameters, and `param_groups`.
- * Parameters are numbered in the order in which the program gave them to its optimizer, so their names must be found out.
+ * Parameters are numbered in the order in which the program gave them to its optimizer, so their names must be inferred.
  */
 
 import { at } from '../at.ts';
@@ -205,7 +205,7 @@ async function commonStep(entries: ReadonlyMap<ParameterId, Dict>, problem: Prob
   throw problem(`the step of its optimizer is ${step ?? 'missing'}, not a positive whole number`);
 }
 
-/** The parameters of an optimizer whose names are to be found out. */
+/** The parameters of an optimizer whose names are to be inferred. */
 interface NumberedParameters {
   readonly ids: readonly ParameterId[];
   readonly entries: ReadonlyMap<ParameterId, Dict>;
