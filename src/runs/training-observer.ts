@@ -12,7 +12,8 @@ import { evaluationSeries, type SeriesKind } from '../training/evaluation-series
 import { dropModelsAfter, keepBest, keepModel, pruneModels, readBest } from '../training/kept-models.ts';
 import { openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
-import { bestScore, type Recipe } from '../training/recipe.ts';
+import type { Recipe } from '../training/recipe.ts';
+import { bestScore } from '../training/recipe-sections.ts';
 import type { StepReport, TrainingHooks } from '../training/trainer.ts';
 import type { Progress } from './reporter.ts';
 import { type RunStartFacts, recordStart } from './run-record.ts';
