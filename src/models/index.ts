@@ -4,6 +4,7 @@
  */
 
 export {
+  ATTENTION_NAMES,
   type AttentionName,
   type AttentionPredicate,
   type AttentionSetting,
@@ -39,6 +40,7 @@ export {
   type AcditConfig,
   type AcditSize,
   type LatentOrigin,
+  POSITION_KINDS,
   tokenCount,
   tokenSize,
   validateConfig,

@@ -10,10 +10,8 @@ import {
   isModulePath,
 } from '../models/acdit/attention.ts';
 
-/** Path of a JavaScript or TypeScript module, relative to the current folder. */
-type ModulePath = string & Record<never, never>;
-
-export const attentionSchema = z.custom<AttentionSetting | ModulePath>().optional();
+/** A setting, or the path of a JavaScript or TypeScript module, relative to the current folder. */
+export const attentionSchema = z.custom<AttentionSetting | (string & Record<never, never>)>().optional();
 
 type RecipeAttention = z.infer<typeof attentionSchema>;
 

@@ -21,6 +21,7 @@ export interface AttentionTile {
   readonly allowed?: Uint8Array;
 }
 
+/** What attention of a sequence computes. */
 export interface AttentionPlan {
   /** Tokens of the sequence. */
   readonly tokens: number;
@@ -52,6 +53,7 @@ export function skipCausal(clean: number): BlockPredicate {
   };
 }
 
+/** How a predicate is compiled. */
 export interface PlanOptions {
   /** Blocks are grouped until a tile has this many queries. */
   readonly tileTokens?: number;

@@ -24,6 +24,7 @@ export type AttentionPredicate = (query: SequenceBlock, key: SequenceBlock) => b
  * each with a timestep of its own. `full`: no clean copies, one timestep, all blocks are denoised together.
  */
 export const ATTENTION_NAMES = ['skip-causal', 'block-causal', 'full'] as const;
+/** One of {@link ATTENTION_NAMES}. */
 export type AttentionName = (typeof ATTENTION_NAMES)[number];
 
 /** Skip-causal attention to the last `window` blocks and the first `sinks` ones (default: 0). */
@@ -65,13 +66,12 @@ export interface BlockAttention {
   kept(next: number, limit?: number): number[];
 }
 
-/** What attention depends on. */
-interface AttentionFields {
-  readonly attention?: AttentionSetting;
-}
-
 /** Returns how the blocks of a model attend each other. */
-export function attentionOf({ attention = 'skip-causal' }: AttentionFields): BlockAttention {
+export function attentionOf({
+  attention = 'skip-causal',
+}: {
+  readonly attention?: AttentionSetting;
+}): BlockAttention {
   if (attention === 'full') return fullAttention;
   if (attention === 'skip-causal') return windowAttention({ window: Number.POSITIVE_INFINITY }, true);
   if (attention === 'block-causal') return windowAttention({ window: Number.POSITIVE_INFINITY }, false);
@@ -156,7 +156,10 @@ export function finishedBlock({ copies }: BlockAttention, block: number): Sequen
  * Clean blocks in the training sequence. The last block's copy is left out, since only a later block could attend it: same
  * loss, same gradients, a block less.
  */
-export function cleanBlocks(config: AttentionFields & { readonly blocks: number }): number {
+export function cleanBlocks(config: {
+  readonly attention?: AttentionSetting;
+  readonly blocks: number;
+}): number {
   return attentionOf(config).copies ? config.blocks - 1 : 0;
 }
 
