@@ -34,7 +34,7 @@ const expected = await makeAlone(tasks, 1);
 
 const folder = await mkdtemp(join(tmpdir(), 'acdit-bench-'));
 const store = await startRedisServer(folder);
-const flags = ['--threads', '1', '--takeover', '2', '--store', store.url];
+const flags = ['--threads', '1', '--takeover', '10', '--store', store.url];
 const [victim, survivor] = await Promise.all([startServing(flags), startServing(flags)]);
 const balancer = await startBalancer([victim.url, survivor.url]);
 const orphans = await childrenOf(victim.child.pid!);
@@ -45,7 +45,10 @@ async function load(run: (task: Task) => Promise<Outcome>): Promise<Outcome[]> {
   let next = 0;
   const client = async (): Promise<void> => {
     while (next < tasks.length) {
-      if (next === Math.floor(tasks.length / 2)) victim.child.kill('SIGKILL');
+      if (next === Math.floor(tasks.length / 2)) {
+        victim.child.kill('SIGKILL');
+        watching.mark();
+      }
       outcomes.push(await run(at(tasks, next++)));
     }
   };
@@ -74,7 +77,7 @@ const watching = watch(survivor.child.pid!, store.port);
 const started = performance.now();
 const outcomes = await load(createClients(balancer.url, expected).run);
 const seconds = (performance.now() - started) / 1000;
-const samples = await watching.end();
+const { samples, mark } = await watching.end();
 
 const unclaimed = await deleteVideos(balancer.url);
 const left = {
@@ -96,14 +99,16 @@ const ended = (end: Outcome['end']): readonly Outcome[] => outcomes.filter((outc
 const sum = (count: 'broken' | 'silent' | 'again'): number =>
   outcomes.reduce((total, outcome) => total + outcome[count], 0);
 const byURL = outcomes.filter(({ task }) => task.kind === 'image by URL');
-const third = Math.floor(samples.length / 3);
 
-/** The mean of a measurement in the first and last third of the time, and its maximum. */
+/** The mean of a measurement in the first and last third of the time: of all, and of that after the kill. */
 function course(name: keyof Sample, unit: number, digits = 0): string {
-  const values = samples.map((sample) => sample[name] / unit);
-  const mean = (some: readonly number[]): string =>
-    (some.reduce((total, value) => total + value, 0) / some.length).toFixed(digits);
-  return `${mean(values.slice(0, third))}, ${mean(values.slice(-third))} (max ${Math.max(...values).toFixed(digits)})`;
+  const mean = (some: readonly Sample[]): string =>
+    (some.reduce((total, sample) => total + sample[name] / unit, 0) / some.length).toFixed(digits);
+  const thirds = (some: readonly Sample[]): string => {
+    const length = Math.ceil(some.length / 3);
+    return `${mean(some.slice(0, length))} to ${mean(some.slice(-length))}`;
+  };
+  return `${thirds(samples)}; ${thirds(samples.slice(mark))} after the kill`;
 }
 
 const isNeverTwice = new Set(expected).size === expected.length;
@@ -126,12 +131,17 @@ const rows: readonly (readonly [string, string | number])[] = [
   ['sampling processes left of the killed server', left.processes],
   ['keys left in Redis, other than of images by URL', others.length],
   ['images by URL in Redis, and requested', `${files}, ${byURL.length}`],
-  ['MB of the surviving server, first and last third', course('server', 1e6)],
+  ['MB of the surviving server, from the first to the last third of the time', course('server', 1e6)],
   ['MB of its sampling processes', course('sampling', 1e6)],
   ['MB of data in Redis', course('redis', 1e6, 1)],
   ['keys in Redis', course('keys', 1)],
   ['seconds', seconds.toFixed(0)],
 ];
+console.error(
+  samples
+    .map(({ server, sampling }) => `${Math.round(server / 1e6)}/${Math.round(sampling / 1e6)}`)
+    .join(' '),
+);
 console.log(`${processor()}\n`);
 console.log('| measured | value |\n| --- | --- |');
 for (const [name, value] of rows) console.log(`| ${name} | ${value} |`);

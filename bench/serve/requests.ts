@@ -55,7 +55,7 @@ export function createTasks(count: number, share: number): Task[] {
     body: {
       prompt: Math.floor(CLASSES * random()),
       seed: number,
-      steps: 2 + Math.floor(3 * random()),
+      steps: 1 + Math.floor(3 * random()),
       cfg_scale: 1.5,
       preset: 'exact',
     },

@@ -32,11 +32,16 @@ export function watch(pid: number, port: number) {
     }
   }
   const running = measure();
+  let mark = 0;
   return {
-    async end(): Promise<readonly Sample[]> {
+    /** Marks the next measurement. */
+    mark(): void {
+      mark = samples.length;
+    },
+    async end(): Promise<{ samples: readonly Sample[]; mark: number }> {
       stop.abort();
       await running;
-      return samples;
+      return { samples, mark };
     },
   };
 }

@@ -12,6 +12,7 @@ import { closingAfter, closingOnError } from '../io/byte-source.ts';
 import { openFile } from '../io/file-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Weights } from '../models/acdit/weights.ts';
+import { bundledPath } from './bundled.ts';
 import { parseConfig } from './config-json.ts';
 import { hubHint } from './hub-hint.ts';
 import { type OpenOptions, openOfficial } from './official.ts';
@@ -29,13 +30,15 @@ export const RUN_AUTOENCODER = 'vae';
 
 /**
  * Open a model without reading its weights.
- * @param path a folder with `config.json` and `model.safetensors` (or its shards with `model.safetensors.index.json`),
+ * @param name the name of a bundled model such as `fashion-mnist`, or a path, which goes first: a folder with `config.json` and `model.safetensors` (or its shards with `model.safetensors.index.json`),
  * that safetensors file or index, or an official `.pt`. A name of the
- * Hugging Face Hub is not a path: `fetchModel` of `acdit/hub` returns the path of what it fetches.
+ * Hugging Face Hub is neither: `fetchModel` of `acdit/hub` returns the path of what it fetches.
  * @throws {CheckpointError} if it is missing or no ACDiT; {FormatError} if a file is damaged.
  */
-export async function openModel(path: string, options: OpenOptions = {}): Promise<StoredModel> {
-  const stats = await stat(path).catch(() => undefined);
+export async function openModel(name: string, options: OpenOptions = {}): Promise<StoredModel> {
+  const find = (path: string) => stat(path).catch(() => undefined);
+  const path = (await find(name)) ? name : (bundledPath(name) ?? name);
+  const stats = await find(path);
   if (!stats) {
     throw new CheckpointError(
       `${path}: no such model; give a model folder, a .safetensors file or an official .pt${hubHint(path, 'fetchModel')}`,
@@ -126,16 +129,16 @@ export async function readConfig<C>(
 
 /**
  * Open a model, read its weights, and close its file.
- * @param path as for {@link openModel}: on this machine, not a name of the Hugging Face Hub.
+ * @param name as for {@link openModel}: a bundled model or a path, not a name of the Hugging Face Hub.
  * @throws as {@link openModel} does.
  */
 export async function loadModel(
-  path: string,
+  name: string,
   { signal, ...options }: OpenOptions & { readonly signal?: AbortSignal } = {},
 ): Promise<{ config: AcditConfig; weights: Weights; tuned?: TunedSolver }> {
-  const model = await openModel(path, options);
+  const model = await openModel(name, options);
   return closingAfter(model.archive, async () => {
-    const tuned = await findTunedSolver(path, model, signal);
+    const tuned = await findTunedSolver(model, signal);
     return {
       config: model.config,
       weights: await readWeights(model, signal ? { signal } : {}),

@@ -36,15 +36,13 @@ function cachedPath(fingerprint: string): string {
 
 /**
  * Reads the solver that was fitted to a model; none if there is none, or if it is damaged or another model's, such as one of
- * the weights that a training replaced. Reads all weights, to see that it was fitted to this model.
- * @param path of the model
+ * the weights that a training replaced.
  */
 export async function findTunedSolver(
-  path: string,
-  model: StoredModel,
+  { tunedSolver }: StoredModel,
   signal?: AbortSignal,
 ): Promise<SolverFile | undefined> {
-  return storedSolver(path, model, signal).catch((error) => {
+  return tunedSolver?.(signal).catch((error) => {
     if (error instanceof CheckpointError) return undefined;
     throw error;
   });

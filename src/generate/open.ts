@@ -119,7 +119,7 @@ async function openHere(path: string, options: OpenAcditOptions): Promise<OpenSa
   return closingOnError({ close }, async () => {
     const sampler = await createSampler({
       config: model.config,
-      tuned: await findTunedSolver(path, model, signal),
+      tuned: await findTunedSolver(model, signal),
       weights: weightSource(model),
       device,
       precision: precision ?? (name === 'cpu' ? model.precision : undefined),

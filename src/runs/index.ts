@@ -1,5 +1,6 @@
 /** @file What the commands do, without a terminal: `acdit/runs`. */
 
+export type { ModelKind } from '../checkpoints/bundled.ts';
 export type { PerSet } from '../evaluation/evaluation-set.ts';
 export type { SamplerSource } from './batches.ts';
 export type { LabelOptions, LabelOrder } from './chosen-labels.ts';
@@ -25,7 +26,6 @@ export {
   bundledClassifier,
   bundledModel,
   decoderPath,
-  type ModelKind,
   modelPath,
   type NamedModelOptions,
   openNamedModel,

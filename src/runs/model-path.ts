@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { basename, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { BUNDLED_MODELS, bundledFolder, type ModelKind } from '../checkpoints/bundled.ts';
 import { openModel, type StoredModel } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { ArgumentError, CheckpointError, HubError } from '../errors.ts';
@@ -33,13 +33,13 @@ export async function modelPath(name: string, context: RunContext = {}): Promise
   // If it can only be a path, opening it reports what is wrong with it.
   const isPath = existsSync(name) || (looksLikePath(name) && !parseHubName(name));
   if (isPath) return name;
-  const bundled = (['image', 'video'] as const).find((kind) => NAMES[kind] === name);
+  const bundled = (['image', 'video'] as const).find((kind) => BUNDLED_MODELS[kind] === name);
   if (bundled) return bundledModel(bundled);
   try {
     return await fetched(name, fetchModel, context);
   } catch (cause) {
     if (!(cause instanceof HubError) || looksLikePath(name) || parseHubName(name)) throw cause;
-    const names = Object.values(NAMES);
+    const names = Object.values(BUNDLED_MODELS);
     throw new HubError(
       `${cause.message}; the bundled models are ${names.join(' and ')}${didYouMean(name, names)}`,
       { cause },
@@ -215,26 +215,17 @@ function inUnits(bytes: number, size: number): number {
   return Math.floor(bytes / (unitOf(size) === 'MB' ? 1e6 : 1e3));
 }
 
-/** What a model makes. */
-export type ModelKind = 'image' | 'video';
-
-/** Names of the model's folder and of its recipe. */
-const NAMES: Readonly<Record<ModelKind, string>> = { image: 'fashion-mnist', video: 'moving-fashion-mnist' };
-
-/** `src/runs` and `dist/runs` are equally deep in the package. */
-const MODELS = new URL('../../models/', import.meta.url);
-
 /** Returns the path of the classifier of the images that the bundled image model makes. */
 export function bundledClassifier(): string {
-  return fileURLToPath(new URL('fashion-mnist-classifier', MODELS));
+  return bundledFolder('fashion-mnist-classifier');
 }
 
 /** Returns a model's path, from the working directory if that is shorter. @throws {CheckpointError} if it is missing. */
 export function bundledModel(kind: ModelKind): string {
-  const path = fileURLToPath(new URL(NAMES[kind], MODELS));
+  const path = bundledFolder(BUNDLED_MODELS[kind]);
   if (!existsSync(path)) {
     throw new CheckpointError(
-      `the bundled ${kind} model ${path} is missing; name a model, or train it with acdit train recipes/${NAMES[kind]}.json`,
+      `the bundled ${kind} model ${path} is missing; name a model, or train it with acdit train recipes/${BUNDLED_MODELS[kind]}.json`,
     );
   }
   const fromHere = relative(process.cwd(), path);

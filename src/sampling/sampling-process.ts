@@ -26,7 +26,7 @@ serveChild<SamplingCalls>({
       throw new CheckpointError(`${path}: the model has changed since it was opened; start again to use it`);
     }
     const warnings: string[] = [];
-    const tuned = await findTunedSolver(path, model);
+    const tuned = await findTunedSolver(model);
     sampler = await createSampler({
       config,
       weights: weightSource(model),
