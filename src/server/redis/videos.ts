@@ -93,34 +93,49 @@ export function redisVideos(connection: RedisConnection, options: SharedVideosOp
       if (removed !== 1) throw noSuchVideo(id);
       working.get(id)?.abort(videoDeleted());
     },
-    shared: { interval, takeOver },
+    shared: {
+      interval,
+      takeOver: (models, work) =>
+        takeOver({
+          ...{ connection, lease, models, own: [...working.keys()] },
+          claim: (video, owner) => claim(video, owner, work),
+        }),
+    },
   };
+}
 
-  async function takeOver(models: readonly string[], work: AbortController): Promise<TakenOver | undefined> {
-    if (models.length === 0 || connection.upFor < Math.min(SETTLE, lease)) return undefined;
-    const owner = randomUUID();
-    const times = [lease, VIDEO_LIFETIME, ATTEMPTS].map(String);
-    // This server may have been too busy to report its own videos in time: it still makes them.
-    const own = [...working.keys()];
-    const gaveUp = JSON.stringify(GAVE_UP);
-    const reply = await evaluate(
-      SCRIPTS.takeOver,
-      owner,
-      ...times,
-      gaveUp,
-      `${own.length}`,
-      ...own,
-      ...models,
-    );
-    if (!Array.isArray(reply)) return undefined;
-    const [id, asked, row] = reply as [Buffer, Buffer, RedisReply];
-    const video = videoOf(String(id), row);
-    const request = requestOf(asked);
-    const held = claim(video ?? newVideo(String(id), UNKNOWN, 0), owner, work);
-    if (video && request) return { claim: held, request };
-    await held.fail(OTHER_VERSION);
-    return undefined;
-  }
+/** What a takeover needs. */
+interface Takeover {
+  readonly connection: RedisConnection;
+  readonly lease: number;
+  /** Ids of the videos that this server makes: it may have been too busy to report them in time. */
+  readonly own: readonly string[];
+  /** Names of the models that it has room for. */
+  readonly models: readonly string[];
+  claim(video: Video, owner: string): VideoClaim;
+}
+
+/** Claims a video whose server is silent. */
+async function takeOver({ connection, lease, own, models, claim }: Takeover): Promise<TakenOver | undefined> {
+  if (models.length === 0 || connection.upFor < Math.min(SETTLE, lease)) return undefined;
+  const owner = randomUUID();
+  const times = [lease, VIDEO_LIFETIME, ATTEMPTS].map(String);
+  const lists = [String(own.length), ...own, ...models];
+  const reply = await connection.evaluate(
+    SCRIPTS.takeOver,
+    owner,
+    ...times,
+    JSON.stringify(GAVE_UP),
+    ...lists,
+  );
+  if (!Array.isArray(reply)) return undefined;
+  const [id, asked, row] = reply as [Buffer, Buffer, RedisReply];
+  const video = videoOf(String(id), row);
+  const request = requestOf(asked);
+  const held = claim(video ?? newVideo(String(id), UNKNOWN, 0), owner);
+  if (video && request) return { claim: held, request };
+  await held.fail(OTHER_VERSION);
+  return undefined;
 }
 
 /** Returns the MP4; undefined if there is none. */
