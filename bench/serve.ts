@@ -137,11 +137,6 @@ const rows: readonly (readonly [string, string | number])[] = [
   ['keys in Redis', course('keys', 1)],
   ['seconds', seconds.toFixed(0)],
 ];
-console.error(
-  samples
-    .map(({ server, sampling }) => `${Math.round(server / 1e6)}/${Math.round(sampling / 1e6)}`)
-    .join(' '),
-);
 console.log(`${processor()}\n`);
 console.log('| measured | value |\n| --- | --- |');
 for (const [name, value] of rows) console.log(`| ${name} | ${value} |`);
