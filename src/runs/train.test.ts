@@ -5,6 +5,7 @@ import { writeIdxDataset } from '../../test/support/idx-files.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { loadModel } from '../checkpoints/load.ts';
 import { openCpu } from '../runtime/node.ts';
+import type { Tracker } from '../training/logging/tracker.ts';
 import { parseRecipe } from '../training/recipe.ts';
 import { type Reporter, silentReporter } from './reporter.ts';
 import { trainModel } from './train.ts';
@@ -47,7 +48,23 @@ it('trains, stops when it is aborted, and resumes to the last step', async () =>
     { kind: 'checkpoint', step: 2, model: run },
     { kind: 'interrupted', step: 2 },
   ]);
-  expect(await trainModel(options)).toMatchObject({ step: 4, interrupted: false });
+  const tracked: unknown[] = [];
+  const tracker: Tracker = {
+    scalars: (step, { loss }) => tracked.push([step, typeof loss]),
+    image: (step, name) => tracked.push([step, name]),
+    close: () => tracked.push('closed'),
+  };
+  const resumed = await trainModel({ ...options, trackers: [tracker] });
+  expect(resumed).toMatchObject({ step: 4, interrupted: false });
+  expect(tracked).toEqual([
+    ...[
+      [3, 'number'],
+      [4, 'number'],
+      [4, 'samples'],
+      [4, 'samples-raw'],
+    ],
+    'closed',
+  ]);
   expect(events.slice(5).map((event) => 'kind' in event && event.kind)).toEqual([
     ...['start', 'step', 'step', 'samples', 'samples', 'checkpoint', 'done'],
   ]);

@@ -13,6 +13,7 @@ import { closingOnError } from '../io/byte-source.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { defined } from '../records.ts';
 import type { Device } from '../runtime/device.ts';
+import type { Tracker } from '../training/logging/tracker.ts';
 import type { BatchesStart } from '../training/noising.ts';
 import { type RecipeDraft, recipeModel } from '../training/recipe.ts';
 import { type RunStart, requireRunFolder } from '../training/run-folder.ts';
@@ -43,6 +44,8 @@ export interface TrainModelOptions extends RunContext, RunStart {
   readonly allowChanges?: readonly ChangeableKey[] | undefined;
   /** The processes that train together, all with the same options. The first one alone reports and writes files. */
   readonly ranks?: Ranks | undefined;
+  /** Logs besides those in the run's folder, for the first rank; they are closed at the end. */
+  readonly trackers?: readonly Tracker[] | undefined;
   /** The command line that the run's record keeps. */
   readonly command?: readonly string[] | undefined;
 }
@@ -63,7 +66,15 @@ export async function trainModel(options: TrainModelOptions): Promise<TrainModel
   const { recipe } = made;
   let corruptInWorker = 0;
   const started = { command: options.command, ranks: ranks?.communicator.size ?? 1, data };
-  const observer = new TrainingObserver({ ...made, dataset, evaluation, validation, started, macsPerSecond });
+  const observer = new TrainingObserver({
+    ...made,
+    dataset,
+    evaluation,
+    validation,
+    started,
+    macsPerSecond,
+    trackers: options.trackers ?? [],
+  });
   const share = ranks && { rank: ranks.communicator.rank, size: ranks.communicator.size };
   const hooks = {
     onWarning: context.report.warn,

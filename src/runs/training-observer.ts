@@ -10,7 +10,7 @@ import { trainingCost } from '../models/acdit/cost.ts';
 import { parameterCount, type Weights } from '../models/acdit/weights.ts';
 import { evaluationSeries, type SeriesKind } from '../training/evaluation-series.ts';
 import { dropModelsAfter, keepBest, keepModel, pruneModels, readBest } from '../training/kept-models.ts';
-import { openTrackers } from '../training/logging/open.ts';
+import { combineTrackers, openTrackers } from '../training/logging/open.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { Recipe } from '../training/recipe.ts';
 import { bestScore } from '../training/recipe-sections.ts';
@@ -50,6 +50,8 @@ interface ObservedRun extends TrainingSampleOptions, TrainingScoring {
   readonly dataset: Dataset;
   /** Multiply-adds per second of the model's widest product, on all ranks together. */
   readonly macsPerSecond: number;
+  /** Logs besides those in the run's folder. */
+  readonly trackers: readonly Tracker[];
   readonly started: Pick<RunStartFacts, 'command' | 'ranks' | 'data'>;
 }
 
@@ -95,7 +97,7 @@ export class TrainingObserver {
     const { recipe, config, dataset, report } = this.#run;
     const { output, training } = recipe;
     await this.#record(step);
-    this.#tracker = openTrackers(output.folder, step);
+    this.#tracker = combineTrackers([openTrackers(output.folder, step), ...this.#run.trackers]);
     await dropModelsAfter(output.folder, step);
     this.#saved = step;
     if (step > 0) await this.#keep(step);
