@@ -36,7 +36,7 @@ export interface SamplingSettings {
    * memory.
    */
   readonly groups?: number;
-  /** The {@link OpenedModel.version} that the model must have (default: any). */
+  /** The `version` that the model must have, as its process reported it before (default: any). */
   readonly version?: string | undefined;
 }
 
