@@ -8,11 +8,11 @@ const run = promisify(execFile);
 
 /** Measurements at one moment. */
 export interface Sample {
-  /** Of the server, in bytes. */
+  /** Bytes of the server. */
   readonly server: number;
-  /** Of its sampling processes, in bytes. */
+  /** Bytes of its sampling processes. */
   readonly sampling: number;
-  /** Of the data of Redis, in bytes. */
+  /** Bytes of the data of Redis. */
   readonly redis: number;
   /** Keys in Redis. */
   readonly keys: number;

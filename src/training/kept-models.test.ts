@@ -45,7 +45,7 @@ describe('kept models', () => {
       ...best,
       model,
     });
-    // Each is the model of a run with so many steps.
+    // Each is the model of a run of this many steps.
     for (const step of [best.step, 5]) {
       await train(`to-${step}`, '--steps', String(step), '--output.keep', 'null', '--output.best', 'null');
       expect(existsSync(join(folder, `to-${step}`, 'checkpoints'))).toBe(false);
