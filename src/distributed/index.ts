@@ -15,4 +15,4 @@ export { alone, type Communicator, type Ranks, type RoundOptions } from './commu
 export { type InOrderOptions, inOrder } from './in-order.ts';
 export { detectLaunch, type Launch } from './launcher.ts';
 export { type ConnectOptions, connectRanks } from './mpi-communicator.ts';
-export { dealPieces, type Ownership, ownPieces, type Span } from './ownership.ts';
+export { dealPieces, type Ownership, ownPieces, type PieceLength, type Span } from './ownership.ts';

@@ -82,7 +82,7 @@ type Outcomes = z.infer<typeof outcomesSchema>;
  * `.json`, and a plot per metric. It emits the events of {@link trainModel}, with `run` and `result` around them, and at the
  * end `study`. Once the signal is aborted, the current run saves its state, and this returns.
  * @throws {ArgumentError} if another process runs the study, or a run that has ended had other settings; what
- * {@link readStudy} and {@link trainModel} throw. If a loss is no longer a number, only that run ends.
+ * `readStudy` and {@link trainModel} throw. If a loss is no longer a number, only that run ends.
  */
 export async function runStudy(options: StudyOptions): Promise<StudyResult> {
   const context = contextOf(options);
