@@ -84,7 +84,7 @@ export interface SampleResult extends SamplingRecord {
   readonly latents?: string;
   /** Blocks that were continued. */
   readonly keptBlocks?: number;
-  /** A remark, if blocks attended to a sliding window, for which no model is trained. */
+  /** A remark, if blocks attended to a sliding window, for which the model is not trained. */
   readonly untrained?: string;
 }
 

@@ -13,6 +13,7 @@ import {
   solverNoise,
   stackBlocks,
   startingNoise,
+  untrainedNote,
 } from './request.ts';
 
 describe('planSampling', () => {
@@ -198,6 +199,27 @@ describe('a plan', () => {
     { cfg: [] },
   ])('of %j does not exist', (wrong) => {
     expect(() => planSampling(tinyClips, { labels: [0], ...wrong })).toThrow(ArgumentError);
+  });
+});
+
+describe('a window that slides', () => {
+  it.each([
+    // The model has 4 blocks.
+    [{}, { blocks: 4 }, true],
+    [{}, { blocks: 9 }, false],
+    [{}, { blocks: 3, window: 1 }, false],
+    [{ window: 1 }, { blocks: 9 }, true],
+    [{ window: 2 }, { blocks: 9 }, true],
+    [{ window: 1, sinks: 1 }, { blocks: 9, window: 2 }, true],
+    [{ window: 2 }, { blocks: 9, window: 1 }, false],
+    // In training, these see the whole clip.
+    [{ window: 3 }, { blocks: 9 }, false],
+    [{ window: 2, sinks: 1 }, { blocks: 9 }, false],
+    [{ window: 3 }, { blocks: 4 }, true],
+  ])('with attention %j and %j is trained for: %j', (attention, length, trained) => {
+    const config = { ...tinyClips, ...('window' in attention && { attention }) };
+    const note = untrainedNote(config, planSampling(config, { labels: [0], ...length }));
+    expect(note).toEqual(trained ? undefined : expect.stringContaining('not trained for'));
   });
 });
 

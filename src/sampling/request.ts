@@ -36,7 +36,7 @@ export interface SampleRequest extends SettingsRequest {
   readonly given?: Tensor<'float32'>;
   /**
    * Blocks to end with, T; the model's own by default. A video may have more: each block then attends the last `window`
-   * ones as if they were the first of a clip. No model is trained for that.
+   * ones as if they were the first of a clip. Only models with a window of attention are trained for that.
    */
   readonly blocks?: number;
   /** How many finished blocks are attended at most; by default all that the model was trained with. */
@@ -46,14 +46,15 @@ export interface SampleRequest extends SettingsRequest {
 
 /**
  * Returns the warning for samples whose window slides, unless the model is trained for it: a window that slides in the middle
- * of a clip slides on beyond its end.
+ * of a clip slides on beyond its end. One that holds the whole clip never slides in training.
  */
 export function untrainedNote(
-  { attention }: AcditConfig,
+  { attention, blocks }: Pick<AcditConfig, 'attention' | 'blocks'>,
   { slides, window }: Pick<SamplePlan, 'slides' | 'window'>,
 ): string | undefined {
   const isWindow = typeof attention === 'object' && 'window' in attention;
-  if (!slides || (isWindow && attention.window + (attention.sinks ?? 0) <= window)) return undefined;
+  const reach = isWindow ? attention.window + (attention.sinks ?? 0) : Number.POSITIVE_INFINITY;
+  if (!slides || (reach <= window && reach < blocks - 1)) return undefined;
   return 'blocks attend a sliding window of earlier ones, which this model is not trained for';
 }
 

@@ -60,7 +60,7 @@ const blockCount = optional(z.int().min(1).max(MAX.blocks));
 
 /** How long clips become. */
 const lengthFields = {
-  blocks: blockCount.describe("blocks of a clip (default: the model's own); no model is trained for more"),
+  blocks: blockCount.describe("blocks of a clip (default: the model's own); few models are trained for more"),
   window: blockCount.describe('finished blocks that each block attends (default: as many as in training)'),
 };
 
@@ -238,7 +238,7 @@ export const imageEventSchema = z.discriminatedUnion('type', [
 /** An event of a request for images with `stream`. */
 export type ImageEvent = z.infer<typeof imageEventSchema>;
 
-/** Says that no model is trained for what was asked, and why; null where it is. */
+/** Says that the model is not trained for what was asked, and why; null where it is. */
 const untrained = z.string().nullable();
 
 /** A job that makes a clip. */

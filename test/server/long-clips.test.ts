@@ -103,7 +103,7 @@ describe('a long clip', () => {
       blocks: 6,
       frames: 12,
       total_steps: 18,
-      untrained: expect.stringContaining('no ACDiT'),
+      untrained: expect.stringContaining('not trained for'),
     });
     expect(of(events, 'step').map(({ done, total }) => [done, total])).toEqual(
       Array.from({ length: 18 }, (_, i) => [i + 1, 18]),
@@ -152,7 +152,7 @@ describe('the length of a clip', () => {
   });
 
   it('may be told as a shorter window, which is as untrained', async () => {
-    expect((await ask({ window: 2 })).untrained).toContain('no ACDiT');
+    expect((await ask({ window: 2 })).untrained).toContain('not trained for');
     expect((await ask({ window: 2, blocks: 3 })).untrained).toBeNull();
   });
 

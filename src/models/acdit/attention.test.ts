@@ -45,6 +45,7 @@ describe('attention', () => {
           for (const query of [{ block, clean: false }, finishedBlock(own, block)]) {
             const seen = numbers.filter((key) => key < block && own.sees(query, finishedBlock(own, key)));
             expect(own.before(query)).toEqual(seen);
+            expect(own.count(query)).toBe(seen.length);
             expect(own.sees(query, query)).toBe(true);
             // A noised block attends itself; sampling has everything else.
             const others = numbers.filter((key) => own.sees(query, { block: key, clean: !own.copies }));
@@ -185,5 +186,23 @@ describe('what attention costs', () => {
     const whole = validateConfig({ ...base, blocks: 1, blockSize: 4 * base.blockSize });
     expect(sampleCost(full, 25)).toBe(sampleCost(whole, 25));
     expect(stepCost(full, 0)).toBe(stepCost(full, 3));
+  });
+
+  it.each<[AttentionSetting, pairs: (blocks: number) => number]>([
+    ['skip-causal', (blocks) => ((blocks - 1) * (blocks - 2)) / 2],
+    [{ window: 2, sinks: 1 }, (blocks) => 2 * (blocks - 3) + 1],
+  ])('of many blocks with attention %j is that of their pairs, and takes no time', (attention, pairs) => {
+    const blocks = 2 ** 16;
+    const layout = { height: 64, width: 64, patch: 1, blocks, blockSize: 1, layers: 2 };
+    const own = (attention: AttentionSetting) => validateConfig({ ...base, ...layout, attention });
+    const [config, one] = [own(attention), own({ window: 1 })];
+    const started = performance.now();
+    const training = trainingCost(config) - trainingCost(one);
+    const sampling = sampleCost(config, 1) - sampleCost(one, 1);
+    expect(performance.now() - started).toBeLessThan(3000);
+    // More than a window of one block: noised blocks in both layers, clean ones in the first.
+    const products = 2 * base.hidden * (2 * pairs(blocks) + pairs(blocks - 1));
+    expect(training).toBe(3 * products);
+    expect(sampling).toBe(products);
   });
 });

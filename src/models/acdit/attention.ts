@@ -62,6 +62,8 @@ export interface BlockAttention {
    * @param limit how many these may be (default: any number); of more, the oldest that are not sinks are left out
    */
   before(query: SequenceBlock, limit?: number): number[];
+  /** Returns how many blocks before `query` it attends. */
+  count(query: SequenceBlock): number;
   /** Returns the numbers of the blocks before number `next` that it or a later one attends, with the same limit. */
   kept(next: number, limit?: number): number[];
 }
@@ -85,6 +87,7 @@ const fullAttention: BlockAttention = {
   sinks: 0,
   fixed: true,
   before: () => [],
+  count: () => 0,
   kept: () => [],
 };
 
@@ -103,6 +106,7 @@ function windowAttention({ window, sinks = 0 }: WindowAttention, copies: boolean
     sinks,
     fixed: false,
     before: ({ block }, limit) => before(block, limit),
+    count: ({ block }) => Math.min(block, window + sinks),
     // What a block no longer attends, later ones do not attend either.
     kept: before,
   };
@@ -114,6 +118,8 @@ function tableAttention({ noised, clean }: AttentionTable): BlockAttention {
   const tables = clean ? [noised, clean] : [noised];
   /** The last block that attends each. */
   let lastUses: readonly number[] | undefined;
+  const before = (query: SequenceBlock): number[] =>
+    range(0, query.block).filter((key) => attends(query, key));
   const lastUse = (key: number): number =>
     Math.max(...tables.map((rows) => rows.findLastIndex((row) => row[key] === '1')));
   return {
@@ -122,7 +128,8 @@ function tableAttention({ noised, clean }: AttentionTable): BlockAttention {
     together: false,
     sinks: 0,
     fixed: true,
-    before: (query) => range(0, query.block).filter((key) => attends(query, key)),
+    before,
+    count: (query) => before(query).length,
     kept(next) {
       lastUses ??= noised.map((_, key) => lastUse(key));
       const uses = lastUses;

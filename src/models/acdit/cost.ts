@@ -37,7 +37,7 @@ export function sequenceCost(config: AcditConfig): number {
 /** One layer's pass over a block, whose tokens attend it and those cached ones that it sees. */
 function blockProducts(config: AcditConfig, query: SequenceBlock): number {
   const { blockSize } = config;
-  const attended = attentionOf(config).before(query).length + 1;
+  const attended = attentionOf(config).count(query) + 1;
   return blockSize * tokenProducts(config) + attentionProducts(config, blockSize, blockSize * attended);
 }
 
@@ -87,7 +87,8 @@ export function sampleCost(config: AcditConfig, passes: number | readonly number
   let cost = shared;
   for (const [block, count] of ofBlocks.entries()) {
     cost += count * stepCost(config, block);
-    const attended = block < ofBlocks.length - 1 && attention.kept(block + 1).includes(block);
+    // Only whether it is kept matters, so a window need not list the others.
+    const attended = block < ofBlocks.length - 1 && attention.kept(block + 1, 1).includes(block);
     if (attended) cost += caches * appendCost(config, block);
   }
   return cost;
@@ -118,6 +119,6 @@ function attendedPairs(config: AcditConfig, count: number, clean: boolean): numb
   const attention = attentionOf(config);
   if (attention.together) return count ** 2;
   let pairs = 0;
-  for (let block = 0; block < count; block++) pairs += attention.before({ block, clean }).length + 1;
+  for (let block = 0; block < count; block++) pairs += attention.count({ block, clean }) + 1;
   return pairs;
 }
