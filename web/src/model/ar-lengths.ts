@@ -1,5 +1,6 @@
 /** @file The same weights with the image divided differently: no weight depends on the number of blocks. */
 
+import { attentionOf } from '../../../src/models/acdit/attention.ts';
 import { type AcditConfig, tokenCount, validateConfig } from '../../../src/models/acdit/config.ts';
 import type { ModelCard } from '../engine/engine.ts';
 
@@ -12,9 +13,12 @@ export function withArLength(config: AcditConfig, blocks = config.blocks): Acdit
 /** Max blocks that are offered. */
 const MAX_BLOCKS = 64;
 
-/** Whether a model's images can be divided in other ways: a server divides them as they were trained. */
+/**
+ * Whether a model's images can be divided in other ways: a server divides them as they were trained, a table of attention has
+ * rows for its own blocks only, and to a model that makes all blocks together they are one.
+ */
 export function canCompare({ source, config }: ModelCard): boolean {
-  return source !== 'server' && arLengths(config).length > 1;
+  return source !== 'server' && !attentionOf(config).fixed && arLengths(config).length > 1;
 }
 
 /** Returns all numbers of blocks that an image divides into. */

@@ -15,11 +15,20 @@ export function attendedBlocks(block: number, { blocks, ...model }: Attending): 
   return Array.from({ length: blocks }, (_, other) => other).filter((other) => other !== block);
 }
 
+/** Says in words what a plan shows. */
+export function describePlan(model: Attending): string {
+  const attended = attentionOf(model).together
+    ? 'all blocks, which are made together'
+    : 'finished blocks and itself';
+  return `Each row is a block being made; filled cells are what it attends to: ${attended}.`;
+}
+
 /** Says in words what a block attends to. */
-export function describeAttention(block: number, attended: readonly number[]): string {
+export function describeAttention(block: number, model: Attending): string {
+  const attended = attendedBlocks(block, model);
   const own = `Block ${block + 1} attends to itself`;
-  if (attended.length === 0) return `${own} only: nothing is finished yet.`;
-  if (attended.some((index) => index > block)) return `${own} and all others, which are made together.`;
+  if (attended.length === 0) return `${own} only${block === 0 ? ': nothing is finished yet' : ''}.`;
+  if (attentionOf(model).together) return `${own} and all others, which are made together.`;
   const numbers = attended.map((index) => index + 1);
   const [first, last] = [numbers[0] ?? 0, numbers.at(-1) ?? 0];
   const range = last - first + 1 === numbers.length ? `${first} to ${last}` : numbers.join(', ');

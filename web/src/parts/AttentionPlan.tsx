@@ -1,6 +1,6 @@
 /** @file The attention plan: a row per block, with the blocks that it attends to. The current row is lit. */
 
-import { type Attending, attendedBlocks, describeAttention } from '../model/plan.ts';
+import { type Attending, attendedBlocks, describeAttention, describePlan } from '../model/plan.ts';
 
 interface PlanProps {
   readonly model: Attending;
@@ -42,9 +42,7 @@ export function AttentionPlan({ model, current }: PlanProps) {
         })}
       </svg>
       <figcaption>
-        {current === undefined || current >= blocks
-          ? 'Each row is a block being made; filled cells are what it attends to: finished blocks and itself.'
-          : describeAttention(current, attendedBlocks(current, model))}
+        {current === undefined || current >= blocks ? describePlan(model) : describeAttention(current, model)}
       </figcaption>
     </figure>
   );
