@@ -185,6 +185,61 @@ describe.each([
   });
 });
 
+describe('a request that is aborted while a finished block joins the caches', () => {
+  const [noised, clean] = [
+    ['1000', '0100', '1010', '0101'],
+    ['1000', '0100', '1010', '0001'],
+  ];
+
+  it.each<[AttentionSetting, pass: number]>([
+    [{ noised }, 1],
+    [{ noised }, 3],
+    [{ noised, clean }, 1],
+    [{ noised: ['1000', '1100', '1110', '1111'], clean: ['1000', '0100', '1010', '0001'] }, 2],
+    ['block-causal', 1],
+    [{ window: 1 }, 2],
+  ])('gives all memory back with attention %j, aborted in such pass %d', async (attention, pass) => {
+    const config = validateConfig({ ...tinyClips, attention });
+    const { device: apart, alive } = deviceApart(device);
+    const control = new AbortController();
+    let passes = 0;
+    // Guidance branches take turns, so one has joined its cache while the other waits.
+    const batching = {
+      groups: 1,
+      onPass({ denoised }: { readonly denoised: number }): void {
+        if (denoised === 0 && ++passes === pass) control.abort();
+      },
+    };
+    const options = { config, weights: randomWeights(config), device: apart, check: false, batching };
+    const sampler = await createSampler(options);
+    const request: SampleRequest = { labels: [0], steps: 2, cfg: 2, signal: control.signal };
+    await expect(finalLatents(sampler.sample(request))).rejects.toThrow('abort');
+    await new Promise((resolve) => setTimeout(resolve, 200)); // until work that is left over has ended
+    expect(alive.tensors).toBe(0);
+    await sampler.dispose();
+  });
+
+  it('gives all memory back if it is aborted before the pass', async () => {
+    // The copy of block 2 attends fewer blocks than are held.
+    const attention = { noised: ['1000', '0100', '1010', '0111'], clean };
+    const config = validateConfig({ ...tinyClips, attention });
+    const { device: apart, alive } = deviceApart(device);
+    const options = { config, weights: randomWeights(config), device: apart, check: false };
+    const sampler = await createSampler(options);
+    for (const block of [0, 1, 2]) {
+      const control = new AbortController();
+      const events = sampler.sample({ labels: [0], steps: 2, cfg: 2, signal: control.signal });
+      const aborted = async (): Promise<void> => {
+        for await (const event of events)
+          if (event.kind === 'block' && event.block === block) control.abort();
+      };
+      await expect(aborted()).rejects.toThrow('abort');
+      expect(alive.tensors).toBe(0);
+    }
+    await sampler.dispose();
+  });
+});
+
 describe('a video that is longer than in training', () => {
   const attention = { window: 1, sinks: 1 };
 

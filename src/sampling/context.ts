@@ -58,20 +58,13 @@ export class Context {
     const kept = this.#attention.kept(block + 1, this.#window);
     if (!kept.includes(block)) return this.#advance([[this.#held, this.#blocks]], kept);
     const attended = await this.#attendedBy(finishedBlock(this.#attention, block));
-    const extended = await this.#predictor.append(latents, attended, signal, finished);
-    if (attended === this.#held) {
-      await this.#advance([[extended, [...this.#blocks, block]]], kept);
-    } else {
-      attended.dispose?.();
-      const seen = Array<number>(extended.blocks - 1).fill(-1); // those are held as well
-      await this.#advance(
-        [
-          [this.#held, this.#blocks],
-          [extended, [...seen, block]],
-        ],
-        kept,
-      );
-    }
+    const isHeld = attended === this.#held;
+    const extended = await this.#predictor.append(latents, attended, signal, finished).finally(() => {
+      if (!isHeld) attended.dispose?.();
+    });
+    const seen = isHeld ? this.#blocks : Array<number>(extended.blocks - 1).fill(-1); // those are held as well
+    const own: CacheOfBlocks = [extended, [...seen, block]];
+    await this.#advance(isHeld ? [own] : [[this.#held, this.#blocks], own], kept);
   }
 
   /** Gives back the cache's memory. */
@@ -207,7 +200,7 @@ function branchContexts(predictor: NoisePredictor, plan: SamplePlan): Contexts {
         const cache = await contextOf(branch).cache();
         return predictor.denoise(latents, own, table, cache, signal);
       });
-      return joinAxis(await Promise.all(parts), 0);
+      return joinAxis(await allEnded(parts), 0);
     },
     async append(latents, tableOf, signal) {
       const conditions = branches.map((branch) => finishedConditions(predictor.config, plan, block, branch));
@@ -215,11 +208,17 @@ function branchContexts(predictor: NoisePredictor, plan: SamplePlan): Contexts {
       const parts = branches.map((branch, i) =>
         contextOf(branch).append(latents, signal, { conditions: at(conditions, i), table }),
       );
-      await Promise.all(parts);
+      await allEnded(parts);
       block++;
     },
     dispose: () => {
       for (const context of contexts.values()) context.dispose();
     },
   };
+}
+
+/** Waits for the work of all branches, also if one fails: only then can their caches be given back. */
+async function allEnded<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 }
