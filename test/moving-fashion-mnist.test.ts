@@ -1,4 +1,4 @@
-/** The bundled model of clips. */
+/** The bundled video model. */
 // @module-tag slow
 
 import { stat } from 'node:fs/promises';
@@ -57,7 +57,7 @@ function likeness(light: Float32Array, other: Float32Array, width: number): numb
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-describe('the bundled model of clips', () => {
+describe('the bundled video model', () => {
   it('is small', async () => {
     expect((await stat(join(folder, 'model.safetensors'))).size).toBeLessThan(15e6);
   });

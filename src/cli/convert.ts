@@ -15,7 +15,7 @@ const convertFlags = {
     'storage type of the weights: fp32, fp16, bf16 or int8; .onnx is always fp32 (default: as in IN)',
   ),
   training: {
-    help: 'the whole training, to resume it: weights, average, AdamW state and step; a run to NAME.pt, or back',
+    help: 'convert a whole training, with the state of AdamW: a run to NAME.pt, or a PyTorch checkpoint to a run',
   },
   ...checkpointFlags,
   ...overwriteFlags,
@@ -27,8 +27,8 @@ export const command = defineCommand({
   positionals: ['IN', 'OUT'],
   summary:
     'Convert a model. IN is a model folder, its .safetensors, an official checkpoint (.pt), or a model of the Hugging\n' +
-    'Face Hub. The name of OUT says what it becomes: NAME.pt a checkpoint for the official code, NAME.onnx a program\n' +
-    'for ONNX Runtime, with NAME.onnx.data next to it, and any other name a model folder. The path of OUT is printed\n' +
+    'Face Hub. The name of OUT decides its format: NAME.pt is a checkpoint for the official code, NAME.onnx a program\n' +
+    'for ONNX Runtime (with NAME.onnx.data next to it), and any other name a model folder. The path of OUT is printed\n' +
     'last.',
   flags: convertFlags,
   examples: [

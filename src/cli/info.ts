@@ -32,17 +32,20 @@ const infoFlags = {
   video: { help: 'with --size, or without MODEL: the video model' },
   batch: countFlag('batch size for the memory estimate', { default: 1 }),
   steps: countFlag('solver steps per block for the compute estimate', { default: DEFAULT_STEPS }),
-  plan: { help: 'draw which blocks attend to which in training' },
+  plan: { help: 'draw which blocks attend which in training' },
   predicate: {
     value: 'RULE',
     parse: (text: string, flag: string): string =>
       isModulePath(text) ? text : choice(PREDICATES)(text, flag),
     help: `attention rule of the plan: ${PREDICATES.join(', ')} or MODULE.mjs (default: the model's)`,
   },
-  window: countFlag('blocks that a windowed plan looks back', { minimum: 0, default: 1 }),
+  window: countFlag('with --predicate windowed: earlier blocks that each block attends', {
+    minimum: 0,
+    default: 1,
+  }),
   svg: fileFlag('.svg', 'draw the plan into an SVG file', 'FILE'),
   png: fileFlag('.png', 'draw the plan into a PNG file', 'FILE'),
-  ranks: { help: 'with mpirun or srun: list the processes (ranks), and measure how fast they are connected' },
+  ranks: { help: 'with mpirun or srun: list the processes (ranks), and measure their connection' },
   ...checkpointFlags,
   precision: precisionFlag,
   ...deviceFlags,
@@ -58,9 +61,9 @@ export const command = defineCommand({
   name: 'info',
   positionals: ['[MODEL]'],
   summary:
-    'Describe a model: parameters by part, tokens, blocks, memory and compute to sample and to train, and how long the\n' +
-    'multiply-adds take on this machine, which is measured in a second. Weights are not read. Without MODEL, the bundled\n' +
-    'image model is described.',
+    'Describe a model: parameters by part, tokens, blocks, and the memory and compute to sample and to train. The\n' +
+    'speed of this machine is measured in a second, to estimate times. Weights are not read. Without MODEL, the\n' +
+    'bundled image model is described.',
   flags: infoFlags,
   examples: ['acdit info', 'acdit info ACDiT-XL-img --batch 8', 'acdit info --size XL --plan'],
   run: async ({ values, given, positionals }, context) => {

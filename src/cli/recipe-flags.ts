@@ -27,12 +27,12 @@ const TEXT_KEYS = new Set([
 
 /** Short names of what is changed most, each with its key. */
 export const recipeFlags = {
-  data: shortFlag('data.path', 'DIR', 'dataset: image folder, IDX files or latents'),
+  data: shortFlag('data.path', 'DIR', 'folder of images, videos or latents, or IDX files'),
   out: shortFlag('output.folder', 'DIR', 'folder of the run'),
   steps: shortFlag('training.steps', 'N', 'optimizer steps'),
   batch: shortFlag('training.batch', 'N', 'samples per micro-batch'),
   accumulate: shortFlag('training.accumulate', 'N', 'micro-batches per step'),
-  'learning-rate': shortFlag('training.learningRate', 'X', 'maximum learning rate'),
+  'learning-rate': shortFlag('training.learningRate', 'X', 'peak learning rate'),
   seed: shortFlag('training.seed', 'N', 'random seed of weights, noise and order'),
   'exif-orientation': {
     key: 'data.exifOrientation',

@@ -73,14 +73,14 @@ export function openChosenModel(
 }
 
 /**
- * Returns the model that is named, or else a bundled one: of images, or of videos if `video`.
- * @param flag what asks for that of videos, for the message.
+ * Returns the model that is named, or else the bundled image model, or the bundled video model if `video`.
+ * @param flag what asks for the video model, for the message.
  * @throws {ArgumentError} if both are given.
  */
 export function namedOrBundled(named: string | undefined, video = false, flag = '--video'): string {
   if (named !== undefined && video) {
     throw new ArgumentError(
-      `${flag} stands for the bundled model of clips; leave it out, or MODEL (${named})`,
+      `${flag} stands for the bundled video model; give either it or MODEL (${named}), not both`,
     );
   }
   return named ?? bundledModel(video ? 'video' : 'image');

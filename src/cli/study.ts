@@ -18,9 +18,9 @@ export const command = defineCommand({
   name: 'study',
   positionals: ['STUDY.json'],
   summary:
-    'Run a study: a recipe, changed along axes, with several seeds. Runs that have ended are not repeated, and an\n' +
-    'interrupted one resumes. The results are a table (Markdown, CSV, JSON) and a plot per metric; the path of the\n' +
-    'table is printed last.',
+    'Run a study: train a recipe with different settings and seeds, and compare the results. An interrupted study\n' +
+    'resumes; finished runs are not repeated. The results are a table (Markdown, CSV, JSON) and a plot per metric.\n' +
+    'The path of the table is printed last.',
   flags: studyFlags,
   examples: [
     'acdit study recipes/studies/trade-off.json --plan',

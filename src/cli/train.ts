@@ -14,9 +14,9 @@ import { reportFlags } from './shared-flags.ts';
 
 const trainFlags = {
   ...recipeFlags,
-  from: { value: 'RUN', help: 'folder of a run: start another one with its recipe, changed by flags' },
+  from: { value: 'RUN', help: 'folder of a run: start another run with its recipe, changed by flags' },
   fresh: { help: 'start at step 0 instead of resuming' },
-  overwrite: { help: 'with --fresh: discard the run or the model in the folder' },
+  overwrite: { help: 'with --fresh: replace the run or the model in the folder' },
   'allow-change': {
     value: 'KEYS',
     parse: list(choice(CHANGEABLE_KEYS)),
@@ -41,8 +41,8 @@ export const command = defineCommand({
   ],
   freeForm: RECIPE_KEY,
   notes:
-    'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true. The value null\n' +
-    'removes a key.',
+    'Any key of a recipe is a flag too, such as --training.warmupSteps 100 or --data.flip true.\n' +
+    'The value null removes a key.',
   run: (args, context) => onRanks(context, args.values, (own, ranks) => runTrain(args, own, ranks)),
 });
 

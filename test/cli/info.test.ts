@@ -227,7 +227,7 @@ describe('acdit info', () => {
     [['no-such-model'], 'no such model'],
     [['--size', 'XXL'], 'did you mean XL?'],
     [['some', '--size', 'B'], 'not both'],
-    [['some', '--video'], '--video without --size stands for the bundled model of clips'],
+    [['some', '--video'], '--video without --size stands for the bundled video model'],
     [['--size', 'B', '--predicate', 'scan'], 'did you mean scam?'],
     [['--size', 'B', '--plan', '--window', 'x'], '--window must be a whole number'],
     [['--size', 'B', '--batch', '0'], '--batch must be'],
