@@ -1,12 +1,21 @@
 /** The model code of the web app. */
 
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { AttentionSetting } from '../src/models/acdit/attention.ts';
+import { encodeTensor } from '../src/server/pictures.ts';
+import { float32 } from '../src/tensor/tensor.ts';
+import type { Progress } from '../web/src/engine/engine.ts';
+import { createRemoteEngine } from '../web/src/engine/remote.ts';
 import { canCompare } from '../web/src/model/ar-lengths.ts';
 import { describeAttention } from '../web/src/model/plan.ts';
+import { advance, startRun } from '../web/src/model/run.ts';
 import { tinyConfig } from './support/tiny-config.ts';
 
 const identity = { noised: ['1000', '0100', '0010', '0001'] };
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
 
 describe('the web app', () => {
   it.each<[AttentionSetting, boolean]>([
@@ -31,5 +40,29 @@ describe('the web app', () => {
   ])('describes attention %j of block %d', (attention, block, text) => {
     const model = { blocks: 4, attention };
     expect(describeAttention(block, model)).toBe(text);
+  });
+
+  it('shows all blocks that a server makes together', async () => {
+    const config = { ...tinyConfig(), attention: 'full' as const };
+    const previews = [0, 1].map((block) => {
+      const latents = encodeTensor(float32([1, 1, 1], [block]));
+      return `data: ${JSON.stringify({ type: 'preview', block, step: 1, latents })}\n\n`;
+    });
+    vi.stubGlobal('fetch', async (url: string) =>
+      url.endsWith('models')
+        ? Response.json({ data: [{ id: 'own', config, fast_steps: null }] })
+        : new Response(previews.join('')),
+    );
+    const engine = createRemoteEngine('http://localhost/');
+    const [card] = await engine.models();
+    const order = { model: card!.id, label: 0, seed: 1, steps: 2 };
+    const events: Progress[] = [];
+    for await (const event of engine.sample(order, new AbortController().signal)) events.push(event);
+    const { live } = events.reduce(advance, startRun(order, config));
+    expect(live).toEqual({
+      block: 1,
+      values: new Float32Array([1]),
+      others: { 0: new Float32Array([0]) },
+    });
   });
 });

@@ -188,6 +188,16 @@ describe('stream', () => {
     expect(half.finished).toBe(false);
   });
 
+  it('shows all frames of a video whose blocks are made together', async () => {
+    const acdit = await openTiny({ ...tinyVideo, attention: 'full' });
+    const events = await eventsOf(acdit, 'bag', { steps: 6, seed: 5, previews: 4 });
+    const shown = events.filter(({ finished }) => !finished).map(({ samples: [video] }) => video);
+    expect(shown.map(({ frames }) => frames.length)).toEqual(Array(shown.length).fill(8));
+    expect(shown.length).toBeGreaterThanOrEqual(4);
+    const [, second] = shown;
+    for (const { data } of second!.frames) expect(data.some((value) => value !== 128)).toBe(true);
+  });
+
   it('counts progress in passes: two for a guided step, one for another', async () => {
     const acdit = await openTiny();
     const guidance = { scale: 2, interval: [-3, 1] } as const; // the last two of four steps: 500 and 250

@@ -43,9 +43,11 @@ export async function* snapshots(
   const latents = createSketch(config, plan.labels.length, plan.blocks);
   const finished: Image[][] = plan.labels.map(() => []);
   const decodeNow = (tokens: Tensor<'float32'>) => decode(tokens, { signal: request.signal });
-  const preview = createPreview(async ({ block, clean }: StepEvent) => {
+  const preview = createPreview(async ({ block, clean, together }: StepEvent) => {
     const foreseen = withBlock(latents, block, clean);
-    const { first, tokens } = framesOfBlock(config, foreseen, block);
+    const { first, tokens } = together
+      ? { first: 0, tokens: foreseen }
+      : framesOfBlock(config, foreseen, block);
     const shown = framesOf(await decodeNow(tokens));
     // While earlier frames are still being decoded, later ones cannot be shown.
     if (at(finished, 0).length < first) return undefined;

@@ -1,11 +1,19 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { AcditConfig } from '../../src/models/acdit/config.ts';
+import { openCpu } from '../../src/runtime/node.ts';
+import { createSampler } from '../../src/sampling/sampler.ts';
 import { type EncodedTensor, type StreamEvent, streamEventSchema } from '../../src/server/api.ts';
 import { decodeTensor, encodeTensor } from '../../src/server/pictures.ts';
 import { joinAxis, sliceAxis } from '../../src/tensor/axes.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
+import { formulaWeights } from '../support/formula-weights.ts';
+import { tinyPixels } from '../support/tiny-model.ts';
 import { errorOf, eventsOf, tinyServer } from '../support/tiny-server.ts';
 
 const server = await tinyServer();
+const device = openCpu({ threads: 1 });
+afterAll(() => device.dispose());
+
 const PATH = '/v1/acdit/stream';
 
 async function streamOf(body: object): Promise<StreamEvent[]> {
@@ -74,6 +82,22 @@ describe('POST /v1/acdit/stream', () => {
       expect([images!.length, first_frame, latents]).toEqual([1, 0, undefined]);
     }
     expect(of(await streamOf({ prompt: '1', steps: 6 }), 'preview')).toEqual([]);
+  });
+
+  it('previews all blocks that are denoised together', async () => {
+    const config: AcditConfig = { ...tinyPixels, attention: 'full' };
+    const sampler = await createSampler({ config, weights: formulaWeights(config), device });
+    const { post } = await tinyServer({ around: () => sampler });
+    const ask = { prompt: '1', steps: 4, preview_every: 2, latents: true, output_format: 'none', seed: 5 };
+    const response = await post(PATH, ask);
+    const previews = of(await eventsOf<StreamEvent>(response), 'preview');
+    expect(previews.map(({ step, block }) => [step, block])).toEqual([0, 1, 2, 3].map((block) => [2, block]));
+    const cleans: unknown[] = [];
+    for await (const event of sampler.sample({ labels: [1], steps: 4, seed: 5 })) {
+      if (event.kind === 'step' && event.step === 2) cleans.push(event.clean);
+    }
+    expect(previews.map(({ latents }) => tensorOf(latents))).toEqual(cleans);
+    await sampler.dispose();
   });
 
   it('samples each of several prompts, and continues given blocks to the same end', async () => {

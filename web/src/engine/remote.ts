@@ -1,5 +1,6 @@
 /** @file Sampling on a server, `acdit serve`: the events of one request, as they arrive. */
 
+import { attentionOf } from '../../../src/models/acdit/attention.ts';
 import { className } from '../../../src/models/acdit/class-names.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { EncodedTensor, ModelEntry, StreamEvent, StreamRequest } from '../../../src/server/api.ts';
@@ -22,15 +23,17 @@ export function createRemoteEngine(base: string): Engine {
 
     async *sample(order: Order, signal: AbortSignal): AsyncGenerator<Progress> {
       yield { kind: 'loading' };
+      const config = configs.get(order.model);
+      const together = config !== undefined && attentionOf(config).together;
       const answer = await fetch(`${base}v1/acdit/stream`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream' },
-        body: JSON.stringify(requestOf(order, configs.get(order.model))),
+        body: JSON.stringify(requestOf(order, config)),
         signal,
       });
       if (!answer.ok || !answer.body) throw new Error(await refusalOf(answer));
       for await (const data of readServerEvents(answer.body)) {
-        const progress = progressOf(JSON.parse(data) as StreamEvent);
+        const progress = progressOf(JSON.parse(data) as StreamEvent, together);
         if (progress) yield progress;
       }
     },
@@ -67,13 +70,13 @@ function requestOf(order: Order, config: AcditConfig | undefined): Partial<Strea
   };
 }
 
-function progressOf(event: StreamEvent): Progress | undefined {
+function progressOf(event: StreamEvent, together: boolean): Progress | undefined {
   switch (event.type) {
     case 'started':
       return { kind: 'started', device: 'the server' };
     case 'preview':
       if (!event.latents) return undefined;
-      return { kind: 'step', block: event.block, step: event.step, clean: decode(event.latents) };
+      return { kind: 'step', block: event.block, step: event.step, clean: decode(event.latents), together };
     case 'block':
       if (!event.latents) return undefined;
       return { kind: 'block', block: event.block, given: event.given, values: decode(event.latents) };
