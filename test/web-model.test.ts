@@ -2,14 +2,17 @@
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { AttentionSetting } from '../src/models/acdit/attention.ts';
+import type { AcditConfig } from '../src/models/acdit/config.ts';
+import { planSampling } from '../src/sampling/request.ts';
 import { encodeTensor } from '../src/server/pictures.ts';
 import { float32 } from '../src/tensor/tensor.ts';
 import type { Progress } from '../web/src/engine/engine.ts';
 import { createRemoteEngine } from '../web/src/engine/remote.ts';
 import { canCompare } from '../web/src/model/ar-lengths.ts';
-import { describeAttention } from '../web/src/model/plan.ts';
+import { attendedBlocks, describeAttention } from '../web/src/model/plan.ts';
 import { advance, startRun } from '../web/src/model/run.ts';
-import { tinyConfig } from './support/tiny-config.ts';
+import { canExtend } from '../web/src/model/values.ts';
+import { tinyClips, tinyConfig } from './support/tiny-config.ts';
 
 const identity = { noised: ['1000', '0100', '0010', '0001'] };
 
@@ -40,6 +43,30 @@ describe('the web app', () => {
   ])('describes attention %j of block %d', (attention, block, text) => {
     const model = { blocks: 4, attention };
     expect(describeAttention(block, model)).toBe(text);
+  });
+
+  it.each<[object, boolean]>([
+    [tinyClips, true],
+    [{ ...tinyClips, attention: 'block-causal' }, true],
+    [{ ...tinyClips, attention: { window: 1 } }, true],
+    [{ ...tinyClips, attention: 'full' }, false],
+    [{ ...tinyClips, attention: identity }, false],
+    [{ ...tinyClips, blocks: 1, blockSize: 32 }, false],
+    [tinyConfig(), false],
+  ])('continues videos where sampling can: %j', (config, expected) => {
+    const model = config as AcditConfig;
+    const plan = () => planSampling(model, { labels: [0], blocks: model.blocks + 1 });
+    expect(canExtend(model)).toBe(expected);
+    if (expected) plan();
+    else expect(plan).toThrow('blocks must be');
+  });
+
+  it.each<[AttentionSetting, expected: number[]]>([
+    ['skip-causal', [5, 6, 7]],
+    [{ window: 2 }, [6, 7]],
+    [{ window: 1, sinks: 1 }, [0, 7]],
+  ])('plans a longer video with attention %j as it is sampled', (attention, expected) => {
+    expect(attendedBlocks(8, { blocks: 9, attention, window: 3 })).toEqual(expected);
   });
 
   it('shows all blocks that a server makes together', async () => {

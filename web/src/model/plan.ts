@@ -6,12 +6,14 @@ import { type AttentionSetting, attentionOf } from '../../../src/models/acdit/at
 export interface Attending {
   readonly blocks: number;
   readonly attention?: AttentionSetting;
+  /** Max finished blocks that a block attends (default: all). */
+  readonly window?: number;
 }
 
 /** Returns the other blocks that a block attends to: finished ones, or all if the model makes them together. */
-export function attendedBlocks(block: number, { blocks, ...model }: Attending): number[] {
+export function attendedBlocks(block: number, { blocks, window, ...model }: Attending): number[] {
   const { together, before } = attentionOf(model);
-  if (!together) return before({ block, clean: false });
+  if (!together) return before({ block, clean: false }, window);
   return Array.from({ length: blocks }, (_, other) => other).filter((other) => other !== block);
 }
 

@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks';
 import type { ModelCard } from '../engine/engine.ts';
 import type { Run } from '../model/run.ts';
+import { canExtend } from '../model/values.ts';
 import { NumberField, Slider } from './fields.tsx';
 
 interface KeepBlocksProps {
@@ -19,9 +20,8 @@ const MAX_MORE = 20;
 export function KeepBlocks({ run, model, keep, onKeep, onContinue }: KeepBlocksProps) {
   const [more, setMore] = useState(1);
   const { blocks } = run.config;
-  const own = model.config.blocks;
   const isVideo = model.config.frames > 1;
-  const divided = !isVideo && blocks !== own;
+  const divided = !isVideo && blocks !== model.config.blocks;
   if (divided) return null;
   return (
     <div class="keep">
@@ -35,7 +35,7 @@ export function KeepBlocks({ run, model, keep, onKeep, onContinue }: KeepBlocksP
         <button type="button" disabled={keep >= blocks} onClick={() => onContinue(keep, blocks)}>
           Make the others again
         </button>
-        {isVideo && own > 1 && (
+        {canExtend(model.config) && (
           <>
             <NumberField label="More blocks" value={more} min={1} max={MAX_MORE} onChange={setMore} />
             <button type="button" onClick={() => onContinue(blocks, blocks + more)}>

@@ -1,6 +1,7 @@
 /** @file Making an image or a video: what to make, watching it arise, and continuing it from any block. */
 
 import { useMemo } from 'preact/hooks';
+import { attentionOf } from '../../../src/models/acdit/attention.ts';
 import type { ModelCard } from '../engine/engine.ts';
 import { startRun } from '../model/run.ts';
 import { orderOf, SEEDS } from '../model/settings.ts';
@@ -37,7 +38,7 @@ export function Create(options: CreationOptions) {
       <section class="beside" aria-label="Plan and result">
         <h2>What each block attends to</h2>
         <AttentionPlan
-          model={(run ?? empty).config}
+          model={{ ...(run ?? empty).config, window: Math.max(1, model.config.blocks - 1) }}
           current={busy && run ? (run.live?.block ?? run.given) : undefined}
         />
         {run?.status === 'done' && (
@@ -64,12 +65,13 @@ export function Create(options: CreationOptions) {
 /** What a first visitor has to know, in the place of the first image. */
 function Introduction({ model }: { readonly model: ModelCard }) {
   const isVideo = model.config.frames > 1;
+  const order = attentionOf(model.config).together ? 'all at once' : 'one after the other';
   const where =
     model.source === 'server' ? 'on the server' : 'in this browser, and nothing leaves your device';
   return (
     <p class="introduction">
       Choose a class, then make {isVideo ? 'a video' : 'an image'}. The model draws it in{' '}
-      {model.config.blocks} blocks, one after the other, each out of noise. It runs {where}.
+      {model.config.blocks} blocks, {order}, each out of noise. It runs {where}.
     </p>
   );
 }
