@@ -54,6 +54,15 @@ describe('the record of a run', () => {
     expect(starts).toHaveLength(2);
   });
 
+  it('records what became of a section that is removed, in a recipe that has it or not', async () => {
+    const { folder, train } = tinyRun();
+    const without = ['--validation', 'null'];
+    expect((await runInProcess(train('run', '--steps', '1', ...without))).code).toBe(0);
+    const resumed = await runInProcess(train('run', '--steps', '2', ...without));
+    expect(resumed.code, resumed.stderr).toBe(0);
+    expect(recordOf(folder, 'run').starts[1].changes).toEqual(['training.steps was 1 and is now 2']);
+  });
+
   it('is not changed by a second run in the folder, and begins again with the run', async () => {
     const { folder, train } = tinyRun();
     await runInProcess(train('run', '--steps', '1'));
@@ -77,8 +86,11 @@ describe('the record of a run', () => {
     expect(code).toBe(0);
     expect(stderr.match(/was begun by an earlier version; run.json now records/g)).toHaveLength(1);
     expect(recordOf(folder, 'run').starts).toMatchObject([{ step: 1 }]);
+    const whole = recordOf(folder, 'run');
     writeFileSync(path, '{"format":"acdit-run"');
     expectBadInput(await runInProcess(train('run', '--steps', '3')), /run\.json: not valid JSON/);
+    writeFileSync(path, JSON.stringify({ ...whole, recipe: { model: null } }));
+    expectBadInput(await runInProcess(train('run', '--steps', '3')), /run\.json: not the record of a run/);
     writeFileSync(path, '{"format":"other"}');
     expectBadInput(
       await runInProcess(train('run', '--steps', '3')),

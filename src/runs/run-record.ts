@@ -12,7 +12,7 @@ import { TRAINER_FOLDER } from '../checkpoints/load.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import { writeFileAtomically } from '../io/atomic-write.ts';
 import { isFile } from '../io/file-source.ts';
-import { isRecord, parseJsonOf } from '../io/json.ts';
+import { parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { packageVersion } from '../package-version.ts';
 import { processor } from '../runtime/machine.ts';
@@ -39,7 +39,7 @@ const startSchema = z.looseObject({
 const recordSchema = z.looseObject({
   format: z.literal('acdit-run'),
   version: z.literal(1),
-  recipe: z.record(z.string(), z.unknown()),
+  recipe: z.record(z.string(), z.record(z.string(), z.unknown())),
   starts: z.array(startSchema).min(1),
 });
 
@@ -110,11 +110,11 @@ export async function recordStart(folder: string, facts: RunStartFacts): Promise
 }
 
 /** Lists the keys that differ, as `training.steps was 6 and is now 8`. */
-function recipeDifferences(before: Record<string, unknown>, now: Recipe): string[] {
-  const flat = (recipe: object): Map<string, string> =>
+function recipeDifferences(before: RunRecord['recipe'], now: Recipe): string[] {
+  const flat = (recipe: Readonly<Record<string, object | undefined>>): Map<string, string> =>
     new Map(
-      Object.entries(recipe).flatMap(([section, keys]) =>
-        Object.entries(keys as object).map(([key, value]) => [`${section}.${key}`, JSON.stringify(value)]),
+      Object.entries(recipe).flatMap(([section, keys = {}]) =>
+        Object.entries(keys).map(([key, value]) => [`${section}.${key}`, JSON.stringify(value)]),
       ),
     );
   const [old, present] = [flat(before), flat(now)];
@@ -150,11 +150,11 @@ export async function recipeOfRun(folder: string): Promise<Record<string, unknow
   }
   const started = record.starts.at(-1)?.workingFolder ?? process.cwd();
   const recipe = structuredClone(record.recipe);
-  if (isRecord(recipe.output)) delete recipe.output.folder;
+  delete recipe.output?.folder;
   for (const [section, key] of PATH_KEYS) {
     const keys = recipe[section];
-    const value = isRecord(keys) ? keys[key] : undefined;
-    if (isRecord(keys) && typeof value === 'string') keys[key] = pathFrom(started, value);
+    const value = keys?.[key];
+    if (keys && typeof value === 'string') keys[key] = pathFrom(started, value);
   }
   return recipe;
 }
