@@ -166,11 +166,11 @@ const schema = recipeSchema.transform((recipe) => {
   const clips = recipe.data.frames !== undefined && recipe.data.frames > 1;
   const { squareBlocks = !clips, positionSplit = clips ? [2, 3, 3] : [1, 1], ...model } = recipe.model;
   const { cfg = clips ? 2.5 : 1.5, guidance = cfg, ...output } = recipe.output;
-  const timestepPer = recipe.training.timestepPer ?? (model.attention === 'full' ? 'sample' : 'block');
+  const { timestepPer = model.attention === 'full' ? 'sample' : 'block', ...training } = recipe.training;
   return {
     ...recipe,
     model: { ...model, squareBlocks, positionSplit },
-    training: { ...recipe.training, timestepPer },
+    training: { ...training, timestepPer },
     output: { ...output, guidance },
   };
 });
