@@ -8,6 +8,7 @@ import { isRecord, parseJson, parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { trainingCost } from '../models/acdit/cost.ts';
+import { loadAttention } from '../training/attention-module.ts';
 import { type DatasetTraits, parseRecipe, type Recipe, recipeModel } from '../training/recipe.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -233,13 +234,15 @@ async function runOf(
     ['output.folder', join(study.folder, name)],
   ] as const;
   const json = [...changes, ...own].reduce((recipe, [key, value]) => changed(recipe, key, value), study.base);
-  const parse = (steps: number): Recipe => parseRecipe(withSteps(json, study, steps), `run ${name}`);
-  const unlimited = parse(ANY_STEPS);
+  const parse = (steps: number): Promise<Recipe> =>
+    loadAttention(parseRecipe(withSteps(json, study, steps), `run ${name}`));
+  const unlimited = await parse(ANY_STEPS);
   const config = recipeModel(unlimited, await traitsOf(unlimited.data));
   const { batch, accumulate } = unlimited.training;
   const perStep = 2 * trainingCost(config) * batch * accumulate;
   const { operations } = study;
-  const recipe = operations === undefined ? unlimited : parse(Math.max(1, Math.round(operations / perStep)));
+  const recipe =
+    operations === undefined ? unlimited : await parse(Math.max(1, Math.round(operations / perStep)));
   return {
     name,
     labels,

@@ -2,10 +2,13 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expectBadInput, runInProcess } from '../../test/support/cli.ts';
+import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { tinyRun } from '../../test/support/tiny-run.ts';
+import { parseConfig } from '../checkpoints/config-json.ts';
 import { runCli } from '../cli/run.ts';
 import { lockFolder } from '../io/lock.ts';
 import { readMetrics } from '../training/logging/jsonl.ts';
+import { modelNeeds } from './model-needs.ts';
 import { readStudy } from './study-file.ts';
 import { csvTable, markdownTable, studyGroups } from './study-results.ts';
 
@@ -128,6 +131,32 @@ describe('acdit study', () => {
     expect(one['sampling/operations']).toBeGreaterThan(0);
     const { stdout } = await runInProcess([...args, '--plan']);
     expect(stdout).toMatch(/^blocks-1_seed-0: .* steps, .* operations\n/);
+  });
+
+  it('trains with the attention of a module, and counts the caches of both guidance branches', async () => {
+    const folder = temporaryFolder();
+    const path = join(folder, 'chain.mjs');
+    // Noised blocks attend the one before, without clean copies.
+    writeFileSync(
+      path,
+      'export default (q, k) => !q.clean && !k.clean && (k.block === q.block || k.block === q.block - 1);',
+    );
+    const { args, read } = tinyStudy({
+      axes: [{ key: 'model.attention', name: 'attention', values: [path, 'block-causal'] }],
+      seeds: [1],
+      sampling: { samples: 1, steps: 2, cfg: 2, repeats: 1 },
+      metrics: ['loss', 'sampling/operations'],
+    });
+    const { code, stderr } = await runInProcess(args);
+    expect(code, stderr).toBe(0);
+    const { groups } = JSON.parse(read('results.json'));
+    const [chain, causal] = groups.map(({ runs }: { runs: { name: string }[] }) => runs[0]!);
+    const configOf = (name: string) => parseConfig(read(`${name}/config.json`), name);
+    expect(configOf(chain.name).attention).toEqual({ noised: ['1000', '1100', '0110', '0011'] });
+    for (const { name, values } of [chain, causal]) {
+      const { guided } = modelNeeds(configOf(name), 1, 2).macs.sample;
+      expect(values['sampling/operations']).toBe(2 * guided);
+    }
   });
 
   it.each<[string, object, string]>([

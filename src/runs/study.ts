@@ -185,7 +185,8 @@ type Sampling = NonNullable<Study['sampling']>;
 
 /** Operations of one sample. */
 function sampleOperations(config: StudyRun['config'], { steps, cfg }: Sampling): number {
-  return 2 * sampleCost(config, cfg === 1 || cfg === 0 ? steps : 2 * steps);
+  const branches = cfg === 1 || cfg === 0 ? 1 : 2;
+  return 2 * sampleCost(config, branches * steps, branches);
 }
 
 function measuredOperations({ sampling }: Study, config: StudyRun['config']): number {
