@@ -75,6 +75,9 @@ it('trains, stops when it is aborted, and resumes to the last step', async () =>
   );
   expect(raw.equals(ema)).toBe(false);
   expect((await loadModel(run)).config).toMatchObject({ classes: 3, blocks: 4 });
-  await expect(trainModel({ ...options, fresh: true })).rejects.toThrow('already holds a run');
+  tracked.length = 0;
+  const refused = { ...options, fresh: true, trackers: [tracker] };
+  await expect(trainModel(refused)).rejects.toThrow('already holds a run');
+  expect(tracked).toEqual(['closed']);
   await device.dispose();
 });

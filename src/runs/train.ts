@@ -44,7 +44,7 @@ export interface TrainModelOptions extends RunContext, RunStart {
   readonly allowChanges?: readonly ChangeableKey[] | undefined;
   /** The processes that train together, all with the same options. The first one alone reports and writes files. */
   readonly ranks?: Ranks | undefined;
-  /** Logs besides those in the run's folder, for the first rank; they are closed at the end. */
+  /** Logs besides those in the run's folder, of which the first rank's are used; they are closed at the end, however it comes. */
   readonly trackers?: readonly Tracker[] | undefined;
   /** The command line that the run's record keeps. */
   readonly command?: readonly string[] | undefined;
@@ -52,11 +52,20 @@ export interface TrainModelOptions extends RunContext, RunStart {
 
 /**
  * Trains from the newest state in the recipe's folder, or from the beginning, with logs, sample grids and evaluations as the
- * recipe says. The folder's `run.json` records the recipe and each start. It emits the events `start`, `step`, `checkpoint`, `samples`, `evaluation`, `validation`, and `done` or `interrupted`. Once
- * the signal is aborted, it saves the state and returns.
+ * recipe says. The folder's `run.json` records the recipe and each start. It emits the events `start`, `step`, `checkpoint`,
+ * `samples`, `evaluation`, `validation`, `best`, and `done` or `interrupted`. Once the signal is aborted, it saves the state
+ * and returns.
  * @throws {AcditError} if the data, the recipe or the folder is not valid, or the loss is no longer a number.
  */
 export async function trainModel(options: TrainModelOptions): Promise<TrainModelResult> {
+  try {
+    return await trainTracked(options);
+  } finally {
+    for (const tracker of options.trackers ?? []) tracker.close();
+  }
+}
+
+async function trainTracked(options: TrainModelOptions): Promise<TrainModelResult> {
   const { fresh = false, overwrite = false, device, ranks } = options;
   if (overwrite && !fresh) throw new ArgumentError('--overwrite only goes with --fresh');
   const context = contextOf(options);
@@ -116,9 +125,11 @@ async function openTraining(options: TrainModelOptions, context: ActiveContext) 
   });
   const { dataset, config, draft, facts } = opened;
   if (ranks) {
-    const { model, data, training } = given;
+    const { model, data, training, output } = given;
+    // All ranks take part in these norms; the rest of the output is the first one's.
+    const normsEvery = output.gradientNorms ? output.logEvery : undefined;
     await requireAlike(ranks.communicator, {
-      'the recipe': JSON.stringify({ model, data, training }),
+      'the recipe': JSON.stringify({ model, data, training, normsEvery }),
       'the data': `${facts.samples} samples with the fingerprint ${facts.fingerprint}`,
     });
   }

@@ -50,7 +50,7 @@ interface ObservedRun extends TrainingSampleOptions, TrainingScoring {
   readonly dataset: Dataset;
   /** Multiply-adds per second of the model's widest product, on all ranks together. */
   readonly macsPerSecond: number;
-  /** Logs besides those in the run's folder. */
+  /** Logs besides those in the run's folder, which the caller closes. */
   readonly trackers: readonly Tracker[];
   readonly started: Pick<RunStartFacts, 'command' | 'ranks' | 'data'>;
 }
@@ -63,6 +63,8 @@ export class TrainingObserver {
   /** Step of the last checkpoint. */
   #saved = 0;
   #tracker: Tracker | undefined;
+  /** The logs in the run's folder. */
+  #own: Tracker | undefined;
   #progress: Progress | undefined;
   /** Names that scores are logged under. */
   readonly #series = { evaluation: '', validation: '' };
@@ -97,7 +99,8 @@ export class TrainingObserver {
     const { recipe, config, dataset, report } = this.#run;
     const { output, training } = recipe;
     await this.#record(step);
-    this.#tracker = combineTrackers([openTrackers(output.folder, step), ...this.#run.trackers]);
+    this.#own = openTrackers(output.folder, step);
+    this.#tracker = combineTrackers([this.#own, ...this.#run.trackers]);
     await dropModelsAfter(output.folder, step);
     this.#saved = step;
     if (step > 0) await this.#keep(step);
@@ -242,11 +245,11 @@ export class TrainingObserver {
     report.emit({ kind: 'validation', series, step, ...scores });
   }
 
-  /** Closes the logs; a second time, nothing happens. */
+  /** Closes the logs in the run's folder; a second time, nothing happens. */
   close(): void {
     this.#progress?.finish();
-    this.#tracker?.close();
-    [this.#progress, this.#tracker] = [undefined, undefined];
+    this.#own?.close();
+    [this.#progress, this.#own, this.#tracker] = [undefined, undefined, undefined];
   }
 
   /** Reports how the training ended. */

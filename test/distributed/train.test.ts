@@ -1,11 +1,11 @@
 /** @file `acdit train` on several ranks: the same files as alone, with every MPI library of this machine. */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readMetrics } from '../../src/training/logging/jsonl.ts';
 import { runInProcess } from '../support/cli.ts';
-import { BUILT_CLI, launchers, runRanks } from '../support/ranks.ts';
+import { BUILT_CLI, launchers, ownLines, runRanks } from '../support/ranks.ts';
 import { checksums, tinyRun } from '../support/tiny-run.ts';
 
 const ACCUMULATE = 5;
@@ -107,6 +107,21 @@ describe.skipIf(launchers.length === 0)(
       expect(files(join(folder, 'ranks'), [MODEL, LAST])).toEqual(
         files(join(folder, 'alone'), [MODEL, LAST]),
       );
+    });
+
+    it('refuses ranks that would not log the same norms', async () => {
+      const { folder, train } = tinyRun({ training: { steps: 1 } });
+      const program = join(folder, 'of-rank.mjs');
+      writeFileSync(
+        program,
+        'const rank = process.env.OMPI_COMM_WORLD_RANK ?? process.env.PMI_RANK;\n' +
+          `process.argv.push('--output.gradientNorms', String(rank === '0'));\nawait import(${JSON.stringify(BUILT_CLI)});\n`,
+      );
+      const { code, stderr } = await runRanks(launchers[0]!, 2, [program, ...train('run')]);
+      expect(ownLines(stderr)).toEqual([
+        expect.stringMatching(/^acdit: the recipe of rank 1 on .*: all ranks must/),
+      ]);
+      expect(code).toBe(2);
     });
 
     it('finds one batch for all ranks, which the run keeps, and records the run once', async () => {
