@@ -2,7 +2,7 @@
 
 // @module-tag slow
 
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   cpSync,
@@ -18,10 +18,12 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readImage } from '../src/media/image.ts';
 import { launchChromium, withoutChromium } from './support/chromium.ts';
+import { startMlflow } from './support/mlflow-server.ts';
 import { serveFolder } from './support/static-server.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -97,7 +99,7 @@ async function withBuiltPage(name: string, use: (page: Page) => Promise<void>): 
 
 describe('the example', () => {
   it('lists all of them, each with a package.json that names acdit', () => {
-    expect(EXAMPLES).toHaveLength(8);
+    expect(EXAMPLES).toHaveLength(10);
     const readme = readFileSync(join(ROOT, 'examples/README.md'), 'utf8');
     for (const name of EXAMPLES) {
       expect(readme).toContain(`[${name}](`);
@@ -174,6 +176,32 @@ describe('the example', () => {
       width: 32,
       height: 32,
     });
+  });
+
+  it('mlflow sends the log of a training to a server', async () => {
+    const server = await startMlflow();
+    try {
+      const env = { ...process.env, MLFLOW_TRACKING_URI: server.url };
+      const options = { cwd: join(folder, 'mlflow'), env };
+      const { stdout, stderr } = await promisify(execFile)(process.execPath, ['index.js'], options);
+      expect([stdout, stderr]).toEqual(['trained to step 20\n', '']);
+      expect([...server.metrics('loss').keys()]).toEqual([5, 10, 15, 20]);
+      expect(server.status()).toBe('FINISHED');
+      expect([...server.artifacts.keys()]).toEqual(['7/run-1/artifacts/samples/step-00000020.png']);
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('custom-attention trains a model whose config has the table', async () => {
+    const { stdout } = run('custom-attention');
+    const rows = stdout.trim().split('\n');
+    expect(rows).toHaveLength(16);
+    expect(rows[9]).toBe('0100010111000000'); // 9 - 8, 9 - 4, 9 - 2, 9 - 1, and itself
+    const config = JSON.parse(readFileSync(inExample('custom-attention', 'run/config.json'), 'utf8'));
+    expect(config.attention.noised).toEqual(rows);
+    const student = await readImage(inExample('custom-attention', 'student.png'));
+    expect(student).toMatchObject({ width: 32, height: 32 });
   });
 
   it('ai-sdk saves an image', () => {
