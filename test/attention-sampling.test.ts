@@ -119,6 +119,7 @@ const SETTINGS: [string, AttentionSetting | undefined][] = [
     { noised: ['1000', '1100', '0110', '1011'], clean: ['1000', '0100', '0110', '1001'] },
   ],
   ['a table without copies', { noised: ['1000', '0100', '1010', '0101'] }],
+  ['a table in which all blocks attend the first', { noised: ['1000', '1100', '1010', '1001'] }],
   ['blocks that attend only themselves', { noised: ['1000', '0100', '0010', '0001'] }],
 ];
 

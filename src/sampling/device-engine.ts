@@ -349,8 +349,11 @@ class DeviceEngine implements PassEngine<DeviceCache> {
       dispose: () => {
         this.#caches.delete(cache);
         disposeAll(tensors);
-        if (this.#joined?.caches.includes(cache)) this.#joined.whole.dispose?.();
-        if (this.#joined?.caches.includes(cache)) this.#joined = undefined;
+        // A copy for another place has the same tensors.
+        const joined = this.#joined;
+        if (!joined?.caches.some(({ keys }) => keys === cache.keys)) return;
+        joined.whole.dispose?.();
+        this.#joined = undefined;
       },
     };
     this.#caches.add(cache);
