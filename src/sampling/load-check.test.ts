@@ -43,6 +43,7 @@ describe.each([
   ['a model of pixels', tinyPixels],
   ['a model of latents', tinyLatents],
   ['a model of one block', { ...tinyConfig(), blocks: 1 }],
+  ['a model that makes all blocks together', { ...tinyConfig(), attention: 'full' as const }],
 ])('%s', (_, config) => {
   it.each(WRONG)('is sampled on the CPU if all values of a GPU are %s', async (_, alter) => {
     const wanted = await sampled(config, { device: cpu });

@@ -7,7 +7,7 @@
 import { messageOf } from '../attempt.ts';
 import { DeviceError } from '../errors.ts';
 import { closingAfter } from '../io/byte-source.ts';
-import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, passConfig, tokenSize } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import { Generator } from '../tensor/generator.ts';
 import { float32, type Tensor } from '../tensor/tensor.ts';
@@ -118,7 +118,7 @@ async function referencePrediction(
   onGpu: boolean,
   signal: AbortSignal | undefined,
 ): Promise<Prediction> {
-  const how = { attends: onGpu && config.blocks > 1, signal };
+  const how = { attends: onGpu && passConfig(config).blocks > 1, signal };
   return closingAfter(await openStreamedPredictor(cpu, config, source), async (predictor) => {
     const table = await predictor.modulations([CONDITION]);
     const noise = await predictFixedBlock(predictor, table, how);
@@ -131,7 +131,7 @@ async function predictFixedBlock(
   table: ModulationTable,
   { attends, signal }: Pick<Prediction, 'attends' | 'signal'>,
 ): Promise<Float32Array> {
-  const { config } = predictor;
+  const config = passConfig(predictor.config);
   const generator = new Generator(SEED);
   const shape = [1, config.blockSize, tokenSize(config)];
   const draw = (): Tensor<'float32'> => float32(shape, generator.randn(config.blockSize * tokenSize(config)));
