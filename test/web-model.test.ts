@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { AttentionSetting } from '../src/models/acdit/attention.ts';
-import type { AcditConfig } from '../src/models/acdit/config.ts';
+import { type AcditConfig, canExtend } from '../src/models/acdit/config.ts';
 import { planSampling } from '../src/sampling/request.ts';
 import { encodeTensor } from '../src/server/pictures.ts';
 import { float32 } from '../src/tensor/tensor.ts';
@@ -11,7 +11,6 @@ import { createRemoteEngine } from '../web/src/engine/remote.ts';
 import { canCompare } from '../web/src/model/ar-lengths.ts';
 import { attendedBlocks, describeAttention } from '../web/src/model/plan.ts';
 import { advance, startRun } from '../web/src/model/run.ts';
-import { canExtend } from '../web/src/model/values.ts';
 import { tinyClips, tinyConfig } from './support/tiny-config.ts';
 
 const identity = { noised: ['1000', '0100', '0010', '0001'] };

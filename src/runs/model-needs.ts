@@ -1,8 +1,7 @@
 /** @file What a model needs: arithmetic for a step, a sample and training, and memory. */
 
 import type { TunedSolver } from '../diffusion/tuned-solver.ts';
-import { attentionOf } from '../models/acdit/attention.ts';
-import type { AcditConfig } from '../models/acdit/config.ts';
+import { type AcditConfig, canExtend } from '../models/acdit/config.ts';
 import { layerShare, sampleCost, sequenceCost, stepCost, trainingCost } from '../models/acdit/cost.ts';
 import { planBranches } from '../sampling/guided.ts';
 import { type SamplingMemory, samplingMemory } from '../sampling/memory.ts';
@@ -70,7 +69,6 @@ export function modelNeeds(
   const { passes } = own;
   const fast = tuned && planSettings(config, config.blocks, { preset: 'fast', tuned });
   const sampled = { guided: true, steps };
-  const canBeLonger = config.frames > 1 && config.blocks > 1 && !attentionOf(config).fixed;
   return {
     batch,
     steps,
@@ -93,7 +91,7 @@ export function modelNeeds(
     memory: {
       sampling: samplingMemory(config, batch, sampled),
       int8: samplingMemory(config, batch, { ...sampled, precision: 'int8' }),
-      ...(canBeLonger && {
+      ...(canExtend(config) && {
         sliding: samplingMemory(config, batch, { ...sampled, blocks: config.blocks + 1 }),
       }),
       training: {

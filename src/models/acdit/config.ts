@@ -196,6 +196,11 @@ export function passConfig(config: AcditConfig): AcditConfig {
   return { ...config, blocks: 1, blockSize: blocks * blockSize, squareBlocks: false };
 }
 
+/** Checks whether a model's videos may have more blocks than its own. */
+export function canExtend(config: AcditConfig): boolean {
+  return config.frames > 1 && config.blocks > 1 && !attentionOf(config).fixed;
+}
+
 /** Tokens of a whole image or clip. */
 export function tokenCount(config: AcditConfig): number {
   return config.blocks * config.blockSize;

@@ -2,7 +2,6 @@
 
 import { at, take } from '../../../src/at.ts';
 import { framesOf, type Image } from '../../../src/media/pixels.ts';
-import { attentionOf } from '../../../src/models/acdit/attention.ts';
 import { type AcditConfig, tokenSize } from '../../../src/models/acdit/config.ts';
 import { unpatchify } from '../../../src/models/acdit/layout.ts';
 import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
@@ -10,11 +9,6 @@ import { float32, type Tensor } from '../../../src/tensor/tensor.ts';
 /** Returns the number of values per block. */
 export function blockLength(config: AcditConfig): number {
   return config.blockSize * tokenSize(config);
-}
-
-/** Checks whether a model's videos may have more blocks than its own. */
-export function canExtend(config: AcditConfig): boolean {
-  return config.frames > 1 && config.blocks > 1 && !attentionOf(config).fixed;
 }
 
 /** Returns the configuration of a longer or shorter video. */

@@ -1,9 +1,9 @@
 /** @file Which blocks of a finished image to keep; the others are made again. Videos can also be continued. */
 
 import { useState } from 'preact/hooks';
+import { canExtend } from '../../../src/models/acdit/config.ts';
 import type { ModelCard } from '../engine/engine.ts';
 import type { Run } from '../model/run.ts';
-import { canExtend } from '../model/values.ts';
 import { NumberField, Slider } from './fields.tsx';
 
 interface KeepBlocksProps {
