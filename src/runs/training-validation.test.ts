@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expectBadInput, runInProcess } from '../../test/support/cli.ts';
@@ -91,6 +91,20 @@ describe('validation during training', () => {
     const { stderr } = await runInProcess(train('run', ...VALIDATION, '--validation.seed', '1'));
     expect(stderr).toMatch(/logged as validation-2\/.*: seed was 0 and is now 1/);
     expect(Object.keys(logged('run')[2])).toContain('validation-2/ema/loss');
+  });
+
+  it('is refused before the first step if the best model is to have a score that it does not log', async () => {
+    const { folder, train } = runWithTest();
+    for (const name of ['loss', 'ema/los', 'ema/timestep-000-199', 'raw/block-4']) {
+      const best = ['--output.best', `validation/${name}`];
+      expectBadInput(
+        await runInProcess(train('run', ...VALIDATION, ...best)),
+        `output.best names the score ${name}, which validation does not have`,
+      );
+    }
+    expect(existsSync(join(folder, 'run'))).toBe(false);
+    const best = ['--output.best', 'validation/raw/timestep-300-399'];
+    expect((await runInProcess(train('run', ...VALIDATION, ...best))).code).toBe(0);
   });
 
   it('is refused without held-out data', async () => {

@@ -4,10 +4,13 @@ import type { Dataset } from '../data/dataset.ts';
 import { openDataset } from '../data/open.ts';
 import { ConfigError } from '../errors.ts';
 import { closingOnError } from '../io/byte-source.ts';
+import { printable } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
+import { didYouMean } from '../nearest.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Recipe } from '../training/recipe.ts';
-import { openValidation, type Validation } from '../training/validation.ts';
+import { bestScore } from '../training/recipe-sections.ts';
+import { openValidation, type Validation, validationNames } from '../training/validation.ts';
 import { dataFacts } from './data-facts.ts';
 import type { ActiveContext } from './reporter.ts';
 
@@ -27,6 +30,7 @@ export async function openTrainingValidation(
 ): Promise<TrainingValidation> {
   const { recipe, config, device, report } = options;
   const { training } = recipe;
+  requireScore(recipe, validationNames(config, settings.timestepBins));
   const { split = settings.path === undefined ? 'test' : 'train', path = recipe.data.path } = settings;
   if (config.space === 'latents' && split === 'test') {
     throw new ConfigError(
@@ -49,6 +53,18 @@ export async function openTrainingValidation(
       await dataset.close?.();
     }
   });
+}
+
+/** @throws {ConfigError} if `output.best` names a score that no validation has: found later, it would end the training. */
+function requireScore({ output: { best } }: Recipe, names: readonly string[]): void {
+  if (best === undefined) return;
+  const { kind, score } = bestScore(best);
+  const scores = ['ema', 'raw'].flatMap((weights) => names.map((name) => `${weights}/${name}`));
+  if (kind !== 'validation' || scores.includes(score)) return;
+  throw new ConfigError(
+    `recipe: output.best names the score ${printable(score)}, which validation does not have; it has ema/loss, ` +
+      `raw/loss, and losses by timestep and block such as ${scores[1]}${didYouMean(score, scores)}`,
+  );
 }
 
 async function dependencies(

@@ -185,30 +185,52 @@ function summary(errors: readonly BlockError[], options: ValidationOptions): Val
     float32At(weights, timestep) * float64At(probabilities, timestep) * trainSteps;
   return {
     loss: mean(errors, ({ timestep, error }) => weightOf(timestep) * error),
-    ...byRange(errors, 'timestep', trainSteps, settings.timestepBins),
-    ...byRange(errors, 'block', config.blocks, Math.min(config.blocks, MAX_BLOCK_RANGES)),
+    ...byRange(errors, scoreRanges(config, settings.timestepBins)),
   };
 }
 
 /** Mean errors by equally wide ranges of the timesteps or blocks, those of ranges that have any. */
-function byRange(
-  errors: readonly BlockError[],
-  key: 'timestep' | 'block',
-  length: number,
-  ranges: number,
-): ValidationScores {
-  const digits = String(length - 1).length;
-  const numbered = (value: number): string => String(value).padStart(digits, '0');
-  const groups = Array.from({ length: ranges }, (_, range) => {
-    const [first, end] = [Math.ceil((range * length) / ranges), Math.ceil(((range + 1) * length) / ranges)];
-    const name = end - first === 1 ? numbered(first) : `${numbered(first)}-${numbered(end - 1)}`;
-    return { name, own: errors.filter((error) => error[key] >= first && error[key] < end) };
-  });
+function byRange(errors: readonly BlockError[], ranges: readonly ScoreRange[]): ValidationScores {
+  const groups = ranges.map(({ name, key, first, end }) => ({
+    name,
+    own: errors.filter((error) => error[key] >= first && error[key] < end),
+  }));
   return Object.fromEntries(
     groups
       .filter(({ own }) => own.length > 0)
-      .map(({ name, own }) => [`${key}-${name}`, mean(own, ({ error }) => error)]),
+      .map(({ name, own }) => [name, mean(own, ({ error }) => error)]),
   );
+}
+
+/** Timesteps or blocks whose errors are averaged: from `first` up to `end`. */
+interface ScoreRange {
+  readonly name: string;
+  readonly key: 'timestep' | 'block';
+  readonly first: number;
+  readonly end: number;
+}
+
+/** Ranges of the timesteps, then of the blocks. */
+function scoreRanges(config: AcditConfig, timestepBins: number): ScoreRange[] {
+  return [
+    ...rangesOf('timestep', scheduleOf(config).trainSteps, timestepBins),
+    ...rangesOf('block', config.blocks, Math.min(config.blocks, MAX_BLOCK_RANGES)),
+  ];
+}
+
+function rangesOf(key: ScoreRange['key'], length: number, ranges: number): ScoreRange[] {
+  const digits = String(length - 1).length;
+  const numbered = (value: number): string => String(value).padStart(digits, '0');
+  return Array.from({ length: ranges }, (_, range) => {
+    const [first, end] = [Math.ceil((range * length) / ranges), Math.ceil(((range + 1) * length) / ranges)];
+    const name = end - first === 1 ? numbered(first) : `${numbered(first)}-${numbered(end - 1)}`;
+    return { name: `${key}-${name}`, key, first, end };
+  });
+}
+
+/** Names of all scores that a validation may have. */
+export function validationNames(config: AcditConfig, timestepBins: number): string[] {
+  return ['loss', ...scoreRanges(config, timestepBins).map(({ name }) => name)];
 }
 
 function mean<T>(items: readonly T[], value: (item: T) => number): number {
