@@ -71,6 +71,7 @@ async function requirePair(path: string, to: string, format: string): Promise<vo
       `--training converts the folder of a run to NAME.pt, or a training checkpoint of PyTorch to a folder, not ${path} to ${to}`,
     );
   }
-  if (isFolder || ((await readdir(to).catch(() => undefined)) ?? []).length === 0) return;
+  const found = isFolder ? undefined : await stat(to).catch(() => undefined);
+  if (!found || (found.isDirectory() && (await readdir(to)).length === 0)) return;
   throw new ArgumentError(`${to} exists; a training is written to a new folder only, so give another name`);
 }

@@ -538,10 +538,12 @@ describe('acdit convert --training', () => {
       ['model.pt', 'model'],
       'model exists; a training is written to a new folder only',
     ],
+    ['a file that exists', ['model.pt', 'note'], 'note exists; a training is written to a new folder only'],
     ['a checkpoint that exists', ['model', 'model.pt'], 'model.pt exists; give --overwrite to replace it'],
   ])('refuses %s', async (_, [from, to, ...flags], message) => {
     await saveTiny(inFolder('model'), tinyPixels);
     await converted(inFolder('model'), inFolder('model.pt'));
+    writeFileSync(inFolder('note'), '');
     const before = readdirSync(inFolder('.'));
     const { code, stderr } = await convert(inFolder(from!), inFolder(to!), '--training', ...flags);
     expect([code, lastLine(stderr)]).toEqual([2, expect.stringContaining(message)]);
