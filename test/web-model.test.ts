@@ -10,7 +10,7 @@ import type { Progress } from '../web/src/engine/engine.ts';
 import { createRemoteEngine } from '../web/src/engine/remote.ts';
 import { canCompare } from '../web/src/model/ar-lengths.ts';
 import { attendedBlocks, describeAttention } from '../web/src/model/plan.ts';
-import { advance, startRun } from '../web/src/model/run.ts';
+import { advance, shareDone, startRun } from '../web/src/model/run.ts';
 import { tinyClips, tinyConfig } from './support/tiny-config.ts';
 
 const identity = { noised: ['1000', '0100', '0010', '0001'] };
@@ -66,6 +66,15 @@ describe('the web app', () => {
     [{ window: 1, sinks: 1 }, [0, 7]],
   ])('plans a longer video with attention %j as it is sampled', (attention, expected) => {
     expect(attendedBlocks(8, { blocks: 9, attention, window: 3 })).toEqual(expected);
+  });
+
+  it.each<[AttentionSetting, share: number]>([
+    ['skip-causal', (0 + 1 / 2) / 4],
+    ['full', 1 / 2],
+  ])('shows the share of the steps that are done with attention %j', (attention, share) => {
+    const run = startRun({ model: 'own', label: 0, seed: 1, steps: 2 }, { ...tinyConfig(), attention });
+    const clean = new Float32Array(1);
+    expect(shareDone(advance(run, { kind: 'step', block: 0, step: 1, clean, together: true }))).toBe(share);
   });
 
   it('shows all blocks that a server makes together', async () => {

@@ -1,5 +1,6 @@
 /** @file The state of an image or a video that is being made, and how each event changes it. */
 
+import { attentionOf } from '../../../src/models/acdit/attention.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { Order, Progress } from '../engine/engine.ts';
 import { blockLength } from './values.ts';
@@ -102,6 +103,8 @@ export function cutBlocks(config: AcditConfig, values: Float32Array): Float32Arr
 /** Returns the share of all steps that are done, 0 to 1. */
 export function shareDone(run: Run): number {
   const { order, blocks, given, step } = run;
+  if (run.status === 'done') return 1;
   const finished = currentBlock(run) - given;
-  return run.status === 'done' ? 1 : (finished + step / order.steps) / Math.max(1, blocks.length - given);
+  if (attentionOf(run.config).together) return finished > 0 ? 1 : step / order.steps;
+  return (finished + step / order.steps) / Math.max(1, blocks.length - given);
 }
