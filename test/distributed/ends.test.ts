@@ -1,8 +1,8 @@
 /** @file How trainings on several ranks end early: the line, the exit code, and what they leave. */
 
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { runInProcess, spawnCli } from '../support/cli.ts';
 import {
   BUILT_CLI,
@@ -140,10 +140,14 @@ describe.skipIf(launchers.length === 0)(
         ['SIGUSR2', false],
       ] as const) {
         const { folder, train, running } = await startLong(launcher as Launcher, 2);
+        const pids = pidsOf(running);
         running.child.kill(signal);
         const { code, stdout } = await running.result;
         expect(code).not.toBe(0);
         if (saves) expect(stdout).toContain('"kind":"interrupted"');
+        // A launcher that was killed does not wait for its ranks, and the run is theirs until they end.
+        const left = () => pids.filter((pid) => existsSync(`/proc/${pid}`));
+        await vi.waitFor(() => expect(left()).toEqual([]), { timeout: 60_000 });
         await expectResumable(train, folder);
       }
     });
