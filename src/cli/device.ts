@@ -43,6 +43,21 @@ export async function openDevice({
   return name === 'cpu' ? openCpu(values) : openAccelerator(name, values);
 }
 
+/** Trains on the chosen device; the optimizer works on the CPU, which has the weights, if the device has memory of its own. */
+export async function withTrainingDevices<T>(
+  values: DeviceValues,
+  use: (devices: { readonly device: Device; readonly optimizerDevice: Device }) => Promise<T>,
+): Promise<T> {
+  const device = await openDevice(values);
+  const optimizerDevice = device.separateMemory ? openCpu(values) : device;
+  try {
+    return await use({ device, optimizerDevice });
+  } finally {
+    await optimizerDevice.dispose();
+    await device.dispose();
+  }
+}
+
 /** Returns the chosen device. */
 export function deviceName({ device }: Pick<DeviceValues, 'device'>): 'cpu' | (typeof ACCELERATORS)[number] {
   return device === 'auto' ? 'cpu' : device;

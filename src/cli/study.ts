@@ -2,9 +2,8 @@
 
 import { ArgumentError } from '../errors.ts';
 import { describePlan, planStudy, runStudy } from '../runs/study.ts';
-import { openCpu } from '../runtime/node.ts';
 import { defineCommand } from './command.ts';
-import { deviceFlags, openDevice } from './device.ts';
+import { deviceFlags, withTrainingDevices } from './device.ts';
 import type { Flags } from './flags.ts';
 import { reportFlags } from './shared-flags.ts';
 
@@ -30,10 +29,8 @@ export const command = defineCommand({
     if (path === undefined) {
       throw new ArgumentError('study needs STUDY.json, such as recipes/studies/trade-off.json');
     }
-    const device = await openDevice(values);
-    const optimizerDevice = device.separateMemory ? openCpu(values) : device;
-    const options = { path, device, optimizerDevice, report, signal, command: ['acdit', 'study', ...line] };
-    try {
+    await withTrainingDevices(values, async (devices) => {
+      const options = { ...devices, path, report, signal, command: ['acdit', 'study', ...line] };
       if (values.plan) {
         const runs = await planStudy(options);
         for (const run of runs) report.emit({ kind: 'planned', ...run });
@@ -42,10 +39,7 @@ export const command = defineCommand({
         const { table } = await runStudy(options);
         report.print(table);
       }
-    } finally {
-      await optimizerDevice.dispose();
-      await device.dispose();
-    }
+    });
     signal.throwIfAborted();
   },
 });

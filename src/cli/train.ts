@@ -3,10 +3,9 @@
 import { onEach } from '../distributed/agree.ts';
 import type { Ranks } from '../distributed/communicator.ts';
 import { trainModel } from '../runs/train.ts';
-import { openCpu } from '../runtime/node.ts';
 import { CHANGEABLE_KEYS } from '../training/same-run.ts';
 import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
-import { deviceFlags, openDevice } from './device.ts';
+import { deviceFlags, withTrainingDevices } from './device.ts';
 import { choice, type Flags, list } from './flags.ts';
 import { onRanks, rankFlags } from './ranks.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
@@ -53,14 +52,11 @@ async function runTrain(
 ): Promise<void> {
   const source = { path: positionals[0], from: values.from };
   const recipe = await onEach(ranks, () => readRecipe(source, values, free));
-  const device = await openDevice(values);
-  const optimizerDevice = device.separateMemory ? openCpu(values) : device;
-  try {
-    const { fresh, overwrite, allowChange: allowChanges } = values;
+  const { fresh, overwrite, allowChange: allowChanges } = values;
+  await withTrainingDevices(values, async (devices) => {
     const options = {
+      ...devices,
       recipe,
-      device,
-      optimizerDevice,
       fresh,
       overwrite,
       allowChanges,
@@ -71,9 +67,6 @@ async function runTrain(
     };
     const { folder } = await trainModel(options);
     report.print(folder);
-  } finally {
-    await optimizerDevice.dispose();
-    await device.dispose();
-  }
+  });
   signal.throwIfAborted();
 }
