@@ -72,7 +72,7 @@ it.skipIf(pythonWithTorch === undefined)(
     expect(theirs).toHaveLength(3);
     for (const [i, loss] of theirs.entries()) expect(loss).toBeCloseTo(own.get(3 + i)!, 4);
 
-    // The example goes on from the same checkpoint, and acdit from there.
+    // The example continues from the same checkpoint, and acdit from there.
     await acdit('sample', inFolder('run'), '--count', '20', '--npz', inFolder('images.npz'), '--steps', '2');
     const [resume, out] = [join(EXAMPLE, 'resume.py'), inFolder('further.pt')];
     const steps = ['--steps', '2', '--batch', '4'];

@@ -80,7 +80,8 @@ function defaultSplit({ frames }: AcditConfig): readonly number[] {
 /**
  * The arguments that the official scripts read. Where they cannot say all of the configuration, such as names of classes,
  * it is added as a whole, as one more argument that is ours.
- * @throws {CheckpointError} for images that are not square, and for predictions and attention that the official code does not know.
+ * @throws {CheckpointError} for images that are not square, and for predictions and attention that the official code does
+ * not know.
  */
 export function officialArguments(config: AcditConfig): Arguments {
   const { height, width, downsampling = PAPER_DOWNSAMPLING, positionSplit } = config;

@@ -46,7 +46,7 @@ export interface SampleRequest extends SettingsRequest {
 
 /**
  * Returns the warning for samples whose window slides, unless the model is trained for it: a window that slides in the middle
- * of a clip slides on beyond its end. One that holds the whole clip never slides in training.
+ * of a clip keeps sliding beyond its end. One that holds the whole clip never slides in training.
  */
 export function untrainedNote(
   { attention, blocks }: Pick<AcditConfig, 'attention' | 'blocks'>,

@@ -22,7 +22,7 @@ import type { RecipeDraft } from './recipe.ts';
 
 /**
  * Returns a recipe whose attention is a setting: a module that it names is run, and replaced by its table.
- * @throws {ConfigError} if the module cannot be loaded, or its predicate is none that sampling can follow.
+ * @throws {ConfigError} if the module cannot be loaded, or sampling cannot follow its predicate.
  */
 export async function loadAttention<R extends RecipeDraft>(recipe: R): Promise<R> {
   const { attention, blocks } = recipe.model;
@@ -34,7 +34,7 @@ export async function loadAttention<R extends RecipeDraft>(recipe: R): Promise<R
  * Runs a module, whose default export (or `attention`) is an {@link AttentionPredicate}, and returns it as a setting for
  * `blocks` blocks: as a table, or by name if it is one of the predicates with a name.
  * @param path relative to the current folder
- * @throws {ConfigError} if the module cannot be loaded, or its predicate is none that sampling can follow.
+ * @throws {ConfigError} if the module cannot be loaded, or sampling cannot follow its predicate.
  */
 export async function attentionOfModule(path: string, blocks: number): Promise<AttentionSetting> {
   const name = `attention module ${printable(path)}`;
