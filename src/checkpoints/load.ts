@@ -30,10 +30,11 @@ export const RUN_AUTOENCODER = 'vae';
 
 /**
  * Open a model without reading its weights.
- * @param name the name of a bundled model such as `fashion-mnist`, or a path, which goes first: a folder with `config.json` and `model.safetensors` (or its shards with `model.safetensors.index.json`),
- * that safetensors file or index, or an official `.pt`. A name of the
- * Hugging Face Hub is neither: `fetchModel` of `acdit/hub` returns the path of what it fetches.
- * @throws {CheckpointError} if it is missing or no ACDiT; {FormatError} if a file is damaged.
+ * @param name the name of a bundled model such as `fashion-mnist`, or a path, which takes precedence: a folder with
+ * `config.json` and `model.safetensors` (or its shards with `model.safetensors.index.json`), that safetensors file or index,
+ * or an official `.pt`. A name of the Hugging Face Hub is neither: `fetchModel` of `acdit/hub` returns the path of what it
+ * fetches.
+ * @throws {CheckpointError} if it is missing or not an ACDiT; {FormatError} if a file is damaged.
  */
 export async function openModel(name: string, options: OpenOptions = {}): Promise<StoredModel> {
   const find = (path: string) => stat(path).catch(() => undefined);

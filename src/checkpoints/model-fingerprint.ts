@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { makeFolders, writeTextAtomically } from '../io/atomic-write.ts';
 import { parameters } from '../models/acdit/weights.ts';
 import { FINGERPRINT_LENGTH, fingerprintParts } from './fingerprint-parts.ts';
 import type { StoredModel } from './stored-model.ts';
@@ -59,7 +59,7 @@ function noteOf({ config, archive, precision }: StoredModel): { path: string; la
 
 async function write(path: string, text: string): Promise<void> {
   await makeFolders(dirname(path));
-  await writeFileAtomically(path, (write) => write(Buffer.from(text)));
+  await writeTextAtomically(path, text);
 }
 
 /** Returns a folder of acdit's own cache. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import type { LazyTensor } from '../formats/tensor-archive.ts';
-import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { makeFolders, writeJsonAtomically } from '../io/atomic-write.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { type FloatType, toFloat32, toFloatType } from '../tensor/convert.ts';
 import { type RoundedMatrix, roundMatrix } from '../tensor/round-rows.ts';
@@ -43,8 +43,7 @@ export async function saveModel(
 
 /** Writes the `config.json` of a folder. */
 export async function writeConfig(folder: string, config: object): Promise<void> {
-  const text = `${JSON.stringify(config, null, 2)}\n`;
-  await writeFileAtomically(join(folder, CONFIG_FILE), (write) => write(new TextEncoder().encode(text)));
+  await writeJsonAtomically(join(folder, CONFIG_FILE), config);
 }
 
 /** How weights are stored; `int8`: those of the layers' products in 8 bits, the others as they are. */

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { at } from '../at.ts';
 import { FormatError } from '../errors.ts';
-import { writeFileAtomically } from '../io/atomic-write.ts';
+import { writeTextAtomically } from '../io/atomic-write.ts';
 import { parseJson, parseJsonOf } from '../io/json.ts';
 import { checksum } from './zip-writer.ts';
 
@@ -79,8 +79,7 @@ export async function readJournal(
 /** Replaces a journal as a whole. */
 export async function writeJournal(path: string, { origin, marks }: Journal): Promise<void> {
   const journal = { origin, marks, checksum: journalChecksum({ origin, marks }) };
-  const bytes = new TextEncoder().encode(`${JSON.stringify(journal)}\n`);
-  await writeFileAtomically(path, (write) => write(bytes));
+  await writeTextAtomically(path, `${JSON.stringify(journal)}\n`);
 }
 
 function journalChecksum({ origin, marks }: Journal): number {

@@ -25,7 +25,7 @@ import {
 } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { HubError } from '../errors.ts';
-import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { makeFolders, writeTextAtomically } from '../io/atomic-write.ts';
 import type { HubFile } from './connection.ts';
 
 /** A commit's name in full. */
@@ -81,7 +81,7 @@ export async function rememberCommit(file: HubFile, commit: string): Promise<voi
   if ((await readRef(ref)) === commit) return;
   await makeInside(file, dirname(ref));
   if ((await lstat(ref).catch(() => undefined))?.isSymbolicLink()) await rm(ref, { force: true });
-  await writeFileAtomically(ref, (write) => write(Buffer.from(commit)));
+  await writeTextAtomically(ref, commit);
 }
 
 /** Make a folder inside a repository's folder. @throws {HubError} if a link on the way leads elsewhere */

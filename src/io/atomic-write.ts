@@ -39,6 +39,16 @@ export async function writeFileAtomically(
   });
 }
 
+/** Writes a text as {@link writeFileAtomically} writes a file. */
+export function writeTextAtomically(path: string, text: string): Promise<void> {
+  return writeFileAtomically(path, (write) => write(new TextEncoder().encode(text)));
+}
+
+/** Writes a value as JSON for people to read. */
+export function writeJsonAtomically(path: string, value: object): Promise<void> {
+  return writeTextAtomically(path, `${JSON.stringify(value, undefined, 2)}\n`);
+}
+
 /** Gives what `produce` makes its name. If that fails, it is removed. */
 async function renamed(
   path: string,

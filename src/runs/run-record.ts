@@ -10,7 +10,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { TRAINER_FOLDER } from '../checkpoints/load.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
-import { writeFileAtomically } from '../io/atomic-write.ts';
+import { writeJsonAtomically } from '../io/atomic-write.ts';
 import { isFile } from '../io/file-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
@@ -102,8 +102,7 @@ export async function recordStart(folder: string, facts: RunStartFacts): Promise
     data,
   };
   const record = { format: 'acdit-run', version: 1, recipe, starts: [...(before?.starts ?? []), start] };
-  const text = `${JSON.stringify(record, undefined, 2)}\n`;
-  await writeFileAtomically(join(folder, RUN_RECORD_FILE), (write) => write(new TextEncoder().encode(text)));
+  await writeJsonAtomically(join(folder, RUN_RECORD_FILE), record);
   const last = before?.starts.at(-1)?.data;
   const isOther = last !== undefined && last.fingerprint !== data.fingerprint;
   return { isNew: before === undefined && step > 0, ...(isOther && { otherData: last }) };

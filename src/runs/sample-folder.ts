@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { attempt } from '../attempt.ts';
 import { ArgumentError } from '../errors.ts';
-import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { makeFolders, writeTextAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { type LockOptions, takeLock } from '../io/lock.ts';
 import { processIdentitySchema, stateOf, thisProcess } from '../io/process-identity.ts';
@@ -88,7 +88,7 @@ async function withRecord<Result>(
     // One that is damaged counts as empty, so that nothing is removed by it.
     const before = recordSchema.safeParse(attempt(() => JSON.parse(text), undefined)).data ?? [];
     const { runs, result } = await change(await Promise.all(before.map(withoutEndedOwner)));
-    await writeFileAtomically(path, (write) => write(Buffer.from(`${JSON.stringify(runs)}\n`)));
+    await writeTextAtomically(path, `${JSON.stringify(runs)}\n`);
     return result;
   });
 }

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { loadModel } from '../checkpoints/load.ts';
 import { openDataset } from '../data/open.ts';
 import { ArgumentError, CheckpointError, TrainingError } from '../errors.ts';
-import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { makeFolders, writeJsonAtomically, writeTextAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { lockFolder } from '../io/lock.ts';
@@ -102,7 +102,7 @@ export async function runStudy(options: StudyOptions): Promise<StudyResult> {
       if (!outcome) break;
       await lock.requireHeld();
       outcomes.runs[run.name] = { ...outcome, recipe: { ...run.recipe }, measured: study.sampling };
-      await writeJson(join(study.folder, OUTCOMES_FILE), outcomes);
+      await writeJsonAtomically(join(study.folder, OUTCOMES_FILE), outcomes);
       const { values } = studyRow(study, run, outcome);
       report.emit({ kind: 'result', name: run.name, ...values, failed: outcome.failed });
       await writeResults(study, runs, outcomes, context);
@@ -298,22 +298,15 @@ async function writeResults(
     const without = rows.find(({ failed, values }) => failed === undefined && values[name] === undefined);
     if (without) report.warn(`${without.run.name} has no ${name}; its log has other names, or is incomplete`);
   }
-  await writeText(inFolder('results.md'), markdownTable(study, groups));
-  await writeText(inFolder('results.csv'), csvTable(study, rows));
-  await writeJson(inFolder('results.json'), jsonResults(study, groups));
+  await writeTextAtomically(inFolder('results.md'), markdownTable(study, groups));
+  await writeTextAtomically(inFolder('results.csv'), csvTable(study, rows));
+  await writeJsonAtomically(inFolder('results.json'), jsonResults(study, groups));
   for (const metric of study.metrics) {
     const plot = studyPlot(study, metric, groups);
-    if (plot !== undefined) await writeText(inFolder(`${metric.name.replace(/[^\w.-]+/g, '-')}.svg`), plot);
+    if (plot !== undefined)
+      await writeTextAtomically(inFolder(`${metric.name.replace(/[^\w.-]+/g, '-')}.svg`), plot);
   }
   return inFolder('results.md');
-}
-
-function writeText(path: string, text: string): Promise<void> {
-  return writeFileAtomically(path, (write) => write(new TextEncoder().encode(text)));
-}
-
-function writeJson(path: string, value: object): Promise<void> {
-  return writeText(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
 /** Lines that describe planned runs. */

@@ -9,7 +9,7 @@ import type { Guidance } from '../diffusion/guidance.ts';
 import type { TunedSteps } from '../diffusion/tuned-solver.ts';
 import { ArgumentError } from '../errors.ts';
 import { invalidOption } from '../invalid-option.ts';
-import { companionFile, makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
+import { companionFile, makeFolders, writeTextAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { type Lock, takeLock } from '../io/lock.ts';
 import { formatDuration } from '../io/quantities.ts';
@@ -254,6 +254,5 @@ function solverPasses(config: AcditConfig, guidance: Guidance, solver: TunedStep
 
 async function writeSolver(file: string, solver: SolverFile, lock: Lock): Promise<void> {
   await lock.requireHeld();
-  const bytes = new TextEncoder().encode(formatSolver(solver));
-  await writeFileAtomically(file, (write) => write(bytes));
+  await writeTextAtomically(file, formatSolver(solver));
 }

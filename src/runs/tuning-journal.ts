@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { attempt } from '../attempt.ts';
-import { companionFile, removeTemporaries, writeFileAtomically } from '../io/atomic-write.ts';
+import { companionFile, removeTemporaries, writeTextAtomically } from '../io/atomic-write.ts';
 import type { Lock } from '../io/lock.ts';
 import { EMPTY_FIT_STATE, type FitState, fitStateSchema } from '../tuning/fit-solvers.ts';
 import { type GuidanceTrial, trialSchema } from './tune-guidance.ts';
@@ -39,8 +39,7 @@ export async function openJournal(solver: string, origin: object, lock: Lock): P
     : { state: EMPTY_FIT_STATE, trials: [] };
   async function write(): Promise<void> {
     await lock.requireHeld();
-    const bytes = new TextEncoder().encode(JSON.stringify({ origin, state, trials }));
-    await writeFileAtomically(path, (append) => append(bytes));
+    await writeTextAtomically(path, JSON.stringify({ origin, state, trials }));
   }
   return {
     state,

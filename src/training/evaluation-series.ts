@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CheckpointError } from '../errors.ts';
-import { writeFileAtomically } from '../io/atomic-write.ts';
+import { writeJsonAtomically } from '../io/atomic-write.ts';
 import { isFile } from '../io/file-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
@@ -44,8 +44,7 @@ export async function evaluationSeries(
   const found = own.find(([, before]) => differences(before, settings).length === 0);
   if (found) return { name: found[0] };
   const name = await newName(folder, kind, Object.keys(recorded));
-  const text = `${JSON.stringify({ ...recorded, [name]: settings }, undefined, 2)}\n`;
-  await writeFileAtomically(path, (write) => write(new TextEncoder().encode(text)));
+  await writeJsonAtomically(path, { ...recorded, [name]: settings });
   if (name === kind) return { name };
   const newest = own.at(-1)?.[1];
   const change = newest

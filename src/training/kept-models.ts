@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { CONFIG_FILE, WEIGHTS_FILE } from '../checkpoints/load.ts';
 import { saveModel } from '../checkpoints/save.ts';
 import { CheckpointError } from '../errors.ts';
-import { makeFolders, writeFileAtomically, writeFolderAtomically } from '../io/atomic-write.ts';
+import { makeFolders, writeFolderAtomically, writeJsonAtomically } from '../io/atomic-write.ts';
 import { isFile } from '../io/file-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
@@ -109,8 +109,7 @@ export async function keepBest(
 }
 
 async function writeBest(folder: string, best: Best): Promise<void> {
-  const text = `${JSON.stringify(best, undefined, 2)}\n`;
-  await writeFileAtomically(join(folder, BEST_FILE), (write) => write(new TextEncoder().encode(text)));
+  await writeJsonAtomically(join(folder, BEST_FILE), best);
   const temporary = join(folder, `.${BEST_LINK}.tmp`);
   await rm(temporary, { force: true });
   // A convenience: some file systems have no links.

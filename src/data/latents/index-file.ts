@@ -11,7 +11,7 @@ import { z } from 'zod';
 import { at } from '../../at.ts';
 import { DatasetError, FormatError } from '../../errors.ts';
 import { checksum } from '../../formats/zip-writer.ts';
-import { writeFileAtomically } from '../../io/atomic-write.ts';
+import { writeTextAtomically } from '../../io/atomic-write.ts';
 import { parseJsonOf } from '../../io/json.ts';
 import { type Part, partFile, WHOLE } from '../../io/parts.ts';
 import { beginningOf } from '../../media/file-formats.ts';
@@ -223,7 +223,5 @@ function inconsistency(index: LatentsIndex, part: Part | undefined): string | un
 
 /** Replace a folder's index, or that of a part, as a whole. */
 export async function writeIndex(folder: string, index: LatentsIndex): Promise<void> {
-  await writeFileAtomically(indexFile(folder, index.part), async (write) => {
-    await write(new TextEncoder().encode(formatIndex(index)));
-  });
+  await writeTextAtomically(indexFile(folder, index.part), formatIndex(index));
 }

@@ -2,7 +2,7 @@
 
 import { dirname } from 'node:path';
 import { at } from '../../at.ts';
-import { makeFolders, writeFileAtomically } from '../../io/atomic-write.ts';
+import { makeFolders, writeTextAtomically } from '../../io/atomic-write.ts';
 import { closingAfter } from '../../io/byte-source.ts';
 import type { Device } from '../../runtime/device.ts';
 import type { EvaluateOptions, Metrics } from '../evaluate.ts';
@@ -78,7 +78,7 @@ export async function writeReport(path: string, evaluation: Evaluation, context:
     footer: 'Written by acdit evaluate.',
   } satisfies ReportContent);
   await makeFolders(dirname(path));
-  await writeFileAtomically(path, (write) => write(new TextEncoder().encode(page)));
+  await writeTextAtomically(path, page);
 }
 
 function metricRows(metrics: Metrics): ReportMetric[] {
