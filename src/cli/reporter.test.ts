@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { terminalReporter } from './reporter.ts';
 
 /** A reporter whose output is kept as text. */
@@ -28,6 +28,10 @@ function reportAll({ report }: ReturnType<typeof start>): void {
 }
 
 describe('terminalReporter', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
   it.each([
     [{}, 'a message\nwarning: a problem\nnote: a note\nwork 0/2\n', 'a result\n'],
     [{ quiet: true }, 'warning: a problem\nnote: a note\n', 'a result\n'],
@@ -45,6 +49,8 @@ describe('terminalReporter', () => {
   });
 
   it('writes messages above the bar of the work in progress', () => {
+    // The clock stands still: the bar shows a speed as soon as a millisecond has passed.
+    vi.useFakeTimers();
     const { out, report } = start({}, true);
     const progress = report.progress({ total: 2, label: 'work' });
     progress.update(1);
