@@ -62,7 +62,7 @@ export interface RecipeSource {
  */
 export async function readRecipe(
   { path, from }: RecipeSource,
-  short: FlagValues<typeof recipeFlags>,
+  short: Partial<FlagValues<typeof recipeFlags>>,
   dotted: readonly (readonly [key: string, value: string])[],
 ): Promise<RecipeDraft> {
   const overrides = [

@@ -12,6 +12,7 @@ import type { Terminal } from './terminal.ts';
 const commands: CommandTable = {
   sample: ['sample images or videos from a model', () => import('./sample.ts')],
   train: ['train a model from a recipe, or resume a run', () => import('./train.ts')],
+  'range-test': ['find a learning rate for a recipe', () => import('./range-test.ts')],
   study: ['run a study: trainings with different settings and seeds', () => import('./study.ts')],
   tune: ['fit a solver to a model, for samples in fewer steps', () => import('./tune.ts')],
   encode: ['encode images to latents to train on', () => import('./encode.ts')],

@@ -30,6 +30,7 @@ export {
   type NamedModelOptions,
   openNamedModel,
 } from './model-path.ts';
+export { type RangeTestOptions, type RangeTestResult, testLearningRates } from './range-test.ts';
 export {
   type Progress,
   type Reporter,

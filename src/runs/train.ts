@@ -190,7 +190,7 @@ async function mostOf(ranks: Ranks | undefined, count: number): Promise<number> 
 }
 
 /** Opens the data, and checks everything that training would fail by hours later. */
-async function openTrainingData(
+export async function openTrainingData(
   given: RecipeDraft,
   context: ActiveContext,
 ): Promise<{ dataset: Dataset; config: AcditConfig; draft: RecipeDraft }> {

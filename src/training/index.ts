@@ -47,6 +47,7 @@ export {
   type OptimizerState,
   type StepOptions,
 } from './optimizer.ts';
+export type { RateCurve, RateLoss } from './rate-range.ts';
 export {
   type DatasetTraits,
   parseRecipe,

@@ -80,7 +80,7 @@ export class RankStepper implements Stepper {
     await this.#sumGradients(source, tally);
     const { loss, reports } = await this.#meanLoss(tally);
     const norm = (await this.#norm()) / recipe.training.accumulate;
-    const settings = verdictOfAll(communicator.rank, () => stepSettings(recipe, point.step, loss, norm));
+    const settings = verdictOfAll(communicator.rank, () => stepSettings(this.#parts, point.step, loss, norm));
     const gradientNorms = await this.#groupNorms(point.step);
     this.#whole = false;
     await optimizer.step(state.own, state.own.sums, settings);

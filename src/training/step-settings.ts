@@ -2,16 +2,17 @@
 
 import { learningRate } from './learning-rate.ts';
 import { clipFactor, requireFinite, type StepOptions } from './optimizer.ts';
-import type { Recipe } from './recipe.ts';
+import type { StepperParts } from './team.ts';
 
 /**
  * The settings of a step.
+ * @param parts the recipe, and what sets the learning rate instead of its schedule
  * @param step steps done before
  * @param norm of the mean gradient of the step's micro-batches, whose sum is what the optimizer gets
  * @throws {TrainingError} if the loss or the norm is not a number
  */
 export function stepSettings(
-  { training }: Pick<Recipe, 'training'>,
+  { recipe: { training }, learningRateAt }: Pick<StepperParts, 'recipe' | 'learningRateAt'>,
   step: number,
   loss: number,
   norm: number,
@@ -24,7 +25,8 @@ export function stepSettings(
   );
   const { schedule: kind, learningRate: peak, steps: totalSteps, warmupSteps, decayFraction } = training;
   return {
-    learningRate: learningRate({ kind, peak, totalSteps, warmupSteps, decayFraction }, step),
+    learningRate:
+      learningRateAt?.(step) ?? learningRate({ kind, peak, totalSteps, warmupSteps, decayFraction }, step),
     step: step + 1,
     gradientScale: clipFactor(norm, training.clip) / training.accumulate,
   };

@@ -36,6 +36,8 @@ export interface StepperParts {
   readonly optimizer: Optimizer;
   /** The model's weights, for their names and shapes. */
   readonly weights: Weights;
+  /** Returns the learning rate after so many steps (default: that of the recipe's schedule). */
+  readonly learningRateAt?: ((step: number) => number) | undefined;
 }
 
 /** Takes steps. */

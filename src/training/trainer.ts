@@ -110,11 +110,14 @@ async function trainRanks(options: TrainingOptions, ranks: Ranks): Promise<Train
   }
 }
 
-async function startingPoint(options: TrainingOptions): Promise<TrainingPoint> {
+/** Makes the state before the first step: random weights, or those that the recipe begins with. */
+export async function startingPoint(options: StartingOptions): Promise<TrainingPoint> {
   return { step: 0, position: 0, state: initialState(await startingWeights(options)) };
 }
 
-async function startingWeights(options: TrainingOptions): Promise<Weights> {
+type StartingOptions = Pick<TrainingOptions, 'recipe' | 'config' | 'signal' | 'locateModel'>;
+
+async function startingWeights(options: StartingOptions): Promise<Weights> {
   const { config, signal, locateModel = async (name) => name } = options;
   const { seed, initFrom } = options.recipe.training;
   return initFrom === undefined

@@ -66,7 +66,9 @@ export interface TrainingHooks {
 }
 
 /** What is trained, on what, and from which point. */
-export interface LoopOptions extends Omit<NoisedBatchesOptions, 'start'> {
+export interface LoopOptions
+  extends Omit<NoisedBatchesOptions, 'start'>,
+    Pick<StepperParts, 'learningRateAt'> {
   readonly device: Device;
   /**
    * Where the weights are stepped; by default where gradients are computed. The optimizer's moments stay there.
@@ -114,7 +116,8 @@ export async function runTraining(options: LoopOptions): Promise<TrainingPoint> 
   };
   const pass = await compileGradientPass(device, config, training.batch, training.activations);
   const optimizer = await compileOptimizer(optimizerDevice, training);
-  const stepper = team.createStepper({ recipe, pass, optimizer, weights: point.state.weights });
+  const { weights } = point.state;
+  const stepper = team.createStepper({ ...options, pass, optimizer, weights });
   const source =
     options.batchesFrom?.(point) ??
     noisedBatches({ recipe, config, dataset, start: point, ...defined({ signal, share }) });
@@ -223,7 +226,8 @@ const alone: Team = {
 };
 
 /** One optimizer step over `accumulate` micro-batches. The state changes only after the last of them. */
-function createStepper({ recipe, pass, optimizer, weights }: StepperParts): Stepper {
+function createStepper(parts: StepperParts): Stepper {
+  const { recipe, pass, optimizer, weights } = parts;
   const { training } = recipe;
   const gradients = zerosLike(weights);
   const part = training.accumulate > 1 ? zerosLike(weights) : gradients;
@@ -239,7 +243,7 @@ function createStepper({ recipe, pass, optimizer, weights }: StepperParts): Step
       if (part !== gradients) accumulate(gradients, part, micro === 0);
     }
     const norm = (await optimizer.norm(gradients)) / training.accumulate;
-    const settings = stepSettings(recipe, step, loss, norm);
+    const settings = stepSettings(parts, step, loss, norm);
     const groups = isLogged(recipe, step) ? gradientSquares() : undefined;
     groups?.add(gradients);
     whole = false;
