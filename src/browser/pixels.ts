@@ -12,7 +12,7 @@ interface Canvas {
     drawImage(image: Bitmap, x: number, y: number): void;
     getImageData(x: number, y: number, width: number, height: number): { readonly data: Uint8ClampedArray };
   };
-  convertToBlob(options: { type: string }): Promise<Blob>;
+  convertToBlob(options: { type: string; quality?: number | undefined }): Promise<Blob>;
 }
 
 /** Red, green, blue and alpha of each pixel, row by row. */
@@ -41,19 +41,23 @@ export function encodePng(width: number, height: number, rgba: Uint8ClampedArray
   return encodeCanvas(width, height, rgba, 'image/png');
 }
 
-/** Returns a file of pixels as {@link rgbaFromImage} gives them; PNG if the browser cannot write the type. */
+/**
+ * Returns a file of pixels as {@link rgbaFromImage} gives them; PNG if the browser cannot write the type.
+ * @param quality of WebP and JPEG, 0 to 1 (default: the browser's own); Chromium writes WebP of 1 without loss
+ */
 export function encodeCanvas(
   width: number,
   height: number,
   rgba: Uint8ClampedArray,
   type: string,
+  quality?: number,
 ): Promise<Blob> {
   const canvas = new browser.OffscreenCanvas(width, height);
   const context = canvas.getContext('2d');
   const pixels = context.createImageData(width, height);
   pixels.data.set(rgba);
   context.putImageData(pixels, 0, 0);
-  return canvas.convertToBlob({ type });
+  return canvas.convertToBlob({ type, quality });
 }
 
 /** Reads an image file into RGB pixels, as they are stored. @throws {FormatError} if the browser cannot read it. */

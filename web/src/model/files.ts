@@ -1,6 +1,6 @@
 /** @file Files to keep, and files that were dropped. */
 
-import { encodePng } from '../../../src/browser/pixels.ts';
+import { encodeCanvas } from '../../../src/browser/pixels.ts';
 import { enlarged, type Frame } from './frame.ts';
 
 /** Shortest side of downloads: small images are enlarged. */
@@ -10,9 +10,15 @@ function factorOf({ width, height }: Frame): number {
   return Math.max(1, Math.round(SIDE / Math.min(width, height)));
 }
 
-export async function savePng(frame: Frame, name: string): Promise<void> {
+/** Safari reads WebP, but does not write it. */
+export function writesWebp(): boolean {
+  return document.createElement('canvas').toDataURL('image/webp').startsWith('data:image/webp');
+}
+
+/** Saves a frame as an image file, without loss where the browser can. */
+export async function saveImage(frame: Frame, name: string, format: 'png' | 'webp'): Promise<void> {
   const { width, height, data } = enlarged(frame, factorOf(frame));
-  save(await encodePng(width, height, data), `${name}.png`);
+  save(await encodeCanvas(width, height, data, `image/${format}`, 1), `${name}.${format}`);
 }
 
 /** Frames enlarged and without holes, as an encoder of video takes them. */

@@ -5,7 +5,7 @@ import { at } from '../../../src/at.ts';
 import type { ModelCard } from '../engine/engine.ts';
 import type { LocalEngine } from '../engine/local.ts';
 import type { Decoded } from '../model/decoded.ts';
-import { save, savePng, videoFrames } from '../model/files.ts';
+import { save, saveImage, videoFrames, writesWebp } from '../model/files.ts';
 import { paintFrames } from '../model/painting.ts';
 import type { Run } from '../model/run.ts';
 import { className } from './ClassPicker.tsx';
@@ -29,11 +29,13 @@ export function Results({ run, model, local, history, decoded, pending }: Result
   const [problem, setProblem] = useState<string>();
   const frames = useMemo(() => paintFrames(run.config, run.blocks, undefined, decoded), [run, decoded]);
   const isVideo = frames.length > 1;
+  const hasWebp = useMemo(() => !isVideo && writesWebp(), [isVideo]);
   const name = `${className(model, run.order.label)} ${run.order.seed}`.replace(/\W+/g, '-').toLowerCase();
   const guarded = (work: Promise<void>): void => {
     setProblem(undefined);
     work.catch((error: Error) => setProblem(error.message));
   };
+  const saveAs = (format: 'png' | 'webp'): void => guarded(saveImage(at(frames, 0), name, format));
   async function saveMp4(): Promise<void> {
     const making = history.flatMap(({ config, blocks, live }) => paintFrames(config, blocks, live, decoded));
     const large = videoFrames(isVideo ? frames : making);
@@ -48,9 +50,14 @@ export function Results({ run, model, local, history, decoded, pending }: Result
     <div class="results">
       <h2>Download</h2>
       <div class="row">
-        <button type="button" disabled={pending} onClick={() => guarded(savePng(at(frames, 0), name))}>
+        <button type="button" disabled={pending} onClick={() => saveAs('png')}>
           {isVideo ? 'First frame as PNG' : 'PNG'}
         </button>
+        {hasWebp && (
+          <button type="button" disabled={pending} onClick={() => saveAs('webp')}>
+            WebP
+          </button>
+        )}
         <button
           type="button"
           disabled={pending || (!isVideo && history.length === 0)}
