@@ -13,7 +13,8 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import sharp from 'sharp';
-import { AVATAR_STYLES, type AvatarStyle } from './avatars/styles.ts';
+import { get } from '../src/at.ts';
+import { AVATAR_STYLES, type AvatarStyle, licenceAddress } from './avatars/styles.ts';
 
 /** Later versions need Node 22. */
 const VERSION = '9.4.3';
@@ -46,10 +47,20 @@ if (folder === undefined) {
   process.exit(2);
 }
 
+/** What a generator says of itself. */
+interface Generator {
+  readonly meta: {
+    readonly title: string;
+    readonly creator: string;
+    readonly source: string;
+    readonly license: { readonly name: string; readonly url: string };
+  };
+}
+
 /** The part of DiceBear that is used here. */
 interface DiceBear {
-  readonly createAvatar: (style: unknown, options: object) => { toString(): string };
-  readonly styles: Readonly<Record<string, unknown>>;
+  readonly createAvatar: (style: Generator, options: object) => { toString(): string };
+  readonly styles: Readonly<Record<string, Generator>>;
 }
 
 async function openGenerators(): Promise<DiceBear> {
@@ -67,22 +78,31 @@ async function openGenerators(): Promise<DiceBear> {
   return { createAvatar: core.createAvatar, styles };
 }
 
+/** Returns the generator of a style. @throws {Error} if its author or licence is not the one that is recorded here. */
+function generatorOf({ styles }: DiceBear, style: AvatarStyle): Generator {
+  const generator = get(styles, style.generator);
+  const { title, creator, source, license } = generator.meta;
+  const found = [title, creator, source, license.name, license.url];
+  const recorded = [style.title, style.author, style.source, style.licence, licenceAddress(style)];
+  if (found.join() === recorded.join()) return generator;
+  throw new Error(`${style.name}: expected ${recorded.join(', ')}; the generator states ${found.join(', ')}`);
+}
+
 /** Draws the missing images of a class. */
-async function drawClass(
-  { createAvatar, styles }: DiceBear,
-  style: AvatarStyle,
-  into: string,
-): Promise<void> {
+async function drawClass(dicebear: DiceBear, style: AvatarStyle, into: string): Promise<void> {
+  const generator = generatorOf(dicebear, style);
   mkdirSync(into, { recursive: true });
   const present = new Set(await readdir(into));
   const numbers = Array.from({ length: perClass }, (_, i) => first + i);
   const missing = numbers.filter((number) => !present.has(fileName(number)));
   const draw = async (number: number): Promise<void> => {
-    const svg = createAvatar(styles[style.generator], {
-      seed: `${style.name} ${number}`,
-      size: OVERSAMPLING * size,
-      backgroundColor: BACKGROUNDS,
-    }).toString();
+    const svg = dicebear
+      .createAvatar(generator, {
+        seed: `${style.name} ${number}`,
+        size: OVERSAMPLING * size,
+        backgroundColor: BACKGROUNDS,
+      })
+      .toString();
     const image = sharp(Buffer.from(svg)).resize(size, size).flatten({ background: '#fff' });
     const file = join(into, fileName(number));
     await writeFile(`${file}.part`, await image.png().toBuffer());

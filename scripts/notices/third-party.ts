@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { avatarNotices } from './avatars.ts';
 import { BUNDLES, type Bundle, LIBVIPS_NOTE, type Part } from './bundled.ts';
 import { libvipsParts } from './libvips.ts';
 import { withoutParentheses } from './licences.ts';
@@ -22,7 +23,7 @@ interface Line extends NoticedPackage {
  * @throws {Error} if a licence is not known, or a text is missing
  */
 export function packageNotices(root: string): string {
-  return notices(lines(root), {
+  const text = notices(lines(root), {
     title: 'Third-party notices',
     intro:
       'acdit is under the MIT licence (see LICENSE). npm installs these packages with it; their licences are below, and so is\n' +
@@ -30,6 +31,7 @@ export function packageNotices(root: string): string {
       'Written by `npm run notices`: do not edit.',
     bundles: { [LIBVIPS]: libvips(root) },
   });
+  return text.replace('\n## Licence texts\n', () => `\n${avatarNotices()}\n\n## Licence texts\n`);
 }
 
 /**

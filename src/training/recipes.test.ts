@@ -21,6 +21,7 @@ const imageNet: DatasetTraits = {
 const ucf101: DatasetTraits = { ...imageNet, classNames: names(101), sampleShape: [16, 4, 32, 32] };
 /** What each recipe's data is like. */
 const data: Readonly<Record<string, DatasetTraits>> = {
+  avatars: { classNames: names(10), sampleShape: [1, 3, 64, 64] },
   'fashion-mnist': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
   'fashion-mnist-debiased': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
   'fashion-mnist-longer': { classNames: names(10), sampleShape: [1, 1, 32, 32] },
@@ -120,6 +121,12 @@ describe('the recipes that are shipped', () => {
     expect(config).toMatchObject({ patch: 2, blocks: 4, blockSize: 1024, squareBlocks: false, frames: 16 });
     expect(config).toMatchObject({ positionSplit: [2, 3, 3], guidance: 2.5 });
     expect(parameterCount(config)).toBe(parameters);
+  });
+
+  it('avatars is small enough to be shipped', () => {
+    const config = recipeModel(read('avatars.json'), data.avatars);
+    expect(config).toMatchObject({ channels: 3, blocks: 4, blockSize: 16, prediction: 'sample' });
+    expect(2 * parameterCount(config)).toBeLessThan(20e6);
   });
 
   it('moving-fashion-mnist is small enough to be shipped', () => {
