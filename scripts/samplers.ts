@@ -2,11 +2,13 @@
  * @file Compares ways to sample from a bundled model: quality against passes per block, of its default and of its tuned
  * solver (`solver.json`). Prints a table, and writes results.json and quality.svg. Can be interrupted and resumed.
  *
- *     npm run samplers -- DATA OUT [--count 10000] [--exact 100] [--rows NAME,NAME] [--video] [--model FOLDER]
- *         [--precision int8]
+ *     npm run samplers -- DATA OUT [--count 10000] [--exact 100] [--rows NAME,NAME] [--video] [--model MODEL]
+ *         [--network NAME] [--real DATA] [--precision int8]
  *
- * DATA is the folder of Fashion-MNIST; its test images are the reference. With --video, the first and last frame of each
- * clip are judged, each cut to the item in it. `--exact` samples are compared with an exact solution of 200 steps.
+ * DATA is the folder of Fashion-MNIST, whose test images are the reference, or, for another --model and --network, images
+ * as `acdit evaluate` takes them. With --video, the first and last frame of each clip are judged, each cut to the item in
+ * it. `--exact` samples are compared with an exact solution of 200 steps. `--real` are images of a training set, of which
+ * as many are measured as samples: what a perfect model would reach.
  */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,14 +16,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { processor } from '../bench/processor.ts';
 import { openModel, type StoredModel } from '../src/checkpoints/load.ts';
-import type { SolverFile } from '../src/checkpoints/solver-file.ts';
 import { ArgumentError } from '../src/errors.ts';
 import { closingAfter } from '../src/io/byte-source.ts';
-import { bundledModel, evaluateSamples, sampleNpz } from '../src/runs/index.ts';
+import type { AcditConfig } from '../src/models/acdit/config.ts';
+import { evaluateSamples, sampleNpz } from '../src/runs/index.ts';
 import { openCpu } from '../src/runtime/node.ts';
 import { PRECISIONS } from '../src/sampling/precision.ts';
 import { exactness } from './samplers/exactness.ts';
 import { cutFrames, referenceFrames } from './samplers/frames.ts';
+import { realImages } from './samplers/images-npz.ts';
 import { qualityPlot } from './samplers/plot.ts';
 import { type Row, type RowResult, rowsOf } from './samplers/rows.ts';
 
@@ -32,7 +35,10 @@ const { values, positionals } = parseArgs({
     exact: { type: 'string', default: '100' },
     rows: { type: 'string' },
     video: { type: 'boolean', default: false },
+    /** A bundled model or a folder (default: fashion-mnist, or moving-fashion-mnist with --video). */
     model: { type: 'string' },
+    network: { type: 'string', default: 'fashion-mnist' },
+    real: { type: 'string' },
     precision: { type: 'string', default: 'fp32' },
     threads: { type: 'string', default: '1' },
   },
@@ -59,9 +65,20 @@ async function metricsOf(model: StoredModel, row: Row, reference: string): Promi
   const count = Number(values.count);
   const perClass = Math.ceil(count / model.config.classes);
   await sampleNpz({ model, device, npz, perClass, seed: 0, precision, ...row.settings });
-  const samples = values.video ? await cutFrames(npz, join(out, `${row.name}-frames.npz`)) : npz;
-  const { metrics } = await evaluateSamples({ reference, samples, device, network: 'fashion-mnist' });
+  return compared(reference, values.video ? await cutFrames(npz, join(out, `${row.name}-frames.npz`)) : npz);
+}
+
+async function compared(reference: string, samples: string): Promise<RowResult['metrics']> {
+  const { metrics } = await evaluateSamples({ reference, samples, device, network: values.network });
   return JSON.parse(JSON.stringify(metrics));
+}
+
+/** Measures `count` real images like samples. @returns a line of the table */
+async function measureReal(config: AcditConfig, data: string, reference: string): Promise<string> {
+  const metrics = await once(`real-${values.count}.json`, async () =>
+    compared(reference, await realImages(data, config, Number(values.count), join(out, 'real.npz'))),
+  );
+  return line(['real images', '', ...METRICS.map(([, show]) => show(metrics)), '', '']);
 }
 
 async function measure(model: StoredModel, row: Row, reference: string): Promise<RowResult> {
@@ -73,13 +90,19 @@ async function measure(model: StoredModel, row: Row, reference: string): Promise
   return { ...row, ...exact, samples: Number(values.count), metrics };
 }
 
-const COLUMNS: readonly (readonly [string, (row: RowResult) => string])[] = [
+type Column<T> = readonly [name: string, show: (of: T) => string];
+
+const METRICS: readonly Column<RowResult['metrics']>[] = [
+  ['Fréchet distance', ({ frechetDistance = Number.NaN }) => frechetDistance.toFixed(2)],
+  ['label accuracy', ({ labelAccuracy = Number.NaN }) => `${(100 * labelAccuracy).toFixed(1)}%`],
+  ['precision', ({ precision = Number.NaN }) => precision.toFixed(3)],
+  ['recall', ({ recall = Number.NaN }) => recall.toFixed(3)],
+];
+
+const COLUMNS: readonly Column<RowResult>[] = [
   ['sampler', ({ title }) => title],
   ['passes per block', ({ passes }) => passes.toFixed(1)],
-  ['Fréchet distance', ({ metrics }) => (metrics.frechetDistance ?? Number.NaN).toFixed(2)],
-  ['label accuracy', ({ metrics }) => `${(100 * (metrics.labelAccuracy ?? Number.NaN)).toFixed(1)}%`],
-  ['precision', ({ metrics }) => (metrics.precision ?? Number.NaN).toFixed(3)],
-  ['recall', ({ metrics }) => (metrics.recall ?? Number.NaN).toFixed(3)],
+  ...METRICS.map(([name, show]): Column<RowResult> => [name, ({ metrics }) => show(metrics)]),
   [
     'PSNR, median / worst tenth',
     ({ psnr }) => `${psnr.median.toFixed(1)} / ${psnr.worstTenth.toFixed(1)} dB`,
@@ -87,8 +110,11 @@ const COLUMNS: readonly (readonly [string, (row: RowResult) => string])[] = [
   ['processor seconds per sample', ({ seconds }) => seconds.toFixed(3)],
 ];
 
+function line(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`;
+}
+
 function table(results: readonly RowResult[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   return [
     line(COLUMNS.map(([name]) => name)),
     line(COLUMNS.map(() => '---')),
@@ -96,12 +122,12 @@ function table(results: readonly RowResult[]): string {
   ].join('\n');
 }
 
-const model = await openModel(values.model ?? bundledModel(values.video ? 'video' : 'image'));
+const model = await openModel(values.model ?? (values.video ? 'moving-fashion-mnist' : 'fashion-mnist'));
 await closingAfter(model.archive, async () => {
-  const tuned = (await model.tunedSolver?.()) as SolverFile;
-  const reference = values.video
-    ? await referenceFrames(data, join(out, 'reference-frames.npz'))
-    : join(data, 't10k-images-idx3-ubyte.gz');
+  const tuned = (await model.describedSolver?.()) && (await model.tunedSolver?.());
+  const testImages = join(data, 't10k-images-idx3-ubyte.gz');
+  const images = existsSync(testImages) ? testImages : data;
+  const reference = values.video ? await referenceFrames(data, join(out, 'reference-frames.npz')) : images;
   const wanted = values.rows?.split(',');
   const rows = rowsOf(model.config, tuned).filter(({ name }) => !wanted || wanted.includes(name));
   const results: RowResult[] = [];
@@ -111,6 +137,7 @@ await closingAfter(model.archive, async () => {
     console.error(table(results.slice(-1)).split('\n').at(-1));
   }
   writeFileSync(join(out, 'quality.svg'), qualityPlot(results));
-  console.log(`${values.count} samples, ${processor()}\n\n${table(results)}`);
+  const real = values.real ? `\n${await measureReal(model.config, values.real, reference)}` : '';
+  console.log(`${values.count} samples, ${processor()}\n\n${table(results)}${real}`);
 });
 await device.dispose();

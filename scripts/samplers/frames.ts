@@ -3,15 +3,14 @@
 import { existsSync } from 'node:fs';
 import { at, take, uint8At } from '../../src/at.ts';
 import { openDataset } from '../../src/data/open.ts';
-import { encodeNpz, openNpz } from '../../src/formats/npz.ts';
-import { writeFileAtomically } from '../../src/io/atomic-write.ts';
+import { openNpz } from '../../src/formats/npz.ts';
 import { closingAfter } from '../../src/io/byte-source.ts';
 import { openFile } from '../../src/io/file-source.ts';
 import { imageFromSamples } from '../../src/media/image.ts';
 import { type Image, withChannels } from '../../src/media/pixels.ts';
 import { crop, resize } from '../../src/media/resize.ts';
 import { Generator } from '../../src/tensor/generator.ts';
-import { tensor } from '../../src/tensor/tensor.ts';
+import { writeImages } from './images-npz.ts';
 
 /** The data of the bundled video model, as in its recipe. */
 const CLIPS = { kind: 'moving-idx', imageSize: 32, itemSize: 18, speed: [0.5, 1], frames: 16 } as const;
@@ -34,7 +33,11 @@ export async function cutFrames(clips: string, path: string): Promise<string> {
     return { width, height, channels: 3, data: (data as Uint8Array).subarray(start, start + size) };
   };
   const items = Array.from({ length: count }, (_, clip) => [frame(clip, 0), frame(clip, frames - 1)]).flat();
-  await writeImages(path, items, (i) => at(labels, Math.floor(i / 2)));
+  await writeImages(
+    path,
+    items.map(itemOf),
+    items.map((_, i) => at(labels, Math.floor(i / 2))),
+  );
   return path;
 }
 
@@ -55,23 +58,8 @@ export async function referenceFrames(data: string, path: string): Promise<strin
       labels.push(sample.label);
     }
   }
-  await writeImages(path, items, (i) => at(labels, i));
+  await writeImages(path, items.map(itemOf), labels);
   return path;
-}
-
-async function writeImages(
-  path: string,
-  frames: readonly Image[],
-  labelOf: (i: number) => number,
-): Promise<void> {
-  const pixels = new Uint8Array(frames.length * SIDE ** 2 * 3);
-  for (const [i, frame] of frames.entries()) pixels.set(itemOf(frame).data, i * SIDE ** 2 * 3);
-  const labels = BigInt64Array.from(frames, (_, i) => BigInt(labelOf(i)));
-  const bytes = await encodeNpz({
-    arr_0: tensor('uint8', [frames.length, SIDE, SIDE, 3], pixels),
-    arr_1: tensor('int64', [frames.length], labels),
-  });
-  await writeFileAtomically(path, (write) => write(bytes));
 }
 
 /** Returns the brightest window of the item's size, as large as the classifier's images. */

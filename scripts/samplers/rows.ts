@@ -34,22 +34,26 @@ export interface RowResult extends Row, Exactness {
 const DEFAULT_STEPS = [25, 12, 7, 5];
 const EVEN_STEPS = 10;
 
-/** Returns the ways to sample from a model, the default first. */
-export function rowsOf(config: AcditConfig, tuned: SolverFile): Row[] {
-  const { guidance } = tuned;
+/** Returns the ways to sample from a model, the default first; `tuned` is its solver, if it has one. */
+export function rowsOf(config: AcditConfig, tuned: SolverFile | undefined): Row[] {
   const row = (name: string, title: string, settings: SettingsRequest, curve?: Row['curve']): Row => {
-    const passes = meanPasses(planSampling(config, { labels: [0], tuned, ...settings }));
+    const passes = meanPasses(planSampling(config, { labels: [0], ...(tuned && { tuned }), ...settings }));
     return { name, title, passes, settings, ...(curve && { curve }) };
   };
   const even: SettingsRequest = { steps: EVEN_STEPS, timesteps: 'logsnr' };
-  return [
+  const plain = [
     ...DEFAULT_STEPS.map((steps) => row(`default-${steps}`, `${steps} uniform steps`, { steps }, 'uniform')),
     row(`logsnr-${EVEN_STEPS}`, `${EVEN_STEPS} logSNR steps`, even),
+  ];
+  if (!tuned) return plain;
+  const { guidance, solvers } = tuned;
+  return [
+    ...plain,
     row(`logsnr-${EVEN_STEPS}-guided`, `${EVEN_STEPS} logSNR steps, the tuned guidance`, {
       ...even,
       guidance,
     }),
-    ...tuned.solvers.map(({ steps }) =>
+    ...solvers.map(({ steps }) =>
       row(`tuned-${steps}`, `tuned, ${steps} steps`, { steps, solver: 'tuned', guidance }, 'tuned'),
     ),
   ];
