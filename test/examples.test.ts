@@ -264,7 +264,7 @@ const AI_7 = `
     experimental_getVideoStatus as getVideoStatus,
     experimental_startVideo as startVideo,
   } from 'ai7';
-  const server = acditApp();
+  const server = acditApp({ models: ['fashion-mnist', 'moving-fashion-mnist'] });
   const acdit = createAcdit({ fetch: async (url, init) => server.fetch(new Request(url, init)) });
   const options = { prompt: 'sneaker', providerOptions: { acdit: { steps: 1 } } };
   const { image, warnings } = await generateImage({ model: acdit('fashion-mnist'), ...options });

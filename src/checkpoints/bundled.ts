@@ -1,15 +1,7 @@
-/** @file The models that come with the package (Node only). */
+/** @file The folders of the models that come with the package (Node only). */
 
 import { fileURLToPath } from 'node:url';
-
-/** What a model makes. */
-export type ModelKind = 'image' | 'video';
-
-/** Names of the models' folders and of their recipes. */
-export const BUNDLED_MODELS: Readonly<Record<ModelKind, string>> = {
-  image: 'fashion-mnist',
-  video: 'moving-fashion-mnist',
-};
+import { BUNDLED_MODELS } from './bundled-names.ts';
 
 /** `src/checkpoints` and `dist/checkpoints` are equally deep in the package. */
 const MODELS = new URL('../../models/', import.meta.url);
@@ -21,5 +13,5 @@ export function bundledFolder(name: string): string {
 
 /** Returns the path of the bundled model of a name; undefined if there is none. */
 export function bundledPath(name: string): string | undefined {
-  return Object.values(BUNDLED_MODELS).includes(name) ? bundledFolder(name) : undefined;
+  return BUNDLED_MODELS.includes(name) ? bundledFolder(name) : undefined;
 }

@@ -1,8 +1,10 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { saveTiny, tinyPixels } from '../../test/support/tiny-model.ts';
 import { CheckpointError } from '../errors.ts';
+import { BUNDLED_CLASSIFIERS, BUNDLED_MODELS, DEFAULT_MODELS } from './bundled-names.ts';
 import { loadModel, openAutoencoder, openModel } from './index.ts';
 
 async function message(promise: Promise<unknown>): Promise<string> {
@@ -19,7 +21,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength);
 
 describe('the name of a bundled model', () => {
-  it.each(['fashion-mnist', 'moving-fashion-mnist'])('stands for its path: %s', async (name) => {
+  it.each(BUNDLED_MODELS)('stands for its path: %s', async (name) => {
     const [named, found] = [await loadModel(name), await loadModel(`models/${name}`)];
     const { weights, ...rest } = named;
     const { weights: others, ...expected } = found;
@@ -30,6 +32,13 @@ describe('the name of a bundled model', () => {
     );
     expect(differs).toEqual([]);
     expect(named.tuned).toBeDefined();
+  });
+
+  it('is that of each folder of models that holds one, the default ones among them', () => {
+    const folders = readdirSync('models').filter((name) => existsSync(`models/${name}/model.safetensors`));
+    const classifiers = BUNDLED_CLASSIFIERS.map((name) => `${name}-classifier`);
+    expect([...BUNDLED_MODELS, ...classifiers].sort()).toEqual(folders.sort());
+    expect(BUNDLED_MODELS).toEqual(expect.arrayContaining(Object.values(DEFAULT_MODELS)));
   });
 
   it('stands for a path of that name, if there is one', async () => {

@@ -10,7 +10,7 @@ import { closingAfter } from '../io/byte-source.ts';
 import { CLIP_RESIZINGS } from '../models/i3d/i3d.ts';
 import { PREPROCESSINGS } from '../models/inception/inception.ts';
 import { evaluateOnRanks, evaluateSamples, writeEvaluationReport } from '../runs/evaluate.ts';
-import { FASHION_MNIST, I3D, INCEPTION } from '../runs/feature-network.ts';
+import { I3D, INCEPTION, NETWORKS } from '../runs/feature-network.ts';
 import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice } from './device.ts';
 import { choiceFlag, countFlag, type Flags, fileFlag, realNumber } from './flags.ts';
@@ -20,7 +20,7 @@ import { overwriteFlags, pixelFlags } from './shared-flags.ts';
 const evaluateFlags = {
   network: {
     value: 'NAME',
-    help: `${INCEPTION}, ${I3D}, ${FASHION_MNIST} or a classifier's folder (default: ${INCEPTION}, for videos ${I3D})`,
+    help: `${NETWORKS.join(', ')} or a classifier's folder (default: ${INCEPTION}, for videos ${I3D})`,
   },
   inception: { value: 'FILE', help: 'weights of the Inception network: .pth, .pb or .safetensors' },
   preprocessing: choiceFlag(

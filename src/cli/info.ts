@@ -1,6 +1,7 @@
 /** @file `acdit info`: a model's size and layout, and its attention plan as text and as a drawing. */
 
 import { dirname } from 'node:path';
+import { DEFAULT_MODELS } from '../checkpoints/bundled-names.ts';
 import type { StoredModel } from '../checkpoints/load.ts';
 import type { SolverFile } from '../checkpoints/solver-file.ts';
 import type { Ranks } from '../distributed/communicator.ts';
@@ -62,8 +63,8 @@ export const command = defineCommand({
   positionals: ['[MODEL]'],
   summary:
     'Describe a model: parameters by part, tokens, blocks, and the memory and compute to sample and to train. The\n' +
-    'speed of this machine is measured in a second, to estimate times. Weights are not read. Without MODEL, the\n' +
-    'bundled image model is described.',
+    'speed of this machine is measured in a second, to estimate times. Weights are not read. Without MODEL,\n' +
+    `${DEFAULT_MODELS.image} is described.`,
   flags: infoFlags,
   examples: ['acdit info', 'acdit info ACDiT-XL-img --batch 8', 'acdit info --size XL --plan'],
   run: async ({ values, given, positionals }, context) => {

@@ -1,6 +1,7 @@
 /** @file `acdit sample`: images or videos from a model. */
 
 import { readFile } from 'node:fs/promises';
+import { DEFAULT_MODELS } from '../checkpoints/bundled-names.ts';
 import { solverChoices } from '../diffusion/solvers/index.ts';
 import { TIMESTEP_SPACINGS } from '../diffusion/timesteps.ts';
 import { onEach } from '../distributed/agree.ts';
@@ -104,7 +105,7 @@ const sampleFlags = {
     '.npz',
     'write one file for acdit evaluate: arr_0 uint8 (N, H, W, 3), arr_1 labels; resumes if interrupted',
   ),
-  video: { help: 'without MODEL: the bundled video model' },
+  video: { help: `without MODEL: ${DEFAULT_MODELS.video} instead of ${DEFAULT_MODELS.image}` },
   ckpt: { value: 'FILE', help: 'another way to give MODEL, as in the official scripts' },
   ...checkpointFlags,
   precision: precisionFlag,
@@ -140,10 +141,10 @@ export const command = defineCommand({
   summary:
     'Sample images (PNG) or videos, and write a grid of them, whose path is printed last. MODEL is the name of a bundled\n' +
     'model, a model folder, a .safetensors file in one, an official .pt, or a model of the Hugging Face Hub: ACDiT-XL-img,\n' +
-    'owner/repo/file. Without MODEL, the bundled image model is used; with --video, the bundled video model.',
+    `owner/repo/file. Without MODEL, ${DEFAULT_MODELS.image} is used; with --video, ${DEFAULT_MODELS.video}.`,
   flags: sampleFlags,
   examples: [
-    'acdit sample --labels sneaker,bag --seed 1',
+    'acdit sample fashion-mnist --labels sneaker,bag --seed 1',
     'acdit sample --video --labels sneaker --format webp',
     'acdit sample ACDiT-XL-img --labels 207,360 --cfg 1.5',
   ],

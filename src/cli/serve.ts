@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DEFAULT_MODELS } from '../checkpoints/bundled-names.ts';
 import { packageVersion } from '../package-version.ts';
 import { requireSamplingMemory } from '../runs/checks.ts';
 import { bundledModel, decoderPath, hubModelName, modelPath } from '../runs/model-path.ts';
@@ -109,7 +110,8 @@ export const command = defineCommand({
   positionals: ['[MODEL…]'],
   summary:
     "Serve models over HTTP: OpenAI's image and video API, and streams of blocks as they are made. MODEL is as for acdit\n" +
-    'sample, or NAME=MODEL to choose what clients call it. Without MODEL, the bundled models are served.',
+    'sample, or NAME=MODEL to choose what clients call it. Without MODEL,\n' +
+    `${DEFAULT_MODELS.image} and ${DEFAULT_MODELS.video} are served.`,
   flags: serveFlags,
   examples: ['acdit serve', 'acdit serve fashion-mnist clips=runs/my-clips --port 9000'],
   run: async ({ values, positionals: names }, context) => {

@@ -1,5 +1,6 @@
 /** @file Flags that several commands have, and what they stand for. */
 
+import { DEFAULT_MODELS } from '../checkpoints/bundled-names.ts';
 import type { StoredModel } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { ArgumentError } from '../errors.ts';
@@ -73,14 +74,14 @@ export function openChosenModel(
 }
 
 /**
- * Returns the model that is named, or else the bundled image model, or the bundled video model if `video`.
+ * Returns the model that is named, or else the default image model, or the default video model if `video`.
  * @param flag what asks for the video model, for the message.
  * @throws {ArgumentError} if both are given.
  */
 export function namedOrBundled(named: string | undefined, video = false, flag = '--video'): string {
   if (named !== undefined && video) {
     throw new ArgumentError(
-      `${flag} stands for the bundled video model; give either it or MODEL (${named}), not both`,
+      `${flag} stands for ${DEFAULT_MODELS.video}; give either it or MODEL (${named}), not both`,
     );
   }
   return named ?? bundledModel(video ? 'video' : 'image');

@@ -1,8 +1,9 @@
 /** @file `acdit tune`: fits a solver to a model. */
 
+import { DEFAULT_MODELS } from '../checkpoints/bundled-names.ts';
 import { ArgumentError } from '../errors.ts';
 import { closingAfter } from '../io/byte-source.ts';
-import { FASHION_MNIST, I3D, INCEPTION } from '../runs/feature-network.ts';
+import { NETWORKS } from '../runs/feature-network.ts';
 import { modelPath } from '../runs/model-path.ts';
 import { REFERENCE_STEPS, TUNED_STEPS, TUNING_SAMPLES, TUNING_SEED, tuneModel } from '../runs/tune.ts';
 import { type GuidanceSearch, SEARCH_SAMPLES } from '../runs/tune-guidance.ts';
@@ -30,7 +31,7 @@ const tuneFlags = {
   ...guidanceFlags,
   network: {
     value: 'NAME',
-    help: `first search for the best guidance, by features of this network: ${INCEPTION}, ${I3D}, ${FASHION_MNIST} or a classifier's folder`,
+    help: `first search for the best guidance, by features of this network: ${NETWORKS.join(', ')} or a classifier's folder`,
   },
   reference: {
     value: 'PATH',
@@ -56,7 +57,7 @@ const tuneFlags = {
   }),
   seed: countFlag("random seed of the samples' noise", { minimum: 0, default: TUNING_SEED }),
   batch: countFlag('samples per pass (default: 16, fewer if the cache would exceed 1 GB)'),
-  video: { help: 'without MODEL: the bundled video model' },
+  video: { help: `without MODEL: ${DEFAULT_MODELS.video} instead of ${DEFAULT_MODELS.image}` },
   ...checkpointFlags,
   precision: precisionFlag,
   ...overwriteFlags,

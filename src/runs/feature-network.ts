@@ -2,6 +2,7 @@
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { BUNDLED_CLASSIFIERS } from '../checkpoints/bundled-names.ts';
 import { loadClassifier } from '../checkpoints/classifier.ts';
 import { I3D_FILES, openI3d } from '../checkpoints/i3d.ts';
 import { INCEPTION_FILES, openInception } from '../checkpoints/inception.ts';
@@ -24,14 +25,14 @@ import { bundledClassifier } from './model-path.ts';
 export const INCEPTION = 'inception';
 /** Name of the FVD's network. */
 export const I3D = 'i3d';
-/** Name of the bundled classifier. */
-export const FASHION_MNIST = 'fashion-mnist';
+/** All names of networks; a bundled classifier has that of the model whose images it knows. */
+export const NETWORKS: readonly string[] = [INCEPTION, I3D, ...BUNDLED_CLASSIFIERS];
 
 /** Which network an evaluation compares by, and how images or videos are prepared for it. */
 export interface NetworkOptions {
   /**
-   * `inception`, `i3d`, `fashion-mnist` (the bundled classifier), or the folder of a classifier (default: inception, or i3d
-   * for videos).
+   * `inception`, `i3d`, `fashion-mnist` or `avatars` (the bundled classifiers), or the folder of a classifier (default:
+   * inception, or i3d for videos).
    */
   readonly network?: string | undefined;
   /** Weights of the Inception network (default: where {@link inceptionPath} finds them). */
@@ -71,7 +72,8 @@ export async function openFeatureNetwork(
       inceptionNetwork(device, stored, preprocessing),
     );
   }
-  return classifierNetwork(device, await loadClassifier(name === FASHION_MNIST ? bundledClassifier() : name));
+  const isBundled = BUNDLED_CLASSIFIERS.includes(name);
+  return classifierNetwork(device, await loadClassifier(isBundled ? bundledClassifier(name) : name));
 }
 
 /** Environment variables, such as `process.env`. */

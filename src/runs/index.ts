@@ -1,6 +1,6 @@
 /** @file What the commands do, without a terminal: `acdit/runs`. */
 
-export type { ModelKind } from '../checkpoints/bundled.ts';
+export type { ModelKind } from '../checkpoints/bundled-names.ts';
 export type { PerSet } from '../evaluation/evaluation-set.ts';
 export type { SamplerSource } from './batches.ts';
 export type { LabelOptions, LabelOrder } from './chosen-labels.ts';

@@ -2,7 +2,8 @@
 
 import { existsSync } from 'node:fs';
 import { basename, relative } from 'node:path';
-import { BUNDLED_MODELS, bundledFolder, type ModelKind } from '../checkpoints/bundled.ts';
+import { bundledFolder } from '../checkpoints/bundled.ts';
+import { BUNDLED_MODELS, DEFAULT_MODELS, type ModelKind } from '../checkpoints/bundled-names.ts';
 import { openModel, type StoredModel } from '../checkpoints/load.ts';
 import type { OpenOptions } from '../checkpoints/official.ts';
 import { ArgumentError, CheckpointError, HubError } from '../errors.ts';
@@ -33,15 +34,14 @@ export async function modelPath(name: string, context: RunContext = {}): Promise
   // If it can only be a path, opening it reports what is wrong with it.
   const isPath = existsSync(name) || (looksLikePath(name) && !parseHubName(name));
   if (isPath) return name;
-  const bundled = (['image', 'video'] as const).find((kind) => BUNDLED_MODELS[kind] === name);
-  if (bundled) return bundledModel(bundled);
+  if (BUNDLED_MODELS.includes(name)) return bundledNamed(name);
   try {
     return await fetched(name, fetchModel, context);
   } catch (cause) {
     if (!(cause instanceof HubError) || looksLikePath(name) || parseHubName(name)) throw cause;
-    const names = Object.values(BUNDLED_MODELS);
+    const names = BUNDLED_MODELS;
     throw new HubError(
-      `${cause.message}; the bundled models are ${names.join(' and ')}${didYouMean(name, names)}`,
+      `${cause.message}; the bundled models are ${new Intl.ListFormat('en').format(names)}${didYouMean(name, names)}`,
       { cause },
     );
   }
@@ -215,17 +215,22 @@ function inUnits(bytes: number, size: number): number {
   return Math.floor(bytes / (unitOf(size) === 'MB' ? 1e6 : 1e3));
 }
 
-/** Returns the path of the classifier of the images that the bundled image model makes. */
-export function bundledClassifier(): string {
-  return bundledFolder('fashion-mnist-classifier');
+/** Returns the path of the classifier of the images of a bundled model (default: the default image model). */
+export function bundledClassifier(name: string = DEFAULT_MODELS.image): string {
+  return bundledFolder(`${name}-classifier`);
 }
 
-/** Returns a model's path, from the working directory if that is shorter. @throws {CheckpointError} if it is missing. */
+/** Returns the path of a default model, as {@link bundledNamed} does. @throws {CheckpointError} if it is missing. */
 export function bundledModel(kind: ModelKind): string {
-  const path = bundledFolder(BUNDLED_MODELS[kind]);
+  return bundledNamed(DEFAULT_MODELS[kind]);
+}
+
+/** Returns a bundled model's path, from the working directory if that is shorter. @throws {CheckpointError} if it is missing. */
+function bundledNamed(name: string): string {
+  const path = bundledFolder(name);
   if (!existsSync(path)) {
     throw new CheckpointError(
-      `the bundled ${kind} model ${path} is missing; name a model, or train it with acdit train recipes/${BUNDLED_MODELS[kind]}.json`,
+      `the bundled model ${path} is missing; name a model, or train it with acdit train recipes/${name}.json`,
     );
   }
   const fromHere = relative(process.cwd(), path);

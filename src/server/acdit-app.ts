@@ -22,8 +22,8 @@ export interface AcditAppOptions
     >,
     Pick<AppOptions, 'access' | 'apiKey' | 'cors' | 'publicUrl' | 'hosts'> {
   /**
-   * Names or paths, as `open` takes them, or what {@link startServer} takes (default: the models that come with the
-   * package).
+   * Names or paths, as `open` takes them, or what {@link startServer} takes (default: the default image model
+   * and the default video model of the package).
    */
   readonly models?: readonly (string | ModelSource)[] | undefined;
   /** Autoencoder of models of latents: a folder, or a name on the hub (default: that of the released models). */

@@ -1,6 +1,7 @@
 import { copyFileSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
+import { DEFAULT_MODELS } from '../../src/checkpoints/bundled-names.ts';
 import { saveModel, storedAs } from '../../src/checkpoints/save.ts';
 import { readImage } from '../../src/media/image.ts';
 import { expectBadInput, runInProcess, spawnCli } from '../support/cli.ts';
@@ -227,7 +228,7 @@ describe('acdit info', () => {
     [['no-such-model'], 'no such model'],
     [['--size', 'XXL'], 'did you mean XL?'],
     [['some', '--size', 'B'], 'not both'],
-    [['some', '--video'], '--video without --size stands for the bundled video model'],
+    [['some', '--video'], `--video without --size stands for ${DEFAULT_MODELS.video}`],
     [['--size', 'B', '--predicate', 'scan'], 'did you mean scam?'],
     [['--size', 'B', '--plan', '--window', 'x'], '--window must be a whole number'],
     [['--size', 'B', '--batch', '0'], '--batch must be'],

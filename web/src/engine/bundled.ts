@@ -1,6 +1,7 @@
 /** @file The models that the app is built with: every folder of `models` that holds one. */
 
 import { get } from '../../../src/at.ts';
+import { DEFAULT_MODELS } from '../../../src/checkpoints/bundled-names.ts';
 import type { AcditConfig } from '../../../src/models/acdit/config.ts';
 import type { ModelCard } from './engine.ts';
 
@@ -43,8 +44,9 @@ export interface BundledModel {
   readonly solver: string | undefined;
 }
 
+/** Lists them, the default image model first. */
 export function bundledModels(): BundledModel[] {
-  return Object.entries(configs)
+  const models = Object.entries(configs)
     .filter(([path, config]) => config.modelType === 'acdit' && weightsOf(path))
     .map(([path, config]) => {
       const id = path.split('/').at(-2) ?? path;
@@ -62,6 +64,8 @@ export function bundledModels(): BundledModel[] {
       };
       return { card, weights: absolute(weightsOf(path)), solver: solver && absolute(solver) };
     });
+  const isDefault = ({ card }: BundledModel): boolean => card.id === DEFAULT_MODELS.image;
+  return [...models.filter(isDefault), ...models.filter((model) => !isDefault(model))];
 }
 
 function absolute(address: string): string {
