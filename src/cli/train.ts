@@ -2,6 +2,7 @@
 
 import { onEach } from '../distributed/agree.ts';
 import type { Ranks } from '../distributed/communicator.ts';
+import { changedHoldOutNote } from '../runs/held-out.ts';
 import { trainModel } from '../runs/train.ts';
 import { CHANGEABLE_KEYS } from '../training/same-run.ts';
 import { type CommandArguments, type CommandContext, defineCommand } from './command.ts';
@@ -52,6 +53,10 @@ async function runTrain(
 ): Promise<void> {
   const source = { path: positionals[0], from: values.from };
   const recipe = await onEach(ranks, () => readRecipe(source, values, free));
+  const { from } = values;
+  const note =
+    from === undefined ? undefined : await onEach(ranks, () => changedHoldOutNote(from, recipe.data));
+  if (note !== undefined) report.warn(note);
   const { fresh, overwrite, allowChange: allowChanges } = values;
   await withTrainingDevices(values, async (devices) => {
     const options = {

@@ -42,6 +42,15 @@ export async function listClassFiles(
   return { files, classNames: renamed(root, folders, names), ignoredFiles: ignoredFiles(others) };
 }
 
+/**
+ * Returns what identifies a file below `root`: its path, with the class's name for its folder's, so that a renamed folder
+ * whose class keeps its name changes nothing.
+ */
+export function fileKey(root: string, { path, label }: LabelledFile, classNames: readonly string[]): string {
+  const [, ...below] = relative(root, path).split(sep);
+  return [classNames[label], ...below].join('/');
+}
+
 /** @throws {DatasetError} if there is not one name a class. */
 export function renamed(
   root: string,

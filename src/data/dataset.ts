@@ -39,6 +39,13 @@ export interface Dataset {
   read(index: number, generator: Generator): Promise<Sample | undefined>;
   /** Changes when samples are added, removed, renamed or of another length. */
   fingerprint?(): Promise<string>;
+  /** Samples that are held out from this dataset, or into it, if some are. */
+  readonly heldOut?: number;
+  /**
+   * Identifies a sample, whatever the others are and wherever it is, to hold out some. Samples that must not be
+   * divided, such as parts of one recording, have the same key.
+   */
+  key?(index: number): string;
   /** Close what it holds open. */
   close?(): Promise<void>;
 }

@@ -61,6 +61,8 @@ export async function loadIdxDataset(
   const [outHeight, outWidth] = paddedSides(imagesFile, height, width, options.imageSize);
   const classCount = labels.data.reduce((highest, label) => Math.max(highest, label), 0) + 1;
   const imageShape = [channels, outHeight, outWidth] as const;
+  const pixelsOf = (index: number): Uint8Array =>
+    images.data.subarray(index * height * width, (index + 1) * height * width);
   const top = Math.floor((outHeight - height) / 2);
   const left = Math.floor((outWidth - width) / 2);
   return {
@@ -72,10 +74,11 @@ export async function loadIdxDataset(
     async fingerprint() {
       return createHash('sha256').update(images.data).update(labels.data).digest('hex').slice(0, 16);
     },
+    // Images have no names, so that equal ones are the same.
+    key: (index) => createHash('sha256').update(pixelsOf(index)).digest('hex'),
     async read(index) {
-      const pixels = images.data.subarray(index * height * width, (index + 1) * height * width);
       return {
-        values: paddedValues(pixels, width, imageShape, top, left),
+        values: paddedValues(pixelsOf(index), width, imageShape, top, left),
         label: uint8At(labels.data, index),
       };
     },

@@ -5,7 +5,7 @@ import { IMAGE_EXTENSIONS } from '../media/file-formats.ts';
 import { MAXIMUM_PIXELS, openImage, samplesFromImage, withChannels } from '../media/image.ts';
 import { centerCrop } from '../media/resize.ts';
 import { createSemaphore } from '../semaphore.ts';
-import { fingerprintOf, type LabelledFile, listClassFiles } from './class-folders.ts';
+import { fileKey, fingerprintOf, type LabelledFile, listClassFiles } from './class-folders.ts';
 import { CorruptFiles } from './corrupt-files.ts';
 import type { ImageDataset, Sample } from './dataset.ts';
 import type { DatasetOptions } from './kinds.ts';
@@ -36,6 +36,7 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
       return corrupt.count;
     },
     fingerprint: () => fingerprintOf(path, files),
+    key: (index) => fileKey(path, at(files, index), found.classNames),
     async read(index) {
       const file = at(files, index);
       return corrupt.attempt(index, file.path, () => readSample(file));

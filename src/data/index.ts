@@ -11,6 +11,7 @@ export type {
   VideoDataset,
 } from './dataset.ts';
 export type { IgnoredFiles, SpecialKind } from './folder-files.ts';
+export type { HoldOutOptions } from './hold-out.ts';
 export type { ClipOptions, DatasetKind, DatasetOptions, Split } from './kinds.ts';
 export { type EncodeHooks, type EncodeOptions, type EncodeStart, encodeLatents } from './latents/encode.ts';
 export type { EncodeSource } from './latents/encode-samples.ts';

@@ -3,6 +3,7 @@
 import { ConfigError } from '../errors.ts';
 import type { Channels, ReadImageOptions } from '../media/image.ts';
 import type { CorruptFilesOptions } from './corrupt-files.ts';
+import type { HoldOutOptions } from './hold-out.ts';
 import type { ClipReader } from './videos/clip-reader.ts';
 
 export const DATASET_KINDS = [
@@ -37,7 +38,7 @@ export interface ClipOptions {
 }
 
 /** What to open, and how. {@link ReadImageOptions} hold for the frames of videos too. */
-export interface DatasetOptions extends ClipOptions, ReadImageOptions, CorruptFilesOptions {
+export interface DatasetOptions extends ClipOptions, ReadImageOptions, CorruptFilesOptions, HoldOutOptions {
   /** A folder, or an IDX images file. */
   readonly path: string;
   /**

@@ -7,8 +7,9 @@ import { float32At, take } from '../at.ts';
 import { ConfigError } from '../errors.ts';
 import { imageFromSamples, samplesFromImage } from '../media/image.ts';
 import { resize } from '../media/resize.ts';
+import { defined } from '../records.ts';
 import type { Generator } from '../tensor/generator.ts';
-import type { Dataset, ImageDataset, SampleShape } from './dataset.ts';
+import type { Dataset, SampleShape } from './dataset.ts';
 import type { ClipOptions } from './kinds.ts';
 
 /** How items are set in motion. */
@@ -28,9 +29,9 @@ export type Place = readonly [top: number, left: number];
  * Set the images of a dataset in motion. Clip `i` is of image `i`.
  * @throws {ConfigError} if items do not fit on the canvas, or the slowest is faster than the fastest.
  */
-export function movingItems(pictures: ImageDataset, options: MovingItemsOptions): Dataset {
+export function movingItems(pictures: Dataset, options: MovingItemsOptions): Dataset {
   const { frames, canvas, items = 1, itemSize, speed = [canvas / 32, (3 * canvas) / 32] } = options;
-  const { name, size, classNames } = pictures;
+  const { name, size, classNames, heldOut, fingerprint } = pictures;
   const [, channels, ...sides] = pictures.sampleShape;
   const longer = Math.max(...sides);
   const scaledSides = sides.map((side) => Math.max(1, Math.round((side * (itemSize ?? longer)) / longer)));
@@ -51,10 +52,10 @@ export function movingItems(pictures: ImageDataset, options: MovingItemsOptions)
     classNames,
     sampleShape: [frames, channels, canvas, canvas],
     corruptCount: 0,
-    fingerprint: () => pictures.fingerprint(),
+    ...defined({ heldOut, fingerprint }),
     async read(index, generator) {
       const others = generator.randint(0, size, items - 1);
-      const shown = await Promise.all([index, ...others].map((which) => pictures.read(which)));
+      const shown = await Promise.all([index, ...others].map((which) => pictures.read(which, generator)));
       const values = new Float32Array(frames * channels * canvas ** 2).fill(BLACK);
       for (const picture of shown) {
         const item = scaled(picture!.values, pictures.sampleShape, height, width);

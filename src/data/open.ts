@@ -3,9 +3,11 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { ConfigError, DatasetError } from '../errors.ts';
+import { closingOnError } from '../io/byte-source.ts';
 import { IMAGE_EXTENSIONS, VIDEO_EXTENSIONS } from '../media/file-formats.ts';
 import { findClassLevel } from './class-level.ts';
 import type { Dataset, ImageDataset, VideoDataset } from './dataset.ts';
+import { partOf } from './hold-out.ts';
 import { findIdxImages, loadIdxDataset } from './idx-dataset.ts';
 import { openImageFolder } from './image-folder.ts';
 import { type DatasetKind, type DatasetOptions, requireFrames, requireOptionsOfKind } from './kinds.ts';
@@ -19,19 +21,27 @@ import { openVideoFolder } from './videos/video-folder.ts';
  * Open a dataset.
  * @throws {DatasetError} if it is missing, empty, unfinished or not of the kind it should be.
  * @throws {FormatError} if an IDX file or an index of latents is damaged.
- * @throws {ConfigError} if options do not fit the kind, or one that it needs is missing.
+ * @throws {ConfigError} if options do not fit the kind, or one that it needs is missing; or if nothing can be held out.
  */
 export async function openDataset(options: DatasetOptions): Promise<Dataset> {
-  const { path } = options;
   const kind = await kindOf(options);
-  requireOptionsOfKind(path, kind, options);
-  if (kind === 'latents') return openLatents(path, options);
+  requireOptionsOfKind(options.path, kind, options);
+  // A clip of moving items has several images, so these are held out before they move.
   if (kind === 'moving-idx') return openMovingItems(options);
+  const dataset = await openWhole({ ...options, kind });
+  return closingOnError({ close: async () => dataset.close?.() }, async () => partOf(dataset, options));
+}
+
+async function openWhole({
+  kind,
+  ...options
+}: DatasetOptions & { readonly kind: DatasetKind }): Promise<Dataset> {
+  if (kind === 'latents') return openLatents(options.path, options);
   if (kind === 'video-folder' || kind === 'ucf101') return openVideos({ ...options, kind });
   return openImages({ ...options, kind });
 }
 
-/** Open a dataset of images; see {@link openDataset}. */
+/** Open a dataset of images, without holding any out; see {@link openDataset}. */
 export async function openImages(options: DatasetOptions): Promise<ImageDataset> {
   const { path } = options;
   const kind = await kindOf(options);
@@ -45,7 +55,7 @@ export async function openImages(options: DatasetOptions): Promise<ImageDataset>
   return openImageFolder(await classesFolder(options, 'images', IMAGE_EXTENSIONS), { ...options, imageSize });
 }
 
-/** Open a dataset of videos; see {@link openDataset}. */
+/** Open a dataset of videos, without holding any out; see {@link openDataset}. */
 export async function openVideos(options: DatasetOptions): Promise<VideoDataset> {
   const { path, channels = 3, frameInterval: interval = 1 } = options;
   if (!(await requirePath(path)).isDirectory()) {
@@ -65,7 +75,7 @@ async function openMovingItems(options: DatasetOptions): Promise<Dataset> {
   const canvas = requireSize(options, 'say how large the canvas is that items move on, such as 64');
   await requirePath(path);
   const pictures = await loadIdxDataset(path, { ...options, imageSize: undefined });
-  return movingItems(pictures, { ...options, frames, canvas });
+  return movingItems(partOf(pictures, options), { ...options, frames, canvas });
 }
 
 function requireSize({ path, imageSize }: DatasetOptions, advice: string): number {

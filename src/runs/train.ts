@@ -15,7 +15,7 @@ import { defined } from '../records.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Tracker } from '../training/logging/tracker.ts';
 import type { BatchesStart } from '../training/noising.ts';
-import { type RecipeDraft, recipeModel } from '../training/recipe.ts';
+import { type Recipe, type RecipeDraft, recipeModel } from '../training/recipe.ts';
 import { type RunStart, requireRunFolder } from '../training/run-folder.ts';
 import type { ChangeableKey } from '../training/same-run.ts';
 import { train } from '../training/trainer.ts';
@@ -23,6 +23,7 @@ import { workerBatches } from '../training/worker-batches.ts';
 import { resolveBatch } from './batch-size.ts';
 import { requireTrainingMemory } from './checks.ts';
 import { dataFacts } from './data-facts.ts';
+import { seenSamplesNote } from './held-out.ts';
 import { autoencoderPath, modelPath } from './model-path.ts';
 import { productSpeeds } from './product-speed.ts';
 import { type ActiveContext, contextOf, type RunContext } from './reporter.ts';
@@ -102,7 +103,7 @@ async function trainTracked(options: TrainModelOptions): Promise<TrainModelResul
       ...start,
       allowChanges: options.allowChanges ?? [],
       hooks: isFirst(ranks) ? observer.hooks : { onWarning: context.report.warn },
-      locateModel: (name) => modelPath(name, context),
+      locateModel: (name) => locateInitialModel(name, recipe, context),
     });
     observer.close();
     return observer.reportEnd(step, await mostOf(ranks, dataset.corruptCount + corruptInWorker));
@@ -112,6 +113,14 @@ async function trainTracked(options: TrainModelOptions): Promise<TrainModelResul
     await validation?.dispose();
     await dataset.close?.();
   }
+}
+
+/** Finds the model that a training begins with, and warns if it knows samples that are held out. */
+async function locateInitialModel(name: string, { data }: Recipe, context: ActiveContext): Promise<string> {
+  const path = await modelPath(name, context);
+  const note = await seenSamplesNote(path, data);
+  if (note !== undefined) context.report.warn(note);
+  return path;
 }
 
 /** Opens what is trained, on all ranks, and checks that it is the same. */

@@ -274,11 +274,12 @@ export class TrainingObserver {
 function describeRun(
   { training, output }: Recipe,
   config: AcditConfig,
-  { name, size, classNames }: Dataset,
+  { name, size, classNames, heldOut }: Dataset,
   step: number,
 ): string {
   const millions = (parameterCount(config) / 1e6).toFixed(1);
-  const what = `${millions}M parameters, ${size} ${unitOf(config)} of ${classNames.length} classes from ${name}`;
+  const held = heldOut === undefined ? '' : `, and ${heldOut} more held out`;
+  const what = `${millions}M parameters, ${size} ${unitOf(config)} of ${classNames.length} classes from ${name}${held}`;
   if (step >= training.steps) {
     return `${output.folder} is already trained to step ${step}; to train further, give more --steps`;
   }

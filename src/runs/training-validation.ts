@@ -31,20 +31,24 @@ export async function openTrainingValidation(
   const { recipe, config, device, report } = options;
   const { training } = recipe;
   requireScore(recipe, validationNames(config, settings.timestepBins));
-  const { split = settings.path === undefined ? 'test' : 'train', path = recipe.data.path } = settings;
-  if (config.space === 'latents' && split === 'test') {
+  const held = heldOutData(recipe.data, settings);
+  if (config.space === 'latents' && held.split === 'test') {
     throw new ConfigError(
-      'recipe: latents have no splits, so validation needs the folder of held-out latents, as validation.path',
+      'recipe: latents have no splits, so validation needs the folder of held-out latents, as validation.path, or a share ' +
+        'of the training data, as data.holdOut',
     );
   }
-  const reading = { ...recipe.data, path, split, flip: false, crop: 0 };
+  const reading = { ...recipe.data, ...held, flip: false, crop: 0 };
   const dataset = await openDataset({ ...reading, warn: report.warn }).catch((cause: Error) => {
     throw new ConfigError(
-      `recipe: validation finds no held-out data: ${cause.message}; give its folder as validation.path`,
+      `recipe: validation finds no held-out data: ${cause.message}; give its folder as validation.path, or hold out a ` +
+        'share of the training data with data.holdOut',
       { cause },
     );
   });
   return closingOnError({ close: async () => dataset.close?.() }, async () => {
+    const note = fewSamplesNote(Math.min(settings.samples, dataset.size), config, training, settings);
+    if (note !== undefined) report.warn(note);
     const validation = await openValidation({ device, config, dataset, training, settings });
     return { ...validation, settings: await dependencies(recipe, dataset, settings), dispose };
 
@@ -53,6 +57,32 @@ export async function openTrainingValidation(
       await dataset.close?.();
     }
   });
+}
+
+/** Which data is validated on: other data, another split, or the held-out part of the training data. */
+function heldOutData(data: Recipe['data'], { path, split }: NonNullable<Recipe['validation']>) {
+  if (path !== undefined) return { path, split: split ?? 'train', holdOut: undefined } as const;
+  if (split === undefined && data.holdOut !== undefined) return { part: 'heldOut' } as const;
+  const chosen = split ?? 'test';
+  // Of the training split itself, what is trained on.
+  return chosen === data.split ? { split: chosen } : { split: chosen, holdOut: undefined };
+}
+
+/** Returns a note if there are fewer samples than ranges of timesteps, each of which every block should visit. */
+function fewSamplesNote(
+  samples: number,
+  { blocks }: AcditConfig,
+  { timestepPer }: Recipe['training'],
+  { timestepBins }: NonNullable<Recipe['validation']>,
+): string | undefined {
+  if (samples >= timestepBins) return undefined;
+  // Sample n begins with range n, and each block has the next one.
+  const visited = Math.min(timestepBins, timestepPer === 'sample' ? samples : samples + blocks - 1);
+  const empty = timestepBins - visited;
+  return (
+    `validation has only ${samples} samples for ${timestepBins} ranges of timesteps, so ` +
+    `${empty > 0 ? `${empty} of them have no loss` : 'no block visits all of them'}; give more samples, or fewer validation.timestepBins`
+  );
 }
 
 /** @throws {ConfigError} if `output.best` names a score that no validation has: found later, it would end the training. */

@@ -62,34 +62,42 @@ const modelSchema = z
   })
   .superRefine(checkAttention);
 
-const dataSchema = z.strictObject({
-  path: z.string().min(1),
-  kind: z.enum(DATASET_KINDS).optional(),
-  split: z.enum(['train', 'test']).default('train'),
-  /** Side of the square training images and frames in pixels, or of those that latents were encoded from. */
-  imageSize: count.optional(),
-  /** Turn images upright by their EXIF orientation; by default pixels are read as they are stored. */
-  exifOrientation: z.boolean().optional(),
-  /** Images, or frames of videos, with more pixels than this count as corrupt (default: 100 million). */
-  maxPixels: count.optional(),
-  /** Channels of the images (default: 3; 1 for IDX files). */
-  channels: z.union([z.literal(1), z.literal(3)]).optional(),
-  /** Mirror half of the images. */
-  flip: z.boolean().default(false),
-  /** Pad by this many pixels and cut out at a random place. */
-  crop: z.int().nonnegative().default(0),
-  classNames: z.array(z.string()).optional(),
-  /** Frames per clip: the data is videos, or images set in motion. */
-  frames: count.optional(),
-  /** For videos: the frame stride. */
-  frameInterval: count.optional(),
-  /** For UCF-101: which of its pairs of lists. */
-  fold: z.int().min(1).max(3).optional(),
-  /** For moving items: how many per clip, their side in pixels, and the slowest and fastest in pixels per frame. */
-  items: count.optional(),
-  itemSize: count.optional(),
-  speed: z.tuple([z.number().nonnegative(), z.number().nonnegative()]).optional(),
-});
+const dataSchema = z
+  .strictObject({
+    path: z.string().min(1),
+    kind: z.enum(DATASET_KINDS).optional(),
+    split: z.enum(['train', 'test']).default('train'),
+    /** Side of the square training images and frames in pixels, or of those that latents were encoded from. */
+    imageSize: count.optional(),
+    /** Turn images upright by their EXIF orientation; by default pixels are read as they are stored. */
+    exifOrientation: z.boolean().optional(),
+    /** Images, or frames of videos, with more pixels than this count as corrupt (default: 100 million). */
+    maxPixels: count.optional(),
+    /** Channels of the images (default: 3; 1 for IDX files). */
+    channels: z.union([z.literal(1), z.literal(3)]).optional(),
+    /** Mirror half of the images. */
+    flip: z.boolean().default(false),
+    /** Pad by this many pixels and cut out at a random place. */
+    crop: z.int().nonnegative().default(0),
+    classNames: z.array(z.string()).optional(),
+    /** Frames per clip: the data is videos, or images set in motion. */
+    frames: count.optional(),
+    /** For videos: the frame stride. */
+    frameInterval: count.optional(),
+    /** For UCF-101: which of its pairs of lists. */
+    fold: z.int().min(1).max(3).optional(),
+    /** For moving items: how many per clip, their side in pixels, and the slowest and fastest in pixels per frame. */
+    items: count.optional(),
+    itemSize: count.optional(),
+    speed: z.tuple([z.number().nonnegative(), z.number().nonnegative()]).optional(),
+    /** Share of the samples that is never trained on, but validated on (default: none), and the seed of the choice. */
+    holdOut: z.number().gt(0).lt(1).optional(),
+    holdOutSeed: z.int().nonnegative().optional(),
+  })
+  .refine(({ holdOut, holdOutSeed }) => holdOut !== undefined || holdOutSeed === undefined, {
+    path: ['holdOutSeed'],
+    error: 'chooses samples that are held out; give their share as data.holdOut',
+  });
 
 const trainingSchema = z
   .strictObject({

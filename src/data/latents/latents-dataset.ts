@@ -59,6 +59,8 @@ export async function openLatents(folder: string, options: LatentsOptions = {}):
     },
     autoencoder: { ...autoencoder, downsampling: index.imageSize / latentShape[1] },
     fingerprint: async () => fingerprintOf(index),
+    // Latents have no names, and a set keeps its order.
+    key: String,
     close: () => pool.close(),
     async read(sample, generator) {
       const shard = starts.findLastIndex((start) => start <= sample); // those before it may be empty

@@ -3,7 +3,7 @@
 import { at } from '../../at.ts';
 import { FormatError } from '../../errors.ts';
 import { VIDEO_EXTENSIONS } from '../../media/file-formats.ts';
-import { fingerprintOf, type LabelledFile, listClassFiles } from '../class-folders.ts';
+import { fileKey, fingerprintOf, type LabelledFile, listClassFiles } from '../class-folders.ts';
 import { CorruptFiles } from '../corrupt-files.ts';
 import { CorruptVideo, type Sample, type VideoDataset } from '../dataset.ts';
 import type { DatasetOptions } from '../kinds.ts';
@@ -13,6 +13,9 @@ import { processClipReader } from './clip-reader.ts';
 export interface VideoDatasetOptions
   extends ClipFormat,
     Omit<DatasetOptions, 'path' | 'frames' | 'channels'> {}
+
+/** The end of a video's name in UCF-101, whose groups (`g01`) are parts of one recording. */
+const UCF_CLIP = /(?<=_g\d+)_c\d+\.\w+$/;
 
 /**
  * List the videos of a folder of class folders. Classes are the folders in order of their names.
@@ -48,6 +51,7 @@ export function videoDataset(
     },
     ignoredFiles,
     fingerprint: () => fingerprintOf(root, files),
+    key: (index) => fileKey(root, at(files, index), classNames).replace(UCF_CLIP, ''),
     async read(index, generator) {
       // Drawn for corrupt ones too, so that what follows does not depend on which are known to be.
       const place = at(generator.rand(1), 0);
