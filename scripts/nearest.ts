@@ -79,19 +79,16 @@ function describe(what: string, neighbours: readonly Neighbour[]): string {
 const { config, samples } = await makeSamples();
 const reading = { imageSize: config.height, channels: config.channels === 1 ? 1 : 3 } as const;
 const training = await openImages({ path: data, ...reading });
-const found = await nearestTo(samples.map(samplesFromImage), training);
+const heldOut = values['held-out'];
+const others =
+  heldOut === undefined ? [] : await evenSamples(await openImages({ path: heldOut, ...reading }), count);
+const wanted = [...samples.map(samplesFromImage), ...others.map((other) => other.values)];
+const found = await nearestTo(wanted, training);
 const pairs = samples.map((sample, i) => {
   const { values: nearest } = at(found, i);
   return sideBySide([sample, imageFromSamples(nearest, training.sampleShape.slice(1))]);
 });
 await writePng(out, grid(pairs, { columns: COLUMNS, padding: 6 }));
 console.log('root mean square distance of pixels (values from -1 to 1) to the nearest training image:');
-console.log(describe(`${count} samples`, found));
-if (values['held-out'] !== undefined) {
-  const others = await evenSamples(await openImages({ path: values['held-out'], ...reading }), count);
-  const real = await nearestTo(
-    others.map(({ values }) => values),
-    training,
-  );
-  console.log(describe(`${others.length} held-out images`, real));
-}
+console.log(describe(`${count} samples`, found.slice(0, count)));
+if (others.length > 0) console.log(describe(`${others.length} held-out images`, found.slice(count)));

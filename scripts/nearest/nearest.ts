@@ -3,6 +3,9 @@
 import { float32At } from '../../src/at.ts';
 import type { ImageDataset } from '../../src/data/dataset.ts';
 
+/** Images that are read at once. */
+const AT_ONCE = 32;
+
 /** An image of a dataset. */
 export interface Neighbour {
   /** (C, H, W) in [-1, 1] */
@@ -17,16 +20,23 @@ export async function nearestTo(
   dataset: ImageDataset,
 ): Promise<Neighbour[]> {
   const found = wanted.map((): Neighbour => ({ values: new Float32Array(), distance: Infinity }));
-  for (let i = 0; i < dataset.size; i++) {
-    const values = (await dataset.read(i))?.values;
-    if (!values) continue;
-    for (const [k, image] of wanted.entries()) {
-      const limit = found[k]?.distance ?? Infinity;
-      const distance = distanceWithin(image, values, limit);
-      if (distance < limit) found[k] = { values, distance };
+  for (let first = 0; first < dataset.size; first += AT_ONCE) {
+    const count = Math.min(AT_ONCE, dataset.size - first);
+    for (const sample of await Promise.all(
+      Array.from({ length: count }, (_, i) => dataset.read(first + i)),
+    )) {
+      if (sample) replaceFarther(found, wanted, sample.values);
     }
   }
   return found;
+}
+
+function replaceFarther(found: Neighbour[], wanted: readonly Float32Array[], values: Float32Array): void {
+  for (const [i, image] of wanted.entries()) {
+    const limit = found[i]?.distance ?? Infinity;
+    const distance = distanceWithin(image, values, limit);
+    if (distance < limit) found[i] = { values, distance };
+  }
 }
 
 /** Returns the distance of two images, or, as soon as it is known to exceed `limit`, infinity. */

@@ -146,7 +146,12 @@ describe.skipIf(withoutChromium())('the app in Chromium', () => {
 
   it('chooses blocks to keep by pointer', async () => {
     const cells = page.locator('.cell');
+    const stroke = () => page.evaluate('getComputedStyle(document.querySelector(".cell")).stroke');
+    await page.mouse.move(0, 0);
+    const none = 'rgba(0, 0, 0, 0)';
+    await expect.poll(stroke).toBe(none);
     await cells.nth(1).click();
+    expect(await stroke()).not.toBe(none);
     const kept = () => page.getByRole('slider', { name: 'Blocks to keep' }).inputValue();
     await expect.poll(kept).toBe('2');
     await cells.nth(1).click();

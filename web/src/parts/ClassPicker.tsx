@@ -6,6 +6,8 @@ import type { ModelCard } from '../engine/engine.ts';
 
 /** Classes shown as buttons; with more there is a field with suggestions. */
 const MAX_BUTTONS = 24;
+/** Pixels above which the image of a class is shown larger, and smoothly. */
+const FINE = 40;
 
 interface ClassPickerProps {
   readonly model: ModelCard;
@@ -35,7 +37,7 @@ export function ClassPicker({ model, label, onChange }: ClassPickerProps) {
           />
           {model.classImages && (
             <span
-              class="thumb"
+              class={`thumb ${model.config.width > FINE ? 'fine' : ''}`}
               style={{
                 backgroundImage: `url(${model.classImages})`,
                 backgroundSize: `${classes * 100}% 100%`,

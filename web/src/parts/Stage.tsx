@@ -56,7 +56,12 @@ export function Stage({ run, decoded, label, keep, onKeep, children }: StageProp
     <div class="stage" onPointerUp={() => setDrawing(false)} onPointerLeave={() => setDrawing(false)}>
       <div class="frame" style={frameShape(run.config)}>
         <FrameCanvas frames={frames} label={label} playing={isVideo && run.status === 'done'} />
-        <svg class="cells" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
+        <svg
+          class={`cells ${keep === run.config.blocks ? 'whole' : ''}`}
+          viewBox="0 0 1 1"
+          preserveAspectRatio="none"
+          aria-hidden="true"
+        >
           {cells}
         </svg>
         {children}
