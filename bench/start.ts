@@ -68,7 +68,7 @@ async function sampleCommand(count: number, folder: string): Promise<{ total: nu
   const start = performance.now();
   const child = spawn(
     process.execPath,
-    [command, 'sample', '--count', String(count), '--out', join(folder, 'out')],
+    [command, 'sample', 'fashion-mnist', '--count', String(count), '--out', join(folder, 'out')],
     {
       stdio: ['ignore', 'ignore', 'pipe'],
     },
