@@ -4,15 +4,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type AttentionSetting, describeAttention } from '../../src/models/acdit/attention.ts';
 import { paperConfig } from '../../src/models/acdit/config.ts';
-import { type BlockPlan, blockPlan, type PredicateName } from '../../src/models/acdit/plan-cells.ts';
+import { type BlockPlan, blockPlan } from '../../src/models/acdit/plan-cells.ts';
 import { planDrawing } from '../../src/models/acdit/plan-drawing.ts';
 import { cacheDiagram } from './cache-diagram.ts';
 import { color } from './palette.ts';
 import { type Drawing, svgFile, text } from './svg.ts';
 
-/** The paper's image model with other blocks. */
-function plan(predicate: PredicateName, blocks: number, blockSize: number) {
-  return blockPlan({ ...paperConfig('XL', 'image'), blocks, blockSize }, predicate, 1);
+/** The plan of the paper's image model with other blocks. */
+function plan(blocks: number, blockSize: number) {
+  return blockPlan({ ...paperConfig('XL', 'image'), blocks, blockSize });
 }
 
 /** The plan of a model of 6 blocks with an attention of its own. */
@@ -32,15 +32,14 @@ const ODD_DISTANCES: AttentionSetting = {
 /** SVG files by name. */
 export function diagrams(): ReadonlyMap<string, string> {
   return new Map([
-    ['scam.svg', svgFile(planDiagram(plan('scam', 4, 256)), 'SCAM, 4 blocks of 256 tokens')],
-    ['one-block.svg', svgFile(planDiagram(plan('scam', 1, 1024)), 'SCAM, one block of 1024 tokens')],
-    ['one-token.svg', svgFile(planDiagram(plan('scam', 256, 1)), 'SCAM, 256 blocks of one token')],
-    ['windowed.svg', svgFile(planDiagram(plan('windowed', 8, 256)), 'A window of one block')],
+    ['scam.svg', svgFile(planDiagram(plan(4, 256)), 'SCAM, 4 blocks of 256 tokens')],
+    ['one-block.svg', svgFile(planDiagram(plan(1, 1024)), 'SCAM, one block of 1024 tokens')],
+    ['one-token.svg', svgFile(planDiagram(plan(256, 1)), 'SCAM, 256 blocks of one token')],
     ['attention-window.svg', attentionDiagram({ window: 2, sinks: 1 })],
     ['attention-block-causal.svg', attentionDiagram('block-causal')],
     ['attention-full.svg', attentionDiagram('full')],
     ['attention-table.svg', attentionDiagram(ODD_DISTANCES)],
-    ['cache.svg', svgFile(cacheDiagram(plan('scam', 4, 256)), 'The cache of 4 blocks of 256 tokens')],
+    ['cache.svg', svgFile(cacheDiagram(plan(4, 256)), 'The cache of 4 blocks of 256 tokens')],
   ]);
 }
 

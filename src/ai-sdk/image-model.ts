@@ -33,7 +33,7 @@ export function createImageModel(options: AcditProviderOptions, modelId: string)
       return {
         images: answer.data.map((image) => image.b64_json ?? ''),
         warnings: [
-          ...unsupported('pictures', { aspectRatio, files, mask }),
+          ...unsupported('images', { aspectRatio, files, mask }),
           ...otherSize('size', size, answer.size),
           ...noted(answer.notes),
         ],

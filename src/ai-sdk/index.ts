@@ -1,5 +1,5 @@
 /**
- * @file A provider for the AI SDK (`ai`, version 6 or 7) that makes images and clips with a server of `acdit serve`, over its
+ * @file A provider for the AI SDK (`ai`, version 6 or 7) that makes images and videos with a server of `acdit serve`, over its
  * HTTP API. It imports nothing of Node and, of the AI SDK, types only.
  *
  * @example
@@ -31,7 +31,7 @@ export interface AcditProvider {
   (modelId: string): ImageModelV3;
   /** The same, by the name that the AI SDK calls. */
   imageModel(modelId: string): ImageModelV3;
-  /** A model of clips. */
+  /** A model of videos. */
   video(modelId: string): AcditVideoModel;
   /** The same, by the name that the AI SDK calls. */
   videoModel(modelId: string): AcditVideoModel;

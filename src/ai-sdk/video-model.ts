@@ -1,4 +1,4 @@
-/** @file A model of clips, for `experimental_generateVideo`: the server makes a clip in the background, and is asked for it. */
+/** @file A model of videos, for `experimental_generateVideo`: the server makes a video in the background, and is asked for it. */
 
 import type {
   Experimental_VideoModelV3,
@@ -11,19 +11,19 @@ import { type AcditProviderOptions, defined, type RequestOptions, send } from '.
 import { noted, otherSize, unsupported } from './warnings.ts';
 
 const PATH = '/v1/videos';
-/** Milliseconds between looks at whether a clip is finished. */
+/** Milliseconds between looks at whether a video is finished. */
 const POLL_INTERVAL = 500;
 
 type Result = Awaited<ReturnType<Experimental_VideoModelV3['doGenerate']>>;
 type Answered = Result['response'];
 
-/** A model of clips whose work can also be started here and fetched elsewhere, which version 7 of the AI SDK supports. */
+/** A model of videos whose work can also be started here and fetched elsewhere, which version 7 of the AI SDK supports. */
 export interface AcditVideoModel extends Experimental_VideoModelV3 {
-  /** Starts a clip; the server makes it whether it is fetched or not. */
+  /** Starts a video; the server makes it whether it is fetched or not. */
   doStart(
     call: Experimental_VideoModelV3CallOptions,
   ): Promise<{ operation: string; warnings: SharedV3Warning[]; response: Answered }>;
-  /** Returns the state of a clip, and the clip itself if it is finished. */
+  /** Returns the state of a video, and the video itself if it is finished. */
   doStatus(
     call: RequestOptions & { readonly operation: unknown },
   ): Promise<
@@ -34,8 +34,8 @@ export interface AcditVideoModel extends Experimental_VideoModelV3 {
 }
 
 /**
- * `doGenerate` waits for the clip, and when it is aborted the server's work stops. `doStart` and `doStatus` are for
- * callers that ask the AI SDK to poll, or start a clip here and fetch it elsewhere: such a clip is made whether it is
+ * `doGenerate` waits for the video, and when it is aborted the server's work stops. `doStart` and `doStatus` are for
+ * callers that ask the AI SDK to poll, or start a video here and fetch it elsewhere: such a video is made whether it is
  * fetched or not.
  */
 export function createVideoModel(options: AcditProviderOptions, modelId: string): AcditVideoModel {
@@ -44,7 +44,7 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
     return (await response.json()) as Video;
   }
 
-  /** The job as it is, and its clip if that is finished. */
+  /** The job as it is, and its video if that is finished. */
   async function look(id: string, call: RequestOptions) {
     const path = `${PATH}/${encodeURIComponent(id)}`;
     const response = await send(options, 'GET', path, call);
@@ -65,7 +65,7 @@ export function createVideoModel(options: AcditProviderOptions, modelId: string)
     maxVideosPerCall: 1,
     async doGenerate(call) {
       const { headers, abortSignal } = call;
-      // Not aborted: a clip whose name never came could not be stopped.
+      // Not aborted: a video whose name never came could not be stopped.
       const started = start({ headers, body: requestBody(modelId, call) });
       try {
         const { id } = await unlessAborted(started, abortSignal);
@@ -112,7 +112,7 @@ async function clipOf(job: Video, content: Response): Promise<Omit<Result, 'warn
   return {
     videos: [{ type: 'binary', data: new Uint8Array(await content.arrayBuffer()), mediaType: 'video/mp4' }],
     response: responseOf(job),
-    // What makes the same clip again, and what became of the length.
+    // What makes the same video again, and what became of the length.
     providerMetadata: { acdit: { videos: [{ id, seed, seconds: Number(seconds), blocks, untrained }] } },
   };
 }
@@ -124,7 +124,7 @@ function responseOf(job: Video): Answered {
 function warningsOf(call: Experimental_VideoModelV3CallOptions, { size, notes }: Video): SharedV3Warning[] {
   const { aspectRatio, image, frameImages, inputReferences, generateAudio } = call;
   return [
-    ...unsupported('clips', { aspectRatio, image, frameImages, inputReferences, generateAudio }),
+    ...unsupported('videos', { aspectRatio, image, frameImages, inputReferences, generateAudio }),
     ...otherSize('resolution', call.resolution, size),
     ...noted(notes),
   ];

@@ -14,7 +14,7 @@ export function otherSize(
 
 /** One for each feature that was asked for: whose value is there, and no empty list and not `false`. */
 export function unsupported(
-  what: 'pictures' | 'clips',
+  what: 'images' | 'videos',
   features: Readonly<Record<string, unknown>>,
 ): SharedV3Warning[] {
   return Object.entries(features)

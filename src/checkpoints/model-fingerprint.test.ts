@@ -112,6 +112,36 @@ describe('the fingerprint of a model', () => {
     }
   });
 
+  it('keeps the notes that were used last, and no other file of the cache is touched', async () => {
+    const notes = useCache();
+    const paths = await Promise.all(
+      [0, 1].map((i) => saveTiny(join(temporaryFolder(), `model-${i}`), tinyPixels)),
+    );
+    await sleep(OLD);
+    await fingerprint(paths[0]!);
+    const [used] = readdirSync(notes);
+    const nameOf = (i: number): string => i.toString(16).padStart(64, '0');
+    for (let i = 0; i < 300; i++) {
+      const path = join(notes, nameOf(i));
+      writeFileSync(path, 'f'.repeat(16));
+      utimesSync(path, 1e9 + i, 1e9 + i);
+    }
+    utimesSync(join(notes, used!), 1, 1);
+    expect((await fingerprint(paths[0]!)).reads).toBe(0); // which makes it the newest
+    const others = ['.note.tmp', 'read me', `${nameOf(1)}.partial`];
+    for (const name of others) writeFileSync(join(notes, name), '');
+    // Two processes at once, as far as the cache can tell.
+    await Promise.all([fingerprint(paths[1]!), fingerprint(paths[1]!)]);
+    const left = readdirSync(notes);
+    expect(left).toEqual(expect.arrayContaining([used, ...others]));
+    expect(left).toHaveLength(256 + others.length);
+    expect(left).toContain(nameOf(299));
+    expect(left).not.toContain(nameOf(0));
+    expect(left).not.toContain(nameOf(45)); // 254 of the 300 are kept
+    expect(left).toContain(nameOf(46));
+    expect((await fingerprint(paths[1]!)).reads).toBe(0);
+  });
+
   it('needs no cache', async () => {
     const path = await saveTiny(join(temporaryFolder(), 'model'), tinyPixels);
     expect((await fingerprint(path)).value).toBe(expected());

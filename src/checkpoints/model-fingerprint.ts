@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { makeFolders, writeTextAtomically } from '../io/atomic-write.ts';
@@ -26,7 +26,11 @@ const FINGERPRINT = new RegExp(`^[0-9a-f]{${FINGERPRINT_LENGTH}}$`);
 export async function modelFingerprint(model: StoredModel, signal?: AbortSignal): Promise<string> {
   const note = noteOf(model);
   const noted = note && (await readFile(note.path, 'utf8').catch(() => undefined));
-  if (noted !== undefined && FINGERPRINT.test(noted)) return noted;
+  if (note && noted !== undefined && FINGERPRINT.test(noted)) {
+    const now = new Date();
+    await utimes(note.path, now, now).catch(() => {}); // the notes used last are kept
+    return noted;
+  }
   const hash = createHash('sha256');
   for await (const part of fingerprintParts(model, signal)) hash.update(part);
   const fingerprint = hash.digest('hex').slice(0, FINGERPRINT_LENGTH);
@@ -58,8 +62,34 @@ function noteOf({ config, archive, precision }: StoredModel): { path: string; la
 }
 
 async function write(path: string, text: string): Promise<void> {
-  await makeFolders(dirname(path));
+  const folder = dirname(path);
+  await makeFolders(folder);
   await writeTextAtomically(path, text);
+  await removeOldNotes(folder);
+}
+
+/** Max notes in the cache. */
+const MAX_NOTES = 256;
+/** The name of a note; other files, such as one that another process is writing, are not touched. */
+const NOTE_NAME = /^[0-9a-f]{64}$/;
+
+/**
+ * Removes the notes that were used longest ago. Another process may do the same at the same time, and one whose note is
+ * removed reads the weights again.
+ */
+async function removeOldNotes(folder: string): Promise<void> {
+  const names = (await readdir(folder)).filter((name) => NOTE_NAME.test(name));
+  if (names.length <= MAX_NOTES) return;
+  const notes = names.map(async (name) => {
+    const path = join(folder, name);
+    const used = await stat(path).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => undefined,
+    );
+    return used === undefined ? [] : [{ path, used }];
+  });
+  const newestFirst = (await Promise.all(notes)).flat().sort((a, b) => b.used - a.used);
+  await Promise.all(newestFirst.slice(MAX_NOTES).map(({ path }) => rm(path, { force: true })));
 }
 
 /** Returns a folder of acdit's own cache. */

@@ -1,6 +1,7 @@
 /** @file `acdit info`: a model's size and layout, and its attention plan as text and as a drawing. */
 
 import { dirname } from 'node:path';
+import { attempt } from '../attempt.ts';
 import { DEFAULT_MODELS } from '../checkpoints/bundled-names.ts';
 import type { StoredModel } from '../checkpoints/load.ts';
 import type { SolverFile } from '../checkpoints/solver-file.ts';
@@ -8,10 +9,15 @@ import type { Ranks } from '../distributed/communicator.ts';
 import { ArgumentError } from '../errors.ts';
 import { makeFolders, writeFileAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
-import { isModulePath } from '../models/acdit/attention.ts';
+import {
+  ATTENTION_NAMES,
+  type AttentionSetting,
+  attentionProblem,
+  isModulePath,
+} from '../models/acdit/attention.ts';
 import { type AcditConfig, paperConfig, SIZE_NAMES } from '../models/acdit/config.ts';
 import { type ModelSummary, summarizeModel } from '../models/acdit/model-summary.ts';
-import { type BlockPlan, blockPlan, PREDICATES, planNumbers, planText } from '../models/acdit/plan-cells.ts';
+import { type BlockPlan, blockPlan, planNumbers, planText } from '../models/acdit/plan-cells.ts';
 import { requireFreeFiles } from '../runs/checks.ts';
 import { expectedSpeed } from '../runs/expected-speed.ts';
 import { modelNeeds } from '../runs/model-needs.ts';
@@ -22,7 +28,7 @@ import { DEFAULT_STEPS } from '../sampling/settings.ts';
 import { attentionOfModule } from '../training/attention-module.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { deviceFlags, openDevice, precisionFlag } from './device.ts';
-import { choice, choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
+import { choiceFlag, countFlag, type Flags, type FlagValues, fileFlag } from './flags.ts';
 import { needsText, speedText, summaryText } from './info-text.ts';
 import { planSvg } from './plan-svg.ts';
 import { onRanks, rankFlags } from './ranks.ts';
@@ -36,14 +42,8 @@ const infoFlags = {
   plan: { help: 'draw which blocks attend which in training' },
   predicate: {
     value: 'RULE',
-    parse: (text: string, flag: string): string =>
-      isModulePath(text) ? text : choice(PREDICATES)(text, flag),
-    help: `attention rule of the plan: ${PREDICATES.join(', ')} or MODULE.mjs (default: the model's)`,
+    help: `attention of the plan, as model.attention of a recipe: ${ATTENTION_NAMES.join(', ')}, '{"window": 2, "sinks": 1}' or MODULE.mjs (default: the model's)`,
   },
-  window: countFlag('with --predicate windowed: earlier blocks that each block attends', {
-    minimum: 0,
-    default: 1,
-  }),
   svg: fileFlag('.svg', 'draw the plan into an SVG file', 'FILE'),
   png: fileFlag('.png', 'draw the plan into a PNG file', 'FILE'),
   ranks: { help: 'with mpirun or srun: list the processes (ranks), and measure their connection' },
@@ -69,7 +69,7 @@ export const command = defineCommand({
   examples: ['acdit info', 'acdit info ACDiT-XL-img --batch 8', 'acdit info --size XL --plan'],
   run: async ({ values, given, positionals }, context) => {
     if (values.ranks) return onRanks(context, values, reportRanks);
-    const { predicate, window, batch, steps, svg, png } = values;
+    const { predicate, batch, steps, svg, png } = values;
     await requireFreeFiles([svg, png], values.overwrite);
     const { precision: stored, solver, ...summary } = await readSummary(positionals[0], values, context);
     const needs = modelNeeds(summary.config, batch, steps, solver);
@@ -77,7 +77,7 @@ export const command = defineCommand({
       expectedSpeed(summary.config, needs, device, values.precision ?? defaultPrecision(device, stored)),
     );
     const drawsPlan = DRAWS_PLAN.some((flag) => given.has(flag));
-    const plan = drawsPlan ? await chosenPlan(summary.config, predicate, window) : undefined;
+    const plan = drawsPlan ? await chosenPlan(summary.config, predicate) : undefined;
     const files: string[] = [];
     if (plan && svg !== undefined) files.push(await writeDrawing(svg, planSvg(plan)));
     if (plan && png !== undefined) files.push(await writeDrawing(png, await rasterize(planSvg(plan))));
@@ -144,15 +144,16 @@ async function readSummary(
   });
 }
 
-/** Returns the plan of a rule, or of the model. */
-async function chosenPlan(config: AcditConfig, rule: string | undefined, window: number): Promise<BlockPlan> {
-  if (!isModulePath(rule))
-    return blockPlan(
-      config,
-      PREDICATES.find((name) => name === rule),
-      window,
-    );
-  return blockPlan({ ...config, attention: await attentionOfModule(rule, config.blocks) });
+/** Returns the plan of the model, or with the attention of a flag. @throws {ArgumentError} if that does not fit it */
+async function chosenPlan(config: AcditConfig, rule: string | undefined): Promise<BlockPlan> {
+  if (rule === undefined) return blockPlan(config);
+  if (isModulePath(rule)) {
+    return blockPlan({ ...config, attention: await attentionOfModule(rule, config.blocks) });
+  }
+  const attention: unknown = attempt(() => JSON.parse(rule), rule);
+  const problem = attentionProblem(attention, config.blocks);
+  if (problem) throw new ArgumentError(`--predicate ${problem}`);
+  return blockPlan({ ...config, attention: attention as AttentionSetting });
 }
 
 async function writeDrawing(path: string, content: string | Uint8Array): Promise<string> {

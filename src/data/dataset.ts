@@ -42,7 +42,7 @@ export interface Dataset {
   /** Samples that are held out from this dataset, or into it, if some are. */
   readonly heldOut?: number;
   /**
-   * Identifies a sample, whatever the others are and wherever it is, to hold out some. Samples that must not be
+   * Identifies a sample independent of the others and of its place, to hold out some. Samples that must not be
    * divided, such as parts of one recording, have the same key.
    */
   key?(index: number): string;

@@ -25,7 +25,7 @@ async function imagesRun() {
 }
 
 describe('data.holdOut', () => {
-  it('keeps samples from the training, whose losses are validated', async () => {
+  it('keeps samples from the training, whose losses are validated', { tags: ['slow'] }, async () => {
     const { train, flags, files, folder } = await imagesRun();
     for (const file of files) writeFileSync(file, 'not an image');
     const { code, stdout } = await runInProcess(train('run', ...flags));
@@ -41,7 +41,7 @@ describe('data.holdOut', () => {
     ]);
   });
 
-  it('is part of the run, so that another share cannot resume it', async () => {
+  it('is part of the run, so that another share cannot resume it', { tags: ['slow'] }, async () => {
     const { train, folder } = tinyRun();
     expect((await runInProcess(train('run', ...VALIDATED))).code).toBe(0);
     const logged = readMetrics(join(folder, 'run', 'metrics.jsonl')).at(-1)!;

@@ -133,6 +133,61 @@ describe('acdit study', () => {
     expect(stdout).toMatch(/^blocks-1_seed-0: .* steps, .* operations\n/);
   });
 
+  it('compares losses on samples that are held out from all of its runs alike', {
+    tags: ['slow'],
+  }, async () => {
+    const { args, folder, read, path } = tinyStudy({
+      axes: [{ key: 'training.learningRate', name: 'rate', values: [1e-4, 1e-2] }],
+      metrics: ['validation/ema/loss', { name: 'validation/raw/timestep-000-499', label: 'clean half' }],
+    });
+    const recipe = JSON.parse(readFileSync(join(folder, 'recipe.json'), 'utf8'));
+    recipe.data.holdOut = 0.4;
+    recipe.validation = { samples: 6, timestepBins: 2 };
+    writeFileSync(join(folder, 'recipe.json'), JSON.stringify(recipe));
+    const { code, stderr } = await runInProcess(args);
+    expect(code, stderr).toBe(0);
+    const { groups } = JSON.parse(read('results.json'));
+    const seenData = new Set<string>();
+    for (const { labels, runs, summary } of groups) {
+      const losses = runs.map(({ name, values }: { name: string; values: Record<string, number> }) => {
+        const logged = readMetrics(join(folder, 'study', name, 'metrics.jsonl')).findLast(
+          (line) => line['validation/ema/loss'] !== undefined,
+        )!;
+        expect([logged.step, logged['validation/ema/loss']]).toEqual([3, values['validation/ema/loss']]);
+        const series = JSON.parse(read(`${name}/evaluations.json`));
+        seenData.add(series.validation.data);
+        return values['validation/ema/loss'];
+      });
+      expect(summary['validation/ema/loss'].mean, labels[0]).toBeCloseTo((losses[0] + losses[1]) / 2, 12);
+    }
+    expect(groups).toHaveLength(2);
+    expect(seenData.size).toBe(1);
+    expect(read('results.csv')).toMatch(
+      /^rate,seed,validation\/ema\/loss,validation\/raw\/timestep-000-499,failed/,
+    );
+    expect(read('results.md')).toMatch(/\| 0.0001 \| 2 \| [\d.]+ ± [\de.-]+ \| [\d.]+ ± [\de.-]+ \|/);
+    expect(read('validation-ema-loss.svg').match(/<circle/g)).toHaveLength(2);
+    // A study without the section, or with a loss that validation does not have, says so before it trains.
+    delete recipe.validation;
+    writeFileSync(join(folder, 'recipe.json'), JSON.stringify(recipe));
+    expectBadInput(
+      await runInProcess(args),
+      'the metric validation/ema/loss needs a section validation of the base',
+    );
+    const study = JSON.parse(readFileSync(path, 'utf8'));
+    recipe.validation = { samples: 6, timestepBins: 2 };
+    writeFileSync(join(folder, 'recipe.json'), JSON.stringify(recipe));
+    writeFileSync(
+      path,
+      JSON.stringify({ ...study, folder: join(folder, 'other'), metrics: ['validation/ema/los'] }),
+    );
+    expectBadInput(
+      await runInProcess(args),
+      'no run logs the metric validation/ema/los; validation has validation/ema/loss',
+      'did you mean validation/ema/loss',
+    );
+  });
+
   it('trains with the attention of a module, and counts the caches of both guidance branches', async () => {
     const folder = temporaryFolder();
     const path = join(folder, 'chain.mjs');

@@ -7,13 +7,15 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { loadModel } from '../checkpoints/load.ts';
 import { openDataset } from '../data/open.ts';
-import { ArgumentError, CheckpointError, TrainingError } from '../errors.ts';
+import { ArgumentError, CheckpointError, ConfigError, TrainingError } from '../errors.ts';
 import { makeFolders, writeJsonAtomically, writeTextAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { lockFolder } from '../io/lock.ts';
+import { printable } from '../io/printable.ts';
 import { sampleCost } from '../models/acdit/cost.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
+import { didYouMean } from '../nearest.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler, finalLatents } from '../sampling/sampler.ts';
 import { type DatasetTraits, parseRecipe, type Recipe } from '../training/recipe.ts';
@@ -33,6 +35,7 @@ import {
   studyRow,
 } from './study-results.ts';
 import { trainModel } from './train.ts';
+import { loggedScores } from './training-validation.ts';
 
 /** A study, and what it runs on. */
 export interface StudyOptions extends RunContext {
@@ -144,7 +147,22 @@ async function openStudy(
     known.set(key, traits);
     return traits;
   };
-  return { study, runs: await studyRuns(study, traitsOf) };
+  const runs = await studyRuns(study, traitsOf);
+  requireLoggedMetrics(path, study, runs);
+  return { study, runs };
+}
+
+/** @throws {ConfigError} if a metric is a loss that the validation of no run logs */
+function requireLoggedMetrics(path: string, { metrics }: Study, runs: readonly StudyRun[]): void {
+  const logged = new Set(runs.flatMap(({ recipe, config }) => loggedScores(recipe, config)));
+  for (const { name } of metrics) {
+    if (!name.startsWith('validation/') || logged.has(name)) continue;
+    const known = [...logged];
+    throw new ConfigError(
+      `${path}: no run logs the metric ${printable(name)}; validation has ${known[0]}, and losses by timestep and block ` +
+        `such as ${known[1]}${didYouMean(name, known)}`,
+    );
+  }
 }
 
 /** A run as {@link planStudy} describes it. */

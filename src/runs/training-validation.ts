@@ -64,7 +64,7 @@ function heldOutData(data: Recipe['data'], { path, split }: NonNullable<Recipe['
   if (path !== undefined) return { path, split: split ?? 'train', holdOut: undefined } as const;
   if (split === undefined && data.holdOut !== undefined) return { part: 'heldOut' } as const;
   const chosen = split ?? 'test';
-  // Of the training split itself, what is trained on.
+  // In the training split itself, validation reads what is trained on.
   return chosen === data.split ? { split: chosen } : { split: chosen, holdOut: undefined };
 }
 
@@ -89,12 +89,23 @@ function fewSamplesNote(
 function requireScore({ output: { best } }: Recipe, names: readonly string[]): void {
   if (best === undefined) return;
   const { kind, score } = bestScore(best);
-  const scores = ['ema', 'raw'].flatMap((weights) => names.map((name) => `${weights}/${name}`));
+  const scores = scoresOf(names);
   if (kind !== 'validation' || scores.includes(score)) return;
   throw new ConfigError(
     `recipe: output.best names the score ${printable(score)}, which validation does not have; it has ema/loss, ` +
       `raw/loss, and losses by timestep and block such as ${scores[1]}${didYouMean(score, scores)}`,
   );
+}
+
+/** Names of the scores of both averaged and raw weights. */
+function scoresOf(names: readonly string[]): string[] {
+  return ['ema', 'raw'].flatMap((weights) => names.map((name) => `${weights}/${name}`));
+}
+
+/** Returns the names under which a training logs its validation; none if it has no validation. */
+export function loggedScores({ validation }: Pick<Recipe, 'validation'>, config: AcditConfig): string[] {
+  if (!validation) return [];
+  return scoresOf(validationNames(config, validation.timestepBins)).map((score) => `validation/${score}`);
 }
 
 async function dependencies(

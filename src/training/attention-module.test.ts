@@ -124,6 +124,25 @@ describe('a recipe', () => {
     );
   });
 
+  it('refuses a module that is full attention unless samples have one timestep, before any data is read', async () => {
+    const path = moduleOf(predicate('!q.clean && !k.clean'));
+    await expect(loadAttention(recipe(path))).rejects.toThrow(
+      /^attention module .*: lets every block attend all others, .*; set training.timestepPer to sample$/,
+    );
+    const loaded = await loadAttention(recipe(path, { timestepPer: 'sample' }));
+    expect(recipeModel(loaded, data).attention).toBe('full');
+  });
+
+  it('refuses guidance by block for full attention', () => {
+    const guided = {
+      ...recipe('full'),
+      output: { folder: 'out', guidance: { scale: 2, schedule: 'linear' } },
+    };
+    expect(() => recipeModel(parseRecipe(guided), data)).toThrow(
+      /guidance.schedule must be the same for all blocks, since attention full/,
+    );
+  });
+
   it.each([
     ['full-causal', /model.attention: must be skip-causal, .* got 'full-causal'/],
     [{ window: 0 }, /model.attention: must have a window of 1 block or more, got 0/],

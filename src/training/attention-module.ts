@@ -22,12 +22,19 @@ import type { RecipeDraft } from './recipe.ts';
 
 /**
  * Returns a recipe whose attention is a setting: a module that it names is run, and replaced by its table.
- * @throws {ConfigError} if the module cannot be loaded, or sampling cannot follow its predicate.
+ * @throws {ConfigError} if the module cannot be loaded, sampling cannot follow its predicate, or timesteps do not fit it.
  */
 export async function loadAttention<R extends RecipeDraft>(recipe: R): Promise<R> {
   const { attention, blocks } = recipe.model;
   if (!isModulePath(attention)) return recipe;
-  return { ...recipe, model: { ...recipe.model, attention: await attentionOfModule(attention, blocks) } };
+  const setting = await attentionOfModule(attention, blocks);
+  if (attentionOf({ attention: setting }).together && recipe.training.timestepPer !== 'sample') {
+    throw new ConfigError(
+      `attention module ${printable(attention)}: lets every block attend all others, which is the attention full: all blocks ` +
+        'are denoised together, with one timestep; set training.timestepPer to sample',
+    );
+  }
+  return { ...recipe, model: { ...recipe.model, attention: setting } };
 }
 
 /**

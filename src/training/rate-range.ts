@@ -101,7 +101,7 @@ function indexOfLeast(values: readonly number[]): number {
   return values.reduce((least, value, i) => (value < at(values, least) ? i : least), 0);
 }
 
-/** Standard deviation, in steps, of the kernel that smooths the losses of so many steps. */
+/** Standard deviation, in steps, of the kernel that smooths losses. */
 function kernelDeviation(steps: number): number {
   return Math.max(2, steps / 40);
 }
@@ -114,7 +114,7 @@ function smoothedError(values: readonly number[]): number {
   return noise / Math.sqrt(2 * Math.sqrt(Math.PI) * kernelDeviation(values.length));
 }
 
-/** Means over neighbours, weighted by a Gaussian kernel: unlike a running mean, it does not lag behind. */
+/** Means over neighbours, weighted by a Gaussian kernel: unlike a running mean, it has no lag. */
 function smoothed(values: readonly number[]): number[] {
   const deviation = kernelDeviation(values.length);
   const reach = Math.ceil(3 * deviation);

@@ -36,7 +36,7 @@ export interface StepperParts {
   readonly optimizer: Optimizer;
   /** The model's weights, for their names and shapes. */
   readonly weights: Weights;
-  /** Returns the learning rate after so many steps (default: that of the recipe's schedule). */
+  /** Returns the learning rate of the step after `step` ones (default: that of the recipe's schedule). */
   readonly learningRateAt?: ((step: number) => number) | undefined;
 }
 

@@ -184,12 +184,23 @@ describe('acdit info', () => {
   });
 
   it.each([
-    ['full', 16],
-    ['block-causal', 10],
-    ['windowed', 7],
-  ])('plans %s attention', async (predicate, pairs) => {
-    const { plan } = await json('--size', 'B', '--predicate', predicate);
-    expect(plan).toMatchObject({ predicate, blocks: 4, clean: 0, needed: pairs * 256 ** 2 });
+    ['full', 'full', 0, 16],
+    ['block-causal', 'block-causal', 0, 10],
+    ['skip-causal', 'skip-causal', 3, 6 + 10],
+    ['{"window": 1}', 'window of the last block', 3, 5 + 7],
+    ['{"window":1,"sinks":1}', 'window of the last block and first block', 3, 6 + 9],
+  ])('plans %s attention', async (rule, predicate, clean, pairs) => {
+    const { plan } = await json('--size', 'B', '--predicate', rule);
+    expect(plan).toMatchObject({ predicate, blocks: 4 + clean, clean, needed: pairs * 256 ** 2 });
+  });
+
+  it.each([
+    ['scam', "--predicate must be skip-causal, block-causal, full, .*, got 'scam'"],
+    ['block-casual', 'did you mean block-causal.'],
+    ['{"window": 0}', '--predicate must have a window of 1 block or more, got 0'],
+    ['{"windows": 1}', "--predicate has the unknown key 'windows'"],
+  ])('refuses the predicate %s', async (rule, message) => {
+    expectBadInput(await runInProcess(['info', '--size', 'B', '--predicate', rule]), new RegExp(message));
   });
 
   it('draws the plan into SVG and PNG files', async () => {
@@ -198,7 +209,7 @@ describe('acdit info', () => {
     const { code, stdout } = await runInProcess(['info', '--size', 'B', '--svg', svg, '--png', png]);
     expect(code).toBe(0);
     expect(stdout.trimEnd().split('\n').slice(-2)).toEqual([svg, png]);
-    expect(readFileSync(svg, 'utf8')).toMatch(/^<svg [\s\S]*attention plan scam[\s\S]*<\/svg>\n$/);
+    expect(readFileSync(svg, 'utf8')).toMatch(/^<svg [\s\S]*attention plan skip-causal[\s\S]*<\/svg>\n$/);
     const image = await readImage(png);
     expect(image.width).toBeGreaterThan(700);
     // Queries of the last clean block attend the first: blue at a known place; the clean ones no noised key: grey.
@@ -229,8 +240,8 @@ describe('acdit info', () => {
     [['--size', 'XXL'], 'did you mean XL?'],
     [['some', '--size', 'B'], 'not both'],
     [['some', '--video'], `--video without --size stands for ${DEFAULT_MODELS.video}`],
-    [['--size', 'B', '--predicate', 'scan'], 'did you mean scam?'],
-    [['--size', 'B', '--plan', '--window', 'x'], '--window must be a whole number'],
+    [['--size', 'B', '--predicate', 'fuul'], 'did you mean full?'],
+    [['--size', 'B', '--plan', '--window', '2'], 'unknown flag --window'],
     [['--size', 'B', '--batch', '0'], '--batch must be'],
     [['--size', 'B', '--png', 'plan.svg'], "which must end in .png, got 'plan.svg'"],
   ])('%j is bad input', async (args, message) => {

@@ -20,6 +20,7 @@ describe('a configuration', () => {
       { prediction: 'sample', noiseSchedule: 'flow', noiseShift: 2 },
     ],
     ['noised context', { contextNoise: 999 }],
+    ['one guidance scale for full attention', { attention: 'full', guidance: { scale: [2, 2, 2, 2] } }],
     ['class names', { classNames: ['a', 'b', 'c'] }],
   ])('is valid: %s', (_, changes) => {
     expect(check(changes)).toEqual({ ...tinyFields, ...changes });
@@ -33,6 +34,14 @@ describe('a configuration', () => {
     [/prediction epsilon cannot follow .* use flow, v or sample/, { noiseSchedule: 'flow' }],
     [/noiseShift must be above 0, got 0/, { noiseShift: 0 }],
     [/contextNoise .* from 0 to 999, got 1000/, { contextNoise: 1000 }],
+    [
+      /guidance.scale must be the same for all blocks, since attention full denoises them together/,
+      { attention: 'full', guidance: { scale: [1, 2, 2, 2] } },
+    ],
+    [
+      /guidance.schedule must be the same for all blocks/,
+      { attention: 'full', guidance: { scale: 2, schedule: 'linear' } },
+    ],
     [/layers must be a whole number above 0, got 0/, { layers: 0 }],
     [/positionSplit .* 1, and 8992 more\] for 1 frames$/, { positionSplit: new Array(9000).fill(1) }],
     [/hidden .* got 12.5/, { hidden: 12.5 }],

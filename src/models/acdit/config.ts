@@ -5,6 +5,7 @@ import {
   type GuidanceProblem,
   guidanceProblem,
   intervalTimesteps,
+  scalesOfBlocks,
 } from '../../diffusion/guidance.ts';
 import {
   createNoiseSchedule,
@@ -313,6 +314,12 @@ export function ownGuidanceProblem(config: AcditConfig, guidance: Guidance): Gui
   if (interval && !intervalTimesteps(noiseScheduleOf(config), interval)) {
     const problem = `must contain the log signal-to-noise ratio of some timestep, got ${interval.join(', ')}`;
     return { part: 'interval', problem };
+  }
+  if (attentionOf(config).together) {
+    const differ = new Set(scalesOfBlocks(guidance, config.blocks, config.blocks)).size > 1;
+    const part = typeof scale === 'number' ? 'schedule' : 'scale';
+    const problem = 'must be the same for all blocks, since attention full denoises them together';
+    if (differ) return { part, problem };
   }
   return undefined;
 }

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ATTENTION_NAMES } from './attention.ts';
 import { denseMask } from './attention-plan.ts';
 import { paperConfig } from './config.ts';
-import { blockPlan, CELL, PREDICATES, planCells, planNumbers, planText } from './plan-cells.ts';
+import { blockPlan, CELL, planCells, planNumbers, planText } from './plan-cells.ts';
 import { planDrawing } from './plan-drawing.ts';
 
 const configOf = (blocks: number, blockSize: number) => ({ ...paperConfig('B', 'image'), blocks, blockSize });
@@ -11,12 +12,12 @@ const plans = fc
   .record({
     blocks: fc.integer({ min: 1, max: 12 }),
     blockSize: fc.constantFrom(1, 3, 16, 64, 130),
-    predicate: fc.constantFrom(...PREDICATES),
-    window: fc.integer({ min: 0, max: 3 }),
+    attention: fc.oneof(
+      fc.constantFrom(...ATTENTION_NAMES),
+      fc.record({ window: fc.integer({ min: 1, max: 3 }), sinks: fc.integer({ min: 0, max: 2 }) }),
+    ),
   })
-  .map(({ blocks, blockSize, predicate, window }) =>
-    blockPlan(configOf(blocks, blockSize), predicate, window),
-  );
+  .map(({ blocks, blockSize, attention }) => blockPlan({ ...configOf(blocks, blockSize), attention }));
 
 describe('planCells', () => {
   it('are the blocks of the dense mask', () => {
@@ -54,7 +55,7 @@ describe('planCells', () => {
 
 describe('drawings of a plan', () => {
   it('fit a screen even with a thousand blocks', () => {
-    const plan = blockPlan(configOf(1024, 1), 'scam', 1);
+    const plan = blockPlan(configOf(1024, 1));
     const rows = planText(plan).split('\n');
     expect(Math.max(...rows.map((row) => row.length))).toBeLessThan(130);
     expect(rows.some((row) => row.includes('noised 989-1023'))).toBe(true);
@@ -63,7 +64,7 @@ describe('drawings of a plan', () => {
   });
 
   it('show a single block', () => {
-    const text = planText(blockPlan(configOf(1, 256), 'scam', 1));
+    const text = planText(blockPlan(configOf(1, 256)));
     expect(text).toMatch(/1 block of 256 tokens[\s\S]*block 0 +#\n/);
   });
 });

@@ -3,25 +3,12 @@
 import { uint8At } from '../../at.ts';
 import { counted, grouped } from '../../io/quantities.ts';
 import { attentionOf, cleanBlocks, describeAttention, sequencePredicate } from './attention.ts';
-import {
-  type AttentionPlan,
-  type BlockPredicate,
-  blockCausal,
-  compilePlan,
-  full,
-  planCost,
-  skipCausal,
-  windowed,
-} from './attention-plan.ts';
+import { type AttentionPlan, compilePlan, planCost } from './attention-plan.ts';
 import type { AcditConfig } from './config.ts';
-
-/** Predicates to draw instead of a model's own; `scam` is skip-causal. */
-export const PREDICATES = ['scam', 'full', 'block-causal', 'windowed'] as const;
-export type PredicateName = (typeof PREDICATES)[number];
 
 /** A plan over equal blocks. */
 export interface BlockPlan {
-  /** Its name, or the attention of the model in a few words. */
+  /** The attention of the model in a few words. */
   readonly predicate: string;
   readonly plan: AttentionPlan;
   readonly blockSize: number;
@@ -31,28 +18,13 @@ export interface BlockPlan {
   readonly clean: number;
 }
 
-/**
- * The plan of a model's training sequence, with its own attention or another predicate. SCAM's holds each block clean, but
- * for the last, and noised; the other predicates' holds each block once.
- */
-export function blockPlan(config: AcditConfig, predicate?: PredicateName, window = 1): BlockPlan {
-  const { blocks, blockSize, attention = 'skip-causal' } = config;
-  if (predicate === undefined) {
-    const clean = cleanBlocks(config);
-    const plan = compilePlan(clean + blocks, blockSize, sequencePredicate(attentionOf(config), clean));
-    const name = attention === 'skip-causal' ? 'scam' : describeAttention(attention);
-    return { predicate: name, plan, blockSize, blocks: clean + blocks, clean };
-  }
-  const clean = predicate === 'scam' ? blocks - 1 : 0;
-  const predicates: Record<PredicateName, BlockPredicate> = {
-    scam: skipCausal(clean),
-    full,
-    'block-causal': blockCausal,
-    windowed: windowed(window),
-  };
-  const total = clean + blocks;
-  const plan = compilePlan(total, blockSize, predicates[predicate]);
-  return { predicate, plan, blockSize, blocks: total, clean };
+/** The plan of a model's training sequence, which has clean blocks only if others attend them. */
+export function blockPlan(config: AcditConfig): BlockPlan {
+  const { blockSize, attention } = config;
+  const clean = cleanBlocks(config);
+  const blocks = clean + config.blocks;
+  const plan = compilePlan(blocks, blockSize, sequencePredicate(attentionOf(config), clean));
+  return { predicate: describeAttention(attention), plan, blockSize, blocks, clean };
 }
 
 /** What happens to the pairs of a query block and a key block. */
