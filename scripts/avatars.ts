@@ -89,20 +89,22 @@ function generatorOf({ styles }: DiceBear, style: AvatarStyle): Generator {
 }
 
 /** Draws the missing images of a class. */
-async function drawClass(dicebear: DiceBear, style: AvatarStyle, into: string): Promise<void> {
-  const generator = generatorOf(dicebear, style);
+async function drawClass(
+  { createAvatar }: DiceBear,
+  generator: Generator,
+  style: AvatarStyle,
+  into: string,
+): Promise<void> {
   mkdirSync(into, { recursive: true });
   const present = new Set(await readdir(into));
   const numbers = Array.from({ length: perClass }, (_, i) => first + i);
   const missing = numbers.filter((number) => !present.has(fileName(number)));
   const draw = async (number: number): Promise<void> => {
-    const svg = dicebear
-      .createAvatar(generator, {
-        seed: `${style.name} ${number}`,
-        size: OVERSAMPLING * size,
-        backgroundColor: BACKGROUNDS,
-      })
-      .toString();
+    const svg = createAvatar(generator, {
+      seed: `${style.name} ${number}`,
+      size: OVERSAMPLING * size,
+      backgroundColor: BACKGROUNDS,
+    }).toString();
     const image = sharp(Buffer.from(svg)).resize(size, size).flatten({ background: '#fff' });
     const file = join(into, fileName(number));
     await writeFile(`${file}.part`, await image.png().toBuffer());
@@ -116,9 +118,10 @@ function fileName(number: number): string {
   return `${String(number).padStart(7, '0')}.png`;
 }
 
-const generators = await openGenerators();
-for (const style of AVATAR_STYLES) {
+const dicebear = await openGenerators();
+const generators = AVATAR_STYLES.map((style) => ({ style, generator: generatorOf(dicebear, style) }));
+for (const { style, generator } of generators) {
   const started = performance.now();
-  await drawClass(generators, style, join(folder, style.name));
+  await drawClass(dicebear, generator, style, join(folder, style.name));
   console.log(`${style.name}: ${perClass} images, ${Math.round((performance.now() - started) / 1000)} s`);
 }

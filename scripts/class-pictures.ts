@@ -1,12 +1,14 @@
 /**
- * @file Makes the strip of images, one per class, that the browser app shows for a model: `classes.png` in its folder.
+ * @file Makes the strip of images, one per class, that the browser app shows for a model: `classes.png` in its folder,
+ * or `classes.webp` if it has colours: a page loads it first of all, and WebP is smaller.
  * Videos are shown by their middle frame.
  */
 
 import { join } from 'node:path';
 import { at } from '../src/at.ts';
 import { loadModel } from '../src/checkpoints/load.ts';
-import { grid, writePng } from '../src/media/image.ts';
+import { writeFileAtomically } from '../src/io/atomic-write.ts';
+import { encodeImage, grid } from '../src/media/image.ts';
 import { framesOf } from '../src/media/pixels.ts';
 import { unpatchify } from '../src/models/acdit/layout.ts';
 import { openCpu } from '../src/runtime/node.ts';
@@ -23,5 +25,8 @@ const latents = await finalLatents(sampler.sample({ labels, seed: Number(seed) }
 const pictures = framesOf(unpatchify(config, latents)).map((frames) =>
   at(frames, Math.floor(frames.length / 2)),
 );
-await writePng(join(folder, 'classes.png'), grid(pictures, { columns: labels.length, padding: 0 }));
+const strip = grid(pictures, { columns: labels.length, padding: 0 });
+const format = config.channels === 1 ? 'png' : 'webp';
+const bytes = await encodeImage(strip, format);
+await writeFileAtomically(join(folder, `classes.${format}`), (write) => write(bytes));
 await device.dispose();

@@ -21,7 +21,7 @@ const weights = import.meta.glob<string>(
     import: 'default',
   },
 );
-const classStrips = import.meta.glob<string>('../../../models/*/classes.png', {
+const classStrips = import.meta.glob<string>('../../../models/*/classes.{png,webp}', {
   eager: true,
   query: '?url',
   import: 'default',
@@ -51,7 +51,7 @@ export function bundledModels(): BundledModel[] {
     .map(([path, config]) => {
       const id = path.split('/').at(-2) ?? path;
       const fileNextTo = (name: string): string => path.replace('config.json', name);
-      const classImages = classStrips[fileNextTo('classes.png')];
+      const classImages = classStrips[fileNextTo('classes.png')] ?? classStrips[fileNextTo('classes.webp')];
       const solver = solvers[fileNextTo('solver.json')];
       const steps = fastSteps[fileNextTo('solver.json')];
       const card: ModelCard = {
