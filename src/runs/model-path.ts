@@ -220,7 +220,7 @@ export function bundledClassifier(name: string = DEFAULT_MODELS.image): string {
   return bundledFolder(`${name}-classifier`);
 }
 
-/** Returns the path of a default model, as {@link bundledNamed} does. @throws {CheckpointError} if it is missing. */
+/** Returns a default model's path, from the working directory if that is shorter. @throws {CheckpointError} if it is missing. */
 export function bundledModel(kind: ModelKind): string {
   return bundledNamed(DEFAULT_MODELS[kind]);
 }
