@@ -84,7 +84,7 @@ describe('the record of a run', () => {
       train('run', '--steps', '2').filter((arg) => arg !== '--json'),
     );
     expect(code).toBe(0);
-    expect(stderr.match(/was begun by an earlier version; run.json now records/g)).toHaveLength(1);
+    expect(stderr.match(/had no run.json, which now records its recipe/g)).toHaveLength(1);
     expect(recordOf(folder, 'run').starts).toMatchObject([{ step: 1 }]);
     const whole = recordOf(folder, 'run');
     writeFileSync(path, '{"format":"acdit-run"');
@@ -135,6 +135,24 @@ describe('acdit train --from', { tags: ['slow'] }, () => {
     ]);
     expect(code).toBe(0);
     expect(recordOf(folder, 'second').recipe.data.path).toBe(folder);
+  });
+
+  it('never runs a module that the folder of a run names', async () => {
+    const { folder, train } = tinyRun();
+    await runInProcess(train('first', '--steps', '1'));
+    const module = join(folder, 'first', 'attention.mjs');
+    const trace = join(folder, 'ran');
+    writeFileSync(
+      module,
+      `import { writeFileSync } from 'node:fs';\nwriteFileSync(${JSON.stringify(trace)}, '');\nexport default () => true;\n`,
+    );
+    const record = recordOf(folder, 'first');
+    record.recipe.model.attention = module;
+    writeFileSync(join(folder, 'first', 'run.json'), JSON.stringify(record));
+    const args = ['train', '--from', join(folder, 'first'), '--out', join(folder, 'second')];
+    const result = await runInProcess(args);
+    expect(existsSync(trace)).toBe(false);
+    expectBadInput(result, /its recorded recipe names the module .*, which acdit never writes and does not run/);
   });
 
   it('is refused without a folder of its own, with a recipe too, and for what is not a run', async () => {

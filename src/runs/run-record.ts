@@ -14,6 +14,7 @@ import { writeJsonAtomically } from '../io/atomic-write.ts';
 import { isFile } from '../io/file-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
+import { isModulePath } from '../models/acdit/attention.ts';
 import { packageVersion } from '../package-version.ts';
 import { processor } from '../runtime/machine.ts';
 import { onnxRuntimeVersion } from '../runtime/node.ts';
@@ -60,7 +61,7 @@ export interface RunStartFacts {
 
 /** What a start found in the record. */
 export interface RecordedStart {
-  /** Whether the run was begun by a version that kept no record. */
+  /** Whether the run had no record: an earlier version began it, or it was converted from PyTorch. */
   readonly isNew: boolean;
   /** The data of the start before, if it was different. */
   readonly otherData?: { readonly samples: number; readonly fingerprint: string };
@@ -136,17 +137,22 @@ export async function recordedSettings(folder: string): Promise<RecipeSettings |
 /**
  * Returns a run's recipe as JSON, without its folder, for another run. Relative paths that the run was started with in
  * another folder become absolute. Of a run begun by an earlier version, it is what its newest state records.
- * @throws {ArgumentError} if the folder is not that of a run, or its recipe is not recorded.
+ * @throws {ArgumentError} if the folder is not that of a run, or its recipe is not recorded; {CheckpointError} if the recipe
+ * names a module.
  */
 export async function recipeOfRun(folder: string): Promise<Record<string, unknown>> {
   const record = await readRunRecord(folder);
   if (!record) {
     const settings = await newestSettings(join(folder, TRAINER_FOLDER));
-    if (settings) return { ...settings, output: {} };
+    if (settings) {
+      requireNoModule(settings.model.attention, folder);
+      return { ...settings, output: {} };
+    }
     throw new ArgumentError(
       `--from ${printable(folder)}: holds neither a ${RUN_RECORD_FILE} nor a state with a recipe; give the folder of a run`,
     );
   }
+  requireNoModule(record.recipe.model?.attention, folder);
   const started = record.starts.at(-1)?.workingFolder ?? process.cwd();
   const recipe = structuredClone(record.recipe);
   delete recipe.output?.folder;
@@ -156,6 +162,18 @@ export async function recipeOfRun(folder: string): Promise<Record<string, unknow
     if (keys && typeof value === 'string') keys[key] = pathFrom(started, value);
   }
   return recipe;
+}
+
+/**
+ * Checks that a recorded recipe runs no code: acdit records the table of a module, so a path was written by somebody else.
+ * @throws {CheckpointError} if it names a module
+ */
+function requireNoModule(attention: unknown, folder: string): void {
+  if (!isModulePath(attention)) return;
+  throw new CheckpointError(
+    `${printable(folder)}: its recorded recipe names the module ${printable(attention)}, which acdit never writes and does ` +
+      'not run; give the recipe as a file if you trust the module',
+  );
 }
 
 /** Keys that may hold paths. */

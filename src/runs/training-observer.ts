@@ -142,7 +142,7 @@ export class TrainingObserver {
     });
     if (isNew) {
       report.say(
-        `${folder} was begun by an earlier version; run.json now records its recipe, versions, data and command`,
+        `${folder} had no run.json, which now records its recipe, versions, data and command`,
       );
     }
     if (!otherData) return;
