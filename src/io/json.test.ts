@@ -11,13 +11,26 @@ test('gives what fits the schema', () => {
 });
 
 test.each([
-  ['{', /^a.json: not valid JSON \(/],
+  ['{', /^a.json: not valid JSON \(.*\), so no such thing$/],
   ['[]', /^a.json: no such thing: file: /],
   ['{ "layers": 2, "sizes": [1, "x"] }', /^a.json: no such thing: sizes.1: [^;]*$/],
   ['{ "layers": 2, "sizes": ["a", "b", "c", "d", "e", "f", "g"] }', /sizes.4: [^;]*; and 2 more$/],
 ])('says what is wrong with %s', (text, message) => {
   expect(() => parse(text)).toThrow(message);
   expect(() => parse(text)).toThrow(CheckpointError);
+});
+
+test.each<[unknown, string]>([
+  [5, 'limit: Invalid input: expected "none", or expected object, received number'],
+  [{ max: 'x' }, 'limit.max: Invalid input: expected number, received string'],
+  [{ max: 1, mux: 2 }, 'limit: Unrecognized key: "mux"'],
+  [{}, 'limit.max: Invalid input: expected number, received undefined'],
+])('says what a union expects instead of %j', (limit, message) => {
+  const union = z.object({ limit: z.union([z.literal('none'), z.strictObject({ max: z.number() })]) });
+  const text = JSON.stringify({ limit });
+  expect(() => parseJsonOf(text, 'a.json', union, 'not it', FormatError)).toThrow(
+    `a.json: not it: ${message}`,
+  );
 });
 
 test('ignores a byte order mark, and names UTF-16', () => {

@@ -20,15 +20,16 @@ const UTF_16 = /^\ufffd{2}|^[[{]\0/;
 
 /**
  * Parses a text; a byte order mark before it is ignored.
+ * @param advice what follows from a text that is not JSON, and what to do; appended to the message.
  * @throws {Fault} if it is not JSON, or is nested more than 100 levels deep.
  */
-export function parseJson(text: string, name: string, Fault: Fault): unknown {
+export function parseJson(text: string, name: string, Fault: Fault, advice = ''): unknown {
   let value: unknown;
   try {
     value = JSON.parse(withoutByteOrderMark(text));
   } catch (cause) {
     const hint = UTF_16.test(text) ? 'it seems to be UTF-16; save it as UTF-8' : (cause as Error).message;
-    throw new Fault(`${name}: not valid JSON (${printable(hint, PROBLEM_LENGTH)})`, { cause });
+    throw new Fault(`${name}: not valid JSON (${printable(hint, PROBLEM_LENGTH)})${advice}`, { cause });
   }
   if (isTooDeep(value)) throw new Fault(`${name}: its JSON is nested more than ${MAX_DEPTH} levels deep`);
   return value;
@@ -69,10 +70,35 @@ export function parseJsonOf<T>(
   otherwise: string,
   Fault: Fault,
 ): T {
-  const result = schema.safeParse(parseJson(text, name, Fault));
+  const result = schema.safeParse(parseJson(text, name, Fault, `, so ${otherwise}`));
   if (result.success) return result.data;
-  const problems = result.error.issues.map(
+  const problems = plainIssues(result.error.issues).map(
     ({ path, message }) => `${printable(path.join('.') || 'file')}: ${printable(message, PROBLEM_LENGTH)}`,
   );
   throw new Fault(`${name}: ${otherwise}: ${problemList(problems, SHOWN_PROBLEMS)}`);
+}
+
+/**
+ * Returns issues of a schema without those of unions, which do not say what was expected: they become the issues inside the
+ * object that was meant, or else one that lists what each option expects.
+ */
+export function plainIssues(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue[] {
+  return issues.flatMap((issue) => {
+    if (issue.code !== 'invalid_union' || issue.message !== UNEXPLAINED) return [issue];
+    const options = issue.errors.map((option) => plainIssues(option));
+    const inside = options.find((option) => option.length > 0 && option.every(isInside));
+    if (inside) return inside.map((found) => ({ ...found, path: [...issue.path, ...found.path] }));
+    const texts = options.map((option) =>
+      option.map(({ message }) => message.replace(/^Invalid (input|option): /, '')).join(', '),
+    );
+    return [{ ...issue, message: `${UNEXPLAINED}: ${texts.join(', or ')}` }];
+  });
+}
+
+/** What zod says of a union that has no message of its own. */
+const UNEXPLAINED = 'Invalid input';
+
+/** Whether the value has the right type, and something in it is wrong. */
+function isInside({ code, path }: z.core.$ZodIssue): boolean {
+  return path.length > 0 || code === 'unrecognized_keys';
 }

@@ -152,7 +152,10 @@ describe('acdit train --from', { tags: ['slow'] }, () => {
     const args = ['train', '--from', join(folder, 'first'), '--out', join(folder, 'second')];
     const result = await runInProcess(args);
     expect(existsSync(trace)).toBe(false);
-    expectBadInput(result, /its recorded recipe names the module .*, which acdit never writes and does not run/);
+    expectBadInput(
+      result,
+      /its recorded recipe names the module .*, which acdit never writes and does not run/,
+    );
   });
 
   it('is refused without a folder of its own, with a recipe too, and for what is not a run', async () => {

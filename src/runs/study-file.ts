@@ -1,8 +1,10 @@
 /** @file A study's file: a recipe, axes of changes, and seeds, which together are a matrix of runs. */
 
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { messageOf } from '../attempt.ts';
 import { ArgumentError, ConfigError } from '../errors.ts';
 import { isRecord, parseJson, parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
@@ -88,6 +90,9 @@ export interface Study extends Omit<z.infer<typeof studySchema>, 'base' | 'axes'
   readonly metrics: readonly StudyMetric[];
 }
 
+/** Share of the steps, at the end, over which the training loss is averaged; each run logs at least one line in it. */
+export const LAST_SHARE = 0.1;
+
 /** One run of a study. */
 export interface StudyRun {
   /** Name of its folder in the study's. */
@@ -143,11 +148,9 @@ function metricOf(metric: z.infer<typeof metricSchema>): StudyMetric {
   return { name, label, logarithmic };
 }
 
-/** Sections of a recipe or a study without which there are no metrics of a kind. */
-const METRIC_SECTIONS = ['evaluation', 'validation', 'sampling'] as const;
-
 /** @throws {ConfigError} if the study's parts do not fit together. */
-function requireSense({ base, axes, metrics, operations, train, sampling }: Study, path: string): void {
+function requireSense(study: Study, path: string): void {
+  const { base, axes, operations, train, sampling } = study;
   const fail = (problem: string): never => {
     throw new ConfigError(`${path}: ${problem}`);
   };
@@ -161,29 +164,42 @@ function requireSense({ base, axes, metrics, operations, train, sampling }: Stud
   if (!train && (sampling === undefined || operations !== undefined)) {
     fail('a study without training measures sampling: give sampling, and no operations');
   }
-  const changed = axes.flatMap(({ values }) => values.flatMap(({ changes }) => Object.keys(changes)));
-  for (const { name } of metrics) {
-    const section = METRIC_SECTIONS.find((prefix) => name.startsWith(`${prefix}/`));
-    if (section === undefined && !train && !isFigure(name))
-      fail(`the metric ${printable(name)} needs a training`);
-    if (section === undefined) continue;
-    const present =
-      section === 'sampling'
-        ? sampling !== undefined
-        : train && (isRecord(base[section]) || changed.some((key) => key.startsWith(`${section}.`)));
-    if (!present)
-      fail(
-        `the metric ${printable(name)} needs a section ${section} of the ${section === 'sampling' ? 'study' : 'base'}`,
-      );
+  requireSeparateKeys(study, fail);
+}
+
+/** Checks that axes change different keys, and none that the study sets: a run would not be what its name says. */
+function requireSeparateKeys({ axes, operations, train }: Study, fail: (problem: string) => never): void {
+  const owned: Readonly<Record<string, string>> = {
+    'training.seed': 'seeds of the study sets',
+    'output.folder': 'folder of the study sets',
+    ...(operations !== undefined && { 'training.steps': 'operations of the study sets' }),
+    ...(!train && { 'training.steps': 'a study without training does not use' }),
+  };
+  const owners = new Map<string, string>();
+  for (const { name, values } of axes) {
+    const keys = new Set(values.flatMap(({ changes }) => Object.keys(changes)));
+    for (const key of keys) {
+      const owner = Object.hasOwn(owned, key) ? owned[key] : undefined;
+      if (owner !== undefined) fail(`the axis ${printable(name)} changes ${key}, which ${owner}`);
+      for (const [other, axis] of owners) {
+        if (!overlap(key, other)) continue;
+        fail(
+          `the axes ${printable(axis)} and ${printable(name)} both change ${printable(longest(key, other))}; ` +
+            'let one axis change it, by named values if it goes with other changes',
+        );
+      }
+    }
+    for (const key of keys) owners.set(key, name);
   }
 }
 
-/** Figures that are known before a run. */
-const FIGURES = ['operations', 'parameters', 'steps', 'images'] as const;
+/** Whether two keys are the same, or one is a section of the other's. */
+function overlap(a: string, b: string): boolean {
+  return `${a}.`.startsWith(`${b}.`) || `${b}.`.startsWith(`${a}.`);
+}
 
-/** Whether a metric is known before a run. */
-export function isFigure(name: string): name is (typeof FIGURES)[number] {
-  return FIGURES.some((figure) => figure === name);
+function longest(a: string, b: string): string {
+  return a.length > b.length ? a : b;
 }
 
 /**
@@ -199,8 +215,14 @@ export async function studyRuns(
   for (const seed of study.seeds) {
     for (const chosen of combinations(study.axes)) {
       const run = await runOf(study, chosen, seed, traitsOf);
-      const same = runs.find(({ name }) => name === run.name);
-      if (same) throw new ConfigError(`two runs of the study are called ${run.name}; change names or seeds`);
+      // Some file systems do not distinguish upper and lower case.
+      const same = runs.find(({ name }) => name.toLowerCase() === run.name.toLowerCase());
+      if (same) {
+        throw new ConfigError(
+          `two runs of the study are called ${run.name}; give each seed and each value of an axis once, and values names ` +
+            'that differ in more than case or punctuation',
+        );
+      }
       runs.push(run);
     }
   }
@@ -226,8 +248,7 @@ async function runOf(
   traitsOf: (data: Recipe['data']) => Promise<DatasetTraits>,
 ): Promise<StudyRun> {
   const labels = choices.map(({ label }) => label);
-  const parts = study.axes.map(({ name }, i) => `${name}-${labels[i]}`);
-  const name = [...parts, `seed-${seed}`].join('_').replace(/[^\w.-]+/g, '-');
+  const name = runName(study.axes.map(({ name }, i) => `${name}-${labels[i]}`).join('_'), seed);
   const changes = choices.flatMap((choice) => Object.entries(choice.changes));
   const own = [
     ['training.seed', seed],
@@ -237,20 +258,48 @@ async function runOf(
   const parse = (steps: number): Promise<Recipe> =>
     loadAttention(parseRecipe(withSteps(json, study, steps), `run ${name}`));
   const unlimited = await parse(ANY_STEPS);
-  const config = recipeModel(unlimited, await traitsOf(unlimited.data));
+  const traits = await traitsOf(unlimited.data);
+  const config = named(name, () => recipeModel(unlimited, traits));
   const { batch, accumulate } = unlimited.training;
   const perStep = 2 * trainingCost(config) * batch * accumulate;
   const { operations } = study;
   const recipe =
     operations === undefined ? unlimited : await parse(Math.max(1, Math.round(operations / perStep)));
+  const { output, training } = recipe;
+  const logEvery = Math.min(output.logEvery, Math.max(1, Math.floor(LAST_SHARE * training.steps)));
   return {
     name,
     labels,
     seed,
-    recipe,
+    recipe: { ...recipe, output: { ...output, logEvery } },
     config,
     operations: study.train ? perStep * recipe.training.steps : 0,
   };
+}
+
+/** Names the run in an error. */
+function named<T>(run: string, make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new ConfigError(`run ${run}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** Bytes of a name that is used as it is; file systems allow 255. */
+const NAME_BYTES = 160;
+/** Characters of a longer name that are kept; each has at most 4 bytes. */
+const KEPT_CHARACTERS = 30;
+
+/** Returns the name of a run's folder; that of a long choice ends in its checksum. */
+function runName(choice: string, seed: number): string {
+  const name = choice.replace(/[^\p{L}\p{M}\p{N}_.-]+/gu, '-');
+  const hash = (): string => createHash('sha256').update(choice).digest('hex').slice(0, 12);
+  const short =
+    Buffer.byteLength(name) <= NAME_BYTES
+      ? name
+      : `${[...name].slice(0, KEPT_CHARACTERS).join('')}-${hash()}`;
+  return `${short}_seed-${seed}`;
 }
 
 /** Returns a recipe with another value of a key; null removes the key. */

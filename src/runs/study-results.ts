@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { parameterCount } from '../models/acdit/weights.ts';
 import { type MetricsLine, readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';
-import { isFigure, type Study, type StudyRun } from './study-file.ts';
+import { LAST_SHARE, type Study, type StudyRun } from './study-file.ts';
+import { isFigure } from './study-metrics.ts';
 
 /** What became of a run, besides what its folder holds. */
 export interface StudyOutcome {
@@ -36,9 +37,6 @@ export interface Summary {
   /** Standard deviation of the sample; undefined for one number. */
   readonly deviation: number | undefined;
 }
-
-/** Share of the steps, at the end, over which the training loss is averaged. */
-const LAST_SHARE = 0.1;
 
 /** Returns the numbers of a run that has ended. */
 export function studyRow(study: Study, run: StudyRun, { failed, sampling = {} }: StudyOutcome): StudyRow {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expectBadInput, runInProcess } from '../../test/support/cli.ts';
@@ -136,7 +136,7 @@ describe('acdit study', () => {
   it('compares losses on samples that are held out from all of its runs alike', {
     tags: ['slow'],
   }, async () => {
-    const { args, folder, read, path } = tinyStudy({
+    const { args, folder, read } = tinyStudy({
       axes: [{ key: 'training.learningRate', name: 'rate', values: [1e-4, 1e-2] }],
       metrics: ['validation/ema/loss', { name: 'validation/raw/timestep-000-499', label: 'clean half' }],
     });
@@ -167,24 +167,12 @@ describe('acdit study', () => {
     );
     expect(read('results.md')).toMatch(/\| 0.0001 \| 2 \| [\d.]+ ± [\de.-]+ \| [\d.]+ ± [\de.-]+ \|/);
     expect(read('validation-ema-loss.svg').match(/<circle/g)).toHaveLength(2);
-    // A study without the section, or with a loss that validation does not have, says so before it trains.
+    // A study without the section says so before it trains.
     delete recipe.validation;
     writeFileSync(join(folder, 'recipe.json'), JSON.stringify(recipe));
     expectBadInput(
       await runInProcess(args),
       'the metric validation/ema/loss needs a section validation of the base',
-    );
-    const study = JSON.parse(readFileSync(path, 'utf8'));
-    recipe.validation = { samples: 6, timestepBins: 2 };
-    writeFileSync(join(folder, 'recipe.json'), JSON.stringify(recipe));
-    writeFileSync(
-      path,
-      JSON.stringify({ ...study, folder: join(folder, 'other'), metrics: ['validation/ema/los'] }),
-    );
-    expectBadInput(
-      await runInProcess(args),
-      'no run logs the metric validation/ema/los; validation has validation/ema/loss',
-      'did you mean validation/ema/loss',
     );
   });
 
@@ -214,7 +202,7 @@ describe('acdit study', () => {
     }
   });
 
-  it.each<[string, object, string]>([
+  it.each<[string, object, string | RegExp]>([
     [
       'no end',
       { base: { model: {}, data: {}, training: {} } },
@@ -234,6 +222,66 @@ describe('acdit study', () => {
       'two axes have the same name',
     ],
     [
+      'two axes that change the same key',
+      {
+        axes: [
+          { key: 'model.blocks', values: [1] },
+          { name: 'other', values: { four: { 'model.blocks': 4 } } },
+        ],
+      },
+      'the axes blocks and other both change model.blocks',
+    ],
+    [
+      'an axis that replaces a section that another changes',
+      {
+        axes: [
+          { key: 'model.blocks', values: [1] },
+          { name: 'other', values: { four: { model: {} } } },
+        ],
+      },
+      'the axes blocks and other both change model.blocks',
+    ],
+    [
+      'an axis of seeds',
+      { axes: [{ key: 'training.seed', values: [1, 2] }] },
+      'the axis seed changes training.seed, which seeds of the study sets',
+    ],
+    [
+      'an axis of folders',
+      { axes: [{ key: 'output.folder', values: ['a'] }] },
+      'changes output.folder, which',
+    ],
+    [
+      'a value twice',
+      { axes: [{ key: 'model.blocks', values: [1, 1] }] },
+      'two runs of the study are called',
+    ],
+    [
+      'values whose names differ in case only',
+      { axes: [{ name: 'x', values: { a: {}, A: { 'model.blocks': 1 } } }] },
+      'two runs of the study are called x-A_seed-1',
+    ],
+    ['a misspelt metric', { metrics: ['los'] }, 'no run logs the metric los; did you mean loss?'],
+    [
+      'a metric that the log does not have',
+      { metrics: ['gradientNorm/mlp'] },
+      'no run logs the metric gradientNorm/mlp',
+    ],
+    ['a metric twice', { metrics: ['loss', { name: 'loss' }] }, 'the metric loss is given twice'],
+    [
+      'a score without its section',
+      { metrics: ['validation/ema/loss'] },
+      'needs a section validation of the base',
+    ],
+    [
+      'a misspelt score',
+      {
+        axes: [{ name: 'x', values: { with: { validation: { samples: 3 } } } }],
+        metrics: ['validation/ema/los'],
+      },
+      'no run logs the metric validation/ema/los; did you mean validation/ema/loss?',
+    ],
+    [
       'a metric without its section',
       { metrics: ['sampling/seconds'] },
       'the metric sampling/seconds needs a section sampling',
@@ -243,10 +291,78 @@ describe('acdit study', () => {
       { axes: [{ key: 'model.block', values: [1] }] },
       "run block-1_seed-1: unknown key 'model.block'; did you mean 'blocks'?",
     ],
-    ['a wrong value', { axes: [{ key: 'model.blocks', values: [3] }] }, 'do not divide into 3 blocks'],
+    [
+      'a wrong value',
+      { axes: [{ key: 'model.blocks', values: [3] }] },
+      /^acdit: run blocks-3_seed-1: .*do not divide into 3 blocks/,
+    ],
     ['a missing recipe', { base: 'none.json' }, "the study's base"],
   ])('refuses %s', async (_, changes, message) => {
     expectBadInput(await runInProcess(tinyStudy(changes).args), message);
+  });
+
+  it('makes a run again whose folder was removed, and says how if a run lost its numbers', async () => {
+    const { args, read, inStudy } = tinyStudy({ seeds: [1], metrics: ['loss'] });
+    expect((await runInProcess(args)).code).toBe(0);
+    const before = read('results.csv');
+    const run = inStudy('blocks-1_loss-plain_seed-1');
+    rmSync(run, { recursive: true });
+    const again = await runInProcess([...args, '--json']);
+    expect(again.stdout.match(/"kind":"run"/g)).toHaveLength(1);
+    expect(read('results.csv')).toBe(before);
+    writeFileSync(join(run, 'metrics.jsonl'), '');
+    const { code, stderr } = await runInProcess(args);
+    expect(code).toBe(0);
+    expect(stderr).toContain(`blocks-1_loss-plain_seed-1 has no loss: its log does not have it`);
+    expect(stderr).toContain(`to repeat the run, remove its folder ${run}`);
+    const outcomes = JSON.parse(read('outcomes.json'));
+    outcomes.runs['blocks-1_loss-plain_seed-1'].recipe.training = 3;
+    writeFileSync(inStudy('outcomes.json'), JSON.stringify(outcomes));
+    expectBadInput(await runInProcess(args), `is damaged; to repeat the run, remove its folder ${run}`);
+    writeFileSync(inStudy('outcomes.json'), '{');
+    expectBadInput(await runInProcess(args), /outcomes.json: not valid JSON .* restore a copy, or remove it/);
+  });
+
+  it('averages the loss over the last tenth of the steps, however rarely the recipe logs', async () => {
+    const { args, read, path } = tinyStudy({
+      axes: [{ key: 'model.blocks', values: [1] }],
+      seeds: [1],
+      metrics: ['loss'],
+    });
+    const study = JSON.parse(readFileSync(path, 'utf8'));
+    const recipe = JSON.parse(readFileSync(join(path, '..', 'recipe.json'), 'utf8'));
+    recipe.output.logEvery = 1000;
+    writeFileSync(path, JSON.stringify({ ...study, base: recipe }));
+    expect((await runInProcess(args)).code).toBe(0);
+    expect(read('results.csv')).toMatch(/\r\n1,1,0\.\d+,\r\n$|\r\n1,1,1\.\d+,\r\n$/);
+  });
+
+  it('gives runs short names, in any script', async () => {
+    const noised = Array.from({ length: 16 }, (_, i) => `${'1'.repeat(i + 1)}${'0'.repeat(15 - i)}`);
+    const values = { 猫: { 'model.blocks': 1 }, 犬: { 'model.blocks': 4 } };
+    const { args } = tinyStudy({
+      axes: [
+        { name: '型', values },
+        { key: 'training.timesteps', values: ['uniform', { mean: 0, deviation: 1 }] },
+      ],
+      seeds: [1],
+    });
+    const planned = (await runInProcess([...args, '--plan'])).stdout;
+    expect(planned).toMatch(
+      /^型-猫_timesteps-uniform_seed-1: .*\n型-猫_timesteps--mean-0-deviation-1-_seed-1: /,
+    );
+    const table = {
+      key: 'model.attention',
+      values: ['skip-causal', { noised: [...noised.slice(0, 15), `1${'0'.repeat(14)}1`] }],
+    };
+    const long = tinyStudy({
+      axes: [{ key: 'model.blocks', values: [16] }, table],
+      seeds: [1],
+      metrics: ['loss'],
+    });
+    const { code, stderr } = await runInProcess(long.args);
+    expect(code, stderr).toBe(0);
+    expect(long.read('results.csv').trim().split('\r\n')).toHaveLength(3);
   });
 
   it('refuses a folder in which another process runs the study', async () => {

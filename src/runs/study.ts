@@ -5,25 +5,26 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
+import { attempt } from '../attempt.ts';
 import { loadModel } from '../checkpoints/load.ts';
 import { openDataset } from '../data/open.ts';
-import { ArgumentError, CheckpointError, ConfigError, TrainingError } from '../errors.ts';
+import { ArgumentError, CheckpointError, TrainingError } from '../errors.ts';
 import { makeFolders, writeJsonAtomically, writeTextAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { lockFolder } from '../io/lock.ts';
-import { printable } from '../io/printable.ts';
 import { sampleCost } from '../models/acdit/cost.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
-import { didYouMean } from '../nearest.ts';
 import type { Device } from '../runtime/device.ts';
 import { createSampler, finalLatents } from '../sampling/sampler.ts';
+import { METRICS_FILE } from '../training/logging/open.ts';
 import { type DatasetTraits, parseRecipe, type Recipe } from '../training/recipe.ts';
 import { freshWeights } from '../training/training-loop.ts';
 import { requireSamplingMemory } from './checks.ts';
 import { productSpeeds } from './product-speed.ts';
 import { type ActiveContext, contextOf, type RunContext } from './reporter.ts';
 import { readStudy, type Study, type StudyRun, studyRuns } from './study-file.ts';
+import { requireMetrics } from './study-metrics.ts';
 import { studyPlot } from './study-plot.ts';
 import {
   csvTable,
@@ -35,7 +36,6 @@ import {
   studyRow,
 } from './study-results.ts';
 import { trainModel } from './train.ts';
-import { loggedScores } from './training-validation.ts';
 
 /** A study, and what it runs on. */
 export interface StudyOptions extends RunContext {
@@ -98,7 +98,7 @@ export async function runStudy(options: StudyOptions): Promise<StudyResult> {
     const outcomes = await readOutcomes(study.folder);
     for (const run of runs) requireSameSettings(study, run, outcomes);
     for (const [i, run] of runs.entries()) {
-      if (outcomes.runs[run.name] || signal.aborted) continue;
+      if (hasEnded(study, run, outcomes) || signal.aborted) continue;
       report.say(`run ${i + 1} of ${runs.length}: ${run.name}`);
       report.emit({ kind: 'run', name: run.name, number: i + 1, runs: runs.length });
       const outcome = await outcomeOf(study, run, options, context);
@@ -110,7 +110,7 @@ export async function runStudy(options: StudyOptions): Promise<StudyResult> {
       report.emit({ kind: 'result', name: run.name, ...values, failed: outcome.failed });
       await writeResults(study, runs, outcomes, context);
     }
-    const done = runs.filter(({ name }) => outcomes.runs[name]).length;
+    const done = runs.filter((run) => hasEnded(study, run, outcomes)).length;
     const table = await writeResults(study, runs, outcomes, context);
     const result = {
       folder: study.folder,
@@ -148,21 +148,8 @@ async function openStudy(
     return traits;
   };
   const runs = await studyRuns(study, traitsOf);
-  requireLoggedMetrics(path, study, runs);
+  requireMetrics(study, runs, path);
   return { study, runs };
-}
-
-/** @throws {ConfigError} if a metric is a loss that the validation of no run logs */
-function requireLoggedMetrics(path: string, { metrics }: Study, runs: readonly StudyRun[]): void {
-  const logged = new Set(runs.flatMap(({ recipe, config }) => loggedScores(recipe, config)));
-  for (const { name } of metrics) {
-    if (!name.startsWith('validation/') || logged.has(name)) continue;
-    const known = [...logged];
-    throw new ConfigError(
-      `${path}: no run logs the metric ${printable(name)}; validation has ${known[0]}, and losses by timestep and block ` +
-        `such as ${known[1]}${didYouMean(name, known)}`,
-    );
-  }
 }
 
 /** A run as {@link planStudy} describes it. */
@@ -219,12 +206,23 @@ async function readOutcomes(folder: string): Promise<Outcomes> {
   return parseJsonOf(await readFile(path, 'utf8'), path, outcomesSchema, advice, CheckpointError);
 }
 
+/** Whether a run has ended, and its folder, if it was trained, still has its log: without it, the run is made again. */
+function hasEnded({ train }: Study, { name, recipe }: StudyRun, { runs }: Outcomes): boolean {
+  return runs[name] !== undefined && (!train || existsSync(join(recipe.output.folder, METRICS_FILE)));
+}
+
 /** @throws {ArgumentError} if a run that has ended had other settings than it has in the study now. */
-function requireSameSettings(study: Study, run: StudyRun, { runs }: Outcomes): void {
-  const known = runs[run.name];
-  if (!known) return;
+function requireSameSettings(study: Study, run: StudyRun, outcomes: Outcomes): void {
+  const known = outcomes.runs[run.name];
+  if (!known || !hasEnded(study, run, outcomes)) return;
   const settings = ({ output: _, ...recipe }: Recipe): Record<string, unknown> => recipe;
-  const before = settings(parseRecipe(known.recipe, `${run.name} in ${OUTCOMES_FILE}`));
+  const before = attempt(() => settings(parseRecipe(known.recipe)), undefined);
+  if (!before) {
+    throw new CheckpointError(
+      `${join(study.folder, OUTCOMES_FILE)}: the recipe of the run ${run.name} is damaged; to repeat the run, remove its ` +
+        `folder ${run.recipe.output.folder}`,
+    );
+  }
   const now = settings(parseRecipe(JSON.parse(JSON.stringify(run.recipe))));
   const sections = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   const differing = sections.filter((section) => !isDeepStrictEqual(before[section], now[section]));
@@ -232,7 +230,7 @@ function requireSameSettings(study: Study, run: StudyRun, { runs }: Outcomes): v
   if (differing.length === 0) return;
   throw new ArgumentError(
     `${study.folder}: the run ${run.name} has ended with different settings of ${differing.join(', ')}; restore them, or ` +
-      'give the study another folder',
+      `give the study another folder${study.train ? `; removing ${run.recipe.output.folder} repeats the run` : ''}`,
   );
 }
 
@@ -308,13 +306,17 @@ async function writeResults(
 ): Promise<string> {
   const rows = runs.flatMap((run) => {
     const outcome = outcomes.runs[run.name];
-    return outcome ? [studyRow(study, run, outcome)] : [];
+    return outcome && hasEnded(study, run, outcomes) ? [studyRow(study, run, outcome)] : [];
   });
   const groups = studyGroups(study, rows);
   const inFolder = (name: string): string => join(study.folder, name);
   for (const { name } of study.metrics) {
     const without = rows.find(({ failed, values }) => failed === undefined && values[name] === undefined);
-    if (without) report.warn(`${without.run.name} has no ${name}; its log has other names, or is incomplete`);
+    if (!without) continue;
+    const { folder } = without.run.recipe.output;
+    report.warn(
+      `${without.run.name} has no ${name}: its log does not have it, or lost lines; to repeat the run, remove its folder ${folder}`,
+    );
   }
   await writeTextAtomically(inFolder('results.md'), markdownTable(study, groups));
   await writeTextAtomically(inFolder('results.csv'), csvTable(study, rows));

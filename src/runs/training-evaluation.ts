@@ -14,6 +14,7 @@ import { completeSet, extractFeatures, provenance } from '../evaluation/extract.
 import type { FeatureNetwork } from '../evaluation/feature-network.ts';
 import { datasetSource } from '../evaluation/idx-source.ts';
 import { openSet } from '../evaluation/open-set.ts';
+import { TITLES } from '../evaluation/report/metric-table.ts';
 import { batchOf, type SampleSource } from '../evaluation/sample-source.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { sameClasses } from '../models/acdit/class-names.ts';
@@ -24,6 +25,7 @@ import { tensorBytes } from '../tensor/tensor.ts';
 import { readMetrics } from '../training/logging/jsonl.ts';
 import { METRICS_FILE } from '../training/logging/open.ts';
 import { isSplit, type Recipe } from '../training/recipe.ts';
+import { requireBest } from '../training/recipe-sections.ts';
 import { defaultBatch } from './batches.ts';
 import { openFeatureNetwork } from './feature-network.ts';
 import { canDraw, sampleImages, type TrainingSampleOptions } from './training-samples.ts';
@@ -47,6 +49,7 @@ export async function openTrainingEvaluation(options: TrainingSampleOptions, set
   if (!canDraw(options)) {
     throw new ConfigError('recipe: evaluation of a model of latents needs an autoencoder, as output.vae');
   }
+  requireBest(options.recipe.output.best, 'evaluation', Object.keys(TITLES));
   const network = await openFeatureNetwork(device, settings.network);
   const { reference, fingerprint } = await referenceSet(options, settings, network);
   requireSameNetwork(reference, provenance(network, SAMPLES));

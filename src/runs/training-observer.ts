@@ -141,9 +141,7 @@ export class TrainingObserver {
       ...started,
     });
     if (isNew) {
-      report.say(
-        `${folder} had no run.json, which now records its recipe, versions, data and command`,
-      );
+      report.say(`${folder} had no run.json, which now records its recipe, versions, data and command`);
     }
     if (!otherData) return;
     const { samples, fingerprint } = started.data;

@@ -4,13 +4,11 @@ import type { Dataset } from '../data/dataset.ts';
 import { openDataset } from '../data/open.ts';
 import { ConfigError } from '../errors.ts';
 import { closingOnError } from '../io/byte-source.ts';
-import { printable } from '../io/printable.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
-import { didYouMean } from '../nearest.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Recipe } from '../training/recipe.ts';
-import { bestScore } from '../training/recipe-sections.ts';
-import { openValidation, type Validation, validationNames } from '../training/validation.ts';
+import { requireBest } from '../training/recipe-sections.ts';
+import { openValidation, type Validation, validationScores } from '../training/validation.ts';
 import { dataFacts } from './data-facts.ts';
 import type { ActiveContext } from './reporter.ts';
 
@@ -30,7 +28,7 @@ export async function openTrainingValidation(
 ): Promise<TrainingValidation> {
   const { recipe, config, device, report } = options;
   const { training } = recipe;
-  requireScore(recipe, validationNames(config, settings.timestepBins));
+  requireBest(recipe.output.best, 'validation', validationScores(config, settings.timestepBins));
   const held = heldOutData(recipe.data, settings);
   if (config.space === 'latents' && held.split === 'test') {
     throw new ConfigError(
@@ -83,29 +81,6 @@ function fewSamplesNote(
     `validation has only ${samples} samples for ${timestepBins} ranges of timesteps, so ` +
     `${empty > 0 ? `${empty} of them have no loss` : 'no block visits all of them'}; give more samples, or fewer validation.timestepBins`
   );
-}
-
-/** @throws {ConfigError} if `output.best` names a score that no validation has: found later, it would end the training. */
-function requireScore({ output: { best } }: Recipe, names: readonly string[]): void {
-  if (best === undefined) return;
-  const { kind, score } = bestScore(best);
-  const scores = scoresOf(names);
-  if (kind !== 'validation' || scores.includes(score)) return;
-  throw new ConfigError(
-    `recipe: output.best names the score ${printable(score)}, which validation does not have; it has ema/loss, ` +
-      `raw/loss, and losses by timestep and block such as ${scores[1]}${didYouMean(score, scores)}`,
-  );
-}
-
-/** Names of the scores of both averaged and raw weights. */
-function scoresOf(names: readonly string[]): string[] {
-  return ['ema', 'raw'].flatMap((weights) => names.map((name) => `${weights}/${name}`));
-}
-
-/** Returns the names under which a training logs its validation; none if it has no validation. */
-export function loggedScores({ validation }: Pick<Recipe, 'validation'>, config: AcditConfig): string[] {
-  if (!validation) return [];
-  return scoresOf(validationNames(config, validation.timestepBins)).map((score) => `validation/${score}`);
 }
 
 async function dependencies(

@@ -11,7 +11,7 @@ import type { Metadata } from '../formats/tensor-archive.ts';
 import { parseJson } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { movedClass } from '../models/acdit/class-names.ts';
-import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
+import { type AcditConfig, type DiffusionSettings, diffusionSettings } from '../models/acdit/config.ts';
 import type { Recipe } from './recipe.ts';
 
 /** Keys of the state's metadata. */
@@ -55,13 +55,7 @@ export function requireAdopted(
 ): void {
   const model = parseConfig(metadata[MODEL] ?? '', where);
   const { betas, epsilon, weightDecay } = adoptedSettings(metadata, where);
-  const parts = (of: AcditConfig): Record<string, unknown> => ({
-    positions: 'nd',
-    attention: 'skip-causal',
-    ...of,
-    ...diffusionSettings(of),
-  });
-  const [before, now] = [parts(model), parts(config)];
+  const [before, now] = [withDefaults(model), withDefaults(config)];
   const differing = [...new Set([...Object.keys(before), ...Object.keys(now)])]
     .filter((part) => !FREE_PARTS.has(part) && !isDeepStrictEqual(before[part], now[part]))
     .map((part) => difference(`the model's ${part}`, before[part], now[part]));
@@ -77,6 +71,11 @@ export function requireAdopted(
     `${where}: another program trained it with different settings: ${all.join('; ')}. Give the recipe the earlier values` +
       `${settings.length > 0 ? ', or allow changes of training keys with --allow-change' : ''}`,
   );
+}
+
+/** Returns the settings of a model with the defaults of what they leave out, so that stating a default is not a change. */
+export function withDefaults(model: Partial<DiffusionSettings>): Readonly<Record<string, unknown>> {
+  return { positions: 'nd', attention: 'skip-causal', ...model, ...diffusionSettings(model) };
 }
 
 function difference(what: string, before: unknown, now: unknown): string {

@@ -90,6 +90,8 @@ describe("a trainer's state", () => {
       changedRecipe({ training: { steps: 9, activations: 'recompute' } }),
       { ...recipe, output: { ...recipe.output, folder: 'elsewhere', logEvery: 1, sampleEvery: 3 } },
       changedRecipe({ data: { classNames: ['a', 'b'] } }), // the names that the classes have anyway
+      changedRecipe({ model: { prediction: 'epsilon', noiseSchedule: 'linear', positions: 'nd' } }), // defaults
+      changedRecipe({ model: { attention: 'skip-causal', noiseShift: 1, contextNoise: 0 } }),
     ];
     for (const changed of same) expect(await resume(folder, changed)).toEqual(pointAt(2));
   });
@@ -101,6 +103,8 @@ describe("a trainer's state", () => {
     [{ training: { betas: [0.5, 0.9] } }, 'training.betas was [0.9,0.95] and is now [0.5,0.9]'],
     [{ data: { flip: true } }, 'data.flip was false and is now true'],
     [{ model: { mlpRatio: 2 } }, 'model.mlpRatio was 4 and is now 2'],
+    [{ model: { prediction: 'v' } }, 'model.prediction was "epsilon" and is now "v"'],
+    [{ model: { attention: { window: 1 } } }, 'model.attention was "skip-causal" and is now {"window":1}'],
     [
       { model: { blocks: 4 }, data: { path: '/b' }, training: { batch: 3 } },
       'model.blocks was 1 and is now 4; data.path was "data" and is now "/b"; training.batch was 1 and is now 3',

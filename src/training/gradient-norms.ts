@@ -14,6 +14,9 @@ const GROUPS: readonly (readonly [group: string, pattern: RegExp])[] = [
   ['norm', /./],
 ];
 
+/** Names of the groups. */
+export const GRADIENT_GROUPS = GROUPS.map(([group]) => group);
+
 /** Whether the norms by group are logged after the step that follows `step`. */
 export function isLogged({ output }: Pick<Recipe, 'output'>, step: number): boolean {
   return output.gradientNorms === true && (step + 1) % output.logEvery === 0;
@@ -29,7 +32,7 @@ export function gradientSquares(): {
   add(gradients: Weights): void;
   norms(scale: number): Record<string, number>;
 } {
-  const sums = Object.fromEntries(GROUPS.map(([group]) => [group, 0]));
+  const sums = Object.fromEntries(GRADIENT_GROUPS.map((group) => [group, 0]));
   return {
     add(gradients) {
       for (const [name, { data }] of gradients) {

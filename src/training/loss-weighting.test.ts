@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { createNoiseSchedule, linearNoiseSchedule } from '../diffusion/noise-schedule.ts';
+import { createNoiseSchedule, linearNoiseSchedule, NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
 import { Generator } from '../tensor/generator.ts';
-import { timestepWeights } from './loss-weighting.ts';
+import { LOSS_WEIGHTINGS, timestepWeights } from './loss-weighting.ts';
 import { drawTimesteps } from './timestep-sampling.ts';
 
 const schedule = linearNoiseSchedule();
@@ -41,6 +41,24 @@ describe('the weights of timesteps', () => {
     expect(weights[9]).toBeCloseTo(weights[49] ?? 0, 4);
     const velocity = timestepWeights(createNoiseSchedule('flow'), { weighting: 'v', prediction: 'flow' });
     expect(velocity[999]).toBeCloseTo(velocity[500] ?? 0, 5);
+  });
+
+  // The bounds of a recipe.
+  it.each([0.1, 100])('are finite for every schedule with noise times %s, and extreme timesteps', (shift) => {
+    for (const name of NOISE_SCHEDULES) {
+      for (const weighting of LOSS_WEIGHTINGS) {
+        for (const [mean, deviation] of [
+          [5, 0.05],
+          [-5, 0.05],
+          [5, 10],
+          [0, 1],
+        ] as const) {
+          const options = { weighting, prediction: 'sample', timesteps: { mean, deviation } } as const;
+          const weights = timestepWeights(createNoiseSchedule(name, shift), options);
+          expect(weights.every(Number.isFinite), `${name} ${weighting} ${mean} ${deviation}`).toBe(true);
+        }
+      }
+    }
   });
 
   it('of v are even for a network that predicts v', () => {

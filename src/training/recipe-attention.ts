@@ -15,6 +15,8 @@ export const attentionSchema = z.custom<AttentionSetting | (string & Record<neve
 
 type RecipeAttention = z.infer<typeof attentionSchema>;
 
+const MODULES = '; the path of a module ends in .js, .mjs, .cjs, .ts, .mts or .cts';
+
 /** Reports what is wrong with a model's attention, unless it is a module that is still to be loaded. */
 export function checkAttention(
   { attention, blocks }: { readonly attention?: RecipeAttention; readonly blocks: number },
@@ -22,7 +24,9 @@ export function checkAttention(
 ): void {
   if (attention === undefined || isModulePath(attention)) return;
   const problem = attentionProblem(attention, blocks);
-  if (problem) context.addIssue({ code: 'custom', path: ['attention'], message: problem });
+  if (problem === undefined) return;
+  const modules = typeof attention === 'string' ? MODULES : '';
+  context.addIssue({ code: 'custom', path: ['attention'], message: problem + modules });
 }
 
 /**

@@ -2,6 +2,9 @@
 
 import { z } from 'zod';
 import { guidanceSchema } from '../diffusion/guidance-schema.ts';
+import { ConfigError } from '../errors.ts';
+import { printable, printableList } from '../io/printable.ts';
+import { didYouMean } from '../nearest.ts';
 
 const count = z.int().positive();
 
@@ -82,4 +85,23 @@ export function bestScore(best: NonNullable<z.infer<typeof outputSchema>['best']
     typeof best === 'string' ? { metric: best } : best;
   const [kind, score = ''] = metric.split(/\/(.*)/s);
   return { kind: kind === 'validation' ? kind : 'evaluation', score, mode } as const;
+}
+
+/**
+ * Checks `output.best`: found later, a name that does not exist would end the training.
+ * @param scores what this kind of score may be called, without the kind.
+ * @throws {ConfigError} if it names another score of this kind
+ */
+export function requireBest(
+  best: z.infer<typeof outputSchema>['best'],
+  of: ReturnType<typeof bestScore>['kind'],
+  scores: readonly string[],
+): void {
+  if (best === undefined) return;
+  const { kind, score } = bestScore(best);
+  if (kind !== of || scores.includes(score)) return;
+  throw new ConfigError(
+    `recipe: output.best names the score ${printable(score)}, which ${of} does not have; it has ${printableList(scores)}` +
+      didYouMean(score, scores),
+  );
 }

@@ -82,6 +82,46 @@ describe('a recipe', () => {
       { ...(changed('data', { frames: 4 }) as object), evaluation: { every: 5, network: 'x' } },
       /evaluation: compares images, and the data is clips/,
     ],
+    ...['batch', 'activations', 'timesteps'].map((key): [string, unknown, RegExp] => [
+      `a list as ${key}`,
+      changed('training', { [key]: [1] }),
+      new RegExp(`^my.json: training.${key}: Invalid input: expected `),
+    ]),
+    [
+      'a mean of the wrong type',
+      changed('training', { timesteps: { mean: 'NaN', deviation: 1 } }),
+      /training.timesteps.mean: Invalid input: expected number, received string/,
+    ],
+    [
+      'a misspelt deviation',
+      changed('training', { timesteps: { mean: 0, deviatoin: 1 } }),
+      /training.timesteps.deviation: .*; unknown key 'training.timesteps.deviatoin'$/,
+    ],
+    [
+      'timesteps out of reach',
+      changed('training', { timesteps: { mean: 1e300, deviation: 1 } }),
+      /timesteps.mean: Too big/,
+    ],
+    [
+      'timesteps that are all alike',
+      changed('training', { timesteps: { mean: 0, deviation: 1e-300 } }),
+      /timesteps.deviation: Too small/,
+    ],
+    [
+      '2 channels',
+      changed('data', { channels: 2 }),
+      /data.channels: Invalid input: expected 1, or expected 3$/,
+    ],
+    [
+      'a best score of no use',
+      changed('output', { best: { metric: 'validation/ema/loss', mode: 'less' } }),
+      /output.best.mode: Invalid option: expected one of "min"\|"max"/,
+    ],
+    [
+      'an unknown attention',
+      changed('model', { attention: 'windowed' }),
+      /model.attention: must be skip-causal.* the path of a module ends in .js/,
+    ],
     ['one beta', changed('training', { betas: [0.9] }), /training.betas: /],
     ['a wrong size', changed('model', { size: 'S' }), /model.size: .*"B"/],
     ['no object', [], /object/],

@@ -6,6 +6,7 @@ import { DATASET_KINDS } from '../data/kinds.ts';
 import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
 import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { ConfigError } from '../errors.ts';
+import { plainIssues } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import {
   ACDIT_SIZES,
@@ -24,6 +25,12 @@ const count = z.int().positive();
 const share = z.number().min(0).max(1);
 /** Decay rate of a moment; at 1 the bias correction would divide by zero. */
 const beta = z.number().min(0).lt(1);
+
+/** Logits of timesteps; beyond these bounds hardly any timestep would be drawn, or the weights of all would underflow. */
+const logitNormalSchema = z.strictObject({
+  mean: z.number().min(-5).max(5),
+  deviation: z.number().min(0.05).max(10),
+});
 
 const modelSchema = z
   .strictObject({
@@ -127,9 +134,7 @@ const trainingSchema = z
     /** How much each timestep's loss counts; see {@link LOSS_WEIGHTINGS} (default: all alike, as in the paper). */
     lossWeighting: z.enum(LOSS_WEIGHTINGS).default('uniform'),
     /** Which timesteps are drawn: all alike, or logit-normally as shares of the schedule, from sample to noise. */
-    timesteps: z
-      .union([z.literal('uniform'), z.strictObject({ mean: z.number(), deviation: z.number().positive() })])
-      .default('uniform'),
+    timesteps: z.union([z.literal('uniform'), logitNormalSchema]).default('uniform'),
     /** What has a timestep of its own: each block, as in the paper, or each sample (default: block; sample for full attention). */
     timestepPer: z.enum(['block', 'sample']).optional(),
     seed: z.int().nonnegative().default(0),
@@ -195,7 +200,7 @@ export type Recipe = Omit<RecipeDraft, 'training'> & {
 function keysAt(path: readonly PropertyKey[]): string[] {
   if (path.length === 0) return Object.keys(recipeSchema.shape);
   const section = recipeSchema.shape[path[0] as keyof typeof recipeSchema.shape];
-  if (!section) return [];
+  if (!section || path.length > 1) return [];
   return Object.keys((section instanceof z.ZodOptional ? section.unwrap() : section).shape);
 }
 
@@ -217,7 +222,7 @@ function describeIssue(issue: z.core.$ZodIssue): string {
   const known = keysAt(issue.path);
   const quoted = (key: string): string => `'${key}'`;
   const advice = (key: string): string =>
-    didYouMean(key, known, quoted) || `; the keys here are ${known.join(', ')}`;
+    didYouMean(key, known, quoted) || (known.length > 0 ? `; the keys here are ${known.join(', ')}` : '');
   const unknown = issue.keys.map(
     (key) => `unknown key '${printable([...issue.path, key].join('.'))}'${advice(key)}`,
   );
@@ -242,7 +247,7 @@ export function parseRecipe(json: unknown, name = 'recipe'): Recipe {
 export function parseRecipeDraft(json: unknown, name = 'recipe'): RecipeDraft {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  throw new ConfigError(`${name}: ${someOf(result.error.issues.map(describeIssue), '; ')}`);
+  throw new ConfigError(`${name}: ${someOf(plainIssues(result.error.issues).map(describeIssue), '; ')}`);
 }
 
 /** Returns a recipe with this batch. */

@@ -6,6 +6,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { RUN_AUTOENCODER } from '../checkpoints/load.ts';
 import { CheckpointError } from '../errors.ts';
@@ -13,7 +14,8 @@ import { parseJson, parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { classChange } from '../models/acdit/class-names.ts';
 import { type AcditConfig, describeOrigin } from '../models/acdit/config.ts';
-import { isAdopted, requireAdopted } from './adopted-state.ts';
+import { defined } from '../records.ts';
+import { isAdopted, requireAdopted, withDefaults } from './adopted-state.ts';
 import { feedForwardPieces } from './gradient-graphs.ts';
 import { parseSettings, type Recipe, type RecipeSettings } from './recipe.ts';
 
@@ -141,13 +143,14 @@ const WHAT_MAY_CHANGE =
 function recipeChanges(before: RecipeSettings, now: RecipeSettings) {
   const sections = ['model', 'data', 'training'] as const;
   return sections.flatMap((section) => {
-    const old: Record<string, unknown> = before[section];
-    const present: Record<string, unknown> = now[section];
+    const of = (settings: RecipeSettings): Record<string, unknown> =>
+      section === 'model' ? withDefaults(defined(settings.model)) : settings[section];
+    const [old, present] = [of(before), of(now)];
     const names = new Set([...Object.keys(old), ...Object.keys(present)]);
     return [...names]
       .map((name) => ({ key: `${section}.${name}`, before: old[name], now: present[name] }))
       .filter((change) => !FREE_KEYS.has(change.key))
-      .filter((change) => JSON.stringify(change.before) !== JSON.stringify(change.now));
+      .filter((change) => !isDeepStrictEqual(change.before, change.now));
   });
 }
 

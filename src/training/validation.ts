@@ -228,9 +228,10 @@ function rangesOf(key: ScoreRange['key'], length: number, ranges: number): Score
   });
 }
 
-/** Names of all scores that a validation may have. */
-export function validationNames(config: AcditConfig, timestepBins: number): string[] {
-  return ['loss', ...scoreRanges(config, timestepBins).map(({ name }) => name)];
+/** Returns the names of all scores that a validation may have, such as `ema/loss`. */
+export function validationScores(config: AcditConfig, timestepBins: number): string[] {
+  const names = ['loss', ...scoreRanges(config, timestepBins).map(({ name }) => name)];
+  return ['ema', 'raw'].flatMap((weights) => names.map((name) => `${weights}/${name}`));
 }
 
 function mean<T>(items: readonly T[], value: (item: T) => number): number {

@@ -32,7 +32,8 @@ describe('a configuration', () => {
       { prediction: 'flow', noiseSchedule: 'cosine' },
     ],
     [/prediction epsilon cannot follow .* use flow, v or sample/, { noiseSchedule: 'flow' }],
-    [/noiseShift must be above 0, got 0/, { noiseShift: 0 }],
+    [/noiseShift must be from 0.1 to 100, got 0/, { noiseShift: 0 }],
+    [/noiseShift must be from 0.1 to 100, got 1e\+300/, { noiseShift: 1e300 }],
     [/contextNoise .* from 0 to 999, got 1000/, { contextNoise: 1000 }],
     [
       /guidance.scale must be the same for all blocks, since attention full denoises them together/,

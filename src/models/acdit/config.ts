@@ -339,6 +339,9 @@ function validateAttention(config: AcditConfig): void {
 /** Timesteps that `contextNoise` may name: those of every schedule. */
 const TIMESTEPS = 1000;
 
+/** Factors of the noise-to-signal ratio that leave both signal and noise in float32, at all timesteps. */
+const [MIN_SHIFT, MAX_SHIFT] = [0.1, 100];
+
 function validateDiffusion(settings: DiffusionSettings): void {
   const { prediction, noiseSchedule, noiseShift, contextNoise } = settings;
   if (prediction === 'flow' && noiseSchedule !== 'flow') {
@@ -349,7 +352,9 @@ function validateDiffusion(settings: DiffusionSettings): void {
       'prediction epsilon cannot follow the noise schedule flow, which begins at noise alone; use flow, v or sample',
     );
   }
-  if (!(noiseShift > 0 && Number.isFinite(noiseShift))) fail(`noiseShift must be above 0, got ${noiseShift}`);
+  if (!(noiseShift >= MIN_SHIFT && noiseShift <= MAX_SHIFT)) {
+    fail(`noiseShift must be from ${MIN_SHIFT} to ${MAX_SHIFT}, got ${noiseShift}`);
+  }
   if (!(Number.isInteger(contextNoise) && contextNoise >= 0 && contextNoise < TIMESTEPS)) {
     fail(`contextNoise must be a timestep from 0 to ${TIMESTEPS - 1}, got ${contextNoise}`);
   }
