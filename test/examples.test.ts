@@ -21,6 +21,7 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readModelConfig } from '../src/checkpoints/load.ts';
 import { readImage } from '../src/media/image.ts';
 import { launchChromium, withoutChromium } from './support/chromium.ts';
 import { startMlflow } from './support/mlflow-server.ts';
@@ -223,9 +224,12 @@ function codeOf(document: string): Map<string, string> {
 
 describe('the documented program', () => {
   it('of the README saves an image', async () => {
-    writeFileSync(join(folder, 'readme.mjs'), codeOf('README.md').get('0')!);
+    const code = codeOf('README.md').get('0')!;
+    writeFileSync(join(folder, 'readme.mjs'), code);
     run('.', 'readme.mjs');
-    expect(await readImage(join(folder, 'sneaker.png'))).toMatchObject({ width: 32, height: 32 });
+    const [model, file] = [/open\('(.+?)'/, /save\('(.+?)'/].map((pattern) => pattern.exec(code)![1]!);
+    const { width, height } = await readModelConfig(join(ROOT, 'models', model!));
+    expect(await readImage(join(folder, file!))).toMatchObject({ width, height });
   });
 
   it.skipIf(withoutChromium())('of docs/browser.md shows an image in Chromium', async () => {
