@@ -56,6 +56,15 @@ describe('batches made in a worker', () => {
     expect(here[0].target.data).not.toEqual(here[1].target.data);
   });
 
+  it('leave out what is held out', async () => {
+    const held = { ...recipe, data: { ...recipe.data, holdOut: 0.4 } };
+    const dataset = await openDataset(held.data);
+    expect(dataset.size).toBeLessThan(COUNT);
+    const start = { step: 0, position: 0 };
+    const options = { recipe: held, config: recipeModel(held, dataset), dataset, start };
+    expect(await take(workerBatches(held, start), 5)).toEqual(await take(noisedBatches(options), 5));
+  });
+
   it('are given up at any moment without harm to the process', async () => {
     for (let count = 0; count < 12; count++) {
       const source = workerBatches(recipe, { step: 0, position: 0 });

@@ -43,7 +43,7 @@ export const command = defineCommand({
     'acdit train my.json --learning-rate $(acdit range-test my.json)',
   ],
   freeForm: RECIPE_KEY,
-  notes: `The suggested rate is ${SUGGESTION_RULE} (Smith 2017).`,
+  notes: `The range test is that of Smith (2017). The suggested rate is ${SUGGESTION_RULE}.`,
   run: async ({ values, positionals: [path], free }, { report, signal }) => {
     const { from: run, rates, steps, out, overwrite, ...short } = values;
     if (rates && rates.length !== 2) {

@@ -46,6 +46,8 @@ export interface Dataset {
    * divided, such as parts of one recording, have the same key.
    */
   key?(index: number): string;
+  /** Returns a sample's label without reading the sample, if that is known. */
+  label?(index: number): number;
   /** Close what it holds open. */
   close?(): Promise<void>;
 }

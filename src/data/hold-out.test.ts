@@ -150,6 +150,13 @@ describe('held-out samples', () => {
       /data.holdOut 0.0001 holds out none of its 4 samples; give a larger share/,
     );
     await expect(hold(0.9999)).rejects.toThrow(/holds out all of its 4 samples; give a smaller share/);
+    const one = folderOf({
+      ...Object.fromEntries([1, 2, 3].map((i) => [`many/${i}.png`, 'x'])),
+      'b/deep/3.png': 'x', // whose hash is 0.017
+    });
+    await expect(openDataset({ path: one, imageSize: 2, holdOut: 0.02 })).rejects.toThrow(
+      'data.holdOut 0.02 holds out all samples of the class b; give a smaller share',
+    );
     expect(() => partOf(ramps(), { holdOut: 0.5 })).toThrow(ConfigError);
     expect(partOf(ramps(), {})).toMatchObject({ size: 11 });
   });

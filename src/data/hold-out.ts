@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { at } from '../at.ts';
 import { ConfigError } from '../errors.ts';
+import { printable } from '../io/printable.ts';
 import type { Dataset } from './dataset.ts';
 
 /** What is held out. */
@@ -27,12 +28,12 @@ export function isHeldOut(key: string, share: number, seed: number): boolean {
 
 /**
  * Returns a part of a dataset; the dataset itself if nothing is held out.
- * @throws {ConfigError} if nothing would be held out or nothing left, or samples have no keys.
+ * @throws {ConfigError} if nothing would be held out, nothing would be left of the whole or of a class, or samples have no keys.
  */
 export function partOf(dataset: Dataset, options: HoldOutOptions): Dataset {
   const { holdOut: share, holdOutSeed: seed = 0, part = 'training' } = options;
   if (share === undefined) return dataset;
-  const { key } = dataset;
+  const { key, label } = dataset;
   if (!key) {
     throw new ConfigError(
       `${dataset.name}: has no keys of samples to hold some out by; give validation.path instead`,
@@ -48,7 +49,9 @@ export function partOf(dataset: Dataset, options: HoldOutOptions): Dataset {
         'another data.holdOutSeed',
     );
   }
-  const chosen = indices.filter((index) => isHeld[index] === (part === 'heldOut'));
+  const trained = indices.filter((index) => !isHeld[index]);
+  requireAllClasses(dataset, trained, share);
+  const chosen = part === 'training' ? trained : indices.filter((index) => isHeld[index]);
   return {
     ...dataset,
     size: chosen.length,
@@ -57,7 +60,26 @@ export function partOf(dataset: Dataset, options: HoldOutOptions): Dataset {
       return dataset.corruptCount;
     },
     key: (index) => key(at(chosen, index)),
+    ...(label && { label: (index: number) => label(at(chosen, index)) }),
     read: (index, generator) => dataset.read(at(chosen, index), generator),
     fingerprint: async () => JSON.stringify([await dataset.fingerprint?.(), share, seed, part]),
   };
+}
+
+/** @throws {ConfigError} if all samples of a class are held out, so that it would never be trained */
+function requireAllClasses(
+  { name, size, classNames, label }: Dataset,
+  trained: readonly number[],
+  share: number,
+): void {
+  if (!label) return;
+  const labelsOf = (indices: Iterable<number>): Set<number> =>
+    new Set([...indices].map((index) => label(index)));
+  const left = labelsOf(trained);
+  const missing = [...labelsOf(Array(size).keys())].find((found) => !left.has(found));
+  if (missing === undefined) return;
+  throw new ConfigError(
+    `${name}: data.holdOut ${share} holds out all samples of the class ${printable(classNames[missing])}; give a smaller share, or ` +
+      'another data.holdOutSeed',
+  );
 }

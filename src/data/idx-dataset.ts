@@ -74,6 +74,7 @@ export async function loadIdxDataset(
     async fingerprint() {
       return createHash('sha256').update(images.data).update(labels.data).digest('hex').slice(0, 16);
     },
+    label: (index) => uint8At(labels.data, index),
     // Images have no names, so that equal ones are the same.
     key: (index) => createHash('sha256').update(pixelsOf(index)).digest('hex'),
     async read(index) {

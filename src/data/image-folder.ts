@@ -36,6 +36,7 @@ export async function openImageFolder(path: string, options: ImageFolderOptions)
       return corrupt.count;
     },
     fingerprint: () => fingerprintOf(path, files),
+    label: (index) => at(files, index).label,
     key: (index) => fileKey(path, at(files, index), found.classNames),
     async read(index) {
       const file = at(files, index);

@@ -62,16 +62,18 @@ describe('data.holdOut', () => {
 
   it('is compared with that of the run that a training begins with', { tags: ['slow'] }, async () => {
     const { train, folder } = tinyRun();
-    await runInProcess(train('run', ...HELD));
+    await runInProcess(train('run', '--data.holdOut', '0.2'));
     const inFolder = (name: string): string => join(folder, name);
     const from = ['train', '--from', inFolder('run'), '--threads', '1', '--steps', '1'];
-    const other = await runInProcess([...from, '--out', inFolder('other'), '--data.holdOut', '0.5']);
-    expect(other.stderr).toMatch(/data.holdOut was 0.4 in .*run and is now 0.5, so the validation losses/);
+    const other = await runInProcess([...from, '--out', inFolder('other'), '--data.holdOut', '0.3']);
+    expect(other.stderr).toMatch(/data.holdOut was 0.2 in .*run and is now 0.3, so the validation losses/);
     expect((await runInProcess([...from, '--out', inFolder('same')])).stderr).not.toContain('holdOut');
     const init = ['--training.initFrom', inFolder('run'), '--steps', '1'];
-    const seen = /initFrom .*run was trained with data.holdOut 0.4, so it may have seen samples/;
-    expect((await runInProcess(train('more', ...init, '--data.holdOut', '0.6'))).stderr).toMatch(seen);
-    expect((await runInProcess(train('less', ...init, '--data.holdOut', '0.3'))).stderr).not.toMatch(seen);
+    const seen = /initFrom .*run was trained with data.holdOut 0.2, so it may have seen samples/;
+    expect((await runInProcess(train('more', ...init, '--data.holdOut', '0.4'))).stderr).toMatch(seen);
+    const reseeded = ['--data.holdOut', '0.2', '--data.holdOutSeed', '1'];
+    expect((await runInProcess(train('seed', ...init, ...reseeded))).stderr).toMatch(seen);
+    expect((await runInProcess(train('equal', ...init, '--data.holdOut', '0.2'))).stderr).not.toMatch(seen);
     expect((await runInProcess(train('none', ...init))).stderr).not.toMatch(seen);
   });
 
@@ -81,7 +83,7 @@ describe('data.holdOut', () => {
     ['1000', undefined],
   ])('warns if %s samples are too few for all ranges of timesteps', async (samples, message) => {
     const { train } = tinyRun();
-    const flags = ['--steps', '1', '--data.holdOut', '0.6', '--validation.every', '1'];
+    const flags = ['--steps', '1', '--data.holdOut', '0.4', '--validation.every', '1'];
     const { code, stderr } = await runInProcess(train('run', ...flags, '--validation.samples', samples));
     expect(code, stderr).toBe(0);
     if (message) expect(stderr).toMatch(message);

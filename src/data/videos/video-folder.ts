@@ -51,6 +51,7 @@ export function videoDataset(
     },
     ignoredFiles,
     fingerprint: () => fingerprintOf(root, files),
+    label: (index) => at(files, index).label,
     key: (index) => fileKey(root, at(files, index), classNames).replace(UCF_CLIP, ''),
     async read(index, generator) {
       // Drawn for corrupt ones too, so that what follows does not depend on which are known to be.
