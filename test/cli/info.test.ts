@@ -65,6 +65,15 @@ describe('acdit info', () => {
     }
   });
 
+  it.each([
+    [[], DEFAULT_MODELS.image],
+    [['--video'], DEFAULT_MODELS.video],
+  ])('describes a default model if none is named: %j', async (args, name) => {
+    const { code, stdout } = await runInProcess(['info', ...args]);
+    expect(code).toBe(0);
+    expect(stdout.split('\n')[0]).toBe(join('models', name));
+  });
+
   it('counts the passes of the preset fast, also of a model that is named', async () => {
     const { needs, speed } = await json('fashion-mnist');
     const { solvers, defaultSteps } = JSON.parse(readFileSync('models/fashion-mnist/solver.json', 'utf8'));
