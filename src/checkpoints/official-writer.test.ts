@@ -42,12 +42,12 @@ describe('officialArguments', () => {
   });
 
   it.each([
-    [{ prediction: 'v' }, /prediction is v/],
-    [{ noiseSchedule: 'cosine' }, /noiseSchedule is cosine/],
-    [{ noiseShift: 2 }, /noiseShift is 2/],
-    [{ contextNoise: 10 }, /contextNoise is 10/],
-    [{ attention: 'block-causal' }, /attention is block-causal; convert it to a folder$/],
-    [{ attention: { window: 2, sinks: 1 } }, /attention is window of the last 2 blocks and first block/],
+    [{ prediction: 'v' }, /cannot express this model's prediction \(v\)/],
+    [{ noiseSchedule: 'cosine' }, /noiseSchedule \(cosine\)/],
+    [{ noiseShift: 2 }, /noiseShift \(2\)/],
+    [{ contextNoise: 10 }, /contextNoise \(10\)/],
+    [{ attention: 'block-causal' }, /attention \(block-causal\); only a folder of acdit can hold it$/],
+    [{ attention: { window: 2, sinks: 1 } }, /attention \(window of the last 2 blocks and first block\)/],
   ] as const)('cannot say %j', (changes, message) => {
     expect(() => officialArguments(tinyConfig(changes))).toThrow(message);
   });
@@ -55,7 +55,7 @@ describe('officialArguments', () => {
   it('cannot represent images that are not square', () => {
     const wide = tinyConfig({ height: 4, width: 16, squareBlocks: false });
     expect(() => officialArguments(wide)).toThrow(CheckpointError);
-    expect(() => officialArguments(wide)).toThrow(/square pictures only, and this model makes 4 x 16/);
+    expect(() => officialArguments(wide)).toThrow(/square images only, and this one makes 4 x 16/);
   });
 });
 

@@ -87,7 +87,7 @@ export function officialArguments(config: AcditConfig): Arguments {
   const { height, width, downsampling = PAPER_DOWNSAMPLING, positionSplit } = config;
   if (height !== width) {
     throw new CheckpointError(
-      `official checkpoints know square pictures only, and this model makes ${height} x ${width}; convert it to a folder`,
+      `official checkpoints hold models of square images only, and this one makes ${height} x ${width}; only a folder of acdit can hold it`,
     );
   }
   requireOfficialMethod(config);
@@ -180,7 +180,7 @@ function requireOfficialMethod(config: AcditConfig): void {
   for (const [key, value] of Object.entries(settings(config))) {
     if (value === official[key]) continue;
     throw new CheckpointError(
-      `official checkpoints cannot say that a model's ${key} is ${value}; convert it to a folder`,
+      `official checkpoints cannot express this model's ${key} (${value}); only a folder of acdit can hold it`,
     );
   }
 }

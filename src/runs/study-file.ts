@@ -293,7 +293,7 @@ const KEPT_CHARACTERS = 30;
 
 /** Returns the name of a run's folder; that of a long choice ends in its checksum. */
 function runName(choice: string, seed: number): string {
-  const name = choice.replace(/[^\p{L}\p{M}\p{N}_.-]+/gu, '-');
+  const name = choice.replace(/[^\p{L}\p{M}\p{N}_.+-]+/gu, '-');
   const hash = (): string => createHash('sha256').update(choice).digest('hex').slice(0, 12);
   const short =
     Buffer.byteLength(name) <= NAME_BYTES

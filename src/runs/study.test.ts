@@ -313,7 +313,9 @@ describe('acdit study', () => {
     writeFileSync(join(run, 'metrics.jsonl'), '');
     const { code, stderr } = await runInProcess(args);
     expect(code).toBe(0);
-    expect(stderr).toContain(`blocks-1_loss-plain_seed-1 has no loss: its log does not have it`);
+    expect(stderr).toContain(
+      `blocks-1_loss-plain_seed-1 has no loss: its recipe does not make it, or its log lost lines`,
+    );
     expect(stderr).toContain(`to repeat the run, remove its folder ${run}`);
     const outcomes = JSON.parse(read('outcomes.json'));
     outcomes.runs['blocks-1_loss-plain_seed-1'].recipe.training = 3;

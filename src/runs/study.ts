@@ -31,6 +31,7 @@ import {
   jsonResults,
   markdownTable,
   type StudyOutcome,
+  type StudyRow,
   shown,
   studyGroups,
   studyRow,
@@ -97,6 +98,7 @@ export async function runStudy(options: StudyOptions): Promise<StudyResult> {
   return closingAfter(lock, async () => {
     const outcomes = await readOutcomes(study.folder);
     for (const run of runs) requireSameSettings(study, run, outcomes);
+    for (const row of endedRows(study, runs, outcomes)) warnOfMissing(study, row, context);
     for (const [i, run] of runs.entries()) {
       if (hasEnded(study, run, outcomes) || signal.aborted) continue;
       report.say(`run ${i + 1} of ${runs.length}: ${run.name}`);
@@ -106,12 +108,13 @@ export async function runStudy(options: StudyOptions): Promise<StudyResult> {
       await lock.requireHeld();
       outcomes.runs[run.name] = { ...outcome, recipe: { ...run.recipe }, measured: study.sampling };
       await writeJsonAtomically(join(study.folder, OUTCOMES_FILE), outcomes);
-      const { values } = studyRow(study, run, outcome);
-      report.emit({ kind: 'result', name: run.name, ...values, failed: outcome.failed });
-      await writeResults(study, runs, outcomes, context);
+      const row = studyRow(study, run, outcome);
+      report.emit({ kind: 'result', name: run.name, ...row.values, failed: outcome.failed });
+      warnOfMissing(study, row, context);
+      await writeResults(study, runs, outcomes);
     }
-    const done = runs.filter((run) => hasEnded(study, run, outcomes)).length;
-    const table = await writeResults(study, runs, outcomes, context);
+    const done = endedRows(study, runs, outcomes).length;
+    const table = await writeResults(study, runs, outcomes);
     const result = {
       folder: study.folder,
       table,
@@ -211,6 +214,13 @@ function hasEnded({ train }: Study, { name, recipe }: StudyRun, { runs }: Outcom
   return runs[name] !== undefined && (!train || existsSync(join(recipe.output.folder, METRICS_FILE)));
 }
 
+function endedRows(study: Study, runs: readonly StudyRun[], outcomes: Outcomes): StudyRow[] {
+  return runs.flatMap((run) => {
+    const outcome = outcomes.runs[run.name];
+    return outcome && hasEnded(study, run, outcomes) ? [studyRow(study, run, outcome)] : [];
+  });
+}
+
 /** @throws {ArgumentError} if a run that has ended had other settings than it has in the study now. */
 function requireSameSettings(study: Study, run: StudyRun, outcomes: Outcomes): void {
   const known = outcomes.runs[run.name];
@@ -297,27 +307,25 @@ async function measureSampling(
   };
 }
 
-/** Writes the tables and plots of the runs that have ended. @returns the path of the table as Markdown */
-async function writeResults(
-  study: Study,
-  runs: readonly StudyRun[],
-  outcomes: Outcomes,
+/** Warns of metrics that a run that has ended does not have, though it did not fail. */
+function warnOfMissing(
+  { metrics }: Study,
+  { run, failed, values }: StudyRow,
   { report }: ActiveContext,
-): Promise<string> {
-  const rows = runs.flatMap((run) => {
-    const outcome = outcomes.runs[run.name];
-    return outcome && hasEnded(study, run, outcomes) ? [studyRow(study, run, outcome)] : [];
-  });
+): void {
+  const missing = metrics.filter(({ name }) => values[name] === undefined).map(({ name }) => name);
+  if (failed !== undefined || missing.length === 0) return;
+  report.warn(
+    `${run.name} has no ${missing.join(', ')}: its recipe does not make it, or its log lost lines; to repeat the run, remove ` +
+      `its folder ${run.recipe.output.folder}`,
+  );
+}
+
+/** Writes the tables and plots of the runs that have ended. @returns the path of the table as Markdown */
+async function writeResults(study: Study, runs: readonly StudyRun[], outcomes: Outcomes): Promise<string> {
+  const rows = endedRows(study, runs, outcomes);
   const groups = studyGroups(study, rows);
   const inFolder = (name: string): string => join(study.folder, name);
-  for (const { name } of study.metrics) {
-    const without = rows.find(({ failed, values }) => failed === undefined && values[name] === undefined);
-    if (!without) continue;
-    const { folder } = without.run.recipe.output;
-    report.warn(
-      `${without.run.name} has no ${name}: its log does not have it, or lost lines; to repeat the run, remove its folder ${folder}`,
-    );
-  }
   await writeTextAtomically(inFolder('results.md'), markdownTable(study, groups));
   await writeTextAtomically(inFolder('results.csv'), csvTable(study, rows));
   await writeJsonAtomically(inFolder('results.json'), jsonResults(study, groups));

@@ -91,7 +91,7 @@ describe.each<[string, string, unknown, RegExp]>([
     expect(sampled).toMatchObject({ code: 0, stderr: '' });
     expect(await runInProcess(['convert', run, inFolder('m.onnx'), '--quiet'])).toMatchObject({ code: 0 });
     const official = await runInProcess(['convert', run, inFolder('m.pt'), '--quiet']);
-    expectBadInput(official, "official checkpoints cannot say that a model's attention is");
+    expectBadInput(official, "official checkpoints cannot express this model's attention");
     expect(official.stderr.trimEnd().split('\n')).toHaveLength(1);
     expect(existsSync(inFolder('m.pt'))).toBe(false);
     const copy = inFolder('copy');
