@@ -367,6 +367,35 @@ describe('acdit study', () => {
     expect(long.read('results.csv').trim().split('\r\n')).toHaveLength(3);
   });
 
+  it('refuses to mix samples of different guidance in its scores', async () => {
+    const base = (scored: boolean, cfg: number) => (folder: string) => ({
+      ...JSON.parse(readFileSync(join(folder, 'recipe.json'), 'utf8')),
+      output: { sampleSteps: 2, cfg },
+      ...(scored && { evaluation: { network: 'inception', samples: 4, references: 4 } }),
+    });
+    const changes = { axes: [{ key: 'model.blocks', values: [1] }], seeds: [1], metrics: ['steps'] };
+    const { args, folder, path, inStudy } = tinyStudy(changes);
+    const study = JSON.parse(readFileSync(path, 'utf8'));
+    const withBase = (recipe: object) => writeFileSync(path, JSON.stringify({ ...study, base: recipe }));
+    withBase(base(false, 2)(folder));
+    expect((await runInProcess(args)).code).toBe(0);
+    withBase(base(false, 3)(folder)); // without scores, this changes nothing that the study reports
+    expect((await runInProcess(args)).code).toBe(0);
+    const outcomes = JSON.parse(readFileSync(inStudy('outcomes.json'), 'utf8'));
+    outcomes.runs['blocks-1_seed-1'].recipe.evaluation = {
+      every: 3,
+      network: 'inception',
+      samples: 4,
+      references: 4,
+    };
+    writeFileSync(inStudy('outcomes.json'), JSON.stringify(outcomes));
+    withBase(base(true, 3)(folder));
+    expectBadInput(
+      await runInProcess(args),
+      'the run blocks-1_seed-1 has ended with different settings of output; restore them',
+    );
+  });
+
   it('refuses a folder in which another process runs the study', async () => {
     const { args, inStudy, folder } = tinyStudy();
     mkdirSync(join(folder, 'study'));

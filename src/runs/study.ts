@@ -221,19 +221,24 @@ function endedRows(study: Study, runs: readonly StudyRun[], outcomes: Outcomes):
   });
 }
 
+/** Returns what a run's results depend on: of the output, only how samples are made, if they are scored. */
+function resultSettings({ output, ...recipe }: Recipe): Record<string, unknown> {
+  const { sampleSteps, guidance, vae } = output;
+  return { ...recipe, ...(recipe.evaluation && { output: { sampleSteps, guidance, vae } }) };
+}
+
 /** @throws {ArgumentError} if a run that has ended had other settings than it has in the study now. */
 function requireSameSettings(study: Study, run: StudyRun, outcomes: Outcomes): void {
   const known = outcomes.runs[run.name];
   if (!known || !hasEnded(study, run, outcomes)) return;
-  const settings = ({ output: _, ...recipe }: Recipe): Record<string, unknown> => recipe;
-  const before = attempt(() => settings(parseRecipe(known.recipe)), undefined);
+  const before = attempt(() => resultSettings(parseRecipe(known.recipe)), undefined);
   if (!before) {
     throw new CheckpointError(
       `${join(study.folder, OUTCOMES_FILE)}: the recipe of the run ${run.name} is damaged; to repeat the run, remove its ` +
         `folder ${run.recipe.output.folder}`,
     );
   }
-  const now = settings(parseRecipe(JSON.parse(JSON.stringify(run.recipe))));
+  const now = resultSettings(parseRecipe(JSON.parse(JSON.stringify(run.recipe))));
   const sections = [...new Set([...Object.keys(before), ...Object.keys(now)])];
   const differing = sections.filter((section) => !isDeepStrictEqual(before[section], now[section]));
   if (!isDeepStrictEqual(known.measured, study.sampling)) differing.push('sampling');

@@ -15,7 +15,7 @@ export const attentionSchema = z.custom<AttentionSetting | (string & Record<neve
 
 type RecipeAttention = z.infer<typeof attentionSchema>;
 
-const MODULES = '; the path of a module ends in .js, .mjs, .cjs, .ts, .mts or .cts';
+const MODULES = '; a module ends in .mjs, .js or .ts';
 
 /** Reports what is wrong with a model's attention, unless it is a module that is still to be loaded. */
 export function checkAttention(

@@ -120,7 +120,7 @@ describe('a recipe', () => {
     [
       'an unknown attention',
       changed('model', { attention: 'windowed' }),
-      /model.attention: must be skip-causal.* the path of a module ends in .js/,
+      /model.attention: must be skip-causal.* got 'windowed'; a module ends in .mjs, .js or .ts$/,
     ],
     ['one beta', changed('training', { betas: [0.9] }), /training.betas: /],
     ['a wrong size', changed('model', { size: 'S' }), /model.size: .*"B"/],
