@@ -44,7 +44,7 @@ describe('the attention of a module', () => {
   });
 
   it.each<[string, string | undefined, RegExp]>([
-    ['that is missing', undefined, /cannot be loaded: Cannot find module/],
+    ['that is missing', undefined, /is not a file; give its path, relative to the current folder$/],
     ['that does not parse', 'export default (', /cannot be loaded: /],
     ['that throws', 'throw new Error("no\\nGPU")', /cannot be loaded: no GPU$/],
     ['without a function', 'export default 3;', /must export a function .* got number/],

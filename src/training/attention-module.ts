@@ -7,6 +7,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { messageOf } from '../attempt.ts';
 import { ConfigError } from '../errors.ts';
+import { isFile } from '../io/file-source.ts';
 import { printable } from '../io/printable.ts';
 import {
   type AttentionPredicate,
@@ -47,6 +48,9 @@ export async function attentionOfModule(path: string, blocks: number): Promise<A
   const name = `attention module ${printable(path)}`;
   if (blocks > MAX_TABLE_BLOCKS) {
     throw new ConfigError(`${name}: is for at most ${MAX_TABLE_BLOCKS} blocks, got ${blocks}`);
+  }
+  if (!(await isFile(path))) {
+    throw new ConfigError(`${name}: is not a file; give its path, relative to the current folder`);
   }
   const loaded: unknown = await import(pathToFileURL(resolve(path)).href).catch((cause: unknown) => {
     throw new ConfigError(`${name}: cannot be loaded: ${printable(messageOf(cause), MESSAGE)}`, { cause });

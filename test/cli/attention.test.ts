@@ -123,7 +123,7 @@ describe('a model of a stranger', () => {
   });
 
   it.each([
-    ['missing.mjs', 'attention module missing.mjs: cannot be loaded'],
+    ['missing.mjs', 'attention module missing.mjs: is not a file'],
     ['block-casual', "got 'block-casual'; did you mean block-causal?"],
     ['{"window": 0}', 'must have a window of 1 block or more, got 0'],
   ])('and a recipe with %s is bad input', async (value, message) => {
