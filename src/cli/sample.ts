@@ -83,6 +83,10 @@ const sampleFlags = {
     "blocks of a video; if more than in training, blocks attend to a sliding window (default: the model's own)",
   ),
   window: countFlag('max finished blocks that each block attends to (default: as many as in training)'),
+  'context-noise': countFlag(
+    'timestep up to which finished blocks are noised before others attend to them; 0: none (default: as in training)',
+    { minimum: 0 },
+  ),
   format: choiceFlag(
     VIDEO_FORMATS,
     `video format: ${VIDEO_FORMATS.join(', ')}; png is a folder of frames (default: mp4)`,

@@ -31,6 +31,7 @@ import type { Part } from '../io/parts.ts';
 import { formatDuration } from '../io/quantities.ts';
 import { rgbBytes } from '../media/pixels.ts';
 import { type AcditConfig, frameCount, imageSize } from '../models/acdit/config.ts';
+import { defined } from '../records.ts';
 import { DEFAULT_SEED, passesOfSample } from '../sampling/request.ts';
 import { finalLatents, type Sampler } from '../sampling/sampler.ts';
 import { elementCount, type Tensor, tensor } from '../tensor/tensor.ts';
@@ -341,7 +342,7 @@ async function originOf(
   { precision }: RanOn,
 ): Promise<Origin> {
   const { weights } = first;
-  const { steps, timesteps, solver, seed, blocks, window } = request;
+  const { steps, timesteps, solver, seed, blocks, window, contextNoise } = request;
   return {
     model: await modelFingerprint(model, signal),
     ...(vae !== undefined && { decoder: await decoderFingerprint(vae) }),
@@ -354,7 +355,7 @@ async function originOf(
     blocks,
     ...(timesteps !== 'uniform' && { timesteps }),
     ...(weights && { weights: hashOf({ timesteps: first.timesteps, weights }) }),
-    ...(window !== undefined && { window }),
+    ...defined({ window, contextNoise }),
     ...(precision !== 'fp32' && { precision }),
   };
 }

@@ -14,6 +14,7 @@ import type { TunedSolver } from '../diffusion/tuned-solver.ts';
 import { invalidOption } from '../invalid-option.ts';
 import { distinct } from '../io/quantities.ts';
 import { type AcditConfig, type Preset, tokenSize } from '../models/acdit/config.ts';
+import { defined } from '../records.ts';
 import type { Device } from '../runtime/device.ts';
 import { defaultPrecision, type Precision, requirePrecision } from '../sampling/precision.ts';
 import {
@@ -64,6 +65,8 @@ export interface SamplingOptions extends LabelOptions, RunContext, SamplerSource
   readonly blocks?: number | undefined;
   /** Finished blocks that each block attends to (default: all that were trained). */
   readonly window?: number | undefined;
+  /** Timestep up to which finished blocks are noised before others attend them (default: as in training). */
+  readonly contextNoise?: number | undefined;
   /** Batch size (default: 16, in an npz file 32, fewer if the cache would exceed 1 GB). */
   readonly batch?: number | undefined;
   /** Autoencoder of a model of latents: a folder, or a name on the hub (default: that of the released models). */
@@ -80,6 +83,8 @@ export interface SamplingRecord
   readonly cfg: PerBlock;
   /** The guidance, if it is not the same at all noise levels, or follows a schedule. */
   readonly guidance?: Guidance;
+  /** Timestep up to which finished blocks were noised, if it was chosen. */
+  readonly contextNoise?: number;
   /** Passes through the network that each block of a sample takes. */
   readonly passes: readonly number[];
   /** Name of the device, and precision, that were used: others than asked for, if these compute wrongly. */
@@ -105,10 +110,18 @@ export function settingsOf(
   { request, first }: Pick<SamplingPlan, 'request' | 'first'>,
   { device, precision, int8Share }: RanOn,
 ): Omit<SamplingRecord, 'seconds'> {
-  const { preset, steps, solver, seed } = request;
+  const { preset, steps, solver, seed, contextNoise } = request;
   const timesteps = solver === 'tuned' ? first.timesteps : request.timesteps;
   const share = int8Share !== undefined && { int8Share };
-  const settings = { preset, steps, timesteps, ...guidanceRecord(request), solver, seed };
+  const settings = {
+    preset,
+    steps,
+    timesteps,
+    ...guidanceRecord(request),
+    solver,
+    seed,
+    ...defined({ contextNoise }),
+  };
   return { ...settings, passes: passesOfBlocks(first), device, precision, ...share };
 }
 
@@ -151,7 +164,7 @@ export interface SamplingPlan extends ActiveContext, Pick<SamplingOptions, 'mode
  * @throws {ArgumentError} for the first option that does not fit the model, or if a batch needs too much memory.
  */
 export async function planRun(
-  { model, device, window, ...options }: SamplingOptions,
+  { model, device, window, contextNoise, ...options }: SamplingOptions,
   labels: readonly PerBlock[],
   { throughput = false, keepsLatents = false, noise }: Purpose,
   context: ActiveContext,
@@ -175,7 +188,7 @@ export async function planRun(
     seed: options.seed ?? DEFAULT_SEED,
     blocks,
     batch,
-    ...(window !== undefined && { window }),
+    ...defined({ window, contextNoise }),
     ...(noise && {
       noise: requireNoise(noise, [labels.length, blocks, config.blockSize, tokenSize(config)]),
     }),

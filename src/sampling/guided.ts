@@ -1,7 +1,7 @@
 /** @file Guidance in passes: the branches that a step asks the network for, and what their predictions combine to. */
 
 import { type GuidanceBranches, guidanceBranches, guide } from '../diffusion/guidance.ts';
-import { type AcditConfig, diffusionSettings } from '../models/acdit/config.ts';
+import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Condition } from './modulation-table.ts';
 import { labelsOf, type SamplePlan } from './request.ts';
@@ -28,9 +28,8 @@ export function finishedConditions(
   block: number,
   branch: Branch,
 ): Condition[] {
-  const { contextNoise: timestep } = diffusionSettings(config);
   return labelsOf(plan, block).map((label) => ({
-    timestep,
+    timestep: plan.contextNoise,
     label: branch === 'conditional' ? label : config.classes,
   }));
 }

@@ -72,6 +72,9 @@ describe('the error of a request', () => {
     ['first', { first: Number.NaN }],
     ['blocks', { blocks: 5 }],
     ['window', { window: 4 }],
+    ['contextNoise', { contextNoise: 1000 }],
+    ['contextNoise', { contextNoise: -1 }],
+    ['contextNoise', { contextNoise: 0.5 }],
     ['noise', { noise: wide }],
     ['given', { given: wide }],
   ])('names the field %s: %j', (name, wrong) => {
@@ -106,6 +109,7 @@ describe('a plan', () => {
       blocks: 4,
       window: 3,
       slides: false,
+      contextNoise: 0,
       steps: [25, 25, 25, 25],
       timesteps: 'uniform',
       guidance: { scale: [2.5, 2.5, 2.5, 2.5] },

@@ -5,7 +5,7 @@ import type { NormalSource } from '../diffusion/solvers/index.ts';
 import type { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { attentionOf, describeAttention } from '../models/acdit/attention.ts';
-import { type AcditConfig, tokenSize } from '../models/acdit/config.ts';
+import { type AcditConfig, diffusionSettings, TIMESTEPS, tokenSize } from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { nonFinite } from '../tensor/finite.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -41,6 +41,11 @@ export interface SampleRequest extends SettingsRequest {
   readonly blocks?: number;
   /** How many finished blocks are attended at most; by default all that the model was trained with. */
   readonly window?: number;
+  /**
+   * Timestep up to which finished blocks are noised before others attend them, 0 to 999; 0 leaves them clean. By default that
+   * of the training, the model's own. A model in which all blocks are denoised together takes none.
+   */
+  readonly contextNoise?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -66,6 +71,7 @@ export interface SamplePlan extends Omit<SampleRequest, keyof SettingsRequest>, 
   readonly window: number;
   /** There are more blocks than positions, so the window of earlier blocks slides. */
   readonly slides: boolean;
+  readonly contextNoise: number;
   /** `labels[sample][block]` */
   readonly labels: readonly (readonly number[])[];
   readonly seed: number;
@@ -104,6 +110,7 @@ export function planSampling(config: AcditConfig, request: SampleRequest): Sampl
       return perBlock(blocks, 'labels', label, isClass, labelRange);
     }),
     ...planSettings(config, blocks, request),
+    contextNoise: plannedContextNoise(config, request.contextNoise),
     seed,
     first,
   };
@@ -208,6 +215,25 @@ function plannedWindow(
   return window;
 }
 
+function plannedContextNoise(
+  config: AcditConfig,
+  contextNoise = diffusionSettings(config).contextNoise,
+): number {
+  if (!Number.isInteger(contextNoise) || contextNoise < 0 || contextNoise >= TIMESTEPS) {
+    throw invalid(
+      'contextNoise',
+      `must be a timestep from 0 to ${TIMESTEPS - 1}, got ${printable(contextNoise)}`,
+    );
+  }
+  if (contextNoise > 0 && attentionOf(config).together) {
+    throw invalid(
+      'contextNoise',
+      `must be 0, since no block is finished before others with attention full, got ${contextNoise}`,
+    );
+  }
+  return contextNoise;
+}
+
 /** Checks labels that TypeScript would not have allowed, such as names. */
 function requireNumbers(label: PerBlock): void {
   const wrong = [label].flat().find((one) => typeof one !== 'number');
@@ -262,7 +288,7 @@ export function solverNoise(plan: SamplePlan): NormalSource {
 }
 
 /** Returns what the noise of finished blocks is drawn from, block after block. */
-export function contextNoise(plan: SamplePlan): NormalSource {
+export function contextNormals(plan: SamplePlan): NormalSource {
   return perSampleNoise(plan, CONTEXT_STREAM);
 }
 

@@ -24,7 +24,7 @@ import type { NoisePredictor, NoisePredictorOptions } from './noise-predictor.ts
 import { type Precision, requirePrecision } from './precision.ts';
 import {
   blockOf,
-  contextNoise,
+  contextNormals,
   givenBlocks,
   labelsOf,
   planSampling,
@@ -188,10 +188,10 @@ function createRun(
 }
 
 async function* sampleBlocks(run: Run): AsyncGenerator<SampleEvent, void, void> {
-  const { predictor, contexts, schedule, plan, signal } = run;
+  const { contexts, schedule, plan, signal } = run;
   const { blocks } = plan;
   const given = givenBlocks(plan);
-  const contextOf = contextMaker(predictor.config, schedule, plan);
+  const contextOf = contextMaker(schedule, plan);
   const finished = [...given];
   const append = async (block: number, latents: Tensor<'float32'>): Promise<void> => {
     // Nothing attends the last block.
@@ -334,13 +334,12 @@ function copied({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
 
 /** Returns what makes the context of a finished block (N, B, C) that others attend: the block, noised as in training. */
 export function contextMaker(
-  config: AcditConfig,
   schedule: NoiseSchedule,
   plan: SamplePlan,
 ): (latents: Tensor<'float32'>) => Tensor<'float32'> {
-  const { contextNoise: timestep } = diffusionSettings(config);
+  const { contextNoise: timestep } = plan;
   if (timestep === 0) return (latents) => latents;
-  const drawn = contextNoise(plan);
+  const drawn = contextNormals(plan);
   return ({ shape, data }) => float32(shape, addNoise(schedule, data, drawn.randn(data.length), timestep));
 }
 

@@ -47,7 +47,7 @@ export class BlockSamples {
     this.#plan = plan;
     this.#options = options;
     this.#noise = startingNoise(config, plan);
-    this.#contextOf = contextMaker(config, options.schedule, plan);
+    this.#contextOf = contextMaker(options.schedule, plan);
     this.count = plan.labels.length;
     const batches = Math.ceil(this.count / options.batch);
     this.#caches = Array.from({ length: batches }, (_, batch) => this.#createContexts(batch));

@@ -178,6 +178,7 @@ describe('clips and continuations that cannot be made', () => {
     [['--fps', '0'], /--fps must be a number above 0, got '0'/],
     [['--blocks', '0'], /--blocks must be a whole number of at least 1, got '0'/],
     [['--window', '4', '--blocks', '9'], /window must be 1 to 3.*got 4/],
+    [['--context-noise', '1000'], /context-noise must be a timestep from 0 to 999, got 1000/],
     [['--keep', '1'], /--keep says how much of --continue is kept/],
     [['--continue', 'missing.gif'], /missing\.gif: cannot be read \(ENOENT\)/],
     [['--labels', '0/1/2', '--blocks', '4'], /has 3 values; give one, or one for each of 4 blocks/],

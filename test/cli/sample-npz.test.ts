@@ -162,6 +162,7 @@ describe('acdit sample --npz', () => {
       'give --overwrite to replace it',
     );
     expectBadInput(await toNpz('out.npz', '--count', '4', '--cfg', '3'), 'cfg 1.5, not 3');
+    expectBadInput(await toNpz('out.npz', '--count', '4', '--context-noise', '20'), 'not 20');
     const other = await saveTiny(inFolder('other'), validateConfig({ ...tinyPixels, mlpRatio: 3 }));
     const otherModel = await sample(...[other, '--npz', inFolder('out.npz'), '--count', '4', '--steps', '2']);
     expectBadInput(otherModel, 'was made with model');

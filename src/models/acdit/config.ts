@@ -337,7 +337,7 @@ function validateAttention(config: AcditConfig): void {
 }
 
 /** Timesteps that `contextNoise` may name: those of every schedule. */
-const TIMESTEPS = 1000;
+export const TIMESTEPS = 1000;
 
 /** Factors of the noise-to-signal ratio that leave both signal and noise in float32, at all timesteps. */
 const [MIN_SHIFT, MAX_SHIFT] = [0.1, 100];
