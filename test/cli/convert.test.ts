@@ -318,7 +318,7 @@ describe('OUT', () => {
     await expectBadInput([inFolder('cut'), inFolder('x')], 'model.safetensors');
     const wide: AcditConfig = { ...tinyLatents, height: 4, width: 16, squareBlocks: false };
     await saveTiny(inFolder('wide'), wide);
-    await expectBadInput([inFolder('wide'), inFolder('x.pt')], 'square pictures only');
+    await expectBadInput([inFolder('wide'), inFolder('x.pt')], 'square images only');
     await expectBadInput(
       [golden('image-tiny.pt'), inFolder('x'), '--weights', 'ema'],
       "holds no 'ema' weights",
