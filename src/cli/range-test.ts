@@ -1,7 +1,7 @@
 /** @file `acdit range-test`: finds a learning rate for a recipe. */
 
 import { ArgumentError, TrainingError } from '../errors.ts';
-import { shownRate } from '../runs/range-plot.ts';
+import { formatRate } from '../io/quantities.ts';
 import { DEFAULT_RANGE, testLearningRates } from '../runs/range-test.ts';
 import { SUGGESTION_RULE } from '../training/rate-range.ts';
 import { defineCommand } from './command.ts';
@@ -60,11 +60,11 @@ export const command = defineCommand({
         testLearningRates({ ...devices, recipe, from, to, steps, file, overwrite, report, signal }),
     );
     report.say(
-      `the loss falls fastest at ${shownRate(steepest)}, is lowest at ${shownRate(lowest)}, and ` +
+      `the loss falls fastest at ${formatRate(steepest)}, is lowest at ${formatRate(lowest)}, and ` +
         `${diverged ? 'diverged, which ended the test' : 'did not diverge'}; losses: ${file}, plot: ${plot}`,
     );
     if (suggested === undefined)
       throw new TrainingError(`no learning rate can be suggested: ${problem} with --rates`);
-    report.print(shownRate(suggested));
+    report.print(formatRate(suggested));
   },
 });

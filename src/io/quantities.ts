@@ -17,6 +17,11 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(s / 86400)}d${two(Math.floor(s / 3600) % 24)}h`;
 }
 
+/** Returns a learning rate as "9.5e-4". */
+export function formatRate(rate: number): string {
+  return rate.toExponential(1);
+}
+
 /** Returns a count with its noun: "1 layer", "2 layers". */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;

@@ -95,14 +95,13 @@ describe('acdit range-test', () => {
 
   it('writes its results but suggests nothing if the loss does not show a rate', async () => {
     const { args, read, results } = tinyTest();
-    expectLine(await runInProcess(args('--rates', '1e-9,1e-8', '--steps', '20', '--quiet')));
+    expectBadInput(
+      await runInProcess(args('--rates', '1e-9,1e-8', '--steps', '20', '--quiet')),
+      /no learning rate can be suggested: .*; test (higher|other) rates with --rates/,
+    );
     expect(read()).toMatchObject({ diverged: false });
     expect(read()).not.toHaveProperty('suggested');
     expect(existsSync(results.replace('.json', '.svg'))).toBe(true);
-
-    function expectLine(result: Awaited<ReturnType<typeof runInProcess>>): void {
-      expectBadInput(result, /no learning rate can be suggested: .*; test (higher|other) rates with --rates/);
-    }
   });
 
   it.each([

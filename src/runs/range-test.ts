@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { Dataset } from '../data/dataset.ts';
 import { TrainingError } from '../errors.ts';
 import { makeFolders, writeJsonAtomically, writeTextAtomically } from '../io/atomic-write.ts';
+import { formatRate } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { packageVersion } from '../package-version.ts';
 import type { Device } from '../runtime/device.ts';
@@ -132,14 +133,14 @@ async function trainRising(
       hooks: {
         onStep({ step, learningRate, loss }) {
           losses.push({ learningRate, loss });
-          progress.update(step, { lr: learningRate.toExponential(1), loss: loss.toFixed(4) });
+          progress.update(step, { lr: formatRate(learningRate), loss: loss.toFixed(4) });
           report.emit({ kind: 'rate', step, learningRate, loss });
           if (diverges(loss)) end.abort();
         },
       },
     });
   } catch (error) {
-    // The loss is not a number any more, which is divergence too, unless it never was one.
+    // The loss is no longer a number, which is divergence too, unless it never was one.
     if (!(error instanceof TrainingError) || losses.length === 0) throw error;
     end.abort();
   } finally {
@@ -149,7 +150,7 @@ async function trainRising(
   return { losses, diverged: end.signal.aborted };
 }
 
-/** What is said of a curve besides its points. */
+/** Returns what is reported of a curve besides its points. */
 function describeCurve({ lowest, steepest, suggested, problem }: RateCurve) {
   return { suggested, rule: SUGGESTION_RULE, lowest, steepest, problem };
 }

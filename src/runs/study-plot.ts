@@ -3,14 +3,12 @@
 import { at } from '../at.ts';
 import { ticks } from '../evaluation/report/charts.ts';
 import { escapeHtml } from '../evaluation/report/page.ts';
+import { axisName, COLORS, gridLines, HEIGHT, round, svgPlot, WIDTH } from './plot.ts';
 import type { Study, StudyAxis, StudyMetric } from './study-file.ts';
 import { type StudyGroup, type Summary, shown } from './study-results.ts';
 
-const WIDTH = 720;
-const HEIGHT = 420;
 const FRAME = { left: 76, right: WIDTH - 20, top: 64, bottom: HEIGHT - 76 } as const;
-/** Colours that people with any colour vision can distinguish (Okabe and Ito, 2008). */
-const COLORS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000'];
+const SERIES_COLORS = Object.values(COLORS);
 
 /** A point with its error bar. */
 interface Point {
@@ -36,18 +34,13 @@ export function studyPlot(
   if (summaries.length === 0) return undefined;
   const scale = metric.logarithmic ? logarithmicScale(summaries) : linearScale(summaries);
   const drawn = [...series].map(([, points], i) => {
-    const color = at(COLORS, i % COLORS.length);
     const shift = axis.isNumeric ? 0 : 8 * (i - (series.size - 1) / 2);
-    return drawSeries(points, axis, scale, color, shift);
+    return drawSeries(points, axis, scale, colorOf(i), shift);
   });
   const names = [...series.keys()].filter((name) => name !== '');
   const description = `${metric.label} over ${axis.name}, mean and standard deviation`;
-  return (
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" font-family="sans-serif" ` +
-    `font-size="13"><title>${escapeHtml(study.title)}</title><desc>${escapeHtml(description)}</desc>` +
-    `<rect width="${WIDTH}" height="${HEIGHT}" fill="white"/>${drawFrame(study, metric, axis, scale)}` +
-    `${drawLegend(names)}${drawn.join('')}</svg>\n`
-  );
+  const frame = drawFrame(study, metric, axis, scale);
+  return svgPlot(study.title, description, `${frame}${drawLegend(names)}${drawn.join('')}`);
 }
 
 /** The points of each combination of values of the other axes. */
@@ -96,22 +89,15 @@ function drawSeries(
 }
 
 function drawFrame({ title }: Study, { label }: StudyMetric, axis: StudyAxis, scale: Scale): string {
-  const grid = scale.ticks.map((tick) => {
-    const y = round(scale.toPixel(tick));
-    return (
-      `<path d="M${FRAME.left} ${y}H${FRAME.right}" stroke="#e2e2e2"/>` +
-      `<text x="${FRAME.left - 8}" y="${y + 4}" text-anchor="end">${escapeHtml(shown(tick, 3))}</text>`
-    );
-  });
+  const grid = scale.ticks.map((tick) => [round(scale.toPixel(tick)), shown(tick, 3)] as const);
   const places = axis.values.map(
     ({ label: text }, i) =>
       `<text x="${round(across(axis, i))}" y="${FRAME.bottom + 20 + (i % 2 && axis.values.length > 5 ? 16 : 0)}" ` +
       `text-anchor="middle">${escapeHtml(text)}</text>`,
   );
   return (
-    `${grid.join('')}<path d="M${FRAME.left} ${FRAME.top}V${FRAME.bottom}H${FRAME.right}" stroke="#333" fill="none"/>` +
-    `${places.join('')}<text x="${(FRAME.left + FRAME.right) / 2}" y="${HEIGHT - 16}" text-anchor="middle">` +
-    `${escapeHtml(axis.name)}</text><text x="${FRAME.left}" y="22" font-size="15">${escapeHtml(title)}</text>` +
+    `${gridLines(FRAME, grid)}${places.join('')}${axisName(FRAME, HEIGHT - 16, axis.name)}` +
+    `<text x="${FRAME.left}" y="22" font-size="15">${escapeHtml(title)}</text>` +
     `<text x="${FRAME.left}" y="${FRAME.top - 10}">${escapeHtml(label)}</text>`
   );
 }
@@ -119,7 +105,7 @@ function drawFrame({ title }: Study, { label }: StudyMetric, axis: StudyAxis, sc
 /** The names of series, from the right, next to their colours. */
 function drawLegend(names: readonly string[]): string {
   let right: number = FRAME.right;
-  const entries = names.map((name, i): [string, string] => [name, at(COLORS, i % COLORS.length)]).reverse();
+  const entries = names.map((name, i): [string, string] => [name, colorOf(i)]).reverse();
   return entries
     .map(([name, color]) => {
       const text = `<text x="${right}" y="${FRAME.top - 10}" text-anchor="end">${escapeHtml(name)}</text>`;
@@ -129,6 +115,11 @@ function drawLegend(names: readonly string[]): string {
       return text + mark;
     })
     .join('');
+}
+
+/** Returns the colour of a series by its number; with more series than colours, some share one. */
+function colorOf(series: number): string {
+  return at(SERIES_COLORS, series % SERIES_COLORS.length);
 }
 
 /** Horizontal place of a value of the first axis: they are at equal distances. */
@@ -161,8 +152,4 @@ function logarithmicScale(summaries: readonly Summary[]): Scale {
 
 function placeOf(share: number): number {
   return FRAME.bottom - share * (FRAME.bottom - FRAME.top);
-}
-
-function round(value: number): number {
-  return Number(value.toFixed(1));
 }

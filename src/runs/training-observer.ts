@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Dataset } from '../data/dataset.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
-import { formatDuration } from '../io/quantities.ts';
+import { formatDuration, formatRate } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import { trainingCost } from '../models/acdit/cost.ts';
 import { parameterCount, type Weights } from '../models/acdit/weights.ts';
@@ -157,7 +157,7 @@ export class TrainingObserver {
     mean.add(done.loss);
     this.#progress?.update(done.step, {
       loss: mean.recent().toFixed(4),
-      lr: done.learningRate.toExponential(1),
+      lr: formatRate(done.learningRate),
       [`${unitOf(config)}/s`]: done.samplesPerSecond.toPrecision(3),
     });
     if (done.step % recipe.output.logEvery !== 0) return;

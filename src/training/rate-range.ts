@@ -114,7 +114,7 @@ function smoothedError(values: readonly number[]): number {
   return noise / Math.sqrt(2 * Math.sqrt(Math.PI) * kernelDeviation(values.length));
 }
 
-/** Means over neighbours, weighted by a Gaussian kernel: unlike a running mean, it has no lag. */
+/** Returns means over neighbours, weighted by a Gaussian kernel: unlike running means, they have no lag. */
 function smoothed(values: readonly number[]): number[] {
   const deviation = kernelDeviation(values.length);
   const reach = Math.ceil(3 * deviation);
