@@ -34,7 +34,7 @@ export const NOISE_SCHEDULES = ['linear', 'cosine', 'flow'] as const;
 export type NoiseScheduleName = (typeof NOISE_SCHEDULES)[number];
 
 /** Timesteps of all schedules, as in the released code. */
-const TRAIN_STEPS = 1000;
+export const TRAIN_STEPS = 1000;
 
 /**
  * Returns a schedule of 1000 timesteps by name.

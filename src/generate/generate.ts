@@ -55,15 +55,8 @@ export interface StreamOptions extends GenerateOptions {
 
 const GENERATE_OPTIONS: OptionNames<GenerateOptions> = {
   ...{ count: true, seed: true, preset: true, steps: true, guidance: true, solver: true, timesteps: true },
-  ...{
-    blocks: true,
-    window: true,
-    contextNoise: true,
-    continue: true,
-    keep: true,
-    tuned: true,
-    signal: true,
-  },
+  ...{ blocks: true, window: true, contextNoise: true, continue: true, keep: true, tuned: true },
+  signal: true,
 };
 const STREAM_OPTIONS: OptionNames<StreamOptions> = { ...GENERATE_OPTIONS, previews: true };
 

@@ -64,7 +64,7 @@ describe('contextNoise of a request', () => {
   it('must be 0 where all blocks are denoised together', async () => {
     const config = tinyConfig({ attention: 'full' });
     await expect(latentsOf(config, { contextNoise: 5 })).rejects.toThrow(
-      'sample: contextNoise must be 0, since no block is finished before others with attention full, got 5',
+      'sample: contextNoise must be 0 for attention full, where no block is finished before others, got 5',
     );
     await expect(latentsOf(config, { contextNoise: 0 })).resolves.toBeInstanceOf(Float32Array);
   });

@@ -5,7 +5,12 @@ import type { NormalSource } from '../diffusion/solvers/index.ts';
 import type { ArgumentError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
 import { attentionOf, describeAttention } from '../models/acdit/attention.ts';
-import { type AcditConfig, diffusionSettings, TIMESTEPS, tokenSize } from '../models/acdit/config.ts';
+import {
+  type AcditConfig,
+  contextNoiseProblem,
+  diffusionSettings,
+  tokenSize,
+} from '../models/acdit/config.ts';
 import { joinAxis, sliceAxis } from '../tensor/axes.ts';
 import { nonFinite } from '../tensor/finite.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -219,18 +224,8 @@ function plannedContextNoise(
   config: AcditConfig,
   contextNoise = diffusionSettings(config).contextNoise,
 ): number {
-  if (!Number.isInteger(contextNoise) || contextNoise < 0 || contextNoise >= TIMESTEPS) {
-    throw invalid(
-      'contextNoise',
-      `must be a timestep from 0 to ${TIMESTEPS - 1}, got ${printable(contextNoise)}`,
-    );
-  }
-  if (contextNoise > 0 && attentionOf(config).together) {
-    throw invalid(
-      'contextNoise',
-      `must be 0, since no block is finished before others with attention full, got ${contextNoise}`,
-    );
-  }
+  const problem = contextNoiseProblem(config, contextNoise);
+  if (problem) throw invalid('contextNoise', problem);
   return contextNoise;
 }
 

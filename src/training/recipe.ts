@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import type { Dataset } from '../data/dataset.ts';
 import { DATASET_KINDS } from '../data/kinds.ts';
-import { NOISE_SCHEDULES } from '../diffusion/noise-schedule.ts';
+import { NOISE_SCHEDULES, TRAIN_STEPS } from '../diffusion/noise-schedule.ts';
 import { PREDICTIONS } from '../diffusion/prediction.ts';
 import { ConfigError } from '../errors.ts';
 import { plainIssues } from '../io/json.ts';
@@ -60,7 +60,7 @@ const modelSchema = z
     /** Factor of the schedule's noise-to-signal ratio; larger images need more noise (default: 1). */
     noiseShift: z.number().positive().optional(),
     /** Timestep to which the blocks that others attend are noised, in training and in sampling (default: 0, none). */
-    contextNoise: z.int().nonnegative().max(999).optional(),
+    contextNoise: z.int().nonnegative().lt(TRAIN_STEPS).optional(),
     /**
      * Which blocks attend which (default: skip-causal, the paper's): a name, a window, a table, or the path of a module, which
      * `loadAttention` replaces by its table.

@@ -11,10 +11,11 @@ import {
   createNoiseSchedule,
   type NoiseSchedule,
   type NoiseScheduleName,
+  TRAIN_STEPS,
 } from '../../diffusion/noise-schedule.ts';
 import type { Prediction } from '../../diffusion/prediction.ts';
 import { ConfigError } from '../../errors.ts';
-import { printableList } from '../../io/printable.ts';
+import { printable, printableList } from '../../io/printable.ts';
 import { type AttentionSetting, attentionOf, attentionProblem } from './attention.ts';
 
 /** The configuration as `config.json` holds it. */
@@ -326,24 +327,26 @@ export function ownGuidanceProblem(config: AcditConfig, guidance: Guidance): Gui
 
 function validateAttention(config: AcditConfig): void {
   const { attention, blocks, contextNoise = 0 } = config;
-  if (attention === undefined) return;
-  const problem = attentionProblem(attention, blocks);
+  const problem = attention !== undefined && attentionProblem(attention, blocks);
   if (problem) fail(`attention ${problem}`);
-  if (contextNoise > 0 && attentionOf(config).together) {
-    fail(
-      `contextNoise must be 0 for attention full, where no block is finished before others, got ${contextNoise}`,
-    );
-  }
+  const noiseProblem = contextNoiseProblem(config, contextNoise);
+  if (noiseProblem) fail(`contextNoise ${noiseProblem}`);
 }
 
-/** Timesteps that `contextNoise` may name: those of every schedule. */
-export const TIMESTEPS = 1000;
+/** Returns what is wrong with a timestep up to which finished blocks of a model are noised; undefined if nothing is. */
+export function contextNoiseProblem(config: AcditConfig, timestep: number): string | undefined {
+  if (!(Number.isInteger(timestep) && timestep >= 0 && timestep < TRAIN_STEPS)) {
+    return `must be a timestep from 0 to ${TRAIN_STEPS - 1}, got ${printable(timestep)}`;
+  }
+  if (timestep === 0 || !attentionOf(config).together) return undefined;
+  return `must be 0 for attention full, where no block is finished before others, got ${timestep}`;
+}
 
 /** Factors of the noise-to-signal ratio that leave both signal and noise in float32, at all timesteps. */
 const [MIN_SHIFT, MAX_SHIFT] = [0.1, 100];
 
 function validateDiffusion(settings: DiffusionSettings): void {
-  const { prediction, noiseSchedule, noiseShift, contextNoise } = settings;
+  const { prediction, noiseSchedule, noiseShift } = settings;
   if (prediction === 'flow' && noiseSchedule !== 'flow') {
     fail(`prediction flow needs the noise schedule flow, got ${noiseSchedule}`);
   }
@@ -354,9 +357,6 @@ function validateDiffusion(settings: DiffusionSettings): void {
   }
   if (!(noiseShift >= MIN_SHIFT && noiseShift <= MAX_SHIFT)) {
     fail(`noiseShift must be from ${MIN_SHIFT} to ${MAX_SHIFT}, got ${noiseShift}`);
-  }
-  if (!(Number.isInteger(contextNoise) && contextNoise >= 0 && contextNoise < TIMESTEPS)) {
-    fail(`contextNoise must be a timestep from 0 to ${TIMESTEPS - 1}, got ${contextNoise}`);
   }
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { at, take } from '../../at.ts';
+import { TRAIN_STEPS } from '../../diffusion/noise-schedule.ts';
 import { type Graph, graphOf } from '../../graph/onnx.ts';
 import {
   add,
@@ -31,9 +32,6 @@ import {
   timestepFeatures,
 } from './transformer.ts';
 import { modelInputs } from './weights.ts';
-
-/** Timesteps that a model is trained on. */
-const TIMESTEPS = 1000;
 
 /**
  * One pass over one block of N samples.
@@ -96,7 +94,9 @@ export function exportGraph(config: AcditConfig): Graph {
 
 /** Features of every timestep, and last, which is also index -1, of the one that has none. */
 function featureTable(): SymbolicTensor {
-  return constant(timestepFeatures(Array.from({ length: TIMESTEPS + 1 }, (_, i) => (i < TIMESTEPS ? i : 0))));
+  return constant(
+    timestepFeatures(Array.from({ length: TRAIN_STEPS + 1 }, (_, i) => (i < TRAIN_STEPS ? i : 0))),
+  );
 }
 
 /** Modulation vectors (N, count, C) of one block, as (N, 1, count, C). */
@@ -107,7 +107,7 @@ function perSample(vectors: SymbolicTensor): SymbolicTensor {
 
 /** Puts shift 0, scale 0 and gate 1, a clean token's modulation, in the place of another where the timestep is -1. */
 function cleanOr(timesteps: SymbolicTensor): (modulation: SymbolicTensor) => SymbolicTensor {
-  const flags = Float32Array.from({ length: TIMESTEPS + 1 }, (_, i) => +(i < TIMESTEPS));
+  const flags = Float32Array.from({ length: TRAIN_STEPS + 1 }, (_, i) => +(i < TRAIN_STEPS));
   const isNoised = constant(float32([flags.length, 1], flags));
   const noised = reshape(gatherRows(isNoised, timesteps), ['samples', 1, 1, 1]);
   const share = multiply(cleanModulation(), shift(negate(noised), 1));
