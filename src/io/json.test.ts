@@ -13,6 +13,10 @@ test('gives what fits the schema', () => {
 test.each([
   ['{', /^a.json: not valid JSON \(.*\), so no such thing$/],
   ['[]', /^a.json: no such thing: file: /],
+  [
+    '{ "layers": 2, "sizes": [], "more": [{ "__proto__": 1 }] }',
+    /^a.json: no such thing: __proto__ cannot be a key$/,
+  ],
   ['{ "layers": 2, "sizes": [1, "x"] }', /^a.json: no such thing: sizes.1: [^;]*$/],
   ['{ "layers": 2, "sizes": ["a", "b", "c", "d", "e", "f", "g"] }', /sizes.4: [^;]*; and 2 more$/],
 ])('says what is wrong with %s', (text, message) => {

@@ -61,7 +61,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 /**
  * Parses a text and checks what it holds.
  * @param otherwise what to say of a file that does not fit, before what does not fit.
- * @throws {Fault} if it is not JSON, or does not fit the schema.
+ * @throws {Fault} if it is not JSON, does not fit the schema, or has a key `__proto__`, which schemas leave out in silence.
  */
 export function parseJsonOf<T>(
   text: string,
@@ -70,12 +70,18 @@ export function parseJsonOf<T>(
   otherwise: string,
   Fault: Fault,
 ): T {
-  const result = schema.safeParse(parseJson(text, name, Fault, `, so ${otherwise}`));
+  const value = parseJson(text, name, Fault, `, so ${otherwise}`);
+  if (hasPrototypeKey(value)) throw new Fault(`${name}: ${otherwise}: __proto__ cannot be a key`);
+  const result = schema.safeParse(value);
   if (result.success) return result.data;
   const problems = plainIssues(result.error.issues).map(
     ({ path, message }) => `${printable(path.join('.') || 'file')}: ${printable(message, PROBLEM_LENGTH)}`,
   );
   throw new Fault(`${name}: ${otherwise}: ${problemList(problems, SHOWN_PROBLEMS)}`);
+}
+
+function hasPrototypeKey(value: unknown): boolean {
+  return isObject(value) && (Object.hasOwn(value, '__proto__') || Object.values(value).some(hasPrototypeKey));
 }
 
 /**

@@ -170,9 +170,9 @@ function requireSense(study: Study, path: string): void {
 /** Checks that axes change different keys, and none that the study sets: a run would not be what its name says. */
 function requireSeparateKeys({ axes, operations, train }: Study, fail: (problem: string) => never): void {
   const owned: Readonly<Record<string, string>> = {
-    'training.seed': 'seeds of the study sets',
-    'output.folder': 'folder of the study sets',
-    ...(operations !== undefined && { 'training.steps': 'operations of the study sets' }),
+    'training.seed': "the study's seeds set",
+    'output.folder': "the study's folder sets",
+    ...(operations !== undefined && { 'training.steps': "the study's operations set" }),
     ...(!train && { 'training.steps': 'a study without training does not use' }),
   };
   const owners = new Map<string, string>();

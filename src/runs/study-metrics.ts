@@ -2,7 +2,7 @@
 
 import { ConfigError } from '../errors.ts';
 import { TITLES } from '../evaluation/report/metric-table.ts';
-import { printable } from '../io/printable.ts';
+import { printable, printableList } from '../io/printable.ts';
 import { didYouMean } from '../nearest.ts';
 import { GRADIENT_GROUPS } from '../training/gradient-norms.ts';
 import { validationScores } from '../training/validation.ts';
@@ -24,6 +24,9 @@ const COSTS = ['operations', 'seconds', 'processorSeconds'].map((cost) => `sampl
 /** Sections of a recipe or a study without which there are no metrics of a kind. */
 const METRIC_SECTIONS = ['evaluation', 'validation', 'sampling'] as const;
 
+/** Metrics that a message lists. */
+const SHOWN_METRICS = 12;
+
 /**
  * Checks that runs of a study have each metric.
  * @param path the study's file, for messages
@@ -44,16 +47,18 @@ export function requireMetrics(study: Study, runs: readonly StudyRun[], path: st
       const owner = section === 'sampling' ? 'study' : 'base';
       fail(`the metric ${printable(name)} needs a section ${section} of the ${owner}`);
     }
-    if (!study.train) fail(`the metric ${printable(name)} needs a training${didYouMean(name, known)}`);
-    const others = known.filter((other) => section !== undefined || !other.includes('/'));
-    const choice = section === undefined ? others : others.filter((other) => other.startsWith(section));
-    fail(
-      `no run logs the metric ${printable(name)}${didYouMean(name, known) || `; there are ${choice.slice(0, 12).join(', ')}`}`,
-    );
+    if (!study.train && section !== 'sampling') {
+      fail(`the metric ${printable(name)} needs a training${didYouMean(name, known)}`);
+    }
+    const isSimilar = (other: string): boolean =>
+      section === undefined ? !other.includes('/') : other.startsWith(`${section}/`);
+    const advice =
+      didYouMean(name, known) || `; there are ${printableList(known.filter(isSimilar), SHOWN_METRICS)}`;
+    fail(`no run has the metric ${printable(name)}${advice}`);
   }
 }
 
-/** The metrics of a run besides figures. */
+/** Returns the metrics of a run besides figures. */
 function metricsOf({ train, sampling }: Study, { recipe, config }: StudyRun): string[] {
   const costs = sampling ? COSTS : [];
   if (!train) return costs;

@@ -244,7 +244,7 @@ describe('acdit study', () => {
     [
       'an axis of seeds',
       { axes: [{ key: 'training.seed', values: [1, 2] }] },
-      'the axis seed changes training.seed, which seeds of the study sets',
+      "the axis seed changes training.seed, which the study's seeds set",
     ],
     [
       'an axis of folders',
@@ -261,11 +261,11 @@ describe('acdit study', () => {
       { axes: [{ name: 'x', values: { a: {}, A: { 'model.blocks': 1 } } }] },
       'two runs of the study are called x-A_seed-1',
     ],
-    ['a misspelt metric', { metrics: ['los'] }, 'no run logs the metric los; did you mean loss?'],
+    ['a misspelt metric', { metrics: ['los'] }, 'no run has the metric los; did you mean loss?'],
     [
       'a metric that the log does not have',
       { metrics: ['gradientNorm/mlp'] },
-      'no run logs the metric gradientNorm/mlp',
+      'no run has the metric gradientNorm/mlp',
     ],
     ['a metric twice', { metrics: ['loss', { name: 'loss' }] }, 'the metric loss is given twice'],
     [
@@ -279,7 +279,12 @@ describe('acdit study', () => {
         axes: [{ name: 'x', values: { with: { validation: { samples: 3 } } } }],
         metrics: ['validation/ema/los'],
       },
-      'no run logs the metric validation/ema/los; did you mean validation/ema/loss?',
+      'no run has the metric validation/ema/los; did you mean validation/ema/loss?',
+    ],
+    [
+      'a misspelt cost',
+      { train: false, sampling: {}, metrics: ['sampling/second'] },
+      'no run has the metric sampling/second; did you mean sampling/seconds?',
     ],
     [
       'a metric without its section',
@@ -314,7 +319,7 @@ describe('acdit study', () => {
     const { code, stderr } = await runInProcess(args);
     expect(code).toBe(0);
     expect(stderr).toContain(
-      `blocks-1_loss-plain_seed-1 has no loss: its recipe does not make it, or its log lost lines`,
+      `blocks-1_loss-plain_seed-1 has no loss: its recipe does not log it, or its log lost lines`,
     );
     expect(stderr).toContain(`to repeat the run, remove its folder ${run}`);
     const outcomes = JSON.parse(read('outcomes.json'));

@@ -13,6 +13,7 @@ import { makeFolders, writeJsonAtomically, writeTextAtomically } from '../io/ato
 import { closingAfter } from '../io/byte-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { lockFolder } from '../io/lock.ts';
+import { counted } from '../io/quantities.ts';
 import { sampleCost } from '../models/acdit/cost.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
 import type { Device } from '../runtime/device.ts';
@@ -124,8 +125,8 @@ export async function runStudy(options: StudyOptions): Promise<StudyResult> {
     };
     report.say(
       done === runs.length
-        ? `all ${done} runs of the study have ended; results: ${table}`
-        : `${done} of ${runs.length} runs have ended; the same command resumes the study`,
+        ? `the study has ended (${counted(done, 'run')}); results: ${table}`
+        : `${done} of ${counted(runs.length, 'run')} ended so far; the same command resumes the study`,
     );
     report.emit({ kind: 'study', ...result });
     return result;
@@ -321,7 +322,7 @@ function warnOfMissing(
   const missing = metrics.filter(({ name }) => values[name] === undefined).map(({ name }) => name);
   if (failed !== undefined || missing.length === 0) return;
   report.warn(
-    `${run.name} has no ${missing.join(', ')}: its recipe does not make it, or its log lost lines; to repeat the run, remove ` +
+    `${run.name} has no ${missing.join(', ')}: its recipe does not log it, or its log lost lines; to repeat the run, remove ` +
       `its folder ${run.recipe.output.folder}`,
   );
 }
@@ -347,11 +348,11 @@ export function describePlan(runs: readonly PlannedRun[]): string[] {
   const total = (key: 'operations' | 'seconds'): number => runs.reduce((sum, run) => sum + run[key], 0);
   const lines = runs.map(
     ({ name, parameters, steps, operations }) =>
-      `${name}: ${shown(parameters / 1e6, 3)}M parameters, ${steps} steps, ${shown(operations, 3)} operations`,
+      `${name}: ${shown(parameters / 1e6, 3)}M parameters, ${counted(steps, 'step')}, ${shown(operations, 3)} operations`,
   );
   const hours = shown(total('seconds') / 3600, 2);
   return [
     ...lines,
-    `${runs.length} runs, ${shown(total('operations'), 3)} operations: at least ${hours} hours at the speed of this machine's products`,
+    `${counted(runs.length, 'run')}, ${shown(total('operations'), 3)} operations: at least ${hours} hours at the speed of this machine's products`,
   ];
 }
