@@ -43,8 +43,8 @@ export async function listClassFiles(
 }
 
 /**
- * Returns what identifies a file below `root`: its path, with the class's name for its folder's, so that a renamed folder
- * whose class keeps its name changes nothing.
+ * Returns what identifies a file below `root`: its path, with the name of the class in place of its folder's, so that
+ * renaming a folder changes nothing if the class keeps its name.
  */
 export function fileKey(root: string, { path, label }: LabelledFile, classNames: readonly string[]): string {
   const [, ...below] = relative(root, path).split(sep);

@@ -39,10 +39,10 @@ export interface Dataset {
   read(index: number, generator: Generator): Promise<Sample | undefined>;
   /** Changes when samples are added, removed, renamed or of another length. */
   fingerprint?(): Promise<string>;
-  /** Samples that are held out from this dataset, or into it, if some are. */
+  /** Number of samples that are held out from training, if some are; this dataset is one of the two parts. */
   readonly heldOut?: number;
   /**
-   * Identifies a sample independent of the others and of its place, to hold out some. Samples that must not be
+   * Identifies a sample independently of the others and of its place, to hold out some. Samples that must not be
    * divided, such as parts of one recording, have the same key.
    */
   key?(index: number): string;

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto';
 import { at } from '../at.ts';
 import { ConfigError } from '../errors.ts';
 import { printable } from '../io/printable.ts';
+import { counted } from '../io/quantities.ts';
 import type { Dataset } from './dataset.ts';
 
 /** What is held out. */
@@ -36,7 +37,7 @@ export function partOf(dataset: Dataset, options: HoldOutOptions): Dataset {
   const { key, label } = dataset;
   if (!key) {
     throw new ConfigError(
-      `${dataset.name}: has no keys of samples to hold some out by; give validation.path instead`,
+      `${dataset.name}: its samples have no keys by which to hold some out; give validation.path instead`,
     );
   }
   const indices = Array.from({ length: dataset.size }, (_, index) => index);
@@ -45,7 +46,7 @@ export function partOf(dataset: Dataset, options: HoldOutOptions): Dataset {
   if (heldOut === 0 || heldOut === dataset.size) {
     const [amount, advice] = heldOut === 0 ? ['none', 'larger'] : ['all', 'smaller'];
     throw new ConfigError(
-      `${dataset.name}: data.holdOut ${share} holds out ${amount} of its ${dataset.size} samples; give a ${advice} share, or ` +
+      `${dataset.name}: data.holdOut ${share} holds out ${amount} of its ${counted(dataset.size, 'sample')}; give a ${advice} share, or ` +
         'another data.holdOutSeed',
     );
   }

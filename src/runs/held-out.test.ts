@@ -71,6 +71,8 @@ describe('data.holdOut', () => {
     const init = ['--training.initFrom', inFolder('run'), '--steps', '1'];
     const seen = /initFrom .*run was trained with data.holdOut 0.2, so it may have seen samples/;
     expect((await runInProcess(train('more', ...init, '--data.holdOut', '0.4'))).stderr).toMatch(seen);
+    const stated = [...from, '--out', inFolder('stated'), '--data.holdOutSeed', '0'];
+    expect((await runInProcess(stated)).stderr).not.toContain('holdOut');
     const reseeded = ['--data.holdOut', '0.2', '--data.holdOutSeed', '1'];
     expect((await runInProcess(train('seed', ...init, ...reseeded))).stderr).toMatch(seen);
     expect((await runInProcess(train('equal', ...init, '--data.holdOut', '0.2'))).stderr).not.toMatch(seen);
@@ -78,8 +80,9 @@ describe('data.holdOut', () => {
   });
 
   it.each([
-    ['2', /only 2 samples for 10 ranges of timesteps, so 5 of them have no loss; give more samples/],
-    ['7', /only 7 samples for 10 ranges of timesteps, so no block visits all of them/],
+    ['2', /only 2 samples for 10 ranges of timesteps, so 5 of these have no loss; give more samples/],
+    ['1', /only 1 sample for 10 ranges of timesteps, so 6 of these have no loss/],
+    ['7', /only 7 samples for 10 ranges of timesteps, so no block visits all of these/],
     ['1000', undefined],
   ])('warns if %s samples are too few for all ranges of timesteps', async (samples, message) => {
     const { train } = tinyRun();

@@ -51,5 +51,6 @@ function dataOf({ data }: Readonly<Record<string, unknown>>): HeldOut {
 
 function describe({ holdOut, holdOutSeed }: HeldOut): string {
   if (holdOut === undefined) return 'not given';
-  return holdOutSeed === undefined ? String(holdOut) : `${holdOut} (seed ${holdOutSeed})`;
+  const seed = holdOutSeed === undefined || holdOutSeed === 0 ? '' : ` (seed ${printable(holdOutSeed)})`;
+  return printable(holdOut) + seed;
 }

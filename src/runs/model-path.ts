@@ -39,9 +39,8 @@ export async function modelPath(name: string, context: RunContext = {}): Promise
     return await fetched(name, fetchModel, context);
   } catch (cause) {
     if (!(cause instanceof HubError) || looksLikePath(name) || parseHubName(name)) throw cause;
-    const names = BUNDLED_MODELS;
     throw new HubError(
-      `${cause.message}; the bundled models are ${new Intl.ListFormat('en').format(names)}${didYouMean(name, names)}`,
+      `${cause.message}; the bundled models are ${new Intl.ListFormat('en').format(BUNDLED_MODELS)}${didYouMean(name, BUNDLED_MODELS)}`,
       { cause },
     );
   }

@@ -4,6 +4,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { openDataset } from '../data/open.ts';
 import { ConfigError } from '../errors.ts';
 import { closingOnError } from '../io/byte-source.ts';
+import { counted } from '../io/quantities.ts';
 import type { AcditConfig } from '../models/acdit/config.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Recipe } from '../training/recipe.ts';
@@ -57,7 +58,7 @@ export async function openTrainingValidation(
   });
 }
 
-/** Which data is validated on: other data, another split, or the held-out part of the training data. */
+/** Returns which data is validated on: other data, another split, or the held-out part of the training data. */
 function heldOutData(data: Recipe['data'], { path, split }: NonNullable<Recipe['validation']>) {
   if (path !== undefined) return { path, split: split ?? 'train', holdOut: undefined } as const;
   if (split === undefined && data.holdOut !== undefined) return { part: 'heldOut' } as const;
@@ -78,8 +79,8 @@ function fewSamplesNote(
   const visited = Math.min(timestepBins, timestepPer === 'sample' ? samples : samples + blocks - 1);
   const empty = timestepBins - visited;
   return (
-    `validation has only ${samples} samples for ${timestepBins} ranges of timesteps, so ` +
-    `${empty > 0 ? `${empty} of them have no loss` : 'no block visits all of them'}; give more samples, or fewer validation.timestepBins`
+    `validation has only ${counted(samples, 'sample')} for ${timestepBins} ranges of timesteps, so ` +
+    `${empty > 0 ? `${empty} of these ${empty === 1 ? 'has' : 'have'} no loss` : 'no block visits all of these'}; give more samples, or fewer validation.timestepBins`
   );
 }
 

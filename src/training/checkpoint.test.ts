@@ -92,6 +92,7 @@ describe("a trainer's state", () => {
       changedRecipe({ data: { classNames: ['a', 'b'] } }), // the names that the classes have anyway
       changedRecipe({ model: { prediction: 'epsilon', noiseSchedule: 'linear', positions: 'nd' } }), // defaults
       changedRecipe({ model: { attention: 'skip-causal', noiseShift: 1, contextNoise: 0 } }),
+      changedRecipe({ data: { exifOrientation: false, maxPixels: 100e6, frameInterval: 1, items: 1 } }),
     ];
     for (const changed of same) expect(await resume(folder, changed)).toEqual(pointAt(2));
   });

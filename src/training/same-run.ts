@@ -12,6 +12,7 @@ import { RUN_AUTOENCODER } from '../checkpoints/load.ts';
 import { CheckpointError } from '../errors.ts';
 import { parseJson, parseJsonOf } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
+import { MAXIMUM_PIXELS } from '../media/image.ts';
 import { classChange } from '../models/acdit/class-names.ts';
 import { type AcditConfig, describeOrigin } from '../models/acdit/config.ts';
 import { defined } from '../records.ts';
@@ -143,15 +144,28 @@ const WHAT_MAY_CHANGE =
 function recipeChanges(before: RecipeSettings, now: RecipeSettings) {
   const sections = ['model', 'data', 'training'] as const;
   return sections.flatMap((section) => {
-    const of = (settings: RecipeSettings): Record<string, unknown> =>
-      section === 'model' ? withDefaults(defined(settings.model)) : settings[section];
-    const [old, present] = [of(before), of(now)];
+    const [old, present] = [settingsOf(before, section), settingsOf(now, section)];
     const names = new Set([...Object.keys(old), ...Object.keys(present)]);
     return [...names]
       .map((name) => ({ key: `${section}.${name}`, before: old[name], now: present[name] }))
       .filter((change) => !FREE_KEYS.has(change.key))
       .filter((change) => !isDeepStrictEqual(change.before, change.now));
   });
+}
+
+/** Defaults of the data that its readers fill in. */
+const DATA_DEFAULTS = {
+  ...{ exifOrientation: false, maxPixels: MAXIMUM_PIXELS, holdOutSeed: 0 },
+  ...{ frameInterval: 1, fold: 1, items: 1 },
+};
+
+/** Returns a section with the defaults of what it leaves out, so that stating a default is not a change. */
+function settingsOf(
+  { model, data, training }: RecipeSettings,
+  section: keyof RecipeSettings,
+): Readonly<Record<string, unknown>> {
+  if (section === 'model') return withDefaults(defined(model));
+  return section === 'data' ? { ...DATA_DEFAULTS, ...defined(data) } : training;
 }
 
 function readSettings(recorded: string | undefined, where: string): RecipeSettings {
@@ -170,7 +184,7 @@ function shown(value: unknown): string {
 
 /** Checks the classes: a run's labels stand for its classes, in their order. */
 function requireSameClasses(recorded = '[]', { classNames = [] }: AcditConfig, path: string): void {
-  const then = parseJsonOf(recorded, path, z.array(z.string()), 'no list of classes', CheckpointError);
+  const then = parseJsonOf(recorded, path, z.array(z.string()), 'not a list of classes', CheckpointError);
   const change = classChange(then, classNames);
   if (change === undefined) return;
   throw new CheckpointError(
