@@ -3,7 +3,7 @@
  * nearest to it in pixels, and prints how far they are. Images that the model was not trained on, if given, are measured
  * too: if samples are nearer than these, the model has memorized images.
  *
- *     npm run nearest -- MODEL DATA OUT.png [--held-out DATA] [--count 64] [--seed 1]
+ *     npm run nearest -- MODEL DATA OUT.png [--held-out DATA] [--count 64] [--seed 1] [--threads 1]
  */
 
 import { parseArgs } from 'node:util';

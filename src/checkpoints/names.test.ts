@@ -34,7 +34,7 @@ describe('the name of a bundled model', () => {
     expect(named.tuned).toBeDefined();
   });
 
-  it('is that of each folder of models that holds one, the default ones among them', () => {
+  it('is that of a folder of models, and each folder with weights has one', () => {
     const folders = readdirSync('models').filter((name) => existsSync(`models/${name}/model.safetensors`));
     const classifiers = BUNDLED_CLASSIFIERS.map((name) => `${name}-classifier`);
     expect([...BUNDLED_MODELS, ...classifiers].sort()).toEqual(folders.sort());

@@ -48,7 +48,7 @@ describe('officialArguments', () => {
     [{ contextNoise: 10 }, /contextNoise \(10\)/],
     [{ attention: 'block-causal' }, /attention \(block-causal\); only a folder of acdit can hold it$/],
     [{ attention: { window: 2, sinks: 1 } }, /attention \(window of the last 2 blocks and first block\)/],
-  ] as const)('cannot say %j', (changes, message) => {
+  ] as const)('cannot express %j', (changes, message) => {
     expect(() => officialArguments(tinyConfig(changes))).toThrow(message);
   });
 

@@ -10,7 +10,7 @@ function factorOf({ width, height }: Frame): number {
   return Math.max(1, Math.round(SIDE / Math.min(width, height)));
 }
 
-/** Safari reads WebP, but does not write it. */
+/** Whether the browser writes WebP; Safari only reads it. */
 export function writesWebp(): boolean {
   return document.createElement('canvas').toDataURL('image/webp').startsWith('data:image/webp');
 }
