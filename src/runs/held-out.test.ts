@@ -73,6 +73,9 @@ describe('data.holdOut', () => {
     expect((await runInProcess(train('more', ...init, '--data.holdOut', '0.4'))).stderr).toMatch(seen);
     const stated = [...from, '--out', inFolder('stated'), '--data.holdOutSeed', '0'];
     expect((await runInProcess(stated)).stderr).not.toContain('holdOut');
+    const names = ['--data.classNames', '["x","y","z"]'];
+    const renamed = await runInProcess([...from, '--out', inFolder('renamed'), ...names]);
+    expect(renamed.stderr).toMatch(/data.classNames is not that of .*run, and files are held out by/);
     const reseeded = ['--data.holdOut', '0.2', '--data.holdOutSeed', '1'];
     expect((await runInProcess(train('seed', ...init, ...reseeded))).stderr).toMatch(seen);
     expect((await runInProcess(train('equal', ...init, '--data.holdOut', '0.2'))).stderr).not.toMatch(seen);

@@ -1,6 +1,7 @@
 /** @file Notes about samples that are held out from one run, but not from another that it is compared with, or begins with. */
 
 import { dirname, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { isRecord } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import { readRunRecord, recipeOfRun } from './run-record.ts';
@@ -10,15 +11,22 @@ interface HeldOut {
   readonly path?: unknown;
   readonly holdOut?: unknown;
   readonly holdOutSeed?: unknown;
+  /** Part of what files are held out by. */
+  readonly classNames?: unknown;
 }
 
 /** Returns a note if a run holds out other samples than the run whose recipe it began with. */
 export async function changedHoldOutNote(from: string, data: HeldOut): Promise<string | undefined> {
   const before = dataOf(await recipeOfRun(from));
   const [then, now] = [describe(before), describe(data)];
-  return then === now
-    ? undefined
-    : `data.holdOut was ${then} in ${printable(from)} and is now ${now}, so the validation losses of the two runs are not comparable`;
+  if (then !== now) {
+    return `data.holdOut was ${then} in ${printable(from)} and is now ${now}, so the validation losses of the two runs are not comparable`;
+  }
+  if (data.holdOut === undefined || isDeepStrictEqual(before.classNames, data.classNames)) return undefined;
+  return (
+    `data.classNames is not that of ${printable(from)}, and files are held out by their classes' names, so the validation ` +
+    'losses of the two runs may not be comparable'
+  );
 }
 
 /**
@@ -34,8 +42,11 @@ export async function seenSamplesNote(model: string, data: HeldOut): Promise<str
     const before = dataOf(await recipeOfRun(folder));
     const isOtherData = resolve(String(before.path)) !== resolve(String(data.path));
     // A share holds out all samples that a smaller one holds out.
-    const { holdOut = 0, holdOutSeed = 0 } = before;
-    const isCovered = Number(holdOut) >= Number(data.holdOut) && holdOutSeed === (data.holdOutSeed ?? 0);
+    const { holdOut = 0, holdOutSeed = 0, classNames } = before;
+    const isCovered =
+      Number(holdOut) >= Number(data.holdOut) &&
+      holdOutSeed === (data.holdOutSeed ?? 0) &&
+      isDeepStrictEqual(classNames, data.classNames);
     if (isOtherData || isCovered) return undefined;
     return (
       `training.initFrom ${printable(model)} was trained with data.holdOut ${describe(before)}, so it may have seen samples that ` +
