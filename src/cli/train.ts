@@ -56,7 +56,7 @@ async function runTrain(
   const { from } = values;
   const note =
     from === undefined ? undefined : await onEach(ranks, () => changedHoldOutNote(from, recipe.data));
-  if (note !== undefined) report.warn(note);
+  if (note !== undefined && (ranks?.communicator.rank ?? 0) === 0) report.warn(note);
   const { fresh, overwrite, allowChange: allowChanges } = values;
   await withTrainingDevices(values, async (devices) => {
     const options = {

@@ -103,7 +103,7 @@ async function trainTracked(options: TrainModelOptions): Promise<TrainModelResul
       ...start,
       allowChanges: options.allowChanges ?? [],
       hooks: isFirst(ranks) ? observer.hooks : { onWarning: context.report.warn },
-      locateModel: (name) => locateInitialModel(name, recipe, context),
+      locateModel: (name) => locateInitialModel(name, recipe, context, ranks),
     });
     observer.close();
     return observer.reportEnd(step, await mostOf(ranks, dataset.corruptCount + corruptInWorker));
@@ -115,11 +115,16 @@ async function trainTracked(options: TrainModelOptions): Promise<TrainModelResul
   }
 }
 
-/** Finds the model that a training begins with, and warns if it knows samples that are held out. */
-async function locateInitialModel(name: string, { data }: Recipe, context: ActiveContext): Promise<string> {
+/** Finds the model that a training begins with, and warns once if it knows samples that are held out. */
+async function locateInitialModel(
+  name: string,
+  { data }: Recipe,
+  context: ActiveContext,
+  ranks: Ranks | undefined,
+): Promise<string> {
   const path = await modelPath(name, context);
   const note = await seenSamplesNote(path, data);
-  if (note !== undefined) context.report.warn(note);
+  if (note !== undefined && isFirst(ranks)) context.report.warn(note);
   return path;
 }
 
