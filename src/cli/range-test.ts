@@ -7,6 +7,7 @@ import { SUGGESTION_RULE } from '../training/rate-range.ts';
 import { defineCommand } from './command.ts';
 import { deviceFlags, withTrainingDevices } from './device.ts';
 import { countFlag, type Flags, fileFlag, list, realNumber } from './flags.ts';
+import { requireOneProcess } from './ranks.ts';
 import { RECIPE_KEY, readRecipe, recipeFlags } from './recipe-flags.ts';
 import { overwriteFlags, reportFlags } from './shared-flags.ts';
 
@@ -45,6 +46,7 @@ export const command = defineCommand({
   freeForm: RECIPE_KEY,
   notes: `The range test is that of Smith (2017). The suggested rate is ${SUGGESTION_RULE}.`,
   run: async ({ values, positionals: [path], free }, { report, signal }) => {
+    requireOneProcess('range-test');
     const { from: run, rates, steps, out, overwrite, ...short } = values;
     if (rates && rates.length !== 2) {
       throw new ArgumentError(`--rates must be two rates such as 1e-6,1, got ${rates.length}`);

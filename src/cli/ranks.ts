@@ -10,7 +10,7 @@ import { factsOfAll, processorKind, requireAlike } from '../distributed/alike.ts
 import type { Communicator, Ranks } from '../distributed/communicator.ts';
 import { detectLaunch, type Launch } from '../distributed/launcher.ts';
 import { connectRanks } from '../distributed/mpi-communicator.ts';
-import { AcditError, DeviceError } from '../errors.ts';
+import { AcditError, ArgumentError, DeviceError } from '../errors.ts';
 import { counted } from '../io/quantities.ts';
 import { packageVersion } from '../package-version.ts';
 import { silentReporter } from '../runs/reporter.ts';
@@ -45,6 +45,15 @@ const REPORTED_MS = 5000;
 const SAME_SIGNAL_MS = 250;
 /** Seconds that a rank which was asked to stop waits for others, besides the time that calls have taken so far. */
 const STOPPING = 5;
+
+/** @throws {ArgumentError} if a launcher has started several processes of a command that works in one. */
+export function requireOneProcess(command: string): void {
+  const { size = 1, launcher } = detectLaunch(process.env) ?? {};
+  if (size === 1) return;
+  throw new ArgumentError(
+    `${launcher} started ${size} processes, and acdit ${command} works in one: start it without ${launcher}`,
+  );
+}
 
 /**
  * Runs a command's work, on the ranks that a launcher has started if one has. Does not return if it fails on ranks: a rank

@@ -5,6 +5,7 @@ import { describePlan, planStudy, runStudy } from '../runs/study.ts';
 import { defineCommand } from './command.ts';
 import { deviceFlags, withTrainingDevices } from './device.ts';
 import type { Flags } from './flags.ts';
+import { requireOneProcess } from './ranks.ts';
 import { reportFlags } from './shared-flags.ts';
 
 const studyFlags = {
@@ -26,6 +27,7 @@ export const command = defineCommand({
     'acdit study recipes/studies/trade-off.json',
   ],
   run: async ({ values, positionals: [path], line }, { report, signal }) => {
+    requireOneProcess('study');
     if (path === undefined) {
       throw new ArgumentError('study needs STUDY.json, such as recipes/studies/trade-off.json');
     }

@@ -11,6 +11,7 @@ import { defineCommand } from './command.ts';
 import { deviceFlags, openDevice, precisionFlag } from './device.ts';
 import { countFlag, type Flags, type FlagValues, list, wholeNumber } from './flags.ts';
 import { guidanceFlags, guidanceOptions } from './guidance-flags.ts';
+import { requireOneProcess } from './ranks.ts';
 import {
   checkpointFlags,
   namedOrBundled,
@@ -91,6 +92,7 @@ export const command = defineCommand({
     'acdit tune runs/my-model && acdit sample runs/my-model --solver tuned --steps 6',
   ],
   run: async ({ values, positionals }, context) => {
+    requireOneProcess('tune');
     const name = namedOrBundled(positionals[0], values.video);
     const path = await modelPath(name, context);
     await closingAfter(await openDevice(values), async (device) => {

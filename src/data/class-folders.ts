@@ -44,11 +44,11 @@ export async function listClassFiles(
 
 /**
  * Returns what identifies a file below `root`: its path, with the name of the class in place of its folder's, so that
- * renaming a folder changes nothing if the class keeps its name.
+ * renaming a folder changes nothing if the class keeps its name. It is the same on systems that store accents apart.
  */
 export function fileKey(root: string, { path, label }: LabelledFile, classNames: readonly string[]): string {
   const [, ...below] = relative(root, path).split(sep);
-  return [classNames[label], ...below].join('/');
+  return [classNames[label], ...below].join('/').normalize();
 }
 
 /** @throws {DatasetError} if there is not one name a class. */

@@ -10,6 +10,7 @@ import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { ConfigError } from '../errors.ts';
 import { blankImage, encodePng } from '../media/image.ts';
 import { Generator } from '../tensor/generator.ts';
+import { fileKey } from './class-folders.ts';
 import type { Dataset } from './dataset.ts';
 import { isHeldOut, partOf } from './hold-out.ts';
 import type { DatasetOptions } from './kinds.ts';
@@ -84,6 +85,13 @@ describe('held-out samples', () => {
     const now = await partsOf({ path: moved, ...options, classNames: ['a', 'b'] });
     expect(now.heldOut.filter((value) => greyOf(value) >= 10)).toEqual(heldOut);
     expect(now.training.length + now.heldOut.length).toBe(32);
+  });
+
+  it('are the same on systems that store accents apart', () => {
+    const keyOf = (name: string) =>
+      fileKey('/data', { path: `/data/x/${name}`, label: 0 }, ['café'.normalize('NFD')]);
+    expect(keyOf('é.png'.normalize('NFD'))).toBe('caf\u00e9/\u00e9.png');
+    expect(keyOf('é.png'.normalize('NFC'))).toBe('caf\u00e9/\u00e9.png');
   });
 
   it('of IDX files are chosen by their pixels, and never move in a clip of the training', async () => {

@@ -80,6 +80,12 @@ describe('data.holdOut', () => {
     expect((await runInProcess(train('seed', ...init, ...reseeded))).stderr).toMatch(seen);
     expect((await runInProcess(train('equal', ...init, '--data.holdOut', '0.2'))).stderr).not.toMatch(seen);
     expect((await runInProcess(train('none', ...init))).stderr).not.toMatch(seen);
+    // A record that somebody else wrote ends no training: only the model of the folder is used.
+    const record = inFolder('run/run.json');
+    const foreign = JSON.parse(readFileSync(record, 'utf8'));
+    foreign.recipe.model.attention = './module.mjs';
+    writeFileSync(record, JSON.stringify(foreign));
+    expect((await runInProcess(train('foreign', ...init, '--data.holdOut', '0.4'))).code).toBe(0);
   });
 
   it.each([

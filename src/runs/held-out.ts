@@ -39,7 +39,10 @@ export async function seenSamplesNote(model: string, data: HeldOut): Promise<str
   for (const folder of folders) {
     const record = await readRunRecord(folder).catch(() => undefined);
     if (!record) continue;
-    const before = dataOf(await recipeOfRun(folder));
+    // A recipe that cannot be used here, such as one that names a module, tells nothing.
+    const recipe = await recipeOfRun(folder).catch(() => undefined);
+    if (!recipe) return undefined;
+    const before = dataOf(recipe);
     const isOtherData = resolve(String(before.path)) !== resolve(String(data.path));
     // A share holds out all samples that a smaller one holds out.
     const { holdOut = 0, holdOutSeed = 0, classNames } = before;
