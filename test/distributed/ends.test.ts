@@ -143,8 +143,9 @@ describe.skipIf(launchers.length === 0)(
         const pids = pidsOf(running);
         running.child.kill(signal);
         const { code, stdout } = await running.result;
-        expect(code).not.toBe(0);
+        // The launcher's own code after SIGTERM is sometimes 0: it may end before it has heard of its ranks' codes.
         if (saves) expect(stdout).toContain('"kind":"interrupted"');
+        else expect(code).not.toBe(0);
         // A launcher that was killed does not wait for its ranks, and the run is theirs until they end.
         const left = () => pids.filter((pid) => existsSync(`/proc/${pid}`));
         await vi.waitFor(() => expect(left()).toEqual([]), { timeout: 60_000 });
