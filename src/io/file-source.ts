@@ -125,7 +125,7 @@ function isSame(one: BigIntStats, other: BigIntStats, keys: readonly (keyof BigI
 function storedFile(path: string, opened: BigIntStats): StoredFile {
   let real: string | undefined;
   const realPath = (): string => {
-    // If there is no such file any more, `isUnchanged` detects that.
+    // If the file no longer exists, `isUnchanged` detects that.
     real ??= attempt(() => realpathSync(path), path);
     return real;
   };

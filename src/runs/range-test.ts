@@ -140,7 +140,7 @@ async function trainRising(
       },
     });
   } catch (error) {
-    // The loss is no longer a number, which is divergence too, unless it never was one.
+    // A loss of NaN or infinity is divergence too, unless the first step has one.
     if (!(error instanceof TrainingError) || losses.length === 0) throw error;
     end.abort();
   } finally {

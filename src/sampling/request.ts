@@ -47,8 +47,8 @@ export interface SampleRequest extends SettingsRequest {
   /** How many finished blocks are attended at most; by default all that the model was trained with. */
   readonly window?: number;
   /**
-   * Timestep up to which finished blocks are noised before others attend them, 0 to 999; 0 leaves them clean. By default that
-   * of the training, the model's own. A model in which all blocks are denoised together takes none.
+   * Timestep up to which finished blocks are noised before others attend them, 0 to 999; 0 leaves them clean (default: as in
+   * training). It must be 0 for models that denoise all blocks together.
    */
   readonly contextNoise?: number;
   readonly signal?: AbortSignal;
@@ -56,7 +56,7 @@ export interface SampleRequest extends SettingsRequest {
 
 /**
  * Returns the warning for samples whose window slides, unless the model is trained for it: a window that slides in the middle
- * of a clip keeps sliding beyond its end. One that holds the whole clip never slides in training.
+ * of a clip keeps sliding beyond its end. A window that holds the whole clip never slides in training.
  */
 export function untrainedNote(
   { attention, blocks }: Pick<AcditConfig, 'attention' | 'blocks'>,

@@ -332,7 +332,7 @@ function copied({ shape, data }: Tensor<'float32'>): Tensor<'float32'> {
   return float32(shape, data.slice());
 }
 
-/** Returns what makes the context of a finished block (N, B, C) that others attend: the block, noised as in training. */
+/** Returns what makes the context of a finished block (N, B, C) that others attend: the block, noised as the plan says. */
 export function contextMaker(
   schedule: NoiseSchedule,
   plan: SamplePlan,
