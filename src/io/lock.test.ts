@@ -88,17 +88,19 @@ describe('takeLock', () => {
   it.runIf(process.platform === 'linux')(
     'knows a process that has ended and is not yet collected',
     async () => {
-      // The shell's child ends at once, and the program that replaces the shell collects nobody.
-      const child = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'], {
+      // The program that replaces the shell collects nobody, so the shell's child is ended only after that.
+      const child = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], {
         stdio: ['ignore', 'pipe', 'ignore'],
       });
       onTestFinished(() => void child.kill('SIGKILL'));
       const pid = Number(await new Promise((resolve) => child.stdout.once('data', resolve)));
       const self = await thisProcess();
-      const stat = (): string => readFileSync(`/proc/${pid}/stat`, 'utf8');
-      while (!stat().includes(') Z ')) await new Promise((resolve) => setTimeout(resolve, 10));
-      const started = stat()
-        .slice(stat().lastIndexOf(')') + 2)
+      const stat = (of: number | undefined): string => readFileSync(`/proc/${of}/stat`, 'utf8');
+      await vi.waitUntil(() => stat(child.pid).includes('(sleep)'), { timeout: 30_000, interval: 10 });
+      process.kill(pid, 'SIGKILL');
+      await vi.waitUntil(() => stat(pid).includes(') Z '), { timeout: 30_000, interval: 10 });
+      const started = stat(pid)
+        .slice(stat(pid).lastIndexOf(')') + 2)
         .split(' ')[19];
       expect(await stateOf({ ...self, pid, started })).toBe('ended');
     },
