@@ -80,6 +80,14 @@ export const samplingFields = {
       "it applies; schedule, constant or linear over blocks (default: the preset's)",
   ),
   solver: optional(z.enum(solverChoices)),
+  context_noise: optional(
+    z
+      .int()
+      .min(0)
+      .max(MAX.steps - 1),
+  ).describe(
+    'timestep up to which finished blocks are noised before others attend them; 0: not at all (default: as in training)',
+  ),
   size: optional(
     z.string().regex(/^(auto|[1-9]\d{0,4}x[1-9]\d{0,4})$/, 'must be auto or WIDTHxHEIGHT'),
   ).describe(

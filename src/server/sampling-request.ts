@@ -43,6 +43,7 @@ type SamplingFields = Partial<Pick<VideoRequest, 'seconds' | 'fps'>> &
       | 'cfg_scale'
       | 'guidance'
       | 'solver'
+      | 'context_noise'
       | 'size'
       | 'given'
     >
@@ -57,7 +58,11 @@ export interface PlannedRequest extends SamplePlan {
 }
 
 /** Parameters that have another name in the library. */
-const PARAMS: Readonly<Record<string, string>> = { labels: 'prompt', cfg: 'cfg_scale' };
+const PARAMS: Readonly<Record<string, string>> = {
+  labels: 'prompt',
+  cfg: 'cfg_scale',
+  contextNoise: 'context_noise',
+};
 /** Random seeds are short enough to be typed in again. */
 const RANDOM_SEEDS = 2 ** 31;
 
@@ -77,7 +82,7 @@ export function planRequest(
     invalid('n', `n must be at most ${limits.samples} here, got ${prompts.length}`);
   }
   requireSize(config, fields.size, limits.strictSize);
-  const { preset, window, steps, timesteps, cfg_scale: cfg, solver } = fields;
+  const { preset, window, steps, timesteps, cfg_scale: cfg, solver, context_noise: contextNoise } = fields;
   const guidance = fields.guidance && defined(fields.guidance);
   try {
     const blocks = requestedBlocks(config, fields, limits.blocks);
@@ -86,7 +91,7 @@ export function planRequest(
     const plan = planSampling(config, {
       labels: classes.map((ofSample) => ofSample.map(({ label }) => label)),
       blocks,
-      ...defined({ preset, tuned, window, steps, timesteps, cfg, guidance, solver }),
+      ...defined({ preset, tuned, window, steps, timesteps, cfg, guidance, solver, contextNoise }),
       ...(fields.given && { given: decodeTensor(fields.given, 'given') }),
       seed: fields.seed ?? randomInt(RANDOM_SEEDS),
     });

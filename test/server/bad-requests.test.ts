@@ -63,6 +63,13 @@ describe('bad bodies', () => {
       /of some step/,
     ],
     ['a schedule that is none', guided({ schedule: 'cosine' }), 400, 'guidance.schedule', /constant/],
+    [
+      'context noise beyond the last timestep',
+      { prompt: '1', context_noise: 1000 },
+      400,
+      'context_noise',
+      /<=999/,
+    ],
     ['a seed that is not a whole number', { prompt: '1', seed: 0.5 }, 400, 'seed', /int/],
     ['an unknown solver', { prompt: '1', solver: 'euler' }, 400, 'solver', /ddim/],
     ['an unknown format', { prompt: '1', response_format: 'tiff' }, 400, 'response_format', /b64_json/],

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import type { AcditConfig } from '../../src/models/acdit/config.ts';
 import { openCpu } from '../../src/runtime/node.ts';
-import { createSampler } from '../../src/sampling/sampler.ts';
+import { createSampler, finalLatents } from '../../src/sampling/sampler.ts';
 import { type EncodedTensor, type StreamEvent, streamEventSchema } from '../../src/server/api.ts';
 import { decodeTensor, encodeTensor } from '../../src/server/pictures.ts';
 import { joinAxis, sliceAxis } from '../../src/tensor/axes.ts';
@@ -97,6 +97,16 @@ describe('POST /v1/acdit/stream', () => {
       if (event.kind === 'step' && event.step === 2) cleans.push(event.clean);
     }
     expect(previews.map(({ latents }) => tensorOf(latents))).toEqual(cleans);
+    await sampler.dispose();
+  });
+
+  it('noises finished blocks for those that attend them, as the model itself would', async () => {
+    const ask = { prompt: '1', steps: 2, seed: 5, latents: true, output_format: 'none' };
+    const asked = tensorOf(of(await streamOf({ ...ask, context_noise: 300 }), 'done')[0].latents);
+    const config: AcditConfig = { ...tinyPixels, contextNoise: 300 };
+    const sampler = await createSampler({ config, weights: formulaWeights(config), device });
+    expect(asked).toEqual(await finalLatents(sampler.sample({ labels: [1], steps: 2, seed: 5 })));
+    expect(asked).not.toEqual(tensorOf(of(await streamOf(ask), 'done')[0].latents));
     await sampler.dispose();
   });
 
