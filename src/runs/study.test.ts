@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { expectBadInput, runInProcess } from '../../test/support/cli.ts';
@@ -407,6 +407,16 @@ describe('acdit study', () => {
     const lock = await lockFolder(inStudy('.'));
     expectBadInput(await runInProcess(args), 'is writing to it');
     await lock.close();
+  });
+
+  it('refuses the folder of a model or a training', async () => {
+    for (const name of ['config.json', 'metrics.jsonl']) {
+      const { args, inStudy, folder } = tinyStudy();
+      mkdirSync(join(folder, 'study'));
+      writeFileSync(inStudy(name), '');
+      expectBadInput(await runInProcess(args), `holds a model or a training (${name})`);
+      expect(readdirSync(join(folder, 'study'))).toEqual([name]);
+    }
   });
 });
 

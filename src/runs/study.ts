@@ -7,12 +7,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { attempt } from '../attempt.ts';
 import { loadModel } from '../checkpoints/load.ts';
+import { CONFIG_FILE } from '../checkpoints/stored-model.ts';
 import { openDataset } from '../data/open.ts';
 import { ArgumentError, CheckpointError, TrainingError } from '../errors.ts';
 import { makeFolders, writeJsonAtomically, writeTextAtomically } from '../io/atomic-write.ts';
 import { closingAfter } from '../io/byte-source.ts';
 import { parseJsonOf } from '../io/json.ts';
 import { lockFolder } from '../io/lock.ts';
+import { printable } from '../io/printable.ts';
 import { counted } from '../io/quantities.ts';
 import { sampleCost } from '../models/acdit/cost.ts';
 import { parameterCount } from '../models/acdit/weights.ts';
@@ -153,7 +155,17 @@ async function openStudy(
   };
   const runs = await studyRuns(study, traitsOf);
   requireMetrics(study, runs, path);
+  requireOwnFolder(study, path);
   return { study, runs };
+}
+
+/** @throws {ArgumentError} if the folder of the results holds a model or a training */
+function requireOwnFolder({ folder }: Study, path: string): void {
+  const found = [CONFIG_FILE, METRICS_FILE].find((name) => existsSync(join(folder, name)));
+  if (found === undefined) return;
+  throw new ArgumentError(
+    `${path}: folder ${printable(folder)} holds a model or a training (${found}); give the study a folder of its own`,
+  );
 }
 
 /** A run as {@link planStudy} describes it. */

@@ -46,6 +46,11 @@ describe('the attention of a module', () => {
   it.each<[string, string | undefined, RegExp]>([
     ['that is missing', undefined, /is not a file; give its path, relative to the current folder$/],
     ['that does not parse', 'export default (', /cannot be loaded: /],
+    [
+      'that Node.js does not read',
+      'throw Object.assign(new Error("?"), { code: "ERR_UNKNOWN_FILE_EXTENSION" })',
+      /cannot be loaded: Node\.js \d+\.\d+\.\d+ does not read TypeScript; give it as JavaScript \(\.mjs\), or use/,
+    ],
     ['that throws', 'throw new Error("no\\nGPU")', /cannot be loaded: no GPU$/],
     ['without a function', 'export default 3;', /must export a function .* got number/],
     ['without an export', 'export {};', /got undefined/],

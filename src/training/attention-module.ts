@@ -53,7 +53,7 @@ export async function attentionOfModule(path: string, blocks: number): Promise<A
     throw new ConfigError(`${name}: is not a file; give its path, relative to the current folder`);
   }
   const loaded: unknown = await import(pathToFileURL(resolve(path)).href).catch((cause: unknown) => {
-    throw new ConfigError(`${name}: cannot be loaded: ${printable(messageOf(cause), MESSAGE)}`, { cause });
+    throw new ConfigError(`${name}: cannot be loaded: ${loadProblem(cause)}`, { cause });
   });
   const { default: main, attention = main } = loaded as { default?: unknown; attention?: unknown };
   if (typeof attention !== 'function') {
@@ -66,6 +66,12 @@ export async function attentionOfModule(path: string, blocks: number): Promise<A
 
 /** Characters of a module's own message. */
 const MESSAGE = 300;
+
+function loadProblem(cause: unknown): string {
+  const { code } = (cause ?? {}) as NodeJS.ErrnoException;
+  if (code !== 'ERR_UNKNOWN_FILE_EXTENSION') return printable(messageOf(cause), MESSAGE);
+  return `Node.js ${process.versions.node} does not read TypeScript; give it as JavaScript (.mjs), or use Node.js 22.18 or later`;
+}
 
 /** Checks what a predicate returns. */
 function askedOf(predicate: (...blocks: SequenceBlock[]) => unknown, name: string): AttentionPredicate {

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { ConfigError } from '../errors.ts';
+import { isRecord } from '../io/json.ts';
 import { printable } from '../io/printable.ts';
 import {
   type AttentionSetting,
@@ -11,9 +12,19 @@ import {
 } from '../models/acdit/attention.ts';
 
 /** A setting, or the path of a JavaScript or TypeScript module, relative to the current folder. */
-export const attentionSchema = z.custom<AttentionSetting | (string & Record<never, never>)>().optional();
+export const attentionSchema = z
+  .custom<AttentionSetting | (string & Record<never, never>)>()
+  .transform(withoutDefaultSinks)
+  .optional();
 
 type RecipeAttention = z.infer<typeof attentionSchema>;
+
+/** Spells a window without sinks in one way, since settings of a run are compared when it resumes. Nothing is checked yet. */
+function withoutDefaultSinks<T>(attention: T): T {
+  if (!isRecord(attention) || !('window' in attention) || attention.sinks !== 0) return attention;
+  const { sinks: _, ...rest } = attention;
+  return rest as T;
+}
 
 const MODULES = '; a module ends in .mjs, .js or .ts';
 

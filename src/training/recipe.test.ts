@@ -34,6 +34,10 @@ describe('a recipe', () => {
     expect(() => parseRecipe(changed('data', many))).toThrow(/'data\.key7'.* and 4992 more$/);
   });
 
+  it.each([{ window: 2 }, { window: 2, sinks: 0 }])('has one spelling of a window: %o', (attention) => {
+    expect(parseRecipe(changed('model', { attention })).model.attention).toEqual({ window: 2 });
+  });
+
   it('gets defaults, and keeps what it says', () => {
     const recipe = parseRecipe(changed('training', { ema: 0.5 }));
     expect(recipe.training).toMatchObject({
