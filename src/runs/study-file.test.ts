@@ -8,8 +8,8 @@ const classNames = Array.from({ length: 10 }, (_, i) => `class ${i}`);
 
 it.each([
   ['trade-off', 12, 1e14],
-  ['ablations', 14, 1e13],
-  ['sizes', 8, 2e13],
+  ['ablations', 14, 2e13],
+  ['sizes', 8, 5e13],
   ['sampling-cost', 27, 0],
 ])('%s has %d runs of %d operations, as docs/studies.md says', async (name, count, operations) => {
   const study = await readStudy(`recipes/studies/${name}.json`);
