@@ -25,6 +25,11 @@ const device = openCpu();
 afterAll(() => device.dispose());
 /** Bits of a weight that this processor multiplies. */
 const bits = await weightBits(device);
+/** This processor, and one that takes 7 bits. */
+const PROCESSORS = [
+  [bits, device],
+  [7, withSevenBits(device)],
+] as const;
 
 describe.each([
   ['fixtures/golden/image-tiny.pt', { labels: [0, 1, 2, 3], steps: 10, seed: 1 }],
@@ -98,10 +103,7 @@ async function latentsOf(
   return latents;
 }
 
-describe.each([
-  ['with 8 bits', device],
-  ['with 7 bits', withSevenBits(device)],
-])('models of unusual shapes %s', (_, device) => {
+describe.each(PROCESSORS)('models of unusual shapes with %d bits', (_, device) => {
   it.each([
     ['one-token blocks', tinyConfig({ height: 4, width: 4, blockSize: 1, blocks: 4 }), 3],
     ['one block', tinyConfig({ blockSize: 16, blocks: 1 }), 5],
@@ -152,37 +154,34 @@ describe('models with outliers', () => {
     expect(exact.int8Share).toBeUndefined();
     await exact.dispose();
   });
+});
 
-  describe.each([
-    [bits, 'this processor', device],
-    [7, 'one without instructions for 8 bits', withSevenBits(device)],
-  ] as const)('of %d bits on %s', (bits, _, device) => {
-    // Half the steps, twice the error.
-    const tolerance = bits === 8 ? 0.02 : 0.04;
+describe.each(PROCESSORS)('models with outliers and %d bits', (bits, device) => {
+  // Half the steps, twice the error.
+  const tolerance = bits === 8 ? 0.02 : 0.04;
 
-    it.each([
-      ['a weight of a product', 'blocks.0.mlp.fc1.weight'],
-      ['a weight of attention', 'blocks.1.attn.qkv.weight'],
-      ['a bias, which makes a hidden value large', 'blocks.0.attn.proj.bias'],
-      ['a bias before the activation', 'blocks.1.mlp.fc1.bias'],
-      ['the weight of a norm', 'blocks.1.norm2.weight'],
-      ['an embedding', 'x_embedder.weight'],
-    ])('stay close to float32 if %s is 10,000', async (_, name) => {
-      for (const config of [tinyConfig(), tinyClips]) {
-        const weights = new Map(formulaWeights(config));
-        const { shape, data } = weights.get(name)!;
-        weights.set(
-          name,
-          float32(
-            shape,
-            Float32Array.from(data, (value, i) => (i === 5 ? 1e4 : value)),
-          ),
-        );
-        const request = { labels: [1, 2, 0], steps: 3, seed: 7 };
-        const expected = await latentsOf({ config, weights }, { device }, request);
-        const actual = await latentsOf({ config, weights }, { device, precision: 'int8' }, request);
-        expect(relativeError(actual, expected)).toBeLessThan(tolerance);
-      }
-    });
+  it.each([
+    ['a weight of a product', 'blocks.0.mlp.fc1.weight'],
+    ['a weight of attention', 'blocks.1.attn.qkv.weight'],
+    ['a bias, which makes a hidden value large', 'blocks.0.attn.proj.bias'],
+    ['a bias before the activation', 'blocks.1.mlp.fc1.bias'],
+    ['the weight of a norm', 'blocks.1.norm2.weight'],
+    ['an embedding', 'x_embedder.weight'],
+  ])('stay close to float32 if %s is 10,000', async (_, name) => {
+    for (const config of [tinyConfig(), tinyClips]) {
+      const weights = new Map(formulaWeights(config));
+      const { shape, data } = weights.get(name)!;
+      weights.set(
+        name,
+        float32(
+          shape,
+          Float32Array.from(data, (value, i) => (i === 5 ? 1e4 : value)),
+        ),
+      );
+      const request = { labels: [1, 2, 0], steps: 3, seed: 7 };
+      const expected = await latentsOf({ config, weights }, { device }, request);
+      const actual = await latentsOf({ config, weights }, { device, precision: 'int8' }, request);
+      expect(relativeError(actual, expected)).toBeLessThan(tolerance);
+    }
   });
 });
